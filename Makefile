@@ -1,0 +1,68 @@
+# The only commands a newcomer needs. `make` alone explains them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUST := Cargo.toml Cargo.lock rust/py/Cargo.toml $(shell find rust -name '*.rs')
+DEMO ?= demo
+
+.PHONY: help setup demo test lint format bench wheel lock clean
+
+help: ## Show this help
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+# Two stamps, so that a repeat does nothing: the packages of the lock, and the compiled core.
+setup: $(VENV)/.core ## Create .venv with all packages and build the core (needs Python >= 3.11, cargo, make)
+
+$(VENV)/.packages: requirements/dev.txt requirements/bootstrap.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "mlmfast needs Python >= 3.11; '$(PYTHON)' is $$($(PYTHON) --version). Name another: make PYTHON=python3.12" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/.core: $(VENV)/.packages $(RUST) pyproject.toml
+	@command -v cargo >/dev/null || { echo "mlmfast needs a Rust toolchain: https://rustup.rs" >&2; exit 1; }
+	VIRTUAL_ENV=$(VENV) $(BIN)/maturin develop --uv --quiet --release --locked
+	@touch $@
+
+demo: setup ## Text -> tokens -> blocks -> model -> ONNX -> filled masks, on text that Python itself carries
+	$(BIN)/mlmfast demo --output $(DEMO)
+
+test: setup ## Run all tests, Rust and Python
+	cargo test --quiet --locked --package mlmfast-core
+	$(BIN)/python -m pytest -q
+
+lint: setup ## Formatting, lints, types, direction of imports, stubs
+	cargo fmt --all --check
+	PYO3_PYTHON=$(abspath $(BIN)/python) cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check --quiet
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest mlmfast._core
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/lint-imports
+
+format: setup ## Rewrite all code in the project's format
+	cargo fmt --all
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix --quiet
+
+bench: setup ## Measure every claim beside its peer and rewrite benches/RESULTS.md
+	$(BIN)/python benches/run.py
+
+wheel: setup ## Build dist/mlmfast-*.whl and try it in an empty environment
+	rm -rf dist
+	$(BIN)/maturin build --quiet --release --locked --out dist
+	$(BIN)/python tests/wheel_smoke.py dist
+
+lock: setup ## Compile requirements/*.txt anew from pyproject.toml: newest versions, hashes, no index named
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  --no-annotate --extra dev --output-file requirements/dev.txt pyproject.toml
+	echo uv | $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  --no-annotate --output-file requirements/bootstrap.txt -
+
+clean: ## Remove everything that was built
+	rm -rf $(VENV) target dist python/mlmfast/_core*.so

@@ -1,0 +1,83 @@
+"""mlmfast: text -> token blocks -> masked batches -> trained model -> ONNX -> answers.
+
+Every stage is useful alone. Names are imported when they are first used, so that `import mlmfast`
+loads neither torch nor transformers.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlmfast.data.collator import DataCollatorForLanguageModeling
+    from mlmfast.data.group import group_blocks
+    from mlmfast.data.masking import MaskedBatch, mask_tokens
+    from mlmfast.data.prepare import prepare
+    from mlmfast.data.store import BlockStore
+    from mlmfast.data.tokenize import tokenize
+    from mlmfast.data.train_tokenizer import train_tokenizer
+    from mlmfast.errors import MlmfastError
+    from mlmfast.export.onnx import export
+    from mlmfast.export.report import ExportReport
+    from mlmfast.serving.fill_mask import FillMask
+    from mlmfast.training.evaluation import Evaluation, evaluate
+    from mlmfast.training.train import train
+    from mlmfast.training.trainer import MLMTrainer
+
+_HOME = {
+    "BlockStore": "mlmfast.data.store",
+    "DataCollatorForLanguageModeling": "mlmfast.data.collator",
+    "Evaluation": "mlmfast.training.evaluation",
+    "ExportReport": "mlmfast.export.report",
+    "FillMask": "mlmfast.serving.fill_mask",
+    "MLMTrainer": "mlmfast.training.trainer",
+    "MaskedBatch": "mlmfast.data.masking",
+    "MlmfastError": "mlmfast.errors",
+    "evaluate": "mlmfast.training.evaluation",
+    "export": "mlmfast.export.onnx",
+    "group_blocks": "mlmfast.data.group",
+    "mask_tokens": "mlmfast.data.masking",
+    "prepare": "mlmfast.data.prepare",
+    "tokenize": "mlmfast.data.tokenize",
+    "train": "mlmfast.training.train",
+    "train_tokenizer": "mlmfast.data.train_tokenizer",
+}
+
+__all__ = [
+    "BlockStore",
+    "DataCollatorForLanguageModeling",
+    "Evaluation",
+    "ExportReport",
+    "FillMask",
+    "MLMTrainer",
+    "MaskedBatch",
+    "MlmfastError",
+    "evaluate",
+    "export",
+    "group_blocks",
+    "mask_tokens",
+    "prepare",
+    "tokenize",
+    "train",
+    "train_tokenizer",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("mlmfast")
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'mlmfast' has no attribute {name!r}")
+    # A function may share its name with its own submodule (`mlmfast.export`): what is stored here
+    # is found before any later import could put the module in its place.
+    value = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

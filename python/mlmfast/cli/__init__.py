@@ -1,0 +1,72 @@
+"""The command line: `mlmfast COMMAND`.
+
+A command's module is imported only when that command is called, so that `mlmfast --help` stays
+quick and `mlmfast fill-mask` never loads torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from mlmfast.cli._command import CONTEXT
+from mlmfast.errors import MlmfastError
+
+# name -> (module, one line of help); the module holds a click command called `command`.
+COMMANDS = {
+    "prepare": ("mlmfast.cli.prepare", "Text files or a data set -> a store of token blocks."),
+    "train": ("mlmfast.cli.train", "Train a masked language model on a block store."),
+    "evaluate": (
+        "mlmfast.cli.evaluate",
+        "Perplexity and accuracy of a checkpoint on fixed masks.",
+    ),
+    "export": ("mlmfast.cli.export", "Checkpoint -> ONNX folder, compared with PyTorch."),
+    "fill-mask": ("mlmfast.cli.fill_mask", "Fill the masks of a text with an ONNX folder."),
+    "train-tokenizer": ("mlmfast.cli.train_tokenizer", "Train a tokenizer on text."),
+    "demo": ("mlmfast.cli.demo", "The whole road on text that Python itself carries."),
+    "version": ("mlmfast.cli.version", "Versions of mlmfast and of what it stands on."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands' names and one-line helps without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = COMMANDS.get(cmd_name.replace("_", "-"))
+        return importlib.import_module(entry[0]).command if entry else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings=CONTEXT)
+@click.version_option(package_name="mlmfast", message="mlmfast %(version)s")
+def group() -> None:
+    """Text -> blocks -> masked batches -> trained model -> ONNX -> answers.
+
+    Begin with `mlmfast demo`, which walks the whole road in a few minutes.
+    """
+
+
+def main() -> None:
+    """Run the command line; exit status 0, 2 for a user's mistake, 130 after Ctrl-C."""
+    try:
+        status = group(standalone_mode=False)
+    except MlmfastError as error:
+        click.echo(f"Error: {error}", err=True)
+        status = 2
+    except click.ClickException as error:
+        error.show()
+        status = 2
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("Interrupted: nothing half done was left behind.", err=True)
+        status = 130
+    except BrokenPipeError:
+        status = 0  # the reader of our output went away, as in `mlmfast ... | head`
+    sys.exit(status if isinstance(status, int) else 0)

@@ -1,0 +1,34 @@
+"""What all commands share: help that begins with an example, and names that take `-` or `_`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+CONTEXT = {
+    "help_option_names": ["-h", "--help"],
+    "max_content_width": 100,
+    # run_mlm.py's flags are written with underscores: both spellings mean the same option.
+    "token_normalize_func": lambda name: name.replace("_", "-"),
+}
+
+
+class ExampleCommand(click.Command):
+    """A command whose help shows how it is typed before it explains anything.
+
+    `example` holds one command a line, without a leading `$`.
+    """
+
+    def __init__(self, *args: Any, example: str, **kwargs: Any) -> None:
+        kwargs.setdefault("context_settings", {}).update(CONTEXT)
+        super().__init__(*args, **kwargs)
+        self.example = example
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write_text("Example:")
+        with formatter.indentation():
+            for line in self.example.strip().splitlines():
+                formatter.write_text(line.strip())
+        formatter.write_paragraph()
+        super().format_help(ctx, formatter)

@@ -1,0 +1,66 @@
+"""Rows of different lengths to one rectangle, as transformers' collators pad them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mlmfast.errors import InputError
+
+
+def pad_mappings(
+    examples: Sequence[Mapping[str, Any]], tokenizer: Any, multiple: int | None, framework: str
+) -> Any:
+    """Pad rows of named columns by the tokenizer's own `pad`.
+
+    Args:
+        examples: One mapping a row; columns that `pad` does not know must be rectangular.
+        tokenizer: A transformers tokenizer.
+        multiple: Pad to a multiple of this many tokens.
+        framework: `"pt"` or `"np"`.
+
+    Returns:
+        A `BatchEncoding` of tensors or arrays `[B, L]`.
+    """
+    # `pad` warns that calling the tokenizer itself would be quicker, which is no help to somebody
+    # whose text was tokenized long ago.
+    warned = getattr(tokenizer, "deprecation_warnings", {})
+    name = "Asking-to-pad-a-fast-tokenizer"
+    before = warned.get(name, False)
+    warned[name] = True
+    try:
+        return tokenizer.pad(list(examples), return_tensors=framework, pad_to_multiple_of=multiple)
+    finally:
+        warned[name] = before
+
+
+def pad_lists(rows: Sequence[Any], tokenizer: Any, multiple: int | None) -> np.ndarray:
+    """Stack rows of ids (lists, numpy arrays, tensors); the shorter ones are padded.
+
+    Returns:
+        `[B, L]`, L being the longest row, or the next multiple of `multiple`; of the type of the
+        rows, which is int64 for lists.
+
+    Raises:
+        InputError: Padding is needed and the tokenizer has no padding token.
+    """
+    arrays = [np.asarray(row) if hasattr(row, "dtype") else np.array(row, np.int64) for row in rows]
+    longest = max(len(row) for row in arrays)
+    length = longest if multiple is None else -(-longest // multiple) * multiple
+    if all(len(row) == length for row in arrays):
+        return np.stack(arrays)
+    if tokenizer.pad_token is None:
+        raise InputError(
+            "the rows differ in length and the tokenizer "
+            f"{tokenizer.name_or_path or type(tokenizer).__name__!r} has no padding token: add "
+            "one, or give rows of equal length (group_blocks cuts them)"
+        )
+    batch = np.full((len(arrays), length), tokenizer.pad_token_id, dtype=arrays[0].dtype)
+    for out, row in zip(batch, arrays, strict=True):
+        if tokenizer.padding_side == "right":
+            out[: len(row)] = row
+        else:
+            out[length - len(row) :] = row
+    return batch

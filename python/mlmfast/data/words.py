@@ -1,0 +1,43 @@
+"""Which entries of a vocabulary begin a word, by the tokenizer family's own marker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+# A marker in front of a piece, and whether it says that the piece begins a word (byte-level BPE
+# writes a leading space as U+0120, SentencePiece as U+2581) or goes on with one (WordPiece).
+_MARKERS = {"##": False, "\u0120": True, "\u2581": True}
+# Line feed, carriage return and tab in byte-level BPE's alphabet: a piece that begins with one of
+# them follows white space as well.
+_BYTE_LEVEL_SPACES = ("\u010a", "\u010d", "\u0109")
+
+
+def word_starts(tokenizer: Any, vocab_size: int) -> np.ndarray[Any, Any]:
+    """For each id, whether its piece begins a word.
+
+    The family is the one whose marker stands in front of the most pieces; in a vocabulary without
+    any marker every piece is a word.
+
+    Args:
+        tokenizer: A transformers tokenizer, fast or slow.
+        vocab_size: Number of ids, added tokens included.
+
+    Returns:
+        bool `[vocab_size]`; ids without a piece begin a word.
+    """
+    pieces = {index: piece for piece, index in tokenizer.get_vocab().items()}
+    counts = {
+        marker: sum(piece.startswith(marker) for piece in pieces.values()) for marker in _MARKERS
+    }
+    marker = max(counts, key=lambda name: counts[name])
+    starts = np.ones(vocab_size, dtype=np.bool_)
+    if not counts[marker]:
+        return starts
+    begins = _MARKERS[marker]
+    fronts = (marker, *_BYTE_LEVEL_SPACES) if marker == "\u0120" else (marker,)
+    for index, piece in pieces.items():
+        if index < vocab_size:
+            starts[index] = piece.startswith(fronts) == begins
+    return starts

@@ -1,0 +1,51 @@
+"""The one tree of errors.
+
+Every error that mlmfast raises on purpose is a `MlmfastError`, and also the built-in a Python
+programmer would expect (`ValueError`, `FileNotFoundError` ...), so that either can be caught.
+The command line prints the message of a `MlmfastError` as one sentence and exits with status 2.
+"""
+
+from __future__ import annotations
+
+
+class MlmfastError(Exception):
+    """Base of all errors raised by mlmfast. The message names the value and the way out."""
+
+
+class InputError(MlmfastError, ValueError):
+    """A value, an option, a text or a file's content that cannot be used as it is."""
+
+
+class NotFoundError(MlmfastError, FileNotFoundError):
+    """A file, a folder or a name that is not there."""
+
+    # FileNotFoundError formats its arguments as an OSError would; the message alone is wanted.
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class OutputExistsError(MlmfastError, FileExistsError):
+    """The output is there already, and `overwrite` was not given."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class StoreError(InputError):
+    """A folder that is no block store, or one that is damaged or of another format version."""
+
+
+class MissingDependencyError(MlmfastError, ImportError):
+    """An optional package is not installed; the message names the extra that brings it."""
+
+
+class ExportMismatchError(MlmfastError, RuntimeError):
+    """The exported graph does not compute what the checkpoint computes."""
+
+
+class NoMaskError(InputError):
+    """A text without the model's mask token; the message names the token to write."""
+
+
+class InputTypeError(MlmfastError, TypeError):
+    """A value of a type that cannot be used."""

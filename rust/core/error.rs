@@ -1,0 +1,115 @@
+//! What can be wrong with the input. Every message names the value and what was expected.
+
+use arrow_schema::DataType;
+
+/// A fault of the input or of an option.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The column does not hold lists.
+    #[error(
+        "expected lists of integers, got {0}: give a List, LargeList, ListView or FixedSizeList column of token ids"
+    )]
+    NotLists(DataType),
+    /// The lists do not hold integers.
+    #[error("expected lists of integers, got lists of {0}: tokenize the text first")]
+    NotIntegers(DataType),
+    /// Chunks of one column differ in type.
+    #[error(
+        "chunk {chunk} holds {found}, but the first chunk holds {expected}: cast the chunks to one type first"
+    )]
+    MixedTypes {
+        /// Index of the chunk that differs.
+        chunk: usize,
+        /// Its type.
+        found: DataType,
+        /// The first chunk's type.
+        expected: DataType,
+    },
+    /// A whole list is null.
+    #[error("row {row} is null: drop the null rows first")]
+    NullRow {
+        /// Row number over all chunks, counted from 0.
+        row: usize,
+    },
+    /// A token inside a list is null.
+    #[error("row {row} holds a null at position {position}: token ids cannot be null")]
+    NullToken {
+        /// Row number over all chunks, counted from 0.
+        row: usize,
+        /// Position in the row, counted from 0.
+        position: usize,
+    },
+    /// Offsets that point outside of the child array.
+    #[error("row {row} points outside of its values: the Arrow array is damaged")]
+    BadOffsets {
+        /// Row number over all chunks, counted from 0.
+        row: usize,
+    },
+    /// A block size of zero, or one past Arrow's limit for fixed-size lists.
+    #[error("block_size must be between 1 and 2147483647, got {0}")]
+    BlockSize(usize),
+    /// A padding or separator id that the column's integer type cannot hold.
+    #[error("{name} {value} does not fit the column's type {data_type}")]
+    DoesNotFit {
+        /// The option's name.
+        name: &'static str,
+        /// Its value.
+        value: i64,
+        /// The type of the column's values.
+        data_type: DataType,
+    },
+    /// More tokens than the machine's address space can count.
+    #[error("too many tokens to count")]
+    TooLarge,
+    /// A probability outside of 0..=1.
+    #[error("{name} must be between 0 and 1, got {value}")]
+    Probability {
+        /// The option's name.
+        name: &'static str,
+        /// Its value as text.
+        value: String,
+    },
+    /// The two replacement shares exceed the whole.
+    #[error("mask_replace_prob + random_replace_prob must not exceed 1, got {0}")]
+    ReplaceProbabilities(String),
+    /// An id outside of the vocabulary given as an option.
+    #[error("{name} {value} is outside of the vocabulary (vocab_size {vocab_size})")]
+    OptionOutsideVocabulary {
+        /// The option's name.
+        name: &'static str,
+        /// Its value.
+        value: u64,
+        /// Size of the vocabulary.
+        vocab_size: u64,
+    },
+    /// A vocabulary without a single word.
+    #[error("vocab_size must be between 1 and 2147483647, got {0}")]
+    VocabSize(u64),
+    /// A token id outside of the vocabulary.
+    #[error(
+        "row {row}, position {position}: token id {value} is outside of the vocabulary (vocab_size {vocab_size})"
+    )]
+    OutsideVocabulary {
+        /// Row, counted from 0.
+        row: usize,
+        /// Position in the row, counted from 0.
+        position: usize,
+        /// The id.
+        value: i64,
+        /// Size of the vocabulary.
+        vocab_size: u64,
+    },
+    /// Two buffers that should have one length.
+    #[error("{name} has {found} elements, expected {expected}")]
+    Length {
+        /// What is too short or too long.
+        name: &'static str,
+        /// Its length.
+        found: usize,
+        /// The length that fits the input.
+        expected: usize,
+    },
+}
+
+/// The core's result.
+pub type Result<T> = std::result::Result<T, Error>;

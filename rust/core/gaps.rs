@@ -1,0 +1,106 @@
+//! Geometric gaps: how far it is to the next masked position.
+//!
+//! Bernoulli draws on every token and geometric jumps from hit to hit have the same distribution;
+//! the jumps need a draw a hit instead of a draw a token.
+
+/// Longest gap that one draw can give; a longer one is this plus another draw (the geometric
+/// distribution has no memory, so this is exact).
+const LONGEST: usize = 128;
+/// Top bits of a draw that choose where the search for its gap begins.
+const GUIDE_BITS: u32 = 8;
+
+/// The inverse distribution function of the gap, to 64 bits, in integers only: the same on every
+/// machine and easily written again in another language.
+#[derive(Debug, Clone)]
+pub struct Gaps {
+    /// `survival[k]` = 2^64 (1 - p)^(k + 1): a draw below it has a gap of more than `k`.
+    survival: Vec<u64>,
+    /// For each value of a draw's top bits, a gap that is not past the right one.
+    guide: [u8; 1 << GUIDE_BITS],
+}
+
+impl Gaps {
+    /// Gaps between hits of `probability`, which is in 0..=1; `None` where nothing is ever hit.
+    pub fn new(probability: f64) -> Option<Self> {
+        let hit = scale(probability);
+        let miss = (1u128 << 64) - hit;
+        if hit == 0 {
+            return None;
+        }
+        let mut survival = Vec::with_capacity(LONGEST);
+        let mut rest = 1u128 << 64;
+        while survival.len() < LONGEST {
+            rest = (rest * miss) >> 64;
+            // `hit` is at least 1, hence `rest` is below 2^64.
+            survival.push(u64::try_from(rest).unwrap_or(u64::MAX));
+        }
+        let mut guide = [0; 1 << GUIDE_BITS];
+        for (bucket, start) in guide.iter_mut().enumerate() {
+            let largest = ((bucket as u64 + 1) << (64 - GUIDE_BITS)).wrapping_sub(1);
+            let gap = survival.iter().take_while(|&&above| largest < above).count();
+            *start = u8::try_from(gap).unwrap_or(0);
+        }
+        Some(Self { survival, guide })
+    }
+
+    /// The gap that the draws of `next` give: tokens to pass over before the next hit.
+    #[inline]
+    pub fn draw(&self, mut next: impl FnMut() -> u64) -> usize {
+        let mut passed = 0;
+        loop {
+            let value = next();
+            let bucket = (value >> (64 - GUIDE_BITS)) as usize;
+            let mut gap = usize::from(self.guide[bucket]);
+            while gap < LONGEST && value < self.survival[gap] {
+                gap += 1;
+            }
+            if gap < LONGEST {
+                return passed + gap;
+            }
+            passed += LONGEST;
+        }
+    }
+}
+
+/// `probability` times 2^64. Multiplying by a power of two is exact in floating point.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+pub fn scale(probability: f64) -> u128 {
+    (probability * 18_446_744_073_709_551_616.0) as u128
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::rng::{Key, Purpose};
+
+    #[test]
+    fn the_gap_of_a_value_counts_the_thresholds_above_it() {
+        for probability in [1e-9, 0.001, 0.15, 0.4, 0.999, 1.0] {
+            let gaps = Gaps::new(probability).unwrap();
+            let key = Key::new(1, 2, 3, Purpose::Gap);
+            for index in 0..10_000 {
+                let value = key.at(index);
+                let expected = gaps.survival.iter().filter(|&&above| value < above).count();
+                if expected < LONGEST {
+                    assert_eq!(gaps.draw(|| value), expected, "p {probability} value {value}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn certain_hits_leave_no_gap_and_impossible_ones_no_table() {
+        let gaps = Gaps::new(1.0).unwrap();
+        assert_eq!(gaps.draw(|| 0), 0);
+        assert_eq!(gaps.draw(|| u64::MAX), 0);
+        assert!(Gaps::new(0.0).is_none());
+    }
+
+    #[test]
+    fn a_long_gap_goes_on_with_another_draw() {
+        let gaps = Gaps::new(0.15).unwrap();
+        let mut values = [0, 0, u64::MAX].into_iter();
+        assert_eq!(gaps.draw(|| values.next().unwrap()), 2 * LONGEST);
+    }
+}

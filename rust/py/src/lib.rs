@@ -1,0 +1,24 @@
+//! The binding: extract, release the GIL, call the core, wrap. No algorithm lives here.
+
+mod blocks;
+mod errors;
+mod mask;
+
+use pyo3::prelude::*;
+
+/// The compiled core of mlmfast. Use the functions of `mlmfast`, which take more kinds of input.
+#[pymodule(gil_used = false)]
+mod _core {
+    #[pymodule_export]
+    use crate::blocks::group_lists;
+    #[pymodule_export]
+    use crate::mask::Masker;
+
+    use super::{Bound, PyModule, PyModuleMethods, PyResult};
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        module.add("DEBUG_BUILD", cfg!(debug_assertions))
+    }
+}

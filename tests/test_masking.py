@@ -1,0 +1,135 @@
+"""`mask_tokens`: inputs and outputs of every kind, keys, errors. The distribution itself is
+tested beside the core, in tests/mask.rs."""
+
+from __future__ import annotations
+
+import concurrent.futures
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import mlmfast
+from mlmfast.errors import InputError, InputTypeError
+
+VOCABULARY = {"mask_token_id": 4, "vocab_size": 1000, "special_ids": (0, 1, 2, 3, 4)}
+
+
+def ids(rows=20, length=64, dtype=np.uint16):
+    return np.random.default_rng(1).integers(5, 1000, (rows, length)).astype(dtype)
+
+
+def same(left, right):
+    return all(np.array_equal(a, b) for a, b in zip(left, right, strict=True))
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.uint32, np.int16, np.int32, np.int64])
+def test_the_integer_type_does_not_matter(dtype):
+    expected = mlmfast.mask_tokens(ids(), **VOCABULARY)
+    batch = mlmfast.mask_tokens(ids(dtype=dtype), **VOCABULARY)
+    assert same(batch, expected)
+    assert batch.input_ids.dtype == batch.labels.dtype == batch.positions.dtype == np.int64
+
+
+def test_torch_in_torch_out_and_the_input_stays():
+    source = torch.from_numpy(ids(dtype=np.int64))
+    before = source.clone()
+    batch = mlmfast.mask_tokens(source, **VOCABULARY)
+    assert all(isinstance(tensor, torch.Tensor) for tensor in batch)
+    assert torch.equal(source, before)
+    assert same(batch, mlmfast.mask_tokens(ids(), **VOCABULARY))
+
+
+def test_arrow_blocks_and_their_slices():
+    blocks = pa.FixedSizeListArray.from_arrays(pa.array(ids().ravel()), 64)
+    whole = mlmfast.mask_tokens(ids(), **VOCABULARY)
+    assert same(mlmfast.mask_tokens(blocks, **VOCABULARY), whole)
+    part = mlmfast.mask_tokens(blocks[5:9], block_ids=np.arange(5, 9), **VOCABULARY)
+    assert np.array_equal(part.labels, whole.labels[5:9])
+
+
+def test_positions_are_where_labels_are():
+    batch = mlmfast.mask_tokens(ids(), **VOCABULARY)
+    assert np.array_equal(batch.positions, np.flatnonzero(batch.labels != -100))
+
+
+@settings(max_examples=30)
+@given(st.permutations(range(20)), st.integers(1, 20), st.integers(0, 2**64 - 1))
+def test_order_and_batch_size_do_not_matter(order, batch_size, seed):
+    source, order = ids(), np.array(order)
+    whole = mlmfast.mask_tokens(source, seed=seed, epoch=3, **VOCABULARY)
+    for at in range(0, 20, batch_size):
+        rows = order[at : at + batch_size]
+        part = mlmfast.mask_tokens(source[rows], seed=seed, epoch=3, block_ids=rows, **VOCABULARY)
+        assert np.array_equal(part.input_ids, whole.input_ids[rows])
+        assert np.array_equal(part.labels, whole.labels[rows])
+
+
+def test_python_threads_do_not_matter():
+    source = ids(2000, 256)
+    expected = mlmfast.mask_tokens(source, threads=1, **VOCABULARY)
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        jobs = [pool.submit(mlmfast.mask_tokens, source, **VOCABULARY) for _ in range(8)]
+    assert all(same(job.result(), expected) for job in jobs)
+
+
+def test_seed_zero_is_a_seed_and_epochs_differ():
+    first = mlmfast.mask_tokens(ids(), seed=0, **VOCABULARY)
+    assert same(first, mlmfast.mask_tokens(ids(), seed=0, **VOCABULARY))
+    assert not same(first, mlmfast.mask_tokens(ids(), seed=1, **VOCABULARY))
+    assert not same(first, mlmfast.mask_tokens(ids(), epoch=1, **VOCABULARY))
+
+
+def test_buffers_of_the_caller_are_written_whole():
+    out = (np.full((20, 64), -7), np.full((20, 64), -7))
+    batch = mlmfast.mask_tokens(ids(), out=out, **VOCABULARY)
+    assert batch.input_ids is out[0]
+    assert batch.labels is out[1]
+    assert not (out[0] == -7).any()
+    assert not (out[1] == -7).any()
+    tensors = (torch.empty(20, 64, dtype=torch.int64), torch.empty(20, 64, dtype=torch.int64))
+    mlmfast.mask_tokens(ids(), out=tensors, **VOCABULARY)
+    assert np.array_equal(tensors[1].numpy(), out[1])
+
+
+def test_flagged_tokens_are_left_alone():
+    flags = np.zeros((20, 64), bool)
+    flags[:, ::2] = True
+    batch = mlmfast.mask_tokens(ids(), special_tokens_mask=flags, mlm_probability=1, **VOCABULARY)
+    assert np.array_equal(batch.labels == -100, flags)
+
+
+def test_no_probability_no_masks():
+    batch = mlmfast.mask_tokens(ids(), mlm_probability=0, **VOCABULARY)
+    assert np.array_equal(batch.input_ids, ids())
+    assert len(batch.positions) == 0
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "error", "words"),
+    [
+        (ids(), {"mlm_probability": 1.5}, InputError, "mlm_probability must be .* got 1.5"),
+        (ids(), {"random_replace_prob": 0.3}, InputError, "must not exceed 1"),
+        (ids(), {"seed": -1}, InputError, "seed -1"),
+        (
+            ids(),
+            {"vocab_size": 500},
+            InputError,
+            "row 0, position 1: token id 514",
+        ),
+        (-ids(dtype=np.int64), {}, InputError, "token id -"),
+        (ids()[0], {}, InputError, r"shape \[B, L\], got \[64\]"),
+        (ids().astype(float), {}, InputTypeError, "got float64"),
+        (ids(), {"block_ids": [1]}, InputError, "block_ids has 1 elements, expected 20"),
+        (ids(), {"block_ids": np.arange(20) - 1}, InputError, "whole numbers from 0 on"),
+        (ids(), {"special_tokens_mask": np.zeros((1, 64))}, InputError, "special_tokens_mask has"),
+        (ids(), {"out": (np.empty(3), np.empty(3))}, InputError, "two int64 arrays of shape"),
+        (pa.array([[1, 2]]), {}, InputTypeError, "cut the lists into blocks"),
+    ],
+)
+def test_bad_input_is_named(source, options, error, words):
+    with pytest.raises(error, match=words):
+        mlmfast.mask_tokens(source, **{**VOCABULARY, **options})

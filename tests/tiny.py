@@ -1,0 +1,37 @@
+"""Small tokenizers for tests, made here, so that no test needs a network or a file of others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+WORDS = (
+    "the quick brown fox jumps over the lazy dog while seven wizards quietly mix a jar of very "
+    "strange unbelievably complicated potions and nobody notices that the moon is rising again"
+)
+
+
+def bert_tokenizer(folder: Path):
+    """A WordPiece tokenizer of a few dozen pieces, as transformers' BertTokenizerFast."""
+    from transformers import BertTokenizerFast
+
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    pieces += [chr(letter) for letter in range(ord("a"), ord("z") + 1)]
+    pieces += ["##" + piece for piece in pieces[5:31]] + ["##ing", "##ably", "##ably"[2:]]
+    pieces += sorted({word for word in WORDS.split() if len(word) < 6 and len(word) > 1})
+    vocabulary = folder / "vocab.txt"
+    vocabulary.write_text("\n".join(dict.fromkeys(pieces)) + "\n", encoding="utf-8")
+    return BertTokenizerFast(vocab_file=str(vocabulary), model_max_length=64)
+
+
+def roberta_tokenizer(folder: Path, vocab_size: int = 330):
+    """A byte-level BPE tokenizer trained on a sentence, as transformers' RobertaTokenizerFast."""
+    from tokenizers import ByteLevelBPETokenizer
+    from transformers import RobertaTokenizerFast
+
+    trainer = ByteLevelBPETokenizer()
+    specials = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    trainer.train_from_iterator([WORDS] * 4, vocab_size, 1, False, specials)
+    trainer.save_model(str(folder))
+    return RobertaTokenizerFast(
+        str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=64
+    )
