@@ -60,7 +60,7 @@ wheel: setup ## Build dist/mlmfast-*.whl and try it in an empty environment
 
 lock: setup ## Compile requirements/*.txt anew from pyproject.toml: newest versions, hashes, no index named
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-	  --no-annotate --extra dev --output-file requirements/dev.txt pyproject.toml
+	  --no-annotate --extra dev --extra bench --output-file requirements/dev.txt pyproject.toml
 	echo uv | $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --no-annotate --output-file requirements/bootstrap.txt -
 
