@@ -6,8 +6,10 @@
 /// Longest gap that one draw can give; a longer one is this plus another draw (the geometric
 /// distribution has no memory, so this is exact).
 const LONGEST: usize = 128;
-/// Top bits of a draw that choose where the search for its gap begins.
-const GUIDE_BITS: u32 = 8;
+/// Top bits of a draw that choose its entry in the guide.
+const GUIDE_BITS: u32 = 12;
+/// Marks an entry of the guide whose draws have more than one gap, or one past the longest.
+const OPEN: u8 = 0x80;
 
 /// The inverse distribution function of the gap, to 64 bits, in integers only: the same on every
 /// machine and easily written again in another language.
@@ -15,7 +17,7 @@ const GUIDE_BITS: u32 = 8;
 pub struct Gaps {
     /// `survival[k]` = 2^64 (1 - p)^(k + 1): a draw below it has a gap of more than `k`.
     survival: Vec<u64>,
-    /// For each value of a draw's top bits, a gap that is not past the right one.
+    /// For each value of a draw's top bits the gap; marked as open, the least of several.
     guide: [u8; 1 << GUIDE_BITS],
 }
 
@@ -35,10 +37,14 @@ impl Gaps {
             survival.push(u64::try_from(rest).unwrap_or(u64::MAX));
         }
         let mut guide = [0; 1 << GUIDE_BITS];
-        for (bucket, start) in guide.iter_mut().enumerate() {
-            let largest = ((bucket as u64 + 1) << (64 - GUIDE_BITS)).wrapping_sub(1);
-            let gap = survival.iter().take_while(|&&above| largest < above).count();
-            *start = u8::try_from(gap).unwrap_or(0);
+        for (bucket, entry) in guide.iter_mut().enumerate() {
+            let smallest = (bucket as u64) << (64 - GUIDE_BITS);
+            let largest = smallest | (u64::MAX >> GUIDE_BITS);
+            // The larger the draw, the shorter its gap.
+            let least = survival.iter().take_while(|&&above| largest < above).count();
+            let most = survival.iter().take_while(|&&above| smallest < above).count();
+            let gap = u8::try_from(least.min(LONGEST - 1)).unwrap_or(0);
+            *entry = if least == most && most < LONGEST { gap } else { gap | OPEN };
         }
         Some(Self { survival, guide })
     }
@@ -49,16 +55,23 @@ impl Gaps {
         let mut passed = 0;
         loop {
             let value = next();
-            let bucket = (value >> (64 - GUIDE_BITS)) as usize;
-            let mut gap = usize::from(self.guide[bucket]);
-            while gap < LONGEST && value < self.survival[gap] {
-                gap += 1;
+            let entry = self.guide[(value >> (64 - GUIDE_BITS)) as usize];
+            if entry & OPEN == 0 {
+                return passed + usize::from(entry);
             }
+            let gap = self.search(usize::from(entry & !OPEN), value);
             if gap < LONGEST {
                 return passed + gap;
             }
             passed += LONGEST;
         }
+    }
+
+    /// The gap of `value`, which is `least` or more. Rare: a few draws in a hundred come here.
+    #[cold]
+    fn search(&self, least: usize, value: u64) -> usize {
+        let longer = self.survival[least..].iter().take_while(|&&above| value < above).count();
+        least + longer
     }
 }
 
