@@ -8,7 +8,7 @@ import harness
 import numpy as np
 import torch
 import transformers
-from tokenizers import Tokenizer, models
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 import mlmfast
 
@@ -20,6 +20,7 @@ def tokenizer() -> transformers.PreTrainedTokenizerFast:
     specials = ["<s>", "<pad>", "</s>", "<unk>"]
     words = [*specials, *(f"w{at}" for at in range(4, VOCABULARY - 1)), "<mask>"]
     backend = Tokenizer(models.WordLevel({word: at for at, word in enumerate(words)}, "<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         backend.save(file.name)
         return transformers.PreTrainedTokenizerFast(

@@ -1,9 +1,11 @@
-"""The compiled core. Use the functions of `mlmfast`, which take more kinds of input."""
+# The compiled core. Use the functions of `mlmfast`, which take more kinds of input.
 
 from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
+
+__all__ = ["DEBUG_BUILD", "Masker", "__version__", "group_lists"]
 
 __version__: str
 DEBUG_BUILD: bool
@@ -17,6 +19,7 @@ def group_lists(
     pad_id: int | None,
     threads: int | None,
 ) -> tuple[Any, int]: ...
+
 @final
 class Masker:
     def __new__(

@@ -26,9 +26,8 @@ class ExampleCommand(click.Command):
         self.example = example
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        formatter.write_text("Example:")
-        with formatter.indentation():
-            for line in self.example.strip().splitlines():
-                formatter.write_text(line.strip())
+        # Written as it is: a command broken over two lines could not be copied.
+        lines = [line.strip() for line in self.example.strip().splitlines()]
+        formatter.write("\n  ".join(["Example:", *lines]) + "\n")
         formatter.write_paragraph()
         super().format_help(ctx, formatter)

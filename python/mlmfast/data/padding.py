@@ -24,6 +24,10 @@ def pad_mappings(
     Returns:
         A `BatchEncoding` of tensors or arrays `[B, L]`.
     """
+    if (stacked := _stack(examples, tokenizer, multiple)) is not None:
+        from transformers import BatchEncoding
+
+        return BatchEncoding(stacked, tensor_type=framework)
     # `pad` warns that calling the tokenizer itself would be quicker, which is no help to somebody
     # whose text was tokenized long ago.
     warned = getattr(tokenizer, "deprecation_warnings", {})
@@ -34,6 +38,42 @@ def pad_mappings(
         return tokenizer.pad(list(examples), return_tensors=framework, pad_to_multiple_of=multiple)
     finally:
         warned[name] = before
+
+
+def _stack(
+    examples: Sequence[Mapping[str, Any]], tokenizer: Any, multiple: int | None
+) -> dict[str, np.ndarray] | None:
+    """The columns of rows that need no padding, in a tenth of the time `pad` takes; else None."""
+    first = examples[0]
+    length = len(first.get("input_ids", ()))
+    plain = (
+        length > 0
+        and length % (multiple or 1) == 0
+        and all(example.keys() == first.keys() for example in examples)
+        and all(len(example["input_ids"]) == length for example in examples)
+        # A tokenizer that pads in its own way may have columns of its own to fill.
+        and _pads_plainly(type(tokenizer))
+    )
+    if not plain:
+        return None
+    columns = {name: [example[name] for example in examples] for name in first}
+    try:
+        stacked = {name: np.asarray(rows) for name, rows in columns.items()}
+    except ValueError:  # ragged: `pad` says it best
+        return None
+    if any(array.dtype.kind not in "iu" for array in stacked.values()):
+        return None
+    if "attention_mask" not in stacked and "attention_mask" in tokenizer.model_input_names:
+        stacked["attention_mask"] = np.ones_like(stacked["input_ids"], dtype=np.int64)
+    return {name: array.astype(np.int64, copy=False) for name, array in stacked.items()}
+
+
+def _pads_plainly(kind: type) -> bool:
+    from transformers import PreTrainedTokenizerBase
+
+    return all(
+        getattr(kind, name) is getattr(PreTrainedTokenizerBase, name) for name in ("pad", "_pad")
+    )
 
 
 def pad_lists(rows: Sequence[Any], tokenizer: Any, multiple: int | None) -> np.ndarray:

@@ -1,0 +1,175 @@
+"""`mlmfast prepare`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mlmfast.cli._command import ExampleCommand
+
+if TYPE_CHECKING:
+    from mlmfast.data.prepare_options import PrepareReport
+
+FORMATS = ("txt", "jsonl", "csv", "tsv", "parquet", "arrow")
+
+
+@click.command(
+    "prepare",
+    cls=ExampleCommand,
+    example="""
+    mlmfast prepare data/*.txt --tokenizer roberta-base --test-size 0.2 --output blocks/
+    mlmfast prepare qa.jsonl.gz --text-column answers.text --tokenizer bert/ --output blocks/
+    mlmfast prepare --dataset-name imdb --split "train[:5000]" --tokenizer bert/ --output blocks/
+    zcat logs.gz | mlmfast prepare - --format txt --tokenizer tokenizer/ --output blocks/
+    """,
+)
+@click.argument("inputs", nargs=-1)
+@click.option("--output", "-o", required=True, metavar="FOLDER", help="The block store to write.")
+@click.option(
+    "--tokenizer",
+    required=True,
+    metavar="NAME",
+    help="A folder, a tokenizer.json or a name on the Hugging Face Hub.",
+)
+@click.option(
+    "--text-column",
+    default="text",
+    show_default=True,
+    metavar="NAME",
+    help="Column that holds the text; a.b reaches into nested fields, lists are joined by blanks.",
+)
+@click.option("--block-size", default=128, show_default=True, help="Tokens in a block.")
+@click.option(
+    "--test-size",
+    type=float,
+    metavar="SHARE",
+    help="Share of the documents for a test split, such as 0.2. [default: no split]",
+)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(FORMATS),
+    help="Format of the files, compressed or not. [default: by their names]",
+)
+@click.option("--dataset-name", metavar="NAME", help="A data set of the Hub, or its folder.")
+@click.option("--dataset-config", metavar="NAME", help="Configuration of the Hub's data set.")
+@click.option("--split", metavar="SPLIT", help='Split of a data set, such as "train[:5000]".')
+@click.option(
+    "--special-tokens",
+    type=click.Choice(["document", "none"]),
+    default="document",
+    show_default=True,
+    help="Wrap every document in the tokenizer's special tokens, or add none.",
+)
+@click.option(
+    "--remainder",
+    type=click.Choice(["drop", "pad"]),
+    default="drop",
+    show_default=True,
+    help="What becomes of the tokens after the last whole block.",
+)
+@click.option(
+    "--on-invalid-utf8",
+    type=click.Choice(["error", "replace", "skip"]),
+    default="error",
+    show_default=True,
+    help="Stop, replace the bytes by U+FFFD, or leave the document out.",
+)
+@click.option("--drop-empty", is_flag=True, help="Leave empty documents out.")
+@click.option("--limit", type=int, metavar="N", help="Read the first N documents only.")
+@click.option("--seed", default=0, show_default=True, help="Chooses the test documents.")
+@click.option(
+    "--add-mask-token", metavar="TOKEN", help="Add this mask token to a tokenizer without one."
+)
+@click.option(
+    "--shard-tokens",
+    default=1 << 26,
+    show_default=True,
+    help="Tokens in one file.",
+)
+@click.option(
+    "--threads", type=int, metavar="N", help="Threads that tokenize. [default: all cores]"
+)
+@click.option("--overwrite", is_flag=True, help="Replace a store that is there already.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress bar and no summary.")
+def command(
+    inputs: tuple[str, ...],
+    output: str,
+    format_: str | None,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Turn text into a store of token blocks.
+
+    INPUTS are files (txt, jsonl, csv, tsv, parquet, arrow; also .gz, .zst, .bz2), patterns,
+    folders of the `datasets` library, or - for standard input. A text file holds one document a
+    line. The store opens with `datasets.load_from_disk` too.
+    """
+    from mlmfast.data.prepare import run_prepare
+    from mlmfast.data.prepare_options import PrepareOptions
+
+    report = run_prepare(
+        list(inputs),
+        output,
+        PrepareOptions(format=format_, progress=not quiet, **options),
+    )
+    if as_json:
+        click.echo(json.dumps(report.as_dict(), ensure_ascii=False))
+        return
+    for warning in report.warnings:
+        click.echo(f"Warning: {warning}", err=True)
+    if not quiet:
+        click.echo(_summary(report))
+
+
+def _summary(report: PrepareReport) -> str:
+    from mlmfast.data.prepare_options import counted
+
+    sizes = report.as_dict()
+    counts = [counted(report.documents, "document")]
+    for number, what in (
+        (report.empty, "empty"),
+        (report.null, "null, left out"),
+        (report.replaced, "with invalid UTF-8 replaced"),
+        (report.skipped, "with invalid UTF-8, left out"),
+    ):
+        if number:
+            counts.append(f"{number:,} {what}")
+    made = f"{counted(report.tokens, 'token')} -> {counted(report.blocks, 'block')}"
+    lines = [
+        f"Read     {', '.join(counts)}; {report.text_bytes / 1e6:,.1f} MB of text",
+        f"Made     {made} of {sizes['block_size']}; {_end(report)}",
+        (
+            f"Took     {report.seconds:,.1f} s: {sizes['megabytes_per_second']:,.1f} MB/s, "
+            f"{sizes['tokens_per_second']:,} tokens/s"
+        ),
+    ]
+    lines += [
+        f"{name.capitalize():8} {counted(len(store), 'block')} in {store.path}"
+        for name, store in report.stores.items()
+    ]
+    lines.append(f"Next     mlmfast train {report.output} {_model(report)} --output model/")
+    return "\n".join(lines)
+
+
+def _end(report: PrepareReport) -> str:
+    from mlmfast.data.prepare_options import counted
+
+    padding = sum(store.manifest.padding_tokens for store in report.stores.values())
+    if padding:
+        return f"the last filled up with {counted(padding, 'padding token')}"
+    return f"{counted(report.dropped_tokens, 'token')} at the end dropped"
+
+
+def _model(report: PrepareReport) -> str:
+    """Guess the model that goes with the tokenizer, for the command to type next."""
+    name = report.stores["train"].manifest.tokenizer
+    folder = Path(name).expanduser()
+    if not folder.exists() or (folder / "config.json").exists():
+        return f"--model {name}"
+    return "--from-scratch --model-type roberta"

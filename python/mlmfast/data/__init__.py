@@ -1,0 +1,1 @@
+"""Text to token blocks on disk, and token blocks to masked batches."""

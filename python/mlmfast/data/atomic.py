@@ -1,0 +1,142 @@
+"""Output folders that appear whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlmfast.errors import InputError, OutputExistsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+@contextmanager
+def replacing(
+    path: Path | str, *, overwrite: bool, is_ours: Callable[[Path], bool]
+) -> Iterator[Path]:
+    """Yield a temporary sibling of `path` that becomes `path` when the block ends well.
+
+    Whatever ends the block early, Ctrl-C included, removes the temporary folder and leaves what
+    was at `path` before as it was. Whether `path` may be written is decided on entry, before any
+    work is done.
+
+    Args:
+        path: The folder to write. Missing parents are created (and removed again on failure).
+        overwrite: Whether a folder that is there already may be replaced.
+        is_ours: Says whether an existing folder is of the kind that is about to be written; only
+            such a folder is ever replaced.
+
+    Raises:
+        OutputExistsError: `path` is there, and may not be replaced.
+        InputError: The folder cannot be created, or the disk is full.
+    """
+    target = Path(os.path.abspath(path))  # noqa: PTH100 - a symbolic link as last part is kept
+    _check_free(target, overwrite=overwrite, is_ours=is_ours)
+    new_parents = _make_parents(target)
+    temporary = _make_sibling(target)
+    try:
+        yield temporary
+        _put_in_place(temporary, target)
+    except BaseException as error:
+        written = _size(temporary)
+        shutil.rmtree(temporary, ignore_errors=True)
+        for parent in new_parents:
+            with suppress(OSError):
+                parent.rmdir()
+        if _is_disk_full(error):
+            raise InputError(
+                f"The disk that holds {str(target.parent)!r} is full: {written:,} bytes had been "
+                f"written for {target.name!r}, and more are needed. Nothing was left behind; "
+                "free some space or choose an output on another disk."
+            ) from error
+        raise
+
+
+def _check_free(target: Path, *, overwrite: bool, is_ours: Callable[[Path], bool]) -> None:
+    if not target.exists():
+        if target.is_symlink():
+            raise OutputExistsError(f"The output {str(target)!r} is a symbolic link to nowhere.")
+        return
+    if not target.is_dir():
+        raise OutputExistsError(
+            f"The output {str(target)!r} is a file; it should be the name of a folder."
+        )
+    if not any(target.iterdir()):
+        return
+    if not is_ours(target):
+        raise OutputExistsError(
+            f"The output {str(target)!r} exists and holds something that this command did not "
+            "write, so it is not replaced, not even with --overwrite. Choose another folder."
+        )
+    if not overwrite:
+        raise OutputExistsError(
+            f"The output {str(target)!r} exists already. Use --overwrite (overwrite=True) to "
+            "replace it, or choose another folder."
+        )
+
+
+def _make_parents(target: Path) -> list[Path]:
+    """Create the parents of `target`; return those that were new, innermost first."""
+    new = [parent for parent in target.parents if not parent.exists()]
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"The folder {str(target.parent)!r} cannot be created: {error.strerror}."
+        ) from error
+    return new
+
+
+def _make_sibling(target: Path) -> Path:
+    try:
+        made = tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent)
+    except OSError as error:
+        raise InputError(
+            f"Nothing can be written into {str(target.parent)!r}: {error.strerror}."
+        ) from error
+    # mkdtemp makes the folder private; the result gets the permissions any new folder would have.
+    umask = os.umask(0)
+    os.umask(umask)
+    Path(made).chmod(0o777 & ~umask)
+    return Path(made)
+
+
+def _put_in_place(temporary: Path, target: Path) -> None:
+    """Rename `temporary` to `target`; an old `target` is moved aside first and removed last."""
+    real = target.resolve()
+    if not real.exists():
+        temporary.rename(real)
+        return
+    aside = temporary.with_name(temporary.name + "-old")
+    real.rename(aside)
+    try:
+        temporary.rename(real)
+    except BaseException:
+        aside.rename(real)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _size(folder: Path) -> int:
+    total = 0
+    for file in folder.rglob("*"):
+        with suppress(OSError):
+            total += file.stat().st_size
+    return total
+
+
+def _is_disk_full(error: BaseException | None) -> bool:
+    """Whether a full disk is behind `error`, also where a library wrapped the system's error."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            return True
+        if isinstance(error, Exception) and "No space left on device" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -1,0 +1,137 @@
+"""The manifest of a block store, `mlmfast.json`: what the blocks are and where they came from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from mlmfast.errors import StoreError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MANIFEST_FILE = "mlmfast.json"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One file of a block store."""
+
+    file: str
+    blocks: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a block store says of itself."""
+
+    format_version: int
+    mlmfast_version: str
+    block_size: int
+    """Tokens in a block."""
+    blocks: int
+    tokens: int
+    """blocks x block_size, padding included."""
+    padding_tokens: int
+    """How many of `tokens` pad the last block; above 0 only with remainder="pad"."""
+    dropped_tokens: int
+    """Tokens at the end that filled no whole block and were left out."""
+    documents: int
+    text_bytes: int
+    """UTF-8 bytes of the text that was tokenized."""
+    vocab_size: int
+    """Tokens of the tokenizer, added ones included."""
+    special_ids: tuple[int, ...]
+    mask_token_id: int
+    pad_token_id: int | None
+    special_tokens: str
+    """"document": every document is wrapped in the tokenizer's special tokens; "none": no."""
+    tokenizer: str
+    """The tokenizer as the user gave it; its files lie beside the manifest."""
+    tokenizer_sha256: str
+    """Of tokenizer.json."""
+    tokenizers_version: str
+    source: dict[str, Any]
+    """The inputs and the options that chose the text."""
+    shards: tuple[Shard, ...]
+
+    @classmethod
+    def read(cls, folder: Path) -> Manifest:
+        """Read and check the manifest of the store in `folder`.
+
+        Raises:
+            StoreError: There is none, it is damaged, or its format version is another.
+        """
+        path = folder / MANIFEST_FILE
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise StoreError(_no_store(folder)) from None
+        except NotADirectoryError:
+            raise StoreError(
+                f"{str(folder)!r} is a file, not a block store. Make one of it with "
+                "`mlmfast prepare`."
+            ) from None
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{str(path)!r} cannot be read: {error}.") from error
+        version = content.get("format_version") if isinstance(content, dict) else None
+        if version != FORMAT_VERSION:
+            raise StoreError(
+                f"The block store {str(folder)!r} has format version {version!r}; this mlmfast "
+                f"reads version {FORMAT_VERSION}. Prepare it again with this one, or install the "
+                "mlmfast that wrote it."
+            )
+        try:
+            return cls._checked(content)
+        except (KeyError, TypeError, ValueError) as error:
+            raise StoreError(
+                f"{str(path)!r} is damaged: {_reason(error)}. Prepare the store again."
+            ) from error
+
+    @classmethod
+    def _checked(cls, content: dict[str, Any]) -> Manifest:
+        values = {field.name: content[field.name] for field in fields(cls)}
+        values["special_ids"] = tuple(map(int, values["special_ids"]))
+        values["shards"] = tuple(Shard(**shard) for shard in values["shards"])
+        manifest = cls(**values)
+        if manifest.block_size < 1 or not manifest.shards:
+            raise ValueError("it names no blocks")
+        if manifest.blocks != sum(shard.blocks for shard in manifest.shards):
+            raise ValueError("its blocks are not the sum of its shards'")
+        if manifest.tokens != manifest.blocks * manifest.block_size:
+            raise ValueError("its tokens are not blocks x block_size")
+        return manifest
+
+    def write(self, folder: Path) -> None:
+        """Write the manifest into `folder`."""
+        text = json.dumps(asdict(self), indent=2, ensure_ascii=False)
+        (folder / MANIFEST_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def file_sha256(path: Path) -> str:
+    """Return the checksum of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _reason(error: Exception) -> str:
+    return f"it lacks {error.args[0]!r}" if isinstance(error, KeyError) else str(error)
+
+
+def _no_store(folder: Path) -> str:
+    inside = sorted(path.parent.name for path in folder.glob(f"*/{MANIFEST_FILE}"))
+    if inside:
+        return (
+            f"{str(folder)!r} is no block store itself, but holds {' and '.join(inside)}: "
+            f"give {str(folder / inside[0])!r}."
+        )
+    kind = "a `datasets` folder" if (folder / "state.json").exists() else "a folder"
+    return (
+        f"{str(folder)!r} is {kind}, but no block store: it has no {MANIFEST_FILE}. "
+        "Make one with `mlmfast prepare`."
+    )

@@ -1,0 +1,107 @@
+"""Text -> block store, in one pass and in bounded memory: `prepare`."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from mlmfast.data.prepare_options import PrepareOptions
+from mlmfast.data.prepare_run import run_prepare
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mlmfast.data.store import BlockStore
+
+
+def prepare(
+    inputs: Any,
+    output: str | Path,
+    *,
+    tokenizer: Any,
+    text_column: str = "text",
+    block_size: int = 128,
+    test_size: float | None = None,
+    special_tokens: str = "document",
+    remainder: str = "drop",
+    format: str | None = None,  # noqa: A002 - the name that users type
+    dataset_name: str | None = None,
+    dataset_config: str | None = None,
+    split: str | None = None,
+    on_invalid_utf8: str = "error",
+    drop_empty: bool = False,
+    seed: int = 0,
+    limit: int | None = None,
+    add_mask_token: str | None = None,
+    overwrite: bool = False,
+    shard_tokens: int = 1 << 26,
+    threads: int | None = None,
+    progress: bool = False,
+) -> BlockStore | dict[str, BlockStore]:
+    """Turn text into a block store.
+
+    Text is read in batches, and blocks run on across documents, batches and files: less than one
+    block is lost in all. The same input gives the same bytes, whatever the number of threads.
+
+    Args:
+        inputs: A path, a pattern such as "data/*.txt", "-" for standard input, an Arrow column
+            or table, a `datasets.Dataset`, or a list of these; None with `dataset_name`. Text
+            files hold a document a line; of the others, `text_column` is read.
+        output: The folder to write; it appears when it is whole.
+        tokenizer: A folder, a tokenizer.json, a Hub name or a tokenizer object.
+        text_column: The column with the text; dots reach into nested fields ("answers.text"),
+            and the strings of a list are joined by blanks.
+        block_size: Tokens in a block.
+        test_size: The share of the documents for a test split; None makes no split. A document's
+            place depends on `seed` and its number alone.
+        special_tokens: "document" wraps every document as the tokenizer itself does
+            (`<s> ... </s>`); "none" adds nothing.
+        remainder: The tokens after the last whole block: "drop" them or "pad" the block.
+        format: "txt", "jsonl", "csv", "tsv", "parquet" or "arrow", compressed or not; None goes
+            by the names of the files.
+        dataset_name: A data set on the Hub, or a `datasets` folder.
+        dataset_config: The configuration of a data set on the Hub.
+        split: The split of a data set, or a part of it ("train[:5000]").
+        on_invalid_utf8: "error", "replace" (by U+FFFD) or "skip" (leave the document out).
+        drop_empty: Leave empty documents out; by default they become `<s></s>`, as in run_mlm.py.
+        seed: Chooses the documents of the test split.
+        limit: Read the first so many documents only.
+        add_mask_token: Give a tokenizer that has no mask token this one.
+        overwrite: Replace a store that is there already.
+        shard_tokens: About how many tokens a file of the store holds; bounds the memory used.
+        threads: Threads that tokenize; None takes all cores this process may use.
+        progress: Show a progress bar on standard error.
+
+    Returns:
+        The store; with `test_size`, {"train": store, "test": store}.
+
+    Raises:
+        InputError: An option or a text cannot be used, or there is not one block of text.
+        NotFoundError: A file, a data set or the tokenizer is not there.
+        OutputExistsError: `output` is there already.
+    """
+    options = PrepareOptions(
+        tokenizer=tokenizer,
+        text_column=text_column,
+        block_size=block_size,
+        test_size=test_size,
+        special_tokens=special_tokens,
+        remainder=remainder,
+        format=format,
+        dataset_name=dataset_name,
+        dataset_config=dataset_config,
+        split=split,
+        on_invalid_utf8=on_invalid_utf8,
+        drop_empty=drop_empty,
+        seed=seed,
+        limit=limit,
+        add_mask_token=add_mask_token,
+        overwrite=overwrite,
+        shard_tokens=shard_tokens,
+        threads=threads,
+        progress=progress,
+    )
+    report = run_prepare(inputs, output, options)
+    for warning in report.warnings:
+        warnings.warn(warning, stacklevel=2)
+    return report.stores["train"] if test_size is None else report.stores

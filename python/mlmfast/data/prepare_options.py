@@ -1,0 +1,156 @@
+"""The options of `prepare`, checked once at the door, and its report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from mlmfast.data.sources import FORMATS
+from mlmfast.data.sources.base import POLICIES
+from mlmfast.data.splits import check_test_size
+from mlmfast.data.tokenize import thread_count
+from mlmfast.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mlmfast.data.store import BlockStore
+
+SPECIAL_TOKENS = ("document", "none")
+REMAINDERS = ("drop", "pad")
+
+
+@dataclass(frozen=True)
+class PrepareOptions:
+    """How text becomes blocks; the defaults are the Hugging Face guide's."""
+
+    tokenizer: Any
+    """A folder, a tokenizer.json, a Hub name or a tokenizer object."""
+    text_column: str = "text"
+    """The column with the text; dots reach into nested fields, lists are joined by blanks."""
+    block_size: int = 128
+    """Tokens in a block."""
+    test_size: float | None = None
+    """The share of the documents that go to a test split; None makes no split."""
+    special_tokens: str = "document"
+    """"document" wraps every document as the tokenizer itself does; "none" adds nothing."""
+    remainder: str = "drop"
+    """The tokens after the last whole block: "drop" them or "pad" the block."""
+    format: str | None = None
+    """The files' format; None goes by their names."""
+    dataset_name: str | None = None
+    """A data set on the Hub, or a `datasets` folder."""
+    dataset_config: str | None = None
+    """The configuration of a data set on the Hub."""
+    split: str | None = None
+    """The split of a data set, or a part of it ("train[:5000]")."""
+    on_invalid_utf8: str = "error"
+    """"error", "replace" or "skip"."""
+    drop_empty: bool = False
+    """Leave empty documents out; they are kept as run_mlm.py keeps them otherwise."""
+    seed: int = 0
+    """Chooses which documents go to the test split."""
+    limit: int | None = None
+    """Read the first so many documents only."""
+    add_mask_token: str | None = None
+    """Give a tokenizer without mask token this one."""
+    overwrite: bool = False
+    """Replace a store that is there already."""
+    shard_tokens: int = 1 << 26
+    """About how many tokens one file of the store holds; bounds the memory."""
+    threads: int | None = None
+    """Threads that tokenize; None takes all cores."""
+    progress: bool = False
+    """Show a progress bar on standard error."""
+
+    def __post_init__(self) -> None:
+        check_test_size(self.test_size)
+        thread_count(self.threads)
+        _among("special_tokens", self.special_tokens, SPECIAL_TOKENS)
+        _among("remainder", self.remainder, REMAINDERS)
+        _among("on_invalid_utf8", self.on_invalid_utf8, POLICIES)
+        if self.format is not None:
+            _among("format", self.format, FORMATS)
+        _at_least("block_size", self.block_size, 1)
+        _at_least("shard_tokens", self.shard_tokens, 1)
+        _at_least("seed", self.seed, 0)
+        if self.limit is not None:
+            _at_least("limit", self.limit, 1)
+
+
+@dataclass
+class PrepareReport:
+    """What `prepare` did."""
+
+    output: Path
+    stores: dict[str, BlockStore] = field(default_factory=dict)
+    """{"train": ..., "test": ...}, or {"train": ...} alone."""
+    documents: int = 0
+    """Documents that were tokenized."""
+    empty: int = 0
+    """Of those read, how many held no character; kept unless `drop_empty`."""
+    null: int = 0
+    """Documents without text (null, or a record without the column); left out."""
+    replaced: int = 0
+    """Documents in which invalid UTF-8 was replaced."""
+    skipped: int = 0
+    """Documents that were left out for invalid UTF-8."""
+    text_bytes: int = 0
+    """UTF-8 bytes of the text that was tokenized."""
+    tokens: int = 0
+    """Tokens that came of it, special tokens included."""
+    dropped_tokens: int = 0
+    """Of these, how many filled no block."""
+    seconds: float = 0.0
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def blocks(self) -> int:
+        """Blocks of all splits."""
+        return sum(map(len, self.stores.values()))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as what JSON can hold."""
+        return {
+            "output": str(self.output),
+            "splits": {
+                name: {
+                    "path": str(store.path),
+                    "documents": store.manifest.documents,
+                    "blocks": len(store),
+                    "tokens": store.manifest.tokens,
+                    "padding_tokens": store.manifest.padding_tokens,
+                    "dropped_tokens": store.manifest.dropped_tokens,
+                }
+                for name, store in self.stores.items()
+            },
+            "block_size": next(iter(self.stores.values())).block_size,
+            "documents": self.documents,
+            "empty_documents": self.empty,
+            "null_documents": self.null,
+            "replaced_documents": self.replaced,
+            "skipped_documents": self.skipped,
+            "text_bytes": self.text_bytes,
+            "tokens": self.tokens,
+            "blocks": self.blocks,
+            "dropped_tokens": self.dropped_tokens,
+            "seconds": round(self.seconds, 3),
+            "megabytes_per_second": round(self.text_bytes / 1e6 / self.seconds, 3),
+            "tokens_per_second": round(self.tokens / self.seconds),
+            "warnings": self.warnings,
+        }
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a count in words, such as "1 block" or "2,375 documents"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _among(name: str, value: Any, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise InputError(f"{name} must be one of {', '.join(known)}; got {value!r}.")
+
+
+def _at_least(name: str, value: Any, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise InputError(f"{name} must be a whole number from {least} up; got {value!r}.")

@@ -1,0 +1,236 @@
+"""Where text comes from: one module a kind, and here the way from a user's words to them."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from mlmfast.data.sources.base import ReadOptions, Source, bounded
+from mlmfast.data.sources.bytes import STDIN, SUFFIXES, ByteStream
+from mlmfast.data.sources.columnar import read_arrow, read_batches, read_parquet
+from mlmfast.data.sources.csv import read_csv
+from mlmfast.data.sources.hub import (
+    DatasetSource,
+    is_dataset_folder,
+    load_hub_dataset,
+    open_dataset,
+    open_dataset_folder,
+)
+from mlmfast.data.sources.jsonl import read_jsonl
+from mlmfast.data.sources.lines import read_lines
+from mlmfast.errors import InputError, NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FORMATS = ("txt", "jsonl", "csv", "tsv", "parquet", "arrow")
+_BY_SUFFIX = {
+    ".txt": "txt",
+    ".text": "txt",
+    ".md": "txt",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+}
+
+
+def open_sources(
+    inputs: Any,
+    *,
+    format: str | None = None,  # noqa: A002 - the name that users type
+    split: str | None = None,
+    dataset_name: str | None = None,
+    dataset_config: str | None = None,
+) -> list[Source]:
+    """Find what the user named; every file is looked for before anything is read.
+
+    Args:
+        inputs: A path, a pattern such as "data/*.txt", "-" for standard input, an Arrow column
+            or table, a `datasets.Dataset`, or a list of these; None with `dataset_name`.
+        format: One of FORMATS; None goes by the names of the files.
+        split: The split of a data set, also a part of it ("train[:5000]").
+        dataset_name: A data set on the Hugging Face Hub, or a `datasets` folder.
+        dataset_config: The configuration of a data set on the Hub.
+
+    Raises:
+        NotFoundError: A file or a data set is not there.
+        InputError: It is there, but nothing says how to read it.
+    """
+    if format is not None and format not in FORMATS:
+        raise InputError(f"format must be one of {', '.join(FORMATS)}; got {format!r}.")
+    sources: list[Source] = []
+    for entry in _listed(inputs):
+        if isinstance(entry, str | Path):
+            sources += [_open_path(name, format, split) for name in _expanded(str(entry))]
+        else:
+            sources.append(_open_object(entry, split))
+    if dataset_name is not None:
+        folder = Path(dataset_name).expanduser()
+        sources.append(
+            _open_path(str(folder), None, split)
+            if folder.is_dir()
+            else load_hub_dataset(dataset_name, dataset_config, split)
+        )
+    elif dataset_config is not None:
+        raise InputError("dataset_config goes with dataset_name, which is not given.")
+    if not sources:
+        raise InputError("There is no input: name files, or a data set with --dataset-name.")
+    if split is not None and not any(isinstance(source, DatasetSource) for source in sources):
+        raise InputError(
+            f"split={split!r} chooses a part of a data set, but the inputs are files; "
+            "use --limit for the first documents."
+        )
+    return sources
+
+
+def read_texts(sources: Sequence[Source], options: ReadOptions) -> Iterator[pa.Array]:
+    """Yield the documents of all sources, in order, as LargeString arrays of bounded size."""
+    for source in sources:
+        for array in source.batches(options):
+            yield from bounded(array, options.batch_bytes)
+
+
+class FileSource:
+    """One file, or standard input."""
+
+    def __init__(self, name: str, kind: str) -> None:
+        """Read `name` as `kind`, one of FORMATS."""
+        self.name = name
+        self.kind = kind
+        path = Path(name)
+        self.size: int | None = path.stat().st_size if name != STDIN and path.is_file() else None
+        self._stream: ByteStream | None = None
+        self._end = 0
+
+    @property
+    def position(self) -> int:
+        """Bytes read of the file as it lies on disk."""
+        return self._end if self._stream is None else self._stream.position
+
+    def batches(self, options: ReadOptions) -> Iterator[pa.Array]:
+        """Yield the documents of the file."""
+        with ByteStream(self.name) as stream:
+            self._stream = stream
+            if self.kind == "txt":
+                yield from read_lines(stream, options)
+            elif self.kind == "jsonl":
+                yield from read_jsonl(stream, options)
+            elif self.kind in {"csv", "tsv"}:
+                yield from read_csv(stream, options, delimiter="\t" if self.kind == "tsv" else ",")
+            elif self.kind == "parquet":
+                yield from read_parquet(stream, options)
+            else:
+                yield from read_arrow(stream, options)
+        self._end = self.size or 0
+        self._stream = None
+
+
+class TableSource:
+    """An Arrow column or table that is in memory or comes as a stream."""
+
+    name = "the table"
+    size: int | None = None
+    position = 0
+
+    def __init__(self, data: Any) -> None:
+        """Read `data`, anything with `__arrow_c_stream__` or `__arrow_c_array__`."""
+        self._data = data
+
+    def batches(self, options: ReadOptions) -> Iterator[pa.Array]:
+        """Yield the documents; a column of texts needs no name."""
+        if not hasattr(self._data, "__arrow_c_stream__"):
+            column = pa.chunked_array([pa.array(self._data)])
+        else:
+            reader = _as_reader(self._data)
+            if reader is not None:
+                yield from read_batches(reader.schema, reader, options, self.name)
+                return
+            column = pa.chunked_array(self._data)
+        table = pa.table({options.text_column: column})
+        yield from read_batches(table.schema, table.to_batches(), options, self.name)
+
+
+def _as_reader(data: Any) -> pa.RecordBatchReader | None:
+    """Return a stream of tables, or None where the stream is one of bare columns."""
+    if isinstance(data, pa.ChunkedArray):
+        return None
+    try:
+        return pa.RecordBatchReader.from_stream(data)
+    except pa.ArrowInvalid:
+        return None
+
+
+def _listed(inputs: Any) -> list[Any]:
+    if inputs is None:
+        return []
+    return list(inputs) if isinstance(inputs, list | tuple) else [inputs]
+
+
+def _expanded(name: str) -> list[str]:
+    """Expand a pattern that the shell left alone; a file that is called so goes first."""
+    if name == STDIN or Path(name).expanduser().exists() or not glob.has_magic(name):
+        return [name]
+    found = sorted(glob.glob(str(Path(name).expanduser()), recursive=True))  # noqa: PTH207 - absolute too
+    if not found:
+        raise NotFoundError(f"No file matches {name!r}.")
+    return found
+
+
+def _open_path(name: str, kind: str | None, split: str | None) -> Source:
+    if name == STDIN:
+        if kind is None:
+            raise InputError(
+                "Standard input has no name to tell its format: use --format, "
+                f"one of {', '.join(FORMATS)}."
+            )
+        return FileSource(name, kind)
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return _open_folder(path, split)
+    if not path.exists():
+        raise NotFoundError(
+            f"There is no file {name!r}. (A data set of the Hugging Face Hub is named with "
+            "--dataset-name.)"
+        )
+    if kind is None:
+        bare = path.with_suffix("") if path.suffix.lower() in SUFFIXES else path
+        kind = _BY_SUFFIX.get(bare.suffix.lower())
+    if kind is None:
+        raise InputError(
+            f"The name of {name!r} does not tell its format: use --format, "
+            f"one of {', '.join(FORMATS)}."
+        )
+    return FileSource(str(path), kind)
+
+
+def _open_folder(path: Path, split: str | None) -> Source:
+    from mlmfast.data.manifest import MANIFEST_FILE
+
+    if (path / MANIFEST_FILE).exists() or (path / "train" / MANIFEST_FILE).exists():
+        raise InputError(f"{str(path)!r} is a block store already; prepare reads text.")
+    if is_dataset_folder(path):
+        return open_dataset_folder(path, split)
+    raise InputError(
+        f"{str(path)!r} is a folder, and not one of `datasets`. Name the files in it, "
+        f"such as '{path}/*.txt'."
+    )
+
+
+def _open_object(entry: Any, split: str | None) -> Source:
+    if hasattr(entry, "select_columns"):
+        return open_dataset(entry, split)
+    if hasattr(entry, "__arrow_c_stream__") or hasattr(entry, "__arrow_c_array__"):
+        return TableSource(entry)
+    raise InputError(
+        "inputs must be paths, Arrow columns or tables, or a datasets.Dataset; "
+        f"got {type(entry).__name__}."
+    )

@@ -1,0 +1,156 @@
+"""Opening files and standard input, and unpacking what is compressed."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import pyarrow as pa
+
+from mlmfast.errors import InputError, NotFoundError
+
+STDIN = "-"
+SUFFIXES = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
+_MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2"}
+_BZ2_BLOCKS = (b"1AY&SY", b"\x17rE8P\x90")
+_BOM = b"\xef\xbb\xbf"
+
+
+class ByteStream:
+    """The unpacked bytes of a file or of standard input.
+
+    What is compressed is known by its first bytes, not by its name.
+    """
+
+    def __init__(self, name: str) -> None:
+        """Open `name`, a path or "-" for standard input."""
+        self.name = "standard input" if name == STDIN else name
+        self.path = None if name == STDIN or not Path(name).is_file() else Path(name)
+        self._raw: Any = _open(name)
+        head = self._raw.peek(16)[:16]
+        packing = _packing(head)
+        expected = SUFFIXES.get(Path(name).suffix.lower())
+        if expected and head and packing != expected:
+            self._raw.close()
+            raise InputError(f"{name!r} is no {expected} file, as its name says it is.")
+        self.compressed = packing is not None
+        self._stream: Any = self._raw
+        if packing is not None:
+            self._stream = pa.CompressedInputStream(pa.PythonFile(self._raw, "r"), packing)
+
+    @property
+    def position(self) -> int:
+        """Bytes read of the file as it lies on disk; 0 where that is not known."""
+        try:
+            return self._raw.tell()
+        except (OSError, ValueError):
+            return 0
+
+    def read(self, size: int = -1) -> bytes:
+        """Read `size` unpacked bytes, fewer at the end; -1 reads everything."""
+        try:
+            if size < 0:
+                return self._stream.read()
+            parts = []
+            while size and (part := self._stream.read(size)):
+                parts.append(part)
+                size -= len(part)
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+        except OSError as error:
+            if not self.compressed and error.errno is not None:
+                raise InputError(f"{self.name!r} cannot be read: {error.strerror}.") from error
+            raise InputError(
+                f"{self.name!r} cannot be unpacked; it was cut off or damaged: {error}."
+            ) from error
+
+    def close(self) -> None:
+        """Close the file; standard input stays open."""
+        if self._raw is not getattr(sys.stdin, "buffer", None):
+            self._raw.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def whole_lines(
+    stream: ByteStream, size: int, *, carriage_returns: bool = False
+) -> Iterator[bytes]:
+    """Yield the stream in pieces of about `size` that end where a line ends.
+
+    Args:
+        stream: What is read; a UTF-8 byte order mark at its start is left out.
+        size: Bytes of a piece; a longer line makes a longer piece.
+        carriage_returns: A lone carriage return ends a line too.
+
+    Raises:
+        InputError: The text begins with the byte order mark of UTF-16 or UTF-32.
+    """
+    held: list[bytes] = []
+    first = True
+    while data := stream.read(size):
+        if first:
+            data = _without_mark(stream.name, data)
+            first = False
+        cut = data.rfind(b"\n") + 1
+        if carriage_returns:
+            # The last byte may be the first half of a \r\n, so it never ends a piece.
+            cut = max(cut, data.rfind(b"\r", 0, -1) + 1)
+        if not cut:
+            held.append(data)
+            continue
+        yield b"".join([*held, data[:cut]])
+        held = [data[cut:]]
+    rest = b"".join(held)
+    if rest:
+        yield rest
+
+
+def _open(name: str) -> Any:
+    if name == STDIN:
+        return sys.stdin.buffer
+    try:
+        return Path(name).open("rb", buffering=1 << 20)
+    except FileNotFoundError:
+        raise NotFoundError(f"There is no file {name!r}.") from None
+    except OSError as error:
+        raise InputError(f"{name!r} cannot be read: {error.strerror}.") from error
+
+
+def _packing(head: bytes) -> str | None:
+    for magic, name in _MAGIC.items():
+        if head.startswith(magic) and (name != "bz2" or head[4:10] in _BZ2_BLOCKS):
+            return name
+    return None
+
+
+def _without_mark(name: str, data: bytes) -> bytes:
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise InputError(
+            f"{name!r} is UTF-16 or UTF-32 text. Convert it first: "
+            "iconv -f UTF-16 -t UTF-8 FILE > NEW."
+        )
+    return data.removeprefix(_BOM)
+
+
+def as_file(stream: ByteStream) -> io.BufferedReader:
+    """Return the stream as a file object of Python, for readers that want one."""
+    return io.BufferedReader(_Readable(stream), 1 << 20)
+
+
+class _Readable(io.RawIOBase):
+    def __init__(self, stream: ByteStream) -> None:
+        self._source = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._source.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)

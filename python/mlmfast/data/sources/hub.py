@@ -1,0 +1,148 @@
+"""Data sets of the `datasets` library: objects, folders and names on the Hub."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from mlmfast.data.sources.base import resolve_column
+from mlmfast.data.sources.columnar import read_batches
+from mlmfast.errors import InputError, MissingDependencyError, NotFoundError
+
+if TYPE_CHECKING:
+    from mlmfast.data.sources.base import ReadOptions
+
+_ROWS = 1000
+
+
+class DatasetSource:
+    """The rows of a `datasets.Dataset`, with its selections and shuffles."""
+
+    def __init__(self, name: str, dataset: Any) -> None:
+        """Read `dataset`, which messages call `name`."""
+        self.name = name
+        self.size: int | None = dataset.num_rows
+        self.position = 0
+        self._dataset = dataset
+
+    def batches(self, options: ReadOptions) -> Iterator[pa.Array]:
+        """Yield the documents; only the column's own data is read."""
+        dataset = self._dataset
+        path = resolve_column(dataset.column_names, options.text_column)
+        if path is not None:
+            dataset = dataset.select_columns([path[0]])
+        schema = dataset.features.arrow_schema
+        tables = dataset.with_format("arrow").iter(batch_size=_ROWS)
+        for array in read_batches(schema, tables, options, self.name):
+            self.position += len(array)
+            yield array
+
+
+def is_dataset_folder(folder: Path) -> bool:
+    """Whether `datasets` wrote this folder."""
+    return (folder / "dataset_dict.json").exists() or (folder / "state.json").exists()
+
+
+def open_dataset_folder(folder: Path, split: str | None) -> DatasetSource:
+    """Open what `save_to_disk` wrote; `split` may be a slice such as "train[:5000]"."""
+    datasets = _library()
+    try:
+        found = datasets.load_from_disk(str(folder))
+    except Exception as error:  # whatever the library's parts raise on damaged files
+        raise InputError(
+            f"{str(folder)!r} looks like a `datasets` folder, but cannot be opened: {error}."
+        ) from error
+    return open_dataset(found, split, str(folder))
+
+
+def open_dataset(found: Any, split: str | None, name: str = "the data set") -> DatasetSource:
+    """Open a `Dataset`, or the wanted split of a `DatasetDict`."""
+    if isinstance(found, dict):
+        return DatasetSource(name, _choose(found, name, split))
+    if split is not None:
+        # A data set alone answers to whatever name its part is asked for by.
+        alone = split.split("[")[0]
+        return DatasetSource(name, _choose({alone: found}, name, split))
+    return DatasetSource(name, found)
+
+
+def load_hub_dataset(name: str, config: str | None, split: str | None) -> DatasetSource:
+    """Load a data set by its name on the Hub.
+
+    Raises:
+        NotFoundError: It is not there, or the Hub cannot be reached.
+    """
+    datasets = _library()
+    shown = f"the data set {name!r}"
+    try:
+        with _without_retry_log():
+            found = datasets.load_dataset(name, config, split=split)
+    except (OSError, datasets.exceptions.DatasetNotFoundError) as error:
+        raise NotFoundError(
+            f"No data set {name!r}: there is no such folder, and no such name can be reached on "
+            f"the Hugging Face Hub ({_first_line(error)})."
+        ) from error
+    except ValueError as error:
+        raise InputError(f"{shown} cannot be loaded: {_first_line(error)}") from error
+    if isinstance(found, datasets.DatasetDict):
+        found = _choose(found, shown, None)
+    return DatasetSource(name, found)
+
+
+def _choose(found: Any, name: str, split: str | None) -> Any:
+    """Return the wanted split, or the wanted parts of splits, of a DatasetDict."""
+    datasets = _library()
+    if split is None:
+        if len(found) == 1:
+            return next(iter(found.values()))
+        raise InputError(
+            f"{name} has the splits {', '.join(found)}: choose one with --split, "
+            "such as --split train or --split train[:5000]."
+        )
+    try:
+        lengths = {key: len(rows) for key, rows in found.items()}
+        parts = datasets.ReadInstruction.from_spec(split).to_absolute(lengths)
+    except (ValueError, AssertionError) as error:
+        raise InputError(
+            f"{name} has the splits {', '.join(found)}; {split!r} cannot be taken of them: "
+            f"{_first_line(error)}."
+        ) from error
+    chosen = [
+        found[part.splitname].select(
+            range(part.from_ or 0, lengths[part.splitname] if part.to is None else part.to)
+        )
+        for part in parts
+    ]
+    return chosen[0] if len(chosen) == 1 else datasets.concatenate_datasets(chosen)
+
+
+@contextmanager
+def _without_retry_log() -> Iterator[None]:
+    """Keep the Hub's client from logging every try; the last one's outcome is told anyway."""
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _library() -> Any:
+    try:
+        import datasets
+    except ImportError as error:
+        raise MissingDependencyError(
+            "Data sets of the Hub and `datasets` folders need the package datasets: "
+            "pip install 'mlmfast[train]'."
+        ) from error
+    return datasets
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

@@ -1,0 +1,228 @@
+"""JSON lines: every line is an object, one field of it is the document."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.json
+
+from mlmfast.data.sources.base import ReadOptions, resolve_column, unknown_column
+from mlmfast.data.sources.bytes import ByteStream, whole_lines
+from mlmfast.data.sources.nested import column_text
+from mlmfast.data.sources.utf8 import decoded, whole_characters
+from mlmfast.errors import InputError
+
+if TYPE_CHECKING:
+    from mlmfast.data.sources.base import ReadOptions
+
+_KINDS = {bool: "true or false", int: "a number", float: "a number", dict: "an object"}
+
+
+def read_jsonl(stream: ByteStream, options: ReadOptions) -> Iterator[pa.Array]:
+    """Yield the documents of a file of JSON lines.
+
+    Arrow's parser reads whole pieces; a piece that it refuses, or whose field has several types,
+    is read again line by line with Python's, which knows the number of the line at fault.
+
+    Raises:
+        InputError: A line is no JSON object, the column is nowhere in the first piece, or what
+            it holds is no text.
+    """
+    number = 1
+    path: tuple[str, ...] | None = None
+    kind: pa.DataType | None = None
+    for chunk in whole_lines(stream, options.batch_bytes):
+        lines = _Lines(stream.name, chunk, number)
+        if path is None:
+            path = _find_column(lines, options.text_column)
+        if kind is None and path is not None:
+            kind = _first_type(lines, path)
+        if path is not None:
+            fast = _parse(lines, path, kind) if kind is not None else None
+            if fast is None:
+                texts = (
+                    _text(record, path, lines, line, options)
+                    for line, record in lines.records(options)
+                )
+                fast = pa.array(texts, pa.large_string())
+            yield fast
+        number += chunk.count(b"\n")
+
+
+class _Lines:
+    """A piece of the file and the number of its first line."""
+
+    def __init__(self, name: str, data: bytes, first: int) -> None:
+        self.name = name
+        self.data = data
+        self.first = first
+
+    def where(self, line: int) -> str:
+        return f"{self.name}, line {line:,}"
+
+    def records(self, options: ReadOptions | None) -> Iterator[tuple[int, dict | None]]:
+        """Yield the number and the object of every line that is not blank.
+
+        Without options, lines that are no JSON objects are passed over.
+        """
+        for line, data in enumerate(self.data.split(b"\n"), self.first):
+            if not data.strip():
+                continue
+            text = (
+                data.decode(errors="replace")
+                if options is None
+                else decoded(data, options, partial(self.where, line))
+            )
+            if text is None:
+                yield line, None
+                continue
+            try:
+                record = json.loads(text)
+            except (ValueError, RecursionError) as error:
+                if options is None:
+                    continue
+                raise InputError(f"{self.where(line)}: {_broken(text, error)}") from None
+            if isinstance(record, dict):
+                yield line, record
+            elif options is not None:
+                raise InputError(
+                    f"{self.where(line)}: every line must be a JSON object such as "
+                    f'{{"text": "..."}}; this one begins with {text.strip()[:20]!r}.'
+                )
+
+
+def _broken(text: str, error: Exception) -> str:
+    if text.lstrip().startswith("[") or text.strip() == "{":
+        return (
+            "this is one JSON document over many lines, but one object a line is wanted. "
+            "Convert it: jq -c '.[]' FILE > NEW.jsonl."
+        )
+    if isinstance(error, json.JSONDecodeError):
+        return f"broken JSON: {error.msg} at position {error.pos + 1}."
+    return f"broken JSON: {error}."
+
+
+def _find_column(lines: _Lines, text_column: str) -> tuple[str, ...] | None:
+    """Find the way to the column; None if the piece holds blank or broken lines alone."""
+    names: dict[str, None] = {}
+    for _, record in lines.records(None):
+        path = resolve_column(list(record or ()), text_column)
+        if path is not None and _reaches(record, path):
+            return path
+        names.update(dict.fromkeys(_leaf_names(record or {})))
+    # A broken line is the likelier fault than a column that no line has, and comes first.
+    for _ in lines.records(_lenient()):
+        pass
+    if names:
+        raise unknown_column(lines.name, text_column, list(names))
+    return None
+
+
+def _lenient() -> ReadOptions:
+    return ReadOptions(on_invalid_utf8="replace")
+
+
+def _reaches(value: Any, path: tuple[str, ...]) -> bool:
+    """Whether the field `path` is there, be it null, below `value`."""
+    if isinstance(value, list):
+        return not value or any(_reaches(item, path) for item in value)
+    if not path or value is None:
+        return True
+    if not isinstance(value, dict):
+        return True  # what is there is no text: the line at fault is named when it is read
+    return path[0] in value and _reaches(value[path[0]], path[1:])
+
+
+def _leaf_names(record: dict[str, Any], prefix: str = "") -> list[str]:
+    names = []
+    for key, found in record.items():
+        inner = found[0] if isinstance(found, list) and found else found
+        nested = isinstance(inner, dict) and inner
+        names += _leaf_names(inner, f"{prefix}{key}.") if nested else [prefix + key]
+    return names
+
+
+def _first_type(lines: _Lines, path: tuple[str, ...]) -> pa.DataType | None:
+    """Return the Arrow type of the path's first field, as the first records show it."""
+    for _, record in islice(lines.records(None), 1000):
+        kind = _type_of(record, path)
+        if kind is not None:
+            return kind.field(0).type
+    return None
+
+
+def _type_of(value: Any, path: tuple[str, ...]) -> pa.DataType | None:
+    if isinstance(value, str) and not path:
+        return pa.string()
+    if isinstance(value, list):
+        kinds = (_type_of(item, path) for item in value)
+        kind = next((kind for kind in kinds if kind is not None), None)
+        return None if kind is None else pa.list_(kind)
+    if isinstance(value, dict) and path:
+        kind = _type_of(value.get(path[0]), path[1:])
+        return None if kind is None else pa.struct([(path[0], kind)])
+    return None
+
+
+def _parse(lines: _Lines, path: tuple[str, ...], kind: pa.DataType) -> pa.Array | None:
+    """Parse a piece with Arrow; None where it refuses, or would read something else."""
+    data = lines.data
+    if len(data) >= 1 << 31:
+        return None
+    try:
+        table = pyarrow.json.read_json(
+            pa.BufferReader(data),
+            # One block, so that a line never lies in two.
+            pyarrow.json.ReadOptions(use_threads=False, block_size=len(data) + 1),
+            pyarrow.json.ParseOptions(
+                explicit_schema=pa.schema([(path[0], kind)]), unexpected_field_behavior="ignore"
+            ),
+        )
+        column = table.column(path[0]).combine_chunks()
+        if isinstance(column, pa.ChunkedArray):
+            column = pa.concat_arrays(column.chunks)
+        # Lines must be what parts the objects: where one is blank or begins otherwise, or holds
+        # two objects, the careful way decides.
+        count = data.count(b"\n") + (not data.endswith(b"\n"))
+        if not len(column) == count == data.count(b"\n{") + data.startswith(b"{"):
+            return None
+        lenient = _lenient()
+        texts = column_text(column, path[1:], lenient, lines.name, str)
+    except (pa.ArrowInvalid, UnicodeDecodeError):
+        return None
+    return None if lenient.replaced else texts
+
+
+def _text(
+    record: dict | None, path: tuple[str, ...], lines: _Lines, line: int, options: ReadOptions
+) -> str | None:
+    def pick(value: Any, path: tuple[str, ...]) -> str | None:
+        if value is None:
+            return None
+        if isinstance(value, list):
+            found = [pick(item, path) for item in value]
+            return " ".join(text for text in found if text is not None)
+        if path and isinstance(value, dict):
+            return pick(value.get(path[0]), path[1:])
+        if not path and isinstance(value, str):
+            return value
+        shown = json.dumps(value, ensure_ascii=False)
+        hint = (
+            f" Name one of its fields, such as '{options.text_column}.{next(iter(value))}'."
+            if isinstance(value, dict) and value
+            else ""
+        )
+        raise InputError(
+            f"{lines.where(line)}: the column {options.text_column!r} holds "
+            f"{_KINDS.get(type(value), 'a string')} ({shown[:40]}), not text.{hint}"
+        )
+
+    text = pick(record, path)
+    if text is None:
+        return None
+    return whole_characters(text, options, lambda: lines.where(line))

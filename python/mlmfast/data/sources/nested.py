@@ -1,0 +1,113 @@
+"""Text out of an Arrow column, however deep it lies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlmfast.data.sources.base import unknown_column
+from mlmfast.data.sources.utf8 import checked_text
+from mlmfast.errors import InputError
+
+if TYPE_CHECKING:
+    from mlmfast.data.sources.base import ReadOptions
+
+_BINARY = pa.large_binary()
+
+
+def column_text(
+    column: pa.Array,
+    path: tuple[str, ...],
+    options: ReadOptions,
+    source: str,
+    where: Callable[[int], str],
+) -> pa.Array:
+    """Return the documents of a column as LargeString.
+
+    Args:
+        column: The column that `path` begins with.
+        path: The fields that lead to the text below the column; lists on the way are passed
+            through, and the strings of a list are joined by a blank.
+        options: The policy for invalid UTF-8.
+        source: Names the place for the error's message.
+        where: Names the place of a row.
+
+    Raises:
+        InputError: There is no such field, or what is there is no text.
+    """
+    return checked_text(_bytes_of(column, path, options.text_column, source), options, where)
+
+
+def leaf_names(fields: list[pa.Field], prefix: str = "") -> list[str]:
+    """Return the names by which `text_column` can reach what an Arrow schema holds."""
+    names: list[str] = []
+    for field in fields:
+        kind = field.type
+        while _is_list(kind):
+            kind = kind.value_type
+        name = prefix + field.name
+        inner = list(kind) if pa.types.is_struct(kind) else []
+        names += leaf_names(inner, name + ".") if inner else [name]
+    return names
+
+
+def _bytes_of(array: pa.Array, path: tuple[str, ...], column: str, source: str) -> pa.Array:
+    kind = array.type
+    if isinstance(kind, pa.BaseExtensionType):
+        return _bytes_of(array.storage, path, column, source)
+    if pa.types.is_dictionary(kind):
+        return _bytes_of(array.dictionary_decode(), path, column, source)
+    if _is_list(kind):
+        return _joined(array, path, column, source)
+    if pa.types.is_null(kind):
+        return array.cast(_BINARY)
+    if pa.types.is_struct(kind):
+        below = [field.name for field in kind]
+        if not path:
+            raise InputError(
+                f"{source}: the column {column!r} holds fields, not text: name one of them, "
+                f"such as {f'{column}.{below[0]}' if below else 'another column'!r}."
+            )
+        if path[0] not in below:
+            raise unknown_column(
+                source, column, leaf_names(list(kind), column.rsplit(".", len(path))[0] + ".")
+            )
+        return _bytes_of(pc.struct_field(array, [below.index(path[0])]), path[1:], column, source)
+    if path:
+        raise InputError(
+            f"{source}: the column {column!r} leads to {kind}, which has no field {path[0]!r}."
+        )
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return array.cast(pa.large_string()).view(_BINARY)
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind):
+        return array.cast(_BINARY)
+    raise InputError(f"{source}: the column {column!r} holds {kind}, not text.")
+
+
+def _joined(array: pa.Array, path: tuple[str, ...], column: str, source: str) -> pa.Array:
+    """Join the texts of every list by blanks; nulls in a list are passed over."""
+    lengths = pc.fill_null(pc.list_value_length(array).cast(pa.int64()), 0).to_numpy()
+    texts = _bytes_of(array.flatten(), path, column, source)
+    if texts.null_count:
+        parents = np.repeat(np.arange(len(array)), lengths)
+        there = texts.is_valid()
+        lengths = np.bincount(parents[there.to_numpy(zero_copy_only=False)], minlength=len(array))
+        texts = texts.filter(there)
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int64())
+    missing = array.is_null() if array.null_count else None
+    lists = pa.LargeListArray.from_arrays(offsets, texts, mask=missing)
+    return pc.binary_join(lists, pa.scalar(b" ", _BINARY))
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return (
+        pa.types.is_list(kind)
+        or pa.types.is_large_list(kind)
+        or pa.types.is_fixed_size_list(kind)
+        or pa.types.is_list_view(kind)
+        or pa.types.is_large_list_view(kind)
+    )

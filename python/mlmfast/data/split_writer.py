@@ -1,0 +1,96 @@
+"""One split in the making: documents in, a block store out."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.compute as pc
+
+from mlmfast.data.manifest import FORMAT_VERSION, Manifest
+from mlmfast.data.store_writer import StoreWriter
+from mlmfast.data.tokenize import pieces_of, tokenize_batch
+from mlmfast.data.tokenizer_files import LoadedTokenizer, id_dtype
+from mlmfast.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pyarrow as pa
+
+    from mlmfast.data.prepare_options import PrepareOptions
+
+
+class SplitWriter:
+    """Tokenizes the documents of one split and writes its store."""
+
+    def __init__(
+        self, name: str, folder: Path, tokenizer: LoadedTokenizer, options: PrepareOptions
+    ) -> None:
+        """Write `name` into `folder`.
+
+        Args:
+            name: "train" or "test".
+            folder: Made where it is not there.
+            tokenizer: Has a mask token.
+            options: As the user gave them.
+        """
+        if tokenizer.mask_token_id is None:
+            raise InputError(f"The tokenizer {tokenizer.name!r} has no mask token.")
+        folder.mkdir(exist_ok=True)
+        self.name = name
+        self.folder = folder
+        self.documents = 0
+        self.text_bytes = 0
+        self._tokenizer = tokenizer
+        self._mask_token_id = tokenizer.mask_token_id
+        self._options = options
+        self._dtype = id_dtype(tokenizer.id_bound)
+        self.writer = StoreWriter(
+            folder,
+            block_size=options.block_size,
+            dtype=self._dtype,
+            shard_tokens=options.shard_tokens,
+        )
+
+    def add(self, texts: pa.Array) -> None:
+        """Tokenize documents (LargeString without nulls) and take their tokens."""
+        self.documents += len(texts)
+        self.text_bytes += pc.sum(pc.binary_length(texts)).as_py() or 0
+        self.writer.add(
+            tokenize_batch(
+                self._tokenizer.tokenizer,
+                pieces_of(texts),
+                dtype=self._dtype,
+                add_special_tokens=self._options.special_tokens == "document",
+                threads=self._options.threads,
+            )
+        )
+
+    def close(self, origin: dict[str, Any]) -> None:
+        """Finish the store; `origin` tells where its text came from."""
+        tokenizer, options, writer = self._tokenizer, self._options, self.writer
+        shards = writer.close(pad_id=tokenizer.pad_token_id if options.remainder == "pad" else None)
+        tokenizer.save(self.folder)
+        tokens = writer.blocks * options.block_size
+        Manifest(
+            format_version=FORMAT_VERSION,
+            mlmfast_version=importlib.metadata.version("mlmfast"),
+            block_size=options.block_size,
+            blocks=writer.blocks,
+            tokens=tokens,
+            padding_tokens=max(0, tokens - writer.tokens),
+            dropped_tokens=max(0, writer.tokens - tokens),
+            documents=self.documents,
+            text_bytes=self.text_bytes,
+            vocab_size=tokenizer.vocab_size,
+            special_ids=tokenizer.special_ids,
+            mask_token_id=self._mask_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+            special_tokens=options.special_tokens,
+            tokenizer=tokenizer.name,
+            tokenizer_sha256=tokenizer.sha256,
+            tokenizers_version=importlib.metadata.version("tokenizers"),
+            source={**origin, "split": self.name},
+            shards=shards,
+        ).write(self.folder)

@@ -1,0 +1,45 @@
+"""Which documents go to the test split."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mlmfast.errors import InputError
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_FIRST = np.uint64(0xBF58476D1CE4E5B9)
+_SECOND = np.uint64(0x94D049BB133111EB)
+
+
+def check_test_size(test_size: float | None) -> None:
+    """Raise InputError unless `test_size` is None or a share between 0 and 1."""
+    if test_size is None:
+        return
+    if isinstance(test_size, bool) or not isinstance(test_size, float) or not 0 < test_size < 1:
+        raise InputError(
+            f"test_size is the share of the documents to test on, such as 0.2; got {test_size!r}."
+        )
+
+
+def in_test(start: int, count: int, *, test_size: float, seed: int) -> np.ndarray:
+    """Tell for documents `start` to `start + count` whether they belong to the test split.
+
+    A document's place is a pure function of (seed, its number), so it depends neither on how
+    many documents there are nor on how they are read. Each is drawn on its own: the share of a
+    small corpus differs from `test_size` by chance.
+
+    Returns:
+        Booleans [count].
+    """
+    numbers = np.arange(start, start + count, dtype=np.uint64)
+    key = _mix(np.array([seed & 0xFFFF_FFFF_FFFF_FFFF], np.uint64) + _GOLDEN)
+    # 53 bits make a float exactly, between 0 and 1.
+    drawn = (_mix(_mix(numbers * _GOLDEN + key) + key) >> np.uint64(11)) * 2.0**-53
+    return drawn < test_size
+
+
+def _mix(values: np.ndarray) -> np.ndarray:
+    """SplitMix64's finalizer (Steele, Lea, Flood 2014): every input bit moves every output bit."""
+    values = (values ^ (values >> np.uint64(30))) * _FIRST
+    values = (values ^ (values >> np.uint64(27))) * _SECOND
+    return values ^ (values >> np.uint64(31))

@@ -1,0 +1,312 @@
+"""A user's tokenizer: found, read, and ready to be copied beside what it made."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlmfast.data.special_tokens import ROLES, agrees_with_config, config_for, named_tokens
+from mlmfast.errors import InputError, MissingDependencyError, NotFoundError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+# What a tokenizer's folder may hold and what is copied into stores and checkpoints.
+FILE_NAMES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "vocab.txt",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "tokenizer.model",
+)
+
+
+@dataclass(frozen=True)
+class LoadedTokenizer:
+    """A tokenizer of the `tokenizers` library, and what masked language modelling must know."""
+
+    name: str
+    """As the user gave it: a folder, a file or a Hub name."""
+    tokenizer: Tokenizer = field(repr=False)
+    """With truncation and padding switched off, whatever its file says."""
+    files: dict[str, bytes] = field(repr=False)
+    """File name -> content; in a folder they make a tokenizer that AutoTokenizer opens."""
+    tokens: dict[str, str]
+    """Role (`mask_token`, `pad_token` ...) -> the token's text; without a token: absent."""
+    vocab_size: int
+    """How many tokens there are, added ones included: transformers' `len(tokenizer)`."""
+    id_bound: int
+    """One more than the largest id; larger than `vocab_size` only where ids have gaps."""
+    special_ids: tuple[int, ...]
+    """Ids that are never masked, ascending: transformers' `all_special_ids`."""
+    mask_token_id: int | None
+    pad_token_id: int | None
+    model_max_length: int | None
+    """How many tokens the model takes, where the tokenizer's files say so."""
+
+    @property
+    def sha256(self) -> str:
+        """Hash of tokenizer.json, in hexadecimal digits."""
+        return hashlib.sha256(self.files["tokenizer.json"]).hexdigest()
+
+    def save(self, folder: Path) -> None:
+        """Write the tokenizer's files into `folder`, which exists."""
+        for name, content in self.files.items():
+            (folder / name).write_bytes(content)
+
+
+def load_tokenizer(source: Any) -> LoadedTokenizer:
+    """Load a tokenizer from wherever the user has it.
+
+    Args:
+        source: A folder, a `tokenizer.json`, the name of a model on the Hugging Face Hub, a
+            `tokenizers.Tokenizer`, a fast tokenizer of transformers, or a `LoadedTokenizer`.
+
+    Raises:
+        NotFoundError: No such folder, and no such name can be reached on the Hub.
+        InputError: It is there, but it cannot be used.
+        MissingDependencyError: It has no tokenizer.json, and transformers, which could convert
+            it, is not installed.
+    """
+    from tokenizers import Tokenizer
+
+    if isinstance(source, LoadedTokenizer):
+        return source
+    if isinstance(source, Tokenizer):
+        return _from_content(type(source).__name__, {"tokenizer.json": source.to_str().encode()})
+    if hasattr(source, "backend_tokenizer"):
+        return _from_transformers(str(source.name_or_path or type(source).__name__), source)
+    if hasattr(source, "all_special_ids"):
+        raise InputError(
+            f"The tokenizer {type(source).__name__} is a slow one, written in Python; "
+            "give its fast counterpart."
+        )
+    if not isinstance(source, str | Path):
+        raise InputError(
+            "tokenizer must be a folder, a tokenizer.json, a Hub name or a tokenizer object; "
+            f"got {type(source).__name__}."
+        )
+    name = str(source)
+    path = Path(name).expanduser()
+    if path.is_file():
+        return _from_content(name, _neighbours(path))
+    if path.is_dir():
+        return _from_folder(name, path)
+    return _from_folder(name, _download(name))
+
+
+def with_mask_token(loaded: LoadedTokenizer, mask_token: str) -> LoadedTokenizer:
+    """Return `loaded` with `mask_token` as its mask token, added where it is new.
+
+    A model that knew the tokenizer without this token needs one more row in its embeddings:
+    `model.resize_token_embeddings(len(tokenizer))`.
+    """
+    from tokenizers import AddedToken, Tokenizer
+
+    if not mask_token or mask_token != mask_token.strip():
+        raise InputError(f"A mask token is a word such as '<mask>'; got {mask_token!r}.")
+    if loaded.mask_token_id is not None:
+        if loaded.tokens["mask_token"] == mask_token:
+            return loaded
+        raise InputError(
+            f"The tokenizer {loaded.name!r} has the mask token {loaded.tokens['mask_token']!r} "
+            f"already; {mask_token!r} is not added beside it."
+        )
+    changed = Tokenizer.from_str(loaded.files["tokenizer.json"].decode())
+    changed.add_special_tokens([AddedToken(mask_token, lstrip=True, special=True)])
+    config = json.loads(loaded.files["tokenizer_config.json"])
+    config["mask_token"] = mask_token
+    # The config's own list of added tokens would contradict tokenizer.json, which rules without it.
+    config.pop("added_tokens_decoder", None)
+    files = {
+        **loaded.files,
+        "tokenizer.json": changed.to_str(pretty=True).encode(),
+        "tokenizer_config.json": _json(config),
+    }
+    if "special_tokens_map.json" in files:
+        known = json.loads(files["special_tokens_map.json"])
+        files["special_tokens_map.json"] = _json({**known, "mask_token": mask_token})
+    return _from_content(loaded.name, files)
+
+
+def id_dtype(id_bound: int) -> np.dtype:
+    """Return the type that ids below `id_bound` are stored in: uint16 if it suffices, or uint32."""
+    return np.dtype(np.uint16 if id_bound <= 1 << 16 else np.uint32)
+
+
+def _from_folder(name: str, folder: Path) -> LoadedTokenizer:
+    files = {
+        known: (folder / known).read_bytes() for known in FILE_NAMES if (folder / known).is_file()
+    }
+    if "tokenizer.json" in files:
+        return _from_content(name, files)
+    if not files:
+        raise InputError(
+            f"{name!r} holds no tokenizer: none of {', '.join(FILE_NAMES[:4])} ... is in it."
+        )
+    return _convert(name, folder)
+
+
+def _neighbours(path: Path) -> dict[str, bytes]:
+    """Return the files of the tokenizer that `path`, a `tokenizer.json`, belongs to."""
+    if path.name != "tokenizer.json":
+        return {"tokenizer.json": path.read_bytes()}
+    there = [path.with_name(name) for name in FILE_NAMES]
+    return {file.name: file.read_bytes() for file in there if file.is_file()}
+
+
+def _from_content(name: str, files: dict[str, bytes]) -> LoadedTokenizer:
+    from tokenizers import Tokenizer
+
+    config = _read_json(name, files, "tokenizer_config.json")
+    special_map = _read_json(name, files, "special_tokens_map.json")
+    content = _read_json(name, files, "tokenizer.json")
+    if not agrees_with_config(content, config):
+        # transformers would change the tokenizer by what its config says; so must we.
+        return _convert_content(name, files)
+    try:
+        tokenizer = Tokenizer.from_buffer(files["tokenizer.json"])
+    except Exception as error:  # the library raises bare Exceptions
+        raise InputError(
+            f"The tokenizer.json of {name!r} cannot be read by tokenizers: {error}."
+        ) from error
+    roles, extra = named_tokens(content, config, special_map)
+    if any(tokenizer.token_to_id(token) is None for token in [*roles.values(), *extra]):
+        return _convert_content(name, files)
+    if "tokenizer_config.json" not in files:
+        files = {**files, "tokenizer_config.json": _json(config_for(roles))}
+    longest = config.get("model_max_length")
+    return _describe(name, tokenizer, files, roles, extra, longest)
+
+
+def _describe(
+    name: str,
+    tokenizer: Tokenizer,
+    files: dict[str, bytes],
+    roles: dict[str, str],
+    extra: list[str],
+    longest: Any,
+) -> LoadedTokenizer:
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    ids = tokenizer.get_vocab(with_added_tokens=True)
+    if not ids:
+        raise InputError(f"The tokenizer {name!r} has an empty vocabulary.")
+    special = {tokenizer.token_to_id(token) for token in [*roles.values(), *extra]}
+    mask, pad = roles.get("mask_token"), roles.get("pad_token")
+    return LoadedTokenizer(
+        name=name,
+        tokenizer=tokenizer,
+        files=files,
+        tokens=roles,
+        vocab_size=len(ids),
+        id_bound=max(ids.values()) + 1,
+        special_ids=tuple(sorted(special)),
+        mask_token_id=None if mask is None else tokenizer.token_to_id(mask),
+        pad_token_id=None if pad is None else tokenizer.token_to_id(pad),
+        # transformers writes 1e30 where nothing is known.
+        model_max_length=int(longest) if longest and longest < 1 << 31 else None,
+    )
+
+
+def _from_transformers(name: str, tokenizer: Any) -> LoadedTokenizer:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer.save_pretrained(folder)
+        files = {
+            known: (Path(folder) / known).read_bytes()
+            for known in FILE_NAMES
+            if (Path(folder) / known).is_file()
+        }
+    from tokenizers import Tokenizer
+
+    roles = {
+        role: str(getattr(tokenizer, role))
+        for role in ROLES
+        if getattr(tokenizer, role, None) is not None
+    }
+    extra = [token for token in tokenizer.all_special_tokens if token not in roles.values()]
+    backend = Tokenizer.from_buffer(files["tokenizer.json"])
+    return _describe(name, backend, files, roles, extra, tokenizer.model_max_length)
+
+
+def _convert_content(name: str, files: dict[str, bytes]) -> LoadedTokenizer:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        for file, content in files.items():
+            (Path(folder) / file).write_bytes(content)
+        return _convert(name, Path(folder))
+
+
+def _convert(name: str, folder: Path) -> LoadedTokenizer:
+    """Let transformers open what `tokenizers` alone cannot, or would open otherwise."""
+    try:
+        from transformers import AutoTokenizer
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"The tokenizer {name!r} needs transformers to be opened: pip install 'mlmfast[train]'."
+        ) from error
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(folder))
+    except Exception as error:  # transformers raises whatever its parts raise
+        raise InputError(
+            f"The tokenizer {name!r} cannot be opened by transformers: {_first_line(error)}"
+        ) from error
+    if not getattr(tokenizer, "is_fast", False):
+        raise InputError(
+            f"The tokenizer {name!r} has no fast version ({type(tokenizer).__name__} is written "
+            "in Python), and only fast ones can be used."
+        )
+    return replace(_from_transformers(name, tokenizer), name=name)
+
+
+def _download(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+
+    missing = f"No tokenizer {name!r}: there is no such file or folder, and "
+    try:
+        return Path(snapshot_download(name, allow_patterns=[*FILE_NAMES, "config.json"]))
+    except HFValidationError as error:
+        raise NotFoundError(f"{missing}it is no name of the Hugging Face Hub either.") from error
+    except RepositoryNotFoundError as error:
+        raise NotFoundError(
+            f"{missing}the Hugging Face Hub has no such model (or it is private: log in with "
+            "`hf auth login`)."
+        ) from error
+    except (OSError, ValueError) as error:
+        raise NotFoundError(
+            f"{missing}the Hugging Face Hub, where it may be, cannot be reached from here, nor is "
+            "it in the local cache. Give the folder of a tokenizer, or train one with "
+            "`mlmfast train-tokenizer`."
+        ) from error
+
+
+def _read_json(name: str, files: dict[str, bytes], file: str) -> dict[str, Any]:
+    try:
+        content = json.loads(files.get(file, b"{}"))
+    except ValueError as error:
+        raise InputError(f"{file} of the tokenizer {name!r} is no JSON: {error}.") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{file} of the tokenizer {name!r} must hold a JSON object.")
+    return content
+
+
+def _json(content: dict[str, Any]) -> bytes:
+    return (json.dumps(content, indent=2, ensure_ascii=False, sort_keys=True) + "\n").encode()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

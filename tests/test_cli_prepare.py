@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from corpus import documents, tiny_tokenizer
+from mlmfast.cli import main
+from mlmfast.data.store import BlockStore, open_splits
+
+TEXTS = documents(300)
+
+
+@pytest.fixture
+def text(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("".join(f"{line}\n" for line in TEXTS))
+    return path
+
+
+@pytest.fixture
+def mlmfast(monkeypatch, capsys):
+    """Call the command line in this process: (exit status, standard output, standard error)."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["mlmfast", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        return ended.value.code, said.out, said.err
+
+    return run
+
+
+def test_the_summary_says_what_was_made_and_what_comes_next(text, tmp_path, mlmfast):
+    out = tmp_path / "out"
+    status, out_text, err_text = mlmfast(
+        "prepare", text, "--tokenizer", tiny_tokenizer(), "--block_size", 32, "--test-size", 0.2,
+        "--output", out,
+    )  # fmt: skip
+    assert status == 0, err_text
+    stores = open_splits(out)
+    assert f"Read     {len(TEXTS)} documents, {TEXTS.count('')} empty" in out_text
+    assert f"Train    {len(stores['train']):,} blocks in {out}/train" in out_text
+    assert f"Next     mlmfast train {out}" in out_text
+    assert err_text == ""  # no bar where nobody looks
+
+
+def test_json_is_the_only_output(text, tmp_path, mlmfast):
+    _status, out_text, err_text = mlmfast(
+        "prepare", text, "--tokenizer", tiny_tokenizer(), "--output", tmp_path / "out", "--json"
+    )
+    found = json.loads(out_text)
+    store = BlockStore.open(tmp_path / "out")
+    assert found["blocks"] == len(store)
+    assert found["splits"]["train"]["path"] == str(store.path)
+    assert found["tokens"] == store.manifest.tokens + store.manifest.dropped_tokens
+    assert err_text == ""
+
+
+def test_standard_input_and_quiet(text, tmp_path, mlmfast, monkeypatch):
+    with text.open() as pipe:
+        monkeypatch.setattr(sys, "stdin", pipe)
+        ended = mlmfast(
+            "prepare", "-", "--format", "txt", "--tokenizer", tiny_tokenizer(), "--quiet",
+            "--output", tmp_path / "out",
+        )  # fmt: skip
+    assert ended == (0, "", "")
+    assert BlockStore.open(tmp_path / "out").manifest.source["inputs"] == ["-"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["gone.txt", "--tokenizer", "TINY"], "There is no file 'gone.txt'"),
+        (["TEXT", "--tokenizer", "no/where"], "No tokenizer 'no/where'"),
+        (["TEXT", "--tokenizer", "TINY", "--block-size", "100000"], "less than one block"),
+        (["TEXT", "--tokenizer", "TINY", "--test-size", "2"], "test_size"),
+        (["TEXT", "--tokenizer", "TINY", "--remainder", "keep"], "'drop', 'pad'"),
+        (["TEXT"], "--tokenizer"),
+        (["--tokenizer", "TINY"], "There is no input"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_status_2(text, tmp_path, mlmfast, arguments, said):
+    places = {"TINY": tiny_tokenizer(), "TEXT": text}
+    arguments = [places.get(argument, argument) for argument in arguments]
+    status, out_text, err_text = mlmfast("prepare", *arguments, "--output", tmp_path / "out")
+    assert status == 2
+    assert out_text == ""
+    assert said in err_text
+    assert "Traceback" not in err_text
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["a.txt"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise on Windows")
+def test_ctrl_c_leaves_nothing(tmp_path):
+    # Standard input that never ends: the command is surely in the middle when it is interrupted.
+    command = [sys.executable, "-c", "from mlmfast.cli import main; main()", "prepare", "-"]
+    options = ["--format", "txt", "--tokenizer", tiny_tokenizer(), "--output", tmp_path / "out"]
+    with subprocess.Popen(
+        [*command, *map(str, options)], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        while not list(tmp_path.glob(".out.partial-*")):
+            assert process.poll() is None, process.stderr.read()
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "nothing half done" in said
+    assert list(tmp_path.iterdir()) == []
