@@ -36,15 +36,6 @@ def test_every_public_name_is_there():
         mlmfast.nothing  # noqa: B018
 
 
-def test_functions_are_not_hidden_by_the_modules_of_their_names():
-    program = (
-        "import mlmfast, mlmfast.export.onnx; assert callable(mlmfast.export);"
-        "import mlmfast.export.report; assert callable(mlmfast.export)"
-    )
-    found = python(program)
-    assert found.returncode == 0, found.stderr
-
-
 def test_help_names_every_command_without_loading_them():
     program = (
         "import sys\nfrom mlmfast.cli import main\nsys.argv = ['mlmfast', '--help']\n"

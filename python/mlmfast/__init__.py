@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from mlmfast.data.tokenize import tokenize
     from mlmfast.data.train_tokenizer import train_tokenizer
     from mlmfast.errors import MlmfastError
-    from mlmfast.export.onnx import export
-    from mlmfast.export.report import ExportReport
+    from mlmfast.exporting.onnx import export
+    from mlmfast.exporting.report import ExportReport
     from mlmfast.serving.fill_mask import FillMask
     from mlmfast.training.evaluation import Evaluation, evaluate
     from mlmfast.training.train import train
@@ -29,13 +29,13 @@ _HOME = {
     "BlockStore": "mlmfast.data.store",
     "DataCollatorForLanguageModeling": "mlmfast.data.collator",
     "Evaluation": "mlmfast.training.evaluation",
-    "ExportReport": "mlmfast.export.report",
+    "ExportReport": "mlmfast.exporting.report",
     "FillMask": "mlmfast.serving.fill_mask",
     "MLMTrainer": "mlmfast.training.trainer",
     "MaskedBatch": "mlmfast.data.masking",
     "MlmfastError": "mlmfast.errors",
     "evaluate": "mlmfast.training.evaluation",
-    "export": "mlmfast.export.onnx",
+    "export": "mlmfast.exporting.onnx",
     "group_blocks": "mlmfast.data.group",
     "mask_tokens": "mlmfast.data.masking",
     "prepare": "mlmfast.data.prepare",
@@ -72,10 +72,8 @@ def __getattr__(name: str) -> Any:
     home = _HOME.get(name)
     if home is None:
         raise AttributeError(f"module 'mlmfast' has no attribute {name!r}")
-    # A function may share its name with its own submodule (`mlmfast.export`): what is stored here
-    # is found before any later import could put the module in its place.
     value = getattr(importlib.import_module(home), name)
-    globals()[name] = value
+    globals()[name] = value  # the next look-up does not come here
     return value
 
 

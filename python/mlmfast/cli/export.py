@@ -1,0 +1,76 @@
+"""`mlmfast export`."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from mlmfast.cli._command import ExampleCommand
+
+if TYPE_CHECKING:
+    from mlmfast.exporting.report import ExportReport
+
+
+@click.command("export", cls=ExampleCommand, example="mlmfast export model/ onnx/")
+@click.argument("checkpoint")
+@click.argument("output", type=click.Path(file_okay=False))
+@click.option("--overwrite", is_flag=True, help="Replace OUTPUT where an export wrote it.")
+@click.option("--opset", type=int, help="ONNX operator set, 14 to 21.  [default: Optimum's]")
+@click.option(
+    "--max-difference",
+    type=float,
+    default=1e-4,
+    show_default=True,
+    help="Largest |ONNX - PyTorch| that passes, as a share of the largest |logit|.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
+@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+def command(
+    checkpoint: str,
+    output: str,
+    overwrite: bool,
+    opset: int | None,
+    max_difference: float,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Write CHECKPOINT, a folder or a Hub name, as the ONNX folder OUTPUT.
+
+    Optimum writes the graph. It is then run beside PyTorch at several batch sizes and lengths, and
+    OUTPUT appears only where both give the same logits.
+    """
+    from mlmfast.exporting.onnx import export
+
+    if not (quiet or as_json):
+        click.echo(f"Exporting {checkpoint}: half a minute for a base-sized model ...", err=True)
+    report = export(
+        checkpoint, output, overwrite=overwrite, opset=opset, max_difference=max_difference
+    )
+    if as_json:
+        click.echo(json.dumps(report.to_dict(), ensure_ascii=False))
+    elif not quiet:
+        click.echo(describe(report))
+
+
+def describe(report: ExportReport) -> str:
+    """Write the report for people."""
+    lines = [
+        f"{report.checkpoint} -> {report.output}",
+        f"  {report.model_type}, {report.parameters:,} parameters, ONNX opset {report.opset}",
+        "",
+        "Files",
+        *(f"  {name:26} {size / 1e6:10,.2f} MB" for name, size in report.files.items()),
+        "",
+        "ONNX against PyTorch (batch x tokens: largest difference of a logit, allowed, same top-1)",
+        *(
+            f"  {result!s:26} {result.difference:10.1e} {result.limit:10.1e} "
+            f"{result.top1_agreement:9.1%}"
+            for result in report.comparisons
+        ),
+        "",
+        f"Exported in {report.export_seconds:.1f} s, compared in {report.compare_seconds:.1f} s.",
+        f'Next: mlmfast fill-mask {report.output} "A text with {report.mask_token} in it."',
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""A checkpoint to an ONNX folder that is proven to compute the same."""

@@ -1,0 +1,166 @@
+"""A checkpoint to export: found, loaded and refused where its head would be made up."""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass
+from logging import CRITICAL
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlmfast.errors import InputError, NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# What can be the name of a model on the Hub: `roberta-base`, `FacebookAI/roberta-base`.
+HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A masked language model with its tokenizer.
+
+    Attributes:
+        name: the folder or Hub name it was loaded from.
+        model: the PyTorch model, on the CPU, in float32 and evaluation mode.
+        tokenizer: the fast tokenizer.
+    """
+
+    name: str
+    model: Any
+    tokenizer: Any
+
+
+def load_checkpoint(name: str | Path) -> Checkpoint:
+    """Load a folder or a Hub name.
+
+    Raises:
+        NotFoundError: the Hub gives no such model.
+        InputError: the model cannot be loaded, has no masked-language-model head, or comes without
+            a fast tokenizer that has a mask token.
+    """
+    name = str(name)
+    return Checkpoint(name, _load_model(name), _load_tokenizer(name))
+
+
+def require_checkpoint_folder(name: str) -> None:
+    """Refuse what a look at the folder tells is no checkpoint; a Hub name passes.
+
+    Raises:
+        NotFoundError: there is no such folder, and it cannot be a Hub name.
+        InputError: it is a file, an ONNX folder, or has no config.json.
+    """
+    folder = Path(name)
+    if not folder.exists() and not HUB_NAME.fullmatch(name):
+        raise NotFoundError(f"There is no folder {name}.")
+    if folder.is_file():
+        raise InputError(f"{name} is a file; give the folder of the checkpoint.")
+    if not folder.is_dir():
+        return
+    if not (folder / "config.json").is_file():
+        raise InputError(
+            f"{name} is no checkpoint: it has no config.json. Give a folder that "
+            "`save_pretrained` or `mlmfast train` wrote."
+        )
+    if (folder / "model.onnx").is_file() and not any(folder.glob("*.safetensors")):
+        raise InputError(f"{name} is an ONNX folder already; give the checkpoint it was made from.")
+
+
+def _load_model(name: str) -> Any:
+    import torch
+    from safetensors import SafetensorError
+    from transformers import AutoConfig, AutoModelForMaskedLM
+
+    try:
+        config = AutoConfig.from_pretrained(name)
+        if hasattr(config, "reference_compile"):  # ModernBERT would compile what is run here once
+            config.reference_compile = False
+        model, loading = AutoModelForMaskedLM.from_pretrained(
+            name,
+            config=config,
+            dtype=torch.float32,
+            attn_implementation="eager",
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise _not_loaded(name, error) from error
+    if loading["missing_keys"]:
+        raise InputError(_random_head(name, config, sorted(loading["missing_keys"])))
+    return model.eval()
+
+
+def _not_loaded(name: str, error: Exception) -> InputError | NotFoundError:
+    cause = first_sentence(error)
+    if not Path(name).exists():
+        return NotFoundError(f"There is no folder {name}, and the Hub gives no such model: {cause}")
+    if "Unrecognized configuration class" in str(error):
+        kind = json.loads((Path(name) / "config.json").read_text(encoding="utf-8"))["model_type"]
+        return InputError(
+            f"{name} is of the type {kind!r}, of which transformers has no masked language model."
+        )
+    return InputError(f"The checkpoint in {name} cannot be loaded: {cause}")
+
+
+def _random_head(name: str, config: Any, missing: list[str]) -> str:
+    kind = ", ".join(getattr(config, "architectures", None) or ["an unnamed architecture"])
+    return (
+        f"{name} holds {kind}, and a masked language model needs weights it has not: "
+        f"{missing[0]}{f' and {len(missing) - 1} more' if len(missing) > 1 else ''} would be "
+        "random, and so would every answer. Give a checkpoint of a masked language model, as "
+        "`mlmfast train` writes it."
+    )
+
+
+def _load_tokenizer(name: str) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name)
+    except Exception as error:  # a file that is absent or broken gives almost any exception here
+        raise InputError(
+            f"{name} has no tokenizer that can be loaded ({first_sentence(error)}) Put one beside "
+            "the model: AutoTokenizer.from_pretrained(...).save_pretrained(folder)."
+        ) from error
+    if not tokenizer.is_fast:
+        raise InputError(
+            f"The tokenizer of {name} ({type(tokenizer).__name__}) has no fast form "
+            "(tokenizer.json), which serving needs."
+        )
+    if tokenizer.mask_token_id is None:
+        raise InputError(
+            f"The tokenizer of {name} has no mask token, so the model could never be asked "
+            'anything. Add it with tokenizer.add_special_tokens({"mask_token": "<mask>"}) before '
+            "training."
+        )
+    return tokenizer
+
+
+def first_sentence(error: Exception) -> str:
+    """Return the first line of a library's error, ended by a full stop."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0].strip()
+    return line if line.endswith((".", "!", "?")) else f"{line}."
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence the libraries: what matters of their warnings is checked and said by mlmfast."""
+    import warnings
+
+    from huggingface_hub.utils import logging as hub_logging
+    from optimum.utils import logging as optimum_logging
+    from transformers.utils import logging as transformers_logging
+
+    libraries = (hub_logging, optimum_logging, transformers_logging)
+    levels = [library.get_verbosity() for library in libraries]
+    for library in libraries:
+        library.set_verbosity(CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for library, level in zip(libraries, levels, strict=True):
+            library.set_verbosity(level)

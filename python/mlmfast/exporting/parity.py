@@ -1,0 +1,189 @@
+"""Whether model.onnx computes what the checkpoint computes, at shapes it was not traced with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlmfast.errors import ExportMismatchError, InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mlmfast.exporting.checkpoint import Checkpoint
+
+# (batch, length, padded). Optimum traces with 2 x 16: a size frozen into the graph shows elsewhere.
+SHAPES = ((1, 9, False), (2, 16, False), (3, 24, True), (5, 40, False))
+LONGEST = 512
+
+
+@dataclass(frozen=True)
+class ShapeParity:
+    """The comparison at one shape.
+
+    Attributes:
+        batch: rows.
+        length: tokens a row, padding included.
+        padded: whether some rows end in padding. Only tokens that are no padding are compared.
+        difference: the largest |ONNX - PyTorch| at any logit.
+        limit: the largest difference that passes.
+        top1_agreement: share of the tokens at which both find the same likeliest token.
+    """
+
+    batch: int
+    length: int
+    padded: bool
+    difference: float
+    limit: float
+    top1_agreement: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the difference keeps within its limit (NaN does not)."""
+        return self.difference <= self.limit
+
+    def __str__(self) -> str:
+        padding = ", padded" if self.padded else ""
+        return f"{self.batch} x {self.length}{padding}"
+
+
+def compare(graph: Path, checkpoint: Checkpoint, *, max_difference: float) -> list[ShapeParity]:
+    """Run random tokens through both, on the CPU, and compare their logits.
+
+    Args:
+        graph: the ONNX file.
+        checkpoint: the model it was written from.
+        max_difference: the largest |ONNX - PyTorch| allowed, as a share of the largest |logit| of
+            the shape, or of 1 where that is smaller: float32 rounds in proportion.
+
+    Returns:
+        One comparison a shape.
+
+    Raises:
+        ExportMismatchError: onnxruntime cannot run the graph at one of the shapes.
+        InputError: `max_difference` is not above 0.
+    """
+    import onnxruntime
+    import torch
+
+    if not max_difference > 0:
+        raise InputError(f"max_difference must be above 0, and is {max_difference}.")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    try:
+        session = onnxruntime.InferenceSession(
+            str(graph), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # onnxruntime's own exceptions share no base but this
+        raise ExportMismatchError(f"onnxruntime cannot open the exported graph: {error}") from error
+    names = {entry.name for entry in session.get_inputs()}
+    model = checkpoint.model
+    results = []
+    for batch, length, padded in shapes(longest_input(model), padding="attention_mask" in names):
+        inputs = random_inputs(checkpoint, batch, length, padded=padded)
+        feed = {name: inputs[name] for name in names}
+        try:
+            found = session.run(["logits"], feed)[0]
+        except Exception as error:  # as above
+            raise ExportMismatchError(
+                f"The exported graph fails at {batch} x {length} tokens: {error}"
+            ) from error
+        with torch.inference_mode():
+            expected = model(**{name: torch.from_numpy(value) for name, value in feed.items()})
+        real = inputs["attention_mask"].astype(bool)
+        results.append(
+            _compare_logits(found, expected.logits.numpy(), real, padded, max_difference)
+        )
+    return results
+
+
+def require_parity(results: list[ShapeParity]) -> None:
+    """Raise ExportMismatchError where a shape differs by more than its limit."""
+    failed = [result for result in results if not result.passed]
+    if failed:
+        worst = max(failed, key=lambda result: result.difference / result.limit)
+        raise ExportMismatchError(
+            f"The exported graph does not compute what the checkpoint computes: at {worst} tokens "
+            f"its logits differ by up to {worst.difference:.2g}, and {worst.limit:.2g} is allowed "
+            f"({len(failed)} of {len(results)} shapes failed). Nothing was written."
+        )
+
+
+def shapes(longest: int | None, *, padding: bool) -> list[tuple[int, int, bool]]:
+    """Shapes to compare at: the standard ones, cut to `longest`, and `longest` itself (or 512)."""
+    limit = min(longest or LONGEST, LONGEST)
+    wanted = [*SHAPES, (1, limit, False)]
+    return list(
+        dict.fromkeys((rows, min(length, limit), pads and padding) for rows, length, pads in wanted)
+    )
+
+
+def longest_input(model: Any) -> int | None:
+    """Tokens the model has positions for; None where it sets no limit.
+
+    A position table with a padding row counts from behind that row, as RoBERTa's does.
+    """
+    limit: int | None = getattr(model.config, "max_position_embeddings", None)
+    for name, module in model.named_modules():
+        if name.rpartition(".")[2] == "position_embeddings" and hasattr(module, "weight"):
+            padding = getattr(module, "padding_idx", None)
+            room = len(module.weight) - (0 if padding is None else padding + 1)
+            return room if limit is None else min(room, limit)
+    return limit
+
+
+def random_inputs(
+    checkpoint: Checkpoint, batch: int, length: int, *, padded: bool
+) -> dict[str, np.ndarray]:
+    """Tokens drawn from the whole vocabulary, one in seven a mask, the same at every call.
+
+    Returns:
+        `input_ids`, `attention_mask`, `token_type_ids` and `position_ids`, int64 [batch, length].
+        With `padded`, every row but the first ends in padding.
+    """
+    config, tokenizer = checkpoint.model.config, checkpoint.tokenizer
+    draw = np.random.default_rng([batch, length])
+    segments = getattr(config, "type_vocab_size", 0) or 1  # DeBERTa has 0: no segments at all
+    pad_id = config.pad_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+    ids = draw.integers(0, config.vocab_size, (batch, length))
+    if pad_id is not None:  # padding inside a text would move the positions of the rest
+        ids[ids == pad_id] = tokenizer.mask_token_id
+    ids[draw.random((batch, length)) < 1 / 7] = tokenizer.mask_token_id
+    real = np.ones((batch, length), dtype=np.int64)
+    if padded:
+        for row in range(1, batch):
+            real[row, length - row * (length // (batch + 1)) :] = 0
+        ids[real == 0] = pad_id or 0
+    return {
+        "input_ids": ids,
+        "attention_mask": real,
+        "token_type_ids": draw.integers(0, segments, (batch, length)),
+        "position_ids": np.tile(np.arange(length), (batch, 1)),
+    }
+
+
+def _compare_logits(
+    found: np.ndarray, expected: np.ndarray, real: np.ndarray, padded: bool, max_difference: float
+) -> ShapeParity:
+    if found.shape != expected.shape:
+        raise ExportMismatchError(
+            f"The exported graph gives logits {found.shape}, and the checkpoint {expected.shape}."
+        )
+    difference, largest, agreed = 0.0, 1.0, 0
+    # Row by row: the logits of one shape can be hundreds of megabytes, and need no third copy.
+    for row, mask in enumerate(real):
+        ours, theirs = found[row][mask], expected[row][mask]
+        # np.maximum keeps a NaN, which the builtin would lose.
+        difference = float(np.maximum(difference, np.abs(ours - theirs).max()))
+        largest = max(largest, float(np.abs(theirs).max()))
+        agreed += int((ours.argmax(axis=-1) == theirs.argmax(axis=-1)).sum())
+    return ShapeParity(
+        batch=found.shape[0],
+        length=found.shape[1],
+        padded=padded,
+        difference=difference,
+        limit=max_difference * largest,
+        top1_agreement=agreed / int(real.sum()),
+    )

@@ -1,0 +1,1 @@
+"""Answers from an ONNX folder: onnxruntime, tokenizers and numpy, nothing else."""

@@ -1,0 +1,128 @@
+"""What an ONNX folder holds, read and checked before anything heavy is loaded."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlmfast.errors import InputError, NotFoundError
+
+GRAPH = "model.onnx"
+
+# Types whose position table keeps its first `pad_token_id + 1` rows for padding: a RoBERTa with
+# max_position_embeddings 514 takes 512 tokens.
+POSITIONS_AFTER_PADDING = frozenset(
+    {
+        "camembert",
+        "data2vec-text",
+        "esm",
+        "ibert",
+        "layoutlmv3",
+        "lilt",
+        "longformer",
+        "luke",
+        "mpnet",
+        "roberta",
+        "roberta-prelayernorm",
+        "xlm-roberta",
+        "xlm-roberta-xl",
+        "xmod",
+    }
+)
+
+# Types whose tokens see the padding beside them, whatever the attention mask says: by convolution,
+# Fourier transform, pooling or landmarks. (Measured: all other types do not.)
+PADDING_SHOWS = frozenset({"convbert", "fnet", "funnel", "nystromformer", "yoso"})
+
+
+@dataclass(frozen=True)
+class OnnxFolder:
+    """Paths and parsed JSON files of one ONNX folder."""
+
+    path: Path
+    config: dict[str, Any]
+    tokenizer_config: dict[str, Any]
+
+    @classmethod
+    def open(cls, path: str | Path) -> OnnxFolder:
+        """Check that `path` holds model.onnx, config.json and tokenizer.json, and read the JSON.
+
+        Raises:
+            NotFoundError: the folder, or one of its files, is not there.
+            InputError: `path` is a PyTorch checkpoint or a file, or a JSON file is broken.
+        """
+        folder = Path(path)
+        if not folder.exists():
+            raise NotFoundError(
+                f"There is no folder {folder}. FillMask reads an ONNX folder on this machine; "
+                "`mlmfast export CHECKPOINT ONNX_FOLDER` writes one."
+            )
+        if not folder.is_dir():
+            raise InputError(f"{folder} is a file; give the ONNX folder that holds {GRAPH}.")
+        if not (folder / GRAPH).is_file():
+            raise _no_graph(folder)
+        for name in ("config.json", "tokenizer.json"):
+            if not (folder / name).is_file():
+                raise NotFoundError(
+                    f"{folder} has no {name}, which belongs beside {GRAPH}; "
+                    "`mlmfast export` writes all of them."
+                )
+        special = _read_json(folder / "special_tokens_map.json")
+        return cls(
+            path=folder,
+            config=_read_json(folder / "config.json"),
+            tokenizer_config={**special, **_read_json(folder / "tokenizer_config.json")},
+        )
+
+    @property
+    def graph(self) -> Path:
+        """The file of the graph."""
+        return self.path / GRAPH
+
+    def special_token(self, name: str) -> str | None:
+        """Look up `mask_token`, `pad_token` ...; None where the folder names none."""
+        token = self.tokenizer_config.get(name)
+        return token.get("content") if isinstance(token, dict) else token
+
+    @property
+    def max_length(self) -> int | None:
+        """Tokens a text may have, special tokens included; None where the config sets no limit."""
+        positions = self.config.get("max_position_embeddings")
+        if not isinstance(positions, int) or positions < 1:
+            return None
+        if self.config.get("model_type") in POSITIONS_AFTER_PADDING:
+            return positions - (self.config.get("pad_token_id") or 0) - 1
+        return positions
+
+    @property
+    def padding_shows(self) -> bool:
+        """Whether padding would change the answers, so that only equal lengths share a batch."""
+        return self.config.get("model_type") in PADDING_SHOWS
+
+
+def _no_graph(folder: Path) -> InputError | NotFoundError:
+    weights = [*folder.glob("*.safetensors"), *folder.glob("pytorch_model*.bin")]
+    if weights:
+        return InputError(
+            f"{folder} is a PyTorch checkpoint ({weights[0].name}), and fill-mask reads an ONNX "
+            f"folder. Write one first: mlmfast export {folder} ONNX_FOLDER"
+        )
+    return NotFoundError(
+        f"{folder} has no {GRAPH}. Write an ONNX folder first: "
+        "mlmfast export CHECKPOINT ONNX_FOLDER"
+    )
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    """Return the object in `file`; an absent file is an empty object."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise InputError(f"{file} is not valid JSON: {error}.") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{file} must hold a JSON object.")
+    return content

@@ -1,0 +1,76 @@
+"""The keywords of a call, checked once."""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mlmfast.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CUTS = (True, "longest_first", "only_first")
+NO_CUTS = (False, None, "do_not_truncate")
+
+
+@dataclass(frozen=True)
+class EncodeOptions:
+    """How texts become ids: the part of a tokenizer's keywords that can change an answer.
+
+    Attributes:
+        add_special_tokens: put the model's own tokens around the text.
+        truncation: cut a text that is too long.
+        max_length: tokens to cut to, special tokens included; None: as long as the model takes.
+    """
+
+    add_special_tokens: bool = True
+    truncation: bool = False
+    max_length: int | None = None
+
+    @classmethod
+    def from_keywords(cls, keywords: Mapping[str, Any] | None) -> EncodeOptions:
+        """Read `tokenizer_kwargs`.
+
+        Raises:
+            TypeError: a keyword that is not known, or a `max_length` that is no integer.
+            InputError: a value that means nothing.
+        """
+        given = dict(keywords or {})
+        unknown = sorted(given.keys() - cls.__dataclass_fields__.keys())
+        if unknown:
+            raise TypeError(
+                f"tokenizer_kwargs has no {unknown[0]!r}; known are "
+                f"{', '.join(cls.__dataclass_fields__)} (padding never changes an answer)"
+            )
+        length = given.get("max_length")
+        if length is not None and (length := operator.index(length)) < 1:
+            raise InputError(f"max_length must be at least 1, and is {length}.")
+        # A max_length alone cuts, as in transformers.
+        truncation = given.get("truncation", None if length is None else True)
+        if truncation not in (*CUTS, *NO_CUTS):
+            raise InputError(
+                f"truncation must be True, False, 'longest_first', 'only_first' or "
+                f"'do_not_truncate', and is {truncation!r}."
+            )
+        return cls(
+            add_special_tokens=bool(given.get("add_special_tokens", True)),
+            truncation=truncation in CUTS,
+            max_length=length,
+        )
+
+
+def rows_wanted(top_k: int | None, vocabulary: int, targets: int | None) -> int:
+    """How many rows a mask gets: `top_k` (None: 5), never more than there are targets.
+
+    Raises:
+        TypeError: `top_k` is no integer.
+        InputError: `top_k` is below 0, or above the vocabulary where no targets cap it.
+    """
+    rows = 5 if top_k is None else operator.index(top_k)
+    if rows < 0 or (targets is None and rows > vocabulary):
+        raise InputError(
+            f"top_k must lie between 0 and {vocabulary}, the size of the vocabulary, and is {rows}."
+        )
+    return rows if targets is None else min(rows, targets)

@@ -1,0 +1,32 @@
+"""Fixtures that several test files share."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory):
+    """A function from a model type to its `TinyModel`, each built and exported once a session."""
+    from mlmfast.exporting.onnx import export
+    from tiny_models import TinyModel, save_checkpoint
+
+    built = {}
+
+    def build(kind: str) -> TinyModel:
+        if kind not in built:
+            folder = tmp_path_factory.mktemp(f"tiny-{kind}")
+            checkpoint = save_checkpoint(kind, folder / "checkpoint")
+            report = export(checkpoint, folder / "onnx")
+            built[kind] = TinyModel(kind, checkpoint, report.output, report.mask_token)
+        return built[kind]
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def toy_blocks(tmp_path_factory):
+    """The folder of a small block store with the splits train and test; see toy.py."""
+    from toy import make_blocks
+
+    return make_blocks(tmp_path_factory.mktemp("toy"))

@@ -1,0 +1,84 @@
+"""The session behind `FillMask`: devices, threads, and graphs that cannot answer."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+
+import pytest
+
+from mlmfast.errors import InputError, MissingDependencyError, MlmfastError
+from mlmfast.serving.fill_mask import FillMask
+from mlmfast.serving.session import available_threads
+
+
+def test_a_missing_onnxruntime_is_named_with_the_way_to_install_it(tiny_model, monkeypatch):
+    folder = tiny_model("bert").onnx
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(MissingDependencyError, match=r"'mlmfast\[cpu\]'.*'mlmfast\[gpu\]'"):
+        FillMask(folder)
+
+
+def test_devices(tiny_model):
+    import onnxruntime
+
+    folder = tiny_model("bert").onnx
+    has_cuda = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+    assert FillMask(folder, device="cpu").device == "cpu"
+    with pytest.raises(InputError, match="auto, cpu, cuda"):
+        FillMask(folder, device="tpu")
+    with pytest.raises(InputError, match="threads"):
+        FillMask(folder, threads=0)
+    if not has_cuda:
+        assert FillMask(folder).device == "cpu"
+        with pytest.raises(MlmfastError, match="no CUDA provider"):
+            FillMask(folder, device="cuda")
+
+
+def test_threads_are_the_cores_this_process_may_use(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {2, 5, 7}, raising=False)
+    assert available_threads() == 3
+
+
+def test_cuda_that_falls_back_to_the_cpu_is_refused(tiny_model, monkeypatch):
+    import onnxruntime
+
+    def on_the_cpu(*arguments, providers, session=onnxruntime.InferenceSession):
+        assert providers[0][0] == "CUDAExecutionProvider"
+        return session(*arguments, providers=["CPUExecutionProvider"])
+
+    folder = tiny_model("bert").onnx
+    providers = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: providers)
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", on_the_cpu)
+    with pytest.raises(MlmfastError, match="fell back to the CPU"):
+        FillMask(folder, device="cuda")
+    assert FillMask(folder, device="auto").device == "cpu"
+
+
+def test_a_graph_of_another_task_is_refused(tiny_model, tmp_path):
+    from optimum.exporters.onnx import main_export
+
+    main_export(
+        str(tiny_model("distilbert").checkpoint),
+        tmp_path,
+        task="feature-extraction",
+        do_validation=False,
+    )
+    with pytest.raises(InputError, match=r"last_hidden_state and no logits"):
+        FillMask(tmp_path)
+
+
+def test_a_model_of_nan_says_so(tmp_path, tiny_model):
+    import onnx
+    from onnx import numpy_helper
+
+    folder = shutil.copytree(tiny_model("roberta").onnx, tmp_path / "onnx")
+    model = onnx.load(folder / "model.onnx")
+    bias = next(t for t in model.graph.initializer if t.name == "lm_head.bias")
+    bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) * float("nan"), bias.name))
+    onnx.save(model, folder / "model.onnx")
+    with pytest.raises(MlmfastError, match="NaN"):
+        FillMask(folder)("a <mask>")
