@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 import mlmfast
 from mlmfast.errors import InputError
-from tiny import WORDS, bert_tokenizer, roberta_tokenizer
+from tiny_tokenizers import WORDS, bert_tokenizer, roberta_tokenizer
 
 Peer = transformers.DataCollatorForLanguageModeling
 

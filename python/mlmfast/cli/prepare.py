@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlmfast.cli._command import ExampleCommand
+from mlmfast.cli._text_inputs import text_inputs
 
 if TYPE_CHECKING:
     from mlmfast.data.prepare_options import PrepareReport
-
-FORMATS = ("txt", "jsonl", "csv", "tsv", "parquet", "arrow")
 
 
 @click.command(
@@ -26,20 +25,13 @@ FORMATS = ("txt", "jsonl", "csv", "tsv", "parquet", "arrow")
     zcat logs.gz | mlmfast prepare - --format txt --tokenizer tokenizer/ --output blocks/
     """,
 )
-@click.argument("inputs", nargs=-1)
+@text_inputs
 @click.option("--output", "-o", required=True, metavar="FOLDER", help="The block store to write.")
 @click.option(
     "--tokenizer",
     required=True,
     metavar="NAME",
     help="A folder, a tokenizer.json or a name on the Hugging Face Hub.",
-)
-@click.option(
-    "--text-column",
-    default="text",
-    show_default=True,
-    metavar="NAME",
-    help="Column that holds the text; a.b reaches into nested fields, lists are joined by blanks.",
 )
 @click.option("--block-size", default=128, show_default=True, help="Tokens in a block.")
 @click.option(
@@ -48,15 +40,6 @@ FORMATS = ("txt", "jsonl", "csv", "tsv", "parquet", "arrow")
     metavar="SHARE",
     help="Share of the documents for a test split, such as 0.2. [default: no split]",
 )
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(FORMATS),
-    help="Format of the files, compressed or not. [default: by their names]",
-)
-@click.option("--dataset-name", metavar="NAME", help="A data set of the Hub, or its folder.")
-@click.option("--dataset-config", metavar="NAME", help="Configuration of the Hub's data set.")
-@click.option("--split", metavar="SPLIT", help='Split of a data set, such as "train[:5000]".')
 @click.option(
     "--special-tokens",
     type=click.Choice(["document", "none"]),
@@ -70,13 +53,6 @@ FORMATS = ("txt", "jsonl", "csv", "tsv", "parquet", "arrow")
     default="drop",
     show_default=True,
     help="What becomes of the tokens after the last whole block.",
-)
-@click.option(
-    "--on-invalid-utf8",
-    type=click.Choice(["error", "replace", "skip"]),
-    default="error",
-    show_default=True,
-    help="Stop, replace the bytes by U+FFFD, or leave the document out.",
 )
 @click.option("--drop-empty", is_flag=True, help="Leave empty documents out.")
 @click.option("--limit", type=int, metavar="N", help="Read the first N documents only.")
@@ -99,7 +75,6 @@ FORMATS = ("txt", "jsonl", "csv", "tsv", "parquet", "arrow")
 def command(
     inputs: tuple[str, ...],
     output: str,
-    format_: str | None,
     as_json: bool,
     quiet: bool,
     **options: Any,
@@ -116,7 +91,7 @@ def command(
     report = run_prepare(
         list(inputs),
         output,
-        PrepareOptions(format=format_, progress=not quiet, **options),
+        PrepareOptions(progress=not quiet, **options),
     )
     if as_json:
         click.echo(json.dumps(report.as_dict(), ensure_ascii=False))

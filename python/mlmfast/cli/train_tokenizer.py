@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlmfast.cli._command import ExampleCommand
-from mlmfast.cli.prepare import FORMATS
+from mlmfast.cli._text_inputs import text_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     cls=ExampleCommand,
     example="mlmfast train-tokenizer data/*.txt --model bpe --vocab-size 30000 --output tokenizer/",
 )
-@click.argument("inputs", nargs=-1)
+@text_inputs
 @click.option("--output", "-o", required=True, metavar="FOLDER", help="The tokenizer to write.")
 @click.option(
     "--model",
@@ -36,29 +36,6 @@ if TYPE_CHECKING:
 @click.option("--lowercase", is_flag=True, help="Make text lower-case first.")
 @click.option(
     "--model-max-length", type=int, metavar="N", help="Tokens the model takes. [default: not said]"
-)
-@click.option(
-    "--text-column",
-    default="text",
-    show_default=True,
-    metavar="NAME",
-    help="Column that holds the text; a.b reaches into nested fields.",
-)
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(FORMATS),
-    help="Format of the files, compressed or not. [default: by their names]",
-)
-@click.option("--dataset-name", metavar="NAME", help="A data set of the Hub, or its folder.")
-@click.option("--dataset-config", metavar="NAME", help="Configuration of the Hub's data set.")
-@click.option("--split", metavar="SPLIT", help='Split of a data set, such as "train[:5000]".')
-@click.option(
-    "--on-invalid-utf8",
-    type=click.Choice(["error", "replace", "skip"]),
-    default="error",
-    show_default=True,
-    help="Stop, replace the bytes by U+FFFD, or leave the document out.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace a tokenizer that is there already.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
@@ -76,7 +53,7 @@ def command(
 
     sources = open_sources(
         list(inputs),
-        format=options.pop("format_"),
+        format=options.pop("format"),
         split=options.pop("split"),
         dataset_name=options.pop("dataset_name"),
         dataset_config=options.pop("dataset_config"),

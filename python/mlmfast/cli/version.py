@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
-import platform
 
 import click
 
 from mlmfast.cli._command import ExampleCommand
+from mlmfast.versions import installed_versions
 
 PACKAGES = (
     "mlmfast",
@@ -31,12 +30,7 @@ PACKAGES = (
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(as_json: bool) -> None:
     """Versions of mlmfast, Python and the packages it stands on (null: not installed)."""
-    found: dict[str, str | None] = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = None
+    found = installed_versions(PACKAGES)
     if as_json:
         click.echo(json.dumps(found))
         return

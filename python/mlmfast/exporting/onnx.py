@@ -15,7 +15,8 @@ from mlmfast.exporting.checkpoint import (
     require_checkpoint_folder,
 )
 from mlmfast.exporting.parity import compare, require_parity
-from mlmfast.exporting.report import ExportReport, installed_versions, is_exported_folder
+from mlmfast.exporting.report import PACKAGES, ExportReport, is_exported_folder
+from mlmfast.versions import installed_versions
 
 GRAPH = "model.onnx"
 # What torch's tracer can write a transformer's attention in.
@@ -78,7 +79,7 @@ def export(
             max_difference=max_difference,
             export_seconds=round(written - started, 3),
             compare_seconds=round(time.perf_counter() - written, 3),
-            versions=installed_versions(),
+            versions=installed_versions(PACKAGES),
         )
         report.write(folder)
     return report

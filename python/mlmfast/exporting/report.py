@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
-import platform
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -66,14 +64,3 @@ def is_exported_folder(folder: Path) -> bool:
     except (OSError, ValueError):
         return False
     return isinstance(report, dict) and report.get("written_by") == "mlmfast export"
-
-
-def installed_versions() -> dict[str, str | None]:
-    """Versions of Python and of the packages that an export stands on."""
-    found: dict[str, str | None] = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = None
-    return found
