@@ -1,0 +1,1 @@
+"""The demonstration: the whole road, on text that every Python installation carries."""

@@ -1,0 +1,47 @@
+"""Sentences with a mask to show a model's answers on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mlmfast.data.store import BlockStore
+    from mlmfast.data.tokenizer_files import LoadedTokenizer
+
+MASK = "<mask>"
+"""Stands for the mask token of whatever model is asked."""
+
+# Their answers are in the documentation of Python, which the model has read.
+STANDARD_LIBRARY = (
+    f"Return True if the object is an {MASK} of the class.",
+    f"Return a list of {MASK}.",
+    f"If the key is not found, {MASK} is raised.",
+    f"This method returns the {MASK} of the file.",
+    f"The default {MASK} is None.",
+)
+
+SHOWN = 3
+WINDOW = 24
+"""Tokens of a held-out block that are shown."""
+
+
+def held_out(store: BlockStore, loaded: LoadedTokenizer) -> list[tuple[str, str]]:
+    """Take pieces of text out of a store, each with one word replaced by the mask.
+
+    Returns:
+        Pairs of the text and the token that was there.
+    """
+    special = set(store.manifest.special_ids)
+    found = []
+    for block in store[:: max(1, len(store) // SHOWN)][:SHOWN]:
+        ids = [int(each) for each in block[: WINDOW * 2] if int(each) not in special][:WINDOW]
+        middle = len(ids) // 2
+        if not ids:
+            continue
+        truth = loaded.tokenizer.decode([ids[middle]])
+        before, after = (
+            loaded.tokenizer.decode(part) for part in (ids[:middle], ids[middle + 1 :])
+        )
+        gap = " " if truth.startswith(" ") or not before else ""
+        found.append((f"{before}{gap}{MASK}{after}", truth.strip()))
+    return found

@@ -1,0 +1,1 @@
+"""Training and evaluation of masked language models on block stores."""

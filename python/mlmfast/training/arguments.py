@@ -1,0 +1,172 @@
+"""`transformers.TrainingArguments` as keywords and as flags, with this project's defaults."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from transformers import HfArgumentParser, TrainingArguments
+
+from mlmfast.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+# The first six are those of the Hugging Face masked-language-modelling guide.
+DEFAULTS: dict[str, Any] = {
+    "learning_rate": 2e-5,
+    "weight_decay": 0.01,
+    "num_train_epochs": 3,
+    "per_device_train_batch_size": 8,
+    "per_device_eval_batch_size": 8,
+    "eval_strategy": "epoch",
+    "save_strategy": "epoch",
+    "save_total_limit": 1,
+    "report_to": "none",
+}
+
+# Fields that would have no effect, or a wrong one, and what to do instead.
+REFUSED = {
+    "output_dir": "use output",
+    "overwrite_output_dir": "use overwrite",
+    "eval_on_start": "the model is always measured before training, unless eval_strategy is 'no'",
+    "remove_unused_columns": "blocks have no other columns",
+    "group_by_length": "all blocks have the same length",
+    "length_column_name": "all blocks have the same length",
+    "label_names": "the labels are called labels",
+    "include_for_metrics": "the metrics are fixed",
+    "past_index": "masked language models keep no past",
+    "hub_strategy": "the finished model is uploaded once",
+    "hub_always_push": "the finished model is uploaded once",
+    "disable_tqdm": "use quiet",
+}
+
+BOOLEAN_WORDS = {"true", "false", "yes", "no", "t", "f", "y", "n", "1", "0"}
+
+
+def build_arguments(folder: Path, given: dict[str, Any], **fixed: Any) -> TrainingArguments:
+    """Make TrainingArguments out of the defaults, what the user gave, and what we decide.
+
+    Args:
+        folder: where the Trainer keeps its checkpoints.
+        given: fields by name, as the user gave them.
+        fixed: fields that nobody else decides.
+
+    Raises:
+        InputError: an unknown field (with the close ones), one that would have no effect, or a
+            value that TrainingArguments refuses.
+    """
+    check_names(given)
+    given = {name: value for name, value in given.items() if value is not None}
+    try:
+        return TrainingArguments(output_dir=str(folder), **{**DEFAULTS, **given, **fixed})
+    except (ValueError, TypeError, ImportError) as error:
+        raise InputError(f"transformers refuses these training arguments: {error}") from error
+
+
+def field_names() -> list[str]:
+    """List the names of all fields of TrainingArguments."""
+    return [field.name for field in dataclasses.fields(TrainingArguments) if field.init]
+
+
+def check_names(given: Iterable[str]) -> None:
+    """Raise InputError for a name that is no field of TrainingArguments, or a refused one."""
+    known = field_names()
+    for name in given:
+        if name in REFUSED:
+            raise InputError(f"The training argument {name} is not taken: {REFUSED[name]}.")
+        if name not in known:
+            raise InputError(f"There is no training argument {name!r}{did_you_mean(name, known)}")
+
+
+def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
+    """End a sentence with the names that are close to a wrong one."""
+    close = difflib.get_close_matches(name, list(known), n=3)
+    return f"; did you mean {' or '.join(prefix + word for word in close)}?" if close else "."
+
+
+class _Parser(HfArgumentParser):
+    """An argument parser whose complaints are our errors."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"In the training arguments, {message}.")
+
+
+def split_flags(words: list[str], own: set[str]) -> tuple[list[str], dict[str, Any]]:
+    """Take the flags that are TrainingArguments out of a command line.
+
+    Args:
+        words: the command line, such as `["blocks/", "--learning_rate", "1e-4"]`.
+        own: the command's own options, such as `"--model"`, spelt with `-`.
+
+    Returns:
+        The other words in their order, and the fields that were given, with their values.
+
+    Raises:
+        InputError: an unknown flag, with the close ones, or a value of a wrong type.
+    """
+    rest: list[str] = []
+    flags: dict[str, str] = {}
+    waiting = list(words)
+    while waiting:
+        word = waiting.pop(0)
+        if word == "--":
+            rest += [word, *waiting]
+            break
+        flag = word.partition("=")[0].replace("_", "-")
+        if not word.startswith("--") or flag in own:
+            rest.append(word)
+            continue
+        name, negated = _field_of(flag, own)
+        if "=" not in word and waiting and not negated and _takes(name, waiting[0]):
+            word = f"{word}={waiting.pop(0)}"
+        flags[name] = word
+    return rest, _parse(flags)
+
+
+def _field_of(flag: str, own: set[str]) -> tuple[str, bool]:
+    """Find the field of a flag, and whether the flag is its `--no-` form."""
+    name = flag[2:].replace("-", "_")
+    known = field_names()
+    if name in known:
+        return name, False
+    positive = name.removeprefix("no_")
+    if positive in known and _default(positive) is True:
+        return positive, True
+    spelt = [word.replace("_", "-") for word in known] + [word[2:] for word in own]
+    raise InputError(f"No such option: {flag}{did_you_mean(flag[2:], spelt, prefix='--')}")
+
+
+def _default(name: str) -> Any:
+    return TrainingArguments.__dataclass_fields__[name].default
+
+
+def _takes(name: str, word: str) -> bool:
+    """Tell whether the next word is this flag's value; a switch needs none."""
+    if isinstance(_default(name), bool):
+        return word.lower() in BOOLEAN_WORDS
+    return not word.startswith("--")
+
+
+def _parse(flags: dict[str, str]) -> dict[str, Any]:
+    """Convert the values of `{field: flag with value}`; the fields that were not typed stay out."""
+    if not flags:
+        return {}
+    parser = _Parser(TrainingArguments, add_help=False, allow_abbrev=False, prog="mlmfast train")
+    values = vars(parser.parse_args(list(flags.values())))
+    return {name: values[name] for name in flags}
+
+
+def describe_fields() -> list[str]:
+    """Describe the training arguments that may be given: flag and default, then the help."""
+    lines = []
+    for field in dataclasses.fields(TrainingArguments):
+        if field.init and field.name not in REFUSED:
+            default = DEFAULTS.get(field.name, field.default)
+            shown = "" if default in (None, dataclasses.MISSING) else f"  [default: {default}]"
+            lines.append(f"--{field.name.replace('_', '-')}{shown}")
+            if text := " ".join(str(field.metadata.get("help", "")).split()):
+                lines.append(f"    {text}")
+    return lines

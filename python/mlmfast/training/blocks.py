@@ -1,0 +1,113 @@
+"""Block stores as torch data sets whose rows come out masked.
+
+A batch is read and masked in one call (`__getitems__`), so the data loader's collate function has
+nothing left to do: it is `keep_batch`. The masks are a pure function of (seed, epoch, block), hence
+the same for any batch size, any number of workers, and after a resume.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from mlmfast.data.masking import mask_tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlmfast.data.store import BlockStore
+
+Batch = dict[str, torch.Tensor]
+
+
+def keep_batch(batch: Batch) -> Batch:
+    """Return the batch as it is: the collate function of a data set that yields whole batches."""
+    return batch
+
+
+class EvaluationBlocks(Dataset):
+    """Blocks under masks that never change, so that two evaluations can be compared.
+
+    Args:
+        store: the blocks, `[N, L]`.
+        seed: key of the masks.
+        mlm_probability: share of the ordinary tokens that are chosen.
+        mask_replace_prob: share of the chosen tokens that become the mask token.
+        random_replace_prob: share of the chosen tokens that become a random word; the rest stay.
+    """
+
+    def __init__(
+        self,
+        store: BlockStore,
+        *,
+        seed: int = 0,
+        mlm_probability: float = 0.15,
+        mask_replace_prob: float = 0.8,
+        random_replace_prob: float = 0.1,
+    ) -> None:
+        manifest = store.manifest
+        self.store = store
+        self.seed = seed
+        self.mlm_probability = mlm_probability
+        self._options: dict[str, Any] = {
+            "mask_token_id": manifest.mask_token_id,
+            "vocab_size": manifest.vocab_size,
+            "special_ids": manifest.special_ids,
+            "mlm_probability": mlm_probability,
+            "mask_replace_prob": mask_replace_prob,
+            "random_replace_prob": random_replace_prob,
+            "seed": seed,
+        }
+        self._pad = manifest.pad_token_id if manifest.padding_tokens else None
+
+    def __len__(self) -> int:
+        return len(self.store)
+
+    @property
+    def epoch(self) -> int:
+        """The epoch whose masks are given out."""
+        return 0
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        """Read and mask the blocks with these numbers.
+
+        Returns:
+            `input_ids` and `labels`, int64 `[B, L]` (labels are -100 where nothing was chosen), and
+            `attention_mask`, int64 `[B, L]`, if the store has padding.
+        """
+        blocks = np.asarray(indices, dtype=np.int64)
+        rows = self.store[blocks]
+        masked = mask_tokens(rows, block_ids=blocks, epoch=self.epoch, **self._options)
+        batch = {
+            "input_ids": torch.from_numpy(masked.input_ids),
+            "labels": torch.from_numpy(masked.labels),
+        }
+        if self._pad is not None:
+            batch["attention_mask"] = torch.from_numpy((rows != self._pad).astype(np.int64))
+        return batch
+
+    def __getitem__(self, index: int) -> Batch:
+        """Read and mask one block; the tensors have the shape `[L]`."""
+        return {name: tensor[0] for name, tensor in self.__getitems__([index]).items()}
+
+
+class MaskedBlocks(EvaluationBlocks):
+    """Blocks under masks that are new in every epoch, for training; see `EvaluationBlocks`."""
+
+    def __init__(self, store: BlockStore, **options: Any) -> None:
+        super().__init__(store, **options)
+        # Workers that outlive an epoch (persistent_workers) hold a copy of this object: only memory
+        # shared with them can tell them that a new epoch has begun.
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+
+    @property
+    def epoch(self) -> int:
+        """The epoch whose masks are given out."""
+        return int(self._epoch)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Give out the masks of this epoch from the next batch on."""
+        self._epoch.fill_(epoch)

@@ -1,0 +1,138 @@
+"""The model card: what was trained, on what, how, and how good it became."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlmfast.data.store import BlockStore
+    from mlmfast.training.evaluation import Evaluation
+    from mlmfast.training.result import TrainResult
+
+# Training arguments that shape every result; others are listed only where they were given.
+TOLD = (
+    "learning_rate",
+    "weight_decay",
+    "lr_scheduler_type",
+    "warmup_steps",
+    "warmup_ratio",
+    "per_device_train_batch_size",
+    "gradient_accumulation_steps",
+    "num_train_epochs",
+    "max_steps",
+    "optim",
+    "seed",
+)
+PACKAGES = ("mlmfast", "transformers", "torch", "tokenizers")
+
+
+def model_card(
+    result: TrainResult,
+    store: BlockStore,
+    *,
+    base_model: str | None,
+    masks: dict[str, float],
+    arguments: dict[str, Any],
+    given: dict[str, Any],
+) -> str:
+    """Write a model card in Markdown, with the Hub's front matter.
+
+    Args:
+        result: the finished training.
+        store: the training blocks.
+        base_model: the checkpoint it started from; None if it started from random weights.
+        masks: the masking rates by name.
+        arguments: all training arguments.
+        given: the training arguments that were given, which are always listed.
+    """
+    told = [
+        field
+        for field in arguments
+        if (field in TOLD or field in given) and not field.endswith("_token")
+    ]
+    sections = [
+        _front_matter(base_model),
+        f"# {result.output.absolute().name}\n\n{_origin(result, base_model)}",
+        f"## Results\n\n{_results(result.before, result.after)}",
+        f"## Data\n\n{_data(store)}",
+        f"## Training\n\n{_training(result, masks)}\n\n{_table(told, arguments)}",
+        f"## Versions\n\n{_versions()}",
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _origin(result: TrainResult, base_model: str | None) -> str:
+    origin = f"`{base_model}`" if base_model else "random weights"
+    return (
+        f"A masked language model of {result.parameters:,} parameters, trained from {origin} with "
+        "[mlmfast](https://pypi.org/project/mlmfast/)."
+    )
+
+
+def _front_matter(base_model: str | None) -> str:
+    lines = ["library_name: transformers", "pipeline_tag: fill-mask", "tags:"]
+    lines += ["- fill-mask", "- masked-lm", "- mlmfast"]
+    # A folder of this machine is no model that the Hub could link to.
+    if base_model and base_model.count("/") <= 1 and not base_model.startswith((".", "/")):
+        lines.append(f"base_model: {base_model}")
+    return "\n".join(["---", *lines, "---"])
+
+
+def _results(before: Evaluation | None, after: Evaluation | None) -> str:
+    if after is None:
+        return "Not measured."
+    columns = [("before", before), ("after", after)] if before else [("after", after)]
+    rows = [
+        ("perplexity", "perplexity", "{:,.2f}"),
+        ("loss (nats a masked token)", "loss", "{:.4f}"),
+        ("top-1 at masks", "top1", "{:.2%}"),
+        ("top-5 at masks", "top5", "{:.2%}"),
+        ("bits per byte", "bits_per_byte", "{:.4f}"),
+    ]
+    table = ["| | " + " | ".join(title for title, _ in columns) + " |"]
+    table.append("|---|" + "---|" * len(columns))
+    for title, field, form in rows:
+        values = [getattr(found, field) for _, found in columns]
+        cells = ["" if value is None else form.format(value) for value in values]
+        table.append(f"| {title} | " + " | ".join(cells) + " |")
+    return "\n".join(table) + (
+        f"\n\nMeasured in {after.precision} on {after.masked_tokens:,} masked tokens of "
+        f"{after.blocks:,} blocks of {after.block_size} tokens (`{after.data}`), masked once at "
+        f"{after.mlm_probability:.0%} with seed {after.seed}. "
+        f"`mlmfast evaluate MODEL --data {after.data} --precision {after.precision}` measures the "
+        "same masks again."
+    )
+
+
+def _data(store: BlockStore) -> str:
+    manifest = store.manifest
+    inputs = manifest.source.get("inputs")
+    origin = f" from {', '.join(f'`{name}`' for name in inputs)}" if inputs else ""
+    return (
+        f"{manifest.blocks:,} blocks of {manifest.block_size} tokens: {manifest.documents:,} "
+        f"documents, {manifest.text_bytes:,} bytes of text{origin}. Tokenizer: "
+        f"`{manifest.tokenizer}`, {manifest.vocab_size:,} tokens "
+        f"(sha256 of tokenizer.json: `{manifest.tokenizer_sha256}`)."
+    )
+
+
+def _training(result: TrainResult, masks: dict[str, float]) -> str:
+    chosen, replaced, random = (
+        masks[key] for key in ("mlm_probability", "mask_replace_prob", "random_replace_prob")
+    )
+    return (
+        f"{result.steps:,} steps, {result.epochs:.2f} epochs, {result.seconds:,.0f} s in "
+        f"{result.precision} on {result.device}; mean training loss {result.train_loss:.4f}. "
+        f"{chosen:.0%} of the ordinary tokens were chosen anew in every epoch; of these "
+        f"{replaced:.0%} became the mask token and {random:.0%} a random token."
+    )
+
+
+def _table(names: list[str], arguments: dict[str, Any]) -> str:
+    rows = [f"| {name} | `{arguments[name]}` |" for name in sorted(names)]
+    return "\n".join(["| argument | value |", "|---|---|", *rows])
+
+
+def _versions() -> str:
+    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES) + "."

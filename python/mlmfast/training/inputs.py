@@ -1,0 +1,128 @@
+"""From the options of a training to its stores, its model and its training arguments."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING, Any
+
+from mlmfast.data.store import BlockStore, open_splits
+from mlmfast.errors import InputError
+from mlmfast.training.arguments import build_arguments
+from mlmfast.training.model import load_model
+from mlmfast.training.precision import choose_precision, default_device
+from mlmfast.training.scratch import new_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import transformers
+
+logger = logging.getLogger(__name__)
+
+
+def check_one_process() -> None:
+    """Raise InputError under torchrun, where several processes would write one output."""
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if processes > 1:
+        raise InputError(
+            f"train() runs in one process, and WORLD_SIZE is {processes}: under torchrun, use "
+            "mlmfast.MLMTrainer in a script of your own."
+        )
+
+
+def check_seed(seed: int) -> None:
+    """Raise InputError for a seed that one of the random generators does not take."""
+    if not 0 <= seed < 2**32:
+        raise InputError(f"seed is {seed}; expected a whole number from 0 to 2^32 - 1.")
+
+
+def choose_stores(
+    data: str | Path | BlockStore,
+    eval_data: str | Path | BlockStore | None,
+    given: dict[str, Any],
+) -> tuple[BlockStore, BlockStore | None]:
+    """Choose the blocks to train on and to measure on (None: nothing is measured).
+
+    Raises:
+        InputError: nothing to train on, or nothing to measure on although `given` asks for it.
+    """
+    splits = {"train": data} if isinstance(data, BlockStore) else open_splits(data)
+    if eval_data is not None:
+        store = eval_data if isinstance(eval_data, BlockStore) else BlockStore.open(eval_data)
+        splits = {**splits, "test": store}
+    train_store, eval_store = splits["train"], splits.get("test")
+    asked = given.get("eval_strategy")
+    if str(asked) == "no":
+        eval_store = None
+    elif asked is not None and eval_store is None:
+        raise InputError(
+            f"eval_strategy is {asked!r}, but {train_store.path} has no test split: prepare it "
+            "with --test-size, or give eval_data."
+        )
+    for store in filter(None, (train_store, eval_store)):
+        if not len(store):
+            raise InputError(f"The block store {store.path} is empty.")
+    return train_store, eval_store
+
+
+def choose_model(
+    store: BlockStore,
+    model: str | Path | None,
+    from_scratch: bool,
+    model_type: str | None,
+    config_overrides: str | dict[str, Any] | None,
+) -> transformers.PreTrainedModel:
+    """Load the model to start from, or make one with random weights; options as of `train`."""
+    if from_scratch:
+        return new_model(
+            store, model=model, model_type=model_type, config_overrides=config_overrides
+        )
+    if model_type or config_overrides:
+        raise InputError("model_type and config_overrides are for --from-scratch.")
+    if model is None:
+        raise InputError(
+            "Training needs a model to start from (--model distilroberta-base) or --from-scratch "
+            "with --model-type."
+        )
+    return load_model(model)
+
+
+def choose_arguments(
+    folder: Path,
+    given: dict[str, Any],
+    *,
+    seed: int,
+    precision: str,
+    measured: bool,
+    resumed: bool,
+) -> transformers.TrainingArguments:
+    """Make the training arguments, with a precision and a device, and say which were chosen.
+
+    Args:
+        folder: where the Trainer keeps its checkpoints.
+        given: the fields that the user gave.
+        seed: of everything random.
+        precision: see `choose_precision`.
+        measured: whether there are blocks to measure on.
+        resumed: whether the training goes on from a checkpoint.
+    """
+    device = "cpu" if given.get("use_cpu") else default_device()
+    fixed: dict[str, Any] = {
+        "seed": seed,
+        "eval_on_start": measured and not resumed,
+        "remove_unused_columns": False,
+        "disable_tqdm": True,
+        "use_cpu": device == "cpu",
+    }
+    if not measured:
+        fixed["eval_strategy"] = "no"
+    if device == "cpu":
+        fixed["dataloader_pin_memory"] = False
+    if given.get("bf16") is None and given.get("fp16") is None:
+        choice = choose_precision(precision, device)
+        fixed["bf16"] = choice.name == "bf16"
+        logger.info("computing in %s on %s: %s", choice.name, device, choice.reason)
+    elif precision != "auto":
+        raise InputError(f"Give either precision={precision} or bf16/fp16, not both.")
+    return build_arguments(folder, given, **fixed)

@@ -1,0 +1,141 @@
+"""Loading a masked language model, and checking that it fits a block store."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from transformers import AutoConfig, AutoModelForMaskedLM
+
+from mlmfast.data.tokenizer_files import load_tokenizer
+from mlmfast.errors import InputError, NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from transformers import PretrainedConfig, PreTrainedModel
+
+    from mlmfast.data.store import BlockStore
+
+logger = logging.getLogger(__name__)
+
+
+def load_model(name: str | Path) -> PreTrainedModel:
+    """Load a checkpoint, its weights as fp32, from a folder or the Hub.
+
+    A checkpoint without a head for masked tokens gets one with random weights, and a warning.
+
+    Raises:
+        NotFoundError: no such folder, and no such name on the Hub (or no way to reach it).
+        InputError: what is there is no masked language model.
+    """
+    model, loading = _from_hub_or_folder(
+        AutoModelForMaskedLM.from_pretrained, name, dtype=torch.float32, output_loading_info=True
+    )
+    missing = sorted(loading["missing_keys"])
+    if missing:
+        shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+        prefix = f"{model.base_model_prefix}."
+        part = (
+            "weights of the encoder itself"
+            if any(key.startswith(prefix) for key in missing)
+            else "the head for masked tokens"
+        )
+        logger.warning(
+            "The checkpoint %s lacks %s (%d tensors: %s): that part starts from random weights.",
+            name,
+            part,
+            len(missing),
+            shown,
+        )
+    return model
+
+
+def load_config(name: str | Path) -> PretrainedConfig:
+    """Load a checkpoint's configuration; raises as `load_model` does."""
+    return _from_hub_or_folder(AutoConfig.from_pretrained, name)
+
+
+def _from_hub_or_folder(load: Callable[..., Any], name: str | Path, **options: Any) -> Any:
+    path = Path(name)
+    if path.is_dir() and not (path / "config.json").is_file():
+        inside = " It is an ONNX folder." if any(path.glob("*.onnx")) else ""
+        raise InputError(f"The folder {path} holds no model: it has no config.json.{inside}")
+    local = path.exists()
+    try:
+        return load(str(name), local_files_only=local or not _is_on_hub(str(name)), **options)
+    except (OSError, ValueError) as error:
+        if local:
+            raise InputError(f"{path} is no masked language model: {_first_line(error)}") from error
+        raise NotFoundError(
+            f"There is no model {name}: neither a folder of that name, nor a model in the local "
+            f"cache or on the Hub as far as it can be reached ({_first_line(error)})."
+        ) from error
+
+
+def _is_on_hub(name: str) -> bool:
+    """Ask the Hub once; without an answer, the loaders would ask for a minute."""
+    from huggingface_hub import HfApi
+
+    try:
+        HfApi().model_info(name, timeout=10)
+    except Exception as error:  # noqa: BLE001 whatever the HTTP library of this hub version raises
+        logger.debug("the Hub does not give %s: %s", name, error)
+        return False
+    return True
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+class Positions(NamedTuple):
+    """How many tokens a model can place: `table` rows, of which `reserved` are never used."""
+
+    table: int
+    reserved: int
+
+    @property
+    def usable(self) -> int:
+        """The longest input."""
+        return self.table - self.reserved
+
+
+def positions_of(model: torch.nn.Module) -> Positions | None:
+    """Find the longest input a model takes, None where nothing limits it.
+
+    RoBERTa and its family number positions from `padding_idx + 1`: their 514 rows take 512 tokens.
+    """
+    for name, module in model.named_modules():
+        if name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding):
+            reserved = 0 if module.padding_idx is None else module.padding_idx + 1
+            return Positions(module.num_embeddings, reserved)
+    limit = getattr(getattr(model, "config", None), "max_position_embeddings", None)
+    return Positions(limit, 0) if isinstance(limit, int) and limit > 0 else None
+
+
+def check_fits(model: torch.nn.Module, store: BlockStore) -> None:
+    """Check that a model has a vocabulary and positions enough for a store's blocks.
+
+    Raises:
+        InputError: it has not.
+    """
+    manifest = store.manifest
+    rows = model.get_input_embeddings().num_embeddings  # type: ignore[operator]
+    needed = load_tokenizer(store.path).id_bound
+    if rows < needed:
+        raise InputError(
+            f"The model knows {rows:,} tokens, but the tokenizer of {store.path} "
+            f"({manifest.tokenizer}) has {needed:,}: prepare the blocks with the "
+            "model's own tokenizer, or train from scratch."
+        )
+    positions = positions_of(model)
+    if positions and manifest.block_size > positions.usable:
+        why = f" ({positions.table} rows, {positions.reserved} reserved)" * bool(positions.reserved)
+        raise InputError(
+            f"The blocks of {store.path} hold {manifest.block_size} tokens, but the model takes "
+            f"{positions.usable}{why}: prepare them with --block-size {positions.usable} or less."
+        )

@@ -1,0 +1,66 @@
+"""Which number format a training or an evaluation computes in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import torch
+
+from mlmfast.errors import InputError
+
+Precision = Literal["auto", "fp32", "bf16"]
+PRECISIONS = ("auto", "fp32", "bf16")
+
+# The flags of processors that multiply bf16 in hardware: AVX-512 and AMX (x86), BF16 (Arm).
+BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+
+
+class Choice(NamedTuple):
+    """The format that was chosen, `fp32` or `bf16`, and why, as the end of a sentence."""
+
+    name: str
+    reason: str
+
+
+def choose_precision(precision: str, device: str) -> Choice:
+    """Choose fp32 or bf16 (autocast: weights and optimizer stay fp32) for a device.
+
+    Args:
+        precision: `auto` takes bf16 exactly where the hardware computes in it; `fp32` and `bf16`
+            are obeyed.
+        device: a torch device type, `cpu`, `cuda` ...
+
+    Raises:
+        InputError: another word, or bf16 on a GPU that has none.
+    """
+    if precision not in PRECISIONS:
+        raise InputError(f"precision is {precision!r}; expected one of {', '.join(PRECISIONS)}.")
+    capable = has_bf16(device)
+    if precision == "bf16" and not capable and device != "cpu":
+        raise InputError(f"This {device} device does not compute in bf16; use precision fp32.")
+    if precision != "auto":
+        return Choice(precision, "as asked for")
+    if capable:
+        return Choice("bf16", f"this {device} computes in bf16")
+    return Choice("fp32", f"this {device} does not compute in bf16")
+
+
+def has_bf16(device: str, cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Tell whether the device multiplies bf16 matrices in hardware."""
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device != "cpu" or not cpuinfo.is_file():
+        return False
+    for line in cpuinfo.read_text(errors="replace").splitlines():
+        key, _, flags = line.partition(":")
+        if key.strip() in ("flags", "Features"):
+            return not BF16_FLAGS.isdisjoint(flags.split())
+    return False
+
+
+def default_device() -> str:
+    """Name the device type that training and evaluation take unless told otherwise."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"

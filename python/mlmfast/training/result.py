@@ -1,0 +1,59 @@
+"""What a training answers."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mlmfast.training.evaluation import Evaluation
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A finished training.
+
+    Attributes:
+        output: the checkpoint's folder.
+        before: how well the model filled masks before; None without evaluation.
+        after: how well it fills them now; None without evaluation.
+        steps: optimizer steps, those before a resume included.
+        epochs: passes over the training blocks.
+        train_loss: mean loss of a step, in nats a masked token.
+        seconds: time of the training itself, evaluations and checkpoints included.
+        tokens_per_second: tokens that went through the model in that time, each second.
+        parameters: number of the model's weights.
+        precision: `fp32`, `bf16` or `fp16`.
+        device: `cpu`, `cuda` ...
+    """
+
+    output: Path
+    before: Evaluation | None
+    after: Evaluation | None
+    steps: int
+    epochs: float
+    train_loss: float
+    seconds: float
+    tokens_per_second: float
+    parameters: int
+    precision: str
+    device: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the fields as JSON knows them."""
+        before, after = (found.to_dict() if found else None for found in (self.before, self.after))
+        return asdict(self) | {"output": str(self.output), "before": before, "after": after}
+
+    def __str__(self) -> str:
+        speed = (
+            f"trained {self.steps:,} steps ({self.epochs:.2f} epochs) in {self.seconds:,.1f} s, "
+            f"{self.tokens_per_second:,.0f} tokens/s, {self.precision} on {self.device}"
+        )
+        lines = [speed]
+        if self.before:
+            lines.append(f"before: {self.before}")
+        if self.after:
+            lines.append(f"after:  {self.after}")
+        return "\n".join([*lines, f"model in {self.output}"])

@@ -1,0 +1,88 @@
+"""One run of the trainer, from the first step to the figures of the result."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import transformers
+
+from mlmfast.training.interrupt import StopAtStep
+from mlmfast.training.progress import Progress
+from mlmfast.training.result import TrainResult
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mlmfast.training.evaluation import Evaluation
+    from mlmfast.training.trainer import MLMTrainer
+
+
+def run(trainer: MLMTrainer, output: Path, checkpoint: Path | None, *, quiet: bool) -> TrainResult:
+    """Train, measure before and after, and put the figures together.
+
+    Args:
+        trainer: ready to train.
+        output: the folder that the result names.
+        checkpoint: the checkpoint to go on from.
+        quiet: show no progress.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C; a checkpoint was written if a step had been made.
+    """
+    trainer.remove_callback(transformers.PrinterCallback)
+    progress = Progress()
+    if not quiet:
+        trainer.add_callback(progress)
+    start = 0.0
+    if checkpoint is not None:
+        state = transformers.TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+        start = state.epoch or 0.0
+    stop = StopAtStep()
+    trainer.add_callback(stop)
+    try:
+        with stop:
+            found = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    finally:
+        progress.close()
+    if stop.stopped:
+        raise KeyboardInterrupt
+    seconds = found.metrics["train_runtime"]
+    measured = sum(each.seconds for each in trainer.evaluations.values())
+    before, after = evaluations_of(trainer)
+    epochs = trainer.state.epoch or 0.0
+    blocks = trainer.train_dataset
+    tokens = (epochs - start) * len(blocks) * blocks.store.manifest.block_size
+    arguments = trainer.args
+    return TrainResult(
+        output=output,
+        before=before,
+        after=after,
+        steps=trainer.state.global_step,
+        epochs=epochs,
+        train_loss=found.training_loss,
+        seconds=seconds,
+        tokens_per_second=tokens / max(seconds - measured, 1e-9),
+        parameters=sum(each.numel() for each in trainer.model.parameters()),
+        precision="bf16" if arguments.bf16 else "fp16" if arguments.fp16 else "fp32",
+        device=arguments.device.type,
+    )
+
+
+def evaluations_of(trainer: MLMTrainer) -> tuple[Evaluation | None, Evaluation | None]:
+    """Give the measurements before the first step, and of the weights that will be saved."""
+    if trainer.eval_dataset is None:
+        return None, None
+    last = trainer.state.global_step
+    if last not in trainer.evaluations or trainer.args.load_best_model_at_end:
+        trainer.evaluate()
+    after = trainer.evaluations[last]
+    if 0 in trainer.evaluations:
+        return trainer.evaluations[0], after
+    # After a resume: the log of the first run, which the checkpoint carries, has the figures.
+    for entry in trainer.state.log_history:
+        if entry["step"] == 0 and "eval_loss" in entry:
+            names = [field.name for field in dataclasses.fields(after)]
+            logged = {name: entry[f"eval_{name}"] for name in names if f"eval_{name}" in entry}
+            return dataclasses.replace(after, **logged), after
+    return None, after

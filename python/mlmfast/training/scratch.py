@@ -1,0 +1,136 @@
+"""A new model with random weights, shaped for a block store."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import (
+    CONFIG_MAPPING,
+    MODEL_FOR_MASKED_LM_MAPPING,
+    AutoConfig,
+    AutoModelForMaskedLM,
+)
+
+from mlmfast.data.tokenizer_files import load_tokenizer
+from mlmfast.errors import InputError
+from mlmfast.training.model import load_config, positions_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from transformers import PretrainedConfig, PreTrainedModel
+
+    from mlmfast.data.store import BlockStore
+
+# Roles of special tokens whose ids configurations hold, as `pad_token_id` and so on.
+SPECIAL_TOKENS = ("pad_token", "bos_token", "eos_token", "cls_token", "sep_token", "mask_token")
+WORDS = {"True": True, "False": False, "None": None}
+
+
+def new_model(
+    store: BlockStore,
+    *,
+    model: str | Path | None = None,
+    model_type: str | None = None,
+    config_overrides: str | dict[str, Any] | None = None,
+) -> PreTrainedModel:
+    """Make a model with random weights for the vocabulary and the block size of a store.
+
+    Args:
+        store: its tokenizer gives the vocabulary's size and the ids of the special tokens.
+        model: a checkpoint whose architecture and sizes are taken (not its weights).
+        model_type: a type of transformers, such as `roberta`, with its own default sizes.
+        config_overrides: fields of the configuration, as a dict or as `"name=value,name=value"`.
+
+    Raises:
+        InputError: an unknown type, one without a masked-language-model head, an unknown field, or
+            not exactly one of `model` and `model_type`.
+    """
+    if (model is None) == (model_type is None):
+        raise InputError(
+            "Training from scratch needs either a model type (--model-type roberta) or a model "
+            "whose shape to take (--model NAME), and not both."
+        )
+    config = load_config(model) if model is not None else _default_config(str(model_type))
+    overrides = parse_overrides(config_overrides)
+    _fill_in_vocabulary(config, store)
+    _apply(config, overrides)
+    if "max_position_embeddings" not in overrides:
+        _make_room(config, store.manifest.block_size)
+    try:
+        return AutoModelForMaskedLM.from_config(config, dtype=torch.float32)
+    except (ValueError, AssertionError) as error:
+        raise InputError(f"transformers cannot build this {config.model_type}: {error}") from error
+
+
+def _default_config(model_type: str) -> PretrainedConfig:
+    known = [
+        name for name, config in CONFIG_MAPPING.items() if config in MODEL_FOR_MASKED_LM_MAPPING
+    ]
+    if model_type not in known:
+        close = difflib.get_close_matches(model_type, known, n=3)
+        hint = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(known)}."
+        raise InputError(f"No masked language model has the type {model_type!r}; {hint}")
+    return AutoConfig.for_model(model_type)
+
+
+def parse_overrides(overrides: str | dict[str, Any] | None) -> dict[str, Any]:
+    """Read `"name=value,name=value"`; a value is JSON (12, 0.1, true, null) or else a word.
+
+    >>> parse_overrides("hidden_size=256,hidden_act=gelu,tie_word_embeddings=false")
+    {'hidden_size': 256, 'hidden_act': 'gelu', 'tie_word_embeddings': False}
+
+    Raises:
+        InputError: a part without `=`.
+    """
+    if not overrides or isinstance(overrides, dict):
+        return dict(overrides or {})
+    found = {}
+    for part in overrides.split(","):
+        name, equals, value = part.partition("=")
+        if not equals or not name.strip():
+            raise InputError(
+                f"config_overrides has the part {part!r}; expected name=value,name=value."
+            )
+        found[name.strip()] = _value(value.strip())
+    return found
+
+
+def _value(text: str) -> Any:
+    if text in WORDS:
+        return WORDS[text]
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _apply(config: PretrainedConfig, overrides: dict[str, Any]) -> None:
+    for name, value in overrides.items():
+        if not hasattr(config, name):
+            close = difflib.get_close_matches(name, config.to_dict(), n=3)
+            hint = f"; did you mean {' or '.join(close)}?" if close else "."
+            raise InputError(f"A {config.model_type} configuration has no {name!r}{hint}")
+        setattr(config, name, value)
+
+
+def _fill_in_vocabulary(config: PretrainedConfig, store: BlockStore) -> None:
+    loaded = load_tokenizer(store.path)
+    config.vocab_size = loaded.id_bound
+    known = config.to_dict()
+    for role in SPECIAL_TOKENS:
+        field = f"{role}_id"
+        if field in known:
+            token = loaded.tokens.get(role)
+            setattr(config, field, None if token is None else loaded.tokenizer.token_to_id(token))
+
+
+def _make_room(config: PretrainedConfig, block_size: int) -> None:
+    """Give the model positions for a whole block; never fewer than its type's default."""
+    with torch.device("meta"):
+        positions = positions_of(AutoModelForMaskedLM.from_config(config))
+    if positions and positions.usable < block_size:
+        config.max_position_embeddings = block_size + positions.reserved

@@ -1,0 +1,180 @@
+"""Training from a block store to a finished checkpoint folder."""
+
+from __future__ import annotations
+
+import json
+import logging
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import transformers
+
+from mlmfast.data.atomic import replacing
+from mlmfast.data.tokenizer_files import load_tokenizer
+from mlmfast.training import hub
+from mlmfast.training.arguments import check_names
+from mlmfast.training.blocks import EvaluationBlocks, MaskedBlocks
+from mlmfast.training.card import model_card
+from mlmfast.training.inputs import (
+    check_one_process,
+    check_seed,
+    choose_arguments,
+    choose_model,
+    choose_stores,
+)
+from mlmfast.training.interrupt import TrainingInterrupted
+from mlmfast.training.model import check_fits
+from mlmfast.training.run import run
+from mlmfast.training.trainer import MLMTrainer
+from mlmfast.training.working_folder import WorkingFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from mlmfast.data.store import BlockStore
+    from mlmfast.training.result import TrainResult
+
+logger = logging.getLogger(__name__)
+
+SUMMARY_FILE = "mlmfast_training.json"
+
+
+def train(
+    data: str | Path | BlockStore,
+    *,
+    output: str | Path,
+    model: str | Path | None = None,
+    from_scratch: bool = False,
+    model_type: str | None = None,
+    config_overrides: str | dict[str, Any] | None = None,
+    eval_data: str | Path | BlockStore | None = None,
+    mlm_probability: float = 0.15,
+    mask_replace_prob: float = 0.8,
+    random_replace_prob: float = 0.1,
+    seed: int = 0,
+    precision: str = "auto",
+    overwrite: bool = False,
+    resume_from_checkpoint: bool | str | Path | None = None,
+    keep_checkpoints: bool = False,
+    push_to_hub: bool = False,
+    quiet: bool = False,
+    callbacks: Iterable[transformers.TrainerCallback] = (),
+    **training_arguments: Any,
+) -> TrainResult:
+    """Train a masked language model on a block store and write it as a Hugging Face folder.
+
+    The masks are new in every epoch and a function of (seed, epoch, block) alone; the evaluation's
+    masks are always the same, at 15 %. The output folder appears whole or not at all: until then,
+    checkpoints lie in `OUTPUT.partial`. Ctrl-C ends the training after its step with a checkpoint.
+
+    Args:
+        data: a block store, or its folder; with splits, `train` is trained on and `test` measured.
+        output: the folder to write: weights (safetensors), configuration, tokenizer, model card.
+        model: the checkpoint to start from, a folder or a Hub name.
+        from_scratch: start from random weights, in the shape of `model` or of `model_type`.
+        model_type: a type of transformers, such as `roberta` or `modernbert`.
+        config_overrides: changes of the new model's configuration, a dict or `"name=value,..."`.
+        eval_data: blocks to measure on, in place of the `test` split.
+        mlm_probability: share of the ordinary tokens that are chosen in training.
+        mask_replace_prob: share of the chosen tokens that become the mask token.
+        random_replace_prob: share of the chosen tokens that become a random one; the rest stay.
+        seed: of the masks, the order of the blocks, the dropout and the new weights.
+        precision: `auto` (bf16 autocast where the hardware computes in it), `fp32` or `bf16`.
+        overwrite: replace a model that an earlier training wrote to `output`.
+        resume_from_checkpoint: True to go on from the latest checkpoint of an interrupted training,
+            or a checkpoint's folder.
+        keep_checkpoints: move the checkpoints into the output; otherwise they are removed.
+        push_to_hub: upload the finished folder; `hub_model_id`, `hub_private_repo`, `hub_token`.
+        quiet: show no progress.
+        callbacks: further callbacks of the Trainer.
+        training_arguments: any field of `transformers.TrainingArguments`; the defaults are the
+            guide's (learning rate 2e-5, weight decay 0.01, 3 epochs, batches of 8). With
+            `eval_strategy="no"` nothing is measured.
+
+    Raises:
+        InputError: an option, or a model that does not fit the blocks.
+        NotFoundError: no such store, model or checkpoint.
+        OutputExistsError: the output, or an interrupted training, is there already.
+        TrainingInterrupted: Ctrl-C; a KeyboardInterrupt.
+    """
+    check_names(training_arguments)
+    check_one_process()
+    check_seed(seed)
+    train_store, eval_store = choose_stores(data, eval_data, training_arguments)
+    masks = {
+        "mlm_probability": mlm_probability,
+        "mask_replace_prob": mask_replace_prob,
+        "random_replace_prob": random_replace_prob,
+    }
+    blocks = MaskedBlocks(train_store, seed=seed, **masks)
+    blocks[0]  # wrong masking rates are refused here, before anything is loaded
+    output = Path(output)
+    work = WorkingFolder(output, _identity(train_store, masks, seed))
+    with (
+        replacing(output, overwrite=overwrite, is_ours=is_trained_model) as finished,
+        _interruptible(work),
+    ):
+        checkpoint = work.begin(resume_from_checkpoint, overwrite=overwrite)
+        transformers.set_seed(seed)
+        network = choose_model(train_store, model, from_scratch, model_type, config_overrides)
+        for store in filter(None, (train_store, eval_store)):
+            check_fits(network, store)
+        arguments = choose_arguments(
+            work.path,
+            training_arguments,
+            seed=seed,
+            precision=precision,
+            measured=eval_store is not None,
+            resumed=checkpoint is not None,
+        )
+        repository = hub.make_repository(output.name, arguments) if push_to_hub else None
+        trainer = MLMTrainer(
+            network,
+            arguments,
+            train_dataset=blocks,
+            eval_dataset=None if eval_store is None else EvaluationBlocks(eval_store),
+            callbacks=list(callbacks),
+        )
+        result = run(trainer, output, checkpoint, quiet=quiet)
+        trainer.save_model(str(finished))
+        load_tokenizer(train_store.path).save(finished)
+        card = model_card(
+            result,
+            train_store,
+            base_model=None if from_scratch else str(model),
+            masks=masks,
+            arguments=arguments.to_dict(),
+            given=training_arguments,
+        )
+        (finished / "README.md").write_text(card, encoding="utf-8")
+        summary = json.dumps(result.to_dict() | {"masks": masks}, indent=2)
+        (finished / SUMMARY_FILE).write_text(summary + "\n", encoding="utf-8")
+        if keep_checkpoints:
+            work.keep(finished)
+    work.remove()
+    if repository is not None:
+        logger.info("uploaded: %s", hub.upload(output, repository, arguments))
+    return result
+
+
+@contextmanager
+def _interruptible(work: WorkingFolder) -> Iterator[None]:
+    """Say what Ctrl-C leaves behind; leave nothing behind an error before the first checkpoint."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise TrainingInterrupted(work.left()) from None
+    except BaseException:
+        work.remove_if_empty()
+        raise
+
+
+def is_trained_model(folder: Path) -> bool:
+    """Tell whether a folder is a model that `train` wrote."""
+    return (folder / SUMMARY_FILE).is_file()
+
+
+def _identity(store: BlockStore, masks: dict[str, float], seed: int) -> dict[str, Any]:
+    checksums = [shard.sha256 for shard in store.manifest.shards]
+    return {"data": checksums, "seed": seed, **masks}

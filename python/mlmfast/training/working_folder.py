@@ -1,0 +1,111 @@
+"""The folder beside the output in which a training keeps its checkpoints until it is done."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+from mlmfast.errors import InputError, NotFoundError, OutputExistsError
+
+RUN_FILE = "mlmfast_run.json"
+STATE_FILE = "trainer_state.json"
+CHECKPOINT = re.compile(r"checkpoint-(\d+)")
+
+
+class WorkingFolder:
+    """`OUTPUT.partial`: the checkpoints of a training that is not done, and what it trains on.
+
+    Args:
+        output: the folder the finished model will have.
+        run: what must be the same for a later run to be a continuation of this one, as JSON.
+    """
+
+    def __init__(self, output: Path, run: dict[str, Any]) -> None:
+        output = output.absolute()
+        self.path = output.with_name(f"{output.name}.partial")
+        self.run = json.loads(json.dumps(run))
+
+    def checkpoints(self) -> list[Path]:
+        """List the checkpoints, oldest first."""
+        found = [
+            (int(match[1]), path)
+            for path in self.path.glob("checkpoint-*")
+            if (match := CHECKPOINT.fullmatch(path.name)) and (path / STATE_FILE).is_file()
+        ]
+        return [path for _, path in sorted(found)]
+
+    def begin(self, resume: bool | str | Path | None, *, overwrite: bool) -> Path | None:
+        """Make the folder ready and choose the checkpoint to go on from, None to begin anew.
+
+        Args:
+            resume: True for the latest checkpoint, or the folder of one.
+            overwrite: throw away the checkpoints of a training that was interrupted.
+
+        Raises:
+            NotFoundError: no checkpoint is there to go on from.
+            OutputExistsError: there are checkpoints, and neither `resume` nor `overwrite`.
+            InputError: the checkpoints belong to another training.
+        """
+        found = self.checkpoints()
+        if not resume:
+            if found and not overwrite:
+                raise OutputExistsError(
+                    f"An interrupted training lies in {self.path}: go on with it "
+                    "(--resume-from-checkpoint) or throw it away (--overwrite)."
+                )
+            shutil.rmtree(self.path, ignore_errors=True)
+            self.path.mkdir(parents=True)
+            (self.path / RUN_FILE).write_text(json.dumps(self.run, indent=2), encoding="utf-8")
+            return None
+        if resume is True:
+            if not found:
+                raise NotFoundError(
+                    f"There is no checkpoint in {self.path}: leave --resume-from-checkpoint away."
+                )
+            chosen = found[-1]
+        else:
+            chosen = Path(resume).absolute()
+            if not (chosen / STATE_FILE).is_file():
+                raise NotFoundError(f"There is no checkpoint of a training in {chosen}.")
+        self._check_same_run(chosen.parent / RUN_FILE)
+        return chosen
+
+    def _check_same_run(self, file: Path) -> None:
+        if not file.is_file():
+            return  # a checkpoint of another program: its weights and steps can still be continued
+        before = json.loads(file.read_text(encoding="utf-8"))
+        changed = [key for key in self.run if before.get(key) != self.run[key]]
+        if changed:
+            raise InputError(
+                f"The checkpoints in {file.parent} belong to a training with another "
+                f"{' and '.join(changed)}: give the same again, or begin anew with --overwrite."
+            )
+
+    def keep(self, target: Path) -> None:
+        """Move the checkpoints into a folder."""
+        for checkpoint in self.checkpoints():
+            shutil.move(checkpoint, target / checkpoint.name)
+
+    def remove(self) -> None:
+        """Remove the folder with all checkpoints."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def remove_if_empty(self) -> None:
+        """Remove the folder if no checkpoint is in it."""
+        if not self.checkpoints():
+            self.remove()
+
+    def left(self) -> str:
+        """Say what an interrupted training leaves behind, and how to go on with it."""
+        found = self.checkpoints()
+        if not found:
+            self.remove()
+            return "Interrupted before the first checkpoint: nothing was left behind."
+        step = found[-1].name.partition("-")[2]
+        return (
+            f"Interrupted: the checkpoint of step {step} is in {self.path}, and no finished model "
+            "was written. The same command with --resume-from-checkpoint goes on from there."
+        )

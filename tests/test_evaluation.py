@@ -1,0 +1,186 @@
+"""`evaluate`: perplexity, accuracy and bits per byte on fixed masks."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+import torch
+import transformers
+from click.testing import CliRunner
+
+from mlmfast.cli.evaluate import command
+from mlmfast.data.store import BlockStore, open_splits
+from mlmfast.errors import InputError, NotFoundError
+from mlmfast.training.evaluation import evaluate
+from mlmfast.training.scratch import new_model
+from toy import TINY, make_blocks
+
+
+@pytest.fixture(scope="module")
+def store(toy_blocks):
+    return open_splits(toy_blocks)["test"]
+
+
+@pytest.fixture(scope="module")
+def network(store):
+    transformers.set_seed(1)
+    return new_model(store, model_type="bert", config_overrides=TINY)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(network, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("checkpoint") / "model"
+    network.save_pretrained(folder)
+    return folder
+
+
+class Oracle(torch.nn.Module):
+    """Answers every question with the same logits."""
+
+    def __init__(self, vocab_size, favourite):
+        super().__init__()
+        self.embedding = torch.nn.Embedding(vocab_size, 1)
+        self.row = torch.zeros(vocab_size)
+        self.row[favourite] = 2.0
+
+    def get_input_embeddings(self):
+        return self.embedding
+
+    def forward(self, input_ids):
+        logits = self.row.expand(*input_ids.shape, -1)
+        return transformers.modeling_outputs.MaskedLMOutput(logits=logits)
+
+
+def test_the_numbers_by_hand(store):
+    ids = store[:]
+    favourite = int(ids[0, 5])
+    size = store.manifest.vocab_size
+    found = evaluate(Oracle(size, favourite), store, mlm_probability=1.0, device="cpu")
+    special = torch.isin(
+        torch.from_numpy(ids.astype("int64")), torch.tensor(store.manifest.special_ids)
+    )
+    asked = ids[~special.numpy()]
+    hits = (asked == favourite).sum()
+    normaliser = math.log(size - 1 + math.exp(2.0))
+    loss = normaliser - 2.0 * hits / len(asked)
+    assert found.masked_tokens == len(asked)
+    assert found.top1 == pytest.approx(hits / len(asked))
+    assert found.loss == pytest.approx(loss, rel=1e-5)
+    assert found.perplexity == pytest.approx(math.exp(loss), rel=1e-4)
+    tokens = store.manifest.tokens + store.manifest.dropped_tokens
+    expected = loss / math.log(2) * tokens / store.manifest.text_bytes
+    assert found.bits_per_byte == pytest.approx(expected, rel=1e-5)
+
+
+def test_batch_size_and_threads_change_nothing(network, store):
+    threads = torch.get_num_threads()
+    first = evaluate(network, store, batch_size=1, device="cpu")
+    torch.set_num_threads(1)
+    try:
+        second = evaluate(network, store, batch_size=64, device="cpu")
+    finally:
+        torch.set_num_threads(threads)
+    assert first.masked_tokens == second.masked_tokens
+    assert first.top1 == second.top1
+    assert first.loss == pytest.approx(second.loss, rel=1e-6)
+
+
+def test_another_seed_asks_other_tokens(network, store):
+    first, second = (evaluate(network, store, seed=seed, device="cpu") for seed in (0, 1))
+    assert first.loss != second.loss
+
+
+def test_a_random_model_is_about_as_good_as_guessing(network, store):
+    found = evaluate(network, store, device="cpu")
+    assert found.perplexity == pytest.approx(store.manifest.vocab_size, rel=0.3)
+
+
+def test_the_model_is_left_as_it_was(network, store):
+    network.train()
+    evaluate(network, store, device="cpu")
+    assert network.training
+    network.eval()
+
+
+def test_a_folder_with_splits_means_its_test_split(checkpoint, toy_blocks, store):
+    found = evaluate(checkpoint, toy_blocks, device="cpu")
+    assert found.data == str(store.path)
+    assert found.blocks == len(store)
+
+
+def test_bf16_is_close_to_fp32(network, store):
+    exact, rough = (
+        evaluate(network, store, precision=name, device="cpu") for name in ("fp32", "bf16")
+    )
+    assert rough.precision == "bf16"
+    assert rough.loss == pytest.approx(exact.loss, rel=0.02)
+
+
+def test_no_masked_token_is_an_error(network, store):
+    with pytest.raises(InputError, match="nothing to measure"):
+        evaluate(network, store, mlm_probability=0.0, device="cpu")
+
+
+def test_wrong_options(network, store):
+    with pytest.raises(InputError, match="batch_size is 0"):
+        evaluate(network, store, batch_size=0)
+    with pytest.raises(InputError, match="precision is 'fp8'"):
+        evaluate(network, store, precision="fp8")
+
+
+def test_a_model_with_too_small_a_vocabulary(store):
+    with pytest.raises(InputError, match="knows 100 tokens"):
+        evaluate(Oracle(100, 0), store)
+
+
+def test_a_model_with_too_few_positions(store):
+    small = new_model(
+        store, model_type="bert", config_overrides=TINY | {"max_position_embeddings": 8}
+    )
+    with pytest.raises(InputError, match=r"hold 16 tokens, but the model takes 8.*block-size 8"):
+        evaluate(small, store)
+
+
+def test_robertas_positions_begin_after_the_padding_index(store):
+    for positions, fits in ((17, False), (18, True)):
+        model = new_model(
+            store,
+            model_type="roberta",
+            config_overrides=TINY | {"max_position_embeddings": positions},
+        )
+        # <pad> is token 1 of the layout, so two rows of the table are never used.
+        if fits:
+            assert evaluate(model, store, device="cpu").blocks == len(store)
+        else:
+            with pytest.raises(InputError, match="takes 15"):
+                evaluate(model, store, device="cpu")
+
+
+def test_missing_model_and_missing_store(checkpoint, toy_blocks, tmp_path):
+    with pytest.raises(NotFoundError, match="no model"):
+        evaluate(tmp_path / "nowhere" / "at" / "all", toy_blocks)
+    with pytest.raises(NotFoundError, match="nowhere"):
+        evaluate(checkpoint, tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"no config\.json"):
+        evaluate(toy_blocks, toy_blocks)
+
+
+def test_padding_is_not_text(network, tmp_path):
+    folder = make_blocks(tmp_path, count=30, remainder="pad", test_size=None)
+    store = BlockStore.open(folder)
+    found = evaluate(network, store, device="cpu")
+    text_tokens = store.manifest.tokens - store.manifest.padding_tokens
+    per_byte = found.loss / math.log(2) * text_tokens / store.manifest.text_bytes
+    assert found.bits_per_byte == pytest.approx(per_byte)
+
+
+def test_the_command(checkpoint, toy_blocks):
+    arguments = [str(checkpoint), "--data", str(toy_blocks), "--device", "cpu"]
+    found = CliRunner().invoke(command, [*arguments, "--json"])
+    answer = json.loads(found.stdout)
+    assert answer["masked_tokens"] > 0
+    assert answer["perplexity"] == pytest.approx(math.exp(answer["loss"]))
+    spoken = CliRunner().invoke(command, [*arguments, "--batch_size", "8"])
+    assert f"perplexity {answer['perplexity']:,.2f}" in spoken.stdout
