@@ -128,7 +128,7 @@ def library(tmp_path):
     """A folder of modules, as a standard library has them."""
     files = {
         "good.py": '"""The module says something."""\n\ndef f():\n    """' + TWICE + 'Never."""\n',
-        "package/inner.py": 'class C:\n    """' + TWICE + 'A class of its own."""\n',
+        "package/inner.py": 'class C:\n    """' + TWICE + 'A class of its very own."""\n',
         "pydoc_data/topics.py": "topics = {'if': 'The if statement\\nis used for choices.'}\n",
         "test/test_good.py": '"""A test is not documentation."""\n',
         "site-packages/other.py": '"""Another program is not the library."""\n',
@@ -148,7 +148,7 @@ def test_the_corpus_is_documentation_without_repetitions(library, tmp_path):
     assert rows == [
         {"source": "good", "text": "The module says something."},
         {"source": "good.f", "text": "Return what was given, twice."},
-        {"source": "package.inner.C", "text": "A class of its own."},
+        {"source": "package.inner.C", "text": "A class of its very own."},
         {"source": "reference.if", "text": "The if statement is used for choices."},
     ]
     assert documents == 4

@@ -14,6 +14,7 @@ from mlmfast.training.blocks import EvaluationBlocks, MaskedBlocks
 from mlmfast.training.evaluation import evaluate
 from mlmfast.training.loss import masked_loss_sum, row_counts
 from mlmfast.training.scratch import new_model
+from mlmfast.training.sparse_head import at_masks
 from mlmfast.training.trainer import MLMTrainer
 from toy import TINY
 
@@ -63,7 +64,7 @@ def test_the_loss_is_the_models_own(network, splits):
     with torch.no_grad():
         output = network(**batch)
     masked = (batch["labels"] != -100).sum()
-    mine = masked_loss_sum(output.logits, batch["labels"]) / masked
+    mine = masked_loss_sum(at_masks(output.logits, batch["labels"])) / masked
     assert torch.allclose(mine, output.loss, atol=1e-5)
 
 
@@ -182,11 +183,11 @@ def test_row_counts_by_hand():
     logits[0, 0, 3] = 9.0  # the best answer, and right
     logits[1, 1, [0, 1, 2, 4, 5]] = torch.tensor([9.0, 8.0, 7.0, 6.0, 5.0])
     labels = torch.tensor([[3, -100], [-100, 5]])
-    counts = row_counts(logits, labels)
+    counts = row_counts(at_masks(logits, labels), 2)
     assert counts[:, 1].tolist() == [1, 0]  # only the first is the best
     assert counts[:, 2].tolist() == [1, 1]  # the second is among the best five
     assert counts[:, 3].tolist() == [1, 1]
     expected = torch.nn.functional.cross_entropy(logits[1, 1], torch.tensor(5))
     assert counts[1, 0] == pytest.approx(expected.item())
     labels[1, 1] = 6  # not among five
-    assert row_counts(logits, labels)[1, 2] == 0
+    assert row_counts(at_masks(logits, labels), 2)[1, 2] == 0

@@ -17,6 +17,7 @@ from mlmfast.training.blocks import EvaluationBlocks
 from mlmfast.training.loss import row_counts
 from mlmfast.training.model import check_fits, load_model
 from mlmfast.training.precision import choose_precision, default_device
+from mlmfast.training.sparse_head import MaskedHead
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -115,6 +116,7 @@ def evaluate(
     choice = choose_precision(precision, target.type)
     was_training, home = network.training, next(network.parameters()).device
     tally = torch.zeros(4, dtype=torch.float64)
+    head = MaskedHead(network)
     bar = tqdm(total=len(blocks), unit="block", desc="evaluate", disable=None if progress else True)
     autocast = (
         torch.autocast(target.type, torch.bfloat16) if choice.name == "bf16" else nullcontext()
@@ -127,7 +129,8 @@ def evaluate(
                 batch = blocks.__getitems__(numbers)
                 inputs = {name: tensor.to(target) for name, tensor in batch.items()}
                 labels = inputs.pop("labels")
-                tally += row_counts(network(**inputs).logits, labels).double().sum(0).cpu()
+                masked = head(network, inputs, labels)
+                tally += row_counts(masked, len(labels)).double().sum(0).cpu()
                 bar.update(len(numbers))
     finally:
         network.to(home).train(was_training)

@@ -12,6 +12,7 @@ from transformers.trainer_utils import EvalLoopOutput
 from mlmfast.training.blocks import EvaluationBlocks, MaskedBlocks, keep_batch
 from mlmfast.training.evaluation import Evaluation, summarize
 from mlmfast.training.loss import masked_loss_sum, row_counts
+from mlmfast.training.sparse_head import MaskedHead, at_masks
 
 
 class EpochKeys(transformers.TrainerCallback):
@@ -41,6 +42,7 @@ class MLMTrainer(transformers.Trainer):
 
     - `train_dataset=MaskedBlocks(store)` and `eval_dataset=EvaluationBlocks(store)` need no data
       collator and no further option; any other data set with `labels` works as in the Trainer.
+    - The model's head runs on the masked tokens only, wherever that gives the same logits.
     - The loss is the sum over the masked tokens divided by their number in the whole optimizer
       step, over all accumulated batches and all processes; a step without masked tokens has loss 0.
     - An evaluation on `EvaluationBlocks` divides the summed loss by the number of masked tokens,
@@ -69,6 +71,7 @@ class MLMTrainer(transformers.Trainer):
         # Makes the Trainer count the labels of a whole step, and leave the loss as it comes.
         self.model_accepts_loss_kwargs = True
         self.evaluations: dict[int, Evaluation] = {}
+        self._head: MaskedHead | None = None
         self.add_callback(EpochKeys())
 
     def compute_loss(
@@ -83,11 +86,29 @@ class MLMTrainer(transformers.Trainer):
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         inputs = dict(inputs)
         labels = inputs.pop("labels")
-        outputs = model(**inputs)
         smoothing = self.args.label_smoothing_factor
-        loss = masked_loss_sum(outputs.logits, labels, label_smoothing=smoothing)
+        outputs = model(**inputs) if return_outputs else None
+        if outputs is None:
+            masked = self._masked_head()(model, inputs, labels)
+        else:
+            masked = at_masks(outputs.logits, labels)
+        loss = masked_loss_sum(masked, label_smoothing=smoothing)
         loss = loss / self._step_items(labels, num_items_in_batch)
         return (loss, outputs) if return_outputs else loss
+
+    def _masked_head(self) -> MaskedHead:
+        """The head of the present model, which `model_init` may have made anew."""
+        if self._head is None or self._head.model is not self.model:
+            # A hook does not reach the copies and shards that these make of a model, and a compiled
+            # one would be compiled again for every number of masks.
+            whole = not (
+                self.args.torch_compile
+                or self.args.n_gpu > 1
+                or self.is_fsdp_enabled
+                or self.is_deepspeed_enabled
+            )
+            self._head = MaskedHead(self.model, allowed=whole)
+        return self._head
 
     def _step_items(
         self, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None
@@ -129,7 +150,7 @@ class MLMTrainer(transformers.Trainer):
                 inputs = self._prepare_inputs(batch)
                 labels = inputs.pop("labels")
                 with torch.inference_mode(), self.accelerator.autocast():
-                    counts = row_counts(model(**inputs).logits, labels)
+                    counts = row_counts(self._masked_head()(model, inputs, labels), len(labels))
                 # Drops the rows that were dealt twice to make the processes' shares equal.
                 tally += self.accelerator.gather_for_metrics(counts).double().sum(0).cpu()
                 self.control = self.callback_handler.on_prediction_step(

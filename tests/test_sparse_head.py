@@ -1,0 +1,123 @@
+"""The head on masked rows: the same logits and gradients as on all rows, or all rows."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import transformers
+
+from mlmfast.training.loss import masked_loss_sum
+from mlmfast.training.sparse_head import MaskedHead, at_masks
+
+SIZES = {
+    "vocab_size": 60,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 48,
+    "max_position_embeddings": 40,
+    "pad_token_id": 1,
+}
+NAMES = {"distilbert": {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 48}}
+KINDS = ("bert", "roberta", "distilbert", "modernbert", "albert", "electra", "xlm-roberta", "mpnet")
+
+
+def make(kind, **more):
+    torch.manual_seed(0)
+    sizes = SIZES | NAMES.get(kind, {}) | more
+    if kind == "modernbert":
+        sizes |= {"reference_compile": False, "bos_token_id": 0, "eos_token_id": 2}
+        sizes |= {"cls_token_id": 0, "sep_token_id": 2}
+    if kind in ("albert", "electra"):
+        sizes["embedding_size"] = 32
+    config = transformers.AutoConfig.for_model(kind, **sizes)
+    return transformers.AutoModelForMaskedLM.from_config(config)
+
+
+def batch(rows=3, length=20, every=7):
+    torch.manual_seed(1)
+    ids = torch.randint(5, 60, (rows, length))
+    labels = torch.where(torch.arange(rows * length).reshape(rows, length) % every == 2, ids, -100)
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}, labels
+
+
+def counting(model, seen):
+    """Record how many rows the model's output layer is given."""
+    model.get_output_embeddings().register_forward_hook(
+        lambda _module, args, _output: seen.append(args[0].numel() // args[0].shape[-1])
+    )
+    return model
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_logits_and_gradients_are_those_of_the_whole_head(kind):
+    model = make(kind).eval()
+    inputs, labels = batch()
+    dense = at_masks(model(**inputs).logits, labels)
+    masked_loss_sum(dense).backward()
+    expected = {
+        name: weight.grad.clone()
+        for name, weight in model.named_parameters()
+        if weight.grad is not None
+    }
+    model.zero_grad()
+    seen: list[int] = []
+    head = MaskedHead(counting(model, seen))
+    sparse = head(model, inputs, labels)
+    assert seen[-1] == len(sparse.targets) == (labels != -100).sum()
+    assert torch.allclose(sparse.logits, dense.logits, atol=1e-6)
+    assert torch.equal(sparse.targets, dense.targets)
+    assert torch.equal(sparse.rows, dense.rows)
+    masked_loss_sum(sparse).backward()
+    for name, grad in expected.items():
+        assert torch.allclose(model.get_parameter(name).grad, grad, atol=1e-5), name
+
+
+def test_a_batch_without_masks_has_no_rows():
+    model = make("roberta").eval()
+    inputs, labels = batch()
+    head = MaskedHead(model)
+    head(model, inputs, labels)
+    loss = masked_loss_sum(head(model, inputs, torch.full_like(labels, -100)))
+    assert loss.item() == 0.0
+    loss.backward()
+
+
+def test_a_model_whose_head_looks_at_its_neighbours_keeps_all_rows():
+    class Neighbours(torch.nn.Module):
+        def __init__(self, head):
+            super().__init__()
+            self.head = head
+
+        def forward(self, hidden):
+            return self.head(hidden + hidden.roll(1, dims=1))
+
+    model = make("bert").eval()
+    model.cls = Neighbours(model.cls)
+    inputs, labels = batch()
+    sparse = MaskedHead(model)(model, inputs, labels)
+    assert torch.allclose(sparse.logits, at_masks(model(**inputs).logits, labels).logits)
+
+
+def test_a_model_that_fails_on_rows_keeps_all_rows():
+    model = make("bert").eval()
+    whole = model.cls
+
+    class Whole(torch.nn.Module):
+        def forward(self, hidden):
+            assert hidden.shape[1] == 20
+            return whole(hidden)
+
+    model.cls = Whole()
+    inputs, labels = batch()
+    assert len(MaskedHead(model)(model, inputs, labels).logits) == (labels != -100).sum()
+
+
+def test_training_modes_are_left_as_they_were():
+    model = make("roberta").train()
+    model.roberta.embeddings.eval()
+    inputs, labels = batch()
+    MaskedHead(model)(model, inputs, labels)
+    assert model.training
+    assert not model.roberta.embeddings.training
+    assert model.roberta.encoder.training
