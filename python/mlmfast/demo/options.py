@@ -14,6 +14,8 @@ SMALL_MODEL = {
     "num_hidden_layers": 4,
     "num_attention_heads": 4,
     "local_attention": 16,
+    # A quarter faster than sdpa in bf16 on a CPU, whose backward pass is slow there.
+    "_attn_implementation": "eager",
     # Compiling takes longer than the demonstration.
     "reference_compile": False,
 }
