@@ -170,6 +170,12 @@ def test_an_ordinary_data_set_and_collator_work_too(network, splits, tmp_path):
     assert trainer.evaluate()["eval_loss"] > 0
 
 
+def test_fp32_after_bf16_is_fp32(network, splits, tmp_path):
+    make_trainer(network, splits, tmp_path, bf16=True)
+    plain = make_trainer(network, splits, tmp_path)
+    assert plain.accelerator.mixed_precision == "no"
+
+
 def test_label_smoothing_is_applied(network, splits, tmp_path):
     batch = MaskedBlocks(splits["train"]).__getitems__(range(4))
     plain = make_trainer(network, splits, tmp_path)

@@ -62,8 +62,8 @@ def write_corpus(output: Path, library: Path | None = None) -> tuple[int, int]:
 def paragraphs(text: str) -> list[str]:
     r"""Split a text at its blank lines, and join the lines of each paragraph.
 
-    >>> paragraphs("Return the sum\nof all items.\n\n    Nothing else.")
-    ['Return the sum of all items.', 'Nothing else.']
+    >>> paragraphs("Return the sum\nof all items.\n\n    Raise ValueError on none.")
+    ['Return the sum of all items.', 'Raise ValueError on none.']
     """
     joined = (" ".join(part.split()) for part in re.split(r"\n\s*\n", text))
     return [part for part in joined if len(part) >= SHORTEST]

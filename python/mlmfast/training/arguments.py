@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import os
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from transformers import HfArgumentParser, TrainingArguments
@@ -60,6 +61,9 @@ def build_arguments(folder: Path, given: dict[str, Any], **fixed: Any) -> Traini
     """
     check_names(given)
     given = {name: value for name, value in given.items() if value is not None}
+    # Where the arguments of an earlier training in this process left their precision for accelerate,
+    # which would train in bf16 ever after.
+    os.environ.pop("ACCELERATE_MIXED_PRECISION", None)
     try:
         return TrainingArguments(output_dir=str(folder), **{**DEFAULTS, **given, **fixed})
     except (ValueError, TypeError, ImportError) as error:
