@@ -61,8 +61,8 @@ def build_arguments(folder: Path, given: dict[str, Any], **fixed: Any) -> Traini
     """
     check_names(given)
     given = {name: value for name, value in given.items() if value is not None}
-    # Where the arguments of an earlier training in this process left their precision for accelerate,
-    # which would train in bf16 ever after.
+    # The arguments of an earlier training in this process left their precision here for accelerate:
+    # it would train in bf16 ever after.
     os.environ.pop("ACCELERATE_MIXED_PRECISION", None)
     try:
         return TrainingArguments(output_dir=str(folder), **{**DEFAULTS, **given, **fixed})
