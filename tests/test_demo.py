@@ -31,6 +31,7 @@ def options(tmp_path_factory):
     return DemoOptions(
         output=folder / "demo",
         seconds=2,
+        least_steps=3,
         data=(str(text),),
         text_column="story.text",
         texts=("the old cat sat on a <mask> mat",),

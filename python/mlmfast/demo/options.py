@@ -29,6 +29,8 @@ class DemoOptions:
     """The folder for everything that is made."""
     seconds: float = 150
     """How long the training shall take."""
+    least_steps: int = 600
+    """Steps that a new model is trained for, however slow the machine: fewer teach it nothing."""
     data: tuple[str, ...] = ()
     """Files of the user's own, as `prepare` takes them; none: Python's own documentation."""
     text_column: str = "text"

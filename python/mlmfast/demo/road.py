@@ -190,11 +190,12 @@ class Road:
                 steps = begun["steps"]
                 self.say(f"{'train':<10} going on with the training that was stopped ...")
             else:
-                steps = steps_within(self.options.seconds, self.blocks, **training)
+                fit = steps_within(self.options.seconds, self.blocks, **training)
+                steps = max(fit, 1 if self.options.model else self.options.least_steps)
                 self.ledger.remember("training begun", {"key": key, "steps": steps})
-                self.say(
-                    f"{'train':<10} {steps:,} steps fit into {self.options.seconds:,.0f} s here ..."
-                )
+                fits = f"{fit:,} steps fit into {self.options.seconds:,.0f} s here"
+                longer = f"; {steps:,} are done, since fewer teach it nothing"
+                self.say(f"{'train':<10} {fits}{longer if steps > fit else ''} ...")
             # The learning rate falls to zero at the last step, which is why their number is fixed
             # beforehand.
             return train(

@@ -14,10 +14,10 @@ MASK = "<mask>"
 # Their answers are in the documentation of Python, which the model has read.
 STANDARD_LIBRARY = (
     f"Return True if the object is an {MASK} of the class.",
-    f"Return a list of {MASK}.",
-    f"If the key is not found, {MASK} is raised.",
-    f"This method returns the {MASK} of the file.",
-    f"The default {MASK} is None.",
+    f"Return the {MASK} of items in the list.",
+    f"A tuple is an immutable {MASK} of values.",
+    f"Convert a {MASK} to an integer.",
+    f"If the file does not {MASK}, an error is raised.",
 )
 
 SHOWN = 3
