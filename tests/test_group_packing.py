@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from itertools import chain, pairwise
 
-import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
@@ -111,16 +110,6 @@ def test_best_fit_keeps_documents_whole(rows, size, framed, cuts, threads):
         {"input_ids": rows}, size, return_stats=True, labels=False, **options
     )
     assert mapping == out.to_pydict()
-
-
-def test_best_fit_needs_as_many_blocks_as_trl():
-    trl = pytest.importorskip("trl")
-    datasets = pytest.importorskip("datasets")
-    lengths = np.random.default_rng(0).lognormal(4, 1, 700).astype(int)
-    table = pa.table({"input_ids": [list(range(n)) for n in lengths]})
-    theirs = trl.pack_dataset(datasets.Dataset(table), 256, "bfd_split")
-    ours = mlmfast.group_blocks(table, 256, packing="best_fit", pad_id=0)
-    assert len(ours) == len(theirs)
 
 
 @given(ROWS, st.integers(1, 9), MAYBE, st.sampled_from([0, 1, 2]))

@@ -57,8 +57,7 @@ class GroupOptions:
         for name in ("separator_id", "pad_id", "cls_id", "sep_id"):
             if getattr(self, name) is not None:
                 _whole(name, getattr(self, name), 0, 2**63 - 1)
-        framed = (self.cls_id is not None) + (self.sep_id is not None)
-        if self.block_size <= framed:
+        if self.room < 1:
             raise InputError(
                 f"block_size {self.block_size} leaves no room for tokens beside cls_id and sep_id"
             )
@@ -72,6 +71,11 @@ class GroupOptions:
         _whole("position_offset", self.position_offset, 0, 2**31 - 1 - self.block_size)
         if self.position_offset and self.boundaries != "sequence_lengths":
             raise InputError("position_offset is for boundaries='sequence_lengths'")
+
+    @property
+    def room(self) -> int:
+        """Tokens of the data that a block holds at most."""
+        return self.block_size - (self.cls_id is not None) - (self.sep_id is not None)
 
     @property
     def plain(self) -> bool:

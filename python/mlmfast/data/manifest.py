@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.errors import StoreError
@@ -38,7 +38,8 @@ class Manifest:
     tokens: int
     """blocks x block_size, padding included."""
     padding_tokens: int
-    """How many of `tokens` pad the last block; above 0 only with remainder="pad"."""
+    """How many of `tokens` are padding: at the end with remainder="pad", in every block that its
+    documents do not fill with packing="best_fit"."""
     dropped_tokens: int
     """Tokens at the end that filled no whole block and were left out."""
     documents: int
@@ -50,7 +51,8 @@ class Manifest:
     mask_token_id: int
     pad_token_id: int | None
     special_tokens: str
-    """"document": every document is wrapped in the tokenizer's special tokens; "none": no."""
+    """"document": every document is wrapped in the tokenizer's special tokens; "block": every
+    block begins with [CLS] and ends with [SEP]; "none": neither."""
     tokenizer: str
     """The tokenizer as the user gave it; its files lie beside the manifest."""
     tokenizer_sha256: str
@@ -59,6 +61,13 @@ class Manifest:
     source: dict[str, Any]
     """The inputs and the options that chose the text."""
     shards: tuple[Shard, ...]
+    packing: str = "concat"
+    """"concat": documents run on from block to block; "best_fit": they are whole."""
+
+    @property
+    def fill_rate(self) -> float:
+        """The share of `tokens` that is no padding."""
+        return 1 - self.padding_tokens / self.tokens
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
@@ -95,7 +104,12 @@ class Manifest:
 
     @classmethod
     def _checked(cls, content: dict[str, Any]) -> Manifest:
-        values = {field.name: content[field.name] for field in fields(cls)}
+        values = {
+            field.name: content[field.name]
+            for field in fields(cls)
+            # A field with a default came later; stores without it were written before.
+            if field.name in content or field.default is MISSING
+        }
         values["special_ids"] = tuple(map(int, values["special_ids"]))
         values["shards"] = tuple(Shard(**shard) for shard in values["shards"])
         manifest = cls(**values)
