@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mlmfast.data.collator import DataCollatorForLanguageModeling
+    from mlmfast.data.convert.run import convert
     from mlmfast.data.document_mask import block_diagonal_mask
     from mlmfast.data.group import group_blocks
     from mlmfast.data.group_options import GroupStats
@@ -38,6 +39,7 @@ _HOME = {
     "MaskedBatch": "mlmfast.data.masking",
     "MlmfastError": "mlmfast.errors",
     "block_diagonal_mask": "mlmfast.data.document_mask",
+    "convert": "mlmfast.data.convert.run",
     "evaluate": "mlmfast.training.evaluation",
     "export": "mlmfast.exporting.onnx",
     "group_blocks": "mlmfast.data.group",
@@ -59,6 +61,7 @@ __all__ = [
     "MaskedBatch",
     "MlmfastError",
     "block_diagonal_mask",
+    "convert",
     "evaluate",
     "export",
     "group_blocks",

@@ -80,6 +80,7 @@ class SplitWriter:
         self.folder = folder
         self.documents = 0
         self.text_bytes = 0
+        self._padding_seen = 0  # padding that came with the tokens
         self._tokenizer = tokenizer
         self._mask_token_id = tokenizer.mask_token_id
         self._options = options
@@ -105,6 +106,14 @@ class SplitWriter:
             )
         )
 
+    def add_tokens(self, tokens: pa.LargeListArray, *, documents: int) -> None:
+        """Take documents that are token ids of the tokenizer already."""
+        self.documents += documents
+        if self._tokenizer.pad_token_id is not None:
+            ids = tokens.flatten().to_numpy()
+            self._padding_seen += int((ids == self._tokenizer.pad_token_id).sum())
+        self.writer.add(tokens)
+
     def close(self, origin: dict[str, Any]) -> None:
         """Finish the store; `origin` tells where its text came from."""
         tokenizer, options, writer = self._tokenizer, self._options, self.writer
@@ -117,7 +126,7 @@ class SplitWriter:
             block_size=options.block_size,
             blocks=writer.blocks,
             tokens=tokens,
-            padding_tokens=writer.padding_tokens,
+            padding_tokens=min(tokens, writer.padding_tokens + self._padding_seen),
             dropped_tokens=writer.dropped_tokens,
             documents=self.documents,
             text_bytes=self.text_bytes,
