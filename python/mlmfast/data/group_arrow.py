@@ -44,7 +44,7 @@ def group_columns(
     """
     added = _added(columns, options)
     lists = {name: _call(name, _core.ListColumn, column) for name, column in columns.items()}
-    totals = {name: column.tokens for name, column in lists.items()}
+    totals = {name: _call(name, getattr, column, "tokens") for name, column in lists.items()}
     if len(set(totals.values())) > 1:
         counts = ", ".join(f"{name!r} {total:,}" for name, total in totals.items())
         raise InputError(f"the columns hold different numbers of tokens: {counts}")

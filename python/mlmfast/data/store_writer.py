@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from mlmfast.data.arrow_kinds import BARE
 from mlmfast.data.group_arrow import group_columns
-from mlmfast.data.manifest import Shard, file_sha256
+from mlmfast.data.manifest import Shard, file_sha256, frame_sha256
 from mlmfast.data.store import COLUMN
 
 if TYPE_CHECKING:
@@ -84,7 +84,10 @@ class StoreWriter:
         for number, (path, blocks) in enumerate(self._shards):
             name = f"data-{number:05d}-of-{len(self._shards):05d}.arrow"
             final = path.rename(path.with_name(name))
-            shards.append(Shard(name, blocks, final.stat().st_size, file_sha256(final)))
+            start, end = _ids_within(final)
+            frame = frame_sha256(final, start, end)
+            size, checksum = final.stat().st_size, file_sha256(final)
+            shards.append(Shard(name, blocks, size, checksum, start, end, frame))
         self._describe(shards)
         return tuple(shards)
 
@@ -160,6 +163,15 @@ def _one_list(ids: pa.Array) -> pa.LargeListArray:
 def _tokens_of(lists: pa.LargeListArray) -> int:
     """How many tokens the lists hold; the offsets of a slice begin where it does."""
     return lists.offsets[-1].as_py() - lists.offsets[0].as_py()
+
+
+def _ids_within(path: Path) -> tuple[int, int]:
+    """Where in a shard's file its ids begin and end, in bytes."""
+    with pa.memory_map(str(path)) as file:
+        whole = file.read_buffer()
+        ids = pa.ipc.open_stream(whole).read_next_batch().column(0).flatten()
+        start = ids.buffers()[1].address - whole.address
+        return start, start + len(ids) * ids.type.bit_width // 8
 
 
 def _json(content: dict, indent: int | None = None) -> str:
