@@ -104,7 +104,7 @@ def main() -> list[str]:
             "mlmfast, one chunk",
             tokens,
             lambda: mlmfast.group_blocks(one, BLOCK),
-            repeat=5,
+            repeat=50,
             ours=True,
         ),
     ]

@@ -80,10 +80,12 @@ impl Plan {
             return Err(Error::Length { name: "out", found: out.len(), expected });
         }
         let threads = parallel::thread_count(threads, expected, GRAIN);
-        let mut tasks = Vec::new();
+        // One task a thread: long copies go past the cache, which the tokens will not fit.
+        let share = blocks.len().div_ceil(threads).max(1);
+        let mut tasks = Vec::with_capacity(threads);
         let (mut rest, mut block) = (out, blocks.start);
         while block < blocks.end {
-            let end = blocks.end.min(block + (GRAIN / self.options().block_size).max(1));
+            let end = blocks.end.min(block + share);
             let (part, after) = rest.split_at_mut(self.offset(end) - self.offset(block));
             tasks.push((block..end, part));
             (rest, block) = (after, end);
