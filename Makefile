@@ -7,8 +7,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUST := Cargo.toml Cargo.lock rust/py/Cargo.toml $(shell find rust -name '*.rs')
 DEMO ?= demo
+FUZZ ?= 1
 
-.PHONY: help setup demo test lint format bench wheel lock clean
+.PHONY: help setup demo test fuzz lint format bench wheel lock clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +36,11 @@ demo: setup ## Text -> tokens -> blocks -> model -> ONNX -> filled masks, on tex
 test: setup ## Run all tests, Rust and Python
 	cargo test --quiet --locked --package mlmfast-core
 	$(BIN)/python -m pytest -q
+
+fuzz: setup ## Property tests and damaged stores at length; FUZZ=10 takes ten times as long
+	PROPTEST_CASES=$$((20000 * $(FUZZ))) cargo test --quiet --locked --package mlmfast-core
+	MLMFAST_FUZZ_EXAMPLES=$$((2000 * $(FUZZ))) $(BIN)/python -m pytest -q --timeout 0 -m hypothesis --hypothesis-profile fuzz
+	MLMFAST_FUZZ_ROUNDS=$$((3000 * $(FUZZ))) $(BIN)/python -m pytest -q --timeout 0 tests/test_store_fuzz.py
 
 lint: setup ## Formatting, lints, types, direction of imports, stubs
 	cargo fmt --all --check

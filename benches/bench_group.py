@@ -58,6 +58,8 @@ def main() -> list[str]:
         pa.table({"input_ids": documents(SMALL).cast(pa.large_list(pa.int32()))})
     )
     small_tokens = sum(map(len, small["input_ids"]))
+    some = datasets.Dataset(pa.table({"input_ids": documents(TOKENS // 25)}))
+    packed_tokens = len(some.data["input_ids"].combine_chunks().flatten())
     middle = datasets.Dataset(pa.table({"input_ids": one}))
 
     def mapped(function, data):
@@ -79,6 +81,19 @@ def main() -> list[str]:
                 middle, BLOCK, "wrapped", {"load_from_cache_file": False, "keep_in_memory": True}
             ),
         ),
+        harness.Contender(
+            "TRL pack_dataset, bfd_split",
+            packed_tokens,
+            lambda: pack_dataset(
+                some, BLOCK, "bfd_split", {"load_from_cache_file": False, "keep_in_memory": True}
+            ),
+        ),
+        harness.Contender(
+            "mlmfast, best_fit",
+            tokens,
+            lambda: mlmfast.group_blocks(one, BLOCK, packing="best_fit", pad_id=0),
+            ours=True,
+        ),
         harness.Contender("bare pyarrow, 16 chunks", tokens, lambda: bare_pyarrow(many)),
         harness.Contender("memcpy of the tokens", tokens, lambda: np.copyto(target, source)),
         harness.Contender(
@@ -89,7 +104,7 @@ def main() -> list[str]:
             "mlmfast, one chunk",
             tokens,
             lambda: mlmfast.group_blocks(one, BLOCK),
-            repeat=5,
+            repeat=50,
             ours=True,
         ),
     ]

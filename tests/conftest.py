@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+import os
+
+import hypothesis
 import pytest
+
+# `make fuzz` chooses this one.
+hypothesis.settings.register_profile(
+    "fuzz",
+    max_examples=int(os.environ.get("MLMFAST_FUZZ_EXAMPLES", "2000")),
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
 
 
 @pytest.fixture(scope="session")

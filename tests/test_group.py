@@ -145,6 +145,25 @@ def test_nothing_gives_nothing(rows, remainder):
     assert out.to_pylist() == []
 
 
+@pytest.mark.parametrize("options", [{}, {"separator_id": 0}, {"packing": "best_fit", "pad_id": 0}])
+@pytest.mark.parametrize(
+    ("kind", "offsets", "sizes"),
+    [
+        (pa.list_view, [0, 5], [1, 1]),
+        (pa.list_view, [0, -5], [1, 1]),
+        (pa.list_view, [0, 1], [1, -1]),
+        (pa.large_list_view, [0, 2**63 - 1], [1, 2**63 - 1]),
+    ],
+)
+def test_damaged_arrow_data_is_an_error(kind, offsets, sizes, options):
+    kind = kind(pa.int64())
+    width = np.int32 if str(kind).startswith("list_view") else np.int64
+    places = [pa.py_buffer(np.array(numbers, width)) for numbers in (offsets, sizes)]
+    array = pa.Array.from_buffers(kind, 2, [None, *places], children=[pa.array([1, 2, 3])])
+    with pytest.raises(InputError, match="row 1 points outside of its values"):
+        mlmfast.group_blocks(array, 2, **options)
+
+
 @pytest.mark.parametrize(
     ("data", "options", "error", "words"),
     [

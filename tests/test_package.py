@@ -44,7 +44,16 @@ def test_help_names_every_command_without_loading_them():
     )
     found = python(program)
     assert found.returncode == 0, found.stderr
-    for name in ("prepare", "train", "evaluate", "export", "fill-mask", "demo", "version"):
+    for name in (
+        "prepare",
+        "train",
+        "evaluate",
+        "export",
+        "fill-mask",
+        "convert",
+        "demo",
+        "version",
+    ):
         assert name in found.stdout
 
 
@@ -52,6 +61,7 @@ def test_help_names_every_command_without_loading_them():
     "name",
     [
         "prepare",
+        "convert",
         "train-tokenizer",
         "train_tokenizer",
         "train",

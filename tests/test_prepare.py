@@ -254,7 +254,7 @@ def test_large_vocabularies_take_four_bytes(tmp_path):
         (pa.array(TEXTS), {"limit": 0}, "limit"),
         (pa.array(TEXTS), {"seed": -1}, "seed"),
         (pa.array(TEXTS), {"remainder": "keep"}, "drop, pad"),
-        (pa.array(TEXTS), {"special_tokens": "all"}, "document, none"),
+        (pa.array(TEXTS), {"special_tokens": "all"}, "document, block, none"),
         (pa.array(TEXTS), {"on_invalid_utf8": "ignore"}, "error, replace, skip"),
         (pa.array(TEXTS), {"format": "docx"}, "txt, jsonl"),
         (pa.table({"body": TEXTS}), {}, "no column 'text'.*'body'"),
@@ -307,7 +307,7 @@ def test_a_store_is_replaced_only_when_asked_and_never_by_a_failure(tmp_path):
 
 @pytest.mark.parametrize("fault", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left")])
 def test_a_fault_in_the_middle_leaves_nothing(tmp_path, monkeypatch, fault):
-    real = store_writer.group_blocks
+    real = store_writer.group_columns
     calls = []
 
     def fail_later(*args, **kwargs):
@@ -317,7 +317,7 @@ def test_a_fault_in_the_middle_leaves_nothing(tmp_path, monkeypatch, fault):
             raise fault
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(store_writer, "group_blocks", fail_later)
+    monkeypatch.setattr(store_writer, "group_columns", fail_later)
     with pytest.raises((KeyboardInterrupt, InputError)) as caught:
         prepare(
             pa.array(TEXTS), tmp_path / "out", tokenizer=tiny_tokenizer(), block_size=16,

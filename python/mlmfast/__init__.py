@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mlmfast.data.collator import DataCollatorForLanguageModeling
+    from mlmfast.data.convert.run import convert
+    from mlmfast.data.document_mask import block_diagonal_mask
     from mlmfast.data.group import group_blocks
+    from mlmfast.data.group_options import GroupStats
     from mlmfast.data.masking import MaskedBatch, mask_tokens
     from mlmfast.data.prepare import prepare
     from mlmfast.data.store import BlockStore
@@ -31,9 +34,12 @@ _HOME = {
     "Evaluation": "mlmfast.training.evaluation",
     "ExportReport": "mlmfast.exporting.report",
     "FillMask": "mlmfast.serving.fill_mask",
+    "GroupStats": "mlmfast.data.group_options",
     "MLMTrainer": "mlmfast.training.trainer",
     "MaskedBatch": "mlmfast.data.masking",
     "MlmfastError": "mlmfast.errors",
+    "block_diagonal_mask": "mlmfast.data.document_mask",
+    "convert": "mlmfast.data.convert.run",
     "evaluate": "mlmfast.training.evaluation",
     "export": "mlmfast.exporting.onnx",
     "group_blocks": "mlmfast.data.group",
@@ -50,9 +56,12 @@ __all__ = [
     "Evaluation",
     "ExportReport",
     "FillMask",
+    "GroupStats",
     "MLMTrainer",
     "MaskedBatch",
     "MlmfastError",
+    "block_diagonal_mask",
+    "convert",
     "evaluate",
     "export",
     "group_blocks",

@@ -5,20 +5,62 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["DEBUG_BUILD", "Masker", "__version__", "group_lists"]
+__all__ = ["DEBUG_BUILD", "BlockPlan", "ListColumn", "Masker", "__version__"]
 
 __version__: str
 DEBUG_BUILD: bool
 
-def group_lists(
-    column: Any,
-    block_size: int,
-    *,
-    remainder: str,
-    separator_id: int | None,
-    pad_id: int | None,
-    threads: int | None,
-) -> tuple[Any, int]: ...
+@final
+class ListColumn:
+    def __new__(cls, column: Any) -> ListColumn: ...
+    @property
+    def tokens(self) -> int: ...
+    @property
+    def dtype(self) -> str: ...
+
+@final
+class BlockPlan:
+    def __new__(
+        cls,
+        column: ListColumn,
+        block_size: int,
+        *,
+        remainder: str,
+        packing: str,
+        separator_id: bool,
+        cls_id: bool,
+        sep_id: bool,
+        boundaries: bool,
+    ) -> BlockPlan: ...
+    @property
+    def tokens(self) -> int: ...
+    @property
+    def dropped_tokens(self) -> int: ...
+    @property
+    def padding_tokens(self) -> int: ...
+    @property
+    def blocks(self) -> int: ...
+    @property
+    def length(self) -> int: ...
+    def share(self, column: ListColumn) -> Any | None: ...
+    def write(
+        self,
+        column: ListColumn,
+        out: npt.NDArray[Any],
+        *,
+        separator_id: int | None,
+        cls_id: int | None,
+        sep_id: int | None,
+        pad_id: int | None,
+        threads: int | None,
+    ) -> None: ...
+    def segments(
+        self, *, threads: int | None
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]: ...
+    def document_ids(self, out: npt.NDArray[np.int32], *, threads: int | None) -> None: ...
+    def position_ids(
+        self, out: npt.NDArray[np.int32], *, offset: int, threads: int | None
+    ) -> None: ...
 
 @final
 class Masker:

@@ -1,191 +1,199 @@
-//! Concatenate lists of token ids and cut them into blocks.
+//! The blocks themselves: tokens copied (or shared) to where a [`Plan`] wants them.
 
-use std::sync::Arc;
+use std::ops::Range;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::{
-    Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
-};
-use arrow_array::{
-    Array, ArrayRef, ArrowPrimitiveType, FixedSizeListArray, LargeListArray, PrimitiveArray,
-};
-use arrow_buffer::{ArrowNativeType, OffsetBuffer, ScalarBuffer};
-use arrow_schema::{DataType, Field};
+use arrow_array::ArrayRef;
 
-use crate::lists::{ListChunk, Run};
+use crate::lists::{ListColumn, Run};
+use crate::narrow::{Reader, Token, value_at};
+use crate::plan::{Piece, Plan, lengths, starts};
 use crate::{Error, Result, parallel};
 
 /// Tokens a thread must have to copy before it is worth starting.
 const GRAIN: usize = 1 << 20;
 
-/// What becomes of the tokens after the last whole block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Remainder {
-    /// They are left out.
-    Drop,
-    /// They are filled up to a block with this value.
-    Pad(i64),
-    /// They become a last, shorter block.
-    Keep,
-}
-
-/// How to group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct GroupOptions {
-    /// Tokens a block.
-    pub block_size: usize,
-    /// What becomes of the tokens after the last whole block.
-    pub remainder: Remainder,
-    /// A value to put between one document (a row that is not empty) and the next.
+/// The values that stand between and beside the tokens of one column; None where a plan has no
+/// place for them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Fills {
+    /// Between one document and the next.
     pub separator: Option<i64>,
-    /// Threads at most; `None` for as many as the machine has.
-    pub threads: Option<usize>,
+    /// At the beginning of every block.
+    pub cls: Option<i64>,
+    /// After the tokens of every block.
+    pub sep: Option<i64>,
+    /// Up to the block size.
+    pub pad: Option<i64>,
 }
 
-/// The blocks, and the count that tells what was left out.
-#[derive(Debug, Clone)]
-pub struct Grouped {
-    /// `FixedSizeList<T>[block_size]`; for [`Remainder::Keep`] a `LargeList<T>`.
-    pub blocks: ArrayRef,
-    /// Tokens before cutting, separators included.
-    pub tokens: usize,
-}
-
-/// Concatenate the rows of all `chunks`, a column of lists of `data_type`, and cut them.
-///
-/// The integer type of the tokens is kept. One chunk whose rows lie side by side is not copied:
-/// the blocks share its memory.
-///
-/// # Errors
-/// A column that is no list of integers, nulls, damaged offsets, a block size of zero, a padding or
-/// separator value that the integer type cannot hold.
-pub fn group(chunks: &[ArrayRef], data_type: &DataType, options: &GroupOptions) -> Result<Grouped> {
-    let size = options.block_size;
-    if size == 0 || i32::try_from(size).is_err() {
-        return Err(Error::BlockSize(size));
-    }
-    let item = match data_type {
-        DataType::List(item)
-        | DataType::LargeList(item)
-        | DataType::ListView(item)
-        | DataType::LargeListView(item)
-        | DataType::FixedSizeList(item, _) => item.data_type(),
-        other => return Err(Error::NotLists(other.clone())),
-    };
-    let mut lists = Vec::with_capacity(chunks.len());
-    let mut first_row = 0;
-    for (chunk, array) in chunks.iter().enumerate() {
-        if array.data_type() != data_type {
-            let (found, expected) = (array.data_type().clone(), data_type.clone());
-            return Err(Error::MixedTypes { chunk, found, expected });
+impl Plan {
+    /// The blocks' values where the column's own memory holds them already, side by side: nothing
+    /// is copied. None where something has to be moved, and for an empty result.
+    ///
+    /// # Errors
+    /// Rows that are not those the plan was made for.
+    pub fn share(&self, column: &ListColumn) -> Result<Option<ArrayRef>> {
+        let mut runs = self.runs(column)?;
+        if !self.is_plain() {
+            return Ok(None);
         }
-        lists.push(ListChunk::try_new(array, first_row)?);
-        first_row += array.len();
+        if !self.options().separator {
+            runs = column.stretches()?;
+        }
+        let shared = match runs.as_slice() {
+            [run] if self.length() <= run.len() => column.values().nth(run.chunk).map(|v| (v, run)),
+            _ => None,
+        };
+        Ok(shared.map(|(values, run)| values.slice(run.start, self.length())))
     }
-    match item {
-        DataType::Int8 => group_as::<Int8Type>(&lists, options),
-        DataType::Int16 => group_as::<Int16Type>(&lists, options),
-        DataType::Int32 => group_as::<Int32Type>(&lists, options),
-        DataType::Int64 => group_as::<Int64Type>(&lists, options),
-        DataType::UInt8 => group_as::<UInt8Type>(&lists, options),
-        DataType::UInt16 => group_as::<UInt16Type>(&lists, options),
-        DataType::UInt32 => group_as::<UInt32Type>(&lists, options),
-        DataType::UInt64 => group_as::<UInt64Type>(&lists, options),
-        other => Err(Error::NotIntegers(other.clone())),
+
+    /// Write `blocks` of the column into `out`, converted to its type.
+    ///
+    /// Every element of `out` is written. Any number of threads writes the same.
+    ///
+    /// # Errors
+    /// An id that does not fit the type; a fill that is missing or does not fit; rows that are not
+    /// those the plan was made for; an `out` of another length than the blocks have.
+    pub fn write<T: Token>(
+        &self,
+        column: &ListColumn,
+        fills: &Fills,
+        blocks: Range<usize>,
+        out: &mut [T],
+        threads: Option<usize>,
+    ) -> Result<()> {
+        let runs = self.runs(column)?;
+        let starts = starts(&runs, self.options().separator)?;
+        let writer = Writer {
+            fills: Values::new(self, fills)?,
+            readers: column
+                .values()
+                .map(|values| T::reader(values).ok_or(Error::NoConversion(T::DATA_TYPE)))
+                .collect::<Result<Vec<_>>>()?,
+            runs: &runs,
+            column,
+        };
+        let blocks = blocks.start.min(self.blocks())..blocks.end.min(self.blocks());
+        let first = self.offset(blocks.start);
+        let expected = self.offset(blocks.end.max(blocks.start)) - first;
+        if out.len() != expected {
+            return Err(Error::Length { name: "out", found: out.len(), expected });
+        }
+        let threads = parallel::thread_count(threads, expected, GRAIN);
+        // One task a thread: long copies go past the cache, which the tokens will not fit.
+        let share = blocks.len().div_ceil(threads).max(1);
+        let mut tasks = Vec::with_capacity(threads);
+        let (mut rest, mut block) = (out, blocks.start);
+        while block < blocks.end {
+            let end = blocks.end.min(block + share);
+            let (part, after) = rest.split_at_mut(self.offset(end) - self.offset(block));
+            tasks.push((block..end, part));
+            (rest, block) = (after, end);
+        }
+        parallel::run(tasks, threads, |(blocks, part)| {
+            let mut at = 0;
+            self.walk(&starts, blocks, &mut |piece| {
+                at += writer.write(piece, &mut part[at..])?;
+                Ok(())
+            })
+        })
+        .into_iter()
+        .collect()
+    }
+
+    /// The column's runs as this plan counts them.
+    fn runs(&self, column: &ListColumn) -> Result<Vec<Run>> {
+        let Some(documents) = self.documents() else {
+            let runs = column.stretches()?;
+            let found = runs.iter().map(|run| run.len()).sum();
+            return if found == self.tokens() {
+                Ok(runs)
+            } else {
+                Err(Error::Length { name: "the column", found, expected: self.tokens() })
+            };
+        };
+        let runs = column.documents()?;
+        let separator = self.options().separator;
+        if starts(&runs, separator)? != documents {
+            let expected = lengths(documents, separator);
+            let (found, document) = (0..=runs.len())
+                .map(|number| (runs.get(number).map_or(0, |run| run.len()), number))
+                .find(|&(found, number)| expected.get(number) != Some(&found))
+                .unwrap_or_default();
+            let expected = expected.get(document).copied().unwrap_or(0);
+            let row = column.row_of_document(document)?;
+            return Err(Error::RowLength { row, found, expected });
+        }
+        Ok(runs)
     }
 }
 
-fn group_as<T: ArrowPrimitiveType>(lists: &[ListChunk], options: &GroupOptions) -> Result<Grouped>
-where
-    T::Native: TryFrom<i64>,
-{
-    let mut runs = Vec::new();
-    for (chunk, list) in lists.iter().enumerate() {
-        match options.separator {
-            Some(_) => list.documents(chunk, &mut runs)?,
-            None => list.stretches(chunk, &mut runs)?,
-        }
-    }
-    let separator = options.separator.map(|id| native::<T>("separator_id", id)).transpose()?;
-    let between = separator.map_or(0, |_| runs.len().saturating_sub(1));
-    let tokens = runs
-        .iter()
-        .try_fold(between, |sum, run| sum.checked_add(run.len()))
-        .ok_or(Error::TooLarge)?;
-    let size = options.block_size;
-    let whole = tokens - tokens % size;
-    let (length, pad) = match options.remainder {
-        Remainder::Drop => (whole, None),
-        Remainder::Keep => (tokens, None),
-        Remainder::Pad(id) => {
-            let length = tokens.checked_next_multiple_of(size).ok_or(Error::TooLarge)?;
-            (length, Some(native::<T>("pad_id", id)?))
-        }
-    };
-    let children: Vec<&PrimitiveArray<T>> =
-        lists.iter().map(|list| list.values.as_primitive::<T>()).collect();
-    let values = match (runs.as_slice(), separator) {
-        ([run], _) if length <= run.len() => children[run.chunk].values().slice(run.start, length),
-        _ => copy(&children, &runs, separator, length, pad, options.threads).into(),
-    };
-    Ok(Grouped { blocks: cut::<T>(values, options), tokens })
+struct Values<T> {
+    separator: T,
+    cls: T,
+    sep: T,
+    pad: T,
 }
 
-fn native<T: ArrowPrimitiveType>(name: &'static str, value: i64) -> Result<T::Native>
-where
-    T::Native: TryFrom<i64>,
-{
-    T::Native::try_from(value).map_err(|_| Error::DoesNotFit {
-        name,
-        value,
-        data_type: T::DATA_TYPE,
-    })
+impl<T: Token> Values<T> {
+    fn new(plan: &Plan, fills: &Fills) -> Result<Self> {
+        let value = |name, value: Option<i64>, needed: bool| match value {
+            Some(value) => {
+                let data_type = T::DATA_TYPE;
+                T::try_from(value).map_err(|_| Error::DoesNotFit { name, value, data_type })
+            }
+            None if needed => Err(Error::Missing { name }),
+            None => Ok(T::default()),
+        };
+        let options = plan.options();
+        Ok(Self {
+            separator: value("separator_id", fills.separator, options.separator)?,
+            cls: value("cls_id", fills.cls, options.cls)?,
+            sep: value("sep_id", fills.sep, options.sep)?,
+            pad: value("pad_id", fills.pad, plan.padding() > 0)?,
+        })
+    }
 }
 
-/// The first `length` tokens of the runs, in order, separators between, then padding.
-fn copy<N: ArrowNativeType>(
-    children: &[&PrimitiveArray<impl ArrowPrimitiveType<Native = N>>],
-    runs: &[Run],
-    separator: Option<N>,
-    length: usize,
-    pad: Option<N>,
-    threads: Option<usize>,
-) -> Vec<N> {
-    let mut values = vec![pad.unwrap_or_default(); length];
-    let mut pieces = Vec::with_capacity(runs.len());
-    let mut rest = values.as_mut_slice();
-    for (number, run) in runs.iter().enumerate() {
-        if let (Some(id), true) = (separator, number > 0)
-            && let Some((slot, after)) = std::mem::take(&mut rest).split_first_mut()
-        {
-            *slot = id;
-            rest = after;
-        }
-        let mut start = run.start;
-        while start < run.end && !rest.is_empty() {
-            let count = (run.end - start).min(rest.len()).min(GRAIN);
-            let (piece, after) = std::mem::take(&mut rest).split_at_mut(count);
-            pieces.push((piece, &children[run.chunk].values()[start..start + count]));
-            rest = after;
-            start += count;
-        }
-    }
-    let threads = parallel::thread_count(threads, length, GRAIN);
-    parallel::run(pieces, threads, |(to, from)| to.copy_from_slice(from));
-    values
+struct Writer<'a, T> {
+    fills: Values<T>,
+    readers: Vec<Reader<'a, T>>,
+    runs: &'a [Run],
+    column: &'a ListColumn,
 }
 
-fn cut<T: ArrowPrimitiveType>(values: ScalarBuffer<T::Native>, options: &GroupOptions) -> ArrayRef {
-    let item = Arc::new(Field::new("item", T::DATA_TYPE, true));
-    let (size, length) = (options.block_size, values.len());
-    let values = Arc::new(PrimitiveArray::<T>::new(values, None));
-    if options.remainder == Remainder::Keep {
-        let sizes = std::iter::repeat_n(size, length / size)
-            .chain(Some(length % size).filter(|&rest| rest > 0));
-        let offsets = OffsetBuffer::<i64>::from_lengths(sizes);
-        return Arc::new(LargeListArray::new(item, offsets, values, None));
+impl<T: Token> Writer<'_, T> {
+    /// Write one piece to the beginning of `out`; how long it was.
+    fn write(&self, piece: Piece, out: &mut [T]) -> Result<usize> {
+        let (count, value) = match piece {
+            Piece::Cls => (1, self.fills.cls),
+            Piece::Sep => (1, self.fills.sep),
+            Piece::Separator => (1, self.fills.separator),
+            Piece::Pad(count) => (count, self.fills.pad),
+            Piece::Tokens { run, start, len } => {
+                let run = self.runs[run];
+                let from = run.start + start;
+                return match self.readers[run.chunk](from, &mut out[..len]) {
+                    None => Ok(len),
+                    Some(at) => Err(self.misfit(run.chunk, from + at)),
+                };
+            }
+        };
+        out[..count].fill(value);
+        Ok(count)
     }
-    // `group` has checked that the size fits.
-    let size = i32::try_from(size).unwrap_or(i32::MAX);
-    Arc::new(FixedSizeListArray::new(item, size, values, None))
+
+    fn misfit(&self, chunk: usize, index: usize) -> Error {
+        let (row, position) = match self.column.locate(chunk, index) {
+            Ok(place) => place,
+            Err(error) => return error,
+        };
+        let value = self.column.values().nth(chunk).and_then(|values| value_at(values, index));
+        Error::IdDoesNotFit {
+            row,
+            position,
+            value: value.unwrap_or_default(),
+            data_type: T::DATA_TYPE,
+        }
+    }
 }

@@ -58,6 +58,46 @@ pub enum Error {
         /// The type of the column's values.
         data_type: DataType,
     },
+    /// An id that the type asked for cannot hold.
+    #[error("row {row}, position {position}: id {value} does not fit {data_type}")]
+    IdDoesNotFit {
+        /// Row number over all chunks, counted from 0.
+        row: usize,
+        /// Position in the row, counted from 0.
+        position: usize,
+        /// The id.
+        value: i128,
+        /// The type asked for.
+        data_type: DataType,
+    },
+    /// An id that a plan has a place for and nobody named.
+    #[error("{name} is needed and missing")]
+    Missing {
+        /// The option's name.
+        name: &'static str,
+    },
+    /// Types that no block is made of.
+    #[error("token ids are not converted to {0}: choose uint16, uint32, int32 or int64")]
+    NoConversion(DataType),
+    /// A block with no place for a token.
+    #[error("block_size {0} leaves no room for tokens beside cls_id and sep_id")]
+    NoRoom(usize),
+    /// Boundaries of a plan that was made without.
+    #[error("the plan was made without document boundaries")]
+    NoBoundaries,
+    /// Positions below 0 or above 2^31 - 1.
+    #[error("position_offset must be at least 0, and with block_size below 2147483648; got {0}")]
+    PositionOffset(i32),
+    /// A row of another length than the same row of the first column.
+    #[error("row {row} has {found} tokens, but {expected} in the first column")]
+    RowLength {
+        /// Row number over all chunks, counted from 0.
+        row: usize,
+        /// Its length.
+        found: usize,
+        /// The length in the first column.
+        expected: usize,
+    },
     /// More tokens than the machine's address space can count.
     #[error("too many tokens to count")]
     TooLarge,

@@ -9,7 +9,7 @@ use crate::{Error, Result};
 
 /// A stretch of a chunk's child array: `start..end` of chunk number `chunk`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Run {
+pub(crate) struct Run {
     pub chunk: usize,
     pub start: usize,
     pub end: usize,
@@ -29,10 +29,106 @@ enum Layout {
     FixedSize { width: usize },
 }
 
+/// A column of lists of integers in chunks of one type, without null rows or null tokens.
+pub struct ListColumn {
+    chunks: Vec<ListChunk>,
+    item: DataType,
+}
+
+impl ListColumn {
+    /// View `chunks`, a column of `data_type`.
+    ///
+    /// # Errors
+    /// A column that is no list of integers, chunks of another type, nulls, damaged offsets.
+    pub fn try_new(chunks: &[ArrayRef], data_type: &DataType) -> Result<Self> {
+        let item = match data_type {
+            DataType::List(item)
+            | DataType::LargeList(item)
+            | DataType::ListView(item)
+            | DataType::LargeListView(item)
+            | DataType::FixedSizeList(item, _) => item.data_type().clone(),
+            other => return Err(Error::NotLists(other.clone())),
+        };
+        if !item.is_integer() {
+            return Err(Error::NotIntegers(item));
+        }
+        let mut lists = Vec::with_capacity(chunks.len());
+        let mut first_row = 0;
+        for (chunk, array) in chunks.iter().enumerate() {
+            if array.data_type() != data_type {
+                let (found, expected) = (array.data_type().clone(), data_type.clone());
+                return Err(Error::MixedTypes { chunk, found, expected });
+            }
+            lists.push(ListChunk::try_new(array, first_row)?);
+            first_row += array.len();
+        }
+        Ok(Self { chunks: lists, item })
+    }
+
+    /// Type of the tokens.
+    #[must_use]
+    pub fn item_type(&self) -> &DataType {
+        &self.item
+    }
+
+    /// Tokens of all rows.
+    ///
+    /// # Errors
+    /// Damaged offsets, or more tokens than can be counted.
+    pub fn tokens(&self) -> Result<usize> {
+        self.stretches()?
+            .iter()
+            .try_fold(0_usize, |sum, run| sum.checked_add(run.len()))
+            .ok_or(Error::TooLarge)
+    }
+
+    pub(crate) fn values(&self) -> impl Iterator<Item = &ArrayRef> {
+        self.chunks.iter().map(|chunk| &chunk.values)
+    }
+
+    /// One run for each row that is not empty.
+    pub(crate) fn documents(&self) -> Result<Vec<Run>> {
+        let mut runs = Vec::new();
+        for (number, chunk) in self.chunks.iter().enumerate() {
+            chunk.documents(number, &mut runs)?;
+        }
+        Ok(runs)
+    }
+
+    /// The same tokens in as few runs as there can be.
+    pub(crate) fn stretches(&self) -> Result<Vec<Run>> {
+        let mut runs = Vec::new();
+        for (number, chunk) in self.chunks.iter().enumerate() {
+            chunk.stretches(number, &mut runs)?;
+        }
+        Ok(runs)
+    }
+
+    /// The row, counted over all chunks, and the position in it of value `index` of a chunk.
+    pub(crate) fn locate(&self, chunk: usize, index: usize) -> Result<(usize, usize)> {
+        self.chunks[chunk].locate(index)
+    }
+
+    /// The row of document number `document`, which is the row's number among those not empty.
+    pub(crate) fn row_of_document(&self, document: usize) -> Result<usize> {
+        let mut seen = 0;
+        for chunk in &self.chunks {
+            for row in 0..chunk.rows {
+                let (start, end) = chunk.row(row)?;
+                seen += usize::from(start < end);
+                if seen > document {
+                    return Ok(chunk.first_row + row);
+                }
+            }
+        }
+        Ok(self.chunks.last().map_or(0, |chunk| chunk.first_row + chunk.rows))
+    }
+}
+
 /// A list array of any layout, without null rows or null tokens. Rows are checked to lie inside of
 /// the values when they are asked for: most calls need the first and the last alone.
-pub struct ListChunk {
-    pub values: ArrayRef,
+struct ListChunk {
+    values: ArrayRef,
     layout: Layout,
     rows: usize,
     first_row: usize,
@@ -40,7 +136,7 @@ pub struct ListChunk {
 
 impl ListChunk {
     /// View `array`, whose first row is row number `first_row` of the whole column.
-    pub fn try_new(array: &ArrayRef, first_row: usize) -> Result<Self> {
+    fn try_new(array: &ArrayRef, first_row: usize) -> Result<Self> {
         let (values, layout) = match array.data_type() {
             DataType::List(_) => {
                 let list = array.as_list::<i32>();
@@ -110,8 +206,19 @@ impl ListChunk {
             .ok_or(Error::BadOffsets { row: self.first_row + row })
     }
 
+    /// The row and the position in it of value `index`.
+    fn locate(&self, index: usize) -> Result<(usize, usize)> {
+        for row in 0..self.rows {
+            let (start, end) = self.row(row)?;
+            if (start..end).contains(&index) {
+                return Ok((self.first_row + row, index - start));
+            }
+        }
+        Err(Error::BadOffsets { row: self.first_row })
+    }
+
     /// Append the runs of this chunk (number `chunk`): one run for each row that is not empty.
-    pub fn documents(&self, chunk: usize, runs: &mut Vec<Run>) -> Result<()> {
+    fn documents(&self, chunk: usize, runs: &mut Vec<Run>) -> Result<()> {
         for row in 0..self.rows {
             let (start, end) = self.row(row)?;
             if start < end {
@@ -123,7 +230,7 @@ impl ListChunk {
 
     /// Append the runs of this chunk, with neighbouring rows joined: one run in all, except for
     /// list views whose rows lie apart.
-    pub fn stretches(&self, chunk: usize, runs: &mut Vec<Run>) -> Result<()> {
+    fn stretches(&self, chunk: usize, runs: &mut Vec<Run>) -> Result<()> {
         if self.rows == 0 {
             return Ok(());
         }

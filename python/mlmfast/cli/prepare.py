@@ -42,10 +42,10 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--special-tokens",
-    type=click.Choice(["document", "none"]),
+    type=click.Choice(["document", "block", "none"]),
     default="document",
     show_default=True,
-    help="Wrap every document in the tokenizer's special tokens, or add none.",
+    help="Wrap every document, or every block, in the tokenizer's special tokens, or add none.",
 )
 @click.option(
     "--remainder",
@@ -53,6 +53,13 @@ if TYPE_CHECKING:
     default="drop",
     show_default=True,
     help="What becomes of the tokens after the last whole block.",
+)
+@click.option(
+    "--packing",
+    type=click.Choice(["concat", "best_fit"]),
+    default="concat",
+    show_default=True,
+    help="Let documents run on from block to block, or keep them whole and pad the blocks.",
 )
 @click.option("--drop-empty", is_flag=True, help="Leave empty documents out.")
 @click.option("--limit", type=int, metavar="N", help="Read the first N documents only.")
@@ -135,6 +142,8 @@ def _summary(report: PrepareReport) -> str:
 def _end(report: PrepareReport) -> str:
     from mlmfast.data.prepare_options import counted
 
+    if report.stores["train"].manifest.packing == "best_fit":
+        return f"{report.fill_rate:.1%} full, documents whole"
     padding = sum(store.manifest.padding_tokens for store in report.stores.values())
     if padding:
         return f"the last filled up with {counted(padding, 'padding token')}"

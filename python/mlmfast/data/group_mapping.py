@@ -5,56 +5,103 @@ The cost here is Python's own integers; `chain` touches each of them once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain
+from collections.abc import Iterator, Mapping
+from itertools import accumulate, chain
 from typing import Any
 
-from mlmfast.data.group_options import GroupOptions
-from mlmfast.errors import InputTypeError
+from mlmfast.data.group_options import GroupOptions, GroupStats, fill_rate
+from mlmfast.errors import InputError, InputTypeError
 
 
 def group_mapping(
-    batch: Mapping[str, Any], options: GroupOptions, *, labels: bool, keep_short: bool
-) -> dict[str, list[Any]]:
-    """Concatenate every column and cut all of them where the first column's total says.
+    batch: Mapping[str, Any], options: GroupOptions, *, labels: bool, keep_short: bool | None
+) -> tuple[dict[str, list[Any]], GroupStats]:
+    """Group lists; what the guide's function does not know goes the way of Arrow data.
 
     Args:
         batch: Column name to rows, a row being a list (or array) of tokens.
         options: How to group.
         labels: Add `labels`, a copy of `input_ids`.
-        keep_short: With `remainder="drop"`, keep a total of less than one block.
+        keep_short: With `remainder="drop"`, keep a total of less than one block; None is yes.
 
     Returns:
-        Column name to blocks, each a list.
+        Column name to blocks, each a list; and what was made.
 
     Raises:
+        InputError: An option that is for Arrow data.
         InputTypeError: A row that is no list.
     """
-    joined = {name: list(_joined(name, batch[name], options.separator_for(name))) for name in batch}
+    if options.dtype is not None:
+        raise InputError("dtype is for Arrow data: the integers of Python's lists have no type")
+    if options.plain:
+        return _like_the_guide(batch, options, labels=labels, keep_short=keep_short is not False)
+    if keep_short:
+        raise InputError(
+            "keep_short=True is not for cls_id, sep_id, packing='best_fit' or boundaries: use "
+            "remainder='keep'"
+        )
+    return _by_arrow(batch, options, labels=labels)
+
+
+def _like_the_guide(
+    batch: Mapping[str, Any], options: GroupOptions, *, labels: bool, keep_short: bool
+) -> tuple[dict[str, list[Any]], GroupStats]:
+    """Concatenate every column and cut all of them where the first column's total says."""
+    fills = {name: options.fills_for(name) for name in batch}
+    rows = {name: [_as_list(name, row) for row in batch[name]] for name in batch}
+    joined = {name: list(_joined(rows[name], fills[name]["separator_id"])) for name in batch}
     size = options.block_size
-    total = len(next(iter(joined.values()), []))
+    total = length = len(next(iter(joined.values()), []))
+    tokens = sum(map(len, next(iter(rows.values()), [])))
     if options.remainder == "pad":
-        missing = -total % size
-        for name, tokens in joined.items():
-            tokens.extend([options.padding_for(name)] * missing)
-        total += missing
+        length += -total % size
+        for name, ids in joined.items():
+            ids.extend([fills[name]["pad_id"]] * (length - total))
     elif options.remainder == "drop" and (total >= size or not keep_short):
-        total -= total % size
+        length -= total % size
     blocks = {
-        name: [tokens[at : at + size] for at in range(0, total, size)]
-        for name, tokens in joined.items()
+        name: [ids[at : at + size] for at in range(0, length, size)] for name, ids in joined.items()
     }
     if labels and "input_ids" in blocks:
         blocks["labels"] = blocks["input_ids"].copy()
-    return blocks
+    padding, kept = max(0, length - total), min(length, total)
+    dropped = tokens - _tokens_within(kept, rows, options)
+    count = -(-length // size)
+    return blocks, GroupStats(tokens, count, fill_rate(length, padding), dropped, padding)
 
 
-def _joined(name: str, rows: Iterable[Any], separator: int | None) -> Iterator[Any]:
-    lists = (_as_list(name, row) for row in rows)
+def _tokens_within(kept: int, rows: dict[str, list[Any]], options: GroupOptions) -> int:
+    """How many of the first `kept` positions are the rows' own tokens, not separators."""
+    if options.separator_id is None:
+        return kept
+    ends = accumulate(len(row) + 1 for row in next(iter(rows.values()), []) if row)
+    # The last document has no separator; its end lies beyond `kept` in any case.
+    return kept - sum(end <= kept for end in ends)
+
+
+def _by_arrow(
+    batch: Mapping[str, Any], options: GroupOptions, *, labels: bool
+) -> tuple[dict[str, list[Any]], GroupStats]:
+    import pyarrow as pa
+
+    from mlmfast.data.group_arrow import group_columns
+
+    columns = {}
+    for name, rows in batch.items():
+        lists = [_as_list(name, row) for row in rows]
+        try:
+            columns[name] = pa.array(lists, pa.large_list(pa.int64()))
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+            raise InputTypeError(f"column {name!r} holds no lists of integers: {error}") from error
+    blocks, stats = group_columns(columns, options, labels=labels)
+    return {name: column.to_pylist() for name, column in blocks.items()}, stats
+
+
+def _joined(lists: list[Any], separator: int | None) -> Iterator[Any]:
     if separator is None:
         return chain.from_iterable(lists)
     documents = (row for row in lists if row)
-    first = next(documents, [])
+    first: Any = next(documents, [])
     return chain(first, chain.from_iterable([separator, *row] for row in documents))
 
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any
+from dataclasses import MISSING, asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
 
 from mlmfast.errors import StoreError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 MANIFEST_FILE = "mlmfast.json"
 FORMAT_VERSION = 1
@@ -24,6 +22,12 @@ class Shard:
     blocks: int
     bytes: int
     sha256: str
+    ids_start: int = 0
+    """Where in the file the ids begin, and"""
+    ids_end: int = 0
+    """where they end, in bytes."""
+    frame_sha256: str = ""
+    """Of all bytes that are no ids. Arrow's reader trusts them, so they are checked before it."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,8 @@ class Manifest:
     tokens: int
     """blocks x block_size, padding included."""
     padding_tokens: int
-    """How many of `tokens` pad the last block; above 0 only with remainder="pad"."""
+    """How many of `tokens` are padding: at the end with remainder="pad", in every block that its
+    documents do not fill with packing="best_fit"."""
     dropped_tokens: int
     """Tokens at the end that filled no whole block and were left out."""
     documents: int
@@ -50,7 +55,8 @@ class Manifest:
     mask_token_id: int
     pad_token_id: int | None
     special_tokens: str
-    """"document": every document is wrapped in the tokenizer's special tokens; "none": no."""
+    """"document": every document is wrapped in the tokenizer's special tokens; "block": every
+    block begins with [CLS] and ends with [SEP]; "none": neither."""
     tokenizer: str
     """The tokenizer as the user gave it; its files lie beside the manifest."""
     tokenizer_sha256: str
@@ -59,6 +65,15 @@ class Manifest:
     source: dict[str, Any]
     """The inputs and the options that chose the text."""
     shards: tuple[Shard, ...]
+    packing: str = "concat"
+    """"concat": documents run on from block to block; "best_fit": they are whole."""
+    checksum: str | None = None
+    """Of all the rest of the manifest; `write` sets it."""
+
+    @property
+    def fill_rate(self) -> float:
+        """The share of `tokens` that is no padding."""
+        return 1 - self.padding_tokens / self.tokens
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
@@ -88,29 +103,65 @@ class Manifest:
             )
         try:
             return cls._checked(content)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise StoreError(
                 f"{str(path)!r} is damaged: {_reason(error)}. Prepare the store again."
             ) from error
 
     @classmethod
     def _checked(cls, content: dict[str, Any]) -> Manifest:
-        values = {field.name: content[field.name] for field in fields(cls)}
+        values = {
+            field.name: content[field.name]
+            for field in fields(cls)
+            # A field with a default came later; stores without it were written before.
+            if field.name in content or field.default is MISSING
+        }
         values["special_ids"] = tuple(map(int, values["special_ids"]))
         values["shards"] = tuple(Shard(**shard) for shard in values["shards"])
         manifest = cls(**values)
+        for part in (manifest, *manifest.shards):
+            _check_types(part)
         if manifest.block_size < 1 or not manifest.shards:
             raise ValueError("it names no blocks")
         if manifest.blocks != sum(shard.blocks for shard in manifest.shards):
             raise ValueError("its blocks are not the sum of its shards'")
         if manifest.tokens != manifest.blocks * manifest.block_size:
             raise ValueError("its tokens are not blocks x block_size")
+        for shard in manifest.shards:
+            places = 0 <= shard.ids_start <= shard.ids_end <= shard.bytes
+            if shard.file != Path(shard.file).name or shard.blocks < 0 or not places:
+                raise ValueError(f"{shard.file!r} is no file of a store")
+        if manifest.checksum not in (None, manifest._digest()):
+            raise ValueError("it was changed after it was written")
         return manifest
+
+    def _digest(self) -> str:
+        content = {**asdict(self), "checksum": None}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def write(self, folder: Path) -> None:
         """Write the manifest into `folder`."""
-        text = json.dumps(asdict(self), indent=2, ensure_ascii=False)
+        content = {**asdict(self), "checksum": self._digest()}
+        text = json.dumps(content, indent=2, ensure_ascii=False)
         (folder / MANIFEST_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def _check_types(part: Any) -> None:
+    """Raise ValueError where a whole number or a text is something else."""
+    for entry in fields(part):
+        wanted = {"int": int, "str": str, "dict[str, Any]": dict}.get(str(entry.type))
+        value = getattr(part, entry.name)
+        if wanted is not None and type(value) is not wanted:
+            raise ValueError(f"its {entry.name} is {value!r}")
+
+
+def frame_sha256(path: Path, start: int, end: int) -> str:
+    """Return the checksum of a file without its bytes `start` to `end`."""
+    with path.open("rb") as file:
+        digest = hashlib.sha256(file.read(start))
+        file.seek(end)
+        digest.update(file.read())
+    return digest.hexdigest()
 
 
 def file_sha256(path: Path) -> str:

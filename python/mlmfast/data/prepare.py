@@ -24,6 +24,7 @@ def prepare(
     test_size: float | None = None,
     special_tokens: str = "document",
     remainder: str = "drop",
+    packing: str = "concat",
     format: str | None = None,  # noqa: A002 - the name that users type
     dataset_name: str | None = None,
     dataset_config: str | None = None,
@@ -41,7 +42,8 @@ def prepare(
     """Turn text into a block store.
 
     Text is read in batches, and blocks run on across documents, batches and files: less than one
-    block is lost in all. The same input gives the same bytes, whatever the number of threads.
+    block is lost in all (with packing="concat"). The same input gives the same bytes, whatever the
+    number of threads.
 
     Args:
         inputs: A path, a pattern such as "data/*.txt", "-" for standard input, an Arrow column
@@ -55,8 +57,13 @@ def prepare(
         test_size: The share of the documents for a test split; None makes no split. A document's
             place depends on `seed` and its number alone.
         special_tokens: "document" wraps every document as the tokenizer itself does
-            (`<s> ... </s>`); "none" adds nothing.
+            (`<s> ... </s>`); "block" begins every block with its cls (or bos) token and ends it
+            with sep (or eos); "none" adds nothing.
         remainder: The tokens after the last whole block: "drop" them or "pad" the block.
+        packing: "concat" lets documents run on from block to block. "best_fit" keeps every document
+            whole that fits a block, and fills the blocks up with padding: for texts that have
+            nothing to do with each other, such as one a line. Documents are packed by the shard
+            (`shard_tokens`), so that memory stays bounded; larger shards leave less padding.
         format: "txt", "jsonl", "csv", "tsv", "parquet" or "arrow", compressed or not; None goes
             by the names of the files.
         dataset_name: A data set on the Hub, or a `datasets` folder.
@@ -87,6 +94,7 @@ def prepare(
         test_size=test_size,
         special_tokens=special_tokens,
         remainder=remainder,
+        packing=packing,
         format=format,
         dataset_name=dataset_name,
         dataset_config=dataset_config,

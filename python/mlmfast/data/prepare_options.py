@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from mlmfast.data.group_options import PACKINGS, fill_rate
 from mlmfast.data.sources import FORMATS
 from mlmfast.data.sources.base import POLICIES
 from mlmfast.data.splits import check_test_size
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from mlmfast.data.store import BlockStore
 
-SPECIAL_TOKENS = ("document", "none")
+SPECIAL_TOKENS = ("document", "block", "none")
 REMAINDERS = ("drop", "pad")
 
 
@@ -33,9 +34,12 @@ class PrepareOptions:
     test_size: float | None = None
     """The share of the documents that go to a test split; None makes no split."""
     special_tokens: str = "document"
-    """"document" wraps every document as the tokenizer itself does; "none" adds nothing."""
+    """"document" wraps every document as the tokenizer itself does, "block" begins every block with
+    the tokenizer's cls (or bos) token and ends it with sep (or eos), "none" adds nothing."""
     remainder: str = "drop"
     """The tokens after the last whole block: "drop" them or "pad" the block."""
+    packing: str = "concat"
+    """"concat" lets documents run on from block to block, "best_fit" keeps them whole."""
     format: str | None = None
     """The files' format; None goes by their names."""
     dataset_name: str | None = None
@@ -68,6 +72,7 @@ class PrepareOptions:
         thread_count(self.threads)
         _among("special_tokens", self.special_tokens, SPECIAL_TOKENS)
         _among("remainder", self.remainder, REMAINDERS)
+        _among("packing", self.packing, PACKINGS)
         _among("on_invalid_utf8", self.on_invalid_utf8, POLICIES)
         if self.format is not None:
             _among("format", self.format, FORMATS)
@@ -105,6 +110,15 @@ class PrepareReport:
     warnings: list[str] = field(default_factory=list)
 
     @property
+    def fill_rate(self) -> float:
+        """The share of all blocks' positions that is no padding."""
+        manifests = [store.manifest for store in self.stores.values()]
+        return fill_rate(
+            sum(manifest.tokens for manifest in manifests),
+            sum(manifest.padding_tokens for manifest in manifests),
+        )
+
+    @property
     def blocks(self) -> int:
         """Blocks of all splits."""
         return sum(map(len, self.stores.values()))
@@ -120,6 +134,7 @@ class PrepareReport:
                     "blocks": len(store),
                     "tokens": store.manifest.tokens,
                     "padding_tokens": store.manifest.padding_tokens,
+                    "fill_rate": round(store.manifest.fill_rate, 6),
                     "dropped_tokens": store.manifest.dropped_tokens,
                 }
                 for name, store in self.stores.items()
@@ -134,6 +149,7 @@ class PrepareReport:
             "tokens": self.tokens,
             "blocks": self.blocks,
             "dropped_tokens": self.dropped_tokens,
+            "fill_rate": round(self.fill_rate, 6),
             "seconds": round(self.seconds, 3),
             "megabytes_per_second": round(self.text_bytes / 1e6 / self.seconds, 3),
             "tokens_per_second": round(self.tokens / self.seconds),

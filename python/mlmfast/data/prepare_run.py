@@ -17,7 +17,7 @@ from mlmfast.data.atomic import replacing
 from mlmfast.data.prepare_options import PrepareOptions, PrepareReport, counted
 from mlmfast.data.sources import open_sources, read_texts
 from mlmfast.data.sources.base import ReadOptions, Source
-from mlmfast.data.split_writer import SplitWriter
+from mlmfast.data.split_writer import SplitWriter, grouping
 from mlmfast.data.splits import in_test
 from mlmfast.data.store import is_store_folder, open_splits
 from mlmfast.data.tokenizer_files import LoadedTokenizer, load_tokenizer, with_mask_token
@@ -117,11 +117,7 @@ def _usable_tokenizer(options: PrepareOptions, report: PrepareReport) -> LoadedT
             "be trained with it. Add one with --add-mask-token '<mask>' "
             "(add_mask_token='<mask>'), or train a tokenizer with `mlmfast train-tokenizer`."
         )
-    if options.remainder == "pad" and tokenizer.pad_token_id is None:
-        raise InputError(
-            f"The tokenizer {tokenizer.name!r} has no padding token to fill the last block with; "
-            "use --remainder drop."
-        )
+    grouping(tokenizer, options)  # says what is missing before anything is read
     longest = tokenizer.model_max_length
     if longest is not None and options.block_size > longest:
         report.warnings.append(
@@ -144,7 +140,8 @@ def _check_enough(
         raise InputError(
             f"There is no text in the input: {counted(documents, 'document')}{said} gave no token."
         )
-    needed = 1 if options.remainder == "pad" else options.block_size
+    padded = options.remainder == "pad" or options.packing == "best_fit"
+    needed = 1 if padded else next(iter(splits.values())).writer.room
     ways = "a smaller --block-size, " + ("" if needed == 1 else "--remainder pad, ")
     for split in splits.values():
         if split.writer.tokens >= needed:

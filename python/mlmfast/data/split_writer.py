@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
 
+from mlmfast.data.group_options import GroupOptions
 from mlmfast.data.manifest import FORMAT_VERSION, Manifest
 from mlmfast.data.store_writer import StoreWriter
 from mlmfast.data.tokenize import pieces_of, tokenize_batch
@@ -19,6 +20,43 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlmfast.data.prepare_options import PrepareOptions
+
+
+def grouping(tokenizer: LoadedTokenizer, options: PrepareOptions) -> GroupOptions:
+    """How the tokens of a tokenizer become the blocks that `options` ask for.
+
+    Raises:
+        InputError: The tokenizer lacks a token that is needed.
+    """
+    pads = options.remainder == "pad" or options.packing == "best_fit"
+    if pads and tokenizer.pad_token_id is None:
+        way = "--packing concat" if options.packing == "best_fit" else "--remainder drop"
+        raise InputError(
+            f"The tokenizer {tokenizer.name!r} has no padding token to fill blocks up with; "
+            f"use {way}."
+        )
+    cls_id = sep_id = None
+    if options.special_tokens == "block":
+        cls_id = _role(tokenizer, "cls_token", "bos_token")
+        sep_id = _role(tokenizer, "sep_token", "eos_token")
+    return GroupOptions(
+        options.block_size,
+        remainder=options.remainder,
+        pad_id=tokenizer.pad_token_id if pads else None,
+        cls_id=cls_id,
+        sep_id=sep_id,
+        packing=options.packing,
+    )
+
+
+def _role(tokenizer: LoadedTokenizer, *roles: str) -> int:
+    for role in roles:
+        if role in tokenizer.tokens:
+            return tokenizer.tokenizer.token_to_id(tokenizer.tokens[role])
+    raise InputError(
+        f"The tokenizer {tokenizer.name!r} has no {' and no '.join(roles)} to put around every "
+        "block; use --special-tokens document or none."
+    )
 
 
 class SplitWriter:
@@ -42,13 +80,14 @@ class SplitWriter:
         self.folder = folder
         self.documents = 0
         self.text_bytes = 0
+        self._padding_seen = 0  # padding that came with the tokens
         self._tokenizer = tokenizer
         self._mask_token_id = tokenizer.mask_token_id
         self._options = options
         self._dtype = id_dtype(tokenizer.id_bound)
         self.writer = StoreWriter(
             folder,
-            block_size=options.block_size,
+            grouping(tokenizer, options),
             dtype=self._dtype,
             shard_tokens=options.shard_tokens,
         )
@@ -67,10 +106,18 @@ class SplitWriter:
             )
         )
 
+    def add_tokens(self, tokens: pa.LargeListArray, *, documents: int) -> None:
+        """Take documents that are token ids of the tokenizer already."""
+        self.documents += documents
+        if self._tokenizer.pad_token_id is not None:
+            ids = tokens.flatten().to_numpy()
+            self._padding_seen += int((ids == self._tokenizer.pad_token_id).sum())
+        self.writer.add(tokens)
+
     def close(self, origin: dict[str, Any]) -> None:
         """Finish the store; `origin` tells where its text came from."""
         tokenizer, options, writer = self._tokenizer, self._options, self.writer
-        shards = writer.close(pad_id=tokenizer.pad_token_id if options.remainder == "pad" else None)
+        shards = writer.close()
         tokenizer.save(self.folder)
         tokens = writer.blocks * options.block_size
         Manifest(
@@ -79,8 +126,8 @@ class SplitWriter:
             block_size=options.block_size,
             blocks=writer.blocks,
             tokens=tokens,
-            padding_tokens=max(0, tokens - writer.tokens),
-            dropped_tokens=max(0, writer.tokens - tokens),
+            padding_tokens=min(tokens, writer.padding_tokens + self._padding_seen),
+            dropped_tokens=writer.dropped_tokens,
             documents=self.documents,
             text_bytes=self.text_bytes,
             vocab_size=tokenizer.vocab_size,
@@ -88,6 +135,7 @@ class SplitWriter:
             mask_token_id=self._mask_token_id,
             pad_token_id=tokenizer.pad_token_id,
             special_tokens=options.special_tokens,
+            packing=options.packing,
             tokenizer=tokenizer.name,
             tokenizer_sha256=tokenizer.sha256,
             tokenizers_version=importlib.metadata.version("tokenizers"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from mlmfast.data.manifest import MANIFEST_FILE, Manifest, Shard, file_sha256
+from mlmfast.data.manifest import MANIFEST_FILE, Manifest, Shard, file_sha256, frame_sha256
 from mlmfast.data.tokenizer_files import FILE_NAMES
 from mlmfast.errors import MissingDependencyError, NotFoundError, StoreError
 
@@ -118,11 +118,19 @@ class BlockStore:
         return load_from_disk(str(self.path))
 
     def verify(self) -> None:
-        """Read every shard and compare its checksum with the manifest's.
+        """Read every shard and the tokenizer, and compare checksums with the manifest's.
+
+        Opening a store has checked the manifest itself and the shards' headers already.
 
         Raises:
-            StoreError: A shard was changed after it was written.
+            StoreError: A file was changed after it was written.
         """
+        tokenizer = self.path / "tokenizer.json"
+        if not tokenizer.is_file() or file_sha256(tokenizer) != self.manifest.tokenizer_sha256:
+            raise StoreError(
+                f"{str(tokenizer)!r} was changed after it was written, or is gone: its checksum "
+                "is not the manifest's. Prepare the store again."
+            )
         for shard in self.manifest.shards:
             if file_sha256(self.path / shard.file) != shard.sha256:
                 raise StoreError(
@@ -213,9 +221,18 @@ def _map_shard(folder: Path, shard: Shard, block_size: int) -> np.ndarray:
             f"{str(path)!r} has {size:,} bytes, but {shard.bytes:,} were written: it was cut off "
             "or changed. Copy it again, or prepare the store again."
         )
+    if shard.frame_sha256 and shard.frame_sha256 != frame_sha256(
+        path, shard.ids_start, shard.ids_end
+    ):
+        raise StoreError(
+            f"{str(path)!r} is damaged: its header was changed after it was written. Copy it "
+            "again, or prepare the store again."
+        )
     try:
         reader = pa.ipc.open_stream(pa.memory_map(str(path)))
         batches = list(reader)
+        for batch in batches:
+            batch.validate(full=True)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise StoreError(f"{str(path)!r} is damaged: {error}") from error
     kinds = {pa.list_(pa.uint16(), block_size), pa.list_(pa.uint32(), block_size)}

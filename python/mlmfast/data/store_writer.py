@@ -4,98 +4,118 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
-from mlmfast.data.group import group_blocks
-from mlmfast.data.manifest import Shard, file_sha256
+from mlmfast.data.arrow_kinds import BARE
+from mlmfast.data.group_arrow import group_columns
+from mlmfast.data.manifest import Shard, file_sha256, frame_sha256
 from mlmfast.data.store import COLUMN
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import numpy as np
+    from mlmfast.data.group_options import GroupOptions
 
 
 class StoreWriter:
     """Cuts a stream of token lists into blocks and writes a shard whenever one is full.
 
-    Blocks run on across the lists and the calls; what is held in memory is one shard at most.
+    With packing="concat" blocks run on across the lists and the calls. With "best_fit" the
+    documents of one shard are packed together, whole. What is held in memory is one shard at most,
+    and what was handed in last. How the documents are spread over the calls changes nothing.
     """
 
     def __init__(
-        self, folder: Path, *, block_size: int, dtype: np.dtype, shard_tokens: int
+        self, folder: Path, options: GroupOptions, *, dtype: np.dtype, shard_tokens: int
     ) -> None:
         """Write into `folder`, which exists and is empty.
 
         Args:
             folder: Where the shards go.
-            block_size: Tokens in a block.
+            options: How to group; remainder="drop" or "pad", and no boundaries.
             dtype: Type of the ids, uint16 or uint32.
             shard_tokens: About how many tokens a file holds; rounded down to whole blocks.
         """
         self._folder = folder
-        self._block_size = block_size
+        self._options = options
+        self._block_size = options.block_size
         self._ids = pa.from_numpy_dtype(dtype)
-        self._shard_tokens = max(1, shard_tokens // block_size) * block_size
-        self._pending: list[pa.Array] = []
+        blocks = max(1, shard_tokens // options.block_size)
+        self.room = options.room
+        """Tokens that fill a block."""
+        self._shard_tokens = blocks * options.room
+        self._pending: list[pa.LargeListArray] = []
         self._pending_tokens = 0
         self._shards: list[tuple[Path, int]] = []
         self.tokens = 0
         """Tokens that came in."""
         self.blocks = 0
         """Blocks that were written."""
+        self.dropped_tokens = 0
+        """Tokens that came into no block; known after `close`."""
+        self.padding_tokens = 0
+        """Positions of the blocks that were filled up."""
 
     def add(self, tokens: pa.LargeListArray) -> None:
         """Take token lists, in order."""
-        ids = tokens.flatten()
-        self.tokens += len(ids)
-        self._pending.append(ids)
-        self._pending_tokens += len(ids)
+        if self._options.packing == "concat":
+            ids = tokens.flatten()  # where a document ends does not matter
+            tokens = _one_list(ids)
+        count = _tokens_of(tokens)
+        self.tokens += count
+        self._pending.append(tokens)
+        self._pending_tokens += count
         while self._pending_tokens >= self._shard_tokens:
-            self._write(self._take(self._shard_tokens), remainder="drop", pad_id=None)
+            self._write(self._take_shard(), last=False)
 
-    def close(self, *, pad_id: int | None = None) -> tuple[Shard, ...]:
+    def close(self) -> tuple[Shard, ...]:
         """Write what is left, as whole blocks, and make a `datasets` folder of the files.
-
-        Args:
-            pad_id: Fills the last block up; with None the tokens short of a block are dropped.
 
         Returns:
             The shards, under their final names. There is none if no block came together.
         """
-        left = self._take(self._pending_tokens)
-        self._write(left, remainder="drop" if pad_id is None else "pad", pad_id=pad_id)
+        left, self._pending, self._pending_tokens = self._pending, [], 0
+        self._write(left, last=True)
         shards = []
         for number, (path, blocks) in enumerate(self._shards):
             name = f"data-{number:05d}-of-{len(self._shards):05d}.arrow"
             final = path.rename(path.with_name(name))
-            shards.append(Shard(name, blocks, final.stat().st_size, file_sha256(final)))
+            start, end = _ids_within(final)
+            frame = frame_sha256(final, start, end)
+            size, checksum = final.stat().st_size, file_sha256(final)
+            shards.append(Shard(name, blocks, size, checksum, start, end, frame))
         self._describe(shards)
         return tuple(shards)
 
-    def _take(self, count: int) -> list[pa.Array]:
-        """Take the first `count` of the pending tokens."""
+    def _take_shard(self) -> list[pa.LargeListArray]:
+        """Take the pending lists that fill one shard; best fit cuts no document in two."""
         taken, self._pending = self._pending, []
-        excess = self._pending_tokens - count
-        self._pending_tokens = excess
-        if excess:
-            last = taken.pop()
-            cut = len(last) - excess
-            taken.append(last.slice(0, cut))
-            self._pending.append(last.slice(cut))
+        last = taken.pop()
+        missing = self._shard_tokens - (self._pending_tokens - _tokens_of(last))
+        if self._options.packing == "concat":
+            ids = last.flatten()
+            taken.append(_one_list(ids.slice(0, missing)))
+            rest = _one_list(ids.slice(missing))
+        else:
+            ends = last.offsets.to_numpy()[1:] - last.offsets[0].as_py()
+            documents = int(np.searchsorted(ends, missing)) + 1
+            taken.append(last.slice(0, documents))
+            rest = last.slice(documents)
+        self._pending, self._pending_tokens = [rest], _tokens_of(rest)
         return taken
 
-    def _write(self, ids: list[pa.Array], *, remainder: str, pad_id: int | None) -> None:
-        lists = [
-            pa.LargeListArray.from_arrays(pa.array([0, len(part)], pa.int64()), part)
-            for part in ids
-        ]
+    def _write(self, lists: list[pa.LargeListArray], *, last: bool) -> None:
         column = pa.chunked_array(lists, pa.large_list(self._ids))
-        grouped = group_blocks(column, self._block_size, remainder=remainder, pad_id=pad_id)
-        chunks = grouped.chunks if isinstance(grouped, pa.ChunkedArray) else [grouped]
-        blocks = pa.concat_arrays(chunks) if len(chunks) != 1 else chunks[0]
+        # All shards but the last are whole blocks, so that nothing is padded or dropped there.
+        options = self._options if last else replace(self._options, remainder="drop")
+        found, stats = group_columns({BARE: column}, options)
+        blocks = found[BARE]
+        self.dropped_tokens += stats.dropped_tokens
+        self.padding_tokens += stats.padding_tokens
         if not len(blocks):
             return
         path = self._folder / f"data-{len(self._shards):05d}.arrow"
@@ -134,6 +154,24 @@ class StoreWriter:
         ids = {"dtype": str(self._ids), "_type": "Value"}
         column = {"feature": ids, "length": self._block_size, "_type": "List"}
         return {"features": {COLUMN: column}}
+
+
+def _one_list(ids: pa.Array) -> pa.LargeListArray:
+    return pa.LargeListArray.from_arrays(pa.array([0, len(ids)], pa.int64()), ids)
+
+
+def _tokens_of(lists: pa.LargeListArray) -> int:
+    """How many tokens the lists hold; the offsets of a slice begin where it does."""
+    return lists.offsets[-1].as_py() - lists.offsets[0].as_py()
+
+
+def _ids_within(path: Path) -> tuple[int, int]:
+    """Where in a shard's file its ids begin and end, in bytes."""
+    with pa.memory_map(str(path)) as file:
+        whole = file.read_buffer()
+        ids = pa.ipc.open_stream(whole).read_next_batch().column(0).flatten()
+        start = ids.buffers()[1].address - whole.address
+        return start, start + len(ids) * ids.type.bit_width // 8
 
 
 def _json(content: dict, indent: int | None = None) -> str:

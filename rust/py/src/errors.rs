@@ -9,9 +9,10 @@ use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 pub fn to_python(error: Error) -> PyErr {
     let message = error.to_string();
     match error {
-        Error::NotLists(_) | Error::NotIntegers(_) | Error::MixedTypes { .. } => {
-            PyTypeError::new_err(message)
-        }
+        Error::NotLists(_)
+        | Error::NotIntegers(_)
+        | Error::MixedTypes { .. }
+        | Error::NoConversion(_) => PyTypeError::new_err(message),
         Error::TooLarge => PyOverflowError::new_err(message),
         _ => PyValueError::new_err(message),
     }

@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = false)]
 mod _core {
     #[pymodule_export]
-    use crate::blocks::group_lists;
+    use crate::blocks::{BlockPlan, ListColumn};
     #[pymodule_export]
     use crate::mask::Masker;
 

@@ -1,0 +1,66 @@
+r"""A block store as an indexed data set of Megatron-LM and NeMo: `NAME.bin` and `NAME.idx`.
+
+The index, version 1, little-endian and without gaps: the 9 bytes `MMIDIDX\0\0`; the version,
+uint64; a code for the type of the ids, uint8; the number of sequences, uint64; the number of
+document boundaries, uint64; then the sequences' lengths in ids, int32 each, where they begin in the
+.bin in bytes, int64 each, and the number of the sequence at which each document begins, int64 each,
+with the number of sequences as the last one. (Megatron-LM, megatron/core/datasets/
+indexed_dataset.py.)
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+
+from mlmfast.data.convert.raw import write_ids
+from mlmfast.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from mlmfast.data.store import BlockStore
+
+_MAGIC = b"MMIDIDX\x00\x00"
+_VERSION = 1
+# The format knows no uint32: larger vocabularies take int32 there, as Megatron's own tools do.
+_UINT16, _INT32 = 8, 4
+# Entries of the index made at a time.
+_PIECE = 1 << 20
+
+
+def write_megatron(
+    store: BlockStore, folder: Path, name: str, advance: Callable[[int], object]
+) -> list[str]:
+    """Write `store` into `folder` as `name`.bin and `name`.idx, every block a document.
+
+    Returns:
+        The names of the files.
+
+    Raises:
+        InputError: The vocabulary has more ids than int32 can tell apart.
+    """
+    small = store.dtype.itemsize == 2
+    code, kind = (_UINT16, np.dtype("<u2")) if small else (_INT32, np.dtype("<i4"))
+    if not small and store.manifest.vocab_size > 1 << 31:
+        raise InputError(
+            f"{str(store.path)!r} has a vocabulary of {store.manifest.vocab_size:,}; an index of "
+            "Megatron holds ids below 2,147,483,648."
+        )
+    write_ids(store, folder / f"{name}.bin", kind, advance)
+    count, size = len(store), store.block_size
+    with (folder / f"{name}.idx").open("wb") as file:
+        file.write(_MAGIC + struct.pack("<QBQQ", _VERSION, code, count, count + 1))
+        _write_column(file, count, lambda numbers: np.full(len(numbers), size, "<i4"))
+        _write_column(file, count, lambda numbers: numbers * (size * kind.itemsize))
+        _write_column(file, count + 1, lambda numbers: numbers)
+    return [f"{name}.bin", f"{name}.idx"]
+
+
+def _write_column(file: BinaryIO, count: int, values: Callable[[np.ndarray], np.ndarray]) -> None:
+    for start in range(0, count, _PIECE):
+        numbers = np.arange(start, min(count, start + _PIECE), dtype="<i8")
+        file.write(values(numbers).data)

@@ -1,0 +1,46 @@
+"""A block store as Parquet files: one a shard, named as data sets on the Hub name theirs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from mlmfast.data.store import COLUMN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from mlmfast.data.store import BlockStore
+
+# Tokens in a row group: what a reader must unpack at a time.
+_GROUP_TOKENS = 1 << 22
+
+
+def write_parquet(
+    store: BlockStore, folder: Path, name: str, advance: Callable[[int], object]
+) -> list[str]:
+    """Write `store` into `folder` as `name`-00000-of-00002.parquet and so on.
+
+    The one column, input_ids, is FixedSizeList<uint16 or uint32>[L] in Arrow's eyes.
+
+    Returns:
+        The names of the files.
+    """
+    import pyarrow.parquet as pq
+
+    files = []
+    for number, shard in enumerate(store.shards):
+        ids = pa.array(shard.reshape(-1))
+        table = pa.table({COLUMN: pa.FixedSizeListArray.from_arrays(ids, store.block_size)})
+        file = f"{name}-{number:05d}-of-{len(store.shards):05d}.parquet"
+        pq.write_table(
+            table,
+            folder / file,
+            compression="zstd",
+            row_group_size=max(1, _GROUP_TOKENS // store.block_size),
+        )
+        files.append(file)
+        advance(len(shard))
+    return files

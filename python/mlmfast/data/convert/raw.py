@@ -1,0 +1,61 @@
+"""A block store as one file of little-endian ids, and a JSON that says how to open it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from mlmfast.data.store import BlockStore
+
+# Bytes written at a time, so that progress shows and Ctrl-C is heard.
+_PIECE = 1 << 24
+
+
+def write_raw(
+    store: BlockStore, folder: Path, name: str, advance: Callable[[int], object]
+) -> list[str]:
+    """Write `store` into `folder` as `name`.bin, ids [B, L] row by row, and `name`.json.
+
+    Returns:
+        The names of the files.
+    """
+    kind = store.dtype.newbyteorder("<")
+    write_ids(store, folder / f"{name}.bin", kind, advance)
+    manifest = store.manifest
+    about: dict[str, Any] = {
+        "file": f"{name}.bin",
+        "dtype": kind.str,
+        "shape": [len(store), store.block_size],
+        "vocab_size": manifest.vocab_size,
+        "special_ids": manifest.special_ids,
+        "mask_token_id": manifest.mask_token_id,
+        "pad_token_id": manifest.pad_token_id,
+        "padding_tokens": manifest.padding_tokens,
+        "special_tokens": manifest.special_tokens,
+        "packing": manifest.packing,
+        "tokenizer": manifest.tokenizer,
+        "tokenizer_sha256": manifest.tokenizer_sha256,
+        "mlmfast_version": manifest.mlmfast_version,
+    }
+    text = json.dumps(about, indent=2, ensure_ascii=False)
+    (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+    return [f"{name}.bin", f"{name}.json"]
+
+
+def write_ids(
+    store: BlockStore, path: Path, kind: np.dtype, advance: Callable[[int], object]
+) -> None:
+    """Write all ids of `store` to `path` as `kind`, row by row."""
+    rows = max(1, _PIECE // (store.block_size * kind.itemsize))
+    with path.open("wb") as file:
+        for shard in store.shards:
+            for start in range(0, len(shard), rows):
+                piece = shard[start : start + rows]
+                file.write(np.ascontiguousarray(piece, kind).data)
+                advance(len(piece))

@@ -1,0 +1,153 @@
+"""Convert block stores to and from the formats of others: `convert`."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mlmfast.data.atomic import replacing
+from mlmfast.data.convert.megatron import write_megatron
+from mlmfast.data.convert.parquet import write_parquet
+from mlmfast.data.convert.raw import write_raw
+from mlmfast.data.convert.to_store import write_store
+from mlmfast.data.convert.token_lists import open_token_lists
+from mlmfast.data.prepare_options import PrepareOptions
+from mlmfast.data.store import COLUMN, is_store_folder, open_splits
+from mlmfast.data.tokenizer_files import load_tokenizer
+from mlmfast.errors import InputError
+
+_WRITERS = {"parquet": write_parquet, "megatron": write_megatron, "raw": write_raw}
+_OURS = re.compile(r"(train|test)(-\d{5}-of-\d{5}\.parquet|\.bin|\.idx|\.json)")
+
+
+@dataclass
+class ConvertReport:
+    """What `convert` wrote."""
+
+    output: Path
+    to: str
+    blocks: dict[str, int] = field(default_factory=dict)
+    """Blocks of each split."""
+    files: list[str] = field(default_factory=list)
+    """Files in `output`, relative to it."""
+    bytes: int = 0
+    seconds: float = 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as what JSON can hold."""
+        return {**vars(self), "output": str(self.output), "seconds": round(self.seconds, 3)}
+
+
+def convert(
+    source: str | Path | Sequence[str | Path],
+    output: str | Path,
+    *,
+    to: str,
+    tokenizer: Any = None,
+    column: str = COLUMN,
+    block_size: int | None = None,
+    remainder: str = "drop",
+    packing: str = "concat",
+    special_tokens: str = "none",
+    shard_tokens: int = 1 << 26,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> ConvertReport:
+    """Convert a block store to another format, or token lists of another format to a store.
+
+    Every id comes through as it is. A store with the splits train and test gives the files of
+    both; a store alone counts as train.
+
+    Args:
+        source: A block store; with `to="store"`, Parquet files, a folder of them, or a folder of
+            the `datasets` library.
+        output: The folder to write; it appears when it is whole.
+        to: "parquet" (train-00000-of-00001.parquet ..., one a shard), "megatron" (train.bin and
+            train.idx, an indexed data set of Megatron-LM and NeMo with a block a document), "raw"
+            (train.bin, little-endian ids that `numpy.memmap` opens, and train.json, which says
+            their type and shape), or "store".
+        tokenizer: The tokenizer that made the ids; for a store, which holds its files.
+        column: The column with the lists of ids; this and the rest is for a store alone.
+        block_size: Tokens a block; None takes the rows' length where their type fixes it, else 128.
+        remainder: "drop" or "pad" the tokens after the last whole block.
+        packing: "concat" or "best_fit"; a row counts as a document.
+        special_tokens: "none", or "block" to begin and end every block with the tokenizer's own.
+        shard_tokens: About how many tokens a file of the store holds; bounds the memory used.
+        overwrite: Replace what an earlier conversion wrote.
+        progress: Show a progress bar on standard error.
+
+    Returns:
+        What was written.
+
+    Raises:
+        InputError: An option or the input cannot be used.
+        StoreError: The source is no block store.
+        NotFoundError: The source or the tokenizer is not there.
+        OutputExistsError: `output` is there already.
+    """
+    began = time.perf_counter()
+    sources = [source] if isinstance(source, str | Path) else list(source)
+    report = ConvertReport(Path(output), to)
+    if to == "store":
+        if tokenizer is None:
+            raise InputError("A store holds its tokenizer: name the one that made the ids.")
+        if special_tokens not in ("none", "block"):
+            raise InputError(f"special_tokens must be none or block; got {special_tokens!r}.")
+        options = PrepareOptions(
+            tokenizer=tokenizer,
+            block_size=1 if block_size is None else block_size,
+            remainder=remainder,
+            packing=packing,
+            special_tokens=special_tokens,
+            shard_tokens=shard_tokens,
+        )
+        with replacing(report.output, overwrite=overwrite, is_ours=is_store_folder) as folder:
+            splits = open_token_lists(sources, column)
+            rows = sum(lists.rows for lists in splits.values())
+            with _bar(rows, "row", enabled=progress) as advance:
+                write_store(
+                    splits,
+                    folder,
+                    load_tokenizer(tokenizer),
+                    options,
+                    block_size=block_size,
+                    advance=advance,
+                )
+        made = [report.output / name for name in splits] if len(splits) > 1 else [report.output]
+        stores = {name: open_splits(path) for name, path in zip(splits, made, strict=True)}
+        report.blocks = {name: len(store["train"]) for name, store in stores.items()}
+    elif to in _WRITERS:
+        if len(sources) != 1:
+            raise InputError(f"one block store is converted at a time; got {len(sources)} inputs.")
+        with replacing(report.output, overwrite=overwrite, is_ours=_is_ours) as folder:
+            opened = open_splits(sources[0])
+            report.blocks = {name: len(store) for name, store in opened.items()}
+            with _bar(sum(report.blocks.values()), "block", enabled=progress) as advance:
+                for name, store in opened.items():
+                    _WRITERS[to](store, folder, name, advance)
+    else:
+        raise InputError(f"to must be one of {', '.join([*_WRITERS, 'store'])}; got {to!r}.")
+    files = [path for path in sorted(report.output.rglob("*")) if path.is_file()]
+    report.files = [str(path.relative_to(report.output)) for path in files]
+    report.bytes = sum(path.stat().st_size for path in files)
+    report.seconds = time.perf_counter() - began
+    return report
+
+
+def _is_ours(folder: Path) -> bool:
+    return all(_OURS.fullmatch(entry.name) and entry.is_file() for entry in folder.iterdir())
+
+
+@contextmanager
+def _bar(total: int, unit: str, *, enabled: bool) -> Iterator[Callable[[int], object]]:
+    from tqdm import tqdm
+
+    # None: no bar where standard error is no terminal.
+    disable = None if enabled else True
+    with tqdm(total=total, unit=unit, unit_scale=True, desc="convert", disable=disable) as bar:
+        yield bar.update

@@ -1,0 +1,156 @@
+"""Token lists of others, read in batches: Parquet files, and folders of `datasets`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from mlmfast.errors import InputError, MissingDependencyError, NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_BATCH_ROWS = 10_000
+# How `convert --to parquet` and the Hub name the files of a split.
+_OF_SPLIT = re.compile(r"(train|test|validation)-\d{5}-of-\d{5}\.parquet")
+
+
+@dataclass(frozen=True)
+class TokenLists:
+    """The token lists of one split."""
+
+    name: str
+    """Where they are, for messages."""
+    kind: pa.DataType
+    """Type of the column."""
+    rows: int
+    read: Callable[[], Iterator[pa.Array]]
+    """Yields the column in batches."""
+
+    @property
+    def width(self) -> int | None:
+        """The length of every row where the column's type fixes it."""
+        return self.kind.list_size if pa.types.is_fixed_size_list(self.kind) else None
+
+
+def open_token_lists(sources: Iterable[str | Path], column: str) -> dict[str, TokenLists]:
+    """Find the splits of Parquet files, of a folder of them, or of a `datasets` folder.
+
+    Returns:
+        {"train": lists}, {"test": lists} or both.
+
+    Raises:
+        NotFoundError: There is no such file or folder.
+        InputError: It holds no such lists.
+        MissingDependencyError: A `datasets` folder, and the package is not installed.
+    """
+    paths = [Path(source).expanduser() for source in sources]
+    if not paths:
+        raise InputError("There is no input: name Parquet files or a folder of `datasets`.")
+    for path in paths:
+        if not path.exists():
+            raise NotFoundError(f"There is no file or folder {str(path)!r}.")
+    if len(paths) == 1 and paths[0].is_dir():
+        folder = paths[0]
+        if any((folder / name).exists() for name in ("state.json", "dataset_dict.json")):
+            return _datasets_splits(folder, column)
+        paths = sorted(folder.glob("*.parquet"))
+        if not paths:
+            raise InputError(
+                f"{str(folder)!r} is no folder of `datasets`, and no Parquet file is in it."
+            )
+    by_split: dict[str, list[Path]] = {}
+    for path in paths:
+        found = _OF_SPLIT.fullmatch(path.name)
+        by_split.setdefault(found[1] if found else "train", []).append(path)
+    return {
+        split: _parquet(files, column) for split, files in _two_at_most(by_split, paths[0]).items()
+    }
+
+
+def _two_at_most(splits: dict[str, Any], where: Path) -> dict[str, Any]:
+    """The splits by the names that a store knows; a validation split is one to test on."""
+    if "validation" in splits and "test" not in splits:
+        splits = {"test" if name == "validation" else name: it for name, it in splits.items()}
+    if set(splits) - {"train", "test"}:
+        raise InputError(
+            f"{str(where)!r} has the splits {', '.join(splits)}; a block store has train and test "
+            "alone. Convert the others by themselves."
+        )
+    return {name: splits[name] for name in ("train", "test") if name in splits}
+
+
+def _parquet(paths: list[Path], column: str) -> TokenLists:
+    import pyarrow.parquet as pq
+
+    kinds, rows = [], 0
+    for path in paths:
+        try:
+            file = pq.ParquetFile(path)
+        except (pa.ArrowException, OSError) as error:
+            raise InputError(f"{str(path)!r} is no whole Parquet file: {error}") from error
+        kinds.append(_kind(file.schema_arrow, column, str(path)))
+        rows += file.metadata.num_rows
+        if kinds[-1] != kinds[0]:
+            raise InputError(
+                f"{str(path)!r} holds {kinds[-1]}, but {str(paths[0])!r} holds {kinds[0]}."
+            )
+
+    def read() -> Iterator[pa.Array]:
+        for path in paths:
+            try:
+                batches = pq.ParquetFile(path).iter_batches(_BATCH_ROWS, columns=[column])
+                for batch in batches:
+                    yield batch.column(0)
+            except (pa.ArrowException, OSError) as error:
+                raise InputError(f"{str(path)!r} is no whole Parquet file: {error}") from error
+
+    return TokenLists(str(paths[0]), kinds[0], rows, read)
+
+
+def _datasets_splits(folder: Path, column: str) -> dict[str, TokenLists]:
+    try:
+        import datasets
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"{str(folder)!r} is a folder of the package datasets, which is needed to read it: "
+            "pip install 'mlmfast[train]'."
+        ) from error
+    try:
+        loaded = datasets.load_from_disk(str(folder))
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise InputError(f"{str(folder)!r} cannot be opened by datasets: {error}") from error
+    splits = loaded if isinstance(loaded, datasets.DatasetDict) else {"train": loaded}
+    return {
+        split: _dataset(data, column, f"{folder} ({split})")
+        for split, data in _two_at_most(dict(splits), folder).items()
+    }
+
+
+def _dataset(data: Any, column: str, name: str) -> TokenLists:
+    kind = _kind(data.features.arrow_schema, column, name)
+
+    def read() -> Iterator[pa.Array]:
+        for table in data.select_columns([column]).with_format("arrow").iter(_BATCH_ROWS):
+            yield from table.column(0).chunks
+
+    return TokenLists(name, kind, len(data), read)
+
+
+def _kind(schema: pa.Schema, column: str, name: str) -> pa.DataType:
+    if column not in schema.names:
+        known = ", ".join(map(repr, schema.names))
+        raise InputError(f"{name!r} has no column {column!r}, but {known}: use --column.")
+    kind = schema.field(column).type
+    is_list = getattr(kind, "value_type", None) is not None and not pa.types.is_dictionary(kind)
+    if not is_list or not pa.types.is_integer(kind.value_type):
+        raise InputError(
+            f"Column {column!r} of {name!r} holds {kind}, not lists of token ids. Text becomes a "
+            "store with `mlmfast prepare`."
+        )
+    return kind

@@ -1,0 +1,144 @@
+//! Where documents begin and end within blocks, for attention that does not cross them.
+
+use std::ops::Range;
+
+use crate::plan::{Piece, Plan};
+use crate::{Error, Result, parallel};
+
+/// Positions a thread must have to fill before it is worth starting.
+const GRAIN: usize = 1 << 20;
+
+/// Lengths of the documents in each block. The id that begins a block belongs to its first
+/// document, a separator and the id that ends a block to the document before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Segments {
+    /// Block by block; the padding is not among them.
+    pub lengths: Vec<i32>,
+    /// Block `b` has `lengths[ends[b]..ends[b + 1]]`; one entry more than there are blocks.
+    pub ends: Vec<i64>,
+}
+
+impl Plan {
+    /// Lengths of the documents in each block.
+    ///
+    /// # Errors
+    /// A plan that was made without `boundaries`.
+    pub fn segments(&self, threads: Option<usize>) -> Result<Segments> {
+        let documents = self.documents().ok_or(Error::NoBoundaries)?;
+        let parts = parallel::run(
+            self.tasks(),
+            parallel::thread_count(threads, self.length(), GRAIN),
+            |blocks| {
+                let mut lengths = Vec::new();
+                let mut counts = Vec::with_capacity(blocks.len());
+                for block in blocks {
+                    let before = lengths.len();
+                    self.block_segments(documents, block, &mut lengths)?;
+                    counts.push(lengths.len() - before);
+                }
+                Ok((lengths, counts))
+            },
+        );
+        let mut segments = Segments { lengths: Vec::new(), ends: vec![0] };
+        let mut end = 0_i64;
+        for part in parts {
+            let (lengths, counts) = part?;
+            segments.lengths.extend(lengths);
+            for count in counts {
+                end += i64::try_from(count).map_err(|_| Error::TooLarge)?;
+                segments.ends.push(end);
+            }
+        }
+        Ok(segments)
+    }
+
+    /// The number of its document within the block for every position, -1 for padding.
+    ///
+    /// # Errors
+    /// `out` is not as long as all blocks, or the segments are not this plan's.
+    pub fn document_ids(&self, segments: &Segments, out: &mut [i32]) -> Result<()> {
+        self.fill(segments, out, -1, |number, part| part.fill(number))
+    }
+
+    /// Every position's distance from the start of its document plus `offset`; padding gets
+    /// `offset - 1` (`padding_idx` of `RoBERTa`), but nothing below 0.
+    ///
+    /// # Errors
+    /// `out` is not as long as all blocks, the segments are not this plan's, or the largest
+    /// position exceeds 2^31 - 1.
+    pub fn position_ids(&self, segments: &Segments, offset: i32, out: &mut [i32]) -> Result<()> {
+        let size = i32::try_from(self.options().block_size).map_err(|_| Error::TooLarge)?;
+        if offset < 0 || offset.checked_add(size).is_none() {
+            return Err(Error::PositionOffset(offset));
+        }
+        self.fill(segments, out, (offset - 1).max(0), |_, part| {
+            for (position, slot) in (offset..).zip(part) {
+                *slot = position;
+            }
+        })
+    }
+
+    fn tasks(&self) -> Vec<Range<usize>> {
+        let step = (GRAIN / self.options().block_size).max(1);
+        let range = |start: usize| start..self.blocks().min(start + step);
+        (0..self.blocks()).step_by(step).map(range).collect()
+    }
+
+    fn block_segments(
+        &self,
+        documents: &[usize],
+        block: usize,
+        lengths: &mut Vec<i32>,
+    ) -> Result<()> {
+        let first = lengths.len();
+        let mut waiting = 0; // the id that begins the block, before its document is there
+        self.walk(documents, block..block + 1, &mut |piece| {
+            let (count, begins) = match piece {
+                Piece::Pad(_) => return Ok(()),
+                Piece::Cls => {
+                    waiting = 1;
+                    return Ok(());
+                }
+                Piece::Tokens { len, .. } => {
+                    (i32::try_from(len).map_err(|_| Error::TooLarge)?, true)
+                }
+                Piece::Separator | Piece::Sep => (1, lengths.len() == first),
+            };
+            match lengths.last_mut() {
+                Some(last) if !begins => *last += count,
+                _ => lengths.push(count + std::mem::take(&mut waiting)),
+            }
+            Ok(())
+        })
+    }
+
+    fn fill(
+        &self,
+        segments: &Segments,
+        out: &mut [i32],
+        padding: i32,
+        mut write: impl FnMut(i32, &mut [i32]),
+    ) -> Result<()> {
+        if out.len() != self.length() {
+            let (found, expected) = (out.len(), self.length());
+            return Err(Error::Length { name: "out", found, expected });
+        }
+        if segments.ends.len() != self.blocks() + 1 {
+            let (found, expected) = (segments.ends.len(), self.blocks() + 1);
+            return Err(Error::Length { name: "segments", found, expected });
+        }
+        let mut lengths = segments.lengths.iter();
+        for (block, ends) in segments.ends.windows(2).enumerate() {
+            let mut rest = &mut out[self.offset(block)..self.offset(block + 1)];
+            for number in 0..i32::try_from(ends[1] - ends[0]).map_err(|_| Error::TooLarge)? {
+                let length = lengths.next().and_then(|&length| usize::try_from(length).ok());
+                let split = length.and_then(|length| rest.split_at_mut_checked(length));
+                let (part, after) = split.ok_or(Error::TooLarge)?;
+                write(number, part);
+                rest = after;
+            }
+            rest.fill(padding);
+        }
+        Ok(())
+    }
+}

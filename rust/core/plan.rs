@@ -1,0 +1,300 @@
+//! Which token goes where: the layout of blocks, known before a token is moved.
+
+use std::ops::Range;
+
+use crate::lists::{ListColumn, Run};
+use crate::packing::{Packed, best_fit};
+use crate::{Error, Result};
+
+/// What becomes of the tokens after the last whole block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remainder {
+    /// They are left out.
+    Drop,
+    /// They are filled up to a block.
+    Pad,
+    /// They become a last, shorter block.
+    Keep,
+}
+
+/// How documents come into blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Packing {
+    /// One after the other, cut wherever a block ends.
+    Concat,
+    /// Whole, and every block filled up to its size; see [`best_fit`].
+    BestFit,
+}
+
+/// How to lay out blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools)] // four independent switches, each named by its user's option
+pub struct PlanOptions {
+    /// Tokens a block.
+    pub block_size: usize,
+    /// What becomes of the tokens after the last whole block; best fit pads always.
+    pub remainder: Remainder,
+    /// How documents come into blocks.
+    pub packing: Packing,
+    /// Whether an id stands between one document (a row that is not empty) and the next.
+    pub separator: bool,
+    /// Whether an id begins every block.
+    pub cls: bool,
+    /// Whether an id ends the tokens of every block.
+    pub sep: bool,
+    /// Whether [`Plan::segments`] will be asked for.
+    pub boundaries: bool,
+}
+
+enum Layout {
+    /// The documents as one stream, of which so many tokens go into blocks.
+    Stream {
+        kept: usize,
+    },
+    Packed(Packed),
+}
+
+/// The layout of the blocks of one column, good for every column with rows of the same lengths.
+///
+/// All counts are `usize`, 64 bits wide: more than 2^31 tokens are as good as any number.
+pub struct Plan {
+    options: PlanOptions,
+    /// Where in the stream each document begins, and its end; only where documents matter.
+    documents: Option<Vec<usize>>,
+    layout: Layout,
+    blocks: usize,
+    length: usize,
+    tokens: usize,
+    dropped: usize,
+    padding: usize,
+}
+
+/// A part of a block, in the order of writing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Piece {
+    Cls,
+    Sep,
+    Separator,
+    Pad(usize),
+    /// Tokens `start..start + len` of run number `run`.
+    Tokens {
+        run: usize,
+        start: usize,
+        len: usize,
+    },
+}
+
+impl Plan {
+    /// Lay out the rows of `column`.
+    ///
+    /// # Errors
+    /// A block size of zero, or with no room beside the ids that frame a block; damaged offsets.
+    pub fn new(column: &ListColumn, options: PlanOptions) -> Result<Self> {
+        let size = options.block_size;
+        if size == 0 || i32::try_from(size).is_err() {
+            return Err(Error::BlockSize(size));
+        }
+        let frame = usize::from(options.cls) + usize::from(options.sep);
+        let room = size.checked_sub(frame).filter(|&room| room > 0).ok_or(Error::NoRoom(size))?;
+        let packed = options.packing == Packing::BestFit;
+        let mut documents = None;
+        let (tokens, total) = if options.separator || options.boundaries || packed {
+            let runs = column.documents()?;
+            let starts = starts(&runs, options.separator)?;
+            let total = starts.last().copied().unwrap_or(0);
+            documents = Some(starts);
+            let separators = if options.separator { runs.len().saturating_sub(1) } else { 0 };
+            (total - separators, total)
+        } else {
+            let total = column.tokens()?;
+            (total, total)
+        };
+        let (layout, blocks, kept, placed) = if let (true, Some(starts)) = (packed, &documents) {
+            let lengths = lengths(starts, options.separator);
+            let packed = best_fit(&lengths, room, usize::from(options.separator));
+            let blocks = packed.ends.len() - 1;
+            let separators = if options.separator { packed.fragments.len() - blocks } else { 0 };
+            (Layout::Packed(packed), blocks, total, tokens + separators)
+        } else {
+            let drop = options.remainder == Remainder::Drop;
+            let blocks = if drop { total / room } else { total.div_ceil(room) };
+            let kept = if drop { blocks * room } else { total };
+            (Layout::Stream { kept }, blocks, kept, kept)
+        };
+        let keep = options.remainder == Remainder::Keep && !packed;
+        let content = blocks.checked_mul(frame).and_then(|frames| placed.checked_add(frames));
+        let full = blocks.checked_mul(size).ok_or(Error::TooLarge)?;
+        let length = if keep { content.ok_or(Error::TooLarge)? } else { full };
+        let separated = documents.as_ref().filter(|_| options.separator);
+        let separators_left = separated.map_or(0, |starts| {
+            // The separator before document k stands at `starts[k] - 1`.
+            let inner = starts.get(1..starts.len().saturating_sub(1)).unwrap_or(&[]);
+            inner.len() - inner.partition_point(|&start| start <= kept)
+        });
+        Ok(Self {
+            documents,
+            layout,
+            blocks,
+            length,
+            tokens,
+            dropped: total - kept - separators_left,
+            padding: length - content.ok_or(Error::TooLarge)?,
+            options,
+        })
+    }
+
+    /// Tokens of the rows.
+    #[must_use]
+    pub fn tokens(&self) -> usize {
+        self.tokens
+    }
+
+    /// Of [`Plan::tokens`], how many come into no block.
+    #[must_use]
+    pub fn dropped(&self) -> usize {
+        self.dropped
+    }
+
+    /// How many blocks there are.
+    #[must_use]
+    pub fn blocks(&self) -> usize {
+        self.blocks
+    }
+
+    /// Positions of all blocks.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        self.length
+    }
+
+    /// Of [`Plan::length`], how many are filled up.
+    #[must_use]
+    pub fn padding(&self) -> usize {
+        self.padding
+    }
+
+    /// The options it was made of.
+    #[must_use]
+    pub fn options(&self) -> &PlanOptions {
+        &self.options
+    }
+
+    /// The documents' starts; None where the plan does without.
+    pub(crate) fn documents(&self) -> Option<&[usize]> {
+        self.documents.as_deref()
+    }
+
+    /// Where block number `block` begins among all positions.
+    pub(crate) fn offset(&self, block: usize) -> usize {
+        // Only the last block can be shorter than the others.
+        block.saturating_mul(self.options.block_size).min(self.length)
+    }
+
+    /// Whether the blocks are the stream itself, cut: nothing framed, nothing moved, nothing padded.
+    pub(crate) fn is_plain(&self) -> bool {
+        let options = &self.options;
+        let framed = options.cls || options.sep;
+        matches!(self.layout, Layout::Stream { .. }) && !framed && self.padding == 0
+    }
+
+    /// The blocks in pieces, in the order of writing; `starts` as [`starts`] of the column gives it.
+    pub(crate) fn walk(
+        &self,
+        starts: &[usize],
+        blocks: Range<usize>,
+        sink: &mut impl FnMut(Piece) -> Result<()>,
+    ) -> Result<()> {
+        let options = &self.options;
+        if let (Layout::Stream { kept }, false) = (&self.layout, options.cls || options.sep) {
+            // Nothing stands between the blocks: they are one stretch.
+            let (from, to) = (self.offset(blocks.start), self.offset(blocks.end));
+            self.stream(starts, from, to.min(*kept), sink)?;
+            return if to > *kept { sink(Piece::Pad(to - kept.max(&from))) } else { Ok(()) };
+        }
+        for block in blocks {
+            let mut left = self.offset(block + 1) - self.offset(block);
+            let mut count = |piece: Piece| {
+                left -= match piece {
+                    Piece::Tokens { len, .. } | Piece::Pad(len) => len,
+                    _ => 1,
+                };
+                sink(piece)
+            };
+            if options.cls {
+                count(Piece::Cls)?;
+            }
+            match &self.layout {
+                Layout::Stream { kept } => {
+                    let frame = usize::from(options.cls) + usize::from(options.sep);
+                    let room = options.block_size - frame;
+                    let from = block * room;
+                    self.stream(starts, from, (*kept).min(from + room), &mut count)?;
+                }
+                Layout::Packed(packed) => {
+                    let fragments = &packed.fragments[packed.ends[block]..packed.ends[block + 1]];
+                    for (number, fragment) in fragments.iter().enumerate() {
+                        if options.separator && number > 0 {
+                            count(Piece::Separator)?;
+                        }
+                        let (run, start) = (fragment.document, fragment.start);
+                        count(Piece::Tokens { run, start, len: fragment.len })?;
+                    }
+                }
+            }
+            if options.sep {
+                count(Piece::Sep)?;
+            }
+            if left > 0 {
+                sink(Piece::Pad(left))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Positions `from..to` of the stream.
+    fn stream(
+        &self,
+        starts: &[usize],
+        mut from: usize,
+        to: usize,
+        sink: &mut impl FnMut(Piece) -> Result<()>,
+    ) -> Result<()> {
+        let mut run = starts.partition_point(|&start| start <= from).saturating_sub(1);
+        while from < to {
+            let last = run + 2 == starts.len();
+            let end = starts[run + 1] - usize::from(self.options.separator && !last);
+            if from < end {
+                let len = end.min(to) - from;
+                sink(Piece::Tokens { run, start: from - starts[run], len })?;
+                from += len;
+            }
+            if from < to && from < starts[run + 1] {
+                sink(Piece::Separator)?;
+                from += 1;
+            }
+            run += 1;
+        }
+        Ok(())
+    }
+}
+
+/// Where in the stream each run begins, and the stream's end; a separator follows each run but the
+/// last.
+pub(crate) fn starts(runs: &[Run], separator: bool) -> Result<Vec<usize>> {
+    let mut starts = Vec::with_capacity(runs.len() + 1);
+    let mut at = 0_usize;
+    starts.push(0);
+    for (number, run) in runs.iter().enumerate() {
+        let gap = usize::from(separator && number + 1 < runs.len());
+        at = at.checked_add(run.len() + gap).ok_or(Error::TooLarge)?;
+        starts.push(at);
+    }
+    Ok(starts)
+}
+
+/// The runs' lengths, as [`starts`] hides them.
+pub(crate) fn lengths(starts: &[usize], separator: bool) -> Vec<usize> {
+    let count = starts.len().saturating_sub(1);
+    let gap = |number: usize| usize::from(separator && number + 1 < count);
+    starts.windows(2).enumerate().map(|(number, pair)| pair[1] - pair[0] - gap(number)).collect()
+}
