@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mlmfast.data.collator import DataCollatorForLanguageModeling
     from mlmfast.data.group import group_blocks
+    from mlmfast.data.loader import BlockLoader
+    from mlmfast.data.mask_schedule import MaskRateSchedule
     from mlmfast.data.masking import MaskedBatch, mask_tokens
     from mlmfast.data.prepare import prepare
     from mlmfast.data.store import BlockStore
@@ -26,12 +28,14 @@ if TYPE_CHECKING:
     from mlmfast.training.trainer import MLMTrainer
 
 _HOME = {
+    "BlockLoader": "mlmfast.data.loader",
     "BlockStore": "mlmfast.data.store",
     "DataCollatorForLanguageModeling": "mlmfast.data.collator",
     "Evaluation": "mlmfast.training.evaluation",
     "ExportReport": "mlmfast.exporting.report",
     "FillMask": "mlmfast.serving.fill_mask",
     "MLMTrainer": "mlmfast.training.trainer",
+    "MaskRateSchedule": "mlmfast.data.mask_schedule",
     "MaskedBatch": "mlmfast.data.masking",
     "MlmfastError": "mlmfast.errors",
     "evaluate": "mlmfast.training.evaluation",
@@ -45,12 +49,14 @@ _HOME = {
 }
 
 __all__ = [
+    "BlockLoader",
     "BlockStore",
     "DataCollatorForLanguageModeling",
     "Evaluation",
     "ExportReport",
     "FillMask",
     "MLMTrainer",
+    "MaskRateSchedule",
     "MaskedBatch",
     "MlmfastError",
     "evaluate",
