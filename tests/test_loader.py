@@ -181,31 +181,6 @@ def test_a_broken_pass_begins_again(store):
     assert same(list(blocks), expected)
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.integers(0, 200), st.integers(1, 9), st.integers(1, 7), st.booleans(), st.integers(0, 9))
-def test_ranks_share_an_epoch_without_gaps_or_repeats(blocks, batch_size, world_size, drop, epoch):
-    plans = [
-        EpochPlan(blocks, batch_size, rank, world_size, shuffle=True, drop_last=drop, seed=1)
-        for rank in range(world_size)
-    ]
-    shares = [[plan.block_ids(at, epoch).tolist() for at in range(len(plan))] for plan in plans]
-    seen = [number for share in shares for batch in share for number in batch]
-    one = EpochPlan(blocks, batch_size * world_size, 0, 1, shuffle=True, drop_last=drop, seed=1)
-    kept = [number for at in range(len(one)) for number in one.block_ids(at, epoch).tolist()]
-    assert sorted(seen) == sorted(kept)
-    assert len(set(seen)) == len(seen)
-    if not drop:
-        assert sorted(seen) == list(range(blocks))
-    assert all(batch for share in shares for batch in share), "no batch is empty"
-    lengths = {len(share) for share in shares}
-    assert max(lengths) - min(lengths) <= 1
-    if drop or blocks % (batch_size * world_size) in (0, *range(world_size, 1000)):
-        assert len(lengths) == 1
-    for at in range(min(lengths)):
-        sizes = {len(share[at]) for share in shares}
-        assert max(sizes) - min(sizes) <= 1
-
-
 def test_global_batches_do_not_depend_on_the_number_of_ranks(store):
     alone = list(loader(store, 12, seed=2))
     ranks = [list(loader(store, 4, seed=2, rank=rank, world_size=3)) for rank in range(3)]

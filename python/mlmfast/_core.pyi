@@ -19,10 +19,10 @@ def group_lists(
     pad_id: int | None,
     threads: int | None,
 ) -> tuple[Any, int]: ...
-
 def permutation(
     count: int, start: int, stop: int, *, seed: int, epoch: int
 ) -> npt.NDArray[np.uint64]: ...
+
 @final
 class Masker:
     def __new__(

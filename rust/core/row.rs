@@ -44,7 +44,9 @@ impl<I: TokenId, O: OutputId> Row<'_, I, O> {
     }
 
     /// Hide the token at `at`, the row's number `count`; the draw at `decider` says by what.
-    #[inline]
+    // Left alone, the compiler makes a call of it, once for every hidden token.
+    #[allow(clippy::inline_always)]
+    #[inline(always)]
     pub fn hide(&mut self, count: usize, at: usize, decider: usize) {
         let id = self.source[at].widen();
         self.chosen[count] = at;
