@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import bench_mask
@@ -46,7 +47,7 @@ def main() -> list[str]:
         rows = datasets.load_from_disk(str(Path(folder) / "blocks")).select(range(PEER_BLOCKS))
         collator = transformers.DataCollatorForLanguageModeling(tokenizer)
 
-        def run(loader: DataLoader) -> None:
+        def run(loader: Iterable[dict[str, torch.Tensor]]) -> None:
             for batch in loader:
                 assert batch["labels"].shape[1] == LENGTH
 
@@ -58,13 +59,36 @@ def main() -> list[str]:
 
         masked = MaskedBlocks(blocks)
         ours = DataLoader(masked, BATCH, shuffle=True, collate_fn=keep_batch)
+        shard = np.concatenate(blocks.shards)
+
+        def floor() -> None:
+            order = np.random.default_rng(0).permutation(len(shard))
+            for at in range(0, len(order), BATCH):
+                ids, labels = (torch.empty(BATCH, LENGTH, dtype=torch.int64) for _ in range(2))
+                ids.numpy()[:] = shard[order[at : at + BATCH]]
+                labels.fill_(-100)
+
+        def loader(prefetch: int) -> harness.Contender:
+            label = f"mlmfast.BlockLoader, prefetch={prefetch}"
+            batches = mlmfast.BlockLoader(blocks, BATCH, prefetch=prefetch)
+            return harness.Contender(
+                label, len(blocks) * LENGTH, lambda: run(batches), 4, ours=True
+            )
+
         contenders = [
             peer(rows, 0),
             peer(rows, 2),
             peer(rows.with_format("torch"), 0),
+            harness.Contender("gather, widen and fill in numpy", len(blocks) * LENGTH, floor, 4),
             harness.Contender(
-                "mlmfast, 0 workers", len(blocks) * LENGTH, lambda: run(ours), 4, ours=True
+                "DataLoader + MaskedBlocks, 0 workers",
+                len(blocks) * LENGTH,
+                lambda: run(ours),
+                4,
+                ours=True,
             ),
+            loader(0),
+            loader(2),
         ]
         title = f"## P3 load: masked batches of {BATCH} x {LENGTH} (`benches/bench_loader.py`)"
         note = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 
 import harness
 import numpy as np
@@ -62,6 +63,22 @@ def main() -> list[str]:
             threads=1,
         )
 
+    def other(**options: object) -> Callable[[], None]:
+        def run() -> None:
+            mlmfast.mask_tokens(
+                ids,
+                mask_token_id=VOCABULARY - 1,
+                vocab_size=VOCABULARY,
+                special_ids=special_ids,
+                threads=1,
+                **options,
+            )
+
+        return run
+
+    narrow = np.empty(ids.shape, np.int32), np.empty(ids.shape, np.int32)
+    starts = np.arange(VOCABULARY) % 3 > 0
+    starts = np.random.default_rng(1).permutation(starts)
     tokens = ROWS * LENGTH
     contenders = [
         harness.Contender("HF collator, whole call on lists", tokens, lambda: peer(rows)),
@@ -79,6 +96,15 @@ def main() -> list[str]:
         ),
         harness.Contender("copy and fill (the floor)", tokens, floor, 100),
         harness.Contender("mlmfast.mask_tokens", tokens, kernel, 100, ours=True),
+        harness.Contender("... to int32", tokens, other(out=narrow), 100),
+        harness.Contender("... 77 masks a row", tokens, other(out=out, masks_per_row=77), 20),
+        harness.Contender(
+            "... whole words",
+            tokens,
+            other(out=out, mode="whole_word", word_starts=starts),
+            20,
+        ),
+        harness.Contender("... spans", tokens, other(out=out, mode="span"), 20),
     ]
     title = f"## P2 mask: a batch of {ROWS} x {LENGTH}, one thread (`benches/bench_mask.py`)"
     note = "uint16 in, int64 ids and labels out; Hugging Face's functions take int64."

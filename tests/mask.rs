@@ -5,61 +5,11 @@
 #![allow(clippy::cast_sign_loss, clippy::cast_possible_wrap, missing_docs)]
 
 use mlmfast_core::Error;
-use mlmfast_core::mask::{Address, Batch, IGNORE, MaskOptions, Masker};
+use mlmfast_core::mask::{Address, Batch, IGNORE, MaskOptions, Masker, Output};
 use proptest::prelude::*;
 
-const VOCAB: u32 = 1_000;
-const MASK: u32 = 4;
-const SPECIAL: [u32; 5] = [0, 1, 2, 3, MASK];
-
-fn options() -> MaskOptions {
-    MaskOptions {
-        mask_token_id: MASK,
-        vocab_size: VOCAB,
-        special_ids: SPECIAL.to_vec(),
-        word_starts: None,
-        mlm_probability: 0.15,
-        mask_replace_prob: 0.8,
-        random_replace_prob: 0.1,
-    }
-}
-
-struct Masked {
-    input_ids: Vec<i64>,
-    labels: Vec<i64>,
-    positions: Vec<i64>,
-}
-
-fn batch<'a>(ids: &'a [u16], length: usize, blocks: &'a [u64]) -> Batch<'a, u16> {
-    let address = Address::Blocks(blocks);
-    Batch { input_ids: ids, length, special_tokens_mask: None, address, strict: true }
-}
-
-fn mask(options: &MaskOptions, batch: &Batch<'_, u16>, key: (u64, u64), threads: usize) -> Masked {
-    let total = batch.input_ids.len();
-    let (mut input_ids, mut labels) = (vec![-1; total], vec![-1; total]);
-    let out = (input_ids.as_mut_slice(), labels.as_mut_slice());
-    let positions = Masker::new(options).unwrap().mask(batch, key, out, Some(threads)).unwrap();
-    Masked { input_ids, labels, positions }
-}
-
-/// Ordinary ids 5..VOCAB, with a special token at both ends of each row.
-fn text(rows: usize, length: usize) -> Vec<u16> {
-    (0..rows * length)
-        .map(|at| match at % length {
-            0 => 0,
-            last if last == length - 1 => 2,
-            _ => (5 + (at * 7919) % (VOCAB as usize - 5)) as u16,
-        })
-        .collect()
-}
-
-/// How many standard deviations `count` of `trials` lies from `probability`.
-fn deviations(count: usize, trials: usize, probability: f64) -> f64 {
-    let (count, trials) = (count as f64, trials as f64);
-    let deviation = (trials * probability * (1.0 - probability)).sqrt();
-    (count - trials * probability).abs() / deviation.max(1e-9)
-}
+mod support;
+use support::{MASK, SPECIAL, VOCAB, batch, chi_squared, deviations, mask, options, text};
 
 /// The worst deviation of the rates that `options` asks for, over a million tokens.
 fn worst_deviation(asked: &MaskOptions, drawn: &MaskOptions) -> f64 {
@@ -141,10 +91,8 @@ fn random_words_are_uniform_over_the_whole_vocabulary() {
     let masked = mask(&options, &batch(&ids, length, &blocks), (2, 2), 2);
     let mut counts = vec![0_usize; VOCAB as usize];
     masked.input_ids.iter().for_each(|&id| counts[id as usize] += 1);
-    let expected = (rows * length) as f64 / f64::from(VOCAB);
-    let square: f64 = counts.iter().map(|&n| (n as f64 - expected).powi(2) / expected).sum();
-    // Chi-squared with VOCAB - 1 degrees of freedom: mean 999, standard deviation 44.7.
-    assert!((square - 999.0).abs() < 5.0 * 44.7, "chi-squared {square}");
+    let worst = chi_squared(&counts, &vec![1.0; VOCAB as usize]);
+    assert!(worst < 5.0, "{worst} deviations");
 }
 
 proptest! {
@@ -216,32 +164,6 @@ fn content_addresses_do_not_see_the_padding() {
 }
 
 #[test]
-fn whole_words_are_chosen_together() {
-    // Ids from 500 on go on with a word.
-    let starts: Vec<bool> = (0..VOCAB).map(|id| id < 500).collect();
-    let options = MaskOptions { word_starts: Some(starts), ..options() };
-    let word = [10_u16, 600, 700, 20, 800, 30];
-    let (rows, length) = (20_000, 2 + 6 * 4);
-    let row: Vec<u16> = [vec![0], word.repeat(4), vec![2]].concat();
-    let ids = row.repeat(rows);
-    let blocks: Vec<u64> = (0..rows as u64).collect();
-    let masked = mask(&options, &batch(&ids, length, &blocks), (3, 1), 2);
-    let mut words = 0;
-    for (at, &id) in ids.iter().enumerate() {
-        let chosen = masked.labels[at] != IGNORE;
-        if id >= 500 {
-            assert_eq!(chosen, masked.labels[at - 1] != IGNORE, "a word came apart at {at}");
-        } else if !SPECIAL.contains(&u32::from(id)) {
-            words += usize::from(chosen);
-        }
-    }
-    assert!(deviations(words, rows * 12, 0.15) < 5.0, "{words} words");
-    let hidden = masked.positions.iter().filter(|&&at| masked.input_ids[at as usize] == 4).count();
-    let share = 0.8 + 0.1 / f64::from(VOCAB);
-    assert!(deviations(hidden, masked.positions.len(), share) < 5.0, "80/10/10 is kept");
-}
-
-#[test]
 fn flagged_tokens_are_never_chosen() {
     let ids = vec![7_u16; 400];
     let flags: Vec<bool> = (0..400).map(|at| at % 3 == 0).collect();
@@ -262,13 +184,17 @@ fn bad_options_and_ids_are_named() {
     let outside = message(MaskOptions { mask_token_id: VOCAB, ..options() });
     assert!(outside.contains("mask_token_id 1000 is outside of the vocabulary"), "{outside}");
     let ids = [7_u16, 8, 9, 1_000];
-    let mut out = (vec![0; 4], vec![0; 4]);
     let masker = Masker::new(&options()).unwrap();
     let batch = batch(&ids, 2, &[0, 1]);
-    let error = masker.mask(&batch, (0, 0), (&mut out.0, &mut out.1), None).unwrap_err();
+    let run = |size: usize| {
+        let (mut ids, mut labels) = (vec![0_i64; size], vec![0; 4]);
+        let output =
+            Output { input_ids: &mut ids, labels: Some(&mut labels), attention_mask: None };
+        masker.mask(&batch, (0, 0), output, None).unwrap_err()
+    };
     let expected =
         Error::OutsideVocabulary { row: 1, position: 1, value: 1_000, vocab_size: VOCAB.into() };
-    assert_eq!(error, expected);
-    let error = masker.mask(&batch, (0, 0), (&mut out.0[..3], &mut out.1), None).unwrap_err();
-    assert!(error.to_string().contains("out input_ids has 3 elements, expected 4"), "{error}");
+    assert_eq!(run(4), expected);
+    let message = run(3).to_string();
+    assert!(message.contains("out input_ids has 3 elements, expected 4"), "{message}");
 }

@@ -7,8 +7,9 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, DistributedSampler
 
+import mlmfast
 from mlmfast.data.store import open_splits
 from mlmfast.training.blocks import EvaluationBlocks, MaskedBlocks, keep_batch
 from toy import make_blocks
@@ -79,6 +80,60 @@ def test_workers_see_the_epoch(store, start, persistent):
         alone = MaskedBlocks(store, seed=1)
         alone.set_epoch(epoch)
         assert torch.equal(seen, read_all(alone, batch_size=5)["labels"])
+
+
+@pytest.mark.parametrize("start", [None, "fork", "spawn"])
+def test_distributed_samplers_share_the_blocks(store, start):
+    blocks = MaskedBlocks(store, seed=6)
+    whole = blocks.__getitems__(range(len(store)))
+    seen = []
+    for rank in range(2):
+        sampler = DistributedSampler(blocks, num_replicas=2, rank=rank, seed=1, drop_last=False)
+        loader = DataLoader(
+            blocks,
+            batch_size=8,
+            sampler=sampler,
+            collate_fn=keep_batch,
+            num_workers=0 if start is None else 1,
+            multiprocessing_context=start,
+        )
+        numbers = list(sampler)
+        labels = torch.cat([batch["labels"] for batch in loader])
+        assert torch.equal(labels, whole["labels"][numbers])
+        seen.extend(numbers)
+    assert set(seen) == set(range(len(store)))
+
+
+def test_masks_are_those_of_mask_tokens(store):
+    manifest = store.manifest
+    numbers = np.array([3, 0, 5])
+    expected = mlmfast.mask_tokens(
+        store[numbers],
+        mask_token_id=manifest.mask_token_id,
+        vocab_size=manifest.vocab_size,
+        special_ids=manifest.special_ids,
+        mlm_probability=0.4,
+        seed=8,
+        epoch=2,
+        block_ids=numbers,
+    )
+    blocks = MaskedBlocks(store, seed=8, mlm_probability=0.4)
+    blocks.set_epoch(2)
+    batch = blocks.__getitems__(numbers.tolist())
+    assert np.array_equal(batch["input_ids"], expected.input_ids)
+    assert np.array_equal(batch["labels"], expected.labels)
+
+
+def test_a_block_that_is_not_there_is_named(store):
+    for number in (len(store), -1):
+        with pytest.raises(IndexError, match=f"block {number}"):
+            MaskedBlocks(store)[number]
+
+
+def test_whole_words_are_found_by_the_stores_tokenizer(store):
+    blocks = pickle.loads(pickle.dumps(EvaluationBlocks(store, mode="whole_word")))
+    labels = blocks.__getitems__(range(len(store)))["labels"]
+    assert 0.08 < (labels != -100).float().mean() < 0.22
 
 
 def test_padding_is_masked_out_of_attention_and_never_chosen(tmp_path):

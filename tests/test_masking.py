@@ -108,6 +108,58 @@ def test_no_probability_no_masks():
     assert len(batch.positions) == 0
 
 
+@pytest.mark.parametrize("dtype", [np.int32, "int32", torch.int32])
+def test_thirty_two_bits_on_request(dtype):
+    wide = mlmfast.mask_tokens(ids(), **VOCABULARY)
+    batch = mlmfast.mask_tokens(ids(), dtype=dtype, **VOCABULARY)
+    assert batch.input_ids.dtype == batch.labels.dtype == np.int32
+    assert batch.positions.dtype == np.int64
+    assert same(batch, wide)
+    out = (np.full((20, 64), -7, np.int32), np.full((20, 64), -7, np.int32))
+    assert same(mlmfast.mask_tokens(ids(), out=out, **VOCABULARY), wide)
+
+
+def test_labels_at_positions_alone():
+    dense = mlmfast.mask_tokens(ids(), **VOCABULARY)
+    out = np.full((20, 64), -7)
+    batch = mlmfast.mask_tokens(ids(), labels_at_positions=True, out=(out, None), **VOCABULARY)
+    assert batch.input_ids is out
+    assert np.array_equal(out, dense.input_ids)
+    assert np.array_equal(batch.positions, dense.positions)
+    assert np.array_equal(batch.labels, dense.labels.ravel()[dense.positions])
+    source = torch.from_numpy(ids(dtype=np.int64))
+    tensors = mlmfast.mask_tokens(source, labels_at_positions=True, **VOCABULARY)
+    assert all(isinstance(tensor, torch.Tensor) for tensor in tensors)
+
+
+def test_every_row_has_so_many_masks():
+    source = ids()
+    source[3] = 2  # no ordinary token at all
+    for mode in ("token", "span"):
+        batch = mlmfast.mask_tokens(source, masks_per_row=7, mode=mode, **VOCABULARY)
+        counts = (batch.labels != -100).sum(1)
+        assert counts.tolist() == [0 if row == 3 else 7 for row in range(20)]
+
+
+def test_at_least_one_mask():
+    batch = mlmfast.mask_tokens(ids(), mlm_probability=1e-9, at_least_one=True, **VOCABULARY)
+    assert ((batch.labels != -100).sum(1) == 1).all()
+
+
+def test_a_vanishing_rate_ends_soon():
+    assert len(mlmfast.mask_tokens(ids(), mlm_probability=1e-15, **VOCABULARY).positions) == 0
+
+
+def test_whole_words_by_the_vocabularys_marker():
+    starts = np.arange(1000) < 500
+    batch = mlmfast.mask_tokens(
+        ids(200), mode="whole_word", word_starts=starts, mlm_probability=0.3, **VOCABULARY
+    )
+    chosen, goes_on = batch.labels != -100, ids(200) >= 500
+    assert np.array_equal(chosen[:, 1:][goes_on[:, 1:]], chosen[:, :-1][goes_on[:, 1:]])
+    assert 0.25 < chosen.mean() < 0.35
+
+
 @pytest.mark.parametrize(
     ("source", "options", "error", "words"),
     [
@@ -126,7 +178,41 @@ def test_no_probability_no_masks():
         (ids(), {"block_ids": [1]}, InputError, "block_ids has 1 elements, expected 20"),
         (ids(), {"block_ids": np.arange(20) - 1}, InputError, "whole numbers from 0 on"),
         (ids(), {"special_tokens_mask": np.zeros((1, 64))}, InputError, "special_tokens_mask has"),
-        (ids(), {"out": (np.empty(3), np.empty(3))}, InputError, "two int64 arrays of shape"),
+        (
+            ids(),
+            {"out": (np.empty(3), np.empty(3))},
+            InputError,
+            r"int64 \(or int32\) arrays of shape",
+        ),
+        (ids(), {"mode": "words"}, InputError, "mode must be 'token', 'whole_word'"),
+        (ids(), {"mode": "whole_word"}, InputError, "needs word_starts"),
+        (ids(), {"word_starts": np.ones(1000, bool)}, InputError, "word_starts goes with"),
+        (
+            ids(),
+            {"mode": "span", "word_starts": np.ones(3, bool)},
+            InputError,
+            "word_starts has 3 elements, expected 1000",
+        ),
+        (ids(), {"mode": "span", "word_starts": [1, 2]}, InputError, "must be booleans"),
+        (ids(), {"random_ids": "some"}, InputError, "'all' or 'ordinary', got 'some'"),
+        (ids(), {"masks_per_row": 0}, InputError, "masks_per_row must be at least 1"),
+        (ids(), {"masks_per_row": -1}, InputError, "got .*-1"),
+        (
+            ids(),
+            {"masks_per_row": 3, "mode": "whole_word", "word_starts": np.ones(1000, bool)},
+            InputError,
+            "whole words do not come apart",
+        ),
+        (ids(), {"mode": "span", "span_probability": 0}, InputError, "span_probability must"),
+        (ids(), {"mode": "span", "max_span_length": 0}, InputError, "max_span_length must"),
+        (ids(), {"dtype": np.int16}, InputError, "dtype must be int64 or int32"),
+        (ids(), {"labels_at_positions": True, "out": (ids(), ids())}, InputError, "None"),
+        (
+            ids(),
+            {"out": (np.zeros((20, 64), np.int32), np.zeros((20, 64), np.int64))},
+            InputError,
+            "arrays of one type",
+        ),
         (pa.array([[1, 2]]), {}, InputTypeError, "cut the lists into blocks"),
     ],
 )

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from mlmfast.data.document_mask import block_diagonal_mask
     from mlmfast.data.group import group_blocks
     from mlmfast.data.group_options import GroupStats
+    from mlmfast.data.loader import BlockLoader
+    from mlmfast.data.mask_schedule import MaskRateSchedule
     from mlmfast.data.masking import MaskedBatch, mask_tokens
     from mlmfast.data.prepare import prepare
     from mlmfast.data.store import BlockStore
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from mlmfast.training.trainer import MLMTrainer
 
 _HOME = {
+    "BlockLoader": "mlmfast.data.loader",
     "BlockStore": "mlmfast.data.store",
     "DataCollatorForLanguageModeling": "mlmfast.data.collator",
     "Evaluation": "mlmfast.training.evaluation",
@@ -36,6 +39,7 @@ _HOME = {
     "FillMask": "mlmfast.serving.fill_mask",
     "GroupStats": "mlmfast.data.group_options",
     "MLMTrainer": "mlmfast.training.trainer",
+    "MaskRateSchedule": "mlmfast.data.mask_schedule",
     "MaskedBatch": "mlmfast.data.masking",
     "MlmfastError": "mlmfast.errors",
     "block_diagonal_mask": "mlmfast.data.document_mask",
@@ -51,6 +55,7 @@ _HOME = {
 }
 
 __all__ = [
+    "BlockLoader",
     "BlockStore",
     "DataCollatorForLanguageModeling",
     "Evaluation",
@@ -58,6 +63,7 @@ __all__ = [
     "FillMask",
     "GroupStats",
     "MLMTrainer",
+    "MaskRateSchedule",
     "MaskedBatch",
     "MlmfastError",
     "block_diagonal_mask",

@@ -5,10 +5,14 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["DEBUG_BUILD", "BlockPlan", "ListColumn", "Masker", "__version__"]
+__all__ = ["DEBUG_BUILD", "BlockPlan", "ListColumn", "Masker", "__version__", "permutation"]
 
 __version__: str
 DEBUG_BUILD: bool
+
+def permutation(
+    count: int, start: int, stop: int, *, seed: int, epoch: int
+) -> npt.NDArray[np.uint64]: ...
 
 @final
 class ListColumn:
@@ -70,16 +74,23 @@ class Masker:
         mask_token_id: int,
         vocab_size: int,
         special_ids: list[int],
+        mode: str,
         word_starts: npt.NDArray[np.bool_] | None,
+        span_probability: float,
+        max_span_length: int,
         mlm_probability: float,
+        masks_per_row: int | None,
+        at_least_one: bool,
         mask_replace_prob: float,
         random_replace_prob: float,
+        random_specials: bool,
     ) -> Masker: ...
+    def with_probability(self, mlm_probability: float) -> Masker: ...
     def mask(
         self,
         input_ids: npt.NDArray[Any],
-        out_ids: npt.NDArray[np.int64],
-        out_labels: npt.NDArray[np.int64],
+        out_ids: npt.NDArray[Any],
+        out_labels: npt.NDArray[Any] | None,
         *,
         seed: int,
         epoch: int,
@@ -88,4 +99,17 @@ class Masker:
         pad_id: int | None,
         strict: bool,
         threads: int | None,
-    ) -> npt.NDArray[np.int64]: ...
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any] | None]: ...
+    def mask_blocks(
+        self,
+        shards: list[npt.NDArray[Any]],
+        block_ids: npt.NDArray[np.uint64],
+        out_ids: npt.NDArray[Any],
+        out_labels: npt.NDArray[Any] | None,
+        out_attention: npt.NDArray[Any] | None,
+        *,
+        pad_id: int | None,
+        seed: int,
+        epoch: int,
+        threads: int | None,
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any] | None]: ...

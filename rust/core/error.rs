@@ -112,6 +112,33 @@ pub enum Error {
     /// The two replacement shares exceed the whole.
     #[error("mask_replace_prob + random_replace_prob must not exceed 1, got {0}")]
     ReplaceProbabilities(String),
+    /// A parameter of the spans' lengths that gives no lengths.
+    #[error("span_probability must be between 0.000001 and 1, got {0}")]
+    SpanProbability(String),
+    /// A longest span without a token, or longer than anything sensible.
+    #[error("max_span_length must be between 1 and 1000, got {0}")]
+    SpanLength(usize),
+    /// A number of masks that is none.
+    #[error("masks_per_row must be at least 1; for no masks give mlm_probability 0")]
+    NoMasksPerRow,
+    /// A number of tokens asked for where whole words are chosen.
+    #[error(
+        "masks_per_row counts tokens, and whole words do not come apart: choose mode 'token' or 'span'"
+    )]
+    MasksPerRowOfWords,
+    /// Random words asked for where no id may be one.
+    #[error(
+        "every id of the vocabulary is special (vocab_size {0}): no ordinary id is left for random words"
+    )]
+    NoOrdinaryIds(u32),
+    /// A block number past the last block.
+    #[error("block {block} of a store of {blocks} blocks")]
+    NoSuchBlock {
+        /// The number asked for.
+        block: u64,
+        /// Blocks that there are.
+        blocks: u64,
+    },
     /// An id outside of the vocabulary given as an option.
     #[error("{name} {value} is outside of the vocabulary (vocab_size {vocab_size})")]
     OptionOutsideVocabulary {

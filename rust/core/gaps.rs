@@ -24,46 +24,51 @@ pub struct Gaps {
 impl Gaps {
     /// Gaps between hits of `probability`, which is in 0..=1; `None` where nothing is ever hit.
     pub fn new(probability: f64) -> Option<Self> {
-        let hit = scale(probability);
-        let miss = (1u128 << 64) - hit;
-        if hit == 0 {
+        if scale(probability) == 0 {
             return None;
         }
-        let mut survival = Vec::with_capacity(LONGEST);
-        let mut rest = 1u128 << 64;
-        while survival.len() < LONGEST {
-            rest = (rest * miss) >> 64;
-            // `hit` is at least 1, hence `rest` is below 2^64.
-            survival.push(u64::try_from(rest).unwrap_or(u64::MAX));
-        }
+        let survival = survival(probability, LONGEST);
         let mut guide = [0; 1 << GUIDE_BITS];
-        for (bucket, entry) in guide.iter_mut().enumerate() {
+        // The larger the draw, the shorter its gap: from the last bucket to the first, the number
+        // of thresholds above it only grows, so that one walk over both is enough.
+        let mut above = 0;
+        for (bucket, entry) in guide.iter_mut().enumerate().rev() {
             let smallest = (bucket as u64) << (64 - GUIDE_BITS);
             let largest = smallest | (u64::MAX >> GUIDE_BITS);
-            // The larger the draw, the shorter its gap.
-            let least = survival.iter().take_while(|&&above| largest < above).count();
-            let most = survival.iter().take_while(|&&above| smallest < above).count();
+            let count = |from: usize, value: u64| {
+                from + survival[from..].iter().take_while(|&&threshold| value < threshold).count()
+            };
+            let least = count(above, largest);
+            above = count(least, smallest);
             let gap = u8::try_from(least.min(LONGEST - 1)).unwrap_or(0);
-            *entry = if least == most && most < LONGEST { gap } else { gap | OPEN };
+            *entry = if least == above && above < LONGEST { gap } else { gap | OPEN };
         }
         Some(Self { survival, guide })
     }
 
-    /// The gap that the draws of `next` give: tokens to pass over before the next hit.
+    /// The next hit at `at` or after it and before `end`, by the next of the `draws`.
     #[inline]
-    pub fn draw(&self, mut next: impl FnMut() -> u64) -> usize {
-        let mut passed = 0;
+    pub fn next_hit(
+        &self,
+        draws: &mut impl Iterator<Item = u64>,
+        mut at: usize,
+        end: usize,
+    ) -> Option<usize> {
         loop {
-            let value = next();
+            let value = draws.next()?;
             let entry = self.guide[(value >> (64 - GUIDE_BITS)) as usize];
             if entry & OPEN == 0 {
-                return passed + usize::from(entry);
+                at += usize::from(entry);
+                return (at < end).then_some(at);
             }
             let gap = self.search(usize::from(entry & !OPEN), value);
-            if gap < LONGEST {
-                return passed + gap;
+            at += gap;
+            if at >= end {
+                return None;
             }
-            passed += LONGEST;
+            if gap < LONGEST {
+                return Some(at);
+            }
         }
     }
 
@@ -73,6 +78,19 @@ impl Gaps {
         let longer = self.survival[least..].iter().take_while(|&&above| value < above).count();
         least + longer
     }
+}
+
+/// 2^64 times the probability that a geometric gap is longer than 0, 1, 2 and so on up to `count`.
+pub fn survival(probability: f64, count: usize) -> Vec<u64> {
+    let miss = (1u128 << 64) - scale(probability);
+    let mut rest = 1u128 << 64;
+    (0..count)
+        .map(|_| {
+            rest = (rest * miss) >> 64;
+            // With a probability of at least 2^-64, `rest` is below 2^64.
+            u64::try_from(rest).unwrap_or(u64::MAX)
+        })
+        .collect()
 }
 
 /// `probability` times 2^64. Multiplying by a power of two is exact in floating point.
@@ -95,9 +113,9 @@ mod tests {
             for index in 0..10_000 {
                 let value = key.at(index);
                 let expected = gaps.survival.iter().filter(|&&above| value < above).count();
-                if expected < LONGEST {
-                    assert_eq!(gaps.draw(|| value), expected, "p {probability} value {value}");
-                }
+                let hit = gaps.next_hit(&mut std::iter::once(value), 7, 7 + LONGEST);
+                let expected = (expected < LONGEST).then_some(7 + expected);
+                assert_eq!(hit, expected, "p {probability} value {value}");
             }
         }
     }
@@ -105,8 +123,9 @@ mod tests {
     #[test]
     fn certain_hits_leave_no_gap_and_impossible_ones_no_table() {
         let gaps = Gaps::new(1.0).unwrap();
-        assert_eq!(gaps.draw(|| 0), 0);
-        assert_eq!(gaps.draw(|| u64::MAX), 0);
+        assert_eq!(gaps.next_hit(&mut std::iter::once(0), 3, 9), Some(3));
+        assert_eq!(gaps.next_hit(&mut std::iter::once(u64::MAX), 3, 9), Some(3));
+        assert_eq!(gaps.next_hit(&mut std::iter::once(u64::MAX), 9, 9), None);
         assert!(Gaps::new(0.0).is_none());
     }
 
@@ -114,6 +133,18 @@ mod tests {
     fn a_long_gap_goes_on_with_another_draw() {
         let gaps = Gaps::new(0.15).unwrap();
         let mut values = [0, 0, u64::MAX].into_iter();
-        assert_eq!(gaps.draw(|| values.next().unwrap()), 2 * LONGEST);
+        assert_eq!(gaps.next_hit(&mut values, 0, 1_000), Some(2 * LONGEST));
+    }
+
+    #[test]
+    fn a_rate_near_zero_ends_at_the_end_of_the_row() {
+        let gaps = Gaps::new(1e-15).unwrap();
+        let mut draws = 0;
+        let mut values = std::iter::repeat_with(|| {
+            draws += 1;
+            1 << 40
+        });
+        assert_eq!(gaps.next_hit(&mut values, 0, 512), None);
+        assert_eq!(draws, 4);
     }
 }

@@ -5,19 +5,32 @@
 //! - [`blocks`] moves the tokens, converting them on the way, and [`boundaries`] says where in a
 //!   block documents begin and end;
 //! - [`mask`] draws masked-language-modelling masks that are a pure function of
-//!   (seed, epoch, block, position).
+//!   (seed, epoch, block, position);
+//! - [`permutation`] is the order of the blocks in an epoch.
 #![forbid(unsafe_code)]
 
 pub mod blocks;
 pub mod boundaries;
+mod choose;
 pub mod error;
 mod gaps;
+mod ids;
 pub mod lists;
 pub mod mask;
 pub mod narrow;
+mod output;
 pub mod packing;
 mod parallel;
+pub mod permutation;
 pub mod plan;
+mod replace;
 pub mod rng;
+mod row;
+mod rows;
+mod spans;
 
 pub use error::{Error, Result};
+
+fn check_length(name: &'static str, found: usize, expected: usize) -> Result<()> {
+    if found == expected { Ok(()) } else { Err(Error::Length { name, found, expected }) }
+}

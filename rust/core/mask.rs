@@ -5,15 +5,45 @@
 //! `mask_replace_prob` becomes the mask token, a share of `random_replace_prob` a word drawn
 //! uniformly from the vocabulary, and the rest stays. Gaps are drawn over all tokens and hits on
 //! special tokens are dropped, which leaves every other token's probability as it is.
+//!
+//! The draws, in what order and from which keys, are a format: `docs/masks.md`.
 
-use crate::gaps::{Gaps, scale};
-use crate::rng::{Key, Purpose, content_hash};
-use crate::{Error, Result, parallel};
+use std::sync::Arc;
 
-/// The label of a position that takes no part in the loss.
-pub const IGNORE: i64 = -100;
+use crate::choose::{ChoiceKeys, Chooser, Scratch};
+use crate::ids::IdSet;
+pub use crate::ids::{OutputId, TokenId};
+pub use crate::output::{Found, IGNORE, Output};
+use crate::replace::Replacement;
+use crate::rng::{EpochKey, Purpose, content_hash};
+use crate::row::Row;
+pub use crate::rows::{Rows, Shards};
+use crate::{Error, Result, check_length, parallel};
+
 /// Tokens a thread must have to mask before it is worth starting.
 const GRAIN: usize = 1 << 18;
+
+/// What is chosen as one.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Mode {
+    /// Tokens, each on its own.
+    Token,
+    /// Words; each token of a chosen word is replaced on its own.
+    WholeWord {
+        /// For each id of the vocabulary, whether it begins a word.
+        starts: Vec<bool>,
+    },
+    /// Spans (`SpanBERT`) until a row's share is masked; a span is replaced as one.
+    Span {
+        /// For each id of the vocabulary, whether it begins a word, where spans are of whole
+        /// words; else they are of tokens.
+        starts: Option<Vec<bool>>,
+        /// Parameter of the geometric lengths.
+        probability: f64,
+        /// The longest length.
+        longest: usize,
+    },
+}
 
 /// The options of the masks, as their user gives them.
 #[derive(Debug, Clone)]
@@ -24,15 +54,20 @@ pub struct MaskOptions {
     pub vocab_size: u32,
     /// Ids that are never chosen.
     pub special_ids: Vec<u32>,
-    /// Whole-word masking: for each id of the vocabulary, whether it begins a word. Words instead
-    /// of tokens are then chosen; each token of a chosen word is replaced on its own.
-    pub word_starts: Option<Vec<bool>>,
+    /// What is chosen as one.
+    pub mode: Mode,
     /// Share of the tokens that are chosen.
     pub mlm_probability: f64,
+    /// Choose exactly so many tokens a row (all of them where a row has fewer) instead of a share.
+    pub masks_per_row: Option<usize>,
+    /// Where nothing of a row would be chosen, choose one of its tokens (or words).
+    pub at_least_one: bool,
     /// Share of the chosen tokens that become the mask token.
     pub mask_replace_prob: f64,
     /// Share of the chosen tokens that become a random word.
     pub random_replace_prob: f64,
+    /// Whether a random word may be a special id or the mask token.
+    pub random_specials: bool,
 }
 
 /// Where a row's random numbers come from.
@@ -50,54 +85,31 @@ pub enum Address<'a> {
 /// A batch to be masked, of rows of equal length.
 #[derive(Debug, Clone, Copy)]
 pub struct Batch<'a, I> {
-    /// Token ids, row after row.
-    pub input_ids: &'a [I],
+    /// Token ids.
+    pub rows: Rows<'a, I>,
     /// Tokens a row.
     pub length: usize,
     /// A flag for each token: true where it must not be chosen.
     pub special_tokens_mask: Option<&'a [bool]>,
     /// Where the rows' random numbers come from.
     pub address: Address<'a>,
-    /// Refuse ids outside of the vocabulary.
+    /// Refuse ids outside of the vocabulary. Outputs of 32 bits always do.
     pub strict: bool,
 }
-
-/// A type that token ids come in.
-pub trait TokenId: Copy + Send + Sync {
-    /// The id as a number that holds all of them.
-    fn widen(self) -> i64;
-}
-
-macro_rules! token_id {
-    ($($native:ty),*) => {$(
-        impl TokenId for $native {
-            #[inline]
-            fn widen(self) -> i64 {
-                i64::from(self)
-            }
-        }
-    )*};
-}
-token_id!(u8, u16, u32, i8, i16, i32, i64);
 
 /// Options that have been checked, and the tables made from them.
 #[derive(Debug, Clone)]
 pub struct Masker {
-    gaps: Option<Gaps>,
-    // Shares of 2^63.
-    mask_below: u64,
-    random_below: u64,
-    mask_token_id: i64,
+    chooser: Chooser,
+    pub(crate) replacement: Arc<Replacement>,
+    pub(crate) special: Arc<IdSet>,
     vocab_size: u32,
-    special: Vec<u64>,
-    word_starts: Option<Vec<bool>>,
 }
 
-/// What masking a row writes to.
-struct Out<'a> {
-    ids: &'a mut [i64],
-    labels: &'a mut [i64],
-    positions: &'a mut Vec<i64>,
+/// The keys of an epoch.
+struct Keys {
+    choice: ChoiceKeys,
+    replacement: EpochKey,
 }
 
 impl Masker {
@@ -105,7 +117,8 @@ impl Masker {
     ///
     /// # Errors
     /// A probability outside of 0..=1, replacement shares of more than 1 in all, a mask token or
-    /// special id outside of the vocabulary, an empty vocabulary.
+    /// special id outside of the vocabulary, an empty vocabulary, a flag list of another length,
+    /// exactly so many tokens of whole words.
     pub fn new(options: &MaskOptions) -> Result<Self> {
         for (name, value) in [
             ("mlm_probability", options.mlm_probability),
@@ -116,16 +129,10 @@ impl Masker {
                 return Err(Error::Probability { name, value: value.to_string() });
             }
         }
-        let replaced = options.mask_replace_prob + options.random_replace_prob;
-        // 0.9 + 0.1 and the like may come out an ulp above 1.
-        if replaced > 1.0 + 1e-9 {
-            return Err(Error::ReplaceProbabilities(replaced.to_string()));
-        }
         let vocab_size = options.vocab_size;
         if i32::try_from(vocab_size).is_err() || vocab_size == 0 {
             return Err(Error::VocabSize(vocab_size.into()));
         }
-        let mut special = vec![0; vocab_size.div_ceil(64) as usize];
         let ids = options.special_ids.iter().map(|&id| ("special id", id));
         for (name, id) in ids.chain([("mask_token_id", options.mask_token_id)]) {
             if id >= vocab_size {
@@ -133,218 +140,192 @@ impl Masker {
                 return Err(Error::OptionOutsideVocabulary { name, value, vocab_size });
             }
         }
-        for &id in &options.special_ids {
-            special[id as usize / 64] |= 1 << (id % 64);
-        }
-        if let Some(starts) = &options.word_starts {
-            check_length("word_starts", starts.len(), vocab_size as usize)?;
-        }
-        let mask_below = half_scale(options.mask_replace_prob);
         Ok(Self {
-            gaps: Gaps::new(options.mlm_probability),
-            mask_below,
-            random_below: mask_below + half_scale(options.random_replace_prob),
-            mask_token_id: options.mask_token_id.into(),
+            chooser: Chooser::new(options)?,
+            replacement: Replacement::new(options)?.into(),
+            special: IdSet::new(vocab_size, &options.special_ids).into(),
             vocab_size,
-            special,
-            word_starts: options.word_starts.clone(),
         })
     }
 
-    /// Mask a batch into buffers of its size: `input_ids` gets the ids with the chosen tokens
-    /// replaced, `labels` the original ids of the chosen tokens and [`IGNORE`] elsewhere. Returns
-    /// the chosen positions, ascending, counted over the whole batch.
+    /// The same masker at another rate; the tables of the vocabulary are shared.
     ///
     /// # Errors
-    /// Buffers of another size; with `strict`, an id outside of the vocabulary.
-    pub fn mask<I: TokenId>(
+    /// A probability outside of 0..=1.
+    pub fn with_probability(&self, mlm_probability: f64) -> Result<Self> {
+        Ok(Self { chooser: self.chooser.with_rate(mlm_probability)?, ..self.clone() })
+    }
+
+    /// Mask a batch into buffers of its size. Every element of them is written.
+    ///
+    /// # Errors
+    /// Buffers of another size; with `strict`, an id outside of the vocabulary; a block that the
+    /// shards do not have.
+    pub fn mask<I: TokenId, O: OutputId>(
         &self,
         batch: &Batch<'_, I>,
         (seed, epoch): (u64, u64),
-        (input_ids, labels): (&mut [i64], &mut [i64]),
+        output: Output<'_, O>,
         threads: Option<usize>,
-    ) -> Result<Vec<i64>> {
-        let (total, length) = (batch.input_ids.len(), batch.length);
-        let rows = total.checked_div(length).unwrap_or(0);
-        check_length("out input_ids", input_ids.len(), total)?;
-        check_length("out labels", labels.len(), total)?;
-        check_length("input_ids", total, rows * length)?;
-        if let Some(flags) = batch.special_tokens_mask {
-            check_length("special_tokens_mask", flags.len(), total)?;
-        }
-        if let Address::Blocks(ids) = batch.address {
-            check_length("block_ids", ids.len(), rows)?;
-        }
+    ) -> Result<Found<O>> {
+        let rows = batch.rows.count(batch.length);
+        check(batch, rows, &output)?;
         if rows == 0 {
-            return Ok(Vec::new());
+            return Ok(Found { positions: Vec::new(), labels: Vec::new() });
         }
-        let work: Vec<_> = input_ids
-            .chunks_exact_mut(length)
-            .zip(labels.chunks_exact_mut(length))
-            .enumerate()
-            .collect();
-        let threads = parallel::thread_count(threads, total, GRAIN);
+        let keys = Keys {
+            choice: ChoiceKeys::new(seed, epoch),
+            replacement: EpochKey::new(seed, epoch, Purpose::Replacement),
+        };
+        let threads = parallel::thread_count(threads, rows * batch.length, GRAIN);
         let share = rows.div_ceil(threads);
-        let mut work = work.into_iter();
-        let mut parts = Vec::with_capacity(threads);
-        loop {
-            let part: Vec<_> = work.by_ref().take(share).collect();
-            if part.is_empty() {
-                break;
-            }
-            parts.push(part);
-        }
-        let found = parallel::run(parts, threads, |part| {
-            let mut positions = Vec::with_capacity(part.len() * length / 4);
-            for (row, (ids, labels)) in part {
-                let out = Out { ids, labels, positions: &mut positions };
-                self.mask_row(batch, row, (seed, epoch), out)?;
-            }
-            Ok(positions)
+        let parts = output.split(share * batch.length).into_iter().enumerate().collect();
+        let found = parallel::run(parts, threads, |(part, output)| {
+            self.mask_rows(batch, part * share, output, &keys)
         });
         let mut found = found.into_iter();
-        let mut positions = found.next().unwrap_or_else(|| Ok(Vec::new()))?;
+        let Some(mut all) = found.next().transpose()? else {
+            return Ok(Found { positions: Vec::new(), labels: Vec::new() });
+        };
         for part in found {
-            positions.extend(part?);
+            let part = part?;
+            all.positions.extend(part.positions);
+            all.labels.extend(part.labels);
         }
-        Ok(positions)
+        Ok(all)
     }
 
-    fn mask_row<I: TokenId>(
+    /// Mask as many rows as `output` holds, from `first_row` on.
+    fn mask_rows<I: TokenId, O: OutputId>(
         &self,
         batch: &Batch<'_, I>,
-        row: usize,
-        (seed, epoch): (u64, u64),
-        mut out: Out<'_>,
-    ) -> Result<()> {
-        let begin = row * batch.length;
-        let source = &batch.input_ids[begin..begin + batch.length];
-        for (to, from) in out.ids.iter_mut().zip(source) {
-            *to = from.widen();
-        }
-        out.labels.fill(IGNORE);
-        if batch.strict {
-            self.check_ids(row, out.ids)?;
-        }
-        let Some(gaps) = &self.gaps else { return Ok(()) };
-        let (block, first) = match batch.address {
-            Address::Blocks(blocks) => (blocks[row], 0),
-            Address::Content { pad_id } => address_by_content(out.ids, pad_id),
+        first_row: usize,
+        output: Output<'_, O>,
+        keys: &Keys,
+    ) -> Result<Found<O>> {
+        let length = batch.length;
+        let guess = self.chooser.estimate(output.input_ids.len());
+        let mut found = Found {
+            positions: Vec::with_capacity(guess),
+            labels: Vec::with_capacity(if output.labels.is_some() { 0 } else { guess }),
         };
-        let gap_key = Key::new(seed, epoch, block, Purpose::Gap);
-        let replacement_key = Key::new(seed, epoch, block, Purpose::Replacement);
-        let mut drawn = 0;
-        let mut next_gap = || {
-            gaps.draw(|| {
-                drawn += 1;
-                gap_key.at(drawn - 1)
-            })
-        };
-        let flags = batch.special_tokens_mask.map(|flags| &flags[begin..begin + batch.length]);
-        let may_hide =
-            |at: usize, id| !flags.is_some_and(|flags| flags[at]) && !self.is_special(id);
-        let hide = |at: usize, out: &mut Out<'_>| {
-            let id = out.ids[at];
-            out.labels[at] = id;
+        let mut scratch = Scratch::default();
+        let mut chosen = vec![0; length];
+        for (offset, mut out) in output.split(length).into_iter().enumerate() {
+            let row = first_row + offset;
+            let source = batch.rows.row(row, length)?;
+            if batch.strict || !O::HOLDS_ALL {
+                self.check_ids(row, source)?;
+            }
+            out.prepare(source);
+            let dense = out.labels.is_some();
+            let count = self.mask_row(batch, row, source, out, keys, (&mut scratch, &mut chosen));
             // A slice has at most i64::MAX elements.
             #[allow(clippy::cast_possible_wrap)]
-            out.positions.push((begin + at) as i64);
-            out.ids[at] = self.replacement(id, replacement_key.at((at - first) as u64));
+            found.positions.extend(chosen[..count].iter().map(|&at| (row * length + at) as i64));
+            if !dense {
+                found
+                    .labels
+                    .extend(chosen[..count].iter().map(|&at| O::from_wide(source[at].widen())));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Mask a row that `out` holds a copy of; returns how many tokens were chosen, whose positions
+    /// are in `chosen`.
+    fn mask_row<I: TokenId, O: OutputId>(
+        &self,
+        batch: &Batch<'_, I>,
+        number: usize,
+        source: &[I],
+        out: Output<'_, O>,
+        keys: &Keys,
+        (scratch, chosen): (&mut Scratch, &mut [usize]),
+    ) -> usize {
+        let begin = number * batch.length;
+        let (block, first) = match batch.address {
+            Address::Blocks(blocks) => (blocks[number], 0),
+            Address::Content { pad_id } => address_by_content(source, pad_id),
         };
-        if let Some(starts) = &self.word_starts {
-            let words = words_of(out.ids, first, starts, may_hide);
-            let mut at = next_gap();
-            while let Some(&(start, end)) = words.get(at) {
-                (start..end).for_each(|at| hide(at, &mut out));
-                at += 1 + next_gap();
+        let mut row = Row {
+            masker: self,
+            source,
+            flags: batch.special_tokens_mask.map(|flags| &flags[begin..begin + batch.length]),
+            first,
+            key: keys.replacement.block(block),
+            ids: out.input_ids,
+            labels: out.labels.unwrap_or_default(),
+            chosen,
+        };
+        let mut count = 0;
+        if let Some(gaps) = self.chooser.token_gaps() {
+            count = row.hide_tokens(gaps, keys.choice.gap(block));
+            if count > 0 || !self.chooser.at_least_one() {
+                return count;
             }
+        }
+        let Row { source, first, .. } = row;
+        let rest = |at: usize| source[at].widen();
+        let may_hide = |at: usize| row.may_hide(at);
+        self.chooser.find_units(first..source.len(), rest, may_hide, scratch);
+        self.chooser.choose_units(
+            first..source.len(),
+            block,
+            &keys.choice,
+            scratch,
+            |at, decider| {
+                row.hide(count, at, decider);
+                count += 1;
+            },
+        );
+        count
+    }
+
+    fn check_ids<I: TokenId>(&self, row: usize, ids: &[I]) -> Result<()> {
+        if !I::any_outside(ids, self.vocab_size) {
             return Ok(());
         }
-        let mut at = first + next_gap();
-        while at < out.ids.len() {
-            if may_hide(at, out.ids[at]) {
-                hide(at, &mut out);
-            }
-            at += 1 + next_gap();
-        }
-        Ok(())
-    }
-
-    /// What stands in the place of `id`: one draw decides both whether and by which word. The high
-    /// half of `value * vocab_size` is a word, uniform to 1 part in 2^64 / `vocab_size`; the low
-    /// half, less a bit, says how far the draw lay between that word and the next, and is uniform
-    /// for each.
-    #[inline]
-    fn replacement(&self, id: i64, value: u64) -> i64 {
-        let product = u128::from(value) * u128::from(self.vocab_size);
-        #[allow(clippy::cast_possible_truncation)] // the two halves are what is wanted
-        let (share, word) = ((product as u64) >> 1, (product >> 64) as i64);
-        // Selections rather than branches, which would be mispredicted once in five times.
-        let other = if share < self.random_below { word } else { id };
-        if share < self.mask_below { self.mask_token_id } else { other }
-    }
-
-    #[inline]
-    fn is_special(&self, id: i64) -> bool {
-        // Ids outside of the vocabulary have no flag: they are ordinary tokens.
-        usize::try_from(id)
-            .ok()
-            .and_then(|id| self.special.get(id / 64).map(|word| word >> (id % 64) & 1 == 1))
-            .unwrap_or(false)
-    }
-
-    fn check_ids(&self, row: usize, ids: &[i64]) -> Result<()> {
-        let vocab_size = u64::from(self.vocab_size);
-        // Negative ids are huge as unsigned numbers. A fold without a branch runs on vectors.
-        if ids.iter().fold(0, |largest: u64, &id| largest.max(id.cast_unsigned())) < vocab_size {
-            return Ok(());
-        }
-        let outside = ids.iter().enumerate().find(|&(_, &id)| id.cast_unsigned() >= vocab_size);
-        match outside {
-            Some((position, &value)) => {
-                Err(Error::OutsideVocabulary { row, position, value, vocab_size })
-            }
-            None => Ok(()),
-        }
+        let allowed = 0..i64::from(self.vocab_size);
+        let outside =
+            ids.iter().map(|id| id.widen()).enumerate().find(|(_, id)| !allowed.contains(id));
+        outside.map_or(Ok(()), |(position, value)| {
+            let vocab_size = self.vocab_size.into();
+            Err(Error::OutsideVocabulary { row, position, value, vocab_size })
+        })
     }
 }
 
-/// `probability` times 2^63, so that a share of 1 is a number too.
-fn half_scale(probability: f64) -> u64 {
-    u64::try_from(scale(probability) >> 1).unwrap_or(1 << 63)
-}
-
-/// Start and end of every word: it begins at a token that begins words, or after one that may not
-/// be hidden, and ends before the next such token.
-fn words_of(
-    ids: &[i64],
-    first: usize,
-    starts: &[bool],
-    may_hide: impl Fn(usize, i64) -> bool,
-) -> Vec<(usize, usize)> {
-    let mut words: Vec<(usize, usize)> = Vec::with_capacity(ids.len() - first);
-    for (at, &id) in ids.iter().enumerate().skip(first) {
-        if !may_hide(at, id) {
-            continue;
-        }
-        let begins = usize::try_from(id).is_ok_and(|id| starts.get(id).copied().unwrap_or(true));
-        match words.last_mut() {
-            Some(last) if last.1 == at && !begins => last.1 = at + 1,
-            _ => words.push((at, at + 1)),
-        }
+fn check<I, O>(batch: &Batch<'_, I>, rows: usize, output: &Output<'_, O>) -> Result<()> {
+    let total = rows.checked_mul(batch.length).ok_or(Error::TooLarge)?;
+    if i32::try_from(batch.length).is_err() {
+        return Err(Error::BlockSize(batch.length));
     }
-    words
+    match batch.rows {
+        Rows::Matrix(ids) => check_length("input_ids", ids.len(), total)?,
+        Rows::Blocks(shards, _) => check_length("block", shards.length(), batch.length)?,
+    }
+    check_length("out input_ids", output.input_ids.len(), total)?;
+    if let Some(labels) = &output.labels {
+        check_length("out labels", labels.len(), total)?;
+    }
+    if let Some((_, mask)) = &output.attention_mask {
+        check_length("out attention_mask", mask.len(), total)?;
+    }
+    if let Some(flags) = batch.special_tokens_mask {
+        check_length("special_tokens_mask", flags.len(), total)?;
+    }
+    if let Address::Blocks(ids) = batch.address {
+        check_length("block_ids", ids.len(), rows)?;
+    }
+    Ok(())
 }
 
 /// A row's hash and the position of its first token, both without the padding on either side, so
 /// that a text is masked alike whatever it was padded to.
-fn address_by_content(ids: &[i64], pad_id: Option<u32>) -> (u64, usize) {
-    let is_text = |id: &i64| pad_id.is_none_or(|pad| *id != i64::from(pad));
+fn address_by_content<I: TokenId>(ids: &[I], pad_id: Option<u32>) -> (u64, usize) {
+    let is_text = |id: &I| pad_id.is_none_or(|pad| id.widen() != i64::from(pad));
     let first = ids.iter().position(is_text).unwrap_or(0);
     let end = ids.iter().rposition(is_text).map_or(first, |last| last + 1);
-    (content_hash(ids[first..end].iter().map(|&id| id.cast_unsigned())), first)
-}
-
-fn check_length(name: &'static str, found: usize, expected: usize) -> Result<()> {
-    if found == expected { Ok(()) } else { Err(Error::Length { name, found, expected }) }
+    (content_hash(ids[first..end].iter().map(|id| id.widen().cast_unsigned())), first)
 }

@@ -1,7 +1,7 @@
 //! Random numbers by address: every value is a pure function of a key and an index.
 //!
 //! Nothing is drawn from a shared stream, so the value at an index is the same whichever thread,
-//! worker or machine asks for it, and in whatever order.
+//! worker or machine asks for it, and in whatever order. `docs/masks.md` is the format's page.
 
 /// 2^64 divided by the golden ratio, odd: the increment of `SplitMix64`.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -13,6 +13,12 @@ pub enum Purpose {
     Gap = 1,
     /// What a masked position is replaced by.
     Replacement = 2,
+    /// The order of the blocks in an epoch.
+    Permutation = 3,
+    /// Which of a row's tokens are masked where their number is given.
+    Choice = 4,
+    /// Where spans begin and how long they are.
+    Span = 5,
 }
 
 /// The finaliser of `SplitMix64` (Steele, Lea and Flood 2014, constants by Stafford): a bijection
@@ -24,10 +30,28 @@ pub const fn mix(mut z: u64) -> u64 {
     z ^ (z >> 31)
 }
 
+/// The part of a key that all blocks of an epoch have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EpochKey(u64);
+
+impl EpochKey {
+    /// The key of one epoch for one purpose.
+    ///
+    /// Each word is mixed before it is absorbed and the state is mixed after, so that neighbouring
+    /// seeds, epochs and blocks give unrelated keys, and no two of them cancel out.
+    #[must_use]
+    pub const fn new(seed: u64, epoch: u64, purpose: Purpose) -> Self {
+        Self(absorb(absorb(absorb(0, purpose as u64), seed), epoch))
+    }
+
+    /// The key of one block in this epoch.
+    #[must_use]
+    pub const fn block(self, block: u64) -> Key {
+        Key(absorb(self.0, block))
+    }
+}
+
 /// A key made of (seed, epoch, block, purpose).
-///
-/// Each word is mixed before it is absorbed and the state is mixed after, so that neighbouring
-/// seeds, epochs and blocks give unrelated keys, and no two of them cancel out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key(u64);
 
@@ -35,14 +59,32 @@ impl Key {
     /// The key of one block in one epoch for one purpose.
     #[must_use]
     pub const fn new(seed: u64, epoch: u64, block: u64, purpose: Purpose) -> Self {
-        let state = absorb(absorb(absorb(0, purpose as u64), seed), epoch);
-        Self(absorb(state, block))
+        EpochKey::new(seed, epoch, purpose).block(block)
     }
 
     /// The value at `index`: number `index` of the `SplitMix64` sequence that starts at the key.
     #[must_use]
+    #[inline]
     pub const fn at(self, index: u64) -> u64 {
         mix(self.0.wrapping_add(index.wrapping_add(1).wrapping_mul(GOLDEN)))
+    }
+
+    /// The value at `index` as a number below `bound`, uniform to 1 part in 2^64 / `bound`.
+    #[must_use]
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)] // below `bound`
+    pub const fn below(self, index: u64, bound: usize) -> usize {
+        ((self.at(index) as u128 * bound as u128) >> 64) as usize
+    }
+
+    /// The values at 0, 1, 2 and so on.
+    #[inline]
+    pub fn values(self) -> impl Iterator<Item = u64> {
+        let mut state = self.0;
+        std::iter::repeat_with(move || {
+            state = state.wrapping_add(GOLDEN);
+            mix(state)
+        })
     }
 }
 
@@ -60,13 +102,16 @@ pub fn content_hash(ids: impl Iterator<Item = u64>) -> u64 {
 mod tests {
     use super::*;
 
+    const PURPOSES: [Purpose; 5] =
+        [Purpose::Gap, Purpose::Replacement, Purpose::Permutation, Purpose::Choice, Purpose::Span];
+
     #[test]
     fn neighbouring_keys_share_no_values() {
         let mut seen = std::collections::HashSet::new();
         for seed in 0..8 {
             for epoch in 0..8 {
                 for block in 0..64 {
-                    for purpose in [Purpose::Gap, Purpose::Replacement] {
+                    for purpose in PURPOSES {
                         let key = Key::new(seed, epoch, block, purpose);
                         for index in 0..4 {
                             assert!(seen.insert(key.at(index)));
@@ -81,6 +126,14 @@ mod tests {
     fn swapped_words_give_other_keys() {
         assert_ne!(Key::new(1, 2, 3, Purpose::Gap), Key::new(2, 1, 3, Purpose::Gap));
         assert_ne!(Key::new(1, 2, 3, Purpose::Gap), Key::new(1, 3, 2, Purpose::Gap));
+    }
+
+    #[test]
+    fn values_in_turn_are_those_by_index() {
+        let key = Key::new(1, 2, 3, Purpose::Span);
+        for (index, value) in (0..100).zip(key.values()) {
+            assert_eq!(value, key.at(index));
+        }
     }
 
     #[test]

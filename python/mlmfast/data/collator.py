@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mlmfast.data.masking import make_masker
+from mlmfast.data.mask_options import make_masker
 from mlmfast.data.padding import pad_lists, pad_mappings
 from mlmfast.errors import InputError
 
@@ -159,6 +159,7 @@ class DataCollatorForLanguageModeling:
                 mlm_probability=float(self.mlm_probability),
                 mask_replace_prob=float(self.mask_replace_prob),
                 random_replace_prob=float(self.random_replace_prob),
+                mode="whole_word" if self.whole_word_mask else "token",
                 word_starts=self._word_starts,
             )
         except (TypeError, ValueError) as error:

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from mlmfast.data.mask_options import Mode, RandomIds, masker_for
 from mlmfast.errors import InputError, InputTypeError
-
-if TYPE_CHECKING:
-    from mlmfast import _core
 
 
 class MaskedBatch(NamedTuple):
     """A batch ready for a masked language model.
 
     Attributes:
-        input_ids: int64 `[B, L]`, the ids with the chosen tokens replaced.
-        labels: int64 `[B, L]`, the original ids of the chosen tokens, -100 elsewhere.
+        input_ids: int64 or int32 `[B, L]`, the ids with the chosen tokens replaced.
+        labels: The same type and shape, the original ids of the chosen tokens, -100 elsewhere;
+            with `labels_at_positions` `[M]`, the original ids at the positions alone.
         positions: int64 `[M]`, the chosen positions, ascending, flat into `B * L`.
     """
 
@@ -39,9 +37,18 @@ def mask_tokens(
     mlm_probability: float = 0.15,
     mask_replace_prob: float = 0.8,
     random_replace_prob: float = 0.1,
+    mode: Mode = "token",
+    word_starts: Any = None,
+    span_probability: float = 0.2,
+    max_span_length: int = 10,
+    masks_per_row: int | None = None,
+    at_least_one: bool = False,
+    random_ids: RandomIds = "all",
     seed: int = 0,
     epoch: int = 0,
     block_ids: Any = None,
+    labels_at_positions: bool = False,
+    dtype: Any = None,
     out: tuple[Any, Any] | None = None,
     threads: int | None = None,
 ) -> MaskedBatch:
@@ -52,7 +59,8 @@ def mask_tokens(
     uniformly from the vocabulary, and the rest stays as it is.
 
     The masks are a pure function of (seed, epoch, block id, position): they do not change with the
-    number of threads, workers or ranks, the size of the batch or its order.
+    number of threads, workers or ranks, the size of the batch or its order. The draws are a
+    documented format (docs/masks.md).
 
     Args:
         input_ids: Token ids `[B, L]`: a numpy array (uint8, uint16, uint32, int16, int32, int64),
@@ -64,10 +72,25 @@ def mask_tokens(
         mlm_probability: Share of the tokens to choose, in 0..1.
         mask_replace_prob: Share of the chosen tokens that become the mask token.
         random_replace_prob: Share of the chosen tokens that become a random word.
+        mode: What is chosen as one: `"token"`; `"whole_word"`, all tokens of a word, each replaced
+            on its own; `"span"` (SpanBERT, Joshi et al. 2020), runs of tokens or words until the
+            share of the row is reached, each run replaced as one.
+        word_starts: bool `[vocab_size]`, whether an id begins a word (`mlmfast.data.words`
+            makes it); for whole words, and for spans of words.
+        span_probability: Parameter of the spans' geometric lengths.
+        max_span_length: The longest span, in tokens or words.
+        masks_per_row: Choose exactly so many tokens a row, every set of them alike (all where a row
+            has fewer), in place of `mlm_probability`; not for whole words.
+        at_least_one: Where nothing of a row would be chosen, choose one token (or word) of it.
+        random_ids: What random words are drawn from: `"all"` ids of the vocabulary, as Hugging Face
+            does, or the `"ordinary"` ones, without `special_ids` and the mask token.
         seed: Seed of the run, 0 to 2^64 - 1.
         epoch: Number of the epoch; another epoch gives other masks.
         block_ids: `[B]`, the rows' numbers in the whole data set; None for 0 to B - 1.
-        out: Two int64 arrays (or tensors) `[B, L]` to write `input_ids` and `labels` to.
+        labels_at_positions: Give the labels at the chosen positions alone, `[M]`.
+        dtype: int64 (the default) or int32, of numpy or torch, for ids and labels.
+        out: Two arrays (or tensors) `[B, L]`, both int64 or both int32, to write `input_ids` and
+            `labels` to; with `labels_at_positions` the second is None.
         threads: Threads at most; None for as many as the machine has and the batch is worth.
 
     Returns:
@@ -76,7 +99,7 @@ def mask_tokens(
 
     Raises:
         InputError: A probability outside of 0..1, an id outside of the vocabulary (the message
-            names row, position and value), shapes that do not fit.
+            names row, position and value), shapes or options that do not fit each other.
         InputTypeError: Ids that are no integers.
 
     Examples:
@@ -89,24 +112,31 @@ def mask_tokens(
         True
     """
     ids = as_id_matrix(input_ids)
-    torch_out = _is_torch(input_ids) if out is None else _is_torch(out[0])
-    out_ids, out_labels = (np.empty(ids.shape, np.int64) for _ in range(2))
-    if out is not None:
-        out_ids, out_labels = (_as_output(array, ids.shape) for array in out)
+    torch_out = _is_torch(input_ids if out is None else out[0])
+    out_ids, out_labels = _outputs(out, ids.shape, dtype, labels_at_positions)
     keys = np.arange(len(ids), dtype=np.uint64) if block_ids is None else _as_keys(block_ids)
     flags = None
     if special_tokens_mask is not None:
         flags = np.ascontiguousarray(_as_numpy(special_tokens_mask), dtype=np.bool_)
+    masker = masker_for(
+        mask_token_id=mask_token_id,
+        vocab_size=vocab_size,
+        special_ids=special_ids,
+        options={
+            "mlm_probability": mlm_probability,
+            "mask_replace_prob": mask_replace_prob,
+            "random_replace_prob": random_replace_prob,
+            "mode": mode,
+            "word_starts": word_starts,
+            "span_probability": span_probability,
+            "max_span_length": max_span_length,
+            "masks_per_row": masks_per_row,
+            "at_least_one": at_least_one,
+            "random_ids": random_ids,
+        },
+    )
     try:
-        masker = make_masker(
-            mask_token_id=mask_token_id,
-            vocab_size=vocab_size,
-            special_ids=tuple(sorted({int(special) for special in special_ids})),
-            mlm_probability=float(mlm_probability),
-            mask_replace_prob=float(mask_replace_prob),
-            random_replace_prob=float(random_replace_prob),
-        )
-        positions = masker.mask(
+        positions, labels = masker.mask(
             ids,
             out_ids,
             out_labels,
@@ -120,44 +150,12 @@ def mask_tokens(
         )
     except OverflowError:
         raise InputError(
-            f"seed and epoch must be between 0 and 2^64 - 1, ids between 0 and 2^32 - 1; got "
-            f"seed {seed}, epoch {epoch}, mask_token_id {mask_token_id}, vocab_size {vocab_size}"
+            f"seed and epoch must be between 0 and 2^64 - 1, got seed {seed}, epoch {epoch}"
         ) from None
     except (ValueError, TypeError) as error:
         raise InputError(str(error)) from None
-    batch = MaskedBatch(out_ids, out_labels, positions)
+    batch = MaskedBatch(out_ids, out_labels if labels is None else labels, positions)
     return _to_torch(batch) if torch_out else batch
-
-
-@lru_cache(maxsize=32)
-def make_masker(
-    *,
-    mask_token_id: int,
-    vocab_size: int,
-    special_ids: tuple[int, ...],
-    mlm_probability: float,
-    mask_replace_prob: float,
-    random_replace_prob: float,
-    word_starts: bytes | None = None,
-) -> _core.Masker:
-    """The core's masker for these options; options that were seen lately are not checked again.
-
-    Args:
-        word_starts: One byte an id of the vocabulary, 1 where it begins a word, for whole-word
-            masking.
-    """
-    from mlmfast import _core
-
-    starts = None if word_starts is None else np.frombuffer(word_starts, dtype=np.bool_)
-    return _core.Masker(
-        mask_token_id=mask_token_id,
-        vocab_size=vocab_size,
-        special_ids=list(special_ids),
-        word_starts=starts,
-        mlm_probability=mlm_probability,
-        mask_replace_prob=mask_replace_prob,
-        random_replace_prob=random_replace_prob,
-    )
 
 
 def as_id_matrix(ids: Any) -> np.ndarray[Any, Any]:
@@ -199,11 +197,49 @@ def _arrow_matrix(data: Any) -> np.ndarray[Any, Any]:
     return column.flatten().to_numpy(zero_copy_only=False).reshape(-1, column.type.list_size)
 
 
-def _as_output(array: Any, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+def _outputs(
+    out: tuple[Any, Any] | None, shape: tuple[int, ...], dtype: Any, labels_at_positions: bool
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any] | None]:
+    """The arrays for ids and, unless they are wanted at the positions alone, labels."""
+    kind = None if dtype is None else output_dtype(dtype)
+    if out is None:
+        kind = kind or np.dtype(np.int64)
+        ids = np.empty(shape, kind)
+        return ids, None if labels_at_positions else np.empty(shape, kind)
+    if labels_at_positions != (out[1] is None):
+        raise InputError(
+            "out must be (input_ids, None) with labels_at_positions, else (input_ids, labels)"
+        )
+    buffers = [_as_output(array, shape, kind) for array in out if array is not None]
+    if len({buffer.dtype for buffer in buffers}) > 1:
+        raise InputError(f"out must hold arrays of one type, got {[b.dtype for b in buffers]}")
+    return buffers[0], None if labels_at_positions else buffers[1]
+
+
+def output_dtype(dtype: Any) -> np.dtype[Any]:
+    """int64 or int32, given as a type of numpy or torch or by name."""
+    try:
+        kind = (
+            np.dtype(str(dtype).removeprefix("torch."))
+            if not isinstance(dtype, type)
+            else (np.dtype(dtype))
+        )
+    except TypeError:
+        kind = None
+    if kind not in (np.int64, np.int32):
+        raise InputError(f"dtype must be int64 or int32, got {dtype}")
+    return kind
+
+
+def _as_output(
+    array: Any, shape: tuple[int, ...], dtype: np.dtype[Any] | None
+) -> np.ndarray[Any, Any]:
     buffer = array.numpy() if _is_torch(array) else array
-    if not isinstance(buffer, np.ndarray) or buffer.dtype != np.int64 or buffer.shape != shape:
+    kinds = (np.int64, np.int32) if dtype is None else (dtype,)
+    if not isinstance(buffer, np.ndarray) or buffer.dtype not in kinds or buffer.shape != shape:
         found = f"{getattr(buffer, 'dtype', type(buffer).__name__)} {getattr(buffer, 'shape', '')}"
-        raise InputError(f"out must hold two int64 arrays of shape {list(shape)}, got {found}")
+        wanted = "int64 (or int32)" if dtype is None else str(dtype)
+        raise InputError(f"out must hold {wanted} arrays of shape {list(shape)}, got {found}")
     if not (buffer.flags.c_contiguous and buffer.flags.writeable):
         raise InputError("out must hold writable C-contiguous arrays")
     return buffer

@@ -13,11 +13,13 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from mlmfast.data.masking import mask_tokens
+from mlmfast.data.block_masker import BlockMasker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Unpack
 
+    from mlmfast.data.mask_options import MaskOptions, ModeOptions
     from mlmfast.data.store import BlockStore
 
 Batch = dict[str, torch.Tensor]
@@ -37,6 +39,11 @@ class EvaluationBlocks(Dataset):
         mlm_probability: share of the ordinary tokens that are chosen.
         mask_replace_prob: share of the chosen tokens that become the mask token.
         random_replace_prob: share of the chosen tokens that become a random word; the rest stay.
+        modes: `mode`, `masks_per_row` and so on, as `mlmfast.mask_tokens` explains them;
+            `mode="whole_word"` finds the words by the store's own tokenizer.
+
+    Raises:
+        InputError: An option that cannot be.
     """
 
     def __init__(
@@ -47,21 +54,18 @@ class EvaluationBlocks(Dataset):
         mlm_probability: float = 0.15,
         mask_replace_prob: float = 0.8,
         random_replace_prob: float = 0.1,
+        **modes: Unpack[ModeOptions],
     ) -> None:
-        manifest = store.manifest
         self.store = store
         self.seed = seed
         self.mlm_probability = mlm_probability
-        self._options: dict[str, Any] = {
-            "mask_token_id": manifest.mask_token_id,
-            "vocab_size": manifest.vocab_size,
-            "special_ids": manifest.special_ids,
+        options: MaskOptions = {
+            **modes,
             "mlm_probability": mlm_probability,
             "mask_replace_prob": mask_replace_prob,
             "random_replace_prob": random_replace_prob,
-            "seed": seed,
         }
-        self._pad = manifest.pad_token_id if manifest.padding_tokens else None
+        self._masker = BlockMasker(store, seed=seed, options=options)
 
     def __len__(self) -> int:
         return len(self.store)
@@ -79,14 +83,12 @@ class EvaluationBlocks(Dataset):
             `attention_mask`, int64 `[B, L]`, if the store has padding.
         """
         blocks = np.asarray(indices, dtype=np.int64)
-        rows = self.store[blocks]
-        masked = mask_tokens(rows, block_ids=blocks, epoch=self.epoch, **self._options)
-        batch = {
-            "input_ids": torch.from_numpy(masked.input_ids),
-            "labels": torch.from_numpy(masked.labels),
-        }
-        if self._pad is not None:
-            batch["attention_mask"] = torch.from_numpy((rows != self._pad).astype(np.int64))
+        if blocks.size and blocks.min() < 0:
+            raise IndexError(f"block {blocks.min()}: blocks are numbered from 0 on")
+        shape = (len(blocks), self.store.block_size)
+        batch = {name: torch.empty(shape, dtype=torch.int64) for name in self._masker.columns}
+        buffers = {name: tensor.numpy() for name, tensor in batch.items()}
+        self._masker.fill(blocks.astype(np.uint64), buffers, epoch=self.epoch)
         return batch
 
     def __getitem__(self, index: int) -> Batch:

@@ -108,7 +108,6 @@ def train(
         "random_replace_prob": random_replace_prob,
     }
     blocks = MaskedBlocks(train_store, seed=seed, **masks)
-    blocks[0]  # wrong masking rates are refused here, before anything is loaded
     output = Path(output)
     work = WorkingFolder(output, _identity(train_store, masks, seed))
     with (

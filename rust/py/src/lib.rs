@@ -3,6 +3,7 @@
 mod blocks;
 mod errors;
 mod mask;
+mod permutation;
 
 use pyo3::prelude::*;
 
@@ -13,6 +14,8 @@ mod _core {
     use crate::blocks::{BlockPlan, ListColumn};
     #[pymodule_export]
     use crate::mask::Masker;
+    #[pymodule_export]
+    use crate::permutation::permutation;
 
     use super::{Bound, PyModule, PyModuleMethods, PyResult};
 

@@ -1,6 +1,9 @@
 //! `Masker`: masks into buffers that the caller owns.
 
-use mlmfast_core::mask::{Address, Batch, MaskOptions, Masker as CoreMasker, TokenId};
+use mlmfast_core::mask::{
+    Address, Batch, Found, MaskOptions, Masker as CoreMasker, Mode, Output, OutputId, Rows, Shards,
+    TokenId,
+};
 use numpy::{
     Element, IntoPyArray, PyArray1, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray2,
     PyUntypedArrayMethods,
@@ -14,48 +17,88 @@ use crate::errors::to_python;
 #[pyclass(frozen, module = "mlmfast._core")]
 pub struct Masker(CoreMasker);
 
+/// The positions and, where they go into no buffer, the labels.
+type Masked<'py> = (Bound<'py, PyArray1<i64>>, Option<Bound<'py, PyAny>>);
+
 /// What one call adds to the options, whatever the ids' type.
 struct Call<'a> {
-    seed: u64,
-    epoch: u64,
+    key: (u64, u64),
     special_tokens_mask: Option<&'a [bool]>,
     address: Address<'a>,
     strict: bool,
     threads: Option<usize>,
 }
 
+/// The arrays that one call writes to.
+struct Buffers<'py, O: Element> {
+    input_ids: PyReadwriteArray2<'py, O>,
+    labels: Option<PyReadwriteArray2<'py, O>>,
+    attention_mask: Option<(u32, PyReadwriteArray2<'py, O>)>,
+}
+
 #[pymethods]
 impl Masker {
-    /// `word_starts`: bool `[vocab_size]` for whole-word masking, else None.
+    /// `mode`: `"token"`, `"whole_word"` or `"span"`; `word_starts`: bool `[vocab_size]` or None.
     #[new]
-    #[pyo3(signature = (*, mask_token_id, vocab_size, special_ids, word_starts, mlm_probability, mask_replace_prob,
-        random_replace_prob))]
+    #[pyo3(signature = (*, mask_token_id, vocab_size, special_ids, mode, word_starts, span_probability,
+        max_span_length, mlm_probability, masks_per_row, at_least_one, mask_replace_prob, random_replace_prob,
+        random_specials))]
+    #[allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools)]
     fn new(
         mask_token_id: u32,
         vocab_size: u32,
         special_ids: Vec<u32>,
+        mode: &str,
         word_starts: Option<PyReadonlyArray1<'_, bool>>,
+        span_probability: f64,
+        max_span_length: usize,
         mlm_probability: f64,
+        masks_per_row: Option<usize>,
+        at_least_one: bool,
         mask_replace_prob: f64,
         random_replace_prob: f64,
+        random_specials: bool,
     ) -> PyResult<Self> {
-        let word_starts = word_starts.map(|array| array.as_slice().map(<[bool]>::to_vec));
+        let starts = word_starts.map(|array| array.as_slice().map(<[bool]>::to_vec)).transpose()?;
+        let mode = match (mode, starts) {
+            ("token", None) => Mode::Token,
+            ("whole_word", Some(starts)) => Mode::WholeWord { starts },
+            ("span", starts) => {
+                Mode::Span { starts, probability: span_probability, longest: max_span_length }
+            }
+            (mode, starts) => {
+                let with = if starts.is_some() { "with" } else { "without" };
+                return Err(PyValueError::new_err(format!(
+                    "mode must be 'token', 'whole_word' (with word_starts) or 'span', got {mode:?} {with} word_starts"
+                )));
+            }
+        };
         let options = MaskOptions {
             mask_token_id,
             vocab_size,
             special_ids,
-            word_starts: word_starts.transpose()?,
+            mode,
             mlm_probability,
+            masks_per_row,
+            at_least_one,
             mask_replace_prob,
             random_replace_prob,
+            random_specials,
         };
         CoreMasker::new(&options).map(Self).map_err(to_python)
     }
 
-    /// Mask `input_ids` `[B, L]` into `out_ids` and `out_labels` (int64 `[B, L]`, C-contiguous).
+    /// The same masker at another rate.
+    fn with_probability(&self, mlm_probability: f64) -> PyResult<Self> {
+        self.0.with_probability(mlm_probability).map(Self).map_err(to_python)
+    }
+
+    /// Mask `input_ids` `[B, L]` into `out_ids` and `out_labels` (both int64 or both int32 `[B, L]`,
+    /// C-contiguous).
     ///
     /// With `block_ids` (uint64 `[B]`) the masks are keyed by block number, without by content.
-    /// Returns the masked positions, int64 `[M]`, flat into `B * L`.
+    /// Returns the masked positions, int64 `[M]`, flat into `B * L`, and without `out_labels` the
+    /// labels there, `[M]`, else None.
     #[pyo3(signature = (input_ids, out_ids, out_labels, *, seed, epoch, block_ids, special_tokens_mask, pad_id, strict,
         threads))]
     // Keyword arguments on the Python side, which arrive as owned borrows of numpy's.
@@ -64,8 +107,8 @@ impl Masker {
         &self,
         py: Python<'py>,
         input_ids: &Bound<'py, PyAny>,
-        mut out_ids: PyReadwriteArray2<'py, i64>,
-        mut out_labels: PyReadwriteArray2<'py, i64>,
+        out_ids: &Bound<'py, PyAny>,
+        out_labels: Option<&Bound<'py, PyAny>>,
         seed: u64,
         epoch: u64,
         block_ids: Option<PyReadonlyArray1<'py, u64>>,
@@ -73,58 +116,210 @@ impl Masker {
         pad_id: Option<u32>,
         strict: bool,
         threads: Option<usize>,
-    ) -> PyResult<Bound<'py, PyArray1<i64>>> {
+    ) -> PyResult<Masked<'py>> {
         let blocks = block_ids.as_ref().map(|array| array.as_slice()).transpose()?;
         let call = Call {
-            seed,
-            epoch,
+            key: (seed, epoch),
             special_tokens_mask: special_tokens_mask.as_ref().map(|a| a.as_slice()).transpose()?,
             address: blocks.map_or(Address::Content { pad_id }, Address::Blocks),
             strict,
             threads,
         };
-        let out = (out_ids.as_slice_mut()?, out_labels.as_slice_mut()?);
-        // The types that stores and tokenizers give come first.
-        let positions = if let Ok(ids) = input_ids.extract::<PyReadonlyArray2<'_, u16>>() {
-            self.run(py, &ids, out, &call)
-        } else if let Ok(ids) = input_ids.extract::<PyReadonlyArray2<'_, i64>>() {
-            self.run(py, &ids, out, &call)
-        } else if let Ok(ids) = input_ids.extract::<PyReadonlyArray2<'_, u32>>() {
-            self.run(py, &ids, out, &call)
-        } else if let Ok(ids) = input_ids.extract::<PyReadonlyArray2<'_, i32>>() {
-            self.run(py, &ids, out, &call)
-        } else if let Ok(ids) = input_ids.extract::<PyReadonlyArray2<'_, i16>>() {
-            self.run(py, &ids, out, &call)
-        } else if let Ok(ids) = input_ids.extract::<PyReadonlyArray2<'_, u8>>() {
-            self.run(py, &ids, out, &call)
+        if let Ok(buffers) = Buffers::<i64>::extract(out_ids, out_labels, None) {
+            self.mask_any(py, input_ids, buffers, &call)
         } else {
-            Err(PyTypeError::new_err(
-                "input_ids must be a two-dimensional array of uint8, uint16, uint32, int16, int32 or int64",
-            ))
-        }?;
-        Ok(positions.into_pyarray(py))
+            let buffers = Buffers::<i32>::extract(out_ids, out_labels, None)?;
+            self.mask_any(py, input_ids, buffers, &call)
+        }
+    }
+
+    /// Gather the blocks `block_ids` (uint64 `[B]`) of `shards` (all uint16 or all uint32,
+    /// `[n, L]`, C-contiguous) and mask them in one pass; see `mask`.
+    ///
+    /// `out_attention` (of the type of `out_ids`) gets 0 where the ids are `pad_id`, else 1.
+    #[pyo3(signature = (shards, block_ids, out_ids, out_labels, out_attention, *, pad_id, seed, epoch, threads))]
+    #[allow(clippy::too_many_arguments, clippy::needless_pass_by_value)]
+    fn mask_blocks<'py>(
+        &self,
+        py: Python<'py>,
+        shards: Vec<Bound<'py, PyAny>>,
+        block_ids: PyReadonlyArray1<'py, u64>,
+        out_ids: &Bound<'py, PyAny>,
+        out_labels: Option<&Bound<'py, PyAny>>,
+        out_attention: Option<&Bound<'py, PyAny>>,
+        pad_id: Option<u32>,
+        seed: u64,
+        epoch: u64,
+        threads: Option<usize>,
+    ) -> PyResult<Masked<'py>> {
+        let blocks = block_ids.as_slice()?;
+        let call = Call {
+            key: (seed, epoch),
+            special_tokens_mask: None,
+            address: Address::Blocks(blocks),
+            strict: true,
+            threads,
+        };
+        let attention = match (out_attention, pad_id) {
+            (None, _) => None,
+            (Some(array), Some(pad_id)) => Some((pad_id, array)),
+            (Some(_), None) => return Err(PyValueError::new_err("out_attention needs a pad_id")),
+        };
+        if let Ok(buffers) = Buffers::<i64>::extract(out_ids, out_labels, attention) {
+            self.mask_shards(py, &shards, blocks, buffers, &call)
+        } else {
+            let buffers = Buffers::<i32>::extract(out_ids, out_labels, attention)?;
+            self.mask_shards(py, &shards, blocks, buffers, &call)
+        }
     }
 }
 
 impl Masker {
-    fn run<I: TokenId + Element>(
+    fn mask_any<'py, O: OutputId + Element>(
         &self,
-        py: Python<'_>,
-        ids: &PyReadonlyArray2<'_, I>,
-        out: (&mut [i64], &mut [i64]),
+        py: Python<'py>,
+        ids: &Bound<'py, PyAny>,
+        buffers: Buffers<'py, O>,
         call: &Call<'_>,
-    ) -> PyResult<Vec<i64>> {
-        let input_ids = ids
-            .as_slice()
-            .map_err(|_| PyValueError::new_err("input_ids must be C-contiguous: copy it first"))?;
+    ) -> PyResult<Masked<'py>> {
+        // The types that stores and tokenizers give come first.
+        if let Ok(ids) = ids.extract::<PyReadonlyArray2<'_, u16>>() {
+            self.mask_matrix(py, &ids, buffers, call)
+        } else if let Ok(ids) = ids.extract::<PyReadonlyArray2<'_, i64>>() {
+            self.mask_matrix(py, &ids, buffers, call)
+        } else if let Ok(ids) = ids.extract::<PyReadonlyArray2<'_, u32>>() {
+            self.mask_matrix(py, &ids, buffers, call)
+        } else if let Ok(ids) = ids.extract::<PyReadonlyArray2<'_, i32>>() {
+            self.mask_matrix(py, &ids, buffers, call)
+        } else if let Ok(ids) = ids.extract::<PyReadonlyArray2<'_, i16>>() {
+            self.mask_matrix(py, &ids, buffers, call)
+        } else if let Ok(ids) = ids.extract::<PyReadonlyArray2<'_, u8>>() {
+            self.mask_matrix(py, &ids, buffers, call)
+        } else {
+            Err(PyTypeError::new_err(
+                "input_ids must be a two-dimensional array of uint8, uint16, uint32, int16, int32 or int64",
+            ))
+        }
+    }
+
+    fn mask_matrix<'py, I: TokenId + Element, O: OutputId + Element>(
+        &self,
+        py: Python<'py>,
+        ids: &PyReadonlyArray2<'py, I>,
+        buffers: Buffers<'py, O>,
+        call: &Call<'_>,
+    ) -> PyResult<Masked<'py>> {
+        let matrix = contiguous(ids, "input_ids")?;
+        self.run(py, Rows::Matrix(matrix), ids.shape()[1], buffers, call)
+    }
+
+    fn mask_shards<'py, O: OutputId + Element>(
+        &self,
+        py: Python<'py>,
+        shards: &[Bound<'py, PyAny>],
+        blocks: &[u64],
+        buffers: Buffers<'py, O>,
+        call: &Call<'_>,
+    ) -> PyResult<Masked<'py>> {
+        if let Ok(shards) = arrays::<u16>(shards) {
+            self.mask_gathered(py, &shards, blocks, buffers, call)
+        } else {
+            self.mask_gathered(py, &arrays::<u32>(shards)?, blocks, buffers, call)
+        }
+    }
+
+    fn mask_gathered<'py, I: TokenId + Element, O: OutputId + Element>(
+        &self,
+        py: Python<'py>,
+        shards: &[PyReadonlyArray2<'py, I>],
+        blocks: &[u64],
+        buffers: Buffers<'py, O>,
+        call: &Call<'_>,
+    ) -> PyResult<Masked<'py>> {
+        let length = buffers.input_ids.shape()[1];
+        let parts: PyResult<Vec<&[I]>> = shards
+            .iter()
+            .map(|shard| {
+                if shard.shape()[1] != length {
+                    return Err(PyValueError::new_err("all shards must have the rows of out_ids"));
+                }
+                contiguous(shard, "a shard")
+            })
+            .collect();
+        let shards = Shards::new(parts?, length).map_err(to_python)?;
+        self.run(py, Rows::Blocks(&shards, blocks), length, buffers, call)
+    }
+
+    fn run<'py, I: TokenId, O: OutputId + Element>(
+        &self,
+        py: Python<'py>,
+        rows: Rows<'_, I>,
+        length: usize,
+        mut buffers: Buffers<'py, O>,
+        call: &Call<'_>,
+    ) -> PyResult<Masked<'py>> {
         let batch = Batch {
-            input_ids,
-            length: ids.shape()[1],
+            rows,
+            length,
             special_tokens_mask: call.special_tokens_mask,
             address: call.address,
             strict: call.strict,
         };
-        py.detach(|| self.0.mask(&batch, (call.seed, call.epoch), out, call.threads))
-            .map_err(to_python)
+        let dense = buffers.labels.is_some();
+        let output = buffers.output()?;
+        let Found { positions, labels } =
+            py.detach(|| self.0.mask(&batch, call.key, output, call.threads)).map_err(to_python)?;
+        let labels = (!dense).then(|| labels.into_pyarray(py).into_any());
+        Ok((positions.into_pyarray(py), labels))
     }
+}
+
+impl<'py, O: Element> Buffers<'py, O> {
+    fn extract(
+        input_ids: &Bound<'py, PyAny>,
+        labels: Option<&Bound<'py, PyAny>>,
+        attention_mask: Option<(u32, &Bound<'py, PyAny>)>,
+    ) -> PyResult<Self> {
+        let array = |array: &Bound<'py, PyAny>| array.extract::<PyReadwriteArray2<'py, O>>();
+        let attention_mask =
+            attention_mask.map(|(pad_id, mask)| array(mask).map(|mask| (pad_id, mask))).transpose();
+        let buffers = (array(input_ids), labels.map(array).transpose(), attention_mask);
+        let (Ok(input_ids), Ok(labels), Ok(attention_mask)) = buffers else {
+            return Err(PyTypeError::new_err(
+                "outputs must be distinct writable arrays [B, L], all int64 or all int32",
+            ));
+        };
+        Ok(Self { input_ids, labels, attention_mask })
+    }
+
+    fn output(&mut self) -> PyResult<Output<'_, O>> {
+        let attention_mask = match &mut self.attention_mask {
+            Some((pad_id, mask)) => Some((*pad_id, mask.as_slice_mut()?)),
+            None => None,
+        };
+        Ok(Output {
+            input_ids: self.input_ids.as_slice_mut()?,
+            labels: self.labels.as_mut().map(|labels| labels.as_slice_mut()).transpose()?,
+            attention_mask,
+        })
+    }
+}
+
+fn arrays<'py, I: Element>(
+    shards: &[Bound<'py, PyAny>],
+) -> PyResult<Vec<PyReadonlyArray2<'py, I>>> {
+    shards
+        .iter()
+        .map(|shard| {
+            shard.extract().map_err(|_| {
+                PyTypeError::new_err("shards must be arrays [n, L], all uint16 or all uint32")
+            })
+        })
+        .collect()
+}
+
+fn contiguous<'a, I: Element>(array: &'a PyReadonlyArray2<'_, I>, name: &str) -> PyResult<&'a [I]> {
+    array
+        .as_slice()
+        .map_err(|_| PyValueError::new_err(format!("{name} must be C-contiguous: copy it first")))
 }

@@ -1,0 +1,137 @@
+"""Rows of a block store, gathered and masked in one pass."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlmfast.data.mask_options import MaskOptions, masker_for
+from mlmfast.errors import InputError
+
+if TYPE_CHECKING:
+    from mlmfast import _core
+    from mlmfast.data.store import BlockStore
+
+Buffers = dict[str, np.ndarray]
+
+
+class BlockMasker:
+    """Reads blocks of a store by number and masks them on the way.
+
+    The masks are those that `mask_tokens` gives for the same rows with `block_ids` their numbers.
+
+    Args:
+        store: The blocks, `[N, L]`.
+        seed: Seed of the masks, 0 to 2^64 - 1.
+        options: How the masks are drawn; for whole words without `word_starts`, those of the
+            store's own tokenizer are found.
+
+    Raises:
+        InputError: An option that cannot be.
+    """
+
+    def __init__(self, store: BlockStore, *, seed: int, options: MaskOptions) -> None:
+        if not 0 <= seed < 1 << 64:
+            raise InputError(f"seed must be between 0 and 2^64 - 1, got {seed}")
+        self.store = store
+        self.seed = seed
+        self.options = _with_words(store, options)
+        padded = store.manifest.padding_tokens > 0
+        self.pad_id = store.manifest.pad_token_id if padded else None
+        self._masker = self._make()
+        self._shards = list(store.shards)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"store": self.store, "seed": self.seed, "options": self.options}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the dense outputs: `attention_mask` only where the store has padding."""
+        names = ("input_ids", "labels")
+        return names if self.pad_id is None else (*names, "attention_mask")
+
+    def fill(
+        self,
+        block_ids: np.ndarray,
+        buffers: Buffers,
+        *,
+        epoch: int,
+        rate: float | None = None,
+        threads: int | None = None,
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Write the blocks `block_ids` `[B]` to buffers `[B, L]`, all int64 or all int32.
+
+        Args:
+            block_ids: uint64 `[B]`.
+            buffers: By name, those of `columns`; without `labels` they are given back.
+            epoch: Epoch of the masks.
+            rate: The mask rate, where it is not that of the options.
+            threads: Threads at most; None for as many as are worth it.
+
+        Returns:
+            The chosen positions, int64 `[M]`, flat into `B * L`, and the labels there, `[M]`, if
+            there was no buffer for them.
+
+        Raises:
+            IndexError: A block that the store does not have.
+            InputError: An epoch outside of 0 to 2^64 - 1, an id outside of the vocabulary.
+        """
+        if len(block_ids) and int(block_ids.max()) >= len(self.store):
+            raise IndexError(f"block {block_ids.max()} of a store of {len(self.store)} blocks")
+        masker = self._masker if rate is None else self._masker.with_probability(rate)
+        try:
+            return masker.mask_blocks(
+                self._shards,
+                block_ids,
+                buffers["input_ids"],
+                buffers.get("labels"),
+                buffers.get("attention_mask"),
+                pad_id=self.pad_id,
+                seed=self.seed,
+                epoch=epoch,
+                threads=threads,
+            )
+        except OverflowError:
+            raise InputError(f"epoch must be between 0 and 2^64 - 1, got {epoch}") from None
+        except ValueError as error:
+            raise InputError(str(error)) from None
+
+    def identity(self) -> dict[str, Any]:
+        """What the masked rows are made of, in values that JSON can hold, to compare by."""
+        manifest = self.store.manifest
+        checksums = "".join(shard.sha256 for shard in manifest.shards)
+        options: dict[str, Any] = dict(sorted(self.options.items()))
+        starts = options.pop("word_starts", None)
+        if starts is not None:
+            options["word_starts"] = hashlib.sha256(np.asarray(starts).tobytes()).hexdigest()
+        return {
+            "data": hashlib.sha256(checksums.encode()).hexdigest(),
+            "blocks": len(self.store),
+            "seed": self.seed,
+            "masks": options,
+        }
+
+    def _make(self) -> _core.Masker:
+        manifest = self.store.manifest
+        return masker_for(
+            mask_token_id=manifest.mask_token_id,
+            vocab_size=manifest.vocab_size,
+            special_ids=manifest.special_ids,
+            options=self.options,
+        )
+
+
+def _with_words(store: BlockStore, options: MaskOptions) -> MaskOptions:
+    if options.get("mode") != "whole_word" or options.get("word_starts") is not None:
+        return options
+    from tokenizers import Tokenizer
+
+    from mlmfast.data.words import word_starts
+
+    tokenizer = Tokenizer.from_file(str(store.path / "tokenizer.json"))
+    return {**options, "word_starts": word_starts(tokenizer, store.manifest.vocab_size)}

@@ -1,0 +1,79 @@
+"""Which blocks a rank's batch holds, as a pure function of its number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlmfast.errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class EpochPlan:
+    """How an epoch's blocks are dealt to batches and ranks; no memory grows with their number.
+
+    Global batch g is the range from `g * batch_size * world_size` of the epoch's order, and every
+    rank takes its share of it, the ranks one after the other. Only the last global batch may hold
+    less; its blocks are dealt as evenly as they go (shares differ by one at most), so that nothing
+    is padded, repeated or left out.
+
+    Attributes:
+        blocks: Number of blocks N.
+        batch_size: Blocks of a rank's batch.
+        rank: This process's number, from 0 on.
+        world_size: Number of processes.
+        shuffle: Whether the order is a permutation, new in each epoch, or 0 to N - 1.
+        drop_last: Whether the last global batch is left out where it is not full.
+        seed: Seed of the order.
+    """
+
+    blocks: int
+    batch_size: int
+    rank: int
+    world_size: int
+    shuffle: bool
+    drop_last: bool
+    seed: int
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise InputError(f"batch_size must be at least 1, got {self.batch_size}")
+        if self.world_size < 1 or not 0 <= self.rank < self.world_size:
+            raise InputError(
+                f"rank must be between 0 and world_size - 1, got rank {self.rank} of "
+                f"world_size {self.world_size}"
+            )
+
+    @property
+    def global_batches(self) -> int:
+        """Batches of all ranks together, counted once."""
+        whole, rest = divmod(self.blocks, self.batch_size * self.world_size)
+        return whole + (rest > 0 and not self.drop_last)
+
+    def __len__(self) -> int:
+        """Batches of this rank."""
+        batches = self.global_batches
+        start, stop = self._range(batches - 1) if batches else (0, 1)
+        return batches - (start == stop)
+
+    def block_ids(self, batch: int, epoch: int) -> NDArray[np.uint64]:
+        """The numbers of the blocks of this rank's batch number `batch`, uint64."""
+        from mlmfast import _core
+
+        start, stop = self._range(batch)
+        if not self.shuffle:
+            return np.arange(start, stop, dtype=np.uint64)
+        return _core.permutation(self.blocks, start, stop, seed=self.seed, epoch=epoch)
+
+    def _range(self, batch: int) -> tuple[int, int]:
+        first = batch * self.batch_size * self.world_size
+        size = min(self.batch_size * self.world_size, self.blocks - first)
+        return (
+            first + size * self.rank // self.world_size,
+            first + size * (self.rank + 1) // self.world_size,
+        )

@@ -1,0 +1,53 @@
+"""A mask rate that changes while the training goes on: `MaskRateSchedule`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mlmfast.errors import InputError
+
+
+@dataclass(frozen=True, init=False)
+class MaskRateSchedule:
+    """A mask rate that goes in a straight line from one value to another, and stays there.
+
+    Higher rates early and lower ones late train better than one rate for all steps (Yang et al.
+    2023, "Learning Better Masking for Better Language Model Pre-training").
+
+    Args:
+        rates: `"start:end"`, for example `"0.3:0.15"`.
+        steps: Number of steps from the start to the end.
+
+    Raises:
+        InputError: Rates outside of 0..1 or written otherwise, fewer than 1 step.
+
+    Examples:
+        >>> schedule = MaskRateSchedule("0.3:0.1", 100)
+        >>> [round(schedule.rate(step), 3) for step in (0, 50, 100, 1000)]
+        [0.3, 0.2, 0.1, 0.1]
+    """
+
+    start: float
+    end: float
+    steps: int
+
+    def __init__(self, rates: str, steps: int) -> None:
+        try:
+            start, end = (float(part) for part in rates.split(":"))
+        except (ValueError, AttributeError):
+            raise InputError(
+                f"a mask rate schedule is written 'start:end', as in '0.3:0.15'; got {rates!r}"
+            ) from None
+        if not (0 <= start <= 1 and 0 <= end <= 1):
+            raise InputError(f"mask rates must be between 0 and 1, got {rates!r}")
+        if steps < 1:
+            raise InputError(f"a mask rate schedule needs at least 1 step, got {steps}")
+        # The class is frozen.
+        object.__setattr__(self, "start", start)
+        object.__setattr__(self, "end", end)
+        object.__setattr__(self, "steps", int(steps))
+
+    def rate(self, step: int) -> float:
+        """The rate of step number `step`, counted from 0."""
+        passed = min(max(step, 0), self.steps) / self.steps
+        return self.start + (self.end - self.start) * passed

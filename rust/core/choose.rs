@@ -1,0 +1,248 @@
+//! Which of a row's tokens are masked.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::gaps::{Gaps, scale};
+use crate::ids::IdSet;
+use crate::mask::{MaskOptions, Mode};
+use crate::rng::{EpochKey, Key, Purpose};
+use crate::spans::{SpanLengths, UNCOVERED, cover_spans};
+use crate::{Error, Result, check_length};
+
+/// How tokens are chosen.
+#[derive(Debug, Clone)]
+pub struct Chooser {
+    /// `None` where the rate is zero.
+    gaps: Option<Gaps>,
+    /// The rate times 2^64.
+    rate: u128,
+    per_row: Option<usize>,
+    at_least_one: bool,
+    words: Option<Arc<IdSet>>,
+    spans: Option<SpanLengths>,
+}
+
+/// The epoch's keys of the draws that choose.
+#[derive(Debug, Clone, Copy)]
+pub struct ChoiceKeys {
+    gap: EpochKey,
+    choice: EpochKey,
+    span: EpochKey,
+}
+
+impl ChoiceKeys {
+    pub fn new(seed: u64, epoch: u64) -> Self {
+        let key = |purpose| EpochKey::new(seed, epoch, purpose);
+        Self { gap: key(Purpose::Gap), choice: key(Purpose::Choice), span: key(Purpose::Span) }
+    }
+
+    pub fn gap(&self, block: u64) -> Key {
+        self.gap.block(block)
+    }
+}
+
+/// Memory that the rows of a thread share, so that no row allocates.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    units: Vec<Range<u32>>,
+    taken: Vec<bool>,
+    cover: Vec<u32>,
+}
+
+impl Chooser {
+    /// Check the options.
+    pub fn new(options: &MaskOptions) -> Result<Self> {
+        let (words, spans) = match &options.mode {
+            Mode::Token => (None, None),
+            Mode::WholeWord { starts } => (Some(starts), None),
+            Mode::Span { starts, probability, longest } => {
+                (starts.as_ref(), Some(SpanLengths::new(*probability, *longest)?))
+            }
+        };
+        if let Some(starts) = words {
+            check_length("word_starts", starts.len(), options.vocab_size as usize)?;
+        }
+        match options.masks_per_row {
+            Some(0) => return Err(Error::NoMasksPerRow),
+            Some(_) if matches!(options.mode, Mode::WholeWord { .. }) => {
+                return Err(Error::MasksPerRowOfWords);
+            }
+            _ => {}
+        }
+        let chooser = Self {
+            gaps: None,
+            rate: 0,
+            per_row: options.masks_per_row,
+            at_least_one: options.at_least_one,
+            words: words.map(|starts| Arc::new(IdSet::of_flags(starts))),
+            spans,
+        };
+        chooser.with_rate(options.mlm_probability)
+    }
+
+    /// The same choice at another rate.
+    pub fn with_rate(&self, rate: f64) -> Result<Self> {
+        if !(0.0..=1.0).contains(&rate) {
+            let value = rate.to_string();
+            return Err(Error::Probability { name: "mlm_probability", value });
+        }
+        Ok(Self { gaps: Gaps::new(rate), rate: scale(rate), ..self.clone() })
+    }
+
+    /// The gaps between chosen tokens, where each token is chosen on its own and at a rate.
+    pub fn token_gaps(&self) -> Option<&Gaps> {
+        let units = self.words.is_some() || self.spans.is_some() || self.per_row.is_some();
+        if units { None } else { self.gaps.as_ref() }
+    }
+
+    /// How many of `tokens` are chosen, roughly.
+    pub fn estimate(&self, tokens: usize) -> usize {
+        // The rate's high half: 2^32 for all tokens.
+        let share = usize::try_from((tokens as u128 * (self.rate >> 32)) >> 32).unwrap_or(tokens);
+        share + share / 16 + 64
+    }
+
+    pub fn at_least_one(&self) -> bool {
+        self.at_least_one
+    }
+
+    /// Find what of a row is chosen as one: each token that may be hidden, or each word, which
+    /// begins at a token that begins words, or after one that may not be hidden, and ends before
+    /// the next such token.
+    ///
+    /// `tokens` are the row's positions from its first token on; `id` and `may_hide` tell a
+    /// position's id and whether it may be chosen.
+    pub fn find_units(
+        &self,
+        tokens: Range<usize>,
+        id: impl Fn(usize) -> i64,
+        may_hide: impl Fn(usize) -> bool,
+        scratch: &mut Scratch,
+    ) {
+        let units = &mut scratch.units;
+        units.clear();
+        units.resize(tokens.len(), 0..0);
+        let mut count = 0;
+        let mut end = u32::MAX;
+        for at in tokens {
+            #[allow(clippy::cast_possible_truncation)] // `mask` refuses rows of 2^31 and more
+            let position = at as u32;
+            if !may_hide(at) {
+                continue;
+            }
+            let begins = self.words.as_ref().is_none_or(|starts| starts.contains(id(at)));
+            // Selections rather than branches: where words begin cannot be foreseen.
+            #[allow(clippy::needless_bitwise_bool)]
+            let new = begins | (end != position);
+            count += usize::from(new);
+            let unit = &mut units[count - 1];
+            unit.start = if new { position } else { unit.start };
+            end = position + 1;
+            unit.end = end;
+        }
+        units.truncate(count);
+    }
+
+    /// Choose among the units that were found: call `hide` for each chosen token in ascending
+    /// order, with its position and that of the token whose draw decides what replaces it (its
+    /// own, or its span's first).
+    pub fn choose_units(
+        &self,
+        tokens: Range<usize>,
+        block: u64,
+        keys: &ChoiceKeys,
+        scratch: &mut Scratch,
+        mut hide: impl FnMut(usize, usize),
+    ) {
+        let hide = &mut hide;
+        if let Some(lengths) = &self.spans {
+            self.choose_spans(lengths, tokens, keys.span.block(block), scratch, hide);
+        } else if let Some(wanted) = self.per_row {
+            choose_exactly(wanted, keys.choice.block(block), scratch, hide);
+        } else if self.words.is_some() {
+            self.choose_words(block, keys, &scratch.units, hide);
+        } else if self.at_least_one {
+            hide_one(&scratch.units, keys.choice.block(block), hide);
+        }
+    }
+
+    fn choose_words(
+        &self,
+        block: u64,
+        keys: &ChoiceKeys,
+        words: &[Range<u32>],
+        hide: &mut impl FnMut(usize, usize),
+    ) {
+        let mut next = 0;
+        if let Some(gaps) = &self.gaps {
+            let mut draws = keys.gap.block(block).values();
+            while let Some(at) = gaps.next_hit(&mut draws, next, words.len()) {
+                hide_unit(&words[at], hide);
+                next = at + 1;
+            }
+        }
+        if next == 0 && self.at_least_one {
+            hide_one(words, keys.choice.block(block), hide);
+        }
+    }
+
+    fn choose_spans(
+        &self,
+        lengths: &SpanLengths,
+        tokens: Range<usize>,
+        key: Key,
+        scratch: &mut Scratch,
+        hide: &mut impl FnMut(usize, usize),
+    ) {
+        let count: usize = scratch.units.iter().map(ExactSizeIterator::len).sum();
+        let budget = self.per_row.unwrap_or_else(|| {
+            // Rounded up or down at random, so that the rate is exact on average.
+            let share = (count as u128 * self.rate + u128::from(key.at(0))) >> 64;
+            usize::try_from(share).unwrap_or(count).max(self.at_least_one.into())
+        });
+        scratch.cover.clear();
+        scratch.cover.resize(tokens.end, UNCOVERED);
+        cover_spans(&scratch.units, lengths, budget, key, &mut scratch.cover);
+        for (at, &first) in scratch.cover.iter().enumerate().skip(tokens.start) {
+            if first != UNCOVERED {
+                hide(at, first as usize);
+            }
+        }
+    }
+}
+
+/// Exactly `wanted` of the units, or all where there are fewer: every set of that size alike
+/// (Floyd's algorithm, Bentley and Floyd 1987).
+fn choose_exactly(
+    wanted: usize,
+    key: Key,
+    scratch: &mut Scratch,
+    hide: &mut impl FnMut(usize, usize),
+) {
+    let Scratch { units, taken, .. } = scratch;
+    taken.clear();
+    taken.resize(units.len(), false);
+    for (draw, last) in (units.len().saturating_sub(wanted)..units.len()).enumerate() {
+        let drawn = key.below(draw as u64, last + 1);
+        let chosen = if taken[drawn] { last } else { drawn };
+        taken[chosen] = true;
+    }
+    units
+        .iter()
+        .zip(taken)
+        .filter(|(_, taken)| **taken)
+        .for_each(|(unit, _)| hide_unit(unit, hide));
+}
+
+fn hide_one(units: &[Range<u32>], key: Key, hide: &mut impl FnMut(usize, usize)) {
+    if let Some(unit) = units.get(key.below(0, units.len())) {
+        hide_unit(unit, hide);
+    }
+}
+
+fn hide_unit(unit: &Range<u32>, hide: &mut impl FnMut(usize, usize)) {
+    for at in unit.clone() {
+        hide(at as usize, at as usize);
+    }
+}

@@ -1,0 +1,155 @@
+//! The integer types that token ids come in and go out as.
+
+/// A type that token ids come in.
+pub trait TokenId: Copy + Send + Sync {
+    /// The id as a number that holds all of them.
+    fn widen(self) -> i64;
+
+    /// Whether any of `ids` lies outside of `0..vocab_size`, for a `vocab_size` of 1 to 2^31 - 1.
+    /// The folds have no branch and no 64-bit comparison, so that they run on the vectors that
+    /// every processor has.
+    fn any_outside(ids: &[Self], vocab_size: u32) -> bool;
+}
+
+macro_rules! narrow_unsigned {
+    ($($native:ty),*) => {$(
+        impl TokenId for $native {
+            #[inline]
+            fn widen(self) -> i64 {
+                i64::from(self)
+            }
+
+            fn any_outside(ids: &[Self], vocab_size: u32) -> bool {
+                let largest = Self::try_from(vocab_size - 1).unwrap_or(Self::MAX);
+                ids.iter().fold(0, |over, id| over | id.saturating_sub(largest)) != 0
+            }
+        }
+    )*};
+}
+narrow_unsigned!(u8, u16);
+
+macro_rules! wide_or_signed {
+    ($($native:ty),*) => {$(
+        impl TokenId for $native {
+            #[inline]
+            fn widen(self) -> i64 {
+                i64::from(self)
+            }
+
+            fn any_outside(ids: &[Self], vocab_size: u32) -> bool {
+                let largest = Self::try_from(vocab_size - 1).unwrap_or(Self::MAX);
+                // An id has the top bit, or is larger than `largest`, and then the difference does.
+                let bits = ids.iter().fold(0, |bits, &id| bits | id | largest.wrapping_sub(id));
+                bits >> (Self::BITS - 1) != 0
+            }
+        }
+    )*};
+}
+wide_or_signed!(u32, i8, i16, i32, i64);
+
+/// A type that masked batches go out as.
+pub trait OutputId: Copy + Send + Sync {
+    /// Whether every `i64` fits.
+    const HOLDS_ALL: bool;
+
+    /// The number as this type; it fits, or `HOLDS_ALL` is false and nobody checked the ids.
+    fn from_wide(value: i64) -> Self;
+}
+
+impl OutputId for i64 {
+    const HOLDS_ALL: bool = true;
+
+    #[inline]
+    fn from_wide(value: i64) -> Self {
+        value
+    }
+}
+
+impl OutputId for i32 {
+    const HOLDS_ALL: bool = false;
+
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)] // vocabularies end before 2^31, and -100 fits
+    fn from_wide(value: i64) -> Self {
+        value as Self
+    }
+}
+
+/// A set of ids of a vocabulary, a bit each, so that it stays in the nearest cache.
+#[derive(Debug, Clone)]
+pub struct IdSet {
+    words: Vec<u64>,
+    /// Whether ids outside of the vocabulary belong to the set.
+    outside: bool,
+}
+
+impl IdSet {
+    /// The `members`, all of which are below `vocab_size`; nothing outside of it.
+    pub fn new(vocab_size: u32, members: &[u32]) -> Self {
+        let mut words = vec![0; vocab_size.div_ceil(64) as usize];
+        for &id in members {
+            words[id as usize / 64] |= 1 << (id % 64);
+        }
+        Self { words, outside: false }
+    }
+
+    /// The ids whose flag is set, and everything outside of the vocabulary.
+    pub fn of_flags(flags: &[bool]) -> Self {
+        // The last word's bits past the vocabulary stay set.
+        let push = |word: u64, &flag: &bool| word << 1 | u64::from(flag);
+        let word = |flags: &[bool]| flags.iter().rev().fold(u64::MAX, push);
+        Self { words: flags.chunks(64).map(word).collect(), outside: true }
+    }
+
+    #[inline]
+    pub fn contains(&self, id: i64) -> bool {
+        usize::try_from(id)
+            .ok()
+            .and_then(|id| self.words.get(id / 64).map(|word| word >> (id % 64) & 1 == 1))
+            .unwrap_or(self.outside)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check<I: TokenId + TryFrom<i64>>() {
+        let edges = [i64::MIN, -40_000, -100, -1, 0, 1, 99, 100, 101, 127, 128, 255, 256];
+        let wide = [32_767, 32_768, 65_535, 65_536, (1 << 31) - 1, 1 << 31, u32::MAX.into()];
+        for vocab_size in [1, 2, 100, 128, 256, 32_768, 50_000, 65_536, 65_537, (1 << 31) - 1] {
+            for value in edges.into_iter().chain(wide) {
+                let Ok(id) = I::try_from(value) else { continue };
+                let outside = !(0..i64::from(vocab_size)).contains(&value);
+                let zero = I::try_from(0).unwrap_or(id);
+                assert_eq!(I::any_outside(&[zero, id, zero], vocab_size), outside, "{value}");
+            }
+        }
+    }
+
+    #[test]
+    fn sets_hold_their_members_alone() {
+        let members = [0, 3, 63, 64, 129];
+        let set = IdSet::new(130, &members);
+        let flags: Vec<bool> = (0..130).map(|id| members.contains(&id)).collect();
+        let flagged = IdSet::of_flags(&flags);
+        for id in 0..130 {
+            assert_eq!(set.contains(id.into()), members.contains(&id), "{id}");
+            assert_eq!(flagged.contains(id.into()), members.contains(&id), "{id}");
+        }
+        for id in [-1, 130, 191, 192, 1 << 40] {
+            assert!(!set.contains(id) && flagged.contains(id), "{id}");
+        }
+    }
+
+    #[test]
+    fn ids_outside_of_the_vocabulary_are_seen_in_every_type() {
+        check::<u8>();
+        check::<u16>();
+        check::<u32>();
+        check::<i8>();
+        check::<i16>();
+        check::<i32>();
+        check::<i64>();
+    }
+}

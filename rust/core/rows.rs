@@ -1,0 +1,82 @@
+//! Where a batch's rows lie: side by side, or anywhere in the shards of a store.
+
+use crate::{Error, Result};
+
+/// The rows of a batch, all of one length.
+#[derive(Debug, Clone, Copy)]
+pub enum Rows<'a, I> {
+    /// Row after row.
+    Matrix(&'a [I]),
+    /// The blocks of these numbers of a store.
+    Blocks(&'a Shards<'a, I>, &'a [u64]),
+}
+
+impl<'a, I> Rows<'a, I> {
+    /// How many rows of `length` there are.
+    pub(crate) fn count(&self, length: usize) -> usize {
+        match self {
+            Self::Matrix(ids) => ids.len().checked_div(length).unwrap_or(0),
+            Self::Blocks(_, numbers) => numbers.len(),
+        }
+    }
+
+    /// Row `row`, which is below the count.
+    #[inline]
+    pub(crate) fn row(&self, row: usize, length: usize) -> Result<&'a [I]> {
+        match self {
+            Self::Matrix(ids) => Ok(&ids[row * length..(row + 1) * length]),
+            Self::Blocks(shards, numbers) => shards.block(numbers[row]),
+        }
+    }
+}
+
+/// The shards of a store: blocks of one length, numbered through from the first shard to the last.
+#[derive(Debug, Clone)]
+pub struct Shards<'a, I> {
+    parts: Vec<&'a [I]>,
+    /// The number of each shard's first block, and after them that of all blocks.
+    starts: Vec<u64>,
+    length: usize,
+}
+
+impl<'a, I> Shards<'a, I> {
+    /// Shards of blocks of `length` ids each.
+    ///
+    /// # Errors
+    /// A shard that is not made of whole blocks, or a length of 0.
+    pub fn new(parts: Vec<&'a [I]>, length: usize) -> Result<Self> {
+        if length == 0 {
+            return Err(Error::BlockSize(0));
+        }
+        let mut starts = vec![0];
+        let mut total = 0;
+        for part in &parts {
+            let blocks = part.len() / length;
+            if blocks * length != part.len() {
+                let (found, expected) = (part.len(), blocks * length);
+                return Err(Error::Length { name: "shard", found, expected });
+            }
+            total += blocks as u64;
+            starts.push(total);
+        }
+        Ok(Self { parts, starts, length })
+    }
+
+    /// Tokens a block.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        self.length
+    }
+
+    fn block(&self, number: u64) -> Result<&'a [I]> {
+        let shard = self.starts.partition_point(|&start| start <= number).wrapping_sub(1);
+        let Some(part) = self.parts.get(shard) else {
+            let blocks = self.starts.last().copied().unwrap_or(0);
+            return Err(Error::NoSuchBlock { block: number, blocks });
+        };
+        // Below the shard's number of blocks, whose ids are in memory.
+        #[allow(clippy::cast_possible_truncation)]
+        let at = (number - self.starts[shard]) as usize * self.length;
+        Ok(&part[at..at + self.length])
+    }
+}
