@@ -27,7 +27,7 @@ class DemoOptions:
 
     output: Path = Path("demo")
     """The folder for everything that is made."""
-    seconds: float = 150
+    seconds: float = 200
     """How long the training shall take."""
     least_steps: int = 600
     """Steps that a new model is trained for, however slow the machine: fewer teach it nothing."""
