@@ -10,6 +10,7 @@ import click
 
 from mlmfast.cli._command import ExampleCommand
 from mlmfast.cli._log import show_log
+from mlmfast.demo.options import DemoOptions
 
 
 @click.command(
@@ -22,7 +23,10 @@ from mlmfast.cli._log import show_log
 )
 @click.option("--output", type=click.Path(), default="demo", show_default=True, help="Folder.")
 @click.option(
-    "--seconds", default=150.0, show_default=True, help="How long the training shall take."
+    "--seconds",
+    default=float(DemoOptions.seconds),
+    show_default=True,
+    help="How long the training shall take.",
 )
 @click.option(
     "--data",
@@ -56,7 +60,6 @@ def command(
     Text that Python itself carries becomes a tokenizer, token blocks, a small masked language model
     trained from scratch, an ONNX model and filled masks. A repeated call finds the finished stages.
     """
-    from mlmfast.demo.options import DemoOptions
     from mlmfast.demo.road import run_demo
 
     show_log(quiet=quiet)
