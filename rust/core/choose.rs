@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::gaps::{Gaps, scale};
 use crate::ids::IdSet;
-use crate::mask::{MaskOptions, Mode};
+use crate::options::{MaskOptions, Mode};
 use crate::rng::{EpochKey, Key, Purpose};
 use crate::spans::{SpanLengths, UNCOVERED, cover_spans};
 use crate::{Error, Result, check_length};

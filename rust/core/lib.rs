@@ -18,6 +18,7 @@ mod ids;
 pub mod lists;
 pub mod mask;
 pub mod narrow;
+mod options;
 mod output;
 pub mod packing;
 mod parallel;

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use crate::choose::{ChoiceKeys, Chooser, Scratch};
 use crate::ids::IdSet;
 pub use crate::ids::{OutputId, TokenId};
+pub use crate::options::{MaskOptions, Mode};
 pub use crate::output::{Found, IGNORE, Output};
 use crate::replace::Replacement;
 use crate::rng::{EpochKey, Purpose, content_hash};
@@ -22,53 +23,6 @@ use crate::{Error, Result, check_length, parallel};
 
 /// Tokens a thread must have to mask before it is worth starting.
 const GRAIN: usize = 1 << 18;
-
-/// What is chosen as one.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Mode {
-    /// Tokens, each on its own.
-    Token,
-    /// Words; each token of a chosen word is replaced on its own.
-    WholeWord {
-        /// For each id of the vocabulary, whether it begins a word.
-        starts: Vec<bool>,
-    },
-    /// Spans (`SpanBERT`) until a row's share is masked; a span is replaced as one.
-    Span {
-        /// For each id of the vocabulary, whether it begins a word, where spans are of whole
-        /// words; else they are of tokens.
-        starts: Option<Vec<bool>>,
-        /// Parameter of the geometric lengths.
-        probability: f64,
-        /// The longest length.
-        longest: usize,
-    },
-}
-
-/// The options of the masks, as their user gives them.
-#[derive(Debug, Clone)]
-pub struct MaskOptions {
-    /// The id that hides a token.
-    pub mask_token_id: u32,
-    /// Random words are drawn from `0..vocab_size`.
-    pub vocab_size: u32,
-    /// Ids that are never chosen.
-    pub special_ids: Vec<u32>,
-    /// What is chosen as one.
-    pub mode: Mode,
-    /// Share of the tokens that are chosen.
-    pub mlm_probability: f64,
-    /// Choose exactly so many tokens a row (all of them where a row has fewer) instead of a share.
-    pub masks_per_row: Option<usize>,
-    /// Where nothing of a row would be chosen, choose one of its tokens (or words).
-    pub at_least_one: bool,
-    /// Share of the chosen tokens that become the mask token.
-    pub mask_replace_prob: f64,
-    /// Share of the chosen tokens that become a random word.
-    pub random_replace_prob: f64,
-    /// Whether a random word may be a special id or the mask token.
-    pub random_specials: bool,
-}
 
 /// Where a row's random numbers come from.
 #[derive(Debug, Clone, Copy)]
@@ -101,8 +55,8 @@ pub struct Batch<'a, I> {
 #[derive(Debug, Clone)]
 pub struct Masker {
     chooser: Chooser,
-    pub(crate) replacement: Arc<Replacement>,
-    pub(crate) special: Arc<IdSet>,
+    replacement: Arc<Replacement>,
+    special: Arc<IdSet>,
     vocab_size: u32,
 }
 
@@ -249,7 +203,8 @@ impl Masker {
             Address::Content { pad_id } => address_by_content(source, pad_id),
         };
         let mut row = Row {
-            masker: self,
+            replacement: &self.replacement,
+            special: &self.special,
             source,
             flags: batch.special_tokens_mask.map(|flags| &flags[begin..begin + batch.length]),
             first,

@@ -3,7 +3,7 @@
 use std::hint::select_unpredictable;
 
 use crate::gaps::scale;
-use crate::mask::MaskOptions;
+use crate::options::MaskOptions;
 use crate::{Error, Result};
 
 /// The shares of the three, and the words to draw from.

@@ -1,12 +1,14 @@
 //! One row of a batch while it is masked.
 
 use crate::gaps::Gaps;
-use crate::mask::{Masker, OutputId, TokenId};
+use crate::ids::{IdSet, OutputId, TokenId};
+use crate::replace::Replacement;
 use crate::rng::Key;
 
 /// A row on its way: what it was, and where its copy is masked.
 pub struct Row<'a, I, O> {
-    pub masker: &'a Masker,
+    pub replacement: &'a Replacement,
+    pub special: &'a IdSet,
     pub source: &'a [I],
     pub flags: Option<&'a [bool]>,
     /// Where the row's text begins.
@@ -40,7 +42,7 @@ impl<I: TokenId, O: OutputId> Row<'_, I, O> {
     #[inline]
     pub fn may_hide(&self, at: usize) -> bool {
         !self.flags.is_some_and(|flags| flags[at])
-            && !self.masker.special.contains(self.source[at].widen())
+            && !self.special.contains(self.source[at].widen())
     }
 
     /// Hide the token at `at`, the row's number `count`; the draw at `decider` says by what.
@@ -54,7 +56,7 @@ impl<I: TokenId, O: OutputId> Row<'_, I, O> {
             *label = O::from_wide(id);
         }
         let value = self.key.at((at - self.first) as u64);
-        let replacement = &self.masker.replacement;
+        let replacement = self.replacement;
         self.ids[at] = O::from_wide(if at == decider {
             replacement.of(id, value)
         } else {
