@@ -1,11 +1,21 @@
 # The compiled core. Use the functions of `mlmfast`, which take more kinds of input.
 
+from collections.abc import Sequence
 from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["DEBUG_BUILD", "BlockPlan", "ListColumn", "Masker", "__version__", "permutation"]
+__all__ = [
+    "DEBUG_BUILD",
+    "BlockPlan",
+    "Encoded",
+    "Encoder",
+    "ListColumn",
+    "Masker",
+    "__version__",
+    "permutation",
+]
 
 __version__: str
 DEBUG_BUILD: bool
@@ -113,3 +123,15 @@ class Masker:
         epoch: int,
         threads: int | None,
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any] | None]: ...
+
+@final
+class Encoder:
+    def __new__(cls, json: str, exceptions: Sequence[int]) -> Encoder: ...
+    @property
+    def family(self) -> str: ...
+    def encode(self, texts: Any, *, narrow: bool, threads: int | None) -> Encoded: ...
+
+@final
+class Encoded:
+    def pending(self) -> list[str]: ...
+    def finish(self, ids: npt.NDArray[np.uint32], lengths: npt.NDArray[np.uintp]) -> Any: ...

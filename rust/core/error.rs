@@ -166,6 +166,23 @@ pub enum Error {
         /// Size of the vocabulary.
         vocab_size: u64,
     },
+    /// The column does not hold strings.
+    #[error("expected strings, got {0}: give a Utf8, LargeUtf8 or Utf8View column")]
+    NotStrings(DataType),
+    /// A text that is not UTF-8.
+    #[error("row {row} is not UTF-8: decode the text first")]
+    NotUtf8 {
+        /// Row number over all chunks, counted from 0.
+        row: usize,
+    },
+    /// A tokenizer whose pipeline the core does not know; the library alone can encode with it.
+    #[error("the tokenizer's {part} is not one that is encoded here: {found}")]
+    Pipeline {
+        /// The part of tokenizer.json.
+        part: &'static str,
+        /// What it says.
+        found: String,
+    },
     /// Two buffers that should have one length.
     #[error("{name} has {found} elements, expected {expected}")]
     Length {

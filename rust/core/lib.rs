@@ -6,7 +6,8 @@
 //!   block documents begin and end;
 //! - [`mask`] draws masked-language-modelling masks that are a pure function of
 //!   (seed, epoch, block, position);
-//! - [`permutation`] is the order of the blocks in an epoch.
+//! - [`permutation`] is the order of the blocks in an epoch;
+//! - [`tokenize`] turns text into token ids.
 #![forbid(unsafe_code)]
 
 pub mod blocks;
@@ -29,6 +30,7 @@ pub mod rng;
 mod row;
 mod rows;
 mod spans;
+pub mod tokenize;
 
 pub use error::{Error, Result};
 

@@ -1,0 +1,46 @@
+//! What one family of tokenizers knows: where its words end and what they become.
+
+use super::memo::Memo;
+
+/// A word in a text, in bytes: the smallest part whose ids depend on nothing around it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unit {
+    /// Its first byte.
+    pub start: u32,
+    /// One past its last byte.
+    pub end: u32,
+}
+
+/// A stretch of a document that can be encoded on its own (see [`super::stretches`]).
+#[derive(Debug, Clone, Copy)]
+pub struct Stretch<'a> {
+    /// The text.
+    pub text: &'a str,
+    /// Does the document begin here?
+    pub begins_document: bool,
+}
+
+/// A family of tokenizers that differ in their tables alone.
+pub trait Family: Send + Sync {
+    /// The working memory of one thread.
+    type Scratch: Default + Send;
+
+    /// Find the units of a stretch, in order, and append them to `units`, which is empty.
+    ///
+    /// Returns the bytes that the units point into: those of the stretch, or of `buffer` where the
+    /// text has to be changed first. `None` leaves the whole stretch to the library; `units` may
+    /// then hold anything.
+    fn scan<'t>(
+        &self,
+        stretch: Stretch<'t>,
+        buffer: &'t mut String,
+        units: &mut Vec<Unit>,
+    ) -> Option<&'t [u8]>;
+
+    /// Append the ids of a unit that the memo does not know. False leaves the stretch that it came
+    /// from to the library; `ids` may then hold anything.
+    fn encode(&self, unit: &[u8], scratch: &mut Self::Scratch, ids: &mut Vec<u32>) -> bool;
+
+    /// Fill a memo with units whose ids are certain without encoding them, the frequent ones first.
+    fn prefill(&self, memo: &mut Memo);
+}

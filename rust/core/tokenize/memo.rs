@@ -1,0 +1,247 @@
+//! What is known of words already: word -> ids, made for reading speed.
+//!
+//! A word of up to 15 bytes is its own key in a slot of half a cache line, with up to three ids
+//! beside it; everything else lies in a second table. Keys are compared in full: a hash alone is
+//! never trusted. Both tables are bounded; when they are full, unknown words are encoded each time.
+
+use std::collections::HashMap;
+
+/// Longest word that a slot holds.
+const SHORT: usize = 15;
+/// Ids that a slot holds.
+pub const INLINE: usize = 3;
+/// Slots at the beginning, and at most: 32 MB.
+const FIRST_SLOTS: usize = 1 << 14;
+const MOST_SLOTS: usize = 1 << 20;
+/// Bytes of longer words at most.
+const MOST_LONG: usize = 32 << 20;
+/// Marks a slot whose ids lie in the arena: `ids[0]` is where, `ids[1]` how many.
+const ELSEWHERE: u32 = u32::MAX;
+
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C, align(32))]
+struct Slot {
+    /// The word's bytes and, on top, its length; 0 in an empty slot.
+    key: u128,
+    ids: [u32; INLINE],
+    count: u32,
+}
+
+/// Word -> ids.
+#[derive(Debug, Clone)]
+pub struct Memo {
+    slots: Vec<Slot>,
+    used: usize,
+    arena: Vec<u32>,
+    long: HashMap<Box<[u8]>, (u32, u32)>,
+    long_bytes: usize,
+}
+
+/// What the memo knows of a word.
+#[derive(Debug, Clone, Copy)]
+pub enum Known<'a> {
+    /// Up to three ids; the first `count` of them count.
+    Few {
+        /// The ids, and anything after them.
+        ids: [u32; INLINE],
+        /// How many there are.
+        count: usize,
+    },
+    /// Any number of ids.
+    Many(&'a [u32]),
+    /// The word is new.
+    Nothing,
+}
+
+impl Default for Memo {
+    fn default() -> Self {
+        Self {
+            slots: vec![Slot::default(); FIRST_SLOTS],
+            used: 0,
+            arena: Vec::new(),
+            long: HashMap::new(),
+            long_bytes: 0,
+        }
+    }
+}
+
+/// The key of `text[start..end]`, which has at most [`SHORT`] bytes and at least one.
+#[inline]
+fn key_of(text: &[u8], start: usize, end: usize) -> u128 {
+    let length = end - start;
+    let word = if let Some(bytes) = text.get(start..start + 16) {
+        let mut whole = [0; 16];
+        whole.copy_from_slice(bytes);
+        // Not 128 bits off: the length is 15 at most.
+        u128::from_le_bytes(whole) & ((1_u128 << (8 * length)) - 1)
+    } else {
+        let mut whole = [0; 16];
+        whole[..length].copy_from_slice(&text[start..end]);
+        u128::from_le_bytes(whole)
+    };
+    word | (length as u128) << 120
+}
+
+/// Both halves multiplied and folded: every bit of the key reaches the middle bits of the product.
+#[inline]
+#[allow(clippy::cast_possible_truncation)]
+fn hash(key: u128) -> u64 {
+    let low = key as u64 ^ 0x9e37_79b9_7f4a_7c15;
+    let high = (key >> 64) as u64 ^ 0xd1b5_4a32_d192_ed03;
+    let product = u128::from(low) * u128::from(high);
+    product as u64 ^ (product >> 64) as u64
+}
+
+impl Memo {
+    /// Look `text[start..end]` up.
+    #[inline]
+    #[must_use]
+    pub fn get(&self, text: &[u8], start: usize, end: usize) -> Known<'_> {
+        if end - start > SHORT {
+            return self.get_long(&text[start..end]);
+        }
+        let slot = &self.slots[self.place(key_of(text, start, end))];
+        if slot.key == 0 {
+            return Known::Nothing;
+        }
+        if slot.count == ELSEWHERE {
+            return Known::Many(self.stored(slot.ids[0], slot.ids[1]));
+        }
+        Known::Few { ids: slot.ids, count: slot.count as usize }
+    }
+
+    /// Remember the ids of `text[start..end]`, which must not be known yet, if there is room.
+    pub fn insert(&mut self, text: &[u8], start: usize, end: usize, ids: &[u32]) {
+        if end - start > SHORT {
+            self.insert_long(&text[start..end], ids);
+            return;
+        }
+        if self.used * 2 >= self.slots.len() && !self.grow() {
+            return;
+        }
+        let key = key_of(text, start, end);
+        let mut slot = Slot { key, ids: [0; INLINE], count: 0 };
+        if ids.len() <= INLINE {
+            slot.ids[..ids.len()].copy_from_slice(ids);
+            slot.count = u32::try_from(ids.len()).unwrap_or(ELSEWHERE);
+        } else if let Some((at, count)) = self.store(ids) {
+            slot.ids[0] = at;
+            slot.ids[1] = count;
+            slot.count = ELSEWHERE;
+        } else {
+            return;
+        }
+        let place = self.place(key);
+        self.slots[place] = slot;
+        self.used += 1;
+    }
+
+    /// Where the key is, or the empty slot where it would be.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)] // a power of two masks it
+    fn place(&self, key: u128) -> usize {
+        let last = self.slots.len() - 1;
+        let mut at = hash(key) as usize & last;
+        loop {
+            let found = self.slots[at].key;
+            if found == key || found == 0 {
+                return at;
+            }
+            at = (at + 1) & last;
+        }
+    }
+
+    fn grow(&mut self) -> bool {
+        if self.slots.len() >= MOST_SLOTS {
+            return false;
+        }
+        let larger = vec![Slot::default(); self.slots.len() * 4];
+        for slot in std::mem::replace(&mut self.slots, larger) {
+            if slot.key != 0 {
+                let place = self.place(slot.key);
+                self.slots[place] = slot;
+            }
+        }
+        true
+    }
+
+    #[cold]
+    fn get_long(&self, word: &[u8]) -> Known<'_> {
+        self.long
+            .get(word)
+            .map_or(Known::Nothing, |&(at, count)| Known::Many(self.stored(at, count)))
+    }
+
+    fn insert_long(&mut self, word: &[u8], ids: &[u32]) {
+        if self.long_bytes + word.len() > MOST_LONG {
+            return;
+        }
+        if let Some(place) = self.store(ids) {
+            self.long_bytes += word.len();
+            self.long.insert(word.into(), place);
+        }
+    }
+
+    fn stored(&self, at: u32, count: u32) -> &[u32] {
+        &self.arena[at as usize..(at + count) as usize]
+    }
+
+    fn store(&mut self, ids: &[u32]) -> Option<(u32, u32)> {
+        if self.arena.len() + ids.len() > MOST_LONG {
+            return None;
+        }
+        let place = (u32::try_from(self.arena.len()).ok()?, u32::try_from(ids.len()).ok()?);
+        self.arena.extend_from_slice(ids);
+        Some(place)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::panic)]
+mod tests {
+    use super::*;
+
+    fn ids_of(memo: &Memo, word: &[u8]) -> Option<Vec<u32>> {
+        match memo.get(word, 0, word.len()) {
+            Known::Few { ids, count } => Some(ids[..count].to_vec()),
+            Known::Many(ids) => Some(ids.to_vec()),
+            Known::Nothing => None,
+        }
+    }
+
+    #[test]
+    fn what_goes_in_comes_out_whatever_the_length() {
+        let mut memo = Memo::default();
+        let text = "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz".as_bytes();
+        for length in 1..40 {
+            let ids: Vec<u32> = (0..length as u32 % 7).collect();
+            memo.insert(text, 3, 3 + length, &ids);
+        }
+        for length in 1..40 {
+            let expected: Vec<u32> = (0..length as u32 % 7).collect();
+            assert_eq!(ids_of(&memo, &text[3..3 + length]), Some(expected));
+        }
+        assert_eq!(ids_of(&memo, b"abc"), None);
+        assert_eq!(ids_of(&memo, b"def\0"), None);
+    }
+
+    #[test]
+    fn it_grows_and_forgets_nothing() {
+        let mut memo = Memo::default();
+        for number in 0..100_000_u32 {
+            let word = number.to_string();
+            memo.insert(word.as_bytes(), 0, word.len(), &[number]);
+        }
+        for number in 0..100_000_u32 {
+            assert_eq!(ids_of(&memo, number.to_string().as_bytes()), Some(vec![number]));
+        }
+    }
+
+    #[test]
+    fn zero_bytes_belong_to_the_word() {
+        let mut memo = Memo::default();
+        memo.insert(b"a\0", 0, 2, &[1]);
+        assert_eq!(ids_of(&memo, b"a"), None);
+        assert_eq!(ids_of(&memo, b"a\0"), Some(vec![1]));
+    }
+}

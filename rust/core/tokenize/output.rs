@@ -1,0 +1,123 @@
+//! Ids on their way out: parts by thread, places that wait for the library, one array at the end.
+
+use arrow_buffer::ArrowNativeType;
+
+use crate::{Result, check_length};
+
+/// The types that ids are stored in.
+pub trait StoredId: ArrowNativeType + Default + Send + Sync {
+    /// An id below the vocabulary's size, which fits.
+    fn from_id(id: u32) -> Self;
+}
+
+impl StoredId for u16 {
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)]
+    fn from_id(id: u32) -> Self {
+        id as Self
+    }
+}
+
+impl StoredId for u32 {
+    #[inline]
+    fn from_id(id: u32) -> Self {
+        id
+    }
+}
+
+/// A stretch of a text that the library must encode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pending {
+    /// Number of the text.
+    pub row: usize,
+    /// Its first byte in the text.
+    pub start: usize,
+    /// One past its last byte.
+    pub end: usize,
+    /// How many ids of the part come before its own.
+    pub at: usize,
+}
+
+/// What one task found: ids of consecutive texts, the first and the last of which may be cut.
+#[derive(Debug, Clone)]
+pub struct Part<T> {
+    /// Number of the first text.
+    pub first: usize,
+    /// The ids, those of pending stretches left out.
+    pub ids: Vec<T>,
+    /// How many ids each text has here.
+    pub counts: Vec<usize>,
+    /// The stretches left out, in order.
+    pub pending: Vec<Pending>,
+}
+
+/// The ids of a column of texts, but for what is pending.
+#[derive(Debug)]
+pub struct Encoded<T> {
+    /// How many texts there are.
+    pub texts: usize,
+    /// In the texts' order.
+    pub parts: Vec<Part<T>>,
+}
+
+impl<T: StoredId> Encoded<T> {
+    /// The stretches that wait for the library, in order.
+    pub fn pending(&self) -> impl Iterator<Item = &Pending> {
+        self.parts.iter().flat_map(|part| &part.pending)
+    }
+
+    /// Put the library's answers in their places: `answers` holds the ids of all pending stretches
+    /// and `lengths` how many each has.
+    ///
+    /// Returns the offsets of the texts, one more than there are texts, and the ids.
+    ///
+    /// # Errors
+    /// Other numbers of answers than of pending stretches.
+    pub fn finish(self, answers: &[u32], lengths: &[usize]) -> Result<(Vec<i64>, Vec<T>)> {
+        check_length("answers", lengths.len(), self.pending().count())?;
+        check_length("answered ids", answers.len(), lengths.iter().sum())?;
+        let offsets = self.offsets(lengths);
+        let mut parts = self.parts;
+        if lengths.is_empty() && parts.len() == 1 {
+            return Ok((offsets, std::mem::take(&mut parts[0].ids)));
+        }
+        let own: usize = parts.iter().map(|part| part.ids.len()).sum();
+        let mut ids = Vec::with_capacity(own + answers.len());
+        let (mut answers, mut lengths) = (answers, lengths.iter());
+        for part in parts {
+            let mut from = 0;
+            for (pending, &length) in part.pending.iter().zip(lengths.by_ref()) {
+                ids.extend_from_slice(&part.ids[from..pending.at]);
+                from = pending.at;
+                let (answer, rest) = answers.split_at(length);
+                ids.extend(answer.iter().map(|&id| T::from_id(id)));
+                answers = rest;
+            }
+            ids.extend_from_slice(&part.ids[from..]);
+        }
+        Ok((offsets, ids))
+    }
+
+    fn offsets(&self, lengths: &[usize]) -> Vec<i64> {
+        let mut offsets = vec![0; self.texts + 1];
+        for part in &self.parts {
+            for (row, &count) in (part.first..).zip(&part.counts) {
+                offsets[row + 1] += as_offset(count);
+            }
+        }
+        for (pending, &length) in self.pending().zip(lengths) {
+            offsets[pending.row + 1] += as_offset(length);
+        }
+        let mut sum = 0;
+        for offset in &mut offsets {
+            sum += *offset;
+            *offset = sum;
+        }
+        offsets
+    }
+}
+
+/// A count of things in memory is at most `i64::MAX`.
+fn as_offset(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

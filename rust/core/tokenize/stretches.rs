@@ -1,0 +1,47 @@
+//! Documents in stretches: where a text can be cut so that both sides are encoded on their own.
+//!
+//! The one place that holds for every pipeline of [`super::family`]: a letter or digit of ASCII,
+//! one space or line break, a letter or digit of ASCII. The white space goes with what follows.
+//! Normalizers work within graphemes, which end there; words of byte-level BPE take the space
+//! before them along; added tokens with white space inside of them are refused when a tokenizer is
+//! read.
+
+/// Bytes of a stretch, about: what a trap in it sends to the library, and what the working buffers
+/// hold. Small enough for the first-level cache.
+const STRETCH: usize = 2048;
+
+/// The end of the stretch of `text` that begins at `start`.
+#[must_use]
+pub fn end_of(text: &[u8], start: usize) -> usize {
+    cut_after(text, start + STRETCH)
+}
+
+/// The first place from `at` on where `text` can be cut, or its end.
+#[must_use]
+pub fn cut_after(text: &[u8], at: usize) -> usize {
+    let from = at.max(1) - 1;
+    let Some(rest) = text.get(from..) else { return text.len() };
+    rest.windows(3)
+        .position(|around| {
+            around[0].is_ascii_alphanumeric()
+                && (around[1] == b' ' || around[1] == b'\n')
+                && around[2].is_ascii_alphanumeric()
+        })
+        .map_or(text.len(), |found| from + found + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cuts_are_before_single_white_space_between_words() {
+        assert_eq!(cut_after(b"one two", 0), 3);
+        assert_eq!(cut_after(b"one two", 3), 3);
+        assert_eq!(cut_after(b"one two", 4), 7);
+        assert_eq!(cut_after(b"one  two\nthree", 0), 8);
+        assert_eq!(cut_after(b"one, <two> \xc3\xa9 x.", 0), 15);
+        assert_eq!(cut_after(b"", 0), 0);
+        assert_eq!(cut_after(b"a b", 100), 3);
+    }
+}

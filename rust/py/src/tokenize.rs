@@ -1,0 +1,134 @@
+//! `Encoder`: strings in Arrow to token ids in Arrow.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow_array::{ArrayRef, LargeListArray, PrimitiveArray, types};
+use arrow_buffer::{OffsetBuffer, ScalarBuffer};
+use arrow_schema::{DataType, Field};
+use mlmfast_core::tokenize::any::Tokenizer;
+use mlmfast_core::tokenize::output::{Encoded as CoreEncoded, StoredId};
+use mlmfast_core::tokenize::texts::Texts;
+use numpy::PyReadonlyArray1;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3_arrow::PyArray;
+use pyo3_arrow::input::AnyArray;
+
+use crate::errors::to_python;
+
+/// A tokenizer whose pipeline the core knows; `ValueError` where it does not.
+#[pyclass(frozen, module = "mlmfast._core")]
+pub struct Encoder(Tokenizer);
+
+#[pymethods]
+impl Encoder {
+    /// Read a tokenizer.json; texts with one of the code points of `exceptions` stay pending.
+    #[new]
+    #[pyo3(signature = (json, exceptions))]
+    #[allow(clippy::needless_pass_by_value)] // arguments from Python
+    fn new(py: Python<'_>, json: String, exceptions: Vec<u32>) -> PyResult<Self> {
+        py.detach(|| Tokenizer::from_json(&json, &exceptions)).map(Self).map_err(to_python)
+    }
+
+    /// The family's name.
+    #[getter]
+    fn family(&self) -> &'static str {
+        self.0.family()
+    }
+
+    /// The ids of a column of strings, as uint16 where `narrow`, but for what is pending.
+    #[pyo3(signature = (texts, *, narrow, threads))]
+    fn encode(
+        &self,
+        py: Python<'_>,
+        texts: AnyArray,
+        narrow: bool,
+        threads: Option<usize>,
+    ) -> PyResult<Encoded> {
+        let (chunks, _) = texts.into_chunked_array()?.into_inner();
+        py.detach(|| {
+            let texts = Texts::try_new(&chunks)?;
+            let found = if narrow {
+                Found::Narrow(self.0.encode(&texts, threads)?)
+            } else {
+                Found::Wide(self.0.encode(&texts, threads)?)
+            };
+            Ok(Encoded { texts, found: Mutex::new(Some(found)) })
+        })
+        .map_err(to_python)
+    }
+}
+
+enum Found {
+    Narrow(CoreEncoded<u16>),
+    Wide(CoreEncoded<u32>),
+}
+
+/// Ids of a column of strings, and the stretches of text that only the library can encode.
+#[pyclass(frozen, module = "mlmfast._core")]
+pub struct Encoded {
+    texts: Texts,
+    found: Mutex<Option<Found>>,
+}
+
+#[pymethods]
+impl Encoded {
+    /// The pending stretches, in order.
+    fn pending(&self) -> PyResult<Vec<String>> {
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let pending: Vec<_> = match &*found {
+            Some(Found::Narrow(encoded)) => encoded.pending().copied().collect(),
+            Some(Found::Wide(encoded)) => encoded.pending().copied().collect(),
+            None => return Err(finished()),
+        };
+        pending
+            .into_iter()
+            .map(|place| {
+                let bytes = self.texts.bytes(place.row).map_err(to_python)?;
+                Ok(String::from_utf8_lossy(&bytes[place.start..place.end]).into_owned())
+            })
+            .collect()
+    }
+
+    /// All ids as LargeList, with `ids` of the pending stretches, of which each has so many as
+    /// `lengths` says.
+    #[pyo3(signature = (ids, lengths))]
+    #[allow(clippy::needless_pass_by_value)] // arguments from Python
+    fn finish(
+        &self,
+        py: Python<'_>,
+        ids: PyReadonlyArray1<'_, u32>,
+        lengths: PyReadonlyArray1<'_, usize>,
+    ) -> PyResult<PyArray> {
+        let (ids, lengths) = (ids.as_slice()?, lengths.as_slice()?);
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let found = found.ok_or_else(finished)?;
+        let (array, item) = py
+            .detach(|| match found {
+                Found::Narrow(encoded) => lists::<types::UInt16Type>(encoded, ids, lengths),
+                Found::Wide(encoded) => lists::<types::UInt32Type>(encoded, ids, lengths),
+            })
+            .map_err(to_python)?;
+        let kind = DataType::LargeList(Arc::new(Field::new_list_field(item, true)));
+        Ok(PyArray::new(array, Arc::new(Field::new("", kind, false))))
+    }
+}
+
+fn lists<T: types::ArrowPrimitiveType>(
+    encoded: CoreEncoded<T::Native>,
+    ids: &[u32],
+    lengths: &[usize],
+) -> mlmfast_core::Result<(ArrayRef, DataType)>
+where
+    T::Native: StoredId,
+{
+    let (offsets, ids) = encoded.finish(ids, lengths)?;
+    let values = PrimitiveArray::<T>::new(ScalarBuffer::from(ids), None);
+    let item = Arc::new(Field::new_list_field(T::DATA_TYPE, true));
+    let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
+    Ok((Arc::new(LargeListArray::new(item, offsets, Arc::new(values), None)), T::DATA_TYPE))
+}
+
+fn finished() -> PyErr {
+    PyValueError::new_err("the ids have been handed out already")
+}
