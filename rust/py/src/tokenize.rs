@@ -90,7 +90,7 @@ impl Encoded {
             .collect()
     }
 
-    /// All ids as LargeList, with `ids` of the pending stretches, of which each has so many as
+    /// All ids as `LargeList`, with `ids` of the pending stretches, of which each has so many as
     /// `lengths` says.
     #[pyo3(signature = (ids, lengths))]
     #[allow(clippy::needless_pass_by_value)] // arguments from Python
