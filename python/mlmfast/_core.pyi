@@ -129,7 +129,15 @@ class Encoder:
     def __new__(cls, json: str, exceptions: Sequence[int]) -> Encoder: ...
     @property
     def family(self) -> str: ...
-    def encode(self, texts: Any, *, narrow: bool, threads: int | None) -> Encoded: ...
+    def encode(
+        self,
+        texts: Any,
+        *,
+        before: Sequence[int],
+        after: Sequence[int],
+        narrow: bool,
+        threads: int | None,
+    ) -> Encoded: ...
 
 @final
 class Encoded:

@@ -1,5 +1,6 @@
 //! The families under one name.
 
+use super::encode::Around;
 use super::file::{Model, TokenizerFile};
 use super::output::{Encoded, StoredId};
 use super::texts::Texts;
@@ -35,7 +36,12 @@ impl Tokenizer {
     ///
     /// # Errors
     /// As there.
-    pub fn encode<T: StoredId>(&self, _: &Texts, _: Option<usize>) -> Result<Encoded<T>> {
+    pub fn encode<T: StoredId>(
+        &self,
+        _: &Texts,
+        _: Around<'_>,
+        _: Option<usize>,
+    ) -> Result<Encoded<T>> {
         match *self {}
     }
 }

@@ -36,6 +36,15 @@ struct Worker<S> {
     unit_ids: Vec<u32>,
 }
 
+/// Ids around every text, such as those of `<s>` and `</s>`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Around<'a> {
+    /// Before the first id of the text.
+    pub before: &'a [u32],
+    /// After the last.
+    pub after: &'a [u32],
+}
+
 /// A place in a column: byte `byte` of text `row`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Place {
@@ -55,7 +64,12 @@ impl<F: Family> Encoder<F> {
     ///
     /// # Errors
     /// Texts that are not UTF-8, damaged offsets.
-    pub fn encode<T: StoredId>(&self, texts: &Texts, threads: Option<usize>) -> Result<Encoded<T>> {
+    pub fn encode<T: StoredId>(
+        &self,
+        texts: &Texts,
+        around: Around<'_>,
+        threads: Option<usize>,
+    ) -> Result<Encoded<T>> {
         let (places, bytes) = tasks(texts)?;
         let count = places.len() - 1;
         let threads = parallel::thread_count(threads, bytes, GRAIN).min(count.max(1));
@@ -68,7 +82,8 @@ impl<F: Family> Encoder<F> {
                 if task >= count {
                     break;
                 }
-                let part = self.part(texts, places[task], places[task + 1], &mut worker);
+                let span = (places[task], places[task + 1]);
+                let part = self.part(texts, span, around, &mut worker);
                 parts.push((task, part));
             }
             self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(worker);
@@ -103,8 +118,8 @@ impl<F: Family> Encoder<F> {
     fn part<T: StoredId>(
         &self,
         texts: &Texts,
-        from: Place,
-        to: Place,
+        (from, to): (Place, Place),
+        around: Around<'_>,
         worker: &mut Worker<F::Scratch>,
     ) -> Result<Part<T>> {
         let mut part =
@@ -117,6 +132,9 @@ impl<F: Family> Encoder<F> {
             let bytes = texts.bytes(row)?;
             let last = if row == to.row { to.byte } else { bytes.len() };
             let before = part.ids.len();
+            if first == 0 {
+                part.ids.extend(around.before.iter().map(|&id| T::from_id(id)));
+            }
             let mut start = first;
             while start < last {
                 let end = end_of(&bytes[..last], start);
@@ -130,6 +148,9 @@ impl<F: Family> Encoder<F> {
                     None => part.pending.push(Pending { row, start, end, at: part.ids.len() }),
                 }
                 start = end;
+            }
+            if last == bytes.len() {
+                part.ids.extend(around.after.iter().map(|&id| T::from_id(id)));
             }
             part.counts.push(part.ids.len() - before);
         }

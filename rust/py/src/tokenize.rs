@@ -6,6 +6,7 @@ use arrow_array::{ArrayRef, LargeListArray, PrimitiveArray, types};
 use arrow_buffer::{OffsetBuffer, ScalarBuffer};
 use arrow_schema::{DataType, Field};
 use mlmfast_core::tokenize::any::Tokenizer;
+use mlmfast_core::tokenize::encode::Around;
 use mlmfast_core::tokenize::output::{Encoded as CoreEncoded, StoredId};
 use mlmfast_core::tokenize::texts::Texts;
 use numpy::PyReadonlyArray1;
@@ -36,22 +37,27 @@ impl Encoder {
         self.0.family()
     }
 
-    /// The ids of a column of strings, as uint16 where `narrow`, but for what is pending.
-    #[pyo3(signature = (texts, *, narrow, threads))]
+    /// The ids of a column of strings, as uint16 where `narrow`, each text between the ids `before`
+    /// and `after`, but for what is pending.
+    #[pyo3(signature = (texts, *, before, after, narrow, threads))]
+    #[allow(clippy::needless_pass_by_value)] // arguments from Python
     fn encode(
         &self,
         py: Python<'_>,
         texts: AnyArray,
+        before: Vec<u32>,
+        after: Vec<u32>,
         narrow: bool,
         threads: Option<usize>,
     ) -> PyResult<Encoded> {
         let (chunks, _) = texts.into_chunked_array()?.into_inner();
         py.detach(|| {
             let texts = Texts::try_new(&chunks)?;
+            let around = Around { before: &before, after: &after };
             let found = if narrow {
-                Found::Narrow(self.0.encode(&texts, threads)?)
+                Found::Narrow(self.0.encode(&texts, around, threads)?)
             } else {
-                Found::Wide(self.0.encode(&texts, threads)?)
+                Found::Wide(self.0.encode(&texts, around, threads)?)
             };
             Ok(Encoded { texts, found: Mutex::new(Some(found)) })
         })
