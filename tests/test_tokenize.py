@@ -8,7 +8,9 @@ import pyarrow as pa
 import pytest
 
 from corpus import documents, tiny_tokenizer
-from mlmfast.data.tokenize import pieces_of, thread_count, tokenize
+from mlmfast.data.library_encoder import pieces_of
+from mlmfast.data.threads import thread_count
+from mlmfast.data.tokenize import tokenize
 from mlmfast.data.tokenizer_files import load_tokenizer
 from mlmfast.errors import InputError
 

@@ -9,7 +9,7 @@ from mlmfast.data.group_options import PACKINGS, fill_rate
 from mlmfast.data.sources import FORMATS
 from mlmfast.data.sources.base import POLICIES
 from mlmfast.data.splits import check_test_size
-from mlmfast.data.tokenize import thread_count
+from mlmfast.data.threads import thread_count
 from mlmfast.errors import InputError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from mlmfast.data.group_options import GroupOptions
 from mlmfast.data.manifest import FORMAT_VERSION, Manifest
 from mlmfast.data.store_writer import StoreWriter
-from mlmfast.data.tokenize import pieces_of, tokenize_batch
+from mlmfast.data.text_encoder import TextEncoder
 from mlmfast.data.tokenizer_files import LoadedTokenizer, id_dtype
 from mlmfast.errors import InputError
 
@@ -85,6 +85,11 @@ class SplitWriter:
         self._mask_token_id = tokenizer.mask_token_id
         self._options = options
         self._dtype = id_dtype(tokenizer.id_bound)
+        self._encoder = TextEncoder(
+            tokenizer,
+            add_special_tokens=options.special_tokens == "document",
+            threads=options.threads,
+        )
         self.writer = StoreWriter(
             folder,
             grouping(tokenizer, options),
@@ -96,15 +101,7 @@ class SplitWriter:
         """Tokenize documents (LargeString without nulls) and take their tokens."""
         self.documents += len(texts)
         self.text_bytes += pc.sum(pc.binary_length(texts)).as_py() or 0
-        self.writer.add(
-            tokenize_batch(
-                self._tokenizer.tokenizer,
-                pieces_of(texts),
-                dtype=self._dtype,
-                add_special_tokens=self._options.special_tokens == "document",
-                threads=self._options.threads,
-            )
-        )
+        self.writer.add(self._encoder.encode(texts))
 
     def add_tokens(self, tokens: pa.LargeListArray, *, documents: int) -> None:
         """Take documents that are token ids of the tokenizer already."""

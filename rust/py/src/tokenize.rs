@@ -96,6 +96,16 @@ impl Encoded {
             .collect()
     }
 
+    /// The rows that the pending stretches are in, in order.
+    fn pending_rows(&self) -> PyResult<Vec<usize>> {
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*found {
+            Some(Found::Narrow(encoded)) => Ok(encoded.pending().map(|place| place.row).collect()),
+            Some(Found::Wide(encoded)) => Ok(encoded.pending().map(|place| place.row).collect()),
+            None => Err(finished()),
+        }
+    }
+
     /// All ids as `LargeList`, with `ids` of the pending stretches, of which each has so many as
     /// `lengths` says.
     #[pyo3(signature = (ids, lengths))]

@@ -1,0 +1,168 @@
+"""Make sure that the fast core is exact for a tokenizer, with this version of the library.
+
+Versions of `tokenizers` differ in their Unicode tables, so that nothing is taken for granted: every
+assigned code point is encoded by both, in four surroundings, and what differs is left to the
+library from then on; then a corpus of hard texts must be equal, or the core is not used at all.
+Code points that Python's own tables do not know, and those for private use, always go to the
+library. The outcome is kept in the user's cache folder, by tokenizer and versions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import sys
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from mlmfast import _core
+from mlmfast.data.hard_texts import hard_texts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from tokenizers import Tokenizer
+
+# Code points that are tried in one text; where they fail, parts of them are tried.
+_GROUP = 64
+_PARTS = 8
+# Past this many, the tables do not merely differ by version.
+_TOO_MANY = 5000
+
+
+@dataclass(frozen=True)
+class Unfit:
+    """Why the core does not encode with a tokenizer."""
+
+    reason: str
+    surprising: bool = False
+    """The core should know this tokenizer, and answers otherwise than its library."""
+
+    def __str__(self) -> str:
+        """Return the reason."""
+        return self.reason
+
+
+def checked_core(tokenizer: Tokenizer) -> _core.Encoder | Unfit:
+    """Return the core's encoder for `tokenizer`, made sure of, or why there is none."""
+    text = tokenizer.to_str()
+    unknown = unknown_code_points()
+    try:
+        core = _core.Encoder(text, unknown)
+    except ValueError as error:
+        return Unfit(str(error))
+    cached = _cache_file(text)
+    differing = _read(cached)
+    if differing is None:
+        differing = differing_code_points(tokenizer, core)
+        if len(differing) > _TOO_MANY:
+            return Unfit(f"{len(differing):,} code points are encoded otherwise", surprising=True)
+    if differing:
+        core = _core.Encoder(text, [*unknown, *differing])
+    if cached.exists():
+        return core
+    wrong = next(iter(differing_texts(tokenizer, core, hard_texts())), None)
+    if wrong is not None:
+        return Unfit(f"the text {wrong!r} is encoded otherwise", surprising=True)
+    _write(cached, differing)
+    return core
+
+
+def unknown_code_points() -> list[int]:
+    """Code points that Python's tables do not know, and those for private use."""
+    outside = {"Cn", "Co"}
+    return [point for point in range(0x110000) if unicodedata.category(chr(point)) in outside]
+
+
+def differing_code_points(tokenizer: Tokenizer, core: _core.Encoder) -> list[int]:
+    """Code points that `core` encodes otherwise than `tokenizer`, alone or among others."""
+    outside = {"Cn", "Co", "Cs"}
+    known = [point for point in range(0x110000) if unicodedata.category(chr(point)) not in outside]
+    groups = [known[start : start + _GROUP] for start in range(0, len(known), _GROUP)]
+    found: list[int] = []
+    while groups:
+        equal, pending = _compare(tokenizer, core, [_surrounded(group) for group in groups])
+        again = []
+        for group, same, left in zip(groups, equal, pending, strict=True):
+            if len(group) == 1:
+                found += [] if same else group
+            elif left or not same:  # what is pending hides the others
+                size = -(-len(group) // _PARTS)
+                again += [group[at : at + size] for at in range(0, len(group), size)]
+        groups = again
+    return found
+
+
+def differing_texts(
+    tokenizer: Tokenizer, core: _core.Encoder, texts: Sequence[str]
+) -> Iterable[str]:
+    """Yield the texts that `core` encodes otherwise than `tokenizer`."""
+    equal, _ = _compare(tokenizer, core, texts)
+    return (text for text, same in zip(texts, equal, strict=True) if not same)
+
+
+def _surrounded(points: Sequence[int]) -> str:
+    return " ".join(f"{c} a{c}b a?{c}b {c}{c}" for c in map(chr, points))
+
+
+def _compare(
+    tokenizer: Tokenizer, core: _core.Encoder, texts: Sequence[str]
+) -> tuple[list[bool], list[bool]]:
+    """Tell of each text if it is encoded alike, and if the core left some of it to the library."""
+    encoded = core.encode(
+        pa.array(texts, pa.large_string()), before=[], after=[], narrow=False, threads=None
+    )
+    parts = [found.ids for found in _by_library(tokenizer, encoded.pending())]
+    pending = np.zeros(len(texts), bool)
+    pending[encoded.pending_rows()] = True
+    answers = np.fromiter((value for part in parts for value in part), np.uint32)
+    lengths = np.fromiter(map(len, parts), np.uintp, len(parts))
+    ours = pa.array(encoded.finish(answers, lengths)).to_pylist()
+    theirs = _by_library(tokenizer, texts)
+    equal = [mine == other.ids for mine, other in zip(ours, theirs, strict=True)]
+    return equal, pending.tolist()
+
+
+def _by_library(tokenizer: Tokenizer, texts: Sequence[str]) -> list:
+    return tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+
+
+def _cache_file(text: str) -> Path:
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    stamp = Path(_core.__file__).stat() if _core.__file__ else None
+    parts = (
+        text,
+        importlib.metadata.version("tokenizers"),
+        unicodedata.unidata_version,
+        sys.version,
+        _core.__version__,
+        str(stamp and (stamp.st_size, stamp.st_mtime_ns)),
+    )
+    digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
+    return Path(home) / "mlmfast" / "tokenizers" / f"{digest[:32]}.json"
+
+
+def _read(file: Path) -> list[int] | None:
+    try:
+        found = json.loads(file.read_bytes())["differing"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found if isinstance(found, list) else None
+
+
+def _write(file: Path, differing: list[int]) -> None:
+    """Keep the outcome; a cache that cannot be written costs a second the next time."""
+    partial = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps({"differing": differing}), encoding="utf-8")
+        partial.replace(file)
+    except OSError:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,100 @@
+"""Token ids as the `tokenizers` library of this environment answers: exact by definition."""
+
+from __future__ import annotations
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import chain
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlmfast.data.threads import thread_count
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    import pyarrow as pa
+    from tokenizers import Tokenizer
+
+# One call into `tokenizers` gets about this much text: an encoding costs some 100 bytes a token
+# until its ids are copied out, and shorter calls spread better over the threads.
+PIECE_CHARACTERS = 1 << 19
+PIECE_TEXTS = 4096
+
+
+def encode_pieces(
+    tokenizer: Tokenizer,
+    pieces: Iterable[Sequence[str]],
+    *,
+    dtype: np.dtype,
+    add_special_tokens: bool = False,
+    threads: int | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return how many ids each text of `pieces` has (int64), and all ids in order (`dtype`)."""
+    count = thread_count(threads)
+
+    def encode(piece: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        found = tokenizer.encode_batch_fast(piece, add_special_tokens=add_special_tokens)
+        lengths = np.fromiter(map(len, found), np.int64, len(found))
+        ids = chain.from_iterable(encoding.ids for encoding in found)
+        return lengths, np.fromiter(ids, dtype, int(lengths.sum()))
+
+    with _own_threads():
+        if count == 1:
+            parts = [encode(piece) for piece in pieces]
+        else:
+            with ThreadPoolExecutor(count) as pool:
+                try:
+                    parts = list(pool.map(encode, pieces))
+                except BaseException:
+                    # Ctrl-C must not wait for the pieces that nobody wants any more.
+                    pool.shutdown(cancel_futures=True)
+                    raise
+    lengths = np.concatenate([np.empty(0, np.int64), *(part[0] for part in parts)])
+    return lengths, np.concatenate([np.empty(0, dtype), *(part[1] for part in parts)])
+
+
+def pieces_of(array: pa.Array) -> Iterator[list[str]]:
+    """Yield the strings of an Arrow array without nulls, in lists of bounded size."""
+    start = 0
+    while start < len(array):
+        stop = min(start + PIECE_TEXTS, len(array))
+        piece = array.slice(start, stop - start)
+        while piece.nbytes > PIECE_CHARACTERS and len(piece) > 1:
+            piece = piece.slice(0, len(piece) // 2)
+        yield piece.to_pylist()
+        start += len(piece)
+
+
+_switch_lock = threading.Lock()
+_switch_users = 0
+_switch_before: str | None = None
+
+
+@contextmanager
+def _own_threads() -> Iterator[None]:
+    """Keep `tokenizers` from starting its own pool while our threads call it.
+
+    Its pool has a size that is fixed at first use, and a process that used it can no longer fork
+    safely (DataLoader workers); our threads end with the call. The switch is an environment
+    variable, hence counted, so that calls which overlap leave it as the first one found it.
+    """
+    global _switch_users, _switch_before  # noqa: PLW0603 - the environment is global as well
+    with _switch_lock:
+        if _switch_users == 0:
+            _switch_before = os.environ.get("TOKENIZERS_PARALLELISM")
+            os.environ["TOKENIZERS_PARALLELISM"] = "false"
+        _switch_users += 1
+    try:
+        yield
+    finally:
+        with _switch_lock:
+            _switch_users -= 1
+            if _switch_users == 0:
+                if _switch_before is None:
+                    os.environ.pop("TOKENIZERS_PARALLELISM", None)
+                else:
+                    os.environ["TOKENIZERS_PARALLELISM"] = _switch_before

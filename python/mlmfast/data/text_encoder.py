@@ -1,0 +1,168 @@
+"""A tokenizer made ready for much text: the fast core where it is exact, the library elsewhere."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from mlmfast import _core
+from mlmfast.data.encoder_check import Unfit, checked_core
+from mlmfast.data.library_encoder import encode_pieces, pieces_of
+from mlmfast.data.threads import thread_count
+from mlmfast.data.tokenizer_files import id_dtype
+from mlmfast.errors import InputError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+    from mlmfast.data.tokenizer_files import LoadedTokenizer
+
+ENGINES = ("auto", "library")
+LIBRARY = "library"
+
+# Tokenizers that were made ready in this process, the last used last.
+_ready: OrderedDict[str, _core.Encoder | Unfit] = OrderedDict()
+_READY_AT_MOST = 4
+
+logger = logging.getLogger(__name__)
+
+
+class TextEncoder:
+    """Encodes Arrow strings with one tokenizer, exactly as its library does."""
+
+    def __init__(
+        self,
+        loaded: LoadedTokenizer,
+        *,
+        add_special_tokens: bool = False,
+        threads: int | None = None,
+        engine: str = "auto",
+    ) -> None:
+        """Make `loaded` ready.
+
+        Args:
+            loaded: The tokenizer.
+            add_special_tokens: Wrap every text as the tokenizer's own post-processor does.
+            threads: How many threads; None takes all cores this process may use.
+            engine: "auto" takes the fast core where the tokenizer is one that it encodes exactly,
+                and the library for whatever the core is not certain of; "library" takes the
+                `tokenizers` library for everything. The ids are the same.
+
+        Raises:
+            InputError: No such engine, or no such number of threads.
+        """
+        if engine not in ENGINES:
+            raise InputError(f"engine must be one of {', '.join(ENGINES)}; got {engine!r}.")
+        self._tokenizer = loaded.tokenizer
+        self._dtype = id_dtype(loaded.id_bound)
+        self._threads = thread_count(threads)
+        self._add_special_tokens = add_special_tokens
+        self._core: _core.Encoder | None = None
+        self._before: list[int] = []
+        self._after: list[int] = []
+        self.reason: str | None = None
+        """Why the library does it all, where it does."""
+        if engine == "auto":
+            self._make_fast(loaded)
+        else:
+            self.reason = "it was asked for"
+
+    @property
+    def engine(self) -> str:
+        """Who encodes: "byte-level BPE", "WordPiece" or "Unigram" of our core, or "library"."""
+        return LIBRARY if self._core is None else self._core.family
+
+    def _make_fast(self, loaded: LoadedTokenizer) -> None:
+        core = _core_for(loaded)
+        if isinstance(core, Unfit):
+            self.reason = core.reason
+            return
+        around = ((), ()) if not self._add_special_tokens else ids_around(loaded.tokenizer)
+        if around is None:
+            self.reason = "its post-processor does more than put ids around a text"
+            return
+        self._core = core
+        self._before, self._after = list(around[0]), list(around[1])
+
+    def encode(self, texts: pa.Array | pa.ChunkedArray) -> pa.LargeListArray:
+        """Token ids of strings without nulls, one list a text.
+
+        Args:
+            texts: Utf8, LargeUtf8 or Utf8View.
+
+        Returns:
+            LargeList<uint16>, or LargeList<uint32> where the vocabulary has more than 65,536 ids.
+
+        Raises:
+            InputError: A null, or a text that is not UTF-8.
+        """
+        if self._core is None:
+            return self._encode_by_library(texts)
+        try:
+            found = self._core.encode(
+                texts,
+                before=self._before,
+                after=self._after,
+                narrow=self._dtype == np.uint16,
+                threads=self._threads,
+            )
+        except ValueError as error:
+            raise InputError(f"texts: {error}") from None
+        pending = found.pending()
+        lengths, ids = self._by_library(pa.array(pending, pa.large_string()), special=False)
+        return pa.array(found.finish(ids.astype(np.uint32), lengths.astype(np.uintp)))
+
+    def _encode_by_library(self, texts: pa.Array | pa.ChunkedArray) -> pa.LargeListArray:
+        lengths, ids = self._by_library(texts, special=self._add_special_tokens)
+        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+        return pa.LargeListArray.from_arrays(offsets, pa.array(ids))
+
+    def _by_library(
+        self, texts: pa.Array | pa.ChunkedArray, *, special: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        chunks = texts.chunks if isinstance(texts, pa.ChunkedArray) else [texts]
+        return encode_pieces(
+            self._tokenizer,
+            (piece for chunk in chunks for piece in pieces_of(chunk)),
+            dtype=self._dtype,
+            add_special_tokens=special,
+            threads=self._threads,
+        )
+
+
+def is_ready(loaded: LoadedTokenizer) -> bool:
+    """Tell if this tokenizer was made ready in this process before."""
+    return loaded.sha256 in _ready
+
+
+def ids_around(tokenizer: Tokenizer) -> tuple[list[int], list[int]] | None:
+    """Ids that the post-processor puts before and after a text; None where it does more."""
+
+    def ids(text: str, special: bool) -> list[int]:
+        return tokenizer.encode(text, add_special_tokens=special).ids
+
+    plain, whole = ids("a b", False), ids("a b", True)
+    for at in range(len(whole) - len(plain) + 1):
+        before, after = whole[:at], whole[at + len(plain) :]
+        if all(ids(text, True) == [*before, *ids(text, False), *after] for text in _PROBES):
+            return before, after
+    return None
+
+
+_PROBES = ("a b", "", " ", "Ein Satz, und noch einer.", "b", "a a a a a a a a")
+
+
+def _core_for(loaded: LoadedTokenizer) -> Any:
+    found = _ready.pop(loaded.sha256, None)
+    if found is None:
+        found = checked_core(loaded.tokenizer)
+        if isinstance(found, Unfit) and found.surprising:
+            logger.warning("The tokenizer %r is encoded by its library: %s", loaded.name, found)
+    _ready[loaded.sha256] = found
+    while len(_ready) > _READY_AT_MOST:
+        _ready.popitem(last=False)
+    return found
