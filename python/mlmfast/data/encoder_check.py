@@ -16,6 +16,7 @@ import os
 import sys
 import unicodedata
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,8 @@ _GROUP = 64
 _PARTS = 8
 # Past this many, the tables do not merely differ by version.
 _TOO_MANY = 5000
+# Planes of Unicode that hold characters; the others are unassigned or for private use as a whole.
+_PLANES = (0, 1, 2, 3, 14)
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,8 @@ def checked_core(tokenizer: Tokenizer) -> _core.Encoder | Unfit:
         if len(differing) > _TOO_MANY:
             return Unfit(f"{len(differing):,} code points are encoded otherwise", surprising=True)
     if differing:
-        core = _core.Encoder(text, [*unknown, *differing])
+        ranges = [(point, point + 1) for point in differing]
+        core = _core.Encoder(text, [*unknown, *ranges])
     if cached.exists():
         return core
     wrong = next(iter(differing_texts(tokenizer, core, hard_texts())), None)
@@ -75,16 +79,33 @@ def checked_core(tokenizer: Tokenizer) -> _core.Encoder | Unfit:
     return core
 
 
-def unknown_code_points() -> list[int]:
-    """Code points that Python's tables do not know, and those for private use."""
-    outside = {"Cn", "Co"}
-    return [point for point in range(0x110000) if unicodedata.category(chr(point)) in outside]
+@cache
+def unknown_code_points() -> list[tuple[int, int]]:
+    """Ranges (first, one past the last) that Python's tables do not know, or of private use."""
+    ranges: list[tuple[int, int]] = []
+    for plane in range(0, 0x110000, 0x10000):
+        if plane >> 16 not in _PLANES:
+            ranges.append((plane, plane + 0x10000))
+            continue
+        for point in range(plane, plane + 0x10000):
+            if unicodedata.category(chr(point)) in {"Cn", "Co"}:
+                if ranges and ranges[-1][1] == point:
+                    ranges[-1] = (ranges[-1][0], point + 1)
+                else:
+                    ranges.append((point, point + 1))
+    return ranges
+
+
+def known_code_points() -> list[int]:
+    """Return all code points that Python's tables know, surrogates left out."""
+    points = range(0x110000)
+    unknown = {point for first, end in unknown_code_points() for point in range(first, end)}
+    return [point for point in points if point not in unknown and not 0xD800 <= point < 0xE000]
 
 
 def differing_code_points(tokenizer: Tokenizer, core: _core.Encoder) -> list[int]:
     """Code points that `core` encodes otherwise than `tokenizer`, alone or among others."""
-    outside = {"Cn", "Co", "Cs"}
-    known = [point for point in range(0x110000) if unicodedata.category(chr(point)) not in outside]
+    known = known_code_points()
     groups = [known[start : start + _GROUP] for start in range(0, len(known), _GROUP)]
     found: list[int] = []
     while groups:

@@ -23,12 +23,15 @@ pub struct Encoder(Tokenizer);
 
 #[pymethods]
 impl Encoder {
-    /// Read a tokenizer.json; texts with one of the code points of `exceptions` stay pending.
+    /// Read a tokenizer.json; texts with a code point of `exceptions`, ranges of the first and one
+    /// past the last, stay pending.
     #[new]
     #[pyo3(signature = (json, exceptions))]
     #[allow(clippy::needless_pass_by_value)] // arguments from Python
-    fn new(py: Python<'_>, json: String, exceptions: Vec<u32>) -> PyResult<Self> {
-        py.detach(|| Tokenizer::from_json(&json, &exceptions)).map(Self).map_err(to_python)
+    fn new(py: Python<'_>, json: String, exceptions: Vec<(u32, u32)>) -> PyResult<Self> {
+        let points: Vec<u32> =
+            exceptions.into_iter().flat_map(|(first, end)| first..end.min(0x11_0000)).collect();
+        py.detach(|| Tokenizer::from_json(&json, &points)).map(Self).map_err(to_python)
     }
 
     /// The family's name.
