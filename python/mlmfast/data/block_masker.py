@@ -129,9 +129,8 @@ class BlockMasker:
 def _with_words(store: BlockStore, options: MaskOptions) -> MaskOptions:
     if options.get("mode") != "whole_word" or options.get("word_starts") is not None:
         return options
-    from tokenizers import Tokenizer
-
+    from mlmfast.data.tokenizer_files import load_tokenizer
     from mlmfast.data.words import word_starts
 
-    tokenizer = Tokenizer.from_file(str(store.path / "tokenizer.json"))
+    tokenizer = load_tokenizer(store.path).tokenizer
     return {**options, "word_starts": word_starts(tokenizer, store.manifest.vocab_size)}

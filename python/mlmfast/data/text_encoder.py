@@ -12,6 +12,7 @@ import pyarrow as pa
 from mlmfast import _core
 from mlmfast.data.encoder_check import Unfit, checked_core
 from mlmfast.data.library_encoder import encode_pieces, pieces_of
+from mlmfast.data.slow_tokenizer import SlowTokenizer
 from mlmfast.data.threads import thread_count
 from mlmfast.data.tokenizer_files import id_dtype
 from mlmfast.errors import InputError
@@ -77,6 +78,9 @@ class TextEncoder:
         return LIBRARY if self._core is None else self._core.family
 
     def _make_fast(self, loaded: LoadedTokenizer) -> None:
+        if isinstance(loaded.tokenizer, SlowTokenizer):
+            self.reason = "it is written in Python"
+            return
         core = _core_for(loaded)
         if isinstance(core, Unfit):
             self.reason = core.reason

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from mlmfast.data.slow_tokenizer import SlowTokenizer, files_of
 from mlmfast.data.special_tokens import ROLES, agrees_with_config, config_for, named_tokens
 from mlmfast.errors import InputError, MissingDependencyError, NotFoundError
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+
+logger = logging.getLogger(__name__)
 
 # What a tokenizer's folder may hold and what is copied into stores and checkpoints.
 FILE_NAMES = (
@@ -33,12 +37,13 @@ FILE_NAMES = (
 
 @dataclass(frozen=True)
 class LoadedTokenizer:
-    """A tokenizer of the `tokenizers` library, and what masked language modelling must know."""
+    """A tokenizer, and what masked language modelling must know of it."""
 
     name: str
     """As the user gave it: a folder, a file or a Hub name."""
     tokenizer: Tokenizer = field(repr=False)
-    """With truncation and padding switched off, whatever its file says."""
+    """With truncation and padding switched off, whatever its file says. Without a tokenizer.json a
+    `SlowTokenizer`, which has the methods that are needed."""
     files: dict[str, bytes] = field(repr=False)
     """File name -> content; in a folder they make a tokenizer that AutoTokenizer opens."""
     tokens: dict[str, str]
@@ -56,8 +61,13 @@ class LoadedTokenizer:
 
     @property
     def sha256(self) -> str:
-        """Hash of tokenizer.json, in hexadecimal digits."""
-        return hashlib.sha256(self.files["tokenizer.json"]).hexdigest()
+        """Hash of tokenizer.json, or of all files where there is none, in hexadecimal digits."""
+        if "tokenizer.json" in self.files:
+            return hashlib.sha256(self.files["tokenizer.json"]).hexdigest()
+        whole = hashlib.sha256()
+        for name, content in sorted(self.files.items()):
+            whole.update(f"{name}\0{len(content)}\0".encode() + content)
+        return whole.hexdigest()
 
     def save(self, folder: Path) -> None:
         """Write the tokenizer's files into `folder`, which exists."""
@@ -87,10 +97,7 @@ def load_tokenizer(source: Any) -> LoadedTokenizer:
     if hasattr(source, "backend_tokenizer"):
         return _from_transformers(str(source.name_or_path or type(source).__name__), source)
     if hasattr(source, "all_special_ids"):
-        raise InputError(
-            f"The tokenizer {type(source).__name__} is a slow one, written in Python; "
-            "give its fast counterpart."
-        )
+        return _from_slow(type(source).__name__, source)
     if not isinstance(source, str | Path):
         raise InputError(
             "tokenizer must be a folder, a tokenizer.json, a Hub name or a tokenizer object; "
@@ -115,6 +122,11 @@ def with_mask_token(loaded: LoadedTokenizer, mask_token: str) -> LoadedTokenizer
 
     if not mask_token or mask_token != mask_token.strip():
         raise InputError(f"A mask token is a word such as '<mask>'; got {mask_token!r}.")
+    if isinstance(loaded.tokenizer, SlowTokenizer):
+        raise InputError(
+            f"The tokenizer {loaded.name!r} is written in Python, to which no mask token is added "
+            "here: add it with transformers and save the tokenizer."
+        )
     if loaded.mask_token_id is not None:
         if loaded.tokens["mask_token"] == mask_token:
             return loaded
@@ -220,25 +232,41 @@ def _describe(
 
 
 def _from_transformers(name: str, tokenizer: Any) -> LoadedTokenizer:
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        tokenizer.save_pretrained(folder)
-        files = {
-            known: (Path(folder) / known).read_bytes()
-            for known in FILE_NAMES
-            if (Path(folder) / known).is_file()
-        }
     from tokenizers import Tokenizer
 
+    files = {file: content for file, content in files_of(tokenizer).items() if file in FILE_NAMES}
+    roles, extra = _roles_of(tokenizer)
+    backend = Tokenizer.from_buffer(files["tokenizer.json"])
+    return _describe(name, backend, files, roles, extra, tokenizer.model_max_length)
+
+
+def _from_slow(name: str, tokenizer: Any) -> LoadedTokenizer:
+    logger.warning(
+        "The tokenizer %r is written in Python (%s) and has no fast version: encoding with it is "
+        "slow, and a model trained with it cannot be served by `mlmfast fill-mask`, which needs a "
+        "tokenizer.json.",
+        name,
+        type(tokenizer).__name__,
+    )
+    roles, extra = _roles_of(tokenizer)
+    return _describe(
+        name,
+        cast("Any", SlowTokenizer(tokenizer)),
+        files_of(tokenizer),
+        roles,
+        extra,
+        tokenizer.model_max_length,
+    )
+
+
+def _roles_of(tokenizer: Any) -> tuple[dict[str, str], list[str]]:
+    """Return role -> token of a tokenizer of transformers, and its other special tokens."""
     roles = {
         role: str(getattr(tokenizer, role))
         for role in ROLES
         if getattr(tokenizer, role, None) is not None
     }
-    extra = [token for token in tokenizer.all_special_tokens if token not in roles.values()]
-    backend = Tokenizer.from_buffer(files["tokenizer.json"])
-    return _describe(name, backend, files, roles, extra, tokenizer.model_max_length)
+    return roles, [token for token in tokenizer.all_special_tokens if token not in roles.values()]
 
 
 def _convert_content(name: str, files: dict[str, bytes]) -> LoadedTokenizer:
@@ -265,10 +293,7 @@ def _convert(name: str, folder: Path) -> LoadedTokenizer:
             f"The tokenizer {name!r} cannot be opened by transformers: {_first_line(error)}"
         ) from error
     if not getattr(tokenizer, "is_fast", False):
-        raise InputError(
-            f"The tokenizer {name!r} has no fast version ({type(tokenizer).__name__} is written "
-            "in Python), and only fast ones can be used."
-        )
+        return _from_slow(name, tokenizer)
     return replace(_from_transformers(name, tokenizer), name=name)
 
 
