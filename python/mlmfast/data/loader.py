@@ -61,7 +61,8 @@ class BlockLoader:
         positions: Add the chosen positions, flat into `B * L`.
         labels_at_positions: Add them, and give `labels` there alone, `[M]`.
         dtype: int64 or int32, for all but `positions`.
-        prefetch: Batches to make ahead in a thread; 0 for none.
+        prefetch: Batches to make ahead in a thread; 0 for none. From 2 on, a loop that has to wait
+            for a batch makes the one after it meanwhile.
         pin_memory: Put the batches into pinned memory, where there is CUDA.
         reuse_buffers: Use the memory of earlier batches again.
         threads: Threads that mask one batch; None for as many as it is worth.
