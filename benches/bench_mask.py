@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from functools import cache
 
 import harness
 import numpy as np
@@ -17,6 +18,7 @@ import mlmfast
 ROWS, LENGTH, VOCABULARY = 256, 512, 50_265
 
 
+@cache
 def tokenizer() -> transformers.PreTrainedTokenizerFast:
     """A tokenizer with RoBERTa's number of ids and special tokens; its words do not matter here."""
     specials = ["<s>", "<pad>", "</s>", "<unk>"]
