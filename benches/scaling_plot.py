@@ -125,19 +125,18 @@ def _panel(
             xytext=(3, 6),
             textcoords="offset points",
             ha="right",
+            path_effects=[withStroke(linewidth=3, foreground="white")],
             **_text(line, color),
         )
     _label(axes, [end for end in ends if end not in early])
 
 
 def _text(line: Line, color: str) -> dict:
-    """The line's colour, dark enough to read, on a white rim."""
+    """The line's colour, dark enough to read."""
     dark = tuple(0.72 * part for part in to_rgb(color))
-    rim = [withStroke(linewidth=3, foreground="white")]
     return {
         "color": dark,
         "fontweight": "bold" if line.ours else "normal",
-        "path_effects": rim,
         "zorder": 4,
     }
 
