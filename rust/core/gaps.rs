@@ -235,7 +235,7 @@ mod tests {
             for shares in SHARES {
                 let gaps = gaps(probability, shares);
                 let key = Key::new(1, 2, 3, Purpose::Gap);
-                let mut steps = [[Step::default(); PIECES]; 3_000];
+                let mut steps = vec![[Step::default(); PIECES]; 3_000];
                 gaps.fill(key, 5, &mut steps);
                 let pieces = (5 * PIECES as u64..).zip(steps.as_flattened());
                 for (number, &step) in pieces {
