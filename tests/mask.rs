@@ -53,7 +53,7 @@ fn rates_are_those_asked_for() {
 fn a_biased_kernel_is_noticed() {
     let asked = options();
     for biased in [
-        MaskOptions { mlm_probability: 0.152, ..options() },
+        MaskOptions { mlm_probability: 0.153, ..options() },
         MaskOptions { mask_replace_prob: 0.81, ..options() },
         MaskOptions { random_replace_prob: 0.095, ..options() },
     ] {
