@@ -8,6 +8,7 @@ BIN := $(VENV)/bin
 RUST := Cargo.toml Cargo.lock rust/py/Cargo.toml $(shell find rust -name '*.rs')
 DEMO ?= demo
 FUZZ ?= 1
+BENCH ?=
 
 .PHONY: help setup demo test fuzz lint format bench wheel lock clean
 
@@ -56,8 +57,8 @@ format: setup ## Rewrite all code in the project's format
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix --quiet
 
-bench: setup ## Measure every claim beside its peer and rewrite benches/RESULTS.md
-	$(BIN)/python benches/run.py
+bench: setup ## Measure every claim beside its peer and rewrite benches/RESULTS.md; BENCH=bench_mask for that part alone
+	$(BIN)/python benches/run.py $(BENCH)
 
 wheel: setup ## Build dist/mlmfast-*.whl and try it in an empty environment
 	rm -rf dist

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from itertools import islice
 from pathlib import Path
 
 import bench_mask
@@ -13,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 import transformers
+from alone import measure, read_once
 from torch.utils.data import DataLoader
 
 import mlmfast
@@ -39,64 +42,92 @@ def store(folder: Path, tokenizer: transformers.PreTrainedTokenizerFast) -> mlmf
     )
 
 
+def opened(folder: Path) -> tuple[mlmfast.BlockStore, datasets.Dataset]:
+    """The store as ours, and as the data set that the peers read; every page of both touched."""
+    blocks = mlmfast.BlockStore.open(folder / "blocks")
+    rows = datasets.load_from_disk(str(folder / "blocks"))
+    read_once(blocks.to_arrow())
+    read_once(rows.data.table)
+    return blocks, rows
+
+
+def contenders(
+    blocks: mlmfast.BlockStore,
+    rows: datasets.Dataset,
+    batch: int = BATCH,
+    batches: int | None = None,
+) -> list[harness.Contender]:
+    """The ways to load: a whole pass, or the first so many batches of one."""
+    collator = transformers.DataCollatorForLanguageModeling(bench_mask.tokenizer())
+    most = math.inf if batches is None else batches * batch
+    ours_tokens, peer_tokens = (int(min(len(it), most)) * LENGTH for it in (blocks, rows))
+
+    def run(loader: Iterable[dict[str, torch.Tensor]]) -> None:
+        for found in islice(loader, batches):
+            assert found["labels"].shape[1] == LENGTH
+
+    def peer(data: datasets.Dataset, workers: int) -> harness.Contender:
+        loader = DataLoader(data, batch, shuffle=True, collate_fn=collator, num_workers=workers)
+        form = "torch format" if data.format["type"] == "torch" else "lists"
+        label = f"DataLoader + HF collator, {form}, {workers} workers"
+        return harness.Contender(label, peer_tokens, lambda: run(loader))
+
+    masked = MaskedBlocks(blocks)
+    ours = DataLoader(masked, batch, shuffle=True, collate_fn=keep_batch)
+
+    def floor() -> None:
+        shard = blocks.shards[0]
+        order = np.random.default_rng(0).permutation(len(shard))
+        for at in islice(range(0, len(order), batch), batches):
+            ids, labels = (torch.empty(batch, LENGTH, dtype=torch.int64) for _ in range(2))
+            ids.numpy()[:] = shard[order[at : at + batch]]
+            labels.fill_(-100)
+
+    def loader(prefetch: int) -> harness.Contender:
+        label = f"mlmfast.BlockLoader, prefetch={prefetch}"
+        loading = mlmfast.BlockLoader(blocks, batch, prefetch=prefetch)
+        return harness.Contender(label, ours_tokens, lambda: run(loading), 4, ours=True)
+
+    return [
+        peer(rows, 0),
+        peer(rows, 2),
+        peer(rows.with_format("torch"), 0),
+        harness.Contender("gather, widen and fill in numpy", ours_tokens, floor, 4),
+        harness.Contender(
+            "DataLoader + MaskedBlocks, 0 workers", ours_tokens, lambda: run(ours), 4, ours=True
+        ),
+        loader(0),
+        loader(2),
+    ]
+
+
+def alone(label: str, folder: str) -> tuple[Callable[[], object], Callable[[], object]]:
+    """One contender's call for a batch of two blocks, and for a whole pass."""
+    blocks, rows = opened(Path(folder))
+    small = contenders(blocks, rows, batch=2, batches=1)
+    whole = contenders(blocks, rows.select(range(PEER_BLOCKS)))
+    return harness.named(label, small).run, harness.named(label, whole).run
+
+
 def main() -> list[str]:
     """Run the measurements; the lines of the report."""
-    tokenizer = bench_mask.tokenizer()
     with tempfile.TemporaryDirectory() as folder:
-        blocks = store(Path(folder), tokenizer)
-        rows = datasets.load_from_disk(str(Path(folder) / "blocks")).select(range(PEER_BLOCKS))
-        collator = transformers.DataCollatorForLanguageModeling(tokenizer)
-
-        def run(loader: Iterable[dict[str, torch.Tensor]]) -> None:
-            for batch in loader:
-                assert batch["labels"].shape[1] == LENGTH
-
-        def peer(data: datasets.Dataset, workers: int) -> harness.Contender:
-            loader = DataLoader(data, BATCH, shuffle=True, collate_fn=collator, num_workers=workers)
-            form = "torch format" if data.format["type"] == "torch" else "lists"
-            label = f"DataLoader + HF collator, {form}, {workers} workers"
-            return harness.Contender(label, len(data) * LENGTH, lambda: run(loader))
-
-        masked = MaskedBlocks(blocks)
-        ours = DataLoader(masked, BATCH, shuffle=True, collate_fn=keep_batch)
-        shard = np.concatenate(blocks.shards)
-
-        def floor() -> None:
-            order = np.random.default_rng(0).permutation(len(shard))
-            for at in range(0, len(order), BATCH):
-                ids, labels = (torch.empty(BATCH, LENGTH, dtype=torch.int64) for _ in range(2))
-                ids.numpy()[:] = shard[order[at : at + BATCH]]
-                labels.fill_(-100)
-
-        def loader(prefetch: int) -> harness.Contender:
-            label = f"mlmfast.BlockLoader, prefetch={prefetch}"
-            batches = mlmfast.BlockLoader(blocks, BATCH, prefetch=prefetch)
-            return harness.Contender(
-                label, len(blocks) * LENGTH, lambda: run(batches), 4, ours=True
-            )
-
-        contenders = [
-            peer(rows, 0),
-            peer(rows, 2),
-            peer(rows.with_format("torch"), 0),
-            harness.Contender("gather, widen and fill in numpy", len(blocks) * LENGTH, floor, 4),
-            harness.Contender(
-                "DataLoader + MaskedBlocks, 0 workers",
-                len(blocks) * LENGTH,
-                lambda: run(ours),
-                4,
-                ours=True,
-            ),
-            loader(0),
-            loader(2),
-        ]
-        title = f"## P3 load: masked batches of {BATCH} x {LENGTH} (`benches/bench_loader.py`)"
-        note = (
-            f"A store of {len(blocks):,} blocks on disk, memory-mapped; the peers read the same "
-            f"files, {PEER_BLOCKS:,} blocks a pass. torch uses {torch.get_num_threads()} threads."
-        )
-        lines = harness.table(contenders, harness.measure(contenders), "tokens")
-    return [title, "", note, "", *lines]
+        store(Path(folder), bench_mask.tokenizer())
+        blocks, rows = opened(Path(folder))
+        ways = contenders(blocks, rows.select(range(PEER_BLOCKS)))
+        seconds = harness.measure(ways)
+        peaks = {
+            way.label: measure("bench_loader", way.label, folder).peak
+            for way in ways
+            if "2 workers" not in way.label
+        }
+    title = f"## P3 load: masked batches of {BATCH} x {LENGTH} (`benches/bench_loader.py`)"
+    note = (
+        f"A store of {len(blocks):,} blocks on disk, memory-mapped; the peers read the same files, "
+        f"{PEER_BLOCKS:,} blocks a pass. torch uses {torch.get_num_threads()} threads. "
+        f"{harness.PEAK_NOTE} That of worker processes was not measured."
+    )
+    return [title, "", note, "", *harness.table(ways, seconds, "tokens", peaks)]
 
 
 if __name__ == "__main__":

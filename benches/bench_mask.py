@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from functools import cache
 
 import harness
 import numpy as np
 import torch
 import transformers
+from alone import measure
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 import mlmfast
@@ -16,6 +18,7 @@ import mlmfast
 ROWS, LENGTH, VOCABULARY = 256, 512, 50_265
 
 
+@cache
 def tokenizer() -> transformers.PreTrainedTokenizerFast:
     """A tokenizer with RoBERTa's number of ids and special tokens; its words do not matter here."""
     specials = ["<s>", "<pad>", "</s>", "<unk>"]
@@ -34,19 +37,20 @@ def tokenizer() -> transformers.PreTrainedTokenizerFast:
         )
 
 
-def main() -> list[str]:
-    """Run the measurements; the lines of the report."""
+def contenders(count: int = ROWS) -> list[harness.Contender]:
+    """The ways to mask a batch of `count` rows."""
     torch.set_num_threads(1)
     tok = tokenizer()
-    ids = np.random.default_rng(0).integers(5, VOCABULARY - 1, (ROWS, LENGTH), dtype=np.uint16)
+    ids = np.random.default_rng(0).integers(5, VOCABULARY - 1, (count, LENGTH), dtype=np.uint16)
     ids[:, 0], ids[:, -1] = 0, 2
     rows = [{"input_ids": row} for row in ids.astype(np.int64).tolist()]
     tensor = torch.from_numpy(ids.astype(np.int64))
-    flags = torch.zeros(ROWS, LENGTH, dtype=torch.bool)
+    flags = torch.zeros(count, LENGTH, dtype=torch.bool)
     array, array_flags = tensor.numpy(), flags.numpy()
     peer = transformers.DataCollatorForLanguageModeling(tok)
     ours = mlmfast.DataCollatorForLanguageModeling(tok)
-    out = np.empty(ids.shape, np.int64), np.empty(ids.shape, np.int64)
+    # Full, not empty: a page that was never written to is not memory yet.
+    out = np.full(ids.shape, 0, np.int64), np.full(ids.shape, 0, np.int64)
     special_ids = tuple(tok.all_special_ids)
 
     def floor() -> None:
@@ -76,11 +80,11 @@ def main() -> list[str]:
 
         return run
 
-    narrow = np.empty(ids.shape, np.int32), np.empty(ids.shape, np.int32)
+    narrow = np.full(ids.shape, 0, np.int32), np.full(ids.shape, 0, np.int32)
     starts = np.arange(VOCABULARY) % 3 > 0
     starts = np.random.default_rng(1).permutation(starts)
-    tokens = ROWS * LENGTH
-    contenders = [
+    tokens = count * LENGTH
+    return [
         harness.Contender("HF collator, whole call on lists", tokens, lambda: peer(rows)),
         harness.Contender(
             "our collator, whole call on lists", tokens, lambda: ours(rows), ours=True
@@ -106,9 +110,25 @@ def main() -> list[str]:
         ),
         harness.Contender("... spans", tokens, other(out=out, mode="span"), 20),
     ]
+
+
+def alone(label: str) -> tuple[Callable[[], object], Callable[[], object]]:
+    """One contender's call on two rows, and on the whole batch."""
+    return harness.named(label, contenders(2)).run, harness.named(label, contenders()).run
+
+
+def main() -> list[str]:
+    """Run the measurements; the lines of the report."""
+    ways = contenders()
     title = f"## P2 mask: a batch of {ROWS} x {LENGTH}, one thread (`benches/bench_mask.py`)"
-    note = "uint16 in, int64 ids and labels out; Hugging Face's functions take int64."
-    return [title, "", note, "", *harness.table(contenders, harness.measure(contenders), "tokens")]
+    note = (
+        "uint16 in, int64 ids and labels out; Hugging Face's functions take int64. "
+        "`mlmfast.mask_tokens` and the floor write into buffers that are there already. "
+        + harness.PEAK_NOTE
+    )
+    seconds = harness.measure(ways)
+    peaks = {way.label: measure("bench_mask", way.label).peak for way in ways}
+    return [title, "", note, "", *harness.table(ways, seconds, "tokens", peaks)]
 
 
 if __name__ == "__main__":

@@ -18,6 +18,10 @@ from dataclasses import dataclass
 from mlmfast import _core
 
 ROUNDS = 5
+PEAK_NOTE = (
+    "Peak memory is what one call adds to the resident memory of a process of its own, libraries "
+    "and input aside."
+)
 
 
 @dataclass(frozen=True)
@@ -60,19 +64,34 @@ def measure(contenders: list[Contender], rounds: int = ROUNDS) -> dict[str, list
     return seconds
 
 
-def table(contenders: list[Contender], seconds: dict[str, list[float]], unit: str) -> list[str]:
-    """A Markdown table: time a call, speed, spread, and our best speed over each contender's."""
+def named(label: str, contenders: list[Contender]) -> Contender:
+    """The contender of that label."""
+    return next(contender for contender in contenders if contender.label == label)
+
+
+def table(
+    contenders: list[Contender],
+    seconds: dict[str, list[float]],
+    unit: str,
+    peaks: dict[str, int] | None = None,
+) -> list[str]:
+    """A Markdown table: time a call, speed, spread, and our best speed over each contender's.
+
+    With `peaks`, bytes by label, also peak memory; a contender that has none there shows a dash.
+    """
     speed = {c.label: c.work / statistics.median(seconds[c.label]) for c in contenders}
     ours = [c.label for c in contenders if c.ours]
-    head = "| | time a call | (min - max) | speed |" + "".join(f" {o} is |" for o in ours)
-    lines = [head, "|---" * (4 + len(ours)) + "|"]
+    names = ["", "time a call", "(min - max)", "speed", *(["peak memory"] if peaks else [])]
+    names += [f"{o} is" for o in ours]
+    lines = ["| " + " | ".join(names) + " |", "|---" * len(names) + "|"]
     for c in contenders:
         times = seconds[c.label]
         cells = [
             f"**{c.label}**" if c.ours else c.label,
-            _time(statistics.median(times)),
-            f"{_time(min(times))} - {_time(max(times))}",
+            duration(statistics.median(times)),
+            f"{duration(min(times))} - {duration(max(times))}",
             f"{_quantity(speed[c.label])}{unit}/s",
+            *([megabytes(peaks[c.label]) if c.label in peaks else "-"] if peaks else []),
             *("" if c.label == o else f"{speed[o] / speed[c.label]:,.2f}x" for o in ours),
         ]
         lines.append("| " + " | ".join(cells) + " |")
@@ -101,11 +120,17 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
 
 
-def _time(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Three digits and a unit."""
     for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
         if seconds >= size:
             return f"{seconds / size:.3g} {unit}"
     return f"{seconds / 1e-9:.3g} ns"
+
+
+def megabytes(count: float) -> str:
+    """Bytes as MB (10^6 bytes), to a tenth where they are few."""
+    return f"{count / 1e6:,.1f} MB" if count < 1e8 else f"{count / 1e6:,.0f} MB"
 
 
 def _quantity(value: float) -> str:

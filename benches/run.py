@@ -1,39 +1,63 @@
-"""Run every measurement and rewrite RESULTS.md; `make bench` calls this."""
+"""Run the measurements and rewrite RESULTS.md; `make bench` calls this.
+
+`python benches/run.py bench_mask` runs that one and leaves the other sections as they were.
+"""
 
 from __future__ import annotations
 
 import importlib
 import os
+import re
+import sys
 from pathlib import Path
 
 import harness
 
-BENCHES = ("bench_group", "bench_mask", "bench_loader")
+BENCHES = ("bench_group", "bench_mask", "bench_loader", "bench_scaling")
 HEAD = """\
 # Measured
-Every table holds its own peers, timed in turn in the same run (A B C A B C ...): after one
-warm-up, the median of {rounds} timings with their least and largest. The last columns say how many
-times as fast ours is. Ratios within a table are what counts; absolute times are this machine's.
+P1 to P3: every table holds its own peers, timed in turn in the same run (A B C A B C ...):
+after one warm-up, the median of {rounds} timings with their least and largest. The last columns say
+how many times as fast ours is. Ratios within a table are what counts; absolute times are this
+machine's.
 `make bench` rewrites this file.
-
-{environment}
 """
+TARGET = Path(__file__).with_name("RESULTS.md")
 
 
-def main() -> None:
-    """Write RESULTS.md as a whole, or not at all."""
+def sections(text: str) -> dict[str, str]:
+    """What RESULTS.md holds, by bench; a section's title names its file."""
+    found = {}
+    for part in re.split(r"^(?=## )", text, flags=re.MULTILINE)[1:]:
+        named = re.search(r"`benches/(\w+)\.py`", part.splitlines()[0])
+        if named:
+            found[named[1]] = part.rstrip() + "\n"
+    return found
+
+
+def main(*chosen: str) -> None:
+    """Write RESULTS.md with the chosen sections anew (all, if none is named), or not at all."""
+    unknown = set(chosen) - set(BENCHES)
+    if unknown:
+        raise SystemExit(f"no bench {', '.join(sorted(unknown))}; there are {', '.join(BENCHES)}")
     os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     harness.refuse_debug_build()
-    lines = [HEAD.format(rounds=harness.ROUNDS, environment=harness.environment())]
-    for name in BENCHES:
-        part = importlib.import_module(name).main()
-        print("\n".join(part), flush=True)
-        lines += [*part, ""]
-    target = Path(__file__).parent / "RESULTS.md"
-    target.write_text("\n".join(lines), encoding="utf-8")
-    print(f"written to {target}")
+    old = sections(TARGET.read_text(encoding="utf-8")) if TARGET.exists() else {}
+    kept = {name: text for name, text in old.items() if chosen and name not in chosen}
+    new = {}
+    for name in chosen or BENCHES:
+        title, *rest = importlib.import_module(name).main()
+        new[name] = "\n".join([title, "", harness.environment(), *rest]) + "\n"
+        print(new[name], flush=True)
+    found = {**kept, **new}
+    parts = [
+        HEAD.format(rounds=harness.ROUNDS),
+        *(found[name] for name in BENCHES if name in found),
+    ]
+    TARGET.write_text("\n".join(parts), encoding="utf-8")
+    print(f"written to {TARGET}")
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

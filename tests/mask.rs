@@ -11,23 +11,26 @@ use proptest::prelude::*;
 mod support;
 use support::{MASK, SPECIAL, VOCAB, batch, chi_squared, deviations, mask, options, text};
 
-/// The worst deviation of the rates that `options` asks for, over a million tokens.
-fn worst_deviation(asked: &MaskOptions, drawn: &MaskOptions) -> f64 {
+/// The worst deviation of the rates that `options` asks for, over so many million tokens.
+fn worst_deviation(asked: &MaskOptions, drawn: &MaskOptions, millions: u64) -> f64 {
     let (rows, length) = (2_000, 514);
     let ids = text(rows, length);
-    let blocks: Vec<u64> = (0..rows as u64).collect();
-    let masked = mask(drawn, &batch(&ids, length, &blocks), (11, 3), 2);
-    let chosen = masked.positions.len();
-    let (mut hidden, mut random) = (0, 0);
-    for &at in &masked.positions {
-        let (id, label) = (masked.input_ids[at as usize], masked.labels[at as usize]);
-        hidden += usize::from(id == i64::from(MASK));
-        random += usize::from(id != i64::from(MASK) && id != label);
+    let (mut chosen, mut hidden, mut random) = (0, 0, 0);
+    for first in (0..millions).map(|million| million * rows as u64) {
+        let blocks: Vec<u64> = (first..first + rows as u64).collect();
+        let masked = mask(drawn, &batch(&ids, length, &blocks), (11, 3), 2);
+        chosen += masked.positions.len();
+        for &at in &masked.positions {
+            let (id, label) = (masked.input_ids[at as usize], masked.labels[at as usize]);
+            hidden += usize::from(id == i64::from(MASK));
+            random += usize::from(id != i64::from(MASK) && id != label);
+        }
     }
     // A random word is the mask token, or the word itself, once in VOCAB each.
     let once = asked.random_replace_prob / f64::from(VOCAB);
+    let tokens = millions as usize * rows * (length - 2);
     [
-        deviations(chosen, rows * (length - 2), asked.mlm_probability),
+        deviations(chosen, tokens, asked.mlm_probability),
         deviations(hidden, chosen, asked.mask_replace_prob + once),
         deviations(random, chosen, asked.random_replace_prob - 2.0 * once),
     ]
@@ -44,7 +47,7 @@ fn rates_are_those_asked_for() {
             random_replace_prob: random,
             ..options()
         };
-        let worst = worst_deviation(&options, &options);
+        let worst = worst_deviation(&options, &options, 100);
         assert!(worst < 5.0, "{worst} deviations at {rate} {hide} {random}");
     }
 }
@@ -53,11 +56,12 @@ fn rates_are_those_asked_for() {
 fn a_biased_kernel_is_noticed() {
     let asked = options();
     for biased in [
-        MaskOptions { mlm_probability: 0.152, ..options() },
-        MaskOptions { mask_replace_prob: 0.81, ..options() },
-        MaskOptions { random_replace_prob: 0.095, ..options() },
+        MaskOptions { mlm_probability: 0.1504, ..options() },
+        MaskOptions { mask_replace_prob: 0.801, ..options() },
+        MaskOptions { random_replace_prob: 0.0993, ..options() },
     ] {
-        assert!(worst_deviation(&asked, &biased) > 5.0, "{biased:?}");
+        let worst = worst_deviation(&asked, &biased, 100);
+        assert!(worst > 5.0, "{worst} deviations with {biased:?}");
     }
 }
 

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 #![allow(missing_docs)]
 
-use mlmfast_core::mask::{Address, Batch, Masker, Output, OutputId, Rows, Shards};
+use mlmfast_core::mask::{Address, Batch, MaskOptions, Masker, Output, OutputId, Rows, Shards};
 use mlmfast_core::{Error, permutation::Permutation};
 use proptest::prelude::*;
 
@@ -45,7 +45,8 @@ fn thirty_two_bits_refuse_what_they_cannot_hold() {
     assert!(matches!(error, Error::OutsideVocabulary { position: 1, .. }), "{error}");
     let mut wide = buffer::<i64>(2);
     let output = Output { input_ids: &mut wide, labels: None, attention_mask: None };
-    Masker::new(&options()).unwrap().mask(&batch, (0, 0), output, None).unwrap();
+    let nothing = MaskOptions { mlm_probability: 0.0, ..options() };
+    Masker::new(&nothing).unwrap().mask(&batch, (0, 0), output, None).unwrap();
     assert_eq!(wide[1], 1 << 40);
 }
 
@@ -131,7 +132,7 @@ fn another_rate_is_the_masker_of_that_rate() {
     let ids = text(20, 50);
     let blocks: Vec<u64> = (0..20).collect();
     let batch = batch(&ids, 50, &blocks);
-    let more = mlmfast_core::mask::MaskOptions { mlm_probability: 0.3, ..options() };
+    let more = MaskOptions { mlm_probability: 0.3, ..options() };
     let masker = Masker::new(&options()).unwrap().with_probability(0.3).unwrap();
     let mut input_ids = buffer::<i64>(ids.len());
     let output = Output { input_ids: &mut input_ids, labels: None, attention_mask: None };

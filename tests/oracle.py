@@ -47,17 +47,28 @@ def thresholds(probability, count):
     return found
 
 
-def hits(gap_key, probability, count):
-    """The places below `count` that a walk hits."""
-    found, place, draw = [], 0, 0
-    table = thresholds(probability, 128)
+def shares(options):
+    """The shares of the mask token, and of it and random words together, of 2^63."""
+    hidden = scale(options["mask_replace_prob"]) >> 1
+    return hidden, hidden + (scale(options["random_replace_prob"]) >> 1)
+
+
+def hits(gap_key, options, count):
+    """The places below `count` that a walk hits, and the kind of each hit."""
+    probability = options["mlm_probability"]
+    table, above = [], 1 << 64
+    for below in thresholds(probability, 128):
+        table += [above - ((above - below) * share >> 63) for share in shares(options)] + [below]
+        above = below
+    found, place, step = {}, 0, 0
     while scale(probability) and place < count:
-        value = at(gap_key, draw)
-        draw += 1
-        gap = sum(value < threshold for threshold in table)
-        place += gap
-        if gap < 128 and place < count:
-            found.append(place)
+        piece = at(gap_key, step // 4) >> 16 * (step % 4) & 0xFFFF
+        value = (piece << 48) + (at(gap_key, (1 << 63) + step) >> 16)
+        step += 1
+        outcome = sum(value < threshold for threshold in table)
+        place += outcome // 3
+        if outcome < 384 and place < count:
+            found[place] = outcome % 3
             place += 1
     return found
 
@@ -109,11 +120,11 @@ def choose_spans(units, span_key, options):
 
 
 def choose(ids, may, options, seed, epoch, block):
-    """For each chosen position the one whose share decides."""
+    """For each chosen position the one whose share decides; and the kinds of hits on tokens."""
     units = find_units(ids, may, options["word_starts"])
     choice = key(CHOICE, seed, epoch, block)
     if options["mode"] == "span":
-        return choose_spans(units, key(SPAN, seed, epoch, block), options)
+        return choose_spans(units, key(SPAN, seed, epoch, block), options), {}
     if options["masks_per_row"] is not None:
         count = len(units)
         wanted = min(options["masks_per_row"], count)
@@ -121,15 +132,16 @@ def choose(ids, may, options, seed, epoch, block):
         for last in range(count - wanted, count):
             drawn = below(choice, last - (count - wanted), last + 1)
             taken.add(last if drawn in taken else drawn)
-        return {units[number][0]: units[number][0] for number in taken}
-    gap_key, probability = key(GAP, seed, epoch, block), options["mlm_probability"]
+        return {units[number][0]: units[number][0] for number in taken}, {}
+    gap_key, kinds = key(GAP, seed, epoch, block), {}
     if options["mode"] == "token":
-        chosen = [position for position in hits(gap_key, probability, len(ids)) if may[position]]
+        kinds = hits(gap_key, options, len(ids))
+        chosen = [position for position in kinds if may[position]]
     else:
-        chosen = [p for number in hits(gap_key, probability, len(units)) for p in units[number]]
+        chosen = [p for number in hits(gap_key, options, len(units)) for p in units[number]]
     if not chosen and options["at_least_one"] and units:
         chosen = units[below(choice, 0, len(units))]
-    return {position: position for position in chosen}
+    return {position: position for position in chosen}, kinds
 
 
 DEFAULTS = {
@@ -155,16 +167,16 @@ def mask_row(ids, *, seed, epoch, block, mask_token_id, vocab_size, flags=None, 
     words = range(vocab_size)
     if options["random_ids"] == "ordinary":
         words = [word for word in words if word not in special | {mask_token_id}]
-    hide_below = scale(options["mask_replace_prob"]) >> 1
-    random_below = hide_below + (scale(options["random_replace_prob"]) >> 1)
     replacement = key(REPLACEMENT, seed, epoch, block)
     masked, labels = list(ids), [-100] * len(ids)
-    for position, decider in choose(ids, may, options, seed, epoch, block).items():
+    chosen, kinds = choose(ids, may, options, seed, epoch, block)
+    for position, decider in chosen.items():
         share = (at(replacement, decider) * len(words) & MASK64) >> 1
+        kind = kinds.get(position, sum(share >= end for end in shares(options)))
         labels[position] = ids[position]
-        if share < hide_below:
+        if kind == 0:
             masked[position] = mask_token_id
-        elif share < random_below:
+        elif kind == 1:
             masked[position] = words[at(replacement, position) * len(words) >> 64]
     return masked, labels
 

@@ -242,3 +242,15 @@ def test_a_tokenizer_without_mask_token_is_refused(tmp_path):
     tokenizer.mask_token = None
     with pytest.raises(InputError, match="no mask token: add one"):
         mlmfast.DataCollatorForLanguageModeling(tokenizer)
+
+
+def test_random_words_come_from_tokens_added_since_the_last_batch_too(tmp_path):
+    tokenizer = bert_tokenizer(tmp_path)
+    collator = mlmfast.DataCollatorForLanguageModeling(
+        tokenizer, mlm_probability=1.0, mask_replace_prob=0.0, random_replace_prob=1.0, seed=1
+    )
+    rows = [tokenizer(" ".join(WORDS.split() * 4))["input_ids"]] * 50
+    before = len(tokenizer)
+    assert collator(rows)["input_ids"].max() < before
+    tokenizer.add_tokens([f"added{number}" for number in range(before)])
+    assert collator(rows)["input_ids"].max() >= before

@@ -44,6 +44,57 @@ def test_an_error_comes_where_the_result_would_have():
     assert list(batches) == []
 
 
+def test_the_reader_makes_the_next_one_while_it_waits():
+    helped, makers = threading.Event(), {}
+
+    def make(number):
+        makers[number] = threading.current_thread()
+        if number == 1:
+            helped.set()
+        else:
+            assert helped.wait(60), "the other thread makes number 1 meanwhile"
+        return number
+
+    batches = Prefetcher(make, range(2), 2)
+    assert list(batches) == [0, 1]
+    assert len(set(makers.values())) == 2
+
+
+def test_an_error_while_helping_keeps_its_place():
+    helped = threading.Event()
+
+    def make(number):
+        if number == 1:
+            helped.set()
+            raise ValueError("number 1")
+        assert helped.wait(60)
+        return number
+
+    batches = Prefetcher(make, range(5), 2)
+    assert next(batches) == 0
+    with pytest.raises(ValueError, match="number 1"):
+        next(batches)
+    assert list(batches) == []
+
+
+def test_an_interrupt_while_helping_comes_at_once():
+    begun = threading.Event()
+
+    def make(number):
+        if threading.current_thread() is threading.main_thread():
+            begun.set()
+            raise KeyboardInterrupt
+        assert begun.wait(60)
+        return number
+
+    before = threading.active_count()
+    batches = Prefetcher(make, iter(int, 1), 2)
+    with pytest.raises(KeyboardInterrupt):
+        list(batches)
+    assert threading.active_count() == before
+    assert list(batches) == []
+
+
 def test_closing_ends_the_thread_and_the_results():
     before = threading.active_count()
     batches = Prefetcher(lambda number: number, iter(int, 1), 2)  # without end

@@ -12,6 +12,9 @@ use crate::{Error, Result, parallel};
 /// Tokens a thread must have to copy before it is worth starting.
 const GRAIN: usize = 1 << 20;
 
+/// Tokens that a thread copies before it takes the next ones.
+const TASK: usize = 1 << 20;
+
 /// The values that stand between and beside the tokens of one column; None where a plan has no
 /// place for them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -80,9 +83,10 @@ impl Plan {
             return Err(Error::Length { name: "out", found: out.len(), expected });
         }
         let threads = parallel::thread_count(threads, expected, GRAIN);
-        // One task a thread: long copies go past the cache, which the tokens will not fit.
-        let share = blocks.len().div_ceil(threads).max(1);
-        let mut tasks = Vec::with_capacity(threads);
+        // Several tasks a thread, so that all end together; yet long ones, for long copies.
+        let count = if threads > 1 { threads.max(expected / TASK) } else { 1 };
+        let share = blocks.len().div_ceil(count).max(1);
+        let mut tasks = Vec::with_capacity(count);
         let (mut rest, mut block) = (out, blocks.start);
         while block < blocks.end {
             let end = blocks.end.min(block + share);

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::gaps::{Gaps, scale};
+use crate::gaps::{Gaps, half_scale, scale};
 use crate::ids::IdSet;
 use crate::options::{MaskOptions, Mode};
 use crate::rng::{EpochKey, Key, Purpose};
@@ -14,7 +14,9 @@ use crate::{Error, Result, check_length};
 #[derive(Debug, Clone)]
 pub struct Chooser {
     /// `None` where the rate is zero.
-    gaps: Option<Gaps>,
+    gaps: Option<Arc<Gaps>>,
+    /// The shares of the chosen that are hidden, and hidden or random, of 2^63.
+    shares: (u64, u64),
     /// The rate times 2^64.
     rate: u128,
     per_row: Option<usize>,
@@ -70,8 +72,10 @@ impl Chooser {
             }
             _ => {}
         }
+        let hidden = half_scale(options.mask_replace_prob);
         let chooser = Self {
             gaps: None,
+            shares: (hidden, hidden + half_scale(options.random_replace_prob)),
             rate: 0,
             per_row: options.masks_per_row,
             at_least_one: options.at_least_one,
@@ -87,13 +91,14 @@ impl Chooser {
             let value = rate.to_string();
             return Err(Error::Probability { name: "mlm_probability", value });
         }
-        Ok(Self { gaps: Gaps::new(rate), rate: scale(rate), ..self.clone() })
+        let gaps = Gaps::new(rate, self.shares).map(Arc::new);
+        Ok(Self { gaps, rate: scale(rate), ..self.clone() })
     }
 
     /// The gaps between chosen tokens, where each token is chosen on its own and at a rate.
     pub fn token_gaps(&self) -> Option<&Gaps> {
         let units = self.words.is_some() || self.spans.is_some() || self.per_row.is_some();
-        if units { None } else { self.gaps.as_ref() }
+        if units { None } else { self.gaps.as_deref() }
     }
 
     /// How many of `tokens` are chosen, roughly.
@@ -174,15 +179,14 @@ impl Chooser {
         words: &[Range<u32>],
         hide: &mut impl FnMut(usize, usize),
     ) {
-        let mut next = 0;
+        let mut none = true;
         if let Some(gaps) = &self.gaps {
-            let mut draws = keys.gap.block(block).values();
-            while let Some(at) = gaps.next_hit(&mut draws, next, words.len()) {
+            gaps.walk(keys.gap.block(block), words.len(), |at| {
                 hide_unit(&words[at], hide);
-                next = at + 1;
-            }
+                none = false;
+            });
         }
-        if next == 0 && self.at_least_one {
+        if none && self.at_least_one {
             hide_one(words, keys.choice.block(block), hide);
         }
     }

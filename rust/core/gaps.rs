@@ -1,82 +1,188 @@
-//! Geometric gaps: how far it is to the next masked position.
+//! Geometric gaps: how far it is to the next masked position, and what becomes of it.
 //!
 //! Bernoulli draws on every token and geometric jumps from hit to hit have the same distribution;
-//! the jumps need a draw a hit instead of a draw a token.
+//! the jumps need a quarter of a draw a hit instead of a draw a token.
 
-/// Longest gap that one draw can give; a longer one is this plus another draw (the geometric
+use crate::rng::Key;
+
+/// Longest gap that one piece can give; a longer one is this plus another piece's (the geometric
 /// distribution has no memory, so this is exact).
 const LONGEST: usize = 128;
-/// Top bits of a draw that choose its entry in the guide.
-const GUIDE_BITS: u32 = 12;
-/// Marks an entry of the guide whose draws have more than one gap, or one past the longest.
-const OPEN: u8 = 0x80;
+/// Pieces of a value, a hit each.
+pub const PIECES: usize = 4;
+const PIECE_BITS: usize = 64 / PIECES;
+/// Top bits of a piece that choose its entry in the guide.
+const GUIDE_BITS: usize = 13;
+const GUIDE: usize = 1 << GUIDE_BITS;
+/// Values drawn at once, at most.
+pub const DRAWS: usize = 32;
+/// Where the values that tell pieces apart begin, far past those that pieces are cut from.
+const REST: u64 = 1 << 63;
 
-/// The inverse distribution function of the gap, to 64 bits, in integers only: the same on every
-/// machine and easily written again in another language.
+/// Where a walk goes next: past a gap, to a hit of one of three kinds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Step(u16);
+
+impl Step {
+    const HIDDEN: u16 = 1 << 8;
+    const RANDOM: u16 = 1 << 9;
+    const SKIP: u16 = 1 << 14;
+    const OPEN: u16 = 1 << 15;
+
+    /// The step that `outcome` stands for: three kinds for each gap, and no hit after the last.
+    fn of(outcome: usize) -> Self {
+        // `LONGEST` fits eight bits.
+        let length = |gap: usize| u16::try_from(gap).unwrap_or(0);
+        if outcome >= 3 * LONGEST {
+            return Self(Self::SKIP | length(LONGEST));
+        }
+        let kind = [Self::HIDDEN, Self::RANDOM, 0][outcome % 3];
+        Self(kind | length(outcome / 3 + 1))
+    }
+
+    /// One of several, from `least` on.
+    fn open(least: usize) -> Self {
+        Self(Self::OPEN | u16::try_from(least).unwrap_or(0))
+    }
+
+    /// How far the walk gets: the gap and the hit after it.
+    #[inline]
+    pub fn length(self) -> u32 {
+        u32::from(self.0 & 0xff)
+    }
+
+    /// Whether there is no hit at its end.
+    #[inline]
+    pub fn is_skip(self) -> bool {
+        self.0 & Self::SKIP != 0
+    }
+
+    /// Whether the hit becomes the mask token.
+    #[inline]
+    pub fn is_hidden(self) -> bool {
+        self.0 & Self::HIDDEN != 0
+    }
+
+    /// Whether the hit becomes a random word.
+    #[inline]
+    pub fn is_random(self) -> bool {
+        self.0 & Self::RANDOM != 0
+    }
+}
+
+/// The inverse distribution function of gap and kind, to 64 bits, in integers only: the same on
+/// every machine and easily written again in another language.
 #[derive(Debug, Clone)]
 pub struct Gaps {
-    /// `survival[k]` = 2^64 (1 - p)^(k + 1): a draw below it has a gap of more than `k`.
-    survival: Vec<u64>,
-    /// For each value of a draw's top bits the gap; marked as open, the least of several.
-    guide: [u8; 1 << GUIDE_BITS],
+    /// A value has as many outcomes before its own as there are thresholds above it.
+    thresholds: Vec<u128>,
+    /// For each value of a piece's top bits its step, or an open one where there are several.
+    guide: [Step; GUIDE],
 }
 
 impl Gaps {
-    /// Gaps between hits of `probability`, which is in 0..=1; `None` where nothing is ever hit.
-    pub fn new(probability: f64) -> Option<Self> {
+    /// Gaps between hits of `probability`, which is in 0..=1, and the kinds of the hits: the mask
+    /// token below the first share of 2^63, a random word below the second. `None` where nothing
+    /// is ever hit.
+    pub fn new(probability: f64, (hidden, random): (u64, u64)) -> Option<Self> {
         if scale(probability) == 0 {
             return None;
         }
-        let survival = survival(probability, LONGEST);
-        let mut guide = [0; 1 << GUIDE_BITS];
-        // The larger the draw, the shorter its gap: from the last bucket to the first, the number
-        // of thresholds above it only grows, so that one walk over both is enough.
-        let mut above = 0;
+        let mut above = 1u128 << 64;
+        let mut thresholds = Vec::with_capacity(3 * LONGEST);
+        for below in survival(probability, LONGEST) {
+            let below = u128::from(below);
+            let width = above - below;
+            for share in [hidden, random] {
+                thresholds.push(above - ((width * u128::from(share)) >> 63));
+            }
+            thresholds.push(below);
+            above = below;
+        }
+        let shift = 64 - GUIDE_BITS;
+        let mut guide = [Step(0); GUIDE];
+        let mut outcome = 0;
         for (bucket, entry) in guide.iter_mut().enumerate().rev() {
-            let smallest = (bucket as u64) << (64 - GUIDE_BITS);
-            let largest = smallest | (u64::MAX >> GUIDE_BITS);
-            let count = |from: usize, value: u64| {
-                from + survival[from..].iter().take_while(|&&threshold| value < threshold).count()
+            let smallest = (bucket as u128) << shift;
+            let largest = smallest + (1 << shift) - 1;
+            let above = |outcome: usize, value: u128| {
+                thresholds.get(outcome).is_some_and(|&threshold| value < threshold)
             };
-            let least = count(above, largest);
-            above = count(least, smallest);
-            let gap = u8::try_from(least.min(LONGEST - 1)).unwrap_or(0);
-            *entry = if least == above && above < LONGEST { gap } else { gap | OPEN };
+            while above(outcome, largest) {
+                outcome += 1;
+            }
+            *entry = if above(outcome, smallest) { Step::open(outcome) } else { Step::of(outcome) };
         }
-        Some(Self { survival, guide })
+        Some(Self { thresholds, guide })
     }
 
-    /// The next hit at `at` or after it and before `end`, by the next of the `draws`.
+    /// How many values are worth drawing at once for a walk over `count` places: mostly enough.
+    pub fn draws(&self, count: usize) -> usize {
+        // Twice the deviation above the mean; the first gap's share is the rate of all.
+        let miss = self.thresholds.get(2).copied().unwrap_or(0);
+        let mean = usize::try_from((count as u128 * ((1 << 64) - miss)) >> 64).unwrap_or(count);
+        ((mean + 2 * mean.isqrt()) / PIECES + 1).min(DRAWS)
+    }
+
+    /// Fill in the steps of the values from number `first` of `key` on.
     #[inline]
-    pub fn next_hit(
-        &self,
-        draws: &mut impl Iterator<Item = u64>,
-        mut at: usize,
-        end: usize,
-    ) -> Option<usize> {
-        loop {
-            let value = draws.next()?;
-            let entry = self.guide[(value >> (64 - GUIDE_BITS)) as usize];
-            if entry & OPEN == 0 {
-                at += usize::from(entry);
-                return (at < end).then_some(at);
+    pub fn fill(&self, key: Key, first: u64, steps: &mut [[Step; PIECES]]) {
+        let mut open = 0;
+        for (number, steps) in (first..).zip(steps.iter_mut()) {
+            let value = key.at(number);
+            for (piece, step) in steps.iter_mut().enumerate() {
+                let top = value >> (PIECE_BITS * (piece + 1) - GUIDE_BITS);
+                #[allow(clippy::cast_possible_truncation)] // the low bits are what is wanted
+                let entry = self.guide[top as usize % GUIDE];
+                open |= entry.0;
+                *step = entry;
             }
-            let gap = self.search(usize::from(entry & !OPEN), value);
-            at += gap;
-            if at >= end {
-                return None;
-            }
-            if gap < LONGEST {
-                return Some(at);
+        }
+        if open & Step::OPEN != 0 {
+            for (number, steps) in (first..).zip(steps) {
+                if steps.iter().fold(0, |open, step| open | step.0) & Step::OPEN != 0 {
+                    self.tell_apart(key, number, steps);
+                }
             }
         }
     }
 
-    /// The gap of `value`, which is `least` or more. Rare: a few draws in a hundred come here.
+    /// Find the steps that the guide leaves open. Rare: a piece or two in a hundred are.
     #[cold]
-    fn search(&self, least: usize, value: u64) -> usize {
-        let longer = self.survival[least..].iter().take_while(|&&above| value < above).count();
-        least + longer
+    fn tell_apart(&self, key: Key, number: u64, steps: &mut [Step; PIECES]) {
+        let value = key.at(number);
+        for (piece, step) in steps.iter_mut().enumerate() {
+            if step.0 & Step::OPEN != 0 {
+                let rest = key.at(REST + PIECES as u64 * number + piece as u64);
+                let value =
+                    ((value >> (PIECE_BITS * piece)) << (64 - PIECE_BITS)) | (rest >> PIECE_BITS);
+                let least = usize::from(step.0 & !Step::OPEN);
+                let above = |&&threshold: &&u128| u128::from(value) < threshold;
+                let more = self.thresholds[least..].iter().take_while(above).count();
+                *step = Step::of(least + more);
+            }
+        }
+    }
+
+    /// Call `hit` for each place below `end` that a walk hits.
+    pub fn walk(&self, key: Key, end: usize, mut hit: impl FnMut(usize)) {
+        let mut next = 0;
+        for number in 0.. {
+            let mut steps = [Step::default(); PIECES];
+            self.fill(key, number, std::slice::from_mut(&mut steps));
+            for step in steps {
+                next += step.length() as usize;
+                if next > end {
+                    return;
+                }
+                if !step.is_skip() {
+                    hit(next - 1);
+                }
+            }
+            if next == end {
+                return;
+            }
+        }
     }
 }
 
@@ -99,52 +205,89 @@ pub fn scale(probability: f64) -> u128 {
     (probability * 18_446_744_073_709_551_616.0) as u128
 }
 
+/// `probability` times 2^63, so that a share of 1 is a number too.
+pub fn half_scale(probability: f64) -> u64 {
+    u64::try_from(scale(probability) >> 1).unwrap_or(1 << 63)
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::rng::{Key, Purpose};
+    use crate::rng::Purpose;
+
+    const SHARES: [(f64, f64); 4] = [(0.8, 0.1), (0.0, 1.0), (1.0, 0.0), (0.0, 0.0)];
+
+    fn gaps(probability: f64, (hidden, random): (f64, f64)) -> Gaps {
+        let hidden = half_scale(hidden);
+        Gaps::new(probability, (hidden, hidden + half_scale(random))).unwrap()
+    }
+
+    fn walk(gaps: &Gaps, key: Key, end: usize) -> Vec<usize> {
+        let mut hits = Vec::new();
+        gaps.walk(key, end, |at| hits.push(at));
+        hits
+    }
 
     #[test]
-    fn the_gap_of_a_value_counts_the_thresholds_above_it() {
-        for probability in [1e-9, 0.001, 0.15, 0.4, 0.999, 1.0] {
-            let gaps = Gaps::new(probability).unwrap();
-            let key = Key::new(1, 2, 3, Purpose::Gap);
-            for index in 0..10_000 {
-                let value = key.at(index);
-                let expected = gaps.survival.iter().filter(|&&above| value < above).count();
-                let hit = gaps.next_hit(&mut std::iter::once(value), 7, 7 + LONGEST);
-                let expected = (expected < LONGEST).then_some(7 + expected);
-                assert_eq!(hit, expected, "p {probability} value {value}");
+    fn the_step_of_a_piece_counts_the_thresholds_above_its_value() {
+        for probability in [1e-9, 0.001, 0.02, 0.15, 0.4, 0.999, 1.0] {
+            for shares in SHARES {
+                let gaps = gaps(probability, shares);
+                let key = Key::new(1, 2, 3, Purpose::Gap);
+                let mut steps = vec![[Step::default(); PIECES]; 3_000];
+                gaps.fill(key, 5, &mut steps);
+                let pieces = (5 * PIECES as u64..).zip(steps.as_flattened());
+                for (number, &step) in pieces {
+                    let piece = key.at(number / 4) >> (16 * (number % 4)) & 0xffff;
+                    let value = (piece << 48) | (key.at((1 << 63) + number) >> 16);
+                    let above = |&&threshold: &&u128| u128::from(value) < threshold;
+                    let expected = gaps.thresholds.iter().filter(above).count();
+                    assert_eq!(step, Step::of(expected), "p {probability} value {value}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn thresholds_divide_each_gap_by_the_shares() {
+        for probability in [0.001, 0.15, 0.999] {
+            let gaps = gaps(probability, (0.8, 0.1));
+            let mut above = 1u128 << 64;
+            for (gap, ends) in gaps.thresholds.chunks(3).enumerate().take(40) {
+                // To 2^-40 and better: floating point has 53 bits.
+                let all = probability * (1.0 - probability).powi(i32::try_from(gap).unwrap());
+                for (&below, share) in ends.iter().zip([0.8, 0.1, 0.1]) {
+                    #[allow(clippy::cast_precision_loss)]
+                    let width = (above - below) as f64 / 2f64.powi(64);
+                    assert!((width - all * share).abs() < 1e-13, "{probability} {gap} {share}");
+                    above = below;
+                }
             }
         }
     }
 
     #[test]
     fn certain_hits_leave_no_gap_and_impossible_ones_no_table() {
-        let gaps = Gaps::new(1.0).unwrap();
-        assert_eq!(gaps.next_hit(&mut std::iter::once(0), 3, 9), Some(3));
-        assert_eq!(gaps.next_hit(&mut std::iter::once(u64::MAX), 3, 9), Some(3));
-        assert_eq!(gaps.next_hit(&mut std::iter::once(u64::MAX), 9, 9), None);
-        assert!(Gaps::new(0.0).is_none());
+        let key = Key::new(1, 1, 1, Purpose::Gap);
+        let all: Vec<usize> = (0..301).collect();
+        assert_eq!(walk(&gaps(1.0, (0.8, 0.1)), key, 301), all);
+        assert!(Gaps::new(0.0, (0, 0)).is_none());
     }
 
     #[test]
-    fn a_long_gap_goes_on_with_another_draw() {
-        let gaps = Gaps::new(0.15).unwrap();
-        let mut values = [0, 0, u64::MAX].into_iter();
-        assert_eq!(gaps.next_hit(&mut values, 0, 1_000), Some(2 * LONGEST));
+    fn a_long_gap_goes_on_with_another_piece() {
+        let gaps = gaps(0.004, (0.8, 0.1));
+        let key = Key::new(1, 2, 3, Purpose::Gap);
+        let hits = walk(&gaps, key, 100_000);
+        let beyond = hits.windows(2).filter(|pair| pair[1] - pair[0] > 2 * LONGEST).count();
+        assert!((300..500).contains(&hits.len()) && beyond > 50, "{} {beyond}", hits.len());
+        assert!(walk(&gaps, key, 0).is_empty());
     }
 
     #[test]
     fn a_rate_near_zero_ends_at_the_end_of_the_row() {
-        let gaps = Gaps::new(1e-15).unwrap();
-        let mut draws = 0;
-        let mut values = std::iter::repeat_with(|| {
-            draws += 1;
-            1 << 40
-        });
-        assert_eq!(gaps.next_hit(&mut values, 0, 512), None);
-        assert_eq!(draws, 4);
+        let key = Key::new(1, 2, 3, Purpose::Gap);
+        assert!(walk(&gaps(1e-15, (0.8, 0.1)), key, 512).is_empty());
     }
 }

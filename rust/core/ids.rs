@@ -81,6 +81,21 @@ pub struct IdSet {
     words: Vec<u64>,
     /// Whether ids outside of the vocabulary belong to the set.
     outside: bool,
+    longest_gap: Run,
+}
+
+/// Ids that follow each other.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Run {
+    first: i64,
+    length: u64,
+}
+
+impl Run {
+    #[inline]
+    pub fn contains(self, id: i64) -> bool {
+        id.wrapping_sub(self.first).cast_unsigned() < self.length
+    }
 }
 
 impl IdSet {
@@ -90,7 +105,18 @@ impl IdSet {
         for &id in members {
             words[id as usize / 64] |= 1 << (id % 64);
         }
-        Self { words, outside: false }
+        let mut longest_gap = Run::default();
+        let mut first = 0;
+        let mut members = members.to_vec();
+        members.sort_unstable();
+        for member in members.into_iter().chain([vocab_size]) {
+            let length = u64::from(member.saturating_sub(first));
+            if length > longest_gap.length {
+                longest_gap = Run { first: first.into(), length };
+            }
+            first = member + 1;
+        }
+        Self { words, outside: false, longest_gap }
     }
 
     /// The ids whose flag is set, and everything outside of the vocabulary.
@@ -98,7 +124,17 @@ impl IdSet {
         // The last word's bits past the vocabulary stay set.
         let push = |word: u64, &flag: &bool| word << 1 | u64::from(flag);
         let word = |flags: &[bool]| flags.iter().rev().fold(u64::MAX, push);
-        Self { words: flags.chunks(64).map(word).collect(), outside: true }
+        Self {
+            words: flags.chunks(64).map(word).collect(),
+            outside: true,
+            longest_gap: Run::default(),
+        }
+    }
+
+    /// The longest run of the vocabulary's ids that the set has nothing of: most of all ids
+    /// where members are few, and quicker to ask. (Not known of a set of flags.)
+    pub fn longest_gap(&self) -> Run {
+        self.longest_gap
     }
 
     #[inline]
@@ -139,6 +175,21 @@ mod tests {
         }
         for id in [-1, 130, 191, 192, 1 << 40] {
             assert!(!set.contains(id) && flagged.contains(id), "{id}");
+        }
+    }
+
+    #[test]
+    fn the_longest_gap_lies_between_members() {
+        for (members, first, length) in [
+            (vec![], 0, 130),
+            (vec![129, 0, 1, 60], 61, 68),
+            (vec![100], 0, 100),
+            (vec![9], 10, 120),
+        ] {
+            let gap = IdSet::new(130, &members).longest_gap();
+            assert_eq!(gap, Run { first, length });
+            assert!(!gap.contains(first - 1) && gap.contains(first));
+            assert!(gap.contains(first + 67) && !gap.contains(130) && !gap.contains(-1));
         }
     }
 

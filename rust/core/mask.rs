@@ -17,7 +17,7 @@ pub use crate::options::{MaskOptions, Mode};
 pub use crate::output::{Found, IGNORE, Output};
 use crate::replace::Replacement;
 use crate::rng::{EpochKey, Purpose, content_hash};
-use crate::row::Row;
+use crate::row::{Drawn, Row};
 pub use crate::rows::{Rows, Shards};
 use crate::{Error, Result, check_length, parallel};
 
@@ -133,7 +133,7 @@ impl Masker {
         };
         let threads = parallel::thread_count(threads, rows * batch.length, GRAIN);
         let share = rows.div_ceil(threads);
-        let parts = output.split(share * batch.length).into_iter().enumerate().collect();
+        let parts = output.split(share * batch.length).enumerate().collect();
         let found = parallel::run(parts, threads, |(part, output)| {
             self.mask_rows(batch, part * share, output, &keys)
         });
@@ -164,8 +164,9 @@ impl Masker {
             labels: Vec::with_capacity(if output.labels.is_some() { 0 } else { guess }),
         };
         let mut scratch = Scratch::default();
-        let mut chosen = vec![0; length];
-        for (offset, mut out) in output.split(length).into_iter().enumerate() {
+        let values = self.chooser.token_gaps().map_or(0, |gaps| gaps.draws(length));
+        let mut drawn = Drawn::new(values);
+        for (offset, mut out) in output.split(length).enumerate() {
             let row = first_row + offset;
             let source = batch.rows.row(row, length)?;
             if batch.strict || !O::HOLDS_ALL {
@@ -173,21 +174,20 @@ impl Masker {
             }
             out.prepare(source);
             let dense = out.labels.is_some();
-            let count = self.mask_row(batch, row, source, out, keys, (&mut scratch, &mut chosen));
-            // A slice has at most i64::MAX elements.
-            #[allow(clippy::cast_possible_wrap)]
-            found.positions.extend(chosen[..count].iter().map(|&at| (row * length + at) as i64));
+            let before = found.positions.len();
+            let memory = (&mut scratch, &mut drawn, &mut found.positions);
+            self.mask_row(batch, row, source, out, keys, memory);
             if !dense {
-                found
-                    .labels
-                    .extend(chosen[..count].iter().map(|&at| O::from_wide(source[at].widen())));
+                #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // of this row
+                let ids =
+                    found.positions[before..].iter().map(|&at| source[at as usize - row * length]);
+                found.labels.extend(ids.map(|id| O::from_wide(id.widen())));
             }
         }
         Ok(found)
     }
 
-    /// Mask a row that `out` holds a copy of; returns how many tokens were chosen, whose positions
-    /// are in `chosen`.
+    /// Mask a row that `out` holds a copy of, and append the positions of its chosen tokens.
     fn mask_row<I: TokenId, O: OutputId>(
         &self,
         batch: &Batch<'_, I>,
@@ -195,8 +195,8 @@ impl Masker {
         source: &[I],
         out: Output<'_, O>,
         keys: &Keys,
-        (scratch, chosen): (&mut Scratch, &mut [usize]),
-    ) -> usize {
+        (scratch, drawn, positions): (&mut Scratch, &mut Drawn, &mut Vec<i64>),
+    ) {
         let begin = number * batch.length;
         let (block, first) = match batch.address {
             Address::Blocks(blocks) => (blocks[number], 0),
@@ -211,13 +211,15 @@ impl Masker {
             key: keys.replacement.block(block),
             ids: out.input_ids,
             labels: out.labels.unwrap_or_default(),
-            chosen,
+            #[allow(clippy::cast_possible_wrap)] // a slice has at most i64::MAX elements
+            begin: begin as i64,
+            positions,
         };
-        let mut count = 0;
         if let Some(gaps) = self.chooser.token_gaps() {
-            count = row.hide_tokens(gaps, keys.choice.gap(block));
-            if count > 0 || !self.chooser.at_least_one() {
-                return count;
+            let before = row.positions.len();
+            row.hide_tokens(gaps, keys.choice.gap(block), drawn);
+            if row.positions.len() > before || !self.chooser.at_least_one() {
+                return;
             }
         }
         let Row { source, first, .. } = row;
@@ -229,12 +231,8 @@ impl Masker {
             block,
             &keys.choice,
             scratch,
-            |at, decider| {
-                row.hide(count, at, decider);
-                count += 1;
-            },
+            |at, decider| row.hide(at, decider),
         );
-        count
     }
 
     fn check_ids<I: TokenId>(&self, row: usize, ids: &[I]) -> Result<()> {

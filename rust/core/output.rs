@@ -27,19 +27,16 @@ pub struct Found<O> {
 
 impl<O: OutputId> Output<'_, O> {
     /// Cut the buffers into parts of `size` elements each; the last may be shorter.
-    pub(crate) fn split(self, size: usize) -> Vec<Self> {
+    pub(crate) fn split(self, size: usize) -> impl Iterator<Item = Self> {
         let mut labels = self.labels.map(|labels| labels.chunks_mut(size));
         let mut attention = self.attention_mask.map(|(pad, mask)| (pad, mask.chunks_mut(size)));
-        self.input_ids
-            .chunks_mut(size)
-            .map(|input_ids| Output {
-                input_ids,
-                labels: labels.as_mut().and_then(Iterator::next),
-                attention_mask: attention
-                    .as_mut()
-                    .and_then(|(pad, chunks)| chunks.next().map(|mask| (*pad, mask))),
-            })
-            .collect()
+        self.input_ids.chunks_mut(size).map(move |input_ids| Output {
+            input_ids,
+            labels: labels.as_mut().and_then(Iterator::next),
+            attention_mask: attention
+                .as_mut()
+                .and_then(|(pad, chunks)| chunks.next().map(|mask| (*pad, mask))),
+        })
     }
 
     /// Write what a row without any chosen token would have.

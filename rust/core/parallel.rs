@@ -3,6 +3,9 @@
 //! Scoped threads rather than a pool: a pool's threads are lost when a `DataLoader` forks its
 //! workers, and the first call in a worker would wait for them for ever.
 
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
 /// Threads to use for `work` units where a thread is worth starting for `grain` of them;
 /// `wanted` caps the number, `None` takes the machine's.
 pub fn thread_count(wanted: Option<usize>, work: usize, grain: usize) -> usize {
@@ -10,34 +13,44 @@ pub fn thread_count(wanted: Option<usize>, work: usize, grain: usize) -> usize {
     if useful == 1 {
         return 1; // asking for the machine's parallelism costs a system call
     }
-    let cap = wanted
-        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
+    let cap =
+        wanted.unwrap_or_else(|| thread::available_parallelism().map_or(1, std::num::NonZero::get));
     useful.min(cap.max(1))
 }
 
-/// Run `job` on every item, on `threads` threads; results come in the items' order.
+/// Run `job` on every item, on `threads` threads, of which the caller's is one; results come in the
+/// items' order.
+///
+/// A thread takes the next item when it is done with one: a core that is busy otherwise, or a
+/// thread that the system does not start, slows the others down by no more than an item.
 pub fn run<T: Send, R: Send>(items: Vec<T>, threads: usize, job: impl Fn(T) -> R + Sync) -> Vec<R> {
     if threads <= 1 || items.len() <= 1 {
         return items.into_iter().map(job).collect();
     }
-    let share = items.len().div_ceil(threads);
-    let job = &job;
-    std::thread::scope(|scope| {
-        let mut items = items.into_iter();
-        let mut handles = Vec::with_capacity(threads);
+    let helpers = threads.min(items.len()) - 1;
+    let queue = Mutex::new(items.into_iter().enumerate());
+    let work = || {
+        let mut done = Vec::new();
         loop {
-            let part: Vec<T> = items.by_ref().take(share).collect();
-            if part.is_empty() {
-                break;
-            }
-            handles.push(scope.spawn(move || part.into_iter().map(job).collect::<Vec<R>>()));
+            // No panic happens under the lock.
+            let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some((number, item)) = next else { return done };
+            done.push((number, job(item)));
         }
-        handles
-            .into_iter()
-            .flat_map(|handle| match handle.join() {
-                Ok(results) => results,
+    };
+    let mut results = thread::scope(|scope| {
+        let handles: Vec<_> = (0..helpers)
+            .filter_map(|_| thread::Builder::new().spawn_scoped(scope, work).ok())
+            .collect();
+        let mut results = work();
+        for handle in handles {
+            match handle.join() {
+                Ok(part) => results.extend(part),
                 Err(panic) => std::panic::resume_unwind(panic),
-            })
-            .collect()
-    })
+            }
+        }
+        results
+    });
+    results.sort_unstable_by_key(|&(number, _)| number);
+    results.into_iter().map(|(_, result)| result).collect()
 }

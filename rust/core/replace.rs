@@ -2,7 +2,7 @@
 
 use std::hint::select_unpredictable;
 
-use crate::gaps::scale;
+use crate::gaps::half_scale;
 use crate::options::MaskOptions;
 use crate::{Error, Result};
 
@@ -53,6 +53,16 @@ impl Replacement {
         })
     }
 
+    pub fn mask_token_id(&self) -> i64 {
+        self.mask_token_id
+    }
+
+    /// The random word of a draw.
+    #[inline]
+    pub fn word(&self, value: u64) -> i64 {
+        self.split(value).1
+    }
+
     /// What stands in the place of `id`: one draw decides both whether and by which word.
     #[inline]
     pub fn of(&self, id: i64, value: u64) -> i64 {
@@ -84,9 +94,4 @@ impl Replacement {
         let other = select_unpredictable(share < self.random_below, word, id);
         select_unpredictable(share < self.mask_below, self.mask_token_id, other)
     }
-}
-
-/// `probability` times 2^63, so that a share of 1 is a number too.
-fn half_scale(probability: f64) -> u64 {
-    u64::try_from(scale(probability) >> 1).unwrap_or(1 << 63)
 }

@@ -76,16 +76,6 @@ impl Key {
     pub const fn below(self, index: u64, bound: usize) -> usize {
         ((self.at(index) as u128 * bound as u128) >> 64) as usize
     }
-
-    /// The values at 0, 1, 2 and so on.
-    #[inline]
-    pub fn values(self) -> impl Iterator<Item = u64> {
-        let mut state = self.0;
-        std::iter::repeat_with(move || {
-            state = state.wrapping_add(GOLDEN);
-            mix(state)
-        })
-    }
 }
 
 const fn absorb(state: u64, word: u64) -> u64 {
@@ -126,14 +116,6 @@ mod tests {
     fn swapped_words_give_other_keys() {
         assert_ne!(Key::new(1, 2, 3, Purpose::Gap), Key::new(2, 1, 3, Purpose::Gap));
         assert_ne!(Key::new(1, 2, 3, Purpose::Gap), Key::new(1, 3, 2, Purpose::Gap));
-    }
-
-    #[test]
-    fn values_in_turn_are_those_by_index() {
-        let key = Key::new(1, 2, 3, Purpose::Span);
-        for (index, value) in (0..100).zip(key.values()) {
-            assert_eq!(value, key.at(index));
-        }
     }
 
     #[test]

@@ -1,9 +1,34 @@
 //! One row of a batch while it is masked.
 
-use crate::gaps::Gaps;
+use std::hint::select_unpredictable;
+
+use crate::gaps::{DRAWS, Gaps, PIECES, Step};
 use crate::ids::{IdSet, OutputId, TokenId};
 use crate::replace::Replacement;
 use crate::rng::Key;
+
+/// Memory for what is drawn at once, which the rows of a thread share.
+pub struct Drawn {
+    /// How many values are drawn at once.
+    values: usize,
+    steps: [[Step; PIECES]; DRAWS],
+    /// Where each step ends.
+    places: [u32; DRAWS * PIECES],
+    /// Positions that become random words, and room for one that does not.
+    random: [u32; DRAWS * PIECES + 1],
+}
+
+impl Drawn {
+    /// `values`, up to `DRAWS`, at once.
+    pub fn new(values: usize) -> Self {
+        Self {
+            values: values.clamp(1, DRAWS),
+            steps: [[Step::default(); PIECES]; DRAWS],
+            places: [0; DRAWS * PIECES],
+            random: [0; DRAWS * PIECES + 1],
+        }
+    }
+}
 
 /// A row on its way: what it was, and where its copy is masked.
 pub struct Row<'a, I, O> {
@@ -18,25 +43,94 @@ pub struct Row<'a, I, O> {
     pub ids: &'a mut [O],
     /// Empty where the labels are not written here.
     pub labels: &'a mut [O],
-    /// Gets the positions of the hidden tokens.
-    pub chosen: &'a mut [usize],
+    /// The row's place in the batch, in tokens.
+    pub begin: i64,
+    /// Gets the positions of the hidden tokens in the batch.
+    pub positions: &'a mut Vec<i64>,
 }
 
 impl<I: TokenId, O: OutputId> Row<'_, I, O> {
-    /// Hide tokens at random gaps; returns how many.
-    // On its own, so that the loop's state stays in registers.
+    /// Hide tokens at random gaps.
+    // In passes over a part of the row rather than hit by hit: each keeps what it needs in
+    // registers, and none waits for a branch of another that could not be foreseen.
     #[inline(never)]
-    pub fn hide_tokens(&mut self, gaps: &Gaps, key: Key) -> usize {
-        let mut draws = key.values();
-        let (mut next, mut count) = (self.first, 0);
-        while let Some(at) = gaps.next_hit(&mut draws, next, self.source.len()) {
-            if self.may_hide(at) {
-                self.hide(count, at, at);
-                count += 1;
+    pub fn hide_tokens(&mut self, gaps: &Gaps, key: Key, drawn: &mut Drawn) {
+        let end = self.source.len();
+        let Drawn { values, steps, places, random } = drawn;
+        let steps = &mut steps[..*values];
+        #[allow(clippy::cast_possible_truncation)] // `mask` refuses rows of 2^31 and more
+        let (mut next, last) = (self.first as u32, end as u32);
+        let mut number = 0;
+        while next < last {
+            gaps.fill(key, number, steps);
+            number += steps.len() as u64;
+            let steps = steps.as_flattened();
+            let mut count = 0;
+            for (place, step) in places.iter_mut().zip(steps) {
+                next += step.length();
+                *place = next;
+                count += usize::from(next <= last);
             }
-            next = at + 1;
+            let words = if self.labels.is_empty() {
+                self.hide_hits::<false>(&places[..count], steps, random)
+            } else {
+                self.hide_hits::<true>(&places[..count], steps, random)
+            };
+            for &at in &random[..words] {
+                let at = at as usize;
+                let value = self.key.at((at - self.first) as u64);
+                self.ids[at] = O::from_wide(self.replacement.word(value));
+            }
         }
-        count
+    }
+
+    /// Hide the tokens before `places`, each by the kind of its step, but for those that become
+    /// random words: their number is returned, and their positions are left in `random`.
+    #[inline]
+    fn hide_hits<const LABELS: bool>(
+        &mut self,
+        places: &[u32],
+        steps: &[Step],
+        random: &mut [u32; DRAWS * PIECES + 1],
+    ) -> usize {
+        let (source, special, begin) = (self.source, self.special, self.begin);
+        let ordinary = special.longest_gap();
+        let before = self.positions.len();
+        self.positions.resize(before + steps.len(), 0);
+        let positions = &mut self.positions[before..];
+        let mut count = 0;
+        let ids = &mut self.ids[..source.len()];
+        let labels = if LABELS { &mut self.labels[..source.len()] } else { &mut [] };
+        let mask = self.replacement.mask_token_id();
+        let places = places.iter().zip(steps).map(|(&place, &step)| (place as usize - 1, step));
+        let mut words = 0;
+        for (at, step) in places {
+            let id = source[at].widen();
+            // Nearly always all is well at once.
+            if (!ordinary.contains(id) && special.contains(id))
+                || step.is_skip()
+                || self.flags.is_some_and(|flags| flags[at])
+            {
+                continue;
+            }
+            if LABELS {
+                labels[at] = O::from_wide(id);
+            }
+            // A branch would be mispredicted once in five times.
+            ids[at] = O::from_wide(select_unpredictable(step.is_hidden(), mask, id));
+            #[allow(clippy::cast_possible_truncation)]
+            {
+                random[words] = at as u32;
+            }
+            words += usize::from(step.is_random());
+            #[allow(clippy::cast_possible_wrap)] // slices end before 2^63
+            {
+                positions[count] = begin + at as i64;
+            }
+            count += 1;
+        }
+        self.positions.truncate(before + count);
+        words
     }
 
     #[inline]
@@ -45,13 +139,14 @@ impl<I: TokenId, O: OutputId> Row<'_, I, O> {
             && !self.special.contains(self.source[at].widen())
     }
 
-    /// Hide the token at `at`, the row's number `count`; the draw at `decider` says by what.
+    /// Hide the token at `at`; the draw at `decider` says by what.
     // Left alone, the compiler makes a call of it, once for every hidden token.
     #[allow(clippy::inline_always)]
     #[inline(always)]
-    pub fn hide(&mut self, count: usize, at: usize, decider: usize) {
+    pub fn hide(&mut self, at: usize, decider: usize) {
         let id = self.source[at].widen();
-        self.chosen[count] = at;
+        #[allow(clippy::cast_possible_wrap)]
+        self.positions.push(self.begin + at as i64);
         if let Some(label) = self.labels.get_mut(at) {
             *label = O::from_wide(id);
         }

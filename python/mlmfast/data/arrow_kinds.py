@@ -42,6 +42,8 @@ def give_back(columns: dict[str, Any], like: Any) -> Any:
 
     if BARE in columns:
         column = columns[BARE]
+        if isinstance(like, pa.Array):
+            return column
         if isinstance(like, pa.ChunkedArray):
             return pa.chunked_array([column])
         return _polars(like).from_arrow(column).alias(like.name) if _polars(like) else column

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mlmfast.data.block_masker import BlockMasker
+    from mlmfast.data.buffer_pool import BufferPool
     from mlmfast.data.epoch_plan import EpochPlan
     from mlmfast.data.mask_schedule import MaskRateSchedule
 
@@ -31,6 +32,7 @@ class BatchMaker:
         pin_memory: Whether tensors are pinned.
         slots: Number of buffers that take turns; 0 for new ones each time.
         threads: Threads that mask one batch.
+        pool: Where the memory of tensors comes from that are not pinned.
     """
 
     masker: BlockMasker
@@ -42,6 +44,7 @@ class BatchMaker:
     pin_memory: bool
     slots: int
     threads: int | None
+    pool: BufferPool
 
     def of_epoch(self, epoch: int) -> Callable[[int], Batch]:
         """A function from a batch's number to the batch, for one pass."""
@@ -72,11 +75,13 @@ class BatchMaker:
         return make
 
     def _buffers(self, rows: int) -> Batch:
-        shape = (rows, self.masker.store.block_size)
-        return {
-            name: torch.empty(shape, dtype=self.dtype, pin_memory=self.pin_memory)
-            for name in self.columns
-        }
+        length = self.masker.store.block_size
+        if self.pin_memory:  # torch keeps pinned memory itself, to use it again
+            shape = (rows, length)
+            return {
+                name: torch.empty(shape, dtype=self.dtype, pin_memory=True) for name in self.columns
+            }
+        return {name: self.pool.take(rows, length, self.dtype) for name in self.columns}
 
     def _pinned(self, tensor: torch.Tensor) -> torch.Tensor:
         return tensor.pin_memory() if self.pin_memory else tensor

@@ -76,6 +76,7 @@ class DataCollatorForLanguageModeling:
         self._framework_seed = 0
         self._calls = 0
         self._word_starts: bytes | None = None
+        self._vocabulary: tuple[Any, int, int] | None = None
         if whole_word_mask and not mlm:
             raise InputError("whole_word_mask=True needs mlm=True")
         if mlm:
@@ -144,7 +145,7 @@ class DataCollatorForLanguageModeling:
         return out_ids, out_labels
 
     def _masker(self, special_ids: tuple[int, ...]) -> Any:
-        vocab_size = len(self.tokenizer)
+        vocab_size = self._vocab_size()
         if self.whole_word_mask and self._word_starts is None:
             from mlmfast.data.words import word_starts
 
@@ -164,6 +165,17 @@ class DataCollatorForLanguageModeling:
             )
         except (TypeError, ValueError) as error:
             raise InputError(str(error)) from None
+
+    def _vocab_size(self) -> int:
+        # A fast tokenizer counts its whole vocabulary for `len`, which takes longer than all the
+        # rest of a call; it grows by added tokens alone.
+        tokenizer = self.tokenizer
+        if (decoder := getattr(tokenizer, "added_tokens_decoder", None)) is None:
+            return len(tokenizer)
+        added, known = len(decoder), self._vocabulary
+        if known is None or known[0] is not tokenizer or known[1] != added:
+            known = self._vocabulary = tokenizer, added, len(tokenizer)
+        return known[2]
 
     def _next_key(self, framework: str, rows: int) -> tuple[int, int, np.ndarray | None]:
         """Seed, epoch and block ids that key this call's masks; no ids: the rows' content does."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from mlmfast.data.arrow_kinds import columns_of, give_back
 from mlmfast.data.group_mapping import group_mapping
-from mlmfast.data.group_options import GroupOptions
+from mlmfast.data.group_options import checked_options
 from mlmfast.errors import InputError
 
 
@@ -97,17 +97,17 @@ def group_blocks(
         >>> group_blocks({"input_ids": [[1, 2, 3], [4, 5]]}, block_size=2)
         {'input_ids': [[1, 2], [3, 4]], 'labels': [[1, 2], [3, 4]]}
     """
-    options = GroupOptions(
-        block_size=block_size,
-        remainder=remainder,
-        separator_id=separator_id,
-        pad_id=pad_id,
-        cls_id=cls_id,
-        sep_id=sep_id,
-        packing=packing,
-        boundaries=boundaries,
-        position_offset=position_offset,
-        dtype=dtype,
+    options = checked_options(
+        block_size,
+        remainder,
+        separator_id,
+        pad_id,
+        cls_id,
+        sep_id,
+        packing,
+        boundaries,
+        position_offset,
+        dtype,
     )
     if isinstance(data, Mapping):
         grouped, stats = group_mapping(

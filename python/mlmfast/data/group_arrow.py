@@ -14,6 +14,7 @@ import pyarrow as pa
 from mlmfast import _core
 from mlmfast.data.arrow_kinds import BARE
 from mlmfast.data.group_options import GroupOptions, GroupStats, fill_rate
+from mlmfast.data.group_shared import share_columns
 from mlmfast.errors import InputError, InputTypeError
 
 # Columns that hold token ids, to which `dtype` applies.
@@ -42,6 +43,11 @@ def group_columns(
         InputError: Nulls, columns of different lengths, values that do not fit.
         InputTypeError: A column that holds no lists of integers.
     """
+    blocks, tokens = share_columns(columns, options)
+    if blocks:
+        count, dropped = divmod(tokens, int(options.block_size))
+        _label(blocks, labels)
+        return blocks, GroupStats(tokens, count, 1.0, dropped, 0)
     added = _added(columns, options)
     lists = {name: _call(name, _core.ListColumn, column) for name, column in columns.items()}
     totals = {name: _call(name, getattr, column, "tokens") for name, column in lists.items()}
@@ -63,7 +69,6 @@ def group_columns(
         sep_id=options.sep_id is not None,
         boundaries=options.boundaries is not None,
     )
-    blocks: dict[str, Any] = {}
     for name, column in lists.items():
         dtype = options.dtype if options.dtype and name in _IDS else column.dtype
         fills = options.fills_for(name)
@@ -72,8 +77,7 @@ def group_columns(
             values, out = _values(dtype, plan.length)
             _call(name, plan.write, column, out, **fills, threads=threads)
         blocks[name] = _cut(values, plan, options)
-    if labels and "input_ids" in blocks:
-        blocks["labels"] = blocks["input_ids"]
+    _label(blocks, labels)
     for name in added:
         blocks[name] = _boundary(name, plan, options, threads)
     positions, padding = plan.length, plan.padding_tokens
@@ -81,6 +85,11 @@ def group_columns(
         plan.tokens, plan.blocks, fill_rate(positions, padding), plan.dropped_tokens, padding
     )
     return blocks, stats
+
+
+def _label(blocks: dict[str, Any], labels: bool) -> None:
+    if labels and "input_ids" in blocks:
+        blocks["labels"] = blocks["input_ids"]
 
 
 def _added(columns: dict[str, Any], options: GroupOptions) -> list[str]:

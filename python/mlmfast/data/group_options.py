@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any, TypedDict
 
 from mlmfast.errors import InputError
@@ -83,6 +84,12 @@ class GroupOptions:
         ours = (self.cls_id, self.sep_id, self.boundaries)
         return self.packing == "concat" and all(option is None for option in ours)
 
+    @cached_property
+    def cuts_alone(self) -> bool:
+        """Whether the tokens are cut and nothing else: none added, converted or moved."""
+        whole = self.remainder == "drop" and self.dtype is None
+        return whole and self.plain and self.separator_id is None
+
     def fills_for(self, column: str) -> Fills:
         """The values that stand between and beside the tokens of a column."""
         pads = self.remainder == "pad" or self.packing == "best_fit"
@@ -107,6 +114,18 @@ class GroupStats:
     """Of `tokens`, how many came into no block."""
     padding_tokens: int
     """Positions that were filled up."""
+
+
+# Of equal values with other types (1 and True), one may be good and the other not.
+_checked = lru_cache(maxsize=64, typed=True)(GroupOptions)
+
+
+def checked_options(*options: Any) -> GroupOptions:
+    """`GroupOptions(*options)`; what was good in an earlier call is not looked at again."""
+    try:
+        return _checked(*options)
+    except TypeError:  # a value that cannot be hashed: GroupOptions says what is wrong with it
+        return GroupOptions(*options)
 
 
 def fill_rate(positions: int, padding: int) -> float:

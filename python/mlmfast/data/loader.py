@@ -61,7 +61,8 @@ class BlockLoader:
         positions: Add the chosen positions, flat into `B * L`.
         labels_at_positions: Add them, and give `labels` there alone, `[M]`.
         dtype: int64 or int32, for all but `positions`.
-        prefetch: Batches to make ahead in a thread; 0 for none.
+        prefetch: Batches to make ahead in a thread; 0 for none. From 2 on, a loop that has to wait
+            for a batch makes the one after it meanwhile.
         pin_memory: Put the batches into pinned memory, where there is CUDA.
         reuse_buffers: Use the memory of earlier batches again.
         threads: Threads that mask one batch; None for as many as it is worth.
@@ -100,6 +101,7 @@ class BlockLoader:
             import torch
 
             from mlmfast.data.batch_maker import BatchMaker
+            from mlmfast.data.buffer_pool import BufferPool
         except ImportError as error:
             raise MissingDependencyError(
                 "BlockLoader needs the package torch: pip install 'mlmfast[train]'."
@@ -120,16 +122,19 @@ class BlockLoader:
         self._plan = EpochPlan(
             len(self.store), batch_size, rank, world_size, shuffle, drop_last, seed
         )
+        columns = tuple(name for name in masker.columns if name not in left_out)
         self._maker = BatchMaker(
             masker=masker,
             plan=self._plan,
             schedule=schedule,
-            columns=tuple(name for name in masker.columns if name not in left_out),
+            columns=columns,
             positions=positions or labels_at_positions,
             dtype=getattr(torch, output_dtype(dtype).name),
             pin_memory=pin_memory and torch.cuda.is_available(),
             slots=prefetch + 1 if reuse_buffers else 0,
             threads=threads,
+            # Those made ahead, the user's, and the one that it takes the place of.
+            pool=BufferPool(keep=(prefetch + 2) * len(columns)),
         )
         self._prefetch = prefetch
         self._batch = 0  # the next one that the pass under way will give out

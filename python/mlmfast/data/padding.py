@@ -27,7 +27,11 @@ def pad_mappings(
     if (stacked := _stack(examples, tokenizer, multiple)) is not None:
         from transformers import BatchEncoding
 
-        return BatchEncoding(stacked, tensor_type=framework)
+        if framework == "pt":
+            import torch
+
+            return BatchEncoding({name: torch.from_numpy(rows) for name, rows in stacked.items()})
+        return BatchEncoding(stacked)
     # `pad` warns that calling the tokenizer itself would be quicker, which is no help to somebody
     # whose text was tokenized long ago.
     warned = getattr(tokenizer, "deprecation_warnings", {})

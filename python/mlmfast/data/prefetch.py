@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections import deque
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from mlmfast.errors import MlmfastError
@@ -19,39 +18,67 @@ T = TypeVar("T")
 # answer, the process must be able to end all the same.
 _PATIENCE_SECONDS = 10.0
 
+_Outcome = tuple[Any, BaseException | None]
+
 
 class _Shared:
     """What the two threads have in common. It knows nothing of the iterator, which may go."""
 
-    def __init__(self, depth: int) -> None:
+    def __init__(self, numbers: Iterator[int], depth: int) -> None:
+        self.numbers = numbers
         self.depth = depth
         self.changed = threading.Condition()
-        self.ready: deque[tuple[Any, BaseException | None]] = deque()
+        self.ready: dict[int, _Outcome] = {}  # by place in the order
+        self.wanted = 0  # the place of the next result to give out
+        self.taken = 0  # the place of the next number to make something of
         self.stopped = False
         self.process = os.getpid()
+
+    def take(self) -> tuple[int, int] | None:
+        """The next place and its number, if there is one to begin with now; under the lock.
+
+        The end of the numbers, or an error of theirs, becomes the last place's outcome.
+        """
+        if self.stopped or self.taken >= self.wanted + self.depth:
+            return None
+        place = self.taken
+        self.taken += 1
+        try:
+            return place, next(self.numbers)
+        except BaseException as raised:  # noqa: BLE001 (it is the user's, in the user's thread)
+            self.put(place, (None, raised))
+            return None
+
+    def put(self, place: int, outcome: _Outcome) -> None:
+        """Add an outcome; under the lock. Nothing is begun after an error."""
+        self.ready[place] = outcome
+        if outcome[1] is not None:
+            self.depth = 0
+        self.changed.notify_all()
 
 
 class Prefetcher(Generic[T]):
     """An iterator over `make(number)` for each of `numbers`, made ahead by a thread.
 
-    At most `depth` results are ready or being made beside the one that the user holds. An exception
+    At most `depth` results are ready or being made beside the one that the user holds. Where the
+    next result is not ready, the user's thread does not wait for it idly: it makes the one after
+    it, if `depth` allows, so that a loop which does little else has two threads' work. An exception
     of `make` comes out where its result would have. The thread ends when the numbers do, when the
     iterator is closed or dropped, and when the interpreter ends.
 
     Args:
-        make: Called in the thread, for one number after the other.
+        make: Called for one number after the other, in the thread and in the user's, at times in
+            both at once.
         numbers: What to call it with.
         depth: Results to make ahead, at least 1.
     """
 
     def __init__(self, make: Callable[[int], T], numbers: Iterable[int], depth: int) -> None:
-        self._shared = _Shared(depth)
+        self._make = make
+        self._shared = _Shared(iter(numbers), depth)
         # A daemon, since the interpreter waits for other threads before it tells them to stop.
         thread = threading.Thread(
-            target=_produce,
-            args=(self._shared, make, iter(numbers)),
-            name="mlmfast-prefetch",
-            daemon=True,
+            target=_produce, args=(self._shared, make), name="mlmfast-prefetch", daemon=True
         )
         self._stop = weakref.finalize(self, _stop, self._shared, thread)
         thread.start()
@@ -66,13 +93,20 @@ class Prefetcher(Generic[T]):
                 "this pass over the loader was begun in another process, whose thread makes its "
                 "batches: begin one here, iter(loader)"
             )
-        with shared.changed:
-            while not shared.ready and not shared.stopped:
-                shared.changed.wait()
-            if not shared.ready:
-                raise StopIteration
-            result, error = shared.ready.popleft()
-            shared.changed.notify_all()
+        while True:
+            with shared.changed:
+                if shared.wanted in shared.ready:
+                    result, error = shared.ready.pop(shared.wanted)
+                    shared.wanted += 1
+                    shared.changed.notify_all()
+                    break
+                if shared.stopped:
+                    raise StopIteration
+                job = shared.take()
+                if job is None and shared.wanted not in shared.ready:
+                    shared.changed.wait()
+            if job is not None:
+                self._help(*job)
         if error is not None:
             self.close()
             raise error
@@ -82,23 +116,38 @@ class Prefetcher(Generic[T]):
         """Stop the thread; there are no further results."""
         self._stop()
 
-
-def _produce(shared: _Shared, make: Callable[[int], Any], numbers: Iterator[int]) -> None:
-    error = None
-    while error is None:
-        with shared.changed:
-            while len(shared.ready) >= shared.depth and not shared.stopped:
-                shared.changed.wait()
-            if shared.stopped:
-                return
-        result = None  # so that nothing is held on to while the next one is made
+    def _help(self, place: int, number: int) -> None:
+        outcome: _Outcome
         try:
-            result = make(next(numbers))
-        except BaseException as raised:  # noqa: BLE001 (it is the user's, in the user's thread)
-            error = raised
+            outcome = self._make(number), None
+        except Exception as raised:  # noqa: BLE001 (it comes out where the result would have)
+            outcome = None, raised
+        except BaseException:  # the user's thread is interrupted now, not some results later
+            self.close()
+            raise
+        shared = self._shared
         with shared.changed:
-            shared.ready.append((result, error))
-            shared.changed.notify_all()
+            if not shared.stopped:
+                shared.put(place, outcome)
+
+
+def _produce(shared: _Shared, make: Callable[[int], Any]) -> None:
+    while True:
+        with shared.changed:
+            while (job := shared.take()) is None:
+                if shared.stopped or shared.depth == 0:
+                    return
+                shared.changed.wait()
+        place, number = job
+        outcome: _Outcome
+        try:
+            outcome = make(number), None
+        except BaseException as raised:  # noqa: BLE001 (it is the user's, in the user's thread)
+            outcome = None, raised
+        with shared.changed:
+            if not shared.stopped:
+                shared.put(place, outcome)
+        del outcome  # nothing is held on to while the next one is made
 
 
 def _stop(shared: _Shared, thread: threading.Thread) -> None:

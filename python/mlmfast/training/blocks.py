@@ -14,6 +14,7 @@ import torch
 from torch.utils.data import Dataset
 
 from mlmfast.data.block_masker import BlockMasker
+from mlmfast.data.buffer_pool import BufferPool
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,6 +67,8 @@ class EvaluationBlocks(Dataset):
             "random_replace_prob": random_replace_prob,
         }
         self._masker = BlockMasker(store, seed=seed, options=options)
+        # The batch that the user holds, the next one, and one that is on its way.
+        self._pool = BufferPool(keep=3 * len(self._masker.columns))
 
     def __len__(self) -> int:
         return len(self.store)
@@ -86,7 +89,7 @@ class EvaluationBlocks(Dataset):
         if blocks.size and blocks.min() < 0:
             raise IndexError(f"block {blocks.min()}: blocks are numbered from 0 on")
         shape = (len(blocks), self.store.block_size)
-        batch = {name: torch.empty(shape, dtype=torch.int64) for name in self._masker.columns}
+        batch = {name: self._pool.take(*shape, torch.int64) for name in self._masker.columns}
         buffers = {name: tensor.numpy() for name, tensor in batch.items()}
         self._masker.fill(blocks.astype(np.uint64), buffers, epoch=self.epoch)
         return batch
