@@ -5,7 +5,15 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["DEBUG_BUILD", "BlockPlan", "ListColumn", "Masker", "__version__", "permutation"]
+__all__ = [
+    "DEBUG_BUILD",
+    "BlockPlan",
+    "ListColumn",
+    "Masker",
+    "SeenTexts",
+    "__version__",
+    "permutation",
+]
 
 __version__: str
 DEBUG_BUILD: bool
@@ -113,3 +121,10 @@ class Masker:
         epoch: int,
         threads: int | None,
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any] | None]: ...
+
+@final
+class SeenTexts:
+    def __new__(cls) -> SeenTexts: ...
+    def __len__(self) -> int: ...
+    def add(self, texts: Any) -> tuple[npt.NDArray[np.bool_], bytes]: ...
+    def load(self, keys: bytes) -> None: ...

@@ -6,7 +6,8 @@
 //!   block documents begin and end;
 //! - [`mask`] draws masked-language-modelling masks that are a pure function of
 //!   (seed, epoch, block, position);
-//! - [`permutation`] is the order of the blocks in an epoch.
+//! - [`permutation`] is the order of the blocks in an epoch;
+//! - [`seen`] knows which texts came before.
 #![forbid(unsafe_code)]
 
 pub mod blocks;
@@ -28,6 +29,7 @@ mod replace;
 pub mod rng;
 mod row;
 mod rows;
+pub mod seen;
 mod spans;
 
 pub use error::{Error, Result};

@@ -4,6 +4,7 @@ mod blocks;
 mod errors;
 mod mask;
 mod permutation;
+mod seen;
 
 use pyo3::prelude::*;
 
@@ -16,6 +17,8 @@ mod _core {
     use crate::mask::Masker;
     #[pymodule_export]
     use crate::permutation::permutation;
+    #[pymodule_export]
+    use crate::seen::SeenTexts;
 
     use super::{Bound, PyModule, PyModuleMethods, PyResult};
 
