@@ -1,16 +1,13 @@
-"""One split in the making: documents in, a block store out."""
+"""One split in the making: the tokens of documents in, a block store out."""
 
 from __future__ import annotations
 
 import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
-import pyarrow.compute as pc
-
 from mlmfast.data.group_options import GroupOptions
 from mlmfast.data.manifest import FORMAT_VERSION, Manifest
 from mlmfast.data.store_writer import StoreWriter
-from mlmfast.data.tokenize import pieces_of, tokenize_batch
 from mlmfast.data.tokenizer_files import LoadedTokenizer, id_dtype
 from mlmfast.errors import InputError
 
@@ -60,7 +57,7 @@ def _role(tokenizer: LoadedTokenizer, *roles: str) -> int:
 
 
 class SplitWriter:
-    """Tokenizes the documents of one split and writes its store."""
+    """Writes the store of one split."""
 
     def __init__(
         self, name: str, folder: Path, tokenizer: LoadedTokenizer, options: PrepareOptions
@@ -92,19 +89,21 @@ class SplitWriter:
             shard_tokens=options.shard_tokens,
         )
 
-    def add(self, texts: pa.Array) -> None:
-        """Tokenize documents (LargeString without nulls) and take their tokens."""
-        self.documents += len(texts)
-        self.text_bytes += pc.sum(pc.binary_length(texts)).as_py() or 0
-        self.writer.add(
-            tokenize_batch(
-                self._tokenizer.tokenizer,
-                pieces_of(texts),
-                dtype=self._dtype,
-                add_special_tokens=self._options.special_tokens == "document",
-                threads=self._options.threads,
-            )
-        )
+    def add(self, tokens: pa.LargeListArray, *, text_bytes: int) -> None:
+        """Take the tokens of documents, one list each, that had `text_bytes` bytes of text."""
+        self.documents += len(tokens)
+        self.text_bytes += text_bytes
+        self.writer.add(tokens)
+
+    def state(self) -> dict[str, Any]:
+        """Return what `restore` needs, beside the writer's pending tokens, to go on from here."""
+        counts = {"documents": self.documents, "text_bytes": self.text_bytes}
+        return {**counts, "writer": self.writer.state()}
+
+    def restore(self, state: dict[str, Any], pending: pa.ChunkedArray) -> None:
+        """Go on where another writer was; see `StoreWriter.restore`."""
+        self.documents, self.text_bytes = state["documents"], state["text_bytes"]
+        self.writer.restore(state["writer"], pending)
 
     def add_tokens(self, tokens: pa.LargeListArray, *, documents: int) -> None:
         """Take documents that are token ids of the tokenizer already."""
