@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from mlmfast.data.arrow_numpy import arrow_numbers, numpy_numbers, text_offsets
 from mlmfast.data.sources.base import Piece, Place, ReadOptions, Source, bounded
 
 if TYPE_CHECKING:
@@ -147,9 +147,8 @@ class Documents:
         counts.replaced += piece.replaced
         counts.skipped += piece.skipped
         counts.null += texts.null_count
-        keep = texts.is_valid().to_numpy(zero_copy_only=False)
-        lengths = pc.fill_null(pc.binary_length(texts), 1).to_numpy()
-        empty = lengths == 0
+        keep = numpy_numbers(texts.is_valid())
+        empty = keep & (np.diff(text_offsets(texts)) == 0)
         counts.empty += int(empty.sum())
         if self._options.drop_empty:
             keep &= ~empty
@@ -162,7 +161,7 @@ class Documents:
     def _cut(
         self, texts: pa.LargeStringArray, rows: np.ndarray, number: int, mark: Mark
     ) -> Iterator[Batch]:
-        chosen = texts if len(rows) == len(texts) else texts.take(pa.array(rows))
+        chosen = texts if len(rows) == len(texts) else texts.take(arrow_numbers(rows))
         first = 0
         for part in bounded(chosen, self._reading.batch_bytes):
             mine = rows[first : first + len(part)]

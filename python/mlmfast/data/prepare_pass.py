@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from mlmfast.data.arrow_numpy import arrow_numbers, text_bytes
 from mlmfast.data.overlap import Overlap
 from mlmfast.data.prepare_documents import Batch, Counts, Documents, Mark
 from mlmfast.data.prepare_options import counted
@@ -129,7 +129,7 @@ class Pass:
         for batch, tokens in overlap.ahead(encoded, depth=_TOKENS_AHEAD):
             before = sum(split.writer.shards for split in splits.values())
             for name, texts, lists in self._parts(batch, tokens):
-                splits[name].add(lists, text_bytes=pc.sum(pc.binary_length(texts)).as_py() or 0)
+                splits[name].add(lists, text_bytes=text_bytes(texts))
             if sum(split.writer.shards for split in splits.values()) > before:
                 self._state.save(batch.mark, documents.counts, splits)
             yield batch.mark
@@ -143,7 +143,7 @@ class Pass:
             return
         test = in_test(batch.numbers, test_size=size, seed=seed)
         for name, wanted in (("train", ~test), ("test", test)):
-            rows = pa.array(np.flatnonzero(wanted))
+            rows = arrow_numbers(np.flatnonzero(wanted))
             if len(rows):
                 yield name, batch.texts.take(rows), tokens.take(rows)
 

@@ -138,6 +138,6 @@ def _kept(work: Workplace, state: StateFile) -> str | None:
         return None
     return (
         f"{counted(state.shards, 'finished shard')} {'is' if state.shards == 1 else 'are'} kept in "
-        f"{str(work.root)!r}: the same command goes on from there, with --no-resume it begins anew; "
-        "delete the folder to drop it."
+        f"{str(work.root)!r}: the same command goes on from there, and begins anew with "
+        "--no-resume; delete the folder to drop it."
     )

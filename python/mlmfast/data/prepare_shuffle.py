@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from mlmfast.data.arrow_numpy import arrow_numbers, numpy_numbers, text_bytes
 from mlmfast.data.prepare_documents import Batch, Mark
 from mlmfast.data.sources.base import BATCH_BYTES, Source, bounded
 from mlmfast.data.sources.files import FileSource
@@ -78,15 +79,15 @@ class Shuffle:
             if not path.exists():
                 continue
             table = _read(path)
-            keys = scattered(table["number"].to_numpy(), self._seed)
-            order = np.argsort(keys)[done:]
-            numbers = table["number"].to_numpy()[order]
-            texts = table["text"].combine_chunks().take(pa.array(order))
+            numbers = numpy_numbers(table["number"].combine_chunks())
+            order = np.argsort(scattered(numbers, self._seed))[done:]
+            numbers = numbers[order]
+            texts = table["text"].combine_chunks().take(arrow_numbers(order))
             first = 0
             for part in bounded(texts, BATCH_BYTES):
                 mine = numbers[first : first + len(part)]
                 first += len(part)
-                position += _text_bytes(part)
+                position += text_bytes(part)
                 yield Batch(part, mine, Mark(number, rows=done + first, position=position))
             done = 0
 
@@ -97,12 +98,13 @@ class Shuffle:
         buckets = _first_bits(keys, bits)
         order = np.argsort(buckets, kind="stable")
         ends = np.cumsum(np.bincount(buckets[order].astype(np.int64), minlength=1 << bits))
-        numbers, texts = numbers[order], texts.take(pa.array(order))
+        numbers, texts = numbers[order], texts.take(arrow_numbers(order))
         start = 0
         for bucket, end in enumerate(ends.tolist()):
             if end > start:
                 batch = pa.record_batch(
-                    [pa.array(numbers[start:end]), texts.slice(start, end - start)], schema=_SCHEMA
+                    [arrow_numbers(numbers[start:end]), texts.slice(start, end - start)],
+                    schema=_SCHEMA,
                 )
                 with (
                     self._path(bucket).open("ab") as file,
@@ -110,7 +112,7 @@ class Shuffle:
                 ):
                     writer.write_batch(batch)
             start = end
-        return _text_bytes(texts)
+        return text_bytes(texts)
 
     def _path(self, bucket: int) -> Path:
         return self._folder / f"{bucket:04d}.arrow"
@@ -133,11 +135,6 @@ def expected_text(sources: Iterable[Source]) -> int:
 def _first_bits(keys: np.ndarray, bits: int) -> np.ndarray:
     # Shifting a 64-bit number by 64 bits is not defined.
     return (keys >> np.uint64(1)) >> np.uint64(63 - bits)
-
-
-def _text_bytes(texts: pa.LargeStringArray) -> int:
-    offsets = np.frombuffer(texts.buffers()[1], np.int64)
-    return int(offsets[texts.offset + len(texts)] - offsets[texts.offset]) if len(texts) else 0
 
 
 def _read(path: Path) -> pa.Table:

@@ -145,9 +145,7 @@ class StateFile:
             self._saves = max(self._saves, int(path.stem.rsplit("-", 1)[1]))
         self.shards = progress.shards
 
-    def _same(
-        self, then: dict[str, Any], progress: Progress
-    ) -> tuple[Progress | None, str | None]:
+    def _same(self, then: dict[str, Any], progress: Progress) -> tuple[Progress | None, str | None]:
         now = dict(self._found or {})
         then = dict(then)
         new_inputs, old_inputs = now.pop("inputs"), then.pop("inputs")
@@ -164,7 +162,8 @@ class StateFile:
             old = old_inputs[number] if number < len(old_inputs) else None
             new = new_inputs[number] if number < len(new_inputs) else None
             if old != new:
-                return None, f"the input {(old or new)['name']!r} has changed"
+                changed = old or new or {}
+                return None, f"the input {changed.get('name')!r} has changed"
         return progress, None
 
     def _sweep(self, wanted: set[str]) -> None:

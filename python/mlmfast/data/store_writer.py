@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from mlmfast.data.arrow_kinds import BARE
+from mlmfast.data.arrow_numpy import arrow_numbers, numpy_numbers
 from mlmfast.data.group_arrow import group_columns
 from mlmfast.data.manifest import Shard, file_sha256, frame_sha256
 from mlmfast.data.store import COLUMN
@@ -141,7 +142,7 @@ class StoreWriter:
             taken.append(_one_list(ids.slice(0, missing)))
             rest = _one_list(ids.slice(missing))
         else:
-            ends = last.offsets.to_numpy()[1:] - last.offsets[0].as_py()
+            ends = numpy_numbers(last.offsets)[1:] - last.offsets[0].as_py()
             documents = int(np.searchsorted(ends, missing)) + 1
             taken.append(last.slice(0, documents))
             rest = last.slice(documents)
@@ -200,7 +201,7 @@ class StoreWriter:
 
 
 def _one_list(ids: pa.Array) -> pa.LargeListArray:
-    return pa.LargeListArray.from_arrays(pa.array([0, len(ids)], pa.int64()), ids)
+    return pa.LargeListArray.from_arrays(arrow_numbers(np.array([0, len(ids)], np.int64)), ids)
 
 
 def _tokens_of(lists: pa.LargeListArray) -> int:

@@ -108,6 +108,8 @@ def _expanded(name: str) -> list[str]:
     if name == STDIN or Path(name).expanduser().exists() or not glob.has_magic(name):
         return [name]
     found = sorted(glob.glob(str(Path(name).expanduser()), recursive=True))  # noqa: PTH207 - absolute too
+    # "data/**" also finds the folders on the way.
+    found = [path for path in found if not Path(path).is_dir() or is_dataset_folder(Path(path))]
     if not found:
         raise NotFoundError(f"No file matches {name!r}.")
     return found

@@ -37,16 +37,24 @@ class ByteStream:
             if name != STDIN:
                 self._raw.close()
             self._raw = io.BufferedReader(self._pipe, 1 << 20)
-        head = self._raw.peek(16)[:16]
-        packing = _packing(head)
-        expected = SUFFIXES.get(Path(name).suffix.lower())
-        if expected and head and packing != expected:
-            self._raw.close()
-            raise InputError(f"{name!r} is no {expected} file, as its name says it is.")
-        self.compressed = packing is not None
-        self._stream: Any = self._raw
-        if packing is not None:
-            self._stream = unpacked(self._raw, packing)
+        self._name = name
+        self._opened: Any = None
+
+    @property
+    def compressed(self) -> bool:
+        """Whether the bytes are unpacked on the way; the first of them tell."""
+        return self._unpacked() is not self._raw
+
+    def _unpacked(self) -> Any:
+        # Not when it is opened: the first bytes of a pipe may be long in coming.
+        if self._opened is None:
+            head = self._raw.peek(16)[:16]
+            packing = _packing(head)
+            expected = SUFFIXES.get(Path(self._name).suffix.lower())
+            if expected and head and packing != expected:
+                raise InputError(f"{self._name!r} is no {expected} file, as its name says it is.")
+            self._opened = self._raw if packing is None else unpacked(self._raw, packing)
+        return self._opened
 
     @property
     def position(self) -> int:
@@ -60,11 +68,12 @@ class ByteStream:
 
     def read(self, size: int = -1) -> bytes:
         """Read `size` unpacked bytes, fewer at the end; -1 reads everything."""
+        stream = self._unpacked()
         try:
             if size < 0:
-                return self._stream.read()
+                return stream.read()
             parts = []
-            while size and (part := self._stream.read(size)):
+            while size and (part := stream.read(size)):
                 parts.append(part)
                 size -= len(part)
             return parts[0] if len(parts) == 1 else b"".join(parts)

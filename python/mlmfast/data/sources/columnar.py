@@ -127,9 +127,7 @@ class _Pieces:
 def _decode(
     array: pa.Array, path: tuple[str, ...], name: str, first: int, options: ReadOptions
 ) -> pa.Array:
-    return column_text(
-        array, path[1:], options, name, lambda row: f"{name}, row {first + row:,}"
-    )
+    return column_text(array, path[1:], options, name, lambda row: f"{name}, row {first + row:,}")
 
 
 def _resolve(schema: pa.Schema, text_column: str, name: str) -> tuple[str, ...]:

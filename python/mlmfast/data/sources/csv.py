@@ -43,7 +43,9 @@ def read_csv(
         # A row must fit into a block; the text itself is checked afterwards, hence bytes.
         reader = pyarrow.csv.open_csv(
             file,
-            pyarrow.csv.ReadOptions(block_size=2 * max(options.batch_bytes, _LEAST_BYTES), use_threads=False),
+            pyarrow.csv.ReadOptions(
+                block_size=2 * max(options.batch_bytes, _LEAST_BYTES), use_threads=False
+            ),
             pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
             pyarrow.csv.ConvertOptions(
                 include_columns=[column],

@@ -24,11 +24,14 @@ class FileSource:
         self._regular = name != STDIN and Path(name).is_file()
         self.size: int | None = Path(name).stat().st_size if self._regular else None
         self._stream: ByteStream | None = None
+        self._stopped = False
 
     def pieces(self, options: ReadOptions, place: Place | None = None) -> Iterator[Piece]:
         """Yield the documents of the file."""
         with ByteStream(self.name) as stream:
             self._stream = stream
+            if self._stopped:
+                stream.stop()
             if self.kind == "txt":
                 yield from read_lines(stream, options, place)
             elif self.kind == "jsonl":
@@ -57,5 +60,6 @@ class FileSource:
 
     def stop(self) -> None:
         """End a wait for a pipe."""
+        self._stopped = True
         if self._stream is not None:
             self._stream.stop()

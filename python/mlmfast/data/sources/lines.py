@@ -10,12 +10,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlmfast.data.arrow_numpy import one_text
 from mlmfast.data.sources.base import Piece, Place
 from mlmfast.data.sources.bytes import ByteStream, whole_lines
 from mlmfast.data.sources.utf8 import checked_text
 
 if TYPE_CHECKING:
-    from mlmfast.data.sources.base import ReadOptions
+    from mlmfast.data.arrow_numpy import one_text
+from mlmfast.data.sources.base import ReadOptions
 
 _LINE_END = ord("\n")
 
@@ -48,7 +50,7 @@ def count_lines(data: bytes) -> int:
 
 
 def _documents(text: bytes, name: str, first: int, options: ReadOptions) -> pa.Array:
-    lines = pc.split_pattern(pa.array([text], pa.large_binary()), "\n").values
+    lines = pc.split_pattern(one_text(text), "\n").values
     if text.endswith(b"\n"):
         lines = lines.slice(0, len(lines) - 1)
     return checked_text(lines, options, lambda row: f"{name}, line {first + row:,}")
