@@ -1,6 +1,6 @@
 """Between numpy and Arrow by the shortest way.
 
-`pyarrow.array`, `pyarrow.scalar` and `to_numpy` would do, but import pandas where it is installed: a
+`pyarrow.array`, `pyarrow.scalar` and `to_numpy` would do, but import pandas where that is there: a
 second at every start.
 """
 

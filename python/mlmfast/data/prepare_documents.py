@@ -138,7 +138,8 @@ class Documents:
             rows = self._wanted(texts, piece)
             yield from self._cut(texts, rows[np.searchsorted(rows, done) :], number, mark)
             number += len(texts)
-            done = 0
+            # A source may cut its pieces in another way when it does not begin at its beginning.
+            done = max(0, done - len(texts))
             if number == limit:
                 return
 

@@ -100,7 +100,8 @@ class Pass:
                     advance(self._size())
             self._state.save(None, documents.counts, splits)
         with self._overlap() as overlap, self._bar(shuffle.text_bytes, "B", start) as advance:
-            for mark in self._write(overlap, shuffle.batches(start), encoder, splits, documents):
+            batches = shuffle.batches(start, self._reading.batch_bytes)
+            for mark in self._write(overlap, batches, encoder, splits, documents):
                 advance(mark.position)
         return documents.counts
 

@@ -83,6 +83,7 @@ def _begin(
 ) -> tuple[dict[str, SplitWriter], Progress | None]:
     """Return the writers, and how far an earlier run had brought them."""
     progress, reason = state.load() if options.resume else (None, None)
+    work.begun = True
     if progress is not None:
         try:
             splits = _writers(work, tokenizer, options)

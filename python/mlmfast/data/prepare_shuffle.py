@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from mlmfast.data.arrow_numpy import arrow_numbers, numpy_numbers, text_bytes
 from mlmfast.data.prepare_documents import Batch, Mark
-from mlmfast.data.sources.base import BATCH_BYTES, Source, bounded
+from mlmfast.data.sources.base import Source, bounded
 from mlmfast.data.sources.files import FileSource
 from mlmfast.data.splits import scattered
 
@@ -71,7 +71,7 @@ class Shuffle:
         """UTF-8 bytes of all documents."""
         return int(self._meta()["bytes"])
 
-    def batches(self, start: Mark) -> Iterator[Batch]:
+    def batches(self, start: Mark, batch_bytes: int) -> Iterator[Batch]:
         """Yield the documents in their new order, from a mark of such a batch on."""
         position, done = start.position, start.rows
         for number in range(start.source, self._meta()["buckets"]):
@@ -84,7 +84,7 @@ class Shuffle:
             numbers = numbers[order]
             texts = table["text"].combine_chunks().take(arrow_numbers(order))
             first = 0
-            for part in bounded(texts, BATCH_BYTES):
+            for part in bounded(texts, batch_bytes):
                 mine = numbers[first : first + len(part)]
                 first += len(part)
                 position += text_bytes(part)

@@ -21,6 +21,8 @@ class Workplace:
     root: Path
     kept: Callable[[], str | None] = field(default=lambda: None)
     """Asked when the work fails: what is worth keeping, in words; None removes it all."""
+    begun: bool = False
+    """Whether what an earlier run left has been taken up or cleared away."""
 
     @property
     def output(self) -> Path:
@@ -140,6 +142,8 @@ def _put_in_place(work: Workplace, target: Path) -> None:
 
 def _fail(work: Workplace, target: Path, error: BaseException) -> None:
     """Remove or keep what was made; bring `error` to say so."""
+    if not work.begun and work.state.exists():
+        return  # a mistyped option must not cost the work of an earlier run
     kept = work.kept()
     written = folder_bytes(work.root)
     if kept is None:
