@@ -139,7 +139,7 @@ def whole_lines(
             # The last byte may be the first half of a \r\n, so it never ends a piece.
             cut = max(cut, data.rfind(b"\r", 0, -1) + 1)
         if cut:
-            piece = b"".join([*held, data[:cut]])
+            piece = b"".join([*held, memoryview(data)[:cut]])
             yield place, piece
             place += len(piece)
             held = [data[cut:]]
