@@ -25,7 +25,6 @@ PLACES = {
     "encode": (Encoder, "encode"),  # in the thread that tokenizes
     "write": (StoreWriter, "_write"),  # shards, and what is left
     "save": (StateFile, "save"),  # a shard is finished, and nothing tells of it
-    "sweep": (StateFile, "_sweep"),  # the new state is there, old files are too
     "spill": (Shuffle, "_write"),
     "close": (SplitWriter, "close"),
     "rename": (Path, "rename"),  # shards get their last names; then the folder does
