@@ -7,6 +7,7 @@
 //! - [`mask`] draws masked-language-modelling masks that are a pure function of
 //!   (seed, epoch, block, position);
 //! - [`permutation`] is the order of the blocks in an epoch;
+//! - [`seen`] knows which texts came before;
 //! - [`tokenize`] turns text into token ids.
 #![forbid(unsafe_code)]
 
@@ -29,6 +30,7 @@ mod replace;
 pub mod rng;
 mod row;
 mod rows;
+pub mod seen;
 mod spans;
 pub mod tokenize;
 

@@ -65,8 +65,11 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         status = 2
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("Interrupted: nothing half done was left behind.", err=True)
+    except (KeyboardInterrupt, click.Abort) as error:
+        # click puts its Abort in the place of the interrupt, which may say what was kept.
+        interrupt = error.__cause__ if isinstance(error, click.Abort) else error
+        kept = str(interrupt or "")
+        click.echo(f"Interrupted: {kept or 'nothing half done was left behind.'}", err=True)
         status = 130
     except BrokenPipeError:
         status = 0  # the reader of our output went away, as in `mlmfast ... | head`

@@ -63,9 +63,35 @@ if TYPE_CHECKING:
 )
 @click.option("--drop-empty", is_flag=True, help="Leave empty documents out.")
 @click.option("--limit", type=int, metavar="N", help="Read the first N documents only.")
-@click.option("--seed", default=0, show_default=True, help="Chooses the test documents.")
+@click.option(
+    "--shuffle-documents",
+    is_flag=True,
+    help="Put all documents into a random order; the disk holds the text once more meanwhile.",
+)
+@click.option(
+    "--deduplicate",
+    type=click.Choice(["exact"]),
+    help="Take a text once; 20 to 40 bytes of memory a text. [default: keep all]",
+)
+@click.option(
+    "--seed", default=0, show_default=True, help="Chooses the test documents and the order."
+)
 @click.option(
     "--add-mask-token", metavar="TOKEN", help="Add this mask token to a tokenizer without one."
+)
+@click.option(
+    "--tokenizer-engine",
+    type=click.Choice(["auto", "library"]),
+    default="auto",
+    show_default=True,
+    help="Encode with the fast core wherever it is exact, or with `tokenizers` alone.",
+)
+@click.option(
+    "--verify",
+    default=0,
+    metavar="N",
+    show_default=True,
+    help="Encode N documents with `tokenizers` as well, and compare.",
 )
 @click.option(
     "--shard-tokens",
@@ -77,6 +103,12 @@ if TYPE_CHECKING:
     "--threads", type=int, metavar="N", help="Threads that tokenize. [default: all cores]"
 )
 @click.option("--overwrite", is_flag=True, help="Replace a store that is there already.")
+@click.option(
+    "--resume/--no-resume",
+    default=True,
+    show_default=True,
+    help="Go on where a run of the same command was cut off.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress bar and no summary.")
 def command(
@@ -90,11 +122,14 @@ def command(
 
     INPUTS are files (txt, jsonl, csv, tsv, parquet, arrow; also .gz, .zst, .bz2), patterns,
     folders of the `datasets` library, or - for standard input. A text file holds one document a
-    line. The store opens with `datasets.load_from_disk` too.
+    line. The store opens with `datasets.load_from_disk` too. A run that was killed is gone on with
+    by the same command, and the result is the same, byte for byte.
     """
+    from mlmfast.cli._log import show_log
     from mlmfast.data.prepare import run_prepare
     from mlmfast.data.prepare_options import PrepareOptions
 
+    show_log(quiet=quiet)
     report = run_prepare(
         list(inputs),
         output,
@@ -119,6 +154,7 @@ def _summary(report: PrepareReport) -> str:
         (report.null, "null, left out"),
         (report.replaced, "with invalid UTF-8 replaced"),
         (report.skipped, "with invalid UTF-8, left out"),
+        (report.duplicates, "that came before, left out"),
     ):
         if number:
             counts.append(f"{number:,} {what}")
@@ -131,6 +167,9 @@ def _summary(report: PrepareReport) -> str:
             f"{sizes['tokens_per_second']:,} tokens/s"
         ),
     ]
+    if report.kept_shards:
+        kept = counted(report.kept_shards, "finished shard")
+        lines.append(f"Kept     {kept} with {counted(report.kept_tokens, 'token')} before that")
     lines += [
         f"{name.capitalize():8} {counted(len(store), 'block')} in {store.path}"
         for name, store in report.stores.items()

@@ -37,19 +37,19 @@ def replacing(
         InputError: The folder cannot be created, or the disk is full.
     """
     target = Path(os.path.abspath(path))  # noqa: PTH100 - a symbolic link as last part is kept
-    _check_free(target, overwrite=overwrite, is_ours=is_ours)
-    new_parents = _make_parents(target)
+    check_free(target, overwrite=overwrite, is_ours=is_ours)
+    new_parents = make_parents(target)
     temporary = _make_sibling(target)
     try:
         yield temporary
         _put_in_place(temporary, target)
     except BaseException as error:
-        written = _size(temporary)
+        written = folder_bytes(temporary)
         shutil.rmtree(temporary, ignore_errors=True)
         for parent in new_parents:
             with suppress(OSError):
                 parent.rmdir()
-        if _is_disk_full(error):
+        if is_disk_full(error):
             raise InputError(
                 f"The disk that holds {str(target.parent)!r} is full: {written:,} bytes had been "
                 f"written for {target.name!r}, and more are needed. Nothing was left behind; "
@@ -58,7 +58,8 @@ def replacing(
         raise
 
 
-def _check_free(target: Path, *, overwrite: bool, is_ours: Callable[[Path], bool]) -> None:
+def check_free(target: Path, *, overwrite: bool, is_ours: Callable[[Path], bool]) -> None:
+    """Raise OutputExistsError unless `target` may be written; see `replacing`."""
     if not target.exists():
         if target.is_symlink():
             raise OutputExistsError(f"The output {str(target)!r} is a symbolic link to nowhere.")
@@ -81,7 +82,7 @@ def _check_free(target: Path, *, overwrite: bool, is_ours: Callable[[Path], bool
         )
 
 
-def _make_parents(target: Path) -> list[Path]:
+def make_parents(target: Path) -> list[Path]:
     """Create the parents of `target`; return those that were new, innermost first."""
     new = [parent for parent in target.parents if not parent.exists()]
     try:
@@ -123,7 +124,8 @@ def _put_in_place(temporary: Path, target: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def _size(folder: Path) -> int:
+def folder_bytes(folder: Path) -> int:
+    """How many bytes the files in a folder have."""
     total = 0
     for file in folder.rglob("*"):
         with suppress(OSError):
@@ -131,7 +133,7 @@ def _size(folder: Path) -> int:
     return total
 
 
-def _is_disk_full(error: BaseException | None) -> bool:
+def is_disk_full(error: BaseException | None) -> bool:
     """Whether a full disk is behind `error`, also where a library wrapped the system's error."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:

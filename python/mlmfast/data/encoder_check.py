@@ -145,7 +145,8 @@ def _compare(
     pending[encoded.pending_rows()] = True
     answers = np.fromiter((value for part in parts for value in part), np.uint32)
     lengths = np.fromiter(map(len, parts), np.uintp, len(parts))
-    ours = pa.array(encoded.finish(answers, lengths)).to_pylist()
+    offsets, ids = encoded.finish(answers, lengths)
+    ours = [part.tolist() for part in np.split(ids, offsets[1:-1])]
     theirs = _by_library(tokenizer, texts)
     equal = [mine == other.ids for mine, other in zip(ours, theirs, strict=True)]
     return equal, pending.tolist()

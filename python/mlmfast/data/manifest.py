@@ -67,6 +67,9 @@ class Manifest:
     shards: tuple[Shard, ...]
     packing: str = "concat"
     """"concat": documents run on from block to block; "best_fit": they are whole."""
+    tokenizer_engine: str | None = None
+    """Who encoded the text: "WordPiece", "byte-level BPE" or "Unigram" of our core, or the
+    "library"; None where it came as tokens. The ids are the same."""
     checksum: str | None = None
     """Of all the rest of the manifest; `write` sets it."""
 

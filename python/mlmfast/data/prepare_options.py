@@ -9,6 +9,7 @@ from mlmfast.data.group_options import PACKINGS, fill_rate
 from mlmfast.data.sources import FORMATS
 from mlmfast.data.sources.base import POLICIES
 from mlmfast.data.splits import check_test_size
+from mlmfast.data.text_encoder import ENGINES
 from mlmfast.data.threads import thread_count
 from mlmfast.errors import InputError
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 SPECIAL_TOKENS = ("document", "block", "none")
 REMAINDERS = ("drop", "pad")
+DEDUPLICATIONS = ("exact",)
 
 
 @dataclass(frozen=True)
@@ -53,13 +55,24 @@ class PrepareOptions:
     drop_empty: bool = False
     """Leave empty documents out; they are kept as run_mlm.py keeps them otherwise."""
     seed: int = 0
-    """Chooses which documents go to the test split."""
+    """Chooses which documents go to the test split, and their order with `shuffle_documents`."""
     limit: int | None = None
     """Read the first so many documents only."""
+    shuffle_documents: bool = False
+    """Put all documents into a random order that `seed` chooses; by way of the disk."""
+    deduplicate: str | None = None
+    """"exact": take a text once, where it comes first; known by a 128-bit hash."""
     add_mask_token: str | None = None
     """Give a tokenizer without mask token this one."""
+    tokenizer_engine: str = "auto"
+    """"auto" encodes with the fast core wherever it is exact, "library" with `tokenizers` alone: the
+    ids are the same."""
+    verify: int = 0
+    """Encode so many documents with `tokenizers` as well, and compare."""
     overwrite: bool = False
     """Replace a store that is there already."""
+    resume: bool = True
+    """Go on where a run of the same command was cut off."""
     shard_tokens: int = 1 << 26
     """About how many tokens one file of the store holds; bounds the memory."""
     threads: int | None = None
@@ -76,6 +89,10 @@ class PrepareOptions:
         _among("on_invalid_utf8", self.on_invalid_utf8, POLICIES)
         if self.format is not None:
             _among("format", self.format, FORMATS)
+        if self.deduplicate is not None:
+            _among("deduplicate", self.deduplicate, DEDUPLICATIONS)
+        _among("tokenizer_engine", self.tokenizer_engine, ENGINES)
+        _at_least("verify", self.verify, 0)
         _at_least("block_size", self.block_size, 1)
         _at_least("shard_tokens", self.shard_tokens, 1)
         _at_least("seed", self.seed, 0)
@@ -100,6 +117,14 @@ class PrepareReport:
     """Documents in which invalid UTF-8 was replaced."""
     skipped: int = 0
     """Documents that were left out for invalid UTF-8."""
+    duplicates: int = 0
+    """Documents that were left out since their text had come before."""
+    kept_shards: int = 0
+    """Files that an earlier run had finished, and"""
+    kept_text_bytes: int = 0
+    """the text that it had tokenized, and"""
+    kept_tokens: int = 0
+    """the tokens that it had made of that; part of the numbers here."""
     text_bytes: int = 0
     """UTF-8 bytes of the text that was tokenized."""
     tokens: int = 0
@@ -145,14 +170,18 @@ class PrepareReport:
             "null_documents": self.null,
             "replaced_documents": self.replaced,
             "skipped_documents": self.skipped,
+            "duplicate_documents": self.duplicates,
             "text_bytes": self.text_bytes,
             "tokens": self.tokens,
             "blocks": self.blocks,
             "dropped_tokens": self.dropped_tokens,
             "fill_rate": round(self.fill_rate, 6),
             "seconds": round(self.seconds, 3),
-            "megabytes_per_second": round(self.text_bytes / 1e6 / self.seconds, 3),
-            "tokens_per_second": round(self.tokens / self.seconds),
+            "kept_shards": self.kept_shards,
+            "megabytes_per_second": round(
+                (self.text_bytes - self.kept_text_bytes) / 1e6 / self.seconds, 3
+            ),
+            "tokens_per_second": round((self.tokens - self.kept_tokens) / self.seconds),
             "warnings": self.warnings,
         }
 

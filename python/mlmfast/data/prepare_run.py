@@ -1,30 +1,29 @@
-"""The one pass from text to block stores, behind `prepare`."""
+"""A run of `prepare`, from the user's words to the report."""
 
 from __future__ import annotations
 
 import json
+import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from mlmfast.data.atomic import replacing
+from mlmfast.data.prepare_checks import check_enough, check_not_within, usable_tokenizer
 from mlmfast.data.prepare_options import PrepareOptions, PrepareReport, counted
-from mlmfast.data.sources import open_sources, read_texts
+from mlmfast.data.prepare_pass import Pass, tell_what_is_kept
+from mlmfast.data.prepare_state import Progress, StateFile, fingerprint
+from mlmfast.data.resumable import Workplace, resumable
+from mlmfast.data.sources import open_sources
 from mlmfast.data.sources.base import ReadOptions, Source
-from mlmfast.data.split_writer import SplitWriter, grouping
-from mlmfast.data.splits import in_test
+from mlmfast.data.split_writer import SplitWriter
 from mlmfast.data.store import is_store_folder, open_splits
-from mlmfast.data.tokenizer_files import LoadedTokenizer, load_tokenizer, with_mask_token
-from mlmfast.errors import InputError
+from mlmfast.data.text_encoder import TextEncoder
+from mlmfast.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from mlmfast.data.tokenizer_files import LoadedTokenizer
+
+_LOG = logging.getLogger("mlmfast.prepare")
 
 
 def run_prepare(inputs: Any, output: str | Path, options: PrepareOptions) -> PrepareReport:
@@ -38,13 +37,13 @@ def run_prepare(inputs: Any, output: str | Path, options: PrepareOptions) -> Pre
     Raises:
         InputError: A text cannot be used, or there is not one block of text.
         NotFoundError: A file, a data set or the tokenizer is not there.
-        OutputExistsError: `output` is there already.
+        OutputExistsError: `output` is there already, or another run is writing it.
     """
     began = time.perf_counter()
     output = Path(output)
     report = PrepareReport(output)
-    with replacing(output, overwrite=options.overwrite, is_ours=is_store_folder) as folder:
-        tokenizer = _usable_tokenizer(options, report)
+    with resumable(output, overwrite=options.overwrite, is_ours=is_store_folder) as work:
+        tokenizer = usable_tokenizer(options, report)
         sources = open_sources(
             inputs,
             format=options.format,
@@ -52,154 +51,103 @@ def run_prepare(inputs: Any, output: str | Path, options: PrepareOptions) -> Pre
             dataset_name=options.dataset_name,
             dataset_config=options.dataset_config,
         )
-        _not_within(sources, output)
-        names = ["train"] if options.test_size is None else ["train", "test"]
-        splits = {
-            name: SplitWriter(
-                name, folder if len(names) == 1 else folder / name, tokenizer, options
-            )
-            for name in names
-        }
+        check_not_within(sources, output)
+        state = StateFile(work, fingerprint(sources, tokenizer, options))
+        work.kept = lambda: _kept(work, state)
+        splits, progress = _begin(work, state, tokenizer, options)
+        if progress is not None:
+            report.kept_shards = progress.shards
+            report.kept_text_bytes = sum(split.text_bytes for split in splits.values())
+            report.kept_tokens = sum(split.writer.tokens for split in splits.values())
         reading = ReadOptions(options.text_column, options.on_invalid_utf8)
-        with _progress(sources, enabled=options.progress) as advance:
-            for test, texts in _documents(sources, reading, options, report):
-                splits["test" if test else "train"].add(texts)
-                advance()
-        report.replaced, report.skipped = reading.replaced, reading.skipped
-        report.null -= reading.skipped
-        _check_enough(splits, report, options)
-        origin = _origin(sources, options)
+        encoder = TextEncoder(
+            tokenizer,
+            add_special_tokens=options.special_tokens == "document",
+            threads=options.threads,
+            engine=options.tokenizer_engine,
+            verify=options.verify,
+        )
+        counts = Pass(work, sources, reading, options, state).run(encoder, splits, progress)
+        report.empty, report.null = counts.empty, max(0, counts.null - counts.skipped)
+        report.replaced, report.skipped = counts.replaced, counts.skipped
+        report.duplicates = counts.duplicates
+        check_enough(splits, report, options)
+        _close(work, splits, sources, options, encoder.engine)
         for split in splits.values():
-            split.close(origin)
             report.tokens += split.writer.tokens
             report.documents += split.documents
             report.text_bytes += split.text_bytes
-        if len(names) > 1:
-            (folder / "dataset_dict.json").write_text(json.dumps({"splits": names}))
     report.stores = open_splits(output)
     report.dropped_tokens = sum(store.manifest.dropped_tokens for store in report.stores.values())
     report.seconds = time.perf_counter() - began
     return report
 
 
-def _documents(
-    sources: list[Source], reading: ReadOptions, options: PrepareOptions, report: PrepareReport
-) -> Iterator[tuple[bool, pa.Array]]:
-    """Yield (is it for the test split, documents without nulls), and count what is left out."""
-    number = 0
-    for batch in read_texts(sources, reading):
-        texts = batch if options.limit is None else batch.slice(0, options.limit - number)
-        test = np.zeros(len(texts), bool)
-        if options.test_size is not None:
-            test = in_test(number, len(texts), test_size=options.test_size, seed=options.seed)
-        number += len(texts)
-        report.null += texts.null_count
-        keep = texts.is_valid()
-        empty = pc.fill_null(pc.equal(pc.binary_length(texts), 0), False)
-        report.empty += pc.sum(empty).as_py() or 0
-        if options.drop_empty:
-            keep = pc.and_not(keep, empty)
-        for wanted in (False, True):
-            chosen = texts.filter(pc.and_(keep, pa.array(test == wanted)))
-            if len(chosen):
-                yield wanted, chosen
-        if number == options.limit:
-            return
+def _begin(
+    work: Workplace, state: StateFile, tokenizer: LoadedTokenizer, options: PrepareOptions
+) -> tuple[dict[str, SplitWriter], Progress | None]:
+    """Return the writers, and how far an earlier run had brought them."""
+    progress, reason = state.load() if options.resume else (None, None)
+    work.begun = True
+    if progress is not None:
+        try:
+            splits = _writers(work, tokenizer, options)
+            state.restore(progress, splits)
+        except (StoreError, OSError) as error:
+            reason = str(error).rstrip(".")
+        else:
+            tell_what_is_kept(progress)
+            return splits, progress
+    if reason is not None:
+        _LOG.warning("What an earlier run left cannot be gone on with: %s. Beginning anew.", reason)
+    work.clear()
+    return _writers(work, tokenizer, options), None
 
 
-def _usable_tokenizer(options: PrepareOptions, report: PrepareReport) -> LoadedTokenizer:
-    tokenizer = load_tokenizer(options.tokenizer)
-    if options.add_mask_token is not None:
-        tokenizer = with_mask_token(tokenizer, options.add_mask_token)
-    if tokenizer.mask_token_id is None:
-        raise InputError(
-            f"The tokenizer {tokenizer.name!r} has no mask token, so no masked language model can "
-            "be trained with it. Add one with --add-mask-token '<mask>' "
-            "(add_mask_token='<mask>'), or train a tokenizer with `mlmfast train-tokenizer`."
-        )
-    grouping(tokenizer, options)  # says what is missing before anything is read
-    longest = tokenizer.model_max_length
-    if longest is not None and options.block_size > longest:
-        report.warnings.append(
-            f"Blocks of {options.block_size} tokens are longer than the {longest} that the "
-            f"tokenizer {tokenizer.name!r} was made for; a model with that many positions cannot "
-            "be trained on them."
-        )
-    return tokenizer
-
-
-def _check_enough(
-    splits: dict[str, SplitWriter], report: PrepareReport, options: PrepareOptions
-) -> None:
-    """Raise InputError unless every split has a block at least."""
-    documents = sum(split.documents for split in splits.values())
-    tokens = sum(split.writer.tokens for split in splits.values())
-    if not tokens:
-        left_out = report.null + report.skipped + (report.empty if options.drop_empty else 0)
-        said = f" ({left_out:,} null, empty or invalid ones were left out)" if left_out else ""
-        raise InputError(
-            f"There is no text in the input: {counted(documents, 'document')}{said} gave no token."
-        )
-    padded = options.remainder == "pad" or options.packing == "best_fit"
-    needed = 1 if padded else next(iter(splits.values())).writer.room
-    ways = "a smaller --block-size, " + ("" if needed == 1 else "--remainder pad, ")
-    for split in splits.values():
-        if split.writer.tokens >= needed:
-            continue
-        if len(splits) == 1:
-            raise InputError(
-                f"{counted(documents, 'document')} gave {counted(tokens, 'token')}, which is "
-                f"less than one block of {options.block_size}. Use {ways}or more text."
-            )
-        raise InputError(
-            f"The {split.name} split got {split.documents:,} of {documents:,} documents and "
-            f"{split.writer.tokens:,} of {tokens:,} tokens, which is less than one block of "
-            f"{options.block_size}. Use {ways}another --test-size than {options.test_size}, "
-            "or more text."
-        )
-
-
-def _not_within(sources: list[Source], output: Path) -> None:
-    """Refuse to replace the folder that the text is read from."""
-    for source in sources:
-        path = Path(source.name).resolve()
-        if path.exists() and path.is_relative_to(output.resolve()):
-            raise InputError(
-                f"The input {source.name!r} lies in the output {str(output)!r}, which would be "
-                "replaced. Choose another output."
-            )
-
-
-def _origin(sources: list[Source], options: PrepareOptions) -> dict[str, Any]:
+def _writers(
+    work: Workplace, tokenizer: LoadedTokenizer, options: PrepareOptions
+) -> dict[str, SplitWriter]:
+    names = ["train"] if options.test_size is None else ["train", "test"]
     return {
+        name: SplitWriter(
+            name, work.output if len(names) == 1 else work.output / name, tokenizer, options
+        )
+        for name in names
+    }
+
+
+def _close(
+    work: Workplace,
+    splits: dict[str, SplitWriter],
+    sources: list[Source],
+    options: PrepareOptions,
+    engine: str,
+) -> None:
+    origin = {
         "inputs": [source.name for source in sources],
         "text_column": options.text_column,
         "dataset_split": options.split,
         "limit": options.limit,
+        "shuffle_documents": options.shuffle_documents,
+        "deduplicate": options.deduplicate,
         "test_size": options.test_size,
         "seed": options.seed,
         "on_invalid_utf8": options.on_invalid_utf8,
         "drop_empty": options.drop_empty,
     }
+    for split in splits.values():
+        split.close(origin, engine=engine)
+    if len(splits) > 1:
+        content = json.dumps({"splits": list(splits)})
+        (work.output / "dataset_dict.json").write_text(content)
 
 
-@contextmanager
-def _progress(sources: list[Source], *, enabled: bool) -> Iterator[Callable[[], None]]:
-    """Show how far reading has come; yield the function that moves the bar on."""
-    from tqdm import tqdm
-
-    sizes = [source.size for source in sources]
-    total = None if None in sizes else sum(size or 0 for size in sizes)
-    # None: no bar where standard error is no terminal.
-    with tqdm(
-        total=total,
-        unit="B",
-        unit_scale=True,
-        desc="prepare",
-        disable=None if enabled else True,
-    ) as bar:
-
-        def advance() -> None:
-            bar.update(sum(source.position for source in sources) - bar.n)
-
-        yield advance
+def _kept(work: Workplace, state: StateFile) -> str | None:
+    """Say what a failed run leaves, and what to do with it; None where that is nothing."""
+    if not state.shards:
+        return None
+    return (
+        f"{counted(state.shards, 'finished shard')} {'is' if state.shards == 1 else 'are'} kept in "
+        f"{str(work.root)!r}: the same command goes on from there, and begins anew with "
+        "--no-resume; delete the folder to drop it."
+    )

@@ -1,16 +1,13 @@
-"""One split in the making: documents in, a block store out."""
+"""One split in the making: the tokens of documents in, a block store out."""
 
 from __future__ import annotations
 
 import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
-import pyarrow.compute as pc
-
 from mlmfast.data.group_options import GroupOptions
 from mlmfast.data.manifest import FORMAT_VERSION, Manifest
 from mlmfast.data.store_writer import StoreWriter
-from mlmfast.data.text_encoder import TextEncoder
 from mlmfast.data.tokenizer_files import LoadedTokenizer, id_dtype
 from mlmfast.errors import InputError
 
@@ -60,7 +57,7 @@ def _role(tokenizer: LoadedTokenizer, *roles: str) -> int:
 
 
 class SplitWriter:
-    """Tokenizes the documents of one split and writes its store."""
+    """Writes the store of one split."""
 
     def __init__(
         self, name: str, folder: Path, tokenizer: LoadedTokenizer, options: PrepareOptions
@@ -85,11 +82,6 @@ class SplitWriter:
         self._mask_token_id = tokenizer.mask_token_id
         self._options = options
         self._dtype = id_dtype(tokenizer.id_bound)
-        self._encoder = TextEncoder(
-            tokenizer,
-            add_special_tokens=options.special_tokens == "document",
-            threads=options.threads,
-        )
         self.writer = StoreWriter(
             folder,
             grouping(tokenizer, options),
@@ -97,11 +89,21 @@ class SplitWriter:
             shard_tokens=options.shard_tokens,
         )
 
-    def add(self, texts: pa.Array) -> None:
-        """Tokenize documents (LargeString without nulls) and take their tokens."""
-        self.documents += len(texts)
-        self.text_bytes += pc.sum(pc.binary_length(texts)).as_py() or 0
-        self.writer.add(self._encoder.encode(texts))
+    def add(self, tokens: pa.LargeListArray, *, text_bytes: int) -> None:
+        """Take the tokens of documents, one list each, that had `text_bytes` bytes of text."""
+        self.documents += len(tokens)
+        self.text_bytes += text_bytes
+        self.writer.add(tokens)
+
+    def state(self) -> dict[str, Any]:
+        """Return what `restore` needs, beside the writer's pending tokens, to go on from here."""
+        counts = {"documents": self.documents, "text_bytes": self.text_bytes}
+        return {**counts, "writer": self.writer.state()}
+
+    def restore(self, state: dict[str, Any], pending: pa.ChunkedArray) -> None:
+        """Go on where another writer was; see `StoreWriter.restore`."""
+        self.documents, self.text_bytes = state["documents"], state["text_bytes"]
+        self.writer.restore(state["writer"], pending)
 
     def add_tokens(self, tokens: pa.LargeListArray, *, documents: int) -> None:
         """Take documents that are token ids of the tokenizer already."""
@@ -111,8 +113,13 @@ class SplitWriter:
             self._padding_seen += int((ids == self._tokenizer.pad_token_id).sum())
         self.writer.add(tokens)
 
-    def close(self, origin: dict[str, Any]) -> None:
-        """Finish the store; `origin` tells where its text came from."""
+    def close(self, origin: dict[str, Any], *, engine: str | None = None) -> None:
+        """Finish the store.
+
+        Args:
+            origin: Where its text came from.
+            engine: Who encoded it; None where it came as tokens.
+        """
         tokenizer, options, writer = self._tokenizer, self._options, self.writer
         shards = writer.close()
         tokenizer.save(self.folder)
@@ -136,6 +143,7 @@ class SplitWriter:
             tokenizer=tokenizer.name,
             tokenizer_sha256=tokenizer.sha256,
             tokenizers_version=importlib.metadata.version("tokenizers"),
+            tokenizer_engine=engine,
             source={**origin, "split": self.name},
             shards=shards,
         ).write(self.folder)

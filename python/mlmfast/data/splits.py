@@ -21,21 +21,29 @@ def check_test_size(test_size: float | None) -> None:
         )
 
 
-def in_test(start: int, count: int, *, test_size: float, seed: int) -> np.ndarray:
-    """Tell for documents `start` to `start + count` whether they belong to the test split.
+def in_test(numbers: np.ndarray, *, test_size: float, seed: int) -> np.ndarray:
+    """Tell for documents, by their numbers, whether they belong to the test split.
 
     A document's place is a pure function of (seed, its number), so it depends neither on how
     many documents there are nor on how they are read. Each is drawn on its own: the share of a
     small corpus differs from `test_size` by chance.
 
+    Args:
+        numbers: Unsigned 64-bit numbers [count].
+        test_size: The share of the test split.
+        seed: Any whole number.
+
     Returns:
         Booleans [count].
     """
-    numbers = np.arange(start, start + count, dtype=np.uint64)
-    key = _mix(np.array([seed & 0xFFFF_FFFF_FFFF_FFFF], np.uint64) + _GOLDEN)
     # 53 bits make a float exactly, between 0 and 1.
-    drawn = (_mix(_mix(numbers * _GOLDEN + key) + key) >> np.uint64(11)) * 2.0**-53
-    return drawn < test_size
+    return (scattered(numbers, seed) >> np.uint64(11)) * 2.0**-53 < test_size
+
+
+def scattered(numbers: np.ndarray, seed: int) -> np.ndarray:
+    """Send 64-bit numbers to 64-bit numbers, each seed in another way, no two to the same."""
+    key = _mix(np.array([seed & 0xFFFF_FFFF_FFFF_FFFF], np.uint64) + _GOLDEN)
+    return _mix(_mix(numbers.astype(np.uint64) * _GOLDEN + key) + key)
 
 
 def _mix(values: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from mlmfast.data.arrow_numpy import numpy_numbers
 from mlmfast.data.manifest import MANIFEST_FILE, Manifest, Shard, file_sha256, frame_sha256
 from mlmfast.data.tokenizer_files import FILE_NAMES
 from mlmfast.errors import MissingDependencyError, NotFoundError, StoreError
@@ -247,4 +248,4 @@ def _map_shard(folder: Path, shard: Shard, block_size: int) -> np.ndarray:
             f"it holds {len(batches)} of {sum(map(len, batches)):,}."
         )
     ids = batches[0].column(0).flatten()
-    return ids.to_numpy(zero_copy_only=True).reshape(-1, block_size)
+    return numpy_numbers(ids).reshape(-1, block_size)

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
 from mlmfast.data.arrow_kinds import BARE
+from mlmfast.data.arrow_numpy import arrow_numbers, numpy_numbers
 from mlmfast.data.group_arrow import group_columns
 from mlmfast.data.manifest import Shard, file_sha256, frame_sha256
 from mlmfast.data.store import COLUMN
+from mlmfast.errors import StoreError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from mlmfast.data.group_options import GroupOptions
+
+_COUNTS = ("tokens", "blocks", "dropped_tokens", "padding_tokens")
 
 
 class StoreWriter:
@@ -50,7 +54,7 @@ class StoreWriter:
         self._shard_tokens = blocks * options.room
         self._pending: list[pa.LargeListArray] = []
         self._pending_tokens = 0
-        self._shards: list[tuple[Path, int]] = []
+        self._shards: list[Shard] = []
         self.tokens = 0
         """Tokens that came in."""
         self.blocks = 0
@@ -59,6 +63,46 @@ class StoreWriter:
         """Tokens that came into no block; known after `close`."""
         self.padding_tokens = 0
         """Positions of the blocks that were filled up."""
+
+    @property
+    def shards(self) -> int:
+        """How many files are finished."""
+        return len(self._shards)
+
+    @property
+    def pending(self) -> pa.ChunkedArray:
+        """The tokens that wait for the next file."""
+        return pa.chunked_array(self._pending, pa.large_list(self._ids))
+
+    def state(self) -> dict[str, Any]:
+        """Return what `restore` needs beside `pending` to go on from here."""
+        return {
+            "shards": [asdict(shard) for shard in self._shards],
+            **{name: getattr(self, name) for name in _COUNTS},
+        }
+
+    def restore(self, state: dict[str, Any], pending: pa.ChunkedArray) -> None:
+        """Go on where another writer was; its files lie in the folder, whole.
+
+        Raises:
+            StoreError: They do not.
+        """
+        self._shards = [Shard(**shard) for shard in state["shards"]]
+        for name in _COUNTS:
+            setattr(self, name, state[name])
+        self._pending = pending.chunks
+        self._pending_tokens = sum(map(_tokens_of, self._pending))
+        for shard in self._shards:
+            path = self._folder / shard.file
+            # A run that was killed while it closed the store had begun to rename its files.
+            for renamed in self._folder.glob(f"{path.stem}-of-*.arrow"):
+                renamed.rename(path)
+            if not path.is_file() or file_sha256(path) != shard.sha256:
+                raise StoreError(f"{str(path)!r} is not what was written.")
+        finished = {shard.file for shard in self._shards}
+        for path in self._folder.iterdir():
+            if path.is_file() and path.name not in finished:
+                path.unlink()  # half a shard, or what closing writes anew
 
     def add(self, tokens: pa.LargeListArray) -> None:
         """Take token lists, in order."""
@@ -81,13 +125,10 @@ class StoreWriter:
         left, self._pending, self._pending_tokens = self._pending, [], 0
         self._write(left, last=True)
         shards = []
-        for number, (path, blocks) in enumerate(self._shards):
+        for number, shard in enumerate(self._shards):
             name = f"data-{number:05d}-of-{len(self._shards):05d}.arrow"
-            final = path.rename(path.with_name(name))
-            start, end = _ids_within(final)
-            frame = frame_sha256(final, start, end)
-            size, checksum = final.stat().st_size, file_sha256(final)
-            shards.append(Shard(name, blocks, size, checksum, start, end, frame))
+            (self._folder / shard.file).rename(self._folder / name)
+            shards.append(replace(shard, file=name))
         self._describe(shards)
         return tuple(shards)
 
@@ -101,7 +142,7 @@ class StoreWriter:
             taken.append(_one_list(ids.slice(0, missing)))
             rest = _one_list(ids.slice(missing))
         else:
-            ends = last.offsets.to_numpy()[1:] - last.offsets[0].as_py()
+            ends = numpy_numbers(last.offsets)[1:] - last.offsets[0].as_py()
             documents = int(np.searchsorted(ends, missing)) + 1
             taken.append(last.slice(0, documents))
             rest = last.slice(documents)
@@ -124,7 +165,10 @@ class StoreWriter:
         batch = pa.record_batch([blocks.cast(kind)], schema=schema)
         with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
             writer.write_batch(batch)
-        self._shards.append((path, len(blocks)))
+        start, end = _ids_within(path)
+        size, checksum = path.stat().st_size, file_sha256(path)
+        frame = frame_sha256(path, start, end)
+        self._shards.append(Shard(path.name, len(blocks), size, checksum, start, end, frame))
         self.blocks += len(blocks)
 
     def _describe(self, shards: list[Shard]) -> None:
@@ -157,7 +201,7 @@ class StoreWriter:
 
 
 def _one_list(ids: pa.Array) -> pa.LargeListArray:
-    return pa.LargeListArray.from_arrays(pa.array([0, len(ids)], pa.int64()), ids)
+    return pa.LargeListArray.from_arrays(arrow_numbers(np.array([0, len(ids)], np.int64)), ids)
 
 
 def _tokens_of(lists: pa.LargeListArray) -> int:

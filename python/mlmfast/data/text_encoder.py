@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from mlmfast import _core
+from mlmfast.data.arrow_numpy import arrow_numbers
 from mlmfast.data.encoder_check import Unfit, checked_core
 from mlmfast.data.library_encoder import encode_pieces, pieces_of
 from mlmfast.data.slow_tokenizer import SlowTokenizer
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 ENGINES = ("auto", "library")
 LIBRARY = "library"
+
+# Texts to verify are spread over so many calls.
+_VERIFYING_CALLS = 8
 
 # Tokenizers that were made ready in this process, the last used last.
 _ready: OrderedDict[str, _core.Encoder | Unfit] = OrderedDict()
@@ -42,6 +46,7 @@ class TextEncoder:
         add_special_tokens: bool = False,
         threads: int | None = None,
         engine: str = "auto",
+        verify: int = 0,
     ) -> None:
         """Make `loaded` ready.
 
@@ -52,6 +57,8 @@ class TextEncoder:
             engine: "auto" takes the fast core where the tokenizer is one that it encodes exactly,
                 and the library for whatever the core is not certain of; "library" takes the
                 `tokenizers` library for everything. The ids are the same.
+            verify: Encode so many of the texts by the library as well, spread over the calls, and
+                compare.
 
         Raises:
             InputError: No such engine, or no such number of threads.
@@ -63,6 +70,8 @@ class TextEncoder:
         self._threads = thread_count(threads)
         self._add_special_tokens = add_special_tokens
         self._core: _core.Encoder | None = None
+        self._to_verify = verify
+        self._verify_at_once = -(-verify // _VERIFYING_CALLS)
         self._before: list[int] = []
         self._after: list[int] = []
         self.reason: str | None = None
@@ -102,7 +111,8 @@ class TextEncoder:
             LargeList<uint16>, or LargeList<uint32> where the vocabulary has more than 65,536 ids.
 
         Raises:
-            InputError: A null, or a text that is not UTF-8.
+            InputError: A null, or a text that is not UTF-8; a text that was to be verified, and is
+                encoded otherwise by the library.
         """
         if self._core is None:
             return self._encode_by_library(texts)
@@ -116,14 +126,29 @@ class TextEncoder:
             )
         except ValueError as error:
             raise InputError(f"texts: {error}") from None
-        pending = found.pending()
-        lengths, ids = self._by_library(pa.array(pending, pa.large_string()), special=False)
-        return pa.array(found.finish(ids.astype(np.uint32), lengths.astype(np.uintp)))
+        lengths, ids = self._by_library(_strings(found.pending()), special=False)
+        encoded = _lists(*found.finish(ids.astype(np.uint32), lengths.astype(np.uintp)))
+        if self._to_verify:
+            self._verify(texts, encoded)
+        return encoded
+
+    def _verify(self, texts: pa.Array | pa.ChunkedArray, encoded: pa.LargeListArray) -> None:
+        """Raise InputError where the library answers otherwise."""
+        count = min(self._to_verify, self._verify_at_once, len(texts))
+        self._to_verify -= count
+        for row in np.linspace(0, len(texts) - 1, count).astype(int).tolist():
+            text = texts[row].as_py()
+            special = self._add_special_tokens
+            expected = self._tokenizer.encode(text, add_special_tokens=special).ids
+            if encoded[row].as_py() != expected:
+                raise InputError(
+                    f"The fast path encodes this text otherwise than tokenizers: {text[:200]!r}. "
+                    "Please report it, and use --tokenizer-engine library until it is mended."
+                )
 
     def _encode_by_library(self, texts: pa.Array | pa.ChunkedArray) -> pa.LargeListArray:
         lengths, ids = self._by_library(texts, special=self._add_special_tokens)
-        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-        return pa.LargeListArray.from_arrays(offsets, pa.array(ids))
+        return _lists(np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]), ids)
 
     def _by_library(
         self, texts: pa.Array | pa.ChunkedArray, *, special: bool
@@ -155,6 +180,16 @@ def ids_around(tokenizer: Tokenizer) -> tuple[list[int], list[int]] | None:
         if all(ids(text, True) == [*before, *ids(text, False), *after] for text in _PROBES):
             return before, after
     return None
+
+
+def _lists(offsets: np.ndarray, ids: np.ndarray) -> pa.LargeListArray:
+    return pa.LargeListArray.from_arrays(arrow_numbers(offsets), arrow_numbers(ids))
+
+
+def _strings(texts: list[str]) -> pa.Array:
+    if not texts:
+        return pa.nulls(0, pa.large_string())
+    return pa.array(texts, pa.large_string())
 
 
 _PROBES = ("a b", "", " ", "Ein Satz, und noch einer.", "b", "a a a a a a a a")

@@ -4,6 +4,7 @@ mod blocks;
 mod errors;
 mod mask;
 mod permutation;
+mod seen;
 mod tokenize;
 
 use pyo3::prelude::*;
@@ -17,6 +18,8 @@ mod _core {
     use crate::mask::Masker;
     #[pymodule_export]
     use crate::permutation::permutation;
+    #[pymodule_export]
+    use crate::seen::SeenTexts;
     #[pymodule_export]
     use crate::tokenize::{Encoded, Encoder};
 

@@ -1,18 +1,14 @@
 //! `Encoder`: strings in Arrow to token ids in Arrow.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
-use arrow_array::{ArrayRef, LargeListArray, PrimitiveArray, types};
-use arrow_buffer::{OffsetBuffer, ScalarBuffer};
-use arrow_schema::{DataType, Field};
 use mlmfast_core::tokenize::any::Tokenizer;
 use mlmfast_core::tokenize::encode::Around;
 use mlmfast_core::tokenize::output::{Encoded as CoreEncoded, StoredId};
 use mlmfast_core::tokenize::texts::Texts;
-use numpy::PyReadonlyArray1;
+use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3_arrow::PyArray;
 use pyo3_arrow::input::AnyArray;
 
 use crate::errors::to_python;
@@ -109,43 +105,33 @@ impl Encoded {
         }
     }
 
-    /// All ids as `LargeList`, with `ids` of the pending stretches, of which each has so many as
-    /// `lengths` says.
+    /// Where each text's ids begin, one more than there are texts, and all ids, with `ids` of the
+    /// pending stretches, of which each has so many as `lengths` says.
     #[pyo3(signature = (ids, lengths))]
     #[allow(clippy::needless_pass_by_value)] // arguments from Python
-    fn finish(
+    fn finish<'py>(
         &self,
-        py: Python<'_>,
-        ids: PyReadonlyArray1<'_, u32>,
-        lengths: PyReadonlyArray1<'_, usize>,
-    ) -> PyResult<PyArray> {
+        py: Python<'py>,
+        ids: PyReadonlyArray1<'py, u32>,
+        lengths: PyReadonlyArray1<'py, usize>,
+    ) -> PyResult<(Bound<'py, PyArray1<i64>>, Bound<'py, PyAny>)> {
         let (ids, lengths) = (ids.as_slice()?, lengths.as_slice()?);
         let found = self.found.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let found = found.ok_or_else(finished)?;
-        let (array, item) = py
-            .detach(|| match found {
-                Found::Narrow(encoded) => lists::<types::UInt16Type>(encoded, ids, lengths),
-                Found::Wide(encoded) => lists::<types::UInt32Type>(encoded, ids, lengths),
-            })
-            .map_err(to_python)?;
-        let kind = DataType::LargeList(Arc::new(Field::new_list_field(item, true)));
-        Ok(PyArray::new(array, Arc::new(Field::new("", kind, false))))
+        match found.ok_or_else(finished)? {
+            Found::Narrow(encoded) => lists(py, encoded, ids, lengths),
+            Found::Wide(encoded) => lists(py, encoded, ids, lengths),
+        }
     }
 }
 
-fn lists<T: types::ArrowPrimitiveType>(
-    encoded: CoreEncoded<T::Native>,
+fn lists<'py, T: StoredId + numpy::Element>(
+    py: Python<'py>,
+    encoded: CoreEncoded<T>,
     ids: &[u32],
     lengths: &[usize],
-) -> mlmfast_core::Result<(ArrayRef, DataType)>
-where
-    T::Native: StoredId,
-{
-    let (offsets, ids) = encoded.finish(ids, lengths)?;
-    let values = PrimitiveArray::<T>::new(ScalarBuffer::from(ids), None);
-    let item = Arc::new(Field::new_list_field(T::DATA_TYPE, true));
-    let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
-    Ok((Arc::new(LargeListArray::new(item, offsets, Arc::new(values), None)), T::DATA_TYPE))
+) -> PyResult<(Bound<'py, PyArray1<i64>>, Bound<'py, PyAny>)> {
+    let (offsets, ids) = py.detach(|| encoded.finish(ids, lengths)).map_err(to_python)?;
+    Ok((offsets.into_pyarray(py), ids.into_pyarray(py).into_any()))
 }
 
 fn finished() -> PyErr {

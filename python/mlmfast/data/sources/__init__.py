@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from mlmfast.data.sources.base import ReadOptions, Source, bounded
-from mlmfast.data.sources.bytes import STDIN, SUFFIXES, ByteStream
-from mlmfast.data.sources.columnar import read_arrow, read_batches, read_parquet
-from mlmfast.data.sources.csv import read_csv
+from mlmfast.data.sources.bytes import STDIN, SUFFIXES
+from mlmfast.data.sources.files import FileSource
 from mlmfast.data.sources.hub import (
     DatasetSource,
     is_dataset_folder,
@@ -20,8 +19,7 @@ from mlmfast.data.sources.hub import (
     open_dataset,
     open_dataset_folder,
 )
-from mlmfast.data.sources.jsonl import read_jsonl
-from mlmfast.data.sources.lines import read_lines
+from mlmfast.data.sources.tables import TableSource
 from mlmfast.errors import InputError, NotFoundError
 
 if TYPE_CHECKING:
@@ -95,78 +93,8 @@ def open_sources(
 def read_texts(sources: Sequence[Source], options: ReadOptions) -> Iterator[pa.Array]:
     """Yield the documents of all sources, in order, as LargeString arrays of bounded size."""
     for source in sources:
-        for array in source.batches(options):
-            yield from bounded(array, options.batch_bytes)
-
-
-class FileSource:
-    """One file, or standard input."""
-
-    def __init__(self, name: str, kind: str) -> None:
-        """Read `name` as `kind`, one of FORMATS."""
-        self.name = name
-        self.kind = kind
-        path = Path(name)
-        self.size: int | None = path.stat().st_size if name != STDIN and path.is_file() else None
-        self._stream: ByteStream | None = None
-        self._end = 0
-
-    @property
-    def position(self) -> int:
-        """Bytes read of the file as it lies on disk."""
-        return self._end if self._stream is None else self._stream.position
-
-    def batches(self, options: ReadOptions) -> Iterator[pa.Array]:
-        """Yield the documents of the file."""
-        with ByteStream(self.name) as stream:
-            self._stream = stream
-            if self.kind == "txt":
-                yield from read_lines(stream, options)
-            elif self.kind == "jsonl":
-                yield from read_jsonl(stream, options)
-            elif self.kind in {"csv", "tsv"}:
-                yield from read_csv(stream, options, delimiter="\t" if self.kind == "tsv" else ",")
-            elif self.kind == "parquet":
-                yield from read_parquet(stream, options)
-            else:
-                yield from read_arrow(stream, options)
-        self._end = self.size or 0
-        self._stream = None
-
-
-class TableSource:
-    """An Arrow column or table that is in memory or comes as a stream."""
-
-    name = "the table"
-    size: int | None = None
-    position = 0
-
-    def __init__(self, data: Any) -> None:
-        """Read `data`, anything with `__arrow_c_stream__` or `__arrow_c_array__`."""
-        self._data = data
-
-    def batches(self, options: ReadOptions) -> Iterator[pa.Array]:
-        """Yield the documents; a column of texts needs no name."""
-        if not hasattr(self._data, "__arrow_c_stream__"):
-            column = pa.chunked_array([pa.array(self._data)])
-        else:
-            reader = _as_reader(self._data)
-            if reader is not None:
-                yield from read_batches(reader.schema, reader, options, self.name)
-                return
-            column = pa.chunked_array(self._data)
-        table = pa.table({options.text_column: column})
-        yield from read_batches(table.schema, table.to_batches(), options, self.name)
-
-
-def _as_reader(data: Any) -> pa.RecordBatchReader | None:
-    """Return a stream of tables, or None where the stream is one of bare columns."""
-    if isinstance(data, pa.ChunkedArray):
-        return None
-    try:
-        return pa.RecordBatchReader.from_stream(data)
-    except pa.ArrowInvalid:
-        return None
+        for piece in source.pieces(options):
+            yield from bounded(piece.decode(options), options.batch_bytes)
 
 
 def _listed(inputs: Any) -> list[Any]:
@@ -180,6 +108,8 @@ def _expanded(name: str) -> list[str]:
     if name == STDIN or Path(name).expanduser().exists() or not glob.has_magic(name):
         return [name]
     found = sorted(glob.glob(str(Path(name).expanduser()), recursive=True))  # noqa: PTH207 - absolute too
+    # "data/**" also finds the folders on the way.
+    found = [path for path in found if not Path(path).is_dir() or is_dataset_folder(Path(path))]
     if not found:
         raise NotFoundError(f"No file matches {name!r}.")
     return found

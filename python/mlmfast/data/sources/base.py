@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -13,8 +13,9 @@ from mlmfast.errors import InputError
 
 POLICIES = ("error", "replace", "skip")
 
-# Text is read in batches of about this size: large enough to keep all threads busy.
-BATCH_BYTES = 16 << 20
+# Text is read in pieces of about this size: large enough that a piece's own cost does not show,
+# small enough that a dozen of them on their way between threads are little memory.
+BATCH_BYTES = 4 << 20
 
 
 @dataclass
@@ -41,19 +42,38 @@ class ReadOptions:
             raise InputError(f"text_column must be a column's name; got {self.text_column!r}.")
 
 
+Place = dict[str, Any]
+"""Where in a source a piece begins, as JSON can hold it; only the source itself understands it."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of a source, read but perhaps not decoded yet."""
+
+    decode: Callable[[ReadOptions], pa.Array]
+    """Gives the documents as LargeString, a null for one without text. May be called in any
+    thread, together with those of other pieces as long as each has its own ReadOptions."""
+    place: Place
+    """Where it begins: `source.pieces(options, place)` begins with this piece."""
+    position: int
+    """How far reading had come after it, in the units of the source's `size`."""
+
+
 class Source(Protocol):
     """Documents from one place, read once and in order."""
 
     name: str
     size: int | None
-    """What `position` reaches at the end; None where it is not known."""
+    """What `Piece.position` reaches at the end; None where it is not known."""
 
-    @property
-    def position(self) -> int:
-        """How far reading has come, in the units of `size`."""
+    def pieces(self, options: ReadOptions, place: Place | None = None) -> Iterator[Piece]:
+        """Yield the documents in pieces, from `place` on; None begins at the beginning."""
 
-    def batches(self, options: ReadOptions) -> Iterator[pa.Array]:
-        """Yield the documents as LargeString arrays; a null is a document without text."""
+    def fingerprint(self) -> dict[str, Any] | None:
+        """Tell what the source is, so that a change shows; None where it cannot be read again."""
+
+    def stop(self) -> None:
+        """End a wait for data that may never come; called from another thread."""
 
 
 def bounded(array: pa.Array, batch_bytes: int) -> Iterator[pa.Array]:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
-import pyarrow as pa
-
+from mlmfast.data.sources.pipes import pipe_reader
+from mlmfast.data.sources.unpack import unpacked
 from mlmfast.errors import InputError, NotFoundError
 
 STDIN = "-"
@@ -17,6 +17,7 @@ SUFFIXES = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2"}
 _BZ2_BLOCKS = (b"1AY&SY", b"\x17rE8P\x90")
 _BOM = b"\xef\xbb\xbf"
+_SKIP_BYTES = 1 << 20
 
 
 class ByteStream:
@@ -29,21 +30,37 @@ class ByteStream:
         """Open `name`, a path or "-" for standard input."""
         self.name = "standard input" if name == STDIN else name
         self.path = None if name == STDIN or not Path(name).is_file() else Path(name)
+        self.size = self.path.stat().st_size if self.path is not None else None
         self._raw: Any = _open(name)
-        head = self._raw.peek(16)[:16]
-        packing = _packing(head)
-        expected = SUFFIXES.get(Path(name).suffix.lower())
-        if expected and head and packing != expected:
-            self._raw.close()
-            raise InputError(f"{name!r} is no {expected} file, as its name says it is.")
-        self.compressed = packing is not None
-        self._stream: Any = self._raw
-        if packing is not None:
-            self._stream = pa.CompressedInputStream(pa.PythonFile(self._raw, "r"), packing)
+        self._pipe = pipe_reader(self._raw, close=name != STDIN)
+        if self._pipe is not None:
+            if name != STDIN:
+                self._raw.close()
+            self._raw = io.BufferedReader(self._pipe, 1 << 20)
+        self._name = name
+        self._opened: Any = None
+
+    @property
+    def compressed(self) -> bool:
+        """Whether the bytes are unpacked on the way; the first of them tell."""
+        return self._unpacked() is not self._raw
+
+    def _unpacked(self) -> Any:
+        # Not when it is opened: the first bytes of a pipe may be long in coming.
+        if self._opened is None:
+            head = self._raw.peek(16)[:16]
+            packing = _packing(head)
+            expected = SUFFIXES.get(Path(self._name).suffix.lower())
+            if expected and head and packing != expected:
+                raise InputError(f"{self._name!r} is no {expected} file, as its name says it is.")
+            self._opened = self._raw if packing is None else unpacked(self._raw, packing)
+        return self._opened
 
     @property
     def position(self) -> int:
         """Bytes read of the file as it lies on disk; 0 where that is not known."""
+        if self._pipe is not None:
+            return 0
         try:
             return self._raw.tell()
         except (OSError, ValueError):
@@ -51,11 +68,12 @@ class ByteStream:
 
     def read(self, size: int = -1) -> bytes:
         """Read `size` unpacked bytes, fewer at the end; -1 reads everything."""
+        stream = self._unpacked()
         try:
             if size < 0:
-                return self._stream.read()
+                return stream.read()
             parts = []
-            while size and (part := self._stream.read(size)):
+            while size and (part := stream.read(size)):
                 parts.append(part)
                 size -= len(part)
             return parts[0] if len(parts) == 1 else b"".join(parts)
@@ -65,6 +83,19 @@ class ByteStream:
             raise InputError(
                 f"{self.name!r} cannot be unpacked; it was cut off or damaged: {error}."
             ) from error
+
+    def skip(self, size: int) -> None:
+        """Pass over the first `size` unpacked bytes; a file that is not packed is not read."""
+        if self.path is not None and not self.compressed:
+            self._raw.seek(size)
+            return
+        while size and (part := self.read(min(size, _SKIP_BYTES))):
+            size -= len(part)
+
+    def stop(self) -> None:
+        """End a wait for bytes that may never come; called from another thread."""
+        if self._pipe is not None:
+            self._pipe.stop()
 
     def close(self) -> None:
         """Close the file; standard input stays open."""
@@ -79,36 +110,45 @@ class ByteStream:
 
 
 def whole_lines(
-    stream: ByteStream, size: int, *, carriage_returns: bool = False
-) -> Iterator[bytes]:
-    """Yield the stream in pieces of about `size` that end where a line ends.
+    stream: ByteStream, size: int, *, start: int = 0, carriage_returns: bool = False
+) -> Iterator[tuple[int, bytes]]:
+    r"""Yield (unpacked bytes before it, a piece of a text), each piece ending where a line ends.
 
     Args:
         stream: What is read; a UTF-8 byte order mark at its start is left out.
         size: Bytes of a piece; a longer line makes a longer piece.
+        start: A number that was yielded before: begin with that piece.
         carriage_returns: A lone carriage return ends a line too.
 
     Raises:
         InputError: The text begins with the byte order mark of UTF-16 or UTF-32.
     """
     held: list[bytes] = []
-    first = True
-    while data := stream.read(size):
-        if first:
-            data = _without_mark(stream.name, data)
-            first = False
+    place = start
+    if start:
+        stream.skip(start)
+        data = stream.read(size)
+    else:
+        head = stream.read(max(size, 4))  # a byte order mark goes into it
+        data = _without_mark(stream.name, head)
+        place = len(head) - len(data)
+        data = data or stream.read(size)
+    while data:
         cut = data.rfind(b"\n") + 1
         if carriage_returns:
             # The last byte may be the first half of a \r\n, so it never ends a piece.
             cut = max(cut, data.rfind(b"\r", 0, -1) + 1)
-        if not cut:
+        if cut:
+            piece = b"".join([*held, memoryview(data)[:cut]])
+            yield place, piece
+            place += len(piece)
+            held = [data[cut:]]
+        else:
             held.append(data)
-            continue
-        yield b"".join([*held, data[:cut]])
-        held = [data[cut:]]
+        data = stream.read(size)
     rest = b"".join(held)
     if rest:
-        yield rest
+        yield place, rest
 
 
 def _open(name: str) -> Any:

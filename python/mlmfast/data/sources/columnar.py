@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
-from mlmfast.data.sources.base import BATCH_BYTES, resolve_column, unknown_column
+from mlmfast.data.sources.base import BATCH_BYTES, Piece, Place, resolve_column, unknown_column
 from mlmfast.data.sources.nested import column_text, leaf_names
 from mlmfast.errors import InputError
 
@@ -16,24 +18,33 @@ if TYPE_CHECKING:
     from mlmfast.data.sources.bytes import ByteStream
 
 
-def read_parquet(stream: ByteStream, options: ReadOptions) -> Iterator[pa.Array]:
+def read_parquet(
+    stream: ByteStream, options: ReadOptions, place: Place | None = None
+) -> Iterator[Piece]:
     """Yield the documents of a Parquet file; only the column's own pages are read."""
     import pyarrow.parquet as pq
 
     try:
         file = pq.ParquetFile(_seekable(stream))
         path = _resolve(file.schema_arrow, options.text_column, stream.name)
-        yield from _documents(
-            file.iter_batches(batch_size=_rows(file.metadata), columns=[_leaf(file, path)]),
-            path,
-            options,
-            stream.name,
+        meta = file.metadata
+        starts = np.cumsum([0, *(meta.row_group(at).num_rows for at in range(meta.num_row_groups))])
+        row = place["row"] if place else 0
+        group = max(0, int(np.searchsorted(starts[:-1], row, side="right")) - 1)
+        batches = file.iter_batches(
+            batch_size=_rows(meta),
+            columns=[_leaf(file, path)],
+            row_groups=list(range(group, meta.num_row_groups)),
         )
+        pieces = _Pieces(path, stream.name, meta.num_rows, stream.size, int(starts[group]))
+        yield from pieces.of(batches, row)
     except (pa.ArrowException, OSError) as error:
         raise _damaged(stream.name, "Parquet", error) from error
 
 
-def read_arrow(stream: ByteStream, options: ReadOptions) -> Iterator[pa.Array]:
+def read_arrow(
+    stream: ByteStream, options: ReadOptions, place: Place | None = None
+) -> Iterator[Piece]:
     """Yield the documents of an Arrow IPC file or stream."""
     try:
         source = _seekable(stream)
@@ -47,17 +58,76 @@ def read_arrow(stream: ByteStream, options: ReadOptions) -> Iterator[pa.Array]:
             batches = pa.ipc.open_stream(source)
             schema = batches.schema
         path = _resolve(schema, options.text_column, stream.name)
-        yield from _documents(batches, path, options, stream.name)
+        pieces = _Pieces(path, stream.name, 0, stream.size, 0, tell=source.tell)
+        yield from pieces.of(batches, place["row"] if place else 0)
     except (pa.ArrowException, OSError) as error:
         raise _damaged(stream.name, "Arrow", error) from error
 
 
 def read_batches(
-    schema: pa.Schema, batches: Any, options: ReadOptions, name: str
-) -> Iterator[pa.Array]:
-    """Yield the documents of record batches that are in memory or made as they are asked for."""
+    schema: pa.Schema,
+    batches: Any,
+    options: ReadOptions,
+    name: str,
+    *,
+    rows: int = 0,
+    first: int = 0,
+) -> Iterator[Piece]:
+    """Yield the documents of record batches that are in memory or made as they are asked for.
+
+    Args:
+        schema: Of the batches.
+        batches: Record batches or tables.
+        options: What to read.
+        name: What messages call it.
+        rows: How many there are in all; the pieces' positions count them.
+        first: How many rows were left out before.
+    """
     path = _resolve(schema, options.text_column, name)
-    return _documents(batches, path, options, name)
+    return _Pieces(path, name, rows, rows, first).of(batches, first)
+
+
+class _Pieces:
+    """Makes pieces of record batches, and knows how many rows went before."""
+
+    def __init__(
+        self,
+        path: tuple[str, ...],
+        name: str,
+        rows: int,
+        size: int | None,
+        row: int,
+        tell: Callable[[], int] | None = None,
+    ) -> None:
+        self._path = path
+        self._name = name
+        self._rows = rows
+        self._size = size or 0
+        self._row = row
+        self._tell = tell
+
+    def of(self, batches: Any, start: int) -> Iterator[Piece]:
+        """Yield a piece for every batch that reaches beyond row `start`."""
+        for batch in batches:
+            column = batch.column(self._path[0])
+            for array in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
+                missing = min(max(0, start - self._row), len(array))
+                row = self._row + missing
+                self._row += len(array)
+                if missing < len(array) or not missing:
+                    decode = partial(_decode, array.slice(missing), self._path, self._name, row + 1)
+                    yield Piece(decode, {"row": row}, self._position())
+
+    def _position(self) -> int:
+        if self._tell is not None:
+            return self._tell()
+        return self._size * self._row // max(1, self._rows)
+
+
+def _decode(
+    array: pa.Array, path: tuple[str, ...], name: str, first: int, options: ReadOptions
+) -> pa.Array:
+    return column_text(array, path[1:], options, name, lambda row: f"{name}, row {first + row:,}")
 
 
 def _resolve(schema: pa.Schema, text_column: str, name: str) -> tuple[str, ...]:
@@ -65,22 +135,6 @@ def _resolve(schema: pa.Schema, text_column: str, name: str) -> tuple[str, ...]:
     if path is None:
         raise unknown_column(name, text_column, leaf_names(list(schema)))
     return path
-
-
-def _documents(
-    batches: Any, path: tuple[str, ...], options: ReadOptions, name: str
-) -> Iterator[pa.Array]:
-    first = 1
-    for batch in batches:
-        column = batch.column(path[0])
-        for array in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
-            where = _row_namer(name, first)
-            yield column_text(array, path[1:], options, name, where)
-            first += len(array)
-
-
-def _row_namer(name: str, first: int) -> Callable[[int], str]:
-    return lambda row: f"{name}, row {first + row:,}"
 
 
 def _seekable(stream: ByteStream) -> Any:

@@ -8,9 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
-from mlmfast.data.sources.base import resolve_column
+from mlmfast.data.sources.base import Piece, Place, resolve_column
 from mlmfast.data.sources.columnar import read_batches
 from mlmfast.errors import InputError, MissingDependencyError, NotFoundError
 
@@ -27,20 +25,29 @@ class DatasetSource:
         """Read `dataset`, which messages call `name`."""
         self.name = name
         self.size: int | None = dataset.num_rows
-        self.position = 0
         self._dataset = dataset
 
-    def batches(self, options: ReadOptions) -> Iterator[pa.Array]:
+    def pieces(self, options: ReadOptions, place: Place | None = None) -> Iterator[Piece]:
         """Yield the documents; only the column's own data is read."""
         dataset = self._dataset
         path = resolve_column(dataset.column_names, options.text_column)
         if path is not None:
             dataset = dataset.select_columns([path[0]])
         schema = dataset.features.arrow_schema
+        first = place["row"] if place else 0
+        rows = dataset.num_rows
+        if first:
+            dataset = dataset.select(range(first, rows))
         tables = dataset.with_format("arrow").iter(batch_size=_ROWS)
-        for array in read_batches(schema, tables, options, self.name):
-            self.position += len(array)
-            yield array
+        return read_batches(schema, tables, options, self.name, rows=rows, first=first)
+
+    def fingerprint(self) -> dict[str, Any] | None:
+        """The library's own fingerprint, which names the content."""
+        own = getattr(self._dataset, "_fingerprint", None)
+        return {"name": self.name, "rows": self.size, "fingerprint": own} if own else None
+
+    def stop(self) -> None:
+        """Reading never waits."""
 
 
 def is_dataset_folder(folder: Path) -> bool:

@@ -6,24 +6,25 @@ import json
 from collections.abc import Iterator
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.json
 
-from mlmfast.data.sources.base import ReadOptions, resolve_column, unknown_column
+from mlmfast.data.sources.base import Piece, Place, ReadOptions, resolve_column, unknown_column
 from mlmfast.data.sources.bytes import ByteStream, whole_lines
+from mlmfast.data.sources.lines import count_lines
 from mlmfast.data.sources.nested import column_text
 from mlmfast.data.sources.utf8 import decoded, whole_characters
 from mlmfast.errors import InputError
 
-if TYPE_CHECKING:
-    from mlmfast.data.sources.base import ReadOptions
-
 _KINDS = {bool: "true or false", int: "a number", float: "a number", dict: "an object"}
 
 
-def read_jsonl(stream: ByteStream, options: ReadOptions) -> Iterator[pa.Array]:
+def read_jsonl(
+    stream: ByteStream, options: ReadOptions, place: Place | None = None
+) -> Iterator[Piece]:
     """Yield the documents of a file of JSON lines.
 
     Arrow's parser reads whole pieces; a piece that it refuses, or whose field has several types,
@@ -33,25 +34,32 @@ def read_jsonl(stream: ByteStream, options: ReadOptions) -> Iterator[pa.Array]:
         InputError: A line is no JSON object, the column is nowhere in the first piece, or what
             it holds is no text.
     """
-    number = 1
-    path: tuple[str, ...] | None = None
+    number: int = place["line"] if place else 1
+    path: tuple[str, ...] | None = tuple(place["path"]) if place else None
     kind: pa.DataType | None = None
-    for chunk in whole_lines(stream, options.batch_bytes):
+    start = place["offset"] if place else 0
+    for offset, chunk in whole_lines(stream, options.batch_bytes, start=start):
         lines = _Lines(stream.name, chunk, number)
         if path is None:
             path = _find_column(lines, options.text_column)
         if kind is None and path is not None:
             kind = _first_type(lines, path)
         if path is not None:
-            fast = _parse(lines, path, kind) if kind is not None else None
-            if fast is None:
-                texts = (
-                    _text(record, path, lines, line, options)
-                    for line, record in lines.records(options)
-                )
-                fast = pa.array(texts, pa.large_string())
-            yield fast
-        number += chunk.count(b"\n")
+            here = {"offset": offset, "line": number, "path": list(path)}
+            yield Piece(partial(_documents, lines, path, kind), here, stream.position)
+        number += count_lines(chunk)
+
+
+def _documents(
+    lines: _Lines, path: tuple[str, ...], kind: pa.DataType | None, options: ReadOptions
+) -> pa.Array:
+    found = _parse(lines, path, kind) if kind is not None else None
+    if found is None:
+        texts = (
+            _text(record, path, lines, line, options) for line, record in lines.records(options)
+        )
+        found = pa.array(texts, pa.large_string())
+    return found
 
 
 class _Lines:
@@ -186,16 +194,29 @@ def _parse(lines: _Lines, path: tuple[str, ...], kind: pa.DataType) -> pa.Array 
         column = table.column(path[0]).combine_chunks()
         if isinstance(column, pa.ChunkedArray):
             column = pa.concat_arrays(column.chunks)
-        # Lines must be what parts the objects: where one is blank or begins otherwise, or holds
-        # two objects, the careful way decides.
-        count = data.count(b"\n") + (not data.endswith(b"\n"))
-        if not len(column) == count == data.count(b"\n{") + data.startswith(b"{"):
+        if len(column) != _object_lines(data):
             return None
         lenient = _lenient()
         texts = column_text(column, path[1:], lenient, lines.name, str)
     except (pa.ArrowInvalid, UnicodeDecodeError):
         return None
     return None if lenient.replaced else texts
+
+
+def _object_lines(data: bytes) -> int:
+    """How many lines there are if each begins with { and ends with }, else -1.
+
+    As many objects as such lines: then every line is one object. Where lines are blank, or hold
+    two objects, or an object lies over several, the careful way decides.
+    """
+    codes = np.frombuffer(data, np.uint8)
+    ends = np.flatnonzero(codes == ord("\n"))
+    if not data.endswith(b"\n"):
+        ends = np.append(ends, len(data))
+    starts = np.append(0, ends[:-1] + 1)
+    last = ends - 1 - (codes[ends - 1] == ord("\r"))
+    framed = (codes[starts] == ord("{")) & (codes[last] == ord("}"))
+    return len(ends) if framed.all() else -1
 
 
 def _text(

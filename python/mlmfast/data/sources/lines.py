@@ -3,34 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlmfast.data.arrow_numpy import one_text
+from mlmfast.data.sources.base import Piece, Place
 from mlmfast.data.sources.bytes import ByteStream, whole_lines
 from mlmfast.data.sources.utf8 import checked_text
 
 if TYPE_CHECKING:
-    from mlmfast.data.sources.base import ReadOptions
+    from mlmfast.data.arrow_numpy import one_text
+from mlmfast.data.sources.base import ReadOptions
+
+_LINE_END = ord("\n")
 
 
-def read_lines(stream: ByteStream, options: ReadOptions) -> Iterator[pa.Array]:
+def read_lines(
+    stream: ByteStream, options: ReadOptions, place: Place | None = None
+) -> Iterator[Piece]:
     r"""Yield the lines of a text without their line ends.
 
     Lines end as in Python's text files and in `datasets.load_dataset("text")`: at \n, \r\n and
     \r, at nothing else. An empty line is an empty document; no line follows the last line end.
     """
-    number = 1
-    for chunk in whole_lines(stream, options.batch_bytes, carriage_returns=True):
-        if b"\r" in chunk:
-            chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")  # noqa: PLW2901
-        lines = pc.split_pattern(pa.array([chunk], pa.large_binary()), "\n").values
-        if chunk.endswith(b"\n"):
-            lines = lines.slice(0, len(lines) - 1)
+    number = place["line"] if place else 1
+    start = place["offset"] if place else 0
+    for offset, data in whole_lines(
+        stream, options.batch_bytes, start=start, carriage_returns=True
+    ):
+        text = data
+        if b"\r" in text:
+            text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        here = {"offset": offset, "line": number}
+        yield Piece(partial(_documents, text, stream.name, number), here, stream.position)
+        number += count_lines(text)
 
-        def where(row: int, first: int = number) -> str:
-            return f"{stream.name}, line {first + row:,}"
 
-        yield checked_text(lines, options, where)
-        number += len(lines)
+def count_lines(data: bytes) -> int:
+    """How many lines there are; what follows the last line end is one more."""
+    ends = int(np.count_nonzero(np.frombuffer(data, np.uint8) == _LINE_END))
+    return ends + (not data.endswith(b"\n"))
+
+
+def _documents(text: bytes, name: str, first: int, options: ReadOptions) -> pa.Array:
+    lines = pc.split_pattern(one_text(text), "\n").values
+    if text.endswith(b"\n"):
+        lines = lines.slice(0, len(lines) - 1)
+    return checked_text(lines, options, lambda row: f"{name}, line {first + row:,}")

@@ -9,12 +9,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlmfast.data.arrow_numpy import arrow_numbers, numpy_numbers, one_text
 from mlmfast.data.sources.base import unknown_column
 from mlmfast.data.sources.utf8 import checked_text
 from mlmfast.errors import InputError
 
 if TYPE_CHECKING:
-    from mlmfast.data.sources.base import ReadOptions
+    from mlmfast.data.arrow_numpy import arrow_numbers, numpy_numbers, one_text
+from mlmfast.data.sources.base import ReadOptions
 
 _BINARY = pa.large_binary()
 
@@ -90,17 +92,18 @@ def _bytes_of(array: pa.Array, path: tuple[str, ...], column: str, source: str) 
 
 def _joined(array: pa.Array, path: tuple[str, ...], column: str, source: str) -> pa.Array:
     """Join the texts of every list by blanks; nulls in a list are passed over."""
-    lengths = pc.fill_null(pc.list_value_length(array).cast(pa.int64()), 0).to_numpy()
+    lengths = numpy_numbers(pc.list_value_length(array).cast(pa.int64()))
+    lengths = np.where(numpy_numbers(array.is_valid()), lengths, 0)
     texts = _bytes_of(array.flatten(), path, column, source)
     if texts.null_count:
         parents = np.repeat(np.arange(len(array)), lengths)
         there = texts.is_valid()
-        lengths = np.bincount(parents[there.to_numpy(zero_copy_only=False)], minlength=len(array))
+        lengths = np.bincount(parents[numpy_numbers(there)], minlength=len(array))
         texts = texts.filter(there)
-    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int64())
+    offsets = arrow_numbers(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
     missing = array.is_null() if array.null_count else None
     lists = pa.LargeListArray.from_arrays(offsets, texts, mask=missing)
-    return pc.binary_join(lists, pa.scalar(b" ", _BINARY))
+    return pc.binary_join(lists, one_text(b" ")[0])
 
 
 def _is_list(kind: pa.DataType) -> bool:

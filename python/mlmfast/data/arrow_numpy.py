@@ -1,0 +1,45 @@
+"""Between numpy and Arrow by the shortest way.
+
+`pyarrow.array`, `pyarrow.scalar` and `to_numpy` would do, but import pandas where that is there: a
+second at every start.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+
+def arrow_numbers(values: np.ndarray) -> pa.Array:
+    """Return an array of numbers [count] as an Arrow array, without a copy."""
+    values = np.ascontiguousarray(values)
+    buffers = [None, pa.py_buffer(values)]
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), buffers)
+
+
+def numpy_numbers(array: pa.Array) -> np.ndarray:
+    """Return an Arrow array of numbers or booleans as numpy's [count]; nulls are any value."""
+    if pa.types.is_boolean(array.type):
+        return numpy_numbers(array.cast(pa.uint8())).view(np.bool_)
+    values = np.frombuffer(array.buffers()[1], array.type.to_pandas_dtype())
+    return values[array.offset : array.offset + len(array)]
+
+
+def text_offsets(texts: pa.Array) -> np.ndarray:
+    """Where the texts of a LargeString or LargeBinary array begin and end, int64 [count + 1]."""
+    if not len(texts):
+        return np.zeros(1, np.int64)
+    offsets = np.frombuffer(texts.buffers()[1], np.int64)
+    return offsets[texts.offset : texts.offset + len(texts) + 1]
+
+
+def text_bytes(texts: pa.Array) -> int:
+    """How many bytes the texts of a LargeString or LargeBinary array without nulls have."""
+    offsets = text_offsets(texts)
+    return int(offsets[-1] - offsets[0])
+
+
+def one_text(value: bytes) -> pa.Array:
+    """Return a LargeBinary array of one value, without a copy."""
+    offsets = pa.py_buffer(np.array([0, len(value)], np.int64))
+    return pa.Array.from_buffers(pa.large_binary(), 1, [None, offsets, pa.py_buffer(value)])

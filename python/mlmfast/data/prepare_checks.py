@@ -1,0 +1,84 @@
+"""What `prepare` refuses, before it reads and after."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlmfast.data.prepare_options import PrepareOptions, PrepareReport, counted
+from mlmfast.data.split_writer import grouping
+from mlmfast.data.tokenizer_files import LoadedTokenizer, load_tokenizer, with_mask_token
+from mlmfast.errors import InputError
+
+if TYPE_CHECKING:
+    from mlmfast.data.sources.base import Source
+    from mlmfast.data.split_writer import SplitWriter
+
+
+def usable_tokenizer(options: PrepareOptions, report: PrepareReport) -> LoadedTokenizer:
+    """Load the tokenizer that `options` name; what is odd about it becomes a warning.
+
+    Raises:
+        InputError: It lacks a token that is needed.
+        NotFoundError: It is not there.
+    """
+    tokenizer = load_tokenizer(options.tokenizer)
+    if options.add_mask_token is not None:
+        tokenizer = with_mask_token(tokenizer, options.add_mask_token)
+    if tokenizer.mask_token_id is None:
+        raise InputError(
+            f"The tokenizer {tokenizer.name!r} has no mask token, so no masked language model can "
+            "be trained with it. Add one with --add-mask-token '<mask>' "
+            "(add_mask_token='<mask>'), or train a tokenizer with `mlmfast train-tokenizer`."
+        )
+    grouping(tokenizer, options)  # says what is missing before anything is read
+    longest = tokenizer.model_max_length
+    if longest is not None and options.block_size > longest:
+        report.warnings.append(
+            f"Blocks of {options.block_size} tokens are longer than the {longest} that the "
+            f"tokenizer {tokenizer.name!r} was made for; a model with that many positions cannot "
+            "be trained on them."
+        )
+    return tokenizer
+
+
+def check_enough(
+    splits: dict[str, SplitWriter], report: PrepareReport, options: PrepareOptions
+) -> None:
+    """Raise InputError unless every split has a block at least."""
+    documents = sum(split.documents for split in splits.values())
+    tokens = sum(split.writer.tokens for split in splits.values())
+    if not tokens:
+        left_out = report.null + report.skipped + (report.empty if options.drop_empty else 0)
+        said = f" ({left_out:,} null, empty or invalid ones were left out)" if left_out else ""
+        raise InputError(
+            f"There is no text in the input: {counted(documents, 'document')}{said} gave no token."
+        )
+    padded = options.remainder == "pad" or options.packing == "best_fit"
+    needed = 1 if padded else next(iter(splits.values())).writer.room
+    ways = "a smaller --block-size, " + ("" if needed == 1 else "--remainder pad, ")
+    for split in splits.values():
+        if split.writer.tokens >= needed:
+            continue
+        if len(splits) == 1:
+            raise InputError(
+                f"{counted(documents, 'document')} gave {counted(tokens, 'token')}, which is "
+                f"less than one block of {options.block_size}. Use {ways}or more text."
+            )
+        raise InputError(
+            f"The {split.name} split got {split.documents:,} of {documents:,} documents and "
+            f"{split.writer.tokens:,} of {tokens:,} tokens, which is less than one block of "
+            f"{options.block_size}. Use {ways}another --test-size than {options.test_size}, "
+            "or more text."
+        )
+
+
+def check_not_within(sources: list[Source], output: Path) -> None:
+    """Refuse to replace the folder that the text is read from."""
+    for source in sources:
+        path = Path(source.name).resolve()
+        if path.exists() and path.is_relative_to(output.resolve()):
+            raise InputError(
+                f"The input {source.name!r} lies in the output {str(output)!r}, which would be "
+                "replaced. Choose another output."
+            )

@@ -1,0 +1,176 @@
+"""The documents of a run: read, decoded, numbered, and those left out that are not wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from mlmfast.data.arrow_numpy import arrow_numbers, numpy_numbers, text_offsets
+from mlmfast.data.sources.base import Piece, Place, ReadOptions, Source, bounded
+
+if TYPE_CHECKING:
+    from mlmfast.data.prepare_options import PrepareOptions
+    from mlmfast.data.seen_texts import SeenFile
+
+
+@dataclass
+class Counts:
+    """What was met on the way."""
+
+    empty: int = 0
+    null: int = 0
+    """Without text, those that were skipped for invalid UTF-8 included."""
+    replaced: int = 0
+    skipped: int = 0
+    duplicates: int = 0
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Where a pass can begin again; JSON can hold it."""
+
+    source: int = 0
+    """Number of the source; of the bucket, where documents are shuffled."""
+    place: Place | None = None
+    """Where in it a piece begins; None at its beginning."""
+    number: int = 0
+    """Of the piece's first document."""
+    counts: dict[str, int] = field(default_factory=lambda: asdict(Counts()))
+    """What had been met before the piece."""
+    seen: list[int] | None = None
+    """`SeenFile.mark` before the piece."""
+    rows: int = 0
+    """How many of the piece's documents are done with."""
+    position: int = 0
+    """How far reading had come, for the progress bar."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Documents on their way."""
+
+    texts: pa.LargeStringArray
+    """Without nulls."""
+    numbers: np.ndarray
+    """The documents' numbers in the order of reading, uint64."""
+    mark: Mark
+    """Behind these documents."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A piece's documents."""
+
+    source: int
+    place: Place
+    position: int
+    """Bytes read of all sources."""
+    texts: pa.LargeStringArray
+    replaced: int
+    skipped: int
+
+
+class Documents:
+    """Reads the documents of all sources; its parts may run in different threads."""
+
+    def __init__(
+        self,
+        sources: list[Source],
+        reading: ReadOptions,
+        options: PrepareOptions,
+        seen: SeenFile | None,
+    ) -> None:
+        """Read `sources`; with `seen`, a text is taken once."""
+        self._sources = sources
+        self._reading = reading
+        self._options = options
+        self._seen = seen
+        self.counts = Counts()
+
+    def pieces(self, start: Mark) -> Iterator[tuple[int, int, Piece]]:
+        """Yield (source's number, bytes of the sources before it, piece) from a mark on."""
+        before = 0
+        for number, source in enumerate(self._sources):
+            if number >= start.source:
+                place = start.place if number == start.source else None
+                for piece in source.pieces(self._reading, place):
+                    yield number, before, piece
+            before += source.size or 0
+
+    def decode(self, item: tuple[int, int, Piece]) -> Decoded:
+        """Decode what `pieces` yielded, in any thread."""
+        source, before, piece = item
+        reading = replace(self._reading, replaced=0, skipped=0)
+        texts = piece.decode(reading)
+        return Decoded(
+            source, piece.place, before + piece.position, texts, reading.replaced, reading.skipped
+        )
+
+    def batches(self, decoded: Iterator[Decoded], start: Mark) -> Iterator[Batch]:
+        """Yield the documents that are wanted, and count the others.
+
+        Args:
+            decoded: What `decode` gave, in order.
+            start: The mark where reading began.
+
+        Raises:
+            StoreError: What was seen before `start` is not known any more.
+        """
+        self.counts = Counts(**start.counts)
+        if self._seen is not None and start.seen is not None:
+            self._seen.restore(start.seen)
+        number, limit = start.number, self._options.limit
+        done = start.rows
+        for piece in decoded:
+            mark = Mark(
+                piece.source,
+                piece.place,
+                number,
+                asdict(self.counts),
+                None if self._seen is None else self._seen.mark,
+                position=piece.position,
+            )
+            texts = piece.texts if limit is None else piece.texts.slice(0, limit - number)
+            rows = self._wanted(texts, piece)
+            yield from self._cut(texts, rows[np.searchsorted(rows, done) :], number, mark)
+            number += len(texts)
+            # A source may cut its pieces in another way when it does not begin at its beginning.
+            done = max(0, done - len(texts))
+            if number == limit:
+                return
+
+    def _wanted(self, texts: pa.LargeStringArray, piece: Decoded) -> np.ndarray:
+        counts = self.counts
+        counts.replaced += piece.replaced
+        counts.skipped += piece.skipped
+        counts.null += texts.null_count
+        keep = numpy_numbers(texts.is_valid())
+        empty = keep & (np.diff(text_offsets(texts)) == 0)
+        counts.empty += int(empty.sum())
+        if self._options.drop_empty:
+            keep &= ~empty
+        if self._seen is not None:
+            fresh = self._seen.add(texts)
+            counts.duplicates += int((keep & ~fresh).sum())
+            keep &= fresh
+        return np.flatnonzero(keep)
+
+    def _cut(
+        self, texts: pa.LargeStringArray, rows: np.ndarray, number: int, mark: Mark
+    ) -> Iterator[Batch]:
+        chosen = texts if len(rows) == len(texts) else texts.take(arrow_numbers(rows))
+        first = 0
+        for part in bounded(chosen, self._reading.batch_bytes):
+            mine = rows[first : first + len(part)]
+            first += len(part)
+            numbers = mine.astype(np.uint64) + np.uint64(number)
+            yield Batch(part, numbers, replace(mark, rows=int(mine[-1]) + 1))
+
+
+def as_mark(content: dict[str, Any]) -> Mark:
+    """Return the mark that `dataclasses.asdict` was called with."""
+    return Mark(**content)

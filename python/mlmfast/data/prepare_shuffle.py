@@ -1,0 +1,147 @@
+"""Documents in a random order that is exact, whatever their number: by way of the disk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from mlmfast.data.arrow_numpy import arrow_numbers, numpy_numbers, text_bytes
+from mlmfast.data.prepare_documents import Batch, Mark
+from mlmfast.data.sources.base import Source, bounded
+from mlmfast.data.sources.files import FileSource
+from mlmfast.data.splits import scattered
+
+# A bucket is sorted in memory, which takes about three times its size; so much is aimed at.
+_BUCKET_BYTES = 64 << 20
+_MOST_BUCKETS = 1024
+_BUFFER_BYTES = 64 << 20
+_UNPACKING = 4  # times that packed text grows, about
+_PACKED = (".gz", ".zst", ".bz2", ".parquet")
+_UNKNOWN_BYTES = 16 << 30
+_SALT = 0x53_48_55_46_46_4C_45  # the order has nothing to do with the split of the same seed
+_SCHEMA = pa.schema([("number", pa.uint64()), ("text", pa.large_string())])
+_OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")
+
+
+class Shuffle:
+    """All documents, sorted by a random 64-bit key, which is a pure function of seed and number.
+
+    One pass spreads the documents over buckets, files in `folder`, by the first bits of their keys;
+    the next one takes bucket by bucket, sorts it in memory and yields it. Any permutation can come
+    out, and how many buckets there are changes nothing. The disk holds the text once more, packed
+    by lz4; memory holds one bucket, 64 MB at most for up to 64 GB of text, and a 1024th of it
+    beyond that, three times.
+    """
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        """Spill into `folder`."""
+        self._folder = folder
+        self._seed = seed ^ _SALT
+
+    def spill(self, batches: Iterable[Batch], *, expected_bytes: int) -> Iterator[Mark]:
+        """Write all documents; yield each batch's mark when it is taken in.
+
+        Args:
+            batches: The documents, in the order of reading.
+            expected_bytes: About how much text there is.
+        """
+        self._folder.mkdir()
+        bits = max(0, (max(1, expected_bytes) // _BUCKET_BYTES).bit_length())
+        bits = min(bits, _MOST_BUCKETS.bit_length() - 1)
+        held: list[Batch] = []
+        size = total = 0
+        for batch in batches:
+            held.append(batch)
+            size += batch.texts.nbytes
+            if size >= _BUFFER_BYTES:
+                total += self._write(held, bits)
+                held, size = [], 0
+            yield batch.mark
+        if held:
+            total += self._write(held, bits)
+        content = json.dumps({"buckets": 1 << bits, "bytes": total})
+        (self._folder / "buckets.json").write_text(content, encoding="utf-8")
+
+    @property
+    def text_bytes(self) -> int:
+        """UTF-8 bytes of all documents."""
+        return int(self._meta()["bytes"])
+
+    def batches(self, start: Mark, batch_bytes: int) -> Iterator[Batch]:
+        """Yield the documents in their new order, from a mark of such a batch on."""
+        position, done = start.position, start.rows
+        for number in range(start.source, self._meta()["buckets"]):
+            path = self._path(number)
+            if not path.exists():
+                continue
+            table = _read(path)
+            numbers = numpy_numbers(table["number"].combine_chunks())
+            order = np.argsort(scattered(numbers, self._seed))[done:]
+            numbers = numbers[order]
+            texts = table["text"].combine_chunks().take(arrow_numbers(order))
+            first = 0
+            for part in bounded(texts, batch_bytes):
+                mine = numbers[first : first + len(part)]
+                first += len(part)
+                position += text_bytes(part)
+                yield Batch(part, mine, Mark(number, rows=done + first, position=position))
+            done = 0
+
+    def _write(self, batches: list[Batch], bits: int) -> int:
+        numbers = np.concatenate([batch.numbers for batch in batches])
+        texts = pa.concat_arrays([batch.texts for batch in batches])
+        keys = scattered(numbers, self._seed)
+        buckets = _first_bits(keys, bits)
+        order = np.argsort(buckets, kind="stable")
+        ends = np.cumsum(np.bincount(buckets[order].astype(np.int64), minlength=1 << bits))
+        numbers, texts = numbers[order], texts.take(arrow_numbers(order))
+        start = 0
+        for bucket, end in enumerate(ends.tolist()):
+            if end > start:
+                batch = pa.record_batch(
+                    [arrow_numbers(numbers[start:end]), texts.slice(start, end - start)],
+                    schema=_SCHEMA,
+                )
+                with (
+                    self._path(bucket).open("ab") as file,
+                    pa.ipc.new_stream(file, _SCHEMA, options=_OPTIONS) as writer,
+                ):
+                    writer.write_batch(batch)
+            start = end
+        return text_bytes(texts)
+
+    def _path(self, bucket: int) -> Path:
+        return self._folder / f"{bucket:04d}.arrow"
+
+    def _meta(self) -> dict[str, int]:
+        return json.loads((self._folder / "buckets.json").read_text(encoding="utf-8"))
+
+
+def expected_text(sources: Iterable[Source]) -> int:
+    """About how much text the sources hold; files tell, of all else little is known."""
+    total = 0
+    for source in sources:
+        if not isinstance(source, FileSource) or source.size is None:
+            total += _UNKNOWN_BYTES
+        else:
+            total += source.size * (_UNPACKING if source.name.endswith(_PACKED) else 1)
+    return total
+
+
+def _first_bits(keys: np.ndarray, bits: int) -> np.ndarray:
+    # Shifting a 64-bit number by 64 bits is not defined.
+    return (keys >> np.uint64(1)) >> np.uint64(63 - bits)
+
+
+def _read(path: Path) -> pa.Table:
+    """Read the streams that lie one after the other in a bucket's file."""
+    size = path.stat().st_size
+    tables = []
+    with path.open("rb") as file:
+        while file.tell() < size:
+            tables.append(pa.ipc.open_stream(file).read_all())
+    return pa.concat_tables(tables)

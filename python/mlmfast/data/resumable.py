@@ -1,0 +1,165 @@
+"""An output folder in the making that a killed run leaves behind, and the next one finds again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mlmfast.data.atomic import check_free, folder_bytes, is_disk_full, make_parents
+from mlmfast.data.file_lock import FileLock
+from mlmfast.errors import InputError, MlmfastError, OutputExistsError
+
+
+@dataclass
+class Workplace:
+    """The hidden folder beside the output in which it is made."""
+
+    root: Path
+    kept: Callable[[], str | None] = field(default=lambda: None)
+    """Asked when the work fails: what is worth keeping, in words; None removes it all."""
+    begun: bool = False
+    """Whether what an earlier run left has been taken up or cleared away."""
+
+    @property
+    def output(self) -> Path:
+        """What becomes the output."""
+        return self.root / "output"
+
+    @property
+    def state(self) -> Path:
+        """The file that says how far the work has come."""
+        return self.root / "state.json"
+
+    @property
+    def replaced(self) -> Path:
+        """Where an old output waits until the new one is in its place."""
+        return self.root / "replaced"
+
+    def clear(self) -> None:
+        """Begin anew: an empty output folder and nothing beside it."""
+        for entry in self.root.iterdir():
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            elif entry.name != _LOCK:
+                entry.unlink()
+        self.output.mkdir()
+
+
+_LOCK = "lock"
+
+
+@contextmanager
+def resumable(
+    path: Path, *, overwrite: bool, is_ours: Callable[[Path], bool]
+) -> Iterator[Workplace]:
+    """Yield a workplace whose `output` becomes `path` when the block ends well.
+
+    As `atomic.replacing`, but the workplace always has the same name and is not removed when the
+    process is killed, nor after a fault where `kept` has something to say. One process at a time
+    works on a path. Of what another run left, nothing is removed here: the caller goes on with it,
+    or calls `clear`.
+
+    Raises:
+        OutputExistsError: `path` is there, and may not be replaced; or another process is at it.
+        InputError: The folder cannot be created, or the disk is full.
+    """
+    target = Path(os.path.abspath(path))  # noqa: PTH100 - a symbolic link as last part is kept
+    work = Workplace(target.parent / f".{target.name}.partial-prepare")
+    if not work.replaced.exists():
+        check_free(target, overwrite=overwrite, is_ours=is_ours)
+    new_parents = make_parents(target)
+    try:
+        with _locked(work, target):
+            _undo_half_a_swap(work, target)
+            check_free(target, overwrite=overwrite, is_ours=is_ours)
+            try:
+                yield work
+                _put_in_place(work, target)
+            except BaseException as error:
+                _fail(work, target, error)
+                raise
+            shutil.rmtree(work.root, ignore_errors=True)
+    except BaseException:
+        for parent in new_parents:
+            with suppress(OSError):
+                parent.rmdir()
+        raise
+
+
+@contextmanager
+def _locked(work: Workplace, target: Path) -> Iterator[None]:
+    while True:
+        try:
+            work.root.mkdir(exist_ok=True)
+            lock = FileLock(work.root / _LOCK)
+        except FileNotFoundError:
+            continue  # another process has just removed the folder
+        except BlockingIOError:
+            raise OutputExistsError(
+                f"Another `mlmfast prepare` is writing {str(target)!r} at this moment. Wait for "
+                "it, or choose another output."
+            ) from None
+        except OSError as error:
+            raise InputError(
+                f"Nothing can be written into {str(target.parent)!r}: {error.strerror}."
+            ) from error
+        if lock.is_current():
+            break
+        lock.release()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _undo_half_a_swap(work: Workplace, target: Path) -> None:
+    """Where a run was killed while it replaced the output, put the old one back."""
+    if not work.replaced.exists():
+        return
+    real = target.resolve()
+    if real.exists():
+        work.clear()  # it was done, but for the sweeping
+    else:
+        work.replaced.rename(real)
+
+
+def _put_in_place(work: Workplace, target: Path) -> None:
+    real = target.resolve()
+    if not real.exists():
+        work.output.rename(real)
+        return
+    real.rename(work.replaced)
+    try:
+        work.output.rename(real)
+    except BaseException:
+        work.replaced.rename(real)
+        raise
+
+
+def _fail(work: Workplace, target: Path, error: BaseException) -> None:
+    """Remove or keep what was made; bring `error` to say so."""
+    if not work.begun and work.state.exists():
+        return  # a mistyped option must not cost the work of an earlier run
+    kept = work.kept()
+    written = folder_bytes(work.root)
+    if kept is None:
+        shutil.rmtree(work.root, ignore_errors=True)
+    if is_disk_full(error):
+        way = "Nothing was left behind; free some space or choose an output on another disk."
+        raise InputError(
+            f"The disk that holds {str(target.parent)!r} is full: {written:,} bytes had been "
+            f"written for {target.name!r}, and more are needed. "
+            f"{f'Free some space. {kept}' if kept else way}"
+        ) from error
+    if kept is None:
+        return
+    if isinstance(error, MlmfastError):
+        error.args = (f"{error} {kept}",)
+    elif isinstance(error, KeyboardInterrupt):
+        error.args = (kept,)
+    else:
+        error.add_note(kept)

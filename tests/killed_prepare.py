@@ -1,0 +1,61 @@
+"""Run `prepare` and die in the middle: `python killed_prepare.py WHERE COUNT OPTIONS`.
+
+WHERE names a function of the run; the process is killed, as by `kill -9`, when that is called for
+the COUNT-th time, before it does anything. OPTIONS is JSON: inputs, output and options.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+from mlmfast.data import prepare_run, prepare_shuffle
+from mlmfast.data.prepare_options import PrepareOptions
+from mlmfast.data.prepare_shuffle import Shuffle
+from mlmfast.data.prepare_state import StateFile
+from mlmfast.data.sources.base import ReadOptions
+from mlmfast.data.split_writer import SplitWriter
+from mlmfast.data.store_writer import StoreWriter
+from mlmfast.data.text_encoder import TextEncoder
+
+PLACES = {
+    "encode": (TextEncoder, "encode"),  # in the thread that tokenizes
+    "write": (StoreWriter, "_write"),  # shards, and what is left
+    "save": (StateFile, "save"),  # a shard is finished, and nothing tells of it
+    "spill": (Shuffle, "_write"),
+    "close": (SplitWriter, "close"),
+    "rename": (Path, "rename"),  # shards get their last names; then the folder does
+    "replace": (Path, "replace"),  # the state of before is there
+}
+
+
+def die_at(where: str, count: int) -> None:
+    owner, name = PLACES[where]
+    real = getattr(owner, name)
+    calls = []
+
+    def counted(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == count:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*args, **kwargs)
+
+    setattr(owner, name, counted)
+
+
+def main() -> None:
+    where, count, given = sys.argv[1:]
+    options = json.loads(given)
+    inputs, output = options.pop("inputs"), options.pop("output")
+    batch_bytes = options.pop("batch_bytes")
+    prepare_run.ReadOptions = lambda *names: ReadOptions(*names, batch_bytes)
+    prepare_shuffle._BUFFER_BYTES = batch_bytes
+    die_at(where, int(count))
+    prepare_run.run_prepare(inputs, output, PrepareOptions(**options))
+
+
+if __name__ == "__main__":
+    main()
