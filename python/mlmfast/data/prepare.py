@@ -85,7 +85,7 @@ def prepare(
         deduplicate: "exact" takes a text once, where it comes first: known by a 128-bit hash, which
             costs 20 to 40 bytes of memory a different text.
         add_mask_token: Give a tokenizer that has no mask token this one.
-        tokenizer_engine: "auto" encodes with the fast core wherever it is exact, and leaves whatever
+        tokenizer_engine: "auto" encodes with the fast core wherever it is exact, and leaves what
             it is not certain of to the `tokenizers` library; "library" takes that for everything.
             The ids are the same; the manifest tells which it was.
         verify: Encode so many documents with `tokenizers` as well, and compare.

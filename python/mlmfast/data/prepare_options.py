@@ -65,8 +65,8 @@ class PrepareOptions:
     add_mask_token: str | None = None
     """Give a tokenizer without mask token this one."""
     tokenizer_engine: str = "auto"
-    """"auto" encodes with the fast core wherever it is exact, "library" with `tokenizers` alone: the
-    ids are the same."""
+    """"auto" encodes with the fast core wherever it is exact, "library" with `tokenizers` alone;
+    the ids are the same."""
     verify: int = 0
     """Encode so many documents with `tokenizers` as well, and compare."""
     overwrite: bool = False
