@@ -138,9 +138,7 @@ fn properties(character: char) -> u8 {
         | Is::FinalPunctuation
         | Is::OtherPunctuation => PUNCTUATION,
         Is::Control if matches!(character, '\t' | '\n' | '\r') => 0,
-        Is::Control | Is::Format => DELETED,
-        // The library knows the first and the last of each range only.
-        Is::PrivateUse if matches!(code & 0xffff, 0xe000 | 0xf8ff | 0 | 0xfffd) => DELETED,
+        Is::Control | Is::Format | Is::PrivateUse => DELETED,
         Is::NonspacingMark => MARK,
         _ if character == '\u{fffd}' => DELETED,
         _ if character.is_ascii_punctuation() => PUNCTUATION,
