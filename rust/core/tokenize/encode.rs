@@ -169,6 +169,7 @@ impl<F: Family> Encoder<F> {
                 let (start, end) = (unit.start as usize, unit.end as usize);
                 match memo.get(text, start, end) {
                     Known::Few(value) => {
+                        memo.bring_forward(*probe, value);
                         ids[count..count + VALUE].copy_from_slice(&value);
                         count += value[INLINE] as usize;
                     }

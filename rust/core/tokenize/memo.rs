@@ -12,6 +12,9 @@ const SHORT: usize = 15;
 pub const INLINE: usize = 3;
 /// Slots at the beginning, and at most: 32 MB.
 const FIRST_SLOTS: usize = 1 << 14;
+/// Slots of the table in front, which holds what was read last: half a megabyte, close to the
+/// processor, where the whole table is too large for that and for the page tables' cache.
+const FRONT: usize = 1 << 14;
 const MOST_SLOTS: usize = 1 << 20;
 /// Bytes of longer words at most.
 const MOST_LONG: usize = 32 << 20;
@@ -29,7 +32,7 @@ struct Slot {
 /// Up to three ids and, last, how many there are.
 pub type Value = [u32; INLINE + 1];
 
-/// A word's key and the slot where it is, unless another has taken it.
+/// A word's key and the slot in front where it is, unless another has taken it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Probe {
     key: u128,
@@ -39,6 +42,7 @@ pub struct Probe {
 /// Word -> ids.
 #[derive(Debug, Clone)]
 pub struct Memo {
+    front: Vec<Slot>,
     slots: Vec<Slot>,
     used: usize,
     arena: Vec<u32>,
@@ -60,6 +64,7 @@ pub enum Known<'a> {
 impl Default for Memo {
     fn default() -> Self {
         Self {
+            front: vec![Slot::default(); FRONT],
             slots: vec![Slot::default(); FIRST_SLOTS],
             used: 0,
             arena: Vec::new(),
@@ -118,15 +123,23 @@ impl Memo {
             return Probe { key: u128::MAX, home: 0 };
         }
         let key = key_of(text, start, end);
-        Probe { key, home: hash(key) as usize & (self.slots.len() - 1) }
+        Probe { key, home: hash(key) as usize & (FRONT - 1) }
     }
 
-    /// The ids of a word that is where it belongs and has few of them; [`Self::get`] has the rest.
+    /// The ids of a word that was read not long ago and has few of them; [`Self::get`] has the rest.
     #[inline]
     #[must_use]
     pub fn few(&self, probe: Probe) -> Option<Value> {
-        let slot = self.slots.get(probe.home)?;
-        (slot.key == probe.key && slot.value[INLINE] != ELSEWHERE).then_some(slot.value)
+        let slot = self.front.get(probe.home)?;
+        (slot.key == probe.key).then_some(slot.value)
+    }
+
+    /// Have the ids of a word at hand from now on.
+    #[inline]
+    pub fn bring_forward(&mut self, probe: Probe, value: Value) {
+        if let Some(slot) = self.front.get_mut(probe.home) {
+            *slot = Slot { key: probe.key, value };
+        }
     }
 
     /// Look `text[start..end]` up.
