@@ -1,13 +1,17 @@
 //! The families under one name.
 
-use super::encode::Around;
+use super::encode::{Around, Encoder};
 use super::file::{Model, TokenizerFile};
 use super::output::{Encoded, StoredId};
 use super::texts::Texts;
+use super::wordpiece::WordPiece;
 use crate::{Error, Result};
 
 /// A tokenizer of a family that is encoded here.
-pub enum Tokenizer {}
+pub enum Tokenizer {
+    /// BERT's.
+    WordPiece(Encoder<WordPiece>),
+}
 
 impl Tokenizer {
     /// Read tokenizer.json. Stretches that hold one of the code points of `exceptions` are left to
@@ -17,10 +21,9 @@ impl Tokenizer {
     /// A pipeline that belongs to none of the families.
     pub fn from_json(json: &str, exceptions: &[u32]) -> Result<Self> {
         let file = TokenizerFile::parse(json)?;
-        let _ = exceptions;
         match &file.model {
             Model::Bpe { .. } => Err(unknown("BPE")),
-            Model::WordPiece { .. } => Err(unknown("WordPiece")),
+            Model::WordPiece { .. } => WordPiece::from_file(&file, exceptions).map(Self::WordPiece),
             Model::Unigram { .. } => Err(unknown("Unigram")),
             Model::Unknown => Err(unknown("unknown")),
         }
@@ -29,7 +32,9 @@ impl Tokenizer {
     /// The family's name.
     #[must_use]
     pub fn family(&self) -> &'static str {
-        match *self {}
+        match self {
+            Self::WordPiece(_) => "WordPiece",
+        }
     }
 
     /// See [`super::encode::Encoder::encode`].
@@ -38,11 +43,13 @@ impl Tokenizer {
     /// As there.
     pub fn encode<T: StoredId>(
         &self,
-        _: &Texts,
-        _: Around<'_>,
-        _: Option<usize>,
+        texts: &Texts,
+        around: Around<'_>,
+        threads: Option<usize>,
     ) -> Result<Encoded<T>> {
-        match *self {}
+        match self {
+            Self::WordPiece(encoder) => encoder.encode(texts, around, threads),
+        }
     }
 }
 

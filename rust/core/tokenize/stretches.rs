@@ -40,7 +40,7 @@ mod tests {
         assert_eq!(cut_after(b"one two", 3), 3);
         assert_eq!(cut_after(b"one two", 4), 7);
         assert_eq!(cut_after(b"one  two\nthree", 0), 8);
-        assert_eq!(cut_after(b"one, <two> \xc3\xa9 x.", 0), 15);
+        assert_eq!(cut_after(b"one, <two> \xc3\xa9 x.", 0), 16);
         assert_eq!(cut_after(b"", 0), 0);
         assert_eq!(cut_after(b"a b", 100), 3);
     }

@@ -1,0 +1,199 @@
+//! What every character is to BERT's normalizer and pre-tokenizer, one byte each.
+
+use unicode_normalization::char::{canonical_combining_class, decompose_canonical};
+use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
+
+/// The normalizer's options.
+#[derive(Debug, Clone, Copy)]
+#[allow(clippy::struct_excessive_bools)] // the library's own
+pub struct Options {
+    /// Remove control characters, make all white space a space.
+    pub clean: bool,
+    /// Put spaces around ideographs.
+    pub ideographs_apart: bool,
+    /// Decompose and remove the marks.
+    pub strip: bool,
+    /// Lower each character.
+    pub lowercase: bool,
+}
+
+/// How a character takes part in units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// With its neighbours.
+    Word,
+    /// Not at all: it ends them.
+    Space,
+    /// As one of its own.
+    Alone,
+    /// Its stretch is the library's.
+    Library,
+}
+
+/// A character's treatment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Class(u8);
+
+const KIND: u8 = 3;
+const CHANGES: u8 = 4;
+const PUNCTUATION: u8 = 8;
+const WHITE: u8 = 16;
+const DELETED: u8 = 32;
+const MARK: u8 = 64;
+
+impl Class {
+    /// How it takes part in units.
+    #[inline]
+    pub fn kind(self) -> Kind {
+        match self.0 & KIND {
+            0 => Kind::Word,
+            1 => Kind::Space,
+            2 => Kind::Alone,
+            _ => Kind::Library,
+        }
+    }
+
+    /// Is it, or what it is normalized to, something else than one letter of a word?
+    #[inline]
+    pub fn changes(self) -> bool {
+        self.0 & CHANGES != 0
+    }
+
+    /// A word of its own, once it is normalized.
+    #[inline]
+    pub fn is_punctuation(self) -> bool {
+        self.0 & PUNCTUATION != 0
+    }
+
+    /// Between words, once it is normalized.
+    #[inline]
+    pub fn is_white(self) -> bool {
+        self.0 & WHITE != 0
+    }
+
+    /// Removed by cleaning, if there is any.
+    #[inline]
+    pub fn is_deleted(self) -> bool {
+        self.0 & DELETED != 0
+    }
+
+    /// Removed with the accents, if they are.
+    #[inline]
+    pub fn is_mark(self) -> bool {
+        self.0 & MARK != 0
+    }
+}
+
+/// All characters' classes.
+pub struct Classes(Vec<Class>);
+
+impl Classes {
+    /// Classify every character; those of `exceptions` are the library's.
+    pub fn new(options: Options, exceptions: &[u32]) -> Self {
+        let mut all = vec![Class(0); 0x11_0000];
+        for (code, class) in (0..).zip(&mut all) {
+            if let Some(character) = char::from_u32(code) {
+                class.0 = class_of(character, options);
+            }
+        }
+        for &code in exceptions {
+            if let Some(class) = all.get_mut(code as usize) {
+                class.0 |= KIND;
+            }
+        }
+        Self(all)
+    }
+
+    /// A character's class.
+    #[inline]
+    pub fn of(&self, character: char) -> Class {
+        self.0[character as usize]
+    }
+}
+
+/// The blocks that the library sets apart.
+pub fn is_ideograph(character: char) -> bool {
+    matches!(
+        u32::from(character),
+        0x3400..=0x4dbf | 0x4e00..=0x9fff | 0xf900..=0xfaff | 0x2_0000..=0x2_a6df
+            | 0x2_a700..=0x2_b81f | 0x2_b920..=0x2_ceaf | 0x2_f800..=0x2_fa1f
+    )
+}
+
+/// The bits that depend on the character alone.
+fn properties(character: char) -> u8 {
+    use GeneralCategory as Is;
+    let code = u32::from(character);
+    // Letters in bulk and planes without characters need no look into the tables.
+    if matches!(code, 0x3400..=0x4dbf | 0x4e00..=0x9fff | 0xac00..=0xd7a3 | 0x2_0000..=0xd_ffff) {
+        return 0;
+    }
+    let white = if character.is_whitespace() { WHITE } else { 0 };
+    let other = match character.general_category() {
+        Is::ConnectorPunctuation
+        | Is::DashPunctuation
+        | Is::OpenPunctuation
+        | Is::ClosePunctuation
+        | Is::InitialPunctuation
+        | Is::FinalPunctuation
+        | Is::OtherPunctuation => PUNCTUATION,
+        Is::Control if matches!(character, '\t' | '\n' | '\r') => 0,
+        Is::Control | Is::Format | Is::PrivateUse => DELETED,
+        Is::NonspacingMark => MARK,
+        _ if character == '\u{fffd}' => DELETED,
+        _ if character.is_ascii_punctuation() => PUNCTUATION,
+        _ => 0,
+    };
+    white | other
+}
+
+fn class_of(character: char, options: Options) -> u8 {
+    let own = properties(character);
+    if options.clean && own & DELETED != 0 {
+        return own | CHANGES;
+    }
+    let apart = options.ideographs_apart && is_ideograph(character);
+    let (mut count, mut same) = (0, true);
+    let (mut all, mut any, mut all_start) = (WHITE | PUNCTUATION, 0, true);
+    let mut put = |part: char| {
+        count += 1;
+        same &= part == character;
+        let bits = properties(part);
+        (all, any) = (all & bits, any | bits);
+    };
+    let mut lower = |part: char| {
+        if options.lowercase { part.to_lowercase().for_each(&mut put) } else { put(part) }
+    };
+    if options.clean && own & WHITE != 0 {
+        lower(' ');
+    } else if options.strip {
+        decompose_canonical(character, |part| {
+            all_start &= canonical_combining_class(part) == 0;
+            if properties(part) & MARK == 0 {
+                lower(part);
+            }
+        });
+    } else {
+        lower(character);
+    }
+    let kind = if character.is_ascii() {
+        match character {
+            ' ' | '\t' | '\n' | '\r' => Kind::Space,
+            _ if character.is_ascii_punctuation() => Kind::Alone,
+            _ => Kind::Word,
+        }
+    } else if !all_start {
+        // Marks that stay and that the library may not know to move.
+        let moves = count > 0 && u32::from(character) > 0xffff && own & MARK == 0;
+        if moves { Kind::Library } else { Kind::Word }
+    } else if count > 0 && all & WHITE != 0 {
+        Kind::Space
+    } else if apart || count > 0 && all & PUNCTUATION != 0 {
+        Kind::Alone
+    } else {
+        Kind::Word
+    };
+    let plain = same && count == 1 && all_start;
+    let splits = any & WHITE != 0 || any & PUNCTUATION != 0 && kind == Kind::Word;
+    own | kind as u8 | if plain && !splits { 0 } else { CHANGES }
+}

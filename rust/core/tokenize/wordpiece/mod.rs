@@ -1,0 +1,155 @@
+//! WordPiece behind BERT's own normalizer and pre-tokenizer.
+//!
+//! White space and ASCII punctuation end a word whatever stands around it, and so do ideographs
+//! (where they are set apart) and the punctuation of Unicode that normalization leaves alone.
+//! Cleaning, stripping of accents and lowercasing go character by character or reorder marks behind
+//! their letter; what lies between two such ends is therefore a unit.
+
+mod classes;
+mod normalize;
+mod pieces;
+mod scan;
+
+use self::classes::{Classes, Options};
+use self::normalize::Normalizer;
+use self::pieces::Pieces;
+use super::added::AddedTokens;
+use super::encode::Encoder;
+use super::family::{Family, Stretch, Unit};
+use super::file::{self, AddedToken, Model, PreTokenizer, TokenizerFile};
+use super::memo::Memo;
+use crate::{Error, Result};
+
+/// Words of the vocabulary that a memo is filled with: the table must still fit the caches.
+const PREFILLED: usize = 1 << 16;
+
+/// BERT's tokenizers.
+pub struct WordPiece {
+    normalizer: Normalizer,
+    pieces: Pieces,
+    /// Tokens that are looked for in normalized text.
+    normalized: Option<AddedTokens>,
+    /// The vocabulary's words that are no continuations, in the order of their ids.
+    words: Vec<String>,
+}
+
+/// Working memory of the miss path.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    text: normalize::Buffers,
+}
+
+impl WordPiece {
+    /// Read a tokenizer's file.
+    ///
+    /// # Errors
+    /// A pipeline other than BERT's.
+    pub fn from_file(file: &TokenizerFile, exceptions: &[u32]) -> Result<Encoder<Self>> {
+        let refused = |part, found: String| Error::Pipeline { part, found };
+        let Some(file::Normalizer::BertNormalizer {
+            clean_text,
+            handle_chinese_chars,
+            strip_accents,
+            lowercase,
+        }) = file.normalizer
+        else {
+            return Err(refused("normalizer", format!("{:?}", file.normalizer)));
+        };
+        if file.pre_tokenizer != Some(PreTokenizer::BertPreTokenizer) {
+            return Err(refused("pre-tokenizer", format!("{:?}", file.pre_tokenizer)));
+        }
+        let Model::WordPiece {
+            vocab,
+            unk_token,
+            continuing_subword_prefix,
+            max_input_chars_per_word,
+        } = &file.model
+        else {
+            return Err(refused("model", "no WordPiece".into()));
+        };
+        if let Some(&code) = exceptions.iter().find(|&&code| code < 128) {
+            return Err(refused("treatment of ASCII", format!("U+{code:04X}")));
+        }
+        let options = Options {
+            clean: clean_text,
+            ideographs_apart: handle_chinese_chars,
+            strip: strip_accents.unwrap_or(lowercase),
+            lowercase,
+        };
+        let normalizer = Normalizer::new(options, Classes::new(options, exceptions));
+        let (late, early): (Vec<_>, Vec<_>) =
+            file.added_tokens.iter().partition(|token| token.normalized);
+        let late: Vec<AddedToken> = late
+            .into_iter()
+            .map(|token| AddedToken { content: normalizer.whole(&token.content), ..token.clone() })
+            .collect();
+        let normalized =
+            if late.is_empty() { None } else { Some(AddedTokens::new(&late, lowercase)?) };
+        let mut entries: Vec<(&str, u32)> =
+            vocab.iter().map(|(token, &id)| (token.as_str(), id)).collect();
+        entries.sort_unstable_by_key(|&(token, id)| (id, token));
+        let pieces = Pieces::new(
+            &entries,
+            continuing_subword_prefix,
+            vocab.get(unk_token).copied(),
+            *max_input_chars_per_word,
+        )?;
+        let words = entries
+            .iter()
+            .filter(|(token, _)| !token.starts_with(continuing_subword_prefix.as_str()))
+            .take(PREFILLED)
+            .map(|&(token, _)| token.to_owned())
+            .collect();
+        let family = Self { normalizer, pieces, normalized, words };
+        Ok(Encoder::new(family, AddedTokens::new(early, false)?))
+    }
+
+    /// Would normalization bring one of the added tokens to light?
+    fn shows_added_token(&self, text: &str) -> bool {
+        self.normalized.as_ref().is_some_and(|tokens| {
+            if text.bytes().all(|byte| matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~')) {
+                tokens.is_in(text)
+            } else {
+                tokens.is_in(&self.normalizer.whole(text))
+            }
+        })
+    }
+}
+
+impl Family for WordPiece {
+    type Scratch = Scratch;
+
+    fn scan<'t>(
+        &self,
+        stretch: Stretch<'t>,
+        _: &'t mut String,
+        units: &mut Vec<Unit>,
+    ) -> Option<&'t [u8]> {
+        if self.shows_added_token(stretch.text) {
+            return None;
+        }
+        scan::scan(stretch.text, self.normalizer.classes(), units)
+            .then_some(stretch.text.as_bytes())
+    }
+
+    fn encode(&self, unit: &[u8], scratch: &mut Scratch, ids: &mut Vec<u32>) -> bool {
+        let Ok(unit) = str::from_utf8(unit) else { return false };
+        self.normalizer.words(unit, &mut scratch.text, |word| self.pieces.encode(word, ids))
+    }
+
+    fn prefill(&self, memo: &mut Memo) {
+        let (mut units, mut scratch, mut ids) = (Vec::new(), Scratch::default(), Vec::new());
+        for word in &self.words {
+            units.clear();
+            ids.clear();
+            let bytes = word.as_bytes();
+            if scan::scan(word, self.normalizer.classes(), &mut units)
+                && let [Unit { start: 0, end }] = *units
+                && end as usize == bytes.len()
+                && self.encode(bytes, &mut scratch, &mut ids)
+            {
+                memo.insert(bytes, 0, bytes.len(), &ids);
+            }
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! BERT's normalizer, and the words that its pre-tokenizer makes of the result.
+
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::{canonical_combining_class, decompose_canonical};
+
+use super::classes::{Class, Classes, Options, is_ideograph};
+
+/// Working memory.
+#[derive(Debug, Default)]
+pub struct Buffers {
+    cleaned: String,
+    normalized: String,
+}
+
+/// The normalizer.
+pub struct Normalizer {
+    options: Options,
+    classes: Classes,
+}
+
+impl Normalizer {
+    /// Normalize by `options`, for which `classes` were made.
+    pub fn new(options: Options, classes: Classes) -> Self {
+        Self { options, classes }
+    }
+
+    /// The characters' classes.
+    pub fn classes(&self) -> &Classes {
+        &self.classes
+    }
+
+    /// Hand over the words of a unit in turn, until one is refused; returns whether none was.
+    pub fn words(
+        &self,
+        unit: &str,
+        buffers: &mut Buffers,
+        mut word: impl FnMut(&str) -> bool,
+    ) -> bool {
+        if unit.chars().all(|character| !self.classes.of(character).changes()) {
+            return word(unit);
+        }
+        let Buffers { cleaned, normalized } = buffers;
+        if unit.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            normalized.clear();
+            normalized.push_str(unit);
+            normalized.make_ascii_lowercase();
+            return word(normalized);
+        }
+        self.normalize(unit, cleaned, normalized);
+        let mut start = 0;
+        for (at, character) in normalized.char_indices() {
+            let class = self.classes.of(character);
+            if !splits(class) {
+                continue;
+            }
+            if start < at && !word(&normalized[start..at]) {
+                return false;
+            }
+            start = at + character.len_utf8();
+            if !class.is_white() && !word(&normalized[at..start]) {
+                return false;
+            }
+        }
+        start == normalized.len() || word(&normalized[start..])
+    }
+
+    /// A whole text, normalized.
+    pub fn whole(&self, text: &str) -> String {
+        let Buffers { mut cleaned, mut normalized } = Buffers::default();
+        self.normalize(text, &mut cleaned, &mut normalized);
+        normalized
+    }
+
+    fn normalize(&self, text: &str, cleaned: &mut String, normalized: &mut String) {
+        cleaned.clear();
+        normalized.clear();
+        let Options { clean, ideographs_apart, strip, lowercase } = self.options;
+        for character in text.chars() {
+            let class = self.classes.of(character);
+            if clean && class.is_deleted() {
+            } else if clean && class.is_white() {
+                cleaned.push(' ');
+            } else if ideographs_apart && is_ideograph(character) {
+                cleaned.extend([' ', character, ' ']);
+            } else {
+                cleaned.push(character);
+            }
+        }
+        let mut put = |character: char| {
+            if lowercase {
+                normalized.extend(character.to_lowercase());
+            } else {
+                normalized.push(character);
+            }
+        };
+        if !strip {
+            cleaned.chars().for_each(put);
+            return;
+        }
+        // With the marks gone there is nothing left to reorder, but for the few that take room.
+        let stays = |part: char| !self.classes.of(part).is_mark();
+        let mut moves = false;
+        for character in cleaned.chars() {
+            if self.classes.of(character).changes() {
+                decompose_canonical(character, |part| {
+                    if stays(part) {
+                        moves |= canonical_combining_class(part) != 0;
+                        put(part);
+                    }
+                });
+            } else {
+                put(character);
+            }
+        }
+        if moves {
+            normalized.clear();
+            for part in cleaned.nfd().filter(|&part| stays(part)) {
+                if lowercase {
+                    normalized.extend(part.to_lowercase());
+                } else {
+                    normalized.push(part);
+                }
+            }
+        }
+    }
+}
+
+fn splits(class: Class) -> bool {
+    class.is_white() || class.is_punctuation()
+}

@@ -1,0 +1,169 @@
+//! The model: the longest piece first, from left to right.
+
+use crate::{Error, Result};
+
+/// No token ends here.
+const NONE: u32 = u32::MAX;
+/// Where words begin, and where they go on.
+const WORD: u32 = 0;
+const REST: u32 = 1;
+
+/// The vocabulary as two trees of bytes, their edges in one table.
+pub struct Pieces {
+    /// Where an edge leads, above it the node and the byte it leaves with; 0 where there is none.
+    edges: Vec<u64>,
+    /// The token that ends in a node.
+    tokens: Vec<u32>,
+    unknown: Option<u32>,
+    longest: usize,
+}
+
+impl Pieces {
+    /// Hold the tokens of `vocabulary`; words of more than `longest` characters are unknown.
+    ///
+    /// # Errors
+    /// A vocabulary of more than sixteen million bytes.
+    pub fn new(
+        vocabulary: &[(&str, u32)],
+        prefix: &str,
+        unknown: Option<u32>,
+        longest: usize,
+    ) -> Result<Self> {
+        let bytes: usize = vocabulary.iter().map(|(token, _)| token.len()).sum();
+        // Every token may be in both trees, where the prefix is empty.
+        if bytes >= 1 << 23 {
+            let found = format!("a vocabulary of {bytes} bytes");
+            return Err(Error::Pipeline { part: "model", found });
+        }
+        let mut pieces = Self { edges: vec![0; 1 << 12], tokens: vec![NONE; 2], unknown, longest };
+        for &(token, id) in vocabulary {
+            // A word at its beginning may be any token, prefix and all.
+            pieces.insert(WORD, token, id);
+            if let Some(rest) = token.strip_prefix(prefix) {
+                pieces.insert(REST, rest, id);
+            }
+        }
+        Ok(pieces)
+    }
+
+    /// Append the ids of a word; false where it is unknown and there is no token for that.
+    pub fn encode(&self, word: &str, ids: &mut Vec<u32>) -> bool {
+        let before = ids.len();
+        if word.len() > self.longest && word.chars().count() > self.longest {
+            return self.give_up(before, ids);
+        }
+        let bytes = word.as_bytes();
+        let (mut at, mut root) = (0, WORD);
+        while at < bytes.len() {
+            let (mut node, mut found) = (root, None);
+            for (number, &byte) in bytes[at..].iter().enumerate() {
+                let edge = self.edges[self.place(node, byte)];
+                if edge == 0 {
+                    break;
+                }
+                node = target(edge);
+                let token = self.tokens[node as usize];
+                if token != NONE {
+                    found = Some((number + 1, token));
+                }
+            }
+            let Some((length, token)) = found else { return self.give_up(before, ids) };
+            ids.push(token);
+            at += length;
+            root = REST;
+        }
+        true
+    }
+
+    fn give_up(&self, before: usize, ids: &mut Vec<u32>) -> bool {
+        ids.truncate(before);
+        ids.extend(self.unknown);
+        self.unknown.is_some()
+    }
+
+    fn insert(&mut self, root: u32, token: &str, id: u32) {
+        let mut node = root;
+        for &byte in token.as_bytes() {
+            let place = self.place(node, byte);
+            let edge = self.edges[place];
+            if edge != 0 {
+                node = target(edge);
+                continue;
+            }
+            let next = u32::try_from(self.tokens.len()).unwrap_or(NONE);
+            self.tokens.push(NONE);
+            self.edges[place] = u64::from(key(node, byte)) << 32 | u64::from(next);
+            node = next;
+            if self.tokens.len() * 2 > self.edges.len() {
+                self.grow();
+            }
+        }
+        self.tokens[node as usize] = id;
+    }
+
+    fn grow(&mut self) {
+        let larger = vec![0; self.edges.len() * 2];
+        for edge in std::mem::replace(&mut self.edges, larger) {
+            if edge != 0 {
+                let place = self.place_of((edge >> 32) as u32);
+                self.edges[place] = edge;
+            }
+        }
+    }
+
+    /// Where the edge from `node` with `byte` is, or would be.
+    #[inline]
+    fn place(&self, node: u32, byte: u8) -> usize {
+        self.place_of(key(node, byte))
+    }
+
+    #[inline]
+    fn place_of(&self, key: u32) -> usize {
+        let last = self.edges.len() - 1;
+        let mixed = u64::from(key).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut at = (mixed >> 32) as usize & last;
+        loop {
+            let edge = self.edges[at];
+            if edge == 0 || (edge >> 32) as u32 == key {
+                return at;
+            }
+            at = (at + 1) & last;
+        }
+    }
+}
+
+#[inline]
+fn key(node: u32, byte: u8) -> u32 {
+    node << 8 | u32::from(byte)
+}
+
+#[inline]
+#[allow(clippy::cast_possible_truncation)] // the lower half
+fn target(edge: u64) -> u32 {
+    edge as u32
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn ids(pieces: &Pieces, word: &str) -> Option<Vec<u32>> {
+        let mut ids = Vec::new();
+        pieces.encode(word, &mut ids).then_some(ids)
+    }
+
+    #[test]
+    fn the_longest_piece_comes_first_and_is_not_taken_back() {
+        let vocabulary = [("un", 1), ("una", 2), ("##able", 3), ("##ble", 4), ("é", 5), ("##é", 6)];
+        let pieces = Pieces::new(&vocabulary, "##", Some(0), 6).unwrap();
+        assert_eq!(ids(&pieces, "unable"), Some(vec![2, 4]));
+        assert_eq!(ids(&pieces, "unéable"), Some(vec![0]));
+        assert_eq!(ids(&pieces, "éé"), Some(vec![5, 6]));
+        assert_eq!(ids(&pieces, "ééééééé"), Some(vec![0]));
+        assert_eq!(ids(&pieces, "unx"), Some(vec![0]));
+        assert_eq!(ids(&pieces, "able"), Some(vec![0]));
+        assert_eq!(ids(&pieces, "##able"), Some(vec![3]));
+        assert_eq!(ids(&Pieces::new(&vocabulary, "##", None, 6).unwrap(), "x"), None);
+    }
+}

@@ -1,0 +1,223 @@
+//! Where units begin and end, 64 bytes at a time.
+
+use wide::u8x16;
+
+use super::super::family::Unit;
+use super::classes::{Classes, Kind};
+
+const BLOCK: usize = 64;
+
+/// What 64 bytes are, a bit each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Masks {
+    /// Space, tabulator, line feed, carriage return.
+    space: u64,
+    /// Punctuation of ASCII.
+    alone: u64,
+    /// No ASCII.
+    high: u64,
+}
+
+/// Units so far.
+struct Found<'a> {
+    units: &'a mut Vec<Unit>,
+    count: usize,
+    /// Does the last unit go on?
+    open: bool,
+}
+
+/// Append the units of `text` to `units`, which is empty. False where the library must encode it.
+pub fn scan(text: &str, classes: &Classes, units: &mut Vec<Unit>) -> bool {
+    let bytes = text.as_bytes();
+    if u32::try_from(bytes.len() + BLOCK).is_err() {
+        return false;
+    }
+    let mut found = Found { units, count: 0, open: false };
+    let mut at = 0;
+    while at < bytes.len() {
+        let (masks, length) = match bytes[at..].first_chunk::<BLOCK>() {
+            Some(block) => (masks_of(block), BLOCK),
+            None => {
+                let mut block = [b' '; BLOCK];
+                block[..bytes.len() - at].copy_from_slice(&bytes[at..]);
+                (masks_of(&block), bytes.len() - at)
+            }
+        };
+        let ascii = (masks.high.trailing_zeros() as usize).min(length);
+        if ascii > 0 {
+            found.block(at, ascii, masks);
+            at += ascii;
+        }
+        if masks.high != 0 {
+            let Some(after) = found.characters(text, at, classes) else { return false };
+            at = after;
+        }
+    }
+    let Found { units, count, .. } = found;
+    units.truncate(count);
+    true
+}
+
+impl Found<'_> {
+    /// The first `length` bytes of a block of ASCII at `base`.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)] // `scan` looks at the text's length
+    fn block(&mut self, base: usize, length: usize, masks: Masks) {
+        if self.units.len() < self.count + BLOCK {
+            self.units.resize((2 * self.count).max(8 * BLOCK), Unit { start: 0, end: 0 });
+        }
+        let here = u64::MAX >> (BLOCK - length);
+        let word = !(masks.space | masks.alone) & here;
+        let alone = masks.alone & here;
+        let word_before = word << 1 | u64::from(self.open);
+        let mut starts = alone | word & !word_before;
+        // What is still open at the end of the block ends there until the next one says more.
+        let mut ends = (alone << 1 | word_before & !word) & here;
+        if length < BLOCK {
+            ends |= 1 << length;
+        }
+        let base = base as u32;
+        // The unit before, if it is open; else a place that the next one takes.
+        self.units[self.count - usize::from(self.open)].end = base + ends.trailing_zeros();
+        ends &= ends.wrapping_sub(u64::from(self.open));
+        let more = starts.count_ones() as usize;
+        let room = &mut self.units[self.count..self.count + BLOCK];
+        for four in room.chunks_exact_mut(4).take(more.div_ceil(4)) {
+            for unit in four {
+                unit.start = base + starts.trailing_zeros();
+                unit.end = base + ends.trailing_zeros();
+                starts &= starts.wrapping_sub(1);
+                ends &= ends.wrapping_sub(1);
+            }
+        }
+        self.count += more;
+        self.open = word >> (length - 1) & 1 != 0;
+    }
+
+    /// Characters from `from` on, as long as they are not ASCII for the most part. Returns where
+    /// they end; nothing where one is the library's.
+    fn characters(&mut self, text: &str, from: usize, classes: &Classes) -> Option<usize> {
+        let bytes = text.as_bytes();
+        for (offset, character) in text[from..].char_indices() {
+            let at = from + offset;
+            if character.is_ascii() && bytes.get(at + 1).is_none_or(u8::is_ascii) {
+                return Some(at);
+            }
+            self.character(at, character, classes)?;
+        }
+        Some(text.len())
+    }
+
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)] // `scan` looks at the text's length
+    fn character(&mut self, at: usize, character: char, classes: &Classes) -> Option<()> {
+        let end = (at + character.len_utf8()) as u32;
+        let kind = classes.of(character).kind();
+        match kind {
+            Kind::Space => {}
+            Kind::Library => return None,
+            Kind::Word if self.open => self.units[self.count - 1].end = end,
+            Kind::Word | Kind::Alone => {
+                if self.units.len() == self.count {
+                    self.units.resize(2 * self.count + BLOCK, Unit { start: 0, end: 0 });
+                }
+                self.units[self.count] = Unit { start: at as u32, end };
+                self.count += 1;
+            }
+        }
+        self.open = kind == Kind::Word;
+        Some(())
+    }
+}
+
+/// Classify a block.
+#[inline]
+fn masks_of(block: &[u8; BLOCK]) -> Masks {
+    let mut masks = Masks { space: 0, alone: 0, high: 0 };
+    for (number, part) in block.as_chunks::<16>().0.iter().enumerate() {
+        let bytes = u8x16::new(*part);
+        let is = |byte: u8| bytes.simd_eq(u8x16::splat(byte));
+        let within = |bytes: u8x16, first: u8, last: u8| {
+            let from = bytes - u8x16::splat(first);
+            from.min(u8x16::splat(last - first)).simd_eq(from)
+        };
+        let space = is(b' ') | is(b'\t') | is(b'\n') | is(b'\r');
+        let letter = within(bytes | u8x16::splat(0x20), b'a', b'z');
+        let digit = within(bytes, b'0', b'9');
+        let visible = within(bytes, b'!', b'~');
+        let shift = 16 * number;
+        masks.space |= u64::from(space.to_bitmask()) << shift;
+        masks.alone |= u64::from((visible & !(letter | digit)).to_bitmask()) << shift;
+        masks.high |= u64::from(bytes.to_bitmask()) << shift;
+    }
+    masks
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::classes::Options;
+    use super::*;
+
+    fn classes() -> Classes {
+        let options = Options { clean: true, ideographs_apart: true, strip: true, lowercase: true };
+        Classes::new(options, &[0x2e48])
+    }
+
+    /// The same, character by character.
+    fn slow(text: &str, classes: &Classes) -> Option<Vec<Unit>> {
+        let mut units = Vec::new();
+        let mut found = Found { units: &mut units, count: 0, open: false };
+        for (at, character) in text.char_indices() {
+            found.character(at, character, classes)?;
+        }
+        let count = found.count;
+        units.truncate(count);
+        Some(units)
+    }
+
+    fn fast(text: &str, classes: &Classes) -> Option<Vec<Unit>> {
+        let mut units = Vec::new();
+        scan(text, classes, &mut units).then_some(units)
+    }
+
+    #[test]
+    fn every_ascii_character_has_its_place() {
+        let classes = classes();
+        for byte in 0..128_u8 {
+            for around in ["", "a", "  ", ".."] {
+                for before in 0..70 {
+                    let text = format!("{}{around}{}{around}", "x".repeat(before), byte as char);
+                    assert_eq!(fast(&text, &classes), slow(&text, &classes), "{text:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn ideographs_and_punctuation_stand_alone() {
+        let texts = |text: &str| -> Vec<String> {
+            let units = fast(text, &classes()).unwrap_or_default();
+            units.iter().map(|unit| text[unit.start as usize..unit.end as usize].into()).collect()
+        };
+        assert_eq!(
+            texts("a 吾輩は猫で\u{3000}ある。"),
+            ["a", "吾", "輩", "は", "猫", "で", "ある", "。"]
+        );
+        assert_eq!(texts("x\u{0}y\u{b}z “no” a≮b"), ["x\u{0}y\u{b}z", "“", "no", "”", "a≮b"]);
+        assert_eq!(fast("a \u{2e48}", &classes()), None);
+    }
+
+    proptest! {
+        #[test]
+        fn blocks_give_what_characters_give(
+            text in "([ -~]{0,40}|[a-z \n]{0,70}|[\\PC]{0,9}|[“” ’é猫。а-я]{0,30}|\\s|\\x00){0,12}",
+        ) {
+            let classes = CLASSES.get_or_init(classes);
+            prop_assert_eq!(fast(&text, classes), slow(&text, classes));
+        }
+    }
+
+    static CLASSES: std::sync::OnceLock<Classes> = std::sync::OnceLock::new();
+}
