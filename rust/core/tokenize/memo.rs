@@ -246,7 +246,7 @@ impl Memo {
 }
 
 #[cfg(test)]
-#[allow(clippy::panic)]
+#[allow(clippy::panic, clippy::cast_possible_truncation)]
 mod tests {
     use super::*;
 

@@ -1,4 +1,4 @@
-//! WordPiece behind BERT's own normalizer and pre-tokenizer.
+//! `WordPiece` behind BERT's own normalizer and pre-tokenizer.
 //!
 //! White space and ASCII punctuation end a word whatever stands around it, and so do ideographs
 //! (where they are set apart) and the punctuation of Unicode that normalization leaves alone.
@@ -45,7 +45,7 @@ impl WordPiece {
     /// # Errors
     /// A pipeline other than BERT's.
     pub fn from_file(file: &TokenizerFile, exceptions: &[u32]) -> Result<Encoder<Self>> {
-        let refused = |part, found: String| Error::Pipeline { part, found };
+        let refuse = |part, found: String| Error::Pipeline { part, found };
         let Some(file::Normalizer::BertNormalizer {
             clean_text,
             handle_chinese_chars,
@@ -53,10 +53,10 @@ impl WordPiece {
             lowercase,
         }) = file.normalizer
         else {
-            return Err(refused("normalizer", format!("{:?}", file.normalizer)));
+            return Err(refuse("normalizer", format!("{:?}", file.normalizer)));
         };
         if file.pre_tokenizer != Some(PreTokenizer::BertPreTokenizer) {
-            return Err(refused("pre-tokenizer", format!("{:?}", file.pre_tokenizer)));
+            return Err(refuse("pre-tokenizer", format!("{:?}", file.pre_tokenizer)));
         }
         let Model::WordPiece {
             vocab,
@@ -65,10 +65,10 @@ impl WordPiece {
             max_input_chars_per_word,
         } = &file.model
         else {
-            return Err(refused("model", "no WordPiece".into()));
+            return Err(refuse("model", "no WordPiece".into()));
         };
         if let Some(&code) = exceptions.iter().find(|&&code| code < 128) {
-            return Err(refused("treatment of ASCII", format!("U+{code:04X}")));
+            return Err(refuse("treatment of ASCII", format!("U+{code:04X}")));
         }
         let options = Options {
             clean: clean_text,
@@ -77,14 +77,13 @@ impl WordPiece {
             lowercase,
         };
         let normalizer = Normalizer::new(options, Classes::new(options, exceptions));
-        let (late, early): (Vec<_>, Vec<_>) =
+        let (late, raw): (Vec<_>, Vec<_>) =
             file.added_tokens.iter().partition(|token| token.normalized);
         let late: Vec<AddedToken> = late
             .into_iter()
             .map(|token| AddedToken { content: normalizer.whole(&token.content), ..token.clone() })
             .collect();
-        let normalized =
-            if late.is_empty() { None } else { Some(AddedTokens::new(&late, lowercase)?) };
+        let tokens = if late.is_empty() { None } else { Some(AddedTokens::new(&late, lowercase)?) };
         let mut entries: Vec<(&str, u32)> =
             vocab.iter().map(|(token, &id)| (token.as_str(), id)).collect();
         entries.sort_unstable_by_key(|&(token, id)| (id, token));
@@ -100,8 +99,8 @@ impl WordPiece {
             .take(PREFILLED)
             .map(|&(token, _)| token.to_owned())
             .collect();
-        let family = Self { normalizer, pieces, normalized, words };
-        Ok(Encoder::new(family, AddedTokens::new(early, false)?))
+        let family = Self { normalizer, pieces, normalized: tokens, words };
+        Ok(Encoder::new(family, AddedTokens::new(raw, false)?))
     }
 
     /// Would normalization bring one of the added tokens to light?

@@ -35,13 +35,12 @@ pub fn scan(text: &str, classes: &Classes, units: &mut Vec<Unit>) -> bool {
     let mut found = Found { units, count: 0, open: false };
     let mut at = 0;
     while at < bytes.len() {
-        let (masks, length) = match bytes[at..].first_chunk::<BLOCK>() {
-            Some(block) => (masks_of(block), BLOCK),
-            None => {
-                let mut block = [b' '; BLOCK];
-                block[..bytes.len() - at].copy_from_slice(&bytes[at..]);
-                (masks_of(&block), bytes.len() - at)
-            }
+        let (masks, length) = if let Some(block) = bytes[at..].first_chunk::<BLOCK>() {
+            (masks_of(block), BLOCK)
+        } else {
+            let mut block = [b' '; BLOCK];
+            block[..bytes.len() - at].copy_from_slice(&bytes[at..]);
+            (masks_of(&block), bytes.len() - at)
         };
         let ascii = (masks.high.trailing_zeros() as usize).min(length);
         if ascii > 0 {
