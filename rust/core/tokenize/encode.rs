@@ -5,7 +5,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::added::AddedTokens;
 use super::family::{Family, Stretch, Unit};
-use super::memo::{INLINE, Known, Memo};
+use super::memo::{INLINE, Known, Memo, Probe};
 use super::output::{Encoded, Part, Pending, StoredId};
 use super::stretches::{cut_after, end_of};
 use super::texts::Texts;
@@ -15,6 +15,10 @@ use crate::{Error, Result, parallel};
 const TASK: usize = 1 << 20;
 /// Bytes for which a thread is worth starting.
 const GRAIN: usize = 1 << 17;
+/// Units that are looked up at a time.
+const BATCH: usize = 32;
+/// Numbers of a value of the memo.
+const VALUE: usize = INLINE + 1;
 
 /// A family's tables, and what its words have been found to be.
 pub struct Encoder<F: Family> {
@@ -145,27 +149,38 @@ impl<F: Family> Encoder<F> {
         }
         units.clear();
         let text = self.family.scan(stretch, buffer, units)?;
-        let room = (units.len() + 1) * INLINE;
+        let room = (units.len() + 1) * VALUE;
         if ids.len() < room {
             ids.resize(room, 0);
         }
         let mut count = 0;
-        // At the top of the loop there is room for the ids of all units left if each has three.
-        for unit in &*units {
-            let (start, end) = (unit.start as usize, unit.end as usize);
-            match memo.get(text, start, end) {
-                Known::Few { ids: few, count: number } => {
-                    ids[count..count + INLINE].copy_from_slice(&few);
-                    count += number;
+        let mut probes = [Probe::default(); BATCH];
+        // At the top of the loops there is room for a value of the memo for all units left.
+        for batch in units.chunks(BATCH) {
+            for (probe, unit) in probes.iter_mut().zip(batch) {
+                *probe = memo.probe(text, unit.start as usize, unit.end as usize);
+            }
+            for (probe, unit) in probes.iter().zip(batch) {
+                if let Some(value) = memo.few(*probe) {
+                    ids[count..count + VALUE].copy_from_slice(&value);
+                    count += value[INLINE] as usize;
+                    continue;
                 }
-                Known::Many(many) => append(ids, &mut count, many, room),
-                Known::Nothing => {
-                    unit_ids.clear();
-                    if !self.family.encode(&text[start..end], scratch, unit_ids) {
-                        return None;
+                let (start, end) = (unit.start as usize, unit.end as usize);
+                match memo.get(text, start, end) {
+                    Known::Few(value) => {
+                        ids[count..count + VALUE].copy_from_slice(&value);
+                        count += value[INLINE] as usize;
                     }
-                    memo.insert(text, start, end, unit_ids);
-                    append(ids, &mut count, unit_ids, room);
+                    Known::Many(many) => append(ids, &mut count, many, room),
+                    Known::Nothing => {
+                        unit_ids.clear();
+                        if !self.family.encode(&text[start..end], scratch, unit_ids) {
+                            return None;
+                        }
+                        memo.insert(text, start, end, unit_ids);
+                        append(ids, &mut count, unit_ids, room);
+                    }
                 }
             }
         }

@@ -15,7 +15,7 @@ const FIRST_SLOTS: usize = 1 << 14;
 const MOST_SLOTS: usize = 1 << 20;
 /// Bytes of longer words at most.
 const MOST_LONG: usize = 32 << 20;
-/// Marks a slot whose ids lie in the arena: `ids[0]` is where, `ids[1]` how many.
+/// Marks a slot whose ids lie in the arena: the first number is where, the second how many.
 const ELSEWHERE: u32 = u32::MAX;
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -23,8 +23,17 @@ const ELSEWHERE: u32 = u32::MAX;
 struct Slot {
     /// The word's bytes and, on top, its length; 0 in an empty slot.
     key: u128,
-    ids: [u32; INLINE],
-    count: u32,
+    value: Value,
+}
+
+/// Up to three ids and, last, how many there are.
+pub type Value = [u32; INLINE + 1];
+
+/// A word's key and the slot where it is, unless another has taken it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Probe {
+    key: u128,
+    home: usize,
 }
 
 /// Word -> ids.
@@ -41,12 +50,7 @@ pub struct Memo {
 #[derive(Debug, Clone, Copy)]
 pub enum Known<'a> {
     /// Up to three ids; the first `count` of them count.
-    Few {
-        /// The ids, and anything after them.
-        ids: [u32; INLINE],
-        /// How many there are.
-        count: usize,
-    },
+    Few(Value),
     /// Any number of ids.
     Many(&'a [u32]),
     /// The word is new.
@@ -65,6 +69,17 @@ impl Default for Memo {
     }
 }
 
+/// The first so many bytes of a key. Shifts of 128 bits would branch.
+const MASKS: [u128; SHORT + 1] = {
+    let mut masks = [0; SHORT + 1];
+    let mut length = 1;
+    while length <= SHORT {
+        masks[length] = masks[length - 1] << 8 | 0xff;
+        length += 1;
+    }
+    masks
+};
+
 /// The key of `text[start..end]`, which has at most [`SHORT`] bytes and at least one.
 #[inline]
 fn key_of(text: &[u8], start: usize, end: usize) -> u128 {
@@ -72,8 +87,7 @@ fn key_of(text: &[u8], start: usize, end: usize) -> u128 {
     let word = if let Some(bytes) = text.get(start..start + 16) {
         let mut whole = [0; 16];
         whole.copy_from_slice(bytes);
-        // Not 128 bits off: the length is 15 at most.
-        u128::from_le_bytes(whole) & ((1_u128 << (8 * length)) - 1)
+        u128::from_le_bytes(whole) & MASKS[length & SHORT]
     } else {
         let mut whole = [0; 16];
         whole[..length].copy_from_slice(&text[start..end]);
@@ -93,6 +107,28 @@ fn hash(key: u128) -> u64 {
 }
 
 impl Memo {
+    /// Where to look `text[start..end]` up. A first step of its own, so that the memory for many
+    /// words can be on its way at a time.
+    #[inline]
+    #[must_use]
+    #[allow(clippy::cast_possible_truncation)] // a power of two masks it
+    pub fn probe(&self, text: &[u8], start: usize, end: usize) -> Probe {
+        if end - start > SHORT {
+            // No key is of this length.
+            return Probe { key: u128::MAX, home: 0 };
+        }
+        let key = key_of(text, start, end);
+        Probe { key, home: hash(key) as usize & (self.slots.len() - 1) }
+    }
+
+    /// The ids of a word that is where it belongs and has few of them; [`Self::get`] has the rest.
+    #[inline]
+    #[must_use]
+    pub fn few(&self, probe: Probe) -> Option<Value> {
+        let slot = self.slots.get(probe.home)?;
+        (slot.key == probe.key && slot.value[INLINE] != ELSEWHERE).then_some(slot.value)
+    }
+
     /// Look `text[start..end]` up.
     #[inline]
     #[must_use]
@@ -104,10 +140,10 @@ impl Memo {
         if slot.key == 0 {
             return Known::Nothing;
         }
-        if slot.count == ELSEWHERE {
-            return Known::Many(self.stored(slot.ids[0], slot.ids[1]));
+        if slot.value[INLINE] == ELSEWHERE {
+            return Known::Many(self.stored(slot.value[0], slot.value[1]));
         }
-        Known::Few { ids: slot.ids, count: slot.count as usize }
+        Known::Few(slot.value)
     }
 
     /// Remember the ids of `text[start..end]`, which must not be known yet, if there is room.
@@ -120,14 +156,14 @@ impl Memo {
             return;
         }
         let key = key_of(text, start, end);
-        let mut slot = Slot { key, ids: [0; INLINE], count: 0 };
+        let mut slot = Slot { key, value: [0; INLINE + 1] };
         if ids.len() <= INLINE {
-            slot.ids[..ids.len()].copy_from_slice(ids);
-            slot.count = u32::try_from(ids.len()).unwrap_or(ELSEWHERE);
+            slot.value[..ids.len()].copy_from_slice(ids);
+            slot.value[INLINE] = u32::try_from(ids.len()).unwrap_or(ELSEWHERE);
         } else if let Some((at, count)) = self.store(ids) {
-            slot.ids[0] = at;
-            slot.ids[1] = count;
-            slot.count = ELSEWHERE;
+            slot.value[0] = at;
+            slot.value[1] = count;
+            slot.value[INLINE] = ELSEWHERE;
         } else {
             return;
         }
@@ -202,8 +238,11 @@ mod tests {
     use super::*;
 
     fn ids_of(memo: &Memo, word: &[u8]) -> Option<Vec<u32>> {
+        if let Some(value) = memo.few(memo.probe(word, 0, word.len())) {
+            return Some(value[..value[INLINE] as usize].to_vec());
+        }
         match memo.get(word, 0, word.len()) {
-            Known::Few { ids, count } => Some(ids[..count].to_vec()),
+            Known::Few(value) => Some(value[..value[INLINE] as usize].to_vec()),
             Known::Many(ids) => Some(ids.to_vec()),
             Known::Nothing => None,
         }
