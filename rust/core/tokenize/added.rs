@@ -18,7 +18,8 @@ impl AddedTokens {
     /// the text before they look for the tokens in it.
     ///
     /// # Errors
-    /// An empty token, or one with white space in it: a text may be cut there.
+    /// An empty token, or one with white space in it: a text may be cut there. One that takes white
+    /// space behind it along and ends like a word: a text may be cut there, too.
     pub fn new<'a>(
         tokens: impl IntoIterator<Item = &'a AddedToken>,
         fold_case: bool,
@@ -26,7 +27,8 @@ impl AddedTokens {
         let mut all = Self { fold_case, ..Self::default() };
         for token in tokens {
             let content = &token.content;
-            if content.is_empty() || content.contains(char::is_whitespace) {
+            let torn = token.rstrip && content.ends_with(|c: char| c.is_ascii_alphanumeric());
+            if content.is_empty() || content.contains(char::is_whitespace) || torn {
                 return Err(Error::Pipeline { part: "added token", found: format!("{content:?}") });
             }
             let first = content.as_bytes()[0];
@@ -92,5 +94,8 @@ mod tests {
         let folded = AddedTokens::new(&tokens, true).unwrap();
         assert!(folded.is_in("[cls]") && folded.is_in("UNUSED"));
         assert!(AddedTokens::new(&[token("a b")], false).is_err());
+        let strips = |content| AddedToken { rstrip: true, ..token(content) };
+        assert!(AddedTokens::new(&[strips("<a>")], false).is_ok());
+        assert!(AddedTokens::new(&[strips("a")], false).is_err());
     }
 }

@@ -1,9 +1,11 @@
 //! The families under one name.
 
+use super::bpe::ByteLevelBpe;
 use super::encode::{Around, Encoder};
 use super::file::{Model, TokenizerFile};
 use super::output::{Encoded, StoredId};
 use super::texts::Texts;
+use super::unigram::{self, Unigram};
 use super::wordpiece::WordPiece;
 use crate::{Error, Result};
 
@@ -11,6 +13,10 @@ use crate::{Error, Result};
 pub enum Tokenizer {
     /// BERT's.
     WordPiece(Encoder<WordPiece>),
+    /// RoBERTa's, ModernBERT's.
+    ByteLevelBpe(Encoder<ByteLevelBpe>),
+    /// XLM-R's, T5's, XLNet's.
+    Unigram(Encoder<Unigram>),
 }
 
 impl Tokenizer {
@@ -22,10 +28,10 @@ impl Tokenizer {
     pub fn from_json(json: &str, exceptions: &[u32]) -> Result<Self> {
         let file = TokenizerFile::parse(json)?;
         match &file.model {
-            Model::Bpe { .. } => Err(unknown("BPE")),
             Model::WordPiece { .. } => WordPiece::from_file(&file, exceptions).map(Self::WordPiece),
-            Model::Unigram { .. } => Err(unknown("Unigram")),
-            Model::Unknown => Err(unknown("unknown")),
+            Model::Bpe { .. } => ByteLevelBpe::from_file(&file, exceptions).map(Self::ByteLevelBpe),
+            Model::Unigram { .. } => unigram::from_file(&file, exceptions).map(Self::Unigram),
+            Model::Unknown => Err(Error::Pipeline { part: "model", found: "unknown".into() }),
         }
     }
 
@@ -34,6 +40,8 @@ impl Tokenizer {
     pub fn family(&self) -> &'static str {
         match self {
             Self::WordPiece(_) => "WordPiece",
+            Self::ByteLevelBpe(_) => "byte-level BPE",
+            Self::Unigram(_) => "Unigram",
         }
     }
 
@@ -49,10 +57,8 @@ impl Tokenizer {
     ) -> Result<Encoded<T>> {
         match self {
             Self::WordPiece(encoder) => encoder.encode(texts, around, threads),
+            Self::ByteLevelBpe(encoder) => encoder.encode(texts, around, threads),
+            Self::Unigram(encoder) => encoder.encode(texts, around, threads),
         }
     }
-}
-
-fn unknown(found: &str) -> Error {
-    Error::Pipeline { part: "model", found: found.into() }
 }

@@ -74,7 +74,7 @@ impl<F: Family> Encoder<F> {
         around: Around<'_>,
         threads: Option<usize>,
     ) -> Result<Encoded<T>> {
-        let (places, bytes) = tasks(texts)?;
+        let (places, bytes) = tasks(texts, self.family.cuts_at_line_breaks())?;
         let count = places.len() - 1;
         let threads = parallel::thread_count(threads, bytes, GRAIN).min(count.max(1));
         let next = AtomicUsize::new(0);
@@ -141,7 +141,7 @@ impl<F: Family> Encoder<F> {
             }
             let mut start = first;
             while start < last {
-                let end = end_of(&bytes[..last], start);
+                let end = end_of(&bytes[..last], start, self.family.cuts_at_line_breaks());
                 let text =
                     std::str::from_utf8(&bytes[start..end]).map_err(|_| Error::NotUtf8 { row })?;
                 let stretch = Stretch { text, begins_document: start == 0 };
@@ -221,14 +221,14 @@ fn append(ids: &mut Vec<u32>, count: &mut usize, more: &[u32], room: usize) {
 }
 
 /// The places between tasks, the beginning and the end among them, and how many bytes there are.
-fn tasks(texts: &Texts) -> Result<(Vec<Place>, usize)> {
+fn tasks(texts: &Texts, line_breaks: bool) -> Result<(Vec<Place>, usize)> {
     let mut places = vec![Place { row: 0, byte: 0 }];
     let (mut all, mut filled) = (0, 0);
     for row in 0..texts.len() {
         let bytes = texts.bytes(row)?;
         let mut from = 0;
         while filled + (bytes.len() - from) >= TASK {
-            let byte = cut_after(bytes, from + (TASK - filled));
+            let byte = cut_after(bytes, from + (TASK - filled), line_breaks);
             if byte >= bytes.len() {
                 break;
             }

@@ -37,6 +37,12 @@ pub trait Family: Send + Sync {
         units: &mut Vec<Unit>,
     ) -> Option<&'t [u8]>;
 
+    /// Can a stretch begin with a line break? Where documents get a space in front of their first
+    /// word, the library would put it in front of a line break too.
+    fn cuts_at_line_breaks(&self) -> bool {
+        true
+    }
+
     /// Append the ids of a unit that the memo does not know. False leaves the stretch that it came
     /// from to the library; `ids` may then hold anything.
     fn encode(&self, unit: &[u8], scratch: &mut Self::Scratch, ids: &mut Vec<u32>) -> bool;

@@ -7,6 +7,7 @@
 
 pub mod added;
 pub mod any;
+pub mod bpe;
 pub mod encode;
 pub mod family;
 pub mod file;

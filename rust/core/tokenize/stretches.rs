@@ -4,7 +4,7 @@
 //! one space or line break, a letter or digit of ASCII. The white space goes with what follows.
 //! Normalizers work within graphemes, which end there; words of byte-level BPE take the space
 //! before them along; added tokens with white space inside of them are refused when a tokenizer is
-//! read.
+//! read. Some pipelines (see [`super::family::Family::cuts_at_line_breaks`]) take spaces alone.
 
 /// Bytes of a stretch, about: what a trap in it sends to the library, and what the working buffers
 /// hold. Small enough for the first-level cache.
@@ -12,19 +12,19 @@ const STRETCH: usize = 2048;
 
 /// The end of the stretch of `text` that begins at `start`.
 #[must_use]
-pub fn end_of(text: &[u8], start: usize) -> usize {
-    cut_after(text, start + STRETCH)
+pub fn end_of(text: &[u8], start: usize, line_breaks: bool) -> usize {
+    cut_after(text, start + STRETCH, line_breaks)
 }
 
 /// The first place from `at` on where `text` can be cut, or its end.
 #[must_use]
-pub fn cut_after(text: &[u8], at: usize) -> usize {
+pub fn cut_after(text: &[u8], at: usize, line_breaks: bool) -> usize {
     let from = at.max(1) - 1;
     let Some(rest) = text.get(from..) else { return text.len() };
     rest.windows(3)
         .position(|around| {
             around[0].is_ascii_alphanumeric()
-                && (around[1] == b' ' || around[1] == b'\n')
+                && (around[1] == b' ' || line_breaks && around[1] == b'\n')
                 && around[2].is_ascii_alphanumeric()
         })
         .map_or(text.len(), |found| from + found + 1)
@@ -36,12 +36,13 @@ mod tests {
 
     #[test]
     fn cuts_are_before_single_white_space_between_words() {
-        assert_eq!(cut_after(b"one two", 0), 3);
-        assert_eq!(cut_after(b"one two", 3), 3);
-        assert_eq!(cut_after(b"one two", 4), 7);
-        assert_eq!(cut_after(b"one  two\nthree", 0), 8);
-        assert_eq!(cut_after(b"one, <two> \xc3\xa9 x.", 0), 16);
-        assert_eq!(cut_after(b"", 0), 0);
-        assert_eq!(cut_after(b"a b", 100), 3);
+        assert_eq!(cut_after(b"one two", 0, true), 3);
+        assert_eq!(cut_after(b"one two", 3, true), 3);
+        assert_eq!(cut_after(b"one two", 4, true), 7);
+        assert_eq!(cut_after(b"one  two\nthree", 0, true), 8);
+        assert_eq!(cut_after(b"one, <two> \xc3\xa9 x.", 0, true), 16);
+        assert_eq!(cut_after(b"", 0, true), 0);
+        assert_eq!(cut_after(b"a b", 100, true), 3);
+        assert_eq!(cut_after(b"a\nb c", 0, false), 3);
     }
 }

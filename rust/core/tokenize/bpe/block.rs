@@ -1,0 +1,102 @@
+//! Classes of 64 bytes at a time, as bit masks: bit n is byte n.
+
+use wide::u8x16;
+
+use super::classes::{LETTER, NUMBER, OTHER, WHITE};
+
+/// Bytes of a block.
+pub const BLOCK: usize = 64;
+
+/// What the bytes of a block are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Block {
+    /// By class. Bytes past ASCII are in none of them.
+    pub classes: [u64; 4],
+    /// U+0020, which is white too.
+    pub space: u64,
+    /// Apostrophes, which are other too.
+    pub apostrophe: u64,
+    /// Past ASCII.
+    pub high: u64,
+}
+
+impl Block {
+    /// Look at 64 bytes.
+    #[inline]
+    pub fn of(bytes: &[u8; BLOCK]) -> Self {
+        let (mut letter, mut number, mut white) = (0, 0, 0);
+        let (mut space, mut apostrophe, mut high) = (0, 0, 0);
+        let (parts, _) = bytes.as_chunks::<16>();
+        for (shift, part) in (0..).step_by(16).zip(parts) {
+            let part = u8x16::new(*part);
+            let mask = |found: u8x16| u64::from(found.to_bitmask()) << shift;
+            let up_to = |from: u8x16, count: u8| from.min(u8x16::splat(count)).simd_eq(from);
+            letter |= mask(up_to((part | u8x16::splat(0x20)) - u8x16::splat(b'a'), 25));
+            number |= mask(up_to(part - u8x16::splat(b'0'), 9));
+            let spaces = part.simd_eq(u8x16::splat(b' '));
+            space |= mask(spaces);
+            white |= mask(spaces | up_to(part - u8x16::splat(b'\t'), 4));
+            apostrophe |= mask(part.simd_eq(u8x16::splat(b'\'')));
+            high |= mask(part);
+        }
+        Self::with(letter, number, white, space, apostrophe, high)
+    }
+
+    /// The same, byte by byte.
+    #[cfg(test)]
+    pub fn plainly(bytes: &[u8; BLOCK]) -> Self {
+        let mask = |is: fn(u8) -> bool| {
+            bytes.iter().rev().fold(0, |mask, &byte| mask << 1 | u64::from(is(byte)))
+        };
+        Self::with(
+            mask(|byte| byte.is_ascii_alphabetic()),
+            mask(|byte| byte.is_ascii_digit()),
+            mask(|byte| matches!(byte, b' ' | b'\t'..=b'\r')),
+            mask(|byte| byte == b' '),
+            mask(|byte| byte == b'\''),
+            mask(|byte| !byte.is_ascii()),
+        )
+    }
+
+    #[inline]
+    fn with(letter: u64, number: u64, white: u64, space: u64, apostrophe: u64, high: u64) -> Self {
+        let mut classes = [0; 4];
+        classes[usize::from(LETTER)] = letter;
+        classes[usize::from(NUMBER)] = number;
+        classes[usize::from(OTHER)] = !(letter | number | white | high);
+        classes[usize::from(WHITE)] = white;
+        Self { classes, space, apostrophe, high }
+    }
+}
+
+/// The bytes of a block that begin a character past ASCII.
+#[inline]
+pub fn leads(bytes: &[u8; BLOCK]) -> u64 {
+    let (parts, _) = bytes.as_chunks::<16>();
+    (0..).step_by(16).zip(parts).fold(0, |leads, (shift, part)| {
+        let part = u8x16::new(*part);
+        let found = part.max(u8x16::splat(0xc0)).simd_eq(part);
+        leads | u64::from(found.to_bitmask()) << shift
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sixteen_at_a_time_is_one_at_a_time() {
+        for first in 0..=u8::MAX {
+            for step in [0_u8, 1, 3, 32, 64, 77, 128] {
+                let mut bytes = [0; BLOCK];
+                for (number, byte) in (0_u8..).zip(&mut bytes) {
+                    *byte = first.wrapping_add(number.wrapping_mul(step));
+                }
+                assert_eq!(Block::of(&bytes), Block::plainly(&bytes));
+                let expected =
+                    bytes.iter().rev().fold(0, |mask, &b| mask << 1 | u64::from(b >= 0xc0));
+                assert_eq!(leads(&bytes), expected);
+            }
+        }
+    }
+}

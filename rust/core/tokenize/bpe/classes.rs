@@ -1,0 +1,116 @@
+//! What the scan has to know of each code point, in one byte.
+
+use unicode_normalization::char::canonical_combining_class;
+use unicode_normalization::{IsNormalized, is_nfc_quick};
+use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
+
+use super::joins::Joins;
+
+/// The bits that hold the class.
+pub const CLASS: u8 = 3;
+/// `\p{L}`.
+pub const LETTER: u8 = 0;
+/// `\p{N}`.
+pub const NUMBER: u8 = 1;
+/// Everything else.
+pub const OTHER: u8 = 2;
+/// `\s`.
+pub const WHITE: u8 = 3;
+/// A stretch with this one is left to the library.
+pub const EXCEPTION: u8 = 1 << 2;
+/// NFC may change this one, or what is before it.
+pub const UNSTABLE: u8 = 1 << 3;
+/// Its combining class is not 0: NFC may move it.
+pub const MARK: u8 = 1 << 4;
+/// Some token goes on from the character before into this one.
+pub const JOINS_BEFORE: u8 = 1 << 5;
+/// Some token goes on from this one into the next.
+pub const JOINS_AFTER: u8 = 1 << 6;
+
+/// How many code points there are.
+const ALL: usize = 0x11_0000;
+/// Planes with characters that are letters, numbers or change in NFC; all others hold none.
+const PLANES: [std::ops::Range<u32>; 2] = [0..0x4_0000, 0xe_0000..0xe_1000];
+
+/// A byte for each code point.
+pub struct Classes {
+    table: Box<[u8]>,
+}
+
+impl Classes {
+    /// Classes for a vocabulary of which `joins` tells; NFC matters where `nfc`.
+    pub fn new(nfc: bool, joins: &Joins, exceptions: &[u32]) -> Self {
+        let mut table = vec![OTHER; ALL].into_boxed_slice();
+        for code in PLANES.into_iter().flatten() {
+            let Some(c) = char::from_u32(code) else { continue };
+            let mut class = class_of(c);
+            if nfc && code >= 0xc0 {
+                if is_nfc_quick(std::iter::once(c)) != IsNormalized::Yes {
+                    class |= UNSTABLE;
+                }
+                if canonical_combining_class(c) != 0 {
+                    class |= MARK;
+                }
+            }
+            table[code as usize] = class;
+        }
+        joins.mark(&mut table);
+        for &code in exceptions {
+            if let Some(class) = table.get_mut(code as usize) {
+                *class |= EXCEPTION;
+            }
+        }
+        Self { table }
+    }
+
+    /// What is known of a code point.
+    #[inline]
+    pub fn of(&self, code: u32) -> u8 {
+        self.table.get(code as usize).copied().unwrap_or(EXCEPTION)
+    }
+}
+
+/// The class of a character in the eyes of Oniguruma.
+pub fn class_of(c: char) -> u8 {
+    if c.is_whitespace() {
+        return WHITE;
+    }
+    if c.is_ascii() {
+        return match c {
+            'a'..='z' | 'A'..='Z' => LETTER,
+            '0'..='9' => NUMBER,
+            _ => OTHER,
+        };
+    }
+    match c.general_category_group() {
+        GeneralCategoryGroup::Letter => LETTER,
+        GeneralCategoryGroup::Number => NUMBER,
+        _ => OTHER,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_planes_hold_nothing_of_interest() {
+        let classes = Classes::new(true, &Joins::default(), &[]);
+        for c in (0..=0x10_ffff).filter_map(char::from_u32) {
+            let code = c as u32;
+            assert_eq!(classes.of(code) & CLASS, class_of(c), "{code:x}");
+            let stable = is_nfc_quick(std::iter::once(c)) == IsNormalized::Yes;
+            assert_eq!(classes.of(code) & UNSTABLE == 0, stable, "{code:x}");
+            let starter = canonical_combining_class(c) == 0;
+            assert_eq!(classes.of(code) & MARK == 0, starter, "{code:x}");
+        }
+    }
+
+    #[test]
+    fn exceptions_are_marked() {
+        let classes = Classes::new(false, &Joins::default(), &[0x2e48, 0x11_0000]);
+        assert_ne!(classes.of(0x2e48) & EXCEPTION, 0);
+        assert_eq!(classes.of(0x2e49) & EXCEPTION, 0);
+        assert_ne!(classes.of(0x11_0000) & EXCEPTION, 0);
+    }
+}

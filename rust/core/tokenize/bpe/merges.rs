@@ -1,0 +1,298 @@
+//! The merges of byte-level BPE: the pair of lowest rank first, of equals the leftmost.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+/// Ids and ranks that a table can hold: a pair and its rank are one number of 64 bits.
+const ID_BITS: u32 = 20;
+const RANK_BITS: u32 = 64 - 2 * ID_BITS;
+/// No merge, in ranks; larger than each of them.
+const NONE: u32 = (1 << RANK_BITS) - 1;
+/// No pair, in slots: its rank would be [`NONE`].
+const EMPTY: u64 = u64::MAX;
+/// Bytes of words that are merged in plain arrays; longer ones take a heap.
+const SHORT: usize = 160;
+
+/// What becomes of two neighbours.
+pub struct Merges {
+    /// The ids of the bytes.
+    bytes: [u32; 256],
+    /// The ranks of pairs of bytes.
+    first: Box<[u32]>,
+    /// Pair and rank, by hash.
+    slots: Vec<u64>,
+    shift: u32,
+    /// The ids that merges make, by rank.
+    made: Vec<u32>,
+}
+
+/// Working memory of a merge.
+pub struct Scratch {
+    symbols: [u32; SHORT],
+    ranks: [u32; SHORT],
+    list: Vec<Symbol>,
+    heap: BinaryHeap<Reverse<u64>>,
+}
+
+#[derive(Clone, Copy)]
+struct Symbol {
+    id: u32,
+    /// The rank of this one and the next.
+    rank: u32,
+    previous: u32,
+    next: u32,
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self { symbols: [0; SHORT], ranks: [0; SHORT], list: Vec::new(), heap: BinaryHeap::new() }
+    }
+}
+
+fn pair(left: u32, right: u32) -> u64 {
+    u64::from(left) << ID_BITS | u64::from(right)
+}
+
+impl Merges {
+    /// Merges of the ids `bytes` stand for: `pairs` says what is merged, and into what, by rank.
+    /// Where a pair comes twice, the later rank counts.
+    ///
+    /// `None` where ids or ranks are too large.
+    pub fn new(bytes: [u32; 256], pairs: &[Option<(u32, u32, u32)>]) -> Option<Self> {
+        let fits = |&id: &u32| id < (1 << ID_BITS) - 1;
+        if pairs.len() >= NONE as usize || !bytes.iter().all(fits) {
+            return None;
+        }
+        let size = (pairs.len() * 2).next_power_of_two().max(2);
+        let mut merges = Self {
+            bytes,
+            first: vec![NONE; 1 << 16].into_boxed_slice(),
+            slots: vec![EMPTY; size],
+            shift: 64 - size.trailing_zeros(),
+            made: Vec::with_capacity(pairs.len()),
+        };
+        for (rank, found) in (0..).zip(pairs) {
+            if let Some((left, right, new)) = found {
+                if ![left, right, new].into_iter().all(fits) {
+                    return None;
+                }
+                merges.insert(*left, *right, rank);
+            }
+            merges.made.push(found.map_or(0, |(_, _, new)| new));
+        }
+        for left in 0..=u8::MAX {
+            for right in 0..=u8::MAX {
+                let at = usize::from(left) << 8 | usize::from(right);
+                merges.first[at] = merges.rank(bytes[usize::from(left)], bytes[usize::from(right)]);
+            }
+        }
+        Some(merges)
+    }
+
+    fn insert(&mut self, left: u32, right: u32, rank: u32) {
+        let key = pair(left, right);
+        let mut at = self.place(key);
+        while self.slots[at] != EMPTY && self.slots[at] >> RANK_BITS != key {
+            at = (at + 1) & (self.slots.len() - 1);
+        }
+        self.slots[at] = key << RANK_BITS | u64::from(rank);
+    }
+
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)] // the shift leaves the bits of an index
+    fn place(&self, key: u64) -> usize {
+        (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> self.shift) as usize
+    }
+
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)] // the mask leaves the bits of a rank
+    fn rank(&self, left: u32, right: u32) -> u32 {
+        let key = pair(left, right);
+        let mut at = self.place(key);
+        loop {
+            let slot = self.slots[at];
+            if slot >> RANK_BITS == key || slot == EMPTY {
+                return slot as u32 & NONE;
+            }
+            at = (at + 1) & (self.slots.len() - 1);
+        }
+    }
+
+    /// Append the ids of `word`.
+    pub fn apply(&self, word: &[u8], scratch: &mut Scratch, ids: &mut Vec<u32>) {
+        match *word {
+            [] => {}
+            [byte] => ids.push(self.bytes[usize::from(byte)]),
+            _ if word.len() <= SHORT => self.apply_short(word, scratch, ids),
+            _ => self.apply_long(word, scratch, ids),
+        }
+    }
+
+    fn first_rank(&self, left: u8, right: u8) -> u32 {
+        self.first[usize::from(left) << 8 | usize::from(right)]
+    }
+
+    fn apply_short(&self, word: &[u8], scratch: &mut Scratch, ids: &mut Vec<u32>) {
+        let mut count = word.len();
+        let symbols = &mut scratch.symbols[..count];
+        let ranks = &mut scratch.ranks[..count];
+        for (symbol, &byte) in symbols.iter_mut().zip(word) {
+            *symbol = self.bytes[usize::from(byte)];
+        }
+        for (rank, two) in ranks.iter_mut().zip(word.windows(2)) {
+            *rank = self.first_rank(two[0], two[1]);
+        }
+        ranks[count - 1] = NONE;
+        loop {
+            let lowest = ranks[..count].iter().copied().min().unwrap_or(NONE);
+            if lowest == NONE {
+                break;
+            }
+            let at = ranks[..count].iter().position(|&rank| rank == lowest).unwrap_or(0);
+            let new = self.made[lowest as usize];
+            symbols[at] = new;
+            symbols.copy_within(at + 2..count, at + 1);
+            ranks.copy_within(at + 1..count, at);
+            count -= 1;
+            if at > 0 {
+                ranks[at - 1] = self.rank(symbols[at - 1], new);
+            }
+            if at + 1 < count {
+                ranks[at] = self.rank(new, symbols[at + 1]);
+            }
+        }
+        ids.extend_from_slice(&symbols[..count]);
+    }
+
+    /// As above, in n log n: symbols as a linked list, pairs in a heap, where those that are no
+    /// more stay until they come up.
+    fn apply_long(&self, word: &[u8], scratch: &mut Scratch, ids: &mut Vec<u32>) {
+        const END: u32 = u32::MAX;
+        let Scratch { list, heap, .. } = scratch;
+        list.clear();
+        heap.clear();
+        for (at, &byte) in (0_u32..).zip(word) {
+            let rank = word.get(at as usize + 1).map_or(NONE, |&next| self.first_rank(byte, next));
+            let id = self.bytes[usize::from(byte)];
+            list.push(Symbol { id, rank, previous: at.wrapping_sub(1), next: at + 1 });
+            if rank != NONE {
+                heap.push(Reverse(u64::from(rank) << 32 | u64::from(at)));
+            }
+        }
+        if let Some(last) = list.last_mut() {
+            last.next = END;
+        }
+        #[allow(clippy::cast_possible_truncation)] // taken apart as it was put together
+        while let Some(Reverse(top)) = heap.pop() {
+            let (rank, at) = ((top >> 32) as u32, top as u32);
+            let Symbol { rank: current, previous, next, .. } = list[at as usize];
+            if current != rank {
+                continue;
+            }
+            let gone = list[next as usize];
+            list[next as usize].rank = NONE;
+            let new = self.made[rank as usize];
+            let mut merged = Symbol { id: new, rank: NONE, previous, next: gone.next };
+            if let Some(after) = list.get_mut(gone.next as usize) {
+                after.previous = at;
+                merged.rank = self.rank(new, after.id);
+                if merged.rank != NONE {
+                    heap.push(Reverse(u64::from(merged.rank) << 32 | u64::from(at)));
+                }
+            }
+            list[at as usize] = merged;
+            if let Some(before) = list.get_mut(previous as usize) {
+                before.rank = self.rank(before.id, new);
+                if before.rank != NONE {
+                    heap.push(Reverse(u64::from(before.rank) << 32 | u64::from(previous)));
+                }
+            }
+        }
+        let mut at = 0;
+        while let Some(symbol) = list.get(at as usize) {
+            ids.push(symbol.id);
+            at = symbol.next;
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// Bytes are their own ids; pairs of early letters merge, by an order that is not theirs.
+    fn some() -> Merges {
+        let mut bytes = [0; 256];
+        for (id, byte) in (0..).zip(&mut bytes) {
+            *byte = id;
+        }
+        let mut pairs = Vec::new();
+        let mut known: Vec<u32> = (97..101).collect();
+        let mut state = 1_u32;
+        for new in 256..400 {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let left = known[(state >> 8) as usize % known.len()];
+            let right = known[(state >> 20) as usize % known.len()];
+            pairs.push(Some((left, right, new)));
+            known.push(new);
+        }
+        Merges::new(bytes, &pairs).unwrap()
+    }
+
+    /// The rule, word for word.
+    fn plainly(merges: &Merges, word: &[u8]) -> Vec<u32> {
+        let mut ids: Vec<u32> = word.iter().map(|&byte| u32::from(byte)).collect();
+        loop {
+            let ranks = ids.windows(2).map(|two| merges.rank(two[0], two[1]));
+            let Some((rank, at)) = ranks.zip(0..).filter(|&(rank, _)| rank != NONE).min() else {
+                return ids;
+            };
+            ids.splice(at..at + 2, [merges.made[rank as usize]]);
+        }
+    }
+
+    #[test]
+    fn short_and_long_words_follow_the_rule() {
+        let merges = some();
+        let mut scratch = Scratch::default();
+        let mut state = 7_u32;
+        for length in (1..400).chain([SHORT - 1, SHORT, SHORT + 1]) {
+            let word: Vec<u8> = (0..length)
+                .map(|_| {
+                    state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    b'a' + (state >> 24) as u8 % 5
+                })
+                .collect();
+            let expected = plainly(&merges, &word);
+            let mut ids = Vec::new();
+            merges.apply(&word, &mut scratch, &mut ids);
+            assert_eq!(ids, expected);
+            ids.clear();
+            merges.apply_long(&word, &mut scratch, &mut ids);
+            assert_eq!(ids, expected);
+        }
+    }
+
+    #[test]
+    fn a_megabyte_is_no_trap() {
+        let merges = some();
+        let mut ids = Vec::new();
+        merges.apply(&[b'a'; 1 << 20], &mut Scratch::default(), &mut ids);
+        assert!(!ids.is_empty());
+    }
+
+    #[test]
+    fn the_later_of_two_equal_pairs_counts() {
+        let mut bytes = [0; 256];
+        for (id, byte) in (0..).zip(&mut bytes) {
+            *byte = id;
+        }
+        let pairs = [Some((97, 98, 256)), Some((98, 99, 257)), Some((97, 98, 256))];
+        let merges = Merges::new(bytes, &pairs).unwrap();
+        let mut ids = Vec::new();
+        merges.apply(b"abc", &mut Scratch::default(), &mut ids);
+        assert_eq!(ids, [97, 257]);
+        assert!(Merges::new(bytes, &[Some((1 << 20, 98, 256))]).is_none());
+    }
+}

@@ -1,0 +1,113 @@
+//! Byte-level BPE: what RoBERTa, ModernBERT and the tokenizers of [`super::file`] that are trained
+//! like them do.
+//!
+//! [`scan`] finds the words of GPT-2's pattern 64 bytes at a time ([`block`], [`classes`]), [`nfc`]
+//! composes what is not composed, [`spaces`] knows runs of spaces that are tokens, [`merges`] turns
+//! a new word into ids, and [`joins`] makes words of scripts that the vocabulary hardly knows short.
+
+mod alphabet;
+mod block;
+mod classes;
+mod joins;
+mod merges;
+mod nfc;
+mod read;
+mod scan;
+mod spaces;
+mod utf8;
+
+use std::collections::HashMap;
+
+use super::added::AddedTokens;
+use super::family::{Family, Stretch, Unit};
+use super::memo::Memo;
+use classes::Classes;
+use merges::{Merges, Scratch};
+use spaces::Spaces;
+
+/// Byte-level BPE with the words of GPT-2.
+pub struct ByteLevelBpe {
+    classes: Classes,
+    merges: Merges,
+    /// Words that are tokens whatever the merges say.
+    whole: HashMap<Vec<u8>, u32>,
+    spaces: Spaces,
+    nfc: bool,
+    /// Tokens that are looked for in composed text.
+    composed: AddedTokens,
+    /// A document that does not begin with a space gets one.
+    prefix_space: bool,
+    /// Tokens that may be words, the frequent ones first.
+    frequent: Vec<Vec<u8>>,
+}
+
+impl Family for ByteLevelBpe {
+    type Scratch = Scratch;
+
+    fn scan<'t>(
+        &self,
+        stretch: Stretch<'t>,
+        buffer: &'t mut String,
+        units: &mut Vec<Unit>,
+    ) -> Option<&'t [u8]> {
+        let Stretch { text, begins_document } = stretch;
+        if u32::try_from(text.len()).is_err() {
+            return None;
+        }
+        let doubles = !self.spaces.is_empty();
+        let words = |text: &str, units: &mut Vec<Unit>| {
+            scan::scan(text.as_bytes(), &self.classes, doubles, units)
+        };
+        let mut found = words(text, units);
+        if found.exception {
+            return None;
+        }
+        let prefix = self.prefix_space && begins_document && !text.starts_with(' ');
+        let text = if prefix || found.unstable {
+            buffer.clear();
+            if prefix {
+                buffer.push(' ');
+            }
+            if found.unstable {
+                nfc::compose(text, &self.classes, buffer);
+                if self.composed.is_in(buffer) {
+                    return None;
+                }
+            } else {
+                buffer.push_str(text);
+            }
+            units.clear();
+            found = words(buffer, units);
+            buffer.as_bytes()
+        } else {
+            text.as_bytes()
+        };
+        if found.many_spaces && !self.spaces.cut(text, units) {
+            return None;
+        }
+        Some(text)
+    }
+
+    fn cuts_at_line_breaks(&self) -> bool {
+        !self.prefix_space
+    }
+
+    fn encode(&self, unit: &[u8], scratch: &mut Scratch, ids: &mut Vec<u32>) -> bool {
+        if let Some(id) = self.spaces.id(unit).or_else(|| self.whole.get(unit).copied()) {
+            ids.push(id);
+        } else {
+            self.merges.apply(unit, scratch, ids);
+        }
+        true
+    }
+
+    fn prefill(&self, memo: &mut Memo) {
+        let mut scratch = Scratch::default();
+        let mut ids = Vec::new();
+        for word in &self.frequent {
+            ids.clear();
+            self.encode(word, &mut scratch, &mut ids);
+            memo.insert(word, 0, word.len(), &ids);
+        }
+    }
+}

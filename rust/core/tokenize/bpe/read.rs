@@ -1,0 +1,166 @@
+//! From tokenizer.json, which must say nothing that is not done here.
+
+use std::collections::{HashMap, HashSet};
+
+use unicode_normalization::is_nfc;
+
+use super::ByteLevelBpe;
+use super::alphabet::Alphabet;
+use super::classes::Classes;
+use super::joins::Joins;
+use super::merges::Merges;
+use super::spaces::Spaces;
+use crate::tokenize::added::AddedTokens;
+use crate::tokenize::encode::Encoder;
+use crate::tokenize::file::{AddedToken, Merge, Model, Normalizer, PreTokenizer, TokenizerFile};
+use crate::{Error, Result};
+
+/// Words that a memo begins with, at most, and the bytes of one.
+const FREQUENT: usize = 1 << 14;
+const FREQUENT_LENGTH: usize = 15;
+
+impl ByteLevelBpe {
+    /// Read the parts of `file`. Stretches with one of the code points of `exceptions` are left to
+    /// the library.
+    ///
+    /// # Errors
+    /// A part or an option that is not done here.
+    pub fn from_file(file: &TokenizerFile, exceptions: &[u32]) -> Result<Encoder<Self>> {
+        if exceptions.iter().any(|&code| code < 0x80) {
+            return Err(refused("characters", &"ASCII is treated otherwise"));
+        }
+        let nfc = composes(file.normalizer.as_ref())?;
+        let prefix_space = adds_prefix_space(file.pre_tokenizer.as_ref())?;
+
+        let tokens = &file.added_tokens;
+        let spaces = Spaces::new(tokens.iter())
+            .filter(|spaces| spaces.is_empty() || !prefix_space)
+            .ok_or_else(|| refused("added token", &"runs of spaces"))?;
+        if let Some(token) = tokens.iter().find(|token| nfc && !is_nfc(&token.content)) {
+            return Err(refused("added token", &token.content));
+        }
+        let words = || tokens.iter().filter(|token| !Spaces::is_one(token));
+        let composed = words().filter(|token| token.normalized);
+        let composed: Vec<&AddedToken> = composed.collect();
+        let composed = AddedTokens::new(composed, false)?;
+        let added = AddedTokens::new(words(), false)?;
+
+        let Vocabulary { bytes, pairs, words, ignores_merges } = Vocabulary::read(&file.model)?;
+        let merges =
+            Merges::new(bytes, &pairs).ok_or_else(|| refused("vocabulary", &"too large"))?;
+        let mut joins = Joins::default();
+        for (word, _) in &words {
+            joins.add(word);
+        }
+        let frequent = words.iter().map(|(word, _)| word);
+        let frequent = frequent.filter(|word| word.len() <= FREQUENT_LENGTH && !word.is_empty());
+        let family = Self {
+            classes: Classes::new(nfc, &joins, exceptions),
+            merges,
+            frequent: frequent.take(FREQUENT).cloned().collect(),
+            whole: if ignores_merges { words.into_iter().collect() } else { HashMap::new() },
+            spaces,
+            nfc,
+            composed,
+            prefix_space,
+        };
+        Ok(Encoder::new(family, added))
+    }
+}
+
+/// Is the text brought into NFC first?
+fn composes(normalizer: Option<&Normalizer>) -> Result<bool> {
+    match normalizer {
+        None => Ok(false),
+        Some(Normalizer::Nfc) => Ok(true),
+        Some(Normalizer::Sequence { normalizers }) => match normalizers.as_slice() {
+            [] => Ok(false),
+            [only] => composes(Some(only)),
+            _ => Err(refused("normalizer", normalizers)),
+        },
+        Some(other) => Err(refused("normalizer", other)),
+    }
+}
+
+/// Does each part of the text begin with a space?
+fn adds_prefix_space(pre_tokenizer: Option<&PreTokenizer>) -> Result<bool> {
+    match pre_tokenizer {
+        Some(PreTokenizer::ByteLevel { add_prefix_space, use_regex: true }) => {
+            Ok(*add_prefix_space)
+        }
+        Some(PreTokenizer::Sequence { pretokenizers }) if pretokenizers.len() == 1 => {
+            adds_prefix_space(pretokenizers.first())
+        }
+        other => Err(refused("pre-tokenizer", &other)),
+    }
+}
+
+struct Vocabulary {
+    bytes: [u32; 256],
+    pairs: Vec<Option<(u32, u32, u32)>>,
+    /// Tokens that words can become, by id.
+    words: Vec<(Vec<u8>, u32)>,
+    ignores_merges: bool,
+}
+
+impl Vocabulary {
+    fn read(model: &Model) -> Result<Self> {
+        let Model::Bpe {
+            vocab,
+            merges,
+            dropout,
+            continuing_subword_prefix,
+            end_of_word_suffix,
+            ignore_merges,
+            // What happens to symbols that are not in the vocabulary; here all are.
+            unk_token: _,
+            fuse_unk: _,
+            byte_fallback: _,
+        } = model
+        else {
+            return Err(refused("model", &"not BPE"));
+        };
+        if dropout.is_some_and(|rate| rate != 0.0) {
+            return Err(refused("dropout", dropout));
+        }
+        for affix in [continuing_subword_prefix, end_of_word_suffix].into_iter().flatten() {
+            if !affix.is_empty() {
+                return Err(refused("prefix or suffix", affix));
+            }
+        }
+        if vocab.values().collect::<HashSet<_>>().len() != vocab.len() {
+            return Err(refused("vocabulary", &"two tokens of one id"));
+        }
+        let alphabet = Alphabet::new();
+        let mut words: Vec<_> =
+            vocab.iter().filter_map(|(token, &id)| Some((alphabet.bytes(token)?, id))).collect();
+        words.sort_unstable_by_key(|&(_, id)| id);
+        let mut bytes = [None; 256];
+        for (word, id) in &words {
+            if let [byte] = word[..] {
+                bytes[usize::from(byte)] = Some(*id);
+            }
+        }
+        // Some bytes no UTF-8 has, and some vocabularies do without them.
+        let needed = |byte: u8| !matches!(byte, 0xc0 | 0xc1 | 0xf5..=0xff);
+        if (0..=u8::MAX).any(|byte| needed(byte) && bytes[usize::from(byte)].is_none()) {
+            return Err(refused("vocabulary", &"some bytes are missing"));
+        }
+        let bytes = bytes.map(Option::unwrap_or_default);
+        let pairs = merges.iter().map(|merge| pair(merge, vocab)).collect::<Result<_>>()?;
+        Ok(Self { bytes, pairs, words, ignores_merges: *ignore_merges })
+    }
+}
+
+fn pair(merge: &Merge, vocab: &HashMap<String, u32>) -> Result<Option<(u32, u32, u32)>> {
+    let find = |(left, right): (&str, &str)| {
+        let both = [left, right].concat();
+        Some((*vocab.get(left)?, *vocab.get(right)?, *vocab.get(&both)?))
+    };
+    let found = merge.pair().and_then(find);
+    found.map(Some).ok_or_else(|| refused("merge", merge))
+}
+
+fn refused(part: &'static str, found: &(impl std::fmt::Debug + ?Sized)) -> Error {
+    Error::Pipeline { part, found: format!("{found:?}") }
+}

@@ -1,0 +1,395 @@
+//! Where words begin and end in the pattern of GPT-2:
+//! `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`.
+//!
+//! Words begin where the class changes, but a space goes with what follows it; of a run of white
+//! space the last one stands for itself. Runs of two and more spaces may be added tokens: then they
+//! are a class of their own, and text begins anew behind them.
+
+use unicode_normalization::char::canonical_combining_class;
+
+use super::block::{BLOCK, Block, leads};
+use super::classes::{
+    CLASS, Classes, EXCEPTION, JOINS_AFTER, JOINS_BEFORE, LETTER, MARK, NUMBER, OTHER, UNSTABLE,
+    WHITE,
+};
+use super::utf8;
+use crate::tokenize::family::Unit;
+
+/// What was found besides the words.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Found {
+    /// A code point that the library must see.
+    pub exception: bool,
+    /// The text may not be in NFC.
+    pub unstable: bool,
+    /// A run of 13 or more spaces, where such are tokens.
+    pub many_spaces: bool,
+}
+
+/// What one block leaves to the next; masks hold it in their lowest bit, those of the last two
+/// fields in as many as they need.
+#[derive(Default)]
+struct Carry {
+    classes: [u64; 4],
+    space: u64,
+    single: u64,
+    double: u64,
+    /// Classes of the bytes that a character has in the next block.
+    spill: [u64; 4],
+    /// Words that begin there although the classes do not say so, and the other way about.
+    forced: u64,
+    removed: u64,
+}
+
+/// What characters past ASCII add to a block: bits from 64 on are the next block's.
+#[derive(Default)]
+struct Wide {
+    forced: u128,
+    flags: u8,
+    disorder: bool,
+    /// Where the last mark ended, and its code point.
+    mark: Option<(usize, u32)>,
+}
+
+/// Append the words of `text`, which is UTF-8 and shorter than 4 GB. `doubles` makes runs of spaces
+/// a class of their own.
+pub fn scan(text: &[u8], classes: &Classes, doubles: bool, units: &mut Vec<Unit>) -> Found {
+    let mut carry = Carry::default();
+    let mut wide = Wide::default();
+    let mut many_spaces = false;
+    let mut previous = 0;
+    units.reserve(text.len() / 4 + BLOCK);
+    for base in (0..text.len()).step_by(BLOCK) {
+        let mut padded = [0; BLOCK];
+        let (bytes, valid) = match text[base..].first_chunk::<BLOCK>() {
+            Some(bytes) => (bytes, u64::MAX),
+            None => {
+                let rest = &text[base..];
+                padded[..rest.len()].copy_from_slice(rest);
+                (&padded, (1 << rest.len()) - 1)
+            }
+        };
+        let mut block = Block::of(bytes);
+        let ascii_white = block.classes[usize::from(WHITE)];
+        let mut forced = carry.forced;
+        carry.forced = 0;
+        if block.high != 0 {
+            wide.forced = 0;
+            add_wide(text, base, leads(bytes), classes, &mut block, &mut carry.spill, &mut wide);
+            let [now, later] = halves(wide.forced);
+            forced |= now;
+            carry.forced = later;
+        }
+        let space = block.space;
+        let double = if doubles {
+            let next = u64::from(text.get(base + BLOCK) == Some(&b' '));
+            space & (space << 1 | carry.space | space >> 1 | next << (BLOCK - 1))
+        } else {
+            0
+        };
+        many_spaces |= has_many(double);
+        let single = space & !double;
+        let [letter, number, other, white] = block.classes.map(|class| class & valid);
+        let white = white & !double;
+        let solid = letter | number | other;
+        let ahead = u64::from(is_solid(text, base + BLOCK, classes));
+
+        let [before_letter, before_number, before_other, before_white] = carry.classes;
+        let first = |class: u64, before: u64| class & !(class << 1 | before);
+        let after_single = single << 1 | carry.single;
+        let runs = first(letter, before_letter)
+            | first(number, before_number)
+            | first(other, before_other);
+        let last_white = ascii_white & white & (solid >> 1 | ahead << (BLOCK - 1));
+        let mut starts = (runs & !after_single)
+            | first(white, before_white)
+            | last_white
+            | first(double, carry.double);
+        let mut removed = carry.removed;
+        carry.removed = 0;
+
+        let mut apostrophes =
+            block.apostrophe & !(other << 1 | before_other) & !after_single & valid;
+        while apostrophes != 0 {
+            let at = apostrophes.trailing_zeros() as usize;
+            apostrophes &= apostrophes - 1;
+            if let Some(length) = contraction(&text[base + at + 1..]) {
+                let [now, later] = halves(2 << at);
+                removed |= now;
+                carry.removed |= later;
+                let [now, later] = halves(1 << (at + 1 + length));
+                forced |= now;
+                carry.forced |= later;
+            }
+        }
+        starts = (starts & !removed | forced) & valid;
+        carry.classes = [letter, number, other, white].map(|class| class >> (BLOCK - 1));
+        carry.space = space >> (BLOCK - 1);
+        carry.single = single >> (BLOCK - 1);
+        carry.double = double >> (BLOCK - 1);
+
+        if base == 0 {
+            starts &= !1;
+        }
+        #[allow(clippy::cast_possible_truncation)] // texts of less than 4 GB
+        let base = base as u32;
+        while starts != 0 {
+            let start = base + starts.trailing_zeros();
+            starts &= starts - 1;
+            units.push(Unit { start: previous, end: start });
+            previous = start;
+        }
+    }
+    if let Ok(end) = u32::try_from(text.len())
+        && end > previous
+    {
+        units.push(Unit { start: previous, end });
+    }
+    Found {
+        exception: wide.flags & EXCEPTION != 0,
+        unstable: wide.flags & UNSTABLE != 0 || wide.disorder,
+        many_spaces,
+    }
+}
+
+/// Are there 13 ones in a row? Of a run of 25 one side or the other of a block's border has that
+/// many.
+#[inline]
+fn has_many(mask: u64) -> bool {
+    let two = mask & mask >> 1;
+    let four = two & two >> 2;
+    let eight = four & four >> 4;
+    eight & eight >> 5 != 0
+}
+
+/// Is there something at `at` that is not white?
+#[inline]
+fn is_solid(text: &[u8], at: usize, classes: &Classes) -> bool {
+    match text.get(at) {
+        None => false,
+        Some(byte) if byte.is_ascii() => !matches!(byte, b' ' | b'\t'..=b'\r'),
+        // Within a character it is not asked for, and anything will do.
+        Some(_) => {
+            utf8::decode(text, at).is_some_and(|(code, _)| classes.of(code) & CLASS != WHITE)
+        }
+    }
+}
+
+/// The length of the letters of a contraction.
+#[inline]
+fn contraction(after: &[u8]) -> Option<usize> {
+    match after {
+        [b's' | b't' | b'm' | b'd', ..] => Some(1),
+        [b'r' | b'v', b'e', ..] | [b'l', b'l', ..] => Some(2),
+        _ => None,
+    }
+}
+
+/// The lower half, and the upper.
+#[inline]
+#[allow(clippy::cast_possible_truncation)] // which is the point
+fn halves(bits: u128) -> [u64; 2] {
+    [bits as u64, (bits >> BLOCK) as u64]
+}
+
+/// Add the characters past ASCII that begin at the bytes `leads` of the block.
+#[inline(never)]
+fn add_wide(
+    text: &[u8],
+    base: usize,
+    mut leads: u64,
+    classes: &Classes,
+    block: &mut Block,
+    spill: &mut [u64; 4],
+    wide: &mut Wide,
+) {
+    for (class, spilt) in block.classes.iter_mut().zip(&mut *spill) {
+        *class |= std::mem::take(spilt);
+    }
+    let mut later = [0; 4];
+    while leads != 0 {
+        let bit = leads.trailing_zeros() as usize;
+        leads &= leads - 1;
+        let at = base + bit;
+        let Some((code, length)) = utf8::decode(text, at) else { continue };
+        let flags = classes.of(code);
+        wide.flags |= flags;
+        let class = usize::from(flags & CLASS);
+        let [now, over] = halves(((1 << length) - 1) << bit);
+        block.classes[class] |= now;
+        later[class] |= over;
+        wide.forced |= u128::from(flags & JOINS_BEFORE == 0) << bit;
+        wide.forced |= u128::from(flags & JOINS_AFTER == 0) << (bit + length);
+        if class == usize::from(WHITE) && is_solid(text, at + length, classes) {
+            wide.forced |= 1 << bit;
+        }
+        if flags & MARK != 0 {
+            if let Some((end, before)) = wide.mark
+                && end == at
+                && combining(before) > combining(code)
+            {
+                wide.disorder = true;
+            }
+            wide.mark = Some((at + length, code));
+        }
+    }
+    *spill = later;
+}
+
+fn combining(code: u32) -> u8 {
+    char::from_u32(code).map_or(0, canonical_combining_class)
+}
+
+/// The same, a character at a time, as the pattern reads.
+#[cfg(test)]
+pub fn scan_plainly(text: &str, classes: &Classes, doubles: bool) -> Vec<Unit> {
+    let flags = |c: char| classes.of(c as u32);
+    let class = |c: char| flags(c) & CLASS;
+    let mut pieces = vec![0];
+    if doubles {
+        let bytes = text.as_bytes();
+        let is_space = |at: usize| bytes.get(at) == Some(&b' ');
+        let double = |at: usize| is_space(at) && (at > 0 && is_space(at - 1) || is_space(at + 1));
+        pieces.extend((1..text.len()).filter(|&at| double(at) != double(at - 1)));
+    }
+    pieces.push(text.len());
+    let mut starts = Vec::new();
+    for piece in pieces.windows(2) {
+        let mut at = piece[0];
+        while at < piece[1] {
+            let rest = &text[at..piece[1]];
+            starts.push(at);
+            at += if doubles && rest.starts_with("  ") {
+                rest.len()
+            } else {
+                word_length(rest, class)
+            };
+        }
+    }
+    for ((before, _), (at, after)) in text.char_indices().zip(text.char_indices().skip(1)) {
+        let before = text[before..].chars().next().unwrap_or(' ');
+        if flags(before) & JOINS_AFTER == 0 || flags(after) & JOINS_BEFORE == 0 {
+            starts.push(at);
+        }
+    }
+    starts.sort_unstable();
+    starts.dedup();
+    starts.push(text.len());
+    let as_u32 = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+    let units = starts.windows(2).map(|two| Unit { start: as_u32(two[0]), end: as_u32(two[1]) });
+    units.filter(|unit| unit.end > unit.start).collect()
+}
+
+#[cfg(test)]
+fn word_length(text: &str, class: impl Fn(char) -> u8) -> usize {
+    if let Some(length) = text.strip_prefix('\'').and_then(|rest| contraction(rest.as_bytes())) {
+        return 1 + length;
+    }
+    let spaces = usize::from(text.starts_with(' '));
+    for kind in [LETTER, NUMBER, OTHER] {
+        let run: usize =
+            text[spaces..].chars().take_while(|&c| class(c) == kind).map(char::len_utf8).sum();
+        if run > 0 {
+            return spaces + run;
+        }
+    }
+    let white: Vec<_> = text.chars().take_while(|&c| class(c) == WHITE).collect();
+    let length: usize = white.iter().map(|c| c.len_utf8()).sum();
+    match white[..] {
+        [.., _, last] if length < text.len() => length - last.len_utf8(),
+        _ => length,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::OnceLock;
+
+    use super::*;
+    use crate::tokenize::bpe::joins::Joins;
+
+    fn classes() -> Classes {
+        let mut joins = Joins::default();
+        for token in ["éa", "aé", "語本", "本語", " é", "\u{a0}\u{a0}", "\n\u{3000}", "\u{3000}本"]
+        {
+            joins.add(token.as_bytes());
+        }
+        Classes::new(true, &joins, &[])
+    }
+
+    fn words(text: &str, doubles: bool) -> Vec<String> {
+        static CLASSES: OnceLock<Classes> = OnceLock::new();
+        let classes = CLASSES.get_or_init(classes);
+        let mut units = Vec::new();
+        scan(text.as_bytes(), classes, doubles, &mut units);
+        assert_eq!(units, scan_plainly(text, classes, doubles), "{text:?}");
+        units.iter().map(|unit| text[unit.start as usize..unit.end as usize].into()).collect()
+    }
+
+    #[test]
+    fn words_end_where_the_pattern_says() {
+        assert_eq!(
+            words("I'm  here, it's 42nd!", false),
+            ["I", "'m", " ", " here", ",", " it", "'s", " 42", "nd", "!"]
+        );
+        assert_eq!(
+            words("a 's ''s 'sure 're 'r x'llama", false),
+            ["a", " '", "s", " ''", "s", " '", "sure", " '", "re", " '", "r", " x", "'ll", "ama"]
+        );
+        assert_eq!(
+            words("'tis\n'tis \n\n x\r\n", false),
+            ["'t", "is", "\n", "'t", "is", " \n\n", " x", "\r\n"]
+        );
+        assert_eq!(
+            words("é日本語 x\u{a0}\u{a0}y", false),
+            ["é", "日", "本語", " x", "\u{a0}", "\u{a0}", "y"]
+        );
+        assert_eq!(words("", false), [""; 0]);
+    }
+
+    #[test]
+    fn runs_of_spaces_are_words_and_text_begins_anew() {
+        assert_eq!(
+            words("a  b   's \n  x\n\t  y ", true),
+            ["a", "  ", "b", "   ", "'s", " \n", "  ", "x", "\n\t", "  ", "y", " "]
+        );
+    }
+
+    #[test]
+    fn blocks_are_the_pattern_at_every_offset() {
+        let alphabet = [
+            "a", "b", "'", "s", "ll", "re", "'ve", " ", "  ", "\n", "\t", "1", "9", ".", "-", "é",
+            "語", "本", "\u{3000}", "\u{a0}", "\u{85}", "\u{301}", "😀", "\u{200d}", "٣", "\0",
+            "ing",
+        ];
+        let mut state = 1_u32;
+        for length in 0..3000 {
+            let mut text = String::new();
+            for _ in 0..length % 150 {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                text += alphabet[(state >> 16) as usize % alphabet.len()];
+            }
+            words(&text, false);
+            words(&text, true);
+        }
+    }
+
+    #[test]
+    fn what_nfc_may_change_is_seen() {
+        let classes = Classes::new(true, &Joins::default(), &[0x1f4a9]);
+        let found = |text: &str| scan(text.as_bytes(), &classes, true, &mut Vec::new());
+        for stable in ["é", "Tiếng Việt", "กู้ที่", "한국어", "日本語", "عربي"]
+        {
+            assert_eq!(found(stable), Found::default(), "{stable}");
+        }
+        for unstable in
+            ["e\u{301}", "\u{212b}", "\u{1112}\u{1161}", "か\u{3099}", "a\u{307}\u{5b0}"]
+        {
+            assert!(found(unstable).unstable, "{unstable}");
+        }
+        assert!(found("x💩").exception);
+        let many =
+            |count: usize, from: usize| found(&("x".repeat(from) + &" ".repeat(count))).many_spaces;
+        assert!(!many(12, 60) && many(25, 52) && many(25, 40) && many(100, 0));
+    }
+}

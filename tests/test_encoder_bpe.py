@@ -1,0 +1,208 @@
+"""Byte-level BPE: the core's ids are the library's, whatever the text."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+from functools import cache
+from pathlib import Path
+
+import pytest
+from corpus import SHARED
+from encoding import assert_equal_ids, encoded
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, trainers
+
+from mlmfast import _core
+
+TRAINING = [
+    "The quick brown fox doesn't jump over the lazy dogs' 12 bowls; they're 345 years old, we'll see.",
+    "I'm sure it's what you've said, he'd say: naïve café — Äpfel für 3½ €… and so on and so on",
+    "吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ。カタカナ、データ",
+    "สวัสดีชาวโลก กู้ที่ Tiếng Việt hôm nay अनुच्छेद १ مرحبا بالعالم 한국어 텍스트 🦊👩‍👩‍👧",
+    "def f(x):\n    return x\n\n\tif  x  :\r\n        pass   # done\n",
+] * 3
+ALPHABETS = [
+    "abcdelrstv'’ .,",
+    " \t\n\r\x0b\x0c\x85\xa0\u1680\u2003\u2028\u202f\u205f\u3000ab1.",
+    "aeoné\u0301\u0327\u0338\u05b0\u0307ÅÅ<> k",
+    "かがはの語本日\u3099\u3000a 。ー",
+    "ᄒ\u1161\u11ab한글가 a",
+    "क\u093cड़ि्स ทกู้ี่ิ عرّبِي ",
+    "👩\u200d👧🏽🇩🇪\ufe0f ©a",
+    "\x00\x01\x7f\ufeff\u0600\u06dd\u200b\u00ad ab",
+    "0123456789½²٣Ⅷ一 a-",
+    "<s>/mask|[]unused0 ",
+]
+SPACES = [AddedToken(" " * count, normalized=True) for count in range(24, 1, -1)]
+
+
+@cache
+def _bpe(layout: str) -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE())
+    if layout == "modernbert":
+        tokenizer.normalizer = normalizers.NFC()
+    elif layout == "sequence":
+        tokenizer.normalizer = normalizers.Sequence([normalizers.NFC()])
+    split = pre_tokenizers.ByteLevel(add_prefix_space=layout == "prefix")
+    if layout == "sequence":
+        split = pre_tokenizers.Sequence([split])
+    tokenizer.pre_tokenizer = split
+    trainer = trainers.BpeTrainer(
+        vocab_size=600,
+        min_frequency=1,
+        special_tokens=["<s>", "<pad>", "</s>"],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(TRAINING, trainer)
+    if layout == "whole":
+        form = json.loads(tokenizer.to_str())
+        form["model"]["ignore_merges"] = True
+        vocabulary = form["model"]["vocab"]
+        for word in ["Ġquickly", "xyzzy", "èªŀæľ¬èªŀ", "ĊĊĊ"]:
+            vocabulary[word] = len(vocabulary)
+        tokenizer = Tokenizer.from_str(json.dumps(form))
+    tokenizer.add_special_tokens([AddedToken("<mask>", lstrip=True, normalized=False)])
+    if layout == "modernbert":
+        tokenizer.add_tokens(SPACES)
+        tokenizer.add_tokens([AddedToken("|||IP|||", normalized=True), "[unused0]"])
+    return tokenizer
+
+
+LAYOUTS = ["roberta", "modernbert", "sequence", "prefix", "whole"]
+WORDS = [
+    "",
+    " ",
+    "   ",
+    "a",
+    "\n",
+    "'s",
+    "it's we're they've I'm he'll she'd o'clock rock'n'roll 'tis ''s '' 's's't 'S 'LL",
+    "x 'll y  's\n's\t'd 'rex 'vet 'lla 'mat 'dot 'ted",
+    *[f"a{' ' * count}b{' ' * count}'s{' ' * count}\n" for count in range(41)],
+    *[" " * count for count in range(41)],
+    *["w" * count + " x" for count in (14, 15, 16, 17, 63, 64, 65, 100, 159, 160, 161, 1000)],
+    "a\n b \n c\n\n d \n\n e\t f \t g\r\nh\r\n\r\n i  \n  j",
+    "a\u00a0b \u00a0 c\u00a0\u00a0d\u3000e\u3000\u3000f \u3000g\u2003 h\x85i\x1cj\x1fk\u200bl\u2028",
+    "日本語、日本語のテスト。 語本語 xyzzy quickly",
+    "e\u0301 a\u0327\u0301 \u1112\u1161\u11ab か\u3099 \u212b \uf900 \u0915\u093c \u037e \u1fef",
+    "x \u0301y \u0301",
+    "0123 12ab ab12 ½² ١٢٣ Ⅷ",
+    "<s>a</s> <mask> b<mask>  c \n <mask>",
+    "|||IP||| |||IP|| [unused0] [unused1]",
+    "\ufeffBOM \x00 \x01",
+]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_rule_of_the_pattern(layout: str):
+    texts = WORDS + [text + " The quick brown fox " * 200 + text for text in WORDS] + TRAINING
+    assert_equal_ids(_bpe(layout), texts)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@settings(deadline=None, max_examples=40)
+@given(seed=st.integers(0, 2**32))
+def test_mixed_text(layout: str, seed: int):
+    random_ = random.Random(seed)
+    texts = []
+    for _ in range(30):
+        alphabet = "".join(random_.sample(ALPHABETS, random_.randint(1, 3)))
+        text = "".join(random_.choices(alphabet, k=random_.randint(0, 200)))
+        texts.append(text + random_.choice(["", "", " " + " ".join(TRAINING[0].split() * 60)]) + text)
+    assert_equal_ids(_bpe(layout), texts)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@settings(deadline=None, max_examples=60)
+@given(text=st.text(max_size=120))
+def test_any_text(layout: str, text: str):
+    assert_equal_ids(_bpe(layout), [text, text + " a", "it's " + text])
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_natural_text_needs_no_library(layout: str):
+    texts = TRAINING + ["two  spaces.  And\n\n   three\u3000四\xa0five", "e\u0301 नमस्ते ก็ فَعَّلَ"]
+    assert_equal_ids(_bpe(layout), texts, nothing_pending=True)
+
+
+@pytest.mark.parametrize("layout", ["roberta", "modernbert"])
+def test_a_megabyte_without_a_space(layout: str):
+    for text in ["ab" * 500_000, "の本" * 170_000, " " * 500_000, "=" * 500_000]:
+        found, _ = encoded(_bpe(layout), [text])
+        short, _ = encoded(_bpe(layout), [text[:1200]])
+        assert found[0][:20] == short[0][:20]
+
+
+def test_code_points_named_as_exceptions_are_left_to_the_library():
+    tokenizer = _bpe("modernbert")
+    texts = ["a\u2e48b", "plain", "x" * 10 + "\u2e48"]
+    found, pending = encoded(tokenizer, texts, exceptions=(0x2E48,))
+    assert pending == [texts[0], texts[2]]
+    assert found == [tokenizer.encode(text, add_special_tokens=False).ids for text in texts]
+
+
+def _changed(change) -> str:
+    form = json.loads(_bpe("roberta").to_str())
+    change(form)
+    return json.dumps(form)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda form: form.update(normalizer={"type": "Lowercase"}),
+        lambda form: form.update(normalizer={"type": "NFKC"}),
+        lambda form: form.update(pre_tokenizer=None),
+        lambda form: form["pre_tokenizer"].update(use_regex=False),
+        lambda form: form["model"].update(dropout=0.1),
+        lambda form: form["model"].update(continuing_subword_prefix="##"),
+        lambda form: form["model"].update(end_of_word_suffix="</w>"),
+        lambda form: form["model"]["vocab"].pop("Ā"),
+        lambda form: form["added_tokens"][0].update(content="<a b>"),
+        lambda form: form["added_tokens"][0].update(content="   "),
+        lambda form: form["added_tokens"][0].update(content="stop", rstrip=True),
+    ],
+)
+def test_other_pipelines_are_refused(change):
+    _core.Encoder(_changed(lambda form: None), [])
+    with pytest.raises(ValueError, match="not one that is encoded here"):
+        _core.Encoder(_changed(change), [])
+
+
+NAMES = ["roberta-base", "modernbert-base"]
+
+
+@cache
+def _shared(name: str) -> Tokenizer:
+    path = SHARED / "tokenizers" / name / "tokenizer.json"
+    if not path.exists():
+        pytest.skip(f"{path} is not there")
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def _text(path: Path) -> str:
+    opened = gzip.open(path) if path.suffix == ".gz" else path.open("rb")
+    with opened as file:
+        return file.read(4_000_000).decode(errors="replace")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rules_with_real_vocabularies(name: str):
+    assert_equal_ids(_shared(name), WORDS + TRAINING)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_natural_text(name: str):
+    tokenizer = _shared(name)
+    random_ = random.Random(0)
+    for file in ["books/books_en_48m.txt.gz", "multilingual/wagahai.ja.txt", "dirty/blns.txt"]:
+        text = _text(SHARED / "text" / file)
+        starts = [random_.randrange(len(text)) for _ in range(20)]
+        assert_equal_ids(tokenizer, [text[start : start + 8000] for start in starts])
