@@ -1,12 +1,17 @@
 //! The families under one name.
 
+use super::encode::Encoder;
 use super::file::{Model, TokenizerFile};
 use super::output::{Encoded, StoredId};
 use super::texts::Texts;
+use super::unigram::{self, Unigram};
 use crate::{Error, Result};
 
 /// A tokenizer of a family that is encoded here.
-pub enum Tokenizer {}
+pub enum Tokenizer {
+    /// See [`unigram`].
+    Unigram(Encoder<Unigram>),
+}
 
 impl Tokenizer {
     /// Read tokenizer.json. Stretches that hold one of the code points of `exceptions` are left to
@@ -16,11 +21,10 @@ impl Tokenizer {
     /// A pipeline that belongs to none of the families.
     pub fn from_json(json: &str, exceptions: &[u32]) -> Result<Self> {
         let file = TokenizerFile::parse(json)?;
-        let _ = exceptions;
         match &file.model {
             Model::Bpe { .. } => Err(unknown("BPE")),
             Model::WordPiece { .. } => Err(unknown("WordPiece")),
-            Model::Unigram { .. } => Err(unknown("Unigram")),
+            Model::Unigram { .. } => Ok(Self::Unigram(unigram::from_file(&file, exceptions)?)),
             Model::Unknown => Err(unknown("unknown")),
         }
     }
@@ -28,15 +32,19 @@ impl Tokenizer {
     /// The family's name.
     #[must_use]
     pub fn family(&self) -> &'static str {
-        match *self {}
+        match self {
+            Self::Unigram(_) => "Unigram",
+        }
     }
 
     /// See [`super::encode::Encoder::encode`].
     ///
     /// # Errors
     /// As there.
-    pub fn encode<T: StoredId>(&self, _: &Texts, _: Option<usize>) -> Result<Encoded<T>> {
-        match *self {}
+    pub fn encode<T: StoredId>(&self, texts: &Texts, threads: Option<usize>) -> Result<Encoded<T>> {
+        match self {
+            Self::Unigram(encoder) => encoder.encode(texts, threads),
+        }
     }
 }
 

@@ -153,7 +153,12 @@ impl<F: Family> Encoder<F> {
         // At the top of the loop there is room for the ids of all units left if each has three.
         for unit in &*units {
             let (start, end) = (unit.start as usize, unit.end as usize);
-            match memo.get(text, start, end) {
+            let known = if end - start <= F::REMEMBERED {
+                memo.get(text, start, end)
+            } else {
+                Known::Nothing
+            };
+            match known {
                 Known::Few { ids: few, count: number } => {
                     ids[count..count + INLINE].copy_from_slice(&few);
                     count += number;
@@ -164,7 +169,9 @@ impl<F: Family> Encoder<F> {
                     if !self.family.encode(&text[start..end], scratch, unit_ids) {
                         return None;
                     }
-                    memo.insert(text, start, end, unit_ids);
+                    if end - start <= F::REMEMBERED {
+                        memo.insert(text, start, end, unit_ids);
+                    }
                     append(ids, &mut count, unit_ids, room);
                 }
             }

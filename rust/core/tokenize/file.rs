@@ -73,6 +73,7 @@ pub enum Normalizer {
     Nfkc,
     #[serde(rename = "NFKD")]
     Nfkd,
+    Nmt,
     StripAccents,
     Lowercase,
     Replace {

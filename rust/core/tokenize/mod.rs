@@ -14,3 +14,4 @@ pub mod memo;
 pub mod output;
 pub mod stretches;
 pub mod texts;
+pub mod unigram;
