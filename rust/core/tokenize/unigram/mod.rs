@@ -47,8 +47,8 @@ pub struct Scratch {
 /// # Errors
 /// A pipeline that is not one of those that are encoded here.
 pub fn from_file(file: &TokenizerFile, exceptions: &[u32]) -> Result<Encoder<Unigram>> {
-    let splitting = pipeline::splitting(file.pre_tokenizer.as_ref())?;
     let stages = Stages::new(file.normalizer.as_ref())?;
+    let splitting = pipeline::splitting(file.pre_tokenizer.as_ref(), &stages)?;
     pipeline::check_added(&file.added_tokens, &stages)?;
     let added = AddedTokens::new(&file.added_tokens, false)?;
     let (alphabet, pieces) = pipeline::pieces(&file.model)?;

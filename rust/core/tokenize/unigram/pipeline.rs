@@ -12,11 +12,11 @@ use crate::{Error, Result};
 /// Scores beyond this could overflow, or drown each other.
 const MOST: f64 = 1e9;
 
-/// How `pre_tokenizer` splits.
+/// How `pre_tokenizer` splits what comes out of `stages`.
 ///
 /// # Errors
 /// A pre-tokenizer that is not known here.
-pub fn splitting(pre_tokenizer: Option<&PreTokenizer>) -> Result<Splitting> {
+pub fn splitting(pre_tokenizer: Option<&PreTokenizer>, stages: &Stages) -> Result<Splitting> {
     let refused = || Error::Pipeline { part: "pre_tokenizer", found: format!("{pre_tokenizer:?}") };
     let (at_white, metaspace) = match pre_tokenizer {
         Some(PreTokenizer::Sequence { pretokenizers }) => match &pretokenizers[..] {
@@ -33,7 +33,7 @@ pub fn splitting(pre_tokenizer: Option<&PreTokenizer>) -> Result<Splitting> {
     let prepend = match &prepend_scheme[..] {
         "always" => true,
         // A document is one word to begin with, unless white space was taken out before.
-        "first" if !at_white => true,
+        "first" if !at_white && stages.keep_beginnings() => true,
         "never" if at_white => false,
         _ => return Err(refused()),
     };
@@ -119,9 +119,12 @@ pub fn pieces(model: &Model) -> Result<(Alphabet, Pieces)> {
         None => None,
     };
     let mut start = 0;
+    let mut bounds = vec![f64::NEG_INFINITY; alphabet.len()];
     let mut pieces = Vec::with_capacity(vocab.len());
     for ((id, &end), (_, score)) in (0_u32..).zip(&ends).zip(vocab) {
         if end > start {
+            let bound = &mut bounds[codes[start] as usize];
+            *bound = bound.max(*score);
             pieces.push((&codes[start..end], *score, id));
         }
         start = end;
@@ -132,7 +135,7 @@ pub fn pieces(model: &Model) -> Result<(Alphabet, Pieces)> {
         trie.find(&codes).unwrap_or(u32::MAX)
     };
     let bytes = byte_fallback.then(|| Box::new(std::array::from_fn(spell)));
-    Ok((alphabet, Pieces::new(trie, least, unknown, bytes)))
+    Ok((alphabet, Pieces::new(trie, least, bounds, unknown, bytes)))
 }
 
 /// Added tokens that are looked for in normalized text cannot be seen before it is normalized.

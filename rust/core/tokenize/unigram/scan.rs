@@ -235,3 +235,68 @@ impl Scanner {
         edge
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::alphabet::Alphabet;
+    use super::super::charsmap::tests::charsmap;
+    use super::super::stages::Stages;
+    use super::super::words::Splitting;
+    use super::*;
+    use proptest::prelude::*;
+
+    fn tables(rules: &[(&str, &str)], at_white: bool) -> Tables {
+        let splitting = Splitting { space: '\u{2581}', at_white, prepend: true, at_space: true };
+        let stages = Stages::with_charsmap(charsmap(rules));
+        Tables { stages, alphabet: Alphabet::default(), splitting, exceptions: Vec::new() }
+    }
+
+    fn scan(text: &str, tables: &Tables, runs: Option<Runs>) -> Vec<String> {
+        let scanner = Scanner::new(b" \n\r\t", runs, tables).unwrap();
+        let mut units = Vec::new();
+        scanner.scan(text, tables, &mut units);
+        units.iter().map(|unit| text[unit.start as usize..unit.end as usize].into()).collect()
+    }
+
+    #[test]
+    fn units_end_at_white_space_that_nothing_joins_with() {
+        let tables = tables(&[("\n", " ")], true);
+        let found = |text| scan(text, &tables, None).join("|");
+        assert_eq!(found("  one two.\tthree\r\n"), "one|two.|three");
+        assert_eq!(found("हिन्दी की किताब 吾輩は 猫"), "हिन्दी|की|किताब|吾輩は|猫");
+        assert_eq!(found("a \u{301}b c"), "a \u{301}b|c");
+        assert_eq!(found("a\u{600} b c\u{301} d"), "a\u{600} b|c\u{301}|d");
+        assert_eq!(found(" "), "");
+    }
+
+    #[test]
+    fn white_space_beyond_a_border_is_a_unit_of_its_own() {
+        let tables = tables(&[("\u{3000}", " "), ("\r", " ")], false);
+        let runs = Runs { squeezed: false, line_end: true };
+        let found = |text| scan(text, &tables, Some(runs)).join("|");
+        assert_eq!(found("a b   c\r\nd \r\ne \n"), "a|b|  |c|d| |e| \n");
+        assert_eq!(found("  a \u{3000}b"), " |a \u{3000}b");
+        assert_eq!(found(" \u{2581}b"), " \u{2581}b");
+        assert_eq!(found("  "), "  ");
+        let squeezed = Runs { squeezed: true, ..runs };
+        assert_eq!(scan("  a  b ", &tables, Some(squeezed)).join("|"), "a|b| ");
+    }
+
+    proptest! {
+        #[test]
+        fn blocks_and_single_bytes_say_the_same(
+            bytes in prop::collection::vec(prop::sample::select(b" \n\r\tab!~\x0b\x7f\0\xc3\xa9".to_vec()), 0..300),
+        ) {
+            let tables = tables(&[], true);
+            let scanner = Scanner::new(b" \n\r\t", None, &tables).unwrap();
+            let mut units = Vec::new();
+            let odd = scanner.find(&bytes, &mut units);
+            let is_white = |byte: &u8| b" \n\r\t".contains(byte);
+            let words = bytes.split(is_white).filter(|word| !word.is_empty());
+            let found = units.iter().map(|unit| &bytes[unit.start as usize..unit.end as usize]);
+            prop_assert!(words.eq(found));
+            prop_assert_eq!(odd, bytes.iter().any(|b| !is_white(b) && !is_plain(*b)));
+        }
+    }
+}

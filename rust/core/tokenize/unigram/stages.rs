@@ -80,6 +80,12 @@ impl Stages {
         Ok(Self { stages })
     }
 
+    /// A precompiled map alone.
+    #[cfg(test)]
+    pub fn with_charsmap(map: Charsmap) -> Self {
+        Self { stages: vec![Stage::Charsmap(map)] }
+    }
+
     /// Is there nothing to do?
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -91,6 +97,17 @@ impl Stages {
     #[must_use]
     pub fn is_charsmap(&self) -> bool {
         matches!(self.stages[..], [Stage::Charsmap(_)])
+    }
+
+    /// Does the library still know of a normalized text that it is the beginning of a document? It
+    /// does not where the first characters were taken out or replaced; white space aside.
+    #[must_use]
+    pub fn keep_beginnings(&self) -> bool {
+        self.stages.iter().all(|stage| match stage {
+            Stage::StripAccents | Stage::Nmt | Stage::Replace { .. } => false,
+            Stage::Nfc | Stage::Nfd | Stage::Nfkc | Stage::Nfkd | Stage::Lowercase => true,
+            Stage::Charsmap(_) | Stage::Squeeze { .. } => true,
+        })
     }
 
     /// Normalize `text` into `out`, which is emptied first; `spare` is room to work in.

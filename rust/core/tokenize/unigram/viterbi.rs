@@ -23,7 +23,13 @@ pub struct Pieces {
     unknown_id: Option<u32>,
     /// The ids of the 256 bytes, if unknown text is to be spelled with them.
     bytes: Option<Box<[u32; 256]>>,
+    /// By code: no piece that begins with it has a higher score. Empty if there are positive
+    /// scores.
+    bounds: Vec<f64>,
 }
+
+/// Texts of more codes than this are segmented without a look ahead: its worth is lost on them.
+const LOOK_AHEAD: usize = 96;
 
 /// The best way to a place between two characters.
 #[derive(Debug, Clone, Copy)]
@@ -44,15 +50,24 @@ pub struct Lattice {
 }
 
 impl Pieces {
-    /// Pieces of which the least likely has score `least`.
+    /// Pieces of which the least likely has score `least`; `bounds` holds, for each code, the
+    /// highest score of pieces that begin with it.
     #[must_use]
     pub fn new(
         trie: Trie,
         least: f64,
+        mut bounds: Vec<f64>,
         unknown_id: Option<u32>,
         bytes: Option<Box<[u32; 256]>>,
     ) -> Self {
-        Self { trie, unknown_score: least - PENALTY, unknown_id, bytes }
+        let unknown_score = least - PENALTY;
+        for bound in &mut bounds {
+            *bound = bound.max(unknown_score);
+        }
+        if unknown_score > 0.0 || bounds.iter().any(|&bound| bound > 0.0) {
+            bounds.clear();
+        }
+        Self { trie, unknown_score, unknown_id, bytes, bounds }
     }
 
     /// Append the ids of a text of these codes; false if something is unknown and there is no id
@@ -81,26 +96,71 @@ impl Pieces {
         true
     }
 
+    /// Fill the lattice for `codes`.
+    ///
+    /// A place is passed over if no way through it can be the best one: scores are not positive, so
+    /// that a way's score only falls, rounded or not, and some way to the end is known.
     fn find_ways(&self, codes: &[u32], lattice: &mut Lattice) {
         let best = &mut lattice.best;
         best.clear();
         best.resize(codes.len() + 1, UNREACHED);
         best[0].score = 0.0;
-        let trie = &self.trie;
-        for (start, &code) in (0_u32..).zip(codes) {
-            let (rest, ends) = (&codes[start as usize + 1..], &mut best[start as usize..]);
-            let Some((till, ends)) = ends.split_first_mut() else { return };
-            let mut found = trie.first(code);
-            if found.is_none_or(|(_, node)| node.score == f64::NEG_INFINITY) {
-                ends[0].offer(self.unknown_score + till.score, start, UNKNOWN);
-            }
-            let mut codes = rest.iter();
-            for end in ends {
-                let Some((place, node)) = found else { break };
-                end.offer(node.score + till.score, start, place);
-                found = codes.next().and_then(|&code| trie.next(place, node, code));
+        self.offer_from(0, codes, best);
+        let known = if codes.len() > LOOK_AHEAD || self.bounds.is_empty() {
+            f64::NEG_INFINITY
+        } else {
+            self.look_ahead(codes, best)
+        };
+        for (start, &code) in codes.iter().enumerate().skip(1) {
+            let bound = match self.bounds.get(code as usize) {
+                Some(&bound) => bound,
+                None if self.bounds.is_empty() => 0.0,
+                None => self.unknown_score,
+            };
+            if best[start].score + bound >= known {
+                self.offer_from(start, codes, best);
             }
         }
+    }
+
+    /// Offer all pieces that begin at `start`.
+    #[inline]
+    fn offer_from(&self, start: usize, codes: &[u32], best: &mut [Best]) {
+        let Some((till, ends)) = best[start..].split_first_mut() else { return };
+        let Some((&code, rest)) = codes[start..].split_first() else { return };
+        #[allow(clippy::cast_possible_truncation)] // a unit's length fits 32 bits
+        let from = start as u32;
+        let mut found = self.trie.first(code);
+        if found.is_none_or(|(_, node)| node.score == f64::NEG_INFINITY) {
+            ends[0].offer(self.unknown_score + till.score, from, UNKNOWN);
+        }
+        let mut codes = rest.iter();
+        for end in ends {
+            let Some((place, node)) = found else { break };
+            end.offer(node.score + till.score, from, place);
+            found = codes.next().and_then(|&code| self.trie.next(place, node, code));
+        }
+    }
+
+    /// The score of some way to the end: that of the longest pieces, from the left.
+    fn look_ahead(&self, codes: &[u32], best: &[Best]) -> f64 {
+        let reached = best.iter().rposition(|best| best.score > f64::NEG_INFINITY).unwrap_or(0);
+        let (mut start, mut score) = (reached, best[reached].score);
+        while let Some((&code, rest)) = codes.get(start..).and_then(<[u32]>::split_first) {
+            let (mut length, mut longest) = (1, self.unknown_score);
+            let mut found = self.trie.first(code);
+            let mut codes = rest.iter();
+            for reach in 1.. {
+                let Some((place, node)) = found else { break };
+                if node.score > f64::NEG_INFINITY {
+                    (length, longest) = (reach, node.score);
+                }
+                found = codes.next().and_then(|&code| self.trie.next(place, node, code));
+            }
+            score += longest;
+            start += length;
+        }
+        score
     }
 
     /// The ids of unknown text. What is put together from unknown characters may be a piece.
