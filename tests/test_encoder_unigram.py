@@ -8,11 +8,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from encoding import assert_equal_ids, encoded
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
 
+from encoding import assert_equal_ids, encoded
 from mlmfast import _core
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -48,7 +48,8 @@ def charsmap(rules: dict[str, str]) -> bytes:
 def vocabulary() -> list[tuple[str, float]]:
     """Return pieces that overlap in many ways, some of equal score, over several scripts."""
     words = "the there here he re house houses don't 'it' it's \"q\" a an and é café fi 1 10 ... ."
-    words += " 吾輩 吾輩は猫 猫である は で あ る が ガ ग क ख़ की हिन्दी कि ำ กำ ไทย ที่ 가 각 한국 한 国 한글 Tiếng Viê"
+    words += " 吾輩 吾輩は猫 猫である は で あ る が ガ"
+    words += " ग क ख़ की हिन्दी कि ำ กำ ไทย ที่ 가 각 한국 한 国 한글 Tiếng Viê"
     words += " الله عليه وسلم صلى 👩 👩‍💻 ❤️ e\u0301 \u0301 A B C x y z xy yz xyz zz \t \x0b Ünï"
     random_ = random.Random(1)
     pieces = {"<unk>": 0.0, SPACE: -2.5, SPACE * 2: -4.0}
@@ -121,13 +122,15 @@ TEXTS = [
     "xyzzy " * 3000,
     "xyz" * 20000,
     "a\x0bb a \x0b b a\x0cb \x0c\x0c a\0b \0 \x7f",
+    " \u0344\u093c a \ufe0f\ufe0f ",
+    " \ufe0f\ufe0f ",
     "a \u0301b a\u0301 b \u0301 \u0301\u0323a",
     "\u0600 a \u0600a a\u0600 \u0600 \u0301",
     "a\u00a0b a \u00a0b\u00a0 a\u00a0\u00a0b \u3000 吾輩は\u3000猫である \u00a0\u0301 x",
     "\u3000吾輩は猫である。名前はまだ無い。\n\u3000どこで生れたか",
     f"{SPACE}a b{SPACE}c {SPACE}{SPACE}d {SPACE} e{SPACE}",
     "``the'' ''the`` `a` 'it's' don''t '''' ````` ' ' ` `",
-    "①\u0301x e\u0301 e\u0301\u0302 ª\u0301 Ａ\u0301 ﬁ\u0301 ﷺ ´a a´ ´",
+    "①\u0301x e\u0301 e\u0301\u0302 ª\u0301 \uff21\u0301 ﬁ\u0301 ﷺ \u00b4a a\u00b4 \u00b4",
     "हिन्दी की किताब क्षत्रिय क\u094d\u200dक  \u093cक",
     "ที่นี่ภาษาไทยกำลัง ำ  ำa ที่.ที่",
     "한국어 \u1100\u1161\u11a8 가\u11a8 \u1161 \u1100 가\u1100",
@@ -167,7 +170,7 @@ def made() -> Made:
 
 @pytest.mark.parametrize("name", PIPELINES)
 def test_adversarial_texts(name, made):
-    assert_equal_ids(made[name], TEXTS + ["\n\n".join(TEXTS)])
+    assert_equal_ids(made[name], [*TEXTS, "\n\n".join(TEXTS)])
 
 
 @pytest.mark.parametrize("name", PIPELINES)
@@ -183,7 +186,7 @@ def _assert_equal(made, name, text):
 
 @pytest.mark.parametrize("name", PIPELINES)
 def test_ordinary_text_is_never_left_to_the_library(name, made):
-    assert_equal_ids(made[name], TEXTS[:8] + TEXTS[13:15] + TEXTS[17:22], nothing_pending=True)
+    assert_equal_ids(made[name], TEXTS[:8] + TEXTS[15:17] + TEXTS[19:24], nothing_pending=True)
 
 
 def test_random_vocabularies_and_scores():

@@ -133,6 +133,10 @@ impl Scanner {
 
     /// Join units that are not independent.
     fn join(&self, text: &str, tables: &Tables, units: &mut Vec<Unit>) {
+        let Some(first) = units.first_mut() else { return };
+        if !self.begins_at(text, first.start, tables) {
+            first.start = 0;
+        }
         let mut kept = 0;
         for number in 1..units.len() {
             let (unit, next) = (units[kept], units[number]);
@@ -144,6 +148,10 @@ impl Scanner {
             }
         }
         units.truncate(kept + 1);
+        let last = &mut units[kept];
+        if !self.ends_at(text, last.end, tables) {
+            last.end = u32::try_from(text.len()).unwrap_or(u32::MAX);
+        }
     }
 
     /// As [`Self::join`], with units for white space that is more than a border.
@@ -266,6 +274,7 @@ mod tests {
         assert_eq!(found("  one two.\tthree\r\n"), "one|two.|three");
         assert_eq!(found("हिन्दी की किताब 吾輩は 猫"), "हिन्दी|की|किताब|吾輩は|猫");
         assert_eq!(found("a \u{301}b c"), "a \u{301}b|c");
+        assert_eq!(found(" \u{301}b c\u{600} "), " \u{301}b|c\u{600} ");
         assert_eq!(found("a\u{600} b c\u{301} d"), "a\u{600} b|c\u{301}|d");
         assert_eq!(found(" "), "");
     }

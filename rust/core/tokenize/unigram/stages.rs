@@ -136,7 +136,8 @@ impl Stages {
             Alone { text: character.into(), independent: true, starts: true, ends: true };
         for stage in &self.stages {
             if stage.sees_neighbours() && alone.text.is_empty() {
-                (alone.starts, alone.ends) = (false, false);
+                // Its neighbours meet.
+                (alone.independent, alone.starts, alone.ends) = (false, false, false);
             }
             if let (Some(first), Some(last)) =
                 (alone.text.chars().next(), alone.text.chars().next_back())
