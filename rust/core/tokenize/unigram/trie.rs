@@ -7,8 +7,8 @@
 const ROOT: u32 = 0;
 /// No node has this place.
 const NONE: u32 = u32::MAX;
-/// How many places are tried for a node with several children before they go to the end.
-const TRIES: usize = 24;
+/// After so many places that did not do for several children, none of these is tried again.
+const TRIES: usize = 16;
 
 /// A node.
 #[derive(Debug, Clone, Copy)]
@@ -192,6 +192,8 @@ struct Places {
     next: Vec<u32>,
     previous: Vec<u32>,
     taken: Vec<bool>,
+    /// Before this place there are few holes that several children fit around.
+    frontier: u32,
 }
 
 impl Places {
@@ -200,6 +202,7 @@ impl Places {
             next: Vec::with_capacity(room + room / 8),
             previous: Vec::with_capacity(room + room / 8),
             taken: Vec::with_capacity(room + room / 8),
+            frontier: 0,
         };
         places.next.push(0);
         places.previous.push(0);
@@ -235,21 +238,51 @@ impl Places {
     }
 
     /// A base at which all `codes`, which ascend, have free places or places past the end.
-    fn base(&self, codes: &[u32]) -> u32 {
-        let mut place = self.next[0];
-        for _ in 0..TRIES {
-            if place == 0 {
-                break;
-            }
+    fn base(&mut self, codes: &[u32]) -> u32 {
+        // An only child takes the first hole; for more there is hardly one before the frontier.
+        let mut place = if codes.len() == 1 { self.next[0] } else { self.frontier() };
+        let mut tries = 0;
+        while place != 0 {
             let base = place.wrapping_sub(codes[0]);
             let is_free =
                 |&code: &u32| self.taken.get(base.wrapping_add(code) as usize) != Some(&true);
             if base != NONE && codes.iter().all(is_free) {
+                self.reach_all(base, codes);
                 return base;
             }
             place = self.next[place as usize];
+            tries += 1;
+            if tries % TRIES == 0 && codes.len() > 1 {
+                self.frontier = place;
+            }
         }
-        u32::try_from(self.len()).unwrap_or(NONE).wrapping_sub(codes[0])
+        let end = u32::try_from(self.len()).unwrap_or(NONE);
+        if codes.len() > 1 {
+            // The caller takes it.
+            self.frontier = end;
+        }
+        let base = end.wrapping_sub(codes[0]);
+        self.reach_all(base, codes);
+        base
+    }
+
+    /// Let there be places for all `codes`, so that each knows what comes after it.
+    fn reach_all(&mut self, base: u32, codes: &[u32]) {
+        if let Some(&last) = codes.last() {
+            self.reach(base.wrapping_add(last) as usize + 2);
+        }
+    }
+
+    /// The first free place from the frontier on, 0 if there is none.
+    fn frontier(&mut self) -> u32 {
+        // A place that was taken still knows what came after it.
+        while self.taken[self.frontier as usize] {
+            match self.next[self.frontier as usize] {
+                0 => return 0,
+                next => self.frontier = next,
+            }
+        }
+        self.frontier
     }
 }
 
@@ -257,6 +290,23 @@ impl Places {
 mod tests {
     use super::*;
     use std::collections::BTreeMap;
+
+    /// Two letters far apart below most nodes must not leave room between them.
+    #[test]
+    fn few_places_are_left_free() {
+        let mut pieces = Vec::new();
+        for first in 1..200 {
+            for second in [1 + first, 9000 + first, 9500] {
+                for third in [7, 9999] {
+                    pieces.push((vec![first, second, third], -1.0, first));
+                }
+            }
+        }
+        let list: Vec<_> =
+            pieces.iter().map(|(codes, score, id)| (&codes[..], *score, *id)).collect();
+        let places = Trie::new(list, 10_000).nodes.len();
+        assert!(places < 40_000, "{places}");
+    }
 
     #[test]
     fn every_piece_is_found_and_nothing_else() {
