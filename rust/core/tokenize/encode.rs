@@ -5,7 +5,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::added::AddedTokens;
 use super::family::{Family, Stretch, Unit};
-use super::memo::{INLINE, Known, Memo, Probe};
+use super::memo::{Found, INLINE, Memo};
 use super::output::{Encoded, Part, Pending, StoredId};
 use super::stretches::{cut_after, end_of};
 use super::texts::Texts;
@@ -175,35 +175,30 @@ impl<F: Family> Encoder<F> {
             ids.resize(room, 0);
         }
         let mut count = 0;
-        let mut probes = [Probe::default(); BATCH];
+        let mut found = [Found::default(); BATCH];
         // At the top of the loops there is room for a value of the memo for all units left.
         for batch in units.chunks(BATCH) {
-            for (probe, unit) in probes.iter_mut().zip(batch) {
-                *probe = memo.probe(text, unit.start as usize, unit.end as usize);
-            }
-            for (probe, unit) in probes.iter().zip(batch) {
-                if let Some(value) = memo.few(*probe) {
+            memo.find(text, batch, &mut found);
+            for (&found, unit) in found.iter().zip(batch) {
+                if let Some(value) = memo.few(found) {
                     ids[count..count + VALUE].copy_from_slice(&value);
                     count += value[INLINE] as usize;
                     continue;
                 }
-                let (start, end) = (unit.start as usize, unit.end as usize);
-                match memo.get(text, start, end) {
-                    Known::Few(value) => {
-                        memo.bring_forward(*probe, value);
-                        ids[count..count + VALUE].copy_from_slice(&value);
-                        count += value[INLINE] as usize;
-                    }
-                    Known::Many(many) => append(ids, &mut count, many, room),
-                    Known::Nothing => {
-                        unit_ids.clear();
-                        if !self.family.encode(&text[start..end], scratch, unit_ids) {
-                            return None;
-                        }
-                        memo.insert(text, start, end, unit_ids);
-                        append(ids, &mut count, unit_ids, room);
-                    }
+                let word = &text[unit.start as usize..unit.end as usize];
+                let remembered = word.len() <= F::REMEMBERED;
+                if let Some(known) = memo.get(word).filter(|_| remembered) {
+                    append(ids, &mut count, known, room);
+                    continue;
                 }
+                unit_ids.clear();
+                if !self.family.encode(word, scratch, unit_ids) {
+                    return None;
+                }
+                if remembered {
+                    memo.insert(word, unit_ids);
+                }
+                append(ids, &mut count, unit_ids, room);
             }
         }
         Some(count)

@@ -25,6 +25,9 @@ pub trait Family: Send + Sync {
     /// The working memory of one thread.
     type Scratch: Default + Send;
 
+    /// Bytes of the longest unit that is worth remembering.
+    const REMEMBERED: usize = usize::MAX;
+
     /// Find the units of a stretch, in order, and append them to `units`, which is empty.
     ///
     /// Returns the bytes that the units point into: those of the stretch, or of `buffer` where the

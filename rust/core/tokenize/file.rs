@@ -1,8 +1,11 @@
 //! tokenizer.json, as far as the core understands it.
 
 use std::collections::HashMap;
+use std::fmt::Formatter;
 
-use serde::Deserialize;
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use crate::{Error, Result};
 
@@ -73,6 +76,7 @@ pub enum Normalizer {
     Nfkc,
     #[serde(rename = "NFKD")]
     Nfkd,
+    Nmt,
     StripAccents,
     Lowercase,
     Replace {
@@ -117,10 +121,9 @@ pub enum PreTokenizer {
 
 /// A model and its vocabulary.
 #[derive(Debug, Deserialize)]
-#[serde(tag = "type")]
+#[serde(try_from = "AnyModel")]
 #[allow(missing_docs)] // names are the library's
 pub enum Model {
-    #[serde(rename = "BPE")]
     Bpe {
         vocab: HashMap<String, u32>,
         merges: Vec<Merge>,
@@ -128,11 +131,8 @@ pub enum Model {
         unk_token: Option<String>,
         continuing_subword_prefix: Option<String>,
         end_of_word_suffix: Option<String>,
-        #[serde(default)]
         fuse_unk: bool,
-        #[serde(default)]
         byte_fallback: bool,
-        #[serde(default)]
         ignore_merges: bool,
     },
     WordPiece {
@@ -144,11 +144,93 @@ pub enum Model {
     Unigram {
         vocab: Vec<(String, f64)>,
         unk_id: Option<usize>,
-        #[serde(default)]
         byte_fallback: bool,
     },
-    #[serde(other)]
     Unknown,
+}
+
+/// The fields of all models. With a tag inside of it an enum would be read into a tree first, which
+/// takes longer than all the rest for a large vocabulary.
+#[derive(Deserialize)]
+struct AnyModel {
+    #[serde(rename = "type")]
+    kind: String,
+    vocab: Option<Vocab>,
+    merges: Option<Vec<Merge>>,
+    dropout: Option<f32>,
+    unk_token: Option<String>,
+    unk_id: Option<usize>,
+    continuing_subword_prefix: Option<String>,
+    end_of_word_suffix: Option<String>,
+    max_input_chars_per_word: Option<usize>,
+    #[serde(default)]
+    fuse_unk: bool,
+    #[serde(default)]
+    byte_fallback: bool,
+    #[serde(default)]
+    ignore_merges: bool,
+}
+
+enum Vocab {
+    Ids(HashMap<String, u32>),
+    Scores(Vec<(String, f64)>),
+}
+
+impl<'de> Deserialize<'de> for Vocab {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = Vocab;
+
+            fn expecting(&self, formatter: &mut Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("a vocabulary")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> std::result::Result<Vocab, A::Error> {
+                Deserialize::deserialize(MapAccessDeserializer::new(map)).map(Vocab::Ids)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> std::result::Result<Vocab, A::Error> {
+                Deserialize::deserialize(SeqAccessDeserializer::new(seq)).map(Vocab::Scores)
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+impl TryFrom<AnyModel> for Model {
+    type Error = &'static str;
+
+    fn try_from(any: AnyModel) -> std::result::Result<Self, Self::Error> {
+        Ok(match (&any.kind[..], any.vocab) {
+            ("BPE", Some(Vocab::Ids(vocab))) => Self::Bpe {
+                vocab,
+                merges: any.merges.ok_or("a BPE model without merges")?,
+                dropout: any.dropout,
+                unk_token: any.unk_token,
+                continuing_subword_prefix: any.continuing_subword_prefix,
+                end_of_word_suffix: any.end_of_word_suffix,
+                fuse_unk: any.fuse_unk,
+                byte_fallback: any.byte_fallback,
+                ignore_merges: any.ignore_merges,
+            },
+            ("WordPiece", Some(Vocab::Ids(vocab))) => Self::WordPiece {
+                vocab,
+                unk_token: any.unk_token.ok_or("a WordPiece model without unk_token")?,
+                continuing_subword_prefix: any
+                    .continuing_subword_prefix
+                    .ok_or("a WordPiece model without continuing_subword_prefix")?,
+                max_input_chars_per_word: any
+                    .max_input_chars_per_word
+                    .ok_or("a WordPiece model without max_input_chars_per_word")?,
+            },
+            ("Unigram", Some(Vocab::Scores(vocab))) => {
+                Self::Unigram { vocab, unk_id: any.unk_id, byte_fallback: any.byte_fallback }
+            }
+            ("BPE" | "WordPiece" | "Unigram", _) => return Err("a model without its vocabulary"),
+            _ => Self::Unknown,
+        })
+    }
 }
 
 /// Two tokens that become one.

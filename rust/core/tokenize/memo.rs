@@ -4,17 +4,17 @@
 //! beside it; everything else lies in a second table. Keys are compared in full: a hash alone is
 //! never trusted. Both tables are bounded; when they are full, unknown words are encoded each time.
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
+
+use super::family::Unit;
 
 /// Longest word that a slot holds.
 const SHORT: usize = 15;
 /// Ids that a slot holds.
 pub const INLINE: usize = 3;
-/// Slots at the beginning, and at most: 32 MB.
+/// Slots at the beginning, and at most: 32 MB. The fuller the table, the closer to the processor it
+/// stays; at half of it a word is found at its first place in two of three cases.
 const FIRST_SLOTS: usize = 1 << 14;
-/// Slots of the table in front, which holds what was read last: half a megabyte, close to the
-/// processor, where the whole table is too large for that and for the page tables' cache.
-const FRONT: usize = 1 << 14;
 const MOST_SLOTS: usize = 1 << 20;
 /// Bytes of longer words at most.
 const MOST_LONG: usize = 32 << 20;
@@ -32,43 +32,27 @@ struct Slot {
 /// Up to three ids and, last, how many there are.
 pub type Value = [u32; INLINE + 1];
 
-/// A word's key and the slot in front where it is, unless another has taken it.
+/// A word's slot, if it is known to be in it.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Probe {
-    key: u128,
-    home: usize,
-}
+pub struct Found(Option<u32>);
 
 /// Word -> ids.
 #[derive(Debug, Clone)]
 pub struct Memo {
-    front: Vec<Slot>,
     slots: Vec<Slot>,
     used: usize,
     arena: Vec<u32>,
-    long: HashMap<Box<[u8]>, (u32, u32)>,
+    long: FxHashMap<Box<[u8]>, (u32, u32)>,
     long_bytes: usize,
-}
-
-/// What the memo knows of a word.
-#[derive(Debug, Clone, Copy)]
-pub enum Known<'a> {
-    /// Up to three ids; the first `count` of them count.
-    Few(Value),
-    /// Any number of ids.
-    Many(&'a [u32]),
-    /// The word is new.
-    Nothing,
 }
 
 impl Default for Memo {
     fn default() -> Self {
         Self {
-            front: vec![Slot::default(); FRONT],
             slots: vec![Slot::default(); FIRST_SLOTS],
             used: 0,
             arena: Vec::new(),
-            long: HashMap::new(),
+            long: FxHashMap::default(),
             long_bytes: 0,
         }
     }
@@ -112,63 +96,55 @@ fn hash(key: u128) -> u64 {
 }
 
 impl Memo {
-    /// Where to look `text[start..end]` up. A first step of its own, so that the memory for many
-    /// words can be on its way at a time.
+    /// Find the slots of the next units of `text`: a pass of its own and without a branch, so that
+    /// the memory of many words is on its way at a time.
     #[inline]
-    #[must_use]
-    #[allow(clippy::cast_possible_truncation)] // a power of two masks it
-    pub fn probe(&self, text: &[u8], start: usize, end: usize) -> Probe {
-        if end - start > SHORT {
-            // No key is of this length.
-            return Probe { key: u128::MAX, home: 0 };
-        }
-        let key = key_of(text, start, end);
-        Probe { key, home: hash(key) as usize & (FRONT - 1) }
-    }
-
-    /// The ids of a word that was read not long ago and has few of them; [`Self::get`] has the rest.
-    #[inline]
-    #[must_use]
-    pub fn few(&self, probe: Probe) -> Option<Value> {
-        let slot = self.front.get(probe.home)?;
-        (slot.key == probe.key).then_some(slot.value)
-    }
-
-    /// Have the ids of a word at hand from now on.
-    #[inline]
-    pub fn bring_forward(&mut self, probe: Probe, value: Value) {
-        if let Some(slot) = self.front.get_mut(probe.home) {
-            *slot = Slot { key: probe.key, value };
+    #[allow(clippy::cast_possible_truncation)] // slots are counted in 32 bits
+    pub fn find(&self, text: &[u8], units: &[Unit], found: &mut [Found]) {
+        let last = self.slots.len() - 1;
+        for (found, unit) in found.iter_mut().zip(units) {
+            let (start, end) = (unit.start as usize, unit.end as usize);
+            // The key of a longer word is that of no slot.
+            let key = if end - start <= SHORT { key_of(text, start, end) } else { u128::MAX };
+            let home = hash(key) as usize & last;
+            *found = Found((self.slots[home].key == key).then_some(home as u32));
         }
     }
 
-    /// Look `text[start..end]` up.
+    /// The value of a word whose slot was found, if it has few ids.
     #[inline]
     #[must_use]
-    pub fn get(&self, text: &[u8], start: usize, end: usize) -> Known<'_> {
-        if end - start > SHORT {
-            return self.get_long(&text[start..end]);
+    pub fn few(&self, found: Found) -> Option<Value> {
+        let value = self.slots.get(found.0? as usize)?.value;
+        (value[INLINE] != ELSEWHERE).then_some(value)
+    }
+
+    /// The ids of a word.
+    #[must_use]
+    pub fn get(&self, word: &[u8]) -> Option<&[u32]> {
+        if word.len() > SHORT {
+            return self.long.get(word).map(|&(at, count)| self.stored(at, count));
         }
-        let slot = &self.slots[self.place(key_of(text, start, end))];
+        let slot = &self.slots[self.place(key_of(word, 0, word.len()))];
         if slot.key == 0 {
-            return Known::Nothing;
+            return None;
         }
         if slot.value[INLINE] == ELSEWHERE {
-            return Known::Many(self.stored(slot.value[0], slot.value[1]));
+            return Some(self.stored(slot.value[0], slot.value[1]));
         }
-        Known::Few(slot.value)
+        slot.value.get(..slot.value[INLINE] as usize)
     }
 
-    /// Remember the ids of `text[start..end]`, which must not be known yet, if there is room.
-    pub fn insert(&mut self, text: &[u8], start: usize, end: usize, ids: &[u32]) {
-        if end - start > SHORT {
-            self.insert_long(&text[start..end], ids);
+    /// Remember the ids of a word, which must not be known yet, if there is room.
+    pub fn insert(&mut self, word: &[u8], ids: &[u32]) {
+        if word.len() > SHORT {
+            self.insert_long(word, ids);
             return;
         }
         if self.used * 2 >= self.slots.len() && !self.grow() {
             return;
         }
-        let key = key_of(text, start, end);
+        let key = key_of(word, 0, word.len());
         let mut slot = Slot { key, value: [0; INLINE + 1] };
         if ids.len() <= INLINE {
             slot.value[..ids.len()].copy_from_slice(ids);
@@ -204,7 +180,7 @@ impl Memo {
         if self.slots.len() >= MOST_SLOTS {
             return false;
         }
-        let larger = vec![Slot::default(); self.slots.len() * 4];
+        let larger = vec![Slot::default(); self.slots.len() * 2];
         for slot in std::mem::replace(&mut self.slots, larger) {
             if slot.key != 0 {
                 let place = self.place(slot.key);
@@ -212,13 +188,6 @@ impl Memo {
             }
         }
         true
-    }
-
-    #[cold]
-    fn get_long(&self, word: &[u8]) -> Known<'_> {
-        self.long
-            .get(word)
-            .map_or(Known::Nothing, |&(at, count)| Known::Many(self.stored(at, count)))
     }
 
     fn insert_long(&mut self, word: &[u8], ids: &[u32]) {
@@ -251,14 +220,13 @@ mod tests {
     use super::*;
 
     fn ids_of(memo: &Memo, word: &[u8]) -> Option<Vec<u32>> {
-        if let Some(value) = memo.few(memo.probe(word, 0, word.len())) {
-            return Some(value[..value[INLINE] as usize].to_vec());
+        let mut found = [Found::default()];
+        memo.find(word, &[Unit { start: 0, end: word.len() as u32 }], &mut found);
+        let known = memo.get(word);
+        if let Some(value) = memo.few(found[0]) {
+            assert_eq!(known, value.get(..value[INLINE] as usize));
         }
-        match memo.get(word, 0, word.len()) {
-            Known::Few(value) => Some(value[..value[INLINE] as usize].to_vec()),
-            Known::Many(ids) => Some(ids.to_vec()),
-            Known::Nothing => None,
-        }
+        known.map(<[u32]>::to_vec)
     }
 
     #[test]
@@ -267,7 +235,7 @@ mod tests {
         let text = "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz".as_bytes();
         for length in 1..40 {
             let ids: Vec<u32> = (0..length as u32 % 7).collect();
-            memo.insert(text, 3, 3 + length, &ids);
+            memo.insert(&text[3..3 + length], &ids);
         }
         for length in 1..40 {
             let expected: Vec<u32> = (0..length as u32 % 7).collect();
@@ -282,7 +250,7 @@ mod tests {
         let mut memo = Memo::default();
         for number in 0..100_000_u32 {
             let word = number.to_string();
-            memo.insert(word.as_bytes(), 0, word.len(), &[number]);
+            memo.insert(word.as_bytes(), &[number]);
         }
         for number in 0..100_000_u32 {
             assert_eq!(ids_of(&memo, number.to_string().as_bytes()), Some(vec![number]));
@@ -292,7 +260,7 @@ mod tests {
     #[test]
     fn zero_bytes_belong_to_the_word() {
         let mut memo = Memo::default();
-        memo.insert(b"a\0", 0, 2, &[1]);
+        memo.insert(b"a\0", &[1]);
         assert_eq!(ids_of(&memo, b"a"), None);
         assert_eq!(ids_of(&memo, b"a\0"), Some(vec![1]));
     }

@@ -15,4 +15,5 @@ pub mod memo;
 pub mod output;
 pub mod stretches;
 pub mod texts;
+pub mod unigram;
 pub mod wordpiece;

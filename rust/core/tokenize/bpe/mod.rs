@@ -107,7 +107,7 @@ impl Family for ByteLevelBpe {
         for word in &self.frequent {
             ids.clear();
             self.encode(word, &mut scratch, &mut ids);
-            memo.insert(word, 0, word.len(), &ids);
+            memo.insert(word, &ids);
         }
     }
 }

@@ -147,7 +147,7 @@ impl Family for WordPiece {
                 && end as usize == bytes.len()
                 && self.encode(bytes, &mut scratch, &mut ids)
             {
-                memo.insert(bytes, 0, bytes.len(), &ids);
+                memo.insert(bytes, &ids);
             }
         }
     }

@@ -1,0 +1,149 @@
+//! Unigram, as XLM-R, T5 and XLNet have it.
+
+mod alphabet;
+mod charsmap;
+mod graphemes;
+mod pipeline;
+mod scan;
+mod stages;
+mod trie;
+mod viterbi;
+mod words;
+
+use super::added::AddedTokens;
+use super::encode::Encoder;
+use super::family::{Family, Stretch, Unit};
+use super::file::{Model, TokenizerFile};
+use super::memo::Memo;
+use crate::Result;
+use alphabet::WHITE;
+use scan::Scanner;
+use stages::Stages;
+use viterbi::{Lattice, Pieces};
+use words::{Tables, Words};
+
+/// How many pieces, from the first on, are put into an empty memo.
+const PREFILLED: usize = 1 << 13;
+
+/// Tokenizers with a Unigram model.
+pub struct Unigram {
+    tables: Tables,
+    scanner: Scanner,
+    pieces: Pieces,
+    /// Words that are frequent in whatever the vocabulary was made of.
+    frequent: Vec<String>,
+}
+
+/// A thread's room to work in.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    words: Words,
+    lattice: Lattice,
+}
+
+/// Make an encoder of `file`. Stretches with one of the code points of `exceptions` are left to the
+/// library.
+///
+/// # Errors
+/// A pipeline that is not one of those that are encoded here.
+pub fn from_file(file: &TokenizerFile, exceptions: &[u32]) -> Result<Encoder<Unigram>> {
+    let stages = Stages::new(file.normalizer.as_ref())?;
+    let splitting = pipeline::splitting(file.pre_tokenizer.as_ref(), &stages)?;
+    pipeline::check_added(&file.added_tokens, &stages)?;
+    let added = AddedTokens::new(&file.added_tokens, false)?;
+    let (alphabet, pieces) = pipeline::pieces(&file.model)?;
+    let mut exceptions = exceptions.to_vec();
+    exceptions.sort_unstable();
+    let tables = Tables { stages, alphabet, splitting, exceptions };
+    let scanner = pipeline::scanner(&tables)?;
+    let frequent = frequent(&file.model, splitting.space);
+    Ok(Encoder::new(Unigram { tables, scanner, pieces, frequent }, added))
+}
+
+fn frequent(model: &Model, space: char) -> Vec<String> {
+    let Model::Unigram { vocab, .. } = model else { return Vec::new() };
+    let words = vocab.iter().filter_map(|(piece, _)| piece.strip_prefix(space));
+    let words = words.filter(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_graphic()));
+    words.take(PREFILLED).map(String::from).collect()
+}
+
+impl Family for Unigram {
+    type Scratch = Scratch;
+
+    // Longer units are sentences of a script without spaces: they hardly come back.
+    const REMEMBERED: usize = 48;
+
+    fn scan<'t>(
+        &self,
+        stretch: Stretch<'t>,
+        _: &'t mut String,
+        units: &mut Vec<Unit>,
+    ) -> Option<&'t [u8]> {
+        self.scanner.scan(stretch.text, &self.tables, units);
+        Some(stretch.text.as_bytes())
+    }
+
+    fn encode(&self, unit: &[u8], scratch: &mut Scratch, ids: &mut Vec<u32>) -> bool {
+        let Scratch { words, lattice } = scratch;
+        let Ok(unit) = std::str::from_utf8(unit) else { return false };
+        if !words.read(unit, &self.tables) {
+            return false;
+        }
+        let splitting = self.tables.splitting;
+        let codes = &mut words.codes;
+        let space = codes[0];
+        if !splitting.at_white && !self.scanner.is_certain(unit, &codes[1..], space, &self.tables) {
+            return false;
+        }
+        let mut from = 1;
+        while from < codes.len() {
+            let length = codes[from..].iter().position(|&code| code == WHITE);
+            let end = length.map_or(codes.len(), |length| from + length);
+            if from < end {
+                // What is before the word is white space, or the space in front of all.
+                let prepend = splitting.prepend && codes[from] != space;
+                let start = from - usize::from(prepend);
+                if prepend {
+                    codes[start] = space;
+                }
+                if !self.encode_word(&codes[start..end], space, lattice, ids) {
+                    return false;
+                }
+            }
+            from = end + 1;
+        }
+        true
+    }
+
+    fn prefill(&self, memo: &mut Memo) {
+        let (mut scratch, mut ids) = (Scratch::default(), Vec::new());
+        for word in &self.frequent {
+            ids.clear();
+            if self.encode(word.as_bytes(), &mut scratch, &mut ids) {
+                memo.insert(word.as_bytes(), &ids);
+            }
+        }
+    }
+}
+
+impl Unigram {
+    /// The ids of a word, in which each space may begin one more.
+    fn encode_word(
+        &self,
+        mut codes: &[u32],
+        space: u32,
+        lattice: &mut Lattice,
+        ids: &mut Vec<u32>,
+    ) -> bool {
+        if self.tables.splitting.at_space {
+            while let Some(at) = codes.iter().skip(1).position(|&code| code == space) {
+                let (word, rest) = codes.split_at(at + 1);
+                if !self.pieces.encode(word, &self.tables.alphabet, lattice, ids) {
+                    return false;
+                }
+                codes = rest;
+            }
+        }
+        self.pieces.encode(codes, &self.tables.alphabet, lattice, ids)
+    }
+}

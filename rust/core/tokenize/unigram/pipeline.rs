@@ -1,0 +1,153 @@
+//! Which pipelines are encoded here, and what their parts say.
+
+use super::alphabet::Alphabet;
+use super::scan::{Runs, Scanner};
+use super::stages::Stages;
+use super::trie::Trie;
+use super::viterbi::Pieces;
+use super::words::{Splitting, Tables};
+use crate::tokenize::file::{AddedToken, Model, PreTokenizer};
+use crate::{Error, Result};
+
+/// Scores beyond this could overflow, or drown each other.
+const MOST: f64 = 1e9;
+
+/// How `pre_tokenizer` splits what comes out of `stages`.
+///
+/// # Errors
+/// A pre-tokenizer that is not known here.
+pub fn splitting(pre_tokenizer: Option<&PreTokenizer>, stages: &Stages) -> Result<Splitting> {
+    let refused = || Error::Pipeline { part: "pre_tokenizer", found: format!("{pre_tokenizer:?}") };
+    let (at_white, metaspace) = match pre_tokenizer {
+        Some(PreTokenizer::Sequence { pretokenizers }) => match &pretokenizers[..] {
+            [PreTokenizer::WhitespaceSplit, metaspace] => (true, metaspace),
+            [metaspace] => (false, metaspace),
+            _ => return Err(refused()),
+        },
+        Some(metaspace) => (false, metaspace),
+        None => return Err(refused()),
+    };
+    let PreTokenizer::Metaspace { replacement, prepend_scheme, split } = metaspace else {
+        return Err(refused());
+    };
+    let prepend = match &prepend_scheme[..] {
+        "always" => true,
+        // A document is one word to begin with, unless white space was taken out before.
+        "first" if !at_white && stages.keep_beginnings() => true,
+        "never" if at_white => false,
+        _ => return Err(refused()),
+    };
+    if replacement.is_whitespace() || !(at_white || *split) {
+        return Err(refused());
+    }
+    Ok(Splitting { space: *replacement, at_white, prepend, at_space: *split })
+}
+
+/// A scanner for these tables.
+///
+/// # Errors
+/// Normalizers that make anything else of white space than white space.
+pub fn scanner(tables: &Tables) -> Result<Scanner> {
+    let refused = || Error::Pipeline { part: "normalizer", found: "white space changes".into() };
+    let (stages, splitting) = (&tables.stages, &tables.splitting);
+    let also = if splitting.at_white { ' ' } else { splitting.space };
+    let is_space = |text: &str| text == " " || text.chars().eq([also]);
+    let excepted = |byte| tables.exceptions.contains(&u32::from(byte));
+    let white: Vec<u8> = [b' ', b'\n', b'\r', b'\t']
+        .into_iter()
+        .filter(|&byte| {
+            let text = char::from(byte).to_string();
+            !excepted(byte)
+                && stages.keeps_white(&text, also)
+                && (splitting.at_white || is_space(&stages.of(&text)))
+        })
+        .collect();
+    // Texts are cut at these two.
+    if !white.starts_with(b" \n") {
+        return Err(refused());
+    }
+    let mut lengths = Vec::new();
+    let mut line_end = 2;
+    for &first in &white {
+        for &second in &white {
+            let text = String::from_iter([char::from(first), char::from(second)]);
+            if !stages.keeps_white(&text, also) {
+                return Err(refused());
+            }
+            let length = stages.of(&text).chars().count();
+            if text == "\r\n" {
+                line_end = length;
+            } else {
+                lengths.push(length);
+            }
+        }
+    }
+    let runs = Runs { squeezed: lengths[0] == 1, line_end: line_end == 1 };
+    if !splitting.at_white
+        && (lengths.iter().any(|&length| length != lengths[0] || length > 2) || line_end > 2)
+    {
+        return Err(refused());
+    }
+    let runs = (!splitting.at_white).then_some(runs);
+    Scanner::new(&white, runs, tables).ok_or_else(refused)
+}
+
+/// The codes and pieces of `model`.
+///
+/// # Errors
+/// Another model, or one that the library would refuse.
+pub fn pieces(model: &Model) -> Result<(Alphabet, Pieces)> {
+    let refused = |found: String| Error::Pipeline { part: "model", found };
+    let Model::Unigram { vocab, unk_id, byte_fallback } = model else {
+        return Err(refused("no Unigram".into()));
+    };
+    let mut alphabet = Alphabet::default();
+    let mut codes = Vec::new();
+    let mut ends = Vec::with_capacity(vocab.len());
+    let mut least = f64::INFINITY;
+    for (piece, score) in vocab {
+        if score.is_nan() || score.abs() > MOST {
+            return Err(refused(format!("a score of {score}")));
+        }
+        codes.extend(piece.chars().map(|character| alphabet.add(character)));
+        ends.push(codes.len());
+        least = least.min(*score);
+    }
+    let unknown = match *unk_id {
+        Some(id) if id >= vocab.len() => return Err(refused(format!("unk_id {id}"))),
+        Some(id) => u32::try_from(id).ok(),
+        None => None,
+    };
+    let mut start = 0;
+    let mut bounds = vec![f64::NEG_INFINITY; alphabet.len()];
+    let mut pieces = Vec::with_capacity(vocab.len());
+    for ((id, &end), (_, score)) in (0_u32..).zip(&ends).zip(vocab) {
+        if end > start {
+            let bound = &mut bounds[codes[start] as usize];
+            *bound = bound.max(*score);
+            pieces.push((&codes[start..end], *score, id));
+        }
+        start = end;
+    }
+    let trie = Trie::new(pieces, alphabet.len());
+    let spell = |byte: usize| {
+        let codes: Vec<u32> = format!("<0x{byte:02X}>").chars().map(|c| alphabet.code(c)).collect();
+        trie.find(&codes).unwrap_or(u32::MAX)
+    };
+    let bytes = byte_fallback.then(|| Box::new(std::array::from_fn(spell)));
+    Ok((alphabet, Pieces::new(trie, least, bounds, unknown, bytes)))
+}
+
+/// Added tokens that are looked for in normalized text cannot be seen before it is normalized.
+///
+/// # Errors
+/// One of those, if anything is normalized.
+pub fn check_added(tokens: &[AddedToken], stages: &Stages) -> Result<()> {
+    match tokens.iter().find(|token| token.normalized && !stages.is_empty()) {
+        Some(token) => Err(Error::Pipeline {
+            part: "added token",
+            found: format!("{:?}, looked for in normalized text", token.content),
+        }),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,311 @@
+//! Where units begin and end: between white space of ASCII, unless something joins across it.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use wide::u8x16;
+
+use super::words::Tables;
+use crate::tokenize::family::Unit;
+
+const BLOCK: usize = 64;
+
+/// Finds units.
+#[derive(Debug)]
+pub struct Scanner {
+    /// The bytes that units end at; some may be named twice.
+    white: [u8; 4],
+    /// How runs of white space become words, where they do.
+    runs: Option<Runs>,
+    /// What is known of characters beside white space: see [`Edge`].
+    edges: Box<[AtomicU8]>,
+}
+
+/// White space that is not only a border: each space is a word, or part of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Runs {
+    /// A run becomes one space.
+    pub squeezed: bool,
+    /// A carriage return and a line feed become one space.
+    pub line_end: bool,
+}
+
+/// Bits of what is known of a character.
+struct Edge;
+
+impl Edge {
+    const KNOWN: u8 = 1;
+    const STARTS: u8 = 2;
+    const ENDS: u8 = 4;
+}
+
+/// Bytes of which both sides may be borders: all visible ones of ASCII.
+const fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_graphic()
+}
+
+impl Scanner {
+    /// Units end at the bytes `white`, of which there is at least one and at most four; nothing if
+    /// a visible character of ASCII joins with white space.
+    #[must_use]
+    pub fn new(white: &[u8], runs: Option<Runs>, tables: &Tables) -> Option<Self> {
+        let mut bytes = [*white.first()?; 4];
+        bytes.get_mut(..white.len())?.copy_from_slice(white);
+        let edges = (0..0x11_0000).map(|_| AtomicU8::new(0)).collect();
+        let scanner = Self { white: bytes, runs, edges };
+        let all = Edge::STARTS | Edge::ENDS;
+        let fits = |byte| scanner.edge(char::from(byte), tables) & all == all;
+        (0..0x80).filter(|&byte| is_plain(byte)).all(fits).then_some(scanner)
+    }
+
+    /// Find the units of `text`.
+    pub fn scan(&self, text: &str, tables: &Tables, units: &mut Vec<Unit>) {
+        let odd = self.find(text.as_bytes(), units);
+        if let Some(runs) = self.runs {
+            self.with_runs(text, runs, tables, units);
+        } else if odd {
+            self.join(text, tables, units);
+        }
+    }
+
+    /// Could the words of a unit be others beside other units? The unit's own characters cannot
+    /// tell where a space at its edge comes from.
+    #[must_use]
+    pub fn is_certain(&self, unit: &str, codes: &[u32], space: u32, tables: &Tables) -> bool {
+        let spaced = |code: Option<&u32>| code.is_none_or(|&code| code == space);
+        let starts = unit.chars().next().is_none_or(|first| self.starts(first, tables));
+        let ends = unit.chars().next_back().is_none_or(|last| self.ends(last, tables));
+        !(starts && spaced(codes.first()) || ends && spaced(codes.last()))
+    }
+
+    /// Find runs of anything but `white`; true if there are bytes that are not plain.
+    fn find(&self, text: &[u8], units: &mut Vec<Unit>) -> bool {
+        units.clear();
+        // At most every other byte begins a unit.
+        units.resize(text.len() / 2 + 1, Unit { start: 0, end: 0 });
+        let (mut starts, mut ends) = (0, 0);
+        let (mut base, mut before, mut odd) = (0_u32, 1, 0);
+        let mut take = |block: &[u8; BLOCK]| {
+            let (white, plain) = self.masks(block);
+            odd |= !(white | plain);
+            let edges = white ^ (white << 1 | before);
+            before = white >> 63;
+            let mut bits = edges & !white;
+            while bits != 0 {
+                units[starts].start = base + bits.trailing_zeros();
+                starts += 1;
+                bits &= bits - 1;
+            }
+            let mut bits = edges & white;
+            while bits != 0 {
+                units[ends].end = base + bits.trailing_zeros();
+                ends += 1;
+                bits &= bits - 1;
+            }
+            base = base.wrapping_add(64);
+        };
+        let (blocks, tail) = text.as_chunks::<BLOCK>();
+        for block in blocks {
+            take(block);
+        }
+        // White space behind the text ends its last unit.
+        let mut last = [self.white[0]; BLOCK];
+        last[..tail.len()].copy_from_slice(tail);
+        take(&last);
+        units.truncate(starts);
+        odd != 0
+    }
+
+    /// White and plain bytes of a block.
+    #[inline]
+    fn masks(&self, block: &[u8; BLOCK]) -> (u64, u64) {
+        let (parts, _) = block.as_chunks::<16>();
+        let [a, b, c, d] = self.white.map(u8x16::splat);
+        let (mut white, mut plain) = (0, 0);
+        for (number, part) in parts.iter().enumerate() {
+            let bytes = u8x16::new(*part);
+            let found = bytes.simd_eq(a) | bytes.simd_eq(b) | bytes.simd_eq(c) | bytes.simd_eq(d);
+            white |= u64::from(found.to_bitmask()) << (16 * number);
+            let found = (bytes - u8x16::splat(b'!')).simd_lt(u8x16::splat(b'~' - b'!' + 1));
+            plain |= u64::from(found.to_bitmask()) << (16 * number);
+        }
+        (white, plain)
+    }
+
+    /// Join units that are not independent.
+    fn join(&self, text: &str, tables: &Tables, units: &mut Vec<Unit>) {
+        let Some(first) = units.first_mut() else { return };
+        if !self.begins_at(text, first.start, tables) {
+            first.start = 0;
+        }
+        let mut kept = 0;
+        for number in 1..units.len() {
+            let (unit, next) = (units[kept], units[number]);
+            if self.is_border(text, unit.end, next.start, tables) {
+                kept += 1;
+                units[kept] = next;
+            } else {
+                units[kept].end = next.end;
+            }
+        }
+        units.truncate(kept + 1);
+        let last = &mut units[kept];
+        if !self.ends_at(text, last.end, tables) {
+            last.end = u32::try_from(text.len()).unwrap_or(u32::MAX);
+        }
+    }
+
+    /// As [`Self::join`], with units for white space that is more than a border.
+    fn with_runs(&self, text: &str, runs: Runs, tables: &Tables, units: &mut Vec<Unit>) {
+        let whole = Unit { start: 0, end: u32::try_from(text.len()).unwrap_or(u32::MAX) };
+        let found = units.len();
+        let Some(&first) = units.first() else {
+            units.extend((whole.end > 0).then_some(whole));
+            return;
+        };
+        // All but the last space, which goes with what follows.
+        let spaces = |start: u32, end: u32| {
+            let line_end = runs.line_end && text[..end as usize].ends_with("\r\n");
+            let end = end.saturating_sub(if line_end { 2 } else { 1 });
+            (end > start && !runs.squeezed).then_some(Unit { start, end })
+        };
+        let mut unit = first;
+        if self.begins_at(text, first.start, tables) {
+            units.extend(spaces(0, first.start));
+        } else {
+            unit.start = 0;
+        }
+        for number in 1..found {
+            let next = units[number];
+            if self.is_border(text, unit.end, next.start, tables) {
+                units.push(unit);
+                units.extend(spaces(unit.end, next.start));
+                unit = next;
+            } else {
+                unit.end = next.end;
+            }
+        }
+        let rest = Unit { start: unit.end, end: whole.end };
+        if self.ends_at(text, unit.end, tables) {
+            units.push(unit);
+            units.extend((rest.start < rest.end).then_some(rest));
+        } else {
+            units.push(Unit { end: whole.end, ..unit });
+        }
+        units.drain(..found);
+    }
+
+    fn is_border(&self, text: &str, end: u32, start: u32, tables: &Tables) -> bool {
+        self.ends_at(text, end, tables) && self.begins_at(text, start, tables)
+    }
+
+    #[inline]
+    fn begins_at(&self, text: &str, start: u32, tables: &Tables) -> bool {
+        let start = start as usize;
+        is_plain(text.as_bytes()[start])
+            || text[start..].chars().next().is_none_or(|first| self.starts(first, tables))
+    }
+
+    #[inline]
+    fn ends_at(&self, text: &str, end: u32, tables: &Tables) -> bool {
+        let end = end as usize;
+        is_plain(text.as_bytes()[end - 1])
+            || text[..end].chars().next_back().is_none_or(|last| self.ends(last, tables))
+    }
+
+    fn starts(&self, character: char, tables: &Tables) -> bool {
+        self.edge(character, tables) & Edge::STARTS != 0
+    }
+
+    fn ends(&self, character: char, tables: &Tables) -> bool {
+        self.edge(character, tables) & Edge::ENDS != 0
+    }
+
+    #[inline]
+    fn edge(&self, character: char, tables: &Tables) -> u8 {
+        match self.edges[character as usize].load(Ordering::Relaxed) {
+            0 => self.learn(character, tables),
+            edge => edge,
+        }
+    }
+
+    #[cold]
+    fn learn(&self, character: char, tables: &Tables) -> u8 {
+        let alone = tables.stages.alone(character);
+        let (mut starts, mut ends) = (alone.starts, alone.ends);
+        if self.runs.is_some() {
+            let visible = |c: char| !c.is_whitespace() && c != tables.splitting.space;
+            starts &= alone.text.chars().next().is_some_and(visible);
+            ends &= alone.text.chars().next_back().is_some_and(visible);
+        }
+        let edge =
+            Edge::KNOWN | if starts { Edge::STARTS } else { 0 } | if ends { Edge::ENDS } else { 0 };
+        self.edges[character as usize].store(edge, Ordering::Relaxed);
+        edge
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::alphabet::Alphabet;
+    use super::super::charsmap::tests::charsmap;
+    use super::super::stages::Stages;
+    use super::super::words::Splitting;
+    use super::*;
+    use proptest::prelude::*;
+
+    fn tables(rules: &[(&str, &str)], at_white: bool) -> Tables {
+        let splitting = Splitting { space: '\u{2581}', at_white, prepend: true, at_space: true };
+        let stages = Stages::with_charsmap(charsmap(rules));
+        Tables { stages, alphabet: Alphabet::default(), splitting, exceptions: Vec::new() }
+    }
+
+    fn scan(text: &str, tables: &Tables, runs: Option<Runs>) -> Vec<String> {
+        let scanner = Scanner::new(b" \n\r\t", runs, tables).unwrap();
+        let mut units = Vec::new();
+        scanner.scan(text, tables, &mut units);
+        units.iter().map(|unit| text[unit.start as usize..unit.end as usize].into()).collect()
+    }
+
+    #[test]
+    fn units_end_at_white_space_that_nothing_joins_with() {
+        let tables = tables(&[("\n", " ")], true);
+        let found = |text| scan(text, &tables, None).join("|");
+        assert_eq!(found("  one two.\tthree\r\n"), "one|two.|three");
+        assert_eq!(found("हिन्दी की किताब 吾輩は 猫"), "हिन्दी|की|किताब|吾輩は|猫");
+        assert_eq!(found("a \u{301}b c"), "a \u{301}b|c");
+        assert_eq!(found(" \u{301}b c\u{600} "), " \u{301}b|c\u{600} ");
+        assert_eq!(found("a\u{600} b c\u{301} d"), "a\u{600} b|c\u{301}|d");
+        assert_eq!(found(" "), "");
+    }
+
+    #[test]
+    fn white_space_beyond_a_border_is_a_unit_of_its_own() {
+        let tables = tables(&[("\u{3000}", " "), ("\r", " ")], false);
+        let runs = Runs { squeezed: false, line_end: true };
+        let found = |text| scan(text, &tables, Some(runs)).join("|");
+        assert_eq!(found("a b   c\r\nd \r\ne \n"), "a|b|  |c|d| |e| \n");
+        assert_eq!(found("  a \u{3000}b"), " |a \u{3000}b");
+        assert_eq!(found(" \u{2581}b"), " \u{2581}b");
+        assert_eq!(found("  "), "  ");
+        let squeezed = Runs { squeezed: true, ..runs };
+        assert_eq!(scan("  a  b ", &tables, Some(squeezed)).join("|"), "a|b| ");
+    }
+
+    proptest! {
+        #[test]
+        fn blocks_and_single_bytes_say_the_same(
+            bytes in prop::collection::vec(prop::sample::select(b" \n\r\tab!~\x0b\x7f\0\xc3\xa9".to_vec()), 0..300),
+        ) {
+            let tables = tables(&[], true);
+            let scanner = Scanner::new(b" \n\r\t", None, &tables).unwrap();
+            let mut units = Vec::new();
+            let odd = scanner.find(&bytes, &mut units);
+            let is_white = |byte: &u8| b" \n\r\t".contains(byte);
+            let words = bytes.split(is_white).filter(|word| !word.is_empty());
+            let found = units.iter().map(|unit| &bytes[unit.start as usize..unit.end as usize]);
+            prop_assert!(words.eq(found));
+            prop_assert_eq!(odd, bytes.iter().any(|b| !is_white(b) && !is_plain(*b)));
+        }
+    }
+}

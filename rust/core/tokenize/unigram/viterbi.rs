@@ -1,0 +1,207 @@
+//! The best segmentation of a text into pieces.
+//!
+//! Equal to the library's to the last bit: scores are added from the left, the first of equal
+//! candidates stays, candidates for a place come by where they start, an unknown character costs ten
+//! more than the least likely piece, and unknown neighbours are one token.
+
+use super::alphabet::Alphabet;
+use super::trie::Trie;
+
+/// What an unknown character costs beyond the least score.
+const PENALTY: f64 = 10.0;
+/// Stands for an unknown character in place of a node.
+const UNKNOWN: u32 = u32::MAX;
+
+/// A vocabulary with scores.
+#[derive(Debug, Clone)]
+pub struct Pieces {
+    /// The pieces by their codes.
+    pub trie: Trie,
+    /// The score of an unknown character.
+    unknown_score: f64,
+    /// The id of unknown text.
+    unknown_id: Option<u32>,
+    /// The ids of the 256 bytes, if unknown text is to be spelled with them.
+    bytes: Option<Box<[u32; 256]>>,
+    /// By code: no piece that begins with it has a higher score. Empty if there are positive
+    /// scores.
+    bounds: Vec<f64>,
+}
+
+/// Texts of more codes than this are segmented without a look ahead: its worth is lost on them.
+const LOOK_AHEAD: usize = 96;
+
+/// The best way to a place between two characters.
+#[derive(Debug, Clone, Copy)]
+struct Best {
+    score: f64,
+    start: u32,
+    node: u32,
+}
+
+const UNREACHED: Best = Best { score: f64::NEG_INFINITY, start: 0, node: UNKNOWN };
+
+/// Room to work in.
+#[derive(Debug, Clone, Default)]
+pub struct Lattice {
+    best: Vec<Best>,
+    /// The nodes of the best way, from the end, and where they start.
+    way: Vec<(u32, u32)>,
+}
+
+impl Pieces {
+    /// Pieces of which the least likely has score `least`; `bounds` holds, for each code, the
+    /// highest score of pieces that begin with it.
+    #[must_use]
+    pub fn new(
+        trie: Trie,
+        least: f64,
+        mut bounds: Vec<f64>,
+        unknown_id: Option<u32>,
+        bytes: Option<Box<[u32; 256]>>,
+    ) -> Self {
+        let unknown_score = least - PENALTY;
+        for bound in &mut bounds {
+            *bound = bound.max(unknown_score);
+        }
+        if unknown_score > 0.0 || bounds.iter().any(|&bound| bound > 0.0) {
+            bounds.clear();
+        }
+        Self { trie, unknown_score, unknown_id, bytes, bounds }
+    }
+
+    /// Append the ids of a text of these codes; false if something is unknown and there is no id
+    /// for it.
+    pub fn encode(
+        &self,
+        codes: &[u32],
+        alphabet: &Alphabet,
+        lattice: &mut Lattice,
+        ids: &mut Vec<u32>,
+    ) -> bool {
+        self.find_ways(codes, lattice);
+        lattice.trace(codes.len());
+        let mut way = lattice.way.iter().rev().copied().peekable();
+        let is_unknown = |node| node == UNKNOWN || Some(self.trie.id(node)) == self.unknown_id;
+        while let Some((start, node)) = way.next() {
+            if !is_unknown(node) {
+                ids.push(self.trie.id(node));
+                continue;
+            }
+            let Some(unknown) = self.unknown_id else { return false };
+            while way.next_if(|&(_, node)| is_unknown(node)).is_some() {}
+            let end = way.peek().map_or(codes.len(), |&(end, _)| end as usize);
+            self.unknown(&codes[start as usize..end], unknown, alphabet, ids);
+        }
+        true
+    }
+
+    /// Fill the lattice for `codes`.
+    ///
+    /// A place is passed over if no way through it can be the best one: scores are not positive, so
+    /// that a way's score only falls, rounded or not, and some way to the end is known.
+    fn find_ways(&self, codes: &[u32], lattice: &mut Lattice) {
+        let best = &mut lattice.best;
+        best.clear();
+        best.resize(codes.len() + 1, UNREACHED);
+        best[0].score = 0.0;
+        self.offer_from(0, codes, best);
+        let known = if codes.len() > LOOK_AHEAD || self.bounds.is_empty() {
+            f64::NEG_INFINITY
+        } else {
+            self.look_ahead(codes, best)
+        };
+        for (start, &code) in codes.iter().enumerate().skip(1) {
+            let bound = match self.bounds.get(code as usize) {
+                Some(&bound) => bound,
+                None if self.bounds.is_empty() => 0.0,
+                None => self.unknown_score,
+            };
+            if best[start].score + bound >= known {
+                self.offer_from(start, codes, best);
+            }
+        }
+    }
+
+    /// Offer all pieces that begin at `start`.
+    #[inline]
+    fn offer_from(&self, start: usize, codes: &[u32], best: &mut [Best]) {
+        let Some((till, ends)) = best[start..].split_first_mut() else { return };
+        let Some((&code, rest)) = codes[start..].split_first() else { return };
+        #[allow(clippy::cast_possible_truncation)] // a unit's length fits 32 bits
+        let from = start as u32;
+        let mut found = self.trie.first(code);
+        if found.is_none_or(|(_, node)| node.score == f64::NEG_INFINITY) {
+            ends[0].offer(self.unknown_score + till.score, from, UNKNOWN);
+        }
+        let mut codes = rest.iter();
+        for end in ends {
+            let Some((place, node)) = found else { break };
+            end.offer(node.score + till.score, from, place);
+            found = codes.next().and_then(|&code| self.trie.next(place, node, code));
+        }
+    }
+
+    /// The score of some way to the end: that of the longest pieces, from the left.
+    fn look_ahead(&self, codes: &[u32], best: &[Best]) -> f64 {
+        let reached = best.iter().rposition(|best| best.score > f64::NEG_INFINITY).unwrap_or(0);
+        let (mut start, mut score) = (reached, best[reached].score);
+        while let Some((&code, rest)) = codes.get(start..).and_then(<[u32]>::split_first) {
+            let (mut length, mut longest) = (1, self.unknown_score);
+            let mut found = self.trie.first(code);
+            let mut codes = rest.iter();
+            for reach in 1.. {
+                let Some((place, node)) = found else { break };
+                if node.score > f64::NEG_INFINITY {
+                    (length, longest) = (reach, node.score);
+                }
+                found = codes.next().and_then(|&code| self.trie.next(place, node, code));
+            }
+            score += longest;
+            start += length;
+        }
+        score
+    }
+
+    /// The ids of unknown text. What is put together from unknown characters may be a piece.
+    fn unknown(&self, codes: &[u32], unknown: u32, alphabet: &Alphabet, ids: &mut Vec<u32>) {
+        if let Some(id) = self.trie.find(codes) {
+            ids.push(id);
+        } else if let Some(bytes) = &self.bytes {
+            let characters = codes.iter().filter_map(|&code| alphabet.character(code));
+            let before = ids.len();
+            for character in characters {
+                let mut room = [0; 4];
+                let spelled = character.encode_utf8(&mut room).bytes();
+                ids.extend(spelled.map(|byte| bytes[usize::from(byte)]));
+            }
+            if ids[before..].contains(&UNKNOWN) {
+                ids.truncate(before);
+                ids.push(unknown);
+            }
+        } else {
+            ids.push(unknown);
+        }
+    }
+}
+
+impl Best {
+    #[inline]
+    fn offer(&mut self, score: f64, start: u32, node: u32) {
+        if score > self.score {
+            *self = Self { score, start, node };
+        }
+    }
+}
+
+impl Lattice {
+    fn trace(&mut self, length: usize) {
+        self.way.clear();
+        let mut end = length;
+        while end > 0 {
+            let Best { start, node, .. } = self.best[end];
+            self.way.push((start, node));
+            end = start as usize;
+        }
+    }
+}
