@@ -112,7 +112,7 @@ fn decode(text: &str) -> Option<Vec<u8>> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
 pub(super) mod tests {
     use super::*;
     use std::collections::{BTreeMap, BTreeSet};

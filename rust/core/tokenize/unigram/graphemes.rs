@@ -53,6 +53,7 @@ pub fn joins_space_after(character: char) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::cast_possible_truncation)]
 mod tests {
     use super::*;
 

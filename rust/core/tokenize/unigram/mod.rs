@@ -1,4 +1,4 @@
-//! Unigram, as XLM-R, T5 and XLNet have it.
+//! Unigram, the model of XLM-R, T5 and `XLNet`.
 
 mod alphabet;
 mod charsmap;

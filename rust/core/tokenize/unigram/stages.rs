@@ -103,11 +103,10 @@ impl Stages {
     /// does not where the first characters were taken out or replaced; white space aside.
     #[must_use]
     pub fn keep_beginnings(&self) -> bool {
-        self.stages.iter().all(|stage| match stage {
-            Stage::StripAccents | Stage::Nmt | Stage::Replace { .. } => false,
-            Stage::Nfc | Stage::Nfd | Stage::Nfkc | Stage::Nfkd | Stage::Lowercase => true,
-            Stage::Charsmap(_) | Stage::Squeeze { .. } => true,
-        })
+        !self
+            .stages
+            .iter()
+            .any(|stage| matches!(stage, Stage::StripAccents | Stage::Nmt | Stage::Replace { .. }))
     }
 
     /// Normalize `text` into `out`, which is emptied first; `spare` is room to work in.
@@ -198,10 +197,9 @@ impl Stage {
     /// Does it depend on the characters before and after one what becomes of it?
     fn sees_neighbours(&self) -> bool {
         match self {
-            Self::Nfc | Self::Nfd | Self::Nfkc | Self::Nfkd | Self::Charsmap(_) => true,
             Self::StripAccents | Self::Lowercase | Self::Nmt => false,
             Self::Replace { pattern, .. } => pattern.chars().nth(1).is_some(),
-            Self::Squeeze { .. } => true,
+            _ => true,
         }
     }
 

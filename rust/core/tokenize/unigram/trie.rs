@@ -287,6 +287,7 @@ impl Places {
 }
 
 #[cfg(test)]
+#[allow(clippy::cast_possible_truncation)]
 mod tests {
     use super::*;
     use std::collections::BTreeMap;
@@ -318,9 +319,9 @@ mod tests {
         for round in 1..30 {
             let letters = 1 + next(60);
             let mut pieces = Vec::new();
-            for id in 0..round * 40 {
-                let codes: Vec<u32> = (0..1 + next(6)).map(|_| 1 + next(letters) as u32).collect();
-                pieces.push((codes, -(id as f64), id as u32));
+            for id in 0..round * 40_u32 {
+                let codes: Vec<u32> = (0..=next(6)).map(|_| 1 + next(letters) as u32).collect();
+                pieces.push((codes, -f64::from(id), id));
             }
             let list = pieces.iter().map(|(codes, score, id)| (&codes[..], *score, *id)).collect();
             let trie = Trie::new(list, 1 + letters as usize);
@@ -330,7 +331,7 @@ mod tests {
                 assert_eq!(trie.find(codes), Some(*id));
             }
             for _ in 0..2000 {
-                let codes: Vec<u32> = (0..1 + next(7)).map(|_| next(letters + 9) as u32).collect();
+                let codes: Vec<u32> = (0..=next(7)).map(|_| next(letters + 9) as u32).collect();
                 assert_eq!(trie.find(&codes), known.get(&codes).copied(), "{codes:?}");
             }
             assert_eq!(trie.find(&[u32::MAX]), None);

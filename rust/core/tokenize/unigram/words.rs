@@ -18,7 +18,7 @@ pub struct Splitting {
 
 impl Splitting {
     /// The code of a normalized character.
-    fn code(&self, character: char, alphabet: &Alphabet) -> u32 {
+    fn code(self, character: char, alphabet: &Alphabet) -> u32 {
         if self.at_white && character.is_whitespace() {
             WHITE
         } else if character == ' ' {
