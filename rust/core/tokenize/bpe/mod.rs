@@ -32,7 +32,6 @@ pub struct ByteLevelBpe {
     /// Words that are tokens whatever the merges say.
     whole: HashMap<Vec<u8>, u32>,
     spaces: Spaces,
-    nfc: bool,
     /// Tokens that are looked for in composed text.
     composed: AddedTokens,
     /// A document that does not begin with a space gets one.

@@ -60,7 +60,6 @@ impl ByteLevelBpe {
             frequent: frequent.take(FREQUENT).cloned().collect(),
             whole: if ignores_merges { words.into_iter().collect() } else { HashMap::new() },
             spaces,
-            nfc,
             composed,
             prefix_space,
         };

@@ -8,10 +8,9 @@
 use unicode_normalization::char::canonical_combining_class;
 
 use super::block::{BLOCK, Block, leads};
-use super::classes::{
-    CLASS, Classes, EXCEPTION, JOINS_AFTER, JOINS_BEFORE, LETTER, MARK, NUMBER, OTHER, UNSTABLE,
-    WHITE,
-};
+use super::classes::{CLASS, Classes, EXCEPTION, JOINS_AFTER, JOINS_BEFORE, MARK, UNSTABLE, WHITE};
+#[cfg(test)]
+use super::classes::{LETTER, NUMBER, OTHER};
 use super::utf8;
 use crate::tokenize::family::Unit;
 
