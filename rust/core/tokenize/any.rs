@@ -9,7 +9,7 @@ use crate::{Error, Result};
 
 /// A tokenizer of a family that is encoded here.
 pub enum Tokenizer {
-    /// RoBERTa's, ModernBERT's.
+    /// That of `RoBERTa` and `ModernBERT`.
     ByteLevelBpe(Encoder<ByteLevelBpe>),
 }
 
