@@ -9,23 +9,23 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from corpus import SHARED
-from encoding import assert_equal_ids, encoded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
+from corpus import SHARED
+from encoding import assert_equal_ids, encoded
 from mlmfast import _core
 
 TRAINING = [
-    "The quick brown fox doesn't jump over the lazy dogs' 12 bowls; they're 345 years old, we'll see.",
+    "The quick brown fox doesn't jump over the lazy dogs' 12 bowls; they're 345 years, we'll see.",
     "I'm sure it's what you've said, he'd say: naïve café — Äpfel für 3½ €… and so on and so on",
     "吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ。カタカナ、データ",
     "สวัสดีชาวโลก กู้ที่ Tiếng Việt hôm nay अनुच्छेद १ مرحبا بالعالم 한국어 텍스트 🦊👩‍👩‍👧",
     "def f(x):\n    return x\n\n\tif  x  :\r\n        pass   # done\n",
 ] * 3
 ALPHABETS = [
-    "abcdelrstv'’ .,",
+    "abcdelrstv'\u2019 .,",
     " \t\n\r\x0b\x0c\x85\xa0\u1680\u2003\u2028\u202f\u205f\u3000ab1.",
     "aeoné\u0301\u0327\u0338\u05b0\u0307ÅÅ<> k",
     "かがはの語本日\u3099\u3000a 。ー",
@@ -86,7 +86,7 @@ WORDS = [
     *[" " * count for count in range(41)],
     *["w" * count + " x" for count in (14, 15, 16, 17, 63, 64, 65, 100, 159, 160, 161, 1000)],
     "a\n b \n c\n\n d \n\n e\t f \t g\r\nh\r\n\r\n i  \n  j",
-    "a\u00a0b \u00a0 c\u00a0\u00a0d\u3000e\u3000\u3000f \u3000g\u2003 h\x85i\x1cj\x1fk\u200bl\u2028",
+    "a\u00a0b \u00a0 c\u00a0\u00a0d\u3000e\u3000\u3000f \u3000g\u2003 h\x85i\x1cj\x1fk\u200bl",
     "日本語、日本語のテスト。 語本語 xyzzy quickly",
     "e\u0301 a\u0327\u0301 \u1112\u1161\u11ab か\u3099 \u212b \uf900 \u0915\u093c \u037e \u1fef",
     "x \u0301y \u0301",
@@ -112,7 +112,9 @@ def test_mixed_text(layout: str, seed: int):
     for _ in range(30):
         alphabet = "".join(random_.sample(ALPHABETS, random_.randint(1, 3)))
         text = "".join(random_.choices(alphabet, k=random_.randint(0, 200)))
-        texts.append(text + random_.choice(["", "", " " + " ".join(TRAINING[0].split() * 60)]) + text)
+        texts.append(
+            text + random_.choice(["", "", " " + " ".join(TRAINING[0].split() * 60)]) + text
+        )
     assert_equal_ids(_bpe(layout), texts)
 
 
@@ -125,7 +127,7 @@ def test_any_text(layout: str, text: str):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_natural_text_needs_no_library(layout: str):
-    texts = TRAINING + ["two  spaces.  And\n\n   three\u3000四\xa0five", "e\u0301 नमस्ते ก็ فَعَّلَ"]
+    texts = [*TRAINING, "two  spaces.  And\n\n   three\u3000四\xa0five", "e\u0301 नमस्ते ก็ فَعَّلَ"]
     assert_equal_ids(_bpe(layout), texts, nothing_pending=True)
 
 
@@ -168,7 +170,7 @@ def _changed(change) -> str:
     ],
 )
 def test_other_pipelines_are_refused(change):
-    _core.Encoder(_changed(lambda form: None), [])
+    _core.Encoder(_changed(lambda _: None), [])
     with pytest.raises(ValueError, match="not one that is encoded here"):
         _core.Encoder(_changed(change), [])
 
@@ -188,8 +190,7 @@ def _shared(name: str) -> Tokenizer:
 
 
 def _text(path: Path) -> str:
-    opened = gzip.open(path) if path.suffix == ".gz" else path.open("rb")
-    with opened as file:
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
         return file.read(4_000_000).decode(errors="replace")
 
 

@@ -13,9 +13,9 @@ use crate::{Error, Result};
 pub enum Tokenizer {
     /// BERT's.
     WordPiece(Encoder<WordPiece>),
-    /// RoBERTa's, ModernBERT's.
+    /// That of `RoBERTa` and `ModernBERT`.
     ByteLevelBpe(Encoder<ByteLevelBpe>),
-    /// XLM-R's, T5's, XLNet's.
+    /// That of XLM-R, T5 and `XLNet`.
     Unigram(Encoder<Unigram>),
 }
 

@@ -58,14 +58,14 @@ impl Merges {
     /// Where a pair comes twice, the later rank counts.
     ///
     /// `None` where ids or ranks are too large.
-    pub fn new(bytes: [u32; 256], pairs: &[Option<(u32, u32, u32)>]) -> Option<Self> {
+    pub fn new(bytes: &[u32; 256], pairs: &[Option<(u32, u32, u32)>]) -> Option<Self> {
         let fits = |&id: &u32| id < (1 << ID_BITS) - 1;
         if pairs.len() >= NONE as usize || !bytes.iter().all(fits) {
             return None;
         }
         let size = (pairs.len() * 2).next_power_of_two().max(2);
         let mut merges = Self {
-            bytes,
+            bytes: *bytes,
             first: vec![NONE; 1 << 16].into_boxed_slice(),
             slots: vec![EMPTY; size],
             shift: 64 - size.trailing_zeros(),
@@ -237,7 +237,7 @@ mod tests {
             pairs.push(Some((left, right, new)));
             known.push(new);
         }
-        Merges::new(bytes, &pairs).unwrap()
+        Merges::new(&bytes, &pairs).unwrap()
     }
 
     /// The rule, word for word.
@@ -278,7 +278,7 @@ mod tests {
     fn a_megabyte_is_no_trap() {
         let merges = some();
         let mut ids = Vec::new();
-        merges.apply(&[b'a'; 1 << 20], &mut Scratch::default(), &mut ids);
+        merges.apply(&vec![b'a'; 1 << 20], &mut Scratch::default(), &mut ids);
         assert!(!ids.is_empty());
     }
 
@@ -289,10 +289,10 @@ mod tests {
             *byte = id;
         }
         let pairs = [Some((97, 98, 256)), Some((98, 99, 257)), Some((97, 98, 256))];
-        let merges = Merges::new(bytes, &pairs).unwrap();
+        let merges = Merges::new(&bytes, &pairs).unwrap();
         let mut ids = Vec::new();
         merges.apply(b"abc", &mut Scratch::default(), &mut ids);
         assert_eq!(ids, [97, 257]);
-        assert!(Merges::new(bytes, &[Some((1 << 20, 98, 256))]).is_none());
+        assert!(Merges::new(&bytes, &[Some((1 << 20, 98, 256))]).is_none());
     }
 }

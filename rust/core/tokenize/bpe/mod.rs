@@ -1,4 +1,4 @@
-//! Byte-level BPE: what RoBERTa, ModernBERT and the tokenizers of [`super::file`] that are trained
+//! Byte-level BPE: what `RoBERTa`, `ModernBERT` and the tokenizers of [`super::file`] that are trained
 //! like them do.
 //!
 //! [`scan`] finds the words of GPT-2's pattern 64 bytes at a time ([`block`], [`classes`]), [`nfc`]
@@ -11,6 +11,8 @@ mod classes;
 mod joins;
 mod merges;
 mod nfc;
+#[cfg(test)]
+mod plain;
 mod read;
 mod scan;
 mod spaces;
@@ -32,7 +34,6 @@ pub struct ByteLevelBpe {
     /// Words that are tokens whatever the merges say.
     whole: HashMap<Vec<u8>, u32>,
     spaces: Spaces,
-    nfc: bool,
     /// Tokens that are looked for in composed text.
     composed: AddedTokens,
     /// A document that does not begin with a space gets one.

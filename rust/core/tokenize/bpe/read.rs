@@ -47,7 +47,7 @@ impl ByteLevelBpe {
 
         let Vocabulary { bytes, pairs, words, ignores_merges } = Vocabulary::read(&file.model)?;
         let merges =
-            Merges::new(bytes, &pairs).ok_or_else(|| refused("vocabulary", &"too large"))?;
+            Merges::new(&bytes, &pairs).ok_or_else(|| refused("vocabulary", &"too large"))?;
         let mut joins = Joins::default();
         for (word, _) in &words {
             joins.add(word);
@@ -60,7 +60,6 @@ impl ByteLevelBpe {
             frequent: frequent.take(FREQUENT).cloned().collect(),
             whole: if ignores_merges { words.into_iter().collect() } else { HashMap::new() },
             spaces,
-            nfc,
             composed,
             prefix_space,
         };

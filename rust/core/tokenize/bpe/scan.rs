@@ -8,10 +8,7 @@
 use unicode_normalization::char::canonical_combining_class;
 
 use super::block::{BLOCK, Block, leads};
-use super::classes::{
-    CLASS, Classes, EXCEPTION, JOINS_AFTER, JOINS_BEFORE, LETTER, MARK, NUMBER, OTHER, UNSTABLE,
-    WHITE,
-};
+use super::classes::{CLASS, Classes, EXCEPTION, JOINS_AFTER, JOINS_BEFORE, MARK, UNSTABLE, WHITE};
 use super::utf8;
 use crate::tokenize::family::Unit;
 
@@ -61,13 +58,12 @@ pub fn scan(text: &[u8], classes: &Classes, doubles: bool, units: &mut Vec<Unit>
     units.reserve(text.len() / 4 + BLOCK);
     for base in (0..text.len()).step_by(BLOCK) {
         let mut padded = [0; BLOCK];
-        let (bytes, valid) = match text[base..].first_chunk::<BLOCK>() {
-            Some(bytes) => (bytes, u64::MAX),
-            None => {
-                let rest = &text[base..];
-                padded[..rest.len()].copy_from_slice(rest);
-                (&padded, (1 << rest.len()) - 1)
-            }
+        let (bytes, valid) = if let Some(bytes) = text[base..].first_chunk::<BLOCK>() {
+            (bytes, u64::MAX)
+        } else {
+            let rest = &text[base..];
+            padded[..rest.len()].copy_from_slice(rest);
+            (&padded, (1 << rest.len()) - 1)
         };
         let mut block = Block::of(bytes);
         let ascii_white = block.classes[usize::from(WHITE)];
@@ -177,7 +173,7 @@ fn is_solid(text: &[u8], at: usize, classes: &Classes) -> bool {
 
 /// The length of the letters of a contraction.
 #[inline]
-fn contraction(after: &[u8]) -> Option<usize> {
+pub fn contraction(after: &[u8]) -> Option<usize> {
     match after {
         [b's' | b't' | b'm' | b'd', ..] => Some(1),
         [b'r' | b'v', b'e', ..] | [b'l', b'l', ..] => Some(2),
@@ -240,73 +236,13 @@ fn combining(code: u32) -> u8 {
     char::from_u32(code).map_or(0, canonical_combining_class)
 }
 
-/// The same, a character at a time, as the pattern reads.
-#[cfg(test)]
-pub fn scan_plainly(text: &str, classes: &Classes, doubles: bool) -> Vec<Unit> {
-    let flags = |c: char| classes.of(c as u32);
-    let class = |c: char| flags(c) & CLASS;
-    let mut pieces = vec![0];
-    if doubles {
-        let bytes = text.as_bytes();
-        let is_space = |at: usize| bytes.get(at) == Some(&b' ');
-        let double = |at: usize| is_space(at) && (at > 0 && is_space(at - 1) || is_space(at + 1));
-        pieces.extend((1..text.len()).filter(|&at| double(at) != double(at - 1)));
-    }
-    pieces.push(text.len());
-    let mut starts = Vec::new();
-    for piece in pieces.windows(2) {
-        let mut at = piece[0];
-        while at < piece[1] {
-            let rest = &text[at..piece[1]];
-            starts.push(at);
-            at += if doubles && rest.starts_with("  ") {
-                rest.len()
-            } else {
-                word_length(rest, class)
-            };
-        }
-    }
-    for ((before, _), (at, after)) in text.char_indices().zip(text.char_indices().skip(1)) {
-        let before = text[before..].chars().next().unwrap_or(' ');
-        if flags(before) & JOINS_AFTER == 0 || flags(after) & JOINS_BEFORE == 0 {
-            starts.push(at);
-        }
-    }
-    starts.sort_unstable();
-    starts.dedup();
-    starts.push(text.len());
-    let as_u32 = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
-    let units = starts.windows(2).map(|two| Unit { start: as_u32(two[0]), end: as_u32(two[1]) });
-    units.filter(|unit| unit.end > unit.start).collect()
-}
-
-#[cfg(test)]
-fn word_length(text: &str, class: impl Fn(char) -> u8) -> usize {
-    if let Some(length) = text.strip_prefix('\'').and_then(|rest| contraction(rest.as_bytes())) {
-        return 1 + length;
-    }
-    let spaces = usize::from(text.starts_with(' '));
-    for kind in [LETTER, NUMBER, OTHER] {
-        let run: usize =
-            text[spaces..].chars().take_while(|&c| class(c) == kind).map(char::len_utf8).sum();
-        if run > 0 {
-            return spaces + run;
-        }
-    }
-    let white: Vec<_> = text.chars().take_while(|&c| class(c) == WHITE).collect();
-    let length: usize = white.iter().map(|c| c.len_utf8()).sum();
-    match white[..] {
-        [.., _, last] if length < text.len() => length - last.len_utf8(),
-        _ => length,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::OnceLock;
 
     use super::*;
     use crate::tokenize::bpe::joins::Joins;
+    use crate::tokenize::bpe::plain::scan_plainly;
 
     fn classes() -> Classes {
         let mut joins = Joins::default();
