@@ -14,13 +14,15 @@ def encoded(
     tokenizer: Any, texts: list[str], *, exceptions: tuple[int, ...] = (), threads: int = 1
 ) -> tuple[list[list[int]], list[str]]:
     """Encode with the core, pending stretches with the library; the ids and those stretches."""
-    encoder = _core.Encoder(tokenizer.to_str(), exceptions)
-    found = encoder.encode(pa.array(texts, pa.large_utf8()), narrow=False, threads=threads)
+    encoder = _core.Encoder(tokenizer.to_str(), [(point, point + 1) for point in exceptions])
+    column = pa.array(texts, pa.large_utf8())
+    found = encoder.encode(column, before=[], after=[], narrow=False, threads=threads)
     pending = found.pending()
     answers = [tokenizer.encode(text, add_special_tokens=False).ids for text in pending]
     ids = np.array([number for answer in answers for number in answer], np.uint32)
     lengths = np.array([len(answer) for answer in answers], np.uintp)
-    return pa.array(found.finish(ids, lengths)).to_pylist(), pending
+    offsets, ids = found.finish(ids, lengths)
+    return [part.tolist() for part in np.split(ids, offsets[1:-1])][: len(texts)], pending
 
 
 def assert_equal_ids(tokenizer: Any, texts: list[str], *, nothing_pending: bool = False) -> None:

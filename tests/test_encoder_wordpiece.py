@@ -142,7 +142,7 @@ def test_other_pipelines_are_refused():
         with pytest.raises(ValueError, match="not one that is encoded here"):
             _core.Encoder(changed(**parts), [])
     with pytest.raises(ValueError, match=r"U\+0041"):
-        _core.Encoder(changed(), [ord("A")])
+        _core.Encoder(changed(), [(ord("A"), ord("A") + 1)])
 
 
 def test_a_word_without_an_unknown_token_is_the_librarys():
@@ -150,7 +150,8 @@ def test_a_word_without_an_unknown_token_is_the_librarys():
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     texts = pa.array(["an", "an x"])
-    found = _core.Encoder(tokenizer.to_str(), []).encode(texts, narrow=True, threads=1)
+    encoder = _core.Encoder(tokenizer.to_str(), [])
+    found = encoder.encode(texts, before=[], after=[], narrow=True, threads=1)
     assert found.pending() == ["an x"]
 
 

@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlmfast.data.prepare_options import PrepareOptions, PrepareReport, counted
+from mlmfast.data.prepare_shuffle import expected_text
+from mlmfast.data.sources.base import Source
+from mlmfast.data.sources.files import FileSource
 from mlmfast.data.split_writer import grouping
+from mlmfast.data.text_encoder import LITTLE
 from mlmfast.data.tokenizer_files import LoadedTokenizer, load_tokenizer, with_mask_token
 from mlmfast.errors import InputError
 
 if TYPE_CHECKING:
-    from mlmfast.data.sources.base import Source
     from mlmfast.data.split_writer import SplitWriter
 
 
@@ -82,3 +85,12 @@ def check_not_within(sources: list[Source], output: Path) -> None:
                 f"The input {source.name!r} lies in the output {str(output)!r}, which would be "
                 "replaced. Choose another output."
             )
+
+
+def little_text(sources: list[Source]) -> bool:
+    """Tell if the inputs are known to hold so little that making a tokenizer ready does not pay.
+
+    It goes by the inputs alone, so that a run that was cut off is gone on with in the same way.
+    """
+    known = [isinstance(source, FileSource) and source.size is not None for source in sources]
+    return all(known) and expected_text(sources) < LITTLE

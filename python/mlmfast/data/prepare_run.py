@@ -8,7 +8,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlmfast.data.prepare_checks import check_enough, check_not_within, usable_tokenizer
+from mlmfast.data.prepare_checks import (
+    check_enough,
+    check_not_within,
+    little_text,
+    usable_tokenizer,
+)
 from mlmfast.data.prepare_options import PrepareOptions, PrepareReport, counted
 from mlmfast.data.prepare_pass import Pass, tell_what_is_kept
 from mlmfast.data.prepare_state import Progress, StateFile, fingerprint
@@ -64,7 +69,7 @@ def run_prepare(inputs: Any, output: str | Path, options: PrepareOptions) -> Pre
             tokenizer,
             add_special_tokens=options.special_tokens == "document",
             threads=options.threads,
-            engine=options.tokenizer_engine,
+            engine="library" if little_text(sources) else options.tokenizer_engine,
             verify=options.verify,
         )
         counts = Pass(work, sources, reading, options, state).run(encoder, splits, progress)

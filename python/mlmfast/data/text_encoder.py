@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from mlmfast.data.tokenizer_files import LoadedTokenizer
 
 ENGINES = ("auto", "library")
+# Less text than this is encoded by the library sooner than a tokenizer is made ready for more.
+LITTLE = 1 << 21
 LIBRARY = "library"
 
 # Texts to verify are spread over so many calls.

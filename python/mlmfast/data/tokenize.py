@@ -6,12 +6,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from mlmfast.data.text_encoder import TextEncoder, is_ready
+from mlmfast.data.text_encoder import LITTLE, TextEncoder, is_ready
 from mlmfast.data.tokenizer_files import load_tokenizer
 from mlmfast.errors import InputError
-
-# Less text than this is encoded sooner than a tokenizer is made ready for more.
-_LITTLE = 1 << 20
 
 
 def tokenize(
@@ -48,7 +45,7 @@ def tokenize(
     """
     column = _column(texts)
     loaded = load_tokenizer(tokenizer)
-    little = column.nbytes < _LITTLE and not is_ready(loaded)
+    little = column.nbytes < LITTLE and not is_ready(loaded)
     encoder = TextEncoder(
         loaded,
         add_special_tokens=add_special_tokens,

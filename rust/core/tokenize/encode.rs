@@ -179,8 +179,8 @@ impl<F: Family> Encoder<F> {
         // At the top of the loops there is room for a value of the memo for all units left.
         for batch in units.chunks(BATCH) {
             memo.find(text, batch, &mut found);
-            for (&found, unit) in found.iter().zip(batch) {
-                if let Some(value) = memo.few(found) {
+            for (at, unit) in batch.iter().enumerate() {
+                if let Some(value) = memo.few(found[at]) {
                     ids[count..count + VALUE].copy_from_slice(&value);
                     count += value[INLINE] as usize;
                     continue;
@@ -195,8 +195,8 @@ impl<F: Family> Encoder<F> {
                 if !self.family.encode(word, scratch, unit_ids) {
                     return None;
                 }
-                if remembered {
-                    memo.insert(word, unit_ids);
+                if remembered && memo.insert(word, unit_ids) {
+                    memo.find(text, batch, &mut found);
                 }
                 append(ids, &mut count, unit_ids, room);
             }

@@ -135,14 +135,16 @@ impl Memo {
         slot.value.get(..slot.value[INLINE] as usize)
     }
 
-    /// Remember the ids of a word, which must not be known yet, if there is room.
-    pub fn insert(&mut self, word: &[u8], ids: &[u32]) {
+    /// Remember the ids of a word, which must not be known yet, if there is room. True says that the
+    /// slots found before lie elsewhere now.
+    pub fn insert(&mut self, word: &[u8], ids: &[u32]) -> bool {
         if word.len() > SHORT {
             self.insert_long(word, ids);
-            return;
+            return false;
         }
-        if self.used * 2 >= self.slots.len() && !self.grow() {
-            return;
+        let full = self.used * 2 >= self.slots.len();
+        if full && !self.grow() {
+            return false;
         }
         let key = key_of(word, 0, word.len());
         let mut slot = Slot { key, value: [0; INLINE + 1] };
@@ -154,11 +156,12 @@ impl Memo {
             slot.value[1] = count;
             slot.value[INLINE] = ELSEWHERE;
         } else {
-            return;
+            return full;
         }
         let place = self.place(key);
         self.slots[place] = slot;
         self.used += 1;
+        full
     }
 
     /// Where the key is, or the empty slot where it would be.
@@ -255,6 +258,15 @@ mod tests {
         for number in 0..100_000_u32 {
             assert_eq!(ids_of(&memo, number.to_string().as_bytes()), Some(vec![number]));
         }
+    }
+
+    #[test]
+    fn it_tells_when_slots_move() {
+        let mut memo = Memo::default();
+        let moved: Vec<usize> = (0..20_000_usize)
+            .filter(|number| memo.insert(number.to_string().as_bytes(), &[0]))
+            .collect();
+        assert_eq!(moved, [FIRST_SLOTS / 2, FIRST_SLOTS]);
     }
 
     #[test]
