@@ -162,7 +162,10 @@ class StoreWriter:
         path = self._folder / f"data-{len(self._shards):05d}.arrow"
         kind = pa.list_(self._ids, self._block_size)
         schema = pa.schema([(COLUMN, kind)], {"huggingface": _json({"info": self._features()})})
-        batch = pa.record_batch([blocks.cast(kind)], schema=schema)
+        # A buffer that ends where the ids do: behind a slice, Arrow would write on what lies there.
+        ids = arrow_numbers(numpy_numbers(blocks.flatten()))
+        blocks = pa.FixedSizeListArray.from_arrays(ids, self._block_size).cast(kind)
+        batch = pa.record_batch([blocks], schema=schema)
         with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
             writer.write_batch(batch)
         start, end = _ids_within(path)
