@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from corpus import documents, shared, tiny_tokenizer
-from mlmfast.data import prepare_run, store_writer
+from mlmfast.data import prepare_run, shard_file
 from mlmfast.data.prepare import prepare
 from mlmfast.data.prepare_options import PrepareOptions
 from mlmfast.data.prepare_run import run_prepare
@@ -307,7 +307,7 @@ def test_a_store_is_replaced_only_when_asked_and_never_by_a_failure(tmp_path):
 
 @pytest.mark.parametrize("fault", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left")])
 def test_a_fault_in_the_middle_leaves_nothing(tmp_path, monkeypatch, fault):
-    real = store_writer.group_columns
+    real = shard_file.group_columns
     calls = []
 
     def fail_later(*args, **kwargs):
@@ -317,7 +317,7 @@ def test_a_fault_in_the_middle_leaves_nothing(tmp_path, monkeypatch, fault):
             raise fault
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(store_writer, "group_columns", fail_later)
+    monkeypatch.setattr(shard_file, "group_columns", fail_later)
     with pytest.raises((KeyboardInterrupt, InputError)) as caught:
         prepare(
             pa.array(TEXTS), tmp_path / "out", tokenizer=tiny_tokenizer(), block_size=16,

@@ -94,13 +94,23 @@ if TYPE_CHECKING:
     help="Encode N documents with `tokenizers` as well, and compare.",
 )
 @click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Work in this process, or on all nodes of a Ray cluster; the bytes are the same.",
+)
+@click.option(
     "--shard-tokens",
     default=1 << 26,
     show_default=True,
     help="Tokens in one file.",
 )
 @click.option(
-    "--threads", type=int, metavar="N", help="Threads that tokenize. [default: all cores]"
+    "--threads",
+    type=int,
+    metavar="N",
+    help="Threads that tokenize; of each task with Ray. [default: all cores, 1]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace a store that is there already.")
 @click.option(

@@ -38,6 +38,7 @@ def prepare(
     add_mask_token: str | None = None,
     tokenizer_engine: str = "auto",
     verify: int = 0,
+    engine: str = "local",
     overwrite: bool = False,
     resume: bool = True,
     shard_tokens: int = 1 << 26,
@@ -89,12 +90,16 @@ def prepare(
             it is not certain of to the `tokenizers` library; "library" takes that for everything.
             The ids are the same; the manifest tells which it was.
         verify: Encode so many documents with `tokenizers` as well, and compare.
+        engine: "local" works in this process. "ray" spreads the work over a Ray cluster, the one at
+            RAY_ADDRESS where that is set; the store's bytes are the same. Inputs and output must
+            lie on paths that all nodes share; `shuffle_documents` and `deduplicate` cannot be had.
         overwrite: Replace a store that is there already.
         resume: Where a run was killed, or ended by an error or by Ctrl-C after a file of the store
             was whole, the same call goes on from there: what it writes is the same, byte for byte.
             Changed inputs, options or versions begin anew, and so does False.
         shard_tokens: About how many tokens a file of the store holds; bounds the memory used.
-        threads: Threads that tokenize; None takes all cores this process may use.
+        threads: Threads that tokenize; None takes all cores this process may use. With
+            engine="ray" those of each task, by default one.
         progress: Show a progress bar on standard error.
 
     Returns:
@@ -104,6 +109,7 @@ def prepare(
         InputError: An option or a text cannot be used, or there is not one block of text.
         NotFoundError: A file, a data set or the tokenizer is not there.
         OutputExistsError: `output` is there already, or another run is writing it.
+        MissingDependencyError: engine="ray", and Ray is not installed.
     """
     options = PrepareOptions(
         tokenizer=tokenizer,
@@ -126,6 +132,7 @@ def prepare(
         add_mask_token=add_mask_token,
         tokenizer_engine=tokenizer_engine,
         verify=verify,
+        engine=engine,
         overwrite=overwrite,
         resume=resume,
         shard_tokens=shard_tokens,

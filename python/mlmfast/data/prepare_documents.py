@@ -90,6 +90,8 @@ class Documents:
         self._options = options
         self._seen = seen
         self.counts = Counts()
+        self.read = 0
+        """Documents that were read, those included that are not wanted."""
 
     def pieces(self, start: Mark) -> Iterator[tuple[int, int, Piece]]:
         """Yield (source's number, bytes of the sources before it, piece) from a mark on."""
@@ -138,6 +140,7 @@ class Documents:
             rows = self._wanted(texts, piece)
             yield from self._cut(texts, rows[np.searchsorted(rows, done) :], number, mark)
             number += len(texts)
+            self.read = number
             # A source may cut its pieces in another way when it does not begin at its beginning.
             done = max(0, done - len(texts))
             if number == limit:

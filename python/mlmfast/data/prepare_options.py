@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SPECIAL_TOKENS = ("document", "block", "none")
 REMAINDERS = ("drop", "pad")
 DEDUPLICATIONS = ("exact",)
+RUNNERS = ("local", "ray")
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,8 @@ class PrepareOptions:
     the ids are the same."""
     verify: int = 0
     """Encode so many documents with `tokenizers` as well, and compare."""
+    engine: str = "local"
+    """"local" works in this process, "ray" on a Ray cluster; the bytes are the same."""
     overwrite: bool = False
     """Replace a store that is there already."""
     resume: bool = True
@@ -76,7 +79,7 @@ class PrepareOptions:
     shard_tokens: int = 1 << 26
     """About how many tokens one file of the store holds; bounds the memory."""
     threads: int | None = None
-    """Threads that tokenize; None takes all cores."""
+    """Threads that tokenize, of each task with engine="ray"; None takes all cores, or one there."""
     progress: bool = False
     """Show a progress bar on standard error."""
 
@@ -92,12 +95,26 @@ class PrepareOptions:
         if self.deduplicate is not None:
             _among("deduplicate", self.deduplicate, DEDUPLICATIONS)
         _among("tokenizer_engine", self.tokenizer_engine, ENGINES)
+        _among("engine", self.engine, RUNNERS)
+        if self.engine == "ray":
+            self._check_ray()
         _at_least("verify", self.verify, 0)
         _at_least("block_size", self.block_size, 1)
         _at_least("shard_tokens", self.shard_tokens, 1)
         _at_least("seed", self.seed, 0)
         if self.limit is not None:
             _at_least("limit", self.limit, 1)
+
+    def _check_ray(self) -> None:
+        for option, chosen in (
+            ("shuffle_documents", self.shuffle_documents),
+            ("deduplicate", self.deduplicate is not None),
+        ):
+            if chosen:
+                raise InputError(
+                    f"{option} needs all documents in one place and cannot be had with engine "
+                    "'ray'; use engine 'local', or do that to the text before."
+                )
 
 
 @dataclass

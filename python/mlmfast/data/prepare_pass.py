@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 from mlmfast.data.arrow_numpy import arrow_numbers, text_bytes
 from mlmfast.data.overlap import Overlap
+from mlmfast.data.prepare_bar import progress_bar
 from mlmfast.data.prepare_documents import Batch, Counts, Documents, Mark
 from mlmfast.data.prepare_options import counted
 from mlmfast.data.prepare_shuffle import Shuffle, expected_text
@@ -66,7 +67,7 @@ class Pass:
                 return self._shuffled(encoder, splits, progress, seen)
             start = Mark() if progress is None or progress.mark is None else progress.mark
             documents = self._documents(seen)
-            with self._overlap() as overlap, self._bar(self._size(), "B", start) as advance:
+            with self._overlap() as overlap, self._bar(self._size(), start) as advance:
                 for mark in self._write(
                     overlap, self._read(overlap, documents, start), encoder, splits, documents
                 ):
@@ -92,14 +93,14 @@ class Pass:
             start = progress.mark or Mark()
         else:
             start = Mark()
-            with self._overlap() as overlap, self._bar(self._size(), "B", start, "read") as advance:
+            with self._overlap() as overlap, self._bar(self._size(), start, "read") as advance:
                 read = self._read(overlap, documents, start)
                 for mark in shuffle.spill(read, expected_bytes=expected_text(self._sources)):
                     advance(mark.position)
                 if self._options.limit is None:
                     advance(self._size())
             self._state.save(None, documents.counts, splits)
-        with self._overlap() as overlap, self._bar(shuffle.text_bytes, "B", start) as advance:
+        with self._overlap() as overlap, self._bar(shuffle.text_bytes, start) as advance:
             batches = shuffle.batches(start, self._reading.batch_bytes)
             for mark in self._write(overlap, batches, encoder, splits, documents):
                 advance(mark.position)
@@ -161,29 +162,10 @@ class Pass:
                 for source in self._sources:
                     source.stop()
 
-    @contextmanager
     def _bar(
-        self, total: int | None, unit: str, start: Mark, what: str = "prepare"
-    ) -> Iterator[Callable[[int | None], None]]:
-        """Show how far the pass has come; yield the function that moves the bar to a position."""
-        from tqdm import tqdm
-
-        bar: Any
-        with tqdm(
-            total=total,
-            initial=start.position,
-            unit=unit,
-            unit_scale=True,
-            desc=what,
-            # None: no bar where standard error is no terminal.
-            disable=None if self._options.progress else True,
-        ) as bar:
-
-            def advance(position: int | None) -> None:
-                if position is not None:
-                    bar.update(position - bar.n)
-
-            yield advance
+        self, total: int | None, start: Mark, what: str = "prepare"
+    ) -> AbstractContextManager[Callable[[int | None], None]]:
+        return progress_bar(total, shown=self._options.progress, start=start.position, what=what)
 
 
 def tell_what_is_kept(progress: Progress) -> None:

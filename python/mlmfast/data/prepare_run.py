@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +21,13 @@ from mlmfast.data.prepare_state import Progress, StateFile, fingerprint
 from mlmfast.data.resumable import Workplace, resumable
 from mlmfast.data.sources import open_sources
 from mlmfast.data.sources.base import ReadOptions, Source
-from mlmfast.data.split_writer import SplitWriter
+from mlmfast.data.split_writer import SplitWriter, split_writers
 from mlmfast.data.store import is_store_folder, open_splits
 from mlmfast.data.text_encoder import TextEncoder
 from mlmfast.errors import StoreError
 
 if TYPE_CHECKING:
+    from mlmfast.data.prepare_documents import Counts
     from mlmfast.data.tokenizer_files import LoadedTokenizer
 
 _LOG = logging.getLogger("mlmfast.prepare")
@@ -43,7 +45,12 @@ def run_prepare(inputs: Any, output: str | Path, options: PrepareOptions) -> Pre
         InputError: A text cannot be used, or there is not one block of text.
         NotFoundError: A file, a data set or the tokenizer is not there.
         OutputExistsError: `output` is there already, or another run is writing it.
+        MissingDependencyError: options.engine is "ray", and Ray is not installed.
     """
+    if options.engine == "ray":
+        from mlmfast.data.distributed.ray_cluster import import_ray
+
+        import_ray()
     began = time.perf_counter()
     output = Path(output)
     report = PrepareReport(output)
@@ -57,27 +64,14 @@ def run_prepare(inputs: Any, output: str | Path, options: PrepareOptions) -> Pre
             dataset_config=options.dataset_config,
         )
         check_not_within(sources, output)
-        state = StateFile(work, fingerprint(sources, tokenizer, options))
-        work.kept = lambda: _kept(work, state)
-        splits, progress = _begin(work, state, tokenizer, options)
-        if progress is not None:
-            report.kept_shards = progress.shards
-            report.kept_text_bytes = sum(split.text_bytes for split in splits.values())
-            report.kept_tokens = sum(split.writer.tokens for split in splits.values())
-        reading = ReadOptions(options.text_column, options.on_invalid_utf8)
-        encoder = TextEncoder(
-            tokenizer,
-            add_special_tokens=options.special_tokens == "document",
-            threads=options.threads,
-            engine="library" if little_text(sources) else options.tokenizer_engine,
-            verify=options.verify,
-        )
-        counts = Pass(work, sources, reading, options, state).run(encoder, splits, progress)
+        if little_text(sources):
+            options = replace(options, tokenizer_engine="library")
+        engine, counts, splits = _run(work, sources, tokenizer, options, report)
         report.empty, report.null = counts.empty, max(0, counts.null - counts.skipped)
         report.replaced, report.skipped = counts.replaced, counts.skipped
         report.duplicates = counts.duplicates
         check_enough(splits, report, options)
-        _close(work, splits, sources, options, encoder.engine)
+        _close(work, splits, sources, options, engine)
         for split in splits.values():
             report.tokens += split.writer.tokens
             report.documents += split.documents
@@ -88,6 +82,38 @@ def run_prepare(inputs: Any, output: str | Path, options: PrepareOptions) -> Pre
     return report
 
 
+def _run(
+    work: Workplace,
+    sources: list[Source],
+    tokenizer: LoadedTokenizer,
+    options: PrepareOptions,
+    report: PrepareReport,
+) -> tuple[str, Counts, dict[str, SplitWriter]]:
+    """Take all text to the writers; return who encoded it, what was met, and the writers."""
+    reading = ReadOptions(options.text_column, options.on_invalid_utf8)
+    found = fingerprint(sources, tokenizer, options)
+    if options.engine == "ray":
+        from mlmfast.data.distributed.ray_run import run_on_ray
+
+        return run_on_ray(work, sources, reading, tokenizer, options, found)
+    state = StateFile(work, found)
+    work.kept = lambda: _kept(work, state)
+    splits, progress = _begin(work, state, tokenizer, options)
+    if progress is not None:
+        report.kept_shards = progress.shards
+        report.kept_text_bytes = sum(split.text_bytes for split in splits.values())
+        report.kept_tokens = sum(split.writer.tokens for split in splits.values())
+    encoder = TextEncoder(
+        tokenizer,
+        add_special_tokens=options.special_tokens == "document",
+        threads=options.threads,
+        engine=options.tokenizer_engine,
+        verify=options.verify,
+    )
+    counts = Pass(work, sources, reading, options, state).run(encoder, splits, progress)
+    return encoder.engine, counts, splits
+
+
 def _begin(
     work: Workplace, state: StateFile, tokenizer: LoadedTokenizer, options: PrepareOptions
 ) -> tuple[dict[str, SplitWriter], Progress | None]:
@@ -96,7 +122,7 @@ def _begin(
     work.begun = True
     if progress is not None:
         try:
-            splits = _writers(work, tokenizer, options)
+            splits = split_writers(work.output, tokenizer, options)
             state.restore(progress, splits)
         except (StoreError, OSError) as error:
             reason = str(error).rstrip(".")
@@ -106,19 +132,7 @@ def _begin(
     if reason is not None:
         _LOG.warning("What an earlier run left cannot be gone on with: %s. Beginning anew.", reason)
     work.clear()
-    return _writers(work, tokenizer, options), None
-
-
-def _writers(
-    work: Workplace, tokenizer: LoadedTokenizer, options: PrepareOptions
-) -> dict[str, SplitWriter]:
-    names = ["train"] if options.test_size is None else ["train", "test"]
-    return {
-        name: SplitWriter(
-            name, work.output if len(names) == 1 else work.output / name, tokenizer, options
-        )
-        for name in names
-    }
+    return split_writers(work.output, tokenizer, options), None
 
 
 def _close(

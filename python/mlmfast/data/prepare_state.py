@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mlmfast.data.tokenizer_files import LoadedTokenizer
 
 # These change how a run goes, not what it writes.
-_FREE = {"tokenizer", "threads", "progress", "overwrite", "resume"}
+_FREE = {"tokenizer", "engine", "threads", "progress", "overwrite", "resume"}
 _VERSION = 1
 
 

@@ -147,3 +147,14 @@ class SplitWriter:
             source={**origin, "split": self.name},
             shards=shards,
         ).write(self.folder)
+
+
+def split_writers(
+    folder: Path, tokenizer: LoadedTokenizer, options: PrepareOptions
+) -> dict[str, SplitWriter]:
+    """Return the writer of the store in `folder`, or those of its splits."""
+    if options.test_size is None:
+        return {"train": SplitWriter("train", folder, tokenizer, options)}
+    return {
+        name: SplitWriter(name, folder / name, tokenizer, options) for name in ("train", "test")
+    }

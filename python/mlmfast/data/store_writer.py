@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from mlmfast.data.arrow_kinds import BARE
 from mlmfast.data.arrow_numpy import arrow_numbers, numpy_numbers
-from mlmfast.data.group_arrow import group_columns
-from mlmfast.data.manifest import Shard, file_sha256, frame_sha256
-from mlmfast.data.store import COLUMN
+from mlmfast.data.manifest import Shard, file_sha256
+from mlmfast.data.shard_file import Written, block_features, write_shard
 from mlmfast.errors import StoreError
 
 if TYPE_CHECKING:
@@ -48,10 +46,10 @@ class StoreWriter:
         self._options = options
         self._block_size = options.block_size
         self._ids = pa.from_numpy_dtype(dtype)
-        blocks = max(1, shard_tokens // options.block_size)
         self.room = options.room
         """Tokens that fill a block."""
-        self._shard_tokens = blocks * options.room
+        self.shard_tokens = max(1, shard_tokens // options.block_size) * options.room
+        """Tokens that fill a file: those of whole blocks."""
         self._pending: list[pa.LargeListArray] = []
         self._pending_tokens = 0
         self._shards: list[Shard] = []
@@ -113,8 +111,21 @@ class StoreWriter:
         self.tokens += count
         self._pending.append(tokens)
         self._pending_tokens += count
-        while self._pending_tokens >= self._shard_tokens:
+        while self._pending_tokens >= self.shard_tokens:
             self._write(self._take_shard(), last=False)
+
+    @property
+    def next_path(self) -> Path:
+        """The file that is to be written next."""
+        return self._folder / f"data-{len(self._shards):05d}.arrow"
+
+    def adopt(self, written: Written) -> None:
+        """Count what was written into `next_path`."""
+        self.dropped_tokens += written.dropped_tokens
+        self.padding_tokens += written.padding_tokens
+        if written.shard is not None:
+            self._shards.append(written.shard)
+            self.blocks += written.shard.blocks
 
     def close(self) -> tuple[Shard, ...]:
         """Write what is left, as whole blocks, and make a `datasets` folder of the files.
@@ -136,7 +147,7 @@ class StoreWriter:
         """Take the pending lists that fill one shard; best fit cuts no document in two."""
         taken, self._pending = self._pending, []
         last = taken.pop()
-        missing = self._shard_tokens - (self._pending_tokens - _tokens_of(last))
+        missing = self.shard_tokens - (self._pending_tokens - _tokens_of(last))
         if self._options.packing == "concat":
             ids = last.flatten()
             taken.append(_one_list(ids.slice(0, missing)))
@@ -153,26 +164,7 @@ class StoreWriter:
         column = pa.chunked_array(lists, pa.large_list(self._ids))
         # All shards but the last are whole blocks, so that nothing is padded or dropped there.
         options = self._options if last else replace(self._options, remainder="drop")
-        found, stats = group_columns({BARE: column}, options)
-        blocks = found[BARE]
-        self.dropped_tokens += stats.dropped_tokens
-        self.padding_tokens += stats.padding_tokens
-        if not len(blocks):
-            return
-        path = self._folder / f"data-{len(self._shards):05d}.arrow"
-        kind = pa.list_(self._ids, self._block_size)
-        schema = pa.schema([(COLUMN, kind)], {"huggingface": _json({"info": self._features()})})
-        # A buffer that ends where the ids do: behind a slice, Arrow would write on what lies there.
-        ids = arrow_numbers(numpy_numbers(blocks.flatten()))
-        blocks = pa.FixedSizeListArray.from_arrays(ids, self._block_size).cast(kind)
-        batch = pa.record_batch([blocks], schema=schema)
-        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
-            writer.write_batch(batch)
-        start, end = _ids_within(path)
-        size, checksum = path.stat().st_size, file_sha256(path)
-        frame = frame_sha256(path, start, end)
-        self._shards.append(Shard(path.name, len(blocks), size, checksum, start, end, frame))
-        self.blocks += len(blocks)
+        self.adopt(write_shard(self.next_path, column, options))
 
     def _describe(self, shards: list[Shard]) -> None:
         """Write the two files by which `datasets.load_from_disk` knows the folder."""
@@ -181,7 +173,7 @@ class StoreWriter:
         info = {
             "citation": "",
             "description": "",
-            **self._features(),
+            **block_features(pa.list_(self._ids, self._block_size)),
             "homepage": "",
             "license": "",
         }
@@ -197,11 +189,6 @@ class StoreWriter:
         for name, values in (("dataset_info.json", info), ("state.json", state)):
             (self._folder / name).write_text(_json(values, indent=2), encoding="utf-8")
 
-    def _features(self) -> dict:
-        ids = {"dtype": str(self._ids), "_type": "Value"}
-        column = {"feature": ids, "length": self._block_size, "_type": "List"}
-        return {"features": {COLUMN: column}}
-
 
 def _one_list(ids: pa.Array) -> pa.LargeListArray:
     return pa.LargeListArray.from_arrays(arrow_numbers(np.array([0, len(ids)], np.int64)), ids)
@@ -210,15 +197,6 @@ def _one_list(ids: pa.Array) -> pa.LargeListArray:
 def _tokens_of(lists: pa.LargeListArray) -> int:
     """How many tokens the lists hold; the offsets of a slice begin where it does."""
     return lists.offsets[-1].as_py() - lists.offsets[0].as_py()
-
-
-def _ids_within(path: Path) -> tuple[int, int]:
-    """Where in a shard's file its ids begin and end, in bytes."""
-    with pa.memory_map(str(path)) as file:
-        whole = file.read_buffer()
-        ids = pa.ipc.open_stream(whole).read_next_batch().column(0).flatten()
-        start = ids.buffers()[1].address - whole.address
-        return start, start + len(ids) * ids.type.bit_width // 8
 
 
 def _json(content: dict, indent: int | None = None) -> str:

@@ -43,7 +43,8 @@ class ReadOptions:
 
 
 Place = dict[str, Any]
-"""Where in a source a piece begins, as JSON can hold it; only the source itself understands it."""
+"""Where in a source a piece begins, as JSON can hold it; only the source itself understands it.
+With a "stop", reading ends there: see `mlmfast.data.sources.cut`."""
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ class ByteStream:
             self._raw = io.BufferedReader(self._pipe, 1 << 20)
         self._name = name
         self._opened: Any = None
+        self._left: int | None = None
 
     @property
     def compressed(self) -> bool:
@@ -69,6 +70,9 @@ class ByteStream:
     def read(self, size: int = -1) -> bytes:
         """Read `size` unpacked bytes, fewer at the end; -1 reads everything."""
         stream = self._unpacked()
+        if self._left is not None:
+            size = self._left if size < 0 else min(size, self._left)
+            self._left -= size
         try:
             if size < 0:
                 return stream.read()
@@ -92,6 +96,10 @@ class ByteStream:
         while size and (part := self.read(min(size, _SKIP_BYTES))):
             size -= len(part)
 
+    def read_at_most(self, size: int) -> None:
+        """Let `read` end after `size` more bytes, as if the file did."""
+        self._left = size
+
     def stop(self) -> None:
         """End a wait for bytes that may never come; called from another thread."""
         if self._pipe is not None:
@@ -110,7 +118,12 @@ class ByteStream:
 
 
 def whole_lines(
-    stream: ByteStream, size: int, *, start: int = 0, carriage_returns: bool = False
+    stream: ByteStream,
+    size: int,
+    *,
+    start: int = 0,
+    stop: int | None = None,
+    carriage_returns: bool = False,
 ) -> Iterator[tuple[int, bytes]]:
     r"""Yield (unpacked bytes before it, a piece of a text), each piece ending where a line ends.
 
@@ -118,6 +131,7 @@ def whole_lines(
         stream: What is read; a UTF-8 byte order mark at its start is left out.
         size: Bytes of a piece; a longer line makes a longer piece.
         start: A number that was yielded before: begin with that piece.
+        stop: Where a line begins: the text ends before it.
         carriage_returns: A lone carriage return ends a line too.
 
     Raises:
@@ -127,6 +141,9 @@ def whole_lines(
     place = start
     if start:
         stream.skip(start)
+    if stop is not None:
+        stream.read_at_most(stop - start)
+    if start:
         data = stream.read(size)
     else:
         head = stream.read(max(size, 4))  # a byte order mark goes into it

@@ -31,10 +31,13 @@ def read_parquet(
         starts = np.cumsum([0, *(meta.row_group(at).num_rows for at in range(meta.num_row_groups))])
         row = place["row"] if place else 0
         group = max(0, int(np.searchsorted(starts[:-1], row, side="right")) - 1)
+        groups = meta.num_row_groups
+        if place and "stop" in place:
+            groups = int(np.searchsorted(starts, place["stop"]))
         batches = file.iter_batches(
             batch_size=_rows(meta),
             columns=[_leaf(file, path)],
-            row_groups=list(range(group, meta.num_row_groups)),
+            row_groups=list(range(group, groups)),
         )
         pieces = _Pieces(path, stream.name, meta.num_rows, stream.size, int(starts[group]))
         yield from pieces.of(batches, row)

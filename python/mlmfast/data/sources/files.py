@@ -21,8 +21,9 @@ class FileSource:
         """Read `name` as `kind`, one of FORMATS."""
         self.name = name
         self.kind = kind
-        self._regular = name != STDIN and Path(name).is_file()
-        self.size: int | None = Path(name).stat().st_size if self._regular else None
+        self.regular = name != STDIN and Path(name).is_file()
+        """Whether it is a file that can be read again, not a pipe."""
+        self.size: int | None = Path(name).stat().st_size if self.regular else None
         self._stream: ByteStream | None = None
         self._stopped = False
 
@@ -47,7 +48,7 @@ class FileSource:
 
     def fingerprint(self) -> dict[str, Any] | None:
         """Name, size and time of the last change."""
-        if not self._regular:
+        if not self.regular:
             return None
         path = Path(self.name)
         found = path.stat()

@@ -36,8 +36,9 @@ class DatasetSource:
         schema = dataset.features.arrow_schema
         first = place["row"] if place else 0
         rows = dataset.num_rows
-        if first:
-            dataset = dataset.select(range(first, rows))
+        stop = place.get("stop", rows) if place else rows
+        if first or stop < rows:
+            dataset = dataset.select(range(first, stop))
         tables = dataset.with_format("arrow").iter(batch_size=_ROWS)
         return read_batches(schema, tables, options, self.name, rows=rows, first=first)
 

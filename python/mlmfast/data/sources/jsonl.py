@@ -37,8 +37,8 @@ def read_jsonl(
     number: int = place["line"] if place else 1
     path: tuple[str, ...] | None = tuple(place["path"]) if place else None
     kind: pa.DataType | None = None
-    start = place["offset"] if place else 0
-    for offset, chunk in whole_lines(stream, options.batch_bytes, start=start):
+    start, stop = (place["offset"], place.get("stop")) if place else (0, None)
+    for offset, chunk in whole_lines(stream, options.batch_bytes, start=start, stop=stop):
         lines = _Lines(stream.name, chunk, number)
         if path is None:
             path = _find_column(lines, options.text_column)

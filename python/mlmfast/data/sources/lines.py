@@ -16,8 +16,7 @@ from mlmfast.data.sources.bytes import ByteStream, whole_lines
 from mlmfast.data.sources.utf8 import checked_text
 
 if TYPE_CHECKING:
-    from mlmfast.data.arrow_numpy import one_text
-from mlmfast.data.sources.base import ReadOptions
+    from mlmfast.data.sources.base import ReadOptions
 
 _LINE_END = ord("\n")
 
@@ -31,16 +30,21 @@ def read_lines(
     \r, at nothing else. An empty line is an empty document; no line follows the last line end.
     """
     number = place["line"] if place else 1
-    start = place["offset"] if place else 0
+    start, stop = (place["offset"], place.get("stop")) if place else (0, None)
     for offset, data in whole_lines(
-        stream, options.batch_bytes, start=start, carriage_returns=True
+        stream, options.batch_bytes, start=start, stop=stop, carriage_returns=True
     ):
-        text = data
-        if b"\r" in text:
-            text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        text = unix_lines(data)
         here = {"offset": offset, "line": number}
         yield Piece(partial(_documents, text, stream.name, number), here, stream.position)
         number += count_lines(text)
+
+
+def unix_lines(data: bytes) -> bytes:
+    r"""Return whole lines, each ended by \n alone."""
+    if b"\r" in data:
+        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    return data
 
 
 def count_lines(data: bytes) -> int:

@@ -1,0 +1,81 @@
+"""What every task of a run must know, wherever it runs."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import socket
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlmfast.errors import InputError
+
+if TYPE_CHECKING:
+    from mlmfast.data.prepare_options import PrepareOptions
+    from mlmfast.data.sources.base import ReadOptions
+    from mlmfast.data.tokenizer_files import LoadedTokenizer
+
+_PACKAGES = ("mlmfast", "tokenizers", "pyarrow")
+
+
+def versions() -> dict[str, str]:
+    """Of the packages on which the store's bytes depend."""
+    return {package: importlib.metadata.version(package) for package in _PACKAGES}
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run of `prepare` as its tasks see it."""
+
+    reading: ReadOptions
+    options: PrepareOptions
+    """Without the tokenizer, which is beside them."""
+    tokenizer: LoadedTokenizer
+    tokens: Path
+    """The folder of the units' tokens, and"""
+    output: Path
+    """that of the store in the making; absolute."""
+    versions: dict[str, str] = field(default_factory=versions)
+
+    @property
+    def threads(self) -> int:
+        """Threads of a task."""
+        return self.options.threads or 1
+
+    def check_here(self) -> None:
+        """Raise InputError where this machine cannot work for the job."""
+        here = socket.gethostname()
+        for package, version in versions().items():
+            if version != self.versions[package]:
+                raise InputError(
+                    f"The node {here} has {package} {version}, and the one that began the run has "
+                    f"{self.versions[package]}: the tokens could differ. Install one version on "
+                    "all nodes."
+                )
+        if not self.tokens.is_dir():
+            raise InputError(
+                f"The node {here} does not see the folder {str(self.tokens.parent.parent)!r}: "
+                "with --engine ray, the output must lie on a path that all nodes share."
+            )
+
+
+@contextmanager
+def whole_file(path: Path, scratch: Path) -> Iterator[Path]:
+    """Yield a path of the same name to write; the file appears at `path` when it is whole.
+
+    Two attempts at one task may write it at the same time; both write the same bytes. What a
+    killed one leaves lies in `scratch`, a folder on the same disk.
+    """
+    folder = scratch / f"writing-{uuid.uuid4().hex}"
+    folder.mkdir()
+    try:
+        yield folder / path.name
+        if (folder / path.name).exists():
+            (folder / path.name).replace(path)
+    finally:
+        for file in folder.iterdir():
+            file.unlink()
+        folder.rmdir()

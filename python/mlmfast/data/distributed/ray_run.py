@@ -1,0 +1,44 @@
+"""A run of `prepare` on a Ray cluster."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from mlmfast.data.distributed.ray_cluster import ray_cluster
+from mlmfast.data.distributed.run import DistributedPass
+from mlmfast.data.prepare_bar import progress_bar
+from mlmfast.data.prepare_options import PrepareOptions, counted
+from mlmfast.data.split_writer import SplitWriter, split_writers
+
+if TYPE_CHECKING:
+    from mlmfast.data.prepare_documents import Counts
+    from mlmfast.data.resumable import Workplace
+    from mlmfast.data.sources.base import ReadOptions, Source
+    from mlmfast.data.tokenizer_files import LoadedTokenizer
+
+_LOG = logging.getLogger("mlmfast.prepare")
+
+
+def run_on_ray(
+    work: Workplace,
+    sources: list[Source],
+    reading: ReadOptions,
+    tokenizer: LoadedTokenizer,
+    options: PrepareOptions,
+    fingerprint: dict[str, Any] | None,
+) -> tuple[str, Counts, dict[str, SplitWriter]]:
+    """Take all text to the writers; return who encoded it, what was met, and the writers.
+
+    Raises:
+        InputError: A text or a source cannot be used, or the cluster cannot.
+    """
+    whole = DistributedPass(work, sources, reading, tokenizer, options)
+    with ray_cluster(whole.job.threads) as connect:
+        finished = whole.begin(fingerprint)
+        if finished:
+            _LOG.info("Going on with %s of an earlier run.", counted(finished, "finished part"))
+        splits = split_writers(work.output, tokenizer, options)
+        with progress_bar(whole.size, shown=options.progress) as advance:
+            counts, engine = whole.run(connect(whole.job), splits, advance)
+    return engine, counts, splits

@@ -1,0 +1,140 @@
+"""The first wave: a unit of text becomes a file of token lists."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from mlmfast.data.arrow_numpy import arrow_numbers, text_offsets
+from mlmfast.data.distributed.job import Job, whole_file
+from mlmfast.data.prepare_documents import Counts, Documents, Mark
+from mlmfast.data.sources.cut import Section, cut
+from mlmfast.data.text_encoder import TextEncoder
+from mlmfast.data.tokenizer_files import id_dtype
+
+if TYPE_CHECKING:
+    from mlmfast.data.sources.base import Source
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Text for one task: sections that follow each other."""
+
+    number: int
+    sections: tuple[Section, ...]
+
+    @property
+    def size(self) -> int:
+        """About how many bytes there are to read."""
+        return sum(section.size or 0 for section in self.sections)
+
+
+@dataclass(frozen=True)
+class Tokenized:
+    """What became of a unit."""
+
+    file: str
+    read: int
+    """Documents that were read; `numbers` in the file count them from 0."""
+    documents: int
+    """Documents that are in the file."""
+    tokens: int
+    text_bytes: int
+    counts: Counts
+    engine: str
+    """Who encoded them."""
+
+
+def units_of(sources: list[Source], size: int) -> list[Unit]:
+    """Cut all sources into units of about `size` bytes; small files make one together.
+
+    Raises:
+        InputError: A source is there for this process alone.
+    """
+    units: list[Unit] = []
+    held: list[Section] = []
+    for section in (section for source in sources for section in cut(source, size)):
+        if held and sum(one.size or 0 for one in held) + (section.size or 0) > size:
+            units.append(Unit(len(units), tuple(held)))
+            held = []
+        held.append(section)
+    if held:
+        units.append(Unit(len(units), tuple(held)))
+    return units
+
+
+def tokenize_unit(
+    job: Job, unit: Unit, limit: int | None = None, verify: int = 0, locate: bool = False
+) -> Tokenized:
+    """Write the tokens of a unit; a whole file of an earlier attempt is taken as it is.
+
+    Args:
+        job: The run.
+        unit: What to read.
+        limit: Documents to read at most.
+        verify: Documents to encode with `tokenizers` as well.
+        locate: Count the lines before the unit, so that errors name a file's lines rightly.
+
+    Raises:
+        InputError: A text cannot be used.
+    """
+    job.check_here()
+    stem = f"unit-{unit.number:06d}" + ("" if limit is None else f"-limit-{limit}")
+    path, told = job.tokens / f"{stem}.arrow", job.tokens / f"{stem}.json"
+    if told.exists():
+        return _as_tokenized(json.loads(told.read_text()))
+    encoder = TextEncoder(
+        job.tokenizer,
+        add_special_tokens=job.options.special_tokens == "document",
+        threads=job.threads,
+        engine=job.options.tokenizer_engine,
+        verify=verify,
+    )
+    sections = [section.numbered() if locate else section for section in unit.sections]
+    documents = Documents(list(sections), job.reading, replace(job.options, limit=limit), seen=None)
+    start, sums = Mark(), np.zeros(3, np.int64)
+    with whole_file(path, job.tokens) as new:
+        schema = _schema(id_dtype(job.tokenizer.id_bound))
+        with pa.OSFile(str(new), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+            for batch in documents.batches(map(documents.decode, documents.pieces(start)), start):
+                lists = encoder.encode(batch.texts)
+                sizes = np.diff(text_offsets(batch.texts))
+                columns = [arrow_numbers(batch.numbers), arrow_numbers(sizes), lists]
+                writer.write_batch(pa.record_batch(columns, schema=schema))
+                sums += len(lists), len(lists.flatten()), sizes.sum()
+    counted, tokens, text_bytes = sums.tolist()
+    found = Tokenized(
+        path.name,
+        documents.read,
+        counted,
+        tokens,
+        text_bytes,
+        documents.counts,
+        encoder.engine,
+    )
+    with whole_file(told, job.tokens) as new:
+        new.write_text(json.dumps(asdict(found)))
+    return found
+
+
+def read_batches(path: Path) -> Iterator[pa.RecordBatch]:
+    """Yield the batches of a unit's file, mapped: uint64 `numbers`, int64 `bytes`, `tokens`."""
+    with pa.memory_map(str(path)) as source:
+        file = pa.ipc.open_file(source)
+        for number in range(file.num_record_batches):
+            yield file.get_batch(number)
+
+
+def _schema(dtype: np.dtype) -> pa.Schema:
+    ids = pa.large_list(pa.from_numpy_dtype(dtype))
+    return pa.schema([("numbers", pa.uint64()), ("bytes", pa.int64()), ("tokens", ids)])
+
+
+def _as_tokenized(content: dict[str, Any]) -> Tokenized:
+    return Tokenized(**{**content, "counts": Counts(**content["counts"])})

@@ -1,0 +1,275 @@
+"""The three waves without Ray: every task in this process, by way of pickle."""
+
+from __future__ import annotations
+
+import gzip
+import pickle
+import re
+from contextlib import contextmanager
+from functools import partial
+from itertools import chain
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from corpus import documents, jsonl, tiny_tokenizer
+from mlmfast.data import prepare_run
+from mlmfast.data.distributed import ray_cluster, ray_run, run
+from mlmfast.data.distributed.job import Job, versions
+from mlmfast.data.distributed.plan import plan_documents, plan_tokens
+from mlmfast.data.prepare_options import PrepareOptions
+from mlmfast.data.prepare_run import run_prepare
+from mlmfast.data.sources import open_sources
+from mlmfast.data.sources.base import ReadOptions
+from mlmfast.data.sources.cut import cut
+from mlmfast.data.tokenizer_files import load_tokenizer
+from mlmfast.errors import InputError
+
+TEXTS = documents(400)
+
+
+class Here:
+    """Runs tasks one after the other; what they get and give crosses a process border in vain."""
+
+    def __init__(self, job, fail_after=None):
+        self._job = pickle.dumps(job)
+        self._left = fail_after
+
+    def map(self, function, calls):
+        for call in calls:
+            if self._left is not None:
+                self._left -= 1
+                if self._left < 0:
+                    raise OSError("the power went")
+            job, *args = pickle.loads(self._job), *pickle.loads(pickle.dumps(call))
+            yield pickle.loads(pickle.dumps(function(job, *args)))
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """A function that lets "ray" run in this process, in units of so many bytes."""
+
+    def choose(unit_bytes=3000, fail_after=None):
+        @contextmanager
+        def cluster(_threads):
+            yield lambda job: Here(job, fail_after)
+
+        monkeypatch.setattr(run, "UNIT_BYTES", unit_bytes)
+        monkeypatch.setattr(ray_run, "ray_cluster", cluster)
+        monkeypatch.setattr(ray_cluster, "import_ray", lambda: None)
+
+    return choose
+
+
+def files_of(folder):
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def write_inputs(folder):
+    """The texts in files of all kinds; return their names, in order."""
+    lines = "".join(f"{text}\n" for text in TEXTS)
+    (folder / "a.txt").write_text(lines, newline="")
+    (folder / "b.jsonl").write_bytes(jsonl(*({"n": 1, "text": text or None} for text in TEXTS)))
+    (folder / "c.txt.gz").write_bytes(gzip.compress(lines.encode()))
+    (folder / "d.txt").write_bytes(b"\xef\xbb\xbf" + lines.replace("\n", "\r\n").encode() + b"end")
+    (folder / "e.txt").write_text("tiny\n")
+    table = pa.table({"text": [*TEXTS, None]})
+    pa.parquet.write_table(table, folder / "f.parquet", row_group_size=37)
+    pa.csv.write_csv(table, folder / "g.csv")
+    return [str(path) for path in sorted(folder.iterdir())]
+
+
+def both(tmp_path, inputs, **options):
+    """Prepare by both engines; return the files and the report of each."""
+    found = []
+    for engine in ("local", "ray"):
+        out = tmp_path / engine
+        given = PrepareOptions(tokenizer=tiny_tokenizer(), engine=engine, overwrite=True, **options)
+        report = run_prepare(inputs, out, given).as_dict()
+        for name in ("seconds", "megabytes_per_second", "tokens_per_second", "output", "splits"):
+            del report[name]
+        found.append((files_of(out), report))
+    return found
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"test_size": 0.3, "seed": 3, "drop_empty": True},
+        {"limit": 555, "remainder": "pad", "special_tokens": "none"},
+        {"limit": 400, "test_size": 0.1},
+        {"packing": "best_fit", "special_tokens": "block"},
+        {"packing": "best_fit", "test_size": 0.2, "limit": 1300},
+        {"shard_tokens": 1 << 20, "tokenizer_engine": "library", "verify": 5},
+    ],
+    ids=str,
+)
+def test_the_store_is_that_of_the_local_engine(tmp_path, here, options):
+    (tmp_path / "in").mkdir()
+    inputs = write_inputs(tmp_path / "in")
+    here()
+    local, distributed = both(
+        tmp_path, inputs, **{"shard_tokens": 3000, "block_size": 16, **options}
+    )
+    assert local == distributed
+    assert not list(tmp_path.glob(".*"))
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    texts=st.lists(st.text("ab\r\n é", max_size=12), min_size=1, max_size=30),
+    unit=st.integers(1, 60),
+    packing=st.sampled_from(["concat", "best_fit"]),
+    test_size=st.sampled_from([None, 0.5]),
+    limit=st.none() | st.integers(1, 40),
+)
+def test_any_cut_gives_the_same(tmp_path_factory, here, texts, unit, packing, test_size, limit):
+    folder = tmp_path_factory.mktemp("any")
+    (folder / "in.txt").write_bytes("\n".join(["x" * 20] * 2 + texts).encode())
+    here(unit)
+    given = {"packing": packing, "test_size": test_size, "limit": limit, "remainder": "pad"}
+    outcomes = []
+    for engine in ("local", "ray"):
+        options = PrepareOptions(
+            tokenizer=tiny_tokenizer(), block_size=4, shard_tokens=9, engine=engine, **given
+        )
+        try:
+            run_prepare(folder / "in.txt", folder / engine, options)
+            outcomes.append(files_of(folder / engine))
+        except InputError as error:
+            outcomes.append(re.sub(r" \d+ finished .*", "", str(error)))
+    assert outcomes[0] == outcomes[1]
+
+
+def test_sections_together_are_the_source(tmp_path):
+    inputs = write_inputs(tmp_path)
+    reading = ReadOptions(batch_bytes=100)
+    for source in open_sources(inputs):
+        whole = [t for piece in source.pieces(reading) for t in piece.decode(reading).to_pylist()]
+        sections = cut(source, 1000)
+        parts = [
+            text
+            for section in sections
+            for piece in section.pieces(reading)
+            for text in piece.decode(reading).to_pylist()
+        ]
+        assert parts == whole
+        assert (len(sections) > 5) == source.name.endswith(("a.txt", "jsonl", "d.txt", "parquet"))
+
+
+def test_a_data_set_is_cut_between_rows(tmp_path, here, monkeypatch):
+    datasets = pytest.importorskip("datasets")
+    from mlmfast.data.sources import cut as module
+
+    monkeypatch.setattr(module, "_SECTION_ROWS", 70)
+    datasets.Dataset.from_dict({"text": TEXTS}).save_to_disk(tmp_path / "set")
+    here(100)
+    local, distributed = both(tmp_path, str(tmp_path / "set"), block_size=16, limit=333)
+    assert local == distributed
+
+
+def test_errors_name_the_line_of_the_file(tmp_path, here):
+    lines = [f"line {number}\r\n".encode() for number in range(1, 901)]
+    lines[699] = b"caf\xe9\n"
+    (tmp_path / "in.txt").write_bytes(b"".join(lines))
+    records = [b'{"text": "a"}\n', b"\n"] * 400
+    records[701] = b'{"text": 3}\n'
+    (tmp_path / "in.jsonl").write_bytes(b"".join(records))
+    here(1000)
+    for name, line in (("in.txt", 700), ("in.jsonl", 702)):
+        messages = []
+        for engine in ("local", "ray"):
+            options = PrepareOptions(tokenizer=tiny_tokenizer(), engine=engine)
+            with pytest.raises(InputError, match=rf"{name}, line {line}\b") as caught:
+                run_prepare(tmp_path / name, tmp_path / "out", options)
+            messages.append(str(caught.value))
+        assert messages[1].startswith(messages[0])
+
+
+def test_a_limit_before_the_fault_never_meets_it(tmp_path, here, monkeypatch):
+    monkeypatch.setattr(prepare_run, "ReadOptions", partial(ReadOptions, batch_bytes=100))
+    (tmp_path / "in.txt").write_bytes(b"good line\n" * 500 + b"\xff\n" + b"x\n" * 500)
+    here(100)
+    local, distributed = both(tmp_path, tmp_path / "in.txt", limit=490, block_size=8)
+    assert local == distributed
+
+
+def test_what_was_tokenized_is_not_tokenized_again(tmp_path, here, monkeypatch):
+    (tmp_path / "in").mkdir()
+    inputs = write_inputs(tmp_path / "in")
+    options = {"block_size": 16, "shard_tokens": 3000, "test_size": 0.2}
+    ray = PrepareOptions(tokenizer=tiny_tokenizer(), engine="ray", **options)
+    here(fail_after=20)
+    with pytest.raises(OSError, match="the power went") as caught:
+        run_prepare(inputs, tmp_path / "ray", ray)
+    assert "20 finished parts are kept" in "".join(caught.value.__notes__)
+    here()
+    seen = []
+    from mlmfast.data.distributed import tokens
+
+    real = tokens.TextEncoder
+    monkeypatch.setattr(tokens, "TextEncoder", lambda *a, **k: seen.append(1) or real(*a, **k))
+    run_prepare(inputs, tmp_path / "ray", ray)
+    units = len(tokens.units_of(open_sources(inputs), 3000))
+    assert len(seen) == units - 20
+    local = PrepareOptions(tokenizer=tiny_tokenizer(), **options)
+    run_prepare(inputs, tmp_path / "local", local)
+    assert files_of(tmp_path / "ray") == files_of(tmp_path / "local")
+
+
+@pytest.mark.parametrize("inputs", [pa.array(TEXTS), "-"])
+def test_what_is_in_this_process_alone_is_refused(tmp_path, here, inputs):
+    here()
+    options = PrepareOptions(tokenizer=tiny_tokenizer(), engine="ray", format="txt")
+    with pytest.raises(InputError, match="--engine local"):
+        run_prepare(inputs, tmp_path / "out", options)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("option", [{"shuffle_documents": True}, {"deduplicate": "exact"}])
+def test_what_needs_all_documents_in_one_place_is_refused(option):
+    with pytest.raises(InputError, match=next(iter(option))):
+        PrepareOptions(tokenizer="any", engine="ray", **option)
+
+
+def test_a_node_that_cannot_work_says_why(tmp_path):
+    options = PrepareOptions(tokenizer=tiny_tokenizer(), engine="ray")
+    given = (ReadOptions(), options, load_tokenizer(tiny_tokenizer()), tmp_path / "a", tmp_path)
+    with pytest.raises(InputError, match="on a path that all nodes share"):
+        Job(*given).check_here()
+    with pytest.raises(InputError, match=r"has tokenizers .* has 0\.1: .* one version"):
+        Job(*given, versions={**versions(), "tokenizers": "0.1"}).check_here()
+
+
+@given(st.lists(st.lists(st.integers(0, 5), max_size=6), max_size=6), st.integers(1, 12))
+def test_plans_take_every_document_once(lengths, shard_tokens):
+    tokens = [sum(share) for share in lengths]
+    ends = [np.cumsum(np.array(share, np.int64)) for share in lengths]
+    plans = plan_documents(
+        [len(share) for share in lengths], tokens, ends.__getitem__, shard_tokens
+    )
+    shards = [
+        [(s.share, at) for s in plan.stretches for at in range(s.start, s.stop)] for plan in plans
+    ]
+    assert list(chain(*shards)) == [
+        (k, at) for k, share in enumerate(lengths) for at in range(len(share))
+    ]
+    for plan, shard in zip(plans, shards, strict=True):
+        held = [lengths[share][at] for share, at in shard]
+        assert plan.full == (sum(held) >= shard_tokens)
+        assert sum(held[:-1]) < shard_tokens
+    sizes = [sum(s.stop - s.start for s in p.stretches) for p in plan_tokens(tokens, shard_tokens)]
+    assert all(size == shard_tokens for size in sizes[:-1])
+    assert sum(sizes) == sum(tokens)
