@@ -9,11 +9,16 @@ RUST := Cargo.toml Cargo.lock rust/py/Cargo.toml $(shell find rust -name '*.rs')
 DEMO ?= demo
 FUZZ ?= 1
 BENCH ?=
+# The version of tokenizers to be ready for, and where it is installed.
+NEXT_VERSION ?= 1.0.0rc3
+NEXT := .cache/tokenizers-next
+# Peers that are no packages of ours: installed there by the first bench; empty leaves them out.
+BENCH_PEERS ?= .cache/bench-peers
 
-.PHONY: help setup demo test fuzz lint format bench wheel lock clean
+.PHONY: help setup demo test test-tokenizers-next fuzz lint format bench wheel lock clean
 
 help: ## Show this help
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
 
 # Two stamps, so that a repeat does nothing: the packages of the lock, and the compiled core.
 setup: $(VENV)/.core ## Create .venv with all packages and build the core (needs Python >= 3.11, cargo, make)
@@ -38,6 +43,12 @@ test: setup ## Run all tests, Rust and Python
 	cargo test --quiet --locked --package mlmfast-core
 	$(BIN)/python -m pytest -q
 
+test-tokenizers-next: setup ## Compare the tokenizer with the coming version of the tokenizers library, in an environment of its own
+	test -x $(NEXT)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(NEXT)
+	VIRTUAL_ENV=$(NEXT) $(BIN)/uv pip install --quiet tokenizers==$(NEXT_VERSION) click hypothesis numpy pyarrow pytest pytest-timeout tqdm
+	$(BIN)/python tests/write_tokenizers.py $(NEXT)/tokenizers
+	PYTHONPATH=python MLMFAST_TEST_TOKENIZERS=$(abspath $(NEXT))/tokenizers $(NEXT)/bin/python -m pytest -q tests/test_library_reader.py
+
 fuzz: setup ## Property tests and damaged stores at length; FUZZ=10 takes ten times as long
 	PROPTEST_CASES=$$((20000 * $(FUZZ))) cargo test --quiet --locked --package mlmfast-core
 	MLMFAST_FUZZ_EXAMPLES=$$((2000 * $(FUZZ))) $(BIN)/python -m pytest -q --timeout 0 -m hypothesis --hypothesis-profile fuzz
@@ -58,7 +69,7 @@ format: setup ## Rewrite all code in the project's format
 	$(BIN)/ruff check --fix --quiet
 
 bench: setup ## Measure every claim beside its peer and rewrite benches/RESULTS.md; BENCH=bench_mask for that part alone
-	$(BIN)/python benches/run.py $(BENCH)
+	MLMFAST_BENCH_PEERS=$(BENCH_PEERS) $(BIN)/python benches/run.py $(BENCH)
 
 wheel: setup ## Build dist/mlmfast-*.whl and try it in an empty environment
 	rm -rf dist

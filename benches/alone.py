@@ -76,18 +76,18 @@ def read_once(table: pa.Table) -> None:
 
 
 def _main(module: str, label: str, *arguments: str) -> None:
-    _huge_pages(allowed=False)
+    huge_pages(allowed=False)
     warm, run = importlib.import_module(module).alone(label, *arguments)
     warm()
-    peak = _peak_of_call(run)
-    _huge_pages(allowed=True)
+    peak = peak_of_call(run)
+    huge_pages(allowed=True)
     times: list[float] = []
     while not times or (sum(times) < ENOUGH_SECONDS and len(times) < ENOUGH_CALLS):
         times.append(_call(run))
     print(json.dumps(asdict(Measured(statistics.median(times), peak))))
 
 
-def _huge_pages(*, allowed: bool) -> None:
+def huge_pages(*, allowed: bool) -> None:
     """Let the kernel give memory in pieces of 2 MB, which would blur the peak, or not."""
     if sys.platform == "linux":
         PR_SET_THP_DISABLE = 41  # noqa: N806 (the kernel's name)
@@ -103,7 +103,8 @@ def _call(run: Callable[[], object]) -> float:
     return elapsed
 
 
-def _peak_of_call(run: Callable[[], object]) -> int:
+def peak_of_call(run: Callable[[], object]) -> int:
+    """Call it, and return how many bytes it added to the resident memory at its highest."""
     # What allocators keep for later would hide an equal need of the call.
     gc.collect()
     pa.default_memory_pool().release_unused()

@@ -13,10 +13,17 @@ from pathlib import Path
 
 import harness
 
-BENCHES = ("bench_group", "bench_mask", "bench_loader", "bench_scaling")
+BENCHES = (
+    "bench_group",
+    "bench_mask",
+    "bench_loader",
+    "bench_tokenize",
+    "bench_prepare",
+    "bench_scaling",
+)
 HEAD = """\
 # Measured
-P1 to P3: every table holds its own peers, timed in turn in the same run (A B C A B C ...):
+P1 to P4: every table holds its own peers, timed in turn in the same run (A B C A B C ...):
 after one warm-up, the median of {rounds} timings with their least and largest. The last columns say
 how many times as fast ours is. Ratios within a table are what counts; absolute times are this
 machine's.

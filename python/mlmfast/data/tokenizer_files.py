@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from mlmfast.data.library_reader import need_makers, read_tokenizer
 from mlmfast.data.slow_tokenizer import SlowTokenizer, files_of
 from mlmfast.data.special_tokens import ROLES, agrees_with_config, config_for, named_tokens
 from mlmfast.errors import InputError, MissingDependencyError, NotFoundError
@@ -93,6 +94,11 @@ def load_tokenizer(source: Any) -> LoadedTokenizer:
     if isinstance(source, LoadedTokenizer):
         return source
     if isinstance(source, Tokenizer):
+        if not hasattr(source, "to_str"):
+            raise InputError(
+                "A Tokenizer object of tokenizers 1.0 does not tell the file that it was read "
+                "from: give the tokenizer's folder, or its tokenizer.json."
+            )
         return _from_content(type(source).__name__, {"tokenizer.json": source.to_str().encode()})
     if hasattr(source, "backend_tokenizer"):
         return _from_transformers(str(source.name_or_path or type(source).__name__), source)
@@ -118,8 +124,6 @@ def with_mask_token(loaded: LoadedTokenizer, mask_token: str) -> LoadedTokenizer
     A model that knew the tokenizer without this token needs one more row in its embeddings:
     `model.resize_token_embeddings(len(tokenizer))`.
     """
-    from tokenizers import AddedToken, Tokenizer
-
     if not mask_token or mask_token != mask_token.strip():
         raise InputError(f"A mask token is a word such as '<mask>'; got {mask_token!r}.")
     if isinstance(loaded.tokenizer, SlowTokenizer):
@@ -134,6 +138,9 @@ def with_mask_token(loaded: LoadedTokenizer, mask_token: str) -> LoadedTokenizer
             f"The tokenizer {loaded.name!r} has the mask token {loaded.tokens['mask_token']!r} "
             f"already; {mask_token!r} is not added beside it."
         )
+    need_makers("A new mask token")
+    from tokenizers import AddedToken, Tokenizer
+
     changed = Tokenizer.from_str(loaded.files["tokenizer.json"].decode())
     changed.add_special_tokens([AddedToken(mask_token, lstrip=True, special=True)])
     config = json.loads(loaded.files["tokenizer_config.json"])
@@ -178,8 +185,6 @@ def _neighbours(path: Path) -> dict[str, bytes]:
 
 
 def _from_content(name: str, files: dict[str, bytes]) -> LoadedTokenizer:
-    from tokenizers import Tokenizer
-
     config = _read_json(name, files, "tokenizer_config.json")
     special_map = _read_json(name, files, "special_tokens_map.json")
     content = _read_json(name, files, "tokenizer.json")
@@ -187,7 +192,7 @@ def _from_content(name: str, files: dict[str, bytes]) -> LoadedTokenizer:
         # transformers would change the tokenizer by what its config says; so must we.
         return _convert_content(name, files)
     try:
-        tokenizer = Tokenizer.from_buffer(files["tokenizer.json"])
+        tokenizer = read_tokenizer(files["tokenizer.json"])
     except Exception as error:  # the library raises bare Exceptions
         raise InputError(
             f"The tokenizer.json of {name!r} cannot be read by tokenizers: {error}."
@@ -232,11 +237,9 @@ def _describe(
 
 
 def _from_transformers(name: str, tokenizer: Any) -> LoadedTokenizer:
-    from tokenizers import Tokenizer
-
     files = {file: content for file, content in files_of(tokenizer).items() if file in FILE_NAMES}
     roles, extra = _roles_of(tokenizer)
-    backend = Tokenizer.from_buffer(files["tokenizer.json"])
+    backend = read_tokenizer(files["tokenizer.json"])
     return _describe(name, backend, files, roles, extra, tokenizer.model_max_length)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.data.atomic import replacing
+from mlmfast.data.library_reader import need_makers
 from mlmfast.data.special_tokens import config_for
 from mlmfast.data.tokenizer_files import FILE_NAMES, LoadedTokenizer, load_tokenizer
 from mlmfast.errors import InputError
@@ -66,6 +67,7 @@ def train_tokenizer(
     Raises:
         InputError: An option has no meaning, or there is no text at all.
         OutputExistsError: `output` is there already.
+        MissingDependencyError: The `tokenizers` installed is one that cannot train.
     """
     if model not in MODELS:
         raise InputError(f"model must be one of {', '.join(MODELS)}; got {model!r}.")
@@ -77,6 +79,7 @@ def train_tokenizer(
         raise InputError(f"min_frequency must not be negative; got {min_frequency}.")
     if isinstance(texts, str):
         raise InputError("texts must be several strings, not one string: write [text].")
+    need_makers("Training a tokenizer")
     roles = _BERT if model == "wordpiece" else {**_ROBERTA, "cls_token": "<s>", "sep_token": "</s>"}
     build = {"bpe": _bpe, "wordpiece": _wordpiece, "unigram": _unigram}[model]
     with replacing(Path(output), overwrite=overwrite, is_ours=_is_tokenizer) as folder:

@@ -1,0 +1,183 @@
+"""The contenders of P4: how each is made, and how it encodes a text."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+SEPARATOR = "\x1e"
+"""Between the texts of a file; none of the texts holds it."""
+
+OURS, LIBRARY = "mlmfast", "tokenizers of this environment"
+NEXT, GIGA, NANO = "tokenizers 1.0.0rc3", "gigatoken 0.10.0", "nanotoken 0.1.0"
+
+
+@dataclass(frozen=True)
+class Text:
+    """The same paragraphs in all forms that a contender may like best."""
+
+    column: pa.Array
+    strings: list[str]
+    file: Path
+    size: int
+    """Bytes of the paragraphs in UTF-8."""
+
+
+class Way(Protocol):
+    """A contender, made ready for one tokenizer."""
+
+    def encode(self, text: Text) -> Any:
+        """Encode, into whatever the library gives."""
+
+    def ids(self, found: Any) -> tuple[np.ndarray, np.ndarray]:
+        """What `encode` gave as tokens in each text, and all ids."""
+
+
+class Ours:
+    """mlmfast, from Arrow to Arrow."""
+
+    def __init__(self, file: Path, threads: int) -> None:
+        from mlmfast.data import text_encoder
+        from mlmfast.data.tokenizer_files import load_tokenizer
+
+        text_encoder._ready.clear()  # noqa: SLF001 - what an earlier encoder remembers
+        self.encoder = text_encoder.TextEncoder(load_tokenizer(file), threads=threads)
+
+    def encode(self, text: Text) -> pa.LargeListArray:
+        return self.encoder.encode(text.column)
+
+    def ids(self, found: pa.LargeListArray) -> tuple[np.ndarray, np.ndarray]:
+        return np.diff(found.offsets.to_numpy()), found.values.to_numpy()
+
+
+class Library:
+    """tokenizers of this environment, by its fastest call; the ids stay inside its objects."""
+
+    def __init__(self, file: Path, threads: int) -> None:
+        from tokenizers import Tokenizer
+
+        self.tokenizer = Tokenizer.from_file(str(file))
+        self.tokenizer.no_truncation()
+        self.tokenizer.no_padding()
+
+    def encode(self, text: Text) -> list:
+        return self.tokenizer.encode_batch_fast(text.strings, add_special_tokens=False)
+
+    def ids(self, found: list) -> tuple[np.ndarray, np.ndarray]:
+        return _of_objects(found)
+
+
+class Next:
+    """tokenizers 1.0, which has one call for batches."""
+
+    def __init__(self, file: Path, threads: int) -> None:
+        from tokenizers import Tokenizer
+
+        self.tokenizer = Tokenizer.from_file(file)
+
+    def encode(self, text: Text) -> list:
+        return self.tokenizer.encode_batch(
+            text.strings, add_special_tokens=False, padding=None, truncation=None
+        )
+
+    def ids(self, found: list) -> tuple[np.ndarray, np.ndarray]:
+        return _of_objects(found)
+
+
+class Giga:
+    """gigatoken, given strings."""
+
+    def __init__(self, file: Path, threads: int) -> None:
+        import gigatoken
+
+        self.library, self.parallel = gigatoken, threads > 1
+        self.tokenizer = gigatoken.Tokenizer(file)
+
+    def encode(self, text: Text) -> Any:
+        return self.tokenizer.encode_batch(text.strings, parallel=self.parallel)
+
+    def ids(self, found: Any) -> tuple[np.ndarray, np.ndarray]:
+        import awkward
+
+        return awkward.num(found).to_numpy(), awkward.flatten(found).to_numpy()
+
+
+class GigaFile(Giga):
+    """gigatoken, given a file: the interface that it calls its fastest."""
+
+    def encode(self, text: Text) -> Any:
+        source = self.library.TextFileSource([text.file], separator=SEPARATOR)
+        return self.tokenizer.encode_files(source, parallel=self.parallel)
+
+
+class Nano:
+    """nanotoken, given strings."""
+
+    def __init__(self, file: Path, threads: int) -> None:
+        import nanotoken
+
+        self.library, self.parallel = nanotoken, threads > 1
+        self.tokenizer = nanotoken.Tokenizer(file)
+        self.tokenizer.clear_cache()
+
+    def encode(self, text: Text) -> Any:
+        return self.tokenizer.encode_batch(
+            text.strings, add_special_tokens=False, parallel=self.parallel
+        )
+
+    def ids(self, found: Any) -> tuple[np.ndarray, np.ndarray]:
+        return found.lengths, found.ids
+
+
+class NanoFile(Nano):
+    """nanotoken, given a file."""
+
+    def encode(self, text: Text) -> Any:
+        source = self.library.TextFileSource(text.file, separator=SEPARATOR)
+        return self.tokenizer.encode_files(source, add_special_tokens=False, parallel=self.parallel)
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A way, and where it applies.
+
+    Attributes:
+        label: In the table.
+        make: Makes it ready, from a tokenizer.json and a number of threads.
+        peer: The library to install for it, if it is none of this environment.
+        kinds: The families that it knows.
+    """
+
+    label: str
+    make: Callable[[Path, int], Way]
+    peer: str | None
+    kinds: tuple[str, ...]
+
+
+ALL = ("WordPiece", "byte-level BPE", "Unigram")
+CONTENDERS = (
+    Contender(OURS, Ours, None, ALL),
+    Contender(LIBRARY, Library, None, ALL),
+    Contender(NEXT, Next, NEXT, ALL),
+    Contender(f"{GIGA}, strings", Giga, GIGA, ("byte-level BPE",)),
+    Contender(f"{GIGA}, file", GigaFile, GIGA, ("byte-level BPE",)),
+    Contender(f"{NANO}, strings", Nano, NANO, ("WordPiece",)),
+    Contender(f"{NANO}, file", NanoFile, NANO, ("WordPiece",)),
+)
+
+
+def named(label: str) -> Contender:
+    """The contender of that label."""
+    return next(contender for contender in CONTENDERS if contender.label == label)
+
+
+def _of_objects(found: list) -> tuple[np.ndarray, np.ndarray]:
+    lengths = np.fromiter(map(len, found), np.int64, len(found))
+    ids = itertools.chain.from_iterable(each.ids for each in found)
+    return lengths, np.fromiter(ids, np.uint32, int(lengths.sum()))
