@@ -14,7 +14,7 @@ pub enum Tokenizer {
     /// BERT's.
     WordPiece(Encoder<WordPiece>),
     /// That of `RoBERTa` and `ModernBERT`.
-    ByteLevelBpe(Encoder<ByteLevelBpe>),
+    ByteLevelBpe(Box<Encoder<ByteLevelBpe>>),
     /// That of XLM-R, T5 and `XLNet`.
     Unigram(Encoder<Unigram>),
 }
@@ -29,7 +29,9 @@ impl Tokenizer {
         let file = TokenizerFile::parse(json)?;
         match &file.model {
             Model::WordPiece { .. } => WordPiece::from_file(&file, exceptions).map(Self::WordPiece),
-            Model::Bpe { .. } => ByteLevelBpe::from_file(&file, exceptions).map(Self::ByteLevelBpe),
+            Model::Bpe { .. } => {
+                ByteLevelBpe::from_file(&file, exceptions).map(Box::new).map(Self::ByteLevelBpe)
+            }
             Model::Unigram { .. } => unigram::from_file(&file, exceptions).map(Self::Unigram),
             Model::Unknown => Err(Error::Pipeline { part: "model", found: "unknown".into() }),
         }
