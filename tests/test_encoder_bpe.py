@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
@@ -105,6 +105,7 @@ def test_every_rule_of_the_pattern(layout: str):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @settings(deadline=None, max_examples=40)
+@example(seed=191)  # a word of a run that is whole in the vocabulary, and not in the text
 @given(seed=st.integers(0, 2**32))
 def test_mixed_text(layout: str, seed: int):
     random_ = random.Random(seed)

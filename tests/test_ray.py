@@ -31,18 +31,21 @@ def files_of(folder):
 @pytest.fixture(scope="module")
 def cluster():
     pytest.importorskip("ray", reason="ray is not installed: pip install 'mlmfast[ray]'")
-    from ray.cluster_utils import Cluster
-
     before = dict(os.environ)
     # Workers find this checkout, and the functions of this file, as the test does.
     os.environ["PYTHONPATH"] = os.pathsep.join([*filter(None, sys.path), HERE])
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    node = {"num_cpus": 1, "object_store_memory": 80 << 20}
-    made = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
-    made.add_node(**node)
-    os.environ["RAY_ADDRESS"] = made.address
-    yield made
-    made.shutdown()
+    with subprocess.Popen(
+        [sys.executable, str(Path(HERE) / "ray_nodes.py")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as nodes:
+        said = next(line for line in nodes.stdout if line.startswith("address "))
+        os.environ["RAY_ADDRESS"] = said.split()[1]
+        yield
+        nodes.stdin.close()
+        nodes.wait(timeout=60)
     os.environ.clear()
     os.environ.update(before)
 

@@ -84,10 +84,24 @@ def resumable(
                 raise
             shutil.rmtree(work.root, ignore_errors=True)
     except BaseException:
+        _sweep_unused(work)
         for parent in new_parents:
             with suppress(OSError):
                 parent.rmdir()
         raise
+
+
+def _sweep_unused(work: Workplace) -> None:
+    """Remove a workplace in which nothing was begun, unless another process has it."""
+    try:
+        lock = FileLock(work.root / _LOCK)
+    except OSError:
+        return
+    try:
+        if [entry.name for entry in work.root.iterdir()] == [_LOCK]:
+            shutil.rmtree(work.root, ignore_errors=True)
+    finally:
+        lock.release()
 
 
 @contextmanager

@@ -10,6 +10,8 @@ use super::utf8;
 /// Characters next to a boundary between characters inside of some token. Tokens may begin and end
 /// within a character: all characters that end or begin alike are taken then.
 pub struct Joins {
+    /// Any two characters may be in one token.
+    all: bool,
     /// Code points that come before one.
     before: Vec<u32>,
     /// By the last 6, 12 and 18 bits of the code point that comes before one.
@@ -21,6 +23,7 @@ pub struct Joins {
 impl Default for Joins {
     fn default() -> Self {
         Self {
+            all: false,
             before: Vec::new(),
             endings: [1, 2, 3].map(|bytes| vec![false; 1 << (6 * bytes)]),
             after: Vec::new(),
@@ -29,6 +32,12 @@ impl Default for Joins {
 }
 
 impl Joins {
+    /// Join everything, for vocabularies that are asked for whole words first: a word in parts would
+    /// find its parts there.
+    pub fn all() -> Self {
+        Self { all: true, ..Self::default() }
+    }
+
     /// Learn the boundaries in `token`.
     pub fn add(&mut self, token: &[u8]) {
         if token.is_ascii() {
@@ -68,7 +77,8 @@ impl Joins {
 
     /// Set the bits of the code points in `table`. Those of ASCII join always.
     pub fn mark(&self, table: &mut [u8]) {
-        for class in table.iter_mut().take(0x80) {
+        let always = if self.all { table.len() } else { 0x80 };
+        for class in table.iter_mut().take(always) {
             *class |= JOINS_BEFORE | JOINS_AFTER;
         }
         for &code in &self.before {

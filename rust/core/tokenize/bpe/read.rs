@@ -48,7 +48,7 @@ impl ByteLevelBpe {
         let Vocabulary { bytes, pairs, words, ignores_merges } = Vocabulary::read(&file.model)?;
         let merges =
             Merges::new(&bytes, &pairs).ok_or_else(|| refused("vocabulary", &"too large"))?;
-        let mut joins = Joins::default();
+        let mut joins = if ignores_merges { Joins::all() } else { Joins::default() };
         for (word, _) in &words {
             joins.add(word);
         }
