@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import random
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,7 @@ from corpus import SHARED
 from encoding import assert_equal_ids, encoded
 from mlmfast import _core
 
+EXAMPLES = int(os.environ.get("MLMFAST_FUZZ_EXAMPLES", "40"))
 TRAINING = [
     "The quick brown fox doesn't jump over the lazy dogs' 12 bowls; they're 345 years, we'll see.",
     "I'm sure it's what you've said, he'd say: naïve café — Äpfel für 3½ €… and so on and so on",
@@ -104,7 +106,7 @@ def test_every_rule_of_the_pattern(layout: str):
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=EXAMPLES)
 @example(seed=191)  # a word of a run that is whole in the vocabulary, and not in the text
 @given(seed=st.integers(0, 2**32))
 def test_mixed_text(layout: str, seed: int):
@@ -120,7 +122,7 @@ def test_mixed_text(layout: str, seed: int):
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=EXAMPLES)
 @given(text=st.text(max_size=120))
 def test_any_text(layout: str, text: str):
     assert_equal_ids(_bpe(layout), [text, text + " a", "it's " + text])
