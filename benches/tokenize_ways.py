@@ -68,7 +68,8 @@ class Library:
 
     def forget(self) -> None:
         """Be as fresh: to read the file again would take longer than the measurement."""
-        self.tokenizer.model._clear_cache()  # noqa: SLF001 - it has no other name
+        # WordPiece has no cache.
+        getattr(self.tokenizer.model, "_clear_cache", lambda: None)()
 
     def encode(self, text: Text) -> list:
         return self.tokenizer.encode_batch_fast(text.strings, add_special_tokens=False)
