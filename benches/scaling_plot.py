@@ -117,12 +117,14 @@ def _panel(
         )
         ends.append((line, color, line.tokens[-1], heights[-1]))
     # Where a line ends early, the room above it is free: what stopped there took most.
-    early = [end for end in ends if end[2] < sizes[-1]]
-    for line, color, tokens, value in early:
+    early = sorted((end for end in ends if end[2] < sizes[-1]), key=lambda end: end[3])
+    for number, (line, color, tokens, value) in enumerate(early):
+        # Lines that end at nearly one place have their labels one above the other.
+        below = [end for end in early[:number] if end[2] == tokens and end[3] > value / 1.5]
         axes.annotate(
             line.label,
             xy=(tokens, value),
-            xytext=(3, 6),
+            xytext=(3, 6 + 12 * len(below)),
             textcoords="offset points",
             ha="right",
             path_effects=[withStroke(linewidth=3, foreground="white")],
