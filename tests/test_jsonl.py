@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 import io
+import itertools
+import json
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from corpus import jsonl, read
+from mlmfast._core import json_strings
 from mlmfast.errors import InputError
 
 
@@ -92,3 +97,54 @@ def test_what_is_no_text_is_refused(file, value):
         read(path)
     with pytest.raises(InputError, match="'text'"):
         read(pa.table({"text": [value]}))
+
+
+SCRAPS = st.sampled_from(
+    [
+        *'{}[]:,"\\ \t\r\n0e-.',
+        *["null", '"text"', '"a"', "\\u0041", "\\ud83e\\udd8a", "\\ud800", "\\n", "NaN", "1"],
+        *["ä", "\x0b", "\x1f", "\ufeff", "true", '{"text": "b"}', '"x": ', "[1, {}]"],
+    ]
+)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["a", "text", ""]), inner),
+    max_leaves=5,
+)
+LINES = st.one_of(
+    st.fixed_dictionaries({"text": st.none() | st.text()}).map(json.dumps),
+    st.builds(
+        lambda record, escaped, blank: json.dumps(record, ensure_ascii=escaped) + blank,
+        st.dictionaries(st.sampled_from(["text", "b", "ü"]), VALUES),
+        st.booleans(),
+        st.sampled_from(["", " ", "\r", "\t\r"]),
+    ),
+    st.lists(SCRAPS, max_size=12).map("".join),
+)
+
+
+@given(lines=st.lists(LINES, max_size=6), at=st.integers(0), scrap=SCRAPS | st.just(""))
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_the_core_reads_what_pythons_parser_reads(lines, at, scrap):
+    data = "\n".join(lines)
+    at %= len(data) + 1
+    data = (data[:at] + scrap + data[at:]).encode("utf-8", "surrogatepass")
+    found = json_strings(data, ["text"])
+    if found is None:
+        return
+    offsets, values, nulls = (part.tolist() for part in found)
+    read = [bytes(values[a:b]).decode() for a, b in itertools.pairwise(offsets)]
+    read = [None if row in nulls else text for row, text in enumerate(read)]
+    records = [json.loads(line) for line in data.split(b"\n") if line.strip()]
+    assert read == [record.get("text") for record in records]
+
+
+def test_the_core_reads_all_that_is_usual(file):
+    texts = ["", "a", "ä\u2028\x00\x7f", 'tab\t quote" back\\slash / \r\n', "🦊", None]
+    records = [{"id": 1.5e-3, "text": text, "tags": ["a", {"text": 1}]} for text in texts]
+    for escaped in (True, False):
+        lines = [json.dumps(record, ensure_ascii=escaped) for record in records]
+        for end in ("\n", "\r\n", " \n\n"):
+            data = end.join([*lines, json.dumps({"x": None})]).encode()
+            assert json_strings(data, ["text"]) is not None
+            assert read(file("a.jsonl", data)) == [*texts, None]

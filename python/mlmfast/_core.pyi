@@ -15,12 +15,18 @@ __all__ = [
     "Masker",
     "SeenTexts",
     "__version__",
+    "json_strings",
+    "line_ends",
     "permutation",
 ]
 
 __version__: str
 DEBUG_BUILD: bool
 
+def line_ends(data: bytes) -> int: ...
+def json_strings(
+    data: bytes, path: Sequence[str]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8], npt.NDArray[np.uint64]] | None: ...
 def permutation(
     count: int, start: int, stop: int, *, seed: int, epoch: int
 ) -> npt.NDArray[np.uint64]: ...

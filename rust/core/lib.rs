@@ -1,5 +1,6 @@
 //! Token blocks and masks over Arrow buffers: the core of mlmfast, with no Python in it.
 //!
+//! - [`jsonl`] takes one string field out of JSON lines;
 //! - [`lists`] sees columns of token lists in every layout that Arrow has;
 //! - [`plan`] lays blocks out before a token is moved, [`packing`] whole documents;
 //! - [`blocks`] moves the tokens, converting them on the way, and [`boundaries`] says where in a
@@ -17,6 +18,7 @@ mod choose;
 pub mod error;
 mod gaps;
 mod ids;
+pub mod jsonl;
 pub mod lists;
 pub mod mask;
 pub mod narrow;

@@ -2,6 +2,7 @@
 
 mod blocks;
 mod errors;
+mod jsonl;
 mod mask;
 mod permutation;
 mod seen;
@@ -14,6 +15,8 @@ use pyo3::prelude::*;
 mod _core {
     #[pymodule_export]
     use crate::blocks::{BlockPlan, ListColumn};
+    #[pymodule_export]
+    use crate::jsonl::{json_strings, line_ends};
     #[pymodule_export]
     use crate::mask::Masker;
     #[pymodule_export]

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.json
 
+from mlmfast._core import json_strings
 from mlmfast.data.sources.base import Piece, Place, ReadOptions, resolve_column, unknown_column
 from mlmfast.data.sources.bytes import ByteStream, whole_lines
 from mlmfast.data.sources.lines import count_lines
@@ -27,8 +28,9 @@ def read_jsonl(
 ) -> Iterator[Piece]:
     """Yield the documents of a file of JSON lines.
 
-    Arrow's parser reads whole pieces; a piece that it refuses, or whose field has several types,
-    is read again line by line with Python's, which knows the number of the line at fault.
+    The core reads whole pieces whose field is a string or null, Arrow's parser those with lists on
+    the way to it. A piece that they refuse, or whose field has several types, is read again line by
+    line with Python's parser, which knows the number of the line at fault.
 
     Raises:
         InputError: A line is no JSON object, the column is nowhere in the first piece, or what
@@ -53,7 +55,9 @@ def read_jsonl(
 def _documents(
     lines: _Lines, path: tuple[str, ...], kind: pa.DataType | None, options: ReadOptions
 ) -> pa.Array:
-    found = _parse(lines, path, kind) if kind is not None else None
+    found = _strings(lines, path) if kind is None or _is_plain(kind) else None
+    if found is None and kind is not None:
+        found = _parse(lines, path, kind)
     if found is None:
         texts = (
             _text(record, path, lines, line, options) for line, record in lines.records(options)
@@ -175,6 +179,27 @@ def _type_of(value: Any, path: tuple[str, ...]) -> pa.DataType | None:
         kind = _type_of(value.get(path[0]), path[1:])
         return None if kind is None else pa.struct([(path[0], kind)])
     return None
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    """Whether only objects lie on the way to the text."""
+    return _is_plain(kind.field(0).type) if pa.types.is_struct(kind) else pa.types.is_string(kind)
+
+
+def _strings(lines: _Lines, path: tuple[str, ...]) -> pa.Array | None:
+    """Parse a piece with the core; None where another parser must decide."""
+    found = json_strings(lines.data, path)
+    if found is None:
+        return None
+    offsets, values, nulls = found
+    rows = len(offsets) - 1
+    valid = None
+    if len(nulls):
+        bits = np.ones(rows, np.bool_)
+        bits[nulls] = False
+        valid = pa.py_buffer(np.packbits(bits, bitorder="little"))
+    buffers = [valid, pa.py_buffer(offsets), pa.py_buffer(values)]
+    return pa.Array.from_buffers(pa.large_string(), rows, buffers, len(nulls))
 
 
 def _parse(lines: _Lines, path: tuple[str, ...], kind: pa.DataType) -> pa.Array | None:

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlmfast._core import line_ends
 from mlmfast.data.arrow_numpy import one_text
 from mlmfast.data.sources.base import Piece, Place
 from mlmfast.data.sources.bytes import ByteStream, whole_lines
@@ -17,8 +17,6 @@ from mlmfast.data.sources.utf8 import checked_text
 
 if TYPE_CHECKING:
     from mlmfast.data.sources.base import ReadOptions
-
-_LINE_END = ord("\n")
 
 
 def read_lines(
@@ -49,8 +47,7 @@ def unix_lines(data: bytes) -> bytes:
 
 def count_lines(data: bytes) -> int:
     """How many lines there are; what follows the last line end is one more."""
-    ends = int(np.count_nonzero(np.frombuffer(data, np.uint8) == _LINE_END))
-    return ends + (not data.endswith(b"\n"))
+    return line_ends(data) + (not data.endswith(b"\n"))
 
 
 def _documents(text: bytes, name: str, first: int, options: ReadOptions) -> pa.Array:
