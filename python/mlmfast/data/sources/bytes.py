@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
+import pyarrow as pa
+
 from mlmfast.data.sources.pipes import pipe_reader
 from mlmfast.data.sources.unpack import unpacked
 from mlmfast.errors import InputError, NotFoundError
@@ -54,6 +56,10 @@ class ByteStream:
             expected = SUFFIXES.get(Path(self._name).suffix.lower())
             if expected and head and packing != expected:
                 raise InputError(f"{self._name!r} is no {expected} file, as its name says it is.")
+            if packing is not None and self.path is not None:
+                # Arrow reads a file of its own without asking for the interpreter each time.
+                self._raw.close()
+                self._raw = pa.OSFile(str(self.path))
             self._opened = self._raw if packing is None else unpacked(self._raw, packing)
         return self._opened
 

@@ -17,7 +17,7 @@ def unpacked(raw: Any, packing: str) -> Any:
     OSError.
 
     Args:
-        raw: A file, open for reading bytes.
+        raw: A file, open for reading bytes, of Python's or Arrow's.
         packing: "gzip", "zstd" or "bz2".
     """
     if packing == "gzip":
@@ -27,7 +27,9 @@ def unpacked(raw: Any, packing: str) -> Any:
             pass
         else:
             return _Gzip(raw, isal_zlib)
-    return pa.CompressedInputStream(pa.PythonFile(raw, "r"), packing)
+    if not isinstance(raw, pa.NativeFile):
+        raw = pa.PythonFile(raw, "r")
+    return pa.CompressedInputStream(raw, packing)
 
 
 class _Gzip:
