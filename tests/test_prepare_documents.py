@@ -17,6 +17,7 @@ from mlmfast._core import SeenTexts
 from mlmfast.data import prepare_run, prepare_shuffle
 from mlmfast.data.prepare import prepare
 from mlmfast.data.prepare_options import PrepareOptions
+from mlmfast.data.prepare_pass import lanes_for
 from mlmfast.data.prepare_run import run_prepare
 from mlmfast.data.sources.base import ReadOptions
 from mlmfast.data.tokenizer_files import load_tokenizer
@@ -215,3 +216,18 @@ def test_a_bad_line_stops_all_stages(tmp_path, monkeypatch, threads):
         prepare(path, tmp_path / "out", tokenizer=tiny_tokenizer(), threads=threads)
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.jsonl"]
     assert not [t for t in threading.enumerate() if t.name.startswith("mlmfast")]
+
+
+@pytest.mark.parametrize(
+    ("threads", "verify", "lanes"),
+    [
+        (1, 0, (1, 1)),
+        (2, 0, (2, 1)),
+        (6, 0, (4, 2)),
+        (16, 0, (4, 4)),
+        (64, 0, (16, 4)),
+        (6, 1, (1, 6)),
+    ],
+)
+def test_threads_are_spread_over_batches(threads, verify, lanes):
+    assert lanes_for(PrepareOptions(tokenizer="x", threads=threads, verify=verify)) == lanes

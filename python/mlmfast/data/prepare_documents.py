@@ -82,13 +82,12 @@ class Documents:
         sources: list[Source],
         reading: ReadOptions,
         options: PrepareOptions,
-        seen: SeenFile | None,
     ) -> None:
-        """Read `sources`; with `seen`, a text is taken once."""
+        """Read `sources`."""
         self._sources = sources
         self._reading = reading
         self._options = options
-        self._seen = seen
+        self._seen: SeenFile | None = None
         self.counts = Counts()
         self.read = 0
         """Documents that were read, those included that are not wanted."""
@@ -112,17 +111,21 @@ class Documents:
             source, piece.place, before + piece.position, texts, reading.replaced, reading.skipped
         )
 
-    def batches(self, decoded: Iterator[Decoded], start: Mark) -> Iterator[Batch]:
+    def batches(
+        self, decoded: Iterator[Decoded], start: Mark, seen: SeenFile | None = None
+    ) -> Iterator[Batch]:
         """Yield the documents that are wanted, and count the others.
 
         Args:
             decoded: What `decode` gave, in order.
             start: The mark where reading began.
+            seen: With it, a text is taken once.
 
         Raises:
             StoreError: What was seen before `start` is not known any more.
         """
         self.counts = Counts(**start.counts)
+        self._seen = seen
         if self._seen is not None and start.seen is not None:
             self._seen.restore(start.seen)
         number, limit = start.number, self._options.limit

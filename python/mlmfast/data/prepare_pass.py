@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +13,7 @@ import pyarrow as pa
 from mlmfast.data.arrow_numpy import arrow_numbers, text_bytes
 from mlmfast.data.overlap import Overlap
 from mlmfast.data.prepare_bar import progress_bar
-from mlmfast.data.prepare_documents import Batch, Counts, Documents, Mark
+from mlmfast.data.prepare_documents import Batch, Counts, Mark
 from mlmfast.data.prepare_options import counted
 from mlmfast.data.prepare_shuffle import Shuffle, expected_text
 from mlmfast.data.seen_texts import SeenFile
@@ -22,19 +22,18 @@ from mlmfast.data.threads import thread_count
 
 if TYPE_CHECKING:
     from mlmfast.data.prepare_options import PrepareOptions
+    from mlmfast.data.prepare_reader import Reader
     from mlmfast.data.prepare_state import Progress, StateFile
     from mlmfast.data.resumable import Workplace
-    from mlmfast.data.sources.base import ReadOptions, Source
     from mlmfast.data.split_writer import SplitWriter
     from mlmfast.data.text_encoder import TextEncoder
 
 _LOG = logging.getLogger("mlmfast.prepare")
 
-# Pieces of text that are read and decoded ahead, and batches of tokens that wait to be written:
-# while a shard is written, the stages before it have room to go on.
-_TEXTS_AHEAD = 4
+# Batches of tokens that wait to be written: while a shard is written, the stages before it have
+# room to go on.
 _TOKENS_AHEAD = 8
-_MOST_DECODERS = 4
+_LANES = 4
 
 
 class Pass:
@@ -43,15 +42,13 @@ class Pass:
     def __init__(
         self,
         work: Workplace,
-        sources: list[Source],
-        reading: ReadOptions,
+        reader: Reader,
         options: PrepareOptions,
         state: StateFile,
     ) -> None:
         """Work in `work` with what has been opened and checked."""
         self._work = work
-        self._sources = sources
-        self._reading = reading
+        self._reader = reader
         self._options = options
         self._state = state
 
@@ -66,15 +63,15 @@ class Pass:
             if self._options.shuffle_documents:
                 return self._shuffled(encoder, splits, progress, seen)
             start = Mark() if progress is None or progress.mark is None else progress.mark
-            documents = self._documents(seen)
-            with self._overlap() as overlap, self._bar(self._size(), start) as advance:
-                for mark in self._write(
-                    overlap, self._read(overlap, documents, start), encoder, splits, documents
-                ):
+            reader = self._reader
+            # The reader is stopped first: the stages behind it may be waiting for it.
+            with Overlap() as overlap, reader, self._bar(reader.size, start) as advance:
+                batches = reader.batches(start, seen)
+                for mark in self._write(overlap, batches, encoder, splits):
                     advance(mark.position)
                 if self._options.limit is None:
-                    advance(self._size())
-            return documents.counts
+                    advance(reader.size)
+            return reader.documents.counts
         finally:
             if seen is not None:
                 seen.close()
@@ -86,37 +83,25 @@ class Pass:
         progress: Progress | None,
         seen: SeenFile | None,
     ) -> Counts:
+        reader = self._reader
         shuffle = Shuffle(self._work.root / "shuffled", self._options.seed)
-        documents = self._documents(seen)
         if progress is not None:
-            documents.counts = progress.counts
+            reader.documents.counts = progress.counts
             start = progress.mark or Mark()
         else:
             start = Mark()
-            with self._overlap() as overlap, self._bar(self._size(), start, "read") as advance:
-                read = self._read(overlap, documents, start)
-                for mark in shuffle.spill(read, expected_bytes=expected_text(self._sources)):
+            with reader, self._bar(reader.size, start, "read") as advance:
+                expected = expected_text(reader.sources)
+                for mark in shuffle.spill(reader.batches(start, seen), expected_bytes=expected):
                     advance(mark.position)
                 if self._options.limit is None:
-                    advance(self._size())
-            self._state.save(None, documents.counts, splits)
-        with self._overlap() as overlap, self._bar(shuffle.text_bytes, start) as advance:
-            batches = shuffle.batches(start, self._reading.batch_bytes)
-            for mark in self._write(overlap, batches, encoder, splits, documents):
+                    advance(reader.size)
+            self._state.save(None, reader.documents.counts, splits)
+        with Overlap() as overlap, self._bar(shuffle.text_bytes, start) as advance:
+            batches = shuffle.batches(start, reader.reading.batch_bytes)
+            for mark in self._write(overlap, batches, encoder, splits):
                 advance(mark.position)
-        return documents.counts
-
-    def _documents(self, seen: SeenFile | None) -> Documents:
-        return Documents(self._sources, self._reading, self._options, seen)
-
-    def _read(self, overlap: Overlap, documents: Documents, start: Mark) -> Iterator[Batch]:
-        decoded = overlap.map(
-            documents.decode,
-            documents.pieces(start),
-            threads=min(_MOST_DECODERS, thread_count(self._options.threads)),
-            depth=_TEXTS_AHEAD,
-        )
-        return documents.batches(decoded, start)
+        return reader.documents.counts
 
     def _write(
         self,
@@ -124,16 +109,21 @@ class Pass:
         batches: Iterator[Batch],
         encoder: TextEncoder,
         splits: dict[str, SplitWriter],
-        documents: Documents,
     ) -> Iterator[Mark]:
         """Tokenize and write; yield the mark behind each batch that is done with."""
-        encoded = ((batch, encoder.encode(batch.texts)) for batch in batches)
-        for batch, tokens in overlap.ahead(encoded, depth=_TOKENS_AHEAD):
+        lanes, _ = lanes_for(self._options)
+        encoded = overlap.map(
+            lambda batch: (batch, encoder.encode(batch.texts)),
+            batches,
+            threads=lanes,
+            depth=max(_TOKENS_AHEAD, 2 * lanes),
+        )
+        for batch, tokens in encoded:
             before = sum(split.writer.shards for split in splits.values())
             for name, texts, lists in self._parts(batch, tokens):
                 splits[name].add(lists, text_bytes=text_bytes(texts))
             if sum(split.writer.shards for split in splits.values()) > before:
-                self._state.save(batch.mark, documents.counts, splits)
+                self._state.save(batch.mark, self._reader.documents.counts, splits)
             yield batch.mark
 
     def _parts(
@@ -149,23 +139,22 @@ class Pass:
             if len(rows):
                 yield name, batch.texts.take(rows), tokens.take(rows)
 
-    def _size(self) -> int | None:
-        sizes = [source.size for source in self._sources]
-        return None if None in sizes else sum(size or 0 for size in sizes)
-
-    @contextmanager
-    def _overlap(self) -> Iterator[Overlap]:
-        with Overlap() as overlap:
-            try:
-                yield overlap
-            finally:
-                for source in self._sources:
-                    source.stop()
-
     def _bar(
         self, total: int | None, start: Mark, what: str = "prepare"
     ) -> AbstractContextManager[Callable[[int | None], None]]:
         return progress_bar(total, shown=self._options.progress, start=start.position, what=what)
+
+
+def lanes_for(options: PrepareOptions) -> tuple[int, int]:
+    """How many batches are tokenized at the same time, and by how many threads each.
+
+    Threads that share a batch wait for each other at its end.
+    """
+    threads = thread_count(options.threads)
+    if options.verify:
+        return 1, threads  # texts are verified in the order of the calls
+    lanes = max(min(threads, _LANES), threads // _LANES)
+    return lanes, -(-threads // lanes)
 
 
 def tell_what_is_kept(progress: Progress) -> None:

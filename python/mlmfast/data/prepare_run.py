@@ -15,19 +15,21 @@ from mlmfast.data.prepare_checks import (
     little_text,
     usable_tokenizer,
 )
+from mlmfast.data.prepare_documents import Counts, Mark
 from mlmfast.data.prepare_options import PrepareOptions, PrepareReport, counted
-from mlmfast.data.prepare_pass import Pass, tell_what_is_kept
+from mlmfast.data.prepare_pass import Pass, lanes_for, tell_what_is_kept
+from mlmfast.data.prepare_reader import Reader
 from mlmfast.data.prepare_state import Progress, StateFile, fingerprint
 from mlmfast.data.resumable import Workplace, resumable
 from mlmfast.data.sources import open_sources
 from mlmfast.data.sources.base import ReadOptions, Source
+from mlmfast.data.sources.files import FileSource
 from mlmfast.data.split_writer import SplitWriter, split_writers
 from mlmfast.data.store import is_store_folder, open_splits
 from mlmfast.data.text_encoder import TextEncoder
 from mlmfast.errors import StoreError
 
 if TYPE_CHECKING:
-    from mlmfast.data.prepare_documents import Counts
     from mlmfast.data.tokenizer_files import LoadedTokenizer
 
 _LOG = logging.getLogger("mlmfast.prepare")
@@ -55,7 +57,10 @@ def run_prepare(inputs: Any, output: str | Path, options: PrepareOptions) -> Pre
     output = Path(output)
     report = PrepareReport(output)
     with resumable(output, overwrite=options.overwrite, is_ours=is_store_folder) as work:
-        tokenizer = usable_tokenizer(options, report)
+        tokenizer = None
+        if options.dataset_name is not None:
+            # Nothing is fetched for a tokenizer that cannot be used.
+            tokenizer = usable_tokenizer(options, report)
         sources = open_sources(
             inputs,
             format=options.format,
@@ -64,9 +69,15 @@ def run_prepare(inputs: Any, output: str | Path, options: PrepareOptions) -> Pre
             dataset_config=options.dataset_config,
         )
         check_not_within(sources, output)
-        if little_text(sources):
-            options = replace(options, tokenizer_engine="library")
-        engine, counts, splits = _run(work, sources, tokenizer, options, report)
+        reading = ReadOptions(options.text_column, options.on_invalid_utf8)
+        with Reader(sources, reading, options) as reader:
+            if _begins_with_files(work, sources, options):
+                reader.begin(Mark())
+            if tokenizer is None:
+                tokenizer = usable_tokenizer(options, report)
+            if little_text(sources):
+                options = replace(options, tokenizer_engine="library")
+            engine, counts, splits = _run(work, reader, tokenizer, options, report)
         report.empty, report.null = counts.empty, max(0, counts.null - counts.skipped)
         report.replaced, report.skipped = counts.replaced, counts.skipped
         report.duplicates = counts.duplicates
@@ -82,20 +93,27 @@ def run_prepare(inputs: Any, output: str | Path, options: PrepareOptions) -> Pre
     return report
 
 
+def _begins_with_files(work: Workplace, sources: list[Source], options: PrepareOptions) -> bool:
+    """Tell if files are read from their beginning, which can go on while a tokenizer is loaded."""
+    files = all(isinstance(source, FileSource) and source.regular for source in sources)
+    resumed = options.resume and work.state.exists()
+    return files and not resumed and options.engine == "local"
+
+
 def _run(
     work: Workplace,
-    sources: list[Source],
+    reader: Reader,
     tokenizer: LoadedTokenizer,
     options: PrepareOptions,
     report: PrepareReport,
 ) -> tuple[str, Counts, dict[str, SplitWriter]]:
     """Take all text to the writers; return who encoded it, what was met, and the writers."""
-    reading = ReadOptions(options.text_column, options.on_invalid_utf8)
+    sources = reader.sources
     found = fingerprint(sources, tokenizer, options)
     if options.engine == "ray":
         from mlmfast.data.distributed.ray_run import run_on_ray
 
-        return run_on_ray(work, sources, reading, tokenizer, options, found)
+        return run_on_ray(work, sources, reader.reading, tokenizer, options, found)
     state = StateFile(work, found)
     work.kept = lambda: _kept(work, state)
     splits, progress = _begin(work, state, tokenizer, options)
@@ -103,14 +121,15 @@ def _run(
         report.kept_shards = progress.shards
         report.kept_text_bytes = sum(split.text_bytes for split in splits.values())
         report.kept_tokens = sum(split.writer.tokens for split in splits.values())
+    _, threads = lanes_for(options)
     encoder = TextEncoder(
         tokenizer,
         add_special_tokens=options.special_tokens == "document",
-        threads=options.threads,
+        threads=threads,
         engine=options.tokenizer_engine,
         verify=options.verify,
     )
-    counts = Pass(work, sources, reading, options, state).run(encoder, splits, progress)
+    counts = Pass(work, reader, options, state).run(encoder, splits, progress)
     return encoder.engine, counts, splits
 
 

@@ -97,7 +97,7 @@ def tokenize_unit(
         verify=verify,
     )
     sections = [section.numbered() if locate else section for section in unit.sections]
-    documents = Documents(list(sections), job.reading, replace(job.options, limit=limit), seen=None)
+    documents = Documents(list(sections), job.reading, replace(job.options, limit=limit))
     start, sums = Mark(), np.zeros(3, np.int64)
     with whole_file(path, job.tokens) as new:
         schema = _schema(id_dtype(job.tokenizer.id_bound))
