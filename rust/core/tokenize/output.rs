@@ -2,6 +2,7 @@
 
 use arrow_buffer::ArrowNativeType;
 
+use super::memo::{INLINE, Value};
 use crate::{Result, check_length};
 
 /// The types that ids are stored in.
@@ -22,6 +23,76 @@ impl StoredId for u32 {
     #[inline]
     fn from_id(id: u32) -> Self {
         id
+    }
+}
+
+/// Ids as they are found, with room behind them.
+#[derive(Debug)]
+pub struct Ids<T> {
+    all: Vec<T>,
+    count: usize,
+}
+
+impl<T: StoredId> Ids<T> {
+    /// None so far; room for so many.
+    #[must_use]
+    pub fn with_room(count: usize) -> Self {
+        Self { all: vec![T::default(); count], count: 0 }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Are there none?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Make room for `more`.
+    #[inline]
+    pub fn reserve(&mut self, more: usize) {
+        if self.all.len() - self.count < more {
+            self.grow(more);
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self, more: usize) {
+        self.all.resize(self.all.len() * 3 / 2 + more, T::default());
+    }
+
+    /// Append any number.
+    pub fn append(&mut self, ids: &[u32]) {
+        self.reserve(ids.len());
+        for (place, &id) in self.all[self.count..].iter_mut().zip(ids) {
+            *place = T::from_id(id);
+        }
+        self.count += ids.len();
+    }
+
+    /// Append as many as the last number says, without a branch; there must be room for all.
+    #[inline]
+    pub fn append_few(&mut self, value: &Value) {
+        if let Some(places) = self.all[self.count..].first_chunk_mut() {
+            *places = value.map(T::from_id);
+        }
+        self.count += value[INLINE] as usize;
+    }
+
+    /// Forget all but the first `count`.
+    pub fn truncate(&mut self, count: usize) {
+        self.count = count.min(self.count);
+    }
+
+    /// The ids alone.
+    #[must_use]
+    pub fn into_vec(mut self) -> Vec<T> {
+        self.all.truncate(self.count);
+        self.all
     }
 }
 
