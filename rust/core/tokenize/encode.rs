@@ -173,7 +173,6 @@ impl<F: Family> Encoder<F> {
         if self.added.is_in(stretch.text) {
             return false;
         }
-        units.clear();
         let Some(text) = self.family.scan(stretch, buffer, units) else { return false };
         let mut batches = units.chunks(BATCH);
         let mut next = batches.next().unwrap_or_default();

@@ -80,6 +80,10 @@ fn key_of(text: &[u8], start: usize, end: usize) -> u128 {
         let mut whole = [0; 16];
         whole.copy_from_slice(bytes);
         u128::from_le_bytes(whole) & MASKS[length & SHORT]
+    } else if let Some(bytes) = end.checked_sub(16).and_then(|from| text.get(from..end)) {
+        let mut whole = [0; 16];
+        whole.copy_from_slice(bytes);
+        u128::from_le_bytes(whole) >> (8 * (16 - length))
     } else {
         let mut whole = [0; 16];
         whole[..length].copy_from_slice(&text[start..end]);

@@ -48,14 +48,15 @@ struct Wide {
     mark: Option<(usize, u32)>,
 }
 
-/// Append the words of `text`, which is UTF-8 and shorter than 4 GB. `doubles` makes runs of spaces
+/// Put the words of `text`, which is UTF-8 and shorter than 4 GB, into `units`. `doubles` makes runs of spaces
 /// a class of their own.
 pub fn scan(text: &[u8], classes: &Classes, doubles: bool, units: &mut Vec<Unit>) -> Found {
     let mut carry = Carry::default();
     let mut wide = Wide::default();
     let mut many_spaces = false;
-    let mut previous = 0;
-    units.reserve(text.len() / 4 + BLOCK);
+    let mut count = 0;
+    room(units, count);
+    units[0].start = 0;
     for base in (0..text.len()).step_by(BLOCK) {
         let mut padded = [0; BLOCK];
         let (bytes, valid) = if let Some(bytes) = text[base..].first_chunk::<BLOCK>() {
@@ -129,22 +130,42 @@ pub fn scan(text: &[u8], classes: &Classes, doubles: bool, units: &mut Vec<Unit>
         }
         #[allow(clippy::cast_possible_truncation)] // texts of less than 4 GB
         let base = base as u32;
-        while starts != 0 {
-            let start = base + starts.trailing_zeros();
-            starts &= starts - 1;
-            units.push(Unit { start: previous, end: start });
-            previous = start;
+        let more = starts.count_ones() as usize;
+        room(units, count);
+        // Each start is the end of the word before it. What is written behind the last one is
+        // overwritten by the next block.
+        let mut places = &mut units[count..];
+        for _ in 0..more.div_ceil(4) {
+            let Some((four, _)) = places.split_first_chunk_mut::<5>() else { break };
+            for place in 0..4 {
+                let start = base + starts.trailing_zeros();
+                starts &= starts.wrapping_sub(1);
+                four[place].end = start;
+                four[place + 1].start = start;
+            }
+            places = &mut places[4..];
         }
+        count += more;
     }
     if let Ok(end) = u32::try_from(text.len())
-        && end > previous
+        && end > units[count].start
     {
-        units.push(Unit { start: previous, end });
+        units[count].end = end;
+        count += 1;
     }
+    units.truncate(count);
     Found {
         exception: wide.flags & EXCEPTION != 0,
         unstable: wide.flags & UNSTABLE != 0 || wide.disorder,
         many_spaces,
+    }
+}
+
+/// Make room behind `count` units for those of a block, and a few more.
+#[inline]
+fn room(units: &mut Vec<Unit>, count: usize) {
+    if units.len() < count + BLOCK + 4 {
+        units.resize(2 * (count + BLOCK), Unit { start: 0, end: 0 });
     }
 }
 
