@@ -78,6 +78,7 @@ impl<F: Family> Encoder<F> {
         let (places, bytes) = tasks(texts, self.family.cuts_at_line_breaks())?;
         let count = places.len() - 1;
         let threads = parallel::thread_count(threads, bytes, GRAIN).min(count.max(1));
+        let room = bytes.min(TASK) / BYTES_PER_ID + BATCH * VALUE;
         let next = AtomicUsize::new(0);
         let found = parallel::run((0..threads).collect(), threads, |_| {
             let mut worker = self.worker();
@@ -88,7 +89,7 @@ impl<F: Family> Encoder<F> {
                     break;
                 }
                 let span = (places[task], places[task + 1]);
-                let part = self.part(texts, span, around, &mut worker);
+                let part = self.part(texts, span, around, &mut worker, Ids::with_room(room));
                 parts.push((task, part));
             }
             self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(worker);
@@ -97,7 +98,7 @@ impl<F: Family> Encoder<F> {
         let mut parts: Vec<_> = found.into_iter().flatten().collect();
         parts.sort_unstable_by_key(|&(task, _)| task);
         let parts = parts.into_iter().map(|(_, part)| part).collect::<Result<_>>()?;
-        Ok(Encoded { texts: texts.len(), parts })
+        Ok(Encoded { texts: texts.len(), parts, threads })
     }
 
     fn worker(&self) -> Worker<F::Scratch> {
@@ -126,9 +127,9 @@ impl<F: Family> Encoder<F> {
         (from, to): (Place, Place),
         around: Around<'_>,
         worker: &mut Worker<F::Scratch>,
+        mut ids: Ids<T>,
     ) -> Result<Part<T>> {
         let (mut counts, mut pending) = (Vec::new(), Vec::new());
-        let mut ids = Ids::with_room(2 * TASK / BYTES_PER_ID);
         for row in from.row..=to.row {
             let first = if row == from.row { from.byte } else { 0 };
             if row == to.row && to.byte == 0 {

@@ -3,7 +3,7 @@
 use arrow_buffer::ArrowNativeType;
 
 use super::memo::{INLINE, Value};
-use crate::{Result, check_length};
+use crate::{Result, check_length, parallel};
 
 /// The types that ids are stored in.
 pub trait StoredId: ArrowNativeType + Default + Send + Sync {
@@ -122,6 +122,30 @@ pub struct Part<T> {
     pub pending: Vec<Pending>,
 }
 
+impl<T: StoredId> Part<T> {
+    /// Write the ids into `places`, of which there are just enough, with `answers` among them, of
+    /// so many ids as `lengths` says.
+    fn write(self, mut answers: &[u32], lengths: &[usize], mut places: &mut [T]) {
+        let mut from = 0;
+        for (pending, &length) in self.pending.iter().zip(lengths) {
+            places = fill(places, &self.ids[from..pending.at]);
+            from = pending.at;
+            let (answer, rest) = answers.split_at(length);
+            let narrow: Vec<T> = answer.iter().map(|&id| T::from_id(id)).collect();
+            places = fill(places, &narrow);
+            answers = rest;
+        }
+        fill(places, &self.ids[from..]);
+    }
+}
+
+/// Write `ids` at the front; returns the places behind them.
+fn fill<'a, T: Copy>(places: &'a mut [T], ids: &[T]) -> &'a mut [T] {
+    let (front, rest) = places.split_at_mut(ids.len());
+    front.copy_from_slice(ids);
+    rest
+}
+
 /// The ids of a column of texts, but for what is pending.
 #[derive(Debug)]
 pub struct Encoded<T> {
@@ -129,6 +153,8 @@ pub struct Encoded<T> {
     pub texts: usize,
     /// In the texts' order.
     pub parts: Vec<Part<T>>,
+    /// How many threads may put them together.
+    pub threads: usize,
 }
 
 impl<T: StoredId> Encoded<T> {
@@ -153,19 +179,20 @@ impl<T: StoredId> Encoded<T> {
             return Ok((offsets, std::mem::take(&mut parts[0].ids)));
         }
         let own: usize = parts.iter().map(|part| part.ids.len()).sum();
-        let mut ids = Vec::with_capacity(own + answers.len());
-        let (mut answers, mut lengths) = (answers, lengths.iter());
+        let mut ids = vec![T::default(); own + answers.len()];
+        let (mut answers, mut lengths, mut places) = (answers, lengths, ids.as_mut_slice());
+        let mut jobs = Vec::with_capacity(parts.len());
         for part in parts {
-            let mut from = 0;
-            for (pending, &length) in part.pending.iter().zip(lengths.by_ref()) {
-                ids.extend_from_slice(&part.ids[from..pending.at]);
-                from = pending.at;
-                let (answer, rest) = answers.split_at(length);
-                ids.extend(answer.iter().map(|&id| T::from_id(id)));
-                answers = rest;
-            }
-            ids.extend_from_slice(&part.ids[from..]);
+            let (own_lengths, other_lengths) = lengths.split_at(part.pending.len());
+            let (own_answers, other_answers) = answers.split_at(own_lengths.iter().sum());
+            let (own_places, other_places) =
+                places.split_at_mut(part.ids.len() + own_answers.len());
+            jobs.push((part, own_answers, own_lengths, own_places));
+            (answers, lengths, places) = (other_answers, other_lengths, other_places);
         }
+        parallel::run(jobs, self.threads, |(part, answers, lengths, places)| {
+            part.write(answers, lengths, places);
+        });
         Ok((offsets, ids))
     }
 
