@@ -7,7 +7,7 @@
 
 use unicode_normalization::char::canonical_combining_class;
 
-use super::block::{BLOCK, Block, leads};
+use super::block::{BLOCK, Block, leads, room, write_borders};
 use super::classes::{CLASS, Classes, EXCEPTION, JOINS_AFTER, JOINS_BEFORE, MARK, UNSTABLE, WHITE};
 use super::utf8;
 use crate::tokenize::family::Unit;
@@ -130,22 +130,8 @@ pub fn scan(text: &[u8], classes: &Classes, doubles: bool, units: &mut Vec<Unit>
         }
         #[allow(clippy::cast_possible_truncation)] // texts of less than 4 GB
         let base = base as u32;
-        let more = starts.count_ones() as usize;
         room(units, count);
-        // Each start is the end of the word before it. What is written behind the last one is
-        // overwritten by the next block.
-        let mut places = &mut units[count..];
-        for _ in 0..more.div_ceil(4) {
-            let Some((four, _)) = places.split_first_chunk_mut::<5>() else { break };
-            for place in 0..4 {
-                let start = base + starts.trailing_zeros();
-                starts &= starts.wrapping_sub(1);
-                four[place].end = start;
-                four[place + 1].start = start;
-            }
-            places = &mut places[4..];
-        }
-        count += more;
+        count += write_borders(&mut units[count..], base, starts);
     }
     if let Ok(end) = u32::try_from(text.len())
         && end > units[count].start
@@ -158,14 +144,6 @@ pub fn scan(text: &[u8], classes: &Classes, doubles: bool, units: &mut Vec<Unit>
         exception: wide.flags & EXCEPTION != 0,
         unstable: wide.flags & UNSTABLE != 0 || wide.disorder,
         many_spaces,
-    }
-}
-
-/// Make room behind `count` units for those of a block, and a few more.
-#[inline]
-fn room(units: &mut Vec<Unit>, count: usize) {
-    if units.len() < count + BLOCK + 4 {
-        units.resize(2 * (count + BLOCK), Unit { start: 0, end: 0 });
     }
 }
 
