@@ -5,8 +5,8 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::added::AddedTokens;
 use super::family::{Family, Stretch, Unit};
-use super::memo::{Found, INLINE, Memo};
-use super::output::{Encoded, Part, Pending, StoredId};
+use super::memo::{INLINE, Memo, Probe};
+use super::output::{Encoded, Ids, Part, Pending, StoredId};
 use super::stretches::{cut_after, end_of};
 use super::texts::Texts;
 use crate::{Error, Result, parallel};
@@ -15,10 +15,12 @@ use crate::{Error, Result, parallel};
 const TASK: usize = 1 << 20;
 /// Bytes for which a thread is worth starting.
 const GRAIN: usize = 1 << 17;
-/// Units that are looked up at a time.
-const BATCH: usize = 32;
+/// Units whose memory is asked for before that of the units before them is looked at.
+const BATCH: usize = 64;
 /// Numbers of a value of the memo.
 const VALUE: usize = INLINE + 1;
+/// Bytes of text that an id stands for, at least in most texts.
+const BYTES_PER_ID: usize = 3;
 
 /// A family's tables, and what its words have been found to be.
 pub struct Encoder<F: Family> {
@@ -34,8 +36,7 @@ struct Worker<S> {
     scratch: S,
     units: Vec<Unit>,
     buffer: String,
-    /// The ids of one stretch, and room behind them.
-    ids: Vec<u32>,
+    probes: [[Probe; BATCH]; 2],
     /// The ids of one unit.
     unit_ids: Vec<u32>,
 }
@@ -77,6 +78,7 @@ impl<F: Family> Encoder<F> {
         let (places, bytes) = tasks(texts, self.family.cuts_at_line_breaks())?;
         let count = places.len() - 1;
         let threads = parallel::thread_count(threads, bytes, GRAIN).min(count.max(1));
+        let room = bytes.min(TASK) / BYTES_PER_ID + BATCH * VALUE;
         let next = AtomicUsize::new(0);
         let found = parallel::run((0..threads).collect(), threads, |_| {
             let mut worker = self.worker();
@@ -87,7 +89,7 @@ impl<F: Family> Encoder<F> {
                     break;
                 }
                 let span = (places[task], places[task + 1]);
-                let part = self.part(texts, span, around, &mut worker);
+                let part = self.part(texts, span, around, &mut worker, Ids::with_room(room));
                 parts.push((task, part));
             }
             self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(worker);
@@ -96,7 +98,7 @@ impl<F: Family> Encoder<F> {
         let mut parts: Vec<_> = found.into_iter().flatten().collect();
         parts.sort_unstable_by_key(|&(task, _)| task);
         let parts = parts.into_iter().map(|(_, part)| part).collect::<Result<_>>()?;
-        Ok(Encoded { texts: texts.len(), parts })
+        Ok(Encoded { texts: texts.len(), parts, threads })
     }
 
     fn worker(&self) -> Worker<F::Scratch> {
@@ -113,7 +115,7 @@ impl<F: Family> Encoder<F> {
             scratch: F::Scratch::default(),
             units: Vec::new(),
             buffer: String::new(),
-            ids: Vec::new(),
+            probes: [[Probe::default(); BATCH]; 2],
             unit_ids: Vec::new(),
         }
     }
@@ -125,9 +127,9 @@ impl<F: Family> Encoder<F> {
         (from, to): (Place, Place),
         around: Around<'_>,
         worker: &mut Worker<F::Scratch>,
+        mut ids: Ids<T>,
     ) -> Result<Part<T>> {
-        let mut part =
-            Part { first: from.row, ids: Vec::new(), counts: Vec::new(), pending: Vec::new() };
+        let (mut counts, mut pending) = (Vec::new(), Vec::new());
         for row in from.row..=to.row {
             let first = if row == from.row { from.byte } else { 0 };
             if row == to.row && to.byte == 0 {
@@ -135,84 +137,78 @@ impl<F: Family> Encoder<F> {
             }
             let bytes = texts.bytes(row)?;
             let last = if row == to.row { to.byte } else { bytes.len() };
-            let before = part.ids.len();
+            let before = ids.len();
             if first == 0 {
-                part.ids.extend(around.before.iter().map(|&id| T::from_id(id)));
+                ids.append(around.before);
             }
             let mut start = first;
             while start < last {
                 let end = end_of(&bytes[..last], start, self.family.cuts_at_line_breaks());
                 let text =
                     std::str::from_utf8(&bytes[start..end]).map_err(|_| Error::NotUtf8 { row })?;
+                let at = ids.len();
                 let stretch = Stretch { text, begins_document: start == 0 };
-                match self.stretch(stretch, worker) {
-                    Some(count) => {
-                        part.ids.extend(worker.ids[..count].iter().map(|&id| T::from_id(id)));
-                    }
-                    None => part.pending.push(Pending { row, start, end, at: part.ids.len() }),
+                if !self.stretch(stretch, worker, &mut ids) {
+                    ids.truncate(at);
+                    pending.push(Pending { row, start, end, at });
                 }
                 start = end;
             }
             if last == bytes.len() {
-                part.ids.extend(around.after.iter().map(|&id| T::from_id(id)));
+                ids.append(around.after);
             }
-            part.counts.push(part.ids.len() - before);
+            counts.push(ids.len() - before);
         }
-        Ok(part)
+        Ok(Part { first: from.row, ids: ids.into_vec(), counts, pending })
     }
 
-    /// Encode a stretch into the worker's ids; returns how many they are, or nothing where the
-    /// library must do it.
-    fn stretch(&self, stretch: Stretch<'_>, worker: &mut Worker<F::Scratch>) -> Option<usize> {
-        let Worker { memo, scratch, units, buffer, ids, unit_ids } = worker;
+    /// Append the ids of a stretch. False where the library must encode it; `ids` may then hold
+    /// some of them.
+    fn stretch<T: StoredId>(
+        &self,
+        stretch: Stretch<'_>,
+        worker: &mut Worker<F::Scratch>,
+        ids: &mut Ids<T>,
+    ) -> bool {
+        let Worker { memo, scratch, units, buffer, probes, unit_ids } = worker;
         if self.added.is_in(stretch.text) {
-            return None;
+            return false;
         }
-        units.clear();
-        let text = self.family.scan(stretch, buffer, units)?;
-        let room = (units.len() + 1) * VALUE;
-        if ids.len() < room {
-            ids.resize(room, 0);
-        }
-        let mut count = 0;
-        let mut found = [Found::default(); BATCH];
-        // At the top of the loops there is room for a value of the memo for all units left.
-        for batch in units.chunks(BATCH) {
-            memo.find(text, batch, &mut found);
-            for (at, unit) in batch.iter().enumerate() {
-                if let Some(value) = memo.few(found[at]) {
-                    ids[count..count + VALUE].copy_from_slice(&value);
-                    count += value[INLINE] as usize;
+        let Some(text) = self.family.scan(stretch, buffer, units) else { return false };
+        let mut batches = units.chunks(BATCH);
+        let mut next = batches.next().unwrap_or_default();
+        let [mut now_probes, mut next_probes] = probes.each_mut();
+        memo.prepare(text, next, next_probes);
+        while !next.is_empty() {
+            let batch = next;
+            next = batches.next().unwrap_or_default();
+            std::mem::swap(&mut now_probes, &mut next_probes);
+            memo.prepare(text, next, next_probes);
+            ids.reserve(batch.len() * VALUE);
+            for (unit, &probe) in batch.iter().zip(now_probes.iter()) {
+                if let Some(value) = memo.few(probe) {
+                    ids.append_few(value);
                     continue;
                 }
                 let word = &text[unit.start as usize..unit.end as usize];
                 let remembered = word.len() <= F::REMEMBERED;
                 if let Some(known) = memo.get(word).filter(|_| remembered) {
-                    append(ids, &mut count, known, room);
-                    continue;
+                    ids.append(known);
+                } else {
+                    unit_ids.clear();
+                    if !self.family.encode(word, scratch, unit_ids) {
+                        return false;
+                    }
+                    if remembered {
+                        memo.insert(word, unit_ids);
+                    }
+                    ids.append(unit_ids);
                 }
-                unit_ids.clear();
-                if !self.family.encode(word, scratch, unit_ids) {
-                    return None;
-                }
-                if remembered && memo.insert(word, unit_ids) {
-                    memo.find(text, batch, &mut found);
-                }
-                append(ids, &mut count, unit_ids, room);
+                ids.reserve(BATCH * VALUE);
             }
         }
-        Some(count)
+        true
     }
-}
-
-/// Write `more` at `count`, and leave `room` behind.
-fn append(ids: &mut Vec<u32>, count: &mut usize, more: &[u32], room: usize) {
-    let after = *count + more.len();
-    if ids.len() < after + room {
-        ids.resize(after + room, 0);
-    }
-    ids[*count..after].copy_from_slice(more);
-    *count = after;
 }
 
 /// The places between tasks, the beginning and the end among them, and how many bytes there are.

@@ -28,7 +28,7 @@ pub trait Family: Send + Sync {
     /// Bytes of the longest unit that is worth remembering.
     const REMEMBERED: usize = usize::MAX;
 
-    /// Find the units of a stretch, in order, and append them to `units`, which is empty.
+    /// Find the units of a stretch, in order; `units` then holds them alone.
     ///
     /// Returns the bytes that the units point into: those of the stretch, or of `buffer` where the
     /// text has to be changed first. `None` leaves the whole stretch to the library; `units` may

@@ -32,9 +32,12 @@ struct Slot {
 /// Up to three ids and, last, how many there are.
 pub type Value = [u32; INLINE + 1];
 
-/// A word's slot, if it is known to be in it.
+/// What is needed to look for a word: its key, and where to begin.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Found(Option<u32>);
+pub struct Probe {
+    key: u128,
+    hash: u32,
+}
 
 /// Word -> ids.
 #[derive(Debug, Clone)]
@@ -77,6 +80,10 @@ fn key_of(text: &[u8], start: usize, end: usize) -> u128 {
         let mut whole = [0; 16];
         whole.copy_from_slice(bytes);
         u128::from_le_bytes(whole) & MASKS[length & SHORT]
+    } else if let Some(bytes) = end.checked_sub(16).and_then(|from| text.get(from..end)) {
+        let mut whole = [0; 16];
+        whole.copy_from_slice(bytes);
+        u128::from_le_bytes(whole) >> (8 * (16 - length))
     } else {
         let mut whole = [0; 16];
         whole[..length].copy_from_slice(&text[start..end]);
@@ -95,28 +102,38 @@ fn hash(key: u128) -> u64 {
     product as u64 ^ (product >> 64) as u64
 }
 
+/// Ask for a slot's memory without waiting for it: a load would hold up all that comes after it.
+#[inline]
+fn fetch(slot: &Slot) {
+    #[cfg(target_arch = "x86_64")]
+    safe_arch::prefetch_t0(slot);
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = slot;
+}
+
 impl Memo {
-    /// Find the slots of the next units of `text`: a pass of its own and without a branch, so that
-    /// the memory of many words is on its way at a time.
+    /// Get ready to look for the next units of `text`: a pass of its own, so that the memory of many
+    /// words is on its way at a time.
     #[inline]
     #[allow(clippy::cast_possible_truncation)] // slots are counted in 32 bits
-    pub fn find(&self, text: &[u8], units: &[Unit], found: &mut [Found]) {
+    pub fn prepare(&self, text: &[u8], units: &[Unit], probes: &mut [Probe]) {
         let last = self.slots.len() - 1;
-        for (found, unit) in found.iter_mut().zip(units) {
+        for (probe, unit) in probes.iter_mut().zip(units) {
             let (start, end) = (unit.start as usize, unit.end as usize);
             // The key of a longer word is that of no slot.
             let key = if end - start <= SHORT { key_of(text, start, end) } else { u128::MAX };
-            let home = hash(key) as usize & last;
-            *found = Found((self.slots[home].key == key).then_some(home as u32));
+            let hash = hash(key) as u32;
+            fetch(&self.slots[hash as usize & last]);
+            *probe = Probe { key, hash };
         }
     }
 
-    /// The value of a word whose slot was found, if it has few ids.
+    /// The value of a word that is at its first place, if it has few ids.
     #[inline]
     #[must_use]
-    pub fn few(&self, found: Found) -> Option<Value> {
-        let value = self.slots.get(found.0? as usize)?.value;
-        (value[INLINE] != ELSEWHERE).then_some(value)
+    pub fn few(&self, probe: Probe) -> Option<&Value> {
+        let slot = &self.slots[probe.hash as usize & (self.slots.len() - 1)];
+        (slot.key == probe.key && slot.value[INLINE] != ELSEWHERE).then_some(&slot.value)
     }
 
     /// The ids of a word.
@@ -135,16 +152,13 @@ impl Memo {
         slot.value.get(..slot.value[INLINE] as usize)
     }
 
-    /// Remember the ids of a word, which must not be known yet, if there is room. True says that the
-    /// slots found before lie elsewhere now.
-    pub fn insert(&mut self, word: &[u8], ids: &[u32]) -> bool {
+    /// Remember the ids of a word, which must not be known yet, if there is room.
+    pub fn insert(&mut self, word: &[u8], ids: &[u32]) {
         if word.len() > SHORT {
-            self.insert_long(word, ids);
-            return false;
+            return self.insert_long(word, ids);
         }
-        let full = self.used * 2 >= self.slots.len();
-        if full && !self.grow() {
-            return false;
+        if self.used * 2 >= self.slots.len() && !self.grow() {
+            return;
         }
         let key = key_of(word, 0, word.len());
         let mut slot = Slot { key, value: [0; INLINE + 1] };
@@ -156,12 +170,11 @@ impl Memo {
             slot.value[1] = count;
             slot.value[INLINE] = ELSEWHERE;
         } else {
-            return full;
+            return;
         }
         let place = self.place(key);
         self.slots[place] = slot;
         self.used += 1;
-        full
     }
 
     /// Where the key is, or the empty slot where it would be.
@@ -223,10 +236,10 @@ mod tests {
     use super::*;
 
     fn ids_of(memo: &Memo, word: &[u8]) -> Option<Vec<u32>> {
-        let mut found = [Found::default()];
-        memo.find(word, &[Unit { start: 0, end: word.len() as u32 }], &mut found);
+        let mut probes = [Probe::default()];
+        memo.prepare(word, &[Unit { start: 0, end: word.len() as u32 }], &mut probes);
         let known = memo.get(word);
-        if let Some(value) = memo.few(found[0]) {
+        if let Some(value) = memo.few(probes[0]) {
             assert_eq!(known, value.get(..value[INLINE] as usize));
         }
         known.map(<[u32]>::to_vec)
@@ -261,12 +274,18 @@ mod tests {
     }
 
     #[test]
-    fn it_tells_when_slots_move() {
+    fn words_are_found_though_slots_move_and_appear() {
         let mut memo = Memo::default();
-        let moved: Vec<usize> = (0..20_000_usize)
-            .filter(|number| memo.insert(number.to_string().as_bytes(), &[0]))
-            .collect();
-        assert_eq!(moved, [FIRST_SLOTS / 2, FIRST_SLOTS]);
+        let mut probes = [Probe::default()];
+        memo.prepare(b"word", &[Unit { start: 0, end: 4 }], &mut probes);
+        assert_eq!(memo.few(probes[0]), None);
+        memo.insert(b"word", &[7, 8]);
+        assert_eq!(memo.few(probes[0]), Some(&[7, 8, 0, 2]));
+        for number in 0..20_000_u32 {
+            memo.insert(number.to_string().as_bytes(), &[number]);
+        }
+        assert_eq!(memo.few(probes[0]).or(Some(&[7, 8, 0, 2])), Some(&[7, 8, 0, 2]));
+        assert_eq!(memo.get(b"word"), Some(&[7, 8][..]));
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use arrow_buffer::ArrowNativeType;
 
-use crate::{Result, check_length};
+use super::memo::{INLINE, Value};
+use crate::{Result, check_length, parallel};
 
 /// The types that ids are stored in.
 pub trait StoredId: ArrowNativeType + Default + Send + Sync {
@@ -22,6 +23,76 @@ impl StoredId for u32 {
     #[inline]
     fn from_id(id: u32) -> Self {
         id
+    }
+}
+
+/// Ids as they are found, with room behind them.
+#[derive(Debug)]
+pub struct Ids<T> {
+    all: Vec<T>,
+    count: usize,
+}
+
+impl<T: StoredId> Ids<T> {
+    /// None so far; room for so many.
+    #[must_use]
+    pub fn with_room(count: usize) -> Self {
+        Self { all: vec![T::default(); count], count: 0 }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Are there none?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Make room for `more`.
+    #[inline]
+    pub fn reserve(&mut self, more: usize) {
+        if self.all.len() - self.count < more {
+            self.grow(more);
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self, more: usize) {
+        self.all.resize(self.all.len() * 3 / 2 + more, T::default());
+    }
+
+    /// Append any number.
+    pub fn append(&mut self, ids: &[u32]) {
+        self.reserve(ids.len());
+        for (place, &id) in self.all[self.count..].iter_mut().zip(ids) {
+            *place = T::from_id(id);
+        }
+        self.count += ids.len();
+    }
+
+    /// Append as many as the last number says, without a branch; there must be room for all.
+    #[inline]
+    pub fn append_few(&mut self, value: &Value) {
+        if let Some(places) = self.all[self.count..].first_chunk_mut() {
+            *places = value.map(T::from_id);
+        }
+        self.count += value[INLINE] as usize;
+    }
+
+    /// Forget all but the first `count`.
+    pub fn truncate(&mut self, count: usize) {
+        self.count = count.min(self.count);
+    }
+
+    /// The ids alone.
+    #[must_use]
+    pub fn into_vec(mut self) -> Vec<T> {
+        self.all.truncate(self.count);
+        self.all
     }
 }
 
@@ -51,6 +122,30 @@ pub struct Part<T> {
     pub pending: Vec<Pending>,
 }
 
+impl<T: StoredId> Part<T> {
+    /// Write the ids into `places`, of which there are just enough, with `answers` among them, of
+    /// so many ids as `lengths` says.
+    fn write(self, mut answers: &[u32], lengths: &[usize], mut places: &mut [T]) {
+        let mut from = 0;
+        for (pending, &length) in self.pending.iter().zip(lengths) {
+            places = fill(places, &self.ids[from..pending.at]);
+            from = pending.at;
+            let (answer, rest) = answers.split_at(length);
+            let narrow: Vec<T> = answer.iter().map(|&id| T::from_id(id)).collect();
+            places = fill(places, &narrow);
+            answers = rest;
+        }
+        fill(places, &self.ids[from..]);
+    }
+}
+
+/// Write `ids` at the front; returns the places behind them.
+fn fill<'a, T: Copy>(places: &'a mut [T], ids: &[T]) -> &'a mut [T] {
+    let (front, rest) = places.split_at_mut(ids.len());
+    front.copy_from_slice(ids);
+    rest
+}
+
 /// The ids of a column of texts, but for what is pending.
 #[derive(Debug)]
 pub struct Encoded<T> {
@@ -58,6 +153,8 @@ pub struct Encoded<T> {
     pub texts: usize,
     /// In the texts' order.
     pub parts: Vec<Part<T>>,
+    /// How many threads may put them together.
+    pub threads: usize,
 }
 
 impl<T: StoredId> Encoded<T> {
@@ -82,19 +179,20 @@ impl<T: StoredId> Encoded<T> {
             return Ok((offsets, std::mem::take(&mut parts[0].ids)));
         }
         let own: usize = parts.iter().map(|part| part.ids.len()).sum();
-        let mut ids = Vec::with_capacity(own + answers.len());
-        let (mut answers, mut lengths) = (answers, lengths.iter());
+        let mut ids = vec![T::default(); own + answers.len()];
+        let (mut answers, mut lengths, mut places) = (answers, lengths, ids.as_mut_slice());
+        let mut jobs = Vec::with_capacity(parts.len());
         for part in parts {
-            let mut from = 0;
-            for (pending, &length) in part.pending.iter().zip(lengths.by_ref()) {
-                ids.extend_from_slice(&part.ids[from..pending.at]);
-                from = pending.at;
-                let (answer, rest) = answers.split_at(length);
-                ids.extend(answer.iter().map(|&id| T::from_id(id)));
-                answers = rest;
-            }
-            ids.extend_from_slice(&part.ids[from..]);
+            let (own_lengths, other_lengths) = lengths.split_at(part.pending.len());
+            let (own_answers, other_answers) = answers.split_at(own_lengths.iter().sum());
+            let (own_places, other_places) =
+                places.split_at_mut(part.ids.len() + own_answers.len());
+            jobs.push((part, own_answers, own_lengths, own_places));
+            (answers, lengths, places) = (other_answers, other_lengths, other_places);
         }
+        parallel::run(jobs, self.threads, |(part, answers, lengths, places)| {
+            part.write(answers, lengths, places);
+        });
         Ok((offsets, ids))
     }
 

@@ -3,6 +3,7 @@
 use wide::u8x16;
 
 use super::classes::{LETTER, NUMBER, OTHER, WHITE};
+use crate::tokenize::family::Unit;
 
 /// Bytes of a block.
 pub const BLOCK: usize = 64;
@@ -67,6 +68,32 @@ impl Block {
         classes[usize::from(WHITE)] = white;
         Self { classes, space, apostrophe, high }
     }
+}
+
+/// Make room behind `count` units for those of a block, and a few more.
+#[inline]
+pub fn room(units: &mut Vec<Unit>, count: usize) {
+    if units.len() < count + BLOCK + 4 {
+        units.resize(2 * (count + BLOCK), Unit { start: 0, end: 0 });
+    }
+}
+
+/// Write the ends of a block's units, each of which is the start of the next; returns how many they
+/// are. What is written behind the last one is overwritten by the next block.
+#[inline]
+pub fn write_borders(mut places: &mut [Unit], base: u32, mut borders: u64) -> usize {
+    let count = borders.count_ones() as usize;
+    for _ in 0..count.div_ceil(4) {
+        let Some(five) = places.first_chunk_mut::<5>() else { break };
+        for place in 0..4 {
+            let border = base.wrapping_add(borders.trailing_zeros());
+            borders &= borders.wrapping_sub(1);
+            five[place].end = border;
+            five[place + 1].start = border;
+        }
+        places = &mut places[4..];
+    }
+    count
 }
 
 /// The bytes of a block that begin a character past ASCII.

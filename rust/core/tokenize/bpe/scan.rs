@@ -7,7 +7,7 @@
 
 use unicode_normalization::char::canonical_combining_class;
 
-use super::block::{BLOCK, Block, leads};
+use super::block::{BLOCK, Block, leads, room, write_borders};
 use super::classes::{CLASS, Classes, EXCEPTION, JOINS_AFTER, JOINS_BEFORE, MARK, UNSTABLE, WHITE};
 use super::utf8;
 use crate::tokenize::family::Unit;
@@ -48,14 +48,15 @@ struct Wide {
     mark: Option<(usize, u32)>,
 }
 
-/// Append the words of `text`, which is UTF-8 and shorter than 4 GB. `doubles` makes runs of spaces
+/// Put the words of `text`, which is UTF-8 and shorter than 4 GB, into `units`. `doubles` makes runs of spaces
 /// a class of their own.
 pub fn scan(text: &[u8], classes: &Classes, doubles: bool, units: &mut Vec<Unit>) -> Found {
     let mut carry = Carry::default();
     let mut wide = Wide::default();
     let mut many_spaces = false;
-    let mut previous = 0;
-    units.reserve(text.len() / 4 + BLOCK);
+    let mut count = 0;
+    room(units, count);
+    units[0].start = 0;
     for base in (0..text.len()).step_by(BLOCK) {
         let mut padded = [0; BLOCK];
         let (bytes, valid) = if let Some(bytes) = text[base..].first_chunk::<BLOCK>() {
@@ -129,18 +130,16 @@ pub fn scan(text: &[u8], classes: &Classes, doubles: bool, units: &mut Vec<Unit>
         }
         #[allow(clippy::cast_possible_truncation)] // texts of less than 4 GB
         let base = base as u32;
-        while starts != 0 {
-            let start = base + starts.trailing_zeros();
-            starts &= starts - 1;
-            units.push(Unit { start: previous, end: start });
-            previous = start;
-        }
+        room(units, count);
+        count += write_borders(&mut units[count..], base, starts);
     }
     if let Ok(end) = u32::try_from(text.len())
-        && end > previous
+        && end > units[count].start
     {
-        units.push(Unit { start: previous, end });
+        units[count].end = end;
+        count += 1;
     }
+    units.truncate(count);
     Found {
         exception: wide.flags & EXCEPTION != 0,
         unstable: wide.flags & UNSTABLE != 0 || wide.disorder,

@@ -79,9 +79,11 @@ impl Scanner {
 
     /// Find runs of anything but `white`; true if there are bytes that are not plain.
     fn find(&self, text: &[u8], units: &mut Vec<Unit>) -> bool {
-        units.clear();
         // At most every other byte begins a unit.
-        units.resize(text.len() / 2 + 1, Unit { start: 0, end: 0 });
+        let most = text.len() / 2 + BLOCK;
+        if units.len() < most {
+            units.resize(most, Unit { start: 0, end: 0 });
+        }
         let (mut starts, mut ends) = (0, 0);
         let (mut base, mut before, mut odd) = (0_u32, 1, 0);
         let mut take = |block: &[u8; BLOCK]| {
@@ -89,18 +91,25 @@ impl Scanner {
             odd |= !(white | plain);
             let edges = white ^ (white << 1 | before);
             before = white >> 63;
+            // What is written behind the last edge is overwritten by the next block.
             let mut bits = edges & !white;
-            while bits != 0 {
-                units[starts].start = base + bits.trailing_zeros();
-                starts += 1;
-                bits &= bits - 1;
+            let more = bits.count_ones() as usize;
+            for four in units[starts..].chunks_exact_mut(4).take(more.div_ceil(4)) {
+                for unit in four {
+                    unit.start = base.wrapping_add(bits.trailing_zeros());
+                    bits &= bits.wrapping_sub(1);
+                }
             }
+            starts += more;
             let mut bits = edges & white;
-            while bits != 0 {
-                units[ends].end = base + bits.trailing_zeros();
-                ends += 1;
-                bits &= bits - 1;
+            let more = bits.count_ones() as usize;
+            for four in units[ends..].chunks_exact_mut(4).take(more.div_ceil(4)) {
+                for unit in four {
+                    unit.end = base.wrapping_add(bits.trailing_zeros());
+                    bits &= bits.wrapping_sub(1);
+                }
             }
+            ends += more;
             base = base.wrapping_add(64);
         };
         let (blocks, tail) = text.as_chunks::<BLOCK>();

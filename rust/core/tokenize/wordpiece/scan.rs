@@ -26,7 +26,7 @@ struct Found<'a> {
     open: bool,
 }
 
-/// Append the units of `text` to `units`, which is empty. False where the library must encode it.
+/// Put the units of `text` into `units`. False where the library must encode it.
 pub fn scan(text: &str, classes: &Classes, units: &mut Vec<Unit>) -> bool {
     let bytes = text.as_bytes();
     if u32::try_from(bytes.len() + BLOCK).is_err() {
@@ -63,7 +63,7 @@ impl Found<'_> {
     #[allow(clippy::cast_possible_truncation)] // `scan` looks at the text's length
     fn block(&mut self, base: usize, length: usize, masks: Masks) {
         if self.units.len() < self.count + BLOCK {
-            self.units.resize((2 * self.count).max(8 * BLOCK), Unit { start: 0, end: 0 });
+            self.units.resize(2 * (self.count + BLOCK), Unit { start: 0, end: 0 });
         }
         let here = u64::MAX >> (BLOCK - length);
         let word = !(masks.space | masks.alone) & here;
