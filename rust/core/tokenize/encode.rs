@@ -192,7 +192,7 @@ impl<F: Family> Encoder<F> {
                     continue;
                 }
                 unit_ids.clear();
-                if !self.family.encode(word, scratch, unit_ids) {
+                if !self.family.encode(word, memo, scratch, unit_ids) {
                     return None;
                 }
                 if remembered && memo.insert(word, unit_ids) {
