@@ -18,7 +18,7 @@ import unicodedata
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -59,27 +59,35 @@ class Unfit:
 def checked_core(tokenizer: Tokenizer) -> _core.Encoder | Unfit:
     """Return the core's encoder for `tokenizer`, made sure of, or why there is none."""
     text = tokenizer.to_str()
-    unknown = unknown_code_points()
-    try:
-        core = _core.Encoder(text, unknown)
-    except ValueError as error:
-        return Unfit(str(error))
     cached = _cache_file(text)
-    differing = _read(cached)
-    if differing is None:
-        differing = differing_code_points(tokenizer, core)
-        if len(differing) > _TOO_MANY:
-            return Unfit(f"{len(differing):,} code points are encoded otherwise", surprising=True)
-    if differing:
-        ranges = [(point, point + 1) for point in differing]
-        core = _core.Encoder(text, [*unknown, *ranges])
-    if cached.exists():
+    left = _read(cached)
+    if left is not None:
+        return _core_of(text, left)
+    unknown = unknown_code_points()
+    core = _core_of(text, unknown)
+    if isinstance(core, Unfit):
         return core
+    differing = differing_code_points(tokenizer, core)
+    if len(differing) > _TOO_MANY:
+        return Unfit(f"{len(differing):,} code points are encoded otherwise", surprising=True)
+    left = [*unknown, *((point, point + 1) for point in differing)]
+    if differing:
+        core = _core_of(text, left)
+        if isinstance(core, Unfit):
+            return core
     wrong = next(iter(differing_texts(tokenizer, core, hard_texts())), None)
     if wrong is not None:
         return Unfit(f"the text {wrong!r} is encoded otherwise", surprising=True)
-    _write(cached, differing)
+    _write(cached, {"differing": differing, "left": left})
     return core
+
+
+def _core_of(text: str, left: list[tuple[int, int]]) -> _core.Encoder | Unfit:
+    """Return the core's encoder for a tokenizer.json, to which the code points `left` are odd."""
+    try:
+        return _core.Encoder(text, left)
+    except ValueError as error:
+        return Unfit(str(error))
 
 
 @cache
@@ -192,20 +200,20 @@ def _cache_file(text: str) -> Path:
     return Path(home) / "mlmfast" / "tokenizers" / f"{digest[:32]}.json"
 
 
-def _read(file: Path) -> list[int] | None:
+def _read(file: Path) -> list[tuple[int, int]] | None:
+    """Return the ranges of code points that are left to the library; None if nothing is kept."""
     try:
-        found = json.loads(file.read_bytes())["differing"]
+        return [(first, end) for first, end in json.loads(file.read_bytes())["left"]]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return found if isinstance(found, list) else None
 
 
-def _write(file: Path, differing: list[int]) -> None:
+def _write(file: Path, outcome: dict[str, Any]) -> None:
     """Keep the outcome; a cache that cannot be written costs a second the next time."""
     partial = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps({"differing": differing}), encoding="utf-8")
+        partial.write_text(json.dumps(outcome), encoding="utf-8")
         partial.replace(file)
     except OSError:
         partial.unlink(missing_ok=True)

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from mlmfast.data.hub_tokenizer import download
+from mlmfast.data.kept_tokenizer import keep, recall
 from mlmfast.data.library_reader import need_makers, read_tokenizer
 from mlmfast.data.slow_tokenizer import SlowTokenizer, files_of
 from mlmfast.data.special_tokens import ROLES, agrees_with_config, config_for, named_tokens
-from mlmfast.errors import InputError, MissingDependencyError, NotFoundError
+from mlmfast.errors import InputError, MissingDependencyError
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -43,8 +45,9 @@ class LoadedTokenizer:
     name: str
     """As the user gave it: a folder, a file or a Hub name."""
     tokenizer: Tokenizer = field(repr=False)
-    """With truncation and padding switched off, whatever its file says. Without a tokenizer.json a
-    `SlowTokenizer`, which has the methods that are needed."""
+    """With truncation and padding switched off, whatever its file says; one that was opened before
+    may be a `LateTokenizer`. Without a tokenizer.json a `SlowTokenizer`. Both have the methods that
+    are needed."""
     files: dict[str, bytes] = field(repr=False)
     """File name -> content; in a folder they make a tokenizer that AutoTokenizer opens."""
     tokens: dict[str, str]
@@ -115,7 +118,7 @@ def load_tokenizer(source: Any) -> LoadedTokenizer:
         return _from_content(name, _neighbours(path))
     if path.is_dir():
         return _from_folder(name, path)
-    return _from_folder(name, _download(name))
+    return _from_folder(name, download(name, FILE_NAMES))
 
 
 def with_mask_token(loaded: LoadedTokenizer, mask_token: str) -> LoadedTokenizer:
@@ -185,6 +188,15 @@ def _neighbours(path: Path) -> dict[str, bytes]:
 
 
 def _from_content(name: str, files: dict[str, bytes]) -> LoadedTokenizer:
+    known = recall(files)
+    if known is not None:
+        tokenizer, facts = known
+        return LoadedTokenizer(
+            name=name,
+            tokenizer=cast("Any", tokenizer),
+            files=_with_config(files, facts["tokens"]),
+            **{**facts, "special_ids": tuple(facts["special_ids"])},
+        )
     config = _read_json(name, files, "tokenizer_config.json")
     special_map = _read_json(name, files, "special_tokens_map.json")
     content = _read_json(name, files, "tokenizer.json")
@@ -200,10 +212,23 @@ def _from_content(name: str, files: dict[str, bytes]) -> LoadedTokenizer:
     roles, extra = named_tokens(content, config, special_map)
     if any(tokenizer.token_to_id(token) is None for token in [*roles.values(), *extra]):
         return _convert_content(name, files)
-    if "tokenizer_config.json" not in files:
-        files = {**files, "tokenizer_config.json": _json(config_for(roles))}
     longest = config.get("model_max_length")
-    return _describe(name, tokenizer, files, roles, extra, longest)
+    whole = _with_config(files, roles)
+    loaded = _describe(name, tokenizer, whole, roles, extra, longest)
+    ids = {token: tokenizer.token_to_id(token) for token in [*roles.values(), *extra]}
+    facts = {key: value for key, value in vars(loaded).items() if key not in _NO_FACTS}
+    keep(files, tokenizer, ids, facts)
+    return loaded
+
+
+# What of a loaded tokenizer is not kept: it is at hand.
+_NO_FACTS = ("name", "tokenizer", "files")
+
+
+def _with_config(files: dict[str, bytes], roles: dict[str, str]) -> dict[str, bytes]:
+    if "tokenizer_config.json" in files:
+        return files
+    return {**files, "tokenizer_config.json": _json(config_for(roles))}
 
 
 def _describe(
@@ -298,28 +323,6 @@ def _convert(name: str, folder: Path) -> LoadedTokenizer:
     if not getattr(tokenizer, "is_fast", False):
         return _from_slow(name, tokenizer)
     return replace(_from_transformers(name, tokenizer), name=name)
-
-
-def _download(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
-
-    missing = f"No tokenizer {name!r}: there is no such file or folder, and "
-    try:
-        return Path(snapshot_download(name, allow_patterns=[*FILE_NAMES, "config.json"]))
-    except HFValidationError as error:
-        raise NotFoundError(f"{missing}it is no name of the Hugging Face Hub either.") from error
-    except RepositoryNotFoundError as error:
-        raise NotFoundError(
-            f"{missing}the Hugging Face Hub has no such model (or it is private: log in with "
-            "`hf auth login`)."
-        ) from error
-    except (OSError, ValueError) as error:
-        raise NotFoundError(
-            f"{missing}the Hugging Face Hub, where it may be, cannot be reached from here, nor is "
-            "it in the local cache. Give the folder of a tokenizer, or train one with "
-            "`mlmfast train-tokenizer`."
-        ) from error
 
 
 def _read_json(name: str, files: dict[str, bytes], file: str) -> dict[str, Any]:

@@ -196,7 +196,7 @@ impl<F: Family> Encoder<F> {
                     ids.append(known);
                 } else {
                     unit_ids.clear();
-                    if !self.family.encode(word, scratch, unit_ids) {
+                    if !self.family.encode(word, memo, scratch, unit_ids) {
                         return false;
                     }
                     if remembered {

@@ -47,8 +47,14 @@ pub trait Family: Send + Sync {
     }
 
     /// Append the ids of a unit that the memo does not know. False leaves the stretch that it came
-    /// from to the library; `ids` may then hold anything.
-    fn encode(&self, unit: &[u8], scratch: &mut Self::Scratch, ids: &mut Vec<u32>) -> bool;
+    /// from to the library; `ids` may then hold anything. What the memo knows may be of help.
+    fn encode(
+        &self,
+        unit: &[u8],
+        memo: &Memo,
+        scratch: &mut Self::Scratch,
+        ids: &mut Vec<u32>,
+    ) -> bool;
 
     /// Fill a memo with units whose ids are certain without encoding them, the frequent ones first.
     fn prefill(&self, memo: &mut Memo);

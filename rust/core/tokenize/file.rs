@@ -1,23 +1,25 @@
 //! tokenizer.json, as far as the core understands it.
 
-use std::collections::HashMap;
 use std::fmt::Formatter;
 
+use rustc_hash::FxHashMap;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
-use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::entries::{Merge, Text};
 use crate::{Error, Result};
 
 /// A tokenizer's file, in the form in which its library writes it today.
 #[derive(Debug, Deserialize)]
-pub struct TokenizerFile {
+pub struct TokenizerFile<'a> {
     /// Changes the text first.
     pub normalizer: Option<Normalizer>,
     /// Splits it into words.
     pub pre_tokenizer: Option<PreTokenizer>,
     /// Turns words into tokens.
-    pub model: Model,
+    #[serde(borrow)]
+    pub model: Model<'a>,
     /// Tokens that are found in the text before anything else.
     #[serde(default)]
     pub added_tokens: Vec<AddedToken>,
@@ -119,14 +121,16 @@ pub enum PreTokenizer {
     Unknown,
 }
 
+/// Token -> id.
+pub type Ids<'a> = FxHashMap<Text<'a>, u32>;
+
 /// A model and its vocabulary.
-#[derive(Debug, Deserialize)]
-#[serde(try_from = "AnyModel")]
+#[derive(Debug)]
 #[allow(missing_docs)] // names are the library's
-pub enum Model {
+pub enum Model<'a> {
     Bpe {
-        vocab: HashMap<String, u32>,
-        merges: Vec<Merge>,
+        vocab: Ids<'a>,
+        merges: Vec<Merge<'a>>,
         dropout: Option<f32>,
         unk_token: Option<String>,
         continuing_subword_prefix: Option<String>,
@@ -136,13 +140,13 @@ pub enum Model {
         ignore_merges: bool,
     },
     WordPiece {
-        vocab: HashMap<String, u32>,
+        vocab: Ids<'a>,
         unk_token: String,
         continuing_subword_prefix: String,
         max_input_chars_per_word: usize,
     },
     Unigram {
-        vocab: Vec<(String, f64)>,
+        vocab: Vec<(Text<'a>, f64)>,
         unk_id: Option<usize>,
         byte_fallback: bool,
     },
@@ -152,11 +156,13 @@ pub enum Model {
 /// The fields of all models. With a tag inside of it an enum would be read into a tree first, which
 /// takes longer than all the rest for a large vocabulary.
 #[derive(Deserialize)]
-struct AnyModel {
+struct AnyModel<'a> {
     #[serde(rename = "type")]
     kind: String,
-    vocab: Option<Vocab>,
-    merges: Option<Vec<Merge>>,
+    #[serde(borrow)]
+    vocab: Option<Vocab<'a>>,
+    #[serde(borrow)]
+    merges: Option<Vec<Merge<'a>>>,
     dropout: Option<f32>,
     unk_token: Option<String>,
     unk_id: Option<usize>,
@@ -171,26 +177,32 @@ struct AnyModel {
     ignore_merges: bool,
 }
 
-enum Vocab {
-    Ids(HashMap<String, u32>),
-    Scores(Vec<(String, f64)>),
+enum Vocab<'a> {
+    Ids(Ids<'a>),
+    Scores(Vec<(Text<'a>, f64)>),
 }
 
-impl<'de> Deserialize<'de> for Vocab {
+impl<'de: 'a, 'a> Deserialize<'de> for Vocab<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         struct Either;
         impl<'de> Visitor<'de> for Either {
-            type Value = Vocab;
+            type Value = Vocab<'de>;
 
             fn expecting(&self, formatter: &mut Formatter<'_>) -> std::fmt::Result {
                 formatter.write_str("a vocabulary")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> std::result::Result<Vocab, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(
+                self,
+                map: A,
+            ) -> std::result::Result<Vocab<'de>, A::Error> {
                 Deserialize::deserialize(MapAccessDeserializer::new(map)).map(Vocab::Ids)
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> std::result::Result<Vocab, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(
+                self,
+                seq: A,
+            ) -> std::result::Result<Vocab<'de>, A::Error> {
                 Deserialize::deserialize(SeqAccessDeserializer::new(seq)).map(Vocab::Scores)
             }
         }
@@ -198,10 +210,16 @@ impl<'de> Deserialize<'de> for Vocab {
     }
 }
 
-impl TryFrom<AnyModel> for Model {
+impl<'de: 'a, 'a> Deserialize<'de> for Model<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        Self::try_from(AnyModel::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
+impl<'a> TryFrom<AnyModel<'a>> for Model<'a> {
     type Error = &'static str;
 
-    fn try_from(any: AnyModel) -> std::result::Result<Self, Self::Error> {
+    fn try_from(any: AnyModel<'a>) -> std::result::Result<Self, Self::Error> {
         Ok(match (&any.kind[..], any.vocab) {
             ("BPE", Some(Vocab::Ids(vocab))) => Self::Bpe {
                 vocab,
@@ -233,33 +251,12 @@ impl TryFrom<AnyModel> for Model {
     }
 }
 
-/// Two tokens that become one.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-pub enum Merge {
-    /// As it is written today.
-    Pair(String, String),
-    /// As it was written once, with a space between the two.
-    Text(String),
-}
-
-impl Merge {
-    /// The two tokens.
-    #[must_use]
-    pub fn pair(&self) -> Option<(&str, &str)> {
-        match self {
-            Self::Pair(left, right) => Some((left, right)),
-            Self::Text(both) => both.split_once(' '),
-        }
-    }
-}
-
-impl TokenizerFile {
+impl<'a> TokenizerFile<'a> {
     /// Read a tokenizer.json.
     ///
     /// # Errors
     /// A file of another form.
-    pub fn parse(json: &str) -> Result<Self> {
+    pub fn parse(json: &'a str) -> Result<Self> {
         serde_json::from_str(json)
             .map_err(|error| Error::Pipeline { part: "tokenizer.json", found: error.to_string() })
     }

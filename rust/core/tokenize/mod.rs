@@ -9,6 +9,7 @@ pub mod added;
 pub mod any;
 pub mod bpe;
 pub mod encode;
+pub mod entries;
 pub mod family;
 pub mod file;
 pub mod memo;

@@ -29,7 +29,11 @@ impl Alphabet {
 
     /// The bytes that `token` stands for, or nothing where it has another character.
     pub fn bytes(&self, token: &str) -> Option<Vec<u8>> {
-        token.chars().map(|c| self.bytes.get(c as usize).copied().flatten()).collect()
+        let mut bytes = Vec::with_capacity(token.len());
+        for c in token.chars() {
+            bytes.push(self.bytes.get(c as usize).copied().flatten()?);
+        }
+        Some(bytes)
     }
 }
 

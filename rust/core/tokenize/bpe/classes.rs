@@ -32,6 +32,14 @@ const ALL: usize = 0x11_0000;
 /// Planes with characters that are letters, numbers or change in NFC; all others hold none.
 const PLANES: [std::ops::Range<u32>; 2] = [0..0x4_0000, 0xe_0000..0xe_1000];
 
+/// Letters in bulk, none of which changes.
+const LETTERS: [std::ops::Range<u32>; 4] =
+    [0x3400..0x4dc0, 0x4e00..0xa000, 0xac00..0xd7a4, 0x2_0000..0x2_a6e0];
+
+fn is_bulk(code: u32) -> bool {
+    LETTERS.iter().any(|bulk| bulk.contains(&code))
+}
+
 /// A byte for each code point.
 pub struct Classes {
     table: Box<[u8]>,
@@ -41,7 +49,10 @@ impl Classes {
     /// Classes for a vocabulary of which `joins` tells; NFC matters where `nfc`.
     pub fn new(nfc: bool, joins: &Joins, exceptions: &[u32]) -> Self {
         let mut table = vec![OTHER; ALL].into_boxed_slice();
-        for code in PLANES.into_iter().flatten() {
+        for bulk in LETTERS {
+            table[bulk.start as usize..bulk.end as usize].fill(LETTER);
+        }
+        for code in PLANES.into_iter().flatten().filter(|code| !is_bulk(*code)) {
             let Some(c) = char::from_u32(code) else { continue };
             let mut class = class_of(c);
             if nfc && code >= 0xc0 {

@@ -10,6 +10,8 @@ const RANK_BITS: u32 = 64 - 2 * ID_BITS;
 const NONE: u32 = (1 << RANK_BITS) - 1;
 /// No pair, in slots: its rank would be [`NONE`].
 const EMPTY: u64 = u64::MAX;
+/// Bits that tell most pairs that are none: ten for each of the usual 50,000.
+const BITS: usize = 1 << 19;
 /// Bytes of words that are merged in plain arrays; longer ones take a heap.
 const SHORT: usize = 160;
 
@@ -22,6 +24,8 @@ pub struct Merges {
     /// Pair and rank, by hash.
     slots: Vec<u64>,
     shift: u32,
+    /// A bit for each pair, by hash: most neighbours are none, which a small table tells.
+    bits: Vec<u64>,
     /// The ids that merges make, by rank.
     made: Vec<u32>,
 }
@@ -53,6 +57,14 @@ fn pair(left: u32, right: u32) -> u64 {
     u64::from(left) << ID_BITS | u64::from(right)
 }
 
+/// Where a pair's bit is.
+#[inline]
+#[allow(clippy::cast_possible_truncation)] // the shift leaves the bits of an index
+fn bit_of(key: u64) -> (usize, u64) {
+    let at = key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - BITS.trailing_zeros());
+    (at as usize / 64, 1 << (at % 64))
+}
+
 impl Merges {
     /// Merges of the ids `bytes` stand for: `pairs` says what is merged, and into what, by rank.
     /// Where a pair comes twice, the later rank counts.
@@ -69,6 +81,7 @@ impl Merges {
             first: vec![NONE; 1 << 16].into_boxed_slice(),
             slots: vec![EMPTY; size],
             shift: 64 - size.trailing_zeros(),
+            bits: vec![0; BITS / 64],
             made: Vec::with_capacity(pairs.len()),
         };
         for (rank, found) in (0..).zip(pairs) {
@@ -96,6 +109,8 @@ impl Merges {
             at = (at + 1) & (self.slots.len() - 1);
         }
         self.slots[at] = key << RANK_BITS | u64::from(rank);
+        let (word, bit) = bit_of(key);
+        self.bits[word] |= bit;
     }
 
     #[inline]
@@ -108,6 +123,10 @@ impl Merges {
     #[allow(clippy::cast_possible_truncation)] // the mask leaves the bits of a rank
     fn rank(&self, left: u32, right: u32) -> u32 {
         let key = pair(left, right);
+        let (word, bit) = bit_of(key);
+        if self.bits[word] & bit == 0 {
+            return NONE;
+        }
         let mut at = self.place(key);
         loop {
             let slot = self.slots[at];

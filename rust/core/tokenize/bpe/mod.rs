@@ -93,7 +93,7 @@ impl Family for ByteLevelBpe {
         !self.prefix_space
     }
 
-    fn encode(&self, unit: &[u8], scratch: &mut Scratch, ids: &mut Vec<u32>) -> bool {
+    fn encode(&self, unit: &[u8], _: &Memo, scratch: &mut Scratch, ids: &mut Vec<u32>) -> bool {
         if let Some(id) = self.spaces.id(unit).or_else(|| self.whole.get(unit).copied()) {
             ids.push(id);
         } else {
@@ -107,7 +107,7 @@ impl Family for ByteLevelBpe {
         let mut ids = Vec::new();
         for word in &self.frequent {
             ids.clear();
-            self.encode(word, &mut scratch, &mut ids);
+            self.encode(word, memo, &mut scratch, &mut ids);
             memo.insert(word, &ids);
         }
     }

@@ -1,6 +1,6 @@
 //! From tokenizer.json, which must say nothing that is not done here.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use unicode_normalization::is_nfc;
 
@@ -12,7 +12,8 @@ use super::merges::Merges;
 use super::spaces::Spaces;
 use crate::tokenize::added::AddedTokens;
 use crate::tokenize::encode::Encoder;
-use crate::tokenize::file::{AddedToken, Merge, Model, Normalizer, PreTokenizer, TokenizerFile};
+use crate::tokenize::entries::Merge;
+use crate::tokenize::file::{AddedToken, Ids, Model, Normalizer, PreTokenizer, TokenizerFile};
 use crate::{Error, Result};
 
 /// Words that a memo begins with, at most, and the bytes of one.
@@ -25,7 +26,7 @@ impl ByteLevelBpe {
     ///
     /// # Errors
     /// A part or an option that is not done here.
-    pub fn from_file(file: &TokenizerFile, exceptions: &[u32]) -> Result<Encoder<Self>> {
+    pub fn from_file(file: &TokenizerFile<'_>, exceptions: &[u32]) -> Result<Encoder<Self>> {
         if exceptions.iter().any(|&code| code < 0x80) {
             return Err(refused("characters", &"ASCII is treated otherwise"));
         }
@@ -103,7 +104,7 @@ struct Vocabulary {
 }
 
 impl Vocabulary {
-    fn read(model: &Model) -> Result<Self> {
+    fn read(model: &Model<'_>) -> Result<Self> {
         let Model::Bpe {
             vocab,
             merges,
@@ -127,7 +128,9 @@ impl Vocabulary {
                 return Err(refused("prefix or suffix", affix));
             }
         }
-        if vocab.values().collect::<HashSet<_>>().len() != vocab.len() {
+        let mut ids: Vec<u32> = vocab.values().copied().collect();
+        ids.sort_unstable();
+        if ids.windows(2).any(|two| two[0] == two[1]) {
             return Err(refused("vocabulary", &"two tokens of one id"));
         }
         let alphabet = Alphabet::new();
@@ -146,15 +149,20 @@ impl Vocabulary {
             return Err(refused("vocabulary", &"some bytes are missing"));
         }
         let bytes = bytes.map(Option::unwrap_or_default);
-        let pairs = merges.iter().map(|merge| pair(merge, vocab)).collect::<Result<_>>()?;
+        let mut both = String::new();
+        let pairs =
+            merges.iter().map(|merge| pair(merge, vocab, &mut both)).collect::<Result<_>>()?;
         Ok(Self { bytes, pairs, words, ignores_merges: *ignore_merges })
     }
 }
 
-fn pair(merge: &Merge, vocab: &HashMap<String, u32>) -> Result<Option<(u32, u32, u32)>> {
+/// The ids of a merge's two tokens, and of what it makes of them; `both` is room to work in.
+fn pair(merge: &Merge<'_>, vocab: &Ids<'_>, both: &mut String) -> Result<Option<(u32, u32, u32)>> {
     let find = |(left, right): (&str, &str)| {
-        let both = [left, right].concat();
-        Some((*vocab.get(left)?, *vocab.get(right)?, *vocab.get(&both)?))
+        both.clear();
+        both.push_str(left);
+        both.push_str(right);
+        Some((*vocab.get(left)?, *vocab.get(right)?, *vocab.get(both.as_str())?))
     };
     let found = merge.pair().and_then(find);
     found.map(Some).ok_or_else(|| refused("merge", merge))

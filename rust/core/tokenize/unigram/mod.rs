@@ -6,6 +6,7 @@ mod graphemes;
 mod pipeline;
 mod scan;
 mod stages;
+mod tails;
 mod trie;
 mod viterbi;
 mod words;
@@ -19,6 +20,7 @@ use crate::Result;
 use alphabet::WHITE;
 use scan::Scanner;
 use stages::Stages;
+use tails::Tails;
 use viterbi::{Lattice, Pieces};
 use words::{Tables, Words};
 
@@ -30,6 +32,7 @@ pub struct Unigram {
     tables: Tables,
     scanner: Scanner,
     pieces: Pieces,
+    tails: Tails,
     /// Words that are frequent in whatever the vocabulary was made of.
     frequent: Vec<String>,
 }
@@ -46,21 +49,22 @@ pub struct Scratch {
 ///
 /// # Errors
 /// A pipeline that is not one of those that are encoded here.
-pub fn from_file(file: &TokenizerFile, exceptions: &[u32]) -> Result<Encoder<Unigram>> {
+pub fn from_file(file: &TokenizerFile<'_>, exceptions: &[u32]) -> Result<Encoder<Unigram>> {
     let stages = Stages::new(file.normalizer.as_ref())?;
     let splitting = pipeline::splitting(file.pre_tokenizer.as_ref(), &stages)?;
     pipeline::check_added(&file.added_tokens, &stages)?;
     let added = AddedTokens::new(&file.added_tokens, false)?;
     let (alphabet, pieces) = pipeline::pieces(&file.model)?;
+    let tails = pipeline::tails(&file.model, &alphabet, &pieces);
     let mut exceptions = exceptions.to_vec();
     exceptions.sort_unstable();
     let tables = Tables { stages, alphabet, splitting, exceptions };
     let scanner = pipeline::scanner(&tables)?;
     let frequent = frequent(&file.model, splitting.space);
-    Ok(Encoder::new(Unigram { tables, scanner, pieces, frequent }, added))
+    Ok(Encoder::new(Unigram { tables, scanner, pieces, tails, frequent }, added))
 }
 
-fn frequent(model: &Model, space: char) -> Vec<String> {
+fn frequent(model: &Model<'_>, space: char) -> Vec<String> {
     let Model::Unigram { vocab, .. } = model else { return Vec::new() };
     let words = vocab.iter().filter_map(|(piece, _)| piece.strip_prefix(space));
     let words = words.filter(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_graphic()));
@@ -83,9 +87,39 @@ impl Family for Unigram {
         Some(stretch.text.as_bytes())
     }
 
-    fn encode(&self, unit: &[u8], scratch: &mut Scratch, ids: &mut Vec<u32>) -> bool {
-        let Scratch { words, lattice } = scratch;
+    fn encode(&self, unit: &[u8], memo: &Memo, scratch: &mut Scratch, ids: &mut Vec<u32>) -> bool {
         let Ok(unit) = std::str::from_utf8(unit) else { return false };
+        let Scratch { words, lattice } = scratch;
+        if let Some((stem, last)) = self.tails.cut(unit, words, &self.tables)
+            && let Some(known) = memo.get(stem.as_bytes())
+        {
+            ids.extend_from_slice(known);
+            ids.push(last);
+            return true;
+        }
+        self.encode_unit(unit, words, lattice, ids)
+    }
+
+    fn prefill(&self, memo: &mut Memo) {
+        let (mut scratch, mut ids) = (Scratch::default(), Vec::new());
+        for word in &self.frequent {
+            ids.clear();
+            if self.encode(word.as_bytes(), memo, &mut scratch, &mut ids) {
+                memo.insert(word.as_bytes(), &ids);
+            }
+        }
+    }
+}
+
+impl Unigram {
+    /// The ids of a unit.
+    fn encode_unit(
+        &self,
+        unit: &str,
+        words: &mut Words,
+        lattice: &mut Lattice,
+        ids: &mut Vec<u32>,
+    ) -> bool {
         if !words.read(unit, &self.tables) {
             return false;
         }
@@ -115,18 +149,6 @@ impl Family for Unigram {
         true
     }
 
-    fn prefill(&self, memo: &mut Memo) {
-        let (mut scratch, mut ids) = (Scratch::default(), Vec::new());
-        for word in &self.frequent {
-            ids.clear();
-            if self.encode(word.as_bytes(), &mut scratch, &mut ids) {
-                memo.insert(word.as_bytes(), &ids);
-            }
-        }
-    }
-}
-
-impl Unigram {
     /// The ids of a word, in which each space may begin one more.
     fn encode_word(
         &self,

@@ -3,6 +3,7 @@
 use super::alphabet::Alphabet;
 use super::scan::{Runs, Scanner};
 use super::stages::Stages;
+use super::tails::Tails;
 use super::trie::Trie;
 use super::viterbi::Pieces;
 use super::words::{Splitting, Tables};
@@ -96,7 +97,7 @@ pub fn scanner(tables: &Tables) -> Result<Scanner> {
 ///
 /// # Errors
 /// Another model, or one that the library would refuse.
-pub fn pieces(model: &Model) -> Result<(Alphabet, Pieces)> {
+pub fn pieces(model: &Model<'_>) -> Result<(Alphabet, Pieces)> {
     let refused = |found: String| Error::Pipeline { part: "model", found };
     let Model::Unigram { vocab, unk_id, byte_fallback } = model else {
         return Err(refused("no Unigram".into()));
@@ -136,6 +137,12 @@ pub fn pieces(model: &Model) -> Result<(Alphabet, Pieces)> {
     };
     let bytes = byte_fallback.then(|| Box::new(std::array::from_fn(spell)));
     Ok((alphabet, Pieces::new(trie, least, bounds, unknown, bytes)))
+}
+
+/// The characters that end units of `model` on their own.
+pub fn tails(model: &Model<'_>, alphabet: &Alphabet, pieces: &Pieces) -> Tails {
+    let Model::Unigram { vocab, .. } = model else { return Tails::default() };
+    Tails::new(vocab.iter().map(|(piece, _)| &**piece), alphabet, |codes| pieces.known(codes))
 }
 
 /// Added tokens that are looked for in normalized text cannot be seen before it is normalized.

@@ -70,6 +70,11 @@ impl Pieces {
         Self { trie, unknown_score, unknown_id, bytes, bounds }
     }
 
+    /// The id of the piece of these codes, if it does not stand for what is unknown.
+    pub fn known(&self, codes: &[u32]) -> Option<u32> {
+        self.trie.find(codes).filter(|&id| Some(id) != self.unknown_id)
+    }
+
     /// Append the ids of a text of these codes; false if something is unknown and there is no id
     /// for it.
     pub fn encode(

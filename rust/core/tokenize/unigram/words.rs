@@ -117,9 +117,7 @@ pub struct Tables {
 impl Words {
     /// Normalize `unit` into `codes`, behind a space; false if the library must do it.
     pub fn read(&mut self, unit: &str, tables: &Tables) -> bool {
-        if self.known.is_empty() {
-            self.known.resize(0x11_0000, Known::NOTHING);
-        }
+        self.make_room();
         self.codes.clear();
         self.codes.push(tables.alphabet.code(tables.splitting.space));
         // Where the last character began, in the text and in the codes, if it stands alone so far.
@@ -173,6 +171,19 @@ impl Words {
             self.codes.extend(codes);
         }
         Some(end)
+    }
+
+    /// The code of a character, if it has the same one, and only that, whatever stands around it.
+    pub fn lone_code(&mut self, character: char, tables: &Tables) -> Option<u32> {
+        self.make_room();
+        let known = self.look(character, tables);
+        (known.tag() == Known::ONE).then_some(known.0 & ((1 << Known::NUMBER) - 1))
+    }
+
+    fn make_room(&mut self) {
+        if self.known.is_empty() {
+            self.known = vec![Known::NOTHING; 0x11_0000];
+        }
     }
 
     #[inline]

@@ -84,6 +84,24 @@ impl Class {
     }
 }
 
+/// Ideographs, syllables of Hangul, private use and planes without characters: alike within a range.
+const BULK: [std::ops::Range<u32>; 14] = [
+    0x3400..0x4dc0,
+    0x4e00..0xa000,
+    0xac00..0xd7a4,
+    0xe000..0xf900,
+    0x2_0000..0x2_a6e0,
+    0x2_a6e0..0x2_a700,
+    0x2_a700..0x2_b820,
+    0x2_b820..0x2_b920,
+    0x2_b920..0x2_ceb0,
+    0x2_ceb0..0x2_f800,
+    0x2_fa20..0xe_0000,
+    0xe_0200..0xf_0000,
+    0xf_0000..0xf_fffe,
+    0x10_0000..0x10_fffe,
+];
+
 /// All characters' classes.
 pub struct Classes(Vec<Class>);
 
@@ -91,10 +109,14 @@ impl Classes {
     /// Classify every character; those of `exceptions` are the library's.
     pub fn new(options: Options, exceptions: &[u32]) -> Self {
         let mut all = vec![Class(0); 0x11_0000];
-        for (code, class) in (0..).zip(&mut all) {
+        let mut code = 0;
+        while code < 0x11_0000 {
+            // What holds for the first one of many holds for all.
+            let end = BULK.iter().find(|bulk| bulk.start == code).map_or(code + 1, |bulk| bulk.end);
             if let Some(character) = char::from_u32(code) {
-                class.0 = class_of(character, options);
+                all[code as usize..end as usize].fill(Class(class_of(character, options)));
             }
+            code = end;
         }
         for &code in exceptions {
             if let Some(class) = all.get_mut(code as usize) {
@@ -196,4 +218,23 @@ fn class_of(character: char, options: Options) -> u8 {
     let plain = same && count == 1 && all_start;
     let splits = any & WHITE != 0 || any & PUNCTUATION != 0 && kind == Kind::Word;
     own | kind as u8 | if plain && !splits { 0 } else { CHANGES }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_alike() {
+        for number in 0..16 {
+            let is = |bit: u32| number >> bit & 1 == 1;
+            let options =
+                Options { clean: is(0), ideographs_apart: is(1), strip: is(2), lowercase: is(3) };
+            let classes = Classes::new(options, &[]);
+            for character in '\0'..=char::MAX {
+                let class = Class(class_of(character, options));
+                assert_eq!(classes.of(character), class, "{character:?}");
+            }
+        }
+    }
 }

@@ -44,7 +44,7 @@ impl WordPiece {
     ///
     /// # Errors
     /// A pipeline other than BERT's.
-    pub fn from_file(file: &TokenizerFile, exceptions: &[u32]) -> Result<Encoder<Self>> {
+    pub fn from_file(file: &TokenizerFile<'_>, exceptions: &[u32]) -> Result<Encoder<Self>> {
         let refuse = |part, found: String| Error::Pipeline { part, found };
         let Some(file::Normalizer::BertNormalizer {
             clean_text,
@@ -85,12 +85,12 @@ impl WordPiece {
             .collect();
         let tokens = if late.is_empty() { None } else { Some(AddedTokens::new(&late, lowercase)?) };
         let mut entries: Vec<(&str, u32)> =
-            vocab.iter().map(|(token, &id)| (token.as_str(), id)).collect();
+            vocab.iter().map(|(token, &id)| (&**token, id)).collect();
         entries.sort_unstable_by_key(|&(token, id)| (id, token));
         let pieces = Pieces::new(
             &entries,
             continuing_subword_prefix,
-            vocab.get(unk_token).copied(),
+            vocab.get(unk_token.as_str()).copied(),
             *max_input_chars_per_word,
         )?;
         let words = entries
@@ -131,7 +131,7 @@ impl Family for WordPiece {
             .then_some(stretch.text.as_bytes())
     }
 
-    fn encode(&self, unit: &[u8], scratch: &mut Scratch, ids: &mut Vec<u32>) -> bool {
+    fn encode(&self, unit: &[u8], _: &Memo, scratch: &mut Scratch, ids: &mut Vec<u32>) -> bool {
         let Ok(unit) = str::from_utf8(unit) else { return false };
         self.normalizer.words(unit, &mut scratch.text, |word| self.pieces.encode(word, ids))
     }
@@ -145,7 +145,7 @@ impl Family for WordPiece {
             if scan::scan(word, self.normalizer.classes(), &mut units)
                 && let [Unit { start: 0, end }] = *units
                 && end as usize == bytes.len()
-                && self.encode(bytes, &mut scratch, &mut ids)
+                && self.encode(bytes, memo, &mut scratch, &mut ids)
             {
                 memo.insert(bytes, &ids);
             }

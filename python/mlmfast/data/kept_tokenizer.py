@@ -1,0 +1,107 @@
+"""What is known of a tokenizer.json that was opened before, so that it need not be opened again.
+
+The `tokenizers` library takes up to two seconds to read a large one, and where the fast core
+encodes it is asked for little: the ids of a few tokens, a stretch of odd text now and then. What
+it said is kept in the user's cache folder, by content and versions; it is opened when it is needed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlmfast import _core
+from mlmfast.data.library_reader import read_tokenizer
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+# A smaller file is opened in no time.
+_LARGE = 1 << 18
+
+
+@dataclass
+class LateTokenizer:
+    """A tokenizer of the `tokenizers` library that is opened when more is asked than is known."""
+
+    content: bytes = field(repr=False)
+    """Its tokenizer.json."""
+    written: str = field(repr=False)
+    """The same as the library writes it, without truncation and padding."""
+    ids: dict[str, int]
+    """Token -> id of its special tokens."""
+    opened: Any = field(default=None, repr=False)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what the opened tokenizer has."""
+        if name.startswith("__") or "content" not in self.__dict__:  # while it is copied or pickled
+            raise AttributeError(name)
+        return getattr(self.open(), name)
+
+    def open(self) -> Tokenizer:
+        """Return the opened tokenizer."""
+        if self.opened is None:
+            opened = read_tokenizer(self.content)
+            opened.no_truncation()
+            opened.no_padding()
+            self.opened = opened
+        return self.opened
+
+    def to_str(self) -> str:
+        """Return the tokenizer.json as the library writes it."""
+        return self.written
+
+    def token_to_id(self, token: str) -> int | None:
+        """Return a token's id."""
+        known = self.ids.get(token)
+        return self.open().token_to_id(token) if known is None else known
+
+    def no_truncation(self) -> None:
+        """Nothing is cut."""
+
+    def no_padding(self) -> None:
+        """Nothing is padded."""
+
+
+def recall(files: dict[str, bytes]) -> tuple[LateTokenizer, dict[str, Any]] | None:
+    """Return the tokenizer of `files`, unopened, and what was kept beside it; None if it is new."""
+    if len(files["tokenizer.json"]) < _LARGE:
+        return None
+    try:
+        written, known = _kept(files).read_bytes().split(b"\n", 1)[::-1]
+        facts = json.loads(known)
+        late = LateTokenizer(files["tokenizer.json"], written.decode(), facts.pop("ids"))
+    except (OSError, ValueError, KeyError):
+        return None
+    return late, facts
+
+
+def keep(
+    files: dict[str, bytes], tokenizer: Tokenizer, ids: dict[str, int], facts: dict[str, Any]
+) -> None:
+    """Keep what `tokenizer`, that of `files`, has said; `facts` go to JSON and back."""
+    if len(files["tokenizer.json"]) < _LARGE:
+        return
+    file = _kept(files)
+    partial = file.with_name(f".{file.name}.{os.getpid()}")
+    known = json.dumps({**facts, "ids": ids}).encode()
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(known + b"\n" + tokenizer.to_str().encode())
+        partial.replace(file)
+    except OSError:  # it costs a second the next time
+        partial.unlink(missing_ok=True)
+
+
+def _kept(files: dict[str, bytes]) -> Path:
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    stamp = (importlib.metadata.version("tokenizers"), _core.__version__)
+    digest = hashlib.sha256("\0".join(stamp).encode())
+    for name, content in sorted(files.items()):
+        digest.update(f"\0{name}\0{len(content)}\0".encode() + content)
+    return Path(home) / "mlmfast" / "opened" / digest.hexdigest()[:32]
