@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 # What begins the name of every node added here: a lower precision leaves these in float32.
 PREFIX = "answers/"
+# The inputs that belong to the answers.
+ASKED = ("top_k", "targets", "want_probabilities")
 
 
 def append_answers(model: onnx.ModelProto, vocab_size: int) -> None:
@@ -75,3 +77,31 @@ def append_answers(model: onnx.ModelProto, vocab_size: int) -> None:
     )
     for name, kind, sizes in outputs:
         graph.output.append(helper.make_tensor_value_info(name, kind, sizes))
+
+
+def take_answers_off(model: onnx.ModelProto) -> int | None:
+    """Make `logits` the output again, in place.
+
+    Returns:
+        Scores a mask had; None where the graph has no answers.
+    """
+    from onnx import TensorProto, helper
+
+    graph = model.graph
+    ours = [node for node in graph.node if node.name.startswith(PREFIX)]
+    if not ours:
+        return None
+    vocab_size = int(graph.output[-1].type.tensor_type.shape.dim[1].dim_value)
+    for list_, kept in (
+        (graph.node, [node for node in graph.node if not node.name.startswith(PREFIX)]),
+        (graph.initializer, [one for one in graph.initializer if not one.name.startswith(PREFIX)]),
+        (graph.input, [entry for entry in graph.input if entry.name not in ASKED]),
+    ):
+        copies = [type(one).FromString(one.SerializeToString()) for one in kept]
+        del list_[:]
+        list_.extend(copies)
+    del graph.output[:]
+    graph.output.append(
+        helper.make_tensor_value_info(LOGITS, TensorProto.FLOAT, ["masks", vocab_size])
+    )
+    return vocab_size

@@ -65,8 +65,11 @@ class Graph:
 
     def fresh(self, hint: str) -> str:
         """Invent a name that no tensor has."""
-        self._names += 1
-        return f"rows/{hint}_{self._names}"
+        while True:
+            self._names += 1
+            name = f"rows/{hint}_{self._names}"
+            if name not in self.producer and name not in self.initializers:
+                return name
 
     def add_constant(self, value: Any, hint: str = "constant") -> str:
         """Add an initializer, int64 where integers are given, and return its name."""
@@ -80,13 +83,19 @@ class Graph:
 
     def add(self, kind: str, inputs: Iterable[str], **attributes: Any) -> str:
         """Add a node with one output, and return the name of that."""
+        return self.add_many(kind, inputs, 1, **attributes)[0]
+
+    def add_many(
+        self, kind: str, inputs: Iterable[str], outputs: int, **attributes: Any
+    ) -> list[str]:
+        """Add a node with several outputs, and return their names."""
         from onnx import helper
 
-        output = self.fresh(kind)
+        names = [self.fresh(kind) for _ in range(outputs)]
         self.nodes.append(
-            helper.make_node(kind, [*inputs], [output], name=f"{output}_node", **attributes)
+            helper.make_node(kind, [*inputs], names, name=f"{names[0]}_node", **attributes)
         )
-        return output
+        return names
 
     def replace_uses(self, old: str, new: str) -> None:
         """Let every node that uses the tensor `old` use `new`."""
