@@ -36,9 +36,7 @@ class Rounded:
     tables: int
 
 
-def to_int8(
-    model: onnx.ModelProto, *, blocks: bool = False, reduce_range: bool = False
-) -> Rounded:
+def to_int8(model: onnx.ModelProto, *, blocks: bool = False, reduce_range: bool = False) -> Rounded:
     """Turn products with a constant matrix, and large embedding tables, to int8, in place.
 
     Weights are signed, with a scale an output channel: the dot product of eight bits takes signed
@@ -85,9 +83,11 @@ def _constant_matrix(graph: Graph, node: onnx.NodeProto) -> tuple[str, bool] | N
     if node.op_type == "MatMul":
         name = node.input[1]
         turned = graph.producer.get(name)  # as Optimum writes tied embeddings
-        if turned is not None and turned.op_type == "Transpose":
-            name = turned.input[0]
-        return (name, turned is not None) if _is_matrix(graph, name) else None
+        if turned is None:
+            return (name, False) if _is_matrix(graph, name) else None
+        name = turned.input[0]
+        swaps = turned.op_type == "Transpose" and attribute(turned, "perm", [1, 0]) == [1, 0]
+        return (name, True) if swaps and _is_matrix(graph, name) else None
     if node.op_type == "Gemm" and _is_matrix(graph, node.input[1]):
         plain = all(attribute(node, name, 1.0) == 1.0 for name in ("alpha", "beta"))
         if plain and not attribute(node, "transA"):
@@ -116,21 +116,6 @@ def _stand_in(graph: Graph, node: onnx.NodeProto, output: str) -> None:
     graph.index()
 
 
-def round_rows(matrix: np.ndarray, largest: int = LARGEST) -> tuple[np.ndarray, np.ndarray]:
-    """Round each row to int8.
-
-    Args:
-        matrix: float32 [rows, columns].
-        largest: the number that the largest of a row becomes.
-
-    Returns:
-        int8 [rows, columns] and float32 scales [rows], whose product is near the matrix.
-    """
-    scales = (np.abs(matrix).max(axis=1) / largest).astype(np.float32)
-    scales[scales == 0] = 1
-    return np.rint(matrix / scales[:, None]).astype(np.int8), scales
-
-
 class _Matrices:
     """The constant matrices of a graph in int8, each rounded and stored once."""
 
@@ -154,7 +139,9 @@ class _Matrices:
         """Read the rows of a table from its int8 form."""
         graph = self._graph
         table, scales = self.rows(node.input[0])
-        whole = graph.add("Cast", [graph.add("Gather", [table, node.input[1]])], to=TensorProto.FLOAT)
+        whole = graph.add(
+            "Cast", [graph.add("Gather", [table, node.input[1]])], to=TensorProto.FLOAT
+        )
         scale = graph.add("Gather", [scales, node.input[1]])
         last = graph.add_constant(np.array([-1]))
         return graph.add("Mul", [whole, graph.add("Unsqueeze", [scale, last])])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlmfast.data.atomic import replacing
 from mlmfast.errors import InputError, MissingDependencyError
+from mlmfast.exporting.calibration import read_texts
 from mlmfast.exporting.checkpoint import (
     Checkpoint,
     first_sentence,
@@ -19,6 +20,8 @@ from mlmfast.exporting.report import PACKAGES, ExportReport, GraphReport, is_exp
 from mlmfast.versions import installed_versions
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mlmfast.exporting.fused import Fused
     from mlmfast.exporting.model_graph import Written
     from mlmfast.exporting.parity import ShapeParity
@@ -32,6 +35,10 @@ def export(
     output: str | Path,
     *,
     overwrite: bool = False,
+    precision: str = "fp32",
+    calibration: str | Path | Sequence[str] | None = None,
+    min_agreement: float = 0.9,
+    reduce_range: bool = False,
     opset: int | None = None,
     max_difference: float = 1e-4,
 ) -> ExportReport:
@@ -46,6 +53,14 @@ def export(
         checkpoint: a folder or a Hub name of a masked language model.
         output: the folder to write.
         overwrite: replace `output` where an earlier export wrote it.
+        precision: "fp32"; "fp16", for GPUs; "int8", for CPUs with VNNI or its like; "int8-block",
+            whose answers, unlike those of "int8", do not depend on the texts of the same batch.
+        calibration: what to judge a lower precision on: a text file, one text a line, or texts;
+            None: built-in sentences, most of them English.
+        min_agreement: the smallest share of masks at which a lower precision has to find the best
+            token of float32.
+        reduce_range: with "int8", weights of seven bits: for CPUs without VNNI, on which eight
+            overflow.
         opset: ONNX operator set, 14 to 21 (our own tracing stops at 20); None: the one Optimum
             chooses for the model type, and 17 for our own tracing.
         max_difference: the largest |ONNX - PyTorch| that passes, as a share of the largest |logit|
@@ -66,8 +81,10 @@ def export(
     from mlmfast.exporting.fused import FUSED, write_metadata
     from mlmfast.exporting.model_graph import GRAPH
     from mlmfast.exporting.parity import longest_input
+    from mlmfast.exporting.precision import Precision, lower
     from mlmfast.exporting.proof import prove
 
+    wanted = Precision(precision, reduce_range, read_texts(calibration), min_agreement)
     target = Path(output)
     with replacing(target, overwrite=overwrite, is_ours=is_exported_folder) as folder, quiet():
         started = time.perf_counter()
@@ -75,12 +92,14 @@ def export(
         written, fused = _write_graphs(loaded, folder, opset)
         # What AutoTokenizer made of the files, so that serving without it reads the same tokenizer.
         loaded.tokenizer.save_pretrained(folder)
-        # Here a lower precision converts both graphs in place: they hold float32 and share their
-        # weights, nothing is proven yet, and nodes called `answers/...` must stay float32.
-        precision = "fp32"
         ready = time.perf_counter()
         proof = prove(folder / GRAPH, folder / FUSED, loaded, max_difference=max_difference)
         longest = longest_input(loaded.model)
+        judgement = None
+        if precision != "fp32":  # the tracing is proven; what rounding costs, text tells
+            judgement = lower(
+                folder / GRAPH, folder / FUSED, loaded.tokenizer, wanted, longest=longest
+            )
         write_metadata(
             folder / FUSED,
             vocab_size=fused.vocab_size,
@@ -99,6 +118,7 @@ def export(
             parameters=loaded.model.num_parameters(),
             mask_token=loaded.tokenizer.mask_token,
             precision=precision,
+            judgement=judgement,
             graphs=graphs,
             padding_shows=proof.padding_shows,
             longest=longest,

@@ -94,9 +94,7 @@ def _convert(source: Path, target: Path, precision: Precision) -> None:
     if precision.name == "fp16":
         graph = _to_fp16(graph)
     else:
-        to_int8(
-            graph, blocks=precision.name == "int8-block", reduce_range=precision.reduce_range
-        )
+        to_int8(graph, blocks=precision.name == "int8-block", reduce_range=precision.reduce_range)
     onnx.save(graph, str(target), save_as_external_data=True, location=f"{target.name}.weights")
 
 

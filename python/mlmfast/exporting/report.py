@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mlmfast.exporting.judgement import Judgement
     from mlmfast.exporting.parity import ShapeParity
 
 FILE = "export_report.json"
@@ -56,7 +57,9 @@ class ExportReport:
         model_type: as config.json calls it.
         parameters: numbers in the model, shared ones counted once.
         mask_token: what stands for a word to be filled in a text.
-        precision: of both graphs.
+        precision: of both graphs. The comparisons are those of float32, from which a lower one was
+            made.
+        judgement: what the lower precision costs, on text; None for float32.
         graphs: what is known of model.onnx and fill_mask.onnx, by file.
         padding_shows: whether padding changes the answers, so that only texts of one length may
             share a batch.
@@ -75,6 +78,7 @@ class ExportReport:
     parameters: int
     mask_token: str
     precision: str
+    judgement: Judgement | None
     graphs: dict[str, GraphReport]
     padding_shows: bool
     longest: int | None
