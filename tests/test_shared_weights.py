@@ -18,9 +18,7 @@ def tied(*, bias: bool):
     nodes = [
         helper.make_node("Gather", ["table", "ids"], ["rows"]),
         helper.make_node("MatMul", ["rows", "turned"], ["products"]),
-        helper.make_node(
-            "Add", ["bias", "products"] if bias else ["products", "ids_f"], ["logits"]
-        ),
+        helper.make_node("Add", ["bias" if bias else "ids_f", "products"], ["logits"]),
         helper.make_node("Cast", ["ids"], ["ids_i"], to=TensorProto.FLOAT),
         helper.make_node("Unsqueeze", ["ids_i", "last"], ["ids_f"]),
     ]
