@@ -80,10 +80,11 @@ def export(
     _require_packages()
     from mlmfast.exporting.fused import FUSED, write_metadata
     from mlmfast.exporting.model_graph import GRAPH
-    from mlmfast.exporting.parity import longest_input
+    from mlmfast.exporting.parity import longest_input, require_limit
     from mlmfast.exporting.precision import Precision, lower
     from mlmfast.exporting.proof import prove
 
+    require_limit(max_difference)
     wanted = Precision(precision, reduce_range, read_texts(calibration), min_agreement)
     target = Path(output)
     with replacing(target, overwrite=overwrite, is_ours=is_exported_folder) as folder, quiet():
