@@ -1,0 +1,109 @@
+"""Both graphs of a folder in a lower precision, judged on text before they replace the others."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlmfast.errors import ExportMismatchError, InputError
+from mlmfast.exporting.answers import append_answers, take_answers_off
+from mlmfast.exporting.int8 import to_int8
+from mlmfast.exporting.judgement import Judgement, judge
+from mlmfast.exporting.shared_weights import WEIGHTS, share_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import onnx
+
+PRECISIONS = ("fp32", "fp16", "int8", "int8-block")
+
+
+@dataclass(frozen=True)
+class Precision:
+    """What an export shall be in.
+
+    Attributes:
+        name: one of PRECISIONS.
+        reduce_range: with int8, weights of seven bits, for processors without VNNI or its like.
+        texts: what to judge it on; None: the built-in sentences.
+        min_agreement: the smallest share of masks with the same best token that passes.
+
+    Raises:
+        InputError: a value that is none of these.
+    """
+
+    name: str = "fp32"
+    reduce_range: bool = False
+    texts: Sequence[str] | None = None
+    min_agreement: float = 0.9
+
+    def __post_init__(self) -> None:
+        if self.name not in PRECISIONS:
+            raise InputError(f"precision must be one of {', '.join(PRECISIONS)}, not {self.name}.")
+        if self.reduce_range and self.name != "int8":
+            raise InputError(f"reduce_range belongs to int8, and precision is {self.name}.")
+        if not 0 <= self.min_agreement <= 1:
+            raise InputError(
+                f"min_agreement is a share from 0 to 1, and {self.min_agreement} is none."
+            )
+
+
+def lower(
+    model: Path, fused: Path, tokenizer: Any, precision: Precision, *, longest: int | None
+) -> Judgement:
+    """Convert two graphs that share their weights, and judge the second beside what it was.
+
+    Args:
+        model: model.onnx in float32.
+        fused: fill_mask.onnx in float32, in the same folder.
+        tokenizer: the fast tokenizer of transformers.
+        precision: what to convert to, any but fp32.
+        longest: tokens a text may have.
+
+    Raises:
+        ExportMismatchError: too few masks get the token they got in float32.
+    """
+    folder = model.parent
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".lower-") as place:
+        lowered = [Path(place) / path.name for path in (model, fused)]
+        for source, target in zip((model, fused), lowered, strict=True):
+            _convert(source, target, precision)
+        share_weights(lowered)
+        judgement = judge(fused, lowered[1], tokenizer, precision.texts, longest=longest)
+        if not judgement.top1_agreement >= precision.min_agreement:
+            raise ExportMismatchError(
+                f"In {precision.name}, {judgement.top1_agreement:.1%} of {judgement.masks} masks "
+                f"get the token they get in float32, and {precision.min_agreement:.1%} are asked "
+                "for. Nothing was written. Judge it on your own texts (--calibration), choose "
+                "another precision, or allow it (--min-agreement)."
+            )
+        for path in (*lowered, Path(place) / WEIGHTS):
+            if path.exists():
+                shutil.move(path, folder / path.name)
+    return judgement
+
+
+def _convert(source: Path, target: Path, precision: Precision) -> None:
+    import onnx
+
+    graph = onnx.load(str(source))
+    if precision.name == "fp16":
+        graph = _to_fp16(graph)
+    else:
+        to_int8(graph, blocks=precision.name == "int8-block", reduce_range=precision.reduce_range)
+    onnx.save(graph, str(target), save_as_external_data=True, location=f"{target.name}.weights")
+
+
+def _to_fp16(graph: onnx.ModelProto) -> Any:
+    """Convert to float16, but for the answers' softmax; inputs and outputs keep their types."""
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    vocab_size = take_answers_off(graph)
+    converted = convert_float_to_float16(graph, keep_io_types=True, disable_shape_infer=True)
+    if vocab_size is not None:
+        append_answers(converted, vocab_size)
+    return converted
