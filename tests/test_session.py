@@ -9,8 +9,9 @@ import sys
 import pytest
 
 from mlmfast.errors import InputError, MissingDependencyError, MlmfastError
+from mlmfast.serving import cores
+from mlmfast.serving.cores import available_threads
 from mlmfast.serving.fill_mask import FillMask
-from mlmfast.serving.session import available_threads
 
 
 def test_a_missing_onnxruntime_is_named_with_the_way_to_install_it(tiny_model, monkeypatch):
@@ -38,7 +39,11 @@ def test_devices(tiny_model):
 
 def test_threads_are_the_cores_this_process_may_use(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {2, 5, 7}, raising=False)
+    monkeypatch.setattr(cores, "cpu_quota", lambda: None)
     assert available_threads() == 3
+    monkeypatch.setattr(cores, "cpu_quota", lambda: 1.5)
+    assert available_threads() == 2
+    assert not cores.cores_are_ours()
 
 
 def test_cuda_that_falls_back_to_the_cpu_is_refused(tiny_model, monkeypatch):
