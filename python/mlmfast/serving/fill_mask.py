@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlmfast.errors import InputError
+from mlmfast.errors import InputError, NoMaskError
 from mlmfast.serving.answers import Answer, FilledRow, Row
 from mlmfast.serving.asked import Asked, Model, PendingAnswers
 from mlmfast.serving.decoding import Decoder
@@ -331,10 +331,8 @@ class FillMask:
 
 
 def _without_errors(read: Sequence[Question | InputError]) -> list[Question]:
-    """Raise the first error, if there is one."""
-    questions: list[Question] = []
-    for found in read:
-        if isinstance(found, InputError):
-            raise found
-        questions.append(found)
-    return questions
+    """Raise the first error, if there is one; a mask is missed only where all else is well."""
+    errors = [found for found in read if isinstance(found, InputError)]
+    if errors:
+        raise next((e for e in errors if not isinstance(e, NoMaskError)), errors[0])
+    return [found for found in read if isinstance(found, Question)]
