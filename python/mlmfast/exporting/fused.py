@@ -1,0 +1,173 @@
+"""fill_mask.onnx: mask positions in, best tokens out, the head on the masked rows only."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlmfast.exporting.answers import append_answers
+from mlmfast.exporting.last_layer import Moved, take_rows_early
+from mlmfast.exporting.parity import longest_input
+from mlmfast.exporting.shared_weights import tie_decoder
+from mlmfast.exporting.tracing import (
+    LAYOUTS,
+    OPSET,
+    Logits,
+    RowLogits,
+    find_layout,
+    input_names,
+    trace,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import onnx
+
+FUSED = "fill_mask.onnx"
+FORMAT = "1"
+
+
+@dataclass(frozen=True)
+class Fused:
+    """What became of a model in its fused graph.
+
+    Attributes:
+        inputs: the inputs that are the model's own, such as `("input_ids", "attention_mask")`.
+        layout: how its head takes the masked rows, one of `tracing.LAYOUTS`; "after the head" means
+            that the head runs on every token.
+        vocab_size: scores a mask has.
+        moved: what of the last layer runs on the masked rows only.
+    """
+
+    inputs: tuple[str, ...]
+    layout: str
+    vocab_size: int
+    moved: Moved
+
+    @property
+    def head(self) -> str:
+        """Where the head runs: "masked rows" or "all rows"."""
+        return "all rows" if self.layout == LAYOUTS[-1] else "masked rows"
+
+
+def write_fused(
+    model: Any,
+    path: str | Path,
+    *,
+    inputs: Sequence[str] | None = None,
+    opset: int = OPSET,
+) -> Fused:
+    """Trace `model` into the fused graph, with its weights inside the file.
+
+    The graph takes `input_ids` int64 [batch, length], with it `attention_mask` and `token_type_ids`
+    of the same form where `inputs` names them, and
+
+    - `mask_positions` int64 [masks]: row * length + column, at least one, in any order;
+    - `top_k` int64 scalar, 0 to the vocabulary; `targets` int64 [n], which may be empty;
+      `want_probabilities` bool scalar;
+
+    and gives `scores` float32 [masks, top_k] descending, `tokens` int64 [masks, top_k] (of equal
+    scores the lower id first), `target_scores` float32 [masks, n], and `probabilities` float32
+    [masks, vocabulary], or [0, vocabulary] where they are not wanted.
+
+    Args:
+        model: a masked language model of transformers on the CPU, float32, in evaluation mode,
+            loaded with `attn_implementation="eager"`.
+        path: the file to write.
+        inputs: the model's own inputs; None: what `tracing.input_names` finds.
+        opset: ONNX operator set, 17 to 20.
+
+    Raises:
+        MlmfastError: the tracer cannot write this model.
+    """
+    names = tuple(inputs or input_names(model))
+    layout = find_layout(model, names)
+    graph = traced(RowLogits(model, names, layout), names, opset=opset)
+    moved = take_rows_early(graph, longest_input(model)) if layout != LAYOUTS[-1] else Moved()
+    vocab_size = _vocab_size(model)
+    tie_decoder(graph)
+    append_answers(graph, vocab_size)
+    save_graph(graph, path)
+    return Fused(names, layout, vocab_size, moved)
+
+
+def write_logits(
+    model: Any,
+    path: str | Path,
+    *,
+    inputs: Sequence[str] | None = None,
+    opset: int = OPSET,
+) -> tuple[str, ...]:
+    """Trace `model` into a graph with the inputs and the output of Optimum's model.onnx.
+
+    Args:
+        model: as for `write_fused`.
+        path: the file to write.
+        inputs: as for `write_fused`.
+        opset: as for `write_fused`.
+
+    Returns:
+        The inputs.
+
+    Raises:
+        MlmfastError: the tracer cannot write this model.
+    """
+    names = tuple(inputs or input_names(model))
+    graph = traced(Logits(model, names), names, opset=opset)
+    tie_decoder(graph)
+    save_graph(graph, path)
+    return names
+
+
+def traced(wrapper: Logits, names: Sequence[str], *, opset: int = OPSET) -> onnx.ModelProto:
+    """Trace into memory, by way of a temporary folder."""
+    import onnx
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "traced.onnx"
+        trace(wrapper, path, names, opset=opset)
+        return onnx.load(str(path))
+
+
+def save_graph(graph: onnx.ModelProto, path: str | Path) -> None:
+    """Write a graph with its weights, in a file beside it where they are over 2 GB."""
+    import onnx
+
+    path = Path(path)
+    large = sum(len(tensor.raw_data) for tensor in graph.graph.initializer) > 2**31 - 2**24
+    onnx.save(graph, str(path), save_as_external_data=large, location=f"{path.name}_data")
+
+
+def write_metadata(
+    path: str | Path, *, vocab_size: int, precision: str, padding_shows: bool, longest: int | None
+) -> None:
+    """Write into fill_mask.onnx, as its metadata, what the engine has to know of it.
+
+    Args:
+        path: the file; its weights lie in another and are not touched.
+        vocab_size: scores a mask has.
+        precision: "fp32", "bf16", "fp16" or "int8".
+        padding_shows: whether padding changes the answers.
+        longest: tokens a text may have; None: no limit.
+    """
+    import onnx
+    from onnx import helper
+
+    graph = onnx.load(str(path), load_external_data=False)
+    values = {
+        "format": FORMAT,
+        "vocab_size": str(vocab_size),
+        "precision": precision,
+        "padding_shows": "1" if padding_shows else "0",
+        "longest": "" if longest is None else str(longest),
+    }
+    helper.set_model_props(graph, {f"mlmfast.{key}": value for key, value in values.items()})
+    Path(path).write_bytes(graph.SerializeToString())
+
+
+def _vocab_size(model: Any) -> int:
+    head = model.get_output_embeddings()
+    return int(model.config.vocab_size if head is None else len(head.weight))
