@@ -13,7 +13,6 @@ from tiny_models import SHARED, byte_level_bpe, wordpiece
 
 NAMES = [
     "bert-base-cased",
-    "bert-base-uncased",
     "modernbert-base",
     "roberta-base",
     "xlm-roberta-base",
@@ -44,7 +43,7 @@ def decoders(tmp_path_factory):
     return found
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_parts_are_the_whole(decoders, data):
     """Random ids: halves of characters, special tokens, padding, pieces at the start."""
@@ -69,9 +68,10 @@ def test_the_parts_are_used(decoders, monkeypatch):
     """Else the test above would compare the slow way with itself."""
     for vocabulary, decoder in decoders.values():
         ids = vocabulary._tokenizer.encode("the capital of france").ids
+        candidates = vocabulary._tokenizer.encode("paris is a far city").ids
         decoded = []
         with monkeypatch.context() as patch:
             patch.setattr(vocabulary, "decode", lambda *_, kept=decoded, **__: kept.append(1) or "")
-            texts = decoder.sequences(ids, 2, list(range(40, 60)), skip_special=True)
-        assert len(texts) == 20
+            texts = decoder.sequences(ids, 2, candidates, skip_special=True)
+        assert len(texts) == len(candidates)
         assert not decoded

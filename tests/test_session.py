@@ -77,13 +77,11 @@ def test_a_graph_of_another_task_is_refused(tiny_model, tmp_path):
 
 
 def test_a_model_of_nan_says_so(tmp_path, tiny_model):
-    import onnx
-    from onnx import numpy_helper
-
     folder = shutil.copytree(tiny_model("roberta").onnx, tmp_path / "onnx")
-    model = onnx.load(folder / "model.onnx")
-    bias = next(t for t in model.graph.initializer if t.name == "lm_head.bias")
-    bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) * float("nan"), bias.name))
-    onnx.save(model, folder / "model.onnx")
+    weights = folder / "model.onnx_data"
+    weights.write_bytes(b"\xff" * weights.stat().st_size)  # every float32 of these bits is NaN
+    with pytest.raises(MlmfastError, match="NaN"):
+        FillMask(folder)("a <mask>")
+    (folder / "fill_mask.onnx").unlink()
     with pytest.raises(MlmfastError, match="NaN"):
         FillMask(folder)("a <mask>")

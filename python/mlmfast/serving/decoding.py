@@ -58,43 +58,37 @@ class Decoder:
             skip_special: whether special tokens are left out of the text.
         """
         before, after = self._without_padding(ids[:mask]), self._without_padding(ids[mask + 1 :])
-        spliced = (
-            self._splice(before, candidates, after, skip_special) if len(candidates) > 1 else None
-        )
-        if spliced is not None:
-            return spliced
-        return [
-            self._vocabulary.decode(
-                [*before, *self._without_padding([token]), *after],
-                skip_special_tokens=skip_special,
-            )
-            for token in candidates
-        ]
+        ends = self._ends(before, after, skip_special) if len(candidates) > 1 else None
+        texts = []
+        for token in candidates:
+            inner = None if ends is None else self._inner_text(token, skip_special)
+            if ends is None or inner is None:
+                filled = [*before, *self._without_padding([token]), *after]
+                text = self._vocabulary.decode(filled, skip_special_tokens=skip_special)
+            else:
+                text = self._vocabulary.clean(ends[0] + inner + ends[1])
+            texts.append(text)
+        return texts
 
-    def _splice(
-        self, before: list[int], candidates: Sequence[int], after: list[int], skip_special: bool
-    ) -> list[str] | None:
-        """Put decoded parts together; None where that might not be exact."""
+    def _ends(
+        self, before: list[int], after: list[int], skip_special: bool
+    ) -> tuple[str, str] | None:
+        """Decode what stands around the mask; None where parts might not make the whole."""
         kept = any(token not in self._specials for token in before) if skip_special else before
         if self._anchor is None or not kept:
             return None
         start = self._vocabulary.decode_as_is(before, skip_special_tokens=skip_special)
         end = self._decode_inner(after, skip_special)
-        if BROKEN in start or BROKEN in end:
-            return None
-        texts = []
-        for token in candidates:
-            if token == self._pad_id or (skip_special and token in self._specials):
-                inner = ""
-            else:
-                cached = self._inner.get(token)
-                if cached is None:
-                    cached = self._inner[token] = self._decode_inner([token], skip_special=False)
-                inner = cached
-            if BROKEN in inner:
-                return None
-            texts.append(self._vocabulary.clean(start + inner + end))
-        return texts
+        return None if BROKEN in start or BROKEN in end else (start, end)
+
+    def _inner_text(self, token: int, skip_special: bool) -> str | None:
+        """Decode a token within a text; None where that depends on its neighbours."""
+        if token == self._pad_id or (skip_special and token in self._specials):
+            return ""
+        text = self._inner.get(token)
+        if text is None:
+            text = self._inner[token] = self._decode_inner([token], skip_special=False)
+        return None if BROKEN in text else text
 
     def _decode_inner(self, ids: list[int], skip_special: bool) -> str:
         """Decode tokens that are not the first of their text."""

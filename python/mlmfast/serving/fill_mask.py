@@ -140,8 +140,7 @@ class FillMask:
         asked = self._asked(top_k, targets, whole_targets, tokenizer_kwargs)
         if isinstance(texts, GeneratorType):
             return in_order(texts, self._begin(asked), read_ahead=1024)
-        alone = isinstance(texts, str) or not isinstance(texts, (list, tuple))
-        listed: Any = [texts] if alone else texts
+        _, listed = _listed(texts)
         names = the_text if len(listed) == 1 else text_number
         begin = self._begin(asked, names=names, refuse=True)
         answers = list(in_order(listed, begin, read_ahead=CALL_AHEAD))
@@ -224,8 +223,7 @@ class FillMask:
             raise InputError(f"top_k must be at least 1, and is {top_k}.")
         search = Search(max(top_k, 1) if beams is None else beams, order)
         options = EncodeOptions.from_keywords(tokenizer_kwargs)
-        alone = isinstance(texts, str)
-        listed = [texts] if alone else list(texts)
+        alone, listed = _listed(texts)
         names = the_text if alone else text_number
         read = read_texts(listed, self._vocabulary, self._limits, options, names=names)
         answers = fill_texts(self._model, _without_errors(read), search, top_k)
@@ -256,8 +254,7 @@ class FillMask:
             InputError: a text is no string, empty, or too long.
         """
         check_method(method)
-        alone = isinstance(texts, str)
-        listed: list[Any] = [texts] if alone else list(texts)
+        alone, listed = _listed(texts)
         results: list[TokenScores] = []
         for start in range(0, len(listed), SCORED_AT_ONCE):
             name = the_text if alone else text_number
@@ -328,6 +325,12 @@ class FillMask:
             return PendingAnswers(read, self._model, asked, keep_errors=keep_errors)
 
         return begin
+
+
+def _listed(texts: Any) -> tuple[bool, Sequence[Any]]:
+    """Tell whether `texts` is one text (or what should be one), and return them as a list."""
+    alone = not isinstance(texts, (list, tuple))
+    return alone, [texts] if alone else texts
 
 
 def _without_errors(read: Sequence[Question | InputError]) -> list[Question]:
