@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SUFFIXES = (".jsonl", ".ndjson", ".parquet")
+PER_MASK = ("rows", "whole targets")
 _ROWS = 1024
 
 
@@ -34,7 +35,8 @@ def answers_file(name: str, asked: str, *, overwrite: bool) -> Iterator[AnswerWr
 
     Args:
         name: the file to write; its suffix tells the format.
-        asked: "rows", "fillings" or "score": what an answer is.
+        asked: what an answer is: "rows" or "whole targets" for each mask, "fillings" of a text, or
+            its "score".
         overwrite: whether a file that is there may be replaced.
 
     Raises:
@@ -81,7 +83,7 @@ class _Parquet:
         import pyarrow as pa
         import pyarrow.parquet
 
-        self._nested = asked == "rows"
+        self._nested = asked in PER_MASK
         self._schema = pa.schema(
             [
                 ("line", pa.int64()),
@@ -127,4 +129,4 @@ def _answer_type(pa: Any, asked: str) -> Any:
             ("sequence", pa.string()),
         ]
     )
-    return pa.list_(pa.list_(row)) if asked == "rows" else pa.list_(row)
+    return pa.list_(pa.list_(row)) if asked in PER_MASK else pa.list_(row)

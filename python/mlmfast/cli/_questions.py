@@ -129,7 +129,7 @@ def _lines(name: str) -> Iterator[bytes]:
     from mlmfast.data.sources.bytes import ByteStream, whole_lines
 
     for _, piece in whole_lines(ByteStream(name), _PIECE):
-        yield from piece.splitlines(keepends=False) if b"\r" not in piece else piece.split(b"\n")
+        yield from piece.splitlines()
 
 
 def _field(line: str, column: str) -> str:

@@ -160,10 +160,12 @@ def _check(options: dict[str, Any]) -> None:
 
 
 def _asked(options: dict[str, Any]) -> str:
-    """What an answer is: rows of one token, rows of several, or a number."""
+    """What an answer is, as `answers_file` calls it."""
     if options["score"]:
         return "score"
-    return "fillings" if options["joint"] or options["whole_targets"] else "rows"
+    if options["whole_targets"]:
+        return "whole targets"
+    return "fillings" if options["joint"] else "rows"
 
 
 def _write(
