@@ -59,6 +59,18 @@ def test_a_lone_text_and_many_go_to_different_sessions_with_the_same_answers(tin
     assert rows_of(many[57]) == rows_of(alone)
 
 
+def test_a_session_that_never_answered_is_not_kept_beside_the_other(tiny_model):
+    fill_mask = FillMask(tiny_model("bert").onnx, device="cpu", threads=2)
+    engine = fill_mask._engine
+    text = "paris is the [MASK] of france"
+    many = fill_mask([text] * 100)
+    assert engine._all_cores is None
+    assert rows_of(fill_mask([text, text])[1]) == rows_of(many[0])
+    assert engine._all_cores is None
+    assert rows_of(fill_mask(text)) == rows_of(many[0])
+    assert engine._all_cores is not None
+
+
 @pytest.mark.parametrize("name", ["fill_mask.onnx", "model.onnx"])
 def test_a_graph_cut_short(tiny_model, tmp_path, name):
     folder = shutil.copytree(tiny_model("roberta").onnx, tmp_path / "onnx")

@@ -149,3 +149,11 @@ def test_whole_targets_with_several_masks_and_texts(fill_mask):
             fill_mask(texts, targets=targets, whole_targets=True)
     with pytest.raises(InputError, match="whole_targets"):
         fill_mask(texts, whole_targets=True)
+    # A text that is as long as it may be has no room for further masks.
+    full = "is " * 61 + mask
+    options = {"targets": ["galaxyparis"], "whole_targets": True}
+    if len(fill_mask._vocabulary._tokenizer.encode(full)) == fill_mask.max_length:
+        with pytest.raises(InputError, match="masks in place of one has"):
+            fill_mask(full, **options)
+        kept = list(fill_mask.stream([full, texts[1]], on_error="return", **options))
+        assert [isinstance(one, InputError) for one in kept] == [True, False]

@@ -74,6 +74,7 @@ class PendingAnswers:
         keep_errors: bool,
     ):
         self.error: InputError | None = None
+        self._keep_errors = keep_errors
         if not keep_errors:
             for place, found in enumerate(read):
                 if isinstance(found, InputError):
@@ -107,12 +108,15 @@ class PendingAnswers:
             found = best_targets(found, self._asked.rows)
         return answer_of(question, found, self._model.decoder)
 
-    def _whole(self, question: Question) -> list[FilledRow] | list[list[FilledRow]]:
+    def _whole(self, question: Question) -> list[FilledRow] | list[list[FilledRow]] | InputError:
         model, targets = self._model, self._asked.whole_targets
         longest = max(targets, key=len)
         error = check_length(grown_ids(question, longest), model.limits)
         if error:
-            raise InputError(f"The text with {len(longest)} masks in place of one {error}")
+            too_long = InputError(f"A text with {len(longest)} masks in place of one {error}")
+            if not self._keep_errors:
+                raise too_long
+            return too_long
         scores = score_targets(model.engine, question, targets)
         return rows_of_targets(
             question, scores, targets, self._asked.rows, model.decoder, model.vocabulary

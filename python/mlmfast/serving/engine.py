@@ -31,7 +31,8 @@ class Engine:
     Inside one operator the cores wait for each other, so that a lone batch is answered soonest by
     a session with all of them, and many batches by a session with one thread that as many Python
     threads use at once. Each session packs the weights for itself (once more the size of the
-    model's matrices), so the one that was not needed first is opened when it is.
+    model's matrices), so none is kept that is not used: the second is opened when it is needed, and
+    the first, which tells what the graph is, is closed then if it never answered.
 
     Attributes:
         device: "cpu" or "cuda".
@@ -61,7 +62,8 @@ class Engine:
         self._options = SessionOptions(
             device, self._threads, cores_are_ours() if spinning is None else spinning
         )
-        self._all_cores = open_session(self._file, self._options)
+        self._all_cores: Any = open_session(self._file, self._options)
+        self._answered_alone = False
         self._one_core: Any = None
         self._pool: ThreadPoolExecutor | None = None
         self._lock = threading.Lock()
@@ -84,8 +86,12 @@ class Engine:
         budget = shared_budget(lengths, self._budget, workers)
         rows = list(batches(lengths, budget, padding=self._may_pad, alone=self._alone))
         if self.device == "cpu" and len(rows) < max(2, self._threads):
-            rows = list(batches(lengths, self._budget, padding=self._may_pad, alone=self._alone))
-            return Running(self, questions, wanted, rows, self._all_cores, None)
+            session = self._lone(open_again=len(questions) == 1)
+            if session is not None:
+                rows = list(
+                    batches(lengths, self._budget, padding=self._may_pad, alone=self._alone)
+                )
+                return Running(self, questions, wanted, rows, session, None)
         pool, session = self._workers()
         return Running(self, questions, wanted, rows, session, pool)
 
@@ -99,12 +105,22 @@ class Engine:
         found = self.graph.ask(session, batch, wanted.top_k)
         return split_found(questions, batch, wanted, found)
 
+    def _lone(self, *, open_again: bool) -> Any:
+        """Return the session with all cores; None where it was closed and is not worth opening."""
+        with self._lock:
+            if self._all_cores is None and open_again:
+                self._all_cores = open_session(self._file, self._options)
+            self._answered_alone = self._all_cores is not None
+            return self._all_cores
+
     def _workers(self) -> tuple[ThreadPoolExecutor, Any]:
         with self._lock:
             if self._pool is None:
                 if self.device == "cuda" or self._threads == 1:
                     self._one_core = self._all_cores
                 else:
+                    if not self._answered_alone:
+                        self._all_cores = None
                     self._one_core = open_session(self._file, replace(self._options, threads=1))
                 self._pool = ThreadPoolExecutor(
                     GPU_WORKERS if self.device == "cuda" else self._threads,
