@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlmfast.serving.batching import batches, token_budget
+from mlmfast.serving.batching import batches, shared_budget, token_budget
 
 lengths = st.lists(st.integers(1, 600), max_size=80)
 
@@ -27,7 +27,24 @@ def test_like_lengths_meet(lengths):
 
 
 def test_a_large_vocabulary_makes_smaller_batches():
-    assert token_budget("cpu", 30_000) == 512
-    assert token_budget("cpu", 250_002) * 250_002 * 4 <= 128 * 2**20
-    assert token_budget("cuda", 50_265) == 4096
-    assert token_budget("cpu", 10**9) == 1
+    def budget(device, vocab_size):
+        return token_budget(device, vocab_size, logits_leave=True)
+
+    assert budget("cpu", 30_000) == 512
+    assert budget("cpu", 250_002) * 250_002 * 4 <= 128 * 2**20
+    assert budget("cuda", 50_265) == 4096
+    assert budget("cpu", 10**9) == 1
+    assert token_budget("cpu", 10**9, logits_leave=False) == 512
+
+
+@given(lengths, st.integers(1, 64))
+def test_workers_share_what_is_worth_sharing(lengths, workers):
+    budget = shared_budget(lengths, 512, workers)
+    assert 128 <= budget <= 512
+    if 128 * workers <= sum(lengths) <= 512 * workers:
+        assert budget * workers >= sum(lengths)
+
+
+@given(lengths)
+def test_alone(lengths):
+    assert all(len(batch) == 1 for batch in batches(lengths, 10**6, alone=True))

@@ -90,8 +90,8 @@ def test_a_long_text_is_cut_only_when_asked(model):
 
 def test_a_mistake_is_one_of_our_errors(model):
     assert isinstance(run(model.onnx, "[MASK]").exception, NoMaskError)
-    refused = run(model.checkpoint, "<mask>").exception
-    assert f"mlmfast export {model.checkpoint}" in str(refused)
+    refused = run(model.onnx / "config.json", "<mask>").exception
+    assert "is a file" in str(refused)
 
 
 def test_help_begins_with_an_example():

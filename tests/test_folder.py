@@ -22,12 +22,12 @@ def test_folders_that_cannot_be_served(tiny_model, tmp_path):
         FillMask(model.checkpoint)
 
     folder = shutil.copytree(model.onnx, tmp_path / "onnx")
-    graph = (folder / "model.onnx").read_bytes()
+    graph = (folder / "fill_mask.onnx").read_bytes()
     for broken in (b"", b"no protobuf at all", graph[: len(graph) // 2]):
-        (folder / "model.onnx").write_bytes(broken)
+        (folder / "fill_mask.onnx").write_bytes(broken)
         with pytest.raises(InputError, match="cut short"):
             FillMask(folder)
-    (folder / "model.onnx").write_bytes(graph)
+    (folder / "fill_mask.onnx").write_bytes(graph)
     (folder / "config.json").write_text("{")
     with pytest.raises(InputError, match=r"config\.json is not valid JSON"):
         FillMask(folder)

@@ -9,8 +9,9 @@ import sys
 import pytest
 
 from mlmfast.errors import InputError, MissingDependencyError, MlmfastError
+from mlmfast.serving import cores
+from mlmfast.serving.cores import available_threads
 from mlmfast.serving.fill_mask import FillMask
-from mlmfast.serving.session import available_threads
 
 
 def test_a_missing_onnxruntime_is_named_with_the_way_to_install_it(tiny_model, monkeypatch):
@@ -38,7 +39,11 @@ def test_devices(tiny_model):
 
 def test_threads_are_the_cores_this_process_may_use(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {2, 5, 7}, raising=False)
+    monkeypatch.setattr(cores, "cpu_quota", lambda: None)
     assert available_threads() == 3
+    monkeypatch.setattr(cores, "cpu_quota", lambda: 1.5)
+    assert available_threads() == 2
+    assert not cores.cores_are_ours()
 
 
 def test_cuda_that_falls_back_to_the_cpu_is_refused(tiny_model, monkeypatch):
@@ -72,13 +77,11 @@ def test_a_graph_of_another_task_is_refused(tiny_model, tmp_path):
 
 
 def test_a_model_of_nan_says_so(tmp_path, tiny_model):
-    import onnx
-    from onnx import numpy_helper
-
     folder = shutil.copytree(tiny_model("roberta").onnx, tmp_path / "onnx")
-    model = onnx.load(folder / "model.onnx")
-    bias = next(t for t in model.graph.initializer if t.name == "lm_head.bias")
-    bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) * float("nan"), bias.name))
-    onnx.save(model, folder / "model.onnx")
+    weights = folder / "model.onnx_data"
+    weights.write_bytes(b"\xff" * weights.stat().st_size)  # every float32 of these bits is NaN
+    with pytest.raises(MlmfastError, match="NaN"):
+        FillMask(folder)("a <mask>")
+    (folder / "fill_mask.onnx").unlink()
     with pytest.raises(MlmfastError, match="NaN"):
         FillMask(folder)("a <mask>")

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
-from typing import TYPE_CHECKING, Any, cast
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from mlmfast.cli._answer_table import describe, describe_score
+from mlmfast.cli._answering import answered_texts
+from mlmfast.cli._answers_file import answers_file
 from mlmfast.cli._command import ExampleCommand
+from mlmfast.cli._model_folder import model_folder
+from mlmfast.cli._questions import FORMATS, count_texts, read_file, typed_texts
 from mlmfast.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
-    from mlmfast.serving.fill_mask import Answer, Row
+    from mlmfast.cli._answers_file import AnswerWriter
+    from mlmfast.cli._questions import Given
 
 
 @click.command(
@@ -24,10 +30,40 @@ if TYPE_CHECKING:
     example="""
     mlmfast fill-mask onnx/ "The Milky Way is a <mask> galaxy." --top-k 3
     mlmfast fill-mask onnx/ - --json < questions.txt
+    mlmfast fill-mask onnx/ --input questions.jsonl --output answers.jsonl --on-error skip
     """,
 )
 @click.argument("model")
-@click.argument("texts", metavar="TEXT...", nargs=-1, required=True)
+@click.argument("texts", metavar="[TEXT]...", nargs=-1)
+@click.option(
+    "--input", "source", metavar="FILE", help="Texts from a file, or from standard input for -."
+)
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(FORMATS),
+    help="Format of --input.  [default: by its name; txt for -]",
+)
+@click.option(
+    "--text-column",
+    default="text",
+    show_default=True,
+    metavar="NAME",
+    help="Field of a JSON line or column of a Parquet file with the text; a.b reaches deeper.",
+)
+@click.option(
+    "--output",
+    metavar="FILE",
+    help="Write the answers into a .jsonl or .parquet file: one row a text, with its line.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace --output where it exists.")
+@click.option(
+    "--on-error",
+    type=click.Choice(["stop", "skip"]),
+    default="stop",
+    show_default=True,
+    help="At a text that cannot be asked: stop, or write what is wrong in place of its answer.",
+)
 @click.option("--top-k", type=int, default=5, show_default=True, help="Rows a mask gets.")
 @click.option(
     "--targets",
@@ -36,7 +72,28 @@ if TYPE_CHECKING:
     "are two tokens to some models.",
 )
 @click.option(
-    "--truncate", is_flag=True, help="Cut a text that is too long, instead of refusing it."
+    "--whole-targets",
+    is_flag=True,
+    help="Score targets of several tokens as a whole, not by their first token.",
+)
+@click.option("--joint", is_flag=True, help="Fill all masks of a text together, by beam search.")
+@click.option("--beams", type=int, help="With --joint: fillings kept at once.  [default: --top-k]")
+@click.option(
+    "--score",
+    is_flag=True,
+    help="No masks: the pseudo-log-likelihood of each text, the sum of natural logarithms.",
+)
+@click.option(
+    "--truncate",
+    is_flag=True,
+    help="Cut a text that is too long around its masks, instead of refusing it.",
+)
+@click.option(
+    "--batching",
+    type=click.Choice(["shared", "independent"]),
+    default="shared",
+    show_default=True,
+    help="independent: each text by itself, so that no answer depends on its neighbours.",
 )
 @click.option(
     "--device",
@@ -47,98 +104,114 @@ if TYPE_CHECKING:
 )
 @click.option("--threads", type=int, help="Threads on the CPU.  [default: all cores it may use]")
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
-@click.option("--quiet", is_flag=True, help="Print no warnings about targets.")
-def command(
-    model: str,
-    texts: tuple[str, ...],
-    top_k: int,
-    targets: tuple[str, ...],
-    truncate: bool,
-    device: str,
-    threads: int | None,
-    as_json: bool,
-    quiet: bool,
-) -> None:
+@click.option("--quiet", is_flag=True, help="Print no warnings, no progress and no summary.")
+def command(model: str, quiet: bool, **options: Any) -> None:
     """Fill the masks of each TEXT with MODEL, a folder that `mlmfast export` wrote.
 
     A TEXT of - reads texts from standard input, one a line. With --json the answer has the form
     that `pipeline("fill-mask")` gives: a list of rows for one mask, a list of such lists for
     several masks, and a list of answers for several texts.
-    """
-    from mlmfast.serving.fill_mask import FillMask
 
+    MODEL may also be a checkpoint, a folder or a Hub name: it is exported once into
+    ~/.cache/mlmfast/exports.
+    """
+    _check(options)
     if quiet:
         logging.getLogger("mlmfast").setLevel(logging.ERROR)
-    fill_mask = FillMask(model, device=device, threads=threads)
-    words = [word for group in targets for word in group.split(",") if word]
-    asked: dict[str, Any] = {
-        "top_k": top_k,
-        "targets": words if targets else None,
-        "tokenizer_kwargs": {"truncation": truncate},
-    }
-    given = read_texts(texts)
-    if as_json:
-        click.echo(json.dumps(fill_mask(list(given), **asked), ensure_ascii=False))
-        return
-    # At a terminal every line is answered as soon as it is typed.
-    at_once = 1 if "-" in texts and sys.stdin.isatty() else 256
-    pending: list[str] = []
-    for answer in fill_mask.stream(_remembered(given, pending), read_ahead=at_once, **asked):
-        click.echo(describe(pending.pop(0), answer) + "\n")
+    from mlmfast.serving.fill_mask import FillMask
+
+    given = (
+        typed_texts(options["texts"])
+        if options["source"] is None
+        else read_file(options["source"], options["kind"], options["text_column"])
+    )
+    writing = (
+        answers_file(options["output"], _asked(options), overwrite=options["overwrite"])
+        if options["output"]
+        else nullcontext()
+    )
+    with writing as writer:
+        fill_mask = FillMask(
+            model_folder(model, quiet=quiet),
+            device=options["device"],
+            threads=options["threads"],
+            batching=options["batching"],
+        )
+        answered = answered_texts(fill_mask, given, options)
+        if writer is not None:
+            _write(answered, writer, options, quiet=quiet)
+        elif options["as_json"]:
+            _print_json(answered)
+        else:
+            _print_tables(answered, score=options["score"])
 
 
-def read_texts(texts: Iterable[str]) -> Iterator[str]:
-    """Yield the texts, and for a `-` the lines of standard input that are not blank."""
-    for text in texts:
-        if text != "-":
-            yield text
-            continue
-        found = False
-        for number, line in enumerate(sys.stdin.buffer, start=1):
-            try:
-                decoded = line.decode("utf-8").rstrip("\r\n")
-            except UnicodeDecodeError as error:
-                raise InputError(
-                    f"Line {number} of standard input is not valid UTF-8 (byte {error.start})."
-                ) from error
-            if decoded.strip():
-                found = True
-                yield decoded
-        if not found:
-            raise InputError("Standard input holds no text.")
+def _check(options: dict[str, Any]) -> None:
+    if bool(options["texts"]) == (options["source"] is not None):
+        raise click.UsageError("Give texts to fill, or --input FILE, one of the two.")
+    if options["joint"] and options["score"]:
+        raise click.UsageError("--joint and --score are two questions; ask one of them.")
+    if options["targets"] and (options["joint"] or options["score"]):
+        raise click.UsageError("--targets go with neither --joint nor --score.")
+    if options["beams"] is not None and not options["joint"]:
+        raise click.UsageError("--beams goes with --joint.")
+    if options["overwrite"] and not options["output"]:
+        raise click.UsageError("--overwrite goes with --output.")
 
 
-def _remembered(texts: Iterable[str], pending: list[str]) -> Iterator[str]:
-    """Yield the texts, and keep those whose answer has not come yet."""
-    for text in texts:
-        pending.append(text)
-        yield text
+def _asked(options: dict[str, Any]) -> str:
+    """What an answer is, as `answers_file` calls it."""
+    if options["score"]:
+        return "score"
+    if options["whole_targets"]:
+        return "whole targets"
+    return "fillings" if options["joint"] else "rows"
 
 
-def describe(text: str, answer: Answer) -> str:
-    """Write one text with the table of each of its masks, for people."""
-    lines = [_one_line(text)]
-    for number, part in enumerate(answer, start=1):
-        if isinstance(part, dict):  # one mask: the answer is its rows
-            return "\n".join([*lines, *_table(cast("list[Row]", answer))])
-        lines += ["", f"  mask {number} of {len(answer)}", *_table(cast("list[Row]", part))]
-    return "\n".join(lines)
+def _write(
+    answered: Iterable[tuple[Given, Any]],
+    writer: AnswerWriter,
+    options: dict[str, Any],
+    *,
+    quiet: bool,
+) -> None:
+    from tqdm import tqdm
+
+    total = (
+        len(options["texts"])
+        if options["source"] is None
+        else count_texts(options["source"], options["kind"])
+    )
+    errors = count = 0
+    with tqdm(total=total, unit=" texts", disable=True if quiet else None) as bar:
+        for one, answer in answered:
+            failed = isinstance(answer, InputError)
+            row = {"line": one.line, "text": one.text}
+            writer.write({**row, "error": str(answer)} if failed else {**row, "answer": answer})
+            errors += failed
+            count += 1
+            bar.update()
+    told = {"output": options["output"], "texts": count, "errors": errors}
+    if options["as_json"]:
+        click.echo(json.dumps(told))
+    elif not quiet:
+        wrong = f", {errors:,} of them with an error" if errors else ""
+        click.echo(f"{count:,} texts{wrong} -> {options['output']}", err=True)
 
 
-def _table(rows: list[Row]) -> list[str]:
-    shown = [(_token(row["token_str"]), row) for row in rows]
-    width = max((len(token) for token, _ in shown), default=0)
-    return [
-        f"  {row['score']:7.2%}  {token:{width}}  {_one_line(row['sequence'])}"
-        for token, row in shown
+def _print_json(answered: Iterable[tuple[Given, Any]]) -> None:
+    answers = [
+        {"error": str(answer)} if isinstance(answer, InputError) else answer
+        for _, answer in answered
     ]
+    click.echo(json.dumps(answers[0] if len(answers) == 1 else answers, ensure_ascii=False))
 
 
-def _token(text: str) -> str:
-    """Show a token without the blank before it, and one that has nothing to show in quotes."""
-    word = text.strip()
-    return word if word and word.isprintable() else repr(text)
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+def _print_tables(answered: Iterable[tuple[Given, Any]], *, score: bool) -> None:
+    for one, answer in answered:
+        if isinstance(answer, InputError):
+            click.echo(f"Error: {answer}" + ("" if score else "\n"))
+        elif score:
+            click.echo(describe_score(one.text or "", answer))
+        else:
+            click.echo(describe(one.text or "", answer) + "\n")

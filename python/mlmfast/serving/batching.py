@@ -7,18 +7,35 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-# Where larger batches stop being faster; on a GPU the copy of the logits sets the bound.
-TOKENS = {"cpu": 512, "cuda": 4096}
-# The graph returns batch x length x vocabulary numbers: this bounds them, at 4 bytes each.
+# Where larger batches stop being faster.
+TOKENS = {"cpu": 512, "cuda": 16384}
+# Smaller batches than this lose more than a further core wins.
+FEWEST_TOKENS = 128
+# A graph that returns batch x length x vocabulary numbers: this bounds them, at 4 bytes each.
 LOGITS = {"cpu": 32 * 2**20, "cuda": 256 * 2**20}
 
 
-def token_budget(device: str, vocab_size: int) -> int:
-    """Tokens a batch may hold, padding included, so that its logits stay within memory."""
-    return min(TOKENS[device], max(1, LOGITS[device] // vocab_size))
+def token_budget(device: str, vocab_size: int, *, logits_leave: bool) -> int:
+    """Tokens a batch may hold, padding included.
+
+    Args:
+        device: "cpu" or "cuda".
+        vocab_size: numbers a token costs where logits leave the graph.
+        logits_leave: whether they do, so that they must stay within memory.
+    """
+    if not logits_leave:
+        return TOKENS[device]
+    return min(TOKENS[device], 4096, max(1, LOGITS[device] // vocab_size))
 
 
-def batches(lengths: Sequence[int], budget: int, *, padding: bool = True) -> Iterator[list[int]]:
+def shared_budget(lengths: Sequence[int], budget: int, workers: int) -> int:
+    """Cut `budget` so that all workers get a batch, as long as the batches stay worth one."""
+    return min(budget, max(FEWEST_TOKENS, -(-sum(lengths) // workers)))
+
+
+def batches(
+    lengths: Sequence[int], budget: int, *, padding: bool = True, alone: bool = False
+) -> Iterator[list[int]]:
     """Split row numbers into batches, longest rows first.
 
     Args:
@@ -26,6 +43,7 @@ def batches(lengths: Sequence[int], budget: int, *, padding: bool = True) -> Ite
         budget: tokens a batch may hold, counted as rows x longest row. A row longer than that is a
             batch of its own.
         padding: whether rows of different lengths may share a batch.
+        alone: whether every row is a batch of its own.
 
     Yields:
         Row numbers; every row occurs exactly once.
@@ -33,7 +51,7 @@ def batches(lengths: Sequence[int], budget: int, *, padding: bool = True) -> Ite
     batch: list[int] = []
     for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
         longest = lengths[batch[0]] if batch else 0
-        full = (len(batch) + 1) * longest > budget
+        full = alone or (len(batch) + 1) * longest > budget
         if batch and (full or not (padding or lengths[row] == longest)):
             yield batch
             batch = []

@@ -2,48 +2,57 @@
 
 from __future__ import annotations
 
-import itertools
 from types import GeneratorType
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
-from mlmfast.errors import InputError
-from mlmfast.serving.batching import batches, token_budget
+import numpy as np
+
+from mlmfast.errors import InputError, NoMaskError
+from mlmfast.serving.answers import Answer, FilledRow, Row
+from mlmfast.serving.asked import Asked, Model, PendingAnswers
+from mlmfast.serving.decoding import Decoder
+from mlmfast.serving.engine import Engine
 from mlmfast.serving.folder import OnnxFolder
+from mlmfast.serving.graphs import FusedGraph
+from mlmfast.serving.joint import Search, fill_texts
+from mlmfast.serving.likelihood import TokenScores, check_method, masked_variants, score_texts
 from mlmfast.serving.options import EncodeOptions, rows_wanted
-from mlmfast.serving.scores import best_tokens, probabilities
-from mlmfast.serving.session import LogitsSession
-from mlmfast.serving.texts import Limits, MaskedText, read_texts
+from mlmfast.serving.questions import Question
+from mlmfast.serving.streaming import in_order
+from mlmfast.serving.texts import Limits, read_texts, text_number, the_text
 from mlmfast.serving.vocabulary import Vocabulary
+from mlmfast.serving.whole_targets import pieces_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    import numpy as np
+__all__ = ["Answer", "FillMask", "FilledRow", "Row", "TokenScores"]
 
-
-class Row(TypedDict):
-    """One candidate for a mask: its probability, id, text, and the text filled with it."""
-
-    score: float
-    token: int
-    token_str: str
-    sequence: str
-
-
-# One mask: its rows. Several masks: a list of rows for each.
-Answer = list[Row] | list[list[Row]]
+# Texts of a list that are tokenized while those before them are answered.
+CALL_AHEAD = 4096
+# Texts whose masked variants, one a token, are held at once.
+SCORED_AT_ONCE = 64
 
 
 class FillMask:
     """A masked language model, open for questions. Threads may share one.
 
     Args:
-        folder: an ONNX folder, as `mlmfast export` or Optimum writes it: model.onnx, config.json,
-            tokenizer.json, tokenizer_config.json.
+        folder: an ONNX folder, as `mlmfast export` or Optimum writes it: fill_mask.onnx or
+            model.onnx, config.json, tokenizer.json, tokenizer_config.json. The first of the graphs
+            is ours and faster: it runs the head at the masks alone and finds the best tokens.
         device: "cpu"; "cuda", which refuses to run on anything else; "auto": CUDA where the
             installed onnxruntime can use it, else the CPU.
-        threads: threads inside one operator on the CPU; None: the cores this process may use.
+        threads: cores to use on the CPU; None: those this process may use, by its affinity mask
+            and its container's quota.
+        spinning: whether threads wait for each other by spinning, which is quickest where the cores
+            are ours and slows everybody where they are not; None: on where no quota binds and the
+            machine's load is below half its cores.
+        batching: "shared": texts of like length are computed together. "independent": each by
+            itself, so that its answer is the same to the last bit whatever else is asked beside it
+            (in int8 the scale of a layer's numbers is chosen for a whole batch, and one or two in
+            a hundred best tokens depend on the neighbours); slower for many short texts.
 
     Attributes:
         device: "cpu" or "cuda", where the model really runs.
@@ -58,19 +67,35 @@ class FillMask:
         MlmfastError: `device="cuda"` and CUDA cannot be used.
     """
 
-    def __init__(self, folder: str | Path, *, device: str = "auto", threads: int | None = None):
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        device: str = "auto",
+        threads: int | None = None,
+        spinning: bool | None = None,
+        batching: str = "shared",
+    ):
         opened = OnnxFolder.open(folder)
         self._folder = opened.path
         self._vocabulary = Vocabulary(opened)
-        self._session = LogitsSession(opened.graph, device=device, threads=threads)
-        vocab_size = (
-            self._session.vocab_size or opened.config.get("vocab_size") or len(self._vocabulary)
+        self._engine = Engine(
+            opened,
+            device=device,
+            threads=threads,
+            spinning=spinning,
+            batching=batching,
+            pad_id=self._vocabulary.pad_id or 0,
+            tokens=len(self._vocabulary),
         )
-        self._may_pad = self._session.masks_padding and not opened.padding_shows
-        self._limits = Limits(opened.max_length, vocab_size)
-        self.device: str = self._session.device
+        graph = self._engine.graph
+        longest = graph.longest if isinstance(graph, FusedGraph) else opened.max_length
+        self._limits = Limits(longest, self._engine.vocab_size)
+        self._decoder = Decoder(self._vocabulary, opened)
+        self._model = Model(self._engine, self._decoder, self._vocabulary, self._limits)
+        self.device: str = self._engine.device
         self.mask_token: str = self._vocabulary.mask_token
-        self.max_length: int | None = opened.max_length
+        self.max_length: int | None = longest
 
     def __repr__(self) -> str:
         return f"FillMask({str(self._folder)!r}, device={self.device!r})"
@@ -81,6 +106,7 @@ class FillMask:
         *,
         top_k: int | None = 5,
         targets: str | Iterable[str] | None = None,
+        whole_targets: bool = False,
         tokenizer_kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         """Fill the masks of one text or of several.
@@ -90,8 +116,14 @@ class FillMask:
             top_k: rows a mask gets; None means 5.
             targets: words to choose from, instead of the whole vocabulary. Scores stay shares of
                 the whole vocabulary. A word that is no single token stands for its first piece,
-                with a warning.
-            tokenizer_kwargs: `add_special_tokens`, `truncation`, `max_length`, as in transformers.
+                with a warning, unless `whole_targets` is set.
+            whole_targets: score targets of several tokens as a whole: a target of n pieces is put
+                in the place of n masks, and its score is the product of the probability of its
+                first piece, of the second where the first is known, and so on. Rows are
+                `{"score", "tokens", "token_strs", "sequence"}` then, as those of `fill`. Targets
+                of different lengths compete with different numbers of masks.
+            tokenizer_kwargs: `add_special_tokens`, `truncation`, `max_length`, as in transformers;
+                `truncation` also takes "around_mask", which cuts both ends so that the masks stay.
 
         Returns:
             For a text with one mask a list of rows `{"score", "token", "token_str", "sequence"}`,
@@ -105,12 +137,13 @@ class FillMask:
                 range.
             TypeError: a keyword that is not known, or a `top_k` that is no integer.
         """
-        asked = self._asked(top_k, targets, tokenizer_kwargs)
+        asked = self._asked(top_k, targets, whole_targets, tokenizer_kwargs)
         if isinstance(texts, GeneratorType):
-            return self._stream(texts, *asked, read_ahead=1024)
-        if isinstance(texts, str) or not isinstance(texts, (list, tuple)):
-            return self._answer([texts], *asked, first=None)[0]
-        answers = self._answer(texts, *asked, first=1 if len(texts) > 1 else None)
+            return in_order(texts, self._begin(asked), read_ahead=1024)
+        _, listed = _listed(texts)
+        names = the_text if len(listed) == 1 else text_number
+        begin = self._begin(asked, names=names, refuse=True)
+        answers = list(in_order(listed, begin, read_ahead=CALL_AHEAD))
         return answers[0] if len(answers) == 1 else answers
 
     def stream(
@@ -119,111 +152,190 @@ class FillMask:
         *,
         top_k: int | None = 5,
         targets: str | Iterable[str] | None = None,
+        whole_targets: bool = False,
         tokenizer_kwargs: Mapping[str, Any] | None = None,
         read_ahead: int = 1024,
-    ) -> Iterator[Answer]:
+        on_error: str = "raise",
+        names: Callable[[int], str] = text_number,
+    ) -> Iterator[Any]:
         """Answer texts one after the other, whatever their number, in bounded memory.
 
         Args:
             texts: any iterable of strings.
             top_k: as in a call.
             targets: as in a call.
+            whole_targets: as in a call.
             tokenizer_kwargs: as in a call.
-            read_ahead: texts that are read before the first of them is answered. More of them
-                makes better batches; 1 answers each text as soon as it is there.
+            read_ahead: texts that may be read before the first of them is answered. More of them
+                make better batches; 1 answers each text as soon as it is there.
+            on_error: "raise", or "return": an InputError takes the place of the answer of a text
+                that cannot be asked, and the others are answered.
+            names: what messages call the text of a number, counted from 1.
 
         Yields:
             The answer of each text, in their order.
 
         Raises:
-            InputError: as in a call. A text is looked at when its turn comes: the answers of the
-                texts read before it have been given by then.
+            InputError: as in a call. By then the answers of all texts before have been given.
         """
         if read_ahead < 1:
             raise InputError(f"read_ahead must be at least 1, and is {read_ahead}.")
-        asked = self._asked(top_k, targets, tokenizer_kwargs)
-        return self._stream(texts, *asked, read_ahead=read_ahead)
+        if on_error not in ("raise", "return"):
+            raise InputError(f"on_error must be raise or return, and is {on_error!r}.")
+        asked = self._asked(top_k, targets, whole_targets, tokenizer_kwargs)
+        begin = self._begin(asked, names=names, keep_errors=on_error == "return")
+        return in_order(texts, begin, read_ahead=read_ahead)
+
+    def fill(
+        self,
+        texts: str | Sequence[str],
+        *,
+        top_k: int = 5,
+        beams: int | None = None,
+        order: str = "certain",
+        tokenizer_kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Fill all masks of a text together, so that the words fit each other.
+
+        A call answers each mask as if the others stayed open. Here one mask is filled at a time,
+        and the model is asked again with that word in place; a beam search keeps several fillings.
+
+        Args:
+            texts: one string, or a list of strings.
+            top_k: fillings to return.
+            beams: fillings to keep after each word; None: as many as `top_k`. More of them find
+                better fillings and cost as much more.
+            order: which mask is next: "certain", that whose best token is the most probable, in
+                each filling by itself; or "left_to_right".
+            tokenizer_kwargs: as in a call.
+
+        Returns:
+            For a text a list of rows `{"score", "tokens", "token_strs", "sequence"}`, best first,
+            tokens in the order of the masks; for a list of texts a list of these. The score is the
+            product of each token's probability at the time it was filled in: with the tokens chosen
+            before it known, and the masks after it open. Where two orders lead to the same words,
+            the better score counts.
+
+        Raises:
+            InputError: as in a call; `top_k` or `beams` below 1.
+        """
+        if top_k < 1:
+            raise InputError(f"top_k must be at least 1, and is {top_k}.")
+        search = Search(max(top_k, 1) if beams is None else beams, order)
+        options = EncodeOptions.from_keywords(tokenizer_kwargs)
+        alone, listed = _listed(texts)
+        names = the_text if alone else text_number
+        read = read_texts(listed, self._vocabulary, self._limits, options, names=names)
+        answers = fill_texts(self._model, _without_errors(read), search, top_k)
+        return answers[0] if alone else answers
+
+    def score(
+        self, texts: str | Sequence[str], *, per_token: bool = False, method: str = "original"
+    ) -> Any:
+        """Tell how probable the model finds a text: its pseudo-log-likelihood.
+
+        Each token is masked in turn, and the natural logarithms of the probabilities that the model
+        gives to the tokens that were there are summed (Salazar et al., 2020). Special tokens and
+        masks in the text are context and have no part in the sum. The sums of texts with different
+        numbers of tokens are not comparable by themselves.
+
+        Args:
+            texts: one string, or a list of strings, without a mask.
+            per_token: return the values of the tokens too.
+            method: "original", or "word_l2r": with a token the later tokens of its word are
+                masked as well, so that they do not give it away (Kauf and Ivanova, 2023).
+
+        Returns:
+            For a text its score, at most 0; with `per_token`
+            `{"score", "tokens", "token_strs", "token_scores"}`. For a list of texts a list of
+            these. A probability below 1.4e-45 counts as that number (-103.3).
+
+        Raises:
+            InputError: a text is no string, empty, or too long.
+        """
+        check_method(method)
+        alone, listed = _listed(texts)
+        results: list[TokenScores] = []
+        for start in range(0, len(listed), SCORED_AT_ONCE):
+            name = the_text if alone else text_number
+            variants = [
+                masked_variants(text, self._vocabulary, self._limits, method, name(number))
+                for number, text in enumerate(
+                    listed[start : start + SCORED_AT_ONCE], start=start + 1
+                )
+            ]
+            results += score_texts(self._engine, variants, self._decoder)
+        values = results if per_token else [result["score"] for result in results]
+        return values[0] if alone else values
 
     def _asked(
         self,
         top_k: int | None,
         targets: str | Iterable[str] | None,
+        whole_targets: bool,
         tokenizer_kwargs: Mapping[str, Any] | None,
-    ) -> tuple[int, list[int] | None, EncodeOptions]:
-        """Check the options of a call: rows a mask, ids to choose from, how to encode."""
+    ) -> Asked:
+        """Check the options of a call."""
         options = EncodeOptions.from_keywords(tokenizer_kwargs)
         vocab_size = self._limits.vocab_size
-        ids = None if targets is None else self._vocabulary.target_ids(targets)
-        if ids and ids[-1] >= vocab_size:
+        if targets is None:
+            if whole_targets:
+                raise InputError("whole_targets says how targets are scored, and there are none.")
+            return Asked(rows_wanted(top_k, vocab_size, None), options)
+        if whole_targets:
+            pieces = pieces_of(targets, self._vocabulary)
+            self._require_known(max(map(max, pieces)))
+            rows = rows_wanted(top_k, vocab_size, len(pieces))
+            return Asked(rows, options, whole_targets=tuple(pieces))
+        ids = self._vocabulary.target_ids(targets)
+        self._require_known(ids[-1])
+        rows = rows_wanted(top_k, vocab_size, len(ids))
+        return Asked(rows, options, targets=np.array(ids, np.int64))
+
+    def _require_known(self, token: int) -> None:
+        if token >= self._limits.vocab_size:
             raise InputError(
-                f"A target has the token {ids[-1]}, and this model knows {vocab_size}: the "
-                "tokenizer beside model.onnx belongs to another model."
+                f"A target has the token {token}, and this model knows {self._limits.vocab_size}: "
+                "the tokenizer beside the graph belongs to another model."
             )
-        rows = rows_wanted(top_k, vocab_size, None if ids is None else len(ids))
-        return rows, ids, options
 
-    def _stream(
+    def _begin(
         self,
-        texts: Iterable[str],
-        rows: int,
-        targets: list[int] | None,
-        options: EncodeOptions,
+        asked: Asked,
         *,
-        read_ahead: int,
-    ) -> Iterator[Answer]:
-        remaining = iter(texts)
-        first = 1
-        while window := list(itertools.islice(remaining, read_ahead)):
-            yield from self._answer(window, rows, targets, options, first=first)
-            first += len(window)
+        names: Callable[[int], str] = text_number,
+        keep_errors: bool = False,
+        refuse: bool = False,
+    ) -> Callable[[list[Any], int], PendingAnswers]:
+        """Return what starts a piece of the texts.
 
-    def _answer(
-        self,
-        texts: Sequence[Any],
-        rows: int,
-        targets: list[int] | None,
-        options: EncodeOptions,
-        *,
-        first: int | None,
-    ) -> list[Answer]:
-        read = read_texts(texts, self._vocabulary, self._limits, options, first=first)
-        answers: list[Answer] = [[] for _ in read]
-        budget = token_budget(self.device, self._limits.vocab_size)
-        lengths = [len(text.ids) for text in read]
-        for batch in batches(lengths, budget, padding=self._may_pad):
-            logits = self._session.logits(
-                [read[index].ids for index in batch],
-                [read[index].type_ids for index in batch],
-                self._vocabulary.pad_id or 0,
+        Args:
+            asked: the options of the call.
+            names: what messages call a text.
+            keep_errors: errors take the place of answers.
+            refuse: the first error of a piece is raised before anything is computed.
+        """
+
+        def begin(texts: list[Any], first: int) -> PendingAnswers:
+            read = read_texts(
+                texts, self._vocabulary, self._limits, asked.options, first=first, names=names
             )
-            for place, index in enumerate(batch):
-                scores = probabilities(logits[place, read[index].masks])
-                best = [best_tokens(score, rows, targets) for score in scores]
-                answers[index] = self._rows(read[index], best)
-        return answers
+            if refuse:
+                _without_errors(read)
+            return PendingAnswers(read, self._model, asked, keep_errors=keep_errors)
 
-    def _rows(self, text: MaskedText, best: list[list[tuple[int, float]]]) -> Answer:
-        # With several masks the open ones stay visible, and with them all special tokens.
-        one_mask = len(text.masks) == 1
-        answer: list[list[Row]] = []
-        for mask, candidates in zip(text.masks, best, strict=True):
-            filled = text.ids.copy()
-            rows: list[Row] = []
-            for token, score in candidates:
-                filled[mask] = token
-                rows.append(
-                    {
-                        "score": score,
-                        "token": token,
-                        "token_str": self._vocabulary.decode([token]),
-                        "sequence": self._vocabulary.decode(
-                            self._without_padding(filled), skip_special_tokens=one_mask
-                        ),
-                    }
-                )
-            answer.append(rows)
-        return answer[0] if one_mask else answer
+        return begin
 
-    def _without_padding(self, ids: np.ndarray) -> list[int]:
-        kept: list[int] = ids[ids != self._vocabulary.pad_id].tolist()
-        return kept
+
+def _listed(texts: Any) -> tuple[bool, Sequence[Any]]:
+    """Tell whether `texts` is one text (or what should be one), and return them as a list."""
+    alone = not isinstance(texts, (list, tuple))
+    return alone, [texts] if alone else texts
+
+
+def _without_errors(read: Sequence[Question | InputError]) -> list[Question]:
+    """Raise the first error, if there is one; a mask is missed only where all else is well."""
+    errors = [found for found in read if isinstance(found, InputError)]
+    if errors:
+        raise next((e for e in errors if not isinstance(e, NoMaskError)), errors[0])
+    return [found for found in read if isinstance(found, Question)]

@@ -10,6 +10,8 @@ from typing import Any
 from mlmfast.errors import InputError, NotFoundError
 
 GRAPH = "model.onnx"
+# Ours: it finds the best tokens itself, and is taken where it is there.
+FUSED_GRAPH = "fill_mask.onnx"
 
 # Types whose position table keeps its first `pad_token_id + 1` rows for padding: a RoBERTa with
 # max_position_embeddings 514 takes 512 tokens.
@@ -47,7 +49,7 @@ class OnnxFolder:
 
     @classmethod
     def open(cls, path: str | Path) -> OnnxFolder:
-        """Check that `path` holds model.onnx, config.json and tokenizer.json, and read the JSON.
+        """Check that `path` holds a graph, config.json and tokenizer.json, and read the JSON.
 
         Raises:
             NotFoundError: the folder, or one of its files, is not there.
@@ -61,7 +63,7 @@ class OnnxFolder:
             )
         if not folder.is_dir():
             raise InputError(f"{folder} is a file; give the ONNX folder that holds {GRAPH}.")
-        if not (folder / GRAPH).is_file():
+        if not any((folder / name).is_file() for name in (FUSED_GRAPH, GRAPH)):
             raise _no_graph(folder)
         for name in ("config.json", "tokenizer.json"):
             if not (folder / name).is_file():
@@ -78,8 +80,9 @@ class OnnxFolder:
 
     @property
     def graph(self) -> Path:
-        """The file of the graph."""
-        return self.path / GRAPH
+        """The file of the graph that answers: fill_mask.onnx where it is there."""
+        fused = self.path / FUSED_GRAPH
+        return fused if fused.is_file() else self.path / GRAPH
 
     def special_token(self, name: str) -> str | None:
         """Look up `mask_token`, `pad_token` ...; None where the folder names none."""

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 CUTS = (True, "longest_first", "only_first")
+# Ours: the cut leaves the masks in the middle, where transformers' may cut them away.
+AROUND_MASK = "around_mask"
+KEYWORDS = ("add_special_tokens", "truncation", "max_length")
 NO_CUTS = (False, None, "do_not_truncate")
 
 
@@ -22,11 +25,13 @@ class EncodeOptions:
     Attributes:
         add_special_tokens: put the model's own tokens around the text.
         truncation: cut a text that is too long.
+        around_mask: cut both of its ends, so that its masks stay.
         max_length: tokens to cut to, special tokens included; None: as long as the model takes.
     """
 
     add_special_tokens: bool = True
     truncation: bool = False
+    around_mask: bool = False
     max_length: int | None = None
 
     @classmethod
@@ -38,25 +43,26 @@ class EncodeOptions:
             InputError: a value that means nothing.
         """
         given = dict(keywords or {})
-        unknown = sorted(given.keys() - cls.__dataclass_fields__.keys())
+        unknown = sorted(given.keys() - set(KEYWORDS))
         if unknown:
             raise TypeError(
-                f"tokenizer_kwargs has no {unknown[0]!r}; known are "
-                f"{', '.join(cls.__dataclass_fields__)} (padding never changes an answer)"
+                f"tokenizer_kwargs has no {unknown[0]!r}; known are {', '.join(KEYWORDS)} "
+                "(padding never changes an answer)"
             )
         length = given.get("max_length")
         if length is not None and (length := operator.index(length)) < 1:
             raise InputError(f"max_length must be at least 1, and is {length}.")
         # A max_length alone cuts, as in transformers.
         truncation = given.get("truncation", None if length is None else True)
-        if truncation not in (*CUTS, *NO_CUTS):
+        if truncation not in (*CUTS, AROUND_MASK, *NO_CUTS):
             raise InputError(
-                f"truncation must be True, False, 'longest_first', 'only_first' or "
+                "truncation must be True, False, 'around_mask', 'longest_first', 'only_first' or "
                 f"'do_not_truncate', and is {truncation!r}."
             )
         return cls(
             add_special_tokens=bool(given.get("add_special_tokens", True)),
-            truncation=truncation in CUTS,
+            truncation=truncation in (*CUTS, AROUND_MASK),
+            around_mask=truncation == AROUND_MASK,
             max_length=length,
         )
 

@@ -1,15 +1,16 @@
-"""From logits at a mask to the best tokens and their probabilities."""
+"""From logits at masks to the best tokens and their probabilities."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mlmfast.errors import MlmfastError
+from mlmfast.serving.questions import Found
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+NAN = (
+    "The model gives NaN at a mask: its weights are broken, most likely by a training run that "
+    "diverged."
+)
 
 
 def probabilities(logits: np.ndarray) -> np.ndarray:
@@ -24,35 +25,28 @@ def probabilities(logits: np.ndarray) -> np.ndarray:
     values = logits.astype(np.float32)
     peak = values.max(axis=-1, keepdims=True)
     if np.isnan(peak).any():
-        raise MlmfastError(
-            "The model gives NaN at a mask: its weights are broken, most likely by a training run "
-            "that diverged."
-        )
+        raise MlmfastError(NAN)
     values -= peak
     np.exp(values, out=values)
     values /= values.sum(axis=-1, keepdims=True)
     return values
 
 
-def best_tokens(
-    probability: np.ndarray, rows: int, targets: Sequence[int] | None
-) -> list[tuple[int, float]]:
-    """Choose the `rows` likeliest tokens of one mask, best first, equal ones by id.
+def best_tokens(scores: np.ndarray, top_k: int) -> Found:
+    """Choose the `top_k` likeliest tokens of each mask, best first, equal ones by id.
 
     Args:
-        probability: [vocabulary]. Not renormalised over `targets`.
-        rows: how many; at most the number of candidates.
-        targets: the only ids to choose from, ascending; None: all.
-
-    Returns:
-        Pairs of token id and probability.
+        scores: probabilities, [masks, vocabulary].
+        top_k: how many; at most the vocabulary.
     """
-    scores = probability if targets is None else probability[np.asarray(targets)]
-    if rows == 0:
-        return []
-    chosen = np.argpartition(-scores, rows - 1)[:rows]
-    chosen = chosen[np.lexsort((chosen, -scores[chosen]))]
-    return [
-        (int(index) if targets is None else targets[index], float(scores[index]))
-        for index in chosen
-    ]
+    shape = (len(scores), top_k)
+    tokens = np.zeros(shape, np.int64)
+    best = np.zeros(shape, np.float32)
+    if top_k:
+        for mask, row in enumerate(scores):
+            # Where several tokens tie for the last place, the lowest ids take it.
+            least = np.partition(row, len(row) - top_k)[len(row) - top_k]
+            chosen = np.flatnonzero(row >= least)
+            chosen = chosen[np.lexsort((chosen, -row[chosen]))][:top_k]
+            tokens[mask], best[mask] = chosen, row[chosen]
+    return Found(best, tokens)

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmfast.errors import InputError, NoMaskError
+from mlmfast.serving.questions import Question
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from tokenizers import Encoding
 
     from mlmfast.serving.options import EncodeOptions
     from mlmfast.serving.vocabulary import Vocabulary
@@ -22,26 +25,21 @@ SHOWN = 60
 
 
 @dataclass(frozen=True, slots=True)
-class MaskedText:
-    """One text, ready for the graph.
-
-    Attributes:
-        ids: token ids, int64 [length].
-        type_ids: segment ids, int64 [length].
-        masks: positions of the masks, int64 [masks], ascending, at least one.
-    """
-
-    ids: np.ndarray
-    type_ids: np.ndarray
-    masks: np.ndarray
-
-
-@dataclass(frozen=True, slots=True)
 class Limits:
     """What the model takes: tokens in a text (None: no limit) and distinct ids."""
 
     max_length: int | None
     vocab_size: int
+
+
+def the_text(_number: int) -> str:
+    """Call a text that came alone."""
+    return "The text"
+
+
+def text_number(number: int) -> str:
+    """Call one text of several."""
+    return f"Text {number}"
 
 
 def read_texts(
@@ -50,8 +48,9 @@ def read_texts(
     limits: Limits,
     options: EncodeOptions,
     *,
-    first: int | None,
-) -> list[MaskedText]:
+    first: int = 1,
+    names: Callable[[int], str] = text_number,
+) -> list[Question | InputError]:
     """Tokenize `texts` and find their masks.
 
     Args:
@@ -59,66 +58,102 @@ def read_texts(
         vocabulary: the model's tokenizer.
         limits: what the model takes.
         options: special tokens and truncation.
-        first: the number of the first text in messages, counted from 1; None: it is the only one.
+        first: the number of the first text in messages.
+        names: what messages call the text of a number.
 
-    Raises:
-        NoMaskError: a text has no mask, or truncation cut it away.
-        InputError: a text is no string, no valid Unicode, or longer than the model takes.
+    Returns:
+        Each text ready for the graph, or a NoMaskError (it has no mask, or truncation cut it away)
+        or another InputError (it is no string, no valid Unicode, or longer than the model takes).
     """
-    names = [_name(text, first and first + index) for index, text in enumerate(texts)]
-    for name, text in zip(names, texts, strict=True):
-        _require_text(name, text)
-    read = []
-    for name, text, encoding in zip(
-        names, texts, vocabulary.encode(texts, options) if texts else [], strict=True
-    ):
-        ids = np.array(encoding.ids, dtype=np.int64)
-        masks = np.flatnonzero(ids == vocabulary.mask_id)
-        if not len(masks):
-            raise NoMaskError(_no_mask(name, text, vocabulary.mask_token, options))
-        if limits.max_length is not None and len(ids) > limits.max_length:
-            raise InputError(
-                f"{name} has {len(ids)} tokens, and this model takes at most {limits.max_length}. "
-                'Shorten it, or have it cut: tokenizer_kwargs={"truncation": True}, on the command '
-                "line --truncate."
-            )
-        if ids.max() >= limits.vocab_size:
-            raise InputError(
-                f"{name} has the token {int(ids.max())}, and this model knows {limits.vocab_size}: "
-                "the tokenizer beside model.onnx belongs to another model."
-            )
-        read.append(MaskedText(ids, np.array(encoding.type_ids, dtype=np.int64), masks))
-    return read
+    read: list[Question | InputError] = [_not_a_text(text) or _UNREAD for text in texts]
+    places = [place for place, error in enumerate(read) if error is _UNREAD]
+    strings = [texts[place] for place in places]
+    encodings = vocabulary.encode(strings, options, limits.max_length) if strings else []
+    for place, encoding in zip(places, encodings, strict=True):
+        read[place] = _question(texts[place], encoding, vocabulary, limits, options)
+    return [
+        _named(found, texts[place], names(first + place))
+        if isinstance(found, InputError)
+        else found
+        for place, found in enumerate(read)
+    ]
 
 
-def _name(text: object, number: int | None) -> str:
-    """How a message calls a text: `The text "..."` or `Text 3 "..."`."""
-    called = "The text" if number is None else f"Text {number}"
+def check_length(ids: np.ndarray, limits: Limits) -> InputError | None:
+    """Tell what is wrong with the ids of a text: too many, or unknown to the model."""
+    if limits.max_length is not None and len(ids) > limits.max_length:
+        return InputError(
+            f"has {len(ids)} tokens, and this model takes at most {limits.max_length}. Shorten it, "
+            'or have it cut: tokenizer_kwargs={"truncation": "around_mask"}, on the command line '
+            "--truncate."
+        )
+    if len(ids) and ids.max() >= limits.vocab_size:
+        return InputError(
+            f"has the token {int(ids.max())}, and this model knows {limits.vocab_size}: the "
+            "tokenizer beside the graph belongs to another model."
+        )
+    return None
+
+
+def check_text(text: object, name: str) -> InputError | None:
+    """Tell why `text` cannot be tokenized: no string, or no valid Unicode."""
+    error = _not_a_text(text)
+    return error and _named(error, text, name)
+
+
+_UNREAD = InputError("unread")
+
+
+def _question(
+    text: str,
+    encoding: Encoding | InputError,
+    vocabulary: Vocabulary,
+    limits: Limits,
+    options: EncodeOptions,
+) -> Question | InputError:
+    if isinstance(encoding, InputError):
+        return InputError(f"is too long, and cannot be cut: {encoding}")
+    ids = np.array(encoding.ids, dtype=np.int64)
+    masks = np.flatnonzero(ids == vocabulary.mask_id)
+    if not len(masks):
+        return NoMaskError(_no_mask(text, vocabulary.mask_token, options))
+    error = check_length(ids, limits)
+    return error or Question(ids, np.array(encoding.type_ids, dtype=np.int64), masks)
+
+
+def _named(error: InputError, text: object, called: str) -> InputError:
+    """Put the text's name, and the beginning of what it says, before what is wrong with it."""
+    told = str(error)
+    if isinstance(text, str) and text.strip() and "surrogate" not in told:
+        called += f' "{text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."}"'
+    return type(error)(f"{called} {told}")
+
+
+def _not_a_text(text: object) -> InputError | None:
     if not isinstance(text, str):
-        return called
-    return f'{called} "{text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."}"'
-
-
-def _require_text(name: str, text: object) -> None:
-    if not isinstance(text, str):
-        raise InputError(
-            f"{name} must be a string, and is of type {type(text).__name__}. "
+        return InputError(
+            f"must be a string, and is of type {type(text).__name__}. "
             "Give one string or a list of strings."
         )
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
-        called = name.partition(' "')[0]
-        raise InputError(
-            f"{called} is no valid Unicode: the character at {error.start} is half of a surrogate "
-            "pair, as broken JSON or wrongly decoded bytes leave it."
-        ) from error
+        return InputError(
+            f"is no valid Unicode: the character at {error.start} is half of a surrogate pair, as "
+            "broken JSON or wrongly decoded bytes leave it."
+        )
+    return None
 
 
-def _no_mask(name: str, text: str, mask: str, options: EncodeOptions) -> str:
+def _no_mask(text: str, mask: str, options: EncodeOptions) -> str:
+    if not text.strip():
+        return f"is empty: write {mask} in a text where this model shall fill in a word."
     if options.truncation and mask in text:
-        return f"{name} has lost its mask: {mask} lies in the part that was cut off for its length."
+        return (
+            f"has lost its mask: {mask} lies in the part that was cut off for its length. "
+            'truncation="around_mask" keeps it.'
+        )
     other = LIKE_A_MASK.search(text)
     if other:
-        return f"{name} has no mask token: this model's is {mask}, so write {mask} for {other[0]}."
-    return f"{name} has no mask token: write {mask} where this model shall fill in a word."
+        return f"has no mask token: this model's is {mask}, so write {mask} for {other[0]}."
+    return f"has no mask token: write {mask} where this model shall fill in a word."

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.errors import InputError
+from mlmfast.serving.cutting import cut_around_masks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -62,7 +63,6 @@ class Vocabulary:
         self._clean_up = bool(settings.get("clean_up_tokenization_spaces", False))
         self._cut_side = settings.get("truncation_side", "right")
         self._usual_length = settings.get("model_max_length")
-        self._max_length = folder.max_length
 
         named = folder.special_token("mask_token")
         masks = [named] if named else COMMON_MASKS
@@ -81,26 +81,49 @@ class Vocabulary:
         """Count the tokens, added ones included."""
         return self._tokenizer.get_vocab_size(with_added_tokens=True)
 
-    def encode(self, texts: Sequence[str], options: EncodeOptions) -> list[Encoding]:
-        """Tokenize `texts`, cut as `options` say."""
+    def encode(
+        self, texts: Sequence[str], options: EncodeOptions, longest: int | None
+    ) -> list[Encoding | InputError]:
+        """Tokenize `texts`, cut as `options` say.
+
+        Args:
+            texts: strings.
+            options: special tokens and truncation.
+            longest: tokens that the model takes, None without a limit.
+
+        Returns:
+            For each text its encoding, or why it cannot be cut.
+        """
         if not options.truncation:
-            return self._encode(texts, options.add_special_tokens)
-        encodings = self._encode(texts, add_special_tokens=False)
-        room = self._room(options)
-        for encoding in encodings:
+            return list(self._encode(texts, options.add_special_tokens))
+        room = self._room(options, longest)
+        return [
+            self._cut(encoding, options, room)
+            for encoding in self._encode(texts, add_special_tokens=False)
+        ]
+
+    def _cut(self, encoding: Encoding, options: EncodeOptions, room: int) -> Encoding | InputError:
+        if options.around_mask:
+            try:
+                cut_around_masks(encoding, self.mask_id, room)
+            except InputError as error:
+                return error
+        else:
             encoding.truncate(room, direction=self._cut_side)
-        if not options.add_special_tokens:
-            return encodings
-        return [self._tokenizer.post_process(encoding) for encoding in encodings]
+        return self._tokenizer.post_process(encoding) if options.add_special_tokens else encoding
+
+    def encode_words(self, texts: Sequence[str]) -> list[Encoding]:
+        """Tokenize `texts` with the model's special tokens, keeping the number of each word."""
+        return self._tokenizer.encode_batch(texts)
 
     def _encode(self, texts: Sequence[str], add_special_tokens: bool) -> list[Encoding]:
         if len(texts) == 1:  # the batch call wakes a thread pool
             return [self._tokenizer.encode(texts[0], add_special_tokens=add_special_tokens)]
         return self._tokenizer.encode_batch_fast(texts, add_special_tokens=add_special_tokens)
 
-    def _room(self, options: EncodeOptions) -> int:
+    def _room(self, options: EncodeOptions, longest: int | None) -> int:
         """Tokens of the text that a cut leaves."""
-        limits = (options.max_length or self._usual_length, self._max_length)
+        limits = (options.max_length or self._usual_length, longest)
         length = min((limit for limit in limits if limit is not None), default=None)
         if length is None:
             raise InputError(
@@ -117,11 +140,27 @@ class Vocabulary:
 
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
         """Turn ids back into text, with the spaces cleaned where the tokenizer says so."""
+        return self.clean(self.decode_as_is(ids, skip_special_tokens=skip_special_tokens))
+
+    def decode_as_is(self, ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
+        """Turn ids back into text, with the spaces that the decoder leaves."""
         text: str = self._tokenizer.decode(ids, skip_special_tokens=skip_special_tokens)
+        return text
+
+    def clean(self, text: str) -> str:
+        """Put the spaces of a decoded text right, where the tokenizer says so."""
         if self._clean_up:
             for spaced, clean in SPACES_TO_CLEAN:
                 text = text.replace(spaced, clean)
         return text
+
+    def pieces(self, word: str) -> list[int]:
+        """Return the ids of `word`: one where the vocabulary has it, else those of its pieces."""
+        token = self._tokenizer.token_to_id(word)
+        if token is not None:
+            return [token]
+        ids: list[int] = self._tokenizer.encode(word, add_special_tokens=False).ids
+        return ids
 
     def target_ids(self, targets: str | Iterable[str]) -> list[int]:
         """Look up `targets`; a word outside the vocabulary stands for its first piece.

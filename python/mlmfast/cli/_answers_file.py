@@ -1,0 +1,132 @@
+"""Answers in bulk: a file of JSON lines or Parquet that appears whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from mlmfast.data.atomic import is_disk_full
+from mlmfast.errors import InputError, OutputExistsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SUFFIXES = (".jsonl", ".ndjson", ".parquet")
+PER_MASK = ("rows", "whole targets")
+_ROWS = 1024
+
+
+class AnswerWriter(Protocol):
+    """Takes one row a text: line, text, and answer or error."""
+
+    def write(self, row: dict[str, Any]) -> None:
+        """Add a row."""
+
+    def close(self) -> None:
+        """Write what is held."""
+
+
+@contextmanager
+def answers_file(name: str, asked: str, *, overwrite: bool) -> Iterator[AnswerWriter]:
+    """Yield a writer to a temporary sibling that becomes `name` when the block ends well.
+
+    Args:
+        name: the file to write; its suffix tells the format.
+        asked: what an answer is: "rows" or "whole targets" for each mask, "fillings" of a text, or
+            its "score".
+        overwrite: whether a file that is there may be replaced.
+
+    Raises:
+        InputError: the suffix tells no format, or the file cannot be written.
+        OutputExistsError: the file is there already.
+    """
+    target = Path(name)
+    if target.suffix.lower() not in SUFFIXES:
+        raise InputError(f"--output ends in {', '.join(SUFFIXES[:-1])} or .parquet; got {name}.")
+    if target.is_dir():
+        raise OutputExistsError(f"The output {name} is a folder; give the name of a file.")
+    if target.exists() and not overwrite:
+        raise OutputExistsError(f"The output {name} exists already. Use --overwrite to replace it.")
+    partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        parquet = target.suffix.lower() == ".parquet"
+        writer: AnswerWriter = _Parquet(partial, asked) if parquet else _JsonLines(partial)
+        yield writer
+        writer.close()
+        partial.replace(target)
+    except OSError as error:
+        why = "the disk is full" if is_disk_full(error) else error.strerror or str(error)
+        raise InputError(f"{name} cannot be written: {why}.") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+class _JsonLines:
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("w", encoding="utf-8")
+
+    def write(self, row: dict[str, Any]) -> None:
+        self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _Parquet:
+    """Columns line, text, answer, error; in `answer` a list for each mask, one mask or several."""
+
+    def __init__(self, path: Path, asked: str) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet
+
+        self._nested = asked in PER_MASK
+        self._schema = pa.schema(
+            [
+                ("line", pa.int64()),
+                ("text", pa.string()),
+                ("answer", _answer_type(pa, asked)),
+                ("error", pa.string()),
+            ]
+        )
+        self._writer = pyarrow.parquet.ParquetWriter(path, self._schema)
+        self._rows: list[dict[str, Any]] = []
+
+    def write(self, row: dict[str, Any]) -> None:
+        answer = row.get("answer")
+        if self._nested and answer and isinstance(answer[0], dict):
+            row = {**row, "answer": [answer]}
+        self._rows.append(row)
+        if len(self._rows) == _ROWS:
+            self._flush()
+
+    def close(self) -> None:
+        self._flush()
+        self._writer.close()
+
+    def _flush(self) -> None:
+        import pyarrow as pa
+
+        if self._rows:
+            self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
+            self._rows = []
+
+
+def _answer_type(pa: Any, asked: str) -> Any:
+    if asked == "score":
+        return pa.float64()
+    several = pa.list_(pa.int32()), pa.list_(pa.string())
+    tokens, texts = (pa.int32(), pa.string()) if asked == "rows" else several
+    names = ("token", "token_str") if asked == "rows" else ("tokens", "token_strs")
+    row = pa.struct(
+        [
+            ("score", pa.float64()),
+            (names[0], tokens),
+            (names[1], texts),
+            ("sequence", pa.string()),
+        ]
+    )
+    return pa.list_(pa.list_(row)) if asked in PER_MASK else pa.list_(row)

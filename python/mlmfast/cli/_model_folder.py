@@ -1,0 +1,109 @@
+"""The ONNX folder behind MODEL: itself, or a checkpoint's export, made once and kept."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mlmfast.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+GRAPHS = ("fill_mask.onnx", "model.onnx")
+# Of larger files the two ends, the size and the time of writing are taken.
+READ_WHOLE = 16 << 20
+END = 1 << 20
+
+
+def model_folder(name: str, *, quiet: bool) -> Path:
+    """Return the ONNX folder of `name`; a checkpoint is exported into the cache the first time.
+
+    Args:
+        name: an ONNX folder, a folder of a checkpoint, or a name on the Hub.
+        quiet: do not say that an export is made.
+
+    Raises:
+        NotFoundError: it is neither a folder nor a name that the Hub or its cache knows.
+        InputError: the checkpoint cannot be exported.
+    """
+    folder = Path(name).expanduser()
+    if any((folder / graph).is_file() for graph in GRAPHS):
+        return folder
+    if folder.exists():
+        if not (folder / "config.json").is_file():
+            return folder  # FillMask says what it is not
+        key = _digest(_of_folder(folder))
+    else:
+        key = _digest([_of_hub(name)])
+    kept = _cache() / key
+    if (kept / "config.json").is_file():
+        return kept
+    if not quiet:
+        click.echo(
+            f"{name} is a checkpoint: exporting it once into {kept} "
+            "(half a minute for a base-sized model) ...",
+            err=True,
+        )
+    from mlmfast.exporting.onnx import export
+
+    export(str(folder) if folder.exists() else name, kept)
+    return kept
+
+
+def _cache() -> Path:
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "mlmfast" / "exports"
+
+
+def _digest(parts: list[bytes]) -> str:
+    from importlib.metadata import version
+
+    digest = hashlib.sha256(version("mlmfast").encode())
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little") + part)
+    return digest.hexdigest()[:32]
+
+
+def _of_folder(folder: Path) -> list[bytes]:
+    return [part for file in sorted(folder.iterdir()) if file.is_file() for part in _of_file(file)]
+
+
+def _of_file(file: Path) -> Iterator[bytes]:
+    yield file.name.encode()
+    told = file.stat()
+    if told.st_size <= READ_WHOLE:
+        yield file.read_bytes()
+        return
+    yield f"{told.st_size} {told.st_mtime_ns}".encode()
+    with file.open("rb") as opened:
+        yield opened.read(END)
+        opened.seek(-END, os.SEEK_END)
+        yield opened.read(END)
+
+
+def _of_hub(name: str) -> bytes:
+    """Find the commit of a model on the Hub, or of its copy in the Hub's cache."""
+    from mlmfast.exporting.checkpoint import HUB_NAME
+
+    if not HUB_NAME.fullmatch(name):
+        raise NotFoundError(f"There is no folder {name}.")
+    try:
+        from huggingface_hub import hf_hub_download
+
+        config = Path(hf_hub_download(name, "config.json"))
+    except ImportError as error:
+        raise NotFoundError(
+            f"There is no folder {name}, and without huggingface_hub no model is fetched by name: "
+            "pip install 'mlmfast[export,cpu]'"
+        ) from error
+    except Exception as error:  # the Hub's errors share no base with those of its connection
+        raise NotFoundError(
+            f"There is no folder {name}, and the Hub gives no such model: "
+            f"{(str(error).strip() or type(error).__name__).splitlines()[0]}"
+        ) from error
+    return f"{name} {config.parent.name}".encode()

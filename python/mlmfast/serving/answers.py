@@ -1,0 +1,72 @@
+"""What a graph found, as the rows that callers get."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypedDict
+
+import numpy as np
+
+from mlmfast.serving.questions import Found
+
+if TYPE_CHECKING:
+    from mlmfast.serving.decoding import Decoder
+    from mlmfast.serving.questions import Question
+
+
+class Row(TypedDict):
+    """One candidate for a mask: its probability, id, text, and the text filled with it."""
+
+    score: float
+    token: int
+    token_str: str
+    sequence: str
+
+
+class FilledRow(TypedDict):
+    """One candidate of several tokens: its probability, ids, their texts, and the text filled."""
+
+    score: float
+    tokens: list[int]
+    token_strs: list[str]
+    sequence: str
+
+
+# One mask: its rows. Several masks: a list of rows for each.
+Answer = list[Row] | list[list[Row]]
+
+
+def answer_of(question: Question, found: Found, decoder: Decoder) -> Answer:
+    """Write the rows of one text.
+
+    With several masks the open ones stay visible in `sequence`, and with them all special tokens.
+    """
+    one_mask = len(question.masks) == 1
+    ids = question.ids.tolist()
+    answer: list[list[Row]] = []
+    for mask, scores, tokens in zip(
+        question.masks.tolist(), found.scores.tolist(), found.tokens.tolist(), strict=True
+    ):
+        sequences = decoder.sequences(ids, mask, tokens, skip_special=one_mask)
+        answer.append(
+            [
+                {
+                    "score": score,
+                    "token": token,
+                    "token_str": decoder.token(token),
+                    "sequence": sequence,
+                }
+                for score, token, sequence in zip(scores, tokens, sequences, strict=True)
+            ]
+        )
+    return answer[0] if one_mask else answer
+
+
+def best_targets(found: Found, rows: int) -> Found:
+    """Order the targets of each mask, best first, equal ones by id, and keep `rows` of them.
+
+    Args:
+        found: scores [masks, targets] of the ids [targets], ascending.
+        rows: how many to keep.
+    """
+    order = np.argsort(-found.scores, axis=1, kind="stable")[:, :rows]
+    return Found(np.take_along_axis(found.scores, order, axis=1), found.tokens[order])

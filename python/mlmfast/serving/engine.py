@@ -1,0 +1,171 @@
+"""Questions to batches to sessions: one with all cores for few batches, one core each for many."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from mlmfast.errors import InputError
+from mlmfast.serving.batching import batches, shared_budget, token_budget
+from mlmfast.serving.cores import available_threads, cores_are_ours
+from mlmfast.serving.graphs import describe_graph
+from mlmfast.serving.opening import DEVICES, SessionOptions, device_of, open_session
+from mlmfast.serving.questions import Found, Question, Wanted, make_batch, split_found
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from concurrent.futures import Future
+
+    from mlmfast.serving.folder import OnnxFolder
+
+BATCHING = ("shared", "independent")
+# On a GPU a second thread prepares the next batch while the first one waits for the device.
+GPU_WORKERS = 2
+
+
+class Engine:
+    """A graph on a device, and the threads that feed it. Threads may share one.
+
+    Inside one operator the cores wait for each other, so that a lone batch is answered soonest by
+    a session with all of them, and many batches by a session with one thread that as many Python
+    threads use at once. Each session packs the weights for itself (once more the size of the
+    model's matrices), so none is kept that is not used: the second is opened when it is needed, and
+    the first, which tells what the graph is, is closed then if it never answered.
+
+    Attributes:
+        device: "cpu" or "cuda".
+        graph: what kind of graph answers.
+        vocab_size: distinct tokens the model knows.
+    """
+
+    def __init__(
+        self,
+        folder: OnnxFolder,
+        *,
+        device: str,
+        threads: int | None,
+        spinning: bool | None,
+        batching: str,
+        pad_id: int,
+        tokens: int,
+    ):
+        if device not in DEVICES:
+            raise InputError(f"device must be one of {', '.join(DEVICES)}, and is {device!r}.")
+        if threads is not None and threads < 1:
+            raise InputError(f"threads must be at least 1, and is {threads}.")
+        if batching not in BATCHING:
+            raise InputError(f"batching must be one of {', '.join(BATCHING)}, and is {batching!r}.")
+        self._file = folder.graph
+        self._threads = threads or available_threads()
+        self._options = SessionOptions(
+            device, self._threads, cores_are_ours() if spinning is None else spinning
+        )
+        self._all_cores: Any = open_session(self._file, self._options)
+        self._answered_alone = False
+        self._one_core: Any = None
+        self._pool: ThreadPoolExecutor | None = None
+        self._lock = threading.Lock()
+        self.device = device_of(self._all_cores)
+        self.graph = describe_graph(self._file, self._all_cores)
+        self.vocab_size: int = self.graph.vocab_size or folder.config.get("vocab_size") or tokens
+        self._pad_id = pad_id
+        self._alone = batching == "independent"
+        self._may_pad = self.graph.masks_padding and not (
+            self.graph.padding_shows or folder.padding_shows
+        )
+        self._budget = token_budget(
+            self.device, self.vocab_size, logits_leave=self.graph.logits_leave
+        )
+
+    def start(self, questions: Sequence[Question], wanted: Wanted) -> Running:
+        """Begin to answer `questions`; the work goes on while the caller does something else."""
+        lengths = [len(question.ids) for question in questions]
+        workers = 1 if self.device == "cuda" else self._threads
+        budget = shared_budget(lengths, self._budget, workers)
+        rows = list(batches(lengths, budget, padding=self._may_pad, alone=self._alone))
+        if self.device == "cpu" and len(rows) < max(2, self._threads):
+            session = self._lone(open_again=len(questions) == 1)
+            if session is not None:
+                rows = list(
+                    batches(lengths, self._budget, padding=self._may_pad, alone=self._alone)
+                )
+                return Running(self, questions, wanted, rows, session, None)
+        pool, session = self._workers()
+        return Running(self, questions, wanted, rows, session, pool)
+
+    def answer(self, questions: Sequence[Question], wanted: Wanted) -> list[Found]:
+        """Answer `questions`, in their order."""
+        return self.start(questions, wanted).found()
+
+    def ask(self, session: Any, questions: Sequence[Question], wanted: Wanted) -> list[Found]:
+        """Answer one batch."""
+        batch = make_batch(questions, wanted, self._pad_id)
+        found = self.graph.ask(session, batch, wanted.top_k)
+        return split_found(questions, batch, wanted, found)
+
+    def _lone(self, *, open_again: bool) -> Any:
+        """Return the session with all cores; None where it was closed and is not worth opening."""
+        with self._lock:
+            if self._all_cores is None and open_again:
+                self._all_cores = open_session(self._file, self._options)
+            self._answered_alone = self._all_cores is not None
+            return self._all_cores
+
+    def _workers(self) -> tuple[ThreadPoolExecutor, Any]:
+        with self._lock:
+            if self._pool is None:
+                if self.device == "cuda" or self._threads == 1:
+                    self._one_core = self._all_cores
+                else:
+                    if not self._answered_alone:
+                        self._all_cores = None
+                    self._one_core = open_session(self._file, replace(self._options, threads=1))
+                self._pool = ThreadPoolExecutor(
+                    GPU_WORKERS if self.device == "cuda" else self._threads,
+                    thread_name_prefix="mlmfast",
+                )
+            return self._pool, self._one_core
+
+
+class Running:
+    """Questions on their way."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        questions: Sequence[Question],
+        wanted: Wanted,
+        batches: list[list[int]],
+        session: Any,
+        pool: ThreadPoolExecutor | None,
+    ):
+        self._count = len(questions)
+        self._batches = batches
+        self._futures: list[Future[list[Found]]] | None = None
+
+        def ask(rows: list[int]) -> list[Found]:
+            return engine.ask(session, [questions[row] for row in rows], wanted)
+
+        self._ask = ask
+        if pool is not None:
+            self._futures = [pool.submit(ask, rows) for rows in batches]
+
+    def found(self) -> list[Found]:
+        """Wait for the answers and return them in the order of the questions."""
+        answers: list[Any] = [None] * self._count
+        try:
+            for number, rows in enumerate(self._batches):
+                found = self._ask(rows) if self._futures is None else self._futures[number].result()
+                for row, part in zip(rows, found, strict=True):
+                    answers[row] = part
+        except BaseException:
+            self.cancel()
+            raise
+        return answers
+
+    def cancel(self) -> None:
+        """Drop the batches that have not begun."""
+        for future in self._futures or ():
+            future.cancel()

@@ -1,0 +1,129 @@
+"""Open an onnxruntime session, or say why it cannot be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mlmfast.errors import InputError, MissingDependencyError, MlmfastError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DEVICES = ("auto", "cpu", "cuda")
+CUDA = "CUDAExecutionProvider"
+CPU = "CPUExecutionProvider"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOptions:
+    """What a session is opened with.
+
+    Attributes:
+        device: "cpu", "cuda" or "auto".
+        threads: threads inside one operator on the CPU.
+        spinning: whether these threads wait for work by spinning.
+    """
+
+    device: str
+    threads: int
+    spinning: bool
+
+
+def open_session(graph: Path, options: SessionOptions) -> Any:
+    """Open `graph` on the device that `options` name.
+
+    Raises:
+        InputError: the file, or the file of its weights, is damaged or missing.
+        MissingDependencyError: onnxruntime is not installed.
+        MlmfastError: CUDA was asked for and cannot be used.
+    """
+    onnxruntime = _library()
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = options.threads
+    settings.log_severity_level = 3
+    settings.add_session_config_entry(
+        "session.intra_op.allow_spinning", "1" if options.spinning else "0"
+    )
+    # Between two questions nobody spins, whatever happens within one.
+    settings.add_session_config_entry("session.force_spinning_stop", "1")
+    providers = _providers(onnxruntime, options.device)
+    try:
+        session = onnxruntime.InferenceSession(str(graph), settings, providers=providers)
+    except Exception as error:  # onnxruntime's own exceptions share no base but this
+        raise _not_opened(graph, error) from error
+    if options.device == "cuda" and session.get_providers()[0] != CUDA:
+        raise MlmfastError(
+            "device='cuda' was asked for, but onnxruntime fell back to the CPU: the NVIDIA driver "
+            "or the CUDA and cuDNN libraries could not be loaded (the lines above name what is "
+            "missing). pip install 'mlmfast[gpu]' brings the libraries; device='cpu' does without."
+        )
+    return session
+
+
+def device_of(session: Any) -> str:
+    """Tell where a session really runs: "cpu" or "cuda"."""
+    return "cuda" if session.get_providers()[0] == CUDA else "cpu"
+
+
+def run_session(session: Any, outputs: list[str], feed: dict[str, Any]) -> list[Any]:
+    """Run one batch.
+
+    Raises:
+        MlmfastError: onnxruntime failed; the message names the batch's shape.
+    """
+    try:
+        found: list[Any] = session.run(outputs, feed)
+    except Exception as error:  # onnxruntime's own exceptions share no base but this
+        rows, length = feed["input_ids"].shape
+        raise MlmfastError(
+            f"onnxruntime could not run a batch of {rows} x {length} tokens: {_first_line(error)}"
+        ) from error
+    return found
+
+
+def _library() -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingDependencyError(
+            "Filling masks needs onnxruntime, which is not installed: pip install 'mlmfast[cpu]', "
+            "or 'mlmfast[gpu]' for an NVIDIA GPU (one of the two, never both)."
+        ) from error
+    return onnxruntime
+
+
+def _providers(onnxruntime: Any, device: str) -> list[Any]:
+    available = onnxruntime.get_available_providers()
+    if device == "cuda" and CUDA not in available:
+        raise MlmfastError(
+            "device='cuda' was asked for, but the installed onnxruntime has no CUDA provider (it "
+            f"has {', '.join(available)}). Run: pip uninstall -y onnxruntime && "
+            "pip install 'mlmfast[gpu]'"
+        )
+    if device == "cpu" or CUDA not in available:
+        return [CPU]
+    if hasattr(onnxruntime, "preload_dlls"):
+        onnxruntime.preload_dlls()
+    # The arena's default doubles with every larger batch and never gives back. TF32 would round the
+    # factors of every fp32 product to 10 bits: who wants that speed exports in fp16.
+    return [(CUDA, {"arena_extend_strategy": "kSameAsRequested", "use_tf32": "0"}), CPU]
+
+
+def _not_opened(graph: Path, error: Exception) -> InputError:
+    told = _first_line(error)
+    if "external" in told.lower():
+        return InputError(
+            f"onnxruntime cannot open {graph}: {told} The weights lie in a file beside it, which "
+            "is missing or cut short: copy the whole folder again, or write it again with "
+            "`mlmfast export --overwrite`."
+        )
+    return InputError(
+        f"onnxruntime cannot open {graph}: {told} The file may be damaged or cut short; write it "
+        "again with `mlmfast export --overwrite`."
+    )
+
+
+def _first_line(error: Exception) -> str:
+    line = str(error).strip().partition("\n")[0]
+    return line if line.endswith(".") else f"{line}."

@@ -1,0 +1,233 @@
+"""`mlmfast fill-mask` over files, and over checkpoints that have no graph yet."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+
+from mlmfast.cli.fill_mask import command
+from mlmfast.errors import InputError, MlmfastError, NoMaskError, NotFoundError, OutputExistsError
+from mlmfast.serving.fill_mask import FillMask
+
+TEXTS = ["a <mask>", "<mask> is <mask>", "the capital of <mask>"]
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model):
+    return tiny_model("roberta")
+
+
+@pytest.fixture(scope="module")
+def answers(model):
+    return json.loads(json.dumps(FillMask(model.onnx)(TEXTS)))
+
+
+def run(*arguments, **options):
+    return CliRunner().invoke(command, [str(a) for a in arguments], **options)
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def same(found, expected):
+    """Compare answers; other batches give other last digits."""
+    if isinstance(expected, dict):
+        assert {**found, "score": 0} == {**expected, "score": 0}
+        assert found["score"] == pytest.approx(expected["score"], rel=1e-3)
+        return
+    assert len(found) == len(expected)
+    for one, other in zip(found, expected, strict=True):
+        same(one, other)
+
+
+def test_each_format_of_input(model, answers, tmp_path):
+    text, json_lines, parquet = (tmp_path / f"q.{kind}" for kind in ("txt", "jsonl", "parquet"))
+    text.write_text("a <mask>\r\n\n<mask> is <mask>\nthe capital of <mask>", encoding="utf-8")
+    records = [{"q": {"text": one}, "n": 1} for one in TEXTS]
+    json_lines.write_text("".join(json.dumps(one) + "\n" for one in records), encoding="utf-8")
+    pq.write_table(pa.table({"q": [{"text": one} for one in TEXTS]}), parquet)
+    for source, numbers in ((text, [1, 3, 4]), (json_lines, [1, 2, 3]), (parquet, [1, 2, 3])):
+        output = tmp_path / f"{source.suffix[1:]}.jsonl"
+        done = run(
+            model.onnx, "--input", source, "--output", output, "--text-column", "q.text", "--quiet"
+        )
+        assert (done.exit_code, done.output) == (0, ""), done.exception
+        rows = lines(output)
+        assert [(row["line"], row["text"]) for row in rows] == list(
+            zip(numbers, TEXTS, strict=True)
+        )
+        same([row["answer"] for row in rows], answers)
+    done = run(model.onnx, "--input", "-", "--json", input=text.read_bytes())
+    same(json.loads(done.stdout), answers)
+    done = run(
+        *(model.onnx, "--input", "-", "--format", "jsonl", "--text-column", "q.text", "--json"),
+        input=json_lines.read_bytes(),
+    )
+    same(json.loads(done.stdout), answers)
+
+
+def test_answers_as_parquet(model, answers, tmp_path):
+    output = tmp_path / "answers.parquet"
+    done = run(model.onnx, *TEXTS, "--output", output, "--json")
+    assert json.loads(done.stdout) == {"output": str(output), "texts": 3, "errors": 0}
+    rows = pq.read_table(output).to_pylist()
+    assert [row["text"] for row in rows] == TEXTS
+    same(rows[0]["answer"], [answers[0]])
+    same(rows[1]["answer"], answers[1])
+    assert [row["error"] for row in rows] == [None] * 3
+
+
+def test_the_line_at_fault_is_named_and_no_output_appears(model, tmp_path):
+    source, output = tmp_path / "q.txt", tmp_path / "answers.jsonl"
+    source.write_text("a <mask>\n\na [MASK]\nb <mask>\n", encoding="utf-8")
+    done = run(model.onnx, "--input", source, "--output", output)
+    assert isinstance(done.exception, NoMaskError)
+    assert str(done.exception).startswith(f'Line 3 of {source} "a [MASK]" has no mask token')
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_skipped_errors_keep_their_place(model, answers, tmp_path):
+    source, output = tmp_path / "q.jsonl", tmp_path / "answers.jsonl"
+    source.write_bytes(
+        b"{broken\n"
+        b'{"text": "a <mask>"}\n'
+        b'{"text": "none"}\n'
+        b'{"text": ""}\n'
+        b'{"text": 3}\n'
+        b'{"other": 3}\n'
+        b"\xff\n"
+        b'{"text": "<mask> is <mask>"}\n'
+        b"[1]\n"
+    )
+    done = run(model.onnx, "--input", source, "--output", output, "--on-error", "skip")
+    assert done.exit_code == 0, done.exception
+    assert "9 texts, 7 of them with an error" in done.stderr
+    rows = lines(output)
+    assert [row["line"] for row in rows] == list(range(1, 10))
+    assert [place for place, row in enumerate(rows, 1) if "answer" in row] == [2, 8]
+    same([rows[1]["answer"], rows[7]["answer"]], answers[:2])
+    told = {row["line"]: row["error"] for row in rows if "error" in row}
+    for line, words in (
+        (1, "not valid JSON"),
+        (3, "no mask token"),
+        (4, "is empty"),
+        (5, "no text in its field 'text'"),
+        (6, "no field 'text'; its fields are other"),
+        (7, "not valid UTF-8"),
+        (9, "no JSON object"),
+    ):
+        assert told[line].startswith(f"Line {line} of {source}")
+        assert words in told[line]
+    parquet = tmp_path / "answers.parquet"
+    run(model.onnx, "--input", source, "--output", parquet, "--on-error", "skip")
+    assert pq.read_table(parquet)["error"].null_count == 2
+    shown = run(model.onnx, "--input", source, "--on-error", "skip", "--json")
+    assert [isinstance(one, dict) for one in json.loads(shown.stdout)].count(True) == 7
+    assert run(model.onnx, "--input", source, "--on-error", "skip").stdout.count("Error: ") == 7
+
+
+def test_outputs_are_not_replaced_unasked(model, tmp_path):
+    output = tmp_path / "answers.jsonl"
+    output.write_text("mine")
+    refused = run(model.onnx, "a <mask>", "--output", output).exception
+    assert isinstance(refused, OutputExistsError)
+    assert output.read_text() == "mine"
+    assert run(model.onnx, "a <mask>", "--output", output, "--overwrite").exit_code == 0
+    assert len(lines(output)) == 1
+    for name, error in (("answers.csv", InputError), (".", InputError)):
+        assert isinstance(run(model.onnx, "a", "--output", tmp_path / name).exception, error)
+
+
+def test_files_that_cannot_be_read(model, tmp_path):
+    for name in ("none.txt", "folder.jsonl"):
+        assert isinstance(run(model.onnx, "--input", tmp_path / name).exception, NotFoundError)
+    odd = tmp_path / "q.odd"
+    odd.write_text("a <mask>")
+    assert "--format" in str(run(model.onnx, "--input", odd).exception)
+    assert run(model.onnx, "--input", odd, "--format", "txt").exit_code == 0
+    broken = tmp_path / "q.parquet"
+    broken.write_text("no parquet")
+    assert "Parquet" in str(run(model.onnx, "--input", broken).exception)
+    empty = tmp_path / "q.txt"
+    empty.write_text("\n\n")
+    assert "holds no text" in str(run(model.onnx, "--input", empty).exception)
+    pq.write_table(pa.table({"a": ["b"]}), broken)
+    assert "no column 'text'" in str(run(model.onnx, "--input", broken).exception)
+
+
+def test_options_that_do_not_go_together(model):
+    for arguments in (
+        [],
+        ["a <mask>", "--input", "-"],
+        ["a <mask>", "--joint", "--score"],
+        ["a <mask>", "--joint", "--targets", "b"],
+        ["a <mask>", "--beams", "3"],
+        ["a <mask>", "--overwrite"],
+    ):
+        assert run(model.onnx, *arguments).exit_code == 2, arguments
+
+
+def test_joint_and_score(model, tmp_path):
+    fill_mask = FillMask(model.onnx)
+    text = "<mask> is <mask>"
+    done = run(model.onnx, text, "--joint", "--beams", 8, "--top-k", 2, "--json")
+    same(json.loads(done.stdout), fill_mask.fill(text, beams=8, top_k=2))
+    table = run(model.onnx, text, "--joint", "--top-k", 2).stdout.strip().splitlines()
+    assert len(table) == 3
+    done = run(model.onnx, "paris is far", "--score", "--json")
+    assert json.loads(done.stdout) == pytest.approx(fill_mask.score("paris is far"), rel=1e-4)
+    assert "paris is far" in run(model.onnx, "paris is far", "--score").stdout
+    words = ["galaxyparis", "berlin"]
+    done = run(model.onnx, "a <mask>", "--targets", ",".join(words), "--whole-targets", "--json")
+    same(json.loads(done.stdout), fill_mask("a <mask>", targets=words, whole_targets=True))
+    assert str(run(model.onnx, "none", "--joint").exception).startswith('Text 1 "none"')
+    for flag in ("--joint", "--score", None):
+        output = tmp_path / f"{flag}.parquet"
+        arguments = [flag] if flag else ["--targets", "galaxyparis", "--whole-targets"]
+        done = run(model.onnx, text, "", "--on-error", "skip", "--output", output, *arguments)
+        assert done.exit_code == 0, done.exception
+        assert pq.read_table(output)["error"].null_count == 1
+
+
+def test_a_long_text_keeps_its_mask(model):
+    long = f"{'is ' * 200}<mask>{' far' * 200}"
+    done = run(model.onnx, long, "--truncate", "--json")
+    assert "far" in json.loads(done.stdout)[0]["sequence"]
+
+
+def test_a_checkpoint_is_exported_once(model, tmp_path, monkeypatch):
+    import mlmfast.exporting.onnx as exporting
+
+    made = []
+
+    def export(checkpoint, output):
+        made.append((checkpoint, output))
+        shutil.copytree(model.onnx, output)
+
+    monkeypatch.setattr(exporting, "export", export)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    checkpoint = shutil.copytree(model.checkpoint, tmp_path / "checkpoint")
+    done = run(checkpoint, "a <mask>", "--json")
+    same(json.loads(done.stdout), json.loads(json.dumps(FillMask(model.onnx)("a <mask>"))))
+    assert "exporting it once" in done.stderr
+    done = run(checkpoint, "a <mask>", "--json")
+    assert done.stderr == ""
+    assert [name for name, _ in made] == [str(checkpoint)]
+    (checkpoint / "config.json").write_text('{"changed": true}')
+    run(checkpoint, "a <mask>", "--json", "--quiet")
+    assert len({output for _, output in made}) == 2
+    assert all(output.parent == tmp_path / "cache" / "mlmfast" / "exports" for _, output in made)
+
+
+def test_a_model_that_is_nowhere(tmp_path):
+    for name in (tmp_path / "none", "no-such-model-anywhere"):
+        refused = run(name, "a <mask>").exception
+        assert isinstance(refused, NotFoundError)
+        assert f"There is no folder {name}" in str(refused)
+    assert isinstance(run(tmp_path, "a <mask>").exception, MlmfastError)

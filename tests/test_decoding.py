@@ -1,0 +1,77 @@
+"""Decoding many candidates by parts gives what decoding each whole text gives."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mlmfast.serving.decoding import Decoder
+from mlmfast.serving.folder import OnnxFolder
+from mlmfast.serving.vocabulary import Vocabulary
+from tiny_models import SHARED, byte_level_bpe, wordpiece
+
+NAMES = [
+    "bert-base-cased",
+    "modernbert-base",
+    "roberta-base",
+    "xlm-roberta-base",
+]
+
+
+def opened(tokenizer, folder):
+    tokenizer.save_pretrained(folder)
+    (folder / "config.json").write_text("{}")
+    (folder / "model.onnx").touch()
+    onnx = OnnxFolder.open(folder)
+    vocabulary = Vocabulary(onnx)
+    return vocabulary, Decoder(vocabulary, onnx)
+
+
+@pytest.fixture(scope="module")
+def decoders(tmp_path_factory):
+    found = {
+        name: opened(make(), tmp_path_factory.mktemp(name))
+        for name, make in (("bpe", byte_level_bpe), ("wordpiece", wordpiece))
+    }
+    if SHARED.exists():
+        from transformers import AutoTokenizer
+
+        for name in NAMES:
+            tokenizer = AutoTokenizer.from_pretrained(SHARED / "tokenizers" / name)
+            found[name] = opened(tokenizer, tmp_path_factory.mktemp(name))
+    return found
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_parts_are_the_whole(decoders, data):
+    """Random ids: halves of characters, special tokens, padding, pieces at the start."""
+    vocabulary, decoder = decoders[data.draw(st.sampled_from(sorted(decoders)))]
+    token = st.integers(0, len(vocabulary) - 1) | st.integers(0, 20)
+    ids = data.draw(st.lists(token, min_size=1, max_size=12))
+    mask = data.draw(st.integers(0, len(ids) - 1))
+    candidates = data.draw(st.lists(token, min_size=2, max_size=6))
+    skip = data.draw(st.booleans())
+    whole = []
+    for candidate in candidates:
+        filled = [*ids[:mask], candidate, *ids[mask + 1 :]]
+        kept = [one for one in filled if one != vocabulary.pad_id]
+        whole.append(vocabulary.decode(kept, skip_special_tokens=skip))
+    assert decoder.sequences(ids, mask, candidates, skip_special=skip) == whole
+    assert [decoder.token(one) for one in candidates] == [
+        vocabulary.decode([one]) for one in candidates
+    ]
+
+
+def test_the_parts_are_used(decoders, monkeypatch):
+    """Else the test above would compare the slow way with itself."""
+    for vocabulary, decoder in decoders.values():
+        ids = vocabulary._tokenizer.encode("the capital of france").ids
+        candidates = vocabulary._tokenizer.encode("paris is a far city").ids
+        decoded = []
+        with monkeypatch.context() as patch:
+            patch.setattr(vocabulary, "decode", lambda *_, kept=decoded, **__: kept.append(1) or "")
+            texts = decoder.sequences(ids, 2, candidates, skip_special=True)
+        assert len(texts) == len(candidates)
+        assert not decoded
