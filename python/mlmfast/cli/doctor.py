@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import click
 
@@ -14,7 +15,7 @@ from mlmfast.cli._command import ExampleCommand
 @click.option(
     "--limit",
     type=click.FloatRange(min=1),
-    default=120.0,
+    default=180.0,
     show_default=True,
     help="Seconds after which an import or a provider counts as hanging.",
 )
@@ -27,6 +28,8 @@ def command(as_json: bool, limit: float) -> int:
     from mlmfast.doctor.examine import examine
     from mlmfast.doctor.text import describe
 
+    if sys.stderr.isatty():
+        click.echo("Trying each package in a process of its own ...", err=True)
     diagnosis = examine(limit=limit)
     if as_json:
         click.echo(json.dumps(diagnosis.to_json(), indent=2))

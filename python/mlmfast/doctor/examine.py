@@ -97,7 +97,7 @@ class Diagnosis:
         }
 
 
-def examine(probes: Probes | None = None, *, limit: float = 120.0) -> Diagnosis:
+def examine(probes: Probes | None = None, *, limit: float = 180.0) -> Diagnosis:
     """Examine an environment; nothing heavy is imported into this process.
 
     Args:

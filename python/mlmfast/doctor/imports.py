@@ -11,9 +11,10 @@ from typing import Any
 from mlmfast.doctor.child import Outcome, call
 from mlmfast.doctor.facts import Import
 
+_CORE = "mlmfast._core"
 # module -> the packages that may bring it; the first one that is installed is named.
 MODULES: Mapping[str, tuple[str, ...]] = {
-    "mlmfast._core": ("mlmfast",),
+    _CORE: ("mlmfast",),
     "numpy": ("numpy",),
     "pyarrow": ("pyarrow",),
     "tokenizers": ("tokenizers",),
@@ -43,6 +44,8 @@ def try_imports(
 
     def one(module: str) -> Import | None:
         package = next((name for name in MODULES[module] if versions.get(name)), None)
+        if module == _CORE:  # it runs us, also from a source folder that is installed nowhere
+            package = "mlmfast"
         if package is None:
             return None
         outcome = call("mlmfast.doctor.imports:look", module, limit=limit)
@@ -81,6 +84,11 @@ def _ask_torch(torch: Any) -> dict[str, Any]:
     }
 
 
+def _ask_transformers(transformers: Any) -> dict[str, Any]:
+    # It passes over a torch that is too old for it, and then offers no models.
+    return {"uses_torch": bool(transformers.is_torch_available())}
+
+
 def _ask_onnxruntime(onnxruntime: Any) -> dict[str, Any]:
     try:
         build = importlib.import_module("onnxruntime.capi.build_and_package_info")
@@ -94,8 +102,9 @@ def _ask_onnxruntime(onnxruntime: Any) -> dict[str, Any]:
 
 
 _QUESTIONS: dict[str, Callable[[Any], dict[str, Any]]] = {
-    "mlmfast._core": _ask_core,
+    _CORE: _ask_core,
     "torch": _ask_torch,
+    "transformers": _ask_transformers,
     "onnxruntime": _ask_onnxruntime,
 }
 

@@ -10,6 +10,8 @@ from mlmfast.doctor.judge_packages import RUNTIMES
 
 CPU, CUDA, OPENVINO = "CPUExecutionProvider", "CUDAExecutionProvider", "OpenVINOExecutionProvider"
 
+_DRIVER = "libcuda.so.1"  # comes with the NVIDIA driver, and with no package of Python
+
 
 def judge_devices(facts: Facts) -> Iterator[Finding]:
     """Yield what is to be said about providers, GPUs and cores."""
@@ -51,7 +53,7 @@ def _cuda(provider: Provider, facts: Facts) -> Finding:
     built, torch = facts.detail("onnxruntime", "cuda"), facts.detail("torch", "cuda")
     if built and torch and _major(built) != _major(torch):
         what += f" (onnxruntime is built for CUDA {built}, torch for CUDA {torch}.)"
-    if provider.missing:
+    if set(provider.missing) - {_DRIVER}:
         return fault(what, install("onnxruntime-gpu[cuda,cudnn]"))
     return fault(
         what,

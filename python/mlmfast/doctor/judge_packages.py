@@ -27,6 +27,13 @@ def judge_packages(facts: Facts) -> Iterator[Finding]:
     for entry in facts.imports:
         if entry.error and not (own_exporter and entry.package == "optimum-onnx"):
             yield _broken(entry, facts, mends.get(entry.package))
+    torch = facts.module("torch")
+    if torch and not torch.error and facts.detail("transformers", "uses_torch") is False:
+        yield fault(
+            f"transformers {facts.versions['transformers']} does not use torch "
+            f"{facts.versions['torch']}, which is too old for it: it offers no models.",
+            install("torch", "--upgrade"),
+        )
     if facts.detail("mlmfast._core", "release") is False:
         yield advice(
             "The compiled core is a debug build, many times slower than a release build.",
@@ -90,8 +97,8 @@ def _conflict(conflict: Conflict, facts: Facts) -> Finding:
 
 def _broken(entry: Import, facts: Facts, mend: str | None) -> Finding:
     version = facts.versions.get(entry.package)
-    what = f"{entry.package} {version} is installed, and `import {entry.module}` fails: "
-    what += str(entry.error)
+    named = f"{entry.package} {version}" if version else entry.package
+    what = f"{named} is installed, and `import {entry.module}` fails: {entry.error}"
     if mend is None and entry.error and entry.error.startswith("no answer within"):
         mend = f'python -X importtime -c "import {entry.module}"  # shows where it hangs'
     elif mend is None and entry.module == "mlmfast._core":
