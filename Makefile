@@ -15,7 +15,8 @@ NEXT := .cache/tokenizers-next
 # The newest transformers, for which Optimum's exporter is too old, and where it is installed.
 TRANSFORMERS5_VERSION ?= 5.23.0
 TRANSFORMERS5 := .cache/transformers5
-TRANSFORMERS5_TESTS ?= $(wildcard tests/test_*.py)
+TRANSFORMERS5_TESTS ?= $(addprefix tests/test_,$(addsuffix .py,collator evaluation fill_mask slow_tokenizer sources \
+  sparse_head text_encoder tokenizer_files train trainer))
 # Peers that are no packages of ours: installed there by the first bench; empty leaves them out.
 BENCH_PEERS ?= .cache/bench-peers
 
@@ -53,7 +54,7 @@ test-tokenizers-next: setup ## Compare the tokenizer with the coming version of 
 	$(BIN)/python tests/write_tokenizers.py $(NEXT)/tokenizers
 	PYTHONPATH=python MLMFAST_TEST_TOKENIZERS=$(abspath $(NEXT))/tokenizers $(NEXT)/bin/python -m pytest -q tests/test_library_reader.py
 
-test-transformers5: setup ## Run the tests with the newest transformers, without Optimum, in an environment of its own
+test-transformers5: setup ## Run the tests of data, training and fill-mask with the newest transformers, without Optimum, in an environment of its own
 	test -x $(TRANSFORMERS5)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(TRANSFORMERS5)
 	echo "torch; sys_platform == 'none'" > $(TRANSFORMERS5)/lent.txt
 	VIRTUAL_ENV=$(TRANSFORMERS5) $(BIN)/uv pip install --quiet --override $(TRANSFORMERS5)/lent.txt transformers==$(TRANSFORMERS5_VERSION) \
