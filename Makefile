@@ -12,10 +12,15 @@ BENCH ?=
 # The version of tokenizers to be ready for, and where it is installed.
 NEXT_VERSION ?= 1.0.0rc3
 NEXT := .cache/tokenizers-next
+# The newest transformers, for which Optimum's exporter is too old, and where it is installed.
+TRANSFORMERS5_VERSION ?= 5.23.0
+TRANSFORMERS5 := .cache/transformers5
+TRANSFORMERS5_TESTS ?= $(addprefix tests/test_,$(addsuffix .py,collator evaluation fill_mask slow_tokenizer sources \
+  sparse_head text_encoder tokenizer_files train trainer))
 # Peers that are no packages of ours: installed there by the first bench; empty leaves them out.
 BENCH_PEERS ?= .cache/bench-peers
 
-.PHONY: help setup demo test test-tokenizers-next fuzz lint format bench wheel lock clean
+.PHONY: help setup demo test test-tokenizers-next test-transformers5 fuzz lint format bench wheel lock clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -48,6 +53,14 @@ test-tokenizers-next: setup ## Compare the tokenizer with the coming version of 
 	VIRTUAL_ENV=$(NEXT) $(BIN)/uv pip install --quiet tokenizers==$(NEXT_VERSION) click hypothesis numpy pyarrow pytest pytest-timeout tqdm
 	$(BIN)/python tests/write_tokenizers.py $(NEXT)/tokenizers
 	PYTHONPATH=python MLMFAST_TEST_TOKENIZERS=$(abspath $(NEXT))/tokenizers $(NEXT)/bin/python -m pytest -q tests/test_library_reader.py
+
+test-transformers5: setup ## Run the tests of data, training and fill-mask with the newest transformers, without Optimum, in an environment of its own
+	test -x $(TRANSFORMERS5)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(TRANSFORMERS5)
+	echo "torch; sys_platform == 'none'" > $(TRANSFORMERS5)/lent.txt
+	VIRTUAL_ENV=$(TRANSFORMERS5) $(BIN)/uv pip install --quiet --override $(TRANSFORMERS5)/lent.txt transformers==$(TRANSFORMERS5_VERSION) \
+	  accelerate click 'datasets>=4' hypothesis numpy onnx onnxruntime polars pyarrow pytest pytest-timeout tqdm
+	$(BIN)/python tests/lend_packages.py $(TRANSFORMERS5) torch mlmfast
+	PYTHONPATH=python $(TRANSFORMERS5)/bin/python -m pytest -q $(TRANSFORMERS5_TESTS)
 
 fuzz: setup ## Property tests and damaged stores at length; FUZZ=10 takes ten times as long
 	PROPTEST_CASES=$$((20000 * $(FUZZ))) cargo test --quiet --locked --package mlmfast-core

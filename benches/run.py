@@ -19,6 +19,7 @@ BENCHES = (
     "bench_loader",
     "bench_tokenize",
     "bench_prepare",
+    "bench_fill_mask",
     "bench_scaling",
 )
 HEAD = """\

@@ -52,6 +52,7 @@ def test_help_names_every_command_without_loading_them():
         "fill-mask",
         "convert",
         "demo",
+        "doctor",
         "version",
     ):
         assert name in found.stdout
@@ -69,6 +70,7 @@ def test_help_names_every_command_without_loading_them():
         "export",
         "fill-mask",
         "demo",
+        "doctor",
         "version",
     ],
 )

@@ -20,7 +20,7 @@ def bert_tokenizer(folder: Path):
     pieces += sorted({word for word in WORDS.split() if len(word) < 6 and len(word) > 1})
     vocabulary = folder / "vocab.txt"
     vocabulary.write_text("\n".join(dict.fromkeys(pieces)) + "\n", encoding="utf-8")
-    return BertTokenizerFast(vocab_file=str(vocabulary), model_max_length=64)
+    return BertTokenizerFast.from_pretrained(folder, model_max_length=64)
 
 
 def roberta_tokenizer(folder: Path, vocab_size: int = 330):

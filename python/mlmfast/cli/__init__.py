@@ -27,6 +27,7 @@ COMMANDS = {
     "convert": ("mlmfast.cli.convert", "Block store <-> Parquet, Megatron, raw ids, lists."),
     "train-tokenizer": ("mlmfast.cli.train_tokenizer", "Train a tokenizer on text."),
     "demo": ("mlmfast.cli.demo", "The whole road on text that Python itself carries."),
+    "doctor": ("mlmfast.cli.doctor", "What works in this environment, and what mends the rest."),
     "version": ("mlmfast.cli.version", "Versions of mlmfast and of what it stands on."),
 }
 
@@ -56,7 +57,10 @@ def group() -> None:
 
 
 def main() -> None:
-    """Run the command line; exit status 0, 2 for a user's mistake, 130 after Ctrl-C."""
+    """Run the command line; exit status 0, 2 for a user's mistake, 130 after Ctrl-C.
+
+    A command may return a status of its own.
+    """
     try:
         status = group(standalone_mode=False)
     except MlmfastError as error:

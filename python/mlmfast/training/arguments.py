@@ -35,6 +35,7 @@ REFUSED = {
     "eval_on_start": "the model is always measured before training, unless eval_strategy is 'no'",
     "remove_unused_columns": "blocks have no other columns",
     "group_by_length": "all blocks have the same length",
+    "train_sampling_strategy": "blocks of the same length are drawn at random, by the seed",
     "length_column_name": "all blocks have the same length",
     "label_names": "the labels are called labels",
     "include_for_metrics": "the metrics are fixed",

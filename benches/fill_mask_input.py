@@ -1,0 +1,150 @@
+"""What P6 fills: models, texts of a known number of tokens, and the arithmetic that they need."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tokenize_input import SHARED, families
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LENGTHS = {"16": (16, 16), "8 to 128": (8, 128), "128": (128, 128), "512": (512, 512)}
+"""Name -> least and most tokens of a text, special ones included."""
+BULK_TOKENS = 8192
+LONE_TEXTS = 8
+SEED = 6
+
+
+@dataclass(frozen=True)
+class Model:
+    """A checkpoint to fill masks with.
+
+    Attributes:
+        name: As in the report.
+        checkpoint: Its folder.
+    """
+
+    name: str
+    checkpoint: Path
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Its config.json."""
+        found: dict[str, Any] = json.loads((self.checkpoint / "config.json").read_bytes())
+        return found
+
+
+def models(folder: Path) -> list[Model]:
+    """A random model of DistilRoBERTa's size, and the small real one where it is at hand."""
+    found = [Model("DistilRoBERTa's size, random weights", distilroberta(folder / "distilroberta"))]
+    splade = SHARED / "models" / "bert-tiny-splade"
+    if (splade / "model.safetensors").is_file():
+        found.append(Model("bert-tiny-splade", splade))
+    return found
+
+
+def distilroberta(folder: Path) -> Path:
+    """Write a checkpoint of DistilRoBERTa's size, with seeded random weights."""
+    import torch
+    import transformers
+
+    family = next(f for f in families(folder.parent) if f.kind == "byte-level BPE")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(family.file.parent)
+    config = transformers.RobertaConfig(
+        vocab_size=len(tokenizer),
+        num_hidden_layers=6,
+        max_position_embeddings=514,
+        type_vocab_size=1,
+        layer_norm_eps=1e-5,
+        # Twice the usual spread: the best scores lie apart, and which is first does not hang on
+        # the order of additions.
+        initializer_range=0.04,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    torch.manual_seed(SEED)
+    transformers.RobertaForMaskedLM(config).save_pretrained(folder)
+    tokenizer.model_max_length = 512
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def texts(model: Model, least: int, most: int, count: int) -> list[str]:
+    """Random words around one mask, each text of so many tokens with the special ones."""
+    import transformers
+
+    tokenizer = transformers.AutoTokenizer.from_pretrained(model.checkpoint)
+    rng = random.Random(f"{SEED} {least} {most}")
+
+    def tokens(text: str) -> int:
+        return len(tokenizer(text, add_special_tokens=False).input_ids)
+
+    opener, words = _whole_words(tokenizer.get_vocab(), tokens, rng)
+    around = tokenizer.num_special_tokens_to_add()
+    found = []
+    for _ in range(count):
+        length = rng.randint(least, most)
+        inner = rng.choices(words, k=length - around - 1)
+        inner[rng.randrange(1, len(inner))] = tokenizer.mask_token
+        text = " ".join([opener, *inner])
+        if tokens(text) + around != length:
+            raise RuntimeError(f"{tokens(text) + around} tokens instead of {length}: {text}")
+        found.append(text)
+    return found
+
+
+def _whole_words(
+    vocabulary: dict[str, int], tokens: Callable[[str], int], rng: random.Random
+) -> tuple[str, list[str]]:
+    """A word to begin with, and words that are one token each after a blank."""
+    plain = sorted(word for word in vocabulary if word.isascii() and word.isalpha())
+    rng.shuffle(plain)
+    opener = next(word for word in plain if len(word) > 3 and tokens(word) == 1)
+    marked = sorted(
+        word
+        for token in vocabulary
+        if len(word := token.removeprefix("\u0120")) > 3 and word.isascii() and word.isalpha()
+    )
+    rng.shuffle(marked)
+    return opener, [word for word in marked[:4000] if tokens(f"{opener} {word}") == 2]
+
+
+def write_texts(model: Model, file: Path, lengths: dict[str, tuple[int, int]]) -> dict[str, int]:
+    """Write each length's texts to answer one by one and in bulk; useful FLOPs by their names.
+
+    The names are `lone LENGTH` and `bulk LENGTH`.
+    """
+    import transformers
+
+    tokenizer = transformers.AutoTokenizer.from_pretrained(model.checkpoint)
+    named = {}
+    for name, (least, most) in lengths.items():
+        bulk = max(16, 2 * BULK_TOKENS // (least + most))
+        named[f"lone {name}"] = texts(model, least, most, LONE_TEXTS)
+        named[f"bulk {name}"] = texts(model, least, most, bulk)
+    file.write_text(json.dumps(named), encoding="utf-8")
+    return {
+        name: sum(useful_flops(model.config, len(tokenizer(text).input_ids)) for text in group)
+        for name, group in named.items()
+    }
+
+
+def useful_flops(config: dict[str, Any], length: int) -> int:
+    """Additions and multiplications that one text with one mask cannot do without.
+
+    Matrix products alone, of a text without padding: all layers but the last at every token; of the
+    last one keys and values at every token, and the rest, as the head, at the mask.
+    """
+    hidden, inner = config["hidden_size"], config["intermediate_size"]
+    projections, feed_forward = 4 * hidden * hidden, 2 * hidden * inner
+    attention = 2 * length * hidden
+    whole_layer = length * (projections + feed_forward + attention)
+    last = length * 2 * hidden * hidden + 2 * hidden * hidden + feed_forward + attention
+    head = hidden * hidden + hidden * config["vocab_size"]
+    return 2 * ((config["num_hidden_layers"] - 1) * whole_layer + last + head)

@@ -1,0 +1,121 @@
+"""The ways to fill masks that P6 compares, and what each of them has to be given first."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import fill_mask_worker
+from fill_mask_input import Model
+
+import mlmfast
+
+OPENVINO = "optimum-intel[openvino]==2.2.0"
+BATCHES = (1, 8, 32)
+"""What the peers may choose from; ours chooses for itself."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way.
+
+    Attributes:
+        label: As in the report.
+        way: As the worker knows it.
+        folder: The model in the form it takes.
+        path: Packages of its own; None for this environment's.
+    """
+
+    label: str
+    way: str
+    folder: Path
+    path: Path | None = None
+
+    @property
+    def ours(self) -> bool:
+        """Whether it is mlmfast."""
+        return self.way == "mlmfast"
+
+    @property
+    def once(self) -> list[str]:
+        """The command that answers one text, which is to follow, and ends."""
+        if self.ours:
+            program = "from mlmfast.cli import main; main()"
+            return [sys.executable, "-c", program, "fill-mask", str(self.folder), "--quiet"]
+        return [sys.executable, fill_mask_worker.__file__, "--once", self.way, str(self.folder)]
+
+
+def ways(model: Model, folder: Path) -> tuple[list[Way], list[str]]:
+    """Write each way's form of the model below `folder`; and why others are left out."""
+    from optimum.exporters.onnx import main_export
+
+    optimum = folder / "optimum"
+    main_export(str(model.checkpoint), optimum, task="fill-mask", do_validation=False)
+    found = [
+        Way("`pipeline`, torch", "pipeline", model.checkpoint),
+        Way("`pipeline`, Optimum's ORTModelForMaskedLM", "optimum", optimum),
+    ]
+    peers, left_out = _openvino(model, folder / "openvino")
+    found += peers
+    report = mlmfast.export(model.checkpoint, folder / "fp32")
+    found.append(Way("mlmfast, fp32", "mlmfast", Path(report.output)))
+    if "precision" in inspect.signature(mlmfast.export).parameters:
+        try:
+            report = mlmfast.export(model.checkpoint, folder / "int8", precision="int8")
+            found.append(Way("mlmfast, int8", "mlmfast", Path(report.output)))
+        except mlmfast.MlmfastError as error:
+            left_out.append(f"mlmfast, int8: {error}")
+    return found, left_out
+
+
+def _openvino(model: Model, folder: Path) -> tuple[list[Way], list[str]]:
+    root = os.environ.get("MLMFAST_BENCH_PEERS")
+    if not root:
+        return [], ["OpenVINO is left out, since MLMFAST_BENCH_PEERS names no folder for it."]
+    path = Path(root).absolute() / OPENVINO
+    problem = None if (path / "done").exists() else _install(path)
+    if problem is None:
+        command = [sys.executable, fill_mask_worker.__file__, "--convert"]
+        command += [str(model.checkpoint), str(folder)]
+        problem = _run(command, fill_mask_worker.environment(path))
+    if problem is not None:
+        return [], [f"OpenVINO is left out: {problem}"]
+    kinds = ["f32", "bf16"] if _has_bf16() else ["f32"]
+    return [Way(f"`pipeline`, OpenVINO, {k}", f"openvino {k}", folder, path) for k in kinds], []
+
+
+def _install(path: Path) -> str | None:
+    """Install it with all it needs but torch, which is 5 GB and the environment's own."""
+    path.mkdir(parents=True, exist_ok=True)
+    without = path / "without.txt"
+    names = ("torch", "torchvision")
+    without.write_text("".join(f"{name}; sys_platform == 'none'\n" for name in names))
+    uv = Path(sys.executable).with_name("uv")
+    command = [str(uv), "pip", "install", "--quiet", "--python", sys.executable]
+    command += ["--only-binary", ":all:", "--override", str(without), "--target", str(path)]
+    problem = _run([*command, OPENVINO], dict(os.environ))
+    if problem is None:
+        (path / "done").touch()
+    return problem
+
+
+def _run(command: list[str], environment: dict[str, str]) -> str | None:
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, env=environment, check=False, timeout=1800
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    return (done.stderr.strip().splitlines() or ["it failed"])[-1] if done.returncode else None
+
+
+def _has_bf16() -> bool:
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags

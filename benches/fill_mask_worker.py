@@ -1,0 +1,151 @@
+"""A contender of P6 in a process of its own, which does what it is told, one line at a time.
+
+`python benches/fill_mask_worker.py WAY FOLDER TEXTS` loads a model and answers each command on
+standard input, a list in JSON, by one line of JSON: `["lone", NAME, CALLS]` answers texts one by
+one (seconds a text), `["bulk", NAME, BATCH]` all texts of that name (seconds), `["answers", NAME,
+BATCH]` too (token ids and scores), `["peak"]` tells the most memory so far (bytes).
+`--once WAY FOLDER TEXT` answers one text and ends; `--convert CHECKPOINT FOLDER` writes OpenVINO's
+form of a checkpoint.
+
+It imports nothing of the other benches: OpenVINO's has other packages on its path.
+"""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+Answers = list[list[dict[str, Any]]]
+
+
+class Worker:
+    """The parent's end: a process that waits for commands."""
+
+    def __init__(self, label: str, way: str, folder: Path, texts: Path, path: Path | None) -> None:
+        self.label = label
+        command = [sys.executable, __file__, way, str(folder), str(texts)]
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=environment(path),
+        )
+
+    def ask(self, *command: object) -> Any:
+        """Send one command and wait for its answer."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(command) + "\n")
+        self._process.stdin.flush()
+        for line in self._process.stdout:
+            if line.startswith("="):  # libraries write there too
+                return json.loads(line[1:])
+        raise RuntimeError(f"{self.label} ended, {self._process.wait()}, at {command}")
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.communicate()
+
+
+def environment(path: Path | None) -> dict[str, str]:
+    """The environment as users have it, with packages of a folder before its own."""
+    found = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    # `make bench` sets it for the sake of DataLoader's workers; encoding in bulk would suffer.
+    found.pop("TOKENIZERS_PARALLELISM", None)
+    if path is not None:
+        paths = [str(path), os.environ.get("PYTHONPATH", "")]
+        found["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    return found
+
+
+def load(way: str, folder: str) -> tuple[Callable[[str], Any], Callable[[list[str], int], Answers]]:
+    """How a way answers one text, and how it answers many in batches of a size."""
+    if way == "mlmfast":
+        from mlmfast.serving.fill_mask import FillMask
+
+        ours = FillMask(folder, device="cpu")
+        return ours, lambda texts, _: list(ours.stream(texts))
+    from transformers import AutoTokenizer, pipeline
+
+    model: Any = folder
+    if way == "optimum":
+        from optimum.onnxruntime import ORTModelForMaskedLM
+
+        model = ORTModelForMaskedLM.from_pretrained(folder)
+    elif way.startswith("openvino"):
+        from optimum.intel import OVModelForMaskedLM
+
+        hint = {"INFERENCE_PRECISION_HINT": way.partition(" ")[2]}
+        model = OVModelForMaskedLM.from_pretrained(folder, ov_config=hint)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    theirs = pipeline("fill-mask", model=model, tokenizer=tokenizer, device="cpu")
+    return theirs, lambda texts, batch: theirs(texts, batch_size=batch)
+
+
+def convert(checkpoint: str, folder: str) -> None:
+    """Write OpenVINO's form of a checkpoint, with its tokenizer."""
+    from optimum.intel import OVModelForMaskedLM
+    from transformers import AutoTokenizer
+
+    OVModelForMaskedLM.from_pretrained(checkpoint, export=True).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(checkpoint).save_pretrained(folder)
+
+
+class _Commands:
+    def __init__(self, way: str, folder: str, texts: str) -> None:
+        self.one, self.many = load(way, folder)
+        self.texts: dict[str, list[str]] = json.loads(Path(texts).read_bytes())
+
+    def lone(self, name: str, calls: int) -> float:
+        texts = itertools.islice(itertools.cycle(self.texts[name]), calls)
+        return self._timed(lambda: [self.one(text) for text in texts]) / calls
+
+    def bulk(self, name: str, batch: int) -> float:
+        return self._timed(lambda: self.many(self.texts[name], batch))
+
+    def answers(self, name: str, batch: int) -> list[tuple[list[int], list[float]]]:
+        found = self.many(self.texts[name], batch)
+        return [([row["token"] for row in a], [float(row["score"]) for row in a]) for a in found]
+
+    def peak(self) -> int:
+        status = Path("/proc/self/status")
+        if status.exists():
+            lines = status.read_text(encoding="ascii").splitlines()
+            return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024
+        import resource
+
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+    @staticmethod
+    def _timed(run: Callable[[], object]) -> float:
+        gc.collect()
+        start = time.perf_counter()
+        run()
+        return time.perf_counter() - start
+
+
+def _main(arguments: Sequence[str]) -> None:
+    if arguments[0] == "--convert":
+        convert(*arguments[1:])
+    elif arguments[0] == "--once":
+        print(load(*arguments[1:3])[0](arguments[3]))
+    else:
+        commands = _Commands(*arguments)
+        for line in sys.stdin:
+            name, *rest = json.loads(line)
+            print("\n=" + json.dumps(getattr(commands, name)(*rest)), flush=True)
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1:])
