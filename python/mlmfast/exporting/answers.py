@@ -1,0 +1,76 @@
+"""The end of fill_mask.onnx: logits of masks to scores, best tokens and target scores."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlmfast.exporting.tracing import LOGITS
+
+if TYPE_CHECKING:
+    import onnx
+
+# What begins the name of every node added here: a lower precision leaves these in float32.
+PREFIX = "answers/"
+
+
+def append_answers(model: onnx.ModelProto, vocab_size: int) -> None:
+    """Replace the output `logits` [masks, vocabulary] by the answers, in place.
+
+    New inputs: `top_k` and `targets` int64, `want_probabilities` bool. New outputs: `scores`,
+    `tokens`, `target_scores`, `probabilities`; see `write_fused`.
+
+    The softmax runs over the whole vocabulary always: it is onnxruntime's fastest way to a sum of
+    exponentials (a tenth of the time of ReduceLogSumExp), and the best tokens, picked by their
+    logits, only look their shares up. `probabilities` merely hands it out, or nothing at all.
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph = model.graph
+    float32, int64 = TensorProto.FLOAT, TensorProto.INT64
+
+    def node(kind: str, inputs: list[str], outputs: list[str], **attributes: object) -> None:
+        name = f"{PREFIX}{kind}_{outputs[0].removeprefix(PREFIX)}"
+        graph.node.append(helper.make_node(kind, inputs, outputs, name=name, **attributes))
+
+    def constant(name: str, value: np.ndarray) -> str:
+        graph.initializer.append(numpy_helper.from_array(value, PREFIX + name))
+        return PREFIX + name
+
+    k, softmax = f"{PREFIX}k", f"{PREFIX}softmax"
+    node("Reshape", ["top_k", constant("one", np.array([1]))], [k])
+    node("TopK", [LOGITS, k], [f"{PREFIX}best", "tokens"], axis=-1, largest=1, sorted=1)
+    node("Softmax", [LOGITS], [softmax], axis=-1)
+    node("GatherElements", [softmax, "tokens"], ["scores"], axis=-1)
+    node("Gather", [softmax, "targets"], ["target_scores"], axis=-1)
+
+    def branch(name: str, kind: str, inputs: list[str]) -> onnx.GraphProto:
+        given = helper.make_node(kind, inputs, [f"{PREFIX}{name}"], name=f"{PREFIX}{kind}_{name}")
+        output = helper.make_tensor_value_info(
+            f"{PREFIX}{name}", float32, ["probability_rows", vocab_size]
+        )
+        return helper.make_graph([given], name, [], [output])
+
+    nothing = constant("nothing", np.zeros((0, vocab_size), dtype=np.float32))
+    node(
+        "If",
+        ["want_probabilities"],
+        ["probabilities"],
+        then_branch=branch("all_probabilities", "Identity", [softmax]),
+        else_branch=branch("no_probabilities", "Identity", [nothing]),
+    )
+    for name, kind, shape in (
+        ("top_k", int64, []),
+        ("targets", int64, ["n"]),
+        ("want_probabilities", TensorProto.BOOL, []),
+    ):
+        graph.input.append(helper.make_tensor_value_info(name, kind, shape))
+    del graph.output[:]
+    for name, kind, shape in (
+        ("scores", float32, ["masks", "k"]),
+        ("tokens", int64, ["masks", "k"]),
+        ("target_scores", float32, ["masks", "n"]),
+        ("probabilities", float32, ["probability_rows", vocab_size]),
+    ):
+        graph.output.append(helper.make_tensor_value_info(name, kind, shape))
