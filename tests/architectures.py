@@ -60,10 +60,19 @@ XLM = {
     "mask_index": 4,
     "n_langs": 1,
 }
+# As their published checkpoints are, whatever the defaults.
+NO_SEGMENTS = {"type_vocab_size": 1}
 OWN: dict[str, dict[str, Any]] = {
     "albert": {"embedding_size": 24},
     "bart": SEQ2SEQ,
     "big_bird": {"block_size": 4, "num_random_blocks": 1},
+    "camembert": NO_SEGMENTS,
+    "data2vec-text": NO_SEGMENTS,
+    "ibert": NO_SEGMENTS,
+    "roberta": NO_SEGMENTS,
+    "xlm-roberta": NO_SEGMENTS,
+    "xlm-roberta-xl": NO_SEGMENTS,
+    "roberta-prelayernorm": NO_SEGMENTS,
     "convbert": {"embedding_size": 32, "conv_kernel_size": 3},
     "deberta": {"relative_attention": True, "pos_att_type": ["c2p", "p2c"], "type_vocab_size": 0},
     "deberta-v2": {
@@ -88,7 +97,7 @@ OWN: dict[str, dict[str, Any]] = {
         "d_head": 16,
         "d_inner": 48,
     },
-    "longformer": {"attention_window": [8, 8]},
+    "longformer": {"attention_window": [8, 8], **NO_SEGMENTS},
     "luke": {"entity_vocab_size": 5, "entity_emb_size": 16},
     "mbart": SEQ2SEQ,
     "mega": {
@@ -122,10 +131,8 @@ OWN: dict[str, dict[str, Any]] = {
         "attention_head_size": 16,
         "feed_forward_size": 48,
         "axial_pos_embds": False,
-        "local_attn_chunk_length": 8,
-        "lsh_attn_chunk_length": 8,
-        "num_buckets": 2,
-        "hash_seed": 0,
+        "local_attn_chunk_length": LONGEST,
+        "lsh_attn_chunk_length": LONGEST,
     },
     "rembert": {"input_embedding_size": 16, "output_embedding_size": 24},
     "roc_bert": {
@@ -138,7 +145,7 @@ OWN: dict[str, dict[str, Any]] = {
     "squeezebert": {"embedding_size": 32},
     "tapas": {"type_vocab_sizes": [2, 4, 4, 2, 4, 4, 4]},
     "xlm": XLM,
-    "xmod": {"languages": ["en_XX", "de_DE"], "default_language": "en_XX"},
+    "xmod": {"languages": ["en_XX", "de_DE"], "default_language": "en_XX", **NO_SEGMENTS},
 }
 
 
@@ -154,8 +161,9 @@ def tiny_model(kind: str, *, seed: int = 0, **overrides: Any):
     import torch
     import transformers
 
-    sizes = COMMON | OWN.get(kind, {}) | overrides
-    sizes = {name: value for name, value in sizes.items() if value is not None}
+    known = transformers.AutoConfig.for_model(kind)
+    sizes = {name: value for name, value in COMMON.items() if hasattr(known, name)}
+    sizes = {n: v for n, v in (sizes | OWN.get(kind, {}) | overrides).items() if v is not None}
     config = transformers.AutoConfig.for_model(kind, **sizes)
     torch.manual_seed(seed)
     model = transformers.AutoModelForMaskedLM.from_config(config, attn_implementation="eager")

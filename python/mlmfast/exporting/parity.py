@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmfast.errors import ExportMismatchError, InputError
+from mlmfast.exporting.architectures import longest_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,9 +94,9 @@ def compare(graph: Path, checkpoint: Checkpoint, *, max_difference: float) -> li
         with torch.inference_mode():
             expected = model(**{name: torch.from_numpy(value) for name, value in feed.items()})
         real = inputs["attention_mask"].astype(bool)
-        results.append(
-            _compare_logits(found, expected.logits.numpy(), real, padded, max_difference)
-        )
+        # Perceiver gives logits for every position it has; the rest give as many as tokens.
+        wanted = expected.logits[:, :length].numpy()
+        results.append(_compare_logits(found, wanted, real, padded, max_difference))
     return results
 
 
@@ -125,7 +126,8 @@ def longest_input(model: Any) -> int | None:
 
     A position table with a padding row counts from behind that row, as RoBERTa's does.
     """
-    limit: int | None = getattr(model.config, "max_position_embeddings", None)
+    limits = longest_text(model.config), getattr(model.config, "max_position_embeddings", None)
+    limit: int | None = min((length for length in limits if length is not None), default=None)
     for name, module in model.named_modules():
         if name.rpartition(".")[2] == "position_embeddings" and hasattr(module, "weight"):
             padding = getattr(module, "padding_idx", None)
