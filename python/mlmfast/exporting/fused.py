@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.exporting.answers import append_answers
+from mlmfast.exporting.last_layer import Moved, take_rows_early
+from mlmfast.exporting.parity import longest_input
 from mlmfast.exporting.tracing import (
+    LAYOUTS,
     OPSET,
     Logits,
     RowLogits,
@@ -35,11 +38,13 @@ class Fused:
         layout: how its head takes the masked rows, one of `tracing.LAYOUTS`; "after the head" means
             that the head runs on every token.
         vocab_size: scores a mask has.
+        moved: what of the last layer runs on the masked rows only.
     """
 
     inputs: tuple[str, ...]
     layout: str
     vocab_size: int
+    moved: Moved
 
 
 def write_fused(
@@ -77,10 +82,11 @@ def write_fused(
     names = tuple(inputs or input_names(model))
     layout = find_layout(model, names)
     graph = traced(RowLogits(model, names, layout), names, opset=opset)
+    moved = take_rows_early(graph, longest_input(model)) if layout != LAYOUTS[-1] else Moved()
     vocab_size = _vocab_size(model)
     append_answers(graph, vocab_size)
     onnx.save(graph, str(path))
-    return Fused(names, layout, vocab_size)
+    return Fused(names, layout, vocab_size, moved)
 
 
 def write_logits(

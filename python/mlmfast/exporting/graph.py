@@ -1,0 +1,157 @@
+"""An ONNX graph to look around in and to change: who makes a tensor, who uses it, what is dead."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    import onnx
+
+
+# Operators whose inputs broadcast and whose every number depends on those at its own place.
+ELEMENTWISE = frozenset(
+    "Abs Add And Cast Clip Cos Div Dropout Equal Erf Exp Gelu Greater HardSigmoid Identity IsNaN "
+    "LeakyRelu Less Log Max Min Mul Neg Not Or Pow Reciprocal Relu Selu Sigmoid Sin Softplus Sqrt "
+    "Sub Tanh Where".split()
+)
+
+
+class Graph:
+    """The main graph of a model, indexed by tensor names.
+
+    Changes go through the methods below; `finish` then removes what nobody uses and sorts.
+    """
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self.model = model
+        self.proto = model.graph
+        self.nodes: list[onnx.NodeProto] = list(model.graph.node)
+        self._names = 0
+        self.index()
+
+    def index(self) -> None:
+        """Look the producers, users and constants up again."""
+        self.initializers = {tensor.name: tensor for tensor in self.proto.initializer}
+        self.producer = {name: node for node in self.nodes for name in node.output if name}
+        self.outputs = {entry.name for entry in self.proto.output}
+        self.users: dict[str, list[onnx.NodeProto]] = {}
+        for node in self.nodes:
+            for name in dict.fromkeys(used_names(node)):
+                self.users.setdefault(name, []).append(node)
+
+    def constant(self, name: str) -> np.ndarray | None:
+        """Return the value of an initializer or a Constant node; None for anything else."""
+        from onnx import numpy_helper
+
+        if name in self.initializers:
+            return numpy_helper.to_array(self.initializers[name])
+        node = self.producer.get(name)
+        if node is None or node.op_type != "Constant":
+            return None
+        value = attribute(node, "value")
+        return None if value is None else numpy_helper.to_array(value)
+
+    def kind(self, name: str) -> str | None:
+        """Return the operator that makes a tensor; None for inputs and weights."""
+        node = self.producer.get(name)
+        return None if node is None else node.op_type
+
+    def fresh(self, hint: str) -> str:
+        """Invent a name that no tensor has."""
+        self._names += 1
+        return f"rows/{hint}_{self._names}"
+
+    def add_constant(self, value: Any, hint: str = "constant") -> str:
+        """Add an initializer, int64 where integers are given, and return its name."""
+        from onnx import numpy_helper
+
+        name = self.fresh(hint)
+        tensor = numpy_helper.from_array(np.asarray(value), name)
+        self.proto.initializer.append(tensor)
+        self.initializers[name] = tensor
+        return name
+
+    def add(self, kind: str, inputs: Iterable[str], **attributes: Any) -> str:
+        """Add a node with one output, and return the name of that."""
+        from onnx import helper
+
+        output = self.fresh(kind)
+        self.nodes.append(
+            helper.make_node(kind, [*inputs], [output], name=f"{output}_node", **attributes)
+        )
+        return output
+
+    def replace_uses(self, old: str, new: str) -> None:
+        """Let every node that uses the tensor `old` use `new`."""
+        for node in self.nodes:
+            for place, name in enumerate(node.input):
+                if name == old:
+                    node.input[place] = new
+
+    def finish(self) -> None:
+        """Remove nodes and weights that nobody uses, and order the nodes by their use."""
+        self.index()
+        wanted, kept = [*self.outputs], set()
+        while wanted:
+            node = self.producer.get(wanted.pop())
+            if node is not None and id(node) not in kept:
+                kept.add(id(node))
+                wanted.extend(used_names(node))
+        self.nodes = self._sorted([node for node in self.nodes if id(node) in kept])
+        used = {name for node in self.nodes for name in used_names(node)} | self.outputs
+        for place in reversed(range(len(self.proto.initializer))):
+            if self.proto.initializer[place].name not in used:
+                del self.proto.initializer[place]
+        copies = [_copy(node) for node in self.nodes]
+        self.proto.ClearField("node")
+        self.proto.node.extend(copies)
+        self.proto.ClearField("value_info")
+        self.nodes = list(self.proto.node)
+        self.index()
+
+    def _sorted(self, nodes: list[onnx.NodeProto]) -> list[onnx.NodeProto]:
+        made = {name for node in nodes for name in node.output}
+        ready: set[str] = set()
+        ordered: list[onnx.NodeProto] = []
+        while nodes:
+            waiting = []
+            for node in nodes:
+                if all(name in ready or name not in made for name in used_names(node)):
+                    ordered.append(node)
+                    ready.update(node.output)
+                else:
+                    waiting.append(node)
+            if len(waiting) == len(nodes):
+                raise ValueError("The graph has a cycle.")
+            nodes = waiting
+        return ordered
+
+
+def _copy(node: onnx.NodeProto) -> onnx.NodeProto:
+    copy = type(node)()
+    copy.CopyFrom(node)
+    return copy
+
+
+def used_names(node: onnx.NodeProto) -> Iterator[str]:
+    """Yield the tensors a node uses, those that only its inner graphs use among them."""
+    yield from (name for name in node.input if name)
+    for entry in node.attribute:
+        for inner in (entry.g, *entry.graphs) if entry.type in (5, 10) else ():
+            for child in inner.node:
+                yield from used_names(child)
+            yield from (output.name for output in inner.output)
+
+
+def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:
+    """Return an attribute's value."""
+    from onnx import helper
+
+    for entry in node.attribute:
+        if entry.name == name:
+            return helper.get_attribute_value(entry)
+    return default
