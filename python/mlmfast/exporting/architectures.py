@@ -53,7 +53,7 @@ REPLACED = ("esm", "layoutlm", "longformer", "perceiver")
 REFUSED = {
     "mra": "its attention exists as CUDA kernels only, and on a CPU transformers computes zeros "
     "in its place",
-    "qdqbert": "it needs the library pytorch-quantization, which its makers no longer publish",
+    "qdqbert": "it needs the library pytorch-quantization, and transformers no longer maintains it",
     "wav2vec2": "it takes sound and no text",
 }
 

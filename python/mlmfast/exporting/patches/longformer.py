@@ -21,13 +21,29 @@ if TYPE_CHECKING:
 
 @contextmanager
 def patch(model: Any) -> Iterator[None]:
-    """Replace the attention of `model`, and its padding to windows."""
+    """Replace the attention of `model`, and its padding to windows, there and back."""
     with ExitStack() as stack:
+        stack.enter_context(replaced(model, "LongformerEncoder", _encoder))
         stack.enter_context(replaced(model, "LongformerSelfAttention", _banded))
         stack.enter_context(
             replaced(model, "LongformerModel", _unpadded, method="_pad_to_window_size")
         )
         yield
+
+
+def _encoder(module: Any) -> Any:
+    from transformers.models.longformer.modeling_longformer import LongformerBaseModelOutput
+
+    def forward(
+        hidden_states: torch.Tensor, attention_mask: torch.Tensor, **_unused: Any
+    ) -> LongformerBaseModelOutput:
+        for layer in module.layer:
+            (hidden_states,) = layer(
+                hidden_states, attention_mask=attention_mask, is_index_masked=attention_mask < 0
+            )
+        return LongformerBaseModelOutput(last_hidden_state=hidden_states)
+
+    return forward
 
 
 def _banded(module: Any) -> Any:
