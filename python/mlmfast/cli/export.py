@@ -10,14 +10,14 @@ import click
 from mlmfast.cli._command import ExampleCommand
 
 if TYPE_CHECKING:
-    from mlmfast.exporting.report import ExportReport
+    from mlmfast.exporting.report import ExportReport, GraphReport
 
 
 @click.command("export", cls=ExampleCommand, example="mlmfast export model/ onnx/")
 @click.argument("checkpoint")
 @click.argument("output", type=click.Path(file_okay=False))
 @click.option("--overwrite", is_flag=True, help="Replace OUTPUT where an export wrote it.")
-@click.option("--opset", type=int, help="ONNX operator set, 14 to 21.  [default: Optimum's]")
+@click.option("--opset", type=int, help="ONNX operator set, 14 to 21.  [default: Optimum's, or 17]")
 @click.option(
     "--max-difference",
     type=float,
@@ -38,8 +38,9 @@ def command(
 ) -> None:
     """Write CHECKPOINT, a folder or a Hub name, as the ONNX folder OUTPUT.
 
-    Optimum writes the graph. It is then run beside PyTorch at several batch sizes and lengths, and
-    OUTPUT appears only where both give the same logits.
+    It holds model.onnx, by Optimum where Optimum knows the type, and fill_mask.onnx, which computes
+    the masked positions only. Both are run beside PyTorch at several batch sizes and lengths, and
+    OUTPUT appears only where all give the same.
     """
     from mlmfast.exporting.onnx import export
 
@@ -58,19 +59,34 @@ def describe(report: ExportReport) -> str:
     """Write the report for people."""
     lines = [
         f"{report.checkpoint} -> {report.output}",
-        f"  {report.model_type}, {report.parameters:,} parameters, ONNX opset {report.opset}",
+        f"  {report.model_type}, {report.parameters:,} parameters, {report.precision}",
         "",
         "Files",
         *(f"  {name:26} {size / 1e6:10,.2f} MB" for name, size in report.files.items()),
-        "",
-        "ONNX against PyTorch (batch x tokens: largest difference of a logit, allowed, same top-1)",
-        *(
-            f"  {result!s:26} {result.difference:10.1e} {result.limit:10.1e} "
-            f"{result.top1_agreement:9.1%}"
-            for result in report.comparisons
-        ),
+        *(line for name, graph in report.graphs.items() for line in _graph(name, graph)),
         "",
         f"Exported in {report.export_seconds:.1f} s, compared in {report.compare_seconds:.1f} s.",
         f'Next: mlmfast fill-mask {report.output} "A text with {report.mask_token} in it."',
     ]
     return "\n".join(lines)
+
+
+def _graph(name: str, graph: GraphReport) -> list[str]:
+    total = sum(graph.operators.values())
+    lines = [
+        "",
+        f"{name}, written by {graph.exporter}, ONNX opset {graph.opset}",
+        f"  {total} operators run, {graph.fused_operators} of them fused by onnxruntime",
+    ]
+    if graph.remark:
+        lines.append(f"  {graph.remark}")
+    if graph.head:
+        last = f", with {graph.last_layer} matrix products of the last layer"
+        lines.append(f"  the head runs on {graph.head}{last if graph.last_layer else ''}")
+    lines.append("  against PyTorch, batch x tokens: largest difference, allowed, same top-1")
+    lines += [
+        f"    {result!s:30} {result.difference:8.1e} {result.limit:8.1e} "
+        f"{result.top1_agreement:8.1%}"
+        for result in graph.comparisons
+    ]
+    return lines

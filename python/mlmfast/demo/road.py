@@ -260,7 +260,8 @@ class Road:
             from mlmfast.exporting.onnx import export
 
             report = export(self.model, self.onnx, overwrite=True)
-            return {"bytes": sum(report.files.values()), "shapes": len(report.comparisons)}
+            shapes = max(len(graph.comparisons) for graph in report.graphs.values())
+            return {"bytes": sum(report.files.values()), "shapes": shapes}
 
         stage = self._stage("export", {}, self.onnx, make)
         figures = stage.figures

@@ -67,10 +67,11 @@ def append_answers(model: onnx.ModelProto, vocab_size: int) -> None:
     ):
         graph.input.append(helper.make_tensor_value_info(name, kind, shape))
     del graph.output[:]
-    for name, kind, shape in (
+    outputs: tuple[tuple[str, int, list[str | int]], ...] = (
         ("scores", float32, ["masks", "k"]),
         ("tokens", int64, ["masks", "k"]),
         ("target_scores", float32, ["masks", "n"]),
         ("probabilities", float32, ["probability_rows", vocab_size]),
-    ):
-        graph.output.append(helper.make_tensor_value_info(name, kind, shape))
+    )
+    for name, kind, sizes in outputs:
+        graph.output.append(helper.make_tensor_value_info(name, kind, sizes))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from logging import CRITICAL
 from pathlib import Path
@@ -150,10 +150,13 @@ def quiet() -> Iterator[None]:
     import warnings
 
     from huggingface_hub.utils import logging as hub_logging
-    from optimum.utils import logging as optimum_logging
     from transformers.utils import logging as transformers_logging
 
-    libraries = (hub_logging, optimum_logging, transformers_logging)
+    libraries: list[Any] = [hub_logging, transformers_logging]
+    with suppress(ImportError):  # beside a transformers it does not know yet, it is not there
+        from optimum.utils import logging as optimum_logging
+
+        libraries.append(optimum_logging)
     levels = [library.get_verbosity() for library in libraries]
     for library in libraries:
         library.set_verbosity(CRITICAL)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mlmfast.exporting.answers import append_answers
 from mlmfast.exporting.last_layer import Moved, take_rows_early
 from mlmfast.exporting.parity import longest_input
+from mlmfast.exporting.shared_weights import tie_decoder
 from mlmfast.exporting.tracing import (
     LAYOUTS,
     OPSET,
@@ -46,6 +47,11 @@ class Fused:
     vocab_size: int
     moved: Moved
 
+    @property
+    def head(self) -> str:
+        """Where the head runs: "masked rows" or "all rows"."""
+        return "all rows" if self.layout == LAYOUTS[-1] else "masked rows"
+
 
 def write_fused(
     model: Any,
@@ -77,15 +83,14 @@ def write_fused(
     Raises:
         MlmfastError: the tracer cannot write this model.
     """
-    import onnx
-
     names = tuple(inputs or input_names(model))
     layout = find_layout(model, names)
     graph = traced(RowLogits(model, names, layout), names, opset=opset)
     moved = take_rows_early(graph, longest_input(model)) if layout != LAYOUTS[-1] else Moved()
     vocab_size = _vocab_size(model)
+    tie_decoder(graph)
     append_answers(graph, vocab_size)
-    onnx.save(graph, str(path))
+    save_graph(graph, path)
     return Fused(names, layout, vocab_size, moved)
 
 
@@ -110,10 +115,10 @@ def write_logits(
     Raises:
         MlmfastError: the tracer cannot write this model.
     """
-    import onnx
-
     names = tuple(inputs or input_names(model))
-    onnx.save(traced(Logits(model, names), names, opset=opset), str(path))
+    graph = traced(Logits(model, names), names, opset=opset)
+    tie_decoder(graph)
+    save_graph(graph, path)
     return names
 
 
@@ -125,6 +130,42 @@ def traced(wrapper: Logits, names: Sequence[str], *, opset: int = OPSET) -> onnx
         path = Path(folder) / "traced.onnx"
         trace(wrapper, path, names, opset=opset)
         return onnx.load(str(path))
+
+
+def save_graph(graph: onnx.ModelProto, path: str | Path) -> None:
+    """Write a graph with its weights, in a file beside it where they are over 2 GB."""
+    import onnx
+
+    path = Path(path)
+    large = sum(len(tensor.raw_data) for tensor in graph.graph.initializer) > 2**31 - 2**24
+    onnx.save(graph, str(path), save_as_external_data=large, location=f"{path.name}_data")
+
+
+def write_metadata(
+    path: str | Path, *, vocab_size: int, precision: str, padding_shows: bool, longest: int | None
+) -> None:
+    """Write into fill_mask.onnx, as its metadata, what the engine has to know of it.
+
+    Args:
+        path: the file; its weights lie in another and are not touched.
+        vocab_size: scores a mask has.
+        precision: "fp32", "bf16", "fp16" or "int8".
+        padding_shows: whether padding changes the answers.
+        longest: tokens a text may have; None: no limit.
+    """
+    import onnx
+    from onnx import helper
+
+    graph = onnx.load(str(path), load_external_data=False)
+    values = {
+        "format": FORMAT,
+        "vocab_size": str(vocab_size),
+        "precision": precision,
+        "padding_shows": "1" if padding_shows else "0",
+        "longest": "" if longest is None else str(longest),
+    }
+    helper.set_model_props(graph, {f"mlmfast.{key}": value for key, value in values.items()})
+    Path(path).write_bytes(graph.SerializeToString())
 
 
 def _vocab_size(model: Any) -> int:

@@ -13,11 +13,14 @@ if TYPE_CHECKING:
 
 
 # Operators whose inputs broadcast and whose every number depends on those at its own place.
-ELEMENTWISE = frozenset(
-    "Abs Add And Cast Clip Cos Div Dropout Equal Erf Exp Gelu Greater HardSigmoid Identity IsNaN "
-    "LeakyRelu Less Log Max Min Mul Neg Not Or Pow Reciprocal Relu Selu Sigmoid Sin Softplus Sqrt "
-    "Sub Tanh Where".split()
-)
+# fmt: off
+ELEMENTWISE = frozenset({
+    "Abs", "Add", "And", "Cast", "Clip", "Cos", "Div", "Dropout", "Equal", "Erf", "Exp", "Gelu",
+    "Greater", "HardSigmoid", "Identity", "IsNaN", "LeakyRelu", "Less", "Log", "Max", "Min", "Mul",
+    "Neg", "Not", "Or", "Pow", "Reciprocal", "Relu", "Selu", "Sigmoid", "Sin", "Softplus", "Sqrt",
+    "Sub", "Tanh", "Where",
+})
+# fmt: on
 
 
 class Graph:

@@ -38,6 +38,11 @@ class Moved:
     queries: int = 0
     operators: int = 0
 
+    @property
+    def products(self) -> int:
+        """All matrix products."""
+        return self.feed_forward + self.queries
+
 
 def take_rows_early(model: onnx.ModelProto, longest: int | None) -> Moved:
     """Move the Gather of `mask_positions` towards the input, in place.
@@ -230,9 +235,7 @@ class Slots:
         column = add("Unsqueeze", [text, number([1])])
         belongs = add("Cast", [add("Equal", [column, texts])], to=7)
         so_far = add("CumSum", [belongs, number(np.array(0))])
-        number_in_text = add(
-            "Sub", [add("GatherElements", [so_far, column], axis=1), number([1])]
-        )
+        number_in_text = add("Sub", [add("GatherElements", [so_far, column], axis=1), number([1])])
         self.count = add("ReduceMax", [add("Reshape", [so_far, number([-1])])], keepdims=1)
         first = add("Mul", [text, self.count])
         self.slot = add("Add", [first, add("Squeeze", [number_in_text, number([1])])])

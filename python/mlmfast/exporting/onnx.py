@@ -1,12 +1,13 @@
-"""A checkpoint to an ONNX folder, written by Optimum and compared with PyTorch by us."""
+"""A checkpoint to an ONNX folder of two graphs, compared with PyTorch."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from mlmfast.data.atomic import replacing
-from mlmfast.errors import InputError, MissingDependencyError, MlmfastError
+from mlmfast.errors import InputError, MissingDependencyError
 from mlmfast.exporting.checkpoint import (
     Checkpoint,
     first_sentence,
@@ -14,11 +15,14 @@ from mlmfast.exporting.checkpoint import (
     quiet,
     require_checkpoint_folder,
 )
-from mlmfast.exporting.parity import compare, require_parity
-from mlmfast.exporting.report import PACKAGES, ExportReport, is_exported_folder
+from mlmfast.exporting.report import PACKAGES, ExportReport, GraphReport, is_exported_folder
 from mlmfast.versions import installed_versions
 
-GRAPH = "model.onnx"
+if TYPE_CHECKING:
+    from mlmfast.exporting.fused import Fused
+    from mlmfast.exporting.model_graph import Written
+    from mlmfast.exporting.parity import ShapeParity
+
 # What torch's tracer can write a transformer's attention in.
 OPSETS = range(14, 22)
 
@@ -33,7 +37,8 @@ def export(
 ) -> ExportReport:
     """Write `checkpoint` as an ONNX folder, and prove that it computes the same.
 
-    The folder holds model.onnx, config.json, the tokenizer's files and export_report.json. Both
+    The folder holds model.onnx, which Optimum writes where it can, fill_mask.onnx, the weights of
+    both in model.onnx_data, config.json, the tokenizer's files and export_report.json. Both
     `FillMask(output)` and Optimum's `ORTModelForMaskedLM.from_pretrained(output)` open it. It
     appears when the comparison has passed, or not at all.
 
@@ -41,44 +46,66 @@ def export(
         checkpoint: a folder or a Hub name of a masked language model.
         output: the folder to write.
         overwrite: replace `output` where an earlier export wrote it.
-        opset: ONNX operator set, 14 to 21; None: the one Optimum chooses for the model type.
+        opset: ONNX operator set, 14 to 21 (our own tracing stops at 20); None: the one Optimum
+            chooses for the model type, and 17 for our own tracing.
         max_difference: the largest |ONNX - PyTorch| that passes, as a share of the largest |logit|
             of the shape that is compared, or of 1 where that is smaller.
 
     Raises:
         NotFoundError: there is no such checkpoint.
-        InputError: it is no masked language model with a fast tokenizer, or Optimum cannot export
-            its type.
+        InputError: it is no masked language model with a fast tokenizer.
+        MlmfastError: its type cannot be exported.
         OutputExistsError: `output` is there already.
         ExportMismatchError: the graph computes something else.
-        MissingDependencyError: Optimum, PyTorch or onnxruntime is not installed.
+        MissingDependencyError: PyTorch, transformers, onnx or onnxruntime is not installed.
     """
     if opset is not None and opset not in OPSETS:
         raise InputError(f"opset must lie between {OPSETS[0]} and {OPSETS[-1]}, and is {opset}.")
     require_checkpoint_folder(str(checkpoint))
     _require_packages()
+    from mlmfast.exporting.fused import FUSED, write_metadata
+    from mlmfast.exporting.model_graph import GRAPH
+    from mlmfast.exporting.parity import longest_input
+    from mlmfast.exporting.proof import prove
+
     target = Path(output)
     with replacing(target, overwrite=overwrite, is_ours=is_exported_folder) as folder, quiet():
         started = time.perf_counter()
         loaded = load_checkpoint(checkpoint)
-        _write_graph(loaded, folder, opset)
+        written, fused = _write_graphs(loaded, folder, opset)
         # What AutoTokenizer made of the files, so that serving without it reads the same tokenizer.
         loaded.tokenizer.save_pretrained(folder)
-        written = time.perf_counter()
-        comparisons = compare(folder / GRAPH, loaded, max_difference=max_difference)
-        require_parity(comparisons)
+        # Here a lower precision converts both graphs in place: they hold float32 and share their
+        # weights, nothing is proven yet, and nodes called `answers/...` must stay float32.
+        precision = "fp32"
+        ready = time.perf_counter()
+        proof = prove(folder / GRAPH, folder / FUSED, loaded, max_difference=max_difference)
+        longest = longest_input(loaded.model)
+        write_metadata(
+            folder / FUSED,
+            vocab_size=fused.vocab_size,
+            precision=precision,
+            padding_shows=proof.padding_shows,
+            longest=longest,
+        )
+        graphs = {
+            GRAPH: _graph_report(folder / GRAPH, written, precision, proof.model),
+            FUSED: _graph_report(folder / FUSED, None, precision, proof.fused, fused),
+        }
         report = ExportReport(
             checkpoint=str(checkpoint),
             output=target,
             model_type=loaded.model.config.model_type,
             parameters=loaded.model.num_parameters(),
             mask_token=loaded.tokenizer.mask_token,
-            opset=_opset(folder / GRAPH),
+            precision=precision,
+            graphs=graphs,
+            padding_shows=proof.padding_shows,
+            longest=longest,
             files={file.name: file.stat().st_size for file in sorted(folder.iterdir())},
-            comparisons=tuple(comparisons),
             max_difference=max_difference,
-            export_seconds=round(written - started, 3),
-            compare_seconds=round(time.perf_counter() - written, 3),
+            export_seconds=round(ready - started, 3),
+            compare_seconds=round(time.perf_counter() - ready, 3),
             versions=installed_versions(PACKAGES),
         )
         report.write(folder)
@@ -87,47 +114,69 @@ def export(
 
 def _require_packages() -> None:
     try:
+        import onnx  # noqa: F401 - only whether it is there
         import onnxruntime  # noqa: F401 - only whether it is there
-        import optimum.exporters.onnx  # noqa: F401 - only whether it is there
+        import torch  # noqa: F401 - only whether it is there
+        import transformers  # noqa: F401 - only whether it is there
     except ImportError as error:
         raise MissingDependencyError(
-            "Exporting needs Optimum, PyTorch and onnxruntime, and one of them cannot be imported "
-            f"({first_sentence(error)}) pip install 'mlmfast[export,cpu]' brings them."
+            "Exporting needs PyTorch, transformers, onnx and onnxruntime, and one of them cannot "
+            f"be imported ({first_sentence(error)}) pip install 'mlmfast[export,cpu]' brings them."
         ) from error
 
 
-def _write_graph(checkpoint: Checkpoint, folder: Path, opset: int | None) -> None:
-    from optimum.exporters.onnx import main_export
+def _write_graphs(checkpoint: Checkpoint, folder: Path, opset: int | None) -> tuple[Written, Fused]:
+    """Write model.onnx and fill_mask.onnx in float32, their weights in one file beside them."""
+    from mlmfast.exporting.fused import FUSED, write_fused
+    from mlmfast.exporting.model_graph import GRAPH, write_model_graph
+    from mlmfast.exporting.parity import plain_name
+    from mlmfast.exporting.shared_weights import share_weights
+    from mlmfast.exporting.tracing import INPUTS, MAX_OPSET, OPSET
 
-    try:
-        main_export(
-            checkpoint.name,
-            folder,
-            task="fill-mask",
-            # Named, because a sentence-transformers folder would be taken for another task.
-            library_name="transformers",
-            opset=opset,
-            do_validation=False,
-        )
-    except (ValueError, KeyError) as error:
-        raise InputError(
-            f"Optimum cannot export {checkpoint.name} (of the type "
-            f"{checkpoint.model.config.model_type}): {first_sentence(error)}"
-        ) from error
-    except (RuntimeError, TypeError, AttributeError, NotImplementedError) as error:
-        raise MlmfastError(
-            f"Optimum's export of {checkpoint.name} failed: {first_sentence(error)}"
-        ) from error
-    if not (folder / GRAPH).is_file():
-        names = ", ".join(sorted(file.name for file in folder.glob("*.onnx"))) or "no graph"
-        raise InputError(
-            f"Optimum wrote {names} for {checkpoint.name} instead of one {GRAPH}: only encoders "
-            "can be served."
-        )
+    written = write_model_graph(checkpoint, folder, opset)
+    names = [plain_name(entry.name) for entry in _read(folder / GRAPH).graph.input]
+    fused = write_fused(
+        checkpoint.model,
+        folder / FUSED,
+        inputs=[name for name in INPUTS if name in names],
+        opset=min(opset or OPSET, MAX_OPSET),
+    )
+    share_weights([folder / GRAPH, folder / FUSED])
+    return written, fused
+
+
+def _graph_report(
+    graph: Path,
+    written: Written | None,
+    precision: str,
+    comparisons: tuple[ShapeParity, ...],
+    fused: Fused | None = None,
+) -> GraphReport:
+    from mlmfast.exporting.operators import count_operators, is_fused
+
+    operators = count_operators(graph)
+    return GraphReport(
+        exporter=written.exporter if written else "mlmfast",
+        remark=written.remark if written else "",
+        precision=precision,
+        opset=_opset(graph),
+        comparisons=comparisons,
+        difference=max(result.difference for result in comparisons),
+        top1_agreement=min(result.top1_agreement for result in comparisons),
+        operators=operators,
+        fused_operators=sum(count for name, count in operators.items() if is_fused(name)),
+        head=fused.head if fused else "",
+        last_layer=fused.moved.products if fused else 0,
+    )
 
 
 def _opset(graph: Path) -> int:
+    return next(
+        entry.version for entry in _read(graph).opset_import if entry.domain in ("", "ai.onnx")
+    )
+
+
+def _read(graph: Path) -> Any:
     import onnx
 
-    model = onnx.load(str(graph), load_external_data=False)
-    return next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    return onnx.load(str(graph), load_external_data=False)

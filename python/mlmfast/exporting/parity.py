@@ -11,6 +11,7 @@ from mlmfast.errors import ExportMismatchError, InputError
 from mlmfast.exporting.architectures import longest_text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from mlmfast.exporting.checkpoint import Checkpoint
@@ -31,6 +32,7 @@ class ShapeParity:
         difference: the largest |ONNX - PyTorch| at any logit.
         limit: the largest difference that passes.
         top1_agreement: share of the tokens at which both find the same likeliest token.
+        masks: positions that were asked for; None: every token was compared.
     """
 
     batch: int
@@ -39,6 +41,7 @@ class ShapeParity:
     difference: float
     limit: float
     top1_agreement: float
+    masks: int | None = None
 
     @property
     def passed(self) -> bool:
@@ -47,7 +50,69 @@ class ShapeParity:
 
     def __str__(self) -> str:
         padding = ", padded" if self.padded else ""
-        return f"{self.batch} x {self.length}{padding}"
+        masks = "" if self.masks is None else f", {self.masks} masks"
+        return f"{self.batch} x {self.length}{padding}{masks}"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What the checkpoint computes at one shape.
+
+    Attributes:
+        inputs: int64 [batch, length] each, by the graph's names.
+        logits: float32 [batch, length, vocabulary].
+        real: bool [batch, length], False at padding.
+        padded: whether some rows end in padding.
+    """
+
+    inputs: dict[str, np.ndarray]
+    logits: np.ndarray
+    real: np.ndarray
+    padded: bool
+
+    def __str__(self) -> str:
+        return f"{self.real.shape[0]} x {self.real.shape[1]}"
+
+
+def open_graph(graph: Path) -> Any:
+    """Open a graph in onnxruntime on the CPU.
+
+    Raises:
+        ExportMismatchError: onnxruntime cannot.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    try:
+        return onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own exceptions share no base but this
+        raise ExportMismatchError(f"onnxruntime cannot open the exported graph: {error}") from error
+
+
+def references(checkpoint: Checkpoint, names: Iterable[str]) -> Iterator[Reference]:
+    """Run the checkpoint on random tokens, shape by shape.
+
+    Args:
+        checkpoint: the model.
+        names: the inputs that the graphs take of it.
+    """
+    import torch
+
+    names = [plain_name(name) for name in names]
+    model = checkpoint.model
+    main = getattr(model, "main_input_name", "input_ids")  # Perceiver's is `inputs`
+    for batch, length, padded in shapes(longest_input(model), padding="attention_mask" in names):
+        inputs = random_inputs(checkpoint, batch, length, padded=padded)
+        feed = {name: inputs[name] for name in names}
+        given = {
+            main if name == "input_ids" else name: torch.from_numpy(value)
+            for name, value in feed.items()
+        }
+        with torch.inference_mode():
+            # Perceiver gives logits for every position it has; the rest give as many as tokens.
+            logits = model(**given).logits[:, :length].numpy()
+        yield Reference(feed, logits, inputs["attention_mask"].astype(bool), padded)
 
 
 def compare(graph: Path, checkpoint: Checkpoint, *, max_difference: float) -> list[ShapeParity]:
@@ -66,38 +131,39 @@ def compare(graph: Path, checkpoint: Checkpoint, *, max_difference: float) -> li
         ExportMismatchError: onnxruntime cannot run the graph at one of the shapes.
         InputError: `max_difference` is not above 0.
     """
-    import onnxruntime
-    import torch
+    require_limit(max_difference)
+    session = open_graph(graph)
+    names = [entry.name for entry in session.get_inputs()]
+    return [
+        compare_logits(session, reference, max_difference=max_difference)
+        for reference in references(checkpoint, names)
+    ]
 
+
+def compare_logits(session: Any, reference: Reference, *, max_difference: float) -> ShapeParity:
+    """Compare every logit of one shape; the arguments are those of `compare_fused`."""
+    names = [entry.name for entry in session.get_inputs()]
+    try:
+        feed = {name: reference.inputs[plain_name(name)] for name in names}
+        found = session.run(["logits"], feed)[0]
+    except Exception as error:  # onnxruntime's own exceptions share no base but this
+        raise ExportMismatchError(
+            f"The exported graph fails at {reference} tokens: {error}"
+        ) from error
+    return _compare_logits(
+        found, reference.logits, reference.real, reference.padded, max_difference
+    )
+
+
+def plain_name(name: str) -> str:
+    """Return what most models call an input; Perceiver's `inputs` are input_ids."""
+    return "input_ids" if name == "inputs" else name
+
+
+def require_limit(max_difference: float) -> None:
+    """Refuse a limit that nothing or everything passes."""
     if not max_difference > 0:
         raise InputError(f"max_difference must be above 0, and is {max_difference}.")
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    try:
-        session = onnxruntime.InferenceSession(
-            str(graph), options, providers=["CPUExecutionProvider"]
-        )
-    except Exception as error:  # onnxruntime's own exceptions share no base but this
-        raise ExportMismatchError(f"onnxruntime cannot open the exported graph: {error}") from error
-    names = {entry.name for entry in session.get_inputs()}
-    model = checkpoint.model
-    results = []
-    for batch, length, padded in shapes(longest_input(model), padding="attention_mask" in names):
-        inputs = random_inputs(checkpoint, batch, length, padded=padded)
-        feed = {name: inputs[name] for name in names}
-        try:
-            found = session.run(["logits"], feed)[0]
-        except Exception as error:  # as above
-            raise ExportMismatchError(
-                f"The exported graph fails at {batch} x {length} tokens: {error}"
-            ) from error
-        with torch.inference_mode():
-            expected = model(**{name: torch.from_numpy(value) for name, value in feed.items()})
-        real = inputs["attention_mask"].astype(bool)
-        # Perceiver gives logits for every position it has; the rest give as many as tokens.
-        wanted = expected.logits[:, :length].numpy()
-        results.append(_compare_logits(found, wanted, real, padded, max_difference))
-    return results
 
 
 def require_parity(results: list[ShapeParity]) -> None:

@@ -16,6 +16,37 @@ PACKAGES = ("mlmfast", "torch", "transformers", "optimum", "optimum-onnx", "onnx
 
 
 @dataclass(frozen=True)
+class GraphReport:
+    """One graph of an export.
+
+    Attributes:
+        exporter: who traced it: "optimum" or "mlmfast".
+        remark: why Optimum did not, where it could have.
+        precision: what its weights and most of its arithmetic are in.
+        opset: ONNX operator set.
+        comparisons: the graph against PyTorch, one or more a shape.
+        difference: the largest difference of a logit in them.
+        top1_agreement: the smallest share of positions with the same likeliest token.
+        operators: operators that run, as onnxruntime puts them together for the CPU, by kind.
+        fused_operators: how many of them are onnxruntime's own, and stand for several.
+        head: where it runs in fill_mask.onnx: "masked rows" or "all rows"; "" for model.onnx.
+        last_layer: matrix products of the last layer that run on masked rows only.
+    """
+
+    exporter: str
+    remark: str
+    precision: str
+    opset: int
+    comparisons: tuple[ShapeParity, ...]
+    difference: float
+    top1_agreement: float
+    operators: dict[str, int]
+    fused_operators: int
+    head: str = ""
+    last_layer: int = 0
+
+
+@dataclass(frozen=True)
 class ExportReport:
     """One export, which passed its comparison.
 
@@ -25,11 +56,15 @@ class ExportReport:
         model_type: as config.json calls it.
         parameters: numbers in the model, shared ones counted once.
         mask_token: what stands for a word to be filled in a text.
-        opset: ONNX operator set of the graph.
-        files: bytes of each file in the folder, this report left out.
-        comparisons: ONNX against PyTorch, one a shape.
+        precision: of both graphs.
+        graphs: what is known of model.onnx and fill_mask.onnx, by file.
+        padding_shows: whether padding changes the answers, so that only texts of one length may
+            share a batch.
+        longest: tokens a text may have, special ones included; None: no limit.
+        files: bytes of each file in the folder, this report left out. The weights of both graphs
+            are in model.onnx_data.
         max_difference: what was asked for: the largest difference, as a share of the largest logit.
-        export_seconds: loading the checkpoint and writing the graph.
+        export_seconds: loading the checkpoint and writing the graphs.
         compare_seconds: the comparison.
         versions: packages that took part; None: not installed as a package.
     """
@@ -39,9 +74,11 @@ class ExportReport:
     model_type: str
     parameters: int
     mask_token: str
-    opset: int
+    precision: str
+    graphs: dict[str, GraphReport]
+    padding_shows: bool
+    longest: int | None
     files: dict[str, int]
-    comparisons: tuple[ShapeParity, ...]
     max_difference: float
     export_seconds: float
     compare_seconds: float

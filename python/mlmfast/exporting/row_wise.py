@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
     from mlmfast.exporting.sizes import Sizes
 
-NORMALISING = frozenset("LayerNormalization Softmax LogSoftmax".split())
-SEVERAL = frozenset("MatMul Concat GatherElements".split())
-REDUCING = frozenset("ReduceMean ReduceSum ReduceMax ReduceL2".split())
+NORMALISING = frozenset(["LayerNormalization", "Softmax", "LogSoftmax"])
+SEVERAL = frozenset(["MatMul", "Concat", "GatherElements"])
+REDUCING = frozenset(["ReduceMean", "ReduceSum", "ReduceMax", "ReduceL2"])
 
 
 class Rows(NamedTuple):

@@ -91,14 +91,12 @@ def _run(
         found = []
         for batch, length, masks in probes:
             full = np.ones((batch, length), dtype=np.int64)
-            feed = {entry.name: full * 0 for entry in session.get_inputs()}
+            feed: dict[str, np.ndarray] = {entry.name: full * 0 for entry in session.get_inputs()}
             feed |= {IDS: full * 7, ROWS: np.arange(masks)}
             if MASK in feed:
                 feed[MASK] = full
             values = session.run(names, feed)
-            found.append(
-                {name: np.shape(value) for name, value in zip(names, values, strict=True)}
-            )
+            found.append({name: np.shape(value) for name, value in zip(names, values, strict=True)})
     for entry in session.get_inputs():
         for shapes, (batch, length, masks) in zip(found, probes, strict=True):
             shapes[entry.name] = (masks,) if entry.name == ROWS else (batch, length)

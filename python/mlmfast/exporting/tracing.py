@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 # LayerNormalization is one operator from 17 on; Gelu, one from 20 on, loses no fusion by it.
 OPSET = 17
+MAX_OPSET = 20  # what torch's tracer knows
 IDS, MASK, SEGMENTS = "input_ids", "attention_mask", "token_type_ids"
+INPUTS = (IDS, MASK, SEGMENTS)
 ROWS = "mask_positions"
 LOGITS = "logits"
 # Neither a size that configs hold nor one another, so that a baked-in length cannot hide.
@@ -150,9 +152,7 @@ def find_layout(model: Any, names: Sequence[str]) -> str:
                 found = RowLogits(model, names, layout)(*inputs, positions)
             except Exception:  # noqa: BLE001, S112 - any head may fail on rows in its own way
                 continue
-            if found.shape == expected.shape and torch.allclose(
-                found, expected, rtol=0, atol=near
-            ):
+            if found.shape == expected.shape and torch.allclose(found, expected, rtol=0, atol=near):
                 return layout
     return LAYOUTS[-1]
 
@@ -191,6 +191,6 @@ def trace(wrapper: Logits, path: Path, names: Sequence[str], *, opset: int = OPS
                 dynamo=False,
             )
     except Exception as error:  # the tracer raises what the model's own code raises, and its own
-        kind = wrapper.model.config.model_type
+        kind = getattr(wrapper.model.config, "model_type", "unnamed")
         line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise MlmfastError(f"A model of the type {kind} cannot be traced to ONNX: {line}") from error
+        raise MlmfastError(f"The type {kind} cannot be traced to ONNX: {line}") from error
