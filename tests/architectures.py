@@ -85,7 +85,11 @@ OWN: dict[str, dict[str, Any]] = {
     },
     "distilbert": {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 48},
     "electra": {"embedding_size": 24},
-    "esm": {"position_embedding_type": "rotary", "token_dropout": True, "emb_layer_norm_before": True},
+    "esm": {
+        "position_embedding_type": "rotary",
+        "token_dropout": True,
+        "emb_layer_norm_before": True,
+    },
     "flaubert": XLM,
     "funnel": {
         "num_hidden_layers": None,

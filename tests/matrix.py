@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +35,7 @@ class Outcome:
         fused: how the fused graph's head takes the masked rows.
         moved: what of the last layer runs on masked rows: "", "feed-forward" or "queries too".
         fused_difference: the largest |ONNX - PyTorch| of a log-probability.
+        padding: whether padding behind a text changes its logits in PyTorch, and so in the graphs.
         top1: share of the masks at which both find the same likeliest token.
         refused: why there is no graph.
     """
@@ -48,6 +48,7 @@ class Outcome:
     fused: str = ""
     moved: str = ""
     fused_difference: float = float("nan")
+    padding: bool = False
     top1: float = float("nan")
     refused: str = ""
 
@@ -87,6 +88,7 @@ def _measure_graphs(model: Any, outcome: Outcome) -> None:
             for inputs, logits in every_shape(model, outcome.inputs)
         )
         _measure_fused(model, outcome, Path(folder) / "fill_mask.onnx")
+        outcome.padding = padding_shows(model, outcome.inputs)
 
 
 def _measure_fused(model: Any, outcome: Outcome, path: Path) -> None:
@@ -109,8 +111,10 @@ def _measure_fused(model: Any, outcome: Outcome, path: Path) -> None:
 
 def write_model(model: Any, folder: Path) -> str:
     """Write model.onnx as `mlmfast export` does, and say who wrote it."""
+    from mlmfast.exporting.model_graph import has_optimum
+
     kind = model.config.model_type
-    if find_spec("optimum") is None or find_spec("optimum.exporters.onnx") is None:
+    if not has_optimum():
         from mlmfast.exporting.fused import write_logits
 
         write_logits(model, folder / "model.onnx")
@@ -156,6 +160,20 @@ def every_shape(model: Any, names: tuple[str, ...]):
             given = {name: torch.from_numpy(value) for name, value in inputs.items()}
             logits = model(**given).logits[:, :length]
         yield inputs, logits.numpy()
+
+
+def padding_shows(model: Any, names: tuple[str, ...]) -> bool:
+    """Whether a text has other logits alone than before padding."""
+    import torch
+
+    batch = draw(model, names, 3, 24, padded=True)
+    real = int((batch["input_ids"][2] != PAD).sum())
+    with torch.inference_mode():
+        padded, alone = (
+            model(**{name: torch.from_numpy(value[2:, :length]) for name, value in batch.items()})
+            for length in (24, real)
+        )
+    return bool((padded.logits[:, :real] - alone.logits[:, :real]).abs().max() > 1e-3)
 
 
 def draw(model: Any, names: tuple[str, ...], batch: int, length: int, *, padded: bool = False):

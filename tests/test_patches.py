@@ -24,7 +24,10 @@ VARIANTS = [
     ("mega", {"truncation": 5}),
     ("mega", {"relative_positional_bias": "simple"}),
     ("mega", {"attention_activation": "laplace"}),
-    ("reformer", {"axial_pos_embds": True, "axial_pos_shape": (8, 8), "axial_pos_embds_dim": (8, 24)}),
+    (
+        "reformer",
+        {"axial_pos_embds": True, "axial_pos_shape": (8, 8), "axial_pos_embds_dim": (8, 24)},
+    ),
     ("tapas", {"reset_position_index_per_cell": False}),
     ("xmod", {"default_language": "de_DE", "pre_norm": True, "adapter_layer_norm": True}),
 ]

@@ -15,7 +15,16 @@ from architectures import masked_types
 from matrix import Outcome, measure
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "architectures.md"
-TITLES = ("type", "trains", "model.onnx by", "head", "last layer", "difference", "remark")
+TITLES = (
+    "type",
+    "trains",
+    "model.onnx by",
+    "head",
+    "last layer",
+    "padding",
+    "difference",
+    "remark",
+)
 INTRODUCTION = """# Model types
 
 What mlmfast makes of every type of which transformers has a masked language model. The tables are
@@ -29,6 +38,8 @@ and the tests find out whether it still does.
 - **head**: what the head of `fill_mask.onnx` runs on.
 - **last layer**: what of the last layer runs on the masked rows only: the feed-forward network
   behind the attention, the queries too, or nothing (-).
+- **padding**: *shows* where padding behind a text changes what the model says of it, in PyTorch
+  too; such a model is asked for texts of one length at a time.
 - **difference**: the largest |ONNX - PyTorch|, of any logit of `model.onnx` and any log-probability
   of `fill_mask.onnx`, at 2 x 16, 3 x 24 (padded), 1 x 9, 4 x 5 and 1 x 64 tokens, with one mask and
   with many; the graphs were traced with 2 x 16 and 2 x 19 tokens. The likeliest token was the same
@@ -42,8 +53,7 @@ REMARKS = {
     "big_bird": "Full attention, so texts up to (5 + 2 x num_random_blocks) x block_size tokens "
     "(704), unless config.json says `original_full`.",
     "esm": "Patched: rotary tables are made for every text.",
-    "fnet": "Patched: Fourier transforms as matrix products. It has no attention mask: padding "
-    "changes its answers.",
+    "fnet": "Patched: Fourier transforms as matrix products. It has no attention mask.",
     "funnel": "Patched: pooling and relative positions follow the length. Texts of fewer than five "
     "tokens are not compared, for PyTorch fails at them where there are three blocks.",
     "longformer": "Patched: local attention as attention under a band, which costs less for short "
@@ -69,7 +79,8 @@ def row(outcome: Outcome) -> tuple[str, ...]:
     kind = outcome.kind
     if outcome.refused:
         reason = outcome.refused.partition(": ")[2]
-        return (kind, outcome.trains or "-", "-", "-", "-", "", reason[:1].upper() + reason[1:])
+        nothing = ("-",) * 4
+        return (kind, outcome.trains or "-", *nothing, "", reason[:1].upper() + reason[1:])
     difference = max(outcome.model_difference, outcome.fused_difference)
     return (
         kind,
@@ -77,6 +88,7 @@ def row(outcome: Outcome) -> tuple[str, ...]:
         outcome.exporter,
         "all rows" if outcome.fused == "after the head" else "masked rows",
         outcome.moved or "-",
+        "shows" if outcome.padding else "-",
         f"{difference:.0e}",
         REMARKS.get(kind, ""),
     )

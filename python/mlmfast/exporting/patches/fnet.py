@@ -23,7 +23,10 @@ def _transform(module: Any) -> Any:
     # length is cut where the text is shorter than it.
     own = [
         (matrix.real.clone(), -matrix.imag)
-        for matrix in (getattr(module, "dft_mat_seq", None), getattr(module, "dft_mat_hidden", None))
+        for matrix in (
+            getattr(module, "dft_mat_seq", None),
+            getattr(module, "dft_mat_hidden", None),
+        )
         if matrix is not None
     ]
 

@@ -21,9 +21,7 @@ def patch(model: Any) -> Iterator[None]:
         output.logits = output.logits[:, :length]
         return output
 
-    handle = model.base_model.register_forward_hook(
-        cut, with_kwargs=True, prepend=True
-    )
+    handle = model.base_model.register_forward_hook(cut, with_kwargs=True, prepend=True)
     try:
         yield
     finally:
