@@ -13,9 +13,9 @@ WORDS = (
     "the milky way is a spiral galaxy that contains our solar system and paris capital of france "
     "while berlin city in germany it does not rain far cat sat on mat quick brown fox jumps over "
     "lazy dog seven wizards mix jar very strange potions nobody notices moon rising again"
-).split()
+)
 SPECIALS = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-VOCABULARY = [*SPECIALS, *WORDS]
+VOCABULARY = [*SPECIALS, *WORDS.split()]
 LONGEST = 64
 # Wide enough that every input shows in every logit: with the usual 0.02 a graph that forgets an
 # input would pass unnoticed.

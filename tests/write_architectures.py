@@ -116,7 +116,7 @@ def read(document: Path = DOCUMENT) -> dict[str, list[tuple[str, ...]]]:
     text = document.read_text(encoding="utf-8")
     for section in re.split(r"^## transformers ", text, flags=re.MULTILINE)[1:]:
         version, _, body = section.partition("\n")
-        lines = [line for line in body.splitlines() if line.startswith("| ")][1:]
+        lines = [line for line in body.splitlines() if line.startswith("| ")][2:]
         tables[version] = [tuple(cell.strip() for cell in line[2:-2].split("|")) for line in lines]
     return tables
 

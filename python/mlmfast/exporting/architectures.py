@@ -7,6 +7,7 @@ optimum-onnx 0.1.0 knows 28.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from functools import cache
 from typing import Any
 
@@ -110,13 +111,13 @@ def _onnx_config() -> Any:
 
     class TraceablePatcher(ModelPatcher):
         def __enter__(self) -> Any:
-            self._traceable = traceable(self._model)
-            self._traceable.__enter__()
+            self._traceable = ExitStack()
+            self._traceable.enter_context(traceable(self._model))
             return super().__enter__()
 
-        def __exit__(self, *error: Any) -> Any:
+        def __exit__(self, *error: Any) -> None:  # noqa: PYI036 - as the base class has it
             super().__exit__(*error)
-            return self._traceable.__exit__(*error)
+            self._traceable.close()
 
     class FillMaskOnnxConfig(TextEncoderOnnxConfig):
         NORMALIZED_CONFIG_CLASS = NormalizedTextConfig

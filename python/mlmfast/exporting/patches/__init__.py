@@ -26,6 +26,8 @@ PATCHED = (
     "tapas",
     "xmod",
 )
+# Models whose patch is on.
+_inside: set[int] = set()
 
 
 @contextmanager
@@ -39,13 +41,13 @@ def traceable(model: Any) -> Iterator[None]:
         InputError: the model cannot be run without a choice that is its user's.
     """
     kind = model.config.model_type
-    if kind not in PATCHED or getattr(model, "_mlmfast_traceable", False):
+    if kind not in PATCHED or id(model) in _inside:
         yield
         return
     patch = import_module(f"{__name__}.{kind}").patch
-    model._mlmfast_traceable = True
+    _inside.add(id(model))
     try:
         with patch(model):
             yield
     finally:
-        del model._mlmfast_traceable
+        _inside.remove(id(model))

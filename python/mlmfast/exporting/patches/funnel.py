@@ -66,7 +66,7 @@ def _distances(_module: Any) -> Any:
             pooled_pos = pos
         farthest = pooled_pos[0] - pos[0] + shift * pooled_pos.shape[0] * stride
         # From the farthest down to the nearest, `pos[-1]` before the first pooled position.
-        count = (farthest - pooled_pos[0] + pos[-1]).to(torch.int64) // stride + 1
+        count: Any = (farthest - pooled_pos[0] + pos[-1]).to(torch.int64) // stride + 1
         return farthest.to(torch.int64) - stride * torch.arange(count, device=pos.device)
 
     return relative_pos

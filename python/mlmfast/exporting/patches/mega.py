@@ -38,7 +38,7 @@ def _moving_average(module: Any) -> Any:
         if attention_mask is not None:
             x = x * attention_mask.unsqueeze(1).type_as(x)
         # Afresh: the module would keep the kernel of the longest text it has seen, a constant.
-        kernel = module._compute_efficient_ema_kernel(length)
+        kernel = module._compute_efficient_ema_kernel(length)  # noqa: SLF001 - its formula
         if module.truncation is not None:
             kernel = kernel[:, : module.truncation]
         width = module.embed_dim
