@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-import mlmfast.exporting.onnx as module
+import mlmfast.exporting.proof as proof
 from mlmfast.errors import (
     ExportMismatchError,
     InputError,
@@ -52,7 +52,9 @@ def test_the_report_in_the_folder_tells_what_was_compared(tiny_model):
     assert report["versions"]["onnxruntime"]
     assert report["files"]["model.onnx"] == (model.onnx / "model.onnx").stat().st_size
     assert {"config.json", "tokenizer.json", "tokenizer_config.json"} <= report["files"].keys()
-    shapes = [(c["batch"], c["length"], c["padded"]) for c in report["comparisons"]]
+    graph = report["graphs"]["model.onnx"]
+    assert (graph["exporter"], graph["remark"]) == ("optimum", "")
+    shapes = [(c["batch"], c["length"], c["padded"]) for c in graph["comparisons"]]
     # 64, the last, is as many tokens as the model takes: 66 positions less 2 for padding.
     assert shapes == [
         (1, 9, False),
@@ -61,15 +63,29 @@ def test_the_report_in_the_folder_tells_what_was_compared(tiny_model):
         (5, 40, False),
         (1, 64, False),
     ]
-    assert all(0 < c["difference"] < c["limit"] for c in report["comparisons"])
+    assert all(0 < c["difference"] < c["limit"] for c in graph["comparisons"])
+
+    fused = report["graphs"]["fill_mask.onnx"]
+    assert (fused["exporter"], fused["head"], fused["last_layer"]) == ("mlmfast", "masked rows", 6)
+    masks = [(c["batch"], c["length"], c["masks"]) for c in fused["comparisons"]]
+    # One mask a text, then as many as 12 in all texts but the first.
+    assert masks[4:6] == [(3, 24, 3), (3, 24, 12)]
+    assert all(0 < c["difference"] < c["limit"] for c in fused["comparisons"])
+    for found in (graph, fused):
+        assert found["difference"] == max(c["difference"] for c in found["comparisons"])
+        own = [count for name, count in found["operators"].items() if "microsoft" in name]
+        assert found["fused_operators"] == sum(own) > 0
+    assert (report["precision"], report["longest"], report["padding_shows"]) == ("fp32", 64, False)
 
 
 def test_the_opset_is_the_one_asked_for(tiny_model, tmp_path):
     import onnx
 
-    assert export(tiny_model("distilbert").checkpoint, tmp_path / "onnx", opset=17).opset == 17
-    graph = onnx.load(tmp_path / "onnx" / "model.onnx")
-    assert [entry.version for entry in graph.opset_import if not entry.domain] == [17]
+    report = export(tiny_model("distilbert").checkpoint, tmp_path / "onnx", opset=18)
+    for name, found in report.graphs.items():
+        graph = onnx.load(tmp_path / "onnx" / name)
+        assert [entry.version for entry in graph.opset_import if not entry.domain] == [18]
+        assert found.opset == 18
     with pytest.raises(InputError, match="between 14 and 21, and is 3"):
         export(tiny_model("distilbert").checkpoint, tmp_path / "old", opset=3)
 
@@ -95,7 +111,7 @@ def test_an_existing_output_stays_unless_it_is_ours_and_may_go(tiny_model, tmp_p
 
 def test_a_graph_that_differs_leaves_no_output(tiny_model, tmp_path, monkeypatch):
     failed = ShapeParity(3, 24, padded=True, difference=0.5, limit=1e-4, top1_agreement=0.4)
-    monkeypatch.setattr(module, "compare", lambda *_, **__: [failed])
+    monkeypatch.setattr(proof, "compare_fused", lambda *_, **__: [failed])
     with pytest.raises(ExportMismatchError, match=r"3 x 24, padded.*0\.5.*0\.0001"):
         export(tiny_model("distilbert").checkpoint, tmp_path / "onnx")
     assert list(tmp_path.iterdir()) == []
@@ -149,16 +165,37 @@ def test_a_tokenizer_without_a_mask_token_is_refused(tiny_model, tmp_path):
         export(checkpoint, tmp_path / "onnx")
 
 
-def test_a_type_optimum_does_not_know_is_named(tmp_path):
-    checkpoint = save_checkpoint("yoso", tmp_path / "checkpoint")
-    with pytest.raises(InputError, match=r"Optimum cannot export .*yoso"):
-        export(checkpoint, tmp_path / "onnx")
-    assert not (tmp_path / "onnx").exists()
+@pytest.mark.parametrize("missing", [False, True])
+def test_our_own_tracing_writes_what_optimum_does_not(tiny_model, tmp_path, monkeypatch, missing):
+    def main_export(*_arguments, **_options):
+        raise ValueError("no such type")
+
+    if missing:
+        monkeypatch.setitem(sys.modules, "optimum.exporters.onnx", None)
+    else:
+        monkeypatch.setattr("optimum.exporters.onnx.main_export", main_export)
+    report = export(tiny_model("distilbert").checkpoint, tmp_path / "onnx")
+    found = report.graphs["model.onnx"]
+    assert found.exporter == "mlmfast"
+    assert ("not installed" if missing else "Optimum cannot: no such type") in found.remark
+    config = json.loads((tmp_path / "onnx" / "config.json").read_text())
+    assert config["model_type"] == "distilbert"
+    own, optimum = (
+        signature(folder) for folder in (tmp_path / "onnx", tiny_model("distilbert").onnx)
+    )
+    assert own == optimum
+
+
+def signature(folder):
+    import onnx
+
+    graph = onnx.load(folder / "model.onnx", load_external_data=False).graph
+    return [{entry.name for entry in side} for side in (graph.input, graph.output)]
 
 
 def test_missing_packages_are_named_with_the_way_to_install_them(tiny_model, tmp_path, monkeypatch):
     checkpoint = tiny_model("bert").checkpoint
-    monkeypatch.setitem(sys.modules, "optimum.exporters.onnx", None)
+    monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'mlmfast\[export,cpu\]'"):
         export(checkpoint, tmp_path / "onnx")
 
@@ -173,7 +210,9 @@ def test_mlmfast_export_can_be_called_whatever_was_imported_before(first):
 @pytest.mark.skipif(not SHARED.exists(), reason="../shared/data is not there")
 def test_a_published_model_passes_within_a_hundredth_of_the_limit(tmp_path):
     report = export(SHARED / "models" / "bert-tiny-splade", tmp_path / "onnx")
-    assert [c.length for c in report.comparisons][-1] == 512
-    assert all(c.difference < c.limit / 50 for c in report.comparisons)
-    # The embedding is shared with the head, and stored once: 4 bytes a parameter.
-    assert report.files["model.onnx"] < report.parameters * 4 * 1.05
+    for graph in report.graphs.values():
+        assert [c.length for c in graph.comparisons][-1] == 512
+        assert all(c.difference < c.limit / 50 for c in graph.comparisons)
+    # Both graphs share their weights, and the head the embedding: 4 bytes a parameter.
+    stored = sum(size for name, size in report.files.items() if "onnx" in name)
+    assert stored < report.parameters * 4 * 1.05

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from mlmfast.exporting.answers import append_answers
 from mlmfast.exporting.last_layer import Moved, take_rows_early
@@ -14,8 +17,10 @@ from mlmfast.exporting.shared_weights import tie_decoder
 from mlmfast.exporting.tracing import (
     LAYOUTS,
     OPSET,
+    ROWS,
     Logits,
     RowLogits,
+    example_inputs,
     find_layout,
     input_names,
     trace,
@@ -28,6 +33,9 @@ if TYPE_CHECKING:
 
 FUSED = "fill_mask.onnx"
 FORMAT = "1"
+PROBED = 300
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -85,13 +93,17 @@ def write_fused(
     """
     names = tuple(inputs or input_names(model))
     layout = find_layout(model, names)
-    graph = traced(RowLogits(model, names, layout), names, opset=opset)
-    moved = take_rows_early(graph, longest_input(model)) if layout != LAYOUTS[-1] else Moved()
+    wrapper = RowLogits(model, names, layout)
+    graph = traced(wrapper, names, opset=opset)
+    moved = Moved() if layout == LAYOUTS[-1] else _take_rows_early(graph, wrapper, names)
+    if moved is None:
+        moved, graph = Moved(), traced(wrapper, names, opset=opset)
     vocab_size = _vocab_size(model)
+    taken = [entry.name for entry in graph.graph.input]  # the tracer drops what is not used
     tie_decoder(graph)
     append_answers(graph, vocab_size)
     save_graph(graph, path)
-    return Fused(names, layout, vocab_size, moved)
+    return Fused(tuple(name for name in names if name in taken), layout, vocab_size, moved)
 
 
 def write_logits(
@@ -130,6 +142,43 @@ def traced(wrapper: Logits, names: Sequence[str], *, opset: int = OPSET) -> onnx
         path = Path(folder) / "traced.onnx"
         trace(wrapper, path, names, opset=opset)
         return onnx.load(str(path))
+
+
+def _take_rows_early(
+    graph: onnx.ModelProto, wrapper: RowLogits, names: Sequence[str]
+) -> Moved | None:
+    """Let the last layer run on masked rows; None where that broke the graph."""
+    longest = longest_input(wrapper.model)
+    try:
+        moved = take_rows_early(graph, longest)
+        return moved if _agrees(graph, wrapper, names, min(longest or PROBED, PROBED)) else None
+    except Exception as error:  # noqa: BLE001 - onnxruntime's errors share no base but this
+        logger.info("The last layer stays whole: %s", error)
+        return None
+
+
+def _agrees(graph: onnx.ModelProto, wrapper: RowLogits, names: Sequence[str], length: int) -> bool:
+    """Whether the graph gives the logits of PyTorch at a length it was not traced at."""
+    import onnxruntime
+    import torch
+
+    shape = (3, length)
+    inputs = example_inputs(wrapper.model, names, shape)
+    inputs[ROWS] = torch.tensor([length + 2, length - 5, 1, length + 3])  # none of the last text
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
+        path = Path(folder) / FUSED
+        save_graph(graph, path)
+        session = onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"]
+        )
+        taken = [entry.name for entry in session.get_inputs()]
+        found = session.run(None, {name: inputs[name].numpy() for name in taken})[0]
+        expected = wrapper(*inputs.values()).numpy()
+    limit = 1e-4 * max(1.0, float(np.abs(expected).max()))
+    return found.shape == expected.shape and bool(np.abs(found - expected).max() <= limit)
 
 
 def save_graph(graph: onnx.ModelProto, path: str | Path) -> None:

@@ -100,8 +100,9 @@ def _run(
     *,
     probabilities: bool = False,
 ) -> list[np.ndarray]:
+    taken = {entry.name for entry in session.get_inputs()}
     feed = {
-        **reference.inputs,
+        **{name: value for name, value in reference.inputs.items() if name in taken},
         "mask_positions": positions,
         "top_k": np.array(top_k),
         "targets": np.array(targets, dtype=np.int64),

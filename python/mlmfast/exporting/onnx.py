@@ -65,9 +65,10 @@ def export(
     _require_packages()
     from mlmfast.exporting.fused import FUSED, write_metadata
     from mlmfast.exporting.model_graph import GRAPH
-    from mlmfast.exporting.parity import longest_input
+    from mlmfast.exporting.parity import longest_input, require_limit
     from mlmfast.exporting.proof import prove
 
+    require_limit(max_difference)
     target = Path(output)
     with replacing(target, overwrite=overwrite, is_ours=is_exported_folder) as folder, quiet():
         started = time.perf_counter()

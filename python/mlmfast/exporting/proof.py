@@ -55,9 +55,10 @@ def prove(model: Path, fused: Path, checkpoint: Checkpoint, *, max_difference: f
     require_limit(max_difference)
     session, fused_session = open_graph(model), open_graph(fused)
     names = [entry.name for entry in session.get_inputs()]
+    fused_names = [entry.name for entry in fused_session.get_inputs()]
     results: list[ShapeParity] = []
     fused_results: list[ShapeParity] = []
-    shows = "attention_mask" not in names
+    shows = "attention_mask" not in fused_names
     # Shape by shape, since the logits of one can be hundreds of megabytes.
     for reference in references(checkpoint, names):
         results.append(compare_logits(session, reference, max_difference=max_difference))
