@@ -20,7 +20,7 @@ from mlmfast.errors import (
 )
 from mlmfast.exporting.onnx import export
 from mlmfast.exporting.parity import ShapeParity
-from tiny_models import KINDS, SHARED, save_checkpoint
+from tiny_models import KINDS, SHARED
 
 
 @pytest.mark.parametrize("kind", KINDS)
