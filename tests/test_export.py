@@ -20,7 +20,7 @@ from mlmfast.errors import (
 )
 from mlmfast.exporting.onnx import export
 from mlmfast.exporting.parity import ShapeParity
-from tiny_models import KINDS, SHARED, save_checkpoint
+from tiny_models import KINDS, SHARED
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -167,19 +167,23 @@ def test_a_tokenizer_without_a_mask_token_is_refused(tiny_model, tmp_path):
 
 @pytest.mark.parametrize("missing", [False, True])
 def test_our_own_tracing_writes_what_optimum_does_not(tiny_model, tmp_path, monkeypatch, missing):
-    kind = "distilbert" if missing else "yoso"
+    def main_export(*_arguments, **_options):
+        raise ValueError("no such type")
+
     if missing:
         monkeypatch.setitem(sys.modules, "optimum.exporters.onnx", None)
-    checkpoint = save_checkpoint(kind, tmp_path / "checkpoint")
-    report = export(checkpoint, tmp_path / "onnx")
+    else:
+        monkeypatch.setattr("optimum.exporters.onnx.main_export", main_export)
+    report = export(tiny_model("distilbert").checkpoint, tmp_path / "onnx")
     found = report.graphs["model.onnx"]
     assert found.exporter == "mlmfast"
-    assert ("not installed" if missing else "yoso") in found.remark
+    assert ("not installed" if missing else "Optimum cannot: no such type") in found.remark
     config = json.loads((tmp_path / "onnx" / "config.json").read_text())
-    assert config["model_type"] == kind
-    if missing:
-        own, optimum = (signature(folder) for folder in (tmp_path / "onnx", tiny_model(kind).onnx))
-        assert own == optimum
+    assert config["model_type"] == "distilbert"
+    own, optimum = (
+        signature(folder) for folder in (tmp_path / "onnx", tiny_model("distilbert").onnx)
+    )
+    assert own == optimum
 
 
 def signature(folder):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.errors import InputError, NotFoundError
+from mlmfast.exporting.architectures import require_exportable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,6 +75,7 @@ def _load_model(name: str) -> Any:
     from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForMaskedLM
 
+    _require_exportable_type(name)
     try:
         config = AutoConfig.from_pretrained(name)
         if hasattr(config, "reference_compile"):  # ModernBERT would compile what is run here once
@@ -90,6 +92,14 @@ def _load_model(name: str) -> Any:
     if loading["missing_keys"]:
         raise InputError(_random_head(name, config, sorted(loading["missing_keys"])))
     return model.eval()
+
+
+def _require_exportable_type(name: str) -> None:
+    from transformers import PretrainedConfig
+
+    # Read before anything is loaded, which for some of these types fails with a riddle.
+    with suppress(OSError):
+        require_exportable(PretrainedConfig.get_config_dict(name)[0].get("model_type", ""))
 
 
 def _not_loaded(name: str, error: Exception) -> InputError | NotFoundError:

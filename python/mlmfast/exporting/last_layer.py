@@ -54,6 +54,7 @@ def take_rows_early(model: onnx.ModelProto, longest: int | None) -> Moved:
     sizes = find_sizes(model, longest)
     graph = Graph(model)
     fix_shapes(graph, sizes)
+    _drop_whole_slices(graph, sizes)
     gather = next((node for node in graph.nodes if [*node.input][1:] == [ROWS]), None)
     flat = graph.producer.get(gather.input[0]) if gather is not None else None
     if gather is None or flat is None or flat.op_type != "Reshape":
@@ -78,6 +79,26 @@ def take_rows_early(model: onnx.ModelProto, longest: int | None) -> Moved:
                 operators=moved.operators + len(attention.nodes),
             )
     return moved
+
+
+def _drop_whole_slices(graph: Graph, sizes: Sizes) -> None:
+    """Remove what cuts a text to its own length, as LUKE does where entities could follow."""
+    for node in graph.nodes:
+        if node.op_type != "Slice" or len(node.input) < 4:
+            continue
+        before, after = sizes.get(node.input[0]), sizes.get(node.output[0])
+        starts, steps = graph.constant(node.input[1]), _steps(graph, node)
+        # An end that is a constant may lie behind the texts that were tried.
+        computed = graph.constant(node.input[2]) is None
+        whole = before is not None and None not in before and before == after
+        if whole and computed and starts is not None and not starts.any() and (steps == 1).all():
+            graph.replace_uses(node.output[0], node.input[0])
+    graph.finish()
+
+
+def _steps(graph: Graph, node: onnx.NodeProto) -> np.ndarray:
+    given = graph.constant(node.input[4]) if len(node.input) > 4 else np.ones(1)
+    return np.zeros(1) if given is None else given
 
 
 class _Region:

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlmfast.errors import MlmfastError
+from mlmfast.exporting.architectures import register_architectures
 from mlmfast.exporting.checkpoint import Checkpoint, first_sentence
 from mlmfast.exporting.fused import write_logits
 from mlmfast.exporting.tracing import MAX_OPSET, OPSET
@@ -71,6 +72,7 @@ def _by_optimum(checkpoint: Checkpoint, folder: Path, opset: int | None) -> str:
     """Let Optimum write; return "" or why it did not."""
     from optimum.exporters.onnx import main_export
 
+    register_architectures()
     given: dict[str, Any] = {"opset": opset, "do_validation": False}
     try:
         # library_name, because a sentence-transformers folder would be taken for another task.

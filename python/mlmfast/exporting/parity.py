@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmfast.errors import ExportMismatchError, InputError
+from mlmfast.exporting.architectures import longest_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -109,7 +110,7 @@ def references(checkpoint: Checkpoint, names: Iterable[str]) -> Iterator[Referen
             for name, value in feed.items()
         }
         with torch.inference_mode():
-            # Perceiver answers more tokens than it was given.
+            # Perceiver gives logits for every position it has; the rest give as many as tokens.
             logits = model(**given).logits[:, :length].numpy()
         yield Reference(feed, logits, inputs["attention_mask"].astype(bool), padded)
 
@@ -191,7 +192,8 @@ def longest_input(model: Any) -> int | None:
 
     A position table with a padding row counts from behind that row, as RoBERTa's does.
     """
-    limit: int | None = getattr(model.config, "max_position_embeddings", None)
+    limits = longest_text(model.config), getattr(model.config, "max_position_embeddings", None)
+    limit: int | None = min((length for length in limits if length is not None), default=None)
     for name, module in model.named_modules():
         if name.rpartition(".")[2] == "position_embeddings" and hasattr(module, "weight"):
             padding = getattr(module, "padding_idx", None)

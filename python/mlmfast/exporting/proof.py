@@ -82,7 +82,7 @@ def _padding_shows(checkpoint: Checkpoint, reference: Reference, max_difference:
     }
     try:
         with torch.inference_mode():
-            logits = checkpoint.model(**alone).logits[0].numpy()
+            logits = checkpoint.model(**alone).logits[0, :real].numpy()
     except Exception:  # noqa: BLE001 - a model may refuse some lengths; then they must not be mixed
         return True
     padded = reference.logits[-1, :real]

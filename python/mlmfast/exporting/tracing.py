@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mlmfast.errors import MlmfastError
+from mlmfast.exporting.architectures import own_inputs
+from mlmfast.exporting.patches import traceable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,6 +40,9 @@ def input_names(model: Any) -> tuple[str, ...]:
 
     token_type_ids is among them where the model tells two segments apart.
     """
+    own = own_inputs(model.config)
+    if own is not None:
+        return own
     known = inspect.signature(model.forward).parameters
     segments = getattr(model.config, "type_vocab_size", None) or 0
     names = [IDS]
@@ -89,7 +94,8 @@ class Logits(torch.nn.Module):
         given[main] = given.pop(IDS)
         if "use_cache" in inspect.signature(self.model.forward).parameters:
             given["use_cache"] = False  # type: ignore[assignment]
-        logits: torch.Tensor = self.model(**given, return_dict=True).logits
+        with traceable(self.model):
+            logits: torch.Tensor = self.model(**given, return_dict=True).logits
         return logits
 
 

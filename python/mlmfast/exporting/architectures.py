@@ -1,0 +1,131 @@
+"""Model types with inputs, limits or an absence of their own, and how Optimum learns of them.
+
+Optimum exports what is registered with its `TasksManager`: a configuration a model type, that names
+the graph's inputs. Of the 46 types of which transformers 4.57 has a masked language model,
+optimum-onnx 0.1.0 knows 28.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from functools import cache
+from typing import Any
+
+from mlmfast.errors import InputError
+
+TASK = "fill-mask"
+TEXT = ("input_ids", "attention_mask")
+SEGMENTED = ("input_ids", "attention_mask", "token_type_ids")
+
+# Inputs of the graph, for the types whose inputs their signature and sizes do not tell.
+INPUTS: dict[str, tuple[str, ...]] = {
+    "bart": TEXT,
+    # Neither its tokenizer nor Optimum gives segments.
+    "big_bird": TEXT,
+    "ernie": SEGMENTED,
+    "esm": TEXT,
+    "flaubert": SEGMENTED,
+    # It has no attention mask: padding is text to it, as it is in PyTorch.
+    "fnet": ("input_ids", "token_type_ids"),
+    # Its tokenizer writes 2 for <cls>, which is of both segments.
+    "funnel": SEGMENTED,
+    "layoutlm": SEGMENTED,
+    "longformer": TEXT,
+    "luke": TEXT,
+    "mbart": TEXT,
+    "mega": TEXT,
+    "mvp": TEXT,
+    "nezha": SEGMENTED,
+    "perceiver": TEXT,
+    "reformer": TEXT,
+    "roberta-prelayernorm": TEXT,
+    "roc_bert": SEGMENTED,
+    # Its segments are seven table coordinates a token; left out, they are those of plain text.
+    "tapas": TEXT,
+    "xlm": SEGMENTED,
+    "xlm-roberta-xl": TEXT,
+    "xmod": TEXT,
+    "yoso": SEGMENTED,
+}
+# Optimum knows these. It gives two of them inputs that a text has not (boxes on a page, marks of
+# global attention), fails at Perceiver, and traces ESM without its patch.
+REPLACED = ("esm", "layoutlm", "longformer", "perceiver")
+# Types of which no graph can be right, and why.
+REFUSED = {
+    "mra": "its attention exists as CUDA kernels only, and on a CPU transformers computes zeros "
+    "in its place",
+    "qdqbert": "it needs the library pytorch-quantization, and transformers no longer maintains it",
+    "wav2vec2": "it takes sound and no text",
+}
+
+
+def require_exportable(model_type: str) -> None:
+    """Raise InputError for a type of which no graph can be right."""
+    if model_type in REFUSED:
+        raise InputError(
+            f"A model of the type {model_type} cannot be exported: {REFUSED[model_type]}."
+        )
+
+
+def own_inputs(config: Any) -> tuple[str, ...] | None:
+    """Name the inputs of a graph of this model where its type is one of ours; None: it is not."""
+    if config.model_type == "mega" and config.add_token_type_embeddings:
+        return SEGMENTED
+    return INPUTS.get(config.model_type)
+
+
+def longest_text(config: Any) -> int | None:
+    """Tokens up to which the graph computes what the model computes; None: no limit of its own."""
+    if config.model_type == "reformer":
+        # Longer texts are hashed with random numbers drawn at every call.
+        chunks = {"lsh": config.lsh_attn_chunk_length, "local": config.local_attn_chunk_length}
+        return int(min(chunks[layer] for layer in config.attn_layers))
+    if config.model_type == "big_bird" and config.attention_type == "block_sparse":
+        # Up to here every token sees every other, as it does in the graph.
+        return int((5 + 2 * config.num_random_blocks) * config.block_size)
+    if config.model_type == "mega":
+        return int(config.chunk_size if config.use_chunking else config.max_positions)
+    return None
+
+
+@cache
+def register_architectures() -> None:
+    """Make Optimum export every type of `INPUTS` for fill-mask, those it knows in its own way."""
+    # The import registers Optimum's own.
+    import optimum.exporters.onnx.model_configs  # noqa: F401
+    from optimum.exporters.tasks import TasksManager
+
+    own = _onnx_config()
+    register = TasksManager.create_register("onnx")
+    replace = TasksManager.create_register("onnx", overwrite_existing=True)
+    for model_type in INPUTS:
+        (replace if model_type in REPLACED else register)(model_type, TASK)(own)
+
+
+def _onnx_config() -> Any:
+    from optimum.exporters.onnx.config import TextEncoderOnnxConfig
+    from optimum.exporters.onnx.model_patcher import ModelPatcher
+    from optimum.utils import NormalizedTextConfig
+
+    from mlmfast.exporting.patches import traceable
+
+    class TraceablePatcher(ModelPatcher):
+        def __enter__(self) -> Any:
+            self._traceable = ExitStack()
+            self._traceable.enter_context(traceable(self._model))
+            return super().__enter__()
+
+        def __exit__(self, *error: Any) -> None:  # noqa: PYI036 - as the base class has it
+            super().__exit__(*error)
+            self._traceable.close()
+
+    class FillMaskOnnxConfig(TextEncoderOnnxConfig):
+        NORMALIZED_CONFIG_CLASS = NormalizedTextConfig
+        _MODEL_PATCHER = TraceablePatcher
+
+        @property
+        def inputs(self) -> dict[str, dict[int, str]]:
+            names = own_inputs(self._config) or TEXT
+            return {name: {0: "batch_size", 1: "sequence_length"} for name in names}
+
+    return FillMaskOnnxConfig

@@ -1,0 +1,67 @@
+"""Every masked-language-model type of the installed transformers: trained, exported, fused."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+import transformers
+
+from architectures import masked_types, tiny_model, word_tokenizer
+from matrix import measure
+from mlmfast.errors import InputError
+from mlmfast.exporting.architectures import REFUSED
+from write_architectures import TITLES, read, row
+
+DIFFERENCE = TITLES.index("difference")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("kind", masked_types())
+def test_both_graphs_compute_what_pytorch_computes_and_the_docs_say_so(kind):
+    outcome = measure(kind)
+    if not outcome.refused:
+        assert outcome.trains
+        assert outcome.model_difference < 1e-4
+        assert outcome.fused_difference < 1e-4
+        assert outcome.top1 == 1
+    found = row(outcome)
+    written = {cells[0]: cells for cells in read()[transformers.__version__]}
+    assert [*found[:DIFFERENCE], *found[DIFFERENCE + 1 :]] == [
+        *written[kind][:DIFFERENCE],
+        *written[kind][DIFFERENCE + 1 :],
+    ], "docs/architectures.md is out of date: run tests/write_architectures.py"
+
+
+def test_the_docs_tell_of_every_type_and_of_no_other():
+    assert [cells[0] for cells in read()[transformers.__version__]] == masked_types()
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_a_type_of_which_no_graph_can_be_right_is_refused_with_the_reason(kind, tmp_path):
+    from mlmfast.exporting.onnx import export
+
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
+    with pytest.raises(InputError, match=f"of the type {kind} cannot be exported: "):
+        export(tmp_path, tmp_path / "onnx")
+    assert not (tmp_path / "onnx").exists()
+
+
+@pytest.mark.parametrize("kind", ["fnet", "longformer", "perceiver", "reformer"])
+def test_a_checkpoint_of_a_patched_type_becomes_an_engine(kind, tmp_path):
+    import mlmfast
+    from mlmfast.exporting.onnx import export
+
+    tiny_model(kind).save_pretrained(tmp_path / "checkpoint")
+    word_tokenizer().save_pretrained(tmp_path / "checkpoint")
+    report = export(tmp_path / "checkpoint", tmp_path / "onnx")
+    rows = mlmfast.FillMask(report.output)("the milky <mask> is a galaxy", top_k=3)
+    assert len(rows) == 3

@@ -1,0 +1,143 @@
+"""Write docs/architectures.md from what becomes of every model type: run it after a change.
+
+    PYTHONPATH=python python tests/write_architectures.py
+
+It rewrites the table of the installed transformers and leaves those of other versions.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+from architectures import masked_types
+from matrix import Outcome, measure
+
+DOCUMENT = Path(__file__).parents[1] / "docs" / "architectures.md"
+TITLES = (
+    "type",
+    "trains",
+    "model.onnx by",
+    "head",
+    "last layer",
+    "padding",
+    "difference",
+    "remark",
+)
+INTRODUCTION = """# Model types
+
+What mlmfast makes of every type of which transformers has a masked language model. The tables are
+written by `tests/write_architectures.py` from what happened to a tiny random model of each type,
+and the tests find out whether it still does.
+
+- **trains**: whether the head runs on the masked rows only while training, or on all rows.
+- **model.onnx by**: who writes it. *Optimum* knows the type itself; *registered* means that mlmfast
+  names the type and its inputs to Optimum, with a patch while tracing where the remark tells of
+  one; *tracing* means that mlmfast writes it alone, as it does wherever Optimum is not installed.
+- **head**: what the head of `fill_mask.onnx` runs on.
+- **last layer**: what of the last layer runs on the masked rows only: the feed-forward network
+  behind the attention, the queries too, or nothing (-).
+- **padding**: *shows* where padding behind a text changes what the model says of it, in PyTorch
+  too; such a model is asked for texts of one length at a time.
+- **difference**: the largest |ONNX - PyTorch|, of any logit of `model.onnx` and any log-probability
+  of `fill_mask.onnx`, at 2 x 16, 3 x 24 (padded), 1 x 9, 4 x 5 and 1 x 64 tokens, with one mask and
+  with many; the graphs were traced with 2 x 16 and 2 x 19 tokens. The likeliest token was the same
+  at every mask.
+
+Left out of every graph are inputs that a text has not: boxes on a page (layoutlm), table cells
+(tapas), entities (luke), marks of global attention (longformer), pronunciations and shapes
+(roc_bert). PyTorch fills in the same where they are not given.
+"""
+REMARKS = {
+    "big_bird": "Full attention, so texts up to (5 + 2 x num_random_blocks) x block_size tokens "
+    "(704), unless config.json says `original_full`.",
+    "esm": "Patched: rotary tables are made for every text.",
+    "fnet": "Patched: Fourier transforms as matrix products. It has no attention mask.",
+    "funnel": "Patched: pooling and relative positions follow the length. Texts of fewer than five "
+    "tokens are not compared, for PyTorch fails at them where there are three blocks.",
+    "longformer": "Patched: local attention as attention under a band, which costs less for short "
+    "texts and length^2 for long ones.",
+    "mega": "Patched: moving averages as matrix products. Texts up to max_positions tokens, or up "
+    "to a chunk where it uses them.",
+    "perceiver": "Patched: logits for the tokens of the text only. The head trains on all rows, "
+    "for the decoder has a row a position.",
+    "reformer": "Patched: an encoder that is not reversible. Texts up to a chunk (64 tokens): "
+    "longer ones are hashed with random numbers.",
+    "tapas": "Patched: positions of plain text.",
+    "xmod": "Patched: the adapters of `default_language`, which config.json must name.",
+}
+
+
+def table() -> list[tuple[str, ...]]:
+    """Measure every type and return the rows."""
+    return [row(measure(kind)) for kind in masked_types()]
+
+
+def row(outcome: Outcome) -> tuple[str, ...]:
+    """Put one type into words; the last but one says a number, and differs between machines."""
+    kind = outcome.kind
+    if outcome.refused:
+        reason = outcome.refused.partition(": ")[2]
+        nothing = ("-",) * 4
+        return (kind, outcome.trains or "-", *nothing, "", reason[:1].upper() + reason[1:])
+    difference = max(outcome.model_difference, outcome.fused_difference)
+    return (
+        kind,
+        outcome.trains,
+        outcome.exporter,
+        "all rows" if outcome.fused == "after the head" else "masked rows",
+        outcome.moved or "-",
+        "shows" if outcome.padding else "-",
+        f"{difference:.0e}",
+        REMARKS.get(kind, ""),
+    )
+
+
+def heading() -> str:
+    """Name the versions that a table belongs to."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    import transformers
+
+    def named(package: str) -> str:
+        try:
+            return f"{package} {version(package)}"
+        except PackageNotFoundError:
+            return f"no {package}"
+
+    others = ", ".join(named(name) for name in ("optimum-onnx", "torch", "onnxruntime"))
+    return f"## transformers {transformers.__version__}\n\nWith {others}.\n"
+
+
+def read(document: Path = DOCUMENT) -> dict[str, list[tuple[str, ...]]]:
+    """Return the tables' rows by version of transformers."""
+    tables: dict[str, list[tuple[str, ...]]] = {}
+    text = document.read_text(encoding="utf-8")
+    for section in re.split(r"^## transformers ", text, flags=re.MULTILINE)[1:]:
+        version, _, body = section.partition("\n")
+        lines = [line for line in body.splitlines() if line.startswith("| ")][2:]
+        tables[version] = [tuple(cell.strip() for cell in line[2:-2].split("|")) for line in lines]
+    return tables
+
+
+def write(document: Path = DOCUMENT) -> None:
+    """Rewrite the table of the installed transformers."""
+    import transformers
+
+    old = document.read_text(encoding="utf-8") if document.exists() else ""
+    sections = re.split(r"^(?=## transformers )", old, flags=re.MULTILINE)[1:]
+    mine = f"## transformers {transformers.__version__}\n"
+    lines = [TITLES, tuple("---" for _ in TITLES), *table()]
+    body = "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+    kept = [section.strip() for section in sections if not section.startswith(mine)]
+    written = sorted([*kept, f"{heading()}\n{body}"])
+    document.write_text("\n\n".join([INTRODUCTION.strip(), *written]) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    import torch
+
+    torch.set_num_threads(1)
+    write()
+    sys.stdout.write(f"{DOCUMENT} is written.\n")
