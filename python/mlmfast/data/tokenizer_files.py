@@ -15,6 +15,7 @@ from mlmfast.data.library_reader import need_makers, read_tokenizer
 from mlmfast.data.slow_tokenizer import SlowTokenizer, files_of
 from mlmfast.data.special_tokens import ROLES, agrees_with_config, config_for, named_tokens
 from mlmfast.errors import InputError, MissingDependencyError, NotFoundError
+from mlmfast.paths import as_path
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -110,7 +111,7 @@ def load_tokenizer(source: Any) -> LoadedTokenizer:
             f"got {type(source).__name__}."
         )
     name = str(source)
-    path = Path(name).expanduser()
+    path = as_path(name, home=True)
     if path.is_file():
         return _from_content(name, _neighbours(path))
     if path.is_dir():
