@@ -15,7 +15,7 @@ NEXT := .cache/tokenizers-next
 # Peers that are no packages of ours: installed there by the first bench; empty leaves them out.
 BENCH_PEERS ?= .cache/bench-peers
 
-.PHONY: help setup demo test test-tokenizers-next fuzz lint format bench wheel lock clean
+.PHONY: help setup demo test test-tokenizers-next test-equality fuzz lint format bench wheel lock clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -48,6 +48,9 @@ test-tokenizers-next: setup ## Compare the tokenizer with the coming version of 
 	VIRTUAL_ENV=$(NEXT) $(BIN)/uv pip install --quiet tokenizers==$(NEXT_VERSION) click hypothesis numpy pyarrow pytest pytest-timeout tqdm
 	$(BIN)/python tests/write_tokenizers.py $(NEXT)/tokenizers
 	PYTHONPATH=python MLMFAST_TEST_TOKENIZERS=$(abspath $(NEXT))/tokenizers $(NEXT)/bin/python -m pytest -q tests/test_library_reader.py
+
+test-equality: setup ## Compare every id with the tokenizers library on all of ../shared/data (minutes; not part of test)
+	$(BIN)/python tests/full_equality.py
 
 fuzz: setup ## Property tests and damaged stores at length; FUZZ=10 takes ten times as long
 	PROPTEST_CASES=$$((20000 * $(FUZZ))) cargo test --quiet --locked --package mlmfast-core
