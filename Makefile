@@ -43,11 +43,15 @@ test: setup ## Run all tests, Rust and Python
 	cargo test --quiet --locked --package mlmfast-core
 	$(BIN)/python -m pytest -q
 
-test-tokenizers-next: setup ## Compare the tokenizer with the coming version of the tokenizers library, in an environment of its own
+test-tokenizers-next: setup ## Compare tokenize and fill-mask with the coming version of the tokenizers library, in an environment of its own
 	test -x $(NEXT)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(NEXT)
-	VIRTUAL_ENV=$(NEXT) $(BIN)/uv pip install --quiet tokenizers==$(NEXT_VERSION) click hypothesis numpy pyarrow pytest pytest-timeout tqdm
+	VIRTUAL_ENV=$(NEXT) $(BIN)/uv pip install --quiet tokenizers==$(NEXT_VERSION) click hypothesis numpy onnxruntime pyarrow pytest \
+	  pytest-timeout tqdm
 	$(BIN)/python tests/write_tokenizers.py $(NEXT)/tokenizers
-	PYTHONPATH=python MLMFAST_TEST_TOKENIZERS=$(abspath $(NEXT))/tokenizers $(NEXT)/bin/python -m pytest -q tests/test_library_reader.py
+	$(BIN)/python tests/write_fill_masks.py $(NEXT)/fill-masks
+	PYTHONPATH=python MLMFAST_TEST_TOKENIZERS=$(abspath $(NEXT))/tokenizers \
+	  MLMFAST_TEST_FILL_MASKS=$(abspath $(NEXT))/fill-masks \
+	  $(NEXT)/bin/python -m pytest -q tests/test_library_reader.py tests/test_fill_mask_library.py
 
 test-equality: setup ## Compare every id with the tokenizers library on all of ../shared/data (minutes; not part of test)
 	$(BIN)/python tests/full_equality.py

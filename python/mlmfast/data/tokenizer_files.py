@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from mlmfast.data.library_reader import need_makers, read_tokenizer
 from mlmfast.data.slow_tokenizer import SlowTokenizer, files_of
 from mlmfast.data.special_tokens import ROLES, agrees_with_config, config_for, named_tokens
 from mlmfast.errors import InputError, MissingDependencyError, NotFoundError
+from mlmfast.library_reader import need_makers, read_tokenizer
 from mlmfast.paths import as_path
 
 if TYPE_CHECKING:

@@ -6,15 +6,56 @@ import importlib.metadata
 import json
 import tempfile
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from mlmfast.errors import MissingDependencyError
+from mlmfast.errors import InputError, MissingDependencyError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tokenizers import Tokenizer
+
+
+class TextEncoding:
+    """The encoding of a text, which can be cut; that of `tokenizers` 1.0 cannot."""
+
+    __slots__ = ("_inner", "_start", "_stop")
+
+    def __init__(self, inner: Any) -> None:
+        """Stand for `inner`, the library's own encoding."""
+        self._inner = inner
+        self._start, self._stop = 0, len(inner)
+
+    def __len__(self) -> int:
+        """Count the tokens."""
+        return self._stop - self._start
+
+    @property
+    def ids(self) -> list[int]:
+        """Token ids."""
+        return self._inner.ids[self._start : self._stop]
+
+    @property
+    def type_ids(self) -> list[int]:
+        """Segment ids."""
+        return self._inner.type_ids[self._start : self._stop]
+
+    def truncate(self, max_length: int, *, direction: str = "right") -> None:
+        """Keep `max_length` tokens at most: the first, or the last with direction="left"."""
+        if direction == "left":
+            self._start = max(self._start, self._stop - max_length)
+        else:
+            self._stop = min(self._stop, self._start + max_length)
+
+
+@dataclass(frozen=True)
+class WholeEncoding:
+    """The encoding of a text between its special tokens."""
+
+    ids: list[int]
+    type_ids: list[int]
 
 
 @dataclass(frozen=True)
@@ -25,24 +66,69 @@ class EncodingOnly:
     """
 
     inner: Any = field(repr=False)
-    content: str = field(repr=False)
-    """The tokenizer.json that it was read from, in the form that the core knows."""
-    ids: dict[str, int] = field(repr=False)
-    """Token -> id, added tokens included."""
+    read: dict[str, Any] = field(repr=False)
+    """The tokenizer.json that it was read from."""
 
-    def encode(self, text: str, *, add_special_tokens: bool = True) -> Any:
+    @cached_property
+    def content(self) -> str:
+        """The tokenizer.json in the form that the core knows."""
+        return json.dumps(_with_scores(_in_todays_form(self.read), self.inner))
+
+    @cached_property
+    def ids(self) -> dict[str, int]:
+        """Token -> id, added tokens included."""
+        added = {token["content"]: token["id"] for token in self.read.get("added_tokens") or []}
+        return {**_model_ids(self.read), **added}
+
+    @cached_property
+    def tokens(self) -> dict[int, str]:
+        """Id -> token, added tokens included."""
+        return {number: token for token, number in self.ids.items()}
+
+    def encode(self, text: str, *, add_special_tokens: bool = True) -> TextEncoding:
         """Return the encoding of one text."""
-        return self.inner.encode(text, add_special_tokens=add_special_tokens)
+        return TextEncoding(self.inner.encode(text, add_special_tokens=add_special_tokens))
 
     def encode_batch_fast(
         self, texts: Sequence[str], *, add_special_tokens: bool = True
-    ) -> list[Any]:
+    ) -> list[TextEncoding]:
         """Return the encodings of several texts.
 
         One after the other: the library's own call for batches wakes a pool of threads that no
         setting keeps asleep, and a process with such a pool cannot fork safely.
         """
-        return [self.inner.encode(text, add_special_tokens=add_special_tokens) for text in texts]
+        return [self.encode(text, add_special_tokens=add_special_tokens) for text in texts]
+
+    def post_process(self, encoding: TextEncoding) -> WholeEncoding:
+        """Return an encoding without special tokens with those that go around it."""
+        before, inside, after = self._around
+        return WholeEncoding(
+            [*before.ids, *encoding.ids, *after.ids],
+            [*before.type_ids, *[inside] * len(encoding), *after.type_ids],
+        )
+
+    def num_special_tokens_to_add(self, is_pair: bool) -> int:
+        """Count the tokens that go around one text."""
+        if is_pair:
+            raise InputError("Pairs of texts are not encoded here.")
+        before, _, after = self._around
+        return len(before.ids) + len(after.ids)
+
+    @cached_property
+    def _around(self) -> tuple[WholeEncoding, int, WholeEncoding]:
+        """Special tokens before a text, the segment of its own tokens, special tokens after it."""
+        plain, whole = (self.encode("a b", add_special_tokens=special) for special in (False, True))
+        count, ids, types = len(plain), whole.ids, whole.type_ids
+        for at in range(len(whole) - count + 1):
+            if ids[at : at + count] == plain.ids:
+                segment = types[at] if count else 0
+                after = WholeEncoding(ids[at + count :], types[at + count :])
+                return WholeEncoding(ids[:at], types[:at]), segment, after
+        raise InputError("The tokenizer's post-processor does more than put tokens around a text.")
+
+    def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
+        """Turn ids back into text."""
+        return self.inner.decode(ids, skip_special_tokens=skip_special_tokens)
 
     def to_str(self) -> str:
         """Return the tokenizer.json; the library itself would write one that only it can read."""
@@ -52,9 +138,17 @@ class EncodingOnly:
         """Return a token's id."""
         return self.ids.get(token)
 
+    def id_to_token(self, number: int) -> str | None:
+        """Return an id's token."""
+        return self.tokens.get(number)
+
+    def get_vocab_size(self, with_added_tokens: bool = True) -> int:
+        """Count the tokens."""
+        return len(self.get_vocab(with_added_tokens))
+
     def get_vocab(self, with_added_tokens: bool = True) -> dict[str, int]:
         """Return token -> id."""
-        return dict(self.ids) if with_added_tokens else _model_ids(json.loads(self.content))
+        return dict(self.ids) if with_added_tokens else _model_ids(self.read)
 
     def no_truncation(self) -> None:
         """Switch off what the file says."""
@@ -79,11 +173,7 @@ def read_tokenizer(content: bytes) -> Tokenizer:
         file = Path(folder) / "tokenizer.json"
         file.write_bytes(content)
         inner = Tokenizer.from_file(file)
-    read = json.loads(content)
-    added = {token["content"]: token["id"] for token in read.get("added_tokens") or []}
-    ids = {**_model_ids(read), **added}
-    written = json.dumps(_with_scores(_in_todays_form(read), inner))
-    return cast("Any", EncodingOnly(inner, written, ids))
+    return cast("Any", EncodingOnly(inner, json.loads(content)))
 
 
 def need_makers(purpose: str) -> None:
