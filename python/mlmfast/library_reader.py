@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 
+# The words of byte-level BPE, as form 2.0 spells them out.
+_GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+
+
 class TextEncoding:
     """The encoding of a text, which can be cut; that of `tokenizers` 1.0 cannot."""
 
@@ -163,17 +167,34 @@ def read_tokenizer(content: bytes) -> Tokenizer:
     """Open a tokenizer.json.
 
     Raises:
+        InputError: The file is of a form that is newer than the library.
         Exception: The library cannot read it; it raises bare Exceptions.
     """
     from tokenizers import Tokenizer
 
     if hasattr(Tokenizer, "from_buffer"):
+        _check_form(content)
         return Tokenizer.from_buffer(content)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "tokenizer.json"
         file.write_bytes(content)
         inner = Tokenizer.from_file(file)
     return cast("Any", EncodingOnly(inner, json.loads(content)))
+
+
+def _check_form(content: bytes) -> None:
+    """Say what to do about a file of `tokenizers` 1.0, of which its earlier versions say little."""
+    try:
+        form = json.loads(content)["version"]
+    except (ValueError, KeyError, TypeError):
+        return  # the library says what is wrong with it
+    if form != "1.0":
+        version = importlib.metadata.version("tokenizers")
+        raise InputError(
+            f"it is written in form {form}, that of a later version than the installed tokenizers "
+            f"{version}, which reads form 1.0. Take the file that the model was published with, "
+            "or install the version that wrote it"
+        )
 
 
 def need_makers(purpose: str) -> None:
@@ -208,7 +229,33 @@ def _in_todays_form(content: dict[str, Any]) -> dict[str, Any]:
         kind = next((kind for name, kind in kinds.items() if name in model), None)
         model = model if kind is None else {"type": kind, **model}
     splitter = _with_schemes(content.get("pre_tokenizer"))
-    return {**content, "model": model, "pre_tokenizer": splitter}
+    return _in_first_form({**content, "model": model, "pre_tokenizer": splitter})
+
+
+def _in_first_form(content: dict[str, Any]) -> dict[str, Any]:
+    """Write what form 2.0 says of byte-level BPE and of Unigram as form 1.0 did, for the core."""
+    model, splitter = content["model"], content.get("pre_tokenizer") or {}
+    pattern = splitter.get("pattern") or {}
+    if model.get("byte_level") and pattern.get("Regex") == _GPT2:
+        first = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}
+        return {**content, "pre_tokenizer": first}
+    normalizer = content.get("normalizer") or {}
+    steps = normalizer.get("normalizers") or [normalizer]
+    last = steps[-1]
+    if last.get("type") != "MetaspaceNormalizer" or pattern.get("String") != last["replacement"]:
+        return content
+    space = {
+        "type": "Metaspace",
+        "replacement": last["replacement"],
+        "prepend_scheme": last["prepend"],
+        "split": True,
+    }
+    before = [{"type": "WhitespaceSplit"}] if last["drop_whitespace"] else []
+    return {
+        **content,
+        "normalizer": {"type": "Sequence", "normalizers": steps[:-1]} if steps[:-1] else None,
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [*before, space]},
+    }
 
 
 def _with_scores(content: dict[str, Any], inner: Any) -> dict[str, Any]:
