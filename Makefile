@@ -12,6 +12,9 @@ BENCH ?=
 # The version of tokenizers to be ready for, and where it is installed.
 NEXT_VERSION ?= 1.0.0rc3
 NEXT := .cache/tokenizers-next
+# What runs the targets of fuzz/, installed there by the first `make fuzz`.
+CARGO_FUZZ_VERSION := 0.13.2
+CARGO_FUZZ := .cache/cargo/bin/cargo-fuzz
 # Peers that are no packages of ours: installed there by the first bench; empty leaves them out.
 BENCH_PEERS ?= .cache/bench-peers
 
@@ -56,13 +59,23 @@ test-tokenizers-next: setup ## Compare tokenize and fill-mask with the coming ve
 test-equality: setup ## Compare every id with the tokenizers library on all of ../shared/data (minutes; not part of test)
 	$(BIN)/python tests/full_equality.py
 
-fuzz: setup ## Property tests and damaged stores at length; FUZZ=10 takes ten times as long
+fuzz: setup $(CARGO_FUZZ) ## Property tests, damaged stores, cargo-fuzz at length; FUZZ=10 takes ten times as long
 	PROPTEST_CASES=$$((20000 * $(FUZZ))) cargo test --quiet --locked --package mlmfast-core
 	MLMFAST_FUZZ_EXAMPLES=$$((2000 * $(FUZZ))) $(BIN)/python -m pytest -q --timeout 0 -m hypothesis --hypothesis-profile fuzz
 	MLMFAST_FUZZ_ROUNDS=$$((3000 * $(FUZZ))) $(BIN)/python -m pytest -q --timeout 0 tests/test_store_fuzz.py
+	@# No sanitizer: the core has no unsafe code, and without one the stable toolchain will do.
+	for target in texts tokenizer_file; do \
+	  mkdir -p .cache/fuzz-corpus/$$target && \
+	  PATH="$(abspath $(CARGO_FUZZ:%/cargo-fuzz=%)):$$PATH" cargo fuzz run --sanitizer none --target-dir .cache/fuzz $$target \
+	    .cache/fuzz-corpus/$$target fuzz/seeds/$$target -- -max_total_time=$$((60 * $(FUZZ))) -len_control=0 -max_len=200 -timeout=60 -rss_limit_mb=4096 -verbosity=0 || exit 1; \
+	done
+
+$(CARGO_FUZZ):
+	cargo install --quiet --locked --root $(CARGO_FUZZ:%/bin/cargo-fuzz=%) cargo-fuzz@$(CARGO_FUZZ_VERSION)
 
 lint: setup ## Formatting, lints, types, direction of imports, stubs
 	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check -- --config-path .
 	PYO3_PYTHON=$(abspath $(BIN)/python) cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check --quiet
@@ -72,6 +85,7 @@ lint: setup ## Formatting, lints, types, direction of imports, stubs
 
 format: setup ## Rewrite all code in the project's format
 	cargo fmt --all
+	cargo fmt --manifest-path fuzz/Cargo.toml -- --config-path .
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix --quiet
 
