@@ -17,10 +17,13 @@ TRANSFORMERS5_VERSION ?= 5.23.0
 TRANSFORMERS5 := .cache/transformers5
 TRANSFORMERS5_TESTS ?= $(addprefix tests/test_,$(addsuffix .py,collator evaluation fill_mask slow_tokenizer sources \
   sparse_head text_encoder tokenizer_files train trainer))
+# What runs the targets of fuzz/, installed there by the first `make fuzz`.
+CARGO_FUZZ_VERSION := 0.13.2
+CARGO_FUZZ := .cache/cargo/bin/cargo-fuzz
 # Peers that are no packages of ours: installed there by the first bench; empty leaves them out.
 BENCH_PEERS ?= .cache/bench-peers
 
-.PHONY: help setup demo test test-tokenizers-next test-transformers5 fuzz lint format bench wheel lock clean
+.PHONY: help setup demo test test-tokenizers-next test-transformers5 test-equality fuzz lint format bench wheel lock clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -48,11 +51,15 @@ test: setup ## Run all tests, Rust and Python
 	cargo test --quiet --locked --package mlmfast-core
 	$(BIN)/python -m pytest -q
 
-test-tokenizers-next: setup ## Compare the tokenizer with the coming version of the tokenizers library, in an environment of its own
+test-tokenizers-next: setup ## Compare tokenize and fill-mask with the coming version of the tokenizers library, in an environment of its own
 	test -x $(NEXT)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(NEXT)
-	VIRTUAL_ENV=$(NEXT) $(BIN)/uv pip install --quiet tokenizers==$(NEXT_VERSION) click hypothesis numpy pyarrow pytest pytest-timeout tqdm
+	VIRTUAL_ENV=$(NEXT) $(BIN)/uv pip install --quiet tokenizers==$(NEXT_VERSION) click hypothesis numpy onnxruntime pyarrow pytest \
+	  pytest-timeout tqdm
 	$(BIN)/python tests/write_tokenizers.py $(NEXT)/tokenizers
-	PYTHONPATH=python MLMFAST_TEST_TOKENIZERS=$(abspath $(NEXT))/tokenizers $(NEXT)/bin/python -m pytest -q tests/test_library_reader.py
+	$(BIN)/python tests/write_fill_masks.py $(NEXT)/fill-masks
+	PYTHONPATH=python MLMFAST_TEST_TOKENIZERS=$(abspath $(NEXT))/tokenizers \
+	  MLMFAST_TEST_FILL_MASKS=$(abspath $(NEXT))/fill-masks \
+	  $(NEXT)/bin/python -m pytest -q tests/test_library_reader.py tests/test_fill_mask_library.py
 
 test-transformers5: setup ## Run the tests of data, training and fill-mask with the newest transformers, without Optimum, in an environment of its own
 	test -x $(TRANSFORMERS5)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(TRANSFORMERS5)
@@ -62,13 +69,26 @@ test-transformers5: setup ## Run the tests of data, training and fill-mask with 
 	$(BIN)/python tests/lend_packages.py $(TRANSFORMERS5) torch mlmfast
 	PYTHONPATH=python $(TRANSFORMERS5)/bin/python -m pytest -q $(TRANSFORMERS5_TESTS)
 
-fuzz: setup ## Property tests and damaged stores at length; FUZZ=10 takes ten times as long
+test-equality: setup ## Compare every id with the tokenizers library on all of ../shared/data (minutes; not part of test)
+	$(BIN)/python tests/full_equality.py
+
+fuzz: setup $(CARGO_FUZZ) ## Property tests, damaged stores, cargo-fuzz at length; FUZZ=10 takes ten times as long
 	PROPTEST_CASES=$$((20000 * $(FUZZ))) cargo test --quiet --locked --package mlmfast-core
 	MLMFAST_FUZZ_EXAMPLES=$$((2000 * $(FUZZ))) $(BIN)/python -m pytest -q --timeout 0 -m hypothesis --hypothesis-profile fuzz
 	MLMFAST_FUZZ_ROUNDS=$$((3000 * $(FUZZ))) $(BIN)/python -m pytest -q --timeout 0 tests/test_store_fuzz.py
+	@# No sanitizer: the core has no unsafe code, and without one the stable toolchain will do.
+	for target in texts tokenizer_file; do \
+	  mkdir -p .cache/fuzz-corpus/$$target && \
+	  PATH="$(abspath $(CARGO_FUZZ:%/cargo-fuzz=%)):$$PATH" cargo fuzz run --sanitizer none --target-dir .cache/fuzz $$target \
+	    .cache/fuzz-corpus/$$target fuzz/seeds/$$target -- -max_total_time=$$((60 * $(FUZZ))) -len_control=0 -max_len=200 -timeout=60 -rss_limit_mb=4096 -verbosity=0 || exit 1; \
+	done
+
+$(CARGO_FUZZ):
+	cargo install --quiet --locked --root $(CARGO_FUZZ:%/bin/cargo-fuzz=%) cargo-fuzz@$(CARGO_FUZZ_VERSION)
 
 lint: setup ## Formatting, lints, types, direction of imports, stubs
 	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check -- --config-path .
 	PYO3_PYTHON=$(abspath $(BIN)/python) cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check --quiet
@@ -78,6 +98,7 @@ lint: setup ## Formatting, lints, types, direction of imports, stubs
 
 format: setup ## Rewrite all code in the project's format
 	cargo fmt --all
+	cargo fmt --manifest-path fuzz/Cargo.toml -- --config-path .
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix --quiet
 

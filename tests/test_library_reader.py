@@ -7,6 +7,7 @@ test were written by the usual one then.
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import zipfile
 from functools import cache
@@ -18,10 +19,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlmfast.data.hard_texts import hard_texts
-from mlmfast.data.library_reader import need_makers
 from mlmfast.data.text_encoder import TextEncoder
 from mlmfast.data.tokenizer_files import load_tokenizer
 from mlmfast.errors import InputError, MissingDependencyError
+from mlmfast.library_reader import need_makers
 from write_tokenizers import FAMILIES, write_tokenizers
 
 WRITTEN = os.environ.get("MLMFAST_TEST_TOKENIZERS")
@@ -122,6 +123,22 @@ def test_what_is_no_tokenizer_is_refused(tmp_path):
     file.write_text('{"version": "1.0"}', "utf-8")
     with pytest.raises(InputError, match="cannot be read"):
         load_tokenizer(file)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_librarys_second_form(written, variant, tmp_path):
+    plain = opened(written / variant / "tokenizer.json")[1]
+    file = tmp_path / "tokenizer.json"
+    if hasattr(plain, "to_str"):
+        file.write_text(json.dumps({**json.loads(plain.to_str()), "version": "2.0"}), "utf-8")
+        with pytest.raises(InputError, match=r"form 2\.0, .* reads form 1\.0"):
+            load_tokenizer(file)
+        return
+    _, (content, *_) = plain.__reduce__()
+    assert json.loads(content)["version"] == "2.0"
+    file.write_text(content, "utf-8")
+    encoder = assert_equal_ids(file, hard_texts())
+    assert encoder.engine == FAMILIES[variant.split("-")[0]], encoder.reason
 
 
 def test_a_library_that_only_encodes_says_what_to_install(written, monkeypatch):

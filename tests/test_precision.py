@@ -111,7 +111,7 @@ def test_the_folder_answers_near_float32_and_is_smaller(lowered, name):
 
 
 def test_blocks_answer_alike_whatever_stands_beside_the_text(lowered):
-    model, folder, _ = lowered
+    _, folder, _ = lowered
     session = onnxruntime.InferenceSession(folder / "int8-block" / "fill_mask.onnx")
     ids = np.random.default_rng(2).integers(5, 20, (4, 12))
     asked = {"top_k": np.array(3), "targets": np.zeros(0, np.int64)}

@@ -12,6 +12,7 @@ import pytest
 from corpus import documents, tiny_tokenizer
 from mlmfast.cli import main
 from mlmfast.data import prepare_run
+from mlmfast.data.group import group_blocks
 from mlmfast.data.prepare import prepare
 from mlmfast.data.sources.base import ReadOptions
 from mlmfast.data.store import BlockStore
@@ -99,6 +100,30 @@ def test_older_stores_open_as_concatenated(tmp_path):
         del shard["ids_start"], shard["ids_end"], shard["frame_sha256"]
     path.write_text(json.dumps(content))
     assert BlockStore.open(tmp_path / "out").manifest.packing == "concat"
+
+
+def test_best_fit_is_taken_with_a_hyphen_and_shown_with_an_underscore(
+    tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "a.txt").write_text("\n".join(TEXTS))
+    options = {"tokenizer": tiny_tokenizer(), "block_size": 32}
+    for name in ("best_fit", "best-fit"):
+        prepare(tmp_path / "a.txt", tmp_path / name, packing=name, **options)
+        arguments = ["prepare", tmp_path / "a.txt", "--tokenizer", tiny_tokenizer(),
+                     "--output", tmp_path / f"{name} cli", "--block-size", 32]  # fmt: skip
+        for more, status in (["--packing", name], 0), (["--packing", "first-fit"], 2):
+            monkeypatch.setattr(sys, "argv", list(map(str, ["mlmfast", *arguments, *more])))
+            with pytest.raises(SystemExit) as ended:
+                main()
+            assert ended.value.code == status
+        assert "'concat', 'best_fit'" in capsys.readouterr().err
+    column = pa.array([[1, 2], [3]])
+    blocks = group_blocks(column, 3, packing="best-fit", pad_id=0)
+    assert blocks.to_pylist() == [[1, 2, 3]]
+    first, *others = (BlockStore.open(path) for path in sorted(tmp_path.glob("best*")))
+    assert first.manifest.packing == "best_fit"
+    assert len(others) == 3
+    assert all((other[:] == first[:]).all() for other in others)
 
 
 def test_the_summary_tells_the_fill_rate(tmp_path, monkeypatch, capsys):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import struct
 
 import numpy as np
 import polars as pl
@@ -8,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from corpus import documents, tiny_tokenizer
+from mlmfast import _core
 from mlmfast.data.library_encoder import pieces_of
 from mlmfast.data.threads import thread_count
 from mlmfast.data.tokenize import tokenize
@@ -30,6 +32,39 @@ def test_any_number_of_threads_gives_the_same():
     one = tokenize(TEXTS, tiny_tokenizer(), threads=1)
     assert one.equals(tokenize(TEXTS, tiny_tokenizer(), threads=3))
     assert one.equals(tokenize(TEXTS, tiny_tokenizer()))
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        struct.pack("<i4sii", 20, b"hell", 7, 0),  # no such buffer
+        struct.pack("<i4sii", 20, b"hell", -1, 0),
+        struct.pack("<i4sii", 20, b"hell", 0, 1 << 20),
+        struct.pack("<i4sii", 20, b"hell", 0, -1),
+        struct.pack("<i4sii", 20, b"hell", 0, 13),
+        struct.pack("<i4sii", 1 << 30, b"hell", 0, 0),
+        struct.pack("<i4sii", -5, b"hell", 0, 0),
+    ],
+)
+def test_views_that_point_nowhere_are_an_error(view):
+    good = struct.pack("<i4sii", 20, b"hell", 0, 12), struct.pack("<i12s", 5, b"hello")
+    text = pa.py_buffer(b"hello world, hello wide world,  ")
+    core = _core.Encoder(load_tokenizer(tiny_tokenizer()).tokenizer.to_str(), [])
+
+    def encode(*views):
+        buffers = [None, pa.py_buffer(b"".join(views)), text]
+        column = pa.Array.from_buffers(pa.string_view(), len(views), buffers)
+        return core.encode(column, before=[], after=[], narrow=True, threads=1)
+
+    nothing = np.empty(0, np.uint32), np.empty(0, np.uintp)
+    _, ids = encode(*good).finish(*nothing)
+    whole = load_tokenizer(tiny_tokenizer()).tokenizer
+    assert ids.tolist() == [
+        *whole.encode(" hello wide world,  ", add_special_tokens=False).ids,
+        *whole.encode("hello", add_special_tokens=False).ids,
+    ]
+    with pytest.raises(ValueError, match="row 1"):
+        encode(good[0], view, good[1])
 
 
 def test_arrow_of_any_kind():

@@ -14,6 +14,13 @@ CONTEXT = {
 }
 
 
+class Names(click.Choice[str]):
+    """Names of Python's side, shown as they are written there; a `-` is taken for their `_`."""
+
+    def normalize_choice(self, choice: Any, ctx: click.Context | None) -> str:
+        return str(choice).replace("-", "_")
+
+
 class ExampleCommand(click.Command):
     """A command whose help shows how it is typed before it explains anything.
 

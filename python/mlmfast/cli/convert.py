@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from mlmfast.cli._command import ExampleCommand
+from mlmfast.cli._command import ExampleCommand, Names
 
 if TYPE_CHECKING:
     from mlmfast.data.convert.run import ConvertReport
@@ -64,7 +64,7 @@ _FOR_STORES = {
 )
 @click.option(
     "--packing",
-    type=click.Choice(["concat", "best_fit"]),
+    type=Names(["concat", "best_fit"]),
     default="concat",
     show_default=True,
     help="For a store: let rows run on from block to block, or keep them whole.",

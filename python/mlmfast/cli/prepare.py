@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlmfast.cli._command import ExampleCommand
+from mlmfast.cli._command import ExampleCommand, Names
 from mlmfast.cli._text_inputs import text_inputs
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--packing",
-    type=click.Choice(["concat", "best_fit"]),
+    type=Names(["concat", "best_fit"]),
     default="concat",
     show_default=True,
     help="Let documents run on from block to block, or keep them whole and pad the blocks.",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlmfast.errors import InputError, OutputExistsError
+from mlmfast.paths import as_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,7 +37,7 @@ def replacing(
         OutputExistsError: `path` is there, and may not be replaced.
         InputError: The folder cannot be created, or the disk is full.
     """
-    target = Path(os.path.abspath(path))  # noqa: PTH100 - a symbolic link as last part is kept
+    target = Path(os.path.abspath(as_path(path)))  # noqa: PTH100 - a symbolic link as last part is kept
     check_free(target, overwrite=overwrite, is_ours=is_ours)
     new_parents = make_parents(target)
     temporary = _make_sibling(target)

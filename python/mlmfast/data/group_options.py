@@ -50,6 +50,7 @@ class GroupOptions:
     dtype: str | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "packing", packing_name(self.packing))
         _whole("block_size", self.block_size, 1)
         _among("remainder", self.remainder, REMAINDERS)
         _among("packing", self.packing, PACKINGS)
@@ -99,6 +100,11 @@ class GroupOptions:
             "sep_id": _fill(column, self.sep_id, _BESIDE_SPECIAL),
             "pad_id": _fill(column, self.pad_id if pads else None, _BESIDE_PADDING),
         }
+
+
+def packing_name(packing: Any) -> Any:
+    """Return a packing's name in our spelling; "best-fit" is taken as well."""
+    return "best_fit" if packing == "best-fit" else packing
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmfast import _core
-from mlmfast.data.library_reader import read_tokenizer
+from mlmfast.library_reader import read_tokenizer
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mlmfast.data.group_options import PACKINGS, fill_rate
+from mlmfast.data.group_options import PACKINGS, fill_rate, packing_name
 from mlmfast.data.sources import FORMATS
 from mlmfast.data.sources.base import POLICIES
 from mlmfast.data.splits import check_test_size
@@ -88,6 +88,7 @@ class PrepareOptions:
         thread_count(self.threads)
         _among("special_tokens", self.special_tokens, SPECIAL_TOKENS)
         _among("remainder", self.remainder, REMAINDERS)
+        object.__setattr__(self, "packing", packing_name(self.packing))
         _among("packing", self.packing, PACKINGS)
         _among("on_invalid_utf8", self.on_invalid_utf8, POLICIES)
         if self.format is not None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from mlmfast.data.atomic import check_free, folder_bytes, is_disk_full, make_parents
 from mlmfast.data.file_lock import FileLock
 from mlmfast.errors import InputError, MlmfastError, OutputExistsError
+from mlmfast.paths import as_path
 
 
 @dataclass
@@ -67,8 +68,8 @@ def resumable(
         OutputExistsError: `path` is there, and may not be replaced; or another process is at it.
         InputError: The folder cannot be created, or the disk is full.
     """
-    target = Path(os.path.abspath(path))  # noqa: PTH100 - a symbolic link as last part is kept
-    work = Workplace(target.parent / f".{target.name}.partial-prepare")
+    target = Path(os.path.abspath(as_path(path)))  # noqa: PTH100 - a symbolic link as last part is kept
+    work = Workplace(as_path(target.parent / f".{target.name}.partial-prepare"))
     if not work.replaced.exists():
         check_free(target, overwrite=overwrite, is_ours=is_ours)
     new_parents = make_parents(target)

@@ -13,6 +13,7 @@ from mlmfast.data.arrow_numpy import numpy_numbers
 from mlmfast.data.manifest import MANIFEST_FILE, Manifest, Shard, file_sha256, frame_sha256
 from mlmfast.data.tokenizer_files import FILE_NAMES
 from mlmfast.errors import MissingDependencyError, NotFoundError, StoreError
+from mlmfast.paths import as_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +33,7 @@ class BlockStore:
 
     def __init__(self, path: str | Path) -> None:
         """Open the store at `path`; the same as `BlockStore.open(path)`."""
-        self.path = Path(path)
+        self.path = as_path(path)
         if not self.path.exists():
             raise NotFoundError(f"There is no block store {str(path)!r}: no such folder.")
         self.manifest = Manifest.read(self.path)
@@ -186,7 +187,7 @@ def open_splits(path: str | Path) -> dict[str, BlockStore]:
         NotFoundError: There is no such folder.
         StoreError: There is no block store in it, or one that is damaged.
     """
-    folder = Path(path)
+    folder = as_path(path)
     if not (folder / MANIFEST_FILE).exists() and folder.is_dir():
         found = {
             name: BlockStore(folder / name)

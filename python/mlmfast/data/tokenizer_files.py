@@ -13,10 +13,11 @@ import numpy as np
 
 from mlmfast.data.hub_tokenizer import download
 from mlmfast.data.kept_tokenizer import keep, recall
-from mlmfast.data.library_reader import need_makers, read_tokenizer
 from mlmfast.data.slow_tokenizer import SlowTokenizer, files_of
 from mlmfast.data.special_tokens import ROLES, agrees_with_config, config_for, named_tokens
 from mlmfast.errors import InputError, MissingDependencyError
+from mlmfast.library_reader import need_makers, read_tokenizer
+from mlmfast.paths import as_path
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -113,7 +114,7 @@ def load_tokenizer(source: Any) -> LoadedTokenizer:
             f"got {type(source).__name__}."
         )
     name = str(source)
-    path = Path(name).expanduser()
+    path = as_path(name, home=True)
     if path.is_file():
         return _from_content(name, _neighbours(path))
     if path.is_dir():

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.data.atomic import replacing
-from mlmfast.data.library_reader import need_makers
 from mlmfast.data.special_tokens import config_for
 from mlmfast.data.tokenizer_files import FILE_NAMES, LoadedTokenizer, load_tokenizer
 from mlmfast.errors import InputError
+from mlmfast.library_reader import need_makers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

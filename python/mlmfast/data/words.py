@@ -6,9 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from mlmfast.errors import InputError
+
 # A marker in front of a piece, and whether it says that the piece begins a word (byte-level BPE
 # writes a leading space as U+0120, SentencePiece as U+2581) or goes on with one (WordPiece).
 _MARKERS = {"##": False, "\u0120": True, "\u2581": True}
+# Markers behind a piece: the next piece goes on with its word (PhoBERT), or it ends one (XLM).
+_ENDINGS = ("@@", "</w>")
 # Line feed, carriage return and tab in byte-level BPE's alphabet: a piece that begins with one of
 # them follows white space as well.
 _BYTE_LEVEL_SPACES = ("\u010a", "\u010d", "\u0109")
@@ -26,12 +30,23 @@ def word_starts(tokenizer: Any, vocab_size: int) -> np.ndarray[Any, Any]:
 
     Returns:
         bool `[vocab_size]`; ids without a piece begin a word.
+
+    Raises:
+        InputError: The marker stands behind the pieces: then no piece tells by itself whether it
+            begins a word.
     """
     pieces = {index: piece for piece, index in tokenizer.get_vocab().items()}
     counts = {
         marker: sum(piece.startswith(marker) for piece in pieces.values()) for marker in _MARKERS
     }
     marker = max(counts, key=lambda name: counts[name])
+    for ending in _ENDINGS:
+        if sum(piece.endswith(ending) for piece in pieces.values()) > counts[marker]:
+            known = ", ".join(repr(name) for name in _MARKERS)
+            raise InputError(
+                f"Whole words are found by a marker in front of the pieces ({known}), and this "
+                f"vocabulary has {ending!r} behind them: mask tokens or spans of tokens instead."
+            )
     starts = np.ones(vocab_size, dtype=np.bool_)
     if not counts[marker]:
         return starts

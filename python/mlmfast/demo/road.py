@@ -18,6 +18,7 @@ from mlmfast.demo.options import DemoOptions, DemoResult
 from mlmfast.demo.sentences import MASK, STANDARD_LIBRARY, held_out
 from mlmfast.demo.stages import Ledger, Stage
 from mlmfast.errors import InputError, NotFoundError
+from mlmfast.paths import as_path
 from mlmfast.serving.fill_mask import FillMask
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ class Road:
 
     @staticmethod
     def _stamp(name: str) -> tuple[str, int, int]:
-        path = Path(name)
+        path = as_path(name)
         if not path.exists():
             raise NotFoundError(f"There is no file or folder {name!r}.")
         status = path.stat()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlmfast.errors import InputError, NotFoundError
 from mlmfast.exporting.architectures import require_exportable
+from mlmfast.paths import as_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,7 +55,7 @@ def require_checkpoint_folder(name: str) -> None:
         NotFoundError: there is no such folder, and it cannot be a Hub name.
         InputError: it is a file, an ONNX folder, or has no config.json.
     """
-    folder = Path(name)
+    folder = as_path(name)
     if not folder.exists() and not HUB_NAME.fullmatch(name):
         raise NotFoundError(f"There is no folder {name}.")
     if folder.is_file():

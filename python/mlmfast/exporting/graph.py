@@ -83,19 +83,19 @@ class Graph:
 
     def add(self, kind: str, inputs: Iterable[str], **attributes: Any) -> str:
         """Add a node with one output, and return the name of that."""
-        return self.add_many(kind, inputs, 1, **attributes)[0]
+        name = self.fresh(kind)
+        self.add_many(kind, inputs, [name], **attributes)
+        return name
 
     def add_many(
-        self, kind: str, inputs: Iterable[str], outputs: int, **attributes: Any
-    ) -> list[str]:
-        """Add a node with several outputs, and return their names."""
+        self, kind: str, inputs: Iterable[str], outputs: Iterable[str], **attributes: Any
+    ) -> None:
+        """Add a node whose outputs have these names."""
         from onnx import helper
 
-        names = [self.fresh(kind) for _ in range(outputs)]
         self.nodes.append(
-            helper.make_node(kind, [*inputs], names, name=f"{names[0]}_node", **attributes)
+            helper.make_node(kind, [*inputs], [*outputs], name=self.fresh("node"), **attributes)
         )
-        return names
 
     def replace_uses(self, old: str, new: str) -> None:
         """Let every node that uses the tensor `old` use `new`."""

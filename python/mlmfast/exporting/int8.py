@@ -111,8 +111,10 @@ def _is_large_table(graph: Graph, node: onnx.NodeProto) -> bool:
 
 def _stand_in(graph: Graph, node: onnx.NodeProto, output: str) -> None:
     """Let `output` be what `node` gave."""
-    graph.replace_uses(node.output[0], output)
     graph.nodes = [other for other in graph.nodes if other is not node]
+    if node.output[0] in graph.outputs:
+        graph.add_many("Identity", [output], [node.output[0]])
+    graph.replace_uses(node.output[0], output)
     graph.index()
 
 
@@ -169,7 +171,9 @@ class _Channels:
 
     def _rounded(self, rows: str) -> list[str]:
         if rows not in self._inputs:  # queries, keys and values share theirs
-            self._inputs[rows] = self._graph.add_many("DynamicQuantizeLinear", [rows], 3)
+            names = [self._graph.fresh(part) for part in ("rounded", "scale", "zero")]
+            self._graph.add_many("DynamicQuantizeLinear", [rows], names)
+            self._inputs[rows] = names
         return self._inputs[rows]
 
 

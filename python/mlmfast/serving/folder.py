@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mlmfast.errors import InputError, NotFoundError
+from mlmfast.paths import as_path
 
 GRAPH = "model.onnx"
 # Ours: it finds the best tokens itself, and is taken where it is there.
@@ -55,7 +56,7 @@ class OnnxFolder:
             NotFoundError: the folder, or one of its files, is not there.
             InputError: `path` is a PyTorch checkpoint or a file, or a JSON file is broken.
         """
-        folder = Path(path)
+        folder = as_path(path)
         if not folder.exists():
             raise NotFoundError(
                 f"There is no folder {folder}. FillMask reads an ONNX folder on this machine; "

@@ -46,11 +46,11 @@ class Vocabulary:
     """
 
     def __init__(self, folder: OnnxFolder):
-        from tokenizers import Tokenizer
+        from mlmfast.library_reader import read_tokenizer
 
         file = folder.path / "tokenizer.json"
         try:
-            tokenizer = Tokenizer.from_file(str(file))
+            tokenizer = read_tokenizer(file.read_bytes())
         except Exception as error:  # tokenizers raises bare Exceptions
             raise InputError(f"{file} is no tokenizer that can be read: {error}.") from error
         # A tokenizer.json may carry both; neither is wanted unless a caller asks.

@@ -11,6 +11,7 @@ from transformers import AutoConfig, AutoModelForMaskedLM
 
 from mlmfast.data.tokenizer_files import load_tokenizer
 from mlmfast.errors import InputError, NotFoundError
+from mlmfast.paths import as_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +60,7 @@ def load_config(name: str | Path) -> PretrainedConfig:
 
 
 def _from_hub_or_folder(load: Callable[..., Any], name: str | Path, **options: Any) -> Any:
-    path = Path(name)
+    path = as_path(name)
     if path.is_dir() and not (path / "config.json").is_file():
         inside = " It is an ONNX folder." if any(path.glob("*.onnx")) else ""
         raise InputError(f"The folder {path} holds no model: it has no config.json.{inside}")

@@ -12,6 +12,7 @@ import transformers
 
 from mlmfast.data.atomic import replacing
 from mlmfast.data.tokenizer_files import load_tokenizer
+from mlmfast.paths import as_path
 from mlmfast.training import hub
 from mlmfast.training.arguments import check_names
 from mlmfast.training.blocks import EvaluationBlocks, MaskedBlocks
@@ -108,7 +109,7 @@ def train(
         "random_replace_prob": random_replace_prob,
     }
     blocks = MaskedBlocks(train_store, seed=seed, **masks)
-    output = Path(output)
+    output = as_path(output)
     work = WorkingFolder(output, _identity(train_store, masks, seed))
     with (
         replacing(output, overwrite=overwrite, is_ours=is_trained_model) as finished,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from mlmfast.errors import InputError, MissingDependencyError, NotFoundError
+from mlmfast.paths import as_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +50,7 @@ def open_token_lists(sources: Iterable[str | Path], column: str) -> dict[str, To
         InputError: It holds no such lists.
         MissingDependencyError: A `datasets` folder, and the package is not installed.
     """
-    paths = [Path(source).expanduser() for source in sources]
+    paths = [as_path(source, home=True) for source in sources]
     if not paths:
         raise InputError("There is no input: name Parquet files or a folder of `datasets`.")
     for path in paths:

@@ -21,6 +21,7 @@ from mlmfast.data.sources.hub import (
 )
 from mlmfast.data.sources.tables import TableSource
 from mlmfast.errors import InputError, NotFoundError
+from mlmfast.paths import as_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,7 +73,7 @@ def open_sources(
         else:
             sources.append(_open_object(entry, split))
     if dataset_name is not None:
-        folder = Path(dataset_name).expanduser()
+        folder = as_path(dataset_name, home=True)
         sources.append(
             _open_path(str(folder), None, split)
             if folder.is_dir()
@@ -105,9 +106,9 @@ def _listed(inputs: Any) -> list[Any]:
 
 def _expanded(name: str) -> list[str]:
     """Expand a pattern that the shell left alone; a file that is called so goes first."""
-    if name == STDIN or Path(name).expanduser().exists() or not glob.has_magic(name):
+    if name == STDIN or not glob.has_magic(name) or as_path(name, home=True).exists():
         return [name]
-    found = sorted(glob.glob(str(Path(name).expanduser()), recursive=True))  # noqa: PTH207 - absolute too
+    found = sorted(glob.glob(str(as_path(name, home=True)), recursive=True))  # noqa: PTH207 - absolute too
     # "data/**" also finds the folders on the way.
     found = [path for path in found if not Path(path).is_dir() or is_dataset_folder(Path(path))]
     if not found:
@@ -123,7 +124,7 @@ def _open_path(name: str, kind: str | None, split: str | None) -> Source:
                 f"one of {', '.join(FORMATS)}."
             )
         return FileSource(name, kind)
-    path = Path(name).expanduser()
+    path = as_path(name, home=True)
     if path.is_dir():
         return _open_folder(path, split)
     if not path.exists():

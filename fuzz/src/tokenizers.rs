@@ -1,0 +1,223 @@
+//! Small tokenizers of all families, as tokenizer.json.
+
+use serde_json::{Value, json};
+
+use crate::charsmap::charsmap;
+
+/// How many pipelines [`file`] knows.
+pub const PIPELINES: usize = 12;
+
+const WORDS: &str = "the there here he re house houses house's don't 't 's ll it an and for \
+    token tokens tokenization in ing un able 10 100 2026 ... -- == \" café naïve über Äpfel für fi \
+    été e\u{301} \u{301} 吾輩 吾輩は猫 猫である は で あ る が ガ か\u{3099} 東京 日本 語 \
+    한국 한글 가 각 \u{1100}\u{1161} ไทย ที่ हिन्दी कि क\u{93c} Tiếng Việt الله عليه وسلم \u{600} \
+    👩 👩\u{200d}💻 ❤\u{fe0f} Привет мир ὀδός ΣΊΣΥΦΟΣ İstanbul straße ﬁ Ａ ① … \u{a0} \u{3000}";
+
+/// What the charsmap makes of characters and graphemes.
+const RULES: &[(&str, &str)] = &[
+    ("\t", " "),
+    ("\n", " "),
+    ("\r", " "),
+    ("\u{c}", " "),
+    ("\u{1}", ""),
+    ("\u{b}", ""),
+    ("\u{7f}", ""),
+    ("\u{a0}", " "),
+    ("\u{3000}", " "),
+    ("\u{2003}", " "),
+    ("\u{200b}", " "),
+    ("\u{2581}", " "),
+    ("\u{feff}", ""),
+    ("\u{aa}", "a"),
+    ("\u{b4}", " \u{301}"),
+    ("\u{2460}", "1"),
+    ("\u{ff21}", "A"),
+    ("\u{fb01}", "fi"),
+    ("e\u{301}", "é"),
+    ("\u{ff76}\u{ff9e}", "ガ"),
+    ("\u{304b}\u{3099}", "が"),
+    ("\u{1100}\u{1161}", "가"),
+    ("\u{2026}", "..."),
+    ("\u{fdfa}", "صلى الله عليه وسلم"),
+    ("\u{344}", "\u{308}\u{301}"),
+];
+
+/// The file of pipeline `number`, which counts modulo [`PIPELINES`].
+#[must_use]
+pub fn file(number: usize) -> Value {
+    match number % PIPELINES {
+        0 => wordpiece(true, Value::Null),
+        1 => wordpiece(false, Value::Null),
+        2 => wordpiece(true, json!(false)),
+        3 => bpe(false, false, false),
+        4 => bpe(true, false, false),
+        5 => bpe(false, true, true),
+        6 => bpe(false, false, true),
+        7 => unigram(&[precompiled()], true),
+        8 => unigram(&[], true),
+        9 => unigram(&xlnet(), true),
+        10 => unigram(&[precompiled(), squeezing()], false),
+        _ => unigram(&[json!({"type": "NFKC"}), json!({"type": "Lowercase"})], true),
+    }
+}
+
+fn words() -> impl Iterator<Item = &'static str> {
+    WORDS.split(' ').filter(|word| !word.is_empty())
+}
+
+fn whole(model: &Value, normalizer: &Value, splitter: &Value, added: &[(usize, &str)]) -> Value {
+    let added: Vec<_> = added
+        .iter()
+        .map(|&(id, content)| {
+            json!({"id": id, "content": content, "single_word": false, "lstrip": content == "<mask>",
+                   "rstrip": false, "normalized": content.trim().is_empty(),
+                   "special": !content.trim().is_empty()})
+        })
+        .collect();
+    json!({"version": "1.0", "truncation": null, "padding": null, "added_tokens": added,
+           "normalizer": normalizer, "pre_tokenizer": splitter, "post_processor": null,
+           "decoder": null, "model": model})
+}
+
+/// Gives ids in order, to new tokens alone.
+#[derive(Default)]
+struct Vocabulary(serde_json::Map<String, Value>);
+
+impl Vocabulary {
+    fn add(&mut self, token: impl Into<String>) {
+        let next = self.0.len();
+        self.0.entry(token).or_insert_with(|| json!(next));
+    }
+
+    fn id(&self, token: &str) -> usize {
+        usize::try_from(self.0[token].as_u64().unwrap_or(0)).unwrap_or(0)
+    }
+}
+
+fn wordpiece(lowercase: bool, strip_accents: Value) -> Value {
+    let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
+    let mut vocab = Vocabulary::default();
+    special.into_iter().for_each(|token| vocab.add(token));
+    let letters = (b'!'..=b'~').map(char::from).filter(|c| *c != 'q');
+    for letter in letters.chain(words().flat_map(str::chars)) {
+        vocab.add(letter.to_string());
+        vocab.add(format!("##{letter}"));
+    }
+    for word in words() {
+        let shorter = word.chars().take(3).collect::<String>();
+        let rest: String = word.chars().skip(1).collect();
+        vocab.add(word);
+        vocab.add(word.to_lowercase());
+        vocab.add(shorter);
+        vocab.add(format!("##{rest}"));
+    }
+    let added = special.map(|token| (vocab.id(token), token));
+    let model = json!({"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+                       "max_input_chars_per_word": 40, "vocab": vocab.0});
+    let normalizer = json!({"type": "BertNormalizer", "clean_text": true,
+                            "handle_chinese_chars": true, "strip_accents": strip_accents,
+                            "lowercase": lowercase});
+    whole(&model, &normalizer, &json!({"type": "BertPreTokenizer"}), &added)
+}
+
+/// The characters that stand for bytes in byte-level BPE.
+fn byte_letters() -> Vec<char> {
+    let shown = |byte: u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
+    let mut others = (0x100..).filter_map(char::from_u32);
+    (0..=u8::MAX)
+        .filter_map(|byte| if shown(byte) { Some(char::from(byte)) } else { others.next() })
+        .collect()
+}
+
+fn bpe(prefix_space: bool, modern: bool, ignore_merges: bool) -> Value {
+    let letters = byte_letters();
+    let mut vocab = Vocabulary::default();
+    letters.iter().for_each(|letter| vocab.add(letter.to_string()));
+    let mut merges = Vec::new();
+    for word in words().flat_map(|word| [format!(" {word}"), word.to_owned()]) {
+        let mut word: Vec<_> =
+            word.bytes().map(|byte| letters[usize::from(byte)].to_string()).collect();
+        // From the right and from the left in turn, so that merges compete.
+        while word.len() > 1 {
+            let at = if word.len() % 2 == 0 { word.len() - 2 } else { 0 };
+            let right = word.remove(at + 1);
+            let pair = json!([word[at], right]);
+            word[at] += &right;
+            vocab.add(word[at].clone());
+            if !merges.contains(&pair) {
+                merges.push(pair);
+            }
+        }
+    }
+    let mut tokens = vec!["<s>", "</s>", "<mask>"];
+    let spaces: Vec<String> = (2..=24).rev().map(|count| " ".repeat(count)).collect();
+    if modern {
+        tokens.extend(spaces.iter().map(String::as_str));
+    }
+    tokens.iter().for_each(|token| vocab.add(*token));
+    let added: Vec<_> = tokens.iter().map(|token| (vocab.id(token), *token)).collect();
+    let model = json!({"type": "BPE", "dropout": null, "unk_token": null, "fuse_unk": false,
+                       "continuing_subword_prefix": null, "end_of_word_suffix": null,
+                       "byte_fallback": false, "ignore_merges": ignore_merges, "vocab": vocab.0,
+                       "merges": merges});
+    let normalizer = if modern { json!({"type": "NFC"}) } else { Value::Null };
+    let splitter = json!({"type": "ByteLevel", "add_prefix_space": prefix_space,
+                          "trim_offsets": true, "use_regex": true});
+    whole(&model, &normalizer, &splitter, &added)
+}
+
+fn precompiled() -> Value {
+    json!({"type": "Precompiled", "precompiled_charsmap": charsmap(RULES)})
+}
+
+fn squeezing() -> Value {
+    json!({"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "})
+}
+
+fn xlnet() -> Vec<Value> {
+    let replace = |what| json!({"type": "Replace", "pattern": {"String": what}, "content": "\""});
+    let plain = |name| json!({"type": name});
+    vec![
+        replace("``"),
+        replace("''"),
+        plain("NFKD"),
+        plain("StripAccents"),
+        plain("Lowercase"),
+        precompiled(),
+    ]
+}
+
+fn unigram(normalizers: &[Value], at_white: bool) -> Value {
+    let mut vocab: Vec<(String, f64)> = vec![
+        ("<unk>".into(), 0.0),
+        ("<s>".into(), 0.0),
+        ("<mask>".into(), 0.0),
+        ("\u{2581}".into(), -2.5),
+        ("\u{2581}\u{2581}".into(), -4.0),
+    ];
+    let pieces = words().flat_map(|word| {
+        let letters = word.chars().map(String::from);
+        letters.chain([word.to_owned(), format!("\u{2581}{word}")]).collect::<Vec<_>>()
+    });
+    for piece in pieces.chain(('!'..='~').filter(|c| *c != 'q').map(String::from)) {
+        if vocab.iter().all(|(known, _)| *known != piece) {
+            // Quarters, so that some splits are equally good.
+            let score = -f64::from(u32::try_from(vocab.len() * 7 % 52).unwrap_or(0) + 8) / 4.0;
+            vocab.push((piece, score));
+        }
+    }
+    let model = json!({"type": "Unigram", "unk_id": 0, "byte_fallback": false, "vocab": vocab});
+    let last = json!({"type": "Metaspace", "replacement": "\u{2581}", "prepend_scheme": "always",
+                      "split": true});
+    let splitter = if at_white {
+        json!({"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}, last]})
+    } else {
+        last
+    };
+    let normalizer = match normalizers {
+        [] => Value::Null,
+        [only] => only.clone(),
+        several => json!({"type": "Sequence", "normalizers": several}),
+    };
+    whole(&model, &normalizer, &splitter, &[(1, "<s>"), (2, "<mask>")])
+}

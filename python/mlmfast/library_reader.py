@@ -1,0 +1,284 @@
+"""A tokenizer.json opened by the `tokenizers` library, whichever version is installed."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import tempfile
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from mlmfast.errors import InputError, MissingDependencyError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tokenizers import Tokenizer
+
+
+# The words of byte-level BPE, as form 2.0 spells them out.
+_GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+
+
+class TextEncoding:
+    """The encoding of a text, which can be cut; that of `tokenizers` 1.0 cannot."""
+
+    __slots__ = ("_inner", "_start", "_stop")
+
+    def __init__(self, inner: Any) -> None:
+        """Stand for `inner`, the library's own encoding."""
+        self._inner = inner
+        self._start, self._stop = 0, len(inner)
+
+    def __len__(self) -> int:
+        """Count the tokens."""
+        return self._stop - self._start
+
+    @property
+    def ids(self) -> list[int]:
+        """Token ids."""
+        return self._inner.ids[self._start : self._stop]
+
+    @property
+    def type_ids(self) -> list[int]:
+        """Segment ids."""
+        return self._inner.type_ids[self._start : self._stop]
+
+    def truncate(self, max_length: int, *, direction: str = "right") -> None:
+        """Keep `max_length` tokens at most: the first, or the last with direction="left"."""
+        if direction == "left":
+            self._start = max(self._start, self._stop - max_length)
+        else:
+            self._stop = min(self._stop, self._start + max_length)
+
+
+@dataclass(frozen=True)
+class WholeEncoding:
+    """The encoding of a text between its special tokens."""
+
+    ids: list[int]
+    type_ids: list[int]
+
+
+@dataclass(frozen=True)
+class EncodingOnly:
+    """A tokenizer of `tokenizers` 1.0, with the methods of earlier versions that we use.
+
+    That version encodes and decodes, and no longer tells the vocabulary: tokenizer.json does.
+    """
+
+    inner: Any = field(repr=False)
+    read: dict[str, Any] = field(repr=False)
+    """The tokenizer.json that it was read from."""
+
+    @cached_property
+    def content(self) -> str:
+        """The tokenizer.json in the form that the core knows."""
+        return json.dumps(_with_scores(_in_todays_form(self.read), self.inner))
+
+    @cached_property
+    def ids(self) -> dict[str, int]:
+        """Token -> id, added tokens included."""
+        added = {token["content"]: token["id"] for token in self.read.get("added_tokens") or []}
+        return {**_model_ids(self.read), **added}
+
+    @cached_property
+    def tokens(self) -> dict[int, str]:
+        """Id -> token, added tokens included."""
+        return {number: token for token, number in self.ids.items()}
+
+    def encode(self, text: str, *, add_special_tokens: bool = True) -> TextEncoding:
+        """Return the encoding of one text."""
+        return TextEncoding(self.inner.encode(text, add_special_tokens=add_special_tokens))
+
+    def encode_batch_fast(
+        self, texts: Sequence[str], *, add_special_tokens: bool = True
+    ) -> list[TextEncoding]:
+        """Return the encodings of several texts.
+
+        One after the other: the library's own call for batches wakes a pool of threads that no
+        setting keeps asleep, and a process with such a pool cannot fork safely.
+        """
+        return [self.encode(text, add_special_tokens=add_special_tokens) for text in texts]
+
+    def post_process(self, encoding: TextEncoding) -> WholeEncoding:
+        """Return an encoding without special tokens with those that go around it."""
+        before, inside, after = self._around
+        return WholeEncoding(
+            [*before.ids, *encoding.ids, *after.ids],
+            [*before.type_ids, *[inside] * len(encoding), *after.type_ids],
+        )
+
+    def num_special_tokens_to_add(self, is_pair: bool) -> int:
+        """Count the tokens that go around one text."""
+        if is_pair:
+            raise InputError("Pairs of texts are not encoded here.")
+        before, _, after = self._around
+        return len(before.ids) + len(after.ids)
+
+    @cached_property
+    def _around(self) -> tuple[WholeEncoding, int, WholeEncoding]:
+        """Special tokens before a text, the segment of its own tokens, special tokens after it."""
+        plain, whole = (self.encode("a b", add_special_tokens=special) for special in (False, True))
+        count, ids, types = len(plain), whole.ids, whole.type_ids
+        for at in range(len(whole) - count + 1):
+            if ids[at : at + count] == plain.ids:
+                segment = types[at] if count else 0
+                after = WholeEncoding(ids[at + count :], types[at + count :])
+                return WholeEncoding(ids[:at], types[:at]), segment, after
+        raise InputError("The tokenizer's post-processor does more than put tokens around a text.")
+
+    def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
+        """Turn ids back into text."""
+        return self.inner.decode(ids, skip_special_tokens=skip_special_tokens)
+
+    def to_str(self) -> str:
+        """Return the tokenizer.json; the library itself would write one that only it can read."""
+        return self.content
+
+    def token_to_id(self, token: str) -> int | None:
+        """Return a token's id."""
+        return self.ids.get(token)
+
+    def id_to_token(self, number: int) -> str | None:
+        """Return an id's token."""
+        return self.tokens.get(number)
+
+    def get_vocab_size(self, with_added_tokens: bool = True) -> int:
+        """Count the tokens."""
+        return len(self.get_vocab(with_added_tokens))
+
+    def get_vocab(self, with_added_tokens: bool = True) -> dict[str, int]:
+        """Return token -> id."""
+        return dict(self.ids) if with_added_tokens else _model_ids(self.read)
+
+    def no_truncation(self) -> None:
+        """Switch off what the file says."""
+        self.inner.truncation = None
+
+    def no_padding(self) -> None:
+        """Switch off what the file says."""
+        self.inner.padding = None
+
+
+def read_tokenizer(content: bytes) -> Tokenizer:
+    """Open a tokenizer.json.
+
+    Raises:
+        InputError: The file is of a form that is newer than the library.
+        Exception: The library cannot read it; it raises bare Exceptions.
+    """
+    from tokenizers import Tokenizer
+
+    if hasattr(Tokenizer, "from_buffer"):
+        _check_form(content)
+        return Tokenizer.from_buffer(content)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "tokenizer.json"
+        file.write_bytes(content)
+        inner = Tokenizer.from_file(file)
+    return cast("Any", EncodingOnly(inner, json.loads(content)))
+
+
+def _check_form(content: bytes) -> None:
+    """Say what to do about a file of `tokenizers` 1.0, of which its earlier versions say little."""
+    try:
+        form = json.loads(content)["version"]
+    except (ValueError, KeyError, TypeError):
+        return  # the library says what is wrong with it
+    if form != "1.0":
+        version = importlib.metadata.version("tokenizers")
+        raise InputError(
+            f"it is written in form {form}, that of a later version than the installed tokenizers "
+            f"{version}, which reads form 1.0. Take the file that the model was published with, "
+            "or install the version that wrote it"
+        )
+
+
+def need_makers(purpose: str) -> None:
+    """Make sure that the library can make tokenizers, which its version 1.0 cannot yet.
+
+    Raises:
+        MissingDependencyError: It can only open them.
+    """
+    import tokenizers
+
+    if not hasattr(tokenizers, "AddedToken"):
+        version = importlib.metadata.version("tokenizers")
+        raise MissingDependencyError(
+            f"{purpose} needs an earlier version of tokenizers than {version}, which encodes only: "
+            'pip install "tokenizers<1"'
+        )
+
+
+def _model_ids(content: dict[str, Any]) -> dict[str, int]:
+    """Return token -> id of the model's own vocabulary."""
+    vocabulary = content["model"]["vocab"]
+    if isinstance(vocabulary, dict):
+        return vocabulary
+    return {token: number for number, (token, _) in enumerate(vocabulary)}
+
+
+def _in_todays_form(content: dict[str, Any]) -> dict[str, Any]:
+    """Write out what old files left to be guessed; earlier versions did so in `to_str`."""
+    model = content["model"]
+    if "type" not in model:
+        kinds = {"merges": "BPE", "unk_id": "Unigram", "max_input_chars_per_word": "WordPiece"}
+        kind = next((kind for name, kind in kinds.items() if name in model), None)
+        model = model if kind is None else {"type": kind, **model}
+    splitter = _with_schemes(content.get("pre_tokenizer"))
+    return _in_first_form({**content, "model": model, "pre_tokenizer": splitter})
+
+
+def _in_first_form(content: dict[str, Any]) -> dict[str, Any]:
+    """Write what form 2.0 says of byte-level BPE and of Unigram as form 1.0 did, for the core."""
+    model, splitter = content["model"], content.get("pre_tokenizer") or {}
+    pattern = splitter.get("pattern") or {}
+    if model.get("byte_level") and pattern.get("Regex") == _GPT2:
+        first = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}
+        return {**content, "pre_tokenizer": first}
+    normalizer = content.get("normalizer") or {}
+    steps = normalizer.get("normalizers") or [normalizer]
+    last = steps[-1]
+    if last.get("type") != "MetaspaceNormalizer" or pattern.get("String") != last["replacement"]:
+        return content
+    space = {
+        "type": "Metaspace",
+        "replacement": last["replacement"],
+        "prepend_scheme": last["prepend"],
+        "split": True,
+    }
+    before = [{"type": "WhitespaceSplit"}] if last["drop_whitespace"] else []
+    return {
+        **content,
+        "normalizer": {"type": "Sequence", "normalizers": steps[:-1]} if steps[:-1] else None,
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [*before, space]},
+    }
+
+
+def _with_scores(content: dict[str, Any], inner: Any) -> dict[str, Any]:
+    """Take the scores of a Unigram model from the library, which rounds those of the file.
+
+    It reads decimal digits with an error in the last bit, which decides between equal splits. What
+    it would be pickled as holds the numbers that it computes with.
+    """
+    model = content["model"]
+    if model.get("type") != "Unigram":
+        return content
+    _, (pickled, *_) = inner.__reduce__()
+    return {**content, "model": {**model, "vocab": json.loads(pickled)["model"]["vocab"]}}
+
+
+def _with_schemes(splitter: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Say by today's name where a pre-tokenizer puts a space in front."""
+    if splitter is None:
+        return None
+    if "pretokenizers" in splitter:
+        parts = [_with_schemes(part) for part in splitter["pretokenizers"]]
+        return {**splitter, "pretokenizers": parts}
+    if splitter.get("type") == "Metaspace" and "prepend_scheme" not in splitter:
+        scheme = "always" if splitter.get("add_prefix_space", True) else "never"
+        return {**splitter, "prepend_scheme": scheme}
+    return splitter
