@@ -93,8 +93,9 @@ class Graph:
         """Add a node whose outputs have these names."""
         from onnx import helper
 
+        names = [*outputs]  # which no other tensor has, so that no other node has the first's
         self.nodes.append(
-            helper.make_node(kind, [*inputs], [*outputs], name=self.fresh("node"), **attributes)
+            helper.make_node(kind, [*inputs], names, name=f"{names[0]}_node", **attributes)
         )
 
     def replace_uses(self, old: str, new: str) -> None:
