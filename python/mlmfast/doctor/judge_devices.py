@@ -34,9 +34,9 @@ def _providers(facts: Facts) -> Iterator[Finding]:
     for provider in facts.providers:
         if provider.name == OPENVINO and provider.error is None:
             yield advice(
-                f"onnxruntime's {OPENVINO} works, and mlmfast answers by the CPU provider beside "
-                "it: OpenVINO computes in bfloat16 where the processor can, and its answers there "
-                "were found wrong (docs/precision.md)."
+                f"onnxruntime's {OPENVINO} works, and mlmfast answers by the CPU provider that "
+                "comes with it: in float32 OpenVINO is no faster, and its bfloat16 gave wrong "
+                "answers where it was tried (docs/precision.md)."
             )
         if provider.error is None:
             continue
