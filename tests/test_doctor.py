@@ -104,6 +104,19 @@ def test_without_a_gpu_the_cuda_provider_is_no_fault():
     assert "no NVIDIA GPU is to be seen" in diagnosis.findings[0].what
 
 
+def test_openvino_that_works_is_told_and_no_fault():
+    providers = ["OpenVINOExecutionProvider", "CPUExecutionProvider"]
+    there = {"onnxruntime": None, "onnxruntime-openvino": "1.24.1"}
+    modules = {"onnxruntime": {"providers": providers}}
+    diagnosis = diagnose(versions=there, modules=modules)
+    assert not diagnosis.faults
+    assert "answers by the CPU provider" in diagnosis.findings[0].what
+    failing = {"OpenVINOExecutionProvider": Outcome(error="the process died of SIGILL")}
+    fault = only_fault(diagnose(versions=there, modules=modules, providers=failing))
+    assert "SIGILL" in fault.what
+    assert "onnxruntime-openvino==1.24.1" in fault.mend
+
+
 def test_a_gpu_that_goes_unused_is_told():
     diagnosis = diagnose(gpus=[H200], modules={"torch": {"cuda": None, "sees_gpu": False}})
     texts = " ".join(finding.what for finding in diagnosis.findings)

@@ -21,6 +21,13 @@ def command(*arguments):
     return python("from mlmfast.cli import main; main()", *arguments)
 
 
+def test_python_dash_m_is_the_command_line():
+    run = subprocess.run(
+        [sys.executable, "-m", "mlmfast", "--version"], capture_output=True, text=True, check=False
+    )
+    assert (run.returncode, run.stdout.split()[0]) == (0, "mlmfast"), run.stderr
+
+
 def test_importing_loads_nothing_heavy():
     heavy = "torch transformers datasets optimum onnxruntime pyarrow numpy tokenizers"
     program = f"import sys, mlmfast; print([m for m in '{heavy}'.split() if m in sys.modules])"

@@ -32,6 +32,12 @@ def _providers(facts: Facts) -> Iterator[Finding]:
     if facts.versions.get("onnxruntime-gpu"):
         package = "onnxruntime-gpu"
     for provider in facts.providers:
+        if provider.name == OPENVINO and provider.error is None:
+            yield advice(
+                f"onnxruntime's {OPENVINO} works, and mlmfast answers by the CPU provider that "
+                "comes with it: in float32 OpenVINO is no faster, and its bfloat16 gave wrong "
+                "answers where it was tried (docs/precision.md)."
+            )
         if provider.error is None:
             continue
         if provider.name == CUDA:

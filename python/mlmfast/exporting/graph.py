@@ -34,6 +34,7 @@ class Graph:
         self.proto = model.graph
         self.nodes: list[onnx.NodeProto] = list(model.graph.node)
         self._names = 0
+        self._node_names = {node.name for node in self.nodes}
         self.index()
 
     def index(self) -> None:
@@ -64,11 +65,12 @@ class Graph:
         return None if node is None else node.op_type
 
     def fresh(self, hint: str) -> str:
-        """Invent a name that no tensor has."""
+        """Invent a name that no tensor and no node has."""
+        taken = (self.producer, self.initializers, self._node_names)
         while True:
             self._names += 1
             name = f"rows/{hint}_{self._names}"
-            if name not in self.producer and name not in self.initializers:
+            if not any(name in names for names in taken):
                 return name
 
     def add_constant(self, value: Any, hint: str = "constant") -> str:
