@@ -41,6 +41,7 @@ class Graph:
         self.initializers = {tensor.name: tensor for tensor in self.proto.initializer}
         self.producer = {name: node for node in self.nodes for name in node.output if name}
         self.outputs = {entry.name for entry in self.proto.output}
+        self._taken = {*self.initializers, *self.producer, *(node.name for node in self.nodes)}
         self.users: dict[str, list[onnx.NodeProto]] = {}
         for node in self.nodes:
             for name in dict.fromkeys(used_names(node)):
@@ -64,11 +65,11 @@ class Graph:
         return None if node is None else node.op_type
 
     def fresh(self, hint: str) -> str:
-        """Invent a name that no tensor has."""
+        """Invent a name that no tensor and no node has."""
         while True:
             self._names += 1
             name = f"rows/{hint}_{self._names}"
-            if name not in self.producer and name not in self.initializers:
+            if name not in self._taken:
                 return name
 
     def add_constant(self, value: Any, hint: str = "constant") -> str:
