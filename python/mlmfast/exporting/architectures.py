@@ -74,6 +74,11 @@ def own_inputs(config: Any) -> tuple[str, ...] | None:
     return INPUTS.get(config.model_type)
 
 
+def text_config(config: Any) -> Any:
+    """Return the part of a configuration that tells of text: ModernVBERT has another for images."""
+    return getattr(config, "text_config", None) or config
+
+
 def longest_text(config: Any) -> int | None:
     """Tokens up to which the graph computes what the model computes; None: no limit of its own."""
     if config.model_type == "reformer":
