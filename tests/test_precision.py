@@ -138,7 +138,7 @@ def test_too_little_agreement_leaves_nothing(tiny_model, tmp_path, monkeypatch):
 
     judge = precision.judge
     monkeypatch.setattr(precision, "judge", worse)
-    with pytest.raises(ExportMismatchError, match=r"50\.0% .* --min-agreement"):
+    with pytest.raises(ExportMismatchError, match=r"50\.0% .*--min-agreement"):
         export(tiny_model("bert").checkpoint, tmp_path / "out", precision="int8")
     assert not list(tmp_path.iterdir())
 

@@ -50,9 +50,9 @@ Left out of every graph are inputs that a text has not: boxes on a page (layoutl
 (roc_bert), images (modernvbert, neomme, ultravbert). PyTorch fills in the same where they are not
 given, or does without.
 
-transformers 5 has esmc, eurobert, gte, jina_embeddings_v3, modernvbert, neomme, nomic_bert, ultrabert
-and ultravbert, which 4.57 has not, and no longer mega, nezha and qdqbert; of wav2vec2 it has no
-masked language model. `make test-transformers5` tries all of it.
+transformers 5 has esmc, eurobert, gte, jina_embeddings_v3, modernvbert, neomme, nomic_bert,
+ultrabert and ultravbert, which 4.57 has not, and no longer mega, nezha and qdqbert; of wav2vec2 it
+has no masked language model. `make test-transformers5` tries all of it.
 """
 REMARKS = {
     "big_bird": "Full attention, so texts up to (5 + 2 x num_random_blocks) x block_size tokens "
