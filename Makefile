@@ -15,8 +15,9 @@ NEXT := .cache/tokenizers-next
 # The newest transformers, for which Optimum's exporter is too old, and where it is installed.
 TRANSFORMERS5_VERSION ?= 5.23.0
 TRANSFORMERS5 := .cache/transformers5
-TRANSFORMERS5_TESTS ?= $(addprefix tests/test_,$(addsuffix .py,collator evaluation fill_mask slow_tokenizer sources \
-  sparse_head text_encoder tokenizer_files train trainer))
+TRANSFORMERS5_TESTS ?= $(addprefix tests/test_,$(addsuffix .py,architectures cli_export cli_fill_mask collator evaluation \
+  export fill_mask folder fused graphs joint parity patches precision shared_weights slow_tokenizer sources sparse_head \
+  text_encoder tokenizer_files train trainer))
 # What runs the targets of fuzz/, installed there by the first `make fuzz`.
 CARGO_FUZZ_VERSION := 0.13.2
 CARGO_FUZZ := .cache/cargo/bin/cargo-fuzz
@@ -61,7 +62,7 @@ test-tokenizers-next: setup ## Compare tokenize and fill-mask with the coming ve
 	  MLMFAST_TEST_FILL_MASKS=$(abspath $(NEXT))/fill-masks \
 	  $(NEXT)/bin/python -m pytest -q tests/test_library_reader.py tests/test_fill_mask_library.py
 
-test-transformers5: setup ## Run the tests of data, training and fill-mask with the newest transformers, without Optimum, in an environment of its own
+test-transformers5: setup ## Run the tests of data, training, export and fill-mask with the newest transformers, without Optimum, in an environment of its own
 	test -x $(TRANSFORMERS5)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(TRANSFORMERS5)
 	echo "torch; sys_platform == 'none'" > $(TRANSFORMERS5)/lent.txt
 	VIRTUAL_ENV=$(TRANSFORMERS5) $(BIN)/uv pip install --quiet --override $(TRANSFORMERS5)/lent.txt transformers==$(TRANSFORMERS5_VERSION) \

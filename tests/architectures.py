@@ -62,6 +62,25 @@ XLM = {
 }
 # As their published checkpoints are, whatever the defaults.
 NO_SEGMENTS = {"type_vocab_size": 1}
+LAYERS = {"layer_types": ["sliding_attention", "full_attention"]}
+ULTRABERT = {
+    "max_position_embeddings": LONGEST,
+    "prediction_head_size": 16,
+    "sliding_window": 8,
+    **LAYERS,
+}
+IMAGES = {
+    "vision_config": {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "image_size": 32,
+        "patch_size": 8,
+    },
+    "pixel_shuffle_factor": 2,
+    "image_token_id": 5,
+}
 OWN: dict[str, dict[str, Any]] = {
     "albert": {"embedding_size": 24},
     "bart": SEQ2SEQ,
@@ -146,6 +165,28 @@ OWN: dict[str, dict[str, Any]] = {
         "shape_vocab_size": 20,
     },
     "roformer": {"embedding_size": 24},
+    # Since transformers 5.
+    "esmc": {"max_position_embeddings": LONGEST},
+    "eurobert": {"max_position_embeddings": LONGEST},
+    "gte": {"max_position_embeddings": LONGEST, **NO_SEGMENTS},
+    "jina_embeddings_v3": {"max_position_embeddings": LONGEST, **NO_SEGMENTS},
+    "nomic_bert": {"max_position_embeddings": LONGEST},
+    "neomme": {
+        "max_position_embeddings": LONGEST,
+        "num_key_value_heads": 1,
+        "head_dim": 16,
+        "embedding_rank": 16,
+        "embedding_dim": 16,
+        "sliding_window": 8,
+        **LAYERS,
+        # Words of the vocabulary that no text here holds.
+        "document_token_id": 5,
+        "image_token_id": 6,
+    },
+    "ultrabert": ULTRABERT,
+    # They read images too, if they are given any.
+    "modernvbert": {"text_config": {**COMMON, "local_attention": 8, **LAYERS}, **IMAGES},
+    "ultravbert": {"text_config": {**COMMON, **ULTRABERT}, **IMAGES},
     "squeezebert": {"embedding_size": 32},
     "tapas": {"type_vocab_sizes": [2, 4, 4, 2, 4, 4, 4]},
     "xlm": XLM,

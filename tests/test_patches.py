@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from architectures import tiny_model
+from architectures import masked_types, tiny_model
 from matrix import draw
 from mlmfast.errors import InputError
 from mlmfast.exporting.architectures import longest_text
@@ -33,7 +33,9 @@ VARIANTS = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "overrides"), VARIANTS)
+@pytest.mark.parametrize(
+    ("kind", "overrides"), [item for item in VARIANTS if item[0] in masked_types()]
+)
 def test_the_same_numbers_at_every_length(kind, overrides):
     model = tiny_model(kind, **overrides)
     names = ("input_ids",) if kind == "fnet" else ("input_ids", "attention_mask")
@@ -84,5 +86,6 @@ def test_texts_are_no_longer_than_the_graph_is_right_for():
     assert longest_input(reformer) == 12
     assert longest_input(tiny_model("big_bird")) == (5 + 2) * 4
     assert longest_input(tiny_model("big_bird", attention_type="original_full")) == 66
-    assert longest_input(tiny_model("mega", max_positions=30)) == 30
-    assert longest_input(tiny_model("mega", use_chunking=True, chunk_size=8)) == 8
+    if "mega" in masked_types():  # transformers 5 has it no more
+        assert longest_input(tiny_model("mega", max_positions=30)) == 30
+        assert longest_input(tiny_model("mega", use_chunking=True, chunk_size=8)) == 8

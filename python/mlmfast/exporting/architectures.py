@@ -20,8 +20,10 @@ SEGMENTED = ("input_ids", "attention_mask", "token_type_ids")
 # Inputs of the graph, for the types whose inputs their signature and sizes do not tell.
 INPUTS: dict[str, tuple[str, ...]] = {
     "bart": TEXT,
-    # Neither its tokenizer nor Optimum gives segments.
+    # Neither the tokenizers of these nor Optimum give segments, even where config.json counts two.
     "big_bird": TEXT,
+    "camembert": TEXT,
+    "data2vec-text": TEXT,
     "ernie": SEGMENTED,
     "esm": TEXT,
     "flaubert": SEGMENTED,
@@ -29,6 +31,7 @@ INPUTS: dict[str, tuple[str, ...]] = {
     "fnet": ("input_ids", "token_type_ids"),
     # Its tokenizer writes 2 for <cls>, which is of both segments.
     "funnel": SEGMENTED,
+    "ibert": TEXT,
     "layoutlm": SEGMENTED,
     "longformer": TEXT,
     "luke": TEXT,
@@ -38,11 +41,13 @@ INPUTS: dict[str, tuple[str, ...]] = {
     "nezha": SEGMENTED,
     "perceiver": TEXT,
     "reformer": TEXT,
+    "roberta": TEXT,
     "roberta-prelayernorm": TEXT,
     "roc_bert": SEGMENTED,
     # Its segments are seven table coordinates a token; left out, they are those of plain text.
     "tapas": TEXT,
     "xlm": SEGMENTED,
+    "xlm-roberta": TEXT,
     "xlm-roberta-xl": TEXT,
     "xmod": TEXT,
     "yoso": SEGMENTED,
@@ -72,6 +77,11 @@ def own_inputs(config: Any) -> tuple[str, ...] | None:
     if config.model_type == "mega" and config.add_token_type_embeddings:
         return SEGMENTED
     return INPUTS.get(config.model_type)
+
+
+def text_config(config: Any) -> Any:
+    """Return the part of a configuration that tells of text: ModernVBERT has another for images."""
+    return getattr(config, "text_config", None) or config
 
 
 def longest_text(config: Any) -> int | None:

@@ -135,6 +135,12 @@ def _load_tokenizer(name: str) -> Any:
             f"{name} has no tokenizer that can be loaded ({first_sentence(error)}) Put one beside "
             "the model: AutoTokenizer.from_pretrained(...).save_pretrained(folder)."
         ) from error
+    if tokenizer.is_fast and len(tokenizer) <= len(tokenizer.all_special_ids):
+        # Where there is no file, transformers 5 makes up a tokenizer without words.
+        raise InputError(
+            f"{name} has no tokenizer: without a vocabulary, every word would be unknown. Put one "
+            "beside the model: AutoTokenizer.from_pretrained(...).save_pretrained(folder)."
+        )
     if not tokenizer.is_fast:
         raise InputError(
             f"The tokenizer of {name} ({type(tokenizer).__name__}) has no fast form "
@@ -169,8 +175,10 @@ def quiet() -> Iterator[None]:
 
         libraries.append(optimum_logging)
     levels = [library.get_verbosity() for library in libraries]
+    bars = transformers_logging.is_progress_bar_enabled()
     for library in libraries:
         library.set_verbosity(CRITICAL)
+    transformers_logging.disable_progress_bar()  # transformers 5 shows one for a model's weights
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -178,3 +186,5 @@ def quiet() -> Iterator[None]:
     finally:
         for library, level in zip(libraries, levels, strict=True):
             library.set_verbosity(level)
+        if bars:
+            transformers_logging.enable_progress_bar()

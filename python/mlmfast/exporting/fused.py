@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmfast.exporting.answers import append_answers
+from mlmfast.exporting.architectures import text_config
 from mlmfast.exporting.last_layer import Moved, take_rows_early
 from mlmfast.exporting.parity import longest_input
 from mlmfast.exporting.shared_weights import tie_decoder
@@ -219,4 +220,4 @@ def write_metadata(
 
 def _vocab_size(model: Any) -> int:
     head = model.get_output_embeddings()
-    return int(model.config.vocab_size if head is None else len(head.weight))
+    return int(text_config(model.config).vocab_size if head is None else len(head.weight))

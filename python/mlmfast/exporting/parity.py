@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmfast.errors import ExportMismatchError, InputError
-from mlmfast.exporting.architectures import longest_text
+from mlmfast.exporting.architectures import longest_text, text_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -192,7 +192,8 @@ def longest_input(model: Any) -> int | None:
 
     A position table with a padding row counts from behind that row, as RoBERTa's does.
     """
-    limits = longest_text(model.config), getattr(model.config, "max_position_embeddings", None)
+    own = text_config(model.config)
+    limits = longest_text(model.config), getattr(own, "max_position_embeddings", None)
     limit: int | None = min((length for length in limits if length is not None), default=None)
     for name, module in model.named_modules():
         if name.rpartition(".")[2] == "position_embeddings" and hasattr(module, "weight"):
@@ -211,7 +212,7 @@ def random_inputs(
         `input_ids`, `attention_mask`, `token_type_ids` and `position_ids`, int64 [batch, length].
         With `padded`, every row but the first ends in padding.
     """
-    config, tokenizer = checkpoint.model.config, checkpoint.tokenizer
+    config, tokenizer = text_config(checkpoint.model.config), checkpoint.tokenizer
     draw = np.random.default_rng([batch, length])
     segments = getattr(config, "type_vocab_size", 0) or 1  # DeBERTa has 0: no segments at all
     pad_id = config.pad_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mlmfast.errors import MlmfastError
-from mlmfast.exporting.architectures import own_inputs
+from mlmfast.exporting.architectures import own_inputs, text_config
 from mlmfast.exporting.patches import traceable
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def input_names(model: Any) -> tuple[str, ...]:
     if own is not None:
         return own
     known = inspect.signature(model.forward).parameters
-    segments = getattr(model.config, "type_vocab_size", None) or 0
+    segments = getattr(text_config(model.config), "type_vocab_size", None) or 0
     names = [IDS]
     if MASK in known:
         names.append(MASK)
@@ -57,7 +57,7 @@ def example_inputs(
     model: Any, names: Sequence[str], shape: tuple[int, int] = EXAMPLE
 ) -> dict[str, torch.Tensor]:
     """Draw tokens, with padding at the end of the second row, int64 of that shape each."""
-    config = model.config
+    config = text_config(model.config)
     batch, length = shape
     draw = torch.Generator().manual_seed(0)
     padding = getattr(config, "pad_token_id", None)

@@ -32,7 +32,7 @@ def patch(model: Any) -> Iterator[None]:
     structure = "FunnelAttentionStructure"
     with ExitStack() as stack:
         stack.enter_context(replaced(model, structure, _pool, method="pool_tensor"))
-        stack.enter_context(replaced(model, structure, _distances, method="relative_pos"))
+        stack.enter_context(replaced(model, structure, _positions, method="get_position_embeds"))
         stack.enter_context(replaced_name(modeling_funnel, "upsample", _upsample))
         yield
 
@@ -58,18 +58,40 @@ def _pool(module: Any) -> Any:
     return pool_tensor
 
 
-def _distances(_module: Any) -> Any:
-    def relative_pos(
-        pos: torch.Tensor, stride: int, pooled_pos: torch.Tensor | None = None, shift: int = 1
-    ) -> torch.Tensor:
-        if pooled_pos is None:
-            pooled_pos = pos
-        farthest = pooled_pos[0] - pos[0] + shift * pooled_pos.shape[0] * stride
-        # From the farthest down to the nearest, `pos[-1]` before the first pooled position.
-        count: Any = (farthest - pooled_pos[0] + pos[-1]).to(torch.int64) // stride + 1
-        return farthest.to(torch.int64) - stride * torch.arange(count, device=pos.device)
+def _positions(module: Any) -> Any:
+    config = module.config
+    half = config.d_model // 2
 
-    return relative_pos
+    def get_position_embeds(
+        seq_len: Any, dtype: torch.dtype, device: torch.device
+    ) -> list[list[torch.Tensor | None]]:
+        frequencies = 1 / 10000 ** (torch.arange(half, device=device).to(dtype) / half)
+
+        def between(pos: torch.Tensor, pooled: torch.Tensor, stride: int, shift: int) -> Any:
+            farthest = pooled[0] - pos[0] + shift * pooled.shape[0] * stride
+            # From the farthest down to the nearest, the last token before the first pooled one.
+            count: Any = (farthest - pooled[0] + pos[-1]) // stride + 1
+            distances = farthest - stride * torch.arange(count, device=device)
+            angles = distances[:, None].to(dtype) * frequencies
+            return torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+        pos = torch.arange(seq_len, device=device)
+        every: list[list[torch.Tensor | None]] = [[between(pos, pos, 1, 1), None]]
+        for block in range(1, config.num_blocks):
+            pooled = _pooled(pos, block)
+            pooling = between(pos, pooled, 2 ** (block - 1), 2)
+            pos = pooled
+            every.append([between(pos, pos, 2**block, 1), pooling])
+        return every
+
+    def _pooled(pos: torch.Tensor, block: int) -> torch.Tensor:
+        if not config.separate_cls:
+            return pos[::2]
+        rest = pos[1:-1] if config.truncate_seq else pos[1:]
+        # <cls> lies a whole block before the first.
+        return torch.cat([pos.new_tensor([1 - 2**block]), rest[::2]])
+
+    return get_position_embeds
 
 
 def _upsample(

@@ -36,10 +36,12 @@ def _encoder(module: Any) -> Any:
         **_unused: Any,
     ) -> Any:
         left = right = hidden_states
-        for layer, mask in zip(module.layers, head_mask, strict=True):
+        # Before transformers 5 a layer takes a mask of its heads, and must be given it.
+        masks = [{"head_mask": mask} for mask in head_mask or ()] or [{} for _ in module.layers]
+        for layer, mask in zip(module.layers, masks, strict=True):
             attended = layer.attention(
+                **mask,
                 hidden_states=right,
-                head_mask=mask,
                 attention_mask=attention_mask,
                 num_hashes=num_hashes,
                 orig_sequence_length=orig_sequence_length,
