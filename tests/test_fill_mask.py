@@ -104,7 +104,7 @@ def test_lists_give_an_answer_a_text_in_their_order(pair):
 def test_a_list_of_one_text_is_answered_as_the_text(pair):
     assert isinstance(pair.agree([f"paris is {pair.mask}"])[0], dict)
     assert isinstance(pair.agree([f"{pair.mask} is {pair.mask}"])[0], list)
-    assert pair.agree([]) == []
+    assert pair.ours([]) == []  # where the pipeline of transformers 5 has an IndexError
 
 
 def test_top_k(pair):
@@ -219,9 +219,8 @@ def test_what_is_no_text_is_a_value_error(pair, texts):
 def test_options_that_cannot_be_are_refused(pair):
     text = f"a {pair.mask}"
     for options in ({"nonsense": 1}, {"top_k": 1.5}, {"tokenizer_kwargs": {"nonsense": 1}}):
-        for asked in (pair.ours, pair.peer):
-            with pytest.raises(TypeError):
-                asked(text, **options)
+        with pytest.raises(TypeError):  # transformers 5 lets some of them pass
+            pair.ours(text, **options)
     size = len(pair.peer.tokenizer)
     for top_k in (-1, size + 1):
         with pytest.raises(InputError, match=f"between 0 and {size}.*is {top_k}"):
