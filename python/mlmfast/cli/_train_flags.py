@@ -13,7 +13,6 @@ from mlmfast.cli._settings import SUFFIXES, read_settings
 from mlmfast.errors import InputError
 from mlmfast.training.run_mlm_options import DTYPES, RunMlmOptions
 
-# Of run_mlm.py's switches those that stay on: --no-use-fast-tokenizer is the flag to give.
 _FORMATS = ("txt", "jsonl", "csv", "tsv", "parquet", "arrow")
 _CHOICES = {"format": click.Choice(_FORMATS), "dtype": click.Choice([*DTYPES, "float16"])}
 

@@ -59,8 +59,8 @@ if TYPE_CHECKING:
     type=Names(["concat", "best_fit", "none"]),
     default="concat",
     show_default=True,
-    help="Let documents run on from block to block, keep them whole and pad the blocks, or give each "
-    "a block of its own.",
+    help="Let documents run on from block to block, keep them whole and pad the blocks, or give "
+    "each a block of its own.",
 )
 @click.option("--drop-empty", is_flag=True, help="Leave empty and blank documents out.")
 @click.option("--limit", type=int, metavar="N", help="Read the first N documents only.")

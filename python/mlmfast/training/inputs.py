@@ -101,7 +101,7 @@ def choose_model(
         )
     if model_type or config_overrides:
         raise InputError(
-            "model_type and config_overrides are for --from-scratch, not for a checkpoint's weights."
+            "model_type and config_overrides are for --from-scratch: a checkpoint has its own."
         )
     if model is None:
         raise InputError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import transformers
 from mlmfast.data.prepare_options import PrepareOptions
 from mlmfast.data.prepared import prepared
 from mlmfast.data.sources import format_of
+from mlmfast.data.sources.bytes import STDIN
 from mlmfast.data.sources.hub import arrow_stream, is_dataset_folder, load_dataset_splits
 from mlmfast.data.store import BlockStore, is_store_folder
 from mlmfast.data.tokenizer_files import LoadedTokenizer, load_tokenizer
@@ -37,6 +39,8 @@ def is_blocks(data: Any) -> bool:
     if not isinstance(data, str | Path):
         return False
     path = as_path(data, home=True)
+    if str(data) == STDIN:
+        return False
     if path.is_dir():
         return is_store_folder(path)
     return not path.exists() and format_of(path) is None and "*" not in path.name
@@ -57,8 +61,8 @@ def check_one_source(data: Any, options: RunMlmOptions) -> None:
     if data is not None and is_blocks(data) and (about_text := options.of_text()):
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in about_text)
         raise InputError(
-            f"{flags}: for text that is still to be prepared, but DATA is a block store. Give these "
-            "to `mlmfast prepare`, or the text in place of the blocks."
+            f"{flags}: for text that is still to be prepared, but DATA is a block store. Give "
+            "these to `mlmfast prepare`, or the text in place of the blocks."
         )
 
 
@@ -99,10 +103,10 @@ def prepare_text(
     share = options.validation_split_percentage
     share = HELD_OUT if share is None else share
     held_out = share / 100 if validation is None and share else None
-    keep = {"cache_dir": options.cache_dir, "anew": options.overwrite_cache}
-    stores = prepared(train, replace(given, test_size=held_out), **keep)
+    make = partial(prepared, cache_dir=options.cache_dir, anew=options.overwrite_cache)
+    stores = make(train, replace(given, test_size=held_out))
     if validation is not None:
-        stores = {**stores, "test": prepared(validation, given, **keep)["train"]}
+        stores = {**stores, "test": make(validation, given)["train"]}
     return stores
 
 
@@ -181,7 +185,7 @@ def _texts(data: Any, options: RunMlmOptions) -> tuple[Any, Any]:
 def _files(data: Any) -> Any:
     """Name the files of folders; everything else is left to `prepare`."""
     listed = list(data) if isinstance(data, list | tuple) else [data]
-    if "-" in listed:
+    if STDIN in listed:
         raise InputError(
             "Standard input can be read only once: `mlmfast prepare -` makes blocks of it."
         )
@@ -193,7 +197,7 @@ def _files(data: Any) -> Any:
             continue
         if is_store_folder(path):
             raise InputError(f"{path} is a block store; train on one store, or on text.")
-        files = sorted(file for file in path.rglob("*") if file.is_file() and format_of(file))
+        files = sorted(file for file in path.iterdir() if file.is_file() and format_of(file))
         if not files:
             raise InputError(
                 f"The folder {path} holds neither blocks nor text files (.txt, .jsonl, .csv, "

@@ -140,9 +140,13 @@ def train(
         if data is None or not is_blocks(data):
             data = prepare_text(data, options, model=model, quiet=quiet)
         train_store, eval_store = choose_stores(data, eval_data, training_arguments)
-        rows = {"pad_to_max_length": options.pad_to_max_length}
+        padded = options.pad_to_max_length
         blocks = MaskedBlocks(
-            train_store, seed=seed, limit=options.max_train_samples, **rows, **masks
+            train_store,
+            seed=seed,
+            pad_to_max_length=padded,
+            limit=options.max_train_samples,
+            **masks,
         )
         work = WorkingFolder(output, _identity(train_store, masks, seed, len(blocks)))
         stack.enter_context(_interruptible(work))
@@ -169,7 +173,9 @@ def train(
             train_dataset=blocks,
             eval_dataset=None
             if eval_store is None
-            else EvaluationBlocks(eval_store, limit=options.max_eval_samples, **rows),
+            else EvaluationBlocks(
+                eval_store, pad_to_max_length=padded, limit=options.max_eval_samples
+            ),
             callbacks=list(callbacks),
         )
         result = run(trainer, output, checkpoint, quiet=quiet)
