@@ -243,6 +243,11 @@ def test_what_is_for_text_is_refused_for_blocks(toy_blocks, tmp_path):
     assert (found.steps, found.after.blocks) == (1, 2)
 
 
+def test_too_little_text_names_the_flags_of_train(text):
+    with pytest.raises(InputError, match="--max-seq-length"):
+        stores(str(text / "train.txt"), None, tokenizer_name=str(text / "tokenizer"))
+
+
 def test_files_that_are_not_there_or_not_known(text, tmp_path):
     options = {"tokenizer_name": str(text / "tokenizer")}
     with pytest.raises(NotFoundError, match="There is no file"):

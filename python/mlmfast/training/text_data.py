@@ -104,7 +104,15 @@ def prepare_text(
     share = HELD_OUT if share is None else share
     held_out = share / 100 if validation is None and share else None
     make = partial(prepared, cache_dir=options.cache_dir, anew=options.overwrite_cache)
-    stores = make(train, replace(given, test_size=held_out))
+    try:
+        stores = make(train, replace(given, test_size=held_out))
+    except InputError as error:
+        if "--block-size" not in str(error):
+            raise
+        raise InputError(
+            f"{error} (Here --block-size is --max-seq-length, and --test-size is "
+            "--validation-split-percentage.)"
+        ) from error
     if validation is not None:
         stores = {**stores, "test": make(validation, given)["train"]}
     return stores
