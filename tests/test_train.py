@@ -238,7 +238,7 @@ def test_blocks_longer_than_the_positions(toy_blocks, tmp_path):
     ("options", "message"),
     [
         ({}, "--from-scratch"),
-        ({"model_type": "roberta"}, "for --from-scratch"),
+        ({"model_type": "roberta", "model": "bert/"}, "for --from-scratch"),
         ({"from_scratch": True}, "either a model type"),
         ({"from_scratch": True, "model_type": "robrta"}, "did you mean roberta"),
         ({"from_scratch": True, "model_type": "gpt2"}, "No masked language model"),
@@ -251,7 +251,7 @@ def test_blocks_longer_than_the_positions(toy_blocks, tmp_path):
             "expected name=value",
         ),
         ({"learnin_rate": 1.0}, "did you mean learning_rate"),
-        ({"output_dir": "x"}, "use output"),
+        ({"output_dir": "x"}, "under two names"),
         ({"seed": -1}, "seed is -1"),
         ({"mlm_probability": 1.5}, "mlm_probability"),
         ({"model_type": "bert", "from_scratch": True, "precision": "fp8"}, "precision is 'fp8'"),

@@ -56,12 +56,13 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--packing",
-    type=Names(["concat", "best_fit"]),
+    type=Names(["concat", "best_fit", "none"]),
     default="concat",
     show_default=True,
-    help="Let documents run on from block to block, or keep them whole and pad the blocks.",
+    help="Let documents run on from block to block, keep them whole and pad the blocks, or give "
+    "each a block of its own.",
 )
-@click.option("--drop-empty", is_flag=True, help="Leave empty documents out.")
+@click.option("--drop-empty", is_flag=True, help="Leave empty and blank documents out.")
 @click.option("--limit", type=int, metavar="N", help="Read the first N documents only.")
 @click.option(
     "--shuffle-documents",
@@ -193,6 +194,9 @@ def _end(report: PrepareReport) -> str:
 
     if report.stores["train"].manifest.packing == "best_fit":
         return f"{report.fill_rate:.1%} full, documents whole"
+    if report.stores["train"].manifest.packing == "none":
+        cut = counted(report.dropped_tokens, "token")
+        return f"{report.fill_rate:.1%} full, a document each; {cut} cut off"
     padding = sum(store.manifest.padding_tokens for store in report.stores.values())
     if padding:
         return f"the last filled up with {counted(padding, 'padding token')}"

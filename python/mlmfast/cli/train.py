@@ -7,38 +7,18 @@ from typing import Any
 
 import click
 
-from mlmfast.cli._command import ExampleCommand
 from mlmfast.cli._log import show_log
+from mlmfast.cli._train_flags import Overrides, TrainCommand, run_mlm_flags
 
 EPILOG = """
+All flags of run_mlm.py are options, with - or _. --config FILE (.yaml or .json; or FILE alone)
+gives options by the same names; those of the command line win.
+
 Every field of transformers.TrainingArguments is an option too, with - or _, such as
 --learning-rate 1e-4 --num_train_epochs 1 --gradient-accumulation-steps 4 (--list-arguments shows
 them). Without any: learning rate 2e-5, weight decay 0.01, 3 epochs, batches of 8, an evaluation and
 a checkpoint every epoch.
 """
-
-
-class TrainCommand(ExampleCommand):
-    """A command that hands the flags it does not know to `transformers.TrainingArguments`."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Take the training arguments out of the command line; click parses the rest."""
-        own = {
-            name.replace("_", "-")
-            for parameter in self.get_params(ctx)
-            for name in (*parameter.opts, *parameter.secondary_opts)
-            if name.startswith("-")
-        }
-        ctx.obj = {}
-        if any(word.startswith("--") and _name(word) not in own for word in args):
-            from mlmfast.training.arguments import split_flags
-
-            args, ctx.obj = split_flags(args, own)
-        return super().parse_args(ctx, args)
-
-
-def _name(word: str) -> str:
-    return word.partition("=")[0].replace("_", "-")
 
 
 def _list_arguments(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
@@ -57,20 +37,23 @@ def _list_arguments(ctx: click.Context, _param: click.Parameter, value: bool) ->
     epilog=EPILOG,
     example="""
     mlmfast train blocks/ --model distilroberta-base --output model/
+    mlmfast train --train-file data.txt --model distilroberta-base --line-by-line --output model/
+    mlmfast train --config settings.yaml --output model/
     mlmfast train blocks/ --from-scratch --model-type roberta --output model/ --learning-rate 1e-4
     """,
 )
-@click.argument("data", type=click.Path())
+@click.argument("data", nargs=-1, type=click.Path())
 @click.option(
     "--model", "--model-name-or-path", help="Checkpoint to begin with: folder or Hub name."
 )
 @click.option("--output", "--output-dir", required=True, type=click.Path(), help="Folder to write.")
 @click.option("--from-scratch", is_flag=True, help="Start from random weights.")
-@click.option("--model-type", help="With --from-scratch: the architecture, such as roberta.")
+@click.option("--model-type", help="From random weights: the architecture, such as roberta.")
 @click.option(
     "--config-overrides",
+    type=Overrides(),
     metavar="NAME=VALUE,...",
-    help="With --from-scratch: changes of the configuration.",
+    help="From random weights: changes of the configuration.",
 )
 @click.option("--eval-data", type=click.Path(), help="Blocks to measure on.  [default: DATA/test]")
 @click.option(
@@ -104,6 +87,13 @@ def _list_arguments(ctx: click.Context, _param: click.Parameter, value: bool) ->
     metavar="[FOLDER]",
     help="Go on with an interrupted training, from its latest checkpoint or from FOLDER.",
 )
+@run_mlm_flags
+@click.option(
+    "--config",
+    expose_value=False,
+    metavar="FILE",
+    help="Options by name, in YAML or JSON; flags win.",
+)
 @click.option("--keep-checkpoints", is_flag=True, help="Keep the checkpoints, in the output.")
 @click.option("--push-to-hub", is_flag=True, help="Upload the finished model (--hub-model-id).")
 @click.option("--quiet", is_flag=True, help="No progress, no summary.")
@@ -119,13 +109,16 @@ def _list_arguments(ctx: click.Context, _param: click.Parameter, value: bool) ->
 @click.pass_context
 def command(
     ctx: click.Context,
-    data: str,
+    data: tuple[str, ...],
     resume_from_checkpoint: str | None,
     quiet: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Train a masked language model on the block store DATA (a folder of `mlmfast prepare`).
+    """Train a masked language model on DATA: a block store of `mlmfast prepare`, or text.
+
+    Text (files, a folder of them, --train-file or --dataset-name) is prepared first, into
+    ~/.cache/mlmfast/blocks, where the next training on it finds the blocks.
 
     The output is a plain Hugging Face folder. The masks are new in every epoch; the evaluation's
     masks are always the same.
@@ -136,7 +129,8 @@ def command(
     show_log(quiet=quiet)
     resume = True if resume_from_checkpoint == "last" else resume_from_checkpoint
     try:
-        result = train(data, resume_from_checkpoint=resume, quiet=quiet, **options, **ctx.obj)
+        named = data[0] if len(data) == 1 else list(data) or None
+        result = train(named, resume_from_checkpoint=resume, quiet=quiet, **options, **ctx.obj)
     except TrainingInterrupted as interrupted:
         click.echo(str(interrupted), err=True)
         ctx.exit(130)

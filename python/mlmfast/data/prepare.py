@@ -70,13 +70,16 @@ def prepare(
             whole that fits a block, and fills the blocks up with padding: for texts that have
             nothing to do with each other, such as one a line. Documents are packed by the shard
             (`shard_tokens`), so that memory stays bounded; larger shards leave less padding.
+            "none" gives every document a block of its own, cut at the block's length and filled up
+            with padding, as `--line_by_line` of run_mlm.py means it.
         format: "txt", "jsonl", "csv", "tsv", "parquet" or "arrow", compressed or not; None goes
             by the names of the files.
         dataset_name: A data set on the Hub, or a `datasets` folder.
         dataset_config: The configuration of a data set on the Hub.
         split: The split of a data set, or a part of it ("train[:5000]").
         on_invalid_utf8: "error", "replace" (by U+FFFD) or "skip" (leave the document out).
-        drop_empty: Leave empty documents out; by default they become `<s></s>`, as in run_mlm.py.
+        drop_empty: Leave out documents that are empty or white space alone; by default they become
+            `<s></s>`, as in run_mlm.py.
         seed: Chooses the documents of the test split, and the order of shuffled ones.
         limit: Read the first so many documents only.
         shuffle_documents: Put all documents into a random order, any order as likely as any

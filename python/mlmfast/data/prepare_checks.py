@@ -57,7 +57,7 @@ def check_enough(
         raise InputError(
             f"There is no text in the input: {counted(documents, 'document')}{said} gave no token."
         )
-    padded = options.remainder == "pad" or options.packing == "best_fit"
+    padded = options.remainder == "pad" or options.packing != "concat"
     needed = 1 if padded else next(iter(splits.values())).writer.room
     ways = "a smaller --block-size, " + ("" if needed == 1 else "--remainder pad, ")
     for split in splits.values():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mlmfast.data.arrow_numpy import arrow_numbers, numpy_numbers, text_offsets
 from mlmfast.data.sources.base import Piece, Place, ReadOptions, Source, bounded
@@ -158,7 +159,8 @@ class Documents:
         empty = keep & (np.diff(text_offsets(texts)) == 0)
         counts.empty += int(empty.sum())
         if self._options.drop_empty:
-            keep &= ~empty
+            blank = numpy_numbers(pc.fill_null(pc.utf8_is_space(texts), False))
+            keep &= ~(empty | blank)
         if self._seen is not None:
             fresh = self._seen.add(texts)
             counts.duplicates += int((keep & ~fresh).sum())

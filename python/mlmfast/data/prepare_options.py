@@ -22,6 +22,7 @@ SPECIAL_TOKENS = ("document", "block", "none")
 REMAINDERS = ("drop", "pad")
 DEDUPLICATIONS = ("exact",)
 RUNNERS = ("local", "ray")
+UNPACKED = "none"
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class PrepareOptions:
     remainder: str = "drop"
     """The tokens after the last whole block: "drop" them or "pad" the block."""
     packing: str = "concat"
-    """"concat" lets documents run on from block to block, "best_fit" keeps them whole."""
+    """"concat" lets documents run on from block to block, "best_fit" keeps them whole, "none" gives
+    each a block of its own."""
     format: str | None = None
     """The files' format; None goes by their names."""
     dataset_name: str | None = None
@@ -54,7 +56,7 @@ class PrepareOptions:
     on_invalid_utf8: str = "error"
     """"error", "replace" or "skip"."""
     drop_empty: bool = False
-    """Leave empty documents out; they are kept as run_mlm.py keeps them otherwise."""
+    """Leave out documents without text or of white space alone; run_mlm.py keeps them."""
     seed: int = 0
     """Chooses which documents go to the test split, and their order with `shuffle_documents`."""
     limit: int | None = None
@@ -89,7 +91,12 @@ class PrepareOptions:
         _among("special_tokens", self.special_tokens, SPECIAL_TOKENS)
         _among("remainder", self.remainder, REMAINDERS)
         object.__setattr__(self, "packing", packing_name(self.packing))
-        _among("packing", self.packing, PACKINGS)
+        _among("packing", self.packing, (*PACKINGS, UNPACKED))
+        if self.packing == UNPACKED and self.special_tokens == "block":
+            raise InputError(
+                "special_tokens='block' is for documents that share blocks: with packing='none', "
+                "use 'document' or 'none'."
+            )
         _among("on_invalid_utf8", self.on_invalid_utf8, POLICIES)
         if self.format is not None:
             _among("format", self.format, FORMATS)
@@ -116,6 +123,8 @@ class PrepareOptions:
                     f"{option} needs all documents in one place and cannot be had with engine "
                     "'ray'; use engine 'local', or do that to the text before."
                 )
+        if self.packing == UNPACKED:
+            raise InputError("packing='none' cannot be had with engine 'ray'; use engine 'local'.")
 
 
 @dataclass

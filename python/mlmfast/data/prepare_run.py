@@ -84,7 +84,7 @@ def run_prepare(inputs: Any, output: str | Path, options: PrepareOptions) -> Pre
         check_enough(splits, report, options)
         _close(work, splits, sources, options, engine)
         for split in splits.values():
-            report.tokens += split.writer.tokens
+            report.tokens += split.tokens
             report.documents += split.documents
             report.text_bytes += split.text_bytes
     report.stores = open_splits(output)

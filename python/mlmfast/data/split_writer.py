@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlmfast.data.group_options import GroupOptions
 from mlmfast.data.manifest import FORMAT_VERSION, Manifest
+from mlmfast.data.one_a_block import OneABlock
 from mlmfast.data.store_writer import StoreWriter
 from mlmfast.data.tokenizer_files import LoadedTokenizer, id_dtype
 from mlmfast.errors import InputError
@@ -25,9 +26,9 @@ def grouping(tokenizer: LoadedTokenizer, options: PrepareOptions) -> GroupOption
     Raises:
         InputError: The tokenizer lacks a token that is needed.
     """
-    pads = options.remainder == "pad" or options.packing == "best_fit"
+    pads = options.remainder == "pad" or options.packing != "concat"
     if pads and tokenizer.pad_token_id is None:
-        way = "--packing concat" if options.packing == "best_fit" else "--remainder drop"
+        way = "--remainder drop" if options.packing == "concat" else "--packing concat"
         raise InputError(
             f"The tokenizer {tokenizer.name!r} has no padding token to fill blocks up with; "
             f"use {way}."
@@ -42,7 +43,8 @@ def grouping(tokenizer: LoadedTokenizer, options: PrepareOptions) -> GroupOption
         pad_id=tokenizer.pad_token_id if pads else None,
         cls_id=cls_id,
         sep_id=sep_id,
-        packing=options.packing,
+        # Without packing, what comes to the writer are whole blocks already.
+        packing="concat" if options.packing == "none" else options.packing,
     )
 
 
@@ -78,6 +80,14 @@ class SplitWriter:
         self.documents = 0
         self.text_bytes = 0
         self._padding_seen = 0  # padding that came with the tokens
+        self._cut_tokens = 0  # of documents that are longer than the block they have
+        self._alone = None
+        if options.packing == "none":
+            self._alone = OneABlock(
+                tokenizer,
+                options.block_size,
+                special_tokens=options.special_tokens == "document",
+            )
         self._tokenizer = tokenizer
         self._mask_token_id = tokenizer.mask_token_id
         self._options = options
@@ -93,16 +103,32 @@ class SplitWriter:
         """Take the tokens of documents, one list each, that had `text_bytes` bytes of text."""
         self.documents += len(tokens)
         self.text_bytes += text_bytes
+        if self._alone is not None:
+            tokens, padding, cut = self._alone(tokens)
+            self._padding_seen += padding
+            self._cut_tokens += cut
         self.writer.add(tokens)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the documents, those that were cut off included and padding not."""
+        added = self._padding_seen if self._alone is not None else 0
+        return self.writer.tokens - added + self._cut_tokens
 
     def state(self) -> dict[str, Any]:
         """Return what `restore` needs, beside the writer's pending tokens, to go on from here."""
-        counts = {"documents": self.documents, "text_bytes": self.text_bytes}
+        counts = {
+            "documents": self.documents,
+            "text_bytes": self.text_bytes,
+            "padding_seen": self._padding_seen,
+            "cut_tokens": self._cut_tokens,
+        }
         return {**counts, "writer": self.writer.state()}
 
     def restore(self, state: dict[str, Any], pending: pa.ChunkedArray) -> None:
         """Go on where another writer was; see `StoreWriter.restore`."""
         self.documents, self.text_bytes = state["documents"], state["text_bytes"]
+        self._padding_seen, self._cut_tokens = state["padding_seen"], state["cut_tokens"]
         self.writer.restore(state["writer"], pending)
 
     def add_tokens(self, tokens: pa.LargeListArray, *, documents: int) -> None:
@@ -131,7 +157,7 @@ class SplitWriter:
             blocks=writer.blocks,
             tokens=tokens,
             padding_tokens=min(tokens, writer.padding_tokens + self._padding_seen),
-            dropped_tokens=writer.dropped_tokens,
+            dropped_tokens=writer.dropped_tokens + self._cut_tokens,
             documents=self.documents,
             text_bytes=self.text_bytes,
             vocab_size=tokenizer.vocab_size,

@@ -39,6 +39,7 @@ REFUSED = {
     "length_column_name": "all blocks have the same length",
     "label_names": "the labels are called labels",
     "include_for_metrics": "the metrics are fixed",
+    "do_predict": "there is no test set to predict; `mlmfast evaluate` measures on one",
     "past_index": "masked language models keep no past",
     "hub_strategy": "the finished model is uploaded once",
     "hub_always_push": "the finished model is uploaded once",

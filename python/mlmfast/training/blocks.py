@@ -40,6 +40,9 @@ class EvaluationBlocks(Dataset):
         mlm_probability: share of the ordinary tokens that are chosen.
         mask_replace_prob: share of the chosen tokens that become the mask token.
         random_replace_prob: share of the chosen tokens that become a random word; the rest stay.
+        limit: take the first so many blocks only; None takes all.
+        pad_to_max_length: keep all rows at the block's length; otherwise the rows of a store with
+            a document a block are cut to the batch's longest document, L' <= L.
         modes: `mode`, `masks_per_row` and so on, as `mlmfast.mask_tokens` explains them;
             `mode="whole_word"` finds the words by the store's own tokenizer.
 
@@ -55,6 +58,8 @@ class EvaluationBlocks(Dataset):
         mlm_probability: float = 0.15,
         mask_replace_prob: float = 0.8,
         random_replace_prob: float = 0.1,
+        pad_to_max_length: bool = False,
+        limit: int | None = None,
         **modes: Unpack[ModeOptions],
     ) -> None:
         self.store = store
@@ -70,8 +75,11 @@ class EvaluationBlocks(Dataset):
         # The batch that the user holds, the next one, and one that is on its way.
         self._pool = BufferPool(keep=3 * len(self._masker.columns))
 
+        self._trims = store.manifest.packing == "none" and not pad_to_max_length
+        self._count = len(store) if limit is None else min(limit, len(store))
+
     def __len__(self) -> int:
-        return len(self.store)
+        return self._count
 
     @property
     def epoch(self) -> int:
@@ -92,11 +100,17 @@ class EvaluationBlocks(Dataset):
         batch = {name: self._pool.take(*shape, torch.int64) for name in self._masker.columns}
         buffers = {name: tensor.numpy() for name, tensor in batch.items()}
         self._masker.fill(blocks.astype(np.uint64), buffers, epoch=self.epoch)
-        return batch
+        return _trimmed(batch) if self._trims and "attention_mask" in batch else batch
 
     def __getitem__(self, index: int) -> Batch:
         """Read and mask one block; the tensors have the shape `[L]`."""
         return {name: tensor[0] for name, tensor in self.__getitems__([index]).items()}
+
+
+def _trimmed(batch: Batch) -> Batch:
+    """Cut the columns off that are padding in every row."""
+    longest = int(batch["attention_mask"].any(0).nonzero().max()) + 1
+    return {name: tensor[:, :longest].clone() for name, tensor in batch.items()}
 
 
 class MaskedBlocks(EvaluationBlocks):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mlmfast.data.store import BlockStore, open_splits
 from mlmfast.errors import InputError
 from mlmfast.training.arguments import build_arguments
-from mlmfast.training.model import load_model
+from mlmfast.training.model import load_config, load_model
 from mlmfast.training.precision import choose_precision, default_device
 from mlmfast.training.scratch import new_model
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import transformers
+
+    from mlmfast.training.run_mlm_options import RunMlmOptions
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +40,7 @@ def check_seed(seed: int) -> None:
 
 
 def choose_stores(
-    data: str | Path | BlockStore,
+    data: str | Path | BlockStore | dict[str, BlockStore],
     eval_data: str | Path | BlockStore | None,
     given: dict[str, Any],
 ) -> tuple[BlockStore, BlockStore | None]:
@@ -47,7 +49,10 @@ def choose_stores(
     Raises:
         InputError: nothing to train on, or nothing to measure on although `given` asks for it.
     """
-    splits = {"train": data} if isinstance(data, BlockStore) else open_splits(data)
+    if isinstance(data, dict):
+        splits = data
+    else:
+        splits = {"train": data} if isinstance(data, BlockStore) else open_splits(data)
     if eval_data is not None:
         store = eval_data if isinstance(eval_data, BlockStore) else BlockStore.open(eval_data)
         splits = {**splits, "test": store}
@@ -72,20 +77,39 @@ def choose_model(
     from_scratch: bool,
     model_type: str | None,
     config_overrides: str | dict[str, Any] | None,
+    options: RunMlmOptions,
 ) -> transformers.PreTrainedModel:
-    """Load the model to start from, or make one with random weights; options as of `train`."""
-    if from_scratch:
+    """Load the model to start from, or make one with random weights; options as of `train`.
+
+    As in run_mlm.py, a model type or a configuration without a model means random weights.
+    """
+    shape = options.config_name
+    if from_scratch or (model is None and (model_type or shape)):
+        if options.dtype not in (None, "float32"):
+            raise InputError(
+                f"dtype {options.dtype} is for the weights of a checkpoint; new ones are float32 "
+                "(--precision bf16 computes in bf16)."
+            )
+        if model is not None and shape is not None:
+            raise InputError("From scratch, give the shape by model or by config_name, not both.")
         return new_model(
-            store, model=model, model_type=model_type, config_overrides=config_overrides
+            store,
+            model=model if shape is None else shape,
+            model_type=model_type,
+            config_overrides=config_overrides,
+            **options.hub,
         )
     if model_type or config_overrides:
-        raise InputError("model_type and config_overrides are for --from-scratch.")
+        raise InputError(
+            "model_type and config_overrides are for --from-scratch: a checkpoint has its own."
+        )
     if model is None:
         raise InputError(
             "Training needs a model to start from (--model distilroberta-base) or --from-scratch "
             "with --model-type."
         )
-    return load_model(model)
+    config = None if shape is None else load_config(shape, **options.hub)
+    return load_model(model, dtype=options.dtype or "float32", config=config, **options.hub)
 
 
 def choose_arguments(

@@ -23,18 +23,39 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def load_model(name: str | Path) -> PreTrainedModel:
-    """Load a checkpoint, its weights as fp32, from a folder or the Hub.
+def load_model(
+    name: str | Path,
+    *,
+    dtype: str = "float32",
+    config: PretrainedConfig | None = None,
+    **hub: Any,
+) -> PreTrainedModel:
+    """Load a checkpoint from a folder or the Hub.
 
     A checkpoint without a head for masked tokens gets one with random weights, and a warning.
+
+    Args:
+        name: the folder or the name.
+        dtype: of the weights: `float32`, `bfloat16`, or `auto` for the checkpoint's own.
+        config: in place of the checkpoint's own.
+        hub: `revision`, `token`, `cache_dir`, `trust_remote_code`, as `from_pretrained` takes them.
 
     Raises:
         NotFoundError: no such folder, and no such name on the Hub (or no way to reach it).
         InputError: what is there is no masked language model.
     """
+    options = hub if config is None else {**hub, "config": config}
     model, loading = _from_hub_or_folder(
-        AutoModelForMaskedLM.from_pretrained, name, dtype=torch.float32, output_loading_info=True
+        AutoModelForMaskedLM.from_pretrained,
+        name,
+        dtype="auto" if dtype == "auto" else getattr(torch, dtype),
+        output_loading_info=True,
+        **options,
     )
+    if model.dtype == torch.float16:
+        raise InputError(
+            f"The weights of {name} are float16, whose gradients vanish: use dtype float32."
+        )
     missing = sorted(loading["missing_keys"])
     if missing:
         shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
@@ -54,9 +75,9 @@ def load_model(name: str | Path) -> PreTrainedModel:
     return model
 
 
-def load_config(name: str | Path) -> PretrainedConfig:
-    """Load a checkpoint's configuration; raises as `load_model` does."""
-    return _from_hub_or_folder(AutoConfig.from_pretrained, name)
+def load_config(name: str | Path, **hub: Any) -> PretrainedConfig:
+    """Load a checkpoint's configuration; takes and raises what `load_model` does."""
+    return _from_hub_or_folder(AutoConfig.from_pretrained, name, **hub)
 
 
 def _from_hub_or_folder(load: Callable[..., Any], name: str | Path, **options: Any) -> Any:
@@ -66,7 +87,9 @@ def _from_hub_or_folder(load: Callable[..., Any], name: str | Path, **options: A
         raise InputError(f"The folder {path} holds no model: it has no config.json.{inside}")
     local = path.exists()
     try:
-        return load(str(name), local_files_only=local or not _is_on_hub(str(name)), **options)
+        return load(
+            str(name), local_files_only=local or not _is_on_hub(str(name), options), **options
+        )
     except (OSError, ValueError) as error:
         if local:
             raise InputError(f"{path} is no masked language model: {_first_line(error)}") from error
@@ -76,12 +99,14 @@ def _from_hub_or_folder(load: Callable[..., Any], name: str | Path, **options: A
         ) from error
 
 
-def _is_on_hub(name: str) -> bool:
+def _is_on_hub(name: str, options: dict[str, Any]) -> bool:
     """Ask the Hub once; without an answer, the loaders would ask for a minute."""
     from huggingface_hub import HfApi
 
     try:
-        HfApi().model_info(name, timeout=10)
+        HfApi(token=options.get("token")).model_info(
+            name, revision=options.get("revision"), timeout=10
+        )
     except Exception as error:  # noqa: BLE001 whatever the HTTP library of this hub version raises
         logger.debug("the Hub does not give %s: %s", name, error)
         return False

@@ -36,6 +36,7 @@ def new_model(
     model: str | Path | None = None,
     model_type: str | None = None,
     config_overrides: str | dict[str, Any] | None = None,
+    **hub: Any,
 ) -> PreTrainedModel:
     """Make a model with random weights for the vocabulary and the block size of a store.
 
@@ -44,6 +45,7 @@ def new_model(
         model: a checkpoint whose architecture and sizes are taken (not its weights).
         model_type: a type of transformers, such as `roberta`, with its own default sizes.
         config_overrides: fields of the configuration, as a dict or as `"name=value,name=value"`.
+        hub: as of `load_model`.
 
     Raises:
         InputError: an unknown type, one without a masked-language-model head, an unknown field, or
@@ -54,14 +56,17 @@ def new_model(
             "Training from scratch needs either a model type (--model-type roberta) or a model "
             "whose shape to take (--model NAME), and not both."
         )
-    config = load_config(model) if model is not None else _default_config(str(model_type))
+    config = load_config(model, **hub) if model is not None else _default_config(str(model_type))
     overrides = parse_overrides(config_overrides)
+    trust = bool(hub.get("trust_remote_code"))
     _fill_in_vocabulary(config, store)
     _apply(config, overrides)
     if "max_position_embeddings" not in overrides:
-        _make_room(config, store.manifest.block_size)
+        _make_room(config, store.manifest.block_size, trust=trust)
     try:
-        return AutoModelForMaskedLM.from_config(config, dtype=torch.float32)
+        return AutoModelForMaskedLM.from_config(
+            config, dtype=torch.float32, trust_remote_code=trust
+        )
     except (ValueError, AssertionError) as error:
         raise InputError(f"transformers cannot build this {config.model_type}: {error}") from error
 
@@ -128,9 +133,9 @@ def _fill_in_vocabulary(config: PretrainedConfig, store: BlockStore) -> None:
             setattr(config, field, None if token is None else loaded.tokenizer.token_to_id(token))
 
 
-def _make_room(config: PretrainedConfig, block_size: int) -> None:
+def _make_room(config: PretrainedConfig, block_size: int, *, trust: bool) -> None:
     """Give the model positions for a whole block; never fewer than its type's default."""
     with torch.device("meta"):
-        positions = positions_of(AutoModelForMaskedLM.from_config(config))
+        positions = positions_of(AutoModelForMaskedLM.from_config(config, trust_remote_code=trust))
     if positions and positions.usable < block_size:
         config.max_position_embeddings = block_size + positions.reserved

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 import transformers
 
 from mlmfast.data.atomic import replacing
 from mlmfast.data.tokenizer_files import load_tokenizer
+from mlmfast.errors import InputError
 from mlmfast.paths import as_path
 from mlmfast.training import hub
 from mlmfast.training.arguments import check_names
@@ -27,6 +29,8 @@ from mlmfast.training.inputs import (
 from mlmfast.training.interrupt import TrainingInterrupted
 from mlmfast.training.model import check_fits
 from mlmfast.training.run import run
+from mlmfast.training.run_mlm_options import check_doing, take_options
+from mlmfast.training.text_data import check_one_source, is_blocks, prepare_text
 from mlmfast.training.trainer import MLMTrainer
 from mlmfast.training.working_folder import WorkingFolder
 
@@ -42,9 +46,9 @@ SUMMARY_FILE = "mlmfast_training.json"
 
 
 def train(
-    data: str | Path | BlockStore,
+    data: Any = None,
     *,
-    output: str | Path,
+    output: str | Path | None = None,
     model: str | Path | None = None,
     from_scratch: bool = False,
     model_type: str | None = None,
@@ -61,9 +65,12 @@ def train(
     push_to_hub: bool = False,
     quiet: bool = False,
     callbacks: Iterable[transformers.TrainerCallback] = (),
-    **training_arguments: Any,
+    **further: Any,
 ) -> TrainResult:
-    """Train a masked language model on a block store and write it as a Hugging Face folder.
+    """Train a masked language model on blocks, or on text, and write it as a Hugging Face folder.
+
+    Text is prepared first, as run_mlm.py does it (`max_seq_length`, `line_by_line` ...), into the
+    cache folder, where the next training on the same text finds it.
 
     The masks are new in every epoch and a function of (seed, epoch, block) alone; the evaluation's
     masks are always the same, at 15 %. The output folder appears whole or not at all: until then,
@@ -71,6 +78,8 @@ def train(
 
     Args:
         data: a block store, or its folder; with splits, `train` is trained on and `test` measured.
+            Or text: a file, a pattern, a folder of files or of the `datasets` library, a list of
+            files, an Arrow table, a `datasets.Dataset`. None with `train_file` or `dataset_name`.
         output: the folder to write: weights (safetensors), configuration, tokenizer, model card.
         model: the checkpoint to start from, a folder or a Hub name.
         from_scratch: start from random weights, in the shape of `model` or of `model_type`.
@@ -89,9 +98,13 @@ def train(
         push_to_hub: upload the finished folder; `hub_model_id`, `hub_private_repo`, `hub_token`.
         quiet: show no progress.
         callbacks: further callbacks of the Trainer.
-        training_arguments: any field of `transformers.TrainingArguments`; the defaults are the
-            guide's (learning rate 2e-5, weight decay 0.01, 3 epochs, batches of 8). With
-            `eval_strategy="no"` nothing is measured.
+        further: any field of `transformers.TrainingArguments`; the defaults are the guide's
+            (learning rate 2e-5, weight decay 0.01, 3 epochs, batches of 8), and with
+            `eval_strategy="no"` nothing is measured. Any flag of run_mlm.py, as
+            `mlmfast.training.run_mlm_options` tells them: `train_file`, `dataset_name`,
+            `tokenizer_name`, `validation_split_percentage`, `max_train_samples` ...;
+            `model_name_or_path`, `output_dir` and `overwrite_output_dir` are other names of
+            `model`, `output` and `overwrite`.
 
     Raises:
         InputError: an option, or a model that does not fit the blocks.
@@ -99,32 +112,57 @@ def train(
         OutputExistsError: the output, or an interrupted training, is there already.
         TrainingInterrupted: Ctrl-C; a KeyboardInterrupt.
     """
+    options, aliases, training_arguments = take_options(further)
+    given_twice = {"model": model, "output": output, "overwrite": overwrite or None}
+    for name, value in aliases.items():
+        if given_twice[name] is not None and value != given_twice[name]:
+            raise InputError(f"{name} was given under two names: {given_twice[name]} and {value}.")
+    model = aliases.get("model", model)
+    output = aliases.get("output", output)
+    overwrite = aliases.get("overwrite", overwrite)
+    if output is None:
+        raise InputError("Where shall the model be written? Give output.")
     check_names(training_arguments)
+    training_arguments = check_doing(training_arguments)
     check_one_process()
     check_seed(seed)
-    train_store, eval_store = choose_stores(data, eval_data, training_arguments)
+    check_one_source(data, options)
     masks = {
         "mlm_probability": mlm_probability,
         "mask_replace_prob": mask_replace_prob,
         "random_replace_prob": random_replace_prob,
     }
-    blocks = MaskedBlocks(train_store, seed=seed, **masks)
     output = as_path(output)
-    work = WorkingFolder(output, _identity(train_store, masks, seed))
-    with (
-        replacing(output, overwrite=overwrite, is_ours=is_trained_model) as finished,
-        _interruptible(work),
-    ):
+    with ExitStack() as stack:
+        finished = stack.enter_context(
+            replacing(output, overwrite=overwrite, is_ours=is_trained_model)
+        )
+        if data is None or not is_blocks(data):
+            data = prepare_text(data, options, model=model, quiet=quiet)
+        train_store, eval_store = choose_stores(data, eval_data, training_arguments)
+        padded = options.pad_to_max_length
+        blocks = MaskedBlocks(
+            train_store,
+            seed=seed,
+            pad_to_max_length=padded,
+            limit=options.max_train_samples,
+            **masks,
+        )
+        work = WorkingFolder(output, _identity(train_store, masks, seed, len(blocks)))
+        stack.enter_context(_interruptible(work))
         checkpoint = work.begin(resume_from_checkpoint, overwrite=overwrite)
         transformers.set_seed(seed)
-        network = choose_model(train_store, model, from_scratch, model_type, config_overrides)
+        network = choose_model(
+            train_store, model, from_scratch, model_type, config_overrides, options
+        )
         for store in filter(None, (train_store, eval_store)):
             check_fits(network, store)
         arguments = choose_arguments(
             work.path,
             training_arguments,
             seed=seed,
-            precision=precision,
+            # Weights in bf16 cannot be computed with in fp32.
+            precision="bf16" if network.dtype == torch.bfloat16 else precision,
             measured=eval_store is not None,
             resumed=checkpoint is not None,
         )
@@ -133,7 +171,11 @@ def train(
             network,
             arguments,
             train_dataset=blocks,
-            eval_dataset=None if eval_store is None else EvaluationBlocks(eval_store),
+            eval_dataset=None
+            if eval_store is None
+            else EvaluationBlocks(
+                eval_store, pad_to_max_length=padded, limit=options.max_eval_samples
+            ),
             callbacks=list(callbacks),
         )
         result = run(trainer, output, checkpoint, quiet=quiet)
@@ -142,7 +184,7 @@ def train(
         card = model_card(
             result,
             train_store,
-            base_model=None if from_scratch else str(model),
+            base_model=None if from_scratch or model is None else str(model),
             masks=masks,
             arguments=arguments.to_dict(),
             given=training_arguments,
@@ -175,6 +217,6 @@ def is_trained_model(folder: Path) -> bool:
     return (folder / SUMMARY_FILE).is_file()
 
 
-def _identity(store: BlockStore, masks: dict[str, float], seed: int) -> dict[str, Any]:
+def _identity(store: BlockStore, masks: dict[str, float], seed: int, blocks: int) -> dict[str, Any]:
     checksums = [shard.sha256 for shard in store.manifest.shards]
-    return {"data": checksums, "seed": seed, **masks}
+    return {"data": [*checksums, blocks], "seed": seed, **masks}

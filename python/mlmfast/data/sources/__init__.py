@@ -132,15 +132,19 @@ def _open_path(name: str, kind: str | None, split: str | None) -> Source:
             f"There is no file {name!r}. (A data set of the Hugging Face Hub is named with "
             "--dataset-name.)"
         )
-    if kind is None:
-        bare = path.with_suffix("") if path.suffix.lower() in SUFFIXES else path
-        kind = _BY_SUFFIX.get(bare.suffix.lower())
+    kind = kind or format_of(path)
     if kind is None:
         raise InputError(
             f"The name of {name!r} does not tell its format: use --format, "
             f"one of {', '.join(FORMATS)}."
         )
     return FileSource(str(path), kind)
+
+
+def format_of(path: Path) -> str | None:
+    """Tell a file's format by its name, compressed or not; None where it does not tell."""
+    bare = path.with_suffix("") if path.suffix.lower() in SUFFIXES else path
+    return _BY_SUFFIX.get(bare.suffix.lower())
 
 
 def _open_folder(path: Path, split: str | None) -> Source:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlmfast.data.sources.base import Piece, Place, resolve_column
+import pyarrow as pa
+
+from mlmfast.data.sources.base import Piece, Place, resolve_column, unknown_column
 from mlmfast.data.sources.columnar import read_batches
 from mlmfast.errors import InputError, MissingDependencyError, NotFoundError
+from mlmfast.paths import as_path
 
 if TYPE_CHECKING:
     from mlmfast.data.sources.base import ReadOptions
@@ -77,6 +81,75 @@ def open_dataset(found: Any, split: str | None, name: str = "the data set") -> D
         alone = split.split("[")[0]
         return DatasetSource(name, _choose({alone: found}, name, split))
     return DatasetSource(name, found)
+
+
+def load_dataset_splits(
+    name: str,
+    config: str | None = None,
+    *,
+    cache_dir: str | None = None,
+    token: str | None = None,
+    streaming: bool = False,
+) -> dict[str, Any]:
+    """Load all splits of a data set: a folder of the `datasets` library, or a name on the Hub.
+
+    Args:
+        name: The folder or the name.
+        config: The configuration of a data set on the Hub.
+        cache_dir: Where it is downloaded to; None for the library's own folder.
+        token: The Hub's access token, for what is private.
+        streaming: Download it while it is read.
+
+    Raises:
+        NotFoundError: It is not there, or the Hub cannot be reached.
+        InputError: It cannot be loaded.
+    """
+    datasets = _library()
+    folder = as_path(name, home=True)
+    try:
+        if is_dataset_folder(folder):
+            found = datasets.load_from_disk(str(folder))
+        else:
+            with _without_retry_log():
+                found = datasets.load_dataset(
+                    str(folder) if folder.is_dir() else name,
+                    config,
+                    cache_dir=cache_dir,
+                    token=token,
+                    streaming=streaming,
+                )
+    except (OSError, datasets.exceptions.DatasetNotFoundError) as error:
+        raise NotFoundError(
+            f"No data set {name!r}: there is no such folder, and no such name can be reached on "
+            f"the Hugging Face Hub ({_first_line(error)})."
+        ) from error
+    except Exception as error:  # whatever the library's parts raise on what they cannot read
+        raise InputError(
+            f"The data set {name!r} cannot be loaded: {_first_line(error)}."
+        ) from error
+    return dict(found) if isinstance(found, dict) else {"train": found}
+
+
+def arrow_stream(dataset: Any, column: str) -> pa.RecordBatchReader:
+    """Give a column of a streamed data set, which is read once, as Arrow batches.
+
+    Raises:
+        InputError: There is no such column, or no row.
+    """
+    tables = iter(dataset.with_format("arrow").iter(batch_size=_ROWS))
+    first = next(tables, None)
+    if first is None:
+        raise InputError("The streamed data set is empty.")
+    path = resolve_column(first.column_names, column)
+    if path is None:
+        raise unknown_column("the streamed data set", column, first.column_names)
+    wanted = first.select([path[0]]).schema
+    batches = (
+        batch
+        for table in chain([first], tables)
+        for batch in table.select([path[0]]).cast(wanted).to_batches()
+    )
+    return pa.RecordBatchReader.from_batches(wanted, batches)
 
 
 def load_hub_dataset(name: str, config: str | None, split: str | None) -> DatasetSource:

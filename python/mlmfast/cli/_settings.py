@@ -1,0 +1,48 @@
+"""A file of settings, in YAML or JSON, in the place of flags."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from mlmfast.errors import InputError, MissingDependencyError, NotFoundError
+
+SUFFIXES = (".yaml", ".yml", ".json")
+
+
+def read_settings(file: str) -> dict[str, Any]:
+    """Read a mapping of flags' names, written with - or _, to values; null means "not given".
+
+    Raises:
+        NotFoundError: there is no such file.
+        InputError: it holds something else.
+    """
+    path = Path(file).expanduser()
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(f"The settings {file} must be a {', '.join(SUFFIXES)} file.")
+    if not path.is_file():
+        raise NotFoundError(f"There is no file of settings {file}.")
+    text = path.read_text(encoding="utf-8")
+    try:
+        found = json.loads(text) if path.suffix.lower() == ".json" else _yaml(text)
+    except ValueError as error:
+        raise InputError(f"The settings {file} cannot be read: {error}.") from error
+    if not isinstance(found, dict):
+        raise InputError(f"The settings {file} must hold names and values, such as `model: bert/`.")
+    return {
+        str(name).replace("_", "-"): value for name, value in found.items() if value is not None
+    }
+
+
+def _yaml(text: str) -> Any:
+    try:
+        import yaml
+    except ImportError as error:
+        raise MissingDependencyError(
+            "Settings in YAML need the package pyyaml: pip install 'mlmfast[train]'; or write JSON."
+        ) from error
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from error

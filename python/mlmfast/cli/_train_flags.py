@@ -1,0 +1,140 @@
+"""Every flag of `mlmfast train`: its own, run_mlm.py's, and those of TrainingArguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import fields
+from typing import Any
+
+import click
+
+from mlmfast.cli._command import ExampleCommand
+from mlmfast.cli._settings import SUFFIXES, read_settings
+from mlmfast.errors import InputError
+from mlmfast.training.run_mlm_options import DTYPES, RunMlmOptions
+
+_FORMATS = ("txt", "jsonl", "csv", "tsv", "parquet", "arrow")
+_CHOICES = {"format": click.Choice(_FORMATS), "dtype": click.Choice([*DTYPES, "float16"])}
+
+
+class Overrides(click.ParamType):
+    """`name=value,...` on the command line, a mapping in a file."""
+
+    name = "overrides"
+
+    def convert(self, value: Any, _param: Any, _ctx: Any) -> Any:
+        """Leave both as they are."""
+        return value
+
+
+def run_mlm_flags(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command an option for every field of `RunMlmOptions`."""
+    for each in reversed(fields(RunMlmOptions)):
+        flag, text = f"--{each.name.replace('_', '-')}", each.metadata["help"]
+        if each.default is True:
+            option = click.option(f"{flag}/--no-{flag[2:]}", default=True, help=text)
+        elif each.default is False:
+            option = click.option(flag, is_flag=True, help=text)
+        else:
+            names = [flag, "--torch-dtype"] if each.name == "dtype" else [flag]
+            kind = _CHOICES.get(each.name, int if "int" in str(each.type) else str)
+            option = click.option(*names, each.name, type=kind, help=text)
+        function = option(function)
+    return function
+
+
+class TrainCommand(ExampleCommand):
+    """A command that hands the flags it does not know to `transformers.TrainingArguments`.
+
+    A file of settings stands behind the flags: `--config FILE`, or FILE alone as run_mlm.py has it.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take the training arguments out of the command line; click parses the rest."""
+        options = [each for each in self.get_params(ctx) if isinstance(each, click.Option)]
+        own = {
+            name.replace("_", "-"): option
+            for option in options
+            for name in (*option.opts, *option.secondary_opts)
+        }
+        args, file = _settings_file(args)
+        ctx.obj = self._settings(ctx, own, read_settings(file)) if file else {}
+        args = list(_switched(args, own))
+        if any(word.startswith("--") and _name(word) not in own for word in args):
+            from mlmfast.training.arguments import split_flags
+
+            args, flags = split_flags(args, set(own))
+            ctx.obj = ctx.obj | flags
+        return super().parse_args(ctx, args)
+
+    def _settings(
+        self, ctx: click.Context, own: dict[str, click.Option], given: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Make the settings the defaults of our options; return those of TrainingArguments."""
+        defaults: dict[str, Any] = {}
+        words: list[str] = []
+        others: dict[str, Any] = {}
+        for name, value in given.items():
+            option = own.get(f"--{name}")
+            if name == "data":
+                defaults["data"] = value if isinstance(value, list) else [value]
+            elif option is None and isinstance(value, str | int | float):
+                words.append(f"--{name}={value}")
+            elif option is None:
+                others[name.replace("-", "_")] = value
+            elif name == "resume-from-checkpoint" and isinstance(value, bool):
+                defaults |= {"resume_from_checkpoint": "last"} if value else {}
+            elif isinstance(value, dict | list) and not isinstance(option.type, Overrides):
+                raise InputError(f"{name} of the settings is {value!r}; expected one value.")
+            else:
+                defaults[str(option.name)] = value
+        ctx.default_map = defaults
+        if not words and not others:
+            return {}
+        from mlmfast.training.arguments import check_names, split_flags
+
+        check_names(others)
+        return others | split_flags(words, set(own))[1]
+
+
+def _name(word: str) -> str:
+    return word.partition("=")[0].replace("_", "-")
+
+
+def _settings_file(args: list[str]) -> tuple[list[str], str | None]:
+    """Take `--config FILE` out of the words; run_mlm.py takes the file as its only one."""
+    if len(args) == 1 and args[0].lower().endswith(SUFFIXES) and not args[0].startswith("-"):
+        return [], args[0]
+    rest, file = [], None
+    words = iter(args)
+    for word in words:
+        if word == "--":
+            rest += [word, *words]
+        elif word == "--config" or word.startswith("--config="):
+            file = word.partition("=")[2] or next(words, "")
+        else:
+            rest.append(word)
+    return rest, file
+
+
+def _switched(args: Iterable[str], own: dict[str, click.Option]) -> Iterable[str]:
+    """Take `--line_by_line True`, as run_mlm.py's switches may be written, for `--line-by-line`."""
+    waiting = list(args)
+    while waiting:
+        word = waiting.pop(0)
+        if word == "--":
+            yield from [word, *waiting]
+            return
+        name, equals, value = word.partition("=")
+        option = own.get(_name(word))
+        if option is None or not option.is_flag:
+            yield word
+            continue
+        if not equals and waiting and waiting[0].lower() in {"true", "false"}:
+            value = waiting.pop(0)
+        if value.lower() not in {"", "true", "false"}:
+            raise InputError(f"{name} is a switch: give it alone, or with true or false.")
+        if value.lower() != "false":
+            yield name
+        elif option.secondary_opts:
+            yield option.secondary_opts[0]

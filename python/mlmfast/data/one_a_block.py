@@ -1,0 +1,72 @@
+"""Documents that share no block with others: cut at the block's length, filled up with padding."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from mlmfast.data.arrow_numpy import arrow_numbers, numpy_numbers
+
+if TYPE_CHECKING:
+    from mlmfast.data.tokenizer_files import LoadedTokenizer
+
+# Rows laid out at a time: an index of 8 bytes stands for each of their positions meanwhile.
+_ROWS = 4096
+
+
+class OneABlock:
+    """Lays the tokens of each document into a block of its own, as `line_by_line` means it.
+
+    Args:
+        tokenizer: Has a padding token.
+        block_size: Tokens of a block L.
+        special_tokens: Whether the tokenizer puts its special tokens around a document; those at
+            its end stay when it is cut.
+    """
+
+    def __init__(
+        self, tokenizer: LoadedTokenizer, block_size: int, *, special_tokens: bool
+    ) -> None:
+        assert tokenizer.pad_token_id is not None  # noqa: S101 - `grouping` has looked
+        self._pad_id = tokenizer.pad_token_id
+        self._length = block_size
+        end = _tokens_at_end(tokenizer) if special_tokens else []
+        self._end = np.array(end[-block_size:], np.int64)
+
+    def __call__(self, tokens: pa.LargeListArray) -> tuple[pa.LargeListArray, int, int]:
+        """Give the blocks of documents; one without any token gets none.
+
+        Returns:
+            Lists of L ids each, how many of these are padding, and how many tokens were cut off.
+        """
+        offsets = numpy_numbers(tokens.offsets).astype(np.int64)
+        ids = numpy_numbers(tokens.flatten())
+        starts, lengths = offsets[:-1] - offsets[0], np.diff(offsets)
+        starts, lengths = starts[lengths > 0], lengths[lengths > 0]
+        kept = np.minimum(lengths, self._length)
+        blocks = np.full((len(starts), self._length), self._pad_id, dtype=ids.dtype)
+        columns = np.arange(self._length)
+        for first in range(0, len(starts), _ROWS):
+            rows = slice(first, first + _ROWS)
+            filled = columns < kept[rows, None]
+            blocks[rows][filled] = ids[(starts[rows, None] + columns)[filled]]
+        if len(self._end):
+            blocks[lengths > self._length, -len(self._end) :] = self._end
+        ends = np.arange(len(blocks) + 1, dtype=np.int64) * self._length
+        flat = pa.array(blocks.reshape(-1))
+        laid = pa.LargeListArray.from_arrays(arrow_numbers(ends), flat)
+        return laid, int((self._length - kept).sum()), int((lengths - kept).sum())
+
+
+def _tokens_at_end(tokenizer: LoadedTokenizer) -> list[int]:
+    """Find the special tokens that follow a document."""
+    plain, wrapped = (
+        list(tokenizer.tokenizer.encode("a", add_special_tokens=special).ids)
+        for special in (False, True)
+    )
+    for start in range(len(wrapped) - len(plain) + 1):
+        if wrapped[start : start + len(plain)] == plain:
+            return wrapped[start + len(plain) :]
+    return []

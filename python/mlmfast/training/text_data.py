@@ -1,0 +1,215 @@
+"""From text to the blocks that a training takes, as run_mlm.py makes them."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import transformers
+
+from mlmfast.data.prepare_options import PrepareOptions
+from mlmfast.data.prepared import prepared
+from mlmfast.data.sources import format_of
+from mlmfast.data.sources.bytes import STDIN
+from mlmfast.data.sources.hub import arrow_stream, is_dataset_folder, load_dataset_splits
+from mlmfast.data.store import BlockStore, is_store_folder
+from mlmfast.data.tokenizer_files import LoadedTokenizer, load_tokenizer
+from mlmfast.errors import InputError, NotFoundError
+from mlmfast.paths import as_path
+from mlmfast.training.model import load_config, positions_of
+
+if TYPE_CHECKING:
+    from mlmfast.training.run_mlm_options import RunMlmOptions
+
+logger = logging.getLogger(__name__)
+
+# run_mlm.py's: tokenizers that know no limit, or a very large one.
+LONGEST = 1024
+HELD_OUT = 5
+
+
+def is_blocks(data: Any) -> bool:
+    """Tell whether DATA is a block store, or a name that can be nothing else."""
+    if isinstance(data, BlockStore):
+        return True
+    if not isinstance(data, str | Path):
+        return False
+    path = as_path(data, home=True)
+    if str(data) == STDIN:
+        return False
+    if path.is_dir():
+        return is_store_folder(path)
+    return not path.exists() and format_of(path) is None and "*" not in path.name
+
+
+def check_one_source(data: Any, options: RunMlmOptions) -> None:
+    """Raise InputError unless exactly one thing is named to train on."""
+    names = {"DATA": data, "train_file": options.train_file, "dataset_name": options.dataset_name}
+    given = [name for name, value in names.items() if value is not None]
+    if len(given) > 1:
+        raise InputError(f"{' and '.join(given)} both name what to train on: give one of them.")
+    if not given:
+        only = " (validation_file is measured on alone)" if options.validation_file else ""
+        raise InputError(
+            f"There is nothing to train on{only}: give DATA (a block store or text), "
+            "--train-file or --dataset-name."
+        )
+    if data is not None and is_blocks(data) and (about_text := options.of_text()):
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in about_text)
+        raise InputError(
+            f"{flags}: for text that is still to be prepared, but DATA is a block store. Give "
+            "these to `mlmfast prepare`, or the text in place of the blocks."
+        )
+
+
+def prepare_text(
+    data: Any,
+    options: RunMlmOptions,
+    *,
+    model: str | Path | None,
+    quiet: bool,
+) -> dict[str, BlockStore]:
+    """Make blocks of text, or take those that were made of it before.
+
+    Args:
+        data: files, folders, tables; None where `options` name the text.
+        options: as of run_mlm.py.
+        model: the checkpoint whose tokenizer is taken unless `options` name one.
+        quiet: show no progress.
+
+    Returns:
+        The stores `train` and, unless nothing is held out, `test`.
+
+    Raises:
+        InputError: text, tokenizer or options that cannot be used.
+        NotFoundError: a file, a data set or the tokenizer is not there.
+    """
+    tokenizer = _tokenizer(options, model)
+    given = PrepareOptions(
+        tokenizer=tokenizer,
+        text_column=options.text_column or "text",
+        format=options.format,
+        block_size=_block_size(options, tokenizer, options.config_name or model),
+        packing="none" if options.line_by_line else "concat",
+        drop_empty=options.line_by_line,
+        threads=options.preprocessing_num_workers,
+        progress=not quiet,
+    )
+    train, validation = _texts(data, options)
+    share = options.validation_split_percentage
+    share = HELD_OUT if share is None else share
+    held_out = share / 100 if validation is None and share else None
+    make = partial(prepared, cache_dir=options.cache_dir, anew=options.overwrite_cache)
+    try:
+        stores = make(train, replace(given, test_size=held_out))
+    except InputError as error:
+        if "--block-size" not in str(error):
+            raise
+        raise InputError(
+            f"{error} (Here --block-size is --max-seq-length, and --test-size is "
+            "--validation-split-percentage.)"
+        ) from error
+    if validation is not None:
+        stores = {**stores, "test": make(validation, given)["train"]}
+    return stores
+
+
+def _tokenizer(options: RunMlmOptions, model: str | Path | None) -> LoadedTokenizer:
+    name = options.tokenizer_name or model
+    if name is None:
+        raise InputError(
+            "Text needs a tokenizer: --tokenizer-name, or a --model that brings one. A new one "
+            "comes from `mlmfast train-tokenizer`."
+        )
+    if not options.hub and options.use_fast_tokenizer:
+        return load_tokenizer(str(name))
+    try:
+        found = transformers.AutoTokenizer.from_pretrained(
+            str(name), use_fast=options.use_fast_tokenizer, **options.hub
+        )
+    except (OSError, ValueError) as error:
+        raise NotFoundError(f"The tokenizer {name} cannot be opened: {error}") from error
+    return replace(load_tokenizer(found), name=str(name))
+
+
+def _block_size(
+    options: RunMlmOptions, tokenizer: LoadedTokenizer, model: str | Path | None
+) -> int:
+    """Take the wanted length; a longer one than tokenizer or model take is lowered to theirs."""
+    limits = [] if tokenizer.model_max_length is None else [tokenizer.model_max_length]
+    if model is not None:
+        config = load_config(model, **options.hub)
+        try:
+            with torch.device("meta"):
+                network = transformers.AutoModelForMaskedLM.from_config(
+                    config, trust_remote_code=options.trust_remote_code
+                )
+        except (ValueError, ImportError):
+            pass  # loading the model itself says what is wrong with it
+        else:
+            positions = positions_of(network)
+            limits += [positions.usable] if positions else []
+    wanted = options.max_seq_length
+    if wanted is None:
+        return min([*limits, LONGEST])
+    if limits and wanted > min(limits):
+        logger.warning(
+            "max_seq_length is %d, but tokenizer and model take %d: that is what is used.",
+            wanted,
+            min(limits),
+        )
+    return min([*limits, wanted])
+
+
+def _texts(data: Any, options: RunMlmOptions) -> tuple[Any, Any]:
+    """Give what to train on and what to measure on (None: part of the former)."""
+    validation = None if options.validation_file is None else [options.validation_file]
+    name = options.dataset_name
+    if name is None and isinstance(data, str | Path) and is_dataset_folder(as_path(data)):
+        name = str(data)
+    if name is None:
+        return _files(options.train_file if data is None else data), validation
+    splits = load_dataset_splits(
+        name,
+        options.dataset_config_name,
+        cache_dir=options.cache_dir,
+        token=options.token,
+        streaming=options.streaming,
+    )
+    if "train" not in splits:
+        raise InputError(f"The data set {name} has no split train, but {', '.join(splits)}.")
+    found = splits.get("validation") if options.validation_split_percentage is None else None
+    both = [splits["train"], validation or found]
+    if options.streaming:
+        column = options.text_column or "text"
+        both = [arrow_stream(one, column) if hasattr(one, "iter") else one for one in both]
+    return both[0], both[1]
+
+
+def _files(data: Any) -> Any:
+    """Name the files of folders; everything else is left to `prepare`."""
+    listed = list(data) if isinstance(data, list | tuple) else [data]
+    if STDIN in listed:
+        raise InputError(
+            "Standard input can be read only once: `mlmfast prepare -` makes blocks of it."
+        )
+    found: list[Any] = []
+    for one in listed:
+        path = as_path(one, home=True) if isinstance(one, str | Path) else None
+        if path is None or not path.is_dir() or is_dataset_folder(path):
+            found.append(one)
+            continue
+        if is_store_folder(path):
+            raise InputError(f"{path} is a block store; train on one store, or on text.")
+        files = sorted(file for file in path.iterdir() if file.is_file() and format_of(file))
+        if not files:
+            raise InputError(
+                f"The folder {path} holds neither blocks nor text files (.txt, .jsonl, .csv, "
+                ".parquet ...)."
+            )
+        found += files
+    return found
