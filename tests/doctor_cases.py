@@ -45,7 +45,7 @@ def diagnose(
     """
     there = {**VERSIONS, **(versions or {})}
     told = {
-        "mlmfast._core": {"release": True},
+        "mlmfast._core": {"release": True, "simd": "avx2"},
         "torch": {"cuda": "13.2", "sees_gpu": bool(gpus), "gpus": []},
         "transformers": {"uses_torch": True},
         "onnxruntime": CPU_ONLY,

@@ -18,11 +18,13 @@ __all__ = [
     "json_strings",
     "line_ends",
     "permutation",
+    "simd",
 ]
 
 __version__: str
 DEBUG_BUILD: bool
 
+def simd() -> str: ...
 def line_ends(data: bytes) -> int: ...
 def json_strings(
     data: bytes, path: Sequence[str]

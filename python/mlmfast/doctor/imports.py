@@ -68,7 +68,12 @@ def look(module: str) -> dict[str, Any]:
 
 
 def _ask_core(core: Any) -> dict[str, Any]:
-    return {"version": core.__version__, "release": not core.DEBUG_BUILD, "file": core.__file__}
+    return {
+        "version": core.__version__,
+        "release": not core.DEBUG_BUILD,
+        "simd": core.simd(),
+        "file": core.__file__,
+    }
 
 
 def _ask_torch(torch: Any) -> dict[str, Any]:

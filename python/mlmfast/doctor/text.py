@@ -38,6 +38,8 @@ def _packages(facts: Facts) -> Iterator[str]:
             if entry.details.get("release") is not None:
                 build = "release" if entry.details["release"] else "DEBUG"
                 remarks.append(f"compiled core: {build} build")
+            if entry.details.get("simd") is not None:
+                remarks.append(f"text read with {entry.details['simd']}")
             remarks.append("DOES NOT LOAD" if entry.error else f"loads in {entry.seconds:.1f} s")
         yield f"  {name:22} {version:12} {', '.join(remarks)}".rstrip()
     if absent:

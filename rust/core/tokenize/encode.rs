@@ -3,10 +3,13 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use fearless_simd::{Level, Simd, dispatch};
+
 use super::added::AddedTokens;
 use super::family::{Family, Stretch, Unit};
 use super::memo::{INLINE, Memo, Probe};
 use super::output::{Encoded, Ids, Part, Pending, StoredId};
+use super::simd;
 use super::stretches::{cut_after, end_of};
 use super::texts::Texts;
 use crate::{Error, Result, parallel};
@@ -26,6 +29,7 @@ const BYTES_PER_ID: usize = 3;
 pub struct Encoder<F: Family> {
     family: F,
     added: AddedTokens,
+    level: Level,
     prefilled: OnceLock<Memo>,
     idle: Mutex<Vec<Worker<F::Scratch>>>,
 }
@@ -61,7 +65,8 @@ impl<F: Family> Encoder<F> {
     /// Encode with `family`; stretches that hold one of the `added` tokens are left to the library.
     #[must_use]
     pub fn new(family: F, added: AddedTokens) -> Self {
-        Self { family, added, prefilled: OnceLock::new(), idle: Mutex::default() }
+        let (prefilled, idle) = (OnceLock::new(), Mutex::default());
+        Self { family, added, level: simd::level(), prefilled, idle }
     }
 
     /// The ids of `texts`, but for the stretches that the library must encode. The result does not
@@ -148,7 +153,9 @@ impl<F: Family> Encoder<F> {
                     std::str::from_utf8(&bytes[start..end]).map_err(|_| Error::NotUtf8 { row })?;
                 let at = ids.len();
                 let stretch = Stretch { text, begins_document: start == 0 };
-                if !self.stretch(stretch, worker, &mut ids) {
+                let known =
+                    dispatch!(self.level, simd => self.stretch(simd, stretch, worker, &mut ids));
+                if !known {
                     ids.truncate(at);
                     pending.push(Pending { row, start, end, at });
                 }
@@ -164,8 +171,10 @@ impl<F: Family> Encoder<F> {
 
     /// Append the ids of a stretch. False where the library must encode it; `ids` may then hold
     /// some of them.
-    fn stretch<T: StoredId>(
+    #[inline(always)]
+    fn stretch<S: Simd, T: StoredId>(
         &self,
+        simd: S,
         stretch: Stretch<'_>,
         worker: &mut Worker<F::Scratch>,
         ids: &mut Ids<T>,
@@ -174,7 +183,7 @@ impl<F: Family> Encoder<F> {
         if self.added.is_in(stretch.text) {
             return false;
         }
-        let Some(text) = self.family.scan(stretch, buffer, units) else { return false };
+        let Some(text) = self.family.scan(simd, stretch, buffer, units) else { return false };
         let mut batches = units.chunks(BATCH);
         let mut next = batches.next().unwrap_or_default();
         let [mut now_probes, mut next_probes] = probes.each_mut();

@@ -1,5 +1,7 @@
 //! What one family of tokenizers knows: where its words end and what they become.
 
+use fearless_simd::Simd;
+
 use super::memo::Memo;
 
 /// A word in a text, in bytes: the smallest part whose ids depend on nothing around it.
@@ -28,13 +30,14 @@ pub trait Family: Send + Sync {
     /// Bytes of the longest unit that is worth remembering.
     const REMEMBERED: usize = usize::MAX;
 
-    /// Find the units of a stretch, in order; `units` then holds them alone.
+    /// Find the units of a stretch, in order; `units` then holds them alone. To be inlined always.
     ///
     /// Returns the bytes that the units point into: those of the stretch, or of `buffer` where the
     /// text has to be changed first. `None` leaves the whole stretch to the library; `units` may
     /// then hold anything.
-    fn scan<'t>(
+    fn scan<'t, S: Simd>(
         &self,
+        simd: S,
         stretch: Stretch<'t>,
         buffer: &'t mut String,
         units: &mut Vec<Unit>,

@@ -73,7 +73,7 @@ const MASKS: [u128; SHORT + 1] = {
 };
 
 /// The key of `text[start..end]`, which has at most [`SHORT`] bytes and at least one.
-#[inline]
+#[inline(always)]
 fn key_of(text: &[u8], start: usize, end: usize) -> u128 {
     let length = end - start;
     let word = if let Some(bytes) = text.get(start..start + 16) {
@@ -93,7 +93,7 @@ fn key_of(text: &[u8], start: usize, end: usize) -> u128 {
 }
 
 /// Both halves multiplied and folded: every bit of the key reaches the middle bits of the product.
-#[inline]
+#[inline(always)]
 #[allow(clippy::cast_possible_truncation)]
 fn hash(key: u128) -> u64 {
     let low = key as u64 ^ 0x9e37_79b9_7f4a_7c15;
@@ -103,7 +103,7 @@ fn hash(key: u128) -> u64 {
 }
 
 /// Ask for a slot's memory without waiting for it: a load would hold up all that comes after it.
-#[inline]
+#[inline(always)]
 fn fetch(slot: &Slot) {
     #[cfg(target_arch = "x86_64")]
     safe_arch::prefetch_t0(slot);
@@ -114,7 +114,7 @@ fn fetch(slot: &Slot) {
 impl Memo {
     /// Get ready to look for the next units of `text`: a pass of its own, so that the memory of many
     /// words is on its way at a time.
-    #[inline]
+    #[inline(always)]
     #[allow(clippy::cast_possible_truncation)] // slots are counted in 32 bits
     pub fn prepare(&self, text: &[u8], units: &[Unit], probes: &mut [Probe]) {
         let last = self.slots.len() - 1;
@@ -129,7 +129,7 @@ impl Memo {
     }
 
     /// The value of a word that is at its first place, if it has few ids.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn few(&self, probe: Probe) -> Option<&Value> {
         let slot = &self.slots[probe.hash as usize & (self.slots.len() - 1)];

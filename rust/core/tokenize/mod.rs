@@ -5,6 +5,9 @@
 //! that, [`encode`] runs both over Arrow strings in parallel. A stretch that holds anything else (an
 //! added token, a character whose treatment is not certain) is left to the library, word for word.
 
+// Vector instructions reach only what is inlined: see [`simd`].
+#![allow(clippy::inline_always)]
+
 pub mod added;
 pub mod any;
 pub mod bpe;
@@ -14,6 +17,7 @@ pub mod family;
 pub mod file;
 pub mod memo;
 pub mod output;
+pub mod simd;
 pub mod stretches;
 pub mod texts;
 pub mod unigram;

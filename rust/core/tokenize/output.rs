@@ -12,7 +12,7 @@ pub trait StoredId: ArrowNativeType + Default + Send + Sync {
 }
 
 impl StoredId for u16 {
-    #[inline]
+    #[inline(always)]
     #[allow(clippy::cast_possible_truncation)]
     fn from_id(id: u32) -> Self {
         id as Self
@@ -53,7 +53,7 @@ impl<T: StoredId> Ids<T> {
     }
 
     /// Make room for `more`.
-    #[inline]
+    #[inline(always)]
     pub fn reserve(&mut self, more: usize) {
         if self.all.len() - self.count < more {
             self.grow(more);
@@ -75,7 +75,7 @@ impl<T: StoredId> Ids<T> {
     }
 
     /// Append as many as the last number says, without a branch; there must be room for all.
-    #[inline]
+    #[inline(always)]
     pub fn append_few(&mut self, value: &Value) {
         if let Some(places) = self.all[self.count..].first_chunk_mut() {
             *places = value.map(T::from_id);

@@ -24,7 +24,7 @@ mod _core {
     #[pymodule_export]
     use crate::seen::SeenTexts;
     #[pymodule_export]
-    use crate::tokenize::{Encoded, Encoder};
+    use crate::tokenize::{Encoded, Encoder, simd};
 
     use super::{Bound, PyModule, PyModuleMethods, PyResult};
 

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use mlmfast_core::tokenize::any::Tokenizer;
 use mlmfast_core::tokenize::encode::Around;
 use mlmfast_core::tokenize::output::{Encoded as CoreEncoded, StoredId};
+use mlmfast_core::tokenize::simd as levels;
 use mlmfast_core::tokenize::texts::Texts;
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::exceptions::PyValueError;
@@ -12,6 +13,13 @@ use pyo3::prelude::*;
 use pyo3_arrow::input::AnyArray;
 
 use crate::errors::to_python;
+
+/// The vector instructions that text is read with: the processor's best, or what `MLMFAST_SIMD` says.
+#[pyfunction]
+#[must_use]
+pub fn simd() -> &'static str {
+    levels::name(levels::level())
+}
 
 /// A tokenizer whose pipeline the core knows; `ValueError` where it does not.
 #[pyclass(frozen, module = "mlmfast._core")]

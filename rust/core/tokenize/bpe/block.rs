@@ -1,6 +1,7 @@
 //! Classes of 64 bytes at a time, as bit masks: bit n is byte n.
 
-use wide::u8x16;
+use fearless_simd::prelude::*;
+use fearless_simd::{i8x64, u8x64};
 
 use super::classes::{LETTER, NUMBER, OTHER, WHITE};
 use crate::tokenize::family::Unit;
@@ -23,24 +24,19 @@ pub struct Block {
 
 impl Block {
     /// Look at 64 bytes.
-    #[inline]
-    pub fn of(bytes: &[u8; BLOCK]) -> Self {
-        let (mut letter, mut number, mut white) = (0, 0, 0);
-        let (mut space, mut apostrophe, mut high) = (0, 0, 0);
-        let (parts, _) = bytes.as_chunks::<16>();
-        for (shift, part) in (0..).step_by(16).zip(parts) {
-            let part = u8x16::new(*part);
-            let mask = |found: u8x16| u64::from(found.to_bitmask()) << shift;
-            let up_to = |from: u8x16, count: u8| from.min(u8x16::splat(count)).simd_eq(from);
-            letter |= mask(up_to((part | u8x16::splat(0x20)) - u8x16::splat(b'a'), 25));
-            number |= mask(up_to(part - u8x16::splat(b'0'), 9));
-            let spaces = part.simd_eq(u8x16::splat(b' '));
-            space |= mask(spaces);
-            white |= mask(spaces | up_to(part - u8x16::splat(b'\t'), 4));
-            apostrophe |= mask(part.simd_eq(u8x16::splat(b'\'')));
-            high |= mask(part);
-        }
-        Self::with(letter, number, white, space, apostrophe, high)
+    #[inline(always)]
+    pub fn of<S: Simd>(simd: S, bytes: &[u8; BLOCK]) -> Self {
+        let bytes = u8x64::from_slice(simd, bytes);
+        let space = bytes.simd_eq(b' ');
+        let signed: i8x64<S> = bytes.bitcast();
+        Self::with(
+            ((bytes | 0x20) - b'a').simd_le(25).to_bitmask(),
+            (bytes - b'0').simd_le(9).to_bitmask(),
+            (space | (bytes - b'\t').simd_le(4)).to_bitmask(),
+            space.to_bitmask(),
+            bytes.simd_eq(b'\'').to_bitmask(),
+            signed.simd_lt(0).to_bitmask(),
+        )
     }
 
     /// The same, byte by byte.
@@ -59,7 +55,7 @@ impl Block {
         )
     }
 
-    #[inline]
+    #[inline(always)]
     fn with(letter: u64, number: u64, white: u64, space: u64, apostrophe: u64, high: u64) -> Self {
         let mut classes = [0; 4];
         classes[usize::from(LETTER)] = letter;
@@ -71,7 +67,7 @@ impl Block {
 }
 
 /// Make room behind `count` units for those of a block, and a few more.
-#[inline]
+#[inline(always)]
 pub fn room(units: &mut Vec<Unit>, count: usize) {
     if units.len() < count + BLOCK + 4 {
         units.resize(2 * (count + BLOCK), Unit { start: 0, end: 0 });
@@ -80,7 +76,7 @@ pub fn room(units: &mut Vec<Unit>, count: usize) {
 
 /// Write the ends of a block's units, each of which is the start of the next; returns how many they
 /// are. What is written behind the last one is overwritten by the next block.
-#[inline]
+#[inline(always)]
 pub fn write_borders(mut places: &mut [Unit], base: u32, mut borders: u64) -> usize {
     let count = borders.count_ones() as usize;
     for _ in 0..count.div_ceil(4) {
@@ -97,32 +93,34 @@ pub fn write_borders(mut places: &mut [Unit], base: u32, mut borders: u64) -> us
 }
 
 /// The bytes of a block that begin a character past ASCII.
-#[inline]
-pub fn leads(bytes: &[u8; BLOCK]) -> u64 {
-    let (parts, _) = bytes.as_chunks::<16>();
-    (0..).step_by(16).zip(parts).fold(0, |leads, (shift, part)| {
-        let part = u8x16::new(*part);
-        let found = part.max(u8x16::splat(0xc0)).simd_eq(part);
-        leads | u64::from(found.to_bitmask()) << shift
-    })
+#[inline(always)]
+pub fn leads<S: Simd>(simd: S, bytes: &[u8; BLOCK]) -> u64 {
+    let bytes = u8x64::from_slice(simd, bytes);
+    bytes.simd_ge(0xc0).to_bitmask()
 }
 
 #[cfg(test)]
 mod tests {
+    use fearless_simd::dispatch;
+
     use super::*;
+    use crate::tokenize::simd;
 
     #[test]
-    fn sixteen_at_a_time_is_one_at_a_time() {
+    fn many_at_a_time_is_one_at_a_time() {
         for first in 0..=u8::MAX {
             for step in [0_u8, 1, 3, 32, 64, 77, 128] {
                 let mut bytes = [0; BLOCK];
                 for (number, byte) in (0_u8..).zip(&mut bytes) {
                     *byte = first.wrapping_add(number.wrapping_mul(step));
                 }
-                assert_eq!(Block::of(&bytes), Block::plainly(&bytes));
                 let expected =
                     bytes.iter().rev().fold(0, |mask, &b| mask << 1 | u64::from(b >= 0xc0));
-                assert_eq!(leads(&bytes), expected);
+                for level in simd::levels() {
+                    let block = dispatch!(level, simd => Block::of(simd, &bytes));
+                    assert_eq!(block, Block::plainly(&bytes));
+                    assert_eq!(dispatch!(level, simd => leads(simd, &bytes)), expected);
+                }
             }
         }
     }

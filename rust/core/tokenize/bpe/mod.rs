@@ -20,6 +20,8 @@ mod utf8;
 
 use std::collections::HashMap;
 
+use fearless_simd::Simd;
+
 use super::added::AddedTokens;
 use super::family::{Family, Stretch, Unit};
 use super::memo::Memo;
@@ -45,8 +47,10 @@ pub struct ByteLevelBpe {
 impl Family for ByteLevelBpe {
     type Scratch = Scratch;
 
-    fn scan<'t>(
+    #[inline(always)]
+    fn scan<'t, S: Simd>(
         &self,
+        simd: S,
         stretch: Stretch<'t>,
         buffer: &'t mut String,
         units: &mut Vec<Unit>,
@@ -56,10 +60,7 @@ impl Family for ByteLevelBpe {
             return None;
         }
         let doubles = !self.spaces.is_empty();
-        let words = |text: &str, units: &mut Vec<Unit>| {
-            scan::scan(text.as_bytes(), &self.classes, doubles, units)
-        };
-        let mut found = words(text, units);
+        let mut found = scan::scan(simd, text.as_bytes(), &self.classes, doubles, units);
         if found.exception {
             return None;
         }
@@ -78,7 +79,7 @@ impl Family for ByteLevelBpe {
                 buffer.push_str(text);
             }
             units.clear();
-            found = words(buffer, units);
+            found = scan::scan(simd, buffer.as_bytes(), &self.classes, doubles, units);
             buffer.as_bytes()
         } else {
             text.as_bytes()

@@ -5,6 +5,7 @@
 //! space the last one stands for itself. Runs of two and more spaces may be added tokens: then they
 //! are a class of their own, and text begins anew behind them.
 
+use fearless_simd::Simd;
 use unicode_normalization::char::canonical_combining_class;
 
 use super::block::{BLOCK, Block, leads, room, write_borders};
@@ -50,7 +51,27 @@ struct Wide {
 
 /// Put the words of `text`, which is UTF-8 and shorter than 4 GB, into `units`. `doubles` makes runs of spaces
 /// a class of their own.
-pub fn scan(text: &[u8], classes: &Classes, doubles: bool, units: &mut Vec<Unit>) -> Found {
+pub fn scan<S: Simd>(
+    simd: S,
+    text: &[u8],
+    classes: &Classes,
+    doubles: bool,
+    units: &mut Vec<Unit>,
+) -> Found {
+    simd.vectorize(
+        #[inline(always)]
+        || find(simd, text, classes, doubles, units),
+    )
+}
+
+#[inline(always)]
+fn find<S: Simd>(
+    simd: S,
+    text: &[u8],
+    classes: &Classes,
+    doubles: bool,
+    units: &mut Vec<Unit>,
+) -> Found {
     let mut carry = Carry::default();
     let mut wide = Wide::default();
     let mut many_spaces = false;
@@ -66,13 +87,21 @@ pub fn scan(text: &[u8], classes: &Classes, doubles: bool, units: &mut Vec<Unit>
             padded[..rest.len()].copy_from_slice(rest);
             (&padded, (1 << rest.len()) - 1)
         };
-        let mut block = Block::of(bytes);
+        let mut block = Block::of(simd, bytes);
         let ascii_white = block.classes[usize::from(WHITE)];
         let mut forced = carry.forced;
         carry.forced = 0;
         if block.high != 0 {
             wide.forced = 0;
-            add_wide(text, base, leads(bytes), classes, &mut block, &mut carry.spill, &mut wide);
+            add_wide(
+                text,
+                base,
+                leads(simd, bytes),
+                classes,
+                &mut block,
+                &mut carry.spill,
+                &mut wide,
+            );
             let [now, later] = halves(wide.forced);
             forced |= now;
             carry.forced = later;
@@ -149,7 +178,7 @@ pub fn scan(text: &[u8], classes: &Classes, doubles: bool, units: &mut Vec<Unit>
 
 /// Are there 13 ones in a row? Of a run of 25 one side or the other of a block's border has that
 /// many.
-#[inline]
+#[inline(always)]
 fn has_many(mask: u64) -> bool {
     let two = mask & mask >> 1;
     let four = two & two >> 2;
@@ -158,7 +187,7 @@ fn has_many(mask: u64) -> bool {
 }
 
 /// Is there something at `at` that is not white?
-#[inline]
+#[inline(always)]
 fn is_solid(text: &[u8], at: usize, classes: &Classes) -> bool {
     match text.get(at) {
         None => false,
@@ -171,7 +200,7 @@ fn is_solid(text: &[u8], at: usize, classes: &Classes) -> bool {
 }
 
 /// The length of the letters of a contraction.
-#[inline]
+#[inline(always)]
 pub fn contraction(after: &[u8]) -> Option<usize> {
     match after {
         [b's' | b't' | b'm' | b'd', ..] => Some(1),
@@ -181,7 +210,7 @@ pub fn contraction(after: &[u8]) -> Option<usize> {
 }
 
 /// The lower half, and the upper.
-#[inline]
+#[inline(always)]
 #[allow(clippy::cast_possible_truncation)] // which is the point
 fn halves(bits: u128) -> [u64; 2] {
     [bits as u64, (bits >> BLOCK) as u64]
@@ -239,9 +268,12 @@ fn combining(code: u32) -> u8 {
 mod tests {
     use std::sync::OnceLock;
 
+    use fearless_simd::dispatch;
+
     use super::*;
     use crate::tokenize::bpe::joins::Joins;
     use crate::tokenize::bpe::plain::scan_plainly;
+    use crate::tokenize::simd;
 
     fn classes() -> Classes {
         let mut joins = Joins::default();
@@ -255,9 +287,12 @@ mod tests {
     fn words(text: &str, doubles: bool) -> Vec<String> {
         static CLASSES: OnceLock<Classes> = OnceLock::new();
         let classes = CLASSES.get_or_init(classes);
+        let plain = scan_plainly(text, classes, doubles);
         let mut units = Vec::new();
-        scan(text.as_bytes(), classes, doubles, &mut units);
-        assert_eq!(units, scan_plainly(text, classes, doubles), "{text:?}");
+        for level in simd::levels() {
+            dispatch!(level, simd => scan(simd, text.as_bytes(), classes, doubles, &mut units));
+            assert_eq!(units, plain, "{text:?} with {}", simd::name(level));
+        }
         units.iter().map(|unit| text[unit.start as usize..unit.end as usize].into()).collect()
     }
 
@@ -312,7 +347,15 @@ mod tests {
     #[test]
     fn what_nfc_may_change_is_seen() {
         let classes = Classes::new(true, &Joins::default(), &[0x1f4a9]);
-        let found = |text: &str| scan(text.as_bytes(), &classes, true, &mut Vec::new());
+        let found = |text: &str| {
+            let found = simd::levels().into_iter().map(|level| {
+                let text = text.as_bytes();
+                dispatch!(level, simd => scan(simd, text, &classes, true, &mut Vec::new()))
+            });
+            let found: Vec<_> = found.collect();
+            assert!(found.iter().all(|one| one == &found[0]), "{text:?}");
+            found[0]
+        };
         for stable in ["é", "Tiếng Việt", "กู้ที่", "한국어", "日本語", "عربي"]
         {
             assert_eq!(found(stable), Found::default(), "{stable}");

@@ -11,6 +11,8 @@ mod trie;
 mod viterbi;
 mod words;
 
+use fearless_simd::Simd;
+
 use super::added::AddedTokens;
 use super::encode::Encoder;
 use super::family::{Family, Stretch, Unit};
@@ -77,13 +79,15 @@ impl Family for Unigram {
     // Longer units are sentences of a script without spaces: they hardly come back.
     const REMEMBERED: usize = 48;
 
-    fn scan<'t>(
+    #[inline(always)]
+    fn scan<'t, S: Simd>(
         &self,
+        simd: S,
         stretch: Stretch<'t>,
         _: &'t mut String,
         units: &mut Vec<Unit>,
     ) -> Option<&'t [u8]> {
-        self.scanner.scan(stretch.text, &self.tables, units);
+        self.scanner.scan(simd, stretch.text, &self.tables, units);
         Some(stretch.text.as_bytes())
     }
 

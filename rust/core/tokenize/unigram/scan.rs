@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use wide::u8x16;
+use fearless_simd::prelude::*;
+use fearless_simd::u8x64;
 
 use super::words::Tables;
 use crate::tokenize::family::Unit;
@@ -58,8 +59,11 @@ impl Scanner {
     }
 
     /// Find the units of `text`.
-    pub fn scan(&self, text: &str, tables: &Tables, units: &mut Vec<Unit>) {
-        let odd = self.find(text.as_bytes(), units);
+    pub fn scan<S: Simd>(&self, simd: S, text: &str, tables: &Tables, units: &mut Vec<Unit>) {
+        let odd = simd.vectorize(
+            #[inline(always)]
+            || self.find(simd, text.as_bytes(), units),
+        );
         if let Some(runs) = self.runs {
             self.with_runs(text, runs, tables, units);
         } else if odd {
@@ -78,7 +82,8 @@ impl Scanner {
     }
 
     /// Find runs of anything but `white`; true if there are bytes that are not plain.
-    fn find(&self, text: &[u8], units: &mut Vec<Unit>) -> bool {
+    #[inline(always)]
+    fn find<S: Simd>(&self, simd: S, text: &[u8], units: &mut Vec<Unit>) -> bool {
         // At most every other byte begins a unit.
         let most = text.len() / 2 + BLOCK;
         if units.len() < most {
@@ -86,8 +91,12 @@ impl Scanner {
         }
         let (mut starts, mut ends) = (0, 0);
         let (mut base, mut before, mut odd) = (0_u32, 1, 0);
-        let mut take = |block: &[u8; BLOCK]| {
-            let (white, plain) = self.masks(block);
+        let (blocks, tail) = text.as_chunks::<BLOCK>();
+        // White space behind the text ends its last unit.
+        let mut last = [self.white[0]; BLOCK];
+        last[..tail.len()].copy_from_slice(tail);
+        for block in blocks.iter().chain([&last]) {
+            let (white, plain) = self.masks(simd, block);
             odd |= !(white | plain);
             let edges = white ^ (white << 1 | before);
             before = white >> 63;
@@ -111,33 +120,18 @@ impl Scanner {
             }
             ends += more;
             base = base.wrapping_add(64);
-        };
-        let (blocks, tail) = text.as_chunks::<BLOCK>();
-        for block in blocks {
-            take(block);
         }
-        // White space behind the text ends its last unit.
-        let mut last = [self.white[0]; BLOCK];
-        last[..tail.len()].copy_from_slice(tail);
-        take(&last);
         units.truncate(starts);
         odd != 0
     }
 
     /// White and plain bytes of a block.
-    #[inline]
-    fn masks(&self, block: &[u8; BLOCK]) -> (u64, u64) {
-        let (parts, _) = block.as_chunks::<16>();
-        let [a, b, c, d] = self.white.map(u8x16::splat);
-        let (mut white, mut plain) = (0, 0);
-        for (number, part) in parts.iter().enumerate() {
-            let bytes = u8x16::new(*part);
-            let found = bytes.simd_eq(a) | bytes.simd_eq(b) | bytes.simd_eq(c) | bytes.simd_eq(d);
-            white |= u64::from(found.to_bitmask()) << (16 * number);
-            let found = (bytes - u8x16::splat(b'!')).simd_lt(u8x16::splat(b'~' - b'!' + 1));
-            plain |= u64::from(found.to_bitmask()) << (16 * number);
-        }
-        (white, plain)
+    #[inline(always)]
+    fn masks<S: Simd>(&self, simd: S, block: &[u8; BLOCK]) -> (u64, u64) {
+        let bytes = u8x64::from_slice(simd, block);
+        let [a, b, c, d] = self.white.map(|byte| bytes.simd_eq(byte));
+        let plain = (bytes - b'!').simd_le(b'~' - b'!');
+        ((a | b | c | d).to_bitmask(), plain.to_bitmask())
     }
 
     /// Join units that are not independent.
@@ -261,6 +255,8 @@ mod tests {
     use super::super::stages::Stages;
     use super::super::words::Splitting;
     use super::*;
+    use crate::tokenize::simd;
+    use fearless_simd::{Level, dispatch};
     use proptest::prelude::*;
 
     fn tables(rules: &[(&str, &str)], at_white: bool) -> Tables {
@@ -272,7 +268,12 @@ mod tests {
     fn scan(text: &str, tables: &Tables, runs: Option<Runs>) -> Vec<String> {
         let scanner = Scanner::new(b" \n\r\t", runs, tables).unwrap();
         let mut units = Vec::new();
-        scanner.scan(text, tables, &mut units);
+        for level in simd::levels() {
+            dispatch!(level, simd => scanner.scan(simd, text, tables, &mut units));
+            let found = units.clone();
+            dispatch!(Level::fallback(), simd => scanner.scan(simd, text, tables, &mut units));
+            assert_eq!(found, units, "{text:?}");
+        }
         units.iter().map(|unit| text[unit.start as usize..unit.end as usize].into()).collect()
     }
 
@@ -308,13 +309,15 @@ mod tests {
         ) {
             let tables = tables(&[], true);
             let scanner = Scanner::new(b" \n\r\t", None, &tables).unwrap();
-            let mut units = Vec::new();
-            let odd = scanner.find(&bytes, &mut units);
             let is_white = |byte: &u8| b" \n\r\t".contains(byte);
-            let words = bytes.split(is_white).filter(|word| !word.is_empty());
-            let found = units.iter().map(|unit| &bytes[unit.start as usize..unit.end as usize]);
-            prop_assert!(words.eq(found));
-            prop_assert_eq!(odd, bytes.iter().any(|b| !is_white(b) && !is_plain(*b)));
+            for level in simd::levels() {
+                let mut units = Vec::new();
+                let odd = dispatch!(level, simd => scanner.find(simd, &bytes, &mut units));
+                let words = bytes.split(is_white).filter(|word| !word.is_empty());
+                let found = units.iter().map(|unit| &bytes[unit.start as usize..unit.end as usize]);
+                prop_assert!(words.eq(found));
+                prop_assert_eq!(odd, bytes.iter().any(|b| !is_white(b) && !is_plain(*b)));
+            }
         }
     }
 }

@@ -10,6 +10,8 @@ mod normalize;
 mod pieces;
 mod scan;
 
+use fearless_simd::{Simd, dispatch};
+
 use self::classes::{Classes, Options};
 use self::normalize::Normalizer;
 use self::pieces::Pieces;
@@ -18,6 +20,7 @@ use super::encode::Encoder;
 use super::family::{Family, Stretch, Unit};
 use super::file::{self, AddedToken, Model, PreTokenizer, TokenizerFile};
 use super::memo::Memo;
+use super::simd;
 use crate::{Error, Result};
 
 /// Words of the vocabulary that a memo is filled with: the table must still fit the caches.
@@ -118,8 +121,10 @@ impl WordPiece {
 impl Family for WordPiece {
     type Scratch = Scratch;
 
-    fn scan<'t>(
+    #[inline(always)]
+    fn scan<'t, S: Simd>(
         &self,
+        simd: S,
         stretch: Stretch<'t>,
         _: &'t mut String,
         units: &mut Vec<Unit>,
@@ -127,7 +132,7 @@ impl Family for WordPiece {
         if self.shows_added_token(stretch.text) {
             return None;
         }
-        scan::scan(stretch.text, self.normalizer.classes(), units)
+        scan::scan(simd, stretch.text, self.normalizer.classes(), units)
             .then_some(stretch.text.as_bytes())
     }
 
@@ -142,7 +147,8 @@ impl Family for WordPiece {
             units.clear();
             ids.clear();
             let bytes = word.as_bytes();
-            if scan::scan(word, self.normalizer.classes(), &mut units)
+            let classes = self.normalizer.classes();
+            if dispatch!(simd::level(), simd => scan::scan(simd, word, classes, &mut units))
                 && let [Unit { start: 0, end }] = *units
                 && end as usize == bytes.len()
                 && self.encode(bytes, memo, &mut scratch, &mut ids)

@@ -1,6 +1,7 @@
 //! Where units begin and end, 64 bytes at a time.
 
-use wide::u8x16;
+use fearless_simd::prelude::*;
+use fearless_simd::{i8x64, u8x64};
 
 use super::super::family::Unit;
 use super::classes::{Classes, Kind};
@@ -27,7 +28,15 @@ struct Found<'a> {
 }
 
 /// Put the units of `text` into `units`. False where the library must encode it.
-pub fn scan(text: &str, classes: &Classes, units: &mut Vec<Unit>) -> bool {
+pub fn scan<S: Simd>(simd: S, text: &str, classes: &Classes, units: &mut Vec<Unit>) -> bool {
+    simd.vectorize(
+        #[inline(always)]
+        || find(simd, text, classes, units),
+    )
+}
+
+#[inline(always)]
+fn find<S: Simd>(simd: S, text: &str, classes: &Classes, units: &mut Vec<Unit>) -> bool {
     let bytes = text.as_bytes();
     if u32::try_from(bytes.len() + BLOCK).is_err() {
         return false;
@@ -35,13 +44,15 @@ pub fn scan(text: &str, classes: &Classes, units: &mut Vec<Unit>) -> bool {
     let mut found = Found { units, count: 0, open: false };
     let mut at = 0;
     while at < bytes.len() {
-        let (masks, length) = if let Some(block) = bytes[at..].first_chunk::<BLOCK>() {
-            (masks_of(block), BLOCK)
+        let mut padded = [b' '; BLOCK];
+        let rest = &bytes[at..];
+        let (block, length) = if let Some(block) = rest.first_chunk() {
+            (block, BLOCK)
         } else {
-            let mut block = [b' '; BLOCK];
-            block[..bytes.len() - at].copy_from_slice(&bytes[at..]);
-            (masks_of(&block), bytes.len() - at)
+            padded[..rest.len()].copy_from_slice(rest);
+            (&padded, rest.len())
         };
+        let masks = masks_of(simd, block);
         let ascii = (masks.high.trailing_zeros() as usize).min(length);
         if ascii > 0 {
             found.block(at, ascii, masks);
@@ -59,7 +70,7 @@ pub fn scan(text: &str, classes: &Classes, units: &mut Vec<Unit>) -> bool {
 
 impl Found<'_> {
     /// The first `length` bytes of a block of ASCII at `base`.
-    #[inline]
+    #[inline(always)]
     #[allow(clippy::cast_possible_truncation)] // `scan` looks at the text's length
     fn block(&mut self, base: usize, length: usize, masks: Masks) {
         if self.units.len() < self.count + BLOCK {
@@ -95,6 +106,7 @@ impl Found<'_> {
 
     /// Characters from `from` on, as long as they are not ASCII for the most part. Returns where
     /// they end; nothing where one is the library's.
+    #[inline(always)]
     fn characters(&mut self, text: &str, from: usize, classes: &Classes) -> Option<usize> {
         let bytes = text.as_bytes();
         for (offset, character) in text[from..].char_indices() {
@@ -107,7 +119,7 @@ impl Found<'_> {
         Some(text.len())
     }
 
-    #[inline]
+    #[inline(always)]
     #[allow(clippy::cast_possible_truncation)] // `scan` looks at the text's length
     fn character(&mut self, at: usize, character: char, classes: &Classes) -> Option<()> {
         let end = (at + character.len_utf8()) as u32;
@@ -130,34 +142,31 @@ impl Found<'_> {
 }
 
 /// Classify a block.
-#[inline]
-fn masks_of(block: &[u8; BLOCK]) -> Masks {
-    let mut masks = Masks { space: 0, alone: 0, high: 0 };
-    for (number, part) in block.as_chunks::<16>().0.iter().enumerate() {
-        let bytes = u8x16::new(*part);
-        let is = |byte: u8| bytes.simd_eq(u8x16::splat(byte));
-        let within = |bytes: u8x16, first: u8, last: u8| {
-            let from = bytes - u8x16::splat(first);
-            from.min(u8x16::splat(last - first)).simd_eq(from)
-        };
-        let space = is(b' ') | is(b'\t') | is(b'\n') | is(b'\r');
-        let letter = within(bytes | u8x16::splat(0x20), b'a', b'z');
-        let digit = within(bytes, b'0', b'9');
-        let visible = within(bytes, b'!', b'~');
-        let shift = 16 * number;
-        masks.space |= u64::from(space.to_bitmask()) << shift;
-        masks.alone |= u64::from((visible & !(letter | digit)).to_bitmask()) << shift;
-        masks.high |= u64::from(bytes.to_bitmask()) << shift;
+#[inline(always)]
+fn masks_of<S: Simd>(simd: S, block: &[u8; BLOCK]) -> Masks {
+    let bytes = u8x64::from_slice(simd, block);
+    let signed: i8x64<S> = bytes.bitcast();
+    let is = |byte: u8| bytes.simd_eq(byte);
+    let space = is(b' ') | is(b'\t') | is(b'\n') | is(b'\r');
+    let letter = ((bytes | 0x20) - b'a').simd_le(b'z' - b'a');
+    let digit = (bytes - b'0').simd_le(9);
+    let visible = (bytes - b'!').simd_le(b'~' - b'!');
+    Masks {
+        space: space.to_bitmask(),
+        // Not `visible & !(letter | digit)`: with AVX2 and SSE the compiler then goes byte by byte.
+        alone: visible.to_bitmask() & !(letter | digit).to_bitmask(),
+        high: signed.simd_lt(0).to_bitmask(),
     }
-    masks
 }
 
 #[cfg(test)]
 mod tests {
+    use fearless_simd::dispatch;
     use proptest::prelude::*;
 
     use super::super::classes::Options;
     use super::*;
+    use crate::tokenize::simd;
 
     fn classes() -> Classes {
         let options = Options { clean: true, ideographs_apart: true, strip: true, lowercase: true };
@@ -177,8 +186,14 @@ mod tests {
     }
 
     fn fast(text: &str, classes: &Classes) -> Option<Vec<Unit>> {
-        let mut units = Vec::new();
-        scan(text, classes, &mut units).then_some(units)
+        let found = simd::levels().into_iter().map(|level| {
+            let mut units = Vec::new();
+            let known = dispatch!(level, simd => scan(simd, text, classes, &mut units));
+            known.then_some(units)
+        });
+        let found: Vec<_> = found.collect();
+        assert!(found.iter().all(|one| one == &found[0]), "{text:?}");
+        found[0].clone()
     }
 
     #[test]
