@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mlmfast.errors import NotFoundError
+from mlmfast.paths import as_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +32,7 @@ def model_folder(name: str, *, quiet: bool) -> Path:
         NotFoundError: it is neither a folder nor a name that the Hub or its cache knows.
         InputError: the checkpoint cannot be exported.
     """
-    folder = Path(name).expanduser()
+    folder = as_path(name, home=True)
     if any((folder / graph).is_file() for graph in GRAPHS):
         return folder
     if folder.exists():

@@ -33,6 +33,9 @@ class FileLock:
         except OSError as error:
             os.close(self._descriptor)
             raise BlockingIOError(*error.args) from error
+        except BaseException:  # Ctrl-C: nobody would know of the lock, and it would stay closed
+            os.close(self._descriptor)
+            raise
 
     def is_current(self) -> bool:
         """Whether the file is still the one at its path: its last owner may have removed it."""
