@@ -24,7 +24,7 @@ BENCHES = (
 )
 HEAD = """\
 # Measured
-P1 to P4: every table holds its own peers, timed in turn in the same run (A B C A B C ...):
+P1 to P4 and P6: every table holds its own peers, timed in turn in the same run (A B C A B C ...):
 after one warm-up, the median of {rounds} timings with their least and largest. The last columns say
 how many times as fast ours is. Ratios within a table are what counts; absolute times are this
 machine's.
