@@ -246,8 +246,9 @@ def main(rounds: int = ROUNDS, lengths: Sequence[str] = tuple(LENGTHS)) -> list[
         ]
     note = (
         "Random words around one mask, of so many tokens with the special ones. Every way has a "
-        f"process of its own, and the processes take turns, {rounds} rounds. The peers answer in bulk at the batch "
-        f"size ({', '.join(map(str, BATCHES))}) that was the fastest in a trial. 'Of the peak' is "
+        f"process of its own, and the processes take turns, {rounds} rounds. The peers answer in "
+        f"bulk at the batch size ({', '.join(map(str, BATCHES))}) that was the fastest in a trial. "
+        "'Of the peak' is "
         "the share that the useful arithmetic (no padding; the head and the last layer's "
         "feed-forward at the mask alone) has of what the machine does in matrix products of fp32; "
         "int8 may pass it."
