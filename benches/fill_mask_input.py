@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 LENGTHS = {"16": (16, 16), "8 to 128": (8, 128), "128": (128, 128), "512": (512, 512)}
 """Name -> least and most tokens of a text, special ones included."""
-BULK_TOKENS = 4096
+BULK_TOKENS = 2048
 LONE_TEXTS = 8
 SEED = 6
 
