@@ -1,7 +1,7 @@
 //! Byte-level BPE: what `RoBERTa`, `ModernBERT` and the tokenizers of [`super::file`] that are trained
 //! like them do.
 //!
-//! [`scan`] finds the words of GPT-2's pattern 64 bytes at a time ([`block`], [`classes`]), [`nfc`]
+//! [`scan`] finds the words of GPT-2's pattern 64 bytes at a time ([`block`], [`classes`], [`wide`]), [`nfc`]
 //! composes what is not composed, [`spaces`] knows runs of spaces that are tokens, [`merges`] turns
 //! a new word into ids, and [`joins`] makes words of scripts that the vocabulary hardly knows short.
 
@@ -17,6 +17,7 @@ mod read;
 mod scan;
 mod spaces;
 mod utf8;
+mod wide;
 
 use std::collections::HashMap;
 

@@ -6,11 +6,10 @@
 //! are a class of their own, and text begins anew behind them.
 
 use fearless_simd::Simd;
-use unicode_normalization::char::canonical_combining_class;
 
 use super::block::{BLOCK, Block, leads, room, write_borders};
-use super::classes::{CLASS, Classes, EXCEPTION, JOINS_AFTER, JOINS_BEFORE, MARK, UNSTABLE, WHITE};
-use super::utf8;
+use super::classes::{Classes, EXCEPTION, UNSTABLE, WHITE};
+use super::wide::{Wide, add_wide, halves, is_solid};
 use crate::tokenize::family::Unit;
 
 /// What was found besides the words.
@@ -37,16 +36,6 @@ struct Carry {
     /// Words that begin there although the classes do not say so, and the other way about.
     forced: u64,
     removed: u64,
-}
-
-/// What characters past ASCII add to a block: bits from 64 on are the next block's.
-#[derive(Default)]
-struct Wide {
-    forced: u128,
-    flags: u8,
-    disorder: bool,
-    /// Where the last mark ended, and its code point.
-    mark: Option<(usize, u32)>,
 }
 
 /// Put the words of `text`, which is UTF-8 and shorter than 4 GB, into `units`. `doubles` makes runs of spaces
@@ -186,19 +175,6 @@ fn has_many(mask: u64) -> bool {
     eight & eight >> 5 != 0
 }
 
-/// Is there something at `at` that is not white?
-#[inline(always)]
-fn is_solid(text: &[u8], at: usize, classes: &Classes) -> bool {
-    match text.get(at) {
-        None => false,
-        Some(byte) if byte.is_ascii() => !matches!(byte, b' ' | b'\t'..=b'\r'),
-        // Within a character it is not asked for, and anything will do.
-        Some(_) => {
-            utf8::decode(text, at).is_some_and(|(code, _)| classes.of(code) & CLASS != WHITE)
-        }
-    }
-}
-
 /// The length of the letters of a contraction.
 #[inline(always)]
 pub fn contraction(after: &[u8]) -> Option<usize> {
@@ -207,61 +183,6 @@ pub fn contraction(after: &[u8]) -> Option<usize> {
         [b'r' | b'v', b'e', ..] | [b'l', b'l', ..] => Some(2),
         _ => None,
     }
-}
-
-/// The lower half, and the upper.
-#[inline(always)]
-#[allow(clippy::cast_possible_truncation)] // which is the point
-fn halves(bits: u128) -> [u64; 2] {
-    [bits as u64, (bits >> BLOCK) as u64]
-}
-
-/// Add the characters past ASCII that begin at the bytes `leads` of the block.
-#[inline(never)]
-fn add_wide(
-    text: &[u8],
-    base: usize,
-    mut leads: u64,
-    classes: &Classes,
-    block: &mut Block,
-    spill: &mut [u64; 4],
-    wide: &mut Wide,
-) {
-    for (class, spilt) in block.classes.iter_mut().zip(&mut *spill) {
-        *class |= std::mem::take(spilt);
-    }
-    let mut later = [0; 4];
-    while leads != 0 {
-        let bit = leads.trailing_zeros() as usize;
-        leads &= leads - 1;
-        let at = base + bit;
-        let Some((code, length)) = utf8::decode(text, at) else { continue };
-        let flags = classes.of(code);
-        wide.flags |= flags;
-        let class = usize::from(flags & CLASS);
-        let [now, over] = halves(((1 << length) - 1) << bit);
-        block.classes[class] |= now;
-        later[class] |= over;
-        wide.forced |= u128::from(flags & JOINS_BEFORE == 0) << bit;
-        wide.forced |= u128::from(flags & JOINS_AFTER == 0) << (bit + length);
-        if class == usize::from(WHITE) && is_solid(text, at + length, classes) {
-            wide.forced |= 1 << bit;
-        }
-        if flags & MARK != 0 {
-            if let Some((end, before)) = wide.mark
-                && end == at
-                && combining(before) > combining(code)
-            {
-                wide.disorder = true;
-            }
-            wide.mark = Some((at + length, code));
-        }
-    }
-    *spill = later;
-}
-
-fn combining(code: u32) -> u8 {
-    char::from_u32(code).map_or(0, canonical_combining_class)
 }
 
 #[cfg(test)]

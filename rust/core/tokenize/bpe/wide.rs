@@ -1,0 +1,85 @@
+//! Characters past ASCII, which are rare in most texts: what each of them adds to a block.
+
+use unicode_normalization::char::canonical_combining_class;
+
+use super::block::{BLOCK, Block};
+use super::classes::{CLASS, Classes, JOINS_AFTER, JOINS_BEFORE, MARK, WHITE};
+use super::utf8;
+
+/// What characters past ASCII add to a block: bits from 64 on are the next block's.
+#[derive(Default)]
+pub struct Wide {
+    pub forced: u128,
+    pub flags: u8,
+    pub disorder: bool,
+    /// Where the last mark ended, and its code point.
+    mark: Option<(usize, u32)>,
+}
+
+/// Add the characters past ASCII that begin at the bytes `leads` of the block.
+#[inline(never)]
+pub fn add_wide(
+    text: &[u8],
+    base: usize,
+    mut leads: u64,
+    classes: &Classes,
+    block: &mut Block,
+    spill: &mut [u64; 4],
+    wide: &mut Wide,
+) {
+    for (class, spilt) in block.classes.iter_mut().zip(&mut *spill) {
+        *class |= std::mem::take(spilt);
+    }
+    let mut later = [0; 4];
+    while leads != 0 {
+        let bit = leads.trailing_zeros() as usize;
+        leads &= leads - 1;
+        let at = base + bit;
+        let Some((code, length)) = utf8::decode(text, at) else { continue };
+        let flags = classes.of(code);
+        wide.flags |= flags;
+        let class = usize::from(flags & CLASS);
+        let [now, over] = halves(((1 << length) - 1) << bit);
+        block.classes[class] |= now;
+        later[class] |= over;
+        wide.forced |= u128::from(flags & JOINS_BEFORE == 0) << bit;
+        wide.forced |= u128::from(flags & JOINS_AFTER == 0) << (bit + length);
+        if class == usize::from(WHITE) && is_solid(text, at + length, classes) {
+            wide.forced |= 1 << bit;
+        }
+        if flags & MARK != 0 {
+            if let Some((end, before)) = wide.mark
+                && end == at
+                && combining(before) > combining(code)
+            {
+                wide.disorder = true;
+            }
+            wide.mark = Some((at + length, code));
+        }
+    }
+    *spill = later;
+}
+
+fn combining(code: u32) -> u8 {
+    char::from_u32(code).map_or(0, canonical_combining_class)
+}
+
+/// Is there something at `at` that is not white?
+#[inline(always)]
+pub fn is_solid(text: &[u8], at: usize, classes: &Classes) -> bool {
+    match text.get(at) {
+        None => false,
+        Some(byte) if byte.is_ascii() => !matches!(byte, b' ' | b'\t'..=b'\r'),
+        // Within a character it is not asked for, and anything will do.
+        Some(_) => {
+            utf8::decode(text, at).is_some_and(|(code, _)| classes.of(code) & CLASS != WHITE)
+        }
+    }
+}
+
+/// The lower half, and the upper.
+#[inline(always)]
+#[allow(clippy::cast_possible_truncation)] // which is the point
+pub fn halves(bits: u128) -> [u64; 2] {
+    [bits as u64, (bits >> BLOCK) as u64]
+}
