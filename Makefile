@@ -50,7 +50,7 @@ demo: setup ## Text -> tokens -> blocks -> model -> ONNX -> filled masks, on tex
 
 test: setup ## Run all tests, Rust and Python
 	cargo test --quiet --locked --package mlmfast-core
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --numprocesses logical --maxprocesses 8 --dist loadfile
 
 test-tokenizers-next: setup ## Compare tokenize and fill-mask with the coming version of the tokenizers library, in an environment of its own
 	test -x $(NEXT)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(NEXT)
