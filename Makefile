@@ -18,13 +18,15 @@ TRANSFORMERS5 := .cache/transformers5
 TRANSFORMERS5_TESTS ?= $(addprefix tests/test_,$(addsuffix .py,architectures cli_export cli_fill_mask collator evaluation \
   export fill_mask folder fused graphs joint parity patches precision shared_weights slow_tokenizer sources sparse_head \
   text_encoder tokenizer_files train trainer))
+# The last that has models for TensorFlow, and where it is installed with it.
+TENSORFLOW := .cache/tensorflow
 # What runs the targets of fuzz/, installed there by the first `make fuzz`.
 CARGO_FUZZ_VERSION := 0.13.2
 CARGO_FUZZ := .cache/cargo/bin/cargo-fuzz
 # Peers that are no packages of ours: installed there by the first bench; empty leaves them out.
 BENCH_PEERS ?= .cache/bench-peers
 
-.PHONY: help setup demo test test-tokenizers-next test-transformers5 test-equality fuzz lint format bench wheel lock clean
+.PHONY: help setup demo test test-tokenizers-next test-transformers5 test-tf test-equality fuzz lint format bench wheel lock clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -69,6 +71,13 @@ test-transformers5: setup ## Run the tests of data, training, export and fill-ma
 	  accelerate click 'datasets>=4' hypothesis numpy onnx onnxruntime polars pyarrow pytest pytest-timeout tqdm
 	$(BIN)/python tests/lend_packages.py $(TRANSFORMERS5) torch mlmfast
 	PYTHONPATH=python $(TRANSFORMERS5)/bin/python -m pytest -q $(TRANSFORMERS5_TESTS)
+
+test-tf: setup ## Run the tests of the guide's TensorFlow half, in an environment of its own
+	test -x $(TENSORFLOW)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(TENSORFLOW)
+	VIRTUAL_ENV=$(TENSORFLOW) $(BIN)/uv pip install --quiet 'tensorflow==2.21.*' 'tf-keras==2.21.*' 'transformers>=4.57,<5' \
+	  click 'datasets>=4' hypothesis numpy pyarrow pytest pytest-timeout tqdm
+	$(BIN)/python tests/lend_packages.py $(TENSORFLOW) mlmfast
+	PYTHONPATH=python $(TENSORFLOW)/bin/python -m pytest -q tests/test_tensorflow.py
 
 test-equality: setup ## Compare every id with the tokenizers library on all of ../shared/data (minutes; not part of test)
 	$(BIN)/python tests/full_equality.py

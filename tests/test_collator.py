@@ -228,7 +228,7 @@ def test_labels_that_do_not_fit_are_refused_and_others_overwritten(tokenizer):
         ({"mlm_probability": 2}, "mlm_probability must be between 0 and 1, got 2"),
         ({"mlm_probability": None}, "mlm_probability"),
         ({"mask_replace_prob": 0.8, "random_replace_prob": 0.3}, "must not exceed 1"),
-        ({"return_tensors": "jax"}, "must be 'pt' or 'np', got 'jax'"),
+        ({"return_tensors": "jax"}, "must be 'pt', 'np' or 'tf', got 'jax'"),
         ({"mlm": False, "whole_word_mask": True}, "needs mlm=True"),
     ],
 )

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from mlmfast.data.frameworks import (
+    Framework,
+    global_seed,
+    known_framework,
+    random_word,
+    to_tensor,
+    worker_seed,
+)
 from mlmfast.data.mask_options import make_masker
 from mlmfast.data.padding import pad_lists, pad_mappings
 from mlmfast.errors import InputError
@@ -27,12 +34,12 @@ class DataCollatorForLanguageModeling:
     `[B, L]`, int64 (numpy arrays of plain rows keep the rows' type). Special tokens and padding
     are never chosen.
 
-    Where nobody calls `set_epoch`, every call draws fresh masks: from torch's (numpy's for
-    `return_tensors="np"`) global generator, so that `transformers.set_seed` repeats a run, or
-    from `seed` where one is given. After `set_epoch` a row is masked by what it holds: its mask is
-    a pure function of (seed, epoch, its tokens), the same in whichever worker, batch or order it
-    is met and whatever it was padded to. (Rows of the very same tokens then get the same mask in
-    an epoch; the blocks of a `BlockStore`, which have numbers, do not.)
+    Where nobody calls `set_epoch`, every call draws fresh masks: from `seed` where one is given,
+    else from the framework's global generator, so that `transformers.set_seed` repeats a run. After
+    `set_epoch` a row is masked by what it holds: its mask is a pure function of (seed, epoch, its
+    tokens), the same in whichever worker, batch or order it is met and whatever it was padded to.
+    (Rows of the very same tokens then get the same mask in an epoch; the blocks of a `BlockStore`,
+    which have numbers, do not.)
 
     Args:
         tokenizer: A transformers tokenizer, fast or slow.
@@ -44,7 +51,7 @@ class DataCollatorForLanguageModeling:
         mask_replace_prob: Share of the chosen tokens that become the mask token.
         random_replace_prob: Share of the chosen tokens that become a random word; the rest stays.
         pad_to_multiple_of: Pad to a multiple of this many tokens.
-        return_tensors: `"pt"` for torch tensors, `"np"` for numpy arrays.
+        return_tensors: `"pt"` for torch tensors, `"np"` for numpy arrays, `"tf"` for TensorFlow's.
         seed: Seed of the masks; None takes the framework's.
 
     Raises:
@@ -70,7 +77,7 @@ class DataCollatorForLanguageModeling:
         self.mask_replace_prob = mask_replace_prob
         self.random_replace_prob = random_replace_prob
         self.pad_to_multiple_of = pad_to_multiple_of
-        self.return_tensors = _known_framework(return_tensors)
+        self.return_tensors: str = known_framework(return_tensors)
         self.seed = seed
         self._epoch: int | None = None
         self._framework_seed = 0
@@ -91,34 +98,43 @@ class DataCollatorForLanguageModeling:
     def set_epoch(self, epoch: int) -> None:
         """Key the masks by this epoch from now on. Call it before the workers are started."""
         if self._epoch is None and self.seed is None:
-            self._framework_seed = _framework_seed()
+            self._framework_seed = global_seed()
         self._epoch = epoch
 
     def __call__(self, features: Sequence[Any], return_tensors: str | None = None) -> Any:
         """Collate `features`, a list of mappings or of rows of ids, to a batch."""
-        framework = _known_framework(return_tensors or self.return_tensors)
+        framework = known_framework(return_tensors or self.return_tensors)
         if isinstance(features[0], Mapping):
             batch = pad_mappings(features, self.tokenizer, self.pad_to_multiple_of, framework)
         else:
             ids = pad_lists(features, self.tokenizer, self.pad_to_multiple_of)
-            batch = {"input_ids": _tensor(ids.astype(np.int64)) if framework == "pt" else ids}
+            batch = {
+                "input_ids": ids
+                if framework == "np"
+                else to_tensor(ids.astype(np.int64), framework)
+            }
         special_tokens_mask = batch.pop("special_tokens_mask", None)
         batch.pop("offset_mapping", None)
-        if self.mlm:
-            mask = self.torch_mask_tokens if framework == "pt" else self.numpy_mask_tokens
-            batch["input_ids"], batch["labels"] = mask(batch["input_ids"], special_tokens_mask)
+        if not self.mlm:
+            labels = np.array(batch["input_ids"])
+            if self.tokenizer.pad_token_id is not None:
+                labels[labels == self.tokenizer.pad_token_id] = -100
+            batch["labels"] = to_tensor(labels, framework)
             return batch
-        labels = batch["input_ids"].clone() if framework == "pt" else batch["input_ids"].copy()
-        if self.tokenizer.pad_token_id is not None:
-            labels[labels == self.tokenizer.pad_token_id] = -100
-        batch["labels"] = labels
+        if framework == "tf":
+            vocabulary = self._vocab_size(), self.tokenizer.mask_token_id
+            masked = self.tf_mask_tokens(batch["input_ids"], *vocabulary, special_tokens_mask)
+        else:
+            mask = self.torch_mask_tokens if framework == "pt" else self.numpy_mask_tokens
+            masked = mask(batch["input_ids"], special_tokens_mask)
+        batch["input_ids"], batch["labels"] = masked
         return batch
 
     def torch_mask_tokens(self, inputs: Any, special_tokens_mask: Any = None) -> tuple[Any, Any]:
         """Mask a torch tensor of ids `[B, L]`; returns the masked ids and the labels."""
         flags = None if special_tokens_mask is None else np.asarray(special_tokens_mask)
         ids, labels = self._mask(inputs.numpy(), flags, "pt")
-        return _tensor(ids), _tensor(labels)
+        return to_tensor(ids, "pt"), to_tensor(labels, "pt")
 
     def numpy_mask_tokens(self, inputs: Any, special_tokens_mask: Any = None) -> tuple[Any, Any]:
         """Mask a numpy array of ids `[B, L]`; returns the masked ids and the labels."""
@@ -126,11 +142,32 @@ class DataCollatorForLanguageModeling:
         ids, labels = self._mask(np.asarray(inputs), flags, "np")
         return ids.astype(inputs.dtype), labels.astype(inputs.dtype)
 
-    def _mask(self, ids: np.ndarray, flags: np.ndarray | None, framework: str) -> Any:
+    def tf_mask_tokens(
+        self, inputs: Any, vocab_size: int, mask_token_id: int, special_tokens_mask: Any = None
+    ) -> tuple[Any, Any]:
+        """Mask a TensorFlow tensor of ids `[B, L]`; returns the masked ids and the labels, int64.
+
+        Args:
+            inputs: The ids.
+            vocab_size: Number of ids that random words are drawn from.
+            mask_token_id: What is put in the place of a masked token.
+            special_tokens_mask: `[B, L]`, true where a token must not be chosen.
+        """
+        flags = None if special_tokens_mask is None else np.asarray(special_tokens_mask)
+        ids, labels = self._mask(np.asarray(inputs), flags, "tf", (vocab_size, int(mask_token_id)))
+        return to_tensor(ids, "tf"), to_tensor(labels, "tf")
+
+    def _mask(
+        self,
+        ids: np.ndarray,
+        flags: np.ndarray | None,
+        framework: Framework,
+        vocabulary: tuple[int, int] | None = None,
+    ) -> Any:
         seed, epoch, block_ids = self._next_key(framework, len(ids))
         special_ids = () if flags is not None else tuple(sorted(self.tokenizer.all_special_ids))
         out_ids, out_labels = np.empty(ids.shape, np.int64), np.empty(ids.shape, np.int64)
-        self._masker(special_ids).mask(
+        self._masker(special_ids, vocabulary).mask(
             np.ascontiguousarray(ids),
             out_ids,
             out_labels,
@@ -144,8 +181,13 @@ class DataCollatorForLanguageModeling:
         )
         return out_ids, out_labels
 
-    def _masker(self, special_ids: tuple[int, ...]) -> Any:
-        vocab_size = self._vocab_size()
+    def _masker(
+        self, special_ids: tuple[int, ...], vocabulary: tuple[int, int] | None = None
+    ) -> Any:
+        vocab_size, mask_token_id = vocabulary or (
+            self._vocab_size(),
+            self.tokenizer.mask_token_id,
+        )
         if self.whole_word_mask and self._word_starts is None:
             from mlmfast.data.words import word_starts
 
@@ -154,7 +196,7 @@ class DataCollatorForLanguageModeling:
             raise InputError("mlm_probability must be between 0 and 1, got None")
         try:
             return make_masker(
-                mask_token_id=self.tokenizer.mask_token_id,
+                mask_token_id=mask_token_id,
                 vocab_size=vocab_size,
                 special_ids=special_ids,
                 mlm_probability=float(self.mlm_probability),
@@ -177,46 +219,13 @@ class DataCollatorForLanguageModeling:
             known = self._vocabulary = tokenizer, added, len(tokenizer)
         return known[2]
 
-    def _next_key(self, framework: str, rows: int) -> tuple[int, int, np.ndarray | None]:
+    def _next_key(self, framework: Framework, rows: int) -> tuple[int, int, np.ndarray | None]:
         """Seed, epoch and block ids that key this call's masks; no ids: the rows' content does."""
         if self._epoch is not None:
             return (self._framework_seed if self.seed is None else self.seed), self._epoch, None
         row_numbers = np.arange(rows, dtype=np.uint64)
         if self.seed is None:
-            return _random_word(framework), _FRESH, row_numbers
+            return random_word(framework), _FRESH, row_numbers
         # A worker's seed is its own, and new in every pass over the data.
         calls, self._calls = self._calls, self._calls + 1
-        return self.seed, _FRESH ^ _worker_seed(), row_numbers + np.uint64(calls << 32)
-
-
-def _known_framework(name: str) -> str:
-    if name not in ("pt", "np"):
-        raise InputError(f"return_tensors must be 'pt' or 'np', got {name!r}")
-    return name
-
-
-def _tensor(array: np.ndarray) -> Any:
-    import torch
-
-    return torch.from_numpy(array)
-
-
-def _framework_seed() -> int:
-    torch = sys.modules.get("torch")
-    if torch is None:
-        return int(np.random.randint(0, 2**63 - 1))  # noqa: NPY002 (set_seed governs this one)
-    return torch.initial_seed() % (1 << 64)
-
-
-def _random_word(framework: str) -> int:
-    if framework == "pt":
-        import torch
-
-        return int(torch.randint(0, 2**63 - 1, ()))
-    return int(np.random.randint(0, 2**63 - 1))  # noqa: NPY002 (set_seed governs this one)
-
-
-def _worker_seed() -> int:
-    torch = sys.modules.get("torch")
-    worker = torch.utils.data.get_worker_info() if torch is not None else None
-    return 0 if worker is None else worker.seed % (1 << 63)
+        return self.seed, _FRESH ^ worker_seed(), row_numbers + np.uint64(calls << 32)

@@ -7,11 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from mlmfast.data.frameworks import Framework, to_tensor
 from mlmfast.errors import InputError
 
 
 def pad_mappings(
-    examples: Sequence[Mapping[str, Any]], tokenizer: Any, multiple: int | None, framework: str
+    examples: Sequence[Mapping[str, Any]],
+    tokenizer: Any,
+    multiple: int | None,
+    framework: Framework,
 ) -> Any:
     """Pad rows of named columns by the tokenizer's own `pad`.
 
@@ -19,19 +23,15 @@ def pad_mappings(
         examples: One mapping a row; columns that `pad` does not know must be rectangular.
         tokenizer: A transformers tokenizer.
         multiple: Pad to a multiple of this many tokens.
-        framework: `"pt"` or `"np"`.
+        framework: What the columns come as.
 
     Returns:
         A `BatchEncoding` of tensors or arrays `[B, L]`.
     """
-    if (stacked := _stack(examples, tokenizer, multiple)) is not None:
+    if (stacked := _stack(examples, tokenizer, multiple, framework)) is not None:
         from transformers import BatchEncoding
 
-        if framework == "pt":
-            import torch
-
-            return BatchEncoding({name: torch.from_numpy(rows) for name, rows in stacked.items()})
-        return BatchEncoding(stacked)
+        return BatchEncoding({name: to_tensor(rows, framework) for name, rows in stacked.items()})
     # `pad` warns that calling the tokenizer itself would be quicker, which is no help to somebody
     # whose text was tokenized long ago.
     warned = getattr(tokenizer, "deprecation_warnings", {})
@@ -45,7 +45,10 @@ def pad_mappings(
 
 
 def _stack(
-    examples: Sequence[Mapping[str, Any]], tokenizer: Any, multiple: int | None
+    examples: Sequence[Mapping[str, Any]],
+    tokenizer: Any,
+    multiple: int | None,
+    framework: Framework,
 ) -> dict[str, np.ndarray] | None:
     """The columns of rows that need no padding, in a tenth of the time `pad` takes; else None."""
     first = examples[0]
@@ -67,9 +70,13 @@ def _stack(
         return None
     if any(array.dtype.kind not in "iu" for array in stacked.values()):
         return None
+    # Of Python's numbers TensorFlow makes int32, and torch int64.
+    untyped = np.int32 if framework == "tf" else np.int64
+    types = {name: np.int64 if hasattr(first[name], "dtype") else untyped for name in first}
     if "attention_mask" not in stacked and "attention_mask" in tokenizer.model_input_names:
-        stacked["attention_mask"] = np.ones_like(stacked["input_ids"], dtype=np.int64)
-    return {name: array.astype(np.int64, copy=False) for name, array in stacked.items()}
+        stacked["attention_mask"] = np.ones_like(stacked["input_ids"])
+        types["attention_mask"] = untyped
+    return {name: array.astype(types[name], copy=False) for name, array in stacked.items()}
 
 
 def _pads_plainly(kind: type) -> bool:

@@ -119,6 +119,17 @@ class BlockStore:
             ) from error
         return load_from_disk(str(self.path))
 
+    def to_tf_dataset(self, batch_size: int, **options: Any) -> Any:
+        """Give the store as a `tf.data.Dataset` of masked batches; see `mlmfast.data.tf_dataset`.
+
+        Raises:
+            MissingDependencyError: TensorFlow is not installed.
+            InputError: An option that cannot be.
+        """
+        from mlmfast.data.tf_dataset import tf_dataset
+
+        return tf_dataset(self, batch_size, **options)
+
     def verify(self) -> None:
         """Read every shard and the tokenizer, and compare checksums with the manifest's.
 
