@@ -57,7 +57,7 @@ def start(checkpoint):
         process.communicate()
 
 
-def test_a_second_process_waits_and_exports_nothing(start, tmp_path):
+def test_a_second_process_waits_and_exports_nothing(start):
     first = start()
     assert first.stdout.readline() == "exporting\n"
     second = start()
