@@ -169,6 +169,18 @@ def test_too_little_agreement_changes_nothing(tiny_model, tmp_path):
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
 
 
+def test_an_export_that_agrees_too_little_leaves_the_folder_as_it_was(tiny_model, tmp_path):
+    model = tiny_model("bert")
+    folder = shutil.copytree(model.onnx, tmp_path / "onnx")
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    with pytest.raises(ExportMismatchError, match=r"In int8, .* Nothing was written"):
+        export(model.checkpoint, folder, precision="int8", min_agreement=1, overwrite=True)
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+    with pytest.raises(ExportMismatchError, match=r"In int8, "):
+        export(model.checkpoint, tmp_path / "new", precision="int8", min_agreement=1)
+    assert [file.name for file in tmp_path.iterdir()] == ["onnx"]
+
+
 def test_a_second_change_of_a_graph_invents_other_names():
     model = product_graph("MatMul", np.ones((4, 4), dtype=np.float32))
     for node in model.graph.node:

@@ -59,7 +59,7 @@ def _export(checkpoint: str, kept: Path, *, quiet: bool) -> None:
     if not quiet:
         click.echo(
             f"{checkpoint} is a checkpoint: exporting it once into {kept} "
-            "(half a minute for a base-sized model) ...",
+            "(about a minute for a base-sized model) ...",
             err=True,
         )
     for left in kept.parent.glob(f".{kept.name}.partial-*"):  # by a process that was killed

@@ -10,8 +10,22 @@ from pathlib import Path
 
 if sys.platform == "win32":
     import msvcrt
+
+    def _lock(descriptor: int, *, wait: bool) -> None:
+        while True:
+            try:
+                msvcrt.locking(descriptor, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
+            except OSError as error:
+                if not wait or error.errno != errno.EDEADLK:
+                    raise
+            else:  # at EDEADLK, Windows has given up after ten seconds
+                return
+
 else:
     import fcntl
+
+    def _lock(descriptor: int, *, wait: bool) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
 
 
 class FileLock:
@@ -52,17 +66,3 @@ class FileLock:
         """Open the lock."""
         with suppress(OSError):
             os.close(self._descriptor)
-
-
-def _lock(descriptor: int, *, wait: bool) -> None:
-    if sys.platform != "win32":
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        return
-    while True:
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
-        except OSError as error:
-            if wait and error.errno == errno.EDEADLK:  # Windows gives up after ten seconds
-                continue
-            raise
-        return
