@@ -195,6 +195,59 @@ def test_joint_and_score(model, tmp_path):
         assert pq.read_table(output)["error"].null_count == 1
 
 
+@pytest.mark.parametrize("flag", ["--joint", "--score"])
+def test_joint_and_score_in_bulk_keep_order_and_lines(model, tmp_path, flag):
+    """More texts than one piece; each is answered as alone, and errors stand in their lines."""
+    texts = [f"{word} <mask> {word} <mask>" for word in ("paris", "a", "the solar system", "far")]
+    texts = [texts[n % 4] if flag == "--joint" else f"is {n} far" for n in range(150)]
+    wrong = {0: "", 63: "\ud800", 64: "x " * 100, 149: ""}
+    source, output = tmp_path / "q.jsonl", tmp_path / "answers.jsonl"
+    given = [json.dumps({"text": wrong.get(n, text)}) for n, text in enumerate(texts)]
+    source.write_text("\n".join([*given, "{broken"]) + "\n")
+    arguments = [model.onnx, "--input", source, "--output", output, flag, "--top-k", 2]
+    done = run(*arguments, "--on-error", "skip")
+    assert done.exit_code == 0, done.exception
+    rows = lines(output)
+    assert [row["line"] for row in rows] == list(range(1, 152))
+    assert [row["line"] - 1 for row in rows if "error" in row] == [*wrong, 150]
+    assert all(row["error"].startswith(f"Line {row['line']} of") for row in rows if "error" in row)
+    fill_mask = FillMask(model.onnx)
+    for place in (1, 62, 65, 66, 148):
+        text = texts[place]
+        if flag == "--joint":
+            same(rows[place]["answer"], json.loads(json.dumps(fill_mask.fill(text, top_k=2))))
+        else:
+            assert rows[place]["answer"] == pytest.approx(fill_mask.score(text), rel=1e-3)
+
+    refused = run(*arguments, "--overwrite").exception
+    assert isinstance(refused, InputError)
+    assert str(refused).startswith(f"Line 1 of {source}")
+
+
+def test_what_comes_before_an_error_is_answered(model):
+    text = "<mask> is <mask>"
+    shown = run(model.onnx, text, text, "none", text, "--joint", "--top-k", 1)
+    assert str(shown.exception).startswith('Text 3 "none" has no mask')
+    assert shown.stdout.count(text) == 2
+
+
+def test_many_texts_are_asked_side_by_side(model, monkeypatch):
+    from mlmfast.serving.engine import Engine
+
+    sizes = []
+
+    def ask(self, session, questions, wanted, ask=Engine.ask):
+        sizes.append(len(questions))
+        return ask(self, session, questions, wanted)
+
+    monkeypatch.setattr(Engine, "ask", ask)
+    for texts, flag in ((["<mask> is <mask>"] * 40, "--joint"), (["is far"] * 40, "--score")):
+        sizes.clear()
+        assert run(model.onnx, *texts, flag, "--top-k", 1, "--json").exit_code == 0
+        assert len(sizes) <= 6
+        assert sum(sizes) >= 80
+
+
 def test_a_long_text_keeps_its_mask(model):
     long = f"{'is ' * 200}<mask>{' far' * 200}"
     done = run(model.onnx, long, "--truncate", "--json")

@@ -88,3 +88,13 @@ def test_what_cannot_be_scored(scored):
             scored.ours.score(["a", text])
     with pytest.raises(InputError, match="method"):
         scored.ours.score("a", method="best")
+
+
+def test_errors_take_the_place_of_scores_when_asked(scored):
+    texts = ["paris is far", "", "far !", 3]
+    found = scored.ours.score(texts, on_error="return", names=lambda number: f"Row {number}")
+    assert [isinstance(one, InputError) for one in found] == [False, True, False, True]
+    assert str(found[1]).startswith("Row 2 ")
+    assert [found[0], found[2]] == pytest.approx(scored.ours.score(texts[0:3:2]), rel=1e-4)
+    with pytest.raises(InputError, match="on_error"):
+        scored.ours.score(texts, on_error="skip")

@@ -104,7 +104,7 @@ def lowered(tiny_model, tmp_path_factory):
 # own products of numbers rounded alike do the same; a quarter as wide, none moves by 0.001.
 @pytest.mark.parametrize(
     ("name", "mean", "largest"),
-    [("fp16", 0.0005, 0.002), ("int8", 0.01, 0.1), ("int8-block", 0.01, 0.1)],
+    [("fp16", 0.0005, 0.005), ("int8", 0.01, 0.1), ("int8-block", 0.01, 0.1)],
 )
 def test_the_folder_answers_near_float32_and_is_smaller(lowered, name, mean, largest):
     model, folder, reports = lowered
@@ -167,6 +167,18 @@ def test_too_little_agreement_changes_nothing(tiny_model, tmp_path):
             longest=64,
         )
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+
+
+def test_an_export_that_agrees_too_little_leaves_the_folder_as_it_was(tiny_model, tmp_path):
+    model = tiny_model("bert")
+    folder = shutil.copytree(model.onnx, tmp_path / "onnx")
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    with pytest.raises(ExportMismatchError, match=r"In int8, .* Nothing was written"):
+        export(model.checkpoint, folder, precision="int8", min_agreement=1, overwrite=True)
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+    with pytest.raises(ExportMismatchError, match=r"In int8, "):
+        export(model.checkpoint, tmp_path / "new", precision="int8", min_agreement=1)
+    assert [file.name for file in tmp_path.iterdir()] == ["onnx"]
 
 
 def test_a_second_change_of_a_graph_invents_other_names():

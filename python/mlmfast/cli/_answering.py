@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.errors import InputError
+from mlmfast.serving.streaming import in_order
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from mlmfast.cli._questions import Given
     from mlmfast.serving.fill_mask import FillMask
 
 READ_AHEAD = 1024
+# Texts whose masks are filled together, or that are scored, side by side: each is asked often.
+PIECE = 64
 
 
 def answered_texts(
@@ -49,29 +53,18 @@ def _answers(
 ) -> Iterator[Any]:
     skip = options["on_error"] == "skip"
     cut = {"truncation": "around_mask" if options["truncate"] else False}
-    if options["joint"] or options["score"]:
-        for text in texts:
-            try:
-                yield (
-                    fill_mask.score(text)
-                    if options["score"]
-                    else fill_mask.fill(
-                        text,
-                        top_k=options["top_k"],
-                        beams=options["beams"],
-                        tokenizer_kwargs=cut,
-                    )
-                )
-            except InputError as error:
-                named = InputError(str(error).replace("The text", pending[-1].name, 1))
-                if not skip:
-                    raise named from error
-                yield named
-        return
     words = [word for group in options["targets"] for word in group.split(",") if word]
     # At a terminal every line is answered as soon as it is typed.
     typed = "-" in (*options["texts"], options["source"]) and sys.stdin.isatty()
     numbered = _Numbered(texts, pending)
+    if options["joint"] or options["score"]:
+        pieces = _Pieces(fill_mask, options, cut, numbered.name)
+        read_ahead = 1 if typed else 2 * PIECE
+        for answer in in_order(numbered, pieces.begin, read_ahead=read_ahead):
+            if isinstance(answer, InputError) and not skip:
+                raise answer
+            yield answer
+        return
     yield from fill_mask.stream(
         numbered,
         top_k=options["top_k"],
@@ -82,6 +75,50 @@ def _answers(
         on_error="return" if skip else "raise",
         names=numbered.name,
     )
+
+
+class _Pieces:
+    """Texts whose masks are filled together, or that are scored, some at a time."""
+
+    def __init__(
+        self,
+        fill_mask: FillMask,
+        options: dict[str, Any],
+        cut: dict[str, Any],
+        name: Callable[[int], str],
+    ):
+        self._name = name
+        self._answer = (
+            fill_mask.score
+            if options["score"]
+            else partial(
+                fill_mask.fill,
+                top_k=options["top_k"],
+                beams=options["beams"],
+                tokenizer_kwargs=cut,
+            )
+        )
+
+    def begin(self, texts: list[str], first: int) -> _Piece:
+        """Name `texts`, whose first has the number `first`."""
+        names = [self._name(first + place) for place in range(len(texts))]
+        return _Piece(partial(self._answer, texts, on_error="return", names=lambda n: names[n - 1]))
+
+
+class _Piece:
+    """Texts that are answered when their turn has come."""
+
+    error: InputError | None = None
+
+    def __init__(self, answer: Callable[[], list[Any]]):
+        self._answer = answer
+
+    def results(self) -> list[Any]:
+        """Answer them."""
+        return self._answer()
+
+    def cancel(self) -> None:
+        """Nothing has begun."""
 
 
 class _Numbered:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from mlmfast.errors import NotFoundError
+from mlmfast.data.file_lock import FileLock
+from mlmfast.errors import InputError, NotFoundError
 from mlmfast.paths import as_path
 
 if TYPE_CHECKING:
@@ -24,13 +27,15 @@ END = 1 << 20
 def model_folder(name: str, *, quiet: bool) -> Path:
     """Return the ONNX folder of `name`; a checkpoint is exported into the cache the first time.
 
+    Where several processes want the same export, one makes it and the others wait.
+
     Args:
         name: an ONNX folder, a folder of a checkpoint, or a name on the Hub.
         quiet: do not say that an export is made.
 
     Raises:
         NotFoundError: it is neither a folder nor a name that the Hub or its cache knows.
-        InputError: the checkpoint cannot be exported.
+        InputError: the checkpoint cannot be exported, or the cache cannot be written.
     """
     folder = as_path(name, home=True)
     if any((folder / graph).is_file() for graph in GRAPHS):
@@ -44,16 +49,55 @@ def model_folder(name: str, *, quiet: bool) -> Path:
     kept = _cache() / key
     if (kept / "config.json").is_file():
         return kept
+    with _alone(kept, name, quiet=quiet):
+        if not (kept / "config.json").is_file():
+            _export(str(folder) if folder.exists() else name, kept, quiet=quiet)
+    return kept
+
+
+def _export(checkpoint: str, kept: Path, *, quiet: bool) -> None:
     if not quiet:
         click.echo(
-            f"{name} is a checkpoint: exporting it once into {kept} "
-            "(half a minute for a base-sized model) ...",
+            f"{checkpoint} is a checkpoint: exporting it once into {kept} "
+            "(about a minute for a base-sized model) ...",
             err=True,
         )
+    for left in kept.parent.glob(f".{kept.name}.partial-*"):  # by a process that was killed
+        shutil.rmtree(left, ignore_errors=True)
     from mlmfast.exporting.onnx import export
 
-    export(str(folder) if folder.exists() else name, kept)
-    return kept
+    export(checkpoint, kept)
+
+
+@contextmanager
+def _alone(kept: Path, name: str, *, quiet: bool) -> Iterator[None]:
+    """Let one process at a time write `kept`; the others wait, and find it there.
+
+    Raises:
+        InputError: the cache cannot be written.
+    """
+    file = kept.with_name(f"{kept.name}.lock")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock = FileLock(file)
+        except BlockingIOError:
+            if not quiet:
+                click.echo(f"Another process is exporting {name}: waiting for it ...", err=True)
+            lock = FileLock(file, wait=True)
+    except OSError as error:
+        raise InputError(
+            f"The export of {name} cannot be kept in {file.parent}: {error.strerror}. Set "
+            "XDG_CACHE_HOME to a folder that can be written, or export it by yourself: "
+            f"mlmfast export {name} ONNX_FOLDER"
+        ) from error
+    try:
+        yield
+        # Whoever waits for the file that is gone finds the export made, and whoever makes the file
+        # anew does too.
+        file.unlink(missing_ok=True)
+    finally:
+        lock.release()
 
 
 def _cache() -> Path:

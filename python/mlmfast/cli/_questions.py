@@ -48,7 +48,7 @@ def typed_texts(texts: Iterable[str]) -> Iterator[Given]:
         if text == "-":
             yield from read_file("-", "txt", "")
         else:
-            yield Given(number, f"Text {number}", text)
+            yield _given(number, f"Text {number}", text)
 
 
 def read_file(name: str, kind: str | None, column: str) -> Iterator[Given]:
@@ -117,9 +117,17 @@ def _read(name: str, kind: str | None, column: str) -> Iterator[Given]:
             yield Given(number, where, text)
             continue
         try:
-            yield Given(number, where, _field(text, column))
+            yield _given(number, where, _field(text, column))
         except InputError as error:
             yield Given(number, where, None, InputError(f"{where} {error}"))
+
+
+def _given(number: int, where: str, text: str) -> Given:
+    """Take a text, unless no file could hold it: escapes in JSON may be half a character."""
+    from mlmfast.serving.texts import check_text
+
+    error = check_text(text, where)
+    return Given(number, where, None if error else text, error)
 
 
 def _lines(name: str) -> Iterator[bytes]:

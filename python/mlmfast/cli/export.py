@@ -72,7 +72,7 @@ def command(
     from mlmfast.exporting.onnx import export
 
     if not (quiet or as_json):
-        click.echo(f"Exporting {checkpoint}: half a minute for a base-sized model ...", err=True)
+        click.echo(f"Exporting {checkpoint}: about a minute for a base-sized model ...", err=True)
     report = export(checkpoint, output, **options)
     if as_json:
         click.echo(json.dumps(report.to_dict(), ensure_ascii=False))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from contextlib import suppress
@@ -9,29 +10,46 @@ from pathlib import Path
 
 if sys.platform == "win32":
     import msvcrt
+
+    def _lock(descriptor: int, *, wait: bool) -> None:
+        while True:
+            try:
+                msvcrt.locking(descriptor, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
+            except OSError as error:
+                if not wait or error.errno != errno.EDEADLK:
+                    raise
+            else:  # at EDEADLK, Windows has given up after ten seconds
+                return
+
 else:
     import fcntl
+
+    def _lock(descriptor: int, *, wait: bool) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
 
 
 class FileLock:
     """Held by one process at a time; the system opens it when the process ends, however it does."""
 
-    def __init__(self, path: Path) -> None:
-        """Take the lock, without waiting.
+    def __init__(self, path: Path, *, wait: bool = False) -> None:
+        """Take the lock.
+
+        Args:
+            path: The file that stands for it, made where it is not there.
+            wait: Whether to wait until it is free.
 
         Raises:
             BlockingIOError: Another process has it, or another thread of this one.
-            OSError: The file cannot be made.
+            OSError: The file cannot be made, or its disk knows no locks.
         """
         self._path = path
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            if sys.platform == "win32":
-                msvcrt.locking(self._descriptor, msvcrt.LK_NBLCK, 1)
-            else:
-                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(self._descriptor, wait=wait)
         except OSError as error:
             os.close(self._descriptor)
+            if wait:
+                raise
             raise BlockingIOError(*error.args) from error
         except BaseException:  # Ctrl-C: nobody would know of the lock, and it would stay closed
             os.close(self._descriptor)

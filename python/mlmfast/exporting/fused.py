@@ -12,6 +12,7 @@ import numpy as np
 
 from mlmfast.exporting.answers import append_answers
 from mlmfast.exporting.architectures import text_config
+from mlmfast.exporting.in_memory import open_in_memory
 from mlmfast.exporting.last_layer import Moved, take_rows_early
 from mlmfast.exporting.parity import longest_input
 from mlmfast.exporting.shared_weights import tie_decoder
@@ -160,23 +161,15 @@ def _take_rows_early(
 
 def _agrees(graph: onnx.ModelProto, wrapper: RowLogits, names: Sequence[str], length: int) -> bool:
     """Whether the graph gives the logits of PyTorch at a length it was not traced at."""
-    import onnxruntime
     import torch
 
     shape = (3, length)
     inputs = example_inputs(wrapper.model, names, shape)
     inputs[ROWS] = torch.tensor([length + 2, length - 5, 1, length + 3])  # none of the last text
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
-        path = Path(folder) / FUSED
-        save_graph(graph, path)
-        session = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
-        taken = [entry.name for entry in session.get_inputs()]
-        found = session.run(None, {name: inputs[name].numpy() for name in taken})[0]
+    session = open_in_memory(graph)
+    taken = [entry.name for entry in session.get_inputs()]
+    found = session.run(None, {name: inputs[name].numpy() for name in taken})[0]
+    with torch.inference_mode():
         expected = wrapper(*inputs.values()).numpy()
     limit = 1e-4 * max(1.0, float(np.abs(expected).max()))
     return found.shape == expected.shape and bool(np.abs(found - expected).max() <= limit)

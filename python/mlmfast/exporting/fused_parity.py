@@ -18,7 +18,7 @@ TINY = 1e-30
 
 
 def compare_fused(
-    session: Any, reference: Reference, *, max_difference: float
+    session: Any, reference: Reference, *, max_difference: float, every_top_k: bool = True
 ) -> list[ShapeParity]:
     """Ask the graph for the masks of one reference: one a text, then many, one text left out.
 
@@ -27,6 +27,8 @@ def compare_fused(
         reference: inputs of one shape, and the checkpoint's logits.
         max_difference: as for `parity.compare`; the differences are those of log-probabilities,
             which lie as far apart as the logits do.
+        every_top_k: ask for no token, for one and for the whole vocabulary too. What answers that
+            sees a mask's logits and nothing of the texts, so that one shape shows it for all.
 
     Raises:
         ExportMismatchError: the graph cannot be run, or contradicts itself: scores that are not
@@ -39,20 +41,27 @@ def compare_fused(
     some = np.concatenate(places[1:] or places)
     many = draw.choice(some, min(MANY, len(some)), replace=False)
     return [
-        _compare_positions(session, reference, positions, max_difference)
+        _compare_positions(session, reference, positions, max_difference, every_top_k)
         for positions in (one, many)
     ]
 
 
 def _compare_positions(
-    session: Any, reference: Reference, positions: np.ndarray, max_difference: float
+    session: Any,
+    reference: Reference,
+    positions: np.ndarray,
+    max_difference: float,
+    every_top_k: bool,
 ) -> ShapeParity:
     batch, length, vocab_size = reference.logits.shape
     logits = reference.logits.reshape(-1, vocab_size)[positions].astype(np.float64)
     expected = logits - logits.max(axis=-1, keepdims=True)
     expected -= np.log(np.exp(expected).sum(axis=-1, keepdims=True))
-    _, _, _, found = _run(session, reference, positions, 1, [], probabilities=True)
-    _require_consistent(session, reference, positions, found)
+    ask = _Asking(session, reference, positions)
+    found = ask.probabilities(min(5, vocab_size), [vocab_size - 1, 0, vocab_size // 2])
+    if every_top_k:
+        for top_k in {0, 1, vocab_size}:
+            ask.require_consistent(top_k, [] if top_k == 1 else [0, vocab_size - 1], found)
     visible = expected > np.log(TINY)
     with np.errstate(divide="ignore"):
         difference = np.abs(np.log(found) - expected, where=visible, out=np.zeros_like(expected))
@@ -67,50 +76,63 @@ def _compare_positions(
     )
 
 
-def _require_consistent(
-    session: Any, reference: Reference, positions: np.ndarray, probabilities: np.ndarray
-) -> None:
-    """Compare what the graph answers at several `top_k` and `targets` with its own shares."""
-    vocab_size = probabilities.shape[1]
-    for top_k in {0, 1, min(5, vocab_size), vocab_size}:
-        targets = [] if top_k == 1 else [vocab_size - 1, 0, vocab_size // 2]
-        scores, tokens, asked, shares = _run(session, reference, positions, top_k, targets)
+class _Asking:
+    """Questions about the same masks of one reference."""
+
+    def __init__(self, session: Any, reference: Reference, positions: np.ndarray) -> None:
+        self._session = session
+        self._reference = reference
+        self._positions = positions
+
+    def probabilities(self, top_k: int, targets: list[int]) -> np.ndarray:
+        """Return the probabilities [masks, vocabulary], which fit the rest of the answer."""
+        *answer, found = self._run(top_k, targets, probabilities=True)
+        self._require_fit(answer, top_k, targets, found)
+        return found
+
+    def require_consistent(self, top_k: int, targets: list[int], probabilities: np.ndarray) -> None:
+        """Compare an answer without probabilities with those of another."""
+        *answer, none = self._run(top_k, targets, probabilities=False)
+        if none.shape != (0, probabilities.shape[1]):
+            raise self._contradiction(top_k, targets)
+        self._require_fit(answer, top_k, targets, probabilities)
+
+    def _require_fit(
+        self, answer: list[np.ndarray], top_k: int, targets: list[int], shares: np.ndarray
+    ) -> None:
+        scores, tokens, asked = answer
         fits = (
-            tokens.shape == (len(positions), top_k)
-            and asked.shape == (len(positions), len(targets))
-            and shares.shape == (0, vocab_size)
-            and np.allclose(scores, np.take_along_axis(probabilities, tokens, -1), rtol=1e-4)
-            and np.allclose(scores, -np.sort(-probabilities, axis=-1)[:, :top_k], rtol=1e-4)
-            and np.allclose(asked, probabilities[:, targets], rtol=1e-4)
+            tokens.shape == (len(self._positions), top_k)
+            and asked.shape == (len(self._positions), len(targets))
+            and np.allclose(scores, np.take_along_axis(shares, tokens, -1), rtol=1e-4)
+            and np.allclose(scores, -np.sort(-shares, axis=-1)[:, :top_k], rtol=1e-4)
+            and np.allclose(asked, shares[:, targets], rtol=1e-4)
         )
         if not fits:
+            raise self._contradiction(top_k, targets)
+
+    def _contradiction(self, top_k: int, targets: list[int]) -> ExportMismatchError:
+        return ExportMismatchError(
+            f"fill_mask.onnx contradicts itself at {self._reference} tokens: its answers to "
+            f"top_k={top_k} and targets={targets} are not those of its own probabilities. "
+            "Nothing was written."
+        )
+
+    def _run(self, top_k: int, targets: list[int], *, probabilities: bool) -> list[np.ndarray]:
+        taken = {entry.name for entry in self._session.get_inputs()}
+        inputs = self._reference.inputs.items()
+        feed = {
+            **{name: value for name, value in inputs if name in taken},
+            "mask_positions": self._positions,
+            "top_k": np.array(top_k),
+            "targets": np.array(targets, dtype=np.int64),
+            "want_probabilities": np.array(probabilities),
+        }
+        names = ["scores", "tokens", "target_scores", "probabilities"]
+        try:
+            found: list[np.ndarray] = self._session.run(names, feed)
+        except Exception as error:  # onnxruntime's own exceptions share no base but this
             raise ExportMismatchError(
-                f"fill_mask.onnx contradicts itself at {reference} tokens: its answers to "
-                f"top_k={top_k} and targets={targets} are not those of its own probabilities. "
-                "Nothing was written."
-            )
-
-
-def _run(
-    session: Any,
-    reference: Reference,
-    positions: np.ndarray,
-    top_k: int,
-    targets: list[int],
-    *,
-    probabilities: bool = False,
-) -> list[np.ndarray]:
-    taken = {entry.name for entry in session.get_inputs()}
-    feed = {
-        **{name: value for name, value in reference.inputs.items() if name in taken},
-        "mask_positions": positions,
-        "top_k": np.array(top_k),
-        "targets": np.array(targets, dtype=np.int64),
-        "want_probabilities": np.array(probabilities),
-    }
-    names = ["scores", "tokens", "target_scores", "probabilities"]
-    try:
-        found: list[np.ndarray] = session.run(names, feed)
-    except Exception as error:  # onnxruntime's own exceptions share no base but this
-        raise ExportMismatchError(f"fill_mask.onnx fails at {reference} tokens: {error}") from error
-    return found
+                f"fill_mask.onnx fails at {self._reference} tokens: {error}"
+            ) from error
+        return found

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mlmfast.exporting.graph import ELEMENTWISE, Graph
+from mlmfast.exporting.in_memory import open_in_memory
 from mlmfast.exporting.tracing import IDS, MASK, ROWS
 
 if TYPE_CHECKING:
@@ -62,8 +61,6 @@ def _size(values: tuple[int, ...], probes: Sequence[tuple[int, int, int]]) -> Si
 def _run(
     model: onnx.ModelProto, probes: Sequence[tuple[int, int, int]]
 ) -> list[dict[str, tuple[int, ...]]]:
-    import onnx
-    import onnxruntime
     from onnx import helper
 
     outputs = len(model.graph.output)
@@ -72,31 +69,19 @@ def _run(
     model.graph.output.extend(
         helper.make_empty_tensor_value_info(name) for name in names if name not in known
     )
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.intra_op_num_threads = 1
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "probe.onnx"
-        try:
-            # Apart, since a protobuf ends at 2 GB. A copy is spared: onnx.save takes the weights
-            # out of the model it saves, and load_external_data puts them back.
-            onnx.save(model, str(path), save_as_external_data=True, location="weights")
-            onnx.load_external_data_for_model(model, folder)
-        finally:
-            del model.graph.output[outputs:]
-        session = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
-        found = []
-        for batch, length, masks in probes:
-            full = np.ones((batch, length), dtype=np.int64)
-            feed: dict[str, np.ndarray] = {entry.name: full * 0 for entry in session.get_inputs()}
-            feed |= {IDS: full * 7, ROWS: np.arange(masks)}
-            if MASK in feed:
-                feed[MASK] = full
-            values = session.run(names, feed)
-            found.append({name: np.shape(value) for name, value in zip(names, values, strict=True)})
+    try:
+        session = open_in_memory(model)
+    finally:
+        del model.graph.output[outputs:]
+    found = []
+    for batch, length, masks in probes:
+        full = np.ones((batch, length), dtype=np.int64)
+        feed: dict[str, np.ndarray] = {entry.name: full * 0 for entry in session.get_inputs()}
+        feed |= {IDS: full * 7, ROWS: np.arange(masks)}
+        if MASK in feed:
+            feed[MASK] = full
+        values = session.run(names, feed)
+        found.append({name: np.shape(value) for name, value in zip(names, values, strict=True)})
     for entry in session.get_inputs():
         for shapes, (batch, length, masks) in zip(found, probes, strict=True):
             shapes[entry.name] = (masks,) if entry.name == ROWS else (batch, length)

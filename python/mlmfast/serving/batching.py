@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 TOKENS = {"cpu": 512, "cuda": 16384}
 # Smaller batches than this lose more than a further core wins.
 FEWEST_TOKENS = 128
-# A graph that returns batch x length x vocabulary numbers: this bounds them, at 4 bytes each.
+# A graph that makes batch x length x vocabulary numbers: this bounds them, at 4 bytes each.
 LOGITS = {"cpu": 32 * 2**20, "cuda": 256 * 2**20}
 
 

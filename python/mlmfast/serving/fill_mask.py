@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlmfast.errors import InputError, NoMaskError
+from mlmfast.errors import InputError
 from mlmfast.serving.answers import Answer, FilledRow, Row
 from mlmfast.serving.asked import Asked, Model, PendingAnswers
 from mlmfast.serving.decoding import Decoder
@@ -15,11 +15,10 @@ from mlmfast.serving.engine import Engine
 from mlmfast.serving.folder import OnnxFolder
 from mlmfast.serving.graphs import FusedGraph
 from mlmfast.serving.joint import Search, fill_texts
-from mlmfast.serving.likelihood import TokenScores, check_method, masked_variants, score_texts
-from mlmfast.serving.options import EncodeOptions, rows_wanted
-from mlmfast.serving.questions import Question
+from mlmfast.serving.likelihood import TokenScores, score_listed
+from mlmfast.serving.options import EncodeOptions, keeps_errors, rows_wanted
 from mlmfast.serving.streaming import in_order
-from mlmfast.serving.texts import Limits, read_texts, text_number, the_text
+from mlmfast.serving.texts import Limits, read_texts, refuse_errors, text_number, the_text
 from mlmfast.serving.vocabulary import Vocabulary
 from mlmfast.serving.whole_targets import pieces_of
 
@@ -31,8 +30,6 @@ __all__ = ["Answer", "FillMask", "FilledRow", "Row", "TokenScores"]
 
 # Texts of a list that are tokenized while those before them are answered.
 CALL_AHEAD = 4096
-# Texts whose masked variants, one a token, are held at once.
-SCORED_AT_ONCE = 64
 
 
 class FillMask:
@@ -180,10 +177,9 @@ class FillMask:
         """
         if read_ahead < 1:
             raise InputError(f"read_ahead must be at least 1, and is {read_ahead}.")
-        if on_error not in ("raise", "return"):
-            raise InputError(f"on_error must be raise or return, and is {on_error!r}.")
+        keep_errors = keeps_errors(on_error)
         asked = self._asked(top_k, targets, whole_targets, tokenizer_kwargs)
-        begin = self._begin(asked, names=names, keep_errors=on_error == "return")
+        begin = self._begin(asked, names=names, keep_errors=keep_errors)
         return in_order(texts, begin, read_ahead=read_ahead)
 
     def fill(
@@ -194,6 +190,8 @@ class FillMask:
         beams: int | None = None,
         order: str = "certain",
         tokenizer_kwargs: Mapping[str, Any] | None = None,
+        on_error: str = "raise",
+        names: Callable[[int], str] | None = None,
     ) -> Any:
         """Fill all masks of a text together, so that the words fit each other.
 
@@ -208,6 +206,8 @@ class FillMask:
             order: which mask is next: "certain", that whose best token is the most probable, in
                 each filling by itself; or "left_to_right".
             tokenizer_kwargs: as in a call.
+            on_error: as in `stream`.
+            names: as in `stream`.
 
         Returns:
             For a text a list of rows `{"score", "tokens", "token_strs", "sequence"}`, best first,
@@ -223,14 +223,23 @@ class FillMask:
             raise InputError(f"top_k must be at least 1, and is {top_k}.")
         search = Search(max(top_k, 1) if beams is None else beams, order)
         options = EncodeOptions.from_keywords(tokenizer_kwargs)
+        keep_errors = keeps_errors(on_error)
         alone, listed = _listed(texts)
-        names = the_text if alone else text_number
+        names = names or (the_text if alone else text_number)
         read = read_texts(listed, self._vocabulary, self._limits, options, names=names)
-        answers = fill_texts(self._model, _without_errors(read), search, top_k)
+        if not keep_errors:
+            refuse_errors(read)
+        answers = fill_texts(self._model, read, search, top_k)
         return answers[0] if alone else answers
 
     def score(
-        self, texts: str | Sequence[str], *, per_token: bool = False, method: str = "original"
+        self,
+        texts: str | Sequence[str],
+        *,
+        per_token: bool = False,
+        method: str = "original",
+        on_error: str = "raise",
+        names: Callable[[int], str] | None = None,
     ) -> Any:
         """Tell how probable the model finds a text: its pseudo-log-likelihood.
 
@@ -244,6 +253,8 @@ class FillMask:
             per_token: return the values of the tokens too.
             method: "original", or "word_l2r": with a token the later tokens of its word are
                 masked as well, so that they do not give it away (Kauf and Ivanova, 2023).
+            on_error: as in `stream`.
+            names: as in `stream`.
 
         Returns:
             For a text its score, at most 0; with `per_token`
@@ -253,19 +264,17 @@ class FillMask:
         Raises:
             InputError: a text is no string, empty, or too long.
         """
-        check_method(method)
         alone, listed = _listed(texts)
-        results: list[TokenScores] = []
-        for start in range(0, len(listed), SCORED_AT_ONCE):
-            name = the_text if alone else text_number
-            variants = [
-                masked_variants(text, self._vocabulary, self._limits, method, name(number))
-                for number, text in enumerate(
-                    listed[start : start + SCORED_AT_ONCE], start=start + 1
-                )
-            ]
-            results += score_texts(self._engine, variants, self._decoder)
-        values = results if per_token else [result["score"] for result in results]
+        found = score_listed(
+            self._model,
+            listed,
+            method,
+            names=names or (the_text if alone else text_number),
+            keep_errors=keeps_errors(on_error),
+        )
+        values = [
+            one if per_token or isinstance(one, InputError) else one["score"] for one in found
+        ]
         return values[0] if alone else values
 
     def _asked(
@@ -321,7 +330,7 @@ class FillMask:
                 texts, self._vocabulary, self._limits, asked.options, first=first, names=names
             )
             if refuse:
-                _without_errors(read)
+                refuse_errors(read)
             return PendingAnswers(read, self._model, asked, keep_errors=keep_errors)
 
         return begin
@@ -331,11 +340,3 @@ def _listed(texts: Any) -> tuple[bool, Sequence[Any]]:
     """Tell whether `texts` is one text (or what should be one), and return them as a list."""
     alone = not isinstance(texts, (list, tuple))
     return alone, [texts] if alone else texts
-
-
-def _without_errors(read: Sequence[Question | InputError]) -> list[Question]:
-    """Raise the first error, if there is one; a mask is missed only where all else is well."""
-    errors = [found for found in read if isinstance(found, InputError)]
-    if errors:
-        raise next((e for e in errors if not isinstance(e, NoMaskError)), errors[0])
-    return [found for found in read if isinstance(found, Question)]

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmfast.errors import InputError, MlmfastError
+from mlmfast.serving.logits import LOGITS_GRAPHS, NO_TARGETS, LogitsAnswers
 from mlmfast.serving.opening import run_session
 from mlmfast.serving.questions import Batch, Found
-from mlmfast.serving.scores import NAN, best_tokens, probabilities
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +21,10 @@ COLUMNS = ("input_ids", "attention_mask", "token_type_ids")
 INTEGERS = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
 _QUESTIONS = ("mask_positions", "top_k", "targets", "want_probabilities")
 FORMAT = "1"
-NO_TARGETS = np.zeros(0, np.int64)
+NAN = (
+    "The model gives NaN at a mask: its weights are broken, most likely by a training run that "
+    "diverged."
+)
 
 
 class FusedGraph:
@@ -74,9 +77,7 @@ class FusedGraph:
         else:
             (scores,) = run_session(session, ["target_scores"], feed)
             tokens = targets
-        if np.isnan(scores).any():
-            raise MlmfastError(NAN)
-        return Found(scores, tokens)
+        return _checked(scores, tokens)
 
 
 class LogitsGraph:
@@ -91,15 +92,17 @@ class LogitsGraph:
 
     def __init__(self, graph: Path, session: Any):
         self._types = _column_types(graph, session)
-        outputs = {entry.name: entry.shape for entry in session.get_outputs()}
-        shape = outputs.get("logits", ())
-        if len(shape) != 3:
+        outputs = {entry.name: entry for entry in session.get_outputs()}
+        logits = outputs.get("logits")
+        shape: Any = logits.shape if logits and logits.type in LOGITS_GRAPHS else ()
+        if logits is None or len(shape) != 3:
             raise InputError(
                 f"{graph} gives {', '.join(outputs)} and no logits [batch, length, vocabulary]: it "
                 "was exported for another task. Export the checkpoint with `mlmfast export`."
             )
         self.vocab_size: int | None = shape[2] if isinstance(shape[2], int) else None
         self.masks_padding = "attention_mask" in self._types
+        self._answers = LogitsAnswers(logits.type, session)
         logger.warning(
             "%s has no fill_mask.onnx, so model.onnx answers: the same, but slower. "
             "`mlmfast export` writes both.",
@@ -108,11 +111,8 @@ class LogitsGraph:
 
     def ask(self, session: Any, batch: Batch, top_k: int) -> Found:
         """As `FusedGraph.ask`."""
-        (logits,) = run_session(session, ["logits"], _columns(batch, self._types))
-        scores = probabilities(logits.reshape(-1, logits.shape[-1])[batch.positions])
-        if batch.targets is not None:
-            return Found(scores[:, batch.targets], batch.targets)
-        return best_tokens(scores, top_k)
+        found = self._answers.ask(session, _columns(batch, self._types), batch, top_k)
+        return _checked(found[0], found[1] if batch.targets is None else batch.targets)
 
 
 Graph = FusedGraph | LogitsGraph
@@ -146,3 +146,9 @@ def _column_types(graph: Path, session: Any, besides: tuple[str, ...] = ()) -> d
 
 def _columns(batch: Batch, types: dict[str, Any]) -> dict[str, np.ndarray]:
     return {name: batch.columns[name].astype(kind, copy=False) for name, kind in types.items()}
+
+
+def _checked(scores: np.ndarray, tokens: np.ndarray) -> Found:
+    if np.isnan(scores).any():
+        raise MlmfastError(NAN)
+    return Found(scores, tokens)

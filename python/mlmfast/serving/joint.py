@@ -81,23 +81,25 @@ def fill_together(
 
 
 def fill_texts(
-    model: Model, questions: Sequence[Question], search: Search, top_k: int
-) -> list[list[FilledRow]]:
-    """Fill the masks of each text, and write the `top_k` best fillings."""
+    model: Model, read: Sequence[Question | InputError], search: Search, top_k: int
+) -> list[list[FilledRow] | InputError]:
+    """Fill the masks of each text, and write the `top_k` best fillings; errors stay in place."""
+    questions = [found for found in read if isinstance(found, Question)]
+    filled = iter(fill_together(model.engine, questions, search))
     return [
-        [
+        found
+        if isinstance(found, InputError)
+        else [
             filled_row(
                 beam.question.ids.tolist(),
-                beam.question.ids[question.masks].tolist(),
+                beam.question.ids[found.masks].tolist(),
                 beam.log_score,
                 model.decoder,
                 model.vocabulary,
             )
-            for beam in beams[:top_k]
+            for beam in next(filled)[:top_k]
         ]
-        for question, beams in zip(
-            questions, fill_together(model.engine, questions, search), strict=True
-        )
+        for found in read
     ]
 
 

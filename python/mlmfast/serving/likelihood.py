@@ -12,16 +12,19 @@ from mlmfast.serving.questions import Question, Wanted
 from mlmfast.serving.texts import check_length, check_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from tokenizers import Encoding
 
+    from mlmfast.serving.asked import Model
     from mlmfast.serving.decoding import Decoder
     from mlmfast.serving.engine import Engine
     from mlmfast.serving.texts import Limits
     from mlmfast.serving.vocabulary import Vocabulary
 
 METHODS = ("original", "word_l2r")
+# Texts whose masked variants, one a token, are held at once.
+SCORED_AT_ONCE = 64
 
 
 class TokenScores(TypedDict):
@@ -31,6 +34,47 @@ class TokenScores(TypedDict):
     tokens: list[int]
     token_strs: list[str]
     token_scores: list[float]
+
+
+def score_listed(
+    model: Model,
+    texts: Sequence[str],
+    method: str,
+    *,
+    names: Callable[[int], str],
+    keep_errors: bool,
+) -> list[TokenScores | InputError]:
+    """Score texts, some of them at a time.
+
+    Args:
+        model: what scores them.
+        texts: strings without masks.
+        method: one of METHODS.
+        names: what messages call the text of a number, counted from 1.
+        keep_errors: errors take the place of scores.
+
+    Raises:
+        InputError: what is wrong with the first text that cannot be scored.
+    """
+    check_method(method)
+    results: list[TokenScores | InputError] = []
+    for start in range(0, len(texts), SCORED_AT_ONCE):
+        read: list[list[Question] | InputError] = []
+        for number, text in enumerate(texts[start : start + SCORED_AT_ONCE], start=start + 1):
+            try:
+                variants = masked_variants(
+                    text, model.vocabulary, model.limits, method, names(number)
+                )
+            except InputError as error:
+                if not keep_errors:
+                    raise
+                read.append(error)
+            else:
+                read.append(variants)
+        asked = [found for found in read if not isinstance(found, InputError)]
+        scored = iter(score_texts(model.engine, asked, model.decoder))
+        results += [found if isinstance(found, InputError) else next(scored) for found in read]
+    return results
 
 
 def masked_variants(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.errors import InputError, MissingDependencyError, MlmfastError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -72,14 +74,25 @@ def run_session(session: Any, outputs: list[str], feed: dict[str, Any]) -> list[
     Raises:
         MlmfastError: onnxruntime failed; the message names the batch's shape.
     """
-    try:
+    with running(feed):
         found: list[Any] = session.run(outputs, feed)
+    return found
+
+
+@contextmanager
+def running(feed: dict[str, Any]) -> Iterator[None]:
+    """Tell a failure of onnxruntime by the shape of the batch that was run.
+
+    Raises:
+        MlmfastError: whatever onnxruntime raised.
+    """
+    try:
+        yield
     except Exception as error:  # onnxruntime's own exceptions share no base but this
         rows, length = feed["input_ids"].shape
         raise MlmfastError(
             f"onnxruntime could not run a batch of {rows} x {length} tokens: {_first_line(error)}"
         ) from error
-    return found
 
 
 def _library() -> Any:

@@ -80,3 +80,14 @@ def rows_wanted(top_k: int | None, vocabulary: int, targets: int | None) -> int:
             f"top_k must lie between 0 and {vocabulary}, the size of the vocabulary, and is {rows}."
         )
     return rows if targets is None else min(rows, targets)
+
+
+def keeps_errors(on_error: str) -> bool:
+    """Tell whether errors take the place of answers.
+
+    Raises:
+        InputError: `on_error` is neither "raise" nor "return".
+    """
+    if on_error not in ("raise", "return"):
+        raise InputError(f"on_error must be raise or return, and is {on_error!r}.")
+    return on_error == "return"
