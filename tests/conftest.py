@@ -7,6 +7,11 @@ import os
 import hypothesis
 import pytest
 
+# A busy machine is no fault of a test.
+hypothesis.settings.register_profile(
+    "steady", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("steady")
 # `make fuzz` chooses this one.
 hypothesis.settings.register_profile(
     "fuzz",

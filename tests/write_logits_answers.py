@@ -23,7 +23,8 @@ def answers_graph(kind: str) -> onnx.ModelProto:
             helper.make_node("Flatten", ["logits"], ["rows"], axis=2),
             helper.make_node("Gather", ["rows", "mask_positions"], ["at_masks"]),
             helper.make_node("Cast", ["at_masks"], ["masks"], to=TensorProto.FLOAT),
-            helper.make_node("TopK", ["masks", "top_k"], ["best", "tokens"]),
+            helper.make_node("Unsqueeze", ["top_k", "first"], ["k"]),
+            helper.make_node("TopK", ["masks", "k"], ["best", "tokens"]),
             helper.make_node("Softmax", ["masks"], ["shares"]),
             helper.make_node("GatherElements", ["shares", "tokens"], ["scores"], axis=1),
             helper.make_node("Gather", ["shares", "targets"], ["target_scores"], axis=1),
@@ -32,7 +33,7 @@ def answers_graph(kind: str) -> onnx.ModelProto:
         [
             helper.make_tensor_value_info("logits", KINDS[kind], ["batch", "length", "vocabulary"]),
             helper.make_tensor_value_info("mask_positions", TensorProto.INT64, ["masks"]),
-            helper.make_tensor_value_info("top_k", TensorProto.INT64, [1]),
+            helper.make_tensor_value_info("top_k", TensorProto.INT64, []),
             helper.make_tensor_value_info("targets", TensorProto.INT64, ["n"]),
         ],
         [
@@ -40,6 +41,7 @@ def answers_graph(kind: str) -> onnx.ModelProto:
             helper.make_tensor_value_info("tokens", TensorProto.INT64, ["masks", "k"]),
             helper.make_tensor_value_info("target_scores", TensorProto.FLOAT, ["masks", "n"]),
         ],
+        [helper.make_tensor("first", TensorProto.INT64, [1], [0])],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 

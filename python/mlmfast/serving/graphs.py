@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlmfast.errors import InputError, MlmfastError
-from mlmfast.serving.logits import LOGITS_GRAPHS, NO_TARGETS, LogitsAnswers
+from mlmfast.errors import InputError
+from mlmfast.serving.logits import LOGITS_GRAPHS, LogitsAnswers
 from mlmfast.serving.opening import run_session
-from mlmfast.serving.questions import Batch, Found
+from mlmfast.serving.outputs import found_in, inputs_for, outputs_for
+from mlmfast.serving.questions import Batch, BatchFound
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,10 +22,6 @@ COLUMNS = ("input_ids", "attention_mask", "token_type_ids")
 INTEGERS = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
 _QUESTIONS = ("mask_positions", "top_k", "targets", "want_probabilities")
 FORMAT = "1"
-NAN = (
-    "The model gives NaN at a mask: its weights are broken, most likely by a training run that "
-    "diverged."
-)
 
 
 class FusedGraph:
@@ -60,24 +57,15 @@ class FusedGraph:
         self.longest: int | None = int(longest) if longest else None
         self.masks_padding = "attention_mask" in self._types
 
-    def ask(self, session: Any, batch: Batch, top_k: int) -> Found:
-        """Run one batch: the `top_k` best tokens at each mask, or its targets.
+    def ask(self, session: Any, batch: Batch) -> BatchFound:
+        """Run one batch: the best tokens at each mask, the probabilities of its targets, or both.
 
         Raises:
             MlmfastError: the model gives NaN, or onnxruntime fails.
         """
-        targets = batch.targets
-        feed = _columns(batch, self._types)
-        feed["mask_positions"] = batch.positions
-        feed["top_k"] = np.array(top_k if targets is None else 0, np.int64)
-        feed["targets"] = NO_TARGETS if targets is None else targets
+        feed = _columns(batch, self._types) | inputs_for(batch)
         feed["want_probabilities"] = np.array(False)
-        if targets is None:
-            scores, tokens = run_session(session, ["scores", "tokens"], feed)
-        else:
-            (scores,) = run_session(session, ["target_scores"], feed)
-            tokens = targets
-        return _checked(scores, tokens)
+        return found_in(batch, run_session(session, outputs_for(batch), feed))
 
 
 class LogitsGraph:
@@ -109,10 +97,9 @@ class LogitsGraph:
             graph.parent,
         )
 
-    def ask(self, session: Any, batch: Batch, top_k: int) -> Found:
+    def ask(self, session: Any, batch: Batch) -> BatchFound:
         """As `FusedGraph.ask`."""
-        found = self._answers.ask(session, _columns(batch, self._types), batch, top_k)
-        return _checked(found[0], found[1] if batch.targets is None else batch.targets)
+        return self._answers.ask(session, _columns(batch, self._types), batch)
 
 
 Graph = FusedGraph | LogitsGraph
@@ -146,9 +133,3 @@ def _column_types(graph: Path, session: Any, besides: tuple[str, ...] = ()) -> d
 
 def _columns(batch: Batch, types: dict[str, Any]) -> dict[str, np.ndarray]:
     return {name: batch.columns[name].astype(kind, copy=False) for name, kind in types.items()}
-
-
-def _checked(scores: np.ndarray, tokens: np.ndarray) -> Found:
-    if np.isnan(scores).any():
-        raise MlmfastError(NAN)
-    return Found(scores, tokens)

@@ -5,19 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from mlmfast.serving.opening import SessionOptions, device_of, open_session, running
+from mlmfast.serving.outputs import found_in, inputs_for, outputs_for
 
 if TYPE_CHECKING:
-    from mlmfast.serving.questions import Batch
+    import numpy as np
+
+    from mlmfast.serving.questions import Batch, BatchFound
 
 # By the type of the logits: small graphs of our own that find the best tokens.
 LOGITS_GRAPHS = {
     "tensor(float)": "answers_float32.onnx",
     "tensor(float16)": "answers_float16.onnx",
 }
-NO_TARGETS = np.zeros(0, np.int64)
 
 
 class LogitsAnswers:
@@ -40,25 +40,17 @@ class LogitsAnswers:
             SessionOptions(self._device, threads=1, spinning=False),
         )
 
-    def ask(
-        self, session: Any, columns: dict[str, np.ndarray], batch: Batch, top_k: int
-    ) -> list[np.ndarray]:
+    def ask(self, session: Any, columns: dict[str, np.ndarray], batch: Batch) -> BatchFound:
         """Run one batch.
 
         Args:
             session: onnxruntime's, of model.onnx.
             columns: its inputs, [B, length] each.
-            batch: the masks, and targets where there are any.
-            top_k: best tokens to find at each mask, where there are no targets.
-
-        Returns:
-            Scores float32 [masks, top_k] and their tokens int64, equal scores by id; or the scores
-            of the targets alone.
+            batch: the masks, and what is wanted there.
 
         Raises:
-            MlmfastError: onnxruntime failed.
+            MlmfastError: onnxruntime failed, or the model gives NaN.
         """
-        targets = batch.targets
         with running(columns):
             model = session.io_binding()
             for name, value in columns.items():
@@ -68,11 +60,10 @@ class LogitsAnswers:
             model.synchronize_outputs()
             answers = self._answers.io_binding()
             answers.bind_ortvalue_input("logits", model.get_outputs()[0])
-            answers.bind_cpu_input("mask_positions", batch.positions)
-            answers.bind_cpu_input("top_k", np.array([top_k if targets is None else 0], np.int64))
-            answers.bind_cpu_input("targets", NO_TARGETS if targets is None else targets)
-            for name in ("scores", "tokens") if targets is None else ("target_scores",):
+            for name, value in inputs_for(batch).items():
+                answers.bind_cpu_input(name, value)
+            for name in outputs_for(batch):
                 answers.bind_output(name)
             self._answers.run_with_iobinding(answers)
-            found: list[np.ndarray] = answers.copy_outputs_to_cpu()
-        return found
+            values = answers.copy_outputs_to_cpu()
+        return found_in(batch, values)

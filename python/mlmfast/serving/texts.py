@@ -79,11 +79,12 @@ def read_texts(
     ]
 
 
-def refuse_errors(read: Sequence[Question | InputError]) -> None:
+def without_errors(read: Sequence[Question | InputError]) -> list[Question]:
     """Raise the first error, if there is one; a mask is missed only where all else is well."""
     errors = [found for found in read if isinstance(found, InputError)]
     if errors:
         raise next((e for e in errors if not isinstance(e, NoMaskError)), errors[0])
+    return [found for found in read if isinstance(found, Question)]
 
 
 def check_length(ids: np.ndarray, limits: Limits) -> InputError | None:
