@@ -124,6 +124,28 @@ class BlockTrainer(WholeCheckpoints):
         )
         return shares_of(blocks, plan)
 
+    def _wrap_model(self, model: Any, training: bool = True, dataloader: Any = None) -> Any:
+        args = self.args
+        undecided = args.ddp_find_unused_parameters is None and args.world_size > 1
+        if training and undecided and isinstance(self.train_dataset, MaskedBlocks):
+            # Looking for them at every step costs a walk through the graph.
+            args.ddp_find_unused_parameters = self._has_unused_parameters()
+        return super()._wrap_model(model, training, dataloader)
+
+    def _has_unused_parameters(self) -> bool:
+        """Whether a step leaves weights without a gradient, seen at one that comes to nothing."""
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            return False
+        batch = self._prepare_inputs(self.train_dataset.__getitems__([0]))
+        self.model.train()
+        with torch.random.fork_rng(), self.compute_loss_context_manager():
+            self.compute_loss(self.model, batch).backward()
+        unused = any(
+            each.grad is None for each in self.model.parameters() if each.requires_grad
+        )
+        self.model.zero_grad(set_to_none=True)
+        return unused
+
     def _check_data_parallel(self) -> None:
         if getattr(self.args, "parallelism_config", None) is not None:
             raise InputError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import torch
 import transformers
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
@@ -105,6 +107,11 @@ class WholeCheckpoints(transformers.Trainer):
         if self._in_the_making is None:
             super()._push_from_checkpoint(checkpoint_folder)
 
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if self.args.device.type == "cpu" and self.args.device.index is not None:
+            _let_torch_load_to_numbered_cpus()
+        super()._load_optimizer_and_scheduler(checkpoint)
+
     def _name_best(self, home: Path) -> None:
         best = self.state.best_model_checkpoint
         if best is not None and Path(best).parent == self._in_the_making:
@@ -136,6 +143,16 @@ class WholeCheckpoints(transformers.Trainer):
     def _best(self) -> str | None:
         best = self.state.best_model_checkpoint
         return None if best is None else str(Path(best))
+
+
+@functools.cache
+def _let_torch_load_to_numbered_cpus() -> None:
+    """Accelerate numbers the CPUs of several processes, `cpu:0`; torch.load knows `cpu` alone."""
+    torch.serialization.register_package(
+        0,
+        lambda _storage: None,
+        lambda storage, place: storage if place.startswith("cpu:") else None,
+    )
 
 
 def _remove(checkpoint: Path) -> None:
