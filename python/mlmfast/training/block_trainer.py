@@ -87,9 +87,11 @@ class BlockTrainer(WholeCheckpoints):
             return super().get_train_dataloader()
         self._check_data_parallel()
         seed = self.args.data_seed
+        # On a resume, the Trainer puts the checkpoint's own batch size into `_train_batch_size`.
+        found = self.args.auto_find_batch_size
         plan = EpochPlan(
             blocks=len(self.train_dataset),
-            batch_size=self._train_batch_size,
+            batch_size=self._train_batch_size if found else self.args.train_batch_size,
             rank=self.args.process_index,
             world_size=self.args.world_size,
             shuffle=True,
