@@ -1,9 +1,10 @@
-"""What the processes of test_processes.py and test_resume.py do."""
+"""What the processes of test_processes.py and test_checkpoints.py do."""
 
 from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 import transformers
 
@@ -55,7 +56,7 @@ def die_while_writing(blocks, output, options, checkpoint):
     def half(what, path, *args, **kwargs):
         whole(what, path, *args, **kwargs)
         if str(path).endswith("optimizer.pt") and f"checkpoint-{checkpoint}" in str(path):
-            os.truncate(path, os.path.getsize(path) // 2)
+            os.truncate(path, Path(path).stat().st_size // 2)
             os.kill(os.getpid(), signal.SIGKILL)
 
     torch.save = half
@@ -114,7 +115,7 @@ def own_script(blocks, folder, given):
 
 
 def without_masks(blocks, output, options):
-    """Train where no token is ever masked; tell the mean loss and whether all weights are finite."""
+    """Train where no token is masked; tell the mean loss and whether all weights are finite."""
     import torch
     from safetensors.torch import load_file
 

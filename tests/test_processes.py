@@ -67,9 +67,7 @@ def test_no_mask_anywhere_is_a_loss_of_zero(toy_blocks, tmp_path):
     assert pair == [(0.0, True)] * 2
 
 
-def test_a_process_that_dies_loses_nothing_but_the_steps_since_the_checkpoint(
-    toy_blocks, tmp_path
-):
+def test_a_process_that_dies_loses_nothing_but_the_steps_since_the_checkpoint(toy_blocks, tmp_path):
     """With dropout, whose generators each process has for itself."""
     options = SCRATCH | TWO | {"num_train_epochs": 2, "save_strategy": "steps", "save_steps": 2}
     values(launch(2, work.train_on, toy_blocks, tmp_path / "whole", options))

@@ -142,9 +142,7 @@ class BlockTrainer(WholeCheckpoints):
         self.model.train()
         with torch.random.fork_rng(), self.compute_loss_context_manager():
             self.compute_loss(self.model, batch).backward()
-        unused = any(
-            each.grad is None for each in self.model.parameters() if each.requires_grad
-        )
+        unused = any(each.grad is None for each in self.model.parameters() if each.requires_grad)
         self.model.zero_grad(set_to_none=True)
         return unused
 
@@ -219,7 +217,7 @@ class BlockTrainer(WholeCheckpoints):
         step = self._guard.first_bad(gather)
         if step is None:
             return
-        about = f"The loss of step {step + 1} is not a number any more"
+        about = f"Step {step + 1} gave a loss, or weights, that are no numbers any more"
         if self._feed is None:
             raise NonFiniteLossError(f"{about}.", step=step, epoch=0, block_ids=[])
         feed = self._feed
@@ -227,7 +225,7 @@ class BlockTrainer(WholeCheckpoints):
         shown = ", ".join(map(str, ids[:8])) + (" ..." if len(ids) > 8 else "")
         whole = feed.plan.batch_size * feed.plan.world_size
         raise NonFiniteLossError(
-            f"{about} (NaN or infinite): epoch {epoch}, seed {feed.blocks.seed}, {len(ids)} blocks "
+            f"{about}: epoch {epoch}, seed {feed.blocks.seed}, {len(ids)} blocks "
             f"of {feed.blocks.store.path}: {shown}. The same batch again: "
             f"mlmfast.training.replay.step_batch({str(feed.blocks.store.path)!r}, {step}, "
             f"batch_size={whole}, accumulated={feed.accumulated}, seed={feed.blocks.seed}). Often "
@@ -238,7 +236,11 @@ class BlockTrainer(WholeCheckpoints):
         )
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        self.check_loss()  # weights that are no numbers must not take the place of good ones
+        # Weights that are no numbers must not take the place of good ones.
+        self.check_loss()
+        whole = torch.stack([torch.isfinite(each).all() for each in self.model.parameters()]).all()
+        self._guard.note(torch.where(whole, 0.0, torch.nan), self.state.global_step - 1)
+        self.check_loss()
         super()._save_checkpoint(model, trial)
 
     def _too_large(self, model: Any, inputs: Any, failed: str) -> str:

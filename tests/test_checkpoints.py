@@ -122,9 +122,7 @@ def test_so_many_checkpoints_are_kept_the_best_and_the_last_among_them(
     class Counts(transformers.TrainerCallback):
         def on_save(self, args, state, _control, **_kwargs):
             seen.append(names(Path(args.output_dir)))
-            assert state.best_model_checkpoint in map(
-                str, whole_checkpoints(Path(args.output_dir))
-            )
+            assert state.best_model_checkpoint in map(str, whole_checkpoints(Path(args.output_dir)))
 
     train(
         toy_blocks,
@@ -163,15 +161,18 @@ def small_disk(tmp_path):
     """A file system of 1.5 MB: room for one checkpoint of 0.5 MB in the making, not for three."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mounted = shutil.which("mount") and not subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1500k", "tmpfs", str(folder)],
-        capture_output=True,
-        check=False,
-    ).returncode
+    mounted = (
+        shutil.which("mount")
+        and not subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=1500k", "tmpfs", str(folder)],
+            capture_output=True,
+            check=False,
+        ).returncode
+    )
     if not mounted:
         pytest.skip("mounting a small file system is not allowed here")
     yield folder
-    subprocess.run(["umount", str(folder)], check=False)
+    subprocess.run(["umount", "--lazy", str(folder)], check=False)
 
 
 def test_a_full_disk_leaves_the_last_good_checkpoint(whole, toy_blocks, small_disk):
