@@ -11,18 +11,19 @@ import transformers
 from toy import SCRATCH, TINY
 
 STILL = TINY | {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+MEASURED = 27
 WITHOUT_DROPOUT = SCRATCH | {"config_overrides": STILL}
 
 
-class DiesAt(transformers.TrainerCallback):
-    """Kills its process, as the system does when memory is short, once steps are done."""
+class Signals(transformers.TrainerCallback):
+    """Sends its process a signal once steps are done; SIGKILL as when memory is short."""
 
-    def __init__(self, step: int, rank: int = 0):
-        self.step, self.rank = step, rank
+    def __init__(self, step: int, rank: int = 0, number: int = signal.SIGKILL):
+        self.step, self.rank, self.number = step, rank, number
 
     def on_step_end(self, args, state, _control, **_kwargs):
         if state.global_step == self.step and args.process_index == self.rank:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), self.number)
 
 
 def train_on(blocks, output, options):
@@ -39,10 +40,27 @@ def train_on(blocks, output, options):
     return found.train_loss, losses, found.before.to_dict(), found.after.to_dict()
 
 
-def train_and_die(blocks, output, options, step, rank=0):
+def train_and_die(blocks, output, options, step, rank=0, number=signal.SIGKILL):
     from mlmfast.training.train import train
 
-    train(blocks, output=output, callbacks=[DiesAt(step, rank)], **options)
+    train(blocks, output=output, callbacks=[Signals(step, rank, number)], **options)
+
+
+class Poisons(transformers.TrainerCallback):
+    """Makes a weight infinite or NaN once steps are done."""
+
+    def __init__(self, step: int, value: float = float("nan")):
+        self.step, self.value = step, value
+
+    def on_step_end(self, _args, state, _control, model=None, **_kwargs):
+        if state.global_step == self.step:
+            model.get_parameter("lm_head.bias").data[7] = self.value
+
+
+def train_poisoned(blocks, output, options, step):
+    from mlmfast.training.train import train
+
+    train(blocks, output=output, callbacks=[Poisons(step)], **options)
 
 
 def die_while_writing(blocks, output, options, checkpoint):
@@ -103,7 +121,7 @@ def own_script(blocks, folder, given):
         model,
         arguments,
         train_dataset=MaskedBlocks(splits["train"]),
-        eval_dataset=EvaluationBlocks(splits["test"]),
+        eval_dataset=EvaluationBlocks(splits["test"], limit=MEASURED),
     )
     trainer.train()
     measured = trainer.evaluate()

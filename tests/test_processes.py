@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,12 +16,13 @@ import processes_at_work as work
 from launching import launch
 from toy import SCRATCH, sentences
 
-# 71 blocks: in the last global batch, one process has a block and the other has none.
-ONE = {"per_device_train_batch_size": 20, "per_device_eval_batch_size": 18}
+# 71 blocks to train on and 27 to measure on: in the last batch of all, one process has a block and
+# the other has none.
+ONE = {"per_device_train_batch_size": 20, "per_device_eval_batch_size": 26}
 TWO = {
     "per_device_train_batch_size": 5,
     "gradient_accumulation_steps": 2,
-    "per_device_eval_batch_size": 9,
+    "per_device_eval_batch_size": 13,
 }
 
 
@@ -38,6 +40,7 @@ def furthest(one: Path, other: Path) -> float:
 def test_two_processes_train_what_one_does(toy_blocks, tmp_path):
     """The same blocks, masks, losses, weights and figures; nothing padded, repeated or dropped."""
     options = work.WITHOUT_DROPOUT | {"num_train_epochs": 2, "logging_steps": 1}
+    options["max_eval_samples"] = work.MEASURED
     alone = work.train_on(toy_blocks, tmp_path / "one", options | ONE)
     pair = values(launch(2, work.train_on, toy_blocks, tmp_path / "two", options | TWO))
     assert len(alone[1]) == 8
@@ -79,6 +82,24 @@ def test_a_process_that_dies_loses_nothing_but_the_steps_since_the_checkpoint(to
     values(launch(2, work.train_on, toy_blocks, tmp_path / "cut", resumed))
     assert furthest(tmp_path / "whole", tmp_path / "cut") == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cut", "whole"]
+
+
+def test_ctrl_c_in_one_stops_all_after_the_same_step(toy_blocks, tmp_path):
+    options = SCRATCH | TWO | {"num_train_epochs": 2}
+    args = (toy_blocks, tmp_path / "out", options, 3, 1, signal.SIGINT)
+    first, second = launch(2, work.train_and_die, *args)
+    assert (first.error, second.error) == ("TrainingInterrupted", "TrainingInterrupted")
+    assert "the checkpoint of step 3 is in" in first.message
+    found = [path.name for path in (tmp_path / "out.partial").glob("checkpoint-*")]
+    assert found == ["checkpoint-3"]
+
+
+def test_a_loss_that_is_no_number_ends_all_at_the_same_step(toy_blocks, tmp_path):
+    options = SCRATCH | TWO | {"eval_strategy": "no"}
+    found = launch(2, work.train_poisoned, toy_blocks, tmp_path / "out", options, 2)
+    assert [each.error for each in found] == ["NonFiniteLossError"] * 2
+    assert all(each.message.startswith("Step 3 ") for each in found)
+    assert "batch_size=10, accumulated=2" in found[0].message
 
 
 def test_an_error_of_the_first_ends_all(toy_blocks, tmp_path):

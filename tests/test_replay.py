@@ -13,21 +13,10 @@ from mlmfast.errors import NonFiniteLossError
 from mlmfast.training.blocks import MaskedBlocks
 from mlmfast.training.replay import step_batch
 from mlmfast.training.train import train
+from processes_at_work import Poisons
 from toy import SCRATCH
 
 OPTIONS = SCRATCH | {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
-
-
-class Poisons(transformers.TrainerCallback):
-    """Makes a weight infinite or NaN once a step is done."""
-
-    def __init__(self, step, value=float("nan")):
-        self.step, self.value = step, value
-
-    def on_step_end(self, _args, state, _control, model=None, **_kwargs):
-        if state.global_step == self.step:
-            with torch.no_grad():
-                model.lm_head.bias[7] = self.value
 
 
 @pytest.fixture

@@ -98,12 +98,12 @@ class BlockTrainer(WholeCheckpoints):
             drop_last=self.args.dataloader_drop_last,
             seed=self.train_dataset.seed if seed is None else seed,
         )
-        if self._feed is not None:
-            self._feed.close()
+        self._close_feed()
         self._feed = BlockFeed(
             self.train_dataset,
             plan,
             self.args.gradient_accumulation_steps,
+            collate=self.data_collator,
             pin=self.args.dataloader_pin_memory and self.args.device.type == "cuda",
         )
         return self._feed.loader()
@@ -124,7 +124,7 @@ class BlockTrainer(WholeCheckpoints):
             drop_last=False,
             seed=0,
         )
-        return shares_of(blocks, plan)
+        return shares_of(blocks, plan, self.data_collator)
 
     def _wrap_model(self, model: Any, training: bool = True, dataloader: Any = None) -> Any:
         args = self.args
@@ -147,10 +147,11 @@ class BlockTrainer(WholeCheckpoints):
         return unused
 
     def _check_data_parallel(self) -> None:
-        if getattr(self.args, "parallelism_config", None) is not None:
+        tensor_parallel = (getattr(self.model, "_tp_size", None) or 1) > 1
+        if tensor_parallel or getattr(self.args, "parallelism_config", None) is not None:
             raise InputError(
-                "parallelism_config divides a batch's blocks or a model's layers between "
-                "processes; on MaskedBlocks processes divide the batches alone."
+                "Tensor and context parallelism divide a model's layers or its texts between "
+                "processes; on MaskedBlocks, processes divide the batches alone."
             )
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
@@ -164,8 +165,27 @@ class BlockTrainer(WholeCheckpoints):
         try:
             return super().train(*args, **kwargs)
         finally:
-            if self._feed is not None:
-                self._feed.close()
+            self._close_feed()
+
+    def _close_feed(self) -> None:
+        if self._feed is not None:
+            self._feed.close()
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        """Measure as the Trainer does; takes and gives what it does.
+
+        Raises:
+            DeviceMemoryError: a batch does not fit on the device.
+        """
+        try:
+            return super().evaluate(*args, **kwargs)
+        except torch.OutOfMemoryError as error:
+            batch = self.args.per_device_eval_batch_size
+            raise DeviceMemoryError(
+                f"The device {self.args.device} has too little memory to measure batches of "
+                f"{batch} blocks ({str(error).split('. ')[0]}): give --per-device-eval-batch-size "
+                f"{max(batch // 2, 1)} or less."
+            ) from error
 
     def get_batch_samples(
         self, epoch_iterator: Any, num_batches: int, device: Any

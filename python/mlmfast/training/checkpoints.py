@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,8 @@ class WholeCheckpoints(transformers.Trainer):
             # Asked before the room is given back.
             full = is_disk_full(error) or _is_full(home)
             written = folder_bytes(partial)
-            shutil.rmtree(partial, ignore_errors=True)
+            if self.args.should_save:
+                shutil.rmtree(partial, ignore_errors=True)
             if not full:
                 raise
             raise InputError(_no_room(home, name, written)) from error
@@ -123,12 +125,13 @@ class WholeCheckpoints(transformers.Trainer):
         sizes = {str(path.relative_to(written)): path.stat().st_size for path in files}
         listed = json.dumps({"step": self.state.global_step, "files": sizes}, indent=1)
         (written / FILES_FILE).write_text(listed, encoding="utf-8")
-        for path in [*files, written / FILES_FILE, written]:
+        for path in [*files, written / FILES_FILE]:
             _to_disk(path)
         if final.exists():  # of a run that went back behind this step
             _remove(final)
         written.rename(final)
-        _to_disk(final.parent)
+        with suppress(OSError):  # folders of some file systems cannot be waited for
+            _to_disk(final.parent)
 
     def _remove_old(self, home: Path) -> None:
         limit = self.args.save_total_limit

@@ -43,10 +43,10 @@ def run(
     progress = Progress()
     if not quiet:
         trainer.add_callback(progress)
-    start = 0.0
+    start, first_step = 0.0, 0
     if checkpoint is not None:
         state = transformers.TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
-        start = state.epoch or 0.0
+        start, first_step = state.epoch or 0.0, state.global_step
     stop = StopAtStep(processes)
     trainer.add_callback(stop)
     try:
@@ -63,13 +63,18 @@ def run(
     blocks = trainer.train_dataset
     tokens = (epochs - start) * len(blocks) * blocks.store.manifest.block_size
     arguments = trainer.args
+    steps = trainer.state.global_step
+    train_loss = found.training_loss
+    if not hasattr(trainer, "_initial_global_step"):
+        # transformers 4 divides the sum since a resume by all steps.
+        train_loss *= steps / max(steps - first_step, 1)
     return TrainResult(
         output=output,
         before=before,
         after=after,
-        steps=trainer.state.global_step,
+        steps=steps,
         epochs=epochs,
-        train_loss=found.training_loss,
+        train_loss=train_loss,
         seconds=seconds,
         tokens_per_second=tokens / max(seconds - measured, 1e-9),
         parameters=sum(each.numel() for each in trainer.model.parameters()),
