@@ -15,16 +15,25 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mlmfast.training.evaluation import Evaluation
+    from mlmfast.training.processes import Processes
     from mlmfast.training.trainer import MLMTrainer
 
 
-def run(trainer: MLMTrainer, output: Path, checkpoint: Path | None, *, quiet: bool) -> TrainResult:
+def run(
+    trainer: MLMTrainer,
+    output: Path,
+    checkpoint: Path | None,
+    *,
+    processes: Processes,
+    quiet: bool,
+) -> TrainResult:
     """Train, measure before and after, and put the figures together.
 
     Args:
         trainer: ready to train.
         output: the folder that the result names.
         checkpoint: the checkpoint to go on from.
+        processes: those that train together.
         quiet: show no progress.
 
     Raises:
@@ -34,11 +43,11 @@ def run(trainer: MLMTrainer, output: Path, checkpoint: Path | None, *, quiet: bo
     progress = Progress()
     if not quiet:
         trainer.add_callback(progress)
-    start = 0.0
+    start, first_step = 0.0, 0
     if checkpoint is not None:
         state = transformers.TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
-        start = state.epoch or 0.0
-    stop = StopAtStep()
+        start, first_step = state.epoch or 0.0, state.global_step
+    stop = StopAtStep(processes)
     trainer.add_callback(stop)
     try:
         with stop:
@@ -54,13 +63,18 @@ def run(trainer: MLMTrainer, output: Path, checkpoint: Path | None, *, quiet: bo
     blocks = trainer.train_dataset
     tokens = (epochs - start) * len(blocks) * blocks.store.manifest.block_size
     arguments = trainer.args
+    steps = trainer.state.global_step
+    train_loss = found.training_loss
+    if not hasattr(trainer, "_initial_global_step"):
+        # transformers 4 divides the sum since a resume by all steps.
+        train_loss *= steps / max(steps - first_step, 1)
     return TrainResult(
         output=output,
         before=before,
         after=after,
-        steps=trainer.state.global_step,
+        steps=steps,
         epochs=epochs,
-        train_loss=found.training_loss,
+        train_loss=train_loss,
         seconds=seconds,
         tokens_per_second=tokens / max(seconds - measured, 1e-9),
         parameters=sum(each.numel() for each in trainer.model.parameters()),
