@@ -221,9 +221,12 @@ def _remove(handles: list[Any]) -> None:
 def _filled_up(
     positions: torch.Tensor, targets: torch.Tensor, tokens: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Fill up to a multiple of about 3 % of the batch, by the first row with nothing to learn."""
+    """Fill up to a multiple of about 3 % of the batch with the first row, of no label.
+
+    A number of rows that is always another would be compiled for any number, and so is none at all.
+    """
     step = max(8, 1 << (tokens // 64).bit_length())
-    missing = -len(positions) % step
+    missing = max(step, -(-len(positions) // step) * step) - len(positions)
     fill = torch.nn.functional.pad
     return fill(positions, (0, missing)), fill(targets, (0, missing), value=IGNORED)
 
