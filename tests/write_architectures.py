@@ -36,7 +36,7 @@ and the tests find out whether it still does.
   all gradients were those of all rows, up to rounding. A layer is left whole where one layer is all
   of them (albert), where it is no module of its own (flaubert, xlm), where it keeps keys and values
   (bart, mbart, mvp) or is run again backwards (reformer), where hidden states do not lie as
-  batch, length, width (mega, squeezebert), and where those of the first layer are mixed in (neomme).
+  batch, length, width (mega, squeezebert), and where the first layer's are mixed in (neomme).
 - **model.onnx by**: who writes it. *Optimum* knows the type itself; *registered* means that mlmfast
   names the type and its inputs to Optimum, with a patch while tracing where the remark tells of
   one; *tracing* means that mlmfast writes it alone, as it does wherever Optimum is not installed.
