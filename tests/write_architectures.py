@@ -31,7 +31,12 @@ What mlmfast makes of every type of which transformers has a masked language mod
 written by `tests/write_architectures.py` from what happened to a tiny random model of each type,
 and the tests find out whether it still does.
 
-- **trains**: whether the head runs on the masked rows only while training, or on all rows.
+- **trains**: what runs on the masked rows only while training: the head, or the head and what
+  stands behind the attention of the last layer (output, norms, feed-forward), or nothing. Loss and
+  all gradients were those of all rows, up to rounding. A layer is left whole where one layer is all
+  of them (albert), where it is no module of its own (flaubert, xlm), where it keeps keys and values
+  (bart, mbart, mvp) or is run again backwards (reformer), where hidden states do not lie as
+  batch, length, width (mega, squeezebert), and where the first layer's are mixed in (neomme).
 - **model.onnx by**: who writes it. *Optimum* knows the type itself; *registered* means that mlmfast
   names the type and its inputs to Optimum, with a patch while tracing where the remark tells of
   one; *tracing* means that mlmfast writes it alone, as it does wherever Optimum is not installed.

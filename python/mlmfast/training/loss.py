@@ -5,18 +5,22 @@ from __future__ import annotations
 import torch
 from torch.nn.functional import cross_entropy
 
-from mlmfast.training.sparse_head import MaskedLogits
+from mlmfast.training.sparse_head import IGNORED, MaskedLogits
 
 
 def masked_loss_sum(masked: MaskedLogits, *, label_smoothing: float = 0.0) -> torch.Tensor:
     """Sum the cross-entropy over the masked tokens; zero, with a gradient, when there are none.
 
     Args:
-        masked: the logits of M masked tokens and their labels.
+        masked: the logits of M masked tokens and their labels; those of -100 count nothing.
         label_smoothing: share of the target spread evenly over the vocabulary.
     """
     return cross_entropy(
-        masked.logits.float(), masked.targets, reduction="sum", label_smoothing=label_smoothing
+        masked.logits.float(),
+        masked.targets,
+        reduction="sum",
+        ignore_index=IGNORED,
+        label_smoothing=label_smoothing,
     )
 
 
@@ -32,8 +36,9 @@ def row_counts(masked: MaskedLogits, blocks: int) -> torch.Tensor:
         masked tokens.
     """
     logits, targets, rows = masked.logits.float(), masked.targets, masked.rows
-    losses = cross_entropy(logits, targets, reduction="none")
+    losses = cross_entropy(logits, targets, reduction="none", ignore_index=IGNORED)
     best = logits.topk(min(5, logits.shape[-1]), dim=-1).indices == targets[:, None]
-    columns = (losses, best[:, 0].float(), best.any(-1).float(), torch.ones_like(losses))
+    asked = (targets != IGNORED).float()
+    columns = (losses, best[:, 0].float(), best.any(-1).float(), asked)
     counts = torch.zeros(blocks, len(columns), device=logits.device)
     return counts.index_add_(0, rows, torch.stack(columns, dim=-1))

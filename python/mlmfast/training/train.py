@@ -164,6 +164,7 @@ def train(
             seed=seed,
             pad_to_max_length=padded,
             limit=options.max_train_samples,
+            positions=True,
             **masks,
         )
         work = WorkingFolder(
@@ -205,7 +206,10 @@ def train(
             eval_dataset=None
             if eval_store is None
             else EvaluationBlocks(
-                eval_store, pad_to_max_length=padded, limit=options.max_eval_samples
+                eval_store,
+                pad_to_max_length=padded,
+                limit=options.max_eval_samples,
+                positions=True,
             ),
             callbacks=list(callbacks),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Any
 
@@ -9,10 +10,12 @@ import torch
 from transformers.trainer_utils import EvalLoopOutput
 
 from mlmfast.training.block_trainer import BlockTrainer
-from mlmfast.training.blocks import EvaluationBlocks
+from mlmfast.training.blocks import EvaluationBlocks, WithPositions
 from mlmfast.training.evaluation import Evaluation, summarize
 from mlmfast.training.loss import masked_loss_sum, row_counts
 from mlmfast.training.sparse_head import MaskedHead, at_masks
+
+logger = logging.getLogger(__name__)
 
 
 class MLMTrainer(BlockTrainer):
@@ -32,12 +35,20 @@ class MLMTrainer(BlockTrainer):
       `evaluations` keeps them by step. With `compute_metrics`, the Trainer's own evaluation runs.
     """
 
+    data_collator: Any
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         # Makes the Trainer count the labels of a whole step, and leave the loss as it comes.
         self.model_accepts_loss_kwargs = True
         self.evaluations: dict[int, Evaluation] = {}
         self._head: MaskedHead | None = None
+        self.data_collator = WithPositions(self.data_collator)
+        given = [each for each in (self.train_dataset, self.eval_dataset) if each is not None]
+        # Of other data, accelerate gives each process rows of every tensor in a batch.
+        self._cuts_batches = self.args.world_size > 1 and not all(
+            isinstance(each, EvaluationBlocks) for each in given
+        )
 
     def compute_loss(
         self,
@@ -47,16 +58,17 @@ class MLMTrainer(BlockTrainer):
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
         """Sum the loss over this batch's masked tokens; divide by those of the whole step."""
+        inputs = dict(inputs)
+        positions = self._positions(inputs)
         if self.compute_loss_func is not None:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        inputs = dict(inputs)
         labels = inputs.pop("labels")
         smoothing = self.args.label_smoothing_factor
         outputs = model(**inputs) if return_outputs else None
         if outputs is None:
-            masked = self._masked_head()(model, inputs, labels)
+            masked = self._masked_head()(model, inputs, labels, positions)
         else:
-            masked = at_masks(outputs.logits, labels)
+            masked = at_masks(outputs.logits, labels, positions)
         loss = masked_loss_sum(masked, label_smoothing=smoothing)
         loss = loss / self._step_items(labels, num_items_in_batch)
         return (loss, outputs) if return_outputs else loss
@@ -64,16 +76,27 @@ class MLMTrainer(BlockTrainer):
     def _masked_head(self) -> MaskedHead:
         """The head of the present model, which `model_init` may have made anew."""
         if self._head is None or self._head.model is not self.model:
-            # A hook does not reach the copies and shards that these make of a model, and a compiled
-            # one would be compiled again for every number of masks.
-            whole = not (
-                self.args.torch_compile
-                or self.args.n_gpu > 1
-                or self.is_fsdp_enabled
-                or self.is_deepspeed_enabled
+            # A hook does not know which rows the copies and shards that these make of a model get.
+            spread = {
+                "DataParallel (start one process a GPU, with torchrun)": self.args.n_gpu > 1,
+                "FSDP": self.is_fsdp_enabled,
+                "DeepSpeed": self.is_deepspeed_enabled,
+            }
+            over = [name for name, used in spread.items() if used]
+            if over:
+                logger.warning("under %s, the head runs on all rows", over[0])
+            self._head = MaskedHead(
+                self.model,
+                allowed=not over,
+                last_layer=not self.args.gradient_checkpointing,
+                static=self.args.torch_compile,
             )
-            self._head = MaskedHead(self.model, allowed=whole)
         return self._head
+
+    def _positions(self, inputs: dict[str, Any]) -> torch.Tensor | None:
+        """Take the positions out of a batch; None where they may have been cut like rows."""
+        positions = inputs.pop("positions", None)
+        return None if self._cuts_batches else positions
 
     def _step_items(
         self, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None
@@ -116,8 +139,10 @@ class MLMTrainer(BlockTrainer):
             for batch in dataloader:
                 inputs = self._prepare_inputs(batch)
                 labels = inputs.pop("labels")
+                positions = self._positions(inputs)
                 with torch.inference_mode(), self.accelerator.autocast():
-                    counts = row_counts(self._masked_head()(model, inputs, labels), len(labels))
+                    masked = self._masked_head()(model, inputs, labels, positions)
+                    counts = row_counts(masked, len(labels))
                 tally += counts.double().sum(0).cpu()
                 self.control = self.callback_handler.on_prediction_step(
                     self.args, self.state, self.control

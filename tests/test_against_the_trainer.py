@@ -1,0 +1,110 @@
+"""MLMTrainer beside transformers.Trainer: the same weights, the same masked batches."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+import transformers
+
+from mlmfast.data.store import open_splits
+from mlmfast.training.blocks import MaskedBlocks, keep_batch
+from mlmfast.training.scratch import new_model
+from mlmfast.training.sparse_head import LAST_LAYER_TOO, MASKED_ROWS, MaskedHead
+from mlmfast.training.trainer import MLMTrainer
+from toy import TINY
+
+STEPS = 50
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def blocks(toy_blocks):
+    return open_splits(toy_blocks)["train"]
+
+
+@pytest.fixture(scope="module")
+def network(blocks):
+    transformers.set_seed(0)
+    still = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    return new_model(blocks, model_type="roberta", config_overrides=TINY | still)
+
+
+def losses(trainer_class, network, blocks, folder, **more):
+    """The loss of every step, and the weights after the last."""
+    arguments = transformers.TrainingArguments(
+        output_dir=str(folder),
+        max_steps=STEPS,
+        per_device_train_batch_size=8,
+        learning_rate=1e-3,
+        logging_steps=1,
+        use_cpu=True,
+        dataloader_pin_memory=False,
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        **more,
+    )
+    trainer = trainer_class(
+        copy.deepcopy(network), arguments, keep_batch, train_dataset=MaskedBlocks(blocks)
+    )
+    trainer.remove_callback(transformers.PrinterCallback)
+    trainer.train()
+    found = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    return torch.tensor(found), trainer
+
+
+@pytest.fixture(scope="module")
+def theirs(network, blocks, tmp_path_factory):
+    return losses(transformers.Trainer, network, blocks, tmp_path_factory.mktemp("theirs"))
+
+
+def test_fifty_steps_have_the_losses_and_weights_of_the_trainer(theirs, network, blocks, tmp_path):
+    expected, their_trainer = theirs
+    found, trainer = losses(MLMTrainer, network, blocks, tmp_path)
+    assert trainer._head.scope == LAST_LAYER_TOO
+    assert len(found) == STEPS
+    assert found[-1] < found[0] - 0.5  # it learns
+    assert torch.allclose(found, expected, rtol=0, atol=1e-5)
+    for name, weight in their_trainer.model.named_parameters():
+        assert torch.allclose(trainer.model.get_parameter(name), weight, atol=2e-4), name
+
+
+def test_a_compiled_model_too(theirs, network, blocks, tmp_path):
+    found, trainer = losses(
+        MLMTrainer, network, blocks, tmp_path, torch_compile=True, torch_compile_backend="eager"
+    )
+    assert trainer._head.scope == LAST_LAYER_TOO
+    assert torch.allclose(found, theirs[0], rtol=0, atol=1e-5)
+
+
+def test_a_checkpointed_layer_is_left_whole(theirs, network, blocks, tmp_path):
+    found, trainer = losses(MLMTrainer, network, blocks, tmp_path, gradient_checkpointing=True)
+    assert trainer._head.scope == MASKED_ROWS
+    assert torch.allclose(found, theirs[0], rtol=0, atol=1e-5)
+
+
+def test_under_ddp_the_rows_are_those_of_the_wrapped_model(network, blocks, tmp_path):
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{tmp_path}/rendezvous", rank=0, world_size=1
+    )
+    try:
+        model = copy.deepcopy(network)
+        wrapped = torch.nn.parallel.DistributedDataParallel(model)
+        batch = MaskedBlocks(blocks, positions=True).__getitems__(range(6))
+        labels, positions = batch.pop("labels"), batch.pop("positions")
+        head = MaskedHead(model)
+        found = head(wrapped, batch, labels, positions)
+        assert len(found.logits) == (labels != -100).sum()
+        assert torch.equal(found.logits, head(model, batch, labels).logits)
+    finally:
+        torch.distributed.destroy_process_group()
