@@ -279,9 +279,7 @@ class BlockTrainer(WholeCheckpoints):
         device = self.args.device
 
         def forward(rows: int) -> Any:
-            few = {
-                name: tensor[:rows] for name, tensor in inputs.items() if name != "positions"
-            }
+            few = {name: tensor[:rows] for name, tensor in inputs.items() if name != "positions"}
             with self.compute_loss_context_manager():
                 return self.compute_loss(self.model, self._prepare_inputs(few))
 

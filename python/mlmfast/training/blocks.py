@@ -139,6 +139,8 @@ class EvaluationBlocks(Dataset):
         """A batch for a process that has no block of a global batch, but must keep in step."""
         batch = EvaluationBlocks.__getitems__(self, [0])
         batch["labels"].fill_(-100)
+        if self.positions:
+            batch["positions"] = batch["positions"][:0]
         return batch
 
     def __getitem__(self, index: int) -> Batch:
