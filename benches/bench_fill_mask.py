@@ -1,12 +1,16 @@
-"""P6: fill-mask, one text at a time and in bulk, beside the pipeline, Optimum and OpenVINO.
+"""P6: fill-mask, alone and in bulk, beside the pipeline, Optimum, OpenVINO and faster-clip.
 
-`python benches/bench_fill_mask.py 1 16` tries it with one round and one length.
+`python benches/bench_fill_mask.py --rounds 1 --starts 1 --models splade --lengths 16` tries it;
+`make bench BENCH=bench_fill_mask` takes the same from the variable MLMFAST_BENCH_FILL_MASK.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
+import os
+import shlex
 import statistics
 import subprocess
 import sys
@@ -17,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import harness
-from fill_mask_input import LENGTHS, LONE_TEXTS, Model, models, write_texts
+from fill_mask_input import LENGTHS, LONE_TEXTS, MODELS, Model, models, write_texts
 from fill_mask_ways import BATCHES, Way, ways
 from fill_mask_worker import Worker, environment
 from gemm_peak import gemm_peak
@@ -142,10 +146,10 @@ def agreement(workers: dict[str, Worker], name: str, batches: dict[str, int]) ->
     return lines
 
 
-def first_answers(found: list[Way], text: str) -> dict[str, list[float]]:
+def first_answers(found: list[Way], text: str, starts: int) -> dict[str, list[float]]:
     """Seconds of whole processes that load a model, answer one text and end; the ways in turn."""
     seconds: dict[str, list[float]] = {way.label: [] for way in found}
-    for number in range(STARTS + 1):
+    for number in range(starts + 1):
         for way in found:
             start = time.perf_counter()
             subprocess.run(
@@ -156,21 +160,25 @@ def first_answers(found: list[Way], text: str) -> dict[str, list[float]]:
     return seconds
 
 
-def peaks(found: list[Way], texts: Path, name: str, batches: dict[str, int]) -> dict[str, int]:
+def peaks(
+    found: list[Way], texts: Path, name: str, batches: dict[str, int], starts: int
+) -> dict[str, list[int]]:
     """Bytes of resident memory at the most, of processes that answer one group of texts."""
-    memory = {}
-    for way in found:
-        worker = Worker(way.label, way.way, way.folder, texts, way.path)
-        worker.ask("bulk", name, batches.get(way.label, 0))
-        memory[way.label] = worker.ask("peak")
-        worker.close()
+    memory: dict[str, list[int]] = {way.label: [] for way in found}
+    for _ in range(starts):
+        for way in found:
+            worker = Worker(way.label, way.way, way.folder, texts, way.path)
+            worker.ask("bulk", name, batches.get(way.label, 0))
+            memory[way.label].append(worker.ask("peak"))
+            worker.close()
     return memory
 
 
 def report(
-    model: Model, folder: Path, rounds: int, lengths: dict[str, tuple[int, int]]
+    model: Model, folder: Path, rounds: int, lengths: dict[str, tuple[int, int]], starts: int
 ) -> list[str]:
     """Everything about one model."""
+    began = time.perf_counter()
     folder.mkdir()
     file = folder / "texts.json"
     flops = write_texts(model, file, lengths)
@@ -189,8 +197,8 @@ def report(
     for worker in workers.values():
         worker.close()
     peak, which = max(before, gemm_peak())
-    starts = first_answers(found, groups[f"lone {next(iter(lengths))}"][0])
-    memory = peaks(found, file, f"bulk {last}", batches)
+    seconds = first_answers(found, groups[f"lone {next(iter(lengths))}"][0], starts)
+    memory = peaks(found, file, f"bulk {last}", batches, starts)
     amounts = ", ".join(f"{counts[f'bulk {name}']} texts of {name}" for name in lengths)
     one = {name: flops[f"lone {name}"] // counts[f"lone {name}"] for name in lengths}
     return [
@@ -218,31 +226,53 @@ def report(
         *equal,
         "",
         (
-            "A whole process, from its start to the answer of one text; and the most resident "
-            f"memory of one, libraries and all, that answers the texts of {last} tokens in bulk:"
+            f"Whole processes, {starts} of each, from the start to the answer of one text; and the "
+            "most resident memory of processes, libraries and all, that answer the texts of "
+            f"{last} tokens in bulk:"
         ),
         "",
-        "| | to the first answer | (min - max) | peak memory |",
-        "|---|---|---|---|",
+        "| | to the first answer | (min - max) | peak memory | (min - max) |",
+        "|---|---|---|---|---|",
         *(
-            f"| {label} | {harness.duration(statistics.median(seconds))} | "
-            f"{harness.duration(min(seconds))} - {harness.duration(max(seconds))} | "
-            f"{harness.megabytes(memory[label])} |"
-            for label, seconds in starts.items()
+            f"| {label} | {harness.duration(statistics.median(times))} | "
+            f"{harness.duration(min(times))} - {harness.duration(max(times))} | "
+            f"{harness.megabytes(statistics.median(memory[label]))} | "
+            f"{harness.megabytes(min(memory[label]))} - {harness.megabytes(max(memory[label]))} |"
+            for label, times in seconds.items()
         ),
+        "",
+        f"All this took {(time.perf_counter() - began) / 60:.0f} minutes.",
         "",
     ]
 
 
-def main(rounds: int = ROUNDS, lengths: Sequence[str] = tuple(LENGTHS)) -> list[str]:
-    """Run the measurements; the lines of the report."""
-    chosen = {name: LENGTHS[name] for name in lengths}
+def settings(given: Sequence[str]) -> argparse.Namespace:
+    """Read what is to be measured."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="timings of each amount")
+    parser.add_argument("--starts", type=int, default=STARTS, help="processes of each way")
+    parser.add_argument("--lengths", nargs="+", choices=LENGTHS, default=[*LENGTHS])
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=[*MODELS])
+    return parser.parse_args(given)
+
+
+def main(given: Sequence[str] | None = None) -> list[str]:
+    """Run the measurements; the lines of the report.
+
+    Args:
+        given: Settings; None: those of the variable MLMFAST_BENCH_FILL_MASK.
+    """
+    if given is None:
+        given = shlex.split(os.environ.get("MLMFAST_BENCH_FILL_MASK", ""))
+    wanted = settings(given)
+    rounds = wanted.rounds
+    chosen = {name: LENGTHS[name] for name in LENGTHS if name in wanted.lengths}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         sections = [
             line
-            for number, model in enumerate(models(folder))
-            for line in report(model, folder / f"model-{number}", rounds, chosen)
+            for number, model in enumerate(models(folder, wanted.models))
+            for line in report(model, folder / f"model-{number}", rounds, chosen, wanted.starts)
         ]
     note = (
         "Random words around one mask, of so many tokens with the special ones. Every way has a "
@@ -258,5 +288,4 @@ def main(rounds: int = ROUNDS, lengths: Sequence[str] = tuple(LENGTHS)) -> list[
 
 if __name__ == "__main__":
     harness.refuse_debug_build()
-    chosen_rounds, *chosen_lengths = sys.argv[1:] or [str(ROUNDS)]
-    print("\n".join(main(int(chosen_rounds), chosen_lengths or tuple(LENGTHS))))
+    print("\n".join(main(sys.argv[1:])))

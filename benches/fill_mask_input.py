@@ -11,9 +11,15 @@ from typing import TYPE_CHECKING, Any
 from tokenize_input import SHARED, families
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-LENGTHS = {"16": (16, 16), "8 to 128": (8, 128), "128": (128, 128), "512": (512, 512)}
+LENGTHS = {
+    "16": (16, 16),
+    "32": (32, 32),
+    "8 to 128": (8, 128),
+    "128": (128, 128),
+    "512": (512, 512),
+}
 """Name -> least and most tokens of a text, special ones included."""
 BULK_TOKENS = 2048
 LONE_TEXTS = 8
@@ -39,13 +45,37 @@ class Model:
         return found
 
 
-def models(folder: Path) -> list[Model]:
-    """A random model of DistilRoBERTa's size, and the small real one where it is at hand."""
-    found = [Model("DistilRoBERTa's size, random weights", distilroberta(folder / "distilroberta"))]
+BERT_BASE = "bert-base-uncased"
+"""The name of a folder that faster-clip looks for, and the one architecture that it has."""
+MODELS = ("distilroberta", "splade", BERT_BASE)
+
+
+def models(folder: Path, chosen: Sequence[str]) -> list[Model]:
+    """The chosen ones of MODELS, as far as what they are made of is at hand."""
+    found = []
+    if "distilroberta" in chosen:
+        written = distilroberta(folder / "distilroberta")
+        found.append(Model("DistilRoBERTa's size, random weights", written))
     splade = SHARED / "models" / "bert-tiny-splade"
-    if (splade / "model.safetensors").is_file():
+    if "splade" in chosen and (splade / "model.safetensors").is_file():
         found.append(Model("bert-tiny-splade", splade))
+    if BERT_BASE in chosen and (SHARED / "tokenizers" / BERT_BASE).is_dir():
+        found.append(Model("BERT-base's size, random weights", bert_base(folder / BERT_BASE)))
     return found
+
+
+def bert_base(folder: Path) -> Path:
+    """Write a checkpoint of BERT-base's size, with seeded random weights."""
+    import torch
+    import transformers
+
+    tokenizer = transformers.AutoTokenizer.from_pretrained(SHARED / "tokenizers" / BERT_BASE)
+    config = transformers.BertConfig(vocab_size=len(tokenizer), initializer_range=0.04)
+    torch.manual_seed(SEED)
+    transformers.BertForMaskedLM(config).save_pretrained(folder)
+    tokenizer.model_max_length = 512
+    tokenizer.save_pretrained(folder)
+    return folder
 
 
 def distilroberta(folder: Path) -> Path:

@@ -16,6 +16,7 @@ from mlmfast.exporting.in_memory import open_in_memory
 from mlmfast.exporting.last_layer import Moved, take_rows_early
 from mlmfast.exporting.parity import longest_input
 from mlmfast.exporting.shared_weights import tie_decoder
+from mlmfast.exporting.split_products import split_products
 from mlmfast.exporting.tracing import (
     LAYOUTS,
     OPSET,
@@ -69,6 +70,7 @@ def write_fused(
     *,
     inputs: Sequence[str] | None = None,
     opset: int = OPSET,
+    split: bool = True,
 ) -> Fused:
     """Trace `model` into the fused graph, with its weights inside the file.
 
@@ -89,6 +91,7 @@ def write_fused(
         path: the file to write.
         inputs: the model's own inputs; None: what `tracing.input_names` finds.
         opset: ONNX operator set, 17 to 20.
+        split: whether products are cut where that is faster in float32; see `split_products`.
 
     Raises:
         MlmfastError: the tracer cannot write this model.
@@ -103,6 +106,8 @@ def write_fused(
     vocab_size = _vocab_size(model)
     taken = [entry.name for entry in graph.graph.input]  # the tracer drops what is not used
     tie_decoder(graph)
+    if split:
+        split_products(graph)
     append_answers(graph, vocab_size)
     save_graph(graph, path)
     return Fused(tuple(name for name in names if name in taken), layout, vocab_size, moved)

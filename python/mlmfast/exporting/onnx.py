@@ -90,7 +90,7 @@ def export(
     with replacing(target, overwrite=overwrite, is_ours=is_exported_folder) as folder, quiet():
         started = time.perf_counter()
         loaded = load_checkpoint(checkpoint)
-        written, fused = _write_graphs(loaded, folder, opset)
+        written, fused = _write_graphs(loaded, folder, opset, split=precision == "fp32")
         # What AutoTokenizer made of the files, so that serving without it reads the same tokenizer.
         loaded.tokenizer.save_pretrained(folder)
         ready = time.perf_counter()
@@ -146,7 +146,9 @@ def _require_packages() -> None:
         ) from error
 
 
-def _write_graphs(checkpoint: Checkpoint, folder: Path, opset: int | None) -> tuple[Written, Fused]:
+def _write_graphs(
+    checkpoint: Checkpoint, folder: Path, opset: int | None, *, split: bool
+) -> tuple[Written, Fused]:
     """Write model.onnx and fill_mask.onnx in float32, their weights in one file beside them."""
     from mlmfast.exporting.fused import FUSED, write_fused
     from mlmfast.exporting.model_graph import GRAPH, write_model_graph
@@ -161,6 +163,7 @@ def _write_graphs(checkpoint: Checkpoint, folder: Path, opset: int | None) -> tu
         folder / FUSED,
         inputs=[name for name in INPUTS if name in names],
         opset=min(opset or OPSET, MAX_OPSET),
+        split=split,
     )
     share_weights([folder / GRAPH, folder / FUSED])
     return written, fused
