@@ -9,7 +9,7 @@ import pytest
 
 from mlmfast.data.store import open_splits
 from mlmfast.training.card import model_card
-from mlmfast.training.evaluation import Evaluation
+from mlmfast.training.figures import Evaluation
 from mlmfast.training.result import TrainResult
 
 MASKS = {"mlm_probability": 0.3, "mask_replace_prob": 0.8, "random_replace_prob": 0.1}

@@ -56,3 +56,25 @@ def word_starts(tokenizer: Any, vocab_size: int) -> np.ndarray[Any, Any]:
         if index < vocab_size:
             starts[index] = piece.startswith(fronts) == begins
     return starts
+
+
+def word_ends(starts: np.ndarray[Any, Any], ordinary: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """For each token of a row, where its word ends: the first position behind it.
+
+    Args:
+        starts: bool `[L]`, whether the token's id begins a word.
+        ordinary: bool `[L]`, false for special tokens, which belong to no word.
+
+    Returns:
+        int64 `[L]`.
+
+    Examples:
+        >>> flags = np.array([True, True, False, False, True])
+        >>> word_ends(flags, np.ones(5, dtype=bool)).tolist()
+        [1, 4, 4, 4, 5]
+    """
+    length = len(starts)
+    begins = starts | ~ordinary
+    begins[1:] |= ~ordinary[:-1]
+    firsts = np.append(np.flatnonzero(begins), length)
+    return firsts[np.searchsorted(firsts, np.arange(length), side="right")]

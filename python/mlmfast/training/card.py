@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mlmfast.data.store import BlockStore
-    from mlmfast.training.evaluation import Evaluation
+    from mlmfast.training.figures import Evaluation
     from mlmfast.training.result import TrainResult
 
 # Training arguments that shape every result; others are listed only where they were given.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mlmfast.training.evaluation import Evaluation
+    from mlmfast.training.figures import Evaluation
 
 
 @dataclass(frozen=True)

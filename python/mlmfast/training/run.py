@@ -14,7 +14,7 @@ from mlmfast.training.result import TrainResult
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mlmfast.training.evaluation import Evaluation
+    from mlmfast.training.figures import Evaluation
     from mlmfast.training.trainer import MLMTrainer
 
 

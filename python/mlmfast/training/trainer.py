@@ -10,7 +10,7 @@ import transformers
 from transformers.trainer_utils import EvalLoopOutput
 
 from mlmfast.training.blocks import EvaluationBlocks, MaskedBlocks, keep_batch
-from mlmfast.training.evaluation import Evaluation, summarize
+from mlmfast.training.figures import Evaluation, summarize
 from mlmfast.training.loss import masked_loss_sum, row_counts
 from mlmfast.training.sparse_head import MaskedHead, at_masks
 
