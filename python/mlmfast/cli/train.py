@@ -96,6 +96,11 @@ def _list_arguments(ctx: click.Context, _param: click.Parameter, value: bool) ->
 )
 @click.option("--keep-checkpoints", is_flag=True, help="Keep the checkpoints, in the output.")
 @click.option("--push-to-hub", is_flag=True, help="Upload the finished model (--hub-model-id).")
+@click.option(
+    "--report/--no-report",
+    default=True,
+    help="Write report.html and training.png, the curves, into the output too.",
+)
 @click.option("--quiet", is_flag=True, help="No progress, no summary.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object with the figures.")
 @click.option(

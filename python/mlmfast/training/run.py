@@ -34,10 +34,6 @@ def run(trainer: MLMTrainer, output: Path, checkpoint: Path | None, *, quiet: bo
     progress = Progress()
     if not quiet:
         trainer.add_callback(progress)
-    start = 0.0
-    if checkpoint is not None:
-        state = transformers.TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
-        start = state.epoch or 0.0
     stop = StopAtStep()
     trainer.add_callback(stop)
     try:
@@ -47,12 +43,10 @@ def run(trainer: MLMTrainer, output: Path, checkpoint: Path | None, *, quiet: bo
         progress.close()
     if stop.stopped:
         raise KeyboardInterrupt
-    seconds = found.metrics["train_runtime"]
-    measured = sum(each.seconds for each in trainer.evaluations.values())
     before, after = evaluations_of(trainer)
     epochs = trainer.state.epoch or 0.0
-    blocks = trainer.train_dataset
-    tokens = (epochs - start) * len(blocks) * blocks.store.manifest.block_size
+    speed = trainer.speed.whole(epochs) if trainer.speed else {}
+    peak = trainer.speed.peak if trainer.speed else None
     arguments = trainer.args
     return TrainResult(
         output=output,
@@ -61,8 +55,10 @@ def run(trainer: MLMTrainer, output: Path, checkpoint: Path | None, *, quiet: bo
         steps=trainer.state.global_step,
         epochs=epochs,
         train_loss=found.training_loss,
-        seconds=seconds,
-        tokens_per_second=tokens / max(seconds - measured, 1e-9),
+        seconds=found.metrics["train_runtime"],
+        tokens_per_second=speed.get("tokens_per_second", 0.0),
+        mfu=speed.get("mfu"),
+        peak=None if peak is None else str(peak),
         parameters=sum(each.numel() for each in trainer.model.parameters()),
         precision="bf16" if arguments.bf16 else "fp16" if arguments.fp16 else "fp32",
         device=arguments.device.type,

@@ -18,7 +18,7 @@ from mlmfast.paths import as_path
 from mlmfast.training import hub
 from mlmfast.training.arguments import check_names
 from mlmfast.training.blocks import EvaluationBlocks, MaskedBlocks
-from mlmfast.training.card import model_card
+from mlmfast.training.card import model_card, told_arguments
 from mlmfast.training.inputs import (
     check_one_process,
     check_seed,
@@ -28,6 +28,7 @@ from mlmfast.training.inputs import (
 )
 from mlmfast.training.interrupt import TrainingInterrupted
 from mlmfast.training.model import check_fits
+from mlmfast.training.report import PICTURE_FILE, write_report
 from mlmfast.training.run import run
 from mlmfast.training.run_mlm_options import check_doing, take_options
 from mlmfast.training.text_data import check_one_source, is_blocks, prepare_text
@@ -63,6 +64,7 @@ def train(
     resume_from_checkpoint: bool | str | Path | None = None,
     keep_checkpoints: bool = False,
     push_to_hub: bool = False,
+    report: bool = True,
     quiet: bool = False,
     callbacks: Iterable[transformers.TrainerCallback] = (),
     **further: Any,
@@ -96,6 +98,7 @@ def train(
             or a checkpoint's folder.
         keep_checkpoints: move the checkpoints into the output; otherwise they are removed.
         push_to_hub: upload the finished folder; `hub_model_id`, `hub_private_repo`, `hub_token`.
+        report: write `report.html` and `training.png`, the curves of the training, too.
         quiet: show no progress.
         callbacks: further callbacks of the Trainer.
         further: any field of `transformers.TrainingArguments`; the defaults are the guide's
@@ -181,17 +184,27 @@ def train(
         result = run(trainer, output, checkpoint, quiet=quiet)
         trainer.save_model(str(finished))
         load_tokenizer(train_store.path).save(finished)
+        told = told_arguments(arguments.to_dict(), training_arguments)
+        drawn = report and write_report(
+            finished,
+            result,
+            train_store,
+            log=trainer.state.log_history,
+            masks=masks,
+            arguments=told,
+        )
         card = model_card(
             result,
             train_store,
             base_model=None if from_scratch or model is None else str(model),
             masks=masks,
-            arguments=arguments.to_dict(),
-            given=training_arguments,
+            arguments=told,
+            picture=PICTURE_FILE if drawn else None,
         )
         (finished / "README.md").write_text(card, encoding="utf-8")
         summary = json.dumps(result.to_dict() | {"masks": masks}, indent=2)
         (finished / SUMMARY_FILE).write_text(summary + "\n", encoding="utf-8")
+        work.keep_logs(finished)
         if keep_checkpoints:
             work.keep(finished)
     work.remove()

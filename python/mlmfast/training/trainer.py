@@ -13,6 +13,7 @@ from mlmfast.training.blocks import EvaluationBlocks, MaskedBlocks, keep_batch
 from mlmfast.training.figures import Evaluation, summarize
 from mlmfast.training.loss import masked_loss_sum, row_counts
 from mlmfast.training.sparse_head import MaskedHead, at_masks
+from mlmfast.training.speed import Speed
 
 
 class EpochKeys(transformers.TrainerCallback):
@@ -73,6 +74,18 @@ class MLMTrainer(transformers.Trainer):
         self.evaluations: dict[int, Evaluation] = {}
         self._head: MaskedHead | None = None
         self.add_callback(EpochKeys())
+        self.speed: Speed | None = None
+        if isinstance(train_dataset, MaskedBlocks):
+            # Where the weights lie in pieces, no process can run the model by itself.
+            whole = not (self.is_fsdp_enabled or self.is_deepspeed_enabled)
+            self.speed = Speed(train_dataset, countable=whole)
+            self.add_callback(self.speed)
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """Log, with `tokens_per_second` and `mfu` of the steps since the last loss was logged."""
+        if self.speed is not None and "loss" in logs:
+            logs |= self.speed.since_last(self.state.epoch or 0.0)
+        super().log(logs, *args, **kwargs)
 
     def compute_loss(
         self,

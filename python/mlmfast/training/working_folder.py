@@ -12,6 +12,7 @@ from mlmfast.errors import InputError, NotFoundError, OutputExistsError
 
 RUN_FILE = "mlmfast_run.json"
 STATE_FILE = "trainer_state.json"
+LOGS = "runs"
 CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
 
@@ -88,6 +89,11 @@ class WorkingFolder:
         """Move the checkpoints into a folder."""
         for checkpoint in self.checkpoints():
             shutil.move(checkpoint, target / checkpoint.name)
+
+    def keep_logs(self, target: Path) -> None:
+        """Move what TensorBoard reads into a folder."""
+        if (self.path / LOGS).is_dir():
+            shutil.move(self.path / LOGS, target / LOGS)
 
     def remove(self) -> None:
         """Remove the folder with all checkpoints."""
