@@ -101,7 +101,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         home = Path(name)
         text, held_out = split_text(home)
-        mlmfast.train_tokenizer(str(text), home / "tokenizer", vocab_size=4096)
+        mlmfast.train_tokenizer(
+            text.read_text(encoding="utf-8").splitlines(), home / "tokenizer", vocab_size=4096
+        )
         options = {"tokenizer": home / "tokenizer", "block_size": LENGTH}
         mlmfast.prepare(str(text), home / "blocks", **options)
         test = mlmfast.prepare(str(held_out), home / "test", **options)

@@ -32,11 +32,12 @@ def write_picture(curves: list[Curve], path: Path) -> None:
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     rows = (len(curves) + 1) // 2
-    figure = Figure(figsize=(11, 3.4 * rows), dpi=140, layout="constrained", facecolor="white")
+    layout = ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.12)
+    figure = Figure(figsize=(11, 3.4 * rows), dpi=140, layout=layout, facecolor="white")
     FigureCanvasAgg(figure)
-    figure.get_layout_engine().set(w_pad=0.15, h_pad=0.12)
     for number, curve in enumerate(curves):
         axes = figure.add_subplot(rows, 2, number + 1)
         axes.set_title(curve.title, loc="left", color=COLOURS["ink"], fontsize=11, pad=10)
@@ -58,9 +59,8 @@ def as_svg(curve: Curve, number: int) -> str:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    settings = {"svg.fonttype": "none", "svg.hashsalt": f"chart {number}"}
     written = io.StringIO()
-    with mpl.rc_context(settings):
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": f"chart {number}"}):
         figure = Figure(figsize=(5.4, 2.9), layout="constrained")
         FigureCanvasSVG(figure)
         _draw(figure.add_subplot(), curve, PLACEHOLDERS)
