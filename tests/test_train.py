@@ -276,12 +276,6 @@ def test_a_checkpoint_to_go_on_from_must_be_there(toy_blocks, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_several_processes_are_refused(toy_blocks, tmp_path, monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(InputError, match="MLMTrainer"):
-        train(toy_blocks, output=tmp_path / "out", **SCRATCH)
-
-
 def test_push_to_hub_makes_the_repository_first_and_uploads_the_whole_folder(
     toy_blocks, tmp_path, monkeypatch
 ):

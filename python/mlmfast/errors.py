@@ -49,3 +49,27 @@ class NoMaskError(InputError):
 
 class InputTypeError(MlmfastError, TypeError):
     """A value of a type that cannot be used."""
+
+
+class NonFiniteLossError(MlmfastError, ArithmeticError):
+    """A training's loss is no number any more; the message names the step and its blocks.
+
+    Attributes:
+        step: the optimizer step, counted from 0.
+        epoch: its epoch, counted from 0.
+        block_ids: its blocks, those of all processes, in their order.
+    """
+
+    def __init__(self, message: str, *, step: int, epoch: int, block_ids: list[int]) -> None:
+        super().__init__(message)
+        self.step = step
+        self.epoch = epoch
+        self.block_ids = block_ids
+
+
+class DeviceMemoryError(MlmfastError, MemoryError):
+    """The device has too little memory; the message names the batch size that would fit."""
+
+
+class OtherProcessError(MlmfastError, RuntimeError):
+    """Another process of the same training failed, and says why; this one ends with it."""

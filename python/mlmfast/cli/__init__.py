@@ -7,6 +7,7 @@ quick and `mlmfast fill-mask` never loads torch.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 
 import click
@@ -64,17 +65,25 @@ def main() -> None:
     try:
         status = group(standalone_mode=False)
     except MlmfastError as error:
-        click.echo(f"Error: {error}", err=True)
+        if _speaks() or getattr(error, "of_one_process", False):
+            click.echo(f"Error: {error}", err=True)
         status = 2
     except click.ClickException as error:
-        error.show()
+        if _speaks():
+            error.show()
         status = 2
     except (KeyboardInterrupt, click.Abort) as error:
         # click puts its Abort in the place of the interrupt, which may say what was kept.
         interrupt = error.__cause__ if isinstance(error, click.Abort) else error
         kept = str(interrupt or "")
-        click.echo(f"Interrupted: {kept or 'nothing half done was left behind.'}", err=True)
+        if _speaks():
+            click.echo(f"Interrupted: {kept or 'nothing half done was left behind.'}", err=True)
         status = 130
     except BrokenPipeError:
         status = 0  # the reader of our output went away, as in `mlmfast ... | head`
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _speaks() -> bool:
+    """Whether this is the process that says what all have to say, among those of `torchrun`."""
+    return os.environ.get("RANK", "0") == "0"

@@ -13,9 +13,13 @@ class _Stderr(logging.Handler):
         click.echo(f"{prefix}{self.format(record)}", err=True)
 
 
-def show_log(*, quiet: bool) -> None:
-    """Show the log of mlmfast on stderr: all of it, or with `quiet` the warnings alone."""
+def show_log(*, quiet: bool, silent: bool = False) -> None:
+    """Show the log of mlmfast on stderr: all of it, or with `quiet` the warnings alone.
+
+    `silent` shows errors alone, for a process beside the one that speaks.
+    """
     logger = logging.getLogger("mlmfast")
-    logger.setLevel(logging.WARNING if quiet else logging.INFO)
+    level = logging.WARNING if quiet else logging.INFO
+    logger.setLevel(logging.ERROR if silent else level)
     logger.handlers = [_Stderr()]
     logger.propagate = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 import click
@@ -40,6 +41,7 @@ def _list_arguments(ctx: click.Context, _param: click.Parameter, value: bool) ->
     mlmfast train --train-file data.txt --model distilroberta-base --line-by-line --output model/
     mlmfast train --config settings.yaml --output model/
     mlmfast train blocks/ --from-scratch --model-type roberta --output model/ --learning-rate 1e-4
+    torchrun --nproc-per-node 2 -m mlmfast train blocks/ --model distilroberta-base --output model/
     """,
 )
 @click.argument("data", nargs=-1, type=click.Path())
@@ -131,14 +133,18 @@ def command(
     from mlmfast.training.interrupt import TrainingInterrupted
     from mlmfast.training.train import train
 
-    show_log(quiet=quiet)
+    first = os.environ.get("RANK", "0") == "0"
+    show_log(quiet=quiet, silent=not first)
     resume = True if resume_from_checkpoint == "last" else resume_from_checkpoint
     try:
         named = data[0] if len(data) == 1 else list(data) or None
         result = train(named, resume_from_checkpoint=resume, quiet=quiet, **options, **ctx.obj)
     except TrainingInterrupted as interrupted:
-        click.echo(str(interrupted), err=True)
+        if first:
+            click.echo(str(interrupted), err=True)
         ctx.exit(130)
+    if not first:
+        return
     if as_json:
         click.echo(json.dumps(result.to_dict()))
     elif not quiet:

@@ -46,6 +46,7 @@ REFUSED = {
     "hub_strategy": "the finished model is uploaded once",
     "hub_always_push": "the finished model is uploaded once",
     "disable_tqdm": "use quiet",
+    "logging_nan_inf_filter": "a loss that is no number ends the training, and says its blocks",
 }
 
 BOOLEAN_WORDS = {"true", "false", "yes", "no", "t", "f", "y", "n", "1", "0"}

@@ -87,12 +87,14 @@ class EvaluationBlocks(Dataset):
         return 0
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
-        """Read and mask the blocks with these numbers.
+        """Read and mask the blocks with these numbers; without any, one block that asks nothing.
 
         Returns:
             `input_ids` and `labels`, int64 `[B, L]` (labels are -100 where nothing was chosen), and
             `attention_mask`, int64 `[B, L]`, if the store has padding.
         """
+        if not len(indices):
+            return self._asking_nothing()
         blocks = np.asarray(indices, dtype=np.int64)
         if blocks.size and blocks.min() < 0:
             raise IndexError(f"block {blocks.min()}: blocks are numbered from 0 on")
@@ -101,6 +103,12 @@ class EvaluationBlocks(Dataset):
         buffers = {name: tensor.numpy() for name, tensor in batch.items()}
         self._masker.fill(blocks.astype(np.uint64), buffers, epoch=self.epoch)
         return _trimmed(batch) if self._trims and "attention_mask" in batch else batch
+
+    def _asking_nothing(self) -> Batch:
+        """A batch for a process that has no block of a global batch, but must keep in step."""
+        batch = EvaluationBlocks.__getitems__(self, [0])
+        batch["labels"].fill_(-100)
+        return batch
 
     def __getitem__(self, index: int) -> Batch:
         """Read and mask one block; the tensors have the shape `[L]`."""

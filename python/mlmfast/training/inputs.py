@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-import os
 from typing import TYPE_CHECKING, Any
+
+import torch
 
 from mlmfast.data.store import BlockStore, open_splits
 from mlmfast.errors import InputError
-from mlmfast.training.arguments import build_arguments
+from mlmfast.training.arguments import DEFAULTS, build_arguments
 from mlmfast.training.model import load_config, load_model
 from mlmfast.training.precision import choose_precision, default_device
 from mlmfast.training.scratch import new_model
+from mlmfast.training.vocabulary import check_same_tokens
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,16 +23,6 @@ if TYPE_CHECKING:
     from mlmfast.training.run_mlm_options import RunMlmOptions
 
 logger = logging.getLogger(__name__)
-
-
-def check_one_process() -> None:
-    """Raise InputError under torchrun, where several processes would write one output."""
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
-    if processes > 1:
-        raise InputError(
-            f"train() runs in one process, and WORLD_SIZE is {processes}: under torchrun, use "
-            "mlmfast.MLMTrainer in a script of your own."
-        )
 
 
 def check_seed(seed: int) -> None:
@@ -71,6 +63,21 @@ def choose_stores(
     return train_store, eval_store
 
 
+def blocks_a_step(given: dict[str, Any], processes: int) -> int | None:
+    """Count the blocks of an optimizer step; None where the Trainer is to find a batch that fits.
+
+    Args:
+        given: the training arguments that the user gave.
+        processes: how many train together.
+    """
+    if given.get("auto_find_batch_size"):
+        return None
+    batch = given.get("per_device_train_batch_size") or DEFAULTS["per_device_train_batch_size"]
+    alone = processes == 1 and not given.get("use_cpu") and torch.cuda.is_available()
+    devices = torch.cuda.device_count() if alone else processes
+    return batch * (given.get("gradient_accumulation_steps") or 1) * devices
+
+
 def choose_model(
     store: BlockStore,
     model: str | Path | None,
@@ -108,6 +115,7 @@ def choose_model(
             "Training needs a model to start from (--model distilroberta-base) or --from-scratch "
             "with --model-type."
         )
+    check_same_tokens(model, store)
     config = None if shape is None else load_config(shape, **options.hub)
     return load_model(model, dtype=options.dtype or "float32", config=config, **options.hub)
 

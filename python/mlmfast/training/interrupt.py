@@ -12,6 +12,8 @@ from transformers import TrainerCallback
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from mlmfast.training.processes import Processes
+
 
 class TrainingInterrupted(KeyboardInterrupt):
     """A training was stopped by Ctrl-C; the message says what remains and how to go on."""
@@ -25,10 +27,14 @@ class StopAtStep(TrainerCallback):
 
     A second Ctrl-C interrupts at once. Outside the main thread Python delivers no signals, and the
     context does nothing.
+
+    Args:
+        processes: those that train together; when one is interrupted, all stop after that step.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, processes: Processes) -> None:
         self.stopped = False
+        self._processes = processes
 
     def __enter__(self) -> Self:
         self._previous: Any = None
@@ -47,7 +53,8 @@ class StopAtStep(TrainerCallback):
     def _stop(self, _signal: int, _frame: Any) -> None:
         self.stopped = True
         self._restore()
-        sys.stderr.write(NOTICE)
+        if self._processes.is_first:
+            sys.stderr.write(NOTICE)
 
     def _restore(self) -> None:
         if self._previous is not None:
@@ -56,14 +63,18 @@ class StopAtStep(TrainerCallback):
 
     def on_step_end(self, _args: Any, _state: Any, control: Any, **_kwargs: Any) -> None:
         """Stop here, with a checkpoint."""
+        self.stopped = self._processes.any(self.stopped)
         if self.stopped:
             control.should_training_stop = True
             control.should_evaluate = False
             control.should_save = True
 
     def on_prediction_step(self, _args: Any, state: Any, _control: Any, **_kwargs: Any) -> None:
-        """Stop at once where nothing would be lost: in the evaluation before the first step."""
-        if self.stopped and state.global_step == 0:
+        """Stop at once where nothing would be lost: in the evaluation before the first step.
+
+        Several processes stop after the first step: here, each has batches of its own.
+        """
+        if self.stopped and state.global_step == 0 and self._processes.count == 1:
             raise KeyboardInterrupt
 
     def on_epoch_end(self, _args: Any, _state: Any, control: Any, **_kwargs: Any) -> None:

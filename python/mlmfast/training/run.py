@@ -15,16 +15,25 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mlmfast.training.figures import Evaluation
+    from mlmfast.training.processes import Processes
     from mlmfast.training.trainer import MLMTrainer
 
 
-def run(trainer: MLMTrainer, output: Path, checkpoint: Path | None, *, quiet: bool) -> TrainResult:
+def run(
+    trainer: MLMTrainer,
+    output: Path,
+    checkpoint: Path | None,
+    *,
+    processes: Processes,
+    quiet: bool,
+) -> TrainResult:
     """Train, measure before and after, and put the figures together.
 
     Args:
         trainer: ready to train.
         output: the folder that the result names.
         checkpoint: the checkpoint to go on from.
+        processes: those that train together.
         quiet: show no progress.
 
     Raises:
@@ -34,7 +43,7 @@ def run(trainer: MLMTrainer, output: Path, checkpoint: Path | None, *, quiet: bo
     progress = Progress()
     if not quiet:
         trainer.add_callback(progress)
-    stop = StopAtStep()
+    stop = StopAtStep(processes)
     trainer.add_callback(stop)
     try:
         with stop:

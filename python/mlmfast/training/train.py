@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from mlmfast.training.arguments import check_names
 from mlmfast.training.blocks import EvaluationBlocks, MaskedBlocks
 from mlmfast.training.card import model_card, told_arguments
 from mlmfast.training.inputs import (
-    check_one_process,
+    blocks_a_step,
     check_seed,
     choose_arguments,
     choose_model,
@@ -28,6 +29,8 @@ from mlmfast.training.inputs import (
 )
 from mlmfast.training.interrupt import TrainingInterrupted
 from mlmfast.training.model import check_fits
+from mlmfast.training.precision import default_device
+from mlmfast.training.processes import Processes
 from mlmfast.training.report import PICTURE_FILE, write_report
 from mlmfast.training.run import run
 from mlmfast.training.run_mlm_options import check_doing, take_options
@@ -78,6 +81,10 @@ def train(
     masks are always the same, at 15 %. The output folder appears whole or not at all: until then,
     checkpoints lie in `OUTPUT.partial`. Ctrl-C ends the training after its step with a checkpoint.
 
+    Under `torchrun` or `accelerate launch`, the processes train one model: a step has
+    `per_device_train_batch_size` x `gradient_accumulation_steps` blocks for each of them, and the
+    same blocks, masks and loss as one process has with as many. The first one writes the output.
+
     Args:
         data: a block store, or its folder; with splits, `train` is trained on and `test` measured.
             Or text: a file, a pattern, a folder of files or of the `datasets` library, a list of
@@ -114,6 +121,9 @@ def train(
         NotFoundError: no such store, model or checkpoint.
         OutputExistsError: the output, or an interrupted training, is there already.
         TrainingInterrupted: Ctrl-C; a KeyboardInterrupt.
+        NonFiniteLossError: the loss is no number any more; its step and blocks are named.
+        DeviceMemoryError: a batch does not fit on the device; one that does is named.
+        OtherProcessError: another process failed, and says why.
     """
     options, aliases, training_arguments = take_options(further)
     given_twice = {"model": model, "output": output, "overwrite": overwrite or None}
@@ -127,7 +137,6 @@ def train(
         raise InputError("Where shall the model be written? Give output.")
     check_names(training_arguments)
     training_arguments = check_doing(training_arguments)
-    check_one_process()
     check_seed(seed)
     check_one_source(data, options)
     masks = {
@@ -136,12 +145,19 @@ def train(
         "random_replace_prob": random_replace_prob,
     }
     output = as_path(output)
-    with ExitStack() as stack:
-        finished = stack.enter_context(
-            replacing(output, overwrite=overwrite, is_ours=is_trained_model)
+    device = "cpu" if training_arguments.get("use_cpu") else default_device()
+    processes = Processes.join(
+        use_cpu=device == "cpu", backend=training_arguments.get("ddp_backend")
+    )
+    with processes.together(), ExitStack() as stack:
+        finished = processes.from_first(
+            lambda: stack.enter_context(
+                replacing(output, overwrite=overwrite, is_ours=is_trained_model)
+            )
         )
         if data is None or not is_blocks(data):
-            data = prepare_text(data, options, model=model, quiet=quiet)
+            text = partial(prepare_text, data, options, model=model, quiet=quiet)
+            data = processes.from_first(text)
         train_store, eval_store = choose_stores(data, eval_data, training_arguments)
         padded = options.pad_to_max_length
         blocks = MaskedBlocks(
@@ -151,9 +167,20 @@ def train(
             limit=options.max_train_samples,
             **masks,
         )
-        work = WorkingFolder(output, _identity(train_store, masks, seed, len(blocks)))
-        stack.enter_context(_interruptible(work))
-        checkpoint = work.begin(resume_from_checkpoint, overwrite=overwrite)
+        work = WorkingFolder(
+            output,
+            {
+                "data": [*(shard.sha256 for shard in train_store.manifest.shards), len(blocks)],
+                "seed": seed,
+                "data_seed": training_arguments.get("data_seed"),
+                "blocks_a_step": blocks_a_step(training_arguments, processes.count),
+                **masks,
+            },
+        )
+        stack.enter_context(_leaving(work, processes))
+        checkpoint = processes.from_first(
+            lambda: work.begin(resume_from_checkpoint, overwrite=overwrite)
+        )
         transformers.set_seed(seed)
         network = choose_model(
             train_store, model, from_scratch, model_type, config_overrides, options
@@ -169,7 +196,9 @@ def train(
             measured=eval_store is not None,
             resumed=checkpoint is not None,
         )
-        repository = hub.make_repository(output.name, arguments) if push_to_hub else None
+        repository = processes.from_first(
+            lambda: hub.make_repository(output.name, arguments) if push_to_hub else None
+        )
         trainer = MLMTrainer(
             network,
             arguments,
@@ -181,55 +210,60 @@ def train(
             ),
             callbacks=list(callbacks),
         )
-        result = run(trainer, output, checkpoint, quiet=quiet)
-        trainer.save_model(str(finished))
-        load_tokenizer(train_store.path).save(finished)
-        told = told_arguments(arguments.to_dict(), training_arguments)
-        drawn = report and write_report(
-            finished,
-            result,
-            train_store,
-            log=trainer.state.log_history,
-            masks=masks,
-            arguments=told,
-        )
-        card = model_card(
-            result,
-            train_store,
-            base_model=None if from_scratch or model is None else str(model),
-            masks=masks,
-            arguments=told,
-            picture=PICTURE_FILE if drawn else None,
-        )
-        (finished / "README.md").write_text(card, encoding="utf-8")
-        summary = json.dumps(result.to_dict() | {"masks": masks}, indent=2)
-        (finished / SUMMARY_FILE).write_text(summary + "\n", encoding="utf-8")
-        work.keep_logs(finished)
-        if keep_checkpoints:
-            work.keep(finished)
-    work.remove()
-    if repository is not None:
-        logger.info("uploaded: %s", hub.upload(output, repository, arguments))
+        with processes.in_step():
+            result = run(
+                trainer,
+                output,
+                checkpoint,
+                processes=processes,
+                quiet=quiet or not processes.is_first,
+            )
+            trainer.save_model(str(finished))
+        if processes.is_first:
+            load_tokenizer(train_store.path).save(finished)
+            told = told_arguments(arguments.to_dict(), training_arguments)
+            drawn = report and write_report(
+                finished,
+                result,
+                train_store,
+                log=trainer.state.log_history,
+                masks=masks,
+                arguments=told,
+            )
+            card = model_card(
+                result,
+                train_store,
+                base_model=None if from_scratch or model is None else str(model),
+                masks=masks,
+                arguments=told,
+                picture=PICTURE_FILE if drawn else None,
+            )
+            (finished / "README.md").write_text(card, encoding="utf-8")
+            summary = json.dumps(result.to_dict() | {"masks": masks}, indent=2)
+            (finished / SUMMARY_FILE).write_text(summary + "\n", encoding="utf-8")
+            work.keep_logs(finished)
+            if keep_checkpoints:
+                work.keep(finished)
+    if processes.is_first:
+        work.remove()
+        if repository is not None:
+            logger.info("uploaded: %s", hub.upload(output, repository, arguments))
     return result
 
 
 @contextmanager
-def _interruptible(work: WorkingFolder) -> Iterator[None]:
-    """Say what Ctrl-C leaves behind; leave nothing behind an error before the first checkpoint."""
+def _leaving(work: WorkingFolder, processes: Processes) -> Iterator[None]:
+    """Say what Ctrl-C and errors leave behind; nothing, where there is no checkpoint yet."""
     try:
         yield
     except KeyboardInterrupt:
-        raise TrainingInterrupted(work.left()) from None
-    except BaseException:
-        work.remove_if_empty()
+        raise TrainingInterrupted(work.left() if processes.is_first else "") from None
+    except BaseException as error:
+        if processes.is_first:
+            work.explain(error)
         raise
 
 
 def is_trained_model(folder: Path) -> bool:
     """Tell whether a folder is a model that `train` wrote."""
     return (folder / SUMMARY_FILE).is_file()
-
-
-def _identity(store: BlockStore, masks: dict[str, float], seed: int, blocks: int) -> dict[str, Any]:
-    checksums = [shard.sha256 for shard in store.manifest.shards]
-    return {"data": [*checksums, blocks], "seed": seed, **masks}

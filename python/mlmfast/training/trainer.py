@@ -6,37 +6,17 @@ import time
 from typing import Any
 
 import torch
-import transformers
 from transformers.trainer_utils import EvalLoopOutput
 
-from mlmfast.training.blocks import EvaluationBlocks, MaskedBlocks, keep_batch
+from mlmfast.training.block_trainer import BlockTrainer
+from mlmfast.training.blocks import EvaluationBlocks, MaskedBlocks
 from mlmfast.training.figures import Evaluation, summarize
 from mlmfast.training.loss import masked_loss_sum, row_counts
 from mlmfast.training.sparse_head import MaskedHead, at_masks
 from mlmfast.training.speed import Speed
 
 
-class EpochKeys(transformers.TrainerCallback):
-    """Tell the training blocks which epoch it is, before the first batch of each.
-
-    Accelerate does so itself in one process, but not where it splits batches between several.
-    """
-
-    def on_epoch_begin(
-        self,
-        _args: Any,
-        state: Any,
-        _control: Any,
-        train_dataloader: Any = None,
-        **_kwargs: Any,
-    ) -> None:
-        """Set the epoch's number, which a resume inside of the epoch has a fraction added to."""
-        blocks = getattr(train_dataloader, "dataset", None)
-        if isinstance(blocks, MaskedBlocks):
-            blocks.set_epoch(int(state.epoch))
-
-
-class MLMTrainer(transformers.Trainer):
+class MLMTrainer(BlockTrainer):
     """A `transformers.Trainer` for masked language models, with the Trainer's own arguments.
 
     It differs from the Trainer in this:
@@ -51,34 +31,17 @@ class MLMTrainer(transformers.Trainer):
       `evaluations` keeps them by step. With `compute_metrics`, the Trainer's own evaluation runs.
     """
 
-    control: transformers.TrainerControl
-
-    def __init__(
-        self,
-        model: Any = None,
-        args: transformers.TrainingArguments | None = None,
-        data_collator: Any = None,
-        train_dataset: Any = None,
-        eval_dataset: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        on_blocks = isinstance(train_dataset or eval_dataset, EvaluationBlocks)
-        if on_blocks and args is not None:
-            # There are no columns to remove, and the Trainer's filter wants a list of rows.
-            args.remove_unused_columns = False
-        if on_blocks and data_collator is None:
-            data_collator = keep_batch
-        super().__init__(model, args, data_collator, train_dataset, eval_dataset, **kwargs)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         # Makes the Trainer count the labels of a whole step, and leave the loss as it comes.
         self.model_accepts_loss_kwargs = True
         self.evaluations: dict[int, Evaluation] = {}
         self._head: MaskedHead | None = None
-        self.add_callback(EpochKeys())
         self.speed: Speed | None = None
-        if isinstance(train_dataset, MaskedBlocks):
+        if isinstance(self.train_dataset, MaskedBlocks):
             # Where the weights lie in pieces, no process can run the model by itself.
             whole = not (self.is_fsdp_enabled or self.is_deepspeed_enabled)
-            self.speed = Speed(train_dataset, countable=whole)
+            self.speed = Speed(self.train_dataset, countable=whole)
             self.add_callback(self.speed)
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
@@ -125,10 +88,12 @@ class MLMTrainer(transformers.Trainer):
 
     def _step_items(
         self, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None
-    ) -> torch.Tensor:
+    ) -> torch.Tensor | int:
         """Count the masked tokens that the gradient of this step is a mean over."""
         if num_items_in_batch is None:
             return (labels != -100).sum().clamp(min=1)
+        if isinstance(num_items_in_batch, int):  # counted by the feed, for this process alone
+            return max(num_items_in_batch, 1)
         items = torch.as_tensor(num_items_in_batch, device=labels.device).flatten()[0]
         averaged = self.args.average_tokens_across_devices
         if self.args.n_gpu > 1 and not averaged:
@@ -164,11 +129,12 @@ class MLMTrainer(transformers.Trainer):
                 labels = inputs.pop("labels")
                 with torch.inference_mode(), self.accelerator.autocast():
                     counts = row_counts(self._masked_head()(model, inputs, labels), len(labels))
-                # Drops the rows that were dealt twice to make the processes' shares equal.
-                tally += self.accelerator.gather_for_metrics(counts).double().sum(0).cpu()
+                tally += counts.double().sum(0).cpu()
                 self.control = self.callback_handler.on_prediction_step(
                     self.args, self.state, self.control
                 )
+        if self.args.world_size > 1:
+            tally = self.accelerator.reduce(tally.to(self.args.device), "sum").cpu()
         found = summarize(
             tally,
             blocks,

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from pathlib import Path
 from typing import Any
 
-from mlmfast.errors import InputError, NotFoundError, OutputExistsError
+from mlmfast.errors import InputError, MlmfastError, NotFoundError, OutputExistsError
+from mlmfast.training.checkpoints import STATE_FILE, is_whole, sweep, whole_checkpoints
 
 RUN_FILE = "mlmfast_run.json"
-STATE_FILE = "trainer_state.json"
 LOGS = "runs"
-CHECKPOINT = re.compile(r"checkpoint-(\d+)")
+SCHEDULER_FILE = "scheduler.pt"
+DEEPSPEED_FILE = "latest"  # names the folder with the states of optimizer and scheduler
 
 
 class WorkingFolder:
@@ -30,13 +30,8 @@ class WorkingFolder:
         self.run = json.loads(json.dumps(run))
 
     def checkpoints(self) -> list[Path]:
-        """List the checkpoints, oldest first."""
-        found = [
-            (int(match[1]), path)
-            for path in self.path.glob("checkpoint-*")
-            if (match := CHECKPOINT.fullmatch(path.name)) and (path / STATE_FILE).is_file()
-        ]
-        return [path for _, path in sorted(found)]
+        """List the whole checkpoints, oldest first."""
+        return whole_checkpoints(self.path)
 
     def begin(self, resume: bool | str | Path | None, *, overwrite: bool) -> Path | None:
         """Make the folder ready and choose the checkpoint to go on from, None to begin anew.
@@ -71,7 +66,18 @@ class WorkingFolder:
             chosen = Path(resume).absolute()
             if not (chosen / STATE_FILE).is_file():
                 raise NotFoundError(f"There is no checkpoint of a training in {chosen}.")
+            if not is_whole(chosen):
+                raise InputError(
+                    f"The checkpoint {chosen} is torn: files are missing or shorter than they were "
+                    "written. Take another one, or begin anew with --overwrite."
+                )
         self._check_same_run(chosen.parent / RUN_FILE)
+        if not any((chosen / name).exists() for name in (SCHEDULER_FILE, DEEPSPEED_FILE)):
+            raise InputError(
+                f"The checkpoint {chosen} holds weights alone (save_only_model), from which no "
+                "training goes on as it was: give it as --model to a new one."
+            )
+        sweep(self.path)
         return chosen
 
     def _check_same_run(self, file: Path) -> None:
@@ -99,10 +105,17 @@ class WorkingFolder:
         """Remove the folder with all checkpoints."""
         shutil.rmtree(self.path, ignore_errors=True)
 
-    def remove_if_empty(self) -> None:
-        """Remove the folder if no checkpoint is in it."""
-        if not self.checkpoints():
+    def explain(self, error: BaseException) -> None:
+        """Add to an error what is left to go on from; remove the folder if there is nothing."""
+        found = self.checkpoints()
+        if not found:
             self.remove()
+        elif not isinstance(error, OutputExistsError | NotFoundError):
+            kept = f"{found[-1]} is kept: --resume-from-checkpoint goes on from it."
+            if isinstance(error, MlmfastError):
+                error.args = (f"{error} {kept}", *error.args[1:])
+            else:
+                error.add_note(kept)
 
     def left(self) -> str:
         """Say what an interrupted training leaves behind, and how to go on with it."""

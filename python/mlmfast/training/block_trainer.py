@@ -1,0 +1,251 @@
+"""A Trainer on blocks: its batches, its processes, its checkpoints, and what can go wrong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import transformers
+
+from mlmfast.data.epoch_plan import EpochPlan
+from mlmfast.errors import DeviceMemoryError, InputError, NonFiniteLossError
+from mlmfast.training.blocks import EvaluationBlocks, MaskedBlocks, keep_batch
+from mlmfast.training.checkpoints import WholeCheckpoints
+from mlmfast.training.device_memory import Cost, advice, batch_that_fits, measure_cost
+from mlmfast.training.feed import BlockFeed, shares_of
+from mlmfast.training.loss_guard import INTERVAL, LossGuard
+
+if TYPE_CHECKING:
+    from torch.utils.data import DataLoader
+
+
+class StepWatch(transformers.TrainerCallback):
+    """Looks at the loss before it is logged or saved, and logs the last step.
+
+    The Trainer brings the processes' losses together where it logs: without the last step's, each
+    would end with a mean of its own.
+    """
+
+    def __init__(self, trainer: BlockTrainer) -> None:
+        self._trainer = trainer
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_kwargs: Any) -> None:
+        """Look, where somebody waits for the device anyway, or where it costs nothing."""
+        if state.global_step >= state.max_steps:
+            control.should_log = True
+        shown = control.should_log or control.should_save or control.should_evaluate
+        if shown or args.device.type == "cpu" or state.global_step % INTERVAL == 0:
+            self._trainer.check_loss()
+
+    def on_epoch_end(self, _args: Any, _state: Any, control: Any, **_kwargs: Any) -> None:
+        """Look before the epoch's evaluation and checkpoint."""
+        if control.should_log or control.should_save or control.should_evaluate:
+            self._trainer.check_loss()
+
+
+class BlockTrainer(WholeCheckpoints):
+    """A Trainer that takes its batches from `MaskedBlocks` and `EvaluationBlocks`.
+
+    The blocks of a step are a function of seed and step: processes share them without padding,
+    repeats or losses, and a resume begins at its step. With any other data set, the Trainer's own
+    loaders run.
+    """
+
+    control: transformers.TrainerControl
+
+    def __init__(
+        self,
+        model: Any = None,
+        args: transformers.TrainingArguments | None = None,
+        data_collator: Any = None,
+        train_dataset: Any = None,
+        eval_dataset: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        on_blocks = isinstance(train_dataset or eval_dataset, EvaluationBlocks)
+        if on_blocks and args is not None:
+            # There are no columns to remove, and the Trainer's filter wants a list of rows.
+            args.remove_unused_columns = False
+        if on_blocks and data_collator is None:
+            data_collator = keep_batch
+        if args is not None:
+            # The filter waits for the device at every step, to hide what ought to be known.
+            args.logging_nan_inf_filter = False
+        super().__init__(model, args, data_collator, train_dataset, eval_dataset, **kwargs)
+        self._feed: BlockFeed | None = None
+        self._guard = LossGuard()
+        self.add_callback(StepWatch(self))
+        if self.args.world_size > 1:
+            # With one seed for all, dropout would leave out the same places on every process.
+            own = np.random.SeedSequence([self.args.seed, self.args.process_index])
+            torch.manual_seed(int(own.generate_state(1)[0]))
+
+    def get_train_dataloader(self) -> DataLoader:
+        """The Trainer's loader; over blocks, this process's share of an epoch."""
+        if not isinstance(self.train_dataset, MaskedBlocks):
+            return super().get_train_dataloader()
+        self._check_data_parallel()
+        seed = self.args.data_seed
+        plan = EpochPlan(
+            blocks=len(self.train_dataset),
+            batch_size=self._train_batch_size,
+            rank=self.args.process_index,
+            world_size=self.args.world_size,
+            shuffle=True,
+            drop_last=self.args.dataloader_drop_last,
+            seed=self.train_dataset.seed if seed is None else seed,
+        )
+        if self._feed is not None:
+            self._feed.close()
+        self._feed = BlockFeed(
+            self.train_dataset,
+            plan,
+            self.args.gradient_accumulation_steps,
+            pin=self.args.dataloader_pin_memory and self.args.device.type == "cuda",
+        )
+        return self._feed.loader()
+
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader:
+        """The Trainer's loader; over blocks, this process's share, each block once."""
+        blocks = self.eval_dataset if eval_dataset is None else eval_dataset
+        if isinstance(blocks, str) and isinstance(self.eval_dataset, dict):
+            blocks = self.eval_dataset[blocks]
+        if not isinstance(blocks, EvaluationBlocks):
+            return super().get_eval_dataloader(eval_dataset)
+        plan = EpochPlan(
+            blocks=len(blocks),
+            batch_size=self.args.eval_batch_size,
+            rank=self.args.process_index,
+            world_size=self.args.world_size,
+            shuffle=False,
+            drop_last=False,
+            seed=0,
+        )
+        return shares_of(blocks, plan)
+
+    def _check_data_parallel(self) -> None:
+        if getattr(self.args, "parallelism_config", None) is not None:
+            raise InputError(
+                "parallelism_config divides a batch's blocks or a model's layers between "
+                "processes; on MaskedBlocks processes divide the batches alone."
+            )
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """Train as the Trainer does; takes and gives what it does.
+
+        Raises:
+            NonFiniteLossError: the loss is no number any more.
+            DeviceMemoryError: a batch does not fit on the device.
+        """
+        self._guard = LossGuard()
+        try:
+            return super().train(*args, **kwargs)
+        finally:
+            if self._feed is not None:
+                self._feed.close()
+
+    def get_batch_samples(
+        self, epoch_iterator: Any, num_batches: int, device: Any
+    ) -> tuple[list[Any], Any]:
+        """Give the batches of an optimizer step, and the number of masked tokens in all of it."""
+        if self._feed is None:
+            return super().get_batch_samples(epoch_iterator, num_batches, device)
+        step = 0 if self.args.ignore_data_skip else self.state.global_step
+        samples = self._feed.take(epoch_iterator, num_batches, step)
+        items = self._get_num_items_in_batch(samples, device)
+        if device.type == "cuda":
+            samples = [
+                {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
+                for batch in samples
+            ]
+        return samples, items
+
+    def _get_num_items_in_batch(self, batch_samples: list[Any], device: Any) -> Any:
+        if self._feed is None or self.args.n_gpu > 1:
+            return super()._get_num_items_in_batch(batch_samples, device)
+        # Counted before the labels go to the device, which need not be waited for.
+        items = sum(int((batch["labels"] != -100).sum()) for batch in batch_samples)
+        if self.args.world_size == 1 or not self.args.average_tokens_across_devices:
+            return items
+        count = torch.tensor(items)
+        if device.type == "cuda":
+            count = count.pin_memory().to(device, non_blocking=True)
+        return self.accelerator.gather(count[None]).sum()
+
+    def training_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Make the Trainer's step on a batch, with an eye on the loss and on the memory."""
+        try:
+            loss = super().training_step(model, inputs, *args, **kwargs)
+        except torch.OutOfMemoryError as error:
+            if self.args.auto_find_batch_size:
+                raise
+            # Without the frames, which hold the step's tensors.
+            text = str(error).split(". ")[0]
+            error.__traceback__ = None
+            failed = text
+        else:
+            self._guard.note(loss, self.state.global_step)
+            return loss
+        raise DeviceMemoryError(self._too_large(model, inputs, failed))
+
+    def check_loss(self) -> None:
+        """Raise NonFiniteLossError if a loss since the last look was no number; waits for it."""
+        gather = self.accelerator.gather if self.args.world_size > 1 else (lambda tensor: tensor)
+        step = self._guard.first_bad(gather)
+        if step is None:
+            return
+        about = f"The loss of step {step + 1} is not a number any more"
+        if self._feed is None:
+            raise NonFiniteLossError(f"{about}.", step=step, epoch=0, block_ids=[])
+        feed = self._feed
+        epoch, ids = feed.of_step(step)
+        shown = ", ".join(map(str, ids[:8])) + (" ..." if len(ids) > 8 else "")
+        whole = feed.plan.batch_size * feed.plan.world_size
+        raise NonFiniteLossError(
+            f"{about} (NaN or infinite): epoch {epoch}, seed {feed.blocks.seed}, {len(ids)} blocks "
+            f"of {feed.blocks.store.path}: {shown}. The same batch again: "
+            f"mlmfast.training.replay.step_batch({str(feed.blocks.store.path)!r}, {step}, "
+            f"batch_size={whole}, accumulated={feed.accumulated}, seed={feed.blocks.seed}). Often "
+            f"the learning rate ({self.args.learning_rate:g}) is too high.",
+            step=step,
+            epoch=epoch,
+            block_ids=ids.tolist(),
+        )
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        self.check_loss()  # weights that are no numbers must not take the place of good ones
+        super()._save_checkpoint(model, trial)
+
+    def _too_large(self, model: Any, inputs: Any, failed: str) -> str:
+        args = self.args
+        model.zero_grad(set_to_none=True)
+        fitting = None
+        # Elsewhere a forward pass of one process alone would wait for the others.
+        if args.device.type == "cuda" and not (self.is_fsdp_enabled or self.is_deepspeed_enabled):
+            fitting = self._measured_batch(inputs)
+        return (
+            f"The device {args.device} has too little memory for batches of "
+            f"{args.per_device_train_batch_size} blocks ({failed}): {advice(args, fitting)}."
+        )
+
+    def _measured_batch(self, inputs: Any) -> int | None:
+        device = self.args.device
+
+        def forward(rows: int) -> Any:
+            few = {name: tensor[:rows] for name, tensor in inputs.items()}
+            with self.compute_loss_context_manager():
+                return self.compute_loss(self.model, self._prepare_inputs(few))
+
+        try:
+            cost = measure_cost(forward, device)
+        except torch.OutOfMemoryError:
+            return 0
+        trained = sum(each.nbytes for each in self.model.parameters() if each.requires_grad)
+        # Gradients, and what AdamW keeps of them, where a first step has not made it yet.
+        to_come = trained if self.optimizer.state else 3 * trained
+        free, _ = torch.cuda.mem_get_info(device)
+        total = free + torch.cuda.memory_reserved(device)
+        return batch_that_fits(
+            Cost(cost.fixed + to_come, cost.row), total, self.args.per_device_train_batch_size
+        )

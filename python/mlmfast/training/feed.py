@@ -1,0 +1,148 @@
+"""The blocks of each optimizer step, for one process among several: `BlockFeed`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch.utils.data import BatchSampler, DataLoader
+
+from mlmfast.data.epoch_plan import EpochPlan
+from mlmfast.data.prefetch import Prefetcher
+from mlmfast.errors import InputError
+from mlmfast.training.blocks import keep_batch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from mlmfast.training.blocks import Batch, EvaluationBlocks, MaskedBlocks
+
+# Batches to make ahead beside those of the step under way.
+AHEAD = 2
+
+
+class Shares(BatchSampler):
+    """The numbers of the blocks in each of a rank's batches, as many batches as all ranks have.
+
+    Where the last global batch has fewer blocks than there are ranks, some get an empty list, which
+    `EvaluationBlocks` turns into a batch that asks for nothing: no rank waits for another in vain,
+    and no block comes twice.
+    """
+
+    def __init__(self, plan: EpochPlan, epoch: int = 0) -> None:
+        self.plan = plan
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.plan.global_batches
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for number in range(len(self)):
+            yield self.plan.block_ids(number, self.epoch).tolist()
+
+
+def shares_of(blocks: EvaluationBlocks, plan: EpochPlan) -> DataLoader:
+    """A data loader over one rank's share of the blocks."""
+    # A generator of its own: beginning a pass draws a number, which dropout must not notice.
+    return DataLoader(
+        blocks, batch_sampler=Shares(plan), collate_fn=keep_batch, generator=torch.Generator()
+    )
+
+
+class BlockFeed:
+    """Gives out a rank's batches, pass after pass, and knows which blocks a step has.
+
+    The blocks of a step are a function of (seed, step) and of the number of blocks in a step of all
+    ranks together: any division into ranks, batches and accumulated batches gives the same blocks
+    under the same masks, and a training goes on at any step without reading what came before.
+
+    Args:
+        blocks: what to train on.
+        plan: how its epochs are dealt to batches and ranks.
+        accumulated: batches of a rank in an optimizer step.
+        pin: put batches into pinned memory, from where a GPU fetches them without being waited for.
+
+    Raises:
+        InputError: there is no whole batch, and the last one is left out where it is not full.
+    """
+
+    def __init__(
+        self, blocks: MaskedBlocks, plan: EpochPlan, accumulated: int, *, pin: bool = False
+    ) -> None:
+        if not plan.global_batches:
+            raise InputError(
+                f"{blocks.store.path} has {plan.blocks} blocks, and a batch of all processes has "
+                f"{plan.batch_size * plan.world_size}: with dataloader_drop_last none is left."
+            )
+        self.blocks = blocks
+        self.plan = plan
+        self.accumulated = accumulated
+        self._pin = pin
+        self._epoch = 0
+        self._begun_for: Any = None
+        self._batches: Prefetcher[Batch] | None = None
+
+    @property
+    def steps_an_epoch(self) -> int:
+        """Optimizer steps of a pass; the last may have fewer blocks."""
+        return -(-self.plan.global_batches // self.accumulated)
+
+    @property
+    def blocks_a_step(self) -> int:
+        """Blocks of a whole optimizer step, those of all ranks together."""
+        return self.plan.batch_size * self.plan.world_size * self.accumulated
+
+    def of_step(self, step: int) -> tuple[int, NDArray[np.uint64]]:
+        """The epoch of a step, counted from 0, and its blocks on all ranks, in their order."""
+        epoch, update = divmod(step, self.steps_an_epoch)
+        whole = replace(
+            self.plan, batch_size=self.plan.batch_size * self.plan.world_size, rank=0, world_size=1
+        )
+        first = update * self.accumulated
+        numbers = range(first, min(first + self.accumulated, self.plan.global_batches))
+        return epoch, np.concatenate([whole.block_ids(number, epoch) for number in numbers])
+
+    def loader(self) -> DataLoader:
+        """The Trainer's view of an epoch: its length, its data set, its batches for who looks."""
+        return shares_of(self.blocks, self.plan)
+
+    def take(self, iterator: Any, count: int, step: int) -> list[Batch]:
+        """Give the next `count` batches of the pass that the Trainer makes.
+
+        Args:
+            iterator: the Trainer's own over `loader()`, a new one for each pass; nothing is read
+                from it.
+            count: batches at most.
+            step: optimizer steps before this one, where the first pass begins.
+        """
+        if iterator is not self._begun_for:
+            first_pass = self._begun_for is None
+            epoch, update = divmod(step, self.steps_an_epoch)
+            self._begin(*((epoch, update) if first_pass else (self._epoch + 1, 0)))
+            self._begun_for = iterator
+        return list(islice(self._batches or (), count))
+
+    def close(self) -> None:
+        """End the thread that makes batches ahead."""
+        if self._batches is not None:
+            self._batches.close()
+            self._batches = None
+
+    def _begin(self, epoch: int, update: int) -> None:
+        self.close()
+        self._epoch = epoch
+        self.blocks.set_epoch(epoch)
+        numbers = range(update * self.accumulated, self.plan.global_batches)
+        self._batches = Prefetcher(self._make, numbers, self.accumulated + AHEAD)
+
+    def _make(self, number: int) -> Batch:
+        ids = self.plan.block_ids(number, self._epoch)
+        batch = self.blocks.__getitems__(ids.tolist())
+        if not self._pin:
+            return batch
+        return {name: tensor.pin_memory() for name, tensor in batch.items()}
