@@ -27,7 +27,7 @@ LENGTH = 64
 HELD_OUT = 8  # every so many stretches of lines
 STRETCH = 60
 ARGUMENTS = {
-    "learning_rate": 2e-3,
+    "learning_rate": 3e-3,
     "weight_decay": 0.01,
     "num_train_epochs": 1,
     "per_device_train_batch_size": 8,
@@ -35,10 +35,10 @@ ARGUMENTS = {
     "report_to": "none",
 }
 SHAPE = {
-    "hidden_size": 128,
+    "hidden_size": 64,
     "num_hidden_layers": 2,
     "num_attention_heads": 2,
-    "intermediate_size": 512,
+    "intermediate_size": 256,
     "max_position_embeddings": LENGTH + 2,
 }
 
@@ -102,7 +102,7 @@ def main() -> int:
         home = Path(name)
         text, held_out = split_text(home)
         mlmfast.train_tokenizer(
-            text.read_text(encoding="utf-8").splitlines(), home / "tokenizer", vocab_size=4096
+            text.read_text(encoding="utf-8").splitlines(), home / "tokenizer", vocab_size=2048
         )
         options = {"tokenizer": home / "tokenizer", "block_size": LENGTH}
         mlmfast.prepare(str(text), home / "blocks", **options)

@@ -81,6 +81,12 @@ if TYPE_CHECKING:
     "--add-mask-token", metavar="TOKEN", help="Add this mask token to a tokenizer without one."
 )
 @click.option(
+    "--add-tokens",
+    type=click.Path(),
+    metavar="FILE",
+    help="Words that the tokenizer is to keep whole, one a line; see `mlmfast train --add-tokens`.",
+)
+@click.option(
     "--tokenizer-engine",
     type=click.Choice(["auto", "library"]),
     default="auto",

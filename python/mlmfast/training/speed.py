@@ -41,6 +41,8 @@ class Speed(TrainerCallback):
         self._processes = 1
         self._first = self._epoch = 0.0
         self._before = self._seconds = 0.0
+        self._rates = 0.0  # the sum over the steps
+        self._steps = 0
         self._since: float | None = None
 
     def on_train_begin(
@@ -58,8 +60,10 @@ class Speed(TrainerCallback):
         self._before = self._seconds = 0.0
         self._since = time.perf_counter()
 
-    def on_step_end(self, *_args: Any, **_kwargs: Any) -> None:
+    def on_step_end(self, _args: Any, state: Any, *_others: Any, **_kwargs: Any) -> None:
         """Take the time since the last step, the wait for the batch included."""
+        self._rates += self._blocks.rate_at(state.global_step - 1)
+        self._steps += 1
         now = time.perf_counter()
         if self._since is not None:
             self._seconds += now - self._since
@@ -91,11 +95,12 @@ class Speed(TrainerCallback):
         if passed <= 0 or seconds <= 0:
             return {}
         rate = passed * len(self._blocks) * self._tokens_of_block / seconds
-        share = self.mfu(rate)
+        # The mean of all steps so far; the head's share of the work hardly shows a changing rate.
+        share = self.mfu(rate, self._rates / self._steps)
         found = {"tokens_per_second": round(rate, 1)}
         return found if share is None else found | {"mfu": round(share, 4)}
 
-    def mfu(self, tokens_per_second: float) -> float | None:
+    def mfu(self, tokens_per_second: float, mask_rate: float) -> float | None:
         """Give the share of all devices' peak that so many tokens a second are (useful work only).
 
         Model FLOPs utilization as of Chowdhery et al. 2022 ("PaLM", appendix B), with the head
@@ -103,6 +108,6 @@ class Speed(TrainerCallback):
         """
         if self.work is None or self.peak is None:
             return None
-        masked = self._blocks.mlm_probability * self._ordinary_of_block
+        masked = mask_rate * self._ordinary_of_block
         needed = self.work.of_block(masked) * tokens_per_second / self._tokens_of_block
         return needed / (self.peak.flops * self._processes)
