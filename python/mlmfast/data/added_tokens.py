@@ -107,10 +107,7 @@ def with_tokens(source: Any, tokens: Sequence[str]) -> LoadedTokenizer:
 
     changed: Tokenizer = Tokenizer.from_str(loaded.files["tokenizer.json"].decode())
     changed.add_tokens(
-        [
-            AddedToken(token, single_word=token[0].isalnum() and token[-1].isalnum())
-            for token in new
-        ]
+        [AddedToken(token, single_word=token[0].isalnum() and token[-1].isalnum()) for token in new]
     )
     return from_files(loaded.name, _changed_files(loaded, changed))
 
@@ -127,9 +124,7 @@ def missing_tokens(loaded: LoadedTokenizer, tokens: Sequence[str]) -> list[str]:
     ]
 
 
-def _changed_files(
-    loaded: LoadedTokenizer, changed: Tokenizer, **roles: str
-) -> dict[str, bytes]:
+def _changed_files(loaded: LoadedTokenizer, changed: Tokenizer, **roles: str) -> dict[str, bytes]:
     config = json.loads(loaded.files["tokenizer_config.json"])
     # The config's own list of added tokens would contradict tokenizer.json, which rules without it.
     config.pop("added_tokens_decoder", None)

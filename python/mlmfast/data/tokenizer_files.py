@@ -303,6 +303,7 @@ def _read_json(name: str, files: dict[str, bytes], file: str) -> dict[str, Any]:
 
 
 def as_json(content: dict[str, Any]) -> bytes:
+    """Return the content of a tokenizer's JSON file."""
     return (json.dumps(content, indent=2, ensure_ascii=False, sort_keys=True) + "\n").encode()
 
 

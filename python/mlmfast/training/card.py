@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
+from mlmfast.data.mask_schedule import MaskRateSchedule
+
 if TYPE_CHECKING:
     from mlmfast.data.store import BlockStore
     from mlmfast.training.figures import Evaluation
@@ -122,18 +124,27 @@ def _data(store: BlockStore) -> str:
 
 
 def _training(result: TrainResult, masks: dict[str, Any], picture: str | None) -> str:
-    chosen, replaced, random = (
-        masks[key] for key in ("mlm_probability", "mask_replace_prob", "random_replace_prob")
-    )
+    replaced, random = masks["mask_replace_prob"], masks["random_replace_prob"]
     share = "" if result.mfu is None else f" (MFU {result.mfu:.1%} of {result.peak})"
     text = (
         f"{result.steps:,} steps, {result.epochs:.2f} epochs, {result.seconds:,.0f} s in "
         f"{result.precision} on {result.device}, {result.tokens_per_second:,.0f} tokens/s{share}; "
         f"mean training loss {result.train_loss:.4f}. "
-        f"{chosen:.0%} of the ordinary tokens were chosen anew in every epoch; of these "
+        f"{_chosen(masks)} were chosen anew in every epoch; of the chosen tokens "
         f"{replaced:.0%} became the mask token and {random:.0%} a random token."
     )
     return text if picture is None else f"{text}\n\n![Curves of the training]({picture})"
+
+
+def _chosen(masks: dict[str, Any]) -> str:
+    rates = masks.get("mask_rate_schedule")
+    share = f"{masks['mlm_probability']:.0%}"
+    if rates is not None:
+        schedule = MaskRateSchedule(rates, 1)
+        way = "in a straight line" if schedule.shape == "linear" else "as a cosine"
+        share = f"{schedule.start:.0%}, changing to {schedule.end:.0%} {way} over the steps,"
+    units = {"whole_word": ", whole words at a time,", "span": ", in spans,"}
+    return f"{share} of the ordinary tokens{units.get(masks.get('mode', ''), '')}"
 
 
 def _table(arguments: dict[str, Any]) -> str:

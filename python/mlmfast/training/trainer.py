@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import torch
+import transformers
 from transformers.trainer_utils import EvalLoopOutput
 
 from mlmfast.training.block_trainer import BlockTrainer
@@ -14,6 +15,17 @@ from mlmfast.training.figures import Evaluation, summarize
 from mlmfast.training.loss import masked_loss_sum, row_counts
 from mlmfast.training.sparse_head import MaskedHead, at_masks
 from mlmfast.training.speed import Speed
+
+
+class MaskRates(transformers.TrainerCallback):
+    """Tells the training blocks over how many steps their mask rate changes."""
+
+    def __init__(self, blocks: MaskedBlocks) -> None:
+        self._blocks = blocks
+
+    def on_train_begin(self, _args: Any, state: Any, _control: Any, **_kwargs: Any) -> None:
+        """Tell them."""
+        self._blocks.schedule(state.max_steps)
 
 
 class MLMTrainer(BlockTrainer):
@@ -43,6 +55,7 @@ class MLMTrainer(BlockTrainer):
             whole = not (self.is_fsdp_enabled or self.is_deepspeed_enabled)
             self.speed = Speed(self.train_dataset, countable=whole)
             self.add_callback(self.speed)
+            self.add_callback(MaskRates(self.train_dataset))
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Log, with `tokens_per_second` and `mfu` of the steps since the last loss was logged."""
