@@ -24,6 +24,8 @@ from toy import SCRATCH
 
 SCHEDULED = SCRATCH | {"mask_rate_schedule": "0.6:0.1:cosine", "num_train_epochs": 2}
 
+QUICK = {"eval_strategy": "no", "save_strategy": "no"}
+
 
 @pytest.fixture
 def store(toy_blocks):
@@ -54,21 +56,21 @@ def share(store, labels):
 
 
 def test_the_rate_goes_from_its_start_to_its_end(toy_blocks, store, seen, tmp_path):
-    options = SCHEDULED | {"num_train_epochs": 30, "eval_strategy": "no"}
+    options = SCHEDULED | QUICK | {"num_train_epochs": 6, "per_device_train_batch_size": 4}
     result = train(toy_blocks, output=tmp_path / "out", **options)
     labels = [labels for _, labels in seen]
     tenth = len(labels) // 10
     assert len(labels) == result.steps
-    assert share(store, labels[:tenth]) == pytest.approx(0.6, abs=0.05)
-    assert share(store, labels[-tenth:]) == pytest.approx(0.1, abs=0.03)
-    assert share(store, labels) == pytest.approx(0.35, abs=0.03)
+    assert share(store, labels[:tenth]) == pytest.approx(0.6, abs=0.08)
+    assert share(store, labels[-tenth:]) == pytest.approx(0.1, abs=0.05)
+    assert share(store, labels) == pytest.approx(0.35, abs=0.04)
     card = (tmp_path / "out" / "README.md").read_text()
     assert "60%, changing to 10% as a cosine over the steps" in card
 
 
 def test_the_rate_is_that_of_the_optimizer_step(toy_blocks, seen, tmp_path):
     """However a step is divided into batches, it has the same blocks under the same masks."""
-    options = SCHEDULED | {"eval_strategy": "no"}
+    options = SCHEDULED | QUICK | {"num_train_epochs": 1}
     train(toy_blocks, output=tmp_path / "a", per_device_train_batch_size=8, **options)
     whole = list(seen)
     seen.clear()
@@ -132,7 +134,7 @@ def test_whole_words_are_masked_whole(toy_blocks, store, seen, tmp_path):
 
 
 def test_spans(toy_blocks, seen, tmp_path):
-    options = SCRATCH | {"max_steps": 3, "eval_strategy": "no", "mask_mode": "span"}
+    options = SCRATCH | QUICK | {"max_steps": 3, "mask_mode": "span"}
     train(toy_blocks, output=tmp_path / "out", mlm_probability=0.3, **options)
     labels = torch.cat([labels for _, labels in seen]) != -100
     beside = (labels[:, 1:] & labels[:, :-1]).sum() / labels.sum()

@@ -66,14 +66,14 @@ def count_work(model: Any, length: int, vocab_size: int) -> Work | None:
     Args:
         model: a masked language model of transformers, not wrapped.
         length: tokens of a block.
-        vocab_size: ids to take inputs from.
+        vocab_size: number of ids.
 
     Returns:
         None where the model cannot be asked this way.
     """
     head = MaskedHead(model)
     device = next(model.parameters()).device
-    ids = (torch.arange(length, device=device) % vocab_size)[None]
+    ids = torch.full((1, length), vocab_size - 1, device=device)
     few = max(1, length // 8)
 
     def count(masked: int) -> int:
