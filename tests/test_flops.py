@@ -80,6 +80,9 @@ def test_the_processors_peak_is_measured():
     assert 1e8 < peak_of("cpu", "fp32").flops < 1e15
 
 
+AFTER_A_STEP = transformers.TrainerState(global_step=1)
+
+
 def speed_of(store, clock, monkeypatch, **options):
     monkeypatch.setattr("mlmfast.training.speed.time.perf_counter", lambda: clock["now"])
     speed = Speed(MaskedBlocks(store, **options), countable=False)
@@ -92,17 +95,17 @@ def test_evaluations_and_checkpoints_are_not_the_steps_time(toy_blocks, monkeypa
     store, clock = open_splits(toy_blocks)["train"], {"now": 0.0}
     speed = speed_of(store, clock, monkeypatch)
     clock["now"] = 2.0
-    speed.on_step_end()
+    speed.on_step_end(None, AFTER_A_STEP)
     clock["now"] = 50.0
     speed.on_evaluate()
     clock["now"] = 90.0
     speed.on_save()
     clock["now"] = 91.0
-    speed.on_step_end()
+    speed.on_step_end(None, AFTER_A_STEP)
     tokens = len(store) * store.block_size * 0.5
     assert speed.since_last(0.5) == {"tokens_per_second": pytest.approx(tokens / 3, abs=0.1)}
     clock["now"] = 92.0
-    speed.on_step_end()
+    speed.on_step_end(None, AFTER_A_STEP)
     assert speed.since_last(1.0)["tokens_per_second"] == pytest.approx(tokens, abs=0.1)
     assert speed.whole(1.0)["tokens_per_second"] == pytest.approx(2 * tokens / 4, abs=0.1)
 
@@ -113,10 +116,10 @@ def test_padding_is_no_work_and_the_head_counts_at_masks(tmp_path, monkeypatch):
     assert manifest.padding_tokens
     speed = speed_of(store, clock, monkeypatch, mlm_probability=0.5)
     clock["now"] = 1.0
-    speed.on_step_end()
+    speed.on_step_end(None, AFTER_A_STEP)
     real = manifest.tokens - manifest.padding_tokens
     assert speed.whole(1.0)["tokens_per_second"] == pytest.approx(real, rel=1e-4)
-    assert speed.mfu(real) is None
+    assert speed.mfu(real, 0.5) is None
     ordinary = (
         (
             ~torch.isin(
@@ -127,7 +130,7 @@ def test_padding_is_no_work_and_the_head_counts_at_masks(tmp_path, monkeypatch):
         .item()
     )
     speed.work, speed.peak = Work(0.0, 10.0), Peak(1e6, "told")
-    assert speed.mfu(real) == pytest.approx(0.5 * ordinary * 10 / 1e6, rel=1e-3)
+    assert speed.mfu(real, 0.5) == pytest.approx(0.5 * ordinary * 10 / 1e6, rel=1e-3)
 
 
 def test_the_trained_model_is_counted_with_its_vocabulary(toy_blocks):

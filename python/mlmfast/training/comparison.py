@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mlmfast.data.same_vocabulary import difference_of
 from mlmfast.data.store import BlockStore
-from mlmfast.data.tokenizer_files import load_tokenizer
 from mlmfast.errors import InputError
 from mlmfast.training.estimates import LEAST_CLUSTERS, half_width, ratio_of
 from mlmfast.training.evaluation import check_evaluation, counts_of, open_evaluation_store
 from mlmfast.training.figures import Evaluation, MaskSeries, finite, summarize_counts
 from mlmfast.training.measuring import measuring
 from mlmfast.training.model import check_fits, load_model
+from mlmfast.training.vocabulary import check_same_tokens
 
 if TYPE_CHECKING:
     import numpy as np
@@ -137,7 +136,7 @@ def compare(
         )
     both = (model, against)
     for each in both:
-        check_same_tokens(each, store)
+        _check_tokens(each, store)
     counts, found = [], []
     for each in both:
         started = time.perf_counter()
@@ -172,23 +171,16 @@ def paired_difference(one: np.ndarray, other: np.ndarray) -> tuple[float, float]
     return ratio_of(first[:, 0] - second[:, 0], first[:, 3])
 
 
-def check_same_tokens(model: Model, store: BlockStore) -> None:
-    """Raise InputError where a model's own tokenizer has another vocabulary than a store's.
-
-    A model object, or a folder without a tokenizer, cannot be told apart by it.
-    """
+def _check_tokens(model: Model, store: BlockStore) -> None:
     if isinstance(model, torch.nn.Module):
         return
-    folder = Path(model)
-    if folder.is_dir() and not any(folder.glob("*token*")) and not any(folder.glob("vocab*")):
-        return
-    difference = difference_of(load_tokenizer(str(model)), load_tokenizer(store.path))
-    if difference:
+    try:
+        check_same_tokens(model, store)
+    except InputError as error:
         raise InputError(
-            f"{model} has another tokenizer than {store.path} ({difference}): losses a token of "
-            "different tokens cannot be compared. Bits per byte can: prepare the same text with "
-            "each model's own tokenizer, and `mlmfast evaluate` each on its own blocks."
-        )
+            "Losses of different tokens cannot be compared; bits per byte can: prepare the same "
+            f"text with each model's own tokenizer, and `mlmfast evaluate` each. {error}"
+        ) from error
 
 
 def _name(model: Model) -> str:
