@@ -15,9 +15,9 @@ NEXT := .cache/tokenizers-next
 # The newest transformers, for which Optimum's exporter is too old, and where it is installed.
 TRANSFORMERS5_VERSION ?= 5.23.0
 TRANSFORMERS5 := .cache/transformers5
-TRANSFORMERS5_TESTS ?= $(addprefix tests/test_,$(addsuffix .py,architectures cli_export cli_fill_mask collator evaluation \
-  export fill_mask folder fused graphs joint parity patches precision shared_weights slow_tokenizer sources sparse_head \
-  text_encoder tokenizer_files train trainer))
+TRANSFORMERS5_TESTS ?= $(addprefix tests/test_,$(addsuffix .py,architectures checkpoints cli_export cli_fill_mask collator \
+  device_memory evaluation export feed fill_mask folder fused graphs joint parity patches precision processes replay \
+  shared_weights slow_tokenizer sources sparse_head text_encoder tokenizer_files train trainer vocabulary))
 # What runs the targets of fuzz/, installed there by the first `make fuzz`.
 CARGO_FUZZ_VERSION := 0.13.2
 CARGO_FUZZ := .cache/cargo/bin/cargo-fuzz

@@ -151,6 +151,7 @@ def command(
     masks are always the same.
     """
     from mlmfast.training.interrupt import TrainingInterrupted
+    from mlmfast.training.processes import leave
     from mlmfast.training.train import train
 
     first = os.environ.get("RANK", "0") == "0"
@@ -163,6 +164,7 @@ def command(
         if first:
             click.echo(str(interrupted), err=True)
         ctx.exit(130)
+    leave()
     if not first:
         return
     if as_json:

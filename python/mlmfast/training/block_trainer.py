@@ -87,21 +87,23 @@ class BlockTrainer(WholeCheckpoints):
             return super().get_train_dataloader()
         self._check_data_parallel()
         seed = self.args.data_seed
+        # On a resume, the Trainer puts the checkpoint's own batch size into `_train_batch_size`.
+        found = self.args.auto_find_batch_size
         plan = EpochPlan(
             blocks=len(self.train_dataset),
-            batch_size=self._train_batch_size,
+            batch_size=self._train_batch_size if found else self.args.train_batch_size,
             rank=self.args.process_index,
             world_size=self.args.world_size,
             shuffle=True,
             drop_last=self.args.dataloader_drop_last,
             seed=self.train_dataset.seed if seed is None else seed,
         )
-        if self._feed is not None:
-            self._feed.close()
+        self._close_feed()
         self._feed = BlockFeed(
             self.train_dataset,
             plan,
             self.args.gradient_accumulation_steps,
+            collate=self.data_collator,
             pin=self.args.dataloader_pin_memory and self.args.device.type == "cuda",
         )
         return self._feed.loader()
@@ -122,13 +124,34 @@ class BlockTrainer(WholeCheckpoints):
             drop_last=False,
             seed=0,
         )
-        return shares_of(blocks, plan)
+        return shares_of(blocks, plan, self.data_collator)
+
+    def _wrap_model(self, model: Any, training: bool = True, dataloader: Any = None) -> Any:
+        args = self.args
+        undecided = args.ddp_find_unused_parameters is None and args.world_size > 1
+        if training and undecided and isinstance(self.train_dataset, MaskedBlocks):
+            # Looking for them at every step costs a walk through the graph.
+            args.ddp_find_unused_parameters = self._has_unused_parameters()
+        return super()._wrap_model(model, training, dataloader)
+
+    def _has_unused_parameters(self) -> bool:
+        """Whether a step leaves weights without a gradient, seen at one that comes to nothing."""
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            return False
+        batch = self._prepare_inputs(self.train_dataset.__getitems__([0]))
+        self.model.train()
+        with torch.random.fork_rng(), self.compute_loss_context_manager():
+            self.compute_loss(self.model, batch).backward()
+        unused = any(each.grad is None for each in self.model.parameters() if each.requires_grad)
+        self.model.zero_grad(set_to_none=True)
+        return unused
 
     def _check_data_parallel(self) -> None:
-        if getattr(self.args, "parallelism_config", None) is not None:
+        tensor_parallel = (getattr(self.model, "_tp_size", None) or 1) > 1
+        if tensor_parallel or getattr(self.args, "parallelism_config", None) is not None:
             raise InputError(
-                "parallelism_config divides a batch's blocks or a model's layers between "
-                "processes; on MaskedBlocks processes divide the batches alone."
+                "Tensor and context parallelism divide a model's layers or its texts between "
+                "processes; on MaskedBlocks, processes divide the batches alone."
             )
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
@@ -142,8 +165,27 @@ class BlockTrainer(WholeCheckpoints):
         try:
             return super().train(*args, **kwargs)
         finally:
-            if self._feed is not None:
-                self._feed.close()
+            self._close_feed()
+
+    def _close_feed(self) -> None:
+        if self._feed is not None:
+            self._feed.close()
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        """Measure as the Trainer does; takes and gives what it does.
+
+        Raises:
+            DeviceMemoryError: a batch does not fit on the device.
+        """
+        try:
+            return super().evaluate(*args, **kwargs)
+        except torch.OutOfMemoryError as error:
+            batch = self.args.per_device_eval_batch_size
+            raise DeviceMemoryError(
+                f"The device {self.args.device} has too little memory to measure batches of "
+                f"{batch} blocks ({str(error).split('. ')[0]}): give --per-device-eval-batch-size "
+                f"{max(batch // 2, 1)} or less."
+            ) from error
 
     def get_batch_samples(
         self, epoch_iterator: Any, num_batches: int, device: Any
@@ -195,7 +237,7 @@ class BlockTrainer(WholeCheckpoints):
         step = self._guard.first_bad(gather)
         if step is None:
             return
-        about = f"The loss of step {step + 1} is not a number any more"
+        about = f"Step {step + 1} gave a loss, or weights, that are no numbers any more"
         if self._feed is None:
             raise NonFiniteLossError(f"{about}.", step=step, epoch=0, block_ids=[])
         feed = self._feed
@@ -203,7 +245,7 @@ class BlockTrainer(WholeCheckpoints):
         shown = ", ".join(map(str, ids[:8])) + (" ..." if len(ids) > 8 else "")
         whole = feed.plan.batch_size * feed.plan.world_size
         raise NonFiniteLossError(
-            f"{about} (NaN or infinite): epoch {epoch}, seed {feed.blocks.seed}, {len(ids)} blocks "
+            f"{about}: epoch {epoch}, seed {feed.blocks.seed}, {len(ids)} blocks "
             f"of {feed.blocks.store.path}: {shown}. The same batch again: "
             f"mlmfast.training.replay.step_batch({str(feed.blocks.store.path)!r}, {step}, "
             f"batch_size={whole}, accumulated={feed.accumulated}, seed={feed.blocks.seed}). Often "
@@ -214,7 +256,11 @@ class BlockTrainer(WholeCheckpoints):
         )
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        self.check_loss()  # weights that are no numbers must not take the place of good ones
+        # Weights that are no numbers must not take the place of good ones.
+        self.check_loss()
+        whole = torch.stack([torch.isfinite(each).all() for each in self.model.parameters()]).all()
+        self._guard.note(torch.where(whole, 0.0, torch.nan), self.state.global_step - 1)
+        self.check_loss()
         super()._save_checkpoint(model, trial)
 
     def _too_large(self, model: Any, inputs: Any, failed: str) -> str:

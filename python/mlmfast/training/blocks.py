@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Batch = dict[str, torch.Tensor]
 
 
-def keep_batch(batch: Batch) -> Batch:
+def keep_batch(batch: Any) -> Any:
     """Return the batch as it is: the collate function of a data set that yields whole batches."""
     return batch
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import torch
 import transformers
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
@@ -87,7 +90,8 @@ class WholeCheckpoints(transformers.Trainer):
             # Asked before the room is given back.
             full = is_disk_full(error) or _is_full(home)
             written = folder_bytes(partial)
-            shutil.rmtree(partial, ignore_errors=True)
+            if self.args.should_save:
+                shutil.rmtree(partial, ignore_errors=True)
             if not full:
                 raise
             raise InputError(_no_room(home, name, written)) from error
@@ -105,6 +109,11 @@ class WholeCheckpoints(transformers.Trainer):
         if self._in_the_making is None:
             super()._push_from_checkpoint(checkpoint_folder)
 
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if self.args.device.type == "cpu" and self.args.device.index is not None:
+            _let_torch_load_to_numbered_cpus()
+        super()._load_optimizer_and_scheduler(checkpoint)
+
     def _name_best(self, home: Path) -> None:
         best = self.state.best_model_checkpoint
         if best is not None and Path(best).parent == self._in_the_making:
@@ -116,12 +125,13 @@ class WholeCheckpoints(transformers.Trainer):
         sizes = {str(path.relative_to(written)): path.stat().st_size for path in files}
         listed = json.dumps({"step": self.state.global_step, "files": sizes}, indent=1)
         (written / FILES_FILE).write_text(listed, encoding="utf-8")
-        for path in [*files, written / FILES_FILE, written]:
+        for path in [*files, written / FILES_FILE]:
             _to_disk(path)
         if final.exists():  # of a run that went back behind this step
             _remove(final)
         written.rename(final)
-        _to_disk(final.parent)
+        with suppress(OSError):  # folders of some file systems cannot be waited for
+            _to_disk(final.parent)
 
     def _remove_old(self, home: Path) -> None:
         limit = self.args.save_total_limit
@@ -136,6 +146,16 @@ class WholeCheckpoints(transformers.Trainer):
     def _best(self) -> str | None:
         best = self.state.best_model_checkpoint
         return None if best is None else str(Path(best))
+
+
+@functools.cache
+def _let_torch_load_to_numbered_cpus() -> None:
+    """Accelerate numbers the CPUs of several processes, `cpu:0`; torch.load knows `cpu` alone."""
+    torch.serialization.register_package(
+        0,
+        lambda _storage: None,
+        lambda storage, place: storage if place.startswith("cpu:") else None,
+    )
 
 
 def _remove(checkpoint: Path) -> None:

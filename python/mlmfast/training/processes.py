@@ -39,18 +39,24 @@ class Processes:
         self._apart = False
 
     @classmethod
-    def join(cls, *, use_cpu: bool, backend: str | None = None) -> Processes:
+    def join(
+        cls, *, use_cpu: bool, backend: str | None = None, seconds: int | None = None
+    ) -> Processes:
         """Meet the other processes, where the environment says that there are others.
 
         Args:
             use_cpu: whether the training computes on CPUs.
             backend: of the gradients' exchange; None for gloo on CPUs, NCCL on GPUs.
+            seconds: that a process waits for another one's gradients; None for torch's own.
         """
         if int(os.environ.get("WORLD_SIZE", "1")) == 1 and not distributed.is_initialized():
             return cls()
         from accelerate import PartialState
 
-        state = PartialState(cpu=use_cpu, **({} if backend is None else {"backend": backend}))
+        given: dict[str, Any] = {} if backend is None else {"backend": backend}
+        if seconds is not None:
+            given["timeout"] = timedelta(seconds=seconds)
+        state = PartialState(cpu=use_cpu, **given)
         if state.num_processes == 1:
             return cls()
         group = distributed.new_group(backend="gloo", timeout=PATIENCE)
@@ -137,6 +143,12 @@ class Processes:
             self._apart = True
             raise OtherProcessError(f"process {failed[0]}: {told[failed[0]][0]}")
         return [value for _, value in told]
+
+
+def leave() -> None:
+    """Part from the other processes, if there are any, where this one is about to end."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def _mark_as_own(error: BaseException) -> None:

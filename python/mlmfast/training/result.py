@@ -21,7 +21,7 @@ class TrainResult:
         after: how well it fills them now; None without evaluation.
         steps: optimizer steps, those before a resume included.
         epochs: passes over the training blocks.
-        train_loss: mean loss of a step, in nats a masked token.
+        train_loss: mean loss of a step (since a resume), in nats a masked token.
         seconds: time of the training itself, evaluations and checkpoints included.
         tokens_per_second: tokens that went through the model each second of the steps since the
             start (or the resume), padding, evaluations and checkpoints left out; 0.0 if none did.

@@ -43,6 +43,10 @@ def run(
     progress = Progress()
     if not quiet:
         trainer.add_callback(progress)
+    first_step = 0
+    if checkpoint is not None:
+        state = transformers.TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+        first_step = state.global_step
     stop = StopAtStep(processes)
     trainer.add_callback(stop)
     try:
@@ -57,13 +61,18 @@ def run(
     speed = trainer.speed.whole(epochs) if trainer.speed else {}
     peak = trainer.speed.peak if trainer.speed else None
     arguments = trainer.args
+    steps = trainer.state.global_step
+    train_loss = found.training_loss
+    if not hasattr(trainer, "_initial_global_step"):
+        # transformers 4 divides the sum since a resume by all steps.
+        train_loss *= steps / max(steps - first_step, 1)
     return TrainResult(
         output=output,
         before=before,
         after=after,
-        steps=trainer.state.global_step,
+        steps=steps,
         epochs=epochs,
-        train_loss=found.training_loss,
+        train_loss=train_loss,
         seconds=found.metrics["train_runtime"],
         tokens_per_second=speed.get("tokens_per_second", 0.0),
         mfu=speed.get("mfu"),

@@ -167,7 +167,9 @@ def train(
     output = as_path(output)
     device = "cpu" if training_arguments.get("use_cpu") else default_device()
     processes = Processes.join(
-        use_cpu=device == "cpu", backend=training_arguments.get("ddp_backend")
+        use_cpu=device == "cpu",
+        backend=training_arguments.get("ddp_backend"),
+        seconds=training_arguments.get("ddp_timeout"),
     )
     with processes.together(), ExitStack() as stack:
         finished = processes.from_first(

@@ -38,6 +38,8 @@ class MLMTrainer(BlockTrainer):
     - The model's head runs on the masked tokens only, wherever that gives the same logits.
     - The loss is the sum over the masked tokens divided by their number in the whole optimizer
       step, over all accumulated batches and all processes; a step without masked tokens has loss 0.
+    - Several processes and a resume read the same blocks under the same masks as one process that
+      nothing interrupts; checkpoints appear whole; a loss that is no number ends the training.
     - An evaluation on `EvaluationBlocks` divides the summed loss by the number of masked tokens,
       and adds `eval_perplexity`, `eval_top1`, `eval_top5` and `eval_bits_per_byte`;
       `evaluations` keeps them by step. With `compute_metrics`, the Trainer's own evaluation runs.

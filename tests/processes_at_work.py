@@ -1,0 +1,144 @@
+"""What the processes of test_processes.py and test_checkpoints.py do."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import transformers
+
+from toy import SCRATCH, TINY
+
+STILL = TINY | {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+MEASURED = 27
+WITHOUT_DROPOUT = SCRATCH | {"config_overrides": STILL}
+
+
+class Signals(transformers.TrainerCallback):
+    """Sends its process a signal once steps are done; SIGKILL as when memory is short."""
+
+    def __init__(self, step: int, rank: int = 0, number: int = signal.SIGKILL):
+        self.step, self.rank, self.number = step, rank, number
+
+    def on_step_end(self, args, state, _control, **_kwargs):
+        if state.global_step == self.step and args.process_index == self.rank:
+            os.kill(os.getpid(), self.number)
+
+
+def train_on(blocks, output, options):
+    from mlmfast.training.train import train
+
+    losses = []
+
+    class Listens(transformers.TrainerCallback):
+        def on_log(self, _args, _state, _control, logs=None, **_kwargs):
+            if "loss" in logs:
+                losses.append(logs["loss"])
+
+    found = train(blocks, output=output, callbacks=[Listens()], **options)
+    return found.train_loss, losses, found.before.to_dict(), found.after.to_dict()
+
+
+def train_and_die(blocks, output, options, step, rank=0, number=signal.SIGKILL):
+    from mlmfast.training.train import train
+
+    train(blocks, output=output, callbacks=[Signals(step, rank, number)], **options)
+
+
+class Poisons(transformers.TrainerCallback):
+    """Makes a weight infinite or NaN once steps are done."""
+
+    def __init__(self, step: int, value: float = float("nan")):
+        self.step, self.value = step, value
+
+    def on_step_end(self, _args, state, _control, model=None, **_kwargs):
+        if state.global_step == self.step:
+            model.get_parameter("lm_head.bias").data[7] = self.value
+
+
+def train_poisoned(blocks, output, options, step):
+    from mlmfast.training.train import train
+
+    train(blocks, output=output, callbacks=[Poisons(step)], **options)
+
+
+def die_while_writing(blocks, output, options, checkpoint):
+    """Be killed in the middle of the optimizer's file of a checkpoint."""
+    import torch
+
+    from mlmfast.training.train import train
+
+    whole = torch.save
+
+    def half(what, path, *args, **kwargs):
+        whole(what, path, *args, **kwargs)
+        if str(path).endswith("optimizer.pt") and f"checkpoint-{checkpoint}" in str(path):
+            os.truncate(path, Path(path).stat().st_size // 2)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    torch.save = half
+    train(blocks, output=output, **options)
+
+
+def fail_in_process(blocks, output, options, rank):
+    """One process alone finds something wrong before the training."""
+    from mlmfast.errors import InputError
+    from mlmfast.training import train as module
+
+    choose = module.choose_model
+
+    def fails(*args):
+        if os.environ["RANK"] == str(rank):
+            raise InputError("this process has another model")
+        return choose(*args)
+
+    module.choose_model = fails
+    module.train(blocks, output=output, **options)
+
+
+def own_script(blocks, folder, given):
+    """MLMTrainer without train(), as in a user's script."""
+    from mlmfast.data.store import open_splits
+    from mlmfast.training.blocks import EvaluationBlocks, MaskedBlocks
+    from mlmfast.training.scratch import new_model
+    from mlmfast.training.trainer import MLMTrainer
+
+    splits = open_splits(blocks)
+    transformers.set_seed(0)
+    model = new_model(splits["train"], model_type="roberta", config_overrides=STILL)
+    arguments = transformers.TrainingArguments(
+        folder,
+        use_cpu=True,
+        report_to="none",
+        save_strategy="no",
+        dataloader_pin_memory=False,
+        disable_tqdm=True,
+        logging_steps=1,
+        **given,
+    )
+    trainer = MLMTrainer(
+        model,
+        arguments,
+        train_dataset=MaskedBlocks(splits["train"]),
+        eval_dataset=EvaluationBlocks(splits["test"], limit=MEASURED),
+    )
+    trainer.train()
+    measured = trainer.evaluate()
+    if trainer.args.process_index == 0:
+        trainer.save_model(str(folder))
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    figures = {name: measured[name] for name in ("eval_loss", "eval_top1", "eval_masked_tokens")}
+    return losses, figures
+
+
+def without_masks(blocks, output, options):
+    """Train where no token is masked; tell the mean loss and whether all weights are finite."""
+    import torch
+    from safetensors.torch import load_file
+
+    from mlmfast.training.train import train
+
+    found = train(blocks, output=output, mlm_probability=0.0, **options)
+    weights = load_file(output / "model.safetensors")
+    return found.train_loss, all(bool(torch.isfinite(each).all()) for each in weights.values())
