@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from mlmfast.data.store import open_splits
-from mlmfast.training.card import model_card
-from mlmfast.training.evaluation import Evaluation
+from mlmfast.training.card import model_card, told_arguments
+from mlmfast.training.figures import Evaluation
 from mlmfast.training.result import TrainResult
 
 MASKS = {"mlm_probability": 0.3, "mask_replace_prob": 0.8, "random_replace_prob": 0.1}
@@ -45,14 +45,15 @@ RESULT = TrainResult(
 
 @pytest.fixture
 def card(toy_blocks):
-    def make(result=RESULT, base_model=None, **given):
+    def make(result=RESULT, base_model=None, picture=None, **given):
+        arguments = {"learning_rate": 1e-4, "adam_beta2": 0.98, "hub_token": "secret"} | given
         return model_card(
             result,
             open_splits(toy_blocks)["train"],
             base_model=base_model,
             masks=MASKS,
-            arguments={"learning_rate": 1e-4, "adam_beta2": 0.98, "hub_token": "secret"} | given,
-            given=given,
+            arguments=told_arguments(arguments, given),
+            picture=picture,
         )
 
     return make

@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
 import transformers
 from click.testing import CliRunner
+from tqdm import tqdm
 
 from mlmfast.cli.evaluate import command
 from mlmfast.data.store import BlockStore, open_splits
 from mlmfast.errors import InputError, NotFoundError
+from mlmfast.training.blocks import EvaluationBlocks
+from mlmfast.training.estimates import ratio_of
 from mlmfast.training.evaluation import evaluate
+from mlmfast.training.measuring import measuring
 from mlmfast.training.scratch import new_model
 from toy import TINY, make_blocks
 
@@ -184,3 +189,42 @@ def test_the_command(checkpoint, toy_blocks):
     assert answer["perplexity"] == pytest.approx(math.exp(answer["loss"]))
     spoken = CliRunner().invoke(command, [*arguments, "--batch_size", "8"])
     assert f"perplexity {answer['perplexity']:,.2f}" in spoken.stdout
+
+
+def test_several_seeds_give_the_mean_and_its_standard_error(network, store):
+    alone = [evaluate(network, store, seed=seed, device="cpu") for seed in (3, 4, 5)]
+    found = evaluate(network, store, seed=3, eval_seeds=3, device="cpu")
+    for name in ("perplexity", "loss", "top1", "top5", "bits_per_byte"):
+        values = torch.tensor([getattr(one, name) for one in alone], dtype=torch.float64)
+        assert getattr(found, name) == pytest.approx(values.mean().item(), rel=1e-9)
+        expected = (values.std() / math.sqrt(3)).item()
+        assert found.standard_errors[name] == pytest.approx(expected, rel=1e-9, abs=1e-12)
+    assert found.masked_tokens == sum(one.masked_tokens for one in alone)
+    assert f"{found.perplexity:,.2f} ± {found.standard_errors['perplexity']:,.2f}" in str(found)
+    assert alone[0].standard_errors is None
+    with pytest.raises(InputError, match="eval_seeds is 0"):
+        evaluate(network, store, eval_seeds=0)
+
+
+def test_the_error_over_texts_foretells_how_far_other_text_differs(network, tmp_path):
+    """Losses of many small samples of one language spread as each of them says."""
+    store = BlockStore.open(make_blocks(tmp_path, count=400, test_size=None))
+    whole = evaluate(network, store, device="cpu", mlm_probability=0.5)
+    with measuring(network, "cpu", "fp32") as measured:
+        counts = measured.block_counts(
+            EvaluationBlocks(store, mlm_probability=0.5), 64, tqdm(disable=True)
+        )
+    samples = [ratio_of(part[:, 0], part[:, 3]) for part in np.array_split(counts, 20)]
+    spread = np.std([one.mean for one in samples], ddof=1)
+    foretold = np.mean([one.error for one in samples])
+    assert 0.6 < foretold / spread < 1.7
+    assert whole.text_error == pytest.approx(foretold / math.sqrt(20), rel=0.2)
+
+
+def test_the_command_gives_standard_errors_and_pseudo_perplexity(checkpoint, toy_blocks):
+    arguments = [str(checkpoint), "--data", str(toy_blocks), "--device", "cpu", "--json"]
+    arguments += ["--eval-seeds", "2", "--pseudo-perplexity", "1", "--pseudo-method", "original"]
+    answer = json.loads(CliRunner().invoke(command, arguments).stdout)
+    assert answer["eval_seeds"] == 2
+    assert answer["standard_errors"]["perplexity"] > 0
+    assert answer["pseudo_perplexity"]["method"] == "original"

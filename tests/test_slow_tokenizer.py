@@ -5,7 +5,8 @@ import logging
 import pytest
 
 import mlmfast
-from mlmfast.data.tokenizer_files import load_tokenizer, with_mask_token
+from mlmfast.data.added_tokens import with_mask_token
+from mlmfast.data.tokenizer_files import load_tokenizer
 from mlmfast.errors import InputError
 
 transformers = pytest.importorskip("transformers")

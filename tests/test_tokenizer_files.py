@@ -8,7 +8,8 @@ import pytest
 from tokenizers import Tokenizer
 
 from corpus import shared, tiny_tokenizer
-from mlmfast.data.tokenizer_files import id_dtype, load_tokenizer, with_mask_token
+from mlmfast.data.added_tokens import with_mask_token
+from mlmfast.data.tokenizer_files import id_dtype, load_tokenizer
 from mlmfast.errors import InputError, NotFoundError
 
 transformers = pytest.importorskip("transformers")

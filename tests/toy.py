@@ -24,6 +24,7 @@ SCRATCH = {
     "precision": "fp32",
     "use_cpu": True,
     "learning_rate": 1e-3,
+    "report": False,
     "quiet": True,
 }
 

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from mlmfast.exporting.onnx import export
     from mlmfast.exporting.report import ExportReport
     from mlmfast.serving.fill_mask import FillMask
-    from mlmfast.training.evaluation import Evaluation, evaluate
+    from mlmfast.training.comparison import Comparison, compare
+    from mlmfast.training.evaluation import evaluate
+    from mlmfast.training.figures import Evaluation
     from mlmfast.training.train import train
     from mlmfast.training.trainer import MLMTrainer
 
@@ -34,7 +36,8 @@ _HOME = {
     "BlockLoader": "mlmfast.data.loader",
     "BlockStore": "mlmfast.data.store",
     "DataCollatorForLanguageModeling": "mlmfast.data.collator",
-    "Evaluation": "mlmfast.training.evaluation",
+    "Comparison": "mlmfast.training.comparison",
+    "Evaluation": "mlmfast.training.figures",
     "ExportReport": "mlmfast.exporting.report",
     "FillMask": "mlmfast.serving.fill_mask",
     "GroupStats": "mlmfast.data.group_options",
@@ -43,6 +46,7 @@ _HOME = {
     "MaskedBatch": "mlmfast.data.masking",
     "MlmfastError": "mlmfast.errors",
     "block_diagonal_mask": "mlmfast.data.document_mask",
+    "compare": "mlmfast.training.comparison",
     "convert": "mlmfast.data.convert.run",
     "evaluate": "mlmfast.training.evaluation",
     "export": "mlmfast.exporting.onnx",
@@ -57,6 +61,7 @@ _HOME = {
 __all__ = [
     "BlockLoader",
     "BlockStore",
+    "Comparison",
     "DataCollatorForLanguageModeling",
     "Evaluation",
     "ExportReport",
@@ -67,6 +72,7 @@ __all__ = [
     "MaskedBatch",
     "MlmfastError",
     "block_diagonal_mask",
+    "compare",
     "convert",
     "evaluate",
     "export",

@@ -3,25 +3,61 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 
-from mlmfast.cli._command import ExampleCommand
+from mlmfast.cli._command import ExampleCommand, Names
 from mlmfast.cli._log import show_log
+from mlmfast.errors import InputError
+
+PSEUDO_METHODS = ("word_l2r", "original")
 
 
 @click.command(
-    "evaluate", cls=ExampleCommand, example="mlmfast evaluate model/ --data blocks/test --json"
+    "evaluate",
+    cls=ExampleCommand,
+    example="""
+    mlmfast evaluate model/ --data blocks/test --json
+    mlmfast evaluate model/ --data blocks/test --eval-seeds 8 --pseudo-perplexity 16
+    mlmfast evaluate new-model/ --against old-model/ --data blocks/test
+    """,
 )
 @click.argument("model")
 @click.option(
     "--data", required=True, type=click.Path(), help="Block store; of one with splits, test."
 )
+@click.option("--against", help="Another model: compare the two on the same masks.")
 @click.option("--batch-size", default=32, show_default=True, help="Blocks at a time.")
 @click.option(
     "--mlm-probability", default=0.15, show_default=True, help="Share of the tokens to mask."
 )
 @click.option("--seed", default=0, show_default=True, help="Key of the masks.")
+@click.option(
+    "--eval-seeds",
+    default=1,
+    show_default=True,
+    help="Number of independent masks to give means and standard errors over.",
+)
+@click.option(
+    "--confidence",
+    default=0.95,
+    show_default=True,
+    help="Of the interval of the difference, with --against.",
+)
+@click.option(
+    "--pseudo-perplexity",
+    type=int,
+    metavar="BLOCKS",
+    help="Mask each token of so many blocks in turn, too; one pass for each token.",
+)
+@click.option(
+    "--pseudo-method",
+    type=Names(PSEUDO_METHODS),
+    default="word_l2r",
+    show_default=True,
+    help="Mask the rest of the token's word with it, or the token alone.",
+)
 @click.option("--device", help="cpu, cuda, cuda:1 ...  [default: the GPU if there is one]")
 @click.option(
     "--precision",
@@ -35,30 +71,36 @@ from mlmfast.cli._log import show_log
 def command(
     model: str,
     data: str,
-    batch_size: int,
-    mlm_probability: float,
-    seed: int,
-    device: str | None,
-    precision: str,
+    against: str | None,
+    confidence: float,
+    pseudo_perplexity: int | None,
+    pseudo_method: str,
     quiet: bool,
     as_json: bool,
+    **options: Any,
 ) -> None:
-    """Measure MODEL (a folder or a Hub name) on a block store.
+    """Measure MODEL (a folder or a Hub name) on a block store, or compare it with another.
 
     Prints perplexity, accuracy at the masks and bits per byte. The masks depend on the seed alone:
     the answer is the same for any batch size.
     """
-    from mlmfast.training.evaluation import evaluate
-
     show_log(quiet=quiet)
-    found = evaluate(
-        model,
-        data,
-        batch_size=batch_size,
-        mlm_probability=mlm_probability,
-        seed=seed,
-        device=device,
-        precision=precision,
-        progress=not quiet,
-    )
+    found: Any
+    if against is not None:
+        if pseudo_perplexity is not None:
+            raise InputError("--pseudo-perplexity is of one model: leave --against away.")
+        from mlmfast.training.comparison import compare
+
+        found = compare(model, against, data, confidence=confidence, progress=not quiet, **options)
+    else:
+        from mlmfast.training.evaluation import evaluate
+
+        found = evaluate(
+            model,
+            data,
+            pseudo_perplexity=pseudo_perplexity,
+            pseudo_method=pseudo_method,
+            progress=not quiet,
+            **options,
+        )
     click.echo(json.dumps(found.to_dict()) if as_json else found)

@@ -81,6 +81,12 @@ if TYPE_CHECKING:
     "--add-mask-token", metavar="TOKEN", help="Add this mask token to a tokenizer without one."
 )
 @click.option(
+    "--add-tokens",
+    type=click.Path(),
+    metavar="FILE",
+    help="Words that the tokenizer is to keep whole, one a line; see `mlmfast train --add-tokens`.",
+)
+@click.option(
     "--tokenizer-engine",
     type=click.Choice(["auto", "library"]),
     default="auto",
@@ -125,6 +131,7 @@ if TYPE_CHECKING:
 def command(
     inputs: tuple[str, ...],
     output: str,
+    add_tokens: str | None,
     as_json: bool,
     quiet: bool,
     **options: Any,
@@ -137,10 +144,12 @@ def command(
     by the same command, and the result is the same, byte for byte.
     """
     from mlmfast.cli._log import show_log
+    from mlmfast.data.added_tokens import read_tokens
     from mlmfast.data.prepare import run_prepare
     from mlmfast.data.prepare_options import PrepareOptions
 
     show_log(quiet=quiet)
+    options["add_tokens"] = tuple(read_tokens(add_tokens)) if add_tokens else ()
     report = run_prepare(
         list(inputs),
         output,

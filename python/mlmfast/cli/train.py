@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from mlmfast.cli._command import Names
 from mlmfast.cli._log import show_log
 from mlmfast.cli._train_flags import Overrides, TrainCommand, run_mlm_flags
 
@@ -68,6 +69,25 @@ def _list_arguments(ctx: click.Context, _param: click.Parameter, value: bool) ->
     show_default=True,
     help="Share of these to replace by a random token; the rest stays.",
 )
+@click.option(
+    "--mask-mode",
+    type=Names(("token", "whole_word", "span")),
+    default="token",
+    show_default=True,
+    help="What is chosen as one.",
+)
+@click.option("--whole-word", is_flag=True, help="The same as --mask-mode whole_word.")
+@click.option(
+    "--mask-rate-schedule",
+    metavar="START:END[:cosine]",
+    help="Let the share of chosen tokens change over the steps, such as 0.3:0.15.",
+)
+@click.option(
+    "--add-tokens",
+    type=click.Path(),
+    metavar="FILE",
+    help="Words, one a line, to become tokens; their rows begin as the means of their pieces'.",
+)
 @click.option("--seed", default=0, show_default=True, help="Of masks, order, dropout and weights.")
 @click.option(
     "--precision",
@@ -98,6 +118,11 @@ def _list_arguments(ctx: click.Context, _param: click.Parameter, value: bool) ->
 )
 @click.option("--keep-checkpoints", is_flag=True, help="Keep the checkpoints, in the output.")
 @click.option("--push-to-hub", is_flag=True, help="Upload the finished model (--hub-model-id).")
+@click.option(
+    "--report/--no-report",
+    default=True,
+    help="Write report.html and training.png, the curves, into the output too.",
+)
 @click.option("--quiet", is_flag=True, help="No progress, no summary.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object with the figures.")
 @click.option(

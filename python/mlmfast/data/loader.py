@@ -222,5 +222,5 @@ class BlockLoader:
             "world_size": plan.world_size,
             "shuffle": plan.shuffle,
             "drop_last": plan.drop_last,
-            "schedule": schedule and [schedule.start, schedule.end, schedule.steps],
+            "schedule": schedule and [schedule.start, schedule.end, schedule.steps, schedule.shape],
         }

@@ -5,10 +5,12 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from mlmfast.data.added_tokens import read_tokens
 from mlmfast.data.prepare_options import PrepareOptions
 from mlmfast.data.prepare_run import run_prepare
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from mlmfast.data.store import BlockStore
@@ -36,6 +38,7 @@ def prepare(
     shuffle_documents: bool = False,
     deduplicate: str | None = None,
     add_mask_token: str | None = None,
+    add_tokens: str | Path | Sequence[str] = (),
     tokenizer_engine: str = "auto",
     verify: int = 0,
     engine: str = "local",
@@ -89,6 +92,8 @@ def prepare(
         deduplicate: "exact" takes a text once, where it comes first: known by a 128-bit hash, which
             costs 20 to 40 bytes of memory a different text.
         add_mask_token: Give a tokenizer that has no mask token this one.
+        add_tokens: Words that the tokenizer is to keep whole: a file with one a line, or a list.
+            `mlmfast train --add-tokens` with the same gives a checkpoint rows for them.
         tokenizer_engine: "auto" encodes with the fast core wherever it is exact, and leaves what
             it is not certain of to the `tokenizers` library; "library" takes that for everything.
             The ids are the same; the manifest tells which it was.
@@ -133,6 +138,7 @@ def prepare(
         shuffle_documents=shuffle_documents,
         deduplicate=deduplicate,
         add_mask_token=add_mask_token,
+        add_tokens=tuple(read_tokens(add_tokens)) if add_tokens else (),
         tokenizer_engine=tokenizer_engine,
         verify=verify,
         engine=engine,

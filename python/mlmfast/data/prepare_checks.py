@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlmfast.data.added_tokens import with_mask_token, with_tokens
 from mlmfast.data.prepare_options import PrepareOptions, PrepareReport, counted
 from mlmfast.data.prepare_shuffle import expected_text
 from mlmfast.data.sources.base import Source
 from mlmfast.data.sources.files import FileSource
 from mlmfast.data.split_writer import grouping
 from mlmfast.data.text_encoder import LITTLE
-from mlmfast.data.tokenizer_files import LoadedTokenizer, load_tokenizer, with_mask_token
+from mlmfast.data.tokenizer_files import LoadedTokenizer, load_tokenizer
 from mlmfast.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ def usable_tokenizer(options: PrepareOptions, report: PrepareReport) -> LoadedTo
     tokenizer = load_tokenizer(options.tokenizer)
     if options.add_mask_token is not None:
         tokenizer = with_mask_token(tokenizer, options.add_mask_token)
+    if options.add_tokens:
+        tokenizer = with_tokens(tokenizer, options.add_tokens)
     if tokenizer.mask_token_id is None:
         raise InputError(
             f"The tokenizer {tokenizer.name!r} has no mask token, so no masked language model can "

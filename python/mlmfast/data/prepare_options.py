@@ -67,6 +67,8 @@ class PrepareOptions:
     """"exact": take a text once, where it comes first; known by a 128-bit hash."""
     add_mask_token: str | None = None
     """Give a tokenizer without mask token this one."""
+    add_tokens: tuple[str, ...] = ()
+    """Words that the tokenizer is to keep whole."""
     tokenizer_engine: str = "auto"
     """"auto" encodes with the fast core wherever it is exact, "library" with `tokenizers` alone;
     the ids are the same."""

@@ -16,7 +16,7 @@ from mlmfast.data.kept_tokenizer import keep, recall
 from mlmfast.data.slow_tokenizer import SlowTokenizer, files_of
 from mlmfast.data.special_tokens import ROLES, agrees_with_config, config_for, named_tokens
 from mlmfast.errors import InputError, MissingDependencyError
-from mlmfast.library_reader import need_makers, read_tokenizer
+from mlmfast.library_reader import read_tokenizer
 from mlmfast.paths import as_path
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def load_tokenizer(source: Any) -> LoadedTokenizer:
                 "A Tokenizer object of tokenizers 1.0 does not tell the file that it was read "
                 "from: give the tokenizer's folder, or its tokenizer.json."
             )
-        return _from_content(type(source).__name__, {"tokenizer.json": source.to_str().encode()})
+        return from_files(type(source).__name__, {"tokenizer.json": source.to_str().encode()})
     if hasattr(source, "backend_tokenizer"):
         return _from_transformers(str(source.name_or_path or type(source).__name__), source)
     if hasattr(source, "all_special_ids"):
@@ -116,50 +116,10 @@ def load_tokenizer(source: Any) -> LoadedTokenizer:
     name = str(source)
     path = as_path(name, home=True)
     if path.is_file():
-        return _from_content(name, _neighbours(path))
+        return from_files(name, _neighbours(path))
     if path.is_dir():
         return _from_folder(name, path)
     return _from_folder(name, download(name, FILE_NAMES))
-
-
-def with_mask_token(loaded: LoadedTokenizer, mask_token: str) -> LoadedTokenizer:
-    """Return `loaded` with `mask_token` as its mask token, added where it is new.
-
-    A model that knew the tokenizer without this token needs one more row in its embeddings:
-    `model.resize_token_embeddings(len(tokenizer))`.
-    """
-    if not mask_token or mask_token != mask_token.strip():
-        raise InputError(f"A mask token is a word such as '<mask>'; got {mask_token!r}.")
-    if isinstance(loaded.tokenizer, SlowTokenizer):
-        raise InputError(
-            f"The tokenizer {loaded.name!r} is written in Python, to which no mask token is added "
-            "here: add it with transformers and save the tokenizer."
-        )
-    if loaded.mask_token_id is not None:
-        if loaded.tokens["mask_token"] == mask_token:
-            return loaded
-        raise InputError(
-            f"The tokenizer {loaded.name!r} has the mask token {loaded.tokens['mask_token']!r} "
-            f"already; {mask_token!r} is not added beside it."
-        )
-    need_makers("A new mask token")
-    from tokenizers import AddedToken, Tokenizer
-
-    changed = Tokenizer.from_str(loaded.files["tokenizer.json"].decode())
-    changed.add_special_tokens([AddedToken(mask_token, lstrip=True, special=True)])
-    config = json.loads(loaded.files["tokenizer_config.json"])
-    config["mask_token"] = mask_token
-    # The config's own list of added tokens would contradict tokenizer.json, which rules without it.
-    config.pop("added_tokens_decoder", None)
-    files = {
-        **loaded.files,
-        "tokenizer.json": changed.to_str(pretty=True).encode(),
-        "tokenizer_config.json": _json(config),
-    }
-    if "special_tokens_map.json" in files:
-        known = json.loads(files["special_tokens_map.json"])
-        files["special_tokens_map.json"] = _json({**known, "mask_token": mask_token})
-    return _from_content(loaded.name, files)
 
 
 def id_dtype(id_bound: int) -> np.dtype:
@@ -172,7 +132,7 @@ def _from_folder(name: str, folder: Path) -> LoadedTokenizer:
         known: (folder / known).read_bytes() for known in FILE_NAMES if (folder / known).is_file()
     }
     if "tokenizer.json" in files:
-        return _from_content(name, files)
+        return from_files(name, files)
     if not files:
         raise InputError(
             f"{name!r} holds no tokenizer: none of {', '.join(FILE_NAMES[:4])} ... is in it."
@@ -188,7 +148,13 @@ def _neighbours(path: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in there if file.is_file()}
 
 
-def _from_content(name: str, files: dict[str, bytes]) -> LoadedTokenizer:
+def from_files(name: str, files: dict[str, bytes]) -> LoadedTokenizer:
+    """Load a tokenizer from the content of its files, tokenizer.json among them.
+
+    Raises:
+        InputError: it cannot be read.
+        MissingDependencyError: transformers would have to convert it, and is not installed.
+    """
     known = recall(files)
     if known is not None:
         tokenizer, facts = known
@@ -229,7 +195,7 @@ _NO_FACTS = ("name", "tokenizer", "files")
 def _with_config(files: dict[str, bytes], roles: dict[str, str]) -> dict[str, bytes]:
     if "tokenizer_config.json" in files:
         return files
-    return {**files, "tokenizer_config.json": _json(config_for(roles))}
+    return {**files, "tokenizer_config.json": as_json(config_for(roles))}
 
 
 def _describe(
@@ -336,7 +302,8 @@ def _read_json(name: str, files: dict[str, bytes], file: str) -> dict[str, Any]:
     return content
 
 
-def _json(content: dict[str, Any]) -> bytes:
+def as_json(content: dict[str, Any]) -> bytes:
+    """Return the content of a tokenizer's JSON file."""
     return (json.dumps(content, indent=2, ensure_ascii=False, sort_keys=True) + "\n").encode()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -36,23 +37,57 @@ def word_starts(tokenizer: Any, vocab_size: int) -> np.ndarray[Any, Any]:
             begins a word.
     """
     pieces = {index: piece for piece, index in tokenizer.get_vocab().items()}
-    counts = {
-        marker: sum(piece.startswith(marker) for piece in pieces.values()) for marker in _MARKERS
-    }
-    marker = max(counts, key=lambda name: counts[name])
+    marker, count = _commonest_marker(pieces.values())
     for ending in _ENDINGS:
-        if sum(piece.endswith(ending) for piece in pieces.values()) > counts[marker]:
+        if sum(piece.endswith(ending) for piece in pieces.values()) > count:
             known = ", ".join(repr(name) for name in _MARKERS)
             raise InputError(
                 f"Whole words are found by a marker in front of the pieces ({known}), and this "
                 f"vocabulary has {ending!r} behind them: mask tokens or spans of tokens instead."
             )
     starts = np.ones(vocab_size, dtype=np.bool_)
-    if not counts[marker]:
+    if not count:
         return starts
     begins = _MARKERS[marker]
     fronts = (marker, *_BYTE_LEVEL_SPACES) if marker == "\u0120" else (marker,)
+    # An added token is written as in the text, with the blank itself in the marker's place.
+    fronts = (*fronts, " ") if begins else fronts
     for index, piece in pieces.items():
         if index < vocab_size:
             starts[index] = piece.startswith(fronts) == begins
     return starts
+
+
+def blank_is_in_words(tokenizer: Any) -> bool:
+    """Whether a vocabulary writes the blank before a word into the word's first piece."""
+    marker, count = _commonest_marker(tokenizer.get_vocab())
+    return count > 0 and _MARKERS[marker]
+
+
+def _commonest_marker(pieces: Collection[str]) -> tuple[str, int]:
+    """The marker that stands in front of the most pieces, and of how many."""
+    counts = {marker: sum(piece.startswith(marker) for piece in pieces) for marker in _MARKERS}
+    marker = max(counts, key=lambda name: counts[name])
+    return marker, counts[marker]
+
+
+def word_ends(starts: np.ndarray[Any, Any], ordinary: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """For each token of a row, where its word ends: the first position behind it.
+
+    Args:
+        starts: bool `[L]`, whether the token's id begins a word.
+        ordinary: bool `[L]`, false for special tokens, which belong to no word.
+
+    Returns:
+        int64 `[L]`.
+
+    Examples:
+        >>> flags = np.array([True, True, False, False, True])
+        >>> word_ends(flags, np.ones(5, dtype=bool)).tolist()
+        [1, 4, 4, 4, 5]
+    """
+    length = len(starts)
+    begins = starts | ~ordinary
+    begins[1:] |= ~ordinary[:-1]
+    firsts = np.append(np.flatnonzero(begins), length)
+    return firsts[np.searchsorted(firsts, np.arange(length), side="right")]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from transformers import HfArgumentParser, TrainingArguments
 
-from mlmfast.errors import InputError
+from mlmfast.errors import InputError, MissingDependencyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,6 +26,8 @@ DEFAULTS: dict[str, Any] = {
     "save_strategy": "epoch",
     "save_total_limit": 1,
     "report_to": "none",
+    # A hundredth of the steps: short trainings have a curve too, and long ones do not wait for it.
+    "logging_steps": 0.01,
 }
 
 # Fields that would have no effect, or a wrong one, and what to do instead.
@@ -61,16 +63,42 @@ def build_arguments(folder: Path, given: dict[str, Any], **fixed: Any) -> Traini
     Raises:
         InputError: an unknown field (with the close ones), one that would have no effect, or a
             value that TrainingArguments refuses.
+        MissingDependencyError: what the training is to report to is not installed.
     """
     check_names(given)
     given = {name: value for name, value in given.items() if value is not None}
     # The arguments of an earlier training in this process left their precision here for accelerate:
     # it would train in bf16 ever after.
     os.environ.pop("ACCELERATE_MIXED_PRECISION", None)
+    if "logging_steps" not in given:
+        # Of itself, transformers evaluates as often as it logs.
+        given.setdefault("eval_steps", 500)
     try:
-        return TrainingArguments(output_dir=str(folder), **{**DEFAULTS, **given, **fixed})
+        arguments = TrainingArguments(output_dir=str(folder), **{**DEFAULTS, **given, **fixed})
     except (ValueError, TypeError, ImportError) as error:
         raise InputError(f"transformers refuses these training arguments: {error}") from error
+    _check_reporters(arguments.report_to)
+    return arguments
+
+
+def _check_reporters(names: list[str]) -> None:
+    """Raise an error unless everything that the training reports to is known and installed."""
+    from transformers.integrations import (
+        get_available_reporting_integrations,
+        get_reporting_integration_callbacks,
+    )
+
+    try:
+        get_reporting_integration_callbacks(names)
+    except ValueError as error:
+        raise InputError(f"report_to: {error}") from error
+    installed = get_available_reporting_integrations()
+    for name in names:
+        if name not in installed:
+            raise MissingDependencyError(
+                f"report_to={name!r} needs the package {name}, which is not installed: "
+                f"pip install {name}."
+            )
 
 
 def field_names() -> list[str]:

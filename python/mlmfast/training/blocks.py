@@ -16,6 +16,8 @@ from torch.utils.data import Dataset
 
 from mlmfast.data.block_masker import BlockMasker
 from mlmfast.data.buffer_pool import BufferPool
+from mlmfast.data.mask_schedule import MaskRateSchedule
+from mlmfast.errors import InputError
 from mlmfast.training.sparse_head import find_positions
 
 if TYPE_CHECKING:
@@ -120,13 +122,19 @@ class EvaluationBlocks(Dataset):
         """
         if not len(indices):
             return self._asking_nothing()
+        return self._masked(indices)
+
+    def _masked(self, indices: Sequence[int], rate: float | None = None) -> Batch:
+        """Read and mask blocks, at a rate of their own where there is one."""
         blocks = np.asarray(indices, dtype=np.int64)
         if blocks.size and blocks.min() < 0:
             raise IndexError(f"block {blocks.min()}: blocks are numbered from 0 on")
         shape = (len(blocks), self.store.block_size)
         batch = {name: self._pool.take(*shape, torch.int64) for name in self._masker.columns}
         buffers = {name: tensor.numpy() for name, tensor in batch.items()}
-        positions, _ = self._masker.fill(blocks.astype(np.uint64), buffers, epoch=self.epoch)
+        positions, _ = self._masker.fill(
+            blocks.astype(np.uint64), buffers, epoch=self.epoch, rate=rate
+        )
         if self._trims and "attention_mask" in batch:
             batch = _trimmed(batch)
             rows, columns = np.divmod(positions, self.store.block_size)
@@ -156,10 +164,24 @@ def _trimmed(batch: Batch) -> Batch:
 
 
 class MaskedBlocks(EvaluationBlocks):
-    """Blocks under masks that are new in every epoch, for training; see `EvaluationBlocks`."""
+    """Blocks under masks that are new in every epoch, for training; see `EvaluationBlocks`.
 
-    def __init__(self, store: BlockStore, **options: Any) -> None:
+    Args:
+        store: the blocks, `[N, L]`.
+        mask_rate_schedule: in place of `mlm_probability`, how the rate changes from the first step
+            to the last, as `mlmfast.MaskRateSchedule` has it; the steps are given by `schedule`.
+        options: as of `EvaluationBlocks`.
+    """
+
+    def __init__(
+        self, store: BlockStore, *, mask_rate_schedule: str | None = None, **options: Any
+    ) -> None:
+        if mask_rate_schedule is not None:
+            rates = MaskRateSchedule(mask_rate_schedule, 1)
+            options["mlm_probability"] = rates.start
         super().__init__(store, **options)
+        self.rates = mask_rate_schedule
+        self._schedule: MaskRateSchedule | None = None
         # Workers that outlive an epoch (persistent_workers) hold a copy of this object: only memory
         # shared with them can tell them that a new epoch has begun.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
@@ -172,3 +194,26 @@ class MaskedBlocks(EvaluationBlocks):
     def set_epoch(self, epoch: int) -> None:
         """Give out the masks of this epoch from the next batch on."""
         self._epoch.fill_(epoch)
+
+    def schedule(self, steps: int) -> None:
+        """Let the mask rate come to its end after so many optimizer steps."""
+        if self.rates is not None:
+            self._schedule = MaskRateSchedule(self.rates, steps)
+
+    def rate_at(self, step: int) -> float:
+        """The mask rate of an optimizer step, counted from 0."""
+        return self.mlm_probability if self._schedule is None else self._schedule.rate(step)
+
+    def of_step(self, indices: Sequence[int], step: int) -> Batch:
+        """Read and mask these blocks at the rate of an optimizer step, counted from 0.
+
+        Raises:
+            InputError: the rate changes, and `schedule` did not say over how many steps.
+        """
+        if self.rates is None or not len(indices):
+            return self.__getitems__(indices)
+        if self._schedule is None:
+            raise InputError(
+                f"The mask rate {self.rates} changes over the steps: say how many (schedule)."
+            )
+        return self._masked(indices, self._schedule.rate(step))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
+from mlmfast.data.mask_schedule import MaskRateSchedule
+
 if TYPE_CHECKING:
     from mlmfast.data.store import BlockStore
-    from mlmfast.training.evaluation import Evaluation
+    from mlmfast.training.figures import Evaluation
     from mlmfast.training.result import TrainResult
 
 # Training arguments that shape every result; others are listed only where they were given.
@@ -32,9 +34,9 @@ def model_card(
     store: BlockStore,
     *,
     base_model: str | None,
-    masks: dict[str, float],
+    masks: dict[str, Any],
     arguments: dict[str, Any],
-    given: dict[str, Any],
+    picture: str | None = None,
 ) -> str:
     """Write a model card in Markdown, with the Hub's front matter.
 
@@ -42,24 +44,28 @@ def model_card(
         result: the finished training.
         store: the training blocks.
         base_model: the checkpoint it started from; None if it started from random weights.
-        masks: the masking rates by name.
-        arguments: all training arguments.
-        given: the training arguments that were given, which are always listed.
+        masks: how tokens were masked, by the options' names.
+        arguments: the training arguments to list, as of `told_arguments`.
+        picture: the file beside the card that shows the training's curves.
     """
-    told = [
-        field
-        for field in arguments
-        if (field in TOLD or field in given) and not field.endswith("_token")
-    ]
     sections = [
         _front_matter(base_model),
         f"# {result.output.absolute().name}\n\n{_origin(result, base_model)}",
         f"## Results\n\n{_results(result.before, result.after)}",
         f"## Data\n\n{_data(store)}",
-        f"## Training\n\n{_training(result, masks)}\n\n{_table(told, arguments)}",
+        f"## Training\n\n{_training(result, masks, picture)}\n\n{_table(arguments)}",
         f"## Versions\n\n{_versions()}",
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def told_arguments(arguments: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Choose what to tell: what shapes every result, and what was given; never a secret."""
+    return {
+        name: arguments[name]
+        for name in sorted(arguments)
+        if (name in TOLD or name in given) and not name.endswith("_token")
+    }
 
 
 def _origin(result: TrainResult, base_model: str | None) -> str:
@@ -117,20 +123,32 @@ def _data(store: BlockStore) -> str:
     )
 
 
-def _training(result: TrainResult, masks: dict[str, float]) -> str:
-    chosen, replaced, random = (
-        masks[key] for key in ("mlm_probability", "mask_replace_prob", "random_replace_prob")
-    )
-    return (
+def _training(result: TrainResult, masks: dict[str, Any], picture: str | None) -> str:
+    replaced, random = masks["mask_replace_prob"], masks["random_replace_prob"]
+    share = "" if result.mfu is None else f" (MFU {result.mfu:.1%} of {result.peak})"
+    text = (
         f"{result.steps:,} steps, {result.epochs:.2f} epochs, {result.seconds:,.0f} s in "
-        f"{result.precision} on {result.device}; mean training loss {result.train_loss:.4f}. "
-        f"{chosen:.0%} of the ordinary tokens were chosen anew in every epoch; of these "
+        f"{result.precision} on {result.device}, {result.tokens_per_second:,.0f} tokens/s{share}; "
+        f"mean training loss {result.train_loss:.4f}. "
+        f"{_chosen(masks)} were chosen anew in every epoch; of the chosen tokens "
         f"{replaced:.0%} became the mask token and {random:.0%} a random token."
     )
+    return text if picture is None else f"{text}\n\n![Curves of the training]({picture})"
 
 
-def _table(names: list[str], arguments: dict[str, Any]) -> str:
-    rows = [f"| {name} | `{arguments[name]}` |" for name in sorted(names)]
+def _chosen(masks: dict[str, Any]) -> str:
+    rates = masks.get("mask_rate_schedule")
+    share = f"{masks['mlm_probability']:.0%}"
+    if rates is not None:
+        schedule = MaskRateSchedule(rates, 1)
+        way = "in a straight line" if schedule.shape == "linear" else "as a cosine"
+        share = f"{schedule.start:.0%}, changing to {schedule.end:.0%} {way} over the steps,"
+    units = {"whole_word": ", whole words at a time,", "span": ", in spans,"}
+    return f"{share} of the ordinary tokens{units.get(masks.get('mode', ''), '')}"
+
+
+def _table(arguments: dict[str, Any]) -> str:
+    rows = [f"| {name} | `{value}` |" for name, value in arguments.items()]
     return "\n".join(["| argument | value |", "|---|---|", *rows])
 
 

@@ -152,7 +152,8 @@ class BlockFeed:
 
     def _make(self, number: int) -> Batch:
         ids = self.plan.block_ids(number, self._epoch)
-        batch = self._collate(self.blocks.__getitems__(ids.tolist()))
+        step = self._epoch * self.steps_an_epoch + number // self.accumulated
+        batch = self._collate(self.blocks.of_step(ids.tolist(), step))
         if not self._pin:
             return batch
         return {name: tensor.pin_memory() for name, tensor in batch.items()}

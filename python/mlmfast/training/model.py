@@ -156,7 +156,7 @@ def check_fits(model: torch.nn.Module, store: BlockStore) -> None:
         raise InputError(
             f"The model knows {rows:,} tokens, but the tokenizer of {store.path} "
             f"({manifest.tokenizer}) has {needed:,}: prepare the blocks with the "
-            "model's own tokenizer, or train from scratch."
+            "model's own tokenizer, give the new tokens to --add-tokens, or train from scratch."
         )
     positions = positions_of(model)
     if positions and manifest.block_size > positions.usable:

@@ -23,6 +23,7 @@ def step_batch(
     drop_last: bool = False,
     seed: int = 0,
     data_seed: int | None = None,
+    steps: int = 1,
     **masks: Any,
 ) -> Batch:
     """Give what a training read at a step: the same blocks in the same order, masked the same.
@@ -35,6 +36,7 @@ def step_batch(
         drop_last: `dataloader_drop_last`.
         seed: of the training.
         data_seed: of the blocks' order, where it was given.
+        steps: of the whole training, where the mask rate changes over them.
         masks: `mlm_probability` and so on, and `limit` for `max_train_samples`; as of
             `MaskedBlocks`.
 
@@ -55,4 +57,5 @@ def step_batch(
     )
     epoch, ids = BlockFeed(blocks, plan, accumulated).of_step(step)
     blocks.set_epoch(epoch)
-    return blocks.__getitems__(ids.tolist())
+    blocks.schedule(steps)
+    return blocks.of_step(ids.tolist(), step)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mlmfast.training.evaluation import Evaluation
+    from mlmfast.training.figures import Evaluation
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,14 @@ class TrainResult:
         epochs: passes over the training blocks.
         train_loss: mean loss of a step (since a resume), in nats a masked token.
         seconds: time of the training itself, evaluations and checkpoints included.
-        tokens_per_second: tokens that went through the model in that time, each second.
+        tokens_per_second: tokens that went through the model each second of the steps since the
+            start (or the resume), padding, evaluations and checkpoints left out; 0.0 if none did.
         parameters: number of the model's weights.
         precision: `fp32`, `bf16` or `fp16`.
         device: `cpu`, `cuda` ...
+        mfu: share of the device's peak that these tokens are (operations that cannot be left away,
+            the head's at masked tokens); None where it cannot be counted.
+        peak: the device's peak, and where that number is from.
     """
 
     output: Path
@@ -40,6 +44,8 @@ class TrainResult:
     parameters: int
     precision: str
     device: str
+    mfu: float | None = None
+    peak: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Give the fields as JSON knows them."""
@@ -47,9 +53,10 @@ class TrainResult:
         return asdict(self) | {"output": str(self.output), "before": before, "after": after}
 
     def __str__(self) -> str:
+        share = "" if self.mfu is None else f" (MFU {self.mfu:.0%} of {self.peak})"
         speed = (
             f"trained {self.steps:,} steps ({self.epochs:.2f} epochs) in {self.seconds:,.1f} s, "
-            f"{self.tokens_per_second:,.0f} tokens/s, {self.precision} on {self.device}"
+            f"{self.tokens_per_second:,.0f} tokens/s{share}, {self.precision} on {self.device}"
         )
         lines = [speed]
         if self.before:

@@ -14,7 +14,7 @@ from mlmfast.training.result import TrainResult
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mlmfast.training.evaluation import Evaluation
+    from mlmfast.training.figures import Evaluation
     from mlmfast.training.processes import Processes
     from mlmfast.training.trainer import MLMTrainer
 
@@ -43,10 +43,10 @@ def run(
     progress = Progress()
     if not quiet:
         trainer.add_callback(progress)
-    start, first_step = 0.0, 0
+    first_step = 0
     if checkpoint is not None:
         state = transformers.TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
-        start, first_step = state.epoch or 0.0, state.global_step
+        first_step = state.global_step
     stop = StopAtStep(processes)
     trainer.add_callback(stop)
     try:
@@ -56,12 +56,10 @@ def run(
         progress.close()
     if stop.stopped:
         raise KeyboardInterrupt
-    seconds = found.metrics["train_runtime"]
-    measured = sum(each.seconds for each in trainer.evaluations.values())
     before, after = evaluations_of(trainer)
     epochs = trainer.state.epoch or 0.0
-    blocks = trainer.train_dataset
-    tokens = (epochs - start) * len(blocks) * blocks.store.manifest.block_size
+    speed = trainer.speed.whole(epochs) if trainer.speed else {}
+    peak = trainer.speed.peak if trainer.speed else None
     arguments = trainer.args
     steps = trainer.state.global_step
     train_loss = found.training_loss
@@ -75,8 +73,10 @@ def run(
         steps=steps,
         epochs=epochs,
         train_loss=train_loss,
-        seconds=seconds,
-        tokens_per_second=tokens / max(seconds - measured, 1e-9),
+        seconds=found.metrics["train_runtime"],
+        tokens_per_second=speed.get("tokens_per_second", 0.0),
+        mfu=speed.get("mfu"),
+        peak=None if peak is None else str(peak),
         parameters=sum(each.numel() for each in trainer.model.parameters()),
         precision="bf16" if arguments.bf16 else "fp16" if arguments.fp16 else "fp32",
         device=arguments.device.type,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import transformers
 
+from mlmfast.data.added_tokens import with_tokens
 from mlmfast.data.prepare_options import PrepareOptions
 from mlmfast.data.prepared import prepared
 from mlmfast.data.sources import format_of
@@ -23,6 +24,8 @@ from mlmfast.paths import as_path
 from mlmfast.training.model import load_config, positions_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mlmfast.training.run_mlm_options import RunMlmOptions
 
 logger = logging.getLogger(__name__)
@@ -72,6 +75,7 @@ def prepare_text(
     *,
     model: str | Path | None,
     quiet: bool,
+    add_tokens: Sequence[str] = (),
 ) -> dict[str, BlockStore]:
     """Make blocks of text, or take those that were made of it before.
 
@@ -80,6 +84,7 @@ def prepare_text(
         options: as of run_mlm.py.
         model: the checkpoint whose tokenizer is taken unless `options` name one.
         quiet: show no progress.
+        add_tokens: words that the tokenizer is to keep whole.
 
     Returns:
         The stores `train` and, unless nothing is held out, `test`.
@@ -88,7 +93,7 @@ def prepare_text(
         InputError: text, tokenizer or options that cannot be used.
         NotFoundError: a file, a data set or the tokenizer is not there.
     """
-    tokenizer = _tokenizer(options, model)
+    tokenizer = with_tokens(tokenizer_of(options, model), add_tokens)
     given = PrepareOptions(
         tokenizer=tokenizer,
         text_column=options.text_column or "text",
@@ -118,7 +123,8 @@ def prepare_text(
     return stores
 
 
-def _tokenizer(options: RunMlmOptions, model: str | Path | None) -> LoadedTokenizer:
+def tokenizer_of(options: RunMlmOptions, model: str | Path | None) -> LoadedTokenizer:
+    """Load the tokenizer that the options name, or else the model's."""
     name = options.tokenizer_name or model
     if name is None:
         raise InputError(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import transformers
 
+from mlmfast.data.added_tokens import read_tokens
 from mlmfast.data.atomic import replacing
 from mlmfast.data.tokenizer_files import load_tokenizer
 from mlmfast.errors import InputError
@@ -19,7 +20,7 @@ from mlmfast.paths import as_path
 from mlmfast.training import hub
 from mlmfast.training.arguments import check_names
 from mlmfast.training.blocks import EvaluationBlocks, MaskedBlocks
-from mlmfast.training.card import model_card
+from mlmfast.training.card import model_card, told_arguments
 from mlmfast.training.inputs import (
     blocks_a_step,
     check_seed,
@@ -28,17 +29,20 @@ from mlmfast.training.inputs import (
     choose_stores,
 )
 from mlmfast.training.interrupt import TrainingInterrupted
+from mlmfast.training.masks import choose_masks
 from mlmfast.training.model import check_fits
+from mlmfast.training.new_rows import add_rows, check_added
 from mlmfast.training.precision import default_device
 from mlmfast.training.processes import Processes
+from mlmfast.training.report import PICTURE_FILE, write_report
 from mlmfast.training.run import run
 from mlmfast.training.run_mlm_options import check_doing, take_options
-from mlmfast.training.text_data import check_one_source, is_blocks, prepare_text
+from mlmfast.training.text_data import check_one_source, is_blocks, prepare_text, tokenizer_of
 from mlmfast.training.trainer import MLMTrainer
 from mlmfast.training.working_folder import WorkingFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from mlmfast.data.store import BlockStore
     from mlmfast.training.result import TrainResult
@@ -60,12 +64,17 @@ def train(
     mlm_probability: float = 0.15,
     mask_replace_prob: float = 0.8,
     random_replace_prob: float = 0.1,
+    mask_mode: str = "token",
+    whole_word: bool = False,
+    mask_rate_schedule: str | None = None,
+    add_tokens: str | Path | Sequence[str] | None = None,
     seed: int = 0,
     precision: str = "auto",
     overwrite: bool = False,
     resume_from_checkpoint: bool | str | Path | None = None,
     keep_checkpoints: bool = False,
     push_to_hub: bool = False,
+    report: bool = True,
     quiet: bool = False,
     callbacks: Iterable[transformers.TrainerCallback] = (),
     **further: Any,
@@ -96,6 +105,15 @@ def train(
         mlm_probability: share of the ordinary tokens that are chosen in training.
         mask_replace_prob: share of the chosen tokens that become the mask token.
         random_replace_prob: share of the chosen tokens that become a random one; the rest stay.
+        mask_mode: what is chosen as one: `token`, `whole_word`, or `span` (SpanBERT), as
+            `mlmfast.mask_tokens` has it. The evaluation masks tokens.
+        whole_word: the same as `mask_mode="whole_word"`.
+        mask_rate_schedule: `"0.3:0.15"` lets the share of chosen tokens go from the first to the
+            second over the training's steps, `"0.3:0.15:cosine"` by half a wave of the cosine; in
+            place of `mlm_probability`.
+        add_tokens: words that the tokenizer is to keep whole, a file with one a line or a list. The
+            checkpoint's rows for them begin as the means of the rows of their old pieces. Blocks
+            must have been prepared with the same.
         seed: of the masks, the order of the blocks, the dropout and the new weights.
         precision: `auto` (bf16 autocast where the hardware computes in it), `fp32` or `bf16`.
         overwrite: replace a model that an earlier training wrote to `output`.
@@ -103,6 +121,7 @@ def train(
             or a checkpoint's folder.
         keep_checkpoints: move the checkpoints into the output; otherwise they are removed.
         push_to_hub: upload the finished folder; `hub_model_id`, `hub_private_repo`, `hub_token`.
+        report: write `report.html` and `training.png`, the curves of the training, too.
         quiet: show no progress.
         callbacks: further callbacks of the Trainer.
         further: any field of `transformers.TrainingArguments`; the defaults are the guide's
@@ -136,11 +155,15 @@ def train(
     training_arguments = check_doing(training_arguments)
     check_seed(seed)
     check_one_source(data, options)
-    masks = {
-        "mlm_probability": mlm_probability,
-        "mask_replace_prob": mask_replace_prob,
-        "random_replace_prob": random_replace_prob,
-    }
+    masks = choose_masks(
+        mlm_probability=mlm_probability,
+        mask_replace_prob=mask_replace_prob,
+        random_replace_prob=random_replace_prob,
+        mode=mask_mode,
+        whole_word=whole_word,
+        mask_rate_schedule=mask_rate_schedule,
+    )
+    new_tokens = read_tokens(add_tokens) if add_tokens else []
     output = as_path(output)
     device = "cpu" if training_arguments.get("use_cpu") else default_device()
     processes = Processes.join(
@@ -155,7 +178,9 @@ def train(
             )
         )
         if data is None or not is_blocks(data):
-            text = partial(prepare_text, data, options, model=model, quiet=quiet)
+            text = partial(
+                prepare_text, data, options, model=model, quiet=quiet, add_tokens=new_tokens
+            )
             data = processes.from_first(text)
         train_store, eval_store = choose_stores(data, eval_data, training_arguments)
         padded = options.pad_to_max_length
@@ -185,6 +210,11 @@ def train(
         network = choose_model(
             train_store, model, from_scratch, model_type, config_overrides, options
         )
+        if new_tokens:
+            took_over = tokenizer_of(options, model) if model is not None else None
+            check_added(train_store, new_tokens)
+            if took_over is not None and not from_scratch:
+                add_rows(network, took_over, load_tokenizer(train_store.path))
         for store in filter(None, (train_store, eval_store)):
             check_fits(network, store)
         arguments = choose_arguments(
@@ -224,17 +254,27 @@ def train(
             trainer.save_model(str(finished))
         if processes.is_first:
             load_tokenizer(train_store.path).save(finished)
+            told = told_arguments(arguments.to_dict(), training_arguments)
+            drawn = report and write_report(
+                finished,
+                result,
+                train_store,
+                log=trainer.state.log_history,
+                masks=masks,
+                arguments=told,
+            )
             card = model_card(
                 result,
                 train_store,
                 base_model=None if from_scratch or model is None else str(model),
                 masks=masks,
-                arguments=arguments.to_dict(),
-                given=training_arguments,
+                arguments=told,
+                picture=PICTURE_FILE if drawn else None,
             )
             (finished / "README.md").write_text(card, encoding="utf-8")
             summary = json.dumps(result.to_dict() | {"masks": masks}, indent=2)
             (finished / SUMMARY_FILE).write_text(summary + "\n", encoding="utf-8")
+            work.keep_logs(finished)
             if keep_checkpoints:
                 work.keep(finished)
     if processes.is_first:

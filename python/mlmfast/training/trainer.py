@@ -7,13 +7,27 @@ import time
 from typing import Any
 
 import torch
+import transformers
 from transformers.trainer_utils import EvalLoopOutput
 
 from mlmfast.training.block_trainer import BlockTrainer
-from mlmfast.training.blocks import EvaluationBlocks, WithPositions
-from mlmfast.training.evaluation import Evaluation, summarize
+from mlmfast.training.blocks import EvaluationBlocks, MaskedBlocks, WithPositions
+from mlmfast.training.figures import Evaluation, summarize
 from mlmfast.training.loss import masked_loss_sum, row_counts
 from mlmfast.training.sparse_head import MaskedHead, at_masks
+from mlmfast.training.speed import Speed
+
+
+class MaskRates(transformers.TrainerCallback):
+    """Tells the training blocks over how many steps their mask rate changes."""
+
+    def __init__(self, blocks: MaskedBlocks) -> None:
+        self._blocks = blocks
+
+    def on_train_begin(self, _args: Any, state: Any, _control: Any, **_kwargs: Any) -> None:
+        """Tell them."""
+        self._blocks.schedule(state.max_steps)
+
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +63,19 @@ class MLMTrainer(BlockTrainer):
         self._cuts_batches = self.args.world_size > 1 and not all(
             isinstance(each, EvaluationBlocks) for each in given
         )
+        self.speed: Speed | None = None
+        if isinstance(self.train_dataset, MaskedBlocks):
+            # Where the weights lie in pieces, no process can run the model by itself.
+            whole = not (self.is_fsdp_enabled or self.is_deepspeed_enabled)
+            self.speed = Speed(self.train_dataset, countable=whole)
+            self.add_callback(self.speed)
+            self.add_callback(MaskRates(self.train_dataset))
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """Log, with `tokens_per_second` and `mfu` of the steps since the last loss was logged."""
+        if self.speed is not None and "loss" in logs:
+            logs |= self.speed.since_last(self.state.epoch or 0.0)
+        super().log(logs, *args, **kwargs)
 
     def compute_loss(
         self,

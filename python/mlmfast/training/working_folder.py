@@ -11,6 +11,7 @@ from mlmfast.errors import InputError, MlmfastError, NotFoundError, OutputExists
 from mlmfast.training.checkpoints import STATE_FILE, is_whole, sweep, whole_checkpoints
 
 RUN_FILE = "mlmfast_run.json"
+LOGS = "runs"
 SCHEDULER_FILE = "scheduler.pt"
 DEEPSPEED_FILE = "latest"  # names the folder with the states of optimizer and scheduler
 
@@ -94,6 +95,11 @@ class WorkingFolder:
         """Move the checkpoints into a folder."""
         for checkpoint in self.checkpoints():
             shutil.move(checkpoint, target / checkpoint.name)
+
+    def keep_logs(self, target: Path) -> None:
+        """Move what TensorBoard reads into a folder."""
+        if (self.path / LOGS).is_dir():
+            shutil.move(self.path / LOGS, target / LOGS)
 
     def remove(self) -> None:
         """Remove the folder with all checkpoints."""

@@ -1,0 +1,134 @@
+"""New tokens beside those a tokenizer was made with: a mask token, and words to keep whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlmfast.data.slow_tokenizer import SlowTokenizer
+from mlmfast.data.tokenizer_files import LoadedTokenizer, as_json, from_files, load_tokenizer
+from mlmfast.data.words import blank_is_in_words
+from mlmfast.errors import InputError, NotFoundError
+from mlmfast.library_reader import need_makers
+from mlmfast.paths import as_path
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+
+def with_mask_token(loaded: LoadedTokenizer, mask_token: str) -> LoadedTokenizer:
+    """Return `loaded` with `mask_token` as its mask token, added where it is new.
+
+    A model that knew the tokenizer without this token needs one more row in its embeddings:
+    `model.resize_token_embeddings(len(tokenizer))`.
+    """
+    if not mask_token or mask_token != mask_token.strip():
+        raise InputError(f"A mask token is a word such as '<mask>'; got {mask_token!r}.")
+    if isinstance(loaded.tokenizer, SlowTokenizer):
+        raise InputError(
+            f"The tokenizer {loaded.name!r} is written in Python, to which no mask token is added "
+            "here: add it with transformers and save the tokenizer."
+        )
+    if loaded.mask_token_id is not None:
+        if loaded.tokens["mask_token"] == mask_token:
+            return loaded
+        raise InputError(
+            f"The tokenizer {loaded.name!r} has the mask token {loaded.tokens['mask_token']!r} "
+            f"already; {mask_token!r} is not added beside it."
+        )
+    need_makers("A new mask token")
+    from tokenizers import AddedToken, Tokenizer
+
+    changed = Tokenizer.from_str(loaded.files["tokenizer.json"].decode())
+    changed.add_special_tokens([AddedToken(mask_token, lstrip=True, special=True)])
+    files = _changed_files(loaded, changed, mask_token=mask_token)
+    if "special_tokens_map.json" in files:
+        known = json.loads(files["special_tokens_map.json"])
+        files["special_tokens_map.json"] = as_json({**known, "mask_token": mask_token})
+    return from_files(loaded.name, files)
+
+
+def read_tokens(source: str | Path | Sequence[str]) -> list[str]:
+    """Read new tokens, in their order and each once.
+
+    Args:
+        source: a UTF-8 file with a token a line (blank lines are passed over), or the tokens.
+
+    Raises:
+        NotFoundError: there is no such file.
+        InputError: it cannot be read, or holds no token.
+    """
+    if isinstance(source, str | Path):
+        path = as_path(source, home=True)
+        if not path.is_file():
+            raise NotFoundError(f"There is no file of tokens {str(path)!r}.")
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except UnicodeDecodeError as error:
+            raise InputError(f"The file of tokens {str(path)!r} is not UTF-8: {error}.") from error
+    else:
+        lines = list(source)
+        if not all(isinstance(line, str) for line in lines):
+            raise InputError("add_tokens must be a file's name or a list of strings.")
+    tokens = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
+    if not tokens:
+        raise InputError(f"There is no token to add in {source!r}: write one a line.")
+    return tokens
+
+
+def with_tokens(source: Any, tokens: Sequence[str]) -> LoadedTokenizer:
+    """Return a tokenizer with new tokens after its own; those that it has already stay as they are.
+
+    Where a vocabulary writes the blank before a word into the word's piece (byte-level BPE,
+    SentencePiece), so does a new token: it stands for the word inside of a text, as ` word`, and
+    texts are decoded as they were. Elsewhere (WordPiece) a token that begins and ends with a letter
+    or digit stands for whole words only.
+
+    Args:
+        source: a tokenizer, as `load_tokenizer` takes it.
+        tokens: their texts, without the blank.
+
+    Raises:
+        InputError: the tokenizer is written in Python.
+    """
+    loaded = load_tokenizer(source)
+    if isinstance(loaded.tokenizer, SlowTokenizer):
+        raise InputError(
+            f"The tokenizer {loaded.name!r} is written in Python, to which no tokens are added "
+            "here: add them with transformers and save the tokenizer."
+        )
+    new = missing_tokens(loaded, tokens)
+    if not new:
+        return loaded
+    need_makers("A new token")
+    from tokenizers import AddedToken, Tokenizer
+
+    changed: Tokenizer = Tokenizer.from_str(loaded.files["tokenizer.json"].decode())
+    changed.add_tokens(
+        [AddedToken(token, single_word=token[0].isalnum() and token[-1].isalnum()) for token in new]
+    )
+    return from_files(loaded.name, _changed_files(loaded, changed))
+
+
+def missing_tokens(loaded: LoadedTokenizer, tokens: Sequence[str]) -> list[str]:
+    """Give the texts of those tokens that a tokenizer has not got, as it would write them."""
+    vocabulary = loaded.tokenizer.get_vocab()
+    spelt = blank_is_in_words(loaded.tokenizer)
+    written = [f" {token}" if spelt and token[0].isalnum() else token for token in tokens]
+    return [
+        each
+        for each, token in zip(written, tokens, strict=True)
+        if not {each, token, f"\u0120{token}", f"\u2581{token}"} & vocabulary.keys()
+    ]
+
+
+def _changed_files(loaded: LoadedTokenizer, changed: Tokenizer, **roles: str) -> dict[str, bytes]:
+    config = json.loads(loaded.files["tokenizer_config.json"])
+    # The config's own list of added tokens would contradict tokenizer.json, which rules without it.
+    config.pop("added_tokens_decoder", None)
+    files = {name: content for name, content in loaded.files.items() if name != "added_tokens.json"}
+    files["tokenizer.json"] = changed.to_str(pretty=True).encode()
+    files["tokenizer_config.json"] = as_json(config | roles)
+    return files

@@ -1,0 +1,118 @@
+"""Curves drawn by matplotlib: as one picture, and as charts in the colours of a page."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mlmfast.training.curves import Curve
+
+# Name of a page's colour -> its value in a picture of its own, which is light.
+COLOURS = {
+    "ink": "#1f2430",
+    "muted": "#6b7280",
+    "rule": "#e3e6ec",
+    "first": "#2f6fde",
+    "second": "#d9622b",
+}
+# Stand in for the page's colours while matplotlib draws: values that nothing else has.
+PLACEHOLDERS = {name: f"#0a0b{number:02x}" for number, name in enumerate(COLOURS)}
+FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
+
+
+def write_picture(curves: list[Curve], path: Path) -> None:
+    """Draw all curves into one PNG, two beside each other.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    rows = (len(curves) + 1) // 2
+    layout = ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.12)
+    figure = Figure(figsize=(11, 3.4 * rows), dpi=140, layout=layout, facecolor="white")
+    FigureCanvasAgg(figure)
+    for number, curve in enumerate(curves):
+        axes = figure.add_subplot(rows, 2, number + 1)
+        axes.set_title(curve.title, loc="left", color=COLOURS["ink"], fontsize=11, pad=10)
+        _draw(axes, curve, COLOURS)
+    figure.savefig(path, metadata={"Software": None})
+
+
+def as_svg(curve: Curve, number: int) -> str:
+    """Draw one curve as an SVG element whose colours are the page's variables `--ink` and so on.
+
+    Args:
+        curve: what to draw.
+        number: of the chart on its page; keeps names inside of the element apart.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+    """
+    import matplotlib as mpl
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    written = io.StringIO()
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": f"chart {number}"}):
+        figure = Figure(figsize=(5.4, 2.9), layout="constrained")
+        FigureCanvasSVG(figure)
+        _draw(figure.add_subplot(), curve, PLACEHOLDERS)
+        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(written, format="svg", transparent=True, metadata=nothing)
+    element = written.getvalue()
+    element = element[element.index("<svg") :]
+    for name, value in PLACEHOLDERS.items():
+        element = element.replace(value, f"var(--{name})")
+    element = re.sub(r"(<svg[^>]*?) width=\"[^\"]*\"", r"\1", element, count=1)
+    element = re.sub(r"(<svg[^>]*?) height=\"[^\"]*\"", r"\1", element, count=1)
+    return element.replace("'DejaVu Sans', sans-serif", FONTS).replace("'DejaVu Sans'", FONTS)
+
+
+def _draw(axes: Any, curve: Curve, colours: dict[str, str]) -> None:
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    for line, colour in zip(curve.lines, ("first", "second"), strict=False):
+        few = len(line.steps) <= 24
+        axes.plot(
+            line.steps,
+            line.values,
+            color=colours[colour],
+            linewidth=1.6,
+            marker="o" if few else None,
+            markersize=3.5,
+            solid_capstyle="round",
+            solid_joinstyle="round",
+            label=line.name,
+        )
+    if curve.logarithmic:
+        from matplotlib.ticker import LogLocator, NullLocator
+
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.yaxis.set_minor_locator(NullLocator())
+    else:
+        axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+        axes.margins(y=0.12)
+    if min(min(line.values) for line in curve.lines) >= 0 and not curve.logarithmic:
+        axes.set_ylim(bottom=0 if curve.title.startswith(("Tokens", "Learning")) else None)
+    axes.yaxis.set_major_formatter(
+        FuncFormatter(lambda value, _place: curve.form.format(value) if value else "0")
+    )
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:,.0f}"))
+    axes.set_xlabel("step", color=colours["muted"], fontsize=9)
+    axes.tick_params(colors=colours["muted"], labelsize=9, length=0, pad=6)
+    axes.grid(axis="y", color=colours["rule"], linewidth=1)
+    axes.set_axisbelow(True)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side == "bottom")
+        spine.set_color(colours["rule"])
+    if len(curve.lines) > 1:
+        axes.legend(frameon=False, labelcolor=colours["ink"], fontsize=9)

@@ -1,0 +1,187 @@
+"""Two models on the same masks: which is better, by how much, and whether that may be chance."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from mlmfast.data.store import BlockStore
+from mlmfast.errors import InputError
+from mlmfast.training.estimates import LEAST_CLUSTERS, half_width, ratio_of
+from mlmfast.training.evaluation import check_evaluation, counts_of, open_evaluation_store
+from mlmfast.training.figures import Evaluation, MaskSeries, finite, summarize_counts
+from mlmfast.training.measuring import measuring
+from mlmfast.training.model import check_fits, load_model
+from mlmfast.training.vocabulary import check_same_tokens
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Model = str | Path | torch.nn.Module
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A paired comparison: both models were asked for the very same masked tokens.
+
+    Attributes:
+        names: the two models, as they were given.
+        model: how good the first is.
+        against: how good the second is.
+        difference: mean over the masked tokens of the first's loss minus the second's, in nats;
+            below zero the first is better.
+        standard_error: of the difference, blocks being the independent draws.
+        low: lower end of the confidence interval of the difference.
+        high: its upper end.
+        confidence: how often such an interval holds the true difference.
+        significant: whether zero lies outside of the interval.
+        better: the name of the significantly better model; None if there is none.
+    """
+
+    names: tuple[str, str]
+    model: Evaluation
+    against: Evaluation
+    difference: float
+    standard_error: float
+    low: float
+    high: float
+    confidence: float
+
+    @property
+    def significant(self) -> bool:
+        return self.low > 0 or self.high < 0
+
+    @property
+    def better(self) -> str | None:
+        if not self.significant:
+            return None
+        return self.names[0 if self.difference < 0 else 1]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the fields as JSON knows them."""
+        found = asdict(self) | {"significant": self.significant, "better": self.better}
+        return finite(found)
+
+    def __str__(self) -> str:
+        low, middle, high = (math.exp(each) for each in (self.low, self.difference, self.high))
+        verdict = (
+            f"{self.better} is better"
+            if self.significant
+            else "no significant difference: zero lies in the interval"
+        )
+        error, share = self.standard_error, f"{self.confidence:.0%}"
+        both = zip(self.names, (self.model, self.against), strict=True)
+        lines = [f"{name}: {found}" for name, found in both]
+        lines.append(
+            f"difference of the loss {self.difference:+.4f} \u00b1 {error:.4f} a token, {share} "
+            f"interval {self.low:+.4f} to {self.high:+.4f}"
+        )
+        lines.append(f"perplexity {middle:.3f} times the other's ({low:.3f} to {high:.3f})")
+        return "\n".join([*lines, verdict])
+
+
+def compare(
+    model: Model,
+    against: Model,
+    data: str | Path | BlockStore,
+    *,
+    batch_size: int = 32,
+    mlm_probability: float = 0.15,
+    seed: int = 0,
+    eval_seeds: int = 1,
+    confidence: float = 0.95,
+    device: str | None = None,
+    precision: str = "fp32",
+    progress: bool = False,
+) -> Comparison:
+    """Compare two masked language models with the same tokenizer on the same masks of a store.
+
+    What makes a text hard is hard for both, and falls out of the difference: it is known far better
+    than either loss. Its standard error takes the blocks for the independent draws, since tokens of
+    one block resemble each other; the interval is Student's.
+
+    Args:
+        model: a checkpoint folder, a Hub name, or a model.
+        against: the other.
+        data: a block store, or its folder; of a folder with splits, `test` is taken.
+        batch_size: blocks at a time.
+        mlm_probability: share of the ordinary tokens that are masked.
+        seed: key of the masks.
+        eval_seeds: number of independent masks, as of `evaluate`; more masks of the same blocks
+            narrow the interval less than more blocks do.
+        confidence: of the interval.
+        device: a torch device; None takes the GPU if there is one.
+        precision: `fp32`, `bf16` or `auto`.
+        progress: show a bar on stderr (if it is a terminal).
+
+    Raises:
+        NotFoundError: no such model or store.
+        InputError: the tokenizers differ, a model does not fit the store, or the store has too few
+            blocks.
+    """
+    masks = MaskSeries(mlm_probability, seed, eval_seeds)
+    check_evaluation(batch_size, masks)
+    if not 0.5 <= confidence <= 0.999:
+        raise InputError(f"confidence is {confidence}; expected 0.5 to 0.999.")
+    store = data if isinstance(data, BlockStore) else open_evaluation_store(data)
+    if len(store) < LEAST_CLUSTERS:
+        raise InputError(
+            f"{store.path} has {len(store)} blocks: a comparison needs {LEAST_CLUSTERS} at the "
+            "least, and hundreds to tell small differences."
+        )
+    both = (model, against)
+    for each in both:
+        _check_tokens(each, store)
+    counts, found = [], []
+    for each in both:
+        started = time.perf_counter()
+        network = each if isinstance(each, torch.nn.Module) else load_model(each)
+        check_fits(network, store)
+        with measuring(network, device, precision) as measured:
+            counts.append(counts_of(measured, store, masks, batch_size, progress=progress))
+        summary = summarize_counts(counts[-1], store, masks, measured.precision)
+        found.append(replace(summary, seconds=time.perf_counter() - started))
+    difference, error = paired_difference(*counts)
+    reach = half_width(confidence, int((counts[0].sum(0)[:, 3] > 0).sum())) * error
+    return Comparison(
+        names=(_name(model), _name(against)),
+        model=found[0],
+        against=found[1],
+        difference=difference,
+        standard_error=error,
+        low=difference - reach,
+        high=difference + reach,
+        confidence=confidence,
+    )
+
+
+def paired_difference(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
+    """Give the mean difference of the loss a masked token, and its standard error.
+
+    Args:
+        one: counts of the first model, float64 `[S, N, 4]`, as `counts_of` gives them.
+        other: those of the second, on the same masks.
+    """
+    first, second = one.sum(0), other.sum(0)
+    return ratio_of(first[:, 0] - second[:, 0], first[:, 3])
+
+
+def _check_tokens(model: Model, store: BlockStore) -> None:
+    if isinstance(model, torch.nn.Module):
+        return
+    try:
+        check_same_tokens(model, store)
+    except InputError as error:
+        raise InputError(
+            "Losses of different tokens cannot be compared; bits per byte can: prepare the same "
+            f"text with each model's own tokenizer, and `mlmfast evaluate` each. {error}"
+        ) from error
+
+
+def _name(model: Model) -> str:
+    return type(model).__name__ if isinstance(model, torch.nn.Module) else str(model)

@@ -1,0 +1,185 @@
+"""The figures of an evaluation: means over masked tokens, with their standard errors."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from mlmfast.errors import InputError
+from mlmfast.training.blocks import EvaluationBlocks
+from mlmfast.training.estimates import mean_of, ratio_of
+
+if TYPE_CHECKING:
+    from mlmfast.data.store import BlockStore
+    from mlmfast.training.pseudo_perplexity import PseudoPerplexity
+
+# Those that independent masks give a mean and a standard error of.
+FIGURES = ("perplexity", "loss", "top1", "top5", "bits_per_byte")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The answer of an evaluation, with what it was measured on.
+
+    With several seeds, each figure is the mean over their masks.
+
+    Attributes:
+        perplexity: exp of the loss.
+        loss: mean cross-entropy of a masked token, in nats.
+        top1: share of the masked tokens that the best answer hits.
+        top5: share of the masked tokens that are among the best five answers.
+        bits_per_byte: the loss for each byte of the text; comparable between tokenizers. None if
+            the store does not know its text's size.
+        masked_tokens: number of tokens the means are taken over, those of all seeds.
+        blocks: number of blocks.
+        block_size: tokens of a block.
+        data: the store's folder.
+        mlm_probability: share of masked tokens.
+        seed: key of the masks; the first of several.
+        precision: `fp32` or `bf16`.
+        seconds: how long it took.
+        eval_seeds: number of independent masks.
+        standard_errors: figure -> standard error of its mean over the masks: how far it would move
+            with other masks on the same text. None with one seed.
+        text_error: standard error of the loss, blocks being the independent draws: how far it would
+            move with other text (and masks) of the same kind. None where it was not counted.
+        pseudo_perplexity: every token of some blocks masked in turn; None where not asked for.
+    """
+
+    perplexity: float
+    loss: float
+    top1: float
+    top5: float
+    bits_per_byte: float | None
+    masked_tokens: int
+    blocks: int
+    block_size: int
+    data: str
+    mlm_probability: float
+    seed: int
+    precision: str
+    seconds: float
+    eval_seeds: int = 1
+    standard_errors: dict[str, float] | None = None
+    text_error: float | None = None
+    pseudo_perplexity: PseudoPerplexity | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the fields as JSON knows them; a number that is not finite becomes None."""
+        return finite(asdict(self))
+
+    def __str__(self) -> str:
+        errors = self.standard_errors or {}
+
+        def shown(name: str, form: str) -> str:
+            value = form.format(getattr(self, name))
+            return f"{value} \u00b1 {form.format(errors[name])}" if name in errors else value
+
+        parts = [
+            f"perplexity {shown('perplexity', '{:,.2f}')}",
+            f"top-1 {shown('top1', '{:.1%}')}",
+            f"top-5 {shown('top5', '{:.1%}')}",
+        ]
+        if self.bits_per_byte is not None:
+            parts.append(f"{shown('bits_per_byte', '{:.3f}')} bits per byte")
+        masks = f", standard errors over {self.eval_seeds} masks" if errors else ""
+        line = (
+            f"{', '.join(parts)} ({self.masked_tokens:,} masked tokens of {self.blocks:,} "
+            f"blocks{masks})"
+        )
+        pseudo = self.pseudo_perplexity
+        return line if pseudo is None else f"{line}\n{pseudo}"
+
+
+def finite(value: Any) -> Any:
+    """Replace numbers that JSON does not know by None, in dicts and lists too."""
+    if isinstance(value, dict):
+        return {name: finite(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+@dataclass(frozen=True)
+class MaskSeries:
+    """Independent masks of one text: at what rate, from which key on, how many."""
+
+    mlm_probability: float
+    seed: int
+    count: int
+
+    def of(self, store: BlockStore) -> list[EvaluationBlocks]:
+        """Mask the blocks of a store, once for each key."""
+        return [
+            EvaluationBlocks(store, seed=self.seed + each, mlm_probability=self.mlm_probability)
+            for each in range(self.count)
+        ]
+
+
+def summarize_counts(
+    counts: np.ndarray, store: BlockStore, masks: MaskSeries, precision: str
+) -> Evaluation:
+    """Turn the counts of `counts_of`, `[S, N, 4]`, into an `Evaluation` (without its seconds).
+
+    Raises:
+        InputError: no token was masked.
+    """
+    found = [
+        summarize(torch.from_numpy(one.sum(0)), blocks, precision=precision, seconds=0.0)
+        for one, blocks in zip(counts, masks.of(store), strict=True)
+    ]
+    by_block = counts.sum(0)
+    text_error = ratio_of(by_block[:, 0], by_block[:, 3]).error
+    means: dict[str, Any] = {}
+    errors: dict[str, float] = {}
+    for name in FIGURES:
+        if getattr(found[0], name) is not None:
+            figure = mean_of(np.array([getattr(one, name) for one in found]))
+            means[name], errors[name] = figure
+    return replace(
+        found[0],
+        **means,
+        masked_tokens=sum(one.masked_tokens for one in found),
+        eval_seeds=masks.count,
+        standard_errors=errors if masks.count > 1 else None,
+        text_error=None if math.isnan(text_error) else text_error,
+    )
+
+
+def summarize(
+    tally: torch.Tensor, blocks: EvaluationBlocks, *, precision: str, seconds: float
+) -> Evaluation:
+    """Turn summed `row_counts`, float64 `[4]`, into an `Evaluation`.
+
+    Raises:
+        InputError: no token was masked.
+    """
+    loss_sum, top1, top5, masked = tally.tolist()
+    manifest = blocks.store.manifest
+    if not masked:
+        raise InputError(
+            f"No token of {blocks.store.path} ({len(blocks)} blocks) is masked at "
+            f"{blocks.mlm_probability:.0%}: there is nothing to measure. Take more text."
+        )
+    loss = loss_sum / masked
+    text_tokens = manifest.tokens - manifest.padding_tokens + manifest.dropped_tokens
+    text_bytes = manifest.text_bytes
+    return Evaluation(
+        perplexity=math.exp(loss) if loss < 700 else math.inf,
+        loss=loss,
+        top1=top1 / masked,
+        top5=top5 / masked,
+        bits_per_byte=loss / math.log(2) * text_tokens / text_bytes if text_bytes else None,
+        masked_tokens=int(masked),
+        blocks=len(blocks),
+        block_size=manifest.block_size,
+        data=str(blocks.store.path),
+        mlm_probability=blocks.mlm_probability,
+        seed=blocks.seed,
+        precision=precision,
+        seconds=seconds,
+    )

@@ -1,0 +1,85 @@
+"""A model made ready to be measured, and put back afterwards as it was."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from mlmfast.training.loss import row_counts
+from mlmfast.training.precision import choose_precision, default_device
+from mlmfast.training.sparse_head import MaskedHead
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tqdm import tqdm
+
+    from mlmfast.training.blocks import EvaluationBlocks
+
+
+class Measured:
+    """A model on its device that tells how well it fills masks; made by `measuring`.
+
+    Attributes:
+        precision: `fp32` or `bf16`.
+    """
+
+    def __init__(self, network: torch.nn.Module, device: torch.device, precision: str) -> None:
+        self.precision = precision
+        self._network = network
+        self._device = device
+        self._head = MaskedHead(network)
+
+    def row_counts(self, inputs: dict[str, torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
+        """Count as `mlmfast.training.loss.row_counts` does, `[B, 4]`, on the model's device.
+
+        Args:
+            inputs: the model's arguments; `input_ids` is `[B, L]`.
+            labels: int64 `[B, L]`, -100 where nothing is asked.
+        """
+        inputs = {name: tensor.to(self._device) for name, tensor in inputs.items()}
+        labels = labels.to(self._device)
+        autocast = (
+            torch.autocast(self._device.type, torch.bfloat16)
+            if self.precision == "bf16"
+            else nullcontext()
+        )
+        with torch.inference_mode(), autocast:
+            return row_counts(self._head(self._network, inputs, labels), len(labels))
+
+    def block_counts(self, blocks: EvaluationBlocks, batch_size: int, bar: tqdm) -> np.ndarray:
+        """Count for each block: summed loss, best answers, answers among five, masked tokens.
+
+        Returns:
+            float64 `[N, 4]`; waits for the device once, at the end.
+        """
+        counts = []
+        for first in range(0, len(blocks), batch_size):
+            numbers = range(first, min(first + batch_size, len(blocks)))
+            inputs = blocks.__getitems__(numbers)
+            labels = inputs.pop("labels")
+            counts.append(self.row_counts(inputs, labels))
+            bar.update(len(numbers))
+        return torch.cat(counts).cpu().double().numpy()
+
+
+@contextmanager
+def measuring(network: torch.nn.Module, device: str | None, precision: str) -> Iterator[Measured]:
+    """Put a model on a device, without dropout; back to where and how it was in the end.
+
+    Args:
+        network: a masked language model.
+        device: a torch device; None takes the GPU if there is one.
+        precision: `fp32`, `bf16` or `auto`; see `choose_precision`.
+    """
+    target = torch.device(device or default_device())
+    choice = choose_precision(precision, target.type)
+    was_training, home = network.training, next(network.parameters()).device
+    try:
+        network.to(target).eval()
+        yield Measured(network, target, choice.name)
+    finally:
+        network.to(home).train(was_training)

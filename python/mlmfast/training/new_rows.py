@@ -1,0 +1,149 @@
+"""Rows for tokens that were added to a checkpoint's tokenizer, begun from their old pieces."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from mlmfast.data.added_tokens import missing_tokens
+from mlmfast.data.tokenizer_files import load_tokenizer
+from mlmfast.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlmfast.data.store import BlockStore
+    from mlmfast.data.tokenizer_files import LoadedTokenizer
+
+logger = logging.getLogger(__name__)
+
+# A parameter, and along which of its dimensions the vocabulary lies.
+Rows = list[tuple[torch.nn.Parameter, int]]
+
+
+def add_rows(model: Any, before: LoadedTokenizer, after: LoadedTokenizer) -> int:
+    """Give a masked language model rows for new tokens; its old ones stay as they are.
+
+    Each new row of the embeddings, of the decoder (tied or not) and of its bias is the mean of the
+    rows of the pieces that the token was made of before: the new token begins as near to them, and
+    as probable as their geometric mean (up to the softmax's normaliser).
+
+    Args:
+        model: a masked language model of transformers, changed in place.
+        before: the tokenizer that it was trained with.
+        after: the same with more tokens.
+
+    Returns:
+        The number of new tokens.
+
+    Raises:
+        InputError: ids of `before` mean something else in `after`, or the model's type does not let
+            its vocabulary grow.
+    """
+    old, new = before.tokenizer.get_vocab(), after.tokenizer.get_vocab()
+    moved = [token for token, index in old.items() if new.get(token) != index]
+    if moved:
+        raise InputError(
+            f"The tokenizer {after.name!r} is not {before.name!r} with more tokens: {moved[0]!r} "
+            "has another id there, so the model's rows cannot be kept."
+        )
+    pieces = {
+        index: before.tokenizer.encode(token, add_special_tokens=False).ids
+        for token, index in new.items()
+        if token not in old
+    }
+    if not pieces:
+        return 0
+    if empty := [index for index, ids in pieces.items() if not ids]:
+        token = after.tokenizer.id_to_token(empty[0])
+        raise InputError(f"The tokenizer {before.name!r} makes nothing of the token {token!r}.")
+    rows = _grown(model, max(new.values()) + 1)
+    with torch.no_grad():
+        for parameter, dimension in rows:
+            for index, ids in pieces.items():
+                chosen = parameter.index_select(dimension, _on(parameter, ids))
+                mean = chosen.float().mean(dimension).to(parameter.dtype)
+                parameter.select(dimension, index).copy_(mean)
+    model.tie_weights()
+    _check(model, pieces)
+    unknown = before.tokenizer.token_to_id(before.tokens.get("unk_token", ""))
+    without = sum(set(ids) == {unknown} for ids in pieces.values())
+    if without:
+        logger.warning(
+            "%d of %d new tokens were unknown to the tokenizer: they begin as its %s, all alike.",
+            without,
+            len(pieces),
+            before.tokens["unk_token"],
+        )
+    logger.info("%d new tokens: their rows begin as the means of their old pieces'", len(pieces))
+    return len(pieces)
+
+
+def check_added(store: BlockStore, tokens: Sequence[str]) -> None:
+    """Raise InputError where a store's blocks were made without these tokens."""
+    missing = missing_tokens(load_tokenizer(store.path), tokens)
+    if missing:
+        raise InputError(
+            f"The blocks of {store.path} were prepared without {len(missing)} of the "
+            f"{len(tokens)} tokens to add, such as {missing[0]!r}: prepare them with `mlmfast "
+            "prepare --add-tokens`, or give the text in place of the blocks."
+        )
+
+
+def _grown(model: Any, needed: int) -> Rows:
+    """Let the vocabulary grow where it is too small; find every parameter that has it."""
+    sizes = {name: parameter.shape for name, parameter in model.named_parameters()}
+    if needed > model.get_input_embeddings().num_embeddings:
+        try:
+            # A few types have a method of their own that does not know the keyword.
+            known = inspect.signature(model.resize_token_embeddings).parameters
+            model.resize_token_embeddings(
+                needed, **({"mean_resizing": False} if "mean_resizing" in known else {})
+            )
+        except (NotImplementedError, ValueError, AttributeError, TypeError) as error:
+            raise InputError(_refusal(model)) from error
+    output = model.get_output_embeddings()
+    tables = [model.get_input_embeddings().weight]
+    tables += [getattr(output, name, None) for name in ("weight", "bias")]
+    rows: Rows = [(each, 0) for each in tables if each is not None]
+    for name, parameter in model.named_parameters():
+        before = sizes.get(name, parameter.shape)
+        rows += [
+            (parameter, dimension)
+            for dimension, (one, other) in enumerate(zip(before, parameter.shape, strict=True))
+            if one != other
+        ]
+    # Tied weights are one parameter, found more than once.
+    return list({(id(one), dimension): (one, dimension) for one, dimension in rows}.values())
+
+
+def _check(model: Any, pieces: dict[int, list[int]]) -> None:
+    """Raise InputError unless a new token's logit is the mean of its pieces'."""
+    length = 8
+    shown = [*pieces][:length]
+    ids = torch.tensor([([*shown, *pieces[shown[0]]] * length)[:length]])
+    ids = ids.to(model.get_input_embeddings().weight.device)
+    training = model.training
+    model.eval()
+    with torch.no_grad():
+        logits = model(input_ids=ids).logits[0].float()
+    model.train(training)
+    near = (1e-4 if model.dtype == torch.float32 else 3e-2) * logits.abs().max().item()
+    for index in shown:
+        mean = logits[:, pieces[index]].mean(-1)
+        if not torch.allclose(logits[:, index], mean, rtol=0, atol=near):
+            raise InputError(_refusal(model))
+
+
+def _refusal(model: Any) -> str:
+    return (
+        f"Models of the type {model.config.model_type} do not take new tokens here: train without "
+        "--add-tokens."
+    )
+
+
+def _on(parameter: torch.Tensor, ids: list[int]) -> torch.Tensor:
+    return torch.tensor(ids, device=parameter.device)

@@ -1,0 +1,159 @@
+"""Pseudo-perplexity: every token of some blocks masked in turn, each asked for given the others."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from mlmfast import _core
+from mlmfast.data.tokenizer_files import load_tokenizer
+from mlmfast.data.words import word_ends, word_starts
+from mlmfast.errors import InputError
+from mlmfast.training.estimates import ratio_of
+from mlmfast.training.sparse_head import IGNORED
+
+if TYPE_CHECKING:
+    from mlmfast.data.store import BlockStore
+    from mlmfast.training.measuring import Measured
+
+METHODS = ("word_l2r", "original")
+
+
+@dataclass(frozen=True)
+class PseudoPerplexity:
+    """How probable a model finds the tokens of a text, each given all others.
+
+    Attributes:
+        perplexity: exp of the loss.
+        loss: minus the mean pseudo-log-likelihood of a token, in nats.
+        standard_error: of the loss, blocks being the independent draws; None for one block.
+        method: `word_l2r` (Kauf & Ivanova 2023, "A Better Way to Do Masked Language Model
+            Scoring"): a token is masked together with those after it in its word, which otherwise
+            give it away; `original` (Salazar et al. 2020, "Masked Language Model Scoring"): alone.
+        tokens: number of tokens asked for.
+        blocks: number of blocks they are from, drawn by the seed.
+    """
+
+    perplexity: float
+    loss: float
+    standard_error: float | None
+    method: str
+    tokens: int
+    blocks: int
+
+    def __str__(self) -> str:
+        error = self.standard_error
+        shown = "" if error is None else f" \u00b1 {self.perplexity * error:,.2f}"
+        return (
+            f"pseudo-perplexity {self.perplexity:,.2f}{shown} ({self.method}, all {self.tokens:,} "
+            f"tokens of {self.blocks:,} blocks)"
+        )
+
+
+def check_pseudo(blocks: int | None, method: str) -> None:
+    """Raise InputError for a number of blocks or a method that cannot be."""
+    if blocks is not None and blocks < 1:
+        raise InputError(f"pseudo_perplexity is {blocks}; expected the number of blocks to take.")
+    if method not in METHODS:
+        raise InputError(f"pseudo_method is {method!r}; expected one of {', '.join(METHODS)}.")
+
+
+def pseudo_perplexity_of(
+    measured: Measured,
+    store: BlockStore,
+    blocks: int,
+    *,
+    method: str,
+    seed: int,
+    batch_size: int,
+    progress: bool,
+) -> PseudoPerplexity:
+    """Ask for every ordinary token of some blocks.
+
+    Args:
+        measured: the model.
+        store: the blocks, `[N, L]`; one pass of the model for each of a block's tokens.
+        blocks: number of blocks to take; all of a smaller store.
+        method: one of `METHODS`.
+        seed: draws the blocks.
+        batch_size: passes at a time.
+        progress: show a bar on stderr (if it is a terminal).
+
+    Raises:
+        InputError: the vocabulary does not tell where words begin, or there is no token to ask for.
+    """
+    manifest = store.manifest
+    starts = np.ones(manifest.vocab_size, dtype=np.bool_)
+    if method == "word_l2r":
+        starts = word_starts(load_tokenizer(store.path).tokenizer, manifest.vocab_size)
+    count = min(blocks, len(store))
+    drawn = np.sort(_core.permutation(len(store), 0, count, seed=seed, epoch=0)).astype(np.int64)
+    unasked = np.array([*manifest.special_ids, manifest.mask_token_id])
+    sums = np.zeros((count, 2))
+    padded = manifest.padding_tokens > 0
+    bar = tqdm(total=count, unit="block", desc="pseudo", disable=None if progress else True)
+    with bar:
+        for row, block in enumerate(store[drawn].astype(np.int64)):
+            ids, attended = _without_padding(block, manifest.pad_token_id if padded else None)
+            asked, positions = masked_in_turn(
+                ids, ~np.isin(ids, unasked), starts, manifest.mask_token_id
+            )
+            for first in range(0, len(asked), batch_size):
+                part = slice(first, first + batch_size)
+                inputs = {"input_ids": torch.from_numpy(asked[part])}
+                if padded:
+                    attention = np.broadcast_to(attended, asked[part].shape).astype(np.int64)
+                    inputs["attention_mask"] = torch.from_numpy(attention)
+                labels = torch.full(inputs["input_ids"].shape, IGNORED)
+                at = torch.from_numpy(positions[part])
+                labels[torch.arange(len(at)), at] = torch.from_numpy(ids)[at]
+                losses = measured.row_counts(inputs, labels)[:, 0]
+                sums[row] += losses.cpu().double().sum().item(), len(at)
+            bar.update()
+    if not sums[:, 1].any():
+        raise InputError(
+            f"The {count} blocks of {store.path} that were drawn hold special tokens alone: there "
+            "is nothing to ask for. Take more blocks."
+        )
+    loss, error = ratio_of(sums[:, 0], sums[:, 1])
+    return PseudoPerplexity(
+        perplexity=math.exp(loss) if loss < 700 else math.inf,
+        loss=loss,
+        standard_error=None if math.isnan(error) else error,
+        method=method,
+        tokens=int(sums[:, 1].sum()),
+        blocks=count,
+    )
+
+
+def _without_padding(block: np.ndarray, pad_id: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Cut the padding at a block's end off; give the ids, and which of them are none, bool."""
+    attended = np.ones(len(block), np.bool_) if pad_id is None else block != pad_id
+    length = np.flatnonzero(attended).max(initial=0) + 1
+    return block[:length], attended[:length]
+
+
+def masked_in_turn(
+    ids: np.ndarray, asked: np.ndarray, starts: np.ndarray, mask_id: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mask each token in turn, with those after it in its word.
+
+    Args:
+        ids: int64 `[L]`.
+        asked: bool `[L]`, which tokens are masked.
+        starts: bool `[vocab_size]`, whether an id begins a word; all true masks tokens alone.
+        mask_id: the mask token.
+
+    Returns:
+        int64 `[n, L]`, the masked copies, and int64 `[n]`, the position each asks for.
+    """
+    positions = np.flatnonzero(asked)
+    ends = word_ends(starts[ids], asked)[positions]
+    places = np.arange(len(ids))
+    masked = (places >= positions[:, None]) & (places < ends[:, None])
+    return np.where(masked, mask_id, ids), positions

@@ -1,0 +1,140 @@
+"""How much work a training is, and how fast it is done."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import transformers
+
+from mlmfast.data.store import BlockStore, open_splits
+from mlmfast.training import flops
+from mlmfast.training.blocks import MaskedBlocks
+from mlmfast.training.flops import Peak, Work, count_work, peak_of
+from mlmfast.training.scratch import new_model
+from mlmfast.training.speed import Speed
+from toy import TINY, make_blocks
+
+LENGTH = 64
+
+
+def by_hand(*, vocab, hidden, layers, inner, embedding=None):
+    """Six operations a weight and token, and attention's two products, as PaLM's appendix B."""
+    weights = layers * (4 * hidden * hidden + 2 * hidden * inner)
+    if embedding is not None:
+        weights += embedding * hidden
+    attention = 12 * layers * LENGTH * LENGTH * hidden
+    width = embedding or hidden
+    return Work(6 * weights * LENGTH + attention, 6 * (hidden * width + width * vocab))
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert", "albert"])
+def test_the_count_is_the_formula(kind):
+    """ALBERT uses one layer's weights again and again: counting weights would not do."""
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 500, "max_position_embeddings": LENGTH + 2}
+    if kind == "distilbert":
+        sizes |= {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64}
+    else:
+        sizes |= TINY
+    sizes |= {"embedding_size": 16} if kind == "albert" else {}
+    config = transformers.AutoConfig.for_model(kind, **sizes)
+    model = transformers.AutoModelForMaskedLM.from_config(config).train()
+    state = torch.random.get_rng_state()
+    found = count_work(model, LENGTH, 500)
+    expected = by_hand(
+        vocab=500, hidden=32, layers=2, inner=64, embedding=16 if kind == "albert" else None
+    )
+    # A pooler that some types carry is one product of one token.
+    assert found.body == pytest.approx(expected.body, rel=0.002)
+    assert found.head_per_mask == pytest.approx(expected.head_per_mask)
+    assert model.training
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
+def test_a_model_that_cannot_be_asked_has_no_count():
+    class Odd(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.ones(1))
+
+        def forward(self, picture):
+            raise AssertionError
+
+    assert count_work(Odd(), LENGTH, 10) is None
+
+
+def test_a_known_gpu_has_its_published_peak_and_others_are_measured(monkeypatch):
+    names = {"cuda:0": "NVIDIA H100 PCIe", "cuda:1": "NVIDIA A10G", "cuda:2": "Some Future GPU"}
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: names[device])
+    monkeypatch.setattr(flops, "_measured", lambda _device, _dtype: 1e12)
+    peak_of.cache_clear()
+    assert peak_of("cuda:0", "bf16").flops == 756.5e12
+    assert peak_of("cuda:1", "bf16").flops == 70e12
+    assert peak_of("cuda:2", "bf16") == Peak(1e12, "matrix products in bf16, measured")
+    assert "measured" in peak_of("cuda:0", "fp32").source
+    peak_of.cache_clear()
+
+
+def test_the_processors_peak_is_measured():
+    peak_of.cache_clear()
+    assert 1e8 < peak_of("cpu", "fp32").flops < 1e15
+
+
+AFTER_A_STEP = transformers.TrainerState(global_step=1)
+
+
+def speed_of(store, clock, monkeypatch, **options):
+    monkeypatch.setattr("mlmfast.training.speed.time.perf_counter", lambda: clock["now"])
+    speed = Speed(MaskedBlocks(store, **options), countable=False)
+    arguments = transformers.TrainingArguments(output_dir="unused", use_cpu=True, report_to=[])
+    speed.on_train_begin(arguments, transformers.TrainerState(), None)
+    return speed
+
+
+def test_evaluations_and_checkpoints_are_not_the_steps_time(toy_blocks, monkeypatch):
+    store, clock = open_splits(toy_blocks)["train"], {"now": 0.0}
+    speed = speed_of(store, clock, monkeypatch)
+    clock["now"] = 2.0
+    speed.on_step_end(None, AFTER_A_STEP)
+    clock["now"] = 50.0
+    speed.on_evaluate()
+    clock["now"] = 90.0
+    speed.on_save()
+    clock["now"] = 91.0
+    speed.on_step_end(None, AFTER_A_STEP)
+    tokens = len(store) * store.block_size * 0.5
+    assert speed.since_last(0.5) == {"tokens_per_second": pytest.approx(tokens / 3, abs=0.1)}
+    clock["now"] = 92.0
+    speed.on_step_end(None, AFTER_A_STEP)
+    assert speed.since_last(1.0)["tokens_per_second"] == pytest.approx(tokens, abs=0.1)
+    assert speed.whole(1.0)["tokens_per_second"] == pytest.approx(2 * tokens / 4, abs=0.1)
+
+
+def test_padding_is_no_work_and_the_head_counts_at_masks(tmp_path, monkeypatch):
+    store = BlockStore.open(make_blocks(tmp_path, count=40, packing="none", test_size=None))
+    manifest, clock = store.manifest, {"now": 0.0}
+    assert manifest.padding_tokens
+    speed = speed_of(store, clock, monkeypatch, mlm_probability=0.5)
+    clock["now"] = 1.0
+    speed.on_step_end(None, AFTER_A_STEP)
+    real = manifest.tokens - manifest.padding_tokens
+    assert speed.whole(1.0)["tokens_per_second"] == pytest.approx(real, rel=1e-4)
+    assert speed.mfu(real, 0.5) is None
+    ordinary = (
+        (
+            ~torch.isin(
+                torch.from_numpy(store[:].astype("int64")), torch.tensor(manifest.special_ids)
+            )
+        )
+        .sum()
+        .item()
+    )
+    speed.work, speed.peak = Work(0.0, 10.0), Peak(1e6, "told")
+    assert speed.mfu(real, 0.5) == pytest.approx(0.5 * ordinary * 10 / 1e6, rel=1e-3)
+
+
+def test_the_trained_model_is_counted_with_its_vocabulary(toy_blocks):
+    store = open_splits(toy_blocks)["train"]
+    model = new_model(store, model_type="bert", config_overrides=TINY)
+    small = count_work(model, store.block_size, store.manifest.vocab_size)
+    assert small.head_per_mask == 6 * (32 * 32 + 32 * store.manifest.vocab_size)
