@@ -115,7 +115,12 @@ class MaskSeries:
     def of(self, store: BlockStore) -> list[EvaluationBlocks]:
         """Mask the blocks of a store, once for each key."""
         return [
-            EvaluationBlocks(store, seed=self.seed + each, mlm_probability=self.mlm_probability)
+            EvaluationBlocks(
+                store,
+                seed=self.seed + each,
+                mlm_probability=self.mlm_probability,
+                positions=True,
+            )
             for each in range(self.count)
         ]
 

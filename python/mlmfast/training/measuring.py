@@ -33,22 +33,30 @@ class Measured:
         self._device = device
         self._head = MaskedHead(network)
 
-    def row_counts(self, inputs: dict[str, torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
+    def row_counts(
+        self,
+        inputs: dict[str, torch.Tensor],
+        labels: torch.Tensor,
+        positions: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """Count as `mlmfast.training.loss.row_counts` does, `[B, 4]`, on the model's device.
 
         Args:
             inputs: the model's arguments; `input_ids` is `[B, L]`.
             labels: int64 `[B, L]`, -100 where nothing is asked.
+            positions: int64 `[M]`, where they are not; see `MaskedHead`.
         """
         inputs = {name: tensor.to(self._device) for name, tensor in inputs.items()}
         labels = labels.to(self._device)
+        positions = None if positions is None else positions.to(self._device)
         autocast = (
             torch.autocast(self._device.type, torch.bfloat16)
             if self.precision == "bf16"
             else nullcontext()
         )
         with torch.inference_mode(), autocast:
-            return row_counts(self._head(self._network, inputs, labels), len(labels))
+            masked = self._head(self._network, inputs, labels, positions)
+            return row_counts(masked, len(labels))
 
     def block_counts(self, blocks: EvaluationBlocks, batch_size: int, bar: tqdm) -> np.ndarray:
         """Count for each block: summed loss, best answers, answers among five, masked tokens.
@@ -60,8 +68,8 @@ class Measured:
         for first in range(0, len(blocks), batch_size):
             numbers = range(first, min(first + batch_size, len(blocks)))
             inputs = blocks.__getitems__(numbers)
-            labels = inputs.pop("labels")
-            counts.append(self.row_counts(inputs, labels))
+            labels, positions = inputs.pop("labels"), inputs.pop("positions", None)
+            counts.append(self.row_counts(inputs, labels, positions))
             bar.update(len(numbers))
         return torch.cat(counts).cpu().double().numpy()
 
