@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlmfast.data.epoch_plan import EpochPlan
@@ -52,6 +52,7 @@ def rows_of(batch):
     return [tuple(row) for row in both.tolist()]
 
 
+@settings(deadline=None, max_examples=40)
 @given(
     limit=st.integers(1, 71),
     world=st.integers(1, 4),
