@@ -86,8 +86,10 @@ function changed() {
     : "Type, or begin with one of these. Three underscores make a gap.";
   clearTimeout(page.timer);
   page.asked?.abort();
-  if (open) page.timer = setTimeout(ask, PAUSE);
-  else clear();
+  if (open) {
+    at("answers").setAttribute("aria-busy", "true");
+    page.timer = setTimeout(ask, PAUSE);
+  } else clear();
 }
 
 function mirror(mask) {
@@ -119,13 +121,14 @@ async function ask() {
   } catch (error) {
     if (error.name === "AbortError") return;
     report(error, ask);
+    if (!error.wait) at("answers").replaceChildren();
   }
   at("answers").removeAttribute("aria-busy");
 }
 
 function show(question, found, milliseconds) {
   const mask = page.model.mask_token;
-  draw(at("answers"), question.inputs, mask, found, (gap, row) => fill(gap, row, found[gap]));
+  draw(at("answers"), question.inputs, mask, found, fill);
   at("time").textContent = `${milliseconds < 9.95 ? milliseconds.toFixed(1) : milliseconds.toFixed(0)} ms`;
   at("more").hidden = false;
   at("more").textContent = page.rows === FEW ? "Show more words" : "Show fewer words";
@@ -138,9 +141,11 @@ function show(question, found, milliseconds) {
   page.focus = null;
 }
 
-function fill(gap, row, rows) {
+function fill(gap, row) {
+  // These are words for the text as it was.
+  if (at("answers").hasAttribute("aria-busy")) return;
   page.focus = gap; // the next gap moves up to this number once this one is filled
-  write(...filled(text.value, page.model.mask_token, gap, row.token_str, rows));
+  write(...filled(text.value, page.model.mask_token, gap, row));
 }
 
 function curl(question) {

@@ -24,26 +24,31 @@ export function withMask(text, caret, mask, others) {
 
 /** A token as people read it. */
 export function shown(token) {
-  const word = token.trim().replace(/^##/, "…");
+  const word = token.trim().replace(/^##/, "…").replace(/\p{Cc}/gu, "\ufffd");
   if (word) return word;
   return token === "" ? "(nothing)" : [...token].map((sign) => (sign === "\n" ? "↵" : "␣")).join("");
 }
 
-/**
- * The text with one gap filled, and where the filled word ends.
- *
- * A BERT marks the pieces that go on a word (`##ing`), a RoBERTa those that begin one (" the"): where
- * any candidate begins with a blank, one without goes on the word before.
- */
-export function filled(text, mask, number, token, candidates) {
+/** The text with one gap filled by a row of the answer, and where the filled word ends. */
+export function filled(text, mask, number, row) {
   const at = gaps(text, mask)[number];
-  const marked = candidates.some((row) => row.token_str.startsWith(" "));
-  const goesOn = token.startsWith("##") || CLOSING.test(token) || (marked && !token.startsWith(" "));
+  const word = row.token_str.replace(/^##/, "").replace(/^ /, "");
   let before = text.slice(0, at);
-  if (goesOn) before = before.trimEnd();
-  else if (marked && before && !/\s$/.test(before)) before += " ";
-  const word = token.replace(/^##/, "").replace(/^ /, "");
+  if (/\s$/.test(before)) before = goesOn(before, word, row) ? before.trimEnd() : before;
+  else if (before && row.token_str.startsWith(" ")) before += " ";
   return [before + word + text.slice(at + mask.length), before.length + word.length];
+}
+
+/**
+ * Whether a word continues the one before it: its token alone does not tell for every model, but the
+ * model's own sentence does.
+ */
+function goesOn(before, word, row) {
+  const last = before.trimEnd().split(/\s/).at(-1).slice(-16).toLowerCase();
+  const sentence = row.sequence.toLowerCase();
+  const apart = sentence.includes(`${last} ${word.toLowerCase()}`);
+  const joined = last !== "" && sentence.includes(last + word.toLowerCase());
+  return apart === joined ? row.token_str.startsWith("##") || CLOSING.test(word) : joined;
 }
 
 /** A few words on both sides of a gap, other gaps in them shown as such. */
