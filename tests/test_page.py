@@ -124,7 +124,7 @@ def test_the_bars_are_the_models_answer(visit, models):
         assert float(share.removesuffix(" %")) == pytest.approx(100 * row["score"], rel=0.05)
     widths = [box["width"] for box in _bars(page)]
     assert widths == sorted(widths, reverse=True)
-    assert re.fullmatch(r"\d+(\.\d)? ms", page.locator("#time").inner_text())
+    assert re.fullmatch(r"\d+(\.\d)? ms, \d+(\.\d)? in the model", page.locator("#time").inner_text())
     page.locator("#more").click()
     expect(page.locator(".word")).to_have_count(24)
 

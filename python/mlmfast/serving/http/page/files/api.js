@@ -17,18 +17,20 @@ export function useKey(key) {
 
 /** The models: name, mask token, longest text, device. */
 export async function models() {
-  return (await ask("info")).body.models;
+  const { models: found } = (await ask("v1/models")).body;
+  if (found.every((model) => model.ready)) return found;
+  throw new Trouble("The server is still loading its models …", { wait: 1 });
 }
 
-/** The candidates of each gap, best first, and the milliseconds until they were here. */
+/** The candidates of each gap, best first; the milliseconds in all, and those in the model. */
 export async function candidates(question, signal) {
-  const { body, milliseconds } = await ask("v1/fill-mask", {
+  const { body, total } = await ask("v1/fill-mask", {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify(question),
     signal,
   });
-  return { found: body.masks, milliseconds };
+  return { found: body.answers[0].masks, total, model: body.timing.run_ms };
 }
 
 async function ask(path, options = {}) {
@@ -43,13 +45,13 @@ async function ask(path, options = {}) {
     if (error.name === "AbortError") throw error;
     throw new Trouble("The server cannot be reached. Once it runs again, this page goes on by itself.", { wait: 3 });
   }
-  if (response.ok && body) return { body, milliseconds: performance.now() - begun };
+  if (response.ok && body) return { body, total: performance.now() - begun };
   throw troubleOf(response, body);
 }
 
 function troubleOf(response, body) {
   const wait = Number(response.headers.get("Retry-After")) || 2;
-  const said = typeof body?.error === "string" ? body.error : body?.error?.message;
+  const said = body?.error;
   switch (response.status) {
     case 401:
     case 403:
@@ -66,6 +68,6 @@ function troubleOf(response, body) {
       return new Trouble("The answer took too long, so the server gave up. Change the text to try again.");
     default:
       if (response.status < 500 && said) return new Trouble(said);
-      return new Trouble(`The server failed (status ${response.status}). Its log says why.`);
+      return new Trouble(`The server failed (status ${response.status}). Its log says why: ${body?.request_id ?? ""}`);
   }
 }

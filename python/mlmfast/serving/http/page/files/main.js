@@ -65,7 +65,7 @@ function addGap() {
   const picked = value.slice(start, end);
   const [left, right] = picked.trim() ? picked.match(/^(\s*)[^]*?(\s*)$/).slice(1) : ["", ""];
   const before = value.slice(0, start) + left;
-  const blank = before && !picked && /[\p{L}\p{N}]$/u.test(before) ? " " : "";
+  const blank = before && !picked && !/[\s([{"'“‘-]$/.test(before) ? " " : "";
   write(before + blank + mask + right + value.slice(end), (before + blank + mask).length);
   text.focus();
 }
@@ -115,9 +115,9 @@ async function ask() {
   page.asked = new AbortController();
   at("answers").setAttribute("aria-busy", "true");
   try {
-    const { found, milliseconds } = await candidates(question, page.asked.signal);
+    const answer = await candidates(question, page.asked.signal);
     report(null);
-    show(question, found, milliseconds);
+    show(question, answer);
   } catch (error) {
     if (error.name === "AbortError") return;
     report(error, ask);
@@ -126,10 +126,10 @@ async function ask() {
   at("answers").removeAttribute("aria-busy");
 }
 
-function show(question, found, milliseconds) {
+function show(question, { found, total, model }) {
   const mask = page.model.mask_token;
   draw(at("answers"), question.inputs, mask, found, fill);
-  at("time").textContent = `${milliseconds < 9.95 ? milliseconds.toFixed(1) : milliseconds.toFixed(0)} ms`;
+  at("time").textContent = `${rounded(total)} ms, ${rounded(model)} in the model`;
   at("more").hidden = false;
   at("more").textContent = page.rows === FEW ? "Show more words" : "Show fewer words";
   at("request").hidden = false;
@@ -139,6 +139,10 @@ function show(question, found, milliseconds) {
     .join(" ");
   if (page.focus !== null) focusOn(at("answers"), Math.min(page.focus, found.length - 1));
   page.focus = null;
+}
+
+function rounded(milliseconds) {
+  return milliseconds.toFixed(milliseconds < 9.95 ? 1 : 0);
 }
 
 function fill(gap, row) {

@@ -1,0 +1,43 @@
+"""Two replicas of a model on a Ray cluster of two nodes, until standard input ends.
+
+Prints the address of the application once it answers. Then each line that is written to it, JSON of
+the arguments of `fill_mask`, is asked by a handle, and its answer is printed as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+
+import ray
+from ray import serve
+
+from mlmfast.serving.ray import app
+from ray_nodes import two_nodes
+
+
+def main(name: str, *arguments: str) -> None:
+    cluster = two_nodes()
+    ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    serve.start(http_options={"host": "127.0.0.1", "port": port})
+    # As `serve run` reads its command line.
+    given = dict(argument.split("=", 1) for argument in arguments)
+    handle = serve.run(app(given), name=name)
+    print(f"url http://127.0.0.1:{port}", flush=True)
+    for line in sys.stdin:
+        try:
+            answer = handle.fill_mask.remote(**json.loads(line)).result()
+        except ray.exceptions.RayTaskError as error:
+            answer = {"error": type(error.cause).__name__, "said": str(error.cause)}
+        print(json.dumps(answer), flush=True)
+    serve.shutdown()
+    ray.shutdown()
+    cluster.shutdown()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
