@@ -5,14 +5,14 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlmfast.serving.batching import batches, shared_budget, token_budget
+from mlmfast.serving.batching import BatchRules, batches, token_budget
 
 lengths = st.lists(st.integers(1, 600), max_size=80)
 
 
 @given(lengths, st.integers(1, 1000), st.booleans())
 def test_every_row_once_and_within_the_budget(lengths, budget, padding):
-    found = list(batches(lengths, budget, padding=padding))
+    found = list(batches(lengths, BatchRules(budget, padding=padding)))
     assert sorted(row for batch in found for row in batch) == list(range(len(lengths)))
     for batch in found:
         longest = max(lengths[row] for row in batch)
@@ -22,7 +22,7 @@ def test_every_row_once_and_within_the_budget(lengths, budget, padding):
 
 @given(lengths)
 def test_like_lengths_meet(lengths):
-    order = [lengths[row] for batch in batches(lengths, 512) for row in batch]
+    order = [lengths[row] for batch in batches(lengths, BatchRules(512)) for row in batch]
     assert order == sorted(lengths, reverse=True)
 
 
@@ -39,7 +39,7 @@ def test_a_large_vocabulary_makes_smaller_batches():
 
 @given(lengths, st.integers(1, 64))
 def test_workers_share_what_is_worth_sharing(lengths, workers):
-    budget = shared_budget(lengths, 512, workers)
+    budget = BatchRules(512).shared_by(workers, sum(lengths)).budget
     assert 128 <= budget <= 512
     if 128 * workers <= sum(lengths) <= 512 * workers:
         assert budget * workers >= sum(lengths)
@@ -47,4 +47,4 @@ def test_workers_share_what_is_worth_sharing(lengths, workers):
 
 @given(lengths)
 def test_alone(lengths):
-    assert all(len(batch) == 1 for batch in batches(lengths, 10**6, alone=True))
+    assert all(len(batch) == 1 for batch in batches(lengths, BatchRules(10**6, alone=True)))

@@ -24,6 +24,7 @@ COMMANDS = {
     ),
     "export": ("mlmfast.cli.export", "Checkpoint -> ONNX folder, compared with PyTorch."),
     "fill-mask": ("mlmfast.cli.fill_mask", "Fill the masks of a text with an ONNX folder."),
+    "serve": ("mlmfast.cli.serve", "Fill masks over HTTP."),
     "convert": ("mlmfast.cli.convert", "Block store <-> Parquet, Megatron, raw ids, lists."),
     "train-tokenizer": ("mlmfast.cli.train_tokenizer", "Train a tokenizer on text."),
     "demo": ("mlmfast.cli.demo", "The whole road on text that Python itself carries."),

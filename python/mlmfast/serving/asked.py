@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.errors import InputError
@@ -16,13 +16,11 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from mlmfast.serving.answers import FilledRow
+    from mlmfast.serving.answers import Answer, FilledRow
     from mlmfast.serving.decoding import Decoder
-    from mlmfast.serving.engine import Engine
+    from mlmfast.serving.model import Model
     from mlmfast.serving.options import EncodeOptions
     from mlmfast.serving.questions import Found
-    from mlmfast.serving.texts import Limits
-    from mlmfast.serving.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +44,15 @@ class Asked:
         """What the graph is asked."""
         return Wanted(top_k=self.rows) if self.targets is None else Wanted(targets=self.targets)
 
+    def of(self, question: Question) -> Question:
+        """Return a question that says for itself what is asked."""
+        return replace(question, top_k=self.rows, targets=self.targets)
 
-@dataclass(frozen=True, slots=True)
-class Model:
-    """What answers are made with."""
-
-    engine: Engine
-    decoder: Decoder
-    vocabulary: Vocabulary
-    limits: Limits
+    def answer(self, question: Question, found: Found, decoder: Decoder) -> Answer:
+        """Write the rows of one text."""
+        if self.targets is not None:
+            found = best_targets(found, self.rows)
+        return answer_of(question, found, decoder)
 
 
 class PendingAnswers:
@@ -94,7 +92,7 @@ class PendingAnswers:
             if isinstance(read, InputError)
             else self._whole(read)
             if found is None
-            else self._answer(read, next(found))
+            else self._asked.answer(read, next(found), self._model.decoder)
             for read in self._read
         ]
 
@@ -102,11 +100,6 @@ class PendingAnswers:
         """Drop what has not begun."""
         if self._running:
             self._running.cancel()
-
-    def _answer(self, question: Question, found: Found) -> Any:
-        if self._asked.targets is not None:
-            found = best_targets(found, self._asked.rows)
-        return answer_of(question, found, self._model.decoder)
 
     def _whole(self, question: Question) -> list[FilledRow] | list[list[FilledRow]] | InputError:
         model, targets = self._model, self._asked.whole_targets

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,22 +29,32 @@ def token_budget(device: str, vocab_size: int, *, logits_leave: bool) -> int:
     return min(TOKENS[device], 4096, max(1, LOGITS[device] // vocab_size))
 
 
-def shared_budget(lengths: Sequence[int], budget: int, workers: int) -> int:
-    """Cut `budget` so that all workers get a batch, as long as the batches stay worth one."""
-    return min(budget, max(FEWEST_TOKENS, -(-sum(lengths) // workers)))
+@dataclass(frozen=True, slots=True)
+class BatchRules:
+    """Which questions may share a batch.
 
-
-def batches(
-    lengths: Sequence[int], budget: int, *, padding: bool = True, alone: bool = False
-) -> Iterator[list[int]]:
-    """Split row numbers into batches, longest rows first.
-
-    Args:
-        lengths: tokens of each row.
+    Attributes:
         budget: tokens a batch may hold, counted as rows x longest row. A row longer than that is a
             batch of its own.
         padding: whether rows of different lengths may share a batch.
         alone: whether every row is a batch of its own.
+    """
+
+    budget: int
+    padding: bool = True
+    alone: bool = False
+
+    def shared_by(self, workers: int, tokens: int) -> BatchRules:
+        """Cut the budget so that all workers get some of `tokens`, in batches worth the call."""
+        return replace(self, budget=min(self.budget, max(FEWEST_TOKENS, -(-tokens // workers))))
+
+
+def batches(lengths: Sequence[int], rules: BatchRules) -> Iterator[list[int]]:
+    """Split row numbers into batches, longest rows first.
+
+    Args:
+        lengths: tokens of each row.
+        rules: what may share a batch.
 
     Yields:
         Row numbers; every row occurs exactly once.
@@ -51,8 +62,8 @@ def batches(
     batch: list[int] = []
     for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
         longest = lengths[batch[0]] if batch else 0
-        full = alone or (len(batch) + 1) * longest > budget
-        if batch and (full or not (padding or lengths[row] == longest)):
+        full = rules.alone or (len(batch) + 1) * longest > rules.budget
+        if batch and (full or not (rules.padding or lengths[row] == longest)):
             yield batch
             batch = []
         batch.append(row)

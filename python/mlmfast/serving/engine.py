@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.errors import InputError
-from mlmfast.serving.batching import batches, shared_budget, token_budget
+from mlmfast.serving.batching import BatchRules, batches, token_budget
 from mlmfast.serving.cores import available_threads, cores_are_ours
 from mlmfast.serving.graphs import describe_graph
 from mlmfast.serving.opening import DEVICES, SessionOptions, device_of, open_session
@@ -38,6 +38,7 @@ class Engine:
         device: "cpu" or "cuda".
         graph: what kind of graph answers.
         vocab_size: distinct tokens the model knows.
+        rules: which questions may share a batch.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Engine:
         threads: int | None,
         spinning: bool | None,
         batching: str,
+        batch_tokens: int | None,
         pad_id: int,
         tokens: int,
     ):
@@ -55,6 +57,8 @@ class Engine:
             raise InputError(f"device must be one of {', '.join(DEVICES)}, and is {device!r}.")
         if threads is not None and threads < 1:
             raise InputError(f"threads must be at least 1, and is {threads}.")
+        if batch_tokens is not None and batch_tokens < 1:
+            raise InputError(f"batch_tokens must be at least 1, and is {batch_tokens}.")
         if batching not in BATCHING:
             raise InputError(f"batching must be one of {', '.join(BATCHING)}, and is {batching!r}.")
         self._file = folder.graph
@@ -71,29 +75,42 @@ class Engine:
         self.graph = describe_graph(self._file, self._all_cores)
         self.vocab_size: int = self.graph.vocab_size or folder.config.get("vocab_size") or tokens
         self._pad_id = pad_id
-        self._alone = batching == "independent"
-        self._may_pad = self.graph.masks_padding and not (
-            self.graph.padding_shows or folder.padding_shows
-        )
-        self._budget = token_budget(
-            self.device, self.vocab_size, logits_leave=self.graph.logits_leave
+        budget = token_budget(self.device, self.vocab_size, logits_leave=self.graph.logits_leave)
+        self.rules = BatchRules(
+            budget=batch_tokens or budget,
+            padding=self.graph.masks_padding
+            and not (self.graph.padding_shows or folder.padding_shows),
+            alone=batching == "independent",
         )
 
     def start(self, questions: Sequence[Question], wanted: Wanted) -> Running:
         """Begin to answer `questions`; the work goes on while the caller does something else."""
         lengths = [len(question.ids) for question in questions]
         workers = 1 if self.device == "cuda" else self._threads
-        budget = shared_budget(lengths, self._budget, workers)
-        rows = list(batches(lengths, budget, padding=self._may_pad, alone=self._alone))
+        rows = list(batches(lengths, self.rules.shared_by(workers, sum(lengths))))
         if self.device == "cpu" and len(rows) < max(2, self._threads):
             session = self._lone(open_again=len(questions) == 1)
             if session is not None:
-                rows = list(
-                    batches(lengths, self._budget, padding=self._may_pad, alone=self._alone)
-                )
+                rows = list(batches(lengths, self.rules))
                 return Running(self, questions, wanted, rows, session, None)
         pool, session = self._workers()
         return Running(self, questions, wanted, rows, session, pool)
+
+    @property
+    def workers(self) -> int:
+        """Threads that keep the device busy, each with a batch of its own."""
+        return GPU_WORKERS if self.device == "cuda" else self._threads
+
+    def sessions(self) -> tuple[Any, Any]:
+        """Open what `ask` takes: a session for a lone batch and one for `workers` at once.
+
+        They are one and the same on a GPU and with one thread.
+        """
+        with self._lock:
+            if self._all_cores is None:
+                self._all_cores = open_session(self._file, self._options)
+            self._answered_alone = True
+            return self._all_cores, self._open_one_core()
 
     def answer(self, questions: Sequence[Question], wanted: Wanted) -> list[Found]:
         """Answer `questions`, in their order."""
@@ -102,7 +119,7 @@ class Engine:
     def ask(self, session: Any, questions: Sequence[Question], wanted: Wanted) -> list[Found]:
         """Answer one batch."""
         batch = make_batch(questions, wanted, self._pad_id)
-        found = self.graph.ask(session, batch, wanted.top_k)
+        found = self.graph.ask(session, batch)
         return split_found(questions, batch, wanted, found)
 
     def _lone(self, *, open_again: bool) -> Any:
@@ -115,18 +132,21 @@ class Engine:
 
     def _workers(self) -> tuple[ThreadPoolExecutor, Any]:
         with self._lock:
+            session = self._open_one_core()
             if self._pool is None:
-                if self.device == "cuda" or self._threads == 1:
-                    self._one_core = self._all_cores
-                else:
-                    if not self._answered_alone:
-                        self._all_cores = None
-                    self._one_core = open_session(self._file, replace(self._options, threads=1))
-                self._pool = ThreadPoolExecutor(
-                    GPU_WORKERS if self.device == "cuda" else self._threads,
-                    thread_name_prefix="mlmfast",
-                )
-            return self._pool, self._one_core
+                self._pool = ThreadPoolExecutor(self.workers, thread_name_prefix="mlmfast")
+            return self._pool, session
+
+    def _open_one_core(self) -> Any:
+        """Return the session that many threads use at once; the lock is the caller's."""
+        if self._one_core is None:
+            if self.device == "cuda" or self._threads == 1:
+                self._one_core = self._all_cores
+            else:
+                if not self._answered_alone:
+                    self._all_cores = None
+                self._one_core = open_session(self._file, replace(self._options, threads=1))
+        return self._one_core
 
 
 class Running:

@@ -5,23 +5,15 @@ from __future__ import annotations
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from mlmfast.errors import InputError, NoMaskError
+from mlmfast.errors import InputError
 from mlmfast.serving.answers import Answer, FilledRow, Row
-from mlmfast.serving.asked import Asked, Model, PendingAnswers
-from mlmfast.serving.decoding import Decoder
-from mlmfast.serving.engine import Engine
-from mlmfast.serving.folder import OnnxFolder
-from mlmfast.serving.graphs import FusedGraph
+from mlmfast.serving.asked import Asked, PendingAnswers
 from mlmfast.serving.joint import Search, fill_texts
 from mlmfast.serving.likelihood import TokenScores, check_method, masked_variants, score_texts
-from mlmfast.serving.options import EncodeOptions, rows_wanted
-from mlmfast.serving.questions import Question
+from mlmfast.serving.model import open_model
+from mlmfast.serving.options import EncodeOptions
 from mlmfast.serving.streaming import in_order
-from mlmfast.serving.texts import Limits, read_texts, text_number, the_text
-from mlmfast.serving.vocabulary import Vocabulary
-from mlmfast.serving.whole_targets import pieces_of
+from mlmfast.serving.texts import read_texts, text_number, the_text, without_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -76,29 +68,18 @@ class FillMask:
         spinning: bool | None = None,
         batching: str = "shared",
     ):
-        opened = OnnxFolder.open(folder)
-        self._folder = opened.path
-        self._vocabulary = Vocabulary(opened)
-        self._engine = Engine(
-            opened,
-            device=device,
-            threads=threads,
-            spinning=spinning,
-            batching=batching,
-            pad_id=self._vocabulary.pad_id or 0,
-            tokens=len(self._vocabulary),
+        self._model = open_model(
+            folder, device=device, threads=threads, spinning=spinning, batching=batching
         )
-        graph = self._engine.graph
-        longest = graph.longest if isinstance(graph, FusedGraph) else opened.max_length
-        self._limits = Limits(longest, self._engine.vocab_size)
-        self._decoder = Decoder(self._vocabulary, opened)
-        self._model = Model(self._engine, self._decoder, self._vocabulary, self._limits)
+        self._engine = self._model.engine
+        self._vocabulary = self._model.vocabulary
+        self._limits = self._model.limits
         self.device: str = self._engine.device
         self.mask_token: str = self._vocabulary.mask_token
-        self.max_length: int | None = longest
+        self.max_length: int | None = self._limits.max_length
 
     def __repr__(self) -> str:
-        return f"FillMask({str(self._folder)!r}, device={self.device!r})"
+        return f"FillMask({str(self._model.folder.path)!r}, device={self.device!r})"
 
     def __call__(
         self,
@@ -137,7 +118,9 @@ class FillMask:
                 range.
             TypeError: a keyword that is not known, or a `top_k` that is no integer.
         """
-        asked = self._asked(top_k, targets, whole_targets, tokenizer_kwargs)
+        asked = self._model.asked(
+            top_k, targets, whole_targets=whole_targets, tokenizer_kwargs=tokenizer_kwargs
+        )
         if isinstance(texts, GeneratorType):
             return in_order(texts, self._begin(asked), read_ahead=1024)
         _, listed = _listed(texts)
@@ -182,7 +165,9 @@ class FillMask:
             raise InputError(f"read_ahead must be at least 1, and is {read_ahead}.")
         if on_error not in ("raise", "return"):
             raise InputError(f"on_error must be raise or return, and is {on_error!r}.")
-        asked = self._asked(top_k, targets, whole_targets, tokenizer_kwargs)
+        asked = self._model.asked(
+            top_k, targets, whole_targets=whole_targets, tokenizer_kwargs=tokenizer_kwargs
+        )
         begin = self._begin(asked, names=names, keep_errors=on_error == "return")
         return in_order(texts, begin, read_ahead=read_ahead)
 
@@ -226,7 +211,7 @@ class FillMask:
         alone, listed = _listed(texts)
         names = the_text if alone else text_number
         read = read_texts(listed, self._vocabulary, self._limits, options, names=names)
-        answers = fill_texts(self._model, _without_errors(read), search, top_k)
+        answers = fill_texts(self._model, without_errors(read), search, top_k)
         return answers[0] if alone else answers
 
     def score(
@@ -264,40 +249,9 @@ class FillMask:
                     listed[start : start + SCORED_AT_ONCE], start=start + 1
                 )
             ]
-            results += score_texts(self._engine, variants, self._decoder)
+            results += score_texts(self._engine, variants, self._model.decoder)
         values = results if per_token else [result["score"] for result in results]
         return values[0] if alone else values
-
-    def _asked(
-        self,
-        top_k: int | None,
-        targets: str | Iterable[str] | None,
-        whole_targets: bool,
-        tokenizer_kwargs: Mapping[str, Any] | None,
-    ) -> Asked:
-        """Check the options of a call."""
-        options = EncodeOptions.from_keywords(tokenizer_kwargs)
-        vocab_size = self._limits.vocab_size
-        if targets is None:
-            if whole_targets:
-                raise InputError("whole_targets says how targets are scored, and there are none.")
-            return Asked(rows_wanted(top_k, vocab_size, None), options)
-        if whole_targets:
-            pieces = pieces_of(targets, self._vocabulary)
-            self._require_known(max(map(max, pieces)))
-            rows = rows_wanted(top_k, vocab_size, len(pieces))
-            return Asked(rows, options, whole_targets=tuple(pieces))
-        ids = self._vocabulary.target_ids(targets)
-        self._require_known(ids[-1])
-        rows = rows_wanted(top_k, vocab_size, len(ids))
-        return Asked(rows, options, targets=np.array(ids, np.int64))
-
-    def _require_known(self, token: int) -> None:
-        if token >= self._limits.vocab_size:
-            raise InputError(
-                f"A target has the token {token}, and this model knows {self._limits.vocab_size}: "
-                "the tokenizer beside the graph belongs to another model."
-            )
 
     def _begin(
         self,
@@ -321,7 +275,7 @@ class FillMask:
                 texts, self._vocabulary, self._limits, asked.options, first=first, names=names
             )
             if refuse:
-                _without_errors(read)
+                without_errors(read)
             return PendingAnswers(read, self._model, asked, keep_errors=keep_errors)
 
         return begin
@@ -331,11 +285,3 @@ def _listed(texts: Any) -> tuple[bool, Sequence[Any]]:
     """Tell whether `texts` is one text (or what should be one), and return them as a list."""
     alone = not isinstance(texts, (list, tuple))
     return alone, [texts] if alone else texts
-
-
-def _without_errors(read: Sequence[Question | InputError]) -> list[Question]:
-    """Raise the first error, if there is one; a mask is missed only where all else is well."""
-    errors = [found for found in read if isinstance(found, InputError)]
-    if errors:
-        raise next((e for e in errors if not isinstance(e, NoMaskError)), errors[0])
-    return [found for found in read if isinstance(found, Question)]

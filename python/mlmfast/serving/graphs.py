@@ -9,7 +9,7 @@ import numpy as np
 
 from mlmfast.errors import InputError, MlmfastError
 from mlmfast.serving.opening import run_session
-from mlmfast.serving.questions import Batch, Found
+from mlmfast.serving.questions import Batch, BatchFound, Found
 from mlmfast.serving.scores import NAN, best_tokens, probabilities
 
 if TYPE_CHECKING:
@@ -57,26 +57,30 @@ class FusedGraph:
         self.longest: int | None = int(longest) if longest else None
         self.masks_padding = "attention_mask" in self._types
 
-    def ask(self, session: Any, batch: Batch, top_k: int) -> Found:
-        """Run one batch: the `top_k` best tokens at each mask, or its targets.
+    def ask(self, session: Any, batch: Batch) -> BatchFound:
+        """Run one batch: the best tokens at each mask, the probabilities of its targets, or both.
 
         Raises:
             MlmfastError: the model gives NaN, or onnxruntime fails.
         """
-        targets = batch.targets
+        top_k, targets = batch.top_k, batch.targets
         feed = _columns(batch, self._types)
         feed["mask_positions"] = batch.positions
-        feed["top_k"] = np.array(top_k if targets is None else 0, np.int64)
+        feed["top_k"] = np.array(top_k or 0, np.int64)
         feed["targets"] = NO_TARGETS if targets is None else targets
         feed["want_probabilities"] = np.array(False)
-        if targets is None:
-            scores, tokens = run_session(session, ["scores", "tokens"], feed)
-        else:
-            (scores,) = run_session(session, ["target_scores"], feed)
-            tokens = targets
-        if np.isnan(scores).any():
-            raise MlmfastError(NAN)
-        return Found(scores, tokens)
+        names = [] if top_k is None else ["scores", "tokens"]
+        if targets is not None:
+            names.append("target_scores")
+        outputs = dict(zip(names, run_session(session, names, feed), strict=True))
+        found = BatchFound(
+            None if top_k is None else Found(outputs["scores"], outputs["tokens"]),
+            None if targets is None else Found(outputs["target_scores"], targets),
+        )
+        for part in (found.best, found.targets):
+            if part is not None and np.isnan(part.scores).any():
+                raise MlmfastError(NAN)
+        return found
 
 
 class LogitsGraph:
@@ -106,13 +110,14 @@ class LogitsGraph:
             graph.parent,
         )
 
-    def ask(self, session: Any, batch: Batch, top_k: int) -> Found:
+    def ask(self, session: Any, batch: Batch) -> BatchFound:
         """As `FusedGraph.ask`."""
         (logits,) = run_session(session, ["logits"], _columns(batch, self._types))
         scores = probabilities(logits.reshape(-1, logits.shape[-1])[batch.positions])
-        if batch.targets is not None:
-            return Found(scores[:, batch.targets], batch.targets)
-        return best_tokens(scores, top_k)
+        return BatchFound(
+            None if batch.top_k is None else best_tokens(scores, batch.top_k),
+            None if batch.targets is None else Found(scores[:, batch.targets], batch.targets),
+        )
 
 
 Graph = FusedGraph | LogitsGraph

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mlmfast.serving.answers import FilledRow
-    from mlmfast.serving.asked import Model
     from mlmfast.serving.decoding import Decoder
     from mlmfast.serving.engine import Engine
+    from mlmfast.serving.model import Model
     from mlmfast.serving.questions import Found
     from mlmfast.serving.vocabulary import Vocabulary
 

@@ -89,7 +89,7 @@ def score_texts(
 ) -> list[TokenScores]:
     """Score texts, given the masked variants of each."""
     flat = [question for variants in texts for question in variants]
-    found = iter(engine.answer(flat, Wanted(own_targets=True)))
+    found = iter(engine.answer(flat, Wanted(own=True)))
     results: list[TokenScores] = []
     for variants in texts:
         scores = [log_of(float(next(found).scores[0, 0])) for _ in variants]

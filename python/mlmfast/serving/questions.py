@@ -21,12 +21,14 @@ class Question:
         masks: the positions that are asked about, int64 [masks], ascending, at least one.
         targets: ids whose probabilities are wanted at each of these positions, int64 [targets];
             None where the best tokens, or targets common to all texts, are.
+        top_k: how many of the best tokens are wanted, where each question says so for itself.
     """
 
     ids: np.ndarray
     type_ids: np.ndarray
     masks: np.ndarray
     targets: np.ndarray | None = None
+    top_k: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +38,13 @@ class Wanted:
     Attributes:
         top_k: this many of the best tokens, where there are no targets.
         targets: the probabilities of these ids, int64 [targets].
-        own_targets: the probabilities of each question's own targets.
+        own: what each question says for itself: the probabilities of its own targets, or its own
+            number of the best tokens. One batch answers both kinds.
     """
 
     top_k: int = 0
     targets: np.ndarray | None = None
-    own_targets: bool = False
+    own: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,19 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchFound:
+    """What a graph found for a batch with M masks.
+
+    Attributes:
+        best: the best tokens, [M, top_k], best first; None where not asked for.
+        targets: probabilities [M, targets] of the batch's targets; None without any.
+    """
+
+    best: Found | None
+    targets: Found | None
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """B questions, padded on the right to the longest.
 
@@ -66,12 +82,14 @@ class Batch:
         columns: the graph's inputs of the shape [B, length], int64, by name.
         positions: all masks as row x length + column, int64 [masks].
         counts: masks of each question.
-        targets: ids wanted of the whole batch, int64 [targets]; None: the best tokens are.
+        top_k: how many of the best tokens are wanted at each mask; None: targets alone are.
+        targets: ids wanted of the whole batch, int64 [targets], ascending; None: no targets are.
     """
 
     columns: dict[str, np.ndarray]
     positions: np.ndarray
     counts: list[int]
+    top_k: int | None
     targets: np.ndarray | None
 
 
@@ -89,37 +107,48 @@ def make_batch(questions: Sequence[Question], wanted: Wanted, pad_id: int) -> Ba
         attention[row, :end] = 1
         types[row, :end] = question.type_ids
         positions.append(question.masks + row * length)
-    targets = wanted.targets
-    if wanted.own_targets:
-        targets = np.unique(np.concatenate([_own(question) for question in questions]))
+    top_k, targets = _of_all(questions, wanted)
     return Batch(
         columns={"input_ids": ids, "attention_mask": attention, "token_type_ids": types},
         positions=np.concatenate(positions),
         counts=[len(question.masks) for question in questions],
+        top_k=top_k,
         targets=targets,
     )
 
 
 def split_found(
-    questions: Sequence[Question], batch: Batch, wanted: Wanted, found: Found
+    questions: Sequence[Question], batch: Batch, wanted: Wanted, found: BatchFound
 ) -> list[Found]:
     """Give each question its part of what was found for its batch."""
     parts = []
     start = 0
     for question, count in zip(questions, batch.counts, strict=True):
-        scores = found.scores[start : start + count]
-        if wanted.own_targets:
-            own = _own(question)
-            parts.append(Found(scores[:, np.searchsorted(found.tokens, own)], own))
-        elif batch.targets is not None:
-            parts.append(Found(scores, found.tokens))
-        else:
-            parts.append(Found(scores, found.tokens[start : start + count]))
+        parts.append(_part(question, slice(start, start + count), wanted, found))
         start += count
     return parts
 
 
-def _own(question: Question) -> np.ndarray:
-    if question.targets is None:
-        raise ValueError("a question without targets was asked for its own")
-    return question.targets
+def _part(question: Question, rows: slice, wanted: Wanted, found: BatchFound) -> Found:
+    best, targets = found.best, found.targets
+    if targets and wanted.own and question.targets is not None:
+        columns = np.searchsorted(targets.tokens, question.targets)
+        return Found(targets.scores[rows][:, columns], question.targets)
+    if best and wanted.targets is None:
+        end = question.top_k if wanted.own else wanted.top_k
+        return Found(best.scores[rows, :end], best.tokens[rows, :end])
+    if targets is None:
+        raise ValueError("a batch was found without what its questions want")
+    return Found(targets.scores[rows], targets.tokens)
+
+
+def _of_all(questions: Sequence[Question], wanted: Wanted) -> tuple[int | None, np.ndarray | None]:
+    """Tell what a whole batch is asked: the most tokens, and all targets, that any question wants.
+
+    The best tokens of a mask are ordered, equal ones by id, so that fewer of them are a beginning.
+    """
+    if not wanted.own:
+        return (wanted.top_k if wanted.targets is None else None), wanted.targets
+    targets = [question.targets for question in questions if question.targets is not None]
+    top_k = [question.top_k for question in questions if question.targets is None]
+    return max(top_k, default=None), np.unique(np.concatenate(targets)) if targets else None

@@ -79,6 +79,14 @@ def read_texts(
     ]
 
 
+def without_errors(read: Sequence[Question | InputError]) -> list[Question]:
+    """Raise the first error, if there is one; a mask is missed only where all else is well."""
+    errors = [found for found in read if isinstance(found, InputError)]
+    if errors:
+        raise next((e for e in errors if not isinstance(e, NoMaskError)), errors[0])
+    return [found for found in read if isinstance(found, Question)]
+
+
 def check_length(ids: np.ndarray, limits: Limits) -> InputError | None:
     """Tell what is wrong with the ids of a text: too many, or unknown to the model."""
     if limits.max_length is not None and len(ids) > limits.max_length:

@@ -70,7 +70,7 @@ def score_targets(
             _with_pieces(question, place, known, count, [targets[n][step] for n in numbers])
             for (place, count, known), numbers in asked.items()
         ]
-        found = engine.answer(rows, Wanted(own_targets=True))
+        found = engine.answer(rows, Wanted(own=True))
         for ((place, _, _), numbers), part in zip(asked.items(), found, strict=True):
             columns = dict(zip(part.tokens.tolist(), part.scores[0].tolist(), strict=True))
             for number in numbers:

@@ -1,0 +1,78 @@
+"""Run one batch of questions that belong to several requests, and finish their tickets."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import InvalidStateError
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from mlmfast.errors import MlmfastError
+from mlmfast.serving.continuous.report import BatchReport
+from mlmfast.serving.continuous.ticket import Answered
+from mlmfast.serving.questions import Wanted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlmfast.serving.continuous.ticket import Ticket
+    from mlmfast.serving.continuous.waiting import Place
+    from mlmfast.serving.engine import Engine
+    from mlmfast.serving.model import Model
+    from mlmfast.serving.questions import Found, Question
+
+OWN = Wanted(own=True)
+
+
+def run_batch(engine: Engine, places: Sequence[Place], session: Any) -> list[Found | MlmfastError]:
+    """Run a batch; where that fails, each text by itself, so that one does not fail the others."""
+    questions = [place.question for place in places]
+    try:
+        return list(engine.ask(session, questions, OWN))
+    except MlmfastError as error:
+        if len(places) == 1:
+            return [error]
+    return [_run_alone(engine, question, session) for question in questions]
+
+
+def _run_alone(engine: Engine, question: Question, session: Any) -> Found | MlmfastError:
+    try:
+        return engine.ask(session, [question], OWN)[0]
+    except MlmfastError as error:
+        return error
+
+
+def answered_of(ticket: Ticket, model: Model) -> Answered:
+    """Write the answers of a ticket whose questions are all found."""
+    answers = [
+        ticket.asked.answer(question, found, model.decoder)
+        for question, found in zip(ticket.questions, ticket.found, strict=True)
+        if found is not None
+    ]
+    begun = ticket.begun or ticket.arrived
+    return Answered(
+        answers=answers,
+        masks=[len(question.masks) for question in ticket.questions],
+        tokens=sum(len(question.ids) for question in ticket.questions),
+        queue_seconds=begun - ticket.arrived,
+        run_seconds=time.perf_counter() - begun,
+    )
+
+
+def report_of(places: Sequence[Place], seconds: float) -> BatchReport:
+    """Tell what a batch held."""
+    lengths = [len(place.question.ids) for place in places]
+    tokens = sum(lengths)
+    return BatchReport(len(places), tokens, len(lengths) * max(lengths) - tokens, seconds)
+
+
+def finish(ticket: Ticket, answered: Answered) -> None:
+    """Give a ticket its answer."""
+    with suppress(InvalidStateError):  # its client has gone
+        ticket.future.set_result(answered)
+
+
+def fail(ticket: Ticket, error: Exception) -> None:
+    """Give a ticket an error in place of its answer."""
+    with suppress(InvalidStateError):  # its client has gone, or another of its texts failed
+        ticket.future.set_exception(error)

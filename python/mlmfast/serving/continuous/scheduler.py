@@ -1,0 +1,288 @@
+"""Continuous batching: whenever the device is free, what waits then becomes its next batch."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from mlmfast.errors import MlmfastError
+from mlmfast.serving.continuous.limits import (
+    MOST_CHARACTERS,
+    ClosedError,
+    QueueFullError,
+    QueueLimits,
+)
+from mlmfast.serving.continuous.reading import read_tickets
+from mlmfast.serving.continuous.running import answered_of, fail, finish, report_of, run_batch
+from mlmfast.serving.continuous.ticket import Ticket
+from mlmfast.serving.continuous.waiting import Place, Waiting
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlmfast.serving.asked import Asked
+    from mlmfast.serving.continuous.report import Watch
+    from mlmfast.serving.model import Model
+    from mlmfast.serving.questions import Found
+
+logger = logging.getLogger(__name__)
+
+# Texts that are tokenized in one call, so that the device gets the first of them soon.
+READ_AT_ONCE = 256
+# How much the newest batch counts in the average time of a text.
+NEWEST = 0.2
+
+
+class Scheduler:
+    """One model's queue, the thread that tokenizes for it, and those that run its batches.
+
+    A request that comes while nothing else is in hand is run at once. Others wait, `max_delay` at
+    most, until as many requests are in hand as there were when the last batch was done (clients
+    that got an answer soon ask again), or until a batch is full.
+
+    As in `Engine`, few questions are run by a session with all cores, which has the device for
+    itself, and many by as many threads as there are cores, each with a batch of its own.
+
+    Args:
+        model: what answers.
+        limits: how much may be in hand.
+        watch: who counts batches and waiting times.
+    """
+
+    def __init__(self, model: Model, limits: QueueLimits, watch: Watch | None = None):
+        self._model = model
+        self._limits = limits
+        self._watch = watch
+        self._sessions = model.engine.sessions()
+        self._workers = model.engine.workers
+        # With all cores for a lone batch: not on a GPU, and nothing to gain from one core.
+        self._splits = self._sessions[0] is not self._sessions[1]
+        lock = threading.Lock()
+        self._unread_came = threading.Condition(lock)
+        self._changed = threading.Condition(lock)
+        self._unread: deque[Ticket] = deque()
+        self._waiting = Waiting()
+        self._tickets: set[Ticket] = set()
+        self._reading = 0
+        self._texts = 0
+        self._characters = 0
+        self._expected = 1
+        self._busy = 0
+        self._alone = False
+        self._seconds_a_text = 0.0
+        self._closed = False
+        self._threads = [
+            threading.Thread(target=self._read, name="mlmfast-read", daemon=True),
+            *(
+                threading.Thread(target=self._work, name=f"mlmfast-run-{number}", daemon=True)
+                for number in range(self._workers)
+            ),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def texts(self) -> int:
+        """Texts that are in hand."""
+        return self._texts
+
+    def submit(self, texts: Sequence[str], asked: Asked) -> Ticket:
+        """Take a request.
+
+        Raises:
+            QueueFullError: too much is in hand.
+            ClosedError: the scheduler was closed.
+        """
+        ticket = Ticket(texts, asked)
+        with self._changed:
+            if self._closed:
+                raise ClosedError("This model takes no more requests.")
+            many = self._texts + len(texts) > self._limits.max_texts
+            if self._tickets and (many or self._characters + ticket.characters > MOST_CHARACTERS):
+                raise QueueFullError(
+                    f"The server has {self._texts} texts in hand, and takes at most "
+                    f"{self._limits.max_texts}: try again later.",
+                    self._seconds_until_free(),
+                )
+            self._tickets.add(ticket)
+            self._texts += len(texts)
+            self._characters += ticket.characters
+            self._unread.append(ticket)
+            self._unread_came.notify()
+        ticket.future.add_done_callback(lambda _: self._forget(ticket))
+        return ticket
+
+    def close(self) -> None:
+        """Take no more requests, and wait until those in hand are answered."""
+        with self._changed:
+            self._closed = True
+            self._unread_came.notify_all()
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def abandon(self) -> None:
+        """Take no more requests, and fail those in hand."""
+        with self._changed:
+            self._closed = True
+            tickets = list(self._tickets)
+            self._unread_came.notify_all()
+            self._changed.notify_all()
+        for ticket in tickets:
+            fail(ticket, ClosedError("The server stopped before this request was answered."))
+
+    def _seconds_until_free(self) -> int:
+        return min(60, max(1, math.ceil(self._texts * self._seconds_a_text)))
+
+    def _forget(self, ticket: Ticket) -> None:
+        """Take a request that is answered, refused or cancelled out of the books."""
+        with self._changed:
+            if ticket.closed:
+                return
+            ticket.closed = True
+            self._tickets.discard(ticket)
+            self._texts -= len(ticket.texts)
+            self._characters -= ticket.characters
+            if ticket.left:
+                self._waiting.remove(ticket)
+            self._changed.notify()
+
+    # The thread that tokenizes.
+
+    def _read(self) -> None:
+        while tickets := self._next_unread():
+            read = read_tickets(tickets, self._model, self._limits.max_rows)
+            for ticket, questions in read:
+                if isinstance(questions, Exception):
+                    fail(ticket, questions)
+            with self._changed:
+                self._reading = 0
+                for ticket, questions in read:
+                    if not ticket.closed and not isinstance(questions, Exception):
+                        ticket.questions = questions
+                        ticket.found = [None] * len(questions)
+                        ticket.left = len(questions)
+                        self._waiting.add(ticket)
+                self._changed.notify()
+
+    def _next_unread(self) -> list[Ticket]:
+        """Wait for requests that are not tokenized; an empty list where no more will come."""
+        with self._unread_came:
+            tickets: list[Ticket] = []
+            texts = 0
+            while not tickets:
+                if not self._unread:
+                    if self._closed:
+                        self._changed.notify_all()
+                        break
+                    self._unread_came.wait()
+                while self._unread and texts < READ_AT_ONCE:
+                    ticket = self._unread.popleft()
+                    if not ticket.closed:
+                        tickets.append(ticket)
+                        texts += len(ticket.texts)
+            self._reading = len(tickets)
+            return tickets
+
+    # The threads that run batches.
+
+    def _work(self) -> None:
+        while batch := self._next_batch():
+            places, session = batch
+            try:
+                self._run(places, session)
+            except Exception as error:
+                logger.exception("A batch of %d texts failed", len(places))
+                for place in places:
+                    fail(place.ticket, error)
+
+    def _next_batch(self) -> tuple[list[Place], Any] | None:
+        """Wait for questions that are to be run now; None where no more will come."""
+        with self._changed:
+            while True:
+                if not len(self._waiting):
+                    if self._closed and not self._unread and not self._reading:
+                        self._changed.notify_all()
+                        return None
+                    self._changed.wait()
+                elif self._alone:
+                    self._changed.wait()
+                elif (patience := self._patience()) > 0:
+                    self._changed.wait(patience)
+                else:
+                    break
+            self._alone = self._splits and not self._busy and self._are_few()
+            rules = self._model.engine.rules
+            if self._splits and not self._alone:
+                rules = rules.shared_by(self._workers - self._busy, self._waiting.tokens)
+            places = self._waiting.take(rules)
+            self._busy += 1
+            for place in places:
+                self._begin(place.ticket)
+            if len(self._waiting) and not self._alone:
+                self._changed.notify()
+            return places, self._sessions[0 if self._alone else 1]
+
+    def _patience(self) -> float:
+        """Tell how long the questions that wait shall go on waiting, in seconds."""
+        oldest = self._waiting.oldest
+        gathered = len(self._tickets) - len(self._unread) - self._reading
+        all_are_here = gathered >= max(self._expected, len(self._tickets))
+        full = self._waiting.tokens >= self._model.engine.rules.budget
+        if oldest is None or all_are_here or full or self._closed:
+            return 0.0
+        return oldest + self._limits.max_delay - time.perf_counter()
+
+    def _are_few(self) -> bool:
+        """Whether the questions that wait make fewer batches than there are cores."""
+        rules, tokens = self._model.engine.rules, self._waiting.tokens
+        shared = rules.shared_by(self._workers, tokens).budget
+        count = len(self._waiting) if rules.alone else -(-tokens // shared)
+        return count < max(2, self._workers)
+
+    def _begin(self, ticket: Ticket) -> None:
+        if ticket.begun is None:
+            ticket.begun = time.perf_counter()
+            if self._watch:
+                self._watch.request_has_begun(ticket.begun - ticket.arrived)
+
+    def _run(self, places: Sequence[Place], session: Any) -> None:
+        """Run one batch, let the next one begin, and write the answers."""
+        begun = time.perf_counter()
+        try:
+            found = run_batch(self._model.engine, places, session)
+        finally:
+            seconds = time.perf_counter() - begun
+            with self._changed:
+                self._busy -= 1
+                self._alone = False
+                self._expected = max(1, len(self._tickets))
+                each = seconds / len(places) / (self._workers if self._busy else 1)
+                self._seconds_a_text += NEWEST * (each - self._seconds_a_text)
+                self._changed.notify()
+        if self._watch:
+            self._watch.batch_was_run(report_of(places, seconds))
+        for place, part in zip(places, found, strict=True):
+            self._deliver(place, part)
+
+    def _deliver(self, place: Place, found: Found | MlmfastError) -> None:
+        ticket = place.ticket
+        if isinstance(found, MlmfastError):
+            fail(ticket, found)
+            return
+        with self._changed:
+            ticket.found[place.number] = found
+            ticket.left -= 1
+            unfinished = ticket.left > 0 or ticket.closed
+        if not unfinished:
+            try:
+                answered = answered_of(ticket, self._model)
+            except Exception as error:
+                logger.exception("An answer could not be written")
+                fail(ticket, error)
+            else:
+                finish(ticket, answered)

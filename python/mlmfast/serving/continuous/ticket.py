@@ -1,0 +1,72 @@
+"""One request on its way: texts that came together and are answered together."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mlmfast.serving.texts import text_number, the_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlmfast.serving.answers import Answer
+    from mlmfast.serving.asked import Asked
+    from mlmfast.serving.questions import Found, Question
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What became of a request.
+
+    Attributes:
+        answers: for each text its rows, as `FillMask` gives them.
+        masks: masks of each text.
+        tokens: tokens of all texts together, special tokens included.
+        queue_seconds: from its arrival until its first text was run.
+        run_seconds: from then until its last text was answered.
+    """
+
+    answers: list[Answer]
+    masks: list[int]
+    tokens: int
+    queue_seconds: float
+    run_seconds: float
+
+
+@dataclass(eq=False, slots=True)
+class Ticket:
+    """A request that the scheduler has taken.
+
+    Attributes:
+        texts: its texts, at least one.
+        asked: its options.
+        future: set to an `Answered`, or to an InputError where a text cannot be asked. Who cancels
+            it takes the request out of the queue.
+        arrived: when it came, by `time.perf_counter`.
+        begun: when its first text was run.
+        questions: its texts as ids; empty until they are tokenized.
+        found: what was found for each of them so far.
+        left: how many are not answered yet.
+    """
+
+    texts: Sequence[str]
+    asked: Asked
+    future: Future[Answered] = field(default_factory=Future)
+    arrived: float = field(default_factory=time.perf_counter)
+    begun: float | None = None
+    questions: list[Question] = field(default_factory=list)
+    found: list[Found | None] = field(default_factory=list)
+    left: int = 0
+    closed: bool = False
+
+    @property
+    def characters(self) -> int:
+        """Characters of all texts."""
+        return sum(map(len, self.texts))
+
+    def name(self, place: int) -> str:
+        """Return what messages call a text, by its place counted from 0."""
+        return the_text(1) if len(self.texts) == 1 else text_number(place + 1)

@@ -1,0 +1,129 @@
+"""Questions that wait for a batch: the oldest leads it, those of like length join it."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections import deque
+from dataclasses import dataclass
+from itertools import count
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from mlmfast.serving.batching import BatchRules
+    from mlmfast.serving.continuous.ticket import Ticket
+    from mlmfast.serving.questions import Question
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One question of a request."""
+
+    ticket: Ticket
+    number: int
+
+    @property
+    def question(self) -> Question:
+        """The question itself."""
+        return self.ticket.questions[self.number]
+
+
+class _Entry(NamedTuple):
+    length: int
+    order: int
+    place: Place
+
+
+class Waiting:
+    """Questions in the order of their length, and their tickets in the order of arrival.
+
+    The oldest question leads every batch, so that none waits for ever; the others of the batch are
+    its neighbours in length, so that little of the batch is padding.
+
+    Attributes:
+        tokens: tokens of all questions.
+    """
+
+    def __init__(self) -> None:
+        self.tokens = 0
+        self._by_length: list[_Entry] = []
+        self._by_age: deque[_Entry] = deque()
+        self._taken: set[int] = set()  # orders that still stand in `_by_age`
+        self._numbers = count()
+
+    def __len__(self) -> int:
+        return len(self._by_length)
+
+    def add(self, ticket: Ticket) -> None:
+        """Let all questions of a ticket wait."""
+        for number, question in enumerate(ticket.questions):
+            entry = _Entry(len(question.ids), next(self._numbers), Place(ticket, number))
+            insort(self._by_length, entry, key=_rank)
+            self._by_age.append(entry)
+            self.tokens += entry.length
+
+    def remove(self, ticket: Ticket) -> None:
+        """Forget the questions of a ticket."""
+        for entry in [entry for entry in self._by_age if entry.place.ticket is ticket]:
+            if entry.order not in self._taken:
+                start = bisect_left(self._by_length, _rank(entry), key=_rank)
+                self._cut(start, start + 1)
+
+    @property
+    def oldest(self) -> float | None:
+        """When the oldest question came; None where none waits."""
+        first = self._first()
+        return first and first.place.ticket.arrived
+
+    def take(self, rules: BatchRules) -> list[Place]:
+        """Take the next batch: the oldest question and its neighbours in length.
+
+        Args:
+            rules: what may share a batch.
+
+        Returns:
+            At least one question; more of them within the budget of the rules.
+        """
+        lead = self._first()
+        if lead is None:
+            raise IndexError("no question waits")
+        entries = self._by_length
+        start = bisect_left(entries, _rank(lead), key=_rank)
+        end = start + 1
+        while not rules.alone:
+            room = rules.budget // (end - start + 1)
+            longer = self._distance(end, lead, rules) if self._fits(end, room) else None
+            shorter = self._distance(start - 1, lead, rules) if self._fits(end - 1, room) else None
+            if longer is None and shorter is None:
+                break
+            if shorter is None or (longer is not None and longer < shorter):
+                end += 1
+            else:
+                start -= 1
+        return self._cut(start, end)
+
+    def _fits(self, place: int, room: int) -> bool:
+        """Whether a row as long as that at `place` fits into each row of a batch."""
+        return place < len(self._by_length) and self._by_length[place].length <= room
+
+    def _distance(self, place: int, lead: _Entry, rules: BatchRules) -> int | None:
+        """Tell how far a neighbour's length is from the lead's; None where it may not join."""
+        if place < 0:
+            return None
+        distance = abs(self._by_length[place].length - lead.length)
+        return distance if rules.padding or not distance else None
+
+    def _first(self) -> _Entry | None:
+        while self._by_age and self._by_age[0].order in self._taken:
+            self._taken.discard(self._by_age.popleft().order)
+        return self._by_age[0] if self._by_age else None
+
+    def _cut(self, start: int, end: int) -> list[Place]:
+        taken = self._by_length[start:end]
+        del self._by_length[start:end]
+        self._taken.update(entry.order for entry in taken)
+        self.tokens -= sum(entry.length for entry in taken)
+        return [entry.place for entry in taken]
+
+
+def _rank(entry: _Entry) -> tuple[int, int]:
+    return entry.length, entry.order

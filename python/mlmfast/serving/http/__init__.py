@@ -1,0 +1,1 @@
+"""Fill-mask over HTTP: one service, several protocols."""

@@ -1,0 +1,62 @@
+"""The application: the routes of all protocols behind the layers that every request passes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Router
+
+from mlmfast.serving.http import docs, fill_mask, operations, v1, v2
+from mlmfast.serving.http.access import Access
+from mlmfast.serving.http.body import Body
+from mlmfast.serving.http.keys import Keys
+from mlmfast.serving.http.problems import Problem
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from mlmfast.serving.http.service import Service
+
+PROTOCOLS = (docs, operations, v2, v1, fill_mask)
+REASONS = {404: "no_such_path", 405: "wrong_method"}
+
+
+def build_app(service: Service) -> ASGIApp:
+    """Put the routes behind the layers: CORS if asked for, access, keys, body."""
+    routes = [route for protocol in PROTOCOLS for route in protocol.routes(service)]
+    settings = service.settings
+    app: ASGIApp = Routes(Router(routes, redirect_slashes=False))
+    app = Body(app, most=settings.max_body, seconds=settings.body_timeout)
+    app = Keys(app, settings.api_keys)
+    app = Access(app, service)
+    if settings.cors_origins:
+        app = CORSMiddleware(
+            app,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["authorization", "content-type", "x-request-id", "traceparent"],
+            expose_headers=["retry-after", "x-request-id"],
+        )
+    return app
+
+
+class Routes:
+    """The router, whose own errors become problems."""
+
+    def __init__(self, router: Router):
+        self._router = router
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # An application in the scope makes the router raise what it would answer as plain text.
+        scope["app"] = self
+        try:
+            await self._router(scope, receive, send)
+        except HTTPException as error:
+            reason = REASONS.get(error.status_code, "bad_request")
+            raise Problem(
+                error.status_code,
+                reason,
+                f"{scope['method']} {scope['path'][:200]}: {error.detail}.",
+            ) from None

@@ -1,0 +1,77 @@
+"""Hugging Face's protocol: POST / and POST /models/NAME, the rows of `pipeline("fill-mask")`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.routing import Route
+
+from mlmfast.serving.http.problems import bad_body
+from mlmfast.serving.http.responses import compressed, json_response
+from mlmfast.serving.http.service import Request as Asked
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from mlmfast.serving.http.service import Service
+
+TopK = Annotated[int, Field(strict=True)]
+
+
+class FillMaskParameters(BaseModel):
+    """The options of a request, as those of the pipeline."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    top_k: TopK | None = Field(default=None, description="Rows a mask gets. Default: 5.")
+    targets: list[str] | str | None = Field(
+        default=None, description="Words to choose from, in place of the whole vocabulary."
+    )
+    tokenizer_kwargs: dict[str, Any] | None = Field(
+        default=None,
+        description='`truncation` (true, false or "around_mask"), `max_length`, '
+        "`add_special_tokens`.",
+    )
+
+
+class FillMaskRequest(BaseModel):
+    """What `huggingface_hub.InferenceClient.fill_mask` sends."""
+
+    # `options` (use_cache, wait_for_model) comes from old clients and means nothing here.
+    model_config = ConfigDict(extra="ignore")
+
+    inputs: str | list[str] = Field(description="A text with masks, or a list of texts.")
+    parameters: FillMaskParameters | None = None
+
+
+def routes(service: Service) -> list[Route]:
+    """Return this protocol's routes."""
+
+    async def fill_mask(request: Request) -> Response:
+        try:
+            body = FillMaskRequest.model_validate_json(request.scope["body"])
+        except ValidationError as error:
+            raise bad_body(error) from None
+        wanted = body.parameters or FillMaskParameters()
+        texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
+        targets = [wanted.targets] if isinstance(wanted.targets, str) else wanted.targets
+        answered = await service.answer(
+            Asked(
+                request.path_params.get("model"),
+                texts,
+                wanted.top_k,
+                targets,
+                wanted.tokenizer_kwargs,
+            ),
+            request.scope["record"],
+        )
+        answers = answered.answers if answered else []
+        # As the pipeline does, a list of one text is answered as the text.
+        return compressed(request, json_response(answers[0] if len(answers) == 1 else answers))
+
+    return [
+        Route("/", fill_mask, methods=["POST"]),
+        Route("/models/{model}", fill_mask, methods=["POST"]),
+    ]

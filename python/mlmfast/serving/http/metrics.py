@@ -1,0 +1,173 @@
+"""What Prometheus reads: requests, failures, queue, batches, inference, padding."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.multiprocess import MultiProcessCollector
+
+if TYPE_CHECKING:
+    from mlmfast.serving.continuous.report import BatchReport
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+TOKENS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
+RATIOS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
+# Set for every worker by the process that starts them: then numbers are kept in its files.
+SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+
+
+class Metrics:
+    """All numbers of a process, or of all workers together."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # a second series beside every one, which nobody reads
+        registry = CollectorRegistry()
+        self._registry = registry
+        self._requests = Counter(
+            "mlmfast_requests",
+            "Requests that were answered, by protocol, model and status.",
+            ("protocol", "model", "status"),
+            registry=registry,
+        )
+        self._failures = Counter(
+            "mlmfast_failures",
+            "Requests that failed, by reason.",
+            ("model", "reason"),
+            registry=registry,
+        )
+        self._request_seconds = Histogram(
+            "mlmfast_request_seconds",
+            "From a request's headers to its response.",
+            ("protocol", "model"),
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self._texts = Counter(
+            "mlmfast_texts", "Texts that were answered.", ("model",), registry=registry
+        )
+        self._queue_seconds = Histogram(
+            "mlmfast_queue_seconds",
+            "From a request's arrival in the queue until its first text was run.",
+            ("model",),
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self._batch_texts = Histogram(
+            "mlmfast_batch_texts", "Texts of a batch.", ("model",), buckets=TEXTS, registry=registry
+        )
+        self._batch_tokens = Histogram(
+            "mlmfast_batch_tokens",
+            "Tokens of a batch, without padding.",
+            ("model",),
+            buckets=TOKENS,
+            registry=registry,
+        )
+        self._padding = Histogram(
+            "mlmfast_batch_padding_ratio",
+            "The part of a batch that is padding.",
+            ("model",),
+            buckets=RATIOS,
+            registry=registry,
+        )
+        self._inference_seconds = Histogram(
+            "mlmfast_inference_seconds",
+            "Time on the device of one batch.",
+            ("model",),
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self._reloads = Counter(
+            "mlmfast_reloads", "Loads of a model.", ("model", "result"), registry=registry
+        )
+        self._in_hand = Gauge(
+            "mlmfast_texts_in_hand",
+            "Texts that wait or are run.",
+            ("model",),
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self._ready = Gauge(
+            "mlmfast_model_ready",
+            "Workers in which the model is ready.",
+            ("model",),
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+
+    def request_is_done(
+        self, protocol: str, model: str, status: int, reason: str | None, seconds: float
+    ) -> None:
+        """Count a request; `model` is empty where none was found."""
+        self._requests.labels(protocol, model, str(status)).inc()
+        self._request_seconds.labels(protocol, model).observe(seconds)
+        if reason:
+            self._failures.labels(model, reason).inc()
+
+    def texts_are_answered(self, model: str, texts: int) -> None:
+        """Count texts."""
+        self._texts.labels(model).inc(texts)
+
+    def texts_in_hand(self, model: str, texts: int) -> None:
+        """Set how many texts wait or are run."""
+        self._in_hand.labels(model).set(texts)
+
+    def model_was_loaded(self, model: str, *, well: bool) -> None:
+        """Count a load, the first one too."""
+        self._reloads.labels(model, "loaded" if well else "failed").inc()
+        if well:
+            self._ready.labels(model).set(1)
+
+    def watch(self, model: str) -> ModelWatch:
+        """Return who counts the batches of a model."""
+        return ModelWatch(
+            self._queue_seconds.labels(model),
+            self._batch_texts.labels(model),
+            self._batch_tokens.labels(model),
+            self._padding.labels(model),
+            self._inference_seconds.labels(model),
+        )
+
+    def text(self) -> bytes:
+        """Write all numbers in Prometheus' text format."""
+        if SHARED_FOLDER not in os.environ:
+            return generate_latest(self._registry)
+        together = CollectorRegistry()
+        MultiProcessCollector(together)
+        return generate_latest(together)
+
+
+class ModelWatch:
+    """Counts the batches of one model."""
+
+    def __init__(
+        self,
+        queue: Histogram,
+        texts: Histogram,
+        tokens: Histogram,
+        padding: Histogram,
+        seconds: Histogram,
+    ):
+        self._queue = queue
+        self._texts = texts
+        self._tokens = tokens
+        self._padding = padding
+        self._seconds = seconds
+
+    def batch_was_run(self, report: BatchReport) -> None:
+        self._texts.observe(report.texts)
+        self._tokens.observe(report.tokens)
+        self._padding.observe(report.padding / (report.tokens + report.padding))
+        self._seconds.observe(report.seconds)
+
+    def request_has_begun(self, queue_seconds: float) -> None:
+        self._queue.observe(queue_seconds)

@@ -1,0 +1,169 @@
+"""The OpenAPI document, made of the models that check the requests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic.json_schema import models_json_schema
+
+from mlmfast.serving.http.fill_mask import FillMaskRequest
+from mlmfast.serving.http.v1 import ErrorBody, FillRequest, FillResponse, ModelList
+from mlmfast.serving.http.v2 import InferRequest
+
+REF = "#/components/schemas/{model}"
+PROBLEMS = {
+    "400": "The body is no valid JSON.",
+    "401": "The key is missing or wrong.",
+    "404": "There is no such model.",
+    "408": "The body came too slowly.",
+    "413": "The body is too large.",
+    "415": "The body's encoding is not known.",
+    "422": "A text has no mask or is too long, or an option is out of range.",
+    "429": "The queue is full; Retry-After says when to ask again.",
+    "500": "The model failed.",
+    "503": "The server is loading or stopping.",
+    "504": "The request was not answered in time.",
+}
+ROWS: dict[str, Any] = {
+    "description": "For a text with one mask a list of rows, with several masks a list of such "
+    "lists; for a list of texts a list of these.",
+    "type": "array",
+}
+SENTENCE = "Paris is the <mask> of France."
+
+
+def openapi_document(version: str, *, with_keys: bool) -> dict[str, Any]:
+    """Describe all routes that clients use.
+
+    Args:
+        version: of mlmfast.
+        with_keys: whether the server wants API keys.
+    """
+    _, schemas = models_json_schema(
+        [
+            (FillMaskRequest, "validation"),
+            (FillRequest, "validation"),
+            (FillResponse, "serialization"),
+            (ModelList, "serialization"),
+            (InferRequest, "validation"),
+            (ErrorBody, "serialization"),
+        ],
+        ref_template=REF,
+    )
+    document: dict[str, Any] = {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "mlmfast serve",
+            "version": version,
+            "description": "Fill the masks of texts with masked language models.",
+        },
+        "paths": _paths(),
+        "components": {"schemas": schemas["$defs"]},
+    }
+    if with_keys:
+        document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        document["security"] = [{"key": []}]
+    return document
+
+
+def _paths() -> dict[str, Any]:
+    rows_example = {"inputs": SENTENCE, "parameters": {"top_k": 3}}
+    infer_example = {
+        "inputs": [{"name": "text", "datatype": "BYTES", "shape": [1], "data": [SENTENCE]}],
+        "parameters": {"top_k": 3},
+    }
+    model = [{"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}]
+    return {
+        "/v1/fill-mask": {
+            "post": _asking(
+                "Fill masks; one form for one text and for many",
+                "FillRequest",
+                _ref("FillResponse"),
+                {"inputs": SENTENCE, "top_k": 3},
+            )
+        },
+        "/v1/models": {
+            "get": {"summary": "The models", "responses": _responses(_ref("ModelList"), {"401"})}
+        },
+        "/": {
+            "post": _asking(
+                'Fill masks as pipeline("fill-mask") answers; for huggingface_hub.InferenceClient',
+                "FillMaskRequest",
+                ROWS,
+                rows_example,
+            )
+        },
+        "/models/{model}": {
+            "parameters": model,
+            "post": _asking("The same, of a named model", "FillMaskRequest", ROWS, rows_example),
+        },
+        "/v2/models/{model}/infer": {
+            "parameters": model,
+            "post": _asking(
+                "Open Inference Protocol; for tritonclient.http, also with binary tensors",
+                "InferRequest",
+                {"type": "object"},
+                infer_example,
+                error={"type": "object", "properties": {"error": {"type": "string"}}},
+            ),
+        },
+        "/health": {"get": _state("Whether the server is ready")},
+        "/v2/health/live": {"get": _state("Whether the server runs")},
+        "/v2/health/ready": {"get": _state("Whether all models are ready")},
+        "/info": {
+            "get": {
+                "summary": "Version, models and limits",
+                "responses": _responses({"type": "object"}, {"401"}),
+            }
+        },
+        "/metrics": {
+            "get": {
+                "summary": "Numbers for Prometheus",
+                "responses": {
+                    "200": {"description": "OK", "content": {"text/plain": {"schema": {}}}}
+                },
+            }
+        },
+    }
+
+
+def _asking(
+    summary: str,
+    body: str,
+    answer: dict[str, Any],
+    example: dict[str, Any],
+    error: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    return {
+        "summary": summary,
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": _ref(body), "example": example}},
+        },
+        "responses": _responses(answer, set(PROBLEMS), error),
+    }
+
+
+def _state(summary: str) -> dict[str, Any]:
+    answer = {"description": "Yes", "content": {"application/json": {"schema": {"type": "object"}}}}
+    return {
+        "summary": summary,
+        "responses": {"200": answer, "503": {**answer, "description": "No"}},
+    }
+
+
+def _responses(
+    answer: dict[str, Any], statuses: set[str], error: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    told = {"application/json": {"schema": error or _ref("ErrorBody")}}
+    return {
+        "200": {"description": "The answer", "content": {"application/json": {"schema": answer}}},
+        **{
+            status: {"description": PROBLEMS[status], "content": told}
+            for status in sorted(statuses)
+        },
+    }
+
+
+def _ref(name: str) -> dict[str, str]:
+    return {"$ref": REF.format(model=name)}

@@ -1,0 +1,118 @@
+"""For those who run the server: health, numbers, and loading models anew."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import orjson
+from starlette.responses import Response
+from starlette.routing import Route
+
+from mlmfast.errors import MlmfastError
+from mlmfast.serving.http.problems import Problem
+from mlmfast.serving.http.responses import json_response
+from mlmfast.serving.http.v1 import describe
+from mlmfast.serving.http.v2 import VERSION
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from mlmfast.serving.http.service import Service
+
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+def routes(service: Service) -> list[Route]:
+    """Return the routes of operations, those of the Open Inference Protocol among them."""
+
+    async def health(_request: Request) -> Response:
+        state = service.state
+        return json_response({"status": state}, 200 if state == "ready" else 503)
+
+    async def live(_request: Request) -> Response:
+        return json_response({"live": True})
+
+    async def ready(_request: Request) -> Response:
+        is_ready = service.state == "ready"
+        return json_response({"ready": is_ready}, 200 if is_ready else 503)
+
+    async def metrics(_request: Request) -> Response:
+        service.models.count_texts()
+        # With several workers this reads the files of all of them.
+        text = await asyncio.to_thread(service.metrics.text)
+        return Response(text, media_type=METRICS_TYPE)
+
+    async def info(_request: Request) -> Response:
+        from importlib.metadata import version
+
+        settings = service.settings
+        return json_response(
+            {
+                "name": "mlmfast",
+                "version": version("mlmfast"),
+                "state": service.state,
+                "workers": settings.workers,
+                "default_model": service.models.default,
+                "models": [describe(model) for model in service.models],
+                "limits": {
+                    "max_texts": settings.max_texts,
+                    "max_rows": settings.max_rows,
+                    "max_body_bytes": settings.max_body,
+                    "max_queue": settings.max_queue,
+                    "max_delay_ms": settings.max_delay_ms,
+                    "request_timeout": settings.request_timeout,
+                },
+            }
+        )
+
+    async def index(_request: Request) -> Response:
+        return json_response(
+            [
+                {
+                    "name": model.name,
+                    "version": VERSION,
+                    "state": "READY" if model.ready else "UNAVAILABLE",
+                }
+                for model in service.models
+            ]
+        )
+
+    async def load(request: Request) -> Response:
+        if not service.settings.api_keys:
+            raise Problem(
+                403, "forbidden", "Models are loaded anew by SIGHUP, or here with an API key."
+            )
+        body = request.scope["body"].strip()
+        if body and _parameters(body):
+            raise Problem(
+                400, "bad_request", "A model is loaded from the folder that the server was given."
+            )
+        served = service.models.get(request.path_params["model"])
+        if service.settings.workers > 1:
+            service.reload_all()
+            return json_response({"reload": "begun", "workers": service.settings.workers})
+        try:
+            await asyncio.to_thread(served.load)
+        except MlmfastError as error:
+            raise Problem(500, "not_loaded", f"{served.name} was not loaded: {error}") from error
+        return json_response({"reload": "done", "loads": served.loads})
+
+    return [
+        Route("/health", health, methods=["GET"]),
+        Route("/v2/health/live", live, methods=["GET"]),
+        Route("/v2/health/ready", ready, methods=["GET"]),
+        Route("/metrics", metrics, methods=["GET"]),
+        Route("/info", info, methods=["GET"]),
+        Route("/v2/repository/index", index, methods=["POST"]),
+        Route("/v2/repository/models/{model}/load", load, methods=["POST"]),
+    ]
+
+
+def _parameters(body: bytes) -> object:
+    """Return what a request to load says beside the model's name."""
+    try:
+        told = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Problem(400, "bad_json", f"The body is no valid JSON: {error}.") from None
+    return told.get("parameters") if isinstance(told, dict) else told

@@ -1,0 +1,79 @@
+"""`mlmfast serve`: bind, then serve in this process or in several that share the socket."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from typing import TYPE_CHECKING
+
+from mlmfast.errors import InputError
+from mlmfast.serving.http.log import begin_log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mlmfast.serving.http.settings import ServeSettings
+
+BACKLOG = 2048
+
+
+def serve(settings: ServeSettings, *, begun: Callable[[str], None]) -> int | None:
+    """Serve until a signal comes, and answer what is in hand before the end.
+
+    Args:
+        settings: what to serve, and how.
+        begun: is told the server's URL once its port is bound.
+
+    Returns:
+        The signal that ended it.
+
+    Raises:
+        InputError: the address cannot be bound.
+        MlmfastError: a model cannot be loaded, or a worker ends again and again.
+    """
+    begin_log(settings.log_format)
+    listening = bind(settings.host, settings.port)
+    begun(url_of(listening))
+    with listening:
+        if settings.workers > 1:
+            from mlmfast.serving.http.workers import serve_workers
+
+            return serve_workers(settings, listening)
+        from mlmfast.serving.http.server import serve_process
+
+        return serve_process(
+            settings,
+            listening,
+            threads=settings.threads,
+            reload_all=lambda: os.kill(os.getpid(), signal.SIGHUP),
+        )
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Listen on an address.
+
+    Raises:
+        InputError: it cannot be bound.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(BACKLOG)
+    except OSError as error:
+        raise InputError(
+            f"The server cannot listen on {host}:{port}: {error.strerror or error}. Choose another "
+            "--host or --port."
+        ) from error
+    listening.setblocking(False)
+    return listening
+
+
+def url_of(listening: socket.socket) -> str:
+    """Return the URL of a bound socket."""
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,173 @@
+"""What all protocols stand on: the models, whether the server takes requests, and one answer."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mlmfast.serving.http.metrics import Metrics
+from mlmfast.serving.http.models import Models
+from mlmfast.serving.http.problems import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from mlmfast.serving.asked import Asked
+    from mlmfast.serving.continuous.ticket import Answered
+    from mlmfast.serving.http.models import ServedModel
+    from mlmfast.serving.http.settings import ServeSettings
+
+# Looking these up is done on a thread: they may be many, and each may have to be tokenized.
+MOST_TARGETS = 1000
+# Requests in hand, in every state: each may hold a body.
+MOST_REQUESTS = 4096
+
+
+@dataclass(slots=True)
+class Record:
+    """What is known of a request, for its log line and the metrics.
+
+    Attributes:
+        request_id: the client's own, or a random one.
+        traceparent: that of the client, where it is well formed.
+        protocol: "fill-mask", "v1", "v2" or "operations".
+        model: its name; empty until it is found.
+        texts: how many it asks about.
+        tokens: of all its texts.
+        queue_seconds: as in `Answered`.
+        run_seconds: as in `Answered`.
+        reason: why it failed.
+    """
+
+    request_id: str
+    traceparent: str | None = None
+    protocol: str = "operations"
+    model: str = ""
+    texts: int = 0
+    tokens: int = 0
+    queue_seconds: float = 0.0
+    run_seconds: float = 0.0
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A question in no protocol's own form.
+
+    Attributes:
+        model: a name; None: the default.
+        texts: what to fill.
+        top_k: rows a mask gets; None: 5.
+        targets: words to choose from; None: all.
+        tokenizer_kwargs: as for `FillMask`.
+    """
+
+    model: str | None
+    texts: Sequence[str]
+    top_k: int | None = None
+    targets: Sequence[str] | None = None
+    tokenizer_kwargs: Mapping[str, Any] | None = None
+
+
+class Service:
+    """The models of one process, and its state.
+
+    Attributes:
+        settings: what the server was told.
+        metrics: who counts.
+        models: what answers.
+        draining: whether it takes no more requests because it will stop.
+        in_hand: requests that were taken and are not answered.
+        reload_all: begins to load all models anew, in every worker, and returns at once.
+    """
+
+    def __init__(
+        self, settings: ServeSettings, threads: int | None, reload_all: Callable[[], None]
+    ):
+        self.settings = settings
+        self.metrics = Metrics()
+        self.models = Models(settings, threads, self.metrics)
+        self.draining = False
+        self.in_hand = 0
+        self.reload_all = reload_all
+
+    @property
+    def state(self) -> str:
+        """One of "loading", "ready" and "draining"."""
+        if self.draining:
+            return "draining"
+        return "ready" if self.models.ready else "loading"
+
+    def require_open(self) -> None:
+        """Refuse requests while the server stops, or has too many in hand.
+
+        Raises:
+            Problem: it does.
+        """
+        if self.in_hand > MOST_REQUESTS:
+            raise Problem(
+                429, "too_many_requests", "The server has too many requests in hand.", retry_after=1
+            )
+        if self.draining:
+            raise Problem(
+                503, "draining", "The server is stopping: ask another.", retry_after=1, close=True
+            )
+
+    async def answer(self, request: Request, record: Record) -> Answered | None:
+        """Answer a question; None for one without texts.
+
+        Who cancels this takes the question out of the queue.
+
+        Raises:
+            Problem: the model is not there or not ready, the question is too large, or its time
+                is over.
+            MlmfastError: a text cannot be asked, the queue is full, or the model failed.
+        """
+        served = self.models.get(request.model)
+        record.model = served.name
+        record.texts = len(request.texts)
+        most = self.settings.max_texts
+        if len(request.texts) > most:
+            raise Problem(
+                422,
+                "too_many_texts",
+                f"The request has {len(request.texts):,} texts, and one may have at most {most:,}.",
+            )
+        asked = await self._asked(served, request)
+        if not request.texts:
+            return None
+        ticket = served.submit(request.texts, asked)
+        try:
+            async with asyncio.timeout(self.settings.request_timeout):
+                answered = await asyncio.wrap_future(ticket.future)
+        except TimeoutError:
+            raise Problem(
+                504,
+                "timeout",
+                f"The request was not answered within {self.settings.request_timeout:g} s.",
+                retry_after=1,
+            ) from None
+        record.tokens = answered.tokens
+        record.queue_seconds = answered.queue_seconds
+        record.run_seconds = answered.run_seconds
+        self.metrics.texts_are_answered(served.name, len(request.texts))
+        return answered
+
+    async def _asked(self, served: ServedModel, request: Request) -> Asked:
+        model = served.model
+        if request.targets is None:
+            return model.asked(request.top_k, tokenizer_kwargs=request.tokenizer_kwargs)
+        if len(request.targets) > MOST_TARGETS:
+            raise Problem(
+                422,
+                "too_many_targets",
+                f"The request has {len(request.targets):,} targets, and one may have at most "
+                f"{MOST_TARGETS:,}.",
+            )
+        return await asyncio.to_thread(
+            model.asked,
+            request.top_k,
+            request.targets,
+            tokenizer_kwargs=request.tokenizer_kwargs,
+        )

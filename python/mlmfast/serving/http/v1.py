@@ -1,0 +1,157 @@
+"""Our own protocol: POST /v1/fill-mask, the same form for one text and one mask as for many."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.routing import Route
+
+from mlmfast.serving.http.fill_mask import TopK
+from mlmfast.serving.http.problems import bad_body
+from mlmfast.serving.http.responses import compressed, json_response
+from mlmfast.serving.http.service import Request as Asked
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from mlmfast.serving.continuous.ticket import Answered
+    from mlmfast.serving.http.models import ServedModel
+    from mlmfast.serving.http.service import Service
+
+
+class FillRequest(BaseModel):
+    """Texts with masks, and what is wanted of them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    inputs: str | list[str] = Field(
+        description="A text with at least one of the model's mask tokens, or a list of texts."
+    )
+    model: str | None = Field(None, description="A model's name. Default: the first one served.")
+    top_k: TopK | None = Field(None, description="Rows a mask gets, at least 0. Default: 5.")
+    targets: list[str] | None = Field(
+        None,
+        description="Words to choose from. Scores stay shares of the whole vocabulary. A word that "
+        "is no single token stands for its first piece.",
+    )
+    truncate: bool = Field(
+        False, strict=True, description="Cut a text that is too long around its masks."
+    )
+
+
+class MaskRow(BaseModel):
+    """One candidate for a mask."""
+
+    score: float = Field(description="Its probability, 0 to 1.")
+    token: int = Field(description="Its id.")
+    token_str: str = Field(description="Its text.")
+    sequence: str = Field(description="The text with this mask filled, and the others left.")
+
+
+class FilledText(BaseModel):
+    """One text: a list of rows for each of its masks, best first."""
+
+    masks: list[list[MaskRow]]
+
+
+class FillTiming(BaseModel):
+    """Milliseconds."""
+
+    queue_ms: float = Field(description="From the request's arrival until it was run.")
+    run_ms: float = Field(description="From then until its last text was answered.")
+    total_ms: float = Field(description="The whole request within the server.")
+
+
+class FillResponse(BaseModel):
+    """The texts in their order."""
+
+    model: str
+    answers: list[FilledText]
+    tokens: int = Field(description="Of all texts together, special tokens included.")
+    timing: FillTiming
+
+
+class ModelInfo(BaseModel):
+    """A model that is served."""
+
+    name: str
+    ready: bool
+    mask_token: str | None = Field(None, description="What to write where a word is missing.")
+    max_length: int | None = Field(None, description="Tokens a text may have.")
+    vocab_size: int | None = None
+    device: str | None = None
+    loads: int = Field(description="How often it was loaded.")
+
+
+class ModelList(BaseModel):
+    """All models; the first is the default."""
+
+    models: list[ModelInfo]
+
+
+class ErrorBody(BaseModel):
+    """What went wrong."""
+
+    error: str = Field(description="A sentence for people.")
+    error_type: str = Field(description="One word for programs.")
+    request_id: str
+
+
+def routes(service: Service) -> list[Route]:
+    """Return this protocol's routes."""
+
+    async def fill(request: Request) -> Response:
+        begun = time.perf_counter()
+        try:
+            body = FillRequest.model_validate_json(request.scope["body"])
+        except ValidationError as error:
+            raise bad_body(error) from None
+        texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
+        cut = {"truncation": "around_mask"} if body.truncate else None
+        record = request.scope["record"]
+        answered = await service.answer(
+            Asked(body.model, texts, body.top_k, body.targets, cut), record
+        )
+        content = {
+            "model": record.model,
+            "answers": _filled(answered) if answered else [],
+            "tokens": record.tokens,
+            "timing": {
+                "queue_ms": round(record.queue_seconds * 1e3, 3),
+                "run_ms": round(record.run_seconds * 1e3, 3),
+                "total_ms": round((time.perf_counter() - begun) * 1e3, 3),
+            },
+        }
+        return compressed(request, json_response(content))
+
+    async def models(_request: Request) -> Response:
+        return json_response({"models": [describe(model) for model in service.models]})
+
+    return [
+        Route("/v1/fill-mask", fill, methods=["POST"]),
+        Route("/v1/models", models, methods=["GET"]),
+    ]
+
+
+def describe(served: ServedModel) -> dict[str, object]:
+    """Tell of a model what its users need to know."""
+    told: dict[str, object] = {"name": served.name, "ready": served.ready, "loads": served.loads}
+    if served.ready:
+        model = served.model
+        told |= {
+            "mask_token": model.vocabulary.mask_token,
+            "max_length": model.limits.max_length,
+            "vocab_size": model.limits.vocab_size,
+            "device": model.engine.device,
+        }
+    return told
+
+
+def _filled(answered: Answered) -> list[dict[str, object]]:
+    return [
+        {"masks": [answer] if masks == 1 else answer}
+        for answer, masks in zip(answered.answers, answered.masks, strict=True)
+    ]

@@ -1,0 +1,293 @@
+"""The Open Inference Protocol, as `tritonclient.http` and KServe speak it.
+
+A model takes `text` BYTES [n] or [n, 1], and if wanted `targets` BYTES [t] and `top_k`, one
+integer, which may also be a parameter. It gives, for all m masks of the n texts in their order and
+k rows a mask, `score` FP32, `token` INT64, `token_str` BYTES and `sequence` BYTES, each [m, k], and
+`masks` INT32 [n], the number of masks of each text.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.responses import Response
+from starlette.routing import Route
+
+from mlmfast.serving.http.problems import Problem, bad_body
+from mlmfast.serving.http.responses import compressed, json_response
+from mlmfast.serving.http.service import Request as Asked
+from mlmfast.serving.http.tensors import Tensor, integer_of, strings_of
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from mlmfast.serving.continuous.ticket import Answered
+    from mlmfast.serving.http.service import Service
+
+VERSION = "1"
+PLATFORM = "onnxruntime_onnx"
+JSON_LENGTH = "inference-header-content-length"
+INPUTS = (
+    ("text", "BYTES", [-1], False),
+    ("targets", "BYTES", [-1], True),
+    ("top_k", "INT32", [1], True),
+)
+OUTPUTS = (
+    ("score", "FP32", [-1, -1]),
+    ("token", "INT64", [-1, -1]),
+    ("token_str", "BYTES", [-1, -1]),
+    ("sequence", "BYTES", [-1, -1]),
+    ("masks", "INT32", [-1]),
+)
+
+
+class InputTensor(BaseModel):
+    """An input of an inference request."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    name: str
+    datatype: str
+    shape: list[int] = Field(max_length=8)
+    data: list[Any] | None = None
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+
+class OutputTensor(BaseModel):
+    """An output that is wanted."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    name: str
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+
+class InferRequest(BaseModel):
+    """An inference request, without the bytes behind it."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    id: str | None = None
+    inputs: list[InputTensor] = Field(min_length=1, max_length=8)
+    outputs: list[OutputTensor] | None = Field(None, max_length=8)
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+
+def routes(service: Service) -> list[Route]:
+    """Return this protocol's routes, but those of its health and of loading models."""
+
+    async def server(_request: Request) -> Response:
+        from importlib.metadata import version
+
+        return json_response(
+            {
+                "name": "mlmfast",
+                "version": version("mlmfast"),
+                "extensions": ["binary_tensor_data", "model_repository", "model_configuration"],
+            }
+        )
+
+    async def model(request: Request) -> Response:
+        served = service.models.get(_named(request))
+        return json_response(
+            {
+                "name": served.name,
+                "versions": [VERSION],
+                "platform": PLATFORM,
+                "inputs": [
+                    {"name": name, "datatype": kind, "shape": shape}
+                    for name, kind, shape, _ in INPUTS
+                ],
+                "outputs": [
+                    {"name": name, "datatype": kind, "shape": shape}
+                    for name, kind, shape in OUTPUTS
+                ],
+            }
+        )
+
+    async def config(request: Request) -> Response:
+        served = service.models.get(_named(request))
+        return json_response(
+            {
+                "name": served.name,
+                "platform": PLATFORM,
+                "max_batch_size": 0,
+                "input": [
+                    {"name": name, "data_type": f"TYPE_{_kind(kind)}", "dims": shape}
+                    | ({"optional": True} if optional else {})
+                    for name, kind, shape, optional in INPUTS
+                ],
+                "output": [
+                    {"name": name, "data_type": f"TYPE_{_kind(kind)}", "dims": shape}
+                    for name, kind, shape in OUTPUTS
+                ],
+            }
+        )
+
+    async def ready(request: Request) -> Response:
+        service.require_open()
+        if not service.models.get(_named(request)).ready:
+            raise Problem(503, "loading", "The model is loading.", retry_after=5)
+        return Response()
+
+    async def infer(request: Request) -> Response:
+        name = _named(request)
+        head, binary = _split_body(request)
+        try:
+            body = InferRequest.model_validate_json(head)
+        except ValidationError as error:
+            raise bad_body(error) from None
+        wanted = _outputs(body)
+        asked = _asked(name, body, binary)
+        record = request.scope["record"]
+        answered = await service.answer(asked, record)
+        tensors = {tensor.name: tensor for tensor in _tensors(answered)}
+        head_out: dict[str, Any] = {"model_name": record.model, "model_version": VERSION}
+        if body.id is not None:
+            head_out["id"] = body.id
+        return compressed(
+            request, _response(head_out, [(tensors[name], bits) for name, bits in wanted])
+        )
+
+    paths = ("/v2/models/{model}", f"/v2/models/{{model}}/versions/{VERSION}")
+    return [
+        Route("/v2", server, methods=["GET"]),
+        *(Route(path, model, methods=["GET"]) for path in paths),
+        *(Route(f"{path}/config", config, methods=["GET"]) for path in paths),
+        *(Route(f"{path}/ready", ready, methods=["GET"]) for path in paths),
+        *(Route(f"{path}/infer", infer, methods=["POST"]) for path in paths),
+    ]
+
+
+def _named(request: Request) -> str:
+    name: str = request.path_params["model"]
+    return name
+
+
+def _kind(datatype: str) -> str:
+    return "STRING" if datatype == "BYTES" else datatype
+
+
+def _split_body(request: Request) -> tuple[bytes, bytes]:
+    """Split a body into its JSON and the bytes behind it."""
+    body: bytes = request.scope["body"]
+    told = request.headers.get(JSON_LENGTH)
+    if told is None:
+        return body, b""
+    if not (told.isascii() and told.isdigit() and len(told) < 16 and int(told) <= len(body)):
+        raise Problem(
+            400, "bad_header", "Inference-Header-Content-Length is not within the body's length."
+        )
+    return body[: int(told)], body[int(told) :]
+
+
+def _asked(model: str, body: InferRequest, binary: bytes) -> Asked:
+    texts: list[str] | None = None
+    targets: list[str] | None = None
+    top_k = body.parameters.get("top_k")
+    if top_k is not None and (not isinstance(top_k, int) or isinstance(top_k, bool)):
+        raise Problem(400, "bad_request", "The parameter top_k must be an integer.")
+    seen = set()
+    for tensor in body.inputs:
+        if tensor.name in seen:
+            raise Problem(400, "bad_request", f"The input {tensor.name[:80]!r} is given twice.")
+        seen.add(tensor.name)
+        own, binary = _own_bytes(tensor, binary)
+        if tensor.name == "top_k":
+            top_k = integer_of("top_k", tensor.datatype, tensor.shape, tensor.data, own)
+            continue
+        if tensor.datatype != "BYTES":
+            raise Problem(
+                400,
+                "bad_tensor",
+                f"The input {tensor.name[:80]!r} has the datatype {tensor.datatype[:20]!r}, and "
+                "must be BYTES.",
+            )
+        strings = strings_of(tensor.name, tensor.shape, tensor.data, own)
+        if tensor.name == "text":
+            texts = strings
+        elif tensor.name == "targets":
+            targets = strings
+        else:
+            raise Problem(
+                400,
+                "bad_request",
+                f"There is no input {tensor.name[:80]!r}; there are text, targets and top_k.",
+            )
+    if binary:
+        raise Problem(400, "bad_request", f"{len(binary)} bytes belong to none of the inputs.")
+    if texts is None:
+        raise Problem(400, "bad_request", "The input text is missing.")
+    truncate = body.parameters.get("truncate") is True
+    cut = {"truncation": "around_mask"} if truncate else None
+    return Asked(model, texts, top_k, targets, cut)
+
+
+def _own_bytes(tensor: InputTensor, binary: bytes) -> tuple[bytes | None, bytes]:
+    """Cut a tensor's bytes off those that are left; None where it has none."""
+    size = tensor.parameters.get("binary_data_size")
+    if size is None:
+        return None, binary
+    if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= len(binary):
+        raise Problem(
+            400,
+            "bad_tensor",
+            f"The input {tensor.name[:80]!r} has a binary_data_size that is not in the body.",
+        )
+    return binary[:size], binary[size:]
+
+
+def _outputs(body: InferRequest) -> list[tuple[str, bool]]:
+    """Return the outputs that are wanted, each with whether it is wanted as bytes."""
+    everywhere = body.parameters.get("binary_data_output") is True
+    known = [name for name, _, _ in OUTPUTS]
+    if not body.outputs:
+        return [(name, everywhere) for name in known]
+    for output in body.outputs:
+        if output.name not in known:
+            raise Problem(
+                400,
+                "bad_request",
+                f"There is no output {output.name[:80]!r}; there are {', '.join(known)}.",
+            )
+    return [
+        (output.name, output.parameters.get("binary_data", everywhere) is True)
+        for output in body.outputs
+    ]
+
+
+def _tensors(answered: Answered | None) -> list[Tensor]:
+    masks = answered.masks if answered else []
+    rows: list[list[dict[str, Any]]] = []
+    if answered:
+        for answer, count in zip(answered.answers, masks, strict=True):
+            rows += [answer] if count == 1 else answer  # type: ignore[list-item, arg-type]
+    flat = [row for of_mask in rows for row in of_mask]
+    shape = [len(rows), len(rows[0]) if rows else 0]
+    of_rows = [
+        Tensor(name, kind, shape, [row[name] for row in flat])
+        for name, kind, _ in OUTPUTS
+        if name != "masks"
+    ]
+    return [*of_rows, Tensor("masks", "INT32", [len(masks)], masks)]
+
+
+def _response(head: dict[str, Any], wanted: list[tuple[Tensor, bool]]) -> Response:
+    described, parts = [], []
+    for tensor, binary in wanted:
+        if binary:
+            told, data = tensor.as_binary()
+            parts.append(data)
+        else:
+            told = tensor.as_json()
+        described.append(told)
+    text = orjson.dumps({**head, "outputs": described})
+    if not any(binary for _, binary in wanted):
+        return Response(text, media_type="application/json")
+    return Response(
+        b"".join((text, *parts)),
+        media_type="application/octet-stream",
+        headers={JSON_LENGTH: str(len(text))},
+    )

@@ -1,0 +1,178 @@
+"""Several serving processes on one socket: begun, watched, begun again, stopped together."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import tempfile
+import threading
+import time
+from collections import deque
+from multiprocessing.connection import wait
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client.multiprocess import mark_process_dead
+
+from mlmfast.errors import MlmfastError
+from mlmfast.serving.cores import available_threads
+from mlmfast.serving.http.log import begin_log
+from mlmfast.serving.http.metrics import SHARED_FOLDER
+from mlmfast.serving.http.server import LAST_SECONDS, serve_process
+
+if TYPE_CHECKING:
+    import socket
+    from multiprocessing.context import SpawnContext, SpawnProcess
+    from multiprocessing.queues import SimpleQueue
+
+    from mlmfast.serving.http.settings import ServeSettings
+
+logger = logging.getLogger("mlmfast.serve")
+
+# How a worker ends that could not load its models: another one could not either.
+NOT_LOADED = 3
+# More deaths than this within so many seconds end the server.
+MOST_DEATHS = 5
+DEATH_SECONDS = 60.0
+LOOK_SECONDS = 0.2
+# Beyond the time to drain, a worker that still runs is killed.
+SPARE_SECONDS = 5.0
+
+
+def serve_workers(settings: ServeSettings, listening: socket.socket) -> int | None:
+    """Serve with `settings.workers` processes until a signal comes.
+
+    A worker that dies is begun again; the requests in its hands are lost, and no others. One that
+    cannot load its models ends the server, and so do too many deaths in a short time.
+
+    Returns:
+        The signal that ended it.
+
+    Raises:
+        MlmfastError: a worker could not begin, or workers died again and again.
+    """
+    with tempfile.TemporaryDirectory(prefix="mlmfast-metrics-") as folder:
+        os.environ[SHARED_FOLDER] = folder
+        try:
+            return _Workers(settings, listening).run()
+        finally:
+            del os.environ[SHARED_FOLDER]
+
+
+class _Workers:
+    def __init__(self, settings: ServeSettings, listening: socket.socket):
+        self._settings = settings
+        self._listening = listening
+        self._context: SpawnContext = multiprocessing.get_context("spawn")
+        self._told: SimpleQueue[str] = self._context.SimpleQueue()
+        self._processes: list[SpawnProcess] = []
+        self._deaths: deque[float] = deque(maxlen=MOST_DEATHS)
+        self._stopped_by: int | None = None
+        self._failure: MlmfastError | None = None
+        self._kill_at = float("inf")
+
+    def run(self) -> int | None:
+        handlers: dict[int, Any] = {
+            signal.SIGINT: self._stop,
+            signal.SIGTERM: self._stop,
+            signal.SIGHUP: lambda _signal, _frame: self._send(signal.SIGHUP),
+        }
+        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+        try:
+            for _ in range(self._settings.workers):
+                self._begin_one()
+            while self._processes:
+                self._look()
+        finally:
+            for process in self._processes:
+                process.kill()
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        if self._failure:
+            raise self._failure
+        return self._stopped_by
+
+    def _begin_one(self) -> None:
+        threads = self._settings.threads or available_threads()
+        each = max(1, threads // self._settings.workers)
+        process = self._context.Process(
+            target=_work, args=(self._settings, self._listening, each, self._told), daemon=True
+        )
+        process.start()
+        self._processes.append(process)
+
+    def _look(self) -> None:
+        """Wait a moment for a worker to end, and do what follows from it."""
+        wait([process.sentinel for process in self._processes], LOOK_SECONDS)
+        for process in [process for process in self._processes if process.exitcode is not None]:
+            self._processes.remove(process)
+            mark_process_dead(process.pid)
+            if self._stopped_by is None and self._failure is None:
+                self._died(process)
+        if time.monotonic() > self._kill_at:
+            for process in self._processes:
+                process.kill()
+
+    def _died(self, process: SpawnProcess) -> None:
+        if process.exitcode == NOT_LOADED:
+            told = self._told.get() if not self._told.empty() else "its log says why"
+            self._end(MlmfastError(told))
+            return
+        logger.error("worker %s ended with %s; it is begun again", process.pid, process.exitcode)
+        now = time.monotonic()
+        if len(self._deaths) == MOST_DEATHS and now - self._deaths[0] < DEATH_SECONDS:
+            self._end(
+                MlmfastError(
+                    f"Workers died {MOST_DEATHS + 1} times within {DEATH_SECONDS:g} s, the last "
+                    f"with {process.exitcode} (-9 is often the lack of memory: each worker holds "
+                    "the models for itself; try fewer --workers)."
+                )
+            )
+            return
+        self._deaths.append(now)
+        self._begin_one()
+
+    def _end(self, failure: MlmfastError) -> None:
+        self._failure = failure
+        self._stop(signal.SIGTERM, None)
+
+    def _stop(self, number: int, _frame: object) -> None:
+        if self._stopped_by is None:
+            self._stopped_by = number
+            self._kill_at = (
+                time.monotonic() + self._settings.drain_seconds + LAST_SECONDS + SPARE_SECONDS
+            )
+        self._send(signal.SIGTERM)
+
+    def _send(self, number: int) -> None:
+        for process in self._processes:
+            if process.pid and process.exitcode is None:
+                os.kill(process.pid, number)
+
+
+def _work(
+    settings: ServeSettings, listening: socket.socket, threads: int, told: SimpleQueue[str]
+) -> None:
+    """Be one worker. Ctrl-C reaches all processes, and only the first decides what follows."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    begin_log(settings.log_format)
+    threading.Thread(target=_end_with_parent, name="mlmfast-parent", daemon=True).start()
+    try:
+        serve_process(
+            settings,
+            listening,
+            threads=threads,
+            reload_all=lambda: os.kill(os.getppid(), signal.SIGHUP),
+        )
+    except MlmfastError as error:
+        told.put(str(error))
+        raise SystemExit(NOT_LOADED) from None
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
