@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from mlmfast.serving.fill_mask import FillMask
-from server_process import serve
+from serving import begun
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = playwright.expect
@@ -47,8 +47,8 @@ def models(tiny_model):
 
 @pytest.fixture(scope="module")
 def server(models):
-    with serve(*(f"{name}={folder}" for name, folder in models.items())) as url:
-        yield url
+    with begun(*(f"{name}={folder}" for name, folder in models.items()), "--threads", "1") as it:
+        yield it.url
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def visit(chromium, server, request):
     """Open the page; afterwards, nothing but the server was asked and nothing was complained of."""
     contexts, foreign, said = [], [], []
 
-    def open_page(url=server, **options):
+    def open_page(url=server, prepare=None, **options):
         context = chromium.new_context(**{**DESKTOP, **options})
         contexts.append(context)
         context.set_default_timeout(20_000)
@@ -73,8 +73,9 @@ def visit(chromium, server, request):
         page = context.new_page()
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("console", lambda line: line.type == "error" and said.append(line.text))
+        if prepare:
+            prepare(page)
         page.goto(url)
-        page.wait_for_selector("#examples button", state="attached")
         return page
 
     yield open_page
@@ -309,12 +310,28 @@ def test_a_server_that_went_away(visit):
     panels(page, 1)
 
 
+def test_a_server_that_is_loading(visit):
+    loading = [{"models": [{"name": "large", "ready": False, "loads": 0}]}]
+
+    def prepare(page):
+        page.clock.install()
+        answer = lambda route: route.fulfill(json=loading.pop()) if loading else route.fallback()
+        page.route("**/v1/models", answer)
+
+    page = visit(prepare=prepare)
+    expect(page.get_by_role("alert")).to_contain_text("still loading")
+    page.clock.run_for(1000)
+    expect(page.locator("#examples button")).to_have_count(3)
+    expect(page.get_by_role("alert")).to_be_empty()
+
+
 def test_a_server_with_a_key_asks_for_it(visit, models):
-    with serve(f"roberta={models['roberta']}", "--api-key", "sesame") as url:
-        page = visit(url)
-        page.locator("#text").fill("the ___")
+    with begun(f"roberta={models['roberta']}", "--api-key", "sesame") as locked:
+        page = visit(locked.url)
         for key in ("wrong", "sesame"):
-            page.get_by_label("wants a key").fill(key)
-            page.get_by_role("button", name="Use it").click()
+            expect(page.get_by_label("wants a key")).to_be_focused()
+            page.keyboard.type(key)
+            page.keyboard.press("Enter")
+        expect(page.locator("#key")).to_be_hidden()
+        page.locator("#text").fill("the ___")
         panels(page, 1)
-        assert page.locator("#key").is_hidden()

@@ -44,7 +44,7 @@ class Access:
             return
         begun = time.perf_counter()
         headers = dict(scope["headers"])
-        record = scope["record"] = _record(scope["path"], headers)
+        record = scope["record"] = _record(scope["method"], scope["path"], headers)
         started = Started(record, send)
         service = self._service
         counted = record.protocol != "operations"
@@ -108,19 +108,19 @@ class Started:
         await self._send(message)
 
 
-def _record(path: str, headers: dict[bytes, Any]) -> Record:
+def _record(method: str, path: str, headers: dict[bytes, Any]) -> Record:
     own = headers.get(b"x-request-id", b"")
     trace = headers.get(b"traceparent", b"")
     return Record(
         request_id=own.decode() if REQUEST_ID.fullmatch(own) else uuid.uuid4().hex,
         traceparent=trace.decode() if TRACEPARENT.fullmatch(trace) else None,
-        protocol=protocol_of(path),
+        protocol=protocol_of(method, path),
     )
 
 
-def protocol_of(path: str) -> str:
+def protocol_of(method: str, path: str) -> str:
     """Tell whose form the errors of a path have, and under what name it is counted."""
-    if path == "/" or path.startswith("/models/"):
+    if (path == "/" and method == "POST") or path.startswith("/models/"):
         return "fill-mask"
     if path.startswith("/v1/"):
         return "v1"

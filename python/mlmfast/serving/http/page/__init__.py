@@ -16,6 +16,8 @@ from starlette.routing import Route
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+    from mlmfast.serving.http.service import Service
+
 TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 # Nothing but this server's own files, and no other site's frame around them.
 POLICY = (
@@ -31,17 +33,17 @@ HEADERS = {
 }
 
 
-def page_routes() -> list[Route]:
+def routes(_service: Service) -> list[Route]:
     """Return the routes of the page: `/` itself, and `/page/...` for what it loads.
 
-    The page asks `info` and `v1/fill-mask`, relative to its own address, so that it also works
-    below a prefix that ends with a slash.
+    It asks `v1/models` and `v1/fill-mask`, relative to its own address, so that it also works below
+    a prefix that ends with a slash.
     """
-    routes = []
+    found = []
     for file in files(__name__).joinpath("files").iterdir():
         path = "/" if file.name == "index.html" else f"/page/{file.name}"
-        routes.append(_route(path, file.read_bytes(), TYPES[file.name.rpartition(".")[2]]))
-    return routes
+        found.append(_route(path, file.read_bytes(), TYPES[file.name.rpartition(".")[2]]))
+    return found
 
 
 def _route(path: str, content: bytes, media_type: str) -> Route:
