@@ -6,24 +6,15 @@ In a process of its own, since Ray ends a process that held a cluster some time 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from ray.cluster_utils import Cluster
+from ray.cluster_utils import Cluster
 
 NODE = {"num_cpus": 1, "object_store_memory": 80 << 20}
 
 
-def two_nodes() -> Cluster:
-    from ray.cluster_utils import Cluster
-
+def main() -> None:
     cluster = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
     cluster.add_node(**NODE)
-    return cluster
-
-
-def main() -> None:
-    cluster = two_nodes()
     print(f"address {cluster.address}", flush=True)
     sys.stdin.read()
     cluster.shutdown()

@@ -1,4 +1,4 @@
-"""Two replicas of a model on a Ray cluster of two nodes, until standard input ends.
+"""An application of Ray Serve on a cluster of this machine, until standard input ends.
 
 Prints the address of the application once it answers. Then each line that is written to it, JSON of
 the arguments of `fill_mask`, is asked by a handle, and its answer is printed as JSON.
@@ -14,12 +14,15 @@ import ray
 from ray import serve
 
 from mlmfast.serving.ray import app
-from ray_nodes import two_nodes
-
 
 def main(name: str, *arguments: str) -> None:
-    cluster = two_nodes()
-    ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+    ray.init(
+        num_cpus=2,
+        object_store_memory=80 << 20,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="ERROR",
+    )
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -36,7 +39,6 @@ def main(name: str, *arguments: str) -> None:
         print(json.dumps(answer), flush=True)
     serve.shutdown()
     ray.shutdown()
-    cluster.shutdown()
 
 
 if __name__ == "__main__":
