@@ -24,11 +24,13 @@ class Serving:
         url: where.
         process: the process that was begun.
         lines: what it has written to standard error.
+        reading: whether more may come.
     """
 
     url: str
     process: subprocess.Popen
     lines: list[str] = field(default_factory=list)
+    reading: bool = True
 
     @property
     def address(self) -> tuple[str, int]:
@@ -73,6 +75,7 @@ def begun(*arguments: str, ready: bool = True):
                     bound.set()
                 if '"event":"ready"' in line:
                     told.set()
+            server.reading = False
             bound.set()
             told.set()
 

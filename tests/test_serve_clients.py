@@ -210,7 +210,9 @@ class TestTriton:
         text.set_data_from_numpy(np.array([[TEXTS[0].encode()]], dtype=object))
         targets = http.InferInput("targets", [2], "BYTES")
         targets.set_data_from_numpy(np.array([b" city", b" way"], dtype=object))
-        result = client.infer("roberta", [text, targets], headers=dict(HEADERS), parameters={"top_k": 1})
+        result = client.infer(
+            "roberta", [text, targets], headers=dict(HEADERS), parameters={"top_k": 1}
+        )
         (row,) = fill_mask(TEXTS[0], targets=[" city", " way"], top_k=1)
         assert result.as_numpy("token").tolist() == [[row["token"]]]
 
