@@ -15,6 +15,7 @@ from ray import serve
 
 from mlmfast.serving.ray import app
 
+
 def main(name: str, *arguments: str) -> None:
     ray.init(
         num_cpus=2,

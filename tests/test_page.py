@@ -125,7 +125,9 @@ def test_the_bars_are_the_models_answer(visit, models):
         assert float(share.removesuffix(" %")) == pytest.approx(100 * row["score"], rel=0.05)
     widths = [box["width"] for box in _bars(page)]
     assert widths == sorted(widths, reverse=True)
-    assert re.fullmatch(r"\d+(\.\d)? ms, \d+(\.\d)? in the model", page.locator("#time").inner_text())
+    assert re.fullmatch(
+        r"\d+(\.\d)? ms, \d+(\.\d)? in the model", page.locator("#time").inner_text()
+    )
     page.locator("#more").click()
     expect(page.locator(".word")).to_have_count(24)
 
@@ -179,7 +181,9 @@ def test_by_keyboard_alone(visit):
         page.keyboard.press(key)
     second = words(page, 1)[1][0]
     assert page.evaluate("document.activeElement.querySelector('b').textContent") == second
-    assert page.locator("h2 mark").nth(1).inner_text() == second  # shown in its place before it is chosen
+    assert (
+        page.locator("h2 mark").nth(1).inner_text() == second
+    )  # shown in its place before it is chosen
     page.keyboard.press("Enter")
     panels(page, 1)
     assert text_of(page).startswith("the <mask> way is a")
@@ -233,7 +237,9 @@ def test_text_stands_out_in_light_and_dark(visit, scheme):
         ink, paper = page.locator(place).last.evaluate(COLOURS)
         assert _contrast(ink, paper) >= 4.5, place
     ink, paper = page.locator(".word b").first.evaluate(COLOURS)
-    bar = page.locator(".word").first.evaluate("one => getComputedStyle(one, '::before').backgroundColor")
+    bar = page.locator(".word").first.evaluate(
+        "one => getComputedStyle(one, '::before').backgroundColor"
+    )
     assert _contrast(ink, bar) >= 4.5
     assert (_luminance(paper) < 0.1) == (scheme == "dark")
 
@@ -248,7 +254,9 @@ COLOURS = """one => {
 def _luminance(colour):
     """By WCAG 2, from 0 to 1."""
     parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    linear = [
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    ]
     return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
@@ -315,8 +323,10 @@ def test_a_server_that_is_loading(visit):
 
     def prepare(page):
         page.clock.install()
-        answer = lambda route: route.fulfill(json=loading.pop()) if loading else route.fallback()
-        page.route("**/v1/models", answer)
+        page.route(
+            "**/v1/models",
+            lambda route: route.fulfill(json=loading.pop()) if loading else route.fallback(),
+        )
 
     page = visit(prepare=prepare)
     expect(page.get_by_role("alert")).to_contain_text("still loading")

@@ -177,7 +177,5 @@ def test_without_ray_serve_it_is_named(tmp_path):
         "from mlmfast.serving.ray import application\n"
         f"application({str(tmp_path)!r})"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "pip install 'ray[serve]'" in done.stderr.splitlines()[-1]

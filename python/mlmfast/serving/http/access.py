@@ -45,8 +45,8 @@ class Access:
         begun = time.perf_counter()
         headers = dict(scope["headers"])
         record = scope["record"] = _record(scope["method"], scope["path"], headers)
-        started = Started(record, send)
         service = self._service
+        started = Started(record, send, service)
         counted = record.protocol != "operations"
         service.in_hand += counted
         try:
@@ -93,9 +93,10 @@ class Access:
 class Started:
     """Remembers the status of a response, and gives it the ids of its request."""
 
-    def __init__(self, record: Record, send: Send):
+    def __init__(self, record: Record, send: Send, service: Service):
         self.status = 0
         self._send = send
+        self._service = service
         self._headers = [(b"x-request-id", record.request_id.encode())]
         if record.traceparent:
             self._headers.append((b"traceparent", record.traceparent.encode()))
@@ -104,7 +105,10 @@ class Started:
         """Pass a part of the response on."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message = {**message, "headers": [*message.get("headers", ()), *self._headers]}
+            headers = [*message.get("headers", ()), *self._headers]
+            if self._service.draining:  # a client must not ask again on a connection that ends
+                headers.append((b"connection", b"close"))
+            message = {**message, "headers": headers}
         await self._send(message)
 
 

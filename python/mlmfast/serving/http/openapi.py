@@ -97,7 +97,7 @@ def _paths() -> dict[str, Any]:
                 "FillMaskRequest",
                 ROWS,
                 rows_example,
-            )
+            ),
         },
         "/models/{model}": {
             "parameters": model,
