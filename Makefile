@@ -24,7 +24,7 @@ CARGO_FUZZ := .cache/cargo/bin/cargo-fuzz
 # Peers that are no packages of ours: installed there by the first bench; empty leaves them out.
 BENCH_PEERS ?= .cache/bench-peers
 
-.PHONY: help setup demo test test-tokenizers-next test-transformers5 test-equality fuzz lint format bench wheel lock clean
+.PHONY: help setup demo test test-tokenizers-next test-transformers5 test-equality test-page fuzz lint format bench wheel lock clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -72,6 +72,13 @@ test-transformers5: setup ## Run the tests of data, training, export and fill-ma
 
 test-equality: setup ## Compare every id with the tokenizers library on all of ../shared/data (minutes; not part of test)
 	$(BIN)/python tests/full_equality.py
+
+# The runners of continuous integration have Google Chrome, which does as well: there `make test` tries the page.
+test-page: setup ## Try the page of `mlmfast serve` in Chromium, after installing it (Debian; elsewhere set MLMFAST_CHROMIUM)
+	@command -v chromium chromium-browser google-chrome "$$MLMFAST_CHROMIUM" >/dev/null || \
+	  { sudo=$$(test "$$(id -u)" = 0 || echo sudo); $$sudo apt-get update && $$sudo apt-get install -y --no-install-recommends chromium; }
+	$(BIN)/python -m pytest -q tests/test_page.py
+	@echo "screenshots: .cache/page"
 
 fuzz: setup $(CARGO_FUZZ) ## Property tests, damaged stores, cargo-fuzz at length; FUZZ=10 takes ten times as long
 	PROPTEST_CASES=$$((20000 * $(FUZZ))) cargo test --quiet --locked --package mlmfast-core

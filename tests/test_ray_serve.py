@@ -25,7 +25,7 @@ TEXTS = [f"{word} is the <mask> of {place}" for word in ("paris", "berlin") for 
 @pytest.fixture(scope="module")
 def served(tiny_model):
     """An application of two replicas: its address, and a function that asks by a handle."""
-    pytest.importorskip("ray.serve", reason="Ray Serve is not installed: pip install 'ray[serve]'")
+    pytest.importorskip("ray.serve", reason="Ray Serve is not installed")
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([*filter(None, sys.path), HERE]),
@@ -178,4 +178,4 @@ def test_without_ray_serve_it_is_named(tmp_path):
         f"application({str(tmp_path)!r})"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "pip install 'ray[serve]'" in done.stderr.splitlines()[-1]
+    assert "pip install 'mlmfast[ray-serve,cpu]'" in done.stderr.splitlines()[-1]

@@ -4,7 +4,7 @@
 
 Every replica holds the models and a queue of its own, and batches what it is asked at once, by the
 same scheduler as the server; HTTP clients find the same routes. Ray's proxies spread the requests.
-Needs `pip install 'mlmfast[serve,cpu]' 'ray[serve]'`, of Ray 2.56 or newer.
+Needs `pip install 'mlmfast[ray-serve,cpu]'`, which brings Ray 2.56 or newer.
 """
 
 from __future__ import annotations
@@ -116,8 +116,8 @@ def application(
         raise InputError(f"max_replicas is {max_replicas}, and replicas {replicas}: never fewer.")
     if decided := sorted(OF_RAY & settings.keys()):
         raise InputError(f"{decided[0]} is for Ray to decide, and no option of its application.")
-    named = model if isinstance(model, dict) else {Path(str(model)).resolve().name: model}
-    sources = tuple(ModelSource(name, Path(folder).resolve()) for name, folder in named.items())
+    named = {Path(model).absolute().name: model} if isinstance(model, (str, Path)) else model
+    sources = tuple(ModelSource(name, Path(folder).absolute()) for name, folder in named.items())
     told = ServeSettings(
         models=sources,
         device="cuda" if gpus else "cpu",
@@ -205,6 +205,6 @@ def _library() -> Any:
         from ray import serve
     except ImportError as error:
         raise MissingDependencyError(
-            "This needs Ray Serve, which is not installed: pip install 'ray[serve]'."
+            "This needs Ray Serve, which is not installed: pip install 'mlmfast[ray-serve,cpu]'."
         ) from error
     return serve
