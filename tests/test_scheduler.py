@@ -101,7 +101,7 @@ def test_requests_of_all_kinds_share_batches_and_get_their_own_answers(
         {"top_k": 0},
         {"targets": [" city", " way", " galaxy"], "top_k": 2},
         {"targets": [" france"]},
-        {"tokenizer_kwargs": {"truncation": "around_mask", "max_length": 12}},
+        {"tokenizer_kwargs": {"truncation": "around_mask", "max_length": 20}},
     ]
     asked = [(TEXTS[number % 4 :][:2], kinds[number % 6]) for number in range(48)]
     tickets = [scheduler.submit(texts, model.asked(**kind)) for texts, kind in asked]
