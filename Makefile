@@ -18,13 +18,16 @@ TRANSFORMERS5 := .cache/transformers5
 TRANSFORMERS5_TESTS ?= $(addprefix tests/test_,$(addsuffix .py,architectures cli_export cli_fill_mask collator evaluation \
   export fill_mask folder fused graphs joint parity patches precision shared_weights slow_tokenizer sources sparse_head \
   text_encoder tokenizer_files train trainer))
+# The newest client of Hugging Face, for which transformers 4 is too old, and where it is installed.
+CLIENTS_VERSION ?= 2
+CLIENTS := .cache/clients
 # What runs the targets of fuzz/, installed there by the first `make fuzz`.
 CARGO_FUZZ_VERSION := 0.13.2
 CARGO_FUZZ := .cache/cargo/bin/cargo-fuzz
 # Peers that are no packages of ours: installed there by the first bench; empty leaves them out.
 BENCH_PEERS ?= .cache/bench-peers
 
-.PHONY: help setup demo test test-tokenizers-next test-transformers5 test-equality test-page fuzz lint format bench wheel lock clean
+.PHONY: help setup demo test test-tokenizers-next test-transformers5 test-clients test-equality test-page fuzz lint format bench wheel lock clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -69,6 +72,11 @@ test-transformers5: setup ## Run the tests of data, training, export and fill-ma
 	  accelerate click 'datasets>=4' hypothesis numpy onnx onnxruntime polars pyarrow pytest pytest-timeout tqdm
 	$(BIN)/python tests/lend_packages.py $(TRANSFORMERS5) torch mlmfast
 	PYTHONPATH=python $(TRANSFORMERS5)/bin/python -m pytest -q $(TRANSFORMERS5_TESTS)
+
+test-clients: setup ## Ask a server with the newest client of Hugging Face, in an environment of its own
+	test -x $(CLIENTS)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(CLIENTS)
+	VIRTUAL_ENV=$(CLIENTS) $(BIN)/uv pip install --quiet --upgrade 'huggingface_hub>=$(CLIENTS_VERSION)'
+	MLMFAST_TEST_HUB_PYTHON=$(abspath $(CLIENTS))/bin/python $(BIN)/python -m pytest -q tests/test_serve_clients.py
 
 test-equality: setup ## Compare every id with the tokenizers library on all of ../shared/data (minutes; not part of test)
 	$(BIN)/python tests/full_equality.py

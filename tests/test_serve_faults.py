@@ -328,7 +328,7 @@ def test_schemathesis_finds_no_fault(server):
         case = operation.ok()
 
         @hypothesis.settings(
-            max_examples=int(os.environ.get("MLMFAST_FUZZ_EXAMPLES", "25")),
+            max_examples=int(os.environ.get("MLMFAST_FUZZ_EXAMPLES", "10")),
             deadline=None,
             suppress_health_check=list(hypothesis.HealthCheck),
             database=None,

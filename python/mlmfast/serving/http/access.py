@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
+import random
 import re
 import time
-import uuid
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.serving.http.log import log_request
@@ -116,10 +116,15 @@ def _record(method: str, path: str, headers: dict[bytes, Any]) -> Record:
     own = headers.get(b"x-request-id", b"")
     trace = headers.get(b"traceparent", b"")
     return Record(
-        request_id=own.decode() if REQUEST_ID.fullmatch(own) else uuid.uuid4().hex,
+        request_id=own.decode() if REQUEST_ID.fullmatch(own) else random_id(),
         traceparent=trace.decode() if TRACEPARENT.fullmatch(trace) else None,
         protocol=protocol_of(method, path),
     )
+
+
+def random_id() -> str:
+    """Return an id that no other request has; it is no secret."""
+    return f"{random.getrandbits(128):032x}"
 
 
 def protocol_of(method: str, path: str) -> str:

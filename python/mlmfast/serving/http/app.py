@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from mlmfast.serving.http.service import Service
 
-PROTOCOLS = (docs, page, operations, v2, v1, fill_mask)
+# The routes are tried one after the other: those that answer questions come first.
+PROTOCOLS = (fill_mask, v1, v2, operations, docs, page)
 REASONS = {404: "no_such_path", 405: "wrong_method"}
 
 
