@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
+import httpx
 import pytest
-from starlette.testclient import TestClient
 
 from mlmfast.errors import InputError
 from mlmfast.serving.http.app import build_app
@@ -15,6 +16,26 @@ from mlmfast.serving.http.settings import ModelSource, ServeSettings
 MODELS = (ModelSource("one", Path("nowhere")), ModelSource("two", Path("nowhere")))
 
 
+class Client:
+    """Asks an application without a server."""
+
+    def __init__(self, transport):
+        self._transport = transport
+
+    def request(self, method, path, **content):
+        async def ask():
+            async with httpx.AsyncClient(transport=self._transport, base_url="http://x") as one:
+                return await one.request(method, path, **content)
+
+        return asyncio.run(ask())
+
+    def get(self, path):
+        return self.request("GET", path)
+
+    def post(self, path, **content):
+        return self.request("POST", path, **content)
+
+
 @pytest.fixture
 def service():
     return Service(ServeSettings(MODELS, device="cpu"), 1, lambda: None)
@@ -22,7 +43,7 @@ def service():
 
 @pytest.fixture
 def client(service):
-    return TestClient(build_app(service), raise_server_exceptions=False)
+    return Client(httpx.ASGITransport(build_app(service)))
 
 
 @pytest.mark.parametrize("path", ["/health", "/v2/health/ready", "/v2/models/one/ready"])
