@@ -20,13 +20,17 @@ TRANSFORMERS5_TESTS ?= $(addprefix tests/test_,$(addsuffix .py,architectures che
   shared_weights slow_tokenizer sources sparse_head text_encoder tokenizer_files train trainer vocabulary))
 # The last that has models for TensorFlow, and where it is installed with it.
 TENSORFLOW := .cache/tensorflow
+# The newest client of Hugging Face, for which transformers 4 is too old, and where it is installed.
+CLIENTS_VERSION ?= 2
+CLIENTS := .cache/clients
 # What runs the targets of fuzz/, installed there by the first `make fuzz`.
 CARGO_FUZZ_VERSION := 0.13.2
 CARGO_FUZZ := .cache/cargo/bin/cargo-fuzz
 # Peers that are no packages of ours: installed there by the first bench; empty leaves them out.
 BENCH_PEERS ?= .cache/bench-peers
 
-.PHONY: help setup demo test test-tokenizers-next test-transformers5 test-tf test-equality test-run-mlm fuzz lint format bench wheel lock clean
+.PHONY: help setup demo test test-tokenizers-next test-transformers5 test-tf test-clients test-page test-equality test-run-mlm \
+  fuzz lint format bench wheel lock clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -79,11 +83,23 @@ test-tf: setup ## Run the tests of the guide's TensorFlow half, in an environmen
 	$(BIN)/python tests/lend_packages.py $(TENSORFLOW) mlmfast
 	PYTHONPATH=python $(TENSORFLOW)/bin/python -m pytest -q tests/test_tensorflow.py
 
+test-clients: setup ## Ask a server with the newest client of Hugging Face, in an environment of its own
+	test -x $(CLIENTS)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(CLIENTS)
+	VIRTUAL_ENV=$(CLIENTS) $(BIN)/uv pip install --quiet --upgrade 'huggingface_hub>=$(CLIENTS_VERSION)'
+	MLMFAST_TEST_HUB_PYTHON=$(abspath $(CLIENTS))/bin/python $(BIN)/python -m pytest -q tests/test_serve_clients.py
+
 test-equality: setup ## Compare every id with the tokenizers library on all of ../shared/data (minutes; not part of test)
 	$(BIN)/python tests/full_equality.py
 
 test-run-mlm: setup ## Compare the perplexity after an epoch with run_mlm.py's, three seeds (minutes; not part of test)
 	$(BIN)/python tests/compare_run_mlm.py
+
+# The runners of continuous integration have Google Chrome, which does as well: there `make test` tries the page.
+test-page: setup ## Try the page of `mlmfast serve` in Chromium, after installing it (Debian; elsewhere set MLMFAST_CHROMIUM)
+	@command -v chromium chromium-browser google-chrome "$$MLMFAST_CHROMIUM" >/dev/null || \
+	  { sudo=$$(test "$$(id -u)" = 0 || echo sudo); $$sudo apt-get update && $$sudo apt-get install -y --no-install-recommends chromium; }
+	$(BIN)/python -m pytest -q tests/test_page.py
+	@echo "screenshots: .cache/page"
 
 fuzz: setup $(CARGO_FUZZ) ## Property tests, damaged stores, cargo-fuzz at length; FUZZ=10 takes ten times as long
 	PROPTEST_CASES=$$((20000 * $(FUZZ))) cargo test --quiet --locked --package mlmfast-core

@@ -22,6 +22,8 @@ blocks = mlmfast.group_blocks(pa.array([[5, 6, 7], [8], [9, 10]], pa.list_(pa.ui
 assert blocks.to_pylist() == [[5, 6], [7, 8], [9, 10]], blocks
 batch = mlmfast.mask_tokens(blocks, mask_token_id=4, vocab_size=11, mlm_probability=1.0)
 assert np.array_equal(batch.labels, np.arange(5, 11).reshape(3, 2)), batch
+from importlib.resources import files
+assert files("mlmfast").joinpath("serving/http/page/files/index.html").is_file()
 print("the wheel of mlmfast", mlmfast.__version__, "works in", sys.prefix)
 """
 

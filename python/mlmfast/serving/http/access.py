@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
+import random
 import re
 import time
-import uuid
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.serving.http.log import log_request
@@ -44,9 +44,9 @@ class Access:
             return
         begun = time.perf_counter()
         headers = dict(scope["headers"])
-        record = scope["record"] = _record(scope["path"], headers)
-        started = Started(record, send)
+        record = scope["record"] = _record(scope["method"], scope["path"], headers)
         service = self._service
+        started = Started(record, send, service)
         counted = record.protocol != "operations"
         service.in_hand += counted
         try:
@@ -93,9 +93,10 @@ class Access:
 class Started:
     """Remembers the status of a response, and gives it the ids of its request."""
 
-    def __init__(self, record: Record, send: Send):
+    def __init__(self, record: Record, send: Send, service: Service):
         self.status = 0
         self._send = send
+        self._service = service
         self._headers = [(b"x-request-id", record.request_id.encode())]
         if record.traceparent:
             self._headers.append((b"traceparent", record.traceparent.encode()))
@@ -104,23 +105,31 @@ class Started:
         """Pass a part of the response on."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message = {**message, "headers": [*message.get("headers", ()), *self._headers]}
+            headers = [*message.get("headers", ()), *self._headers]
+            if self._service.draining:  # a client must not ask again on a connection that ends
+                headers.append((b"connection", b"close"))
+            message = {**message, "headers": headers}
         await self._send(message)
 
 
-def _record(path: str, headers: dict[bytes, Any]) -> Record:
+def _record(method: str, path: str, headers: dict[bytes, Any]) -> Record:
     own = headers.get(b"x-request-id", b"")
     trace = headers.get(b"traceparent", b"")
     return Record(
-        request_id=own.decode() if REQUEST_ID.fullmatch(own) else uuid.uuid4().hex,
+        request_id=own.decode() if REQUEST_ID.fullmatch(own) else random_id(),
         traceparent=trace.decode() if TRACEPARENT.fullmatch(trace) else None,
-        protocol=protocol_of(path),
+        protocol=protocol_of(method, path),
     )
 
 
-def protocol_of(path: str) -> str:
+def random_id() -> str:
+    """Return an id that no other request has; it is no secret."""
+    return f"{random.getrandbits(128):032x}"
+
+
+def protocol_of(method: str, path: str) -> str:
     """Tell whose form the errors of a path have, and under what name it is counted."""
-    if path == "/" or path.startswith("/models/"):
+    if (path == "/" and method == "POST") or path.startswith("/models/"):
         return "fill-mask"
     if path.startswith("/v1/"):
         return "v1"

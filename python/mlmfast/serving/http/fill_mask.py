@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.routing import Route
@@ -20,6 +20,20 @@ if TYPE_CHECKING:
 TopK = Annotated[int, Field(strict=True)]
 
 
+class TokenizerKwargs(BaseModel):
+    """How texts become ids."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    add_special_tokens: bool = Field(default=True, strict=True)
+    truncation: (
+        bool | Literal["around_mask", "longest_first", "only_first", "do_not_truncate"] | None
+    ) = Field(default=None, description="around_mask cuts both ends, so that the masks stay.")
+    max_length: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] | None = Field(
+        default=None, description="Tokens to cut to; alone, it means truncation too."
+    )
+
+
 class FillMaskParameters(BaseModel):
     """The options of a request, as those of the pipeline."""
 
@@ -29,11 +43,7 @@ class FillMaskParameters(BaseModel):
     targets: list[str] | str | None = Field(
         default=None, description="Words to choose from, in place of the whole vocabulary."
     )
-    tokenizer_kwargs: dict[str, Any] | None = Field(
-        default=None,
-        description='`truncation` (true, false or "around_mask"), `max_length`, '
-        "`add_special_tokens`.",
-    )
+    tokenizer_kwargs: TokenizerKwargs | None = None
 
 
 class FillMaskRequest(BaseModel):
@@ -57,13 +67,14 @@ def routes(service: Service) -> list[Route]:
         wanted = body.parameters or FillMaskParameters()
         texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
         targets = [wanted.targets] if isinstance(wanted.targets, str) else wanted.targets
+        kwargs = wanted.tokenizer_kwargs
         answered = await service.answer(
             Asked(
                 request.path_params.get("model"),
                 texts,
                 wanted.top_k,
                 targets,
-                wanted.tokenizer_kwargs,
+                kwargs.model_dump(exclude_unset=True) if kwargs else None,
             ),
             request.scope["record"],
         )

@@ -47,4 +47,5 @@ class Keys:
 
 def _is_public(scope: Scope) -> bool:
     # The page at / may be seen by all, and asks with the key that its user types.
-    return scope["path"] in PUBLIC or (scope["path"] == "/" and scope["method"] in ("GET", "HEAD"))
+    path, asks = scope["path"], scope["method"] not in ("GET", "HEAD")
+    return path in PUBLIC or (not asks and (path == "/" or path.startswith("/page/")))

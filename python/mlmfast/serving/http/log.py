@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import sys
+import threading
 import time
+from collections import deque
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import orjson
 
 if TYPE_CHECKING:
     from mlmfast.serving.http.service import Record
+
+# Lines of a moment are written together.
+WRITE_SECONDS = 0.05
+MOST_LINES = 10_000
 
 access = logging.getLogger("mlmfast.serve.requests")
 
@@ -43,9 +50,50 @@ class TextLines(logging.Formatter):
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
+class Lines(logging.Handler):
+    """Writes lines from a thread of its own, so that whoever reads them slowly slows no request.
+
+    Lines beyond `MOST_LINES` that nobody has read are dropped, and counted.
+    """
+
+    def __init__(self, stream: TextIO):
+        super().__init__()
+        self._stream = stream
+        self._lines: deque[str] = deque()
+        self._dropped = 0
+        self._came = threading.Event()
+        self._writing = threading.Lock()
+        threading.Thread(target=self._write, name="mlmfast-log", daemon=True).start()
+        atexit.register(self.flush)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if len(self._lines) >= MOST_LINES:
+            self._dropped += 1
+            return
+        self._lines.append(self.format(record))
+        if not self._came.is_set():
+            self._came.set()
+
+    def flush(self) -> None:
+        with self._writing:
+            dropped, self._dropped = self._dropped, 0
+            lines = [self._lines.popleft() for _ in range(len(self._lines))]
+            if dropped:
+                lines.append(f"{dropped} lines of the log were dropped")
+            if lines:
+                self._stream.write("\n".join(lines) + "\n")
+                self._stream.flush()
+
+    def _write(self) -> None:
+        while self._came.wait():
+            time.sleep(WRITE_SECONDS)
+            self._came.clear()
+            self.flush()
+
+
 def begin_log(kind: str) -> None:
     """Write the log of the server, of the library and of uvicorn to standard error."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = Lines(sys.stderr)
     handler.setFormatter(JsonLines() if kind == "json" else TextLines())
     for name, level in (
         ("mlmfast", logging.INFO),

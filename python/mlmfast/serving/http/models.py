@@ -8,16 +8,14 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.errors import MlmfastError
-from mlmfast.serving.continuous.limits import ClosedError, QueueLimits
+from mlmfast.serving.continuous.limits import QueueLimits
 from mlmfast.serving.continuous.scheduler import Scheduler
 from mlmfast.serving.http.problems import Problem
 from mlmfast.serving.model import open_model
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-    from mlmfast.serving.asked import Asked
-    from mlmfast.serving.continuous.ticket import Ticket
     from mlmfast.serving.http.metrics import Metrics
     from mlmfast.serving.http.settings import ModelSource, ServeSettings
     from mlmfast.serving.model import Model
@@ -60,7 +58,7 @@ class ServedModel:
         Raises:
             Problem: nothing does yet.
         """
-        return self._serving()[0]
+        return self.serving()[0]
 
     @property
     def texts(self) -> int:
@@ -92,24 +90,17 @@ class ServedModel:
             if old:
                 old[1].close()
 
-    def submit(self, texts: Sequence[str], asked: Asked) -> Ticket:
-        """Put a request into the queue.
-
-        Raises:
-            Problem: the model is not ready.
-            QueueFullError: the queue is full.
-        """
-        try:
-            return self._serving()[1].submit(texts, asked)
-        except ClosedError:  # it was replaced in between; the new one is there by now
-            return self._serving()[1].submit(texts, asked)
-
     def abandon(self) -> None:
         """Fail what is in hand, and take no more."""
         if self._now:
             self._now[1].abandon()
 
-    def _serving(self) -> tuple[Model, Scheduler]:
+    def serving(self) -> tuple[Model, Scheduler]:
+        """Return what answers now, and its queue.
+
+        Raises:
+            Problem: nothing does yet.
+        """
         now = self._now
         if now is None:
             raise Problem(503, "loading", f"The model {self.name} is loading.", retry_after=5)

@@ -86,12 +86,18 @@ def _paths() -> dict[str, Any]:
             "get": {"summary": "The models", "responses": _responses(_ref("ModelList"), {"401"})}
         },
         "/": {
+            "get": {
+                "summary": "A page for people",
+                "responses": {
+                    "200": {"description": "OK", "content": {"text/html": {"schema": {}}}}
+                },
+            },
             "post": _asking(
                 'Fill masks as pipeline("fill-mask") answers; for huggingface_hub.InferenceClient',
                 "FillMaskRequest",
                 ROWS,
                 rows_example,
-            )
+            ),
         },
         "/models/{model}": {
             "parameters": model,

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from mlmfast.errors import InputError
 from mlmfast.serving.http.log import begin_log
+from mlmfast.serving.http.server import serve_process
+from mlmfast.serving.http.workers import serve_workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,15 +35,10 @@ def serve(settings: ServeSettings, *, begun: Callable[[str], None]) -> int | Non
         MlmfastError: a model cannot be loaded, or a worker ends again and again.
     """
     begin_log(settings.log_format)
-    listening = bind(settings.host, settings.port)
-    begun(url_of(listening))
-    with listening:
+    with bind(settings.host, settings.port) as listening:
+        begun(url_of(listening))
         if settings.workers > 1:
-            from mlmfast.serving.http.workers import serve_workers
-
             return serve_workers(settings, listening)
-        from mlmfast.serving.http.server import serve_process
-
         return serve_process(
             settings,
             listening,

@@ -45,7 +45,6 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 build_app(service),
-                loop="uvloop",
                 http=connections(settings.header_timeout),
                 ws="none",
                 lifespan="off",

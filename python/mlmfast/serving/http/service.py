@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mlmfast.serving.continuous.limits import ClosedError
 from mlmfast.serving.http.metrics import Metrics
 from mlmfast.serving.http.models import Models
 from mlmfast.serving.http.problems import Problem
@@ -14,9 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from mlmfast.serving.asked import Asked
-    from mlmfast.serving.continuous.ticket import Answered
+    from mlmfast.serving.continuous.ticket import Answered, Ticket
     from mlmfast.serving.http.models import ServedModel
     from mlmfast.serving.http.settings import ServeSettings
+    from mlmfast.serving.model import Model
 
 # Looking these up is done on a thread: they may be many, and each may have to be tokenized.
 MOST_TARGETS = 1000
@@ -110,9 +112,7 @@ class Service:
                 429, "too_many_requests", "The server has too many requests in hand.", retry_after=1
             )
         if self.draining:
-            raise Problem(
-                503, "draining", "The server is stopping: ask another.", retry_after=1, close=True
-            )
+            raise Problem(503, "draining", "The server is stopping: ask another.", retry_after=1)
 
     async def answer(self, request: Request, record: Record) -> Answered | None:
         """Answer a question; None for one without texts.
@@ -134,10 +134,10 @@ class Service:
                 "too_many_texts",
                 f"The request has {len(request.texts):,} texts, and one may have at most {most:,}.",
             )
-        asked = await self._asked(served, request)
-        if not request.texts:
+        ticket = await self._submit(served, request)
+        if ticket is None:
             return None
-        ticket = served.submit(request.texts, asked)
+        self.metrics.texts_in_hand(served.name, served.texts)
         try:
             async with asyncio.timeout(self.settings.request_timeout):
                 answered = await asyncio.wrap_future(ticket.future)
@@ -148,14 +148,28 @@ class Service:
                 f"The request was not answered within {self.settings.request_timeout:g} s.",
                 retry_after=1,
             ) from None
+        finally:
+            self.metrics.texts_in_hand(served.name, served.texts)
         record.tokens = answered.tokens
         record.queue_seconds = answered.queue_seconds
         record.run_seconds = answered.run_seconds
         self.metrics.texts_are_answered(served.name, len(request.texts))
         return answered
 
-    async def _asked(self, served: ServedModel, request: Request) -> Asked:
-        model = served.model
+    async def _submit(self, served: ServedModel, request: Request) -> Ticket | None:
+        """Put a question into the queue of the model that has checked its options."""
+        while True:
+            model, scheduler = served.serving()
+            asked = await self._asked(model, request)
+            if not request.texts:
+                return None
+            try:
+                return scheduler.submit(request.texts, asked)
+            except ClosedError:
+                if served.serving()[1] is scheduler:  # the server stops
+                    raise
+
+    async def _asked(self, model: Model, request: Request) -> Asked:
         if request.targets is None:
             return model.asked(request.top_k, tokenizer_kwargs=request.tokenizer_kwargs)
         if len(request.targets) > MOST_TARGETS:

@@ -1,0 +1,210 @@
+"""Fill-mask as a Ray Serve application: replicas that answer as `mlmfast serve` does.
+
+    serve run mlmfast.serving.ray:app model=onnx/ replicas=2 cpus=4
+
+Every replica holds the models and a queue of its own, and batches what it is asked at once, by the
+same scheduler as the server; HTTP clients find the same routes. Ray's proxies spread the requests.
+Needs `pip install 'mlmfast[ray-serve,cpu]'`, which brings Ray 2.56 or newer.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from mlmfast.errors import InputError, MissingDependencyError, MlmfastError
+from mlmfast.serving.continuous.limits import QueueFullError
+from mlmfast.serving.http.app import build_app
+from mlmfast.serving.http.problems import Problem
+from mlmfast.serving.http.service import Record, Request, Service
+from mlmfast.serving.http.settings import ModelSource, ServeSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ray.serve import Application
+    from starlette.types import ASGIApp
+
+    from mlmfast.serving.answers import Answer
+
+# Where a replica has more requests in hand, autoscaling adds another: one batch is run and the next
+# is gathered.
+TARGET_REQUESTS = 32.0
+# A replica refuses by itself, with 429, what its queue does not take. These may come on top, for
+# what is no question (health, metrics), and only then is a request held back by Ray's proxy.
+BEYOND_QUEUE = 64
+# What Ray decides in the server's place.
+OF_RAY = frozenset(
+    {"models", "host", "port", "workers", "threads", "device", "header_timeout", "log_format"}
+)
+
+
+def app(arguments: Mapping[str, Any]) -> Application:
+    """Build the application from the arguments of `serve run` or of a Serve config file.
+
+    Args:
+        arguments: those of `application` by name, as text or as values.
+
+    Raises:
+        InputError: an argument that is not known, is missing, or has a value that cannot be used.
+    """
+    if "model" not in arguments:
+        raise InputError("Which model? Say it as model=onnx/.")
+    hints: dict[str, Any] = {**get_type_hints(ServeSettings), **OWN}
+    known = sorted({*OWN, *(field.name for field in fields(ServeSettings))} - OF_RAY)
+    read = {}
+    for name, value in arguments.items():
+        if name not in known:
+            raise InputError(f"There is no argument {name!r}; there is {', '.join(known)}.")
+        # Of a command line, several values come as one text.
+        several = isinstance(value, str) and "tuple" in str(hints[name])
+        try:
+            read[name] = TypeAdapter(hints[name]).validate_python(
+                tuple(value.split(",")) if several else value
+            )
+        except ValidationError as error:
+            told = error.errors(include_url=False)[0]["msg"]
+            raise InputError(f"{name} is {value!r}: {told}.") from None
+    return application(read.pop("model"), **read)
+
+
+OWN: dict[str, Any] = {
+    "model": str | dict[str, str],
+    "replicas": int,
+    "max_replicas": int | None,
+    "cpus": float,
+    "gpus": float,
+}
+
+
+def application(
+    model: str | Path | Mapping[str, str | Path],
+    *,
+    replicas: int = 1,
+    max_replicas: int | None = None,
+    cpus: float = 1,
+    gpus: float = 0,
+    **settings: Any,
+) -> Application:
+    """Build a Ray Serve application, for `ray.serve.run` or as a part of others.
+
+    Args:
+        model: an ONNX folder, which every node must see under this path, or several by name.
+        replicas: how many replicas there are.
+        max_replicas: how many there may be under load, from `replicas` on; None: never more.
+        cpus: cores of one replica: what Ray sets aside for it, and as many threads as it uses.
+        gpus: GPUs of one replica; with any, it runs on CUDA and nowhere else.
+        **settings: options of `ServeSettings` that Ray does not decide: api_keys, cors_origins,
+            batching, max_delay_ms, max_queue, max_batch_tokens, max_texts, max_tokens, max_rows,
+            max_body_mb, body_timeout, request_timeout, drain_seconds.
+
+    Returns:
+        An application whose handle has the method `fill_mask`, see `FillMaskReplica`.
+
+    Raises:
+        InputError: an option that is not known or out of range.
+        MissingDependencyError: Ray Serve is not installed.
+    """
+    for name, value in (("replicas", replicas), ("cpus", cpus)):
+        if value <= 0:
+            raise InputError(f"{name} must be more than 0, and is {value:g}.")
+    if max_replicas is not None and max_replicas < replicas:
+        raise InputError(f"max_replicas is {max_replicas}, and replicas {replicas}: never fewer.")
+    if decided := sorted(OF_RAY & settings.keys()):
+        raise InputError(f"{decided[0]} is for Ray to decide, and no option of its application.")
+    named = {Path(model).absolute().name: model} if isinstance(model, (str, Path)) else model
+    sources = tuple(ModelSource(name, Path(folder).absolute()) for name, folder in named.items())
+    told = ServeSettings(
+        models=sources,
+        device="cuda" if gpus else "cpu",
+        threads=max(1, int(cpus)),
+        **settings,
+    )
+    serve = _library()
+    scaling = (
+        {"num_replicas": replicas}
+        if max_replicas is None
+        else {
+            "autoscaling_config": {
+                "min_replicas": replicas,
+                "max_replicas": max_replicas,
+                "target_ongoing_requests": TARGET_REQUESTS,
+            }
+        }
+    )
+    deployment = serve.deployment(
+        serve.ingress()(FillMaskReplica),
+        name="FillMask",
+        ray_actor_options={"num_cpus": cpus, "num_gpus": gpus},
+        max_ongoing_requests=told.max_queue + BEYOND_QUEUE,
+        max_queued_requests=told.max_queue,
+        graceful_shutdown_timeout_s=told.drain_seconds,
+        **scaling,
+    )
+    built: Application = deployment.bind(told)
+    return built
+
+
+class FillMaskReplica:
+    """One process of the application. Ray sends it requests once its models are ready."""
+
+    def __init__(self, settings: ServeSettings):
+        self._service = Service(settings, settings.threads, self._reload)
+        self._service.models.load()
+
+    async def __serve_build_asgi_app__(self) -> ASGIApp:
+        """Return the routes of `mlmfast serve`; Ray asks for them."""
+        return build_app(self._service)
+
+    async def fill_mask(
+        self,
+        texts: str | Sequence[str],
+        *,
+        model: str | None = None,
+        top_k: int | None = None,
+        targets: Sequence[str] | None = None,
+        tokenizer_kwargs: Mapping[str, Any] | None = None,
+    ) -> list[Answer]:
+        """Answer other deployments, by a handle: `await handle.fill_mask.remote(texts)`.
+
+        Args:
+            texts: one text or several.
+            model: a name; None: the first.
+            top_k: as for `FillMask`.
+            targets: as for `FillMask`.
+            tokenizer_kwargs: as for `FillMask`.
+
+        Returns:
+            For each text its rows, as `FillMask` gives them; also for one text a list.
+
+        Raises:
+            InputError: a text that cannot be asked, or a model that is not there.
+            MlmfastError: the replica has its hands full, or no time was left.
+        """
+        asked = [texts] if isinstance(texts, str) else list(texts)
+        request = Request(model, asked, top_k, targets, tokenizer_kwargs)
+        try:
+            answered = await self._service.answer(request, Record("", protocol="ray"))
+        except Problem as problem:  # which cannot travel to another process
+            kind = InputError if problem.status < 429 else MlmfastError
+            raise kind(problem.message) from None
+        except QueueFullError as full:
+            raise MlmfastError(str(full)) from None
+        return answered.answers if answered else []
+
+    def _reload(self) -> None:
+        threading.Thread(target=self._service.models.reload, daemon=True).start()
+
+
+def _library() -> Any:
+    try:
+        from ray import serve
+    except ImportError as error:
+        raise MissingDependencyError(
+            "This needs Ray Serve, which is not installed: pip install 'mlmfast[ray-serve,cpu]'."
+        ) from error
+    return serve

@@ -1,0 +1,94 @@
+"""A real `mlmfast serve` process for tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import httpx
+
+PATIENCE = 120
+
+
+@dataclass
+class Serving:
+    """A server that runs.
+
+    Attributes:
+        url: where.
+        process: the process that was begun.
+        lines: what it has written to standard error.
+        reading: whether more may come.
+    """
+
+    url: str
+    process: subprocess.Popen
+    lines: list[str] = field(default_factory=list)
+    reading: bool = True
+
+    @property
+    def address(self) -> tuple[str, int]:
+        host, _, port = self.url.removeprefix("http://").partition(":")
+        return host, int(port)
+
+    def log(self) -> list[dict]:
+        """The lines of its log that are JSON, in order."""
+        return [json.loads(line) for line in self.lines if line.startswith("{")]
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of a metric over all its label sets that have `labels`."""
+        total = 0.0
+        for line in httpx.get(f"{self.url}/metrics").text.splitlines():
+            named = line.startswith((f"{name}{{", f"{name} "))
+            if named and all(f'{key}="{value}"' in line for key, value in labels.items()):
+                total += float(line.rpartition(" ")[2])
+        return total
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal, and return the exit status."""
+        self.process.send_signal(number)
+        return self.process.wait(PATIENCE)
+
+
+@contextmanager
+def begun(*arguments: str, ready: bool = True):
+    """Begin `mlmfast serve` on a free port; wait until it is ready, unless told otherwise."""
+    command = [sys.executable, "-m", "mlmfast", "serve", *arguments, "--port", "0"]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env=environment, errors="replace"
+    ) as process:
+        server = Serving("", process)
+        bound, told = threading.Event(), threading.Event()
+
+        def read() -> None:
+            for line in process.stderr:
+                server.lines.append(line.rstrip("\n"))
+                if line.startswith("Serving on "):
+                    server.url = line.split()[-1]
+                    bound.set()
+                if '"event":"ready"' in line:
+                    told.set()
+            server.reading = False
+            bound.set()
+            told.set()
+
+        reader = threading.Thread(target=read, daemon=True)
+        reader.start()
+        try:
+            assert bound.wait(PATIENCE)
+            if ready:
+                assert told.wait(PATIENCE)
+                assert process.poll() is None, server.lines
+            yield server
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+            reader.join()

@@ -1,0 +1,227 @@
+"""Requests that come at any time are answered as FillMask answers them, in shared batches."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from mlmfast.errors import InputError, MlmfastError, NoMaskError
+from mlmfast.serving.continuous.limits import (
+    ClosedError,
+    QueueFullError,
+    QueueLimits,
+    TooManyRowsError,
+)
+from mlmfast.serving.continuous.scheduler import Scheduler
+from mlmfast.serving.fill_mask import FillMask
+from mlmfast.serving.model import open_model
+
+PATIENCE = 60
+TEXTS = [
+    "paris is the <mask> of france",
+    "the <mask> way is a spiral <mask> that contains our solar system",
+    "it does not <mask>",
+    "a <mask> galaxy , and berlin is a city in germany " * 2,
+]
+
+
+class Watch:
+    """Remembers what it is told."""
+
+    def __init__(self):
+        self.batches, self.waits = [], []
+
+    def batch_was_run(self, report):
+        self.batches.append(report)
+
+    def request_has_begun(self, queue_seconds):
+        self.waits.append(queue_seconds)
+
+
+@pytest.fixture(scope="module")
+def onnx(tiny_model):
+    return tiny_model("roberta").onnx
+
+
+@pytest.fixture(scope="module")
+def fill_mask(onnx):
+    return FillMask(onnx, device="cpu")
+
+
+@pytest.fixture
+def gate(monkeypatch):
+    """Holds every batch back until it is opened."""
+    from mlmfast.serving.engine import Engine
+
+    opened, ask = threading.Event(), Engine.ask
+
+    def held(*arguments):
+        assert opened.wait(PATIENCE)
+        return ask(*arguments)
+
+    monkeypatch.setattr(Engine, "ask", held)
+    yield opened
+    opened.set()
+
+
+@pytest.fixture
+def begin(onnx):
+    """Return a function that begins a scheduler, which is closed after the test."""
+    begun = []
+
+    def scheduler(watch=None, threads=2, batching="shared", **limits):
+        model = open_model(onnx, device="cpu", threads=threads, batching=batching)
+        begun.append(Scheduler(model, QueueLimits(**limits), watch))
+        return begun[-1], model
+
+    yield scheduler
+    for one in begun:
+        one.close()
+
+
+def close_to(found, expected):
+    if isinstance(expected, list):
+        return len(found) == len(expected) and all(map(close_to, found, expected))
+    near = abs(found["score"] - expected["score"]) < 1e-5
+    return near and {**found, "score": 0} == {**expected, "score": 0}
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("batching", ["shared", "independent"])
+def test_requests_of_all_kinds_share_batches_and_get_their_own_answers(
+    begin, fill_mask, gate, threads, batching
+):
+    watch = Watch()
+    scheduler, model = begin(watch, threads=threads, batching=batching)
+    kinds = [
+        {"top_k": 1},
+        {"top_k": 9},
+        {"top_k": 0},
+        {"targets": [" city", " way", " galaxy"], "top_k": 2},
+        {"targets": [" france"]},
+        {"tokenizer_kwargs": {"truncation": "around_mask", "max_length": 20}},
+    ]
+    asked = [(TEXTS[number % 4 :][:2], kinds[number % 6]) for number in range(48)]
+    tickets = [scheduler.submit(texts, model.asked(**kind)) for texts, kind in asked]
+    gate.set()
+    for ticket, (texts, kind) in zip(tickets, asked, strict=True):
+        answered = ticket.future.result(PATIENCE)
+        assert close_to(answered.answers, [fill_mask(text, **kind) for text in texts])
+        assert answered.masks == [text.count("<mask>") for text in texts]
+    assert sum(report.texts for report in watch.batches) == sum(len(texts) for texts, _ in asked)
+    assert len(watch.waits) == len(asked)
+    if batching == "shared":
+        assert max(report.texts for report in watch.batches) > 2
+    else:
+        assert all(report.texts == 1 and not report.padding for report in watch.batches)
+    assert scheduler.texts == 0
+
+
+def test_a_lone_request_does_not_wait(begin):
+    """With a delay of a minute, only who waits for others would come that late."""
+    scheduler, model = begin(max_delay=60.0)
+    for _ in range(3):
+        answered = scheduler.submit(TEXTS[:1], model.asked()).future.result(PATIENCE)
+        assert answered.queue_seconds < 30
+
+
+def test_requests_wait_for_as_many_as_there_were(begin, gate):
+    """Two were in hand; so after them the third waits for a fourth, and they share a batch."""
+    watch = Watch()
+    scheduler, model = begin(watch, max_delay=60.0)
+    tickets = [scheduler.submit(TEXTS[:1], model.asked()) for _ in range(2)]
+    gate.set()
+    for ticket in tickets:
+        ticket.future.result(PATIENCE)
+    before = len(watch.batches)
+    tickets = [scheduler.submit(TEXTS[:1], model.asked()) for _ in range(2)]
+    for ticket in tickets:
+        ticket.future.result(PATIENCE)
+    assert [report.texts for report in watch.batches[before:]] == [2]
+
+
+def test_what_cannot_be_asked_fails_alone(begin, fill_mask, gate):
+    scheduler, model = begin(max_rows=100)
+    good = scheduler.submit(TEXTS[:1], model.asked())
+    failing = {
+        NoMaskError: scheduler.submit(["no mask"], model.asked()),
+        TooManyRowsError: scheduler.submit(TEXTS[:1], model.asked(101)),
+        InputError: scheduler.submit(["<mask> " + "way " * 99], model.asked()),
+    }
+    second = scheduler.submit([TEXTS[0], "no mask"], model.asked())
+    gate.set()
+    assert close_to(good.future.result(PATIENCE).answers, [fill_mask(TEXTS[0])])
+    for kind, ticket in failing.items():
+        assert type(ticket.future.exception(PATIENCE)) is kind
+    assert str(second.future.exception(PATIENCE)).startswith('Text 2 "no mask"')
+    assert scheduler.texts == 0
+
+
+def test_a_text_that_fails_in_the_model_fails_alone(begin, fill_mask, gate, monkeypatch):
+    scheduler, model = begin(threads=1)
+    ask = model.engine.graph.ask
+
+    def breaks(session, batch):
+        if 9 in batch.counts:
+            raise MlmfastError("nine masks are too many")
+        return ask(session, batch)
+
+    monkeypatch.setattr(model.engine.graph, "ask", breaks)
+    good = [scheduler.submit(TEXTS[:1], model.asked()) for _ in range(3)]
+    bad = scheduler.submit(["<mask> " * 9], model.asked())
+    gate.set()
+    for ticket in good:
+        assert close_to(ticket.future.result(PATIENCE).answers, [fill_mask(TEXTS[0])])
+    assert "nine masks" in str(bad.future.exception(PATIENCE))
+
+
+def test_a_full_queue_refuses_and_takes_again(begin, gate):
+    scheduler, model = begin(max_texts=3)
+    held = scheduler.submit(TEXTS[:2], model.asked())
+    with pytest.raises(QueueFullError) as caught:
+        scheduler.submit(TEXTS[:2], model.asked())
+    assert caught.value.retry_after >= 1
+    other = scheduler.submit(TEXTS[:1], model.asked())
+    gate.set()
+    held.future.result(PATIENCE)
+    other.future.result(PATIENCE)
+    assert scheduler.texts == 0
+    assert scheduler.submit(TEXTS[:3], model.asked()).future.result(PATIENCE)
+
+
+def test_who_is_cancelled_leaves_the_queue(begin, gate):
+    watch = Watch()
+    scheduler, model = begin(watch, threads=1)
+    first = scheduler.submit(TEXTS[:1], model.asked())
+    while first.begun is None:
+        time.sleep(0.001)
+    gone = [scheduler.submit(TEXTS[:1], model.asked()) for _ in range(20)]
+    assert all(ticket.future.cancel() for ticket in gone)
+    assert scheduler.texts == 1
+    gate.set()
+    first.future.result(PATIENCE)
+    scheduler.submit(TEXTS[:1], model.asked()).future.result(PATIENCE)
+    assert sum(report.texts for report in watch.batches) == 2
+    assert scheduler.texts == 0
+
+
+def test_closing_answers_what_is_in_hand_and_takes_no_more(begin, gate):
+    scheduler, model = begin()
+    tickets = [scheduler.submit(TEXTS[:2], model.asked()) for _ in range(9)]
+    closing = threading.Thread(target=scheduler.close)
+    closing.start()
+    gate.set()
+    closing.join(PATIENCE)
+    assert all(ticket.future.result(PATIENCE) for ticket in tickets)
+    with pytest.raises(ClosedError):
+        scheduler.submit(TEXTS, model.asked())
+
+
+def test_abandoning_fails_what_is_in_hand(begin, gate):
+    scheduler, model = begin()
+    tickets = [scheduler.submit(TEXTS[:2], model.asked()) for _ in range(9)]
+    scheduler.abandon()
+    assert all(isinstance(t.future.exception(PATIENCE), ClosedError) for t in tickets)
+    gate.set()
