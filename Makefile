@@ -33,7 +33,7 @@ BENCH_PEERS ?= .cache/bench-peers
   fuzz lint format bench wheel lock clean
 
 help: ## Show this help
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
 
 # Two stamps, so that a repeat does nothing: the packages of the lock, and the compiled core.
 setup: $(VENV)/.core ## Create .venv with all packages and build the core (needs Python >= 3.11, cargo, make)
