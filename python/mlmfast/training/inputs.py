@@ -14,13 +14,18 @@ from mlmfast.training.precision import choose_precision, default_device
 from mlmfast.training.scratch import new_model
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import transformers
 
+    from mlmfast.training.compiling import Compiling
     from mlmfast.training.run_mlm_options import RunMlmOptions
 
 logger = logging.getLogger(__name__)
+
+# Either of them switches compiling on.
+COMPILE_FIELDS = ("torch_compile_backend", "torch_compile_mode")
 
 
 def check_one_process() -> None:
@@ -120,6 +125,7 @@ def choose_arguments(
     precision: str,
     measured: bool,
     resumed: bool,
+    compiling: Callable[[str], Compiling],
 ) -> transformers.TrainingArguments:
     """Make the training arguments, with a precision and a device, and say which were chosen.
 
@@ -130,6 +136,7 @@ def choose_arguments(
         precision: see `choose_precision`.
         measured: whether there are blocks to measure on.
         resumed: whether the training goes on from a checkpoint.
+        compiling: whether to compile for a device, where `given` does not say it.
     """
     device = "cpu" if given.get("use_cpu") else default_device()
     fixed: dict[str, Any] = {
@@ -149,4 +156,9 @@ def choose_arguments(
         logger.info("computing in %s on %s: %s", choice.name, device, choice.reason)
     elif precision != "auto":
         raise InputError(f"Give either precision={precision} or bf16/fp16, not both.")
+    if not any(given.get(name) for name in COMPILE_FIELDS) and given.get("torch_compile") is None:
+        found = compiling(device)
+        fixed["torch_compile"] = found.on
+        if device != "cpu":
+            logger.info("torch.compile %s: %s", "on" if found.on else "off", found.reason)
     return build_arguments(folder, given, **fixed)

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 import transformers
+from accelerate.utils import DynamoBackend
 from transformers.trainer_utils import EvalLoopOutput
 
 from mlmfast.training.blocks import EvaluationBlocks, MaskedBlocks, WithPositions, keep_batch
@@ -124,7 +125,7 @@ class MLMTrainer(transformers.Trainer):
                 self.model,
                 allowed=not over,
                 last_layer=not self.args.gradient_checkpointing,
-                static=self.args.torch_compile,
+                static=self.accelerator.state.dynamo_plugin.backend != DynamoBackend.NO,
             )
         return self._head
 
