@@ -167,7 +167,7 @@ def peaks(
     memory: dict[str, list[int]] = {way.label: [] for way in found}
     for _ in range(starts):
         for way in found:
-            worker = Worker(way.label, way.way, way.folder, texts, way.path)
+            worker = way.start(texts)
             worker.ask("bulk", name, batches.get(way.label, 0))
             memory[way.label].append(worker.ask("peak"))
             worker.close()
@@ -187,7 +187,7 @@ def report(
     found, left_out = ways(model, folder)
     ours = [way.label for way in found if way.ours]
     before = gemm_peak()
-    workers = {way.label: Worker(way.label, way.way, way.folder, file, way.path) for way in found}
+    workers = {way.label: way.start(file) for way in found}
     lone_times = {name: lone(workers, f"lone {name}", rounds) for name in lengths}
     bulk_times = {name: bulk(workers, set(ours), f"bulk {name}", rounds) for name in lengths}
     last = list(lengths)[-1] if "128" not in lengths else "128"

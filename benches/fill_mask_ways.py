@@ -48,6 +48,11 @@ class Way:
             return [sys.executable, "-c", program, "fill-mask", str(self.folder), "--quiet"]
         return [sys.executable, fill_mask_worker.__file__, "--once", self.way, str(self.folder)]
 
+    def start(self, texts: Path) -> fill_mask_worker.Worker:
+        """Start its process, with a file of texts."""
+        command = [sys.executable, fill_mask_worker.__file__, self.way, str(self.folder)]
+        return fill_mask_worker.Worker(self.label, [*command, str(texts)], self.path)
+
 
 def ways(model: Model, folder: Path) -> tuple[list[Way], list[str]]:
     """Write each way's form of the model below `folder`; and why others are left out."""

@@ -29,9 +29,8 @@ Answers = list[list[dict[str, Any]]]
 class Worker:
     """The parent's end: a process that waits for commands."""
 
-    def __init__(self, label: str, way: str, folder: Path, texts: Path, path: Path | None) -> None:
+    def __init__(self, label: str, command: list[str], path: Path | None = None) -> None:
         self.label = label
-        command = [sys.executable, __file__, way, str(folder), str(texts)]
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -119,6 +118,18 @@ def convert(checkpoint: str, folder: str) -> None:
     AutoTokenizer.from_pretrained(checkpoint).save_pretrained(folder)
 
 
+def peak_memory() -> int:
+    """The most resident memory of this process so far, in bytes."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        lines = status.read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
 class _Commands:
     def __init__(self, way: str, folder: str, texts: str) -> None:
         self.one, self.many = load(way, folder)
@@ -136,14 +147,7 @@ class _Commands:
         return [([row["token"] for row in a], [float(row["score"]) for row in a]) for a in found]
 
     def peak(self) -> int:
-        status = Path("/proc/self/status")
-        if status.exists():
-            lines = status.read_text(encoding="ascii").splitlines()
-            return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024
-        import resource
-
-        unit = 1 if sys.platform == "darwin" else 1024
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+        return peak_memory()
 
     @staticmethod
     def _timed(run: Callable[[], object]) -> float:

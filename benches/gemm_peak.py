@@ -1,4 +1,4 @@
-"""The most arithmetic that this machine does in matrix products of fp32, by torch and by numpy."""
+"""The most arithmetic that this machine does in matrix products, by torch and by numpy."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ SHAPES = ((512, 768, 3072), (512, 3072, 768), (2048, 768, 3072), (2048, 3072, 76
 ROUNDS, SECONDS = 5, 0.1
 
 
-def gemm_peak() -> tuple[float, str]:
-    """FLOP/s of the fastest library at its fastest shape (median of its rounds), and which."""
+def gemm_peak(precision: str = "fp32") -> tuple[float, str]:
+    """FLOP/s of the fastest library at its fastest shape (median of its rounds), and which.
+
+    Args:
+        precision: `fp32`, or `bf16`, which torch alone knows.
+    """
     import numpy as np
     import torch
 
@@ -25,6 +29,9 @@ def gemm_peak() -> tuple[float, str]:
             "numpy": lambda left=left, right=right, out=out: np.matmul(left, right, out=out),
             "torch": lambda a=a, b=b, c=c: torch.mm(a, b, out=c),
         }
+        if precision == "bf16":
+            a, b, c = (each.to(torch.bfloat16) for each in (a, b, c))
+            runs = {"torch": lambda a=a, b=b, c=c: torch.mm(a, b, out=c)}
         for library, run in runs.items():
             speed = 2 * rows * inner * columns / statistics.median(_seconds(run))
             found.append((speed, f"{library}, {rows} x {inner} by {inner} x {columns}"))

@@ -19,12 +19,13 @@ BENCHES = (
     "bench_loader",
     "bench_tokenize",
     "bench_prepare",
+    "bench_train",
     "bench_fill_mask",
     "bench_scaling",
 )
 HEAD = """\
 # Measured
-P1 to P4 and P6: every table holds its own peers, timed in turn in the same run (A B C A B C ...):
+P1 to P6: every table holds its own peers, timed in turn in the same run (A B C A B C ...):
 after one warm-up, the median of {rounds} timings with their least and largest. The last columns say
 how many times as fast ours is. Ratios within a table are what counts; absolute times are this
 machine's.

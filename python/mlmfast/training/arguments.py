@@ -67,9 +67,10 @@ def build_arguments(folder: Path, given: dict[str, Any], **fixed: Any) -> Traini
     """
     check_names(given)
     given = {name: value for name, value in given.items() if value is not None}
-    # The arguments of an earlier training in this process left their precision here for accelerate:
-    # it would train in bf16 ever after.
-    os.environ.pop("ACCELERATE_MIXED_PRECISION", None)
+    # The arguments of an earlier training in this process left these here for accelerate: it would
+    # train in bf16, or compile, ever after.
+    for name in ("MIXED_PRECISION", "DYNAMO_BACKEND", "DYNAMO_MODE"):
+        os.environ.pop(f"ACCELERATE_{name}", None)
     if "logging_steps" not in given:
         # Of itself, transformers evaluates as often as it logs.
         given.setdefault("eval_steps", 500)

@@ -16,13 +16,18 @@ from mlmfast.training.scratch import new_model
 from mlmfast.training.vocabulary import check_same_tokens
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import transformers
 
+    from mlmfast.training.compiling import Compiling
     from mlmfast.training.run_mlm_options import RunMlmOptions
 
 logger = logging.getLogger(__name__)
+
+# Either of them switches compiling on.
+COMPILE_FIELDS = ("torch_compile_backend", "torch_compile_mode")
 
 
 def check_seed(seed: int) -> None:
@@ -128,6 +133,7 @@ def choose_arguments(
     precision: str,
     measured: bool,
     resumed: bool,
+    compiling: Callable[[str], Compiling],
 ) -> transformers.TrainingArguments:
     """Make the training arguments, with a precision and a device, and say which were chosen.
 
@@ -138,6 +144,7 @@ def choose_arguments(
         precision: see `choose_precision`.
         measured: whether there are blocks to measure on.
         resumed: whether the training goes on from a checkpoint.
+        compiling: whether to compile for a device, where `given` does not say it.
     """
     device = "cpu" if given.get("use_cpu") else default_device()
     fixed: dict[str, Any] = {
@@ -157,4 +164,9 @@ def choose_arguments(
         logger.info("computing in %s on %s: %s", choice.name, device, choice.reason)
     elif precision != "auto":
         raise InputError(f"Give either precision={precision} or bf16/fp16, not both.")
+    if not any(given.get(name) for name in COMPILE_FIELDS) and given.get("torch_compile") is None:
+        found = compiling(device)
+        fixed["torch_compile"] = found.on
+        if device != "cpu":
+            logger.info("torch.compile %s: %s", "on" if found.on else "off", found.reason)
     return build_arguments(folder, given, **fixed)

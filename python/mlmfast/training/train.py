@@ -21,6 +21,7 @@ from mlmfast.training import hub
 from mlmfast.training.arguments import check_names
 from mlmfast.training.blocks import EvaluationBlocks, MaskedBlocks
 from mlmfast.training.card import model_card, told_arguments
+from mlmfast.training.compiling import choose_compiling, tokens_of
 from mlmfast.training.inputs import (
     blocks_a_step,
     check_seed,
@@ -126,7 +127,8 @@ def train(
         callbacks: further callbacks of the Trainer.
         further: any field of `transformers.TrainingArguments`; the defaults are the guide's
             (learning rate 2e-5, weight decay 0.01, 3 epochs, batches of 8), and with
-            `eval_strategy="no"` nothing is measured. Any flag of run_mlm.py, as
+            `eval_strategy="no"` nothing is measured; `torch_compile` is chosen by the length of
+            the training where it is not given. Any flag of run_mlm.py, as
             `mlmfast.training.run_mlm_options` tells them: `train_file`, `dataset_name`,
             `tokenizer_name`, `validation_split_percentage`, `max_train_samples` ...;
             `model_name_or_path`, `output_dir` and `overwrite_output_dir` are other names of
@@ -225,6 +227,11 @@ def train(
             precision="bf16" if network.dtype == torch.bfloat16 else precision,
             measured=eval_store is not None,
             resumed=checkpoint is not None,
+            compiling=lambda device: choose_compiling(
+                device,
+                network,
+                tokens_of(training_arguments, len(blocks), train_store.block_size),
+            ),
         )
         repository = processes.from_first(
             lambda: hub.make_repository(output.name, arguments) if push_to_hub else None

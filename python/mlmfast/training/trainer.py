@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 import transformers
+from accelerate.utils import DynamoBackend
 from transformers.trainer_utils import EvalLoopOutput
 
 from mlmfast.training.block_trainer import BlockTrainer
@@ -116,7 +117,7 @@ class MLMTrainer(BlockTrainer):
                 self.model,
                 allowed=not over,
                 last_layer=not self.args.gradient_checkpointing,
-                static=self.args.torch_compile,
+                static=self.accelerator.state.dynamo_plugin.backend != DynamoBackend.NO,
             )
         return self._head
 

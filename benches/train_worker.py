@@ -1,0 +1,161 @@
+"""A contender of P5 in a process of its own: a Trainer that trains as many steps as it is told.
+
+`python benches/train_worker.py WAY FOLDER` trains on the blocks in a folder and answers each
+command on standard input, a list in JSON, by one line of JSON: `["steps", COUNT]` makes so many
+optimizer steps (seconds, and those of them that the trainer waited for batches), `["peak"]` tells
+the most memory so far (bytes). `--losses WAY FOLDER STEPS` prints the losses of so many steps
+without dropout, on the same rows for every way.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import transformers
+from fill_mask_worker import peak_memory
+
+from mlmfast.data.store import BlockStore
+from mlmfast.training.blocks import MaskedBlocks
+from mlmfast.training.precision import choose_precision
+from mlmfast.training.trainer import MLMTrainer
+
+# DistilRoBERTa's.
+SHAPE = {"num_hidden_layers": 6, "max_position_embeddings": 514, "type_vocab_size": 1}
+BATCH = 8
+OURS, PEERS = ("fp32", "auto"), ("guide", "tuned")
+
+
+def precision_of(way: str) -> str:
+    """What a way computes in: fp32 or bf16."""
+    return choose_precision("auto" if way in ("auto", "tuned") else "fp32", "cpu").name
+
+
+def network(vocabulary: int, **changes: float) -> transformers.PreTrainedModel:
+    """A model of random weights, the same each time."""
+    transformers.set_seed(0)
+    config = transformers.RobertaConfig(vocab_size=vocabulary, **(SHAPE | changes))
+    return transformers.AutoModelForMaskedLM.from_config(config)
+
+
+def arguments(way: str, folder: str, **more: Any) -> transformers.TrainingArguments:
+    """The guide's, and what the way sets besides."""
+    if way == "tuned":
+        more |= {"dataloader_num_workers": 2, "dataloader_persistent_workers": True}
+    return transformers.TrainingArguments(
+        output_dir=folder,
+        per_device_train_batch_size=BATCH,
+        learning_rate=2e-5,
+        weight_decay=0.01,
+        bf16=precision_of(way) == "bf16",
+        use_cpu=True,
+        dataloader_pin_memory=False,
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        **more,
+    )
+
+
+class Paced(transformers.TrainerCallback):
+    """Lets the trainer go on only as far as standard input says, and answers there."""
+
+    def __init__(self) -> None:
+        self.waited = 0.0
+        self._left = 0
+        self._started = 0.0
+
+    def on_train_begin(self, _args: Any, _state: Any, control: Any, **_kwargs: Any) -> None:
+        """Wait for the first command."""
+        self._wait(control)
+
+    def on_step_end(self, _args: Any, _state: Any, control: Any, **_kwargs: Any) -> None:
+        """Answer after the last step that was asked for."""
+        self._left -= 1
+        if self._left == 0:
+            _answer([time.perf_counter() - self._started, self.waited])
+            self._wait(control)
+
+    def _wait(self, control: Any) -> None:
+        for line in sys.stdin:
+            name, *rest = json.loads(line)
+            if name == "steps":
+                self._left, self.waited = rest[0], 0.0
+                self._started = time.perf_counter()
+                return
+            _answer(peak_memory())
+        control.should_training_stop = True
+
+
+def _answer(found: Any) -> None:
+    print("\n=" + json.dumps(found), flush=True)
+
+
+def trainer(way: str, folder: str, work: str) -> transformers.Trainer:
+    """The way's trainer on the blocks, at the pace of standard input."""
+    pace = Paced()
+    store = BlockStore.open(Path(folder) / "blocks")
+    given: dict[str, Any] = {}
+    if way in OURS:
+        given["train_dataset"] = MaskedBlocks(store, positions=True)
+    else:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(store.path)
+        given["train_dataset"] = store.to_datasets()
+        given["data_collator"] = transformers.DataCollatorForLanguageModeling(
+            tokenizer, mlm_probability=0.15
+        )
+    base: Any = MLMTrainer if way in OURS else transformers.Trainer
+
+    class Waiting(base):  # type: ignore[misc]
+        def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
+            start = time.perf_counter()
+            samples = super().get_batch_samples(*args, **kwargs)
+            pace.waited += time.perf_counter() - start
+            return samples
+
+    return Waiting(
+        network(store.manifest.vocab_size),
+        arguments(way, work, max_steps=10**6),
+        callbacks=[pace],
+        **given,
+    )
+
+
+def losses(way: str, folder: str, steps: int) -> list[float]:
+    """The loss of each step, without dropout, on rows that are masked already."""
+    store = BlockStore.open(Path(folder) / "blocks")
+    masked = MaskedBlocks(store)
+    rows = [masked[number] for number in range(steps * BATCH)]
+    with tempfile.TemporaryDirectory() as work:
+        base = MLMTrainer if way in OURS else transformers.Trainer
+        found = base(
+            network(
+                store.manifest.vocab_size,
+                hidden_dropout_prob=0.0,
+                attention_probs_dropout_prob=0.0,
+            ),
+            arguments(way, work, max_steps=steps, logging_steps=1, lr_scheduler_type="constant"),
+            transformers.default_data_collator,
+            train_dataset=rows,
+        )
+        found.remove_callback(transformers.PrinterCallback)
+        found.train()
+    return [entry["loss"] for entry in found.state.log_history if "loss" in entry]
+
+
+def _main(way: str, folder: str) -> None:
+    with tempfile.TemporaryDirectory() as work:
+        found = trainer(way, folder, work)
+        found.remove_callback(transformers.PrinterCallback)
+        found.train()
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "--losses":
+        print("=" + json.dumps(losses(*sys.argv[2:4], int(sys.argv[4]))))
+    else:
+        _main(*sys.argv[1:])

@@ -1,0 +1,63 @@
+"""Whether compiling a model pays for itself in one training."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from mlmfast.training.arguments import DEFAULTS
+
+if TYPE_CHECKING:
+    from torch import nn
+
+# Assumed, not measured: an encoder's forward and backward graphs are compiled twice (the second
+# time for any number of masked rows) in two minutes; a step becomes a sixth shorter; and a GPU does
+# 100 TFLOP/s on average before that. Compiling then pays from 12 minutes of training on.
+COMPILE_SECONDS = 120.0
+SHORTER = 1 / 6
+FLOPS_A_SECOND = 1e14
+
+
+class Compiling(NamedTuple):
+    """Whether to compile, and why, as the end of a sentence."""
+
+    on: bool
+    reason: str
+
+
+def choose_compiling(device: str, network: nn.Module, tokens: float, gpus: int = 1) -> Compiling:
+    """Choose for a training that says nothing of `torch_compile`.
+
+    Args:
+        device: a torch device type.
+        network: the model; its weights outside of embeddings count.
+        tokens: tokens of the whole training.
+        gpus: how many share the work.
+    """
+    if device != "cuda":
+        return Compiling(False, f"a {device} is not compiled for unless asked for")
+    embeddings = network.get_input_embeddings().weight.numel()  # type: ignore[operator]
+    weights = sum(each.numel() for each in network.parameters()) - embeddings
+    seconds = 6.0 * weights * tokens / FLOPS_A_SECOND / max(gpus, 1)
+    about = f"about {seconds / 60:,.0f} minutes of work for a GPU of {FLOPS_A_SECOND:.0e} FLOP/s"
+    needed = COMPILE_SECONDS / SHORTER
+    return Compiling(
+        seconds > needed, f"{about}; compiling is taken to pay from {needed / 60:.0f} on"
+    )
+
+
+def tokens_of(given: dict[str, Any], blocks: int, block_size: int, processes: int = 1) -> float:
+    """Count the tokens that go through the model in a whole training.
+
+    Args:
+        given: the training arguments that the user gave.
+        blocks: of an epoch.
+        block_size: tokens of a block.
+        processes: how many train together.
+    """
+    options = DEFAULTS | {name: value for name, value in given.items() if value is not None}
+    steps = options.get("max_steps", -1)
+    if steps and steps > 0:
+        accumulated = options.get("gradient_accumulation_steps", 1)
+        batch = options["per_device_train_batch_size"] * accumulated * processes
+        return float(steps * batch * block_size)
+    return float(options["num_train_epochs"] * blocks * block_size)

@@ -1,0 +1,107 @@
+"""The last layer on the masked rows: what runs on them, and when it stays whole."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from architectures import tiny_model
+from mlmfast.data.prepare import prepare
+from mlmfast.data.store import open_splits
+from mlmfast.training.blocks import MaskedBlocks, WithPositions, keep_batch
+from mlmfast.training.loss import masked_loss_sum
+from mlmfast.training.sparse_head import (
+    LAST_LAYER_TOO,
+    MASKED_ROWS,
+    MaskedHead,
+    at_masks,
+    find_positions,
+)
+from toy import sentences
+
+
+def batch(length=16, rows=3):
+    torch.manual_seed(length)
+    ids = torch.randint(5, 50, (rows, length))
+    attention = torch.ones_like(ids)
+    attention[0, -2:] = 0
+    labels = torch.where(torch.rand(rows, length) < 0.2, ids, -100)
+    return {"input_ids": ids, "attention_mask": attention}, labels
+
+
+def test_the_feed_forward_of_the_last_layer_sees_the_masked_rows_alone():
+    model = tiny_model("roberta")
+    inputs, labels = batch()
+    head = MaskedHead(model)
+    head(model, inputs, labels)
+    seen = []
+    for layer in model.roberta.encoder.layer:
+        layer.intermediate.register_forward_hook(
+            lambda _module, args, _output: seen.append(tuple(args[0].shape))
+        )
+    head(model, inputs, labels)
+    assert seen == [(3, 16, 32), (1, int((labels != -100).sum()), 32)]
+    seen.clear()
+    model(**inputs)  # nothing is left behind in the model
+    assert seen == [(3, 16, 32)] * 2
+
+
+def test_a_layer_that_is_all_layers_stays_whole():
+    model = tiny_model("albert")
+    head = MaskedHead(model)
+    head(model, *batch())
+    assert head.scope == MASKED_ROWS
+
+
+def test_texts_that_the_model_pads_inside_keep_the_last_layer_whole_and_the_answers_right():
+    """Longformer pads to whole windows of eight: a place in the batch is another one in there."""
+    model = tiny_model("longformer")
+    head = MaskedHead(model)
+    for length in (16, 13, 24, 11):
+        inputs, labels = batch(length)
+        found = head(model, inputs, labels).logits
+        dense = at_masks(model(**inputs).logits, labels).logits
+        assert torch.allclose(found, dense, atol=1e-4)
+    assert head.scope == LAST_LAYER_TOO
+
+
+def test_dropout_of_rows_is_the_only_difference_in_training():
+    model = tiny_model("bert").train()
+    inputs, labels = batch()
+    head = MaskedHead(model)
+    first = masked_loss_sum(head(model, inputs, labels))
+    assert first != masked_loss_sum(head(model, inputs, labels))  # dropout is on
+    assert model.bert.encoder.layer[-1].training
+
+
+def test_random_numbers_are_left_as_they_were():
+    model = tiny_model("reformer")
+    inputs, labels = batch(64)
+    torch.manual_seed(3)
+    expected = torch.rand(3)
+    torch.manual_seed(3)
+    MaskedHead(model)._prepare(inputs, labels)
+    assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.parametrize("packing", ["stitch", "none"])
+def test_positions_come_with_the_batch(packing, tmp_path, toy_blocks):
+    store = open_splits(toy_blocks)["train"]
+    if packing == "none":
+        (tmp_path / "text.txt").write_text("\n".join(sentences(30)))
+        prepare(
+            str(tmp_path / "text.txt"),
+            tmp_path / "blocks",
+            tokenizer=store.path,
+            block_size=64,
+            packing="none",
+        )
+        store = open_splits(tmp_path / "blocks")["train"]
+    given = MaskedBlocks(store, positions=True).__getitems__([3, 0, 5])
+    assert (given["labels"].shape[1] < store.block_size) is (packing == "none")  # padding cut off
+    assert torch.equal(given["positions"], find_positions(given["labels"]))
+    plain = MaskedBlocks(store).__getitems__([3, 0, 5])
+    assert "positions" not in plain
+    assert torch.equal(WithPositions(keep_batch)(plain)["positions"], given["positions"])
+    one = MaskedBlocks(store, positions=True)[3]
+    assert torch.equal(one["positions"], find_positions(one["labels"][None]))
