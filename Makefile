@@ -16,7 +16,7 @@ NEXT := .cache/tokenizers-next
 TRANSFORMERS5_VERSION ?= 5.23.0
 TRANSFORMERS5 := .cache/transformers5
 TRANSFORMERS5_TESTS ?= $(addprefix tests/test_,$(addsuffix .py,architectures checkpoints cli_export cli_fill_mask collator \
-  device_memory evaluation export feed fill_mask folder fused graphs joint parity patches precision processes replay \
+  device_memory evaluation export feed fill_mask folder fused graphs joint last_layer logits parity patches precision processes replay \
   shared_weights slow_tokenizer sources sparse_head text_encoder tokenizer_files train trainer vocabulary))
 # The last that has models for TensorFlow, and where it is installed with it.
 TENSORFLOW := .cache/tensorflow
