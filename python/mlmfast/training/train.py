@@ -230,7 +230,8 @@ def train(
             compiling=lambda device: choose_compiling(
                 device,
                 network,
-                tokens_of(training_arguments, len(blocks), train_store.block_size),
+                tokens_of(training_arguments, len(blocks), train_store.block_size, processes.count),
+                gpus=processes.count,
             ),
         )
         repository = processes.from_first(
