@@ -78,7 +78,7 @@ def ways(model: Model, folder: Path) -> tuple[list[Way], list[str]]:
 
 
 def _openvino(model: Model, folder: Path) -> tuple[list[Way], list[str]]:
-    path, problem = _installed(OPENVINO)
+    path, problem = installed(OPENVINO)
     if path is not None and problem is None:
         command = [sys.executable, fill_mask_worker.__file__, "--convert"]
         command += [str(model.checkpoint), str(folder)]
@@ -91,13 +91,13 @@ def _openvino(model: Model, folder: Path) -> tuple[list[Way], list[str]]:
 
 def _faster_clip(model: Model) -> tuple[list[Way], list[str]]:
     """It has BERT-base alone, in weights of 8 bits, and takes one text at a time."""
-    path, problem = _installed(FASTER_CLIP)
+    path, problem = installed(FASTER_CLIP)
     if problem is not None:
         return [], [f"faster-clip is left out: {problem}"]
     return [Way("faster-clip, int8 weights", "faster-clip", model.checkpoint, path)], []
 
 
-def _installed(requirement: str) -> tuple[Path | None, str | None]:
+def installed(requirement: str) -> tuple[Path | None, str | None]:
     """The folder with a peer's packages, or why there is none."""
     root = os.environ.get("MLMFAST_BENCH_PEERS")
     if not root:

@@ -2,8 +2,9 @@
 
 `python benches/fill_mask_worker.py WAY FOLDER TEXTS` loads a model and answers each command on
 standard input, a list in JSON, by one line of JSON: `["lone", NAME, CALLS]` answers texts one by
-one (seconds a text), `["bulk", NAME, BATCH]` all texts of that name (seconds), `["answers", NAME,
-BATCH]` too (token ids and scores), `["peak"]` tells the most memory so far (bytes).
+one (seconds a text), `["each", NAME, SECONDS]` too, for so long (seconds of each), `["bulk", NAME,
+BATCH]` all texts of that name (seconds), `["answers", NAME, BATCH]` too (token ids and scores),
+`["peak"]` tells the most memory so far (bytes).
 `--once WAY FOLDER TEXT` answers one text and ends; `--convert CHECKPOINT FOLDER` writes OpenVINO's
 form of a checkpoint.
 
@@ -138,6 +139,15 @@ class _Commands:
     def lone(self, name: str, calls: int) -> float:
         texts = itertools.islice(itertools.cycle(self.texts[name]), calls)
         return self._timed(lambda: [self.one(text) for text in texts]) / calls
+
+    def each(self, name: str, seconds: float) -> list[float]:
+        times = [time.perf_counter()]
+        for text in itertools.cycle(self.texts[name]):
+            if times[-1] - times[0] > seconds:
+                break
+            self.one(text)
+            times.append(time.perf_counter())
+        return [later - earlier for earlier, later in itertools.pairwise(times)]
 
     def bulk(self, name: str, batch: int) -> float:
         return self._timed(lambda: self.many(self.texts[name], batch))
