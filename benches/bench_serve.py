@@ -33,7 +33,9 @@ LENGTHS = {"short": (16, 16, 384), "mixed": (8, 128, 128)}
 CLIENTS = (1, 8, 64, 256)
 ROUNDS = 3
 SECONDS = 1.5
-OVERLOAD, OVERLOAD_SECONDS, OVERLOAD_PATIENCE = 3, 6.0, 12.0
+OVERLOAD, OVERLOAD_SECONDS, OVERLOAD_PATIENCE = 3, 6.0, 20.0
+QUEUE = 1024
+"""Texts that ours takes by default: it is asked twice as many, so that the queue is full."""
 QUEUE_SECONDS = 15.0
 """Where a request would wait longer than that for its answer, a peer is not asked."""
 
@@ -177,24 +179,18 @@ def overload(servers: list[Server], asked: list[str], measured: Measured) -> lis
     lines = ["| " + " | ".join(names) + " |", "|---" * len(names) + "|"]
     for server in servers:
         label = server.way.label
-        capacity = max(cell.speed for (_, name), cell in measured.cells.items() if name == label)
-        seen = _loaded(
-            server,
-            Load(
-                server.port,
-                server.way.path,
-                asked,
-                OVERLOAD_SECONDS,
-                rate=OVERLOAD * capacity,
-                patience=OVERLOAD_PATIENCE,
-            ),
+        rate = OVERLOAD * max(c.speed for (_, name), c in measured.cells.items() if name == label)
+        seconds = max(OVERLOAD_SECONDS, 2 * QUEUE / rate if server.way.ours else 0.0)
+        load = Load(
+            server.port, server.way.path, asked, seconds, rate=rate, patience=OVERLOAD_PATIENCE
         )
+        seen = _loaded(server, load)
         server.stop()
         times = sorted(seen.latencies)
         late = seen.statuses.get("unanswered", 0)
         cells = [
             f"**{label}**" if server.way.ours else label,
-            f"{OVERLOAD * capacity:,.3g}",
+            f"{rate:,.3g}",
             str(len(times)),
             *(harness.duration(share(times, part)) if times else "" for part in (0.5, 0.99)),
             str(seen.statuses.get("429", 0)),
@@ -248,8 +244,8 @@ def measure(folder: Path, wanted: argparse.Namespace, closing: Callable[..., obj
     }
     costs = [s.cpu for each in loops.values() for cell in each.cells.values() for s in cell.seen]
     memory = memory_table(servers)
-    soaked = soak(servers[-1], asked[wanted.lengths[-1]], wanted.soak_minutes)
-    first = wanted.lengths[0]
+    first, soaking = wanted.lengths[0], wanted.lengths[-1]
+    soaked = soak(servers[-1], soaking, asked[soaking], wanted.soak_minutes)
     flooded = overload(servers, asked[first], loops[first])
     last = max(wanted.clients)
     return [
@@ -274,8 +270,9 @@ def measure(folder: Path, wanted: argparse.Namespace, closing: Callable[..., obj
         "",
         (
             f"An open loop of {first} texts at {OVERLOAD} times the most that a server answered "
-            f"above, {OVERLOAD_SECONDS:g} s, and {OVERLOAD_PATIENCE:g} s more for the answers; "
-            "times are of the requests that were answered, since they were due:"
+            f"above, {OVERLOAD_SECONDS:g} s (ours for {2 * QUEUE} requests at least, twice its queue) "
+            f"and {OVERLOAD_PATIENCE:g} s more for the answers. Times are of the requests that were "
+            "answered, since they were due:"
         ),
         "",
         *flooded,

@@ -146,6 +146,7 @@ class _Crowd:
         self._seen = Seen(load.seconds)
         self._statuses: Counter[str] = Counter()
         self._counting = False
+        self._cpu_before = time.process_time()
 
     def answered(self, client: _Client, status: str, since: float) -> None:
         """Count an answer, and ask the next question in a closed loop."""
@@ -220,7 +221,7 @@ class _Crowd:
             except TimeoutError:
                 self._statuses["unanswered"] = self._on_their_way
         self._seen.statuses = dict(self._statuses)
-        self._seen.cpu = time.process_time() / max(1, self._asked)
+        self._seen.cpu = (time.process_time() - self._cpu_before) / max(1, self._asked)
 
 
 async def _main(load: Load) -> Seen:

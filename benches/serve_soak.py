@@ -12,7 +12,7 @@ CLIENTS = 64
 PIECES = 6
 
 
-def soak(server: Server, asked: list[str], minutes: float) -> list[str]:
+def soak(server: Server, name: str, asked: list[str], minutes: float) -> list[str]:
     """Ask without pause, and look at the memory all the while; nothing if there are no minutes."""
     if minutes <= 0 or server.memory() is None:
         return []
@@ -41,7 +41,7 @@ def soak(server: Server, asked: list[str], minutes: float) -> list[str]:
     most = [harness.megabytes(max(piece)) for piece in pieces if piece]
     return [
         (
-            f"{minutes:g} minutes of {CLIENTS} clients and mixed texts against "
+            f"{minutes:g} minutes of {CLIENTS} clients and {name} texts against "
             f"{server.way.label}: {len(times):,} answers, p50 "
             f"{harness.duration(times[len(times) // 2])}, p99 "
             f"{harness.duration(times[int(0.99 * len(times))])}, {seen.failures} failures. The "
