@@ -270,9 +270,9 @@ def measure(folder: Path, wanted: argparse.Namespace, closing: Callable[..., obj
         "",
         (
             f"An open loop of {first} texts at {OVERLOAD} times the most that a server answered "
-            f"above, {OVERLOAD_SECONDS:g} s (ours for {2 * QUEUE} requests at least, twice its queue) "
-            f"and {OVERLOAD_PATIENCE:g} s more for the answers. Times are of the requests that were "
-            "answered, since they were due:"
+            f"above: {OVERLOAD_SECONDS:g} s, for ours {2 * QUEUE} requests at least, twice its "
+            f"queue; and {OVERLOAD_PATIENCE:g} s more for the answers. Times are of the requests "
+            "that were answered, since they were due:"
         ),
         "",
         *flooded,

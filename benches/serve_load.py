@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass, field
 import uvloop
 
 SETTLE_SECONDS = 0.3
+BURST_SECONDS, MOST_BURST_SECONDS = 0.004, 0.2
 SEED = 7
 
 
@@ -143,6 +144,7 @@ class _Crowd:
         self._all_done = asyncio.Event()
         self._asking = True
         self._settled = 0
+        self._last = 0.0
         self._seen = Seen(load.seconds)
         self._statuses: Counter[str] = Counter()
         self._counting = False
@@ -153,6 +155,7 @@ class _Crowd:
         now = time.perf_counter()
         self._on_their_way -= 1
         self._settled += 1
+        self._last = now
         if self._counting:
             self._statuses[status] += 1
             if status == "200":
@@ -176,13 +179,28 @@ class _Crowd:
             if time.perf_counter() - begun > load.patience:
                 break
             await asyncio.sleep(0.01)
-        start = time.perf_counter()
+        start = await self._end_of_burst()
         self._counting = True
         await asyncio.sleep(load.seconds)
+        self._seen.seconds = await self._end_of_burst() - start
         self._counting = False
-        self._seen.seconds = time.perf_counter() - start
         await self._end()
         return self._seen
+
+    async def _end_of_burst(self) -> float:
+        """Wait until answers have come and stopped coming; when the last of them came.
+
+        A batch is answered all at once: a time that begins or ends between batches would be of
+        more or less work than was done in it.
+        """
+        before, begun = self._last, time.perf_counter()
+        while self._last == before or time.perf_counter() - self._last < BURST_SECONDS:
+            now = time.perf_counter()
+            # Answers that never pause, or never come.
+            if now - begun > (MOST_BURST_SECONDS if self._last > before else self._load.patience):
+                break
+            await asyncio.sleep(BURST_SECONDS / 2)
+        return self._last
 
     async def open(self) -> Seen:
         """Ask at random moments, whatever is answered."""
