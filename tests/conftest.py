@@ -21,6 +21,17 @@ hypothesis.settings.register_profile(
 )
 
 
+@pytest.fixture(scope="module")
+def one_cluster(tmp_path_factory):
+    """Wait until no other process of the tests has a cluster of Ray: two find each other."""
+    from mlmfast.data.file_lock import FileLock
+
+    # The folder above is the one that all processes of a run share.
+    lock = FileLock(tmp_path_factory.getbasetemp().parent / "one-cluster.lock", wait=True)
+    yield
+    lock.release()
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory):
     """A function from a model type to its `TinyModel`, each built and exported once a session."""

@@ -29,6 +29,15 @@ OPTIONS = SCRATCH | {
 }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """As in the processes that are killed: sums of other threads round otherwise."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def whole(toy_blocks, tmp_path_factory):
     """A training that nothing interrupts."""

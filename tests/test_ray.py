@@ -16,6 +16,7 @@ from mlmfast.data.distributed import run
 from mlmfast.data.prepare import prepare
 from mlmfast.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("one_cluster")
 TEXTS = documents(1500, seed=7)
 HERE = str(Path(__file__).parent)
 

@@ -16,6 +16,7 @@ import pytest
 from mlmfast.errors import InputError
 from mlmfast.serving.fill_mask import FillMask
 
+pytestmark = pytest.mark.usefixtures("one_cluster")
 HERE = str(Path(__file__).parent)
 NAME = f"test-{os.getpid()}"
 CLIENTS = 8
@@ -30,6 +31,8 @@ def served(tiny_model):
         **os.environ,
         "PYTHONPATH": os.pathsep.join([*filter(None, sys.path), HERE]),
         "RAY_USAGE_STATS_ENABLED": "0",
+        # Five seconds, otherwise: on a busy machine a proxy is killed while it begins.
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
     }
     model = f"model={tiny_model('roberta').onnx}"
     program = [sys.executable, str(Path(HERE) / "ray_serving.py"), NAME, model]
