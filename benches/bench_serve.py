@@ -23,6 +23,7 @@ from pathlib import Path
 
 import harness
 from fill_mask_input import models, texts
+from fill_mask_ways import Way
 from fill_mask_worker import Worker
 from serve_load import Load, Seen, run
 from serve_soak import soak
@@ -235,7 +236,11 @@ def measure(folder: Path, wanted: argparse.Namespace, closing: Callable[..., obj
     for number, way in enumerate(found):
         servers.append(Server(way, folder / f"server-{number}.log"))
         closing(servers[-1].stop)
-    engines = {w.label: Worker(w.label, "mlmfast", w.engine, file, None) for w in found if w.engine}
+    engines = {
+        each.label: Way(each.label, "mlmfast", each.engine).start(file)
+        for each in found
+        if each.engine
+    }
     for engine in engines.values():
         closing(engine.close)
         engine.ask("bulk", wanted.lengths[0], 0)
