@@ -113,7 +113,8 @@ class Server(uvicorn.Server):
             logger.exception("Loading failed")
             self.failure = MlmfastError(f"The models could not be loaded: {error}")
         else:
-            logger.info("ready", extra={"fields": {"models": self._service.settings.models}})
+            names = [source.name for source in self._service.settings.models]
+            logger.info("ready", extra={"fields": {"models": names}})
             return
         self.should_exit = True
 
