@@ -5,6 +5,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# A file's tests stay in one process, so that what they share is made once.
+IN_PARALLEL := --numprocesses logical --maxprocesses 8 --dist loadfile
 RUST := Cargo.toml Cargo.lock rust/py/Cargo.toml $(shell find rust -name '*.rs')
 DEMO ?= demo
 FUZZ ?= 1
@@ -56,7 +58,7 @@ demo: setup ## Text -> tokens -> blocks -> model -> ONNX -> filled masks, on tex
 
 test: setup ## Run all tests, Rust and Python
 	cargo test --quiet --locked --package mlmfast-core
-	$(BIN)/python -m pytest -q --numprocesses logical --maxprocesses 8 --dist loadfile
+	$(BIN)/python -m pytest -q $(IN_PARALLEL)
 
 test-tokenizers-next: setup ## Compare tokenize and fill-mask with the coming version of the tokenizers library, in an environment of its own
 	test -x $(NEXT)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(NEXT)
@@ -72,9 +74,9 @@ test-transformers5: setup ## Run the tests of data, training, export and fill-ma
 	test -x $(TRANSFORMERS5)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(TRANSFORMERS5)
 	echo "torch; sys_platform == 'none'" > $(TRANSFORMERS5)/lent.txt
 	VIRTUAL_ENV=$(TRANSFORMERS5) $(BIN)/uv pip install --quiet --override $(TRANSFORMERS5)/lent.txt transformers==$(TRANSFORMERS5_VERSION) \
-	  accelerate click 'datasets>=4' hypothesis matplotlib numpy onnx onnxruntime polars pyarrow pytest pytest-timeout tqdm
+	  accelerate click 'datasets>=4' hypothesis matplotlib numpy onnx onnxruntime polars pyarrow pytest pytest-timeout pytest-xdist tqdm
 	$(BIN)/python tests/lend_packages.py $(TRANSFORMERS5) torch mlmfast
-	PYTHONPATH=python $(TRANSFORMERS5)/bin/python -m pytest -q $(TRANSFORMERS5_TESTS)
+	PYTHONPATH=python $(TRANSFORMERS5)/bin/python -m pytest -q $(IN_PARALLEL) $(TRANSFORMERS5_TESTS)
 
 test-tf: setup ## Run the tests of the guide's TensorFlow half, in an environment of its own
 	test -x $(TENSORFLOW)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(TENSORFLOW)
