@@ -1,6 +1,7 @@
 """Run the measurements and rewrite RESULTS.md; `make bench` calls this.
 
-`python benches/run.py bench_mask` runs that one and leaves the other sections as they were.
+`python benches/run.py bench_mask` runs that one and leaves the other sections as they were. The
+variable MLMFAST_BENCH_RESULTS names another file in RESULTS.md's place: for a second machine.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ section says otherwise. Where columns say how many times as fast ours is, these 
 counts; absolute times are this machine's.
 `make bench` rewrites this file.
 """
-TARGET = Path(__file__).with_name("RESULTS.md")
+TARGET = Path(__file__).with_name(os.environ.get("MLMFAST_BENCH_RESULTS", "RESULTS.md"))
 
 
 def sections(text: str) -> dict[str, str]:

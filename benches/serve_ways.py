@@ -16,7 +16,7 @@ from pathlib import Path
 
 import fill_mask_worker
 from fill_mask_input import Model
-from fill_mask_ways import installed
+from fill_mask_ways import INT8, export_int8, installed
 
 import mlmfast
 
@@ -69,20 +69,11 @@ def ways(model: Model, folder: Path) -> tuple[list[Way], list[str]]:
         found.append(Way("LitServe, Optimum's ORTModelForMaskedLM", command, packages=packages))
     else:
         left_out.append(f"LitServe is left out: {problem}")
-    for precision in ("fp32", "int8"):
-        # Random weights agree on little; P6 says what a real model loses.
-        agreement = {"precision": "int8", "min_agreement": 0} if precision == "int8" else {}
-        report = mlmfast.export(model.checkpoint, folder / precision, **agreement)
-        command = [sys.executable, "-m", "mlmfast", "serve", f"model={report.output}"]
+    fp32 = Path(mlmfast.export(model.checkpoint, folder / "fp32").output)
+    for name, engine in (("fp32", fp32), (INT8, export_int8(model, folder / "int8"))):
+        command = [sys.executable, "-m", "mlmfast", "serve", f"model={engine}"]
         command += ["--device", "cpu", "--port"]
-        found.append(
-            Way(
-                f"mlmfast serve, {precision}",
-                command,
-                "/v1/fill-mask",
-                engine=Path(report.output),
-            )
-        )
+        found.append(Way(f"mlmfast serve, {name}", command, "/v1/fill-mask", engine=engine))
     return found, left_out
 
 
