@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import transformers
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from mlmfast.data.store import BlockStore, open_splits
 from mlmfast.training import flops
@@ -77,9 +78,21 @@ def test_a_known_gpu_has_its_published_peak_and_others_are_measured(monkeypatch)
     peak_of.cache_clear()
 
 
-def test_the_processors_peak_is_measured():
+@pytest.mark.parametrize("device", ["cpu", "cpu:0"])
+def test_the_processors_peak_is_measured(device):
+    """As `cpu:0`, one among several processes, by the same small matrices: by a GPU's, minutes."""
+    shapes = set()
+
+    class Products(TorchDispatchMode):
+        def __torch_dispatch__(self, function, _types, args=(), kwargs=None):
+            if function is torch.ops.aten.mm.default:
+                shapes.update(each.shape for each in args)
+            return function(*args, **(kwargs or {}))
+
     peak_of.cache_clear()
-    assert 1e8 < peak_of("cpu", "fp32").flops < 1e15
+    with Products():
+        assert 1e8 < peak_of(device, "fp32").flops < 1e15
+    assert shapes == {torch.Size([flops.MATRIX, flops.MATRIX])}
 
 
 AFTER_A_STEP = transformers.TrainerState(global_step=1)

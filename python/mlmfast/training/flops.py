@@ -132,7 +132,8 @@ def peak_of(device: str, precision: str) -> Peak:
 
 def _measured(device: str, dtype: torch.dtype) -> float:
     """Multiply matrices for a moment and give the best rate."""
-    size = MATRIX if device == "cpu" else 8 * MATRIX
+    # Accelerate numbers the CPUs of several processes, `cpu:0`.
+    size = MATRIX if torch.device(device).type == "cpu" else 8 * MATRIX
     one, other = (torch.ones(size, size, dtype=dtype, device=device) for _ in range(2))
     best, began = float("inf"), time.perf_counter()
     rounds = 0
