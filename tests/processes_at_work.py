@@ -142,3 +142,17 @@ def without_masks(blocks, output, options):
     found = train(blocks, output=output, mlm_probability=0.0, **options)
     weights = load_file(output / "model.safetensors")
     return found.train_loss, all(bool(torch.isfinite(each).all()) for each in weights.values())
+
+
+def train_and_leave(blocks, output, options):
+    """Train and part; tell the names of the process's threads before and after."""
+    from mlmfast.training.processes import leave
+    from mlmfast.training.train import train
+
+    def threads():
+        return {(task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir()}
+
+    train(blocks, output=output, **options)
+    before = threads()
+    leave()
+    return before, threads()
