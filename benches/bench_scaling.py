@@ -9,13 +9,13 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import harness
 import recipes
 import scaling_input
-from alone import ContenderStoppedError, Measured, measure, read_once
+from alone import ContenderStoppedError, measure, read_once
+from scaling_cell import Cell
 
 SIZES = (1_000_000, 10_000_000, 100_000_000, 1_000_000_000)
 BUDGET = 60.0  # seconds a call
@@ -52,25 +52,6 @@ SHORT = {
 """Names for the picture."""
 Input = tuple[int, Path, int]  # tokens by name, where, tokens that a call gets done
 PICTURE = Path(__file__).with_name("scaling.svg")
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One contender at one size.
-
-    Attributes:
-        size: Tokens of the input.
-        label: The contender.
-        work: Tokens that the call gets done.
-        measured: None where it was not run, or was stopped.
-        why: Then, the reason.
-    """
-
-    size: int
-    label: str
-    work: int
-    measured: Measured | None
-    why: str = ""
 
 
 def alone(label: str, path: str) -> tuple[Callable[[], object], Callable[[], object]]:

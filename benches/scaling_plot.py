@@ -17,8 +17,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench_scaling import Cell
     from matplotlib.axes import Axes
+    from scaling_cell import Cell
 
 LEAST_MB = 0.1
 """Memory below it is drawn there: a logarithmic axis has no zero."""

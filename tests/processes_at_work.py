@@ -1,4 +1,4 @@
-"""What the processes of test_processes.py and test_checkpoints.py do."""
+"""What the processes of test_processes.py, test_checkpoints.py and test_flops.py do."""
 
 from __future__ import annotations
 
@@ -142,3 +142,81 @@ def without_masks(blocks, output, options):
     found = train(blocks, output=output, mlm_probability=0.0, **options)
     weights = load_file(output / "model.safetensors")
     return found.train_loss, all(bool(torch.isfinite(each).all()) for each in weights.values())
+
+
+def count_a_step(blocks, folder, kind, own_loss=False):
+    """Count a step's operations as MFU does, and as they are made; tell what the log said too."""
+    import logging
+
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.nn.functional import cross_entropy
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from mlmfast.data.store import open_splits
+    from mlmfast.training.blocks import MaskedBlocks
+    from mlmfast.training.scratch import new_model
+    from mlmfast.training.trainer import MLMTrainer
+
+    made, said = [], []
+
+    class Counts(MLMTrainer):
+        def training_step(self, model, inputs, *args, **kwargs):
+            with FlopCounterMode(display=False) as counter:
+                loss = super().training_step(model, inputs, *args, **kwargs)
+            labels = inputs["labels"]
+            made.append((counter.get_total_flops(), len(labels), int((labels != -100).sum())))
+            return loss
+
+    def loss_of(outputs, labels, num_items_in_batch=None):
+        found = cross_entropy(outputs.logits.flatten(0, 1), labels.flatten(), reduction="sum")
+        return found / (num_items_in_batch or 1)
+
+    class Hears(logging.Handler):
+        def emit(self, record):
+            said.append(record.getMessage())
+
+    log = logging.getLogger("mlmfast.training.sparse_head")
+    log.setLevel(logging.INFO)
+    ear = Hears()
+    log.addHandler(ear)
+    store = open_splits(blocks)["train"]
+    transformers.set_seed(0)
+    model = new_model(store, model_type=kind, config_overrides=TINY)
+    arguments = transformers.TrainingArguments(
+        folder,
+        use_cpu=True,
+        report_to="none",
+        save_strategy="no",
+        dataloader_pin_memory=False,
+        disable_tqdm=True,
+        max_steps=2,
+    )
+    trainer = Counts(
+        model,
+        arguments,
+        train_dataset=MaskedBlocks(store),
+        compute_loss_func=loss_of if own_loss else None,
+    )
+    try:
+        # Flash attention's backward pass computes products of the forward pass again.
+        with sdpa_kernel(SDPBackend.MATH):
+            trainer.train()
+    finally:
+        log.removeHandler(ear)
+    operations, rows, masked = made[1]  # before the first step the rows are tried out
+    work = trainer.speed.work
+    return rows * work.of_block(masked / rows), operations, said
+
+
+def train_and_leave(blocks, output, options):
+    """Train and part; tell the names of the process's threads before and after."""
+    from mlmfast.training.processes import leave
+    from mlmfast.training.train import train
+
+    def threads():
+        return {(task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir()}
+
+    train(blocks, output=output, **options)
+    before = threads()
+    leave()
+    return before, threads()

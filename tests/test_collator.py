@@ -12,6 +12,7 @@ import transformers
 from torch.utils.data import DataLoader
 
 import mlmfast
+from collator_rows import rows_of, texts
 from mlmfast.errors import InputError
 from tiny_tokenizers import WORDS, bert_tokenizer, roberta_tokenizer
 
@@ -21,29 +22,6 @@ Peer = transformers.DataCollatorForLanguageModeling
 @pytest.fixture(scope="module", params=[bert_tokenizer, roberta_tokenizer])
 def tokenizer(request, tmp_path_factory):
     return request.param(tmp_path_factory.mktemp("tokenizer"))
-
-
-def texts(count=12):
-    words = WORDS.split()
-    return [" ".join(words[at % 7 : at % 7 + 3 + at % 11]) for at in range(count)]
-
-
-def rows_of(kind, tokenizer):
-    encoded = tokenizer(texts())
-    if kind == "dicts":
-        return [{"input_ids": ids} for ids in encoded["input_ids"]]
-    if kind == "encodings":
-        return [tokenizer(text, return_special_tokens_mask=True) for text in texts()]
-    if kind == "tensors":
-        return [torch.tensor(ids) for ids in encoded["input_ids"]]
-    if kind == "int32 arrays":
-        return [np.array(ids, dtype=np.int32) for ids in encoded["input_ids"]]
-    if kind == "extra columns":
-        return [
-            {"input_ids": ids, "next_sentence_label": at}
-            for at, ids in enumerate(encoded["input_ids"])
-        ]
-    return encoded["input_ids"]
 
 
 KINDS = ["lists", "dicts", "encodings", "tensors", "int32 arrays", "extra columns"]

@@ -5,12 +5,16 @@ from __future__ import annotations
 import pytest
 import torch
 import transformers
+from torch.utils._python_dispatch import TorchDispatchMode
 
+import processes_at_work as work
+from launching import launch
 from mlmfast.data.store import BlockStore, open_splits
 from mlmfast.training import flops
 from mlmfast.training.blocks import MaskedBlocks
 from mlmfast.training.flops import Peak, Work, count_work, peak_of
 from mlmfast.training.scratch import new_model
+from mlmfast.training.sparse_head import ALL_ROWS, LAST_LAYER_TOO, MASKED_ROWS, MaskedHead
 from mlmfast.training.speed import Speed
 from toy import TINY, make_blocks
 
@@ -27,6 +31,15 @@ def by_hand(*, vocab, hidden, layers, inner, embedding=None):
     return Work(6 * weights * LENGTH + attention, 6 * (hidden * width + width * vocab))
 
 
+def head_at_work(model, length):
+    """The head of a training that has made a step."""
+    head = MaskedHead(model)
+    labels = torch.full((2, length), -100)
+    labels[:, 1::4] = 5
+    head(model, {"input_ids": torch.full((2, length), 5)}, labels)
+    return head
+
+
 @pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert", "albert"])
 def test_the_count_is_the_formula(kind):
     """ALBERT uses one layer's weights again and again: counting weights would not do."""
@@ -39,8 +52,9 @@ def test_the_count_is_the_formula(kind):
     sizes |= {"embedding_size": 16} if kind == "albert" else {}
     config = transformers.AutoConfig.for_model(kind, **sizes)
     model = transformers.AutoModelForMaskedLM.from_config(config).train()
+    head = head_at_work(model, LENGTH)
     state = torch.random.get_rng_state()
-    found = count_work(model, LENGTH, 500)
+    found = count_work(head, LENGTH, 500)
     expected = by_hand(
         vocab=500, hidden=32, layers=2, inner=64, embedding=16 if kind == "albert" else None
     )
@@ -53,6 +67,25 @@ def test_the_count_is_the_formula(kind):
     assert torch.equal(state, torch.random.get_rng_state())
 
 
+@pytest.mark.parametrize(
+    ("kind", "own_loss", "scope"),
+    [
+        ("roberta", False, LAST_LAYER_TOO),
+        ("albert", False, MASKED_ROWS),  # all its layers are one
+        ("roberta", True, ALL_ROWS),
+    ],
+)
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_count_is_what_a_step_computes(toy_blocks, tmp_path, kind, own_loss, scope, count):
+    """Of masked rows, of the last layer or of all, in one process and in two; it is said once."""
+    found = launch(count, work.count_a_step, toy_blocks, tmp_path, kind, own_loss)
+    for each in found:
+        assert each.status == 0, each
+        counted, made, said = each.value
+        assert counted == pytest.approx(made, rel=0.002)
+        assert said == [f"the head runs on {scope}"]
+
+
 def test_a_model_that_cannot_be_asked_has_no_count():
     class Odd(torch.nn.Module):
         def __init__(self):
@@ -62,7 +95,7 @@ def test_a_model_that_cannot_be_asked_has_no_count():
         def forward(self, picture):
             raise AssertionError
 
-    assert count_work(Odd(), LENGTH, 10) is None
+    assert count_work(MaskedHead(Odd()), LENGTH, 10) is None
 
 
 def test_a_known_gpu_has_its_published_peak_and_others_are_measured(monkeypatch):
@@ -77,9 +110,21 @@ def test_a_known_gpu_has_its_published_peak_and_others_are_measured(monkeypatch)
     peak_of.cache_clear()
 
 
-def test_the_processors_peak_is_measured():
+@pytest.mark.parametrize("device", ["cpu", "cpu:0"])
+def test_the_processors_peak_is_measured(device):
+    """As `cpu:0`, one among several processes, by the same small matrices: by a GPU's, minutes."""
+    shapes = set()
+
+    class Products(TorchDispatchMode):
+        def __torch_dispatch__(self, function, _types, args=(), kwargs=None):
+            if function is torch.ops.aten.mm.default:
+                shapes.update(each.shape for each in args)
+            return function(*args, **(kwargs or {}))
+
     peak_of.cache_clear()
-    assert 1e8 < peak_of("cpu", "fp32").flops < 1e15
+    with Products():
+        assert 1e8 < peak_of(device, "fp32").flops < 1e15
+    assert shapes == {torch.Size([flops.MATRIX, flops.MATRIX])}
 
 
 AFTER_A_STEP = transformers.TrainerState(global_step=1)
@@ -87,7 +132,7 @@ AFTER_A_STEP = transformers.TrainerState(global_step=1)
 
 def speed_of(store, clock, monkeypatch, **options):
     monkeypatch.setattr("mlmfast.training.speed.time.perf_counter", lambda: clock["now"])
-    speed = Speed(MaskedBlocks(store, **options), countable=False)
+    speed = Speed(MaskedBlocks(store, **options), head=None)
     arguments = transformers.TrainingArguments(output_dir="unused", use_cpu=True, report_to=[])
     speed.on_train_begin(arguments, transformers.TrainerState(), None)
     return speed
@@ -138,5 +183,6 @@ def test_padding_is_no_work_and_the_head_counts_at_masks(tmp_path, monkeypatch):
 def test_the_trained_model_is_counted_with_its_vocabulary(toy_blocks):
     store = open_splits(toy_blocks)["train"]
     model = new_model(store, model_type="bert", config_overrides=TINY)
-    small = count_work(model, store.block_size, store.manifest.vocab_size)
+    head = head_at_work(model, store.block_size)
+    small = count_work(head, store.block_size, store.manifest.vocab_size)
     assert small.head_per_mask >= 6 * (32 * 32 + 32 * store.manifest.vocab_size)

@@ -117,6 +117,16 @@ def test_an_error_of_another_ends_all(toy_blocks, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads by name: Linux only")
+def test_who_leaves_has_no_thread_of_the_exchange_left(toy_blocks, tmp_path):
+    """One that lets go of a tensor while the interpreter ends would end the process by SIGABRT."""
+    options = SCRATCH | {"max_steps": 1, "eval_strategy": "no"}
+    found = values(launch(2, work.train_and_leave, toy_blocks, tmp_path / "out", options))
+    for before, after in found:
+        assert any("gloo" in name for name in before)
+        assert not any("gloo" in name for name in after)
+
+
 def test_torchrun_from_text_to_the_model(tmp_path):
     """The first process prepares the text and answers; a mistake is told once."""
     from mlmfast.data.train_tokenizer import train_tokenizer

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import mlmfast
+from collator_rows import rows_of
 from mlmfast.data.epoch_plan import EpochPlan
 from mlmfast.data.store import BlockStore
-from tiny_tokenizers import WORDS, bert_tokenizer, roberta_tokenizer
+from tiny_tokenizers import bert_tokenizer, roberta_tokenizer
 from toy import TINY, make_blocks, sentences
 
 tf = pytest.importorskip("tensorflow", reason="`make test-tf` has TensorFlow")
@@ -32,24 +33,6 @@ def tiny_model(store):
         vocab_size=store.manifest.vocab_size, pad_token_id=1, max_position_embeddings=64, **TINY
     )
     return transformers.TFRobertaForMaskedLM(config)
-
-
-def texts(count=12):
-    words = WORDS.split()
-    return [" ".join(words[at % 7 : at % 7 + 3 + at % 11]) for at in range(count)]
-
-
-def rows_of(kind, tokenizer):
-    encoded = tokenizer(texts())
-    if kind == "dicts":
-        return [{"input_ids": ids} for ids in encoded["input_ids"]]
-    if kind == "encodings":
-        return [tokenizer(text, return_special_tokens_mask=True) for text in texts()]
-    if kind == "dicts of one length":
-        return [{"input_ids": ids[:4], "other": 3} for ids in encoded["input_ids"]]
-    if kind == "arrays of one length":
-        return [{"input_ids": np.array(ids[:4], np.int64)} for ids in encoded["input_ids"]]
-    return encoded["input_ids"]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import logging
 import time
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -41,11 +40,11 @@ SECONDS_OF_PRODUCTS = 0.15
 
 @dataclass(frozen=True)
 class Work:
-    """Floating-point operations of training on one block: those that cannot be left away.
+    """Floating-point operations of training on one block, recomputed ones left out.
 
     Attributes:
-        body: forward and backward pass of everything below the head, attention included.
-        head_per_mask: the same of the head, for one masked token.
+        body: forward and backward pass of all that runs on every token, attention included.
+        head_per_mask: the same of what runs on masked tokens only, for one of them.
     """
 
     body: float
@@ -56,22 +55,22 @@ class Work:
         return self.body + self.head_per_mask * masked
 
 
-def count_work(model: Any, length: int, vocab_size: int) -> Work | None:
+def count_work(head: MaskedHead, length: int, vocab_size: int) -> Work | None:
     """Count the operations of the matrix products of one block, as torch's own counter sees them.
 
     A multiplication and an addition are two operations; the backward pass has twice the forward
-    pass's. The head counts at masked tokens only, whatever the training does: what it computes for
-    the others is not useful.
+    pass's. Counted is what the training runs: where `head` has found that the head, and the last
+    layer behind its attention, may run on masked rows, these count at masked tokens only.
 
     Args:
-        model: a masked language model of transformers, not wrapped.
+        head: the training's own, with its model; it has run a batch.
         length: tokens of a block.
         vocab_size: number of ids.
 
     Returns:
         None where the model cannot be asked this way.
     """
-    head = MaskedHead(model)
+    model = head.model
     device = next(model.parameters()).device
     ids = torch.full((1, length), vocab_size - 1, device=device)
     few = max(1, length // 8)
@@ -80,7 +79,7 @@ def count_work(model: Any, length: int, vocab_size: int) -> Work | None:
         labels = torch.full_like(ids, IGNORED)
         labels[:, :masked] = 0
         with FlopCounterMode(display=False) as counter:
-            head(model, {"input_ids": ids}, labels)
+            head(model, {"input_ids": ids}, labels, fill_up=False)
         return counter.get_total_flops()
 
     modes = [(module, module.training) for module in model.modules()]
@@ -88,7 +87,6 @@ def count_work(model: Any, length: int, vocab_size: int) -> Work | None:
     cuda = [device] if device.type == "cuda" else []
     try:
         with torch.random.fork_rng(devices=cuda), torch.no_grad():
-            count(few)  # the head finds out whether it may run on rows
             one, two = count(few), count(2 * few)
     except Exception as error:  # noqa: BLE001 - any model may fail in its own way
         logger.debug("the model's operations are not counted: %s", error)
@@ -132,7 +130,8 @@ def peak_of(device: str, precision: str) -> Peak:
 
 def _measured(device: str, dtype: torch.dtype) -> float:
     """Multiply matrices for a moment and give the best rate."""
-    size = MATRIX if device == "cpu" else 8 * MATRIX
+    # Accelerate numbers the CPUs of several processes, `cpu:0`.
+    size = MATRIX if torch.device(device).type == "cpu" else 8 * MATRIX
     one, other = (torch.ones(size, size, dtype=dtype, device=device) for _ in range(2))
     best, began = float("inf"), time.perf_counter()
     rounds = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -146,9 +147,18 @@ class Processes:
 
 
 def leave() -> None:
-    """Part from the other processes, if there are any, where this one is about to end."""
-    if distributed.is_initialized():
-        distributed.destroy_process_group()
+    """Part from the other processes, if there are any, where this one is about to end.
+
+    All of them must have come through the training: the exchange that a group's threads are in the
+    middle of is waited for.
+    """
+    if not distributed.is_initialized():
+        return
+    # A group's threads end with its last holder, and the Trainer, whose model holds one, lies in
+    # cycles. Left until the interpreter ends, they would let go of Python's tensors when that is
+    # no longer possible, which ends the process by SIGABRT.
+    gc.collect()
+    distributed.destroy_process_group()
 
 
 def _mark_as_own(error: BaseException) -> None:

@@ -86,6 +86,8 @@ class MaskedHead:
         inputs: dict[str, Any],
         labels: torch.Tensor,
         positions: torch.Tensor | None = None,
+        *,
+        fill_up: bool = True,
     ) -> MaskedLogits:
         """Run `model`, which is the head's own model or a wrapper of it.
 
@@ -95,6 +97,7 @@ class MaskedHead:
             labels: int64 `[B, L]`, -100 where nothing is asked.
             positions: int64 `[M]`, where labels are not -100, flat into `B * L`; None looks for
                 them, which on a GPU waits for the device.
+            fill_up: False leaves the number of rows as it is for a compiled model, too.
         """
         if self.scope is None:
             self._prepare(inputs, labels)
@@ -103,7 +106,7 @@ class MaskedHead:
         if self.scope == ALL_ROWS:
             return at_masks(model(**inputs).logits, labels, positions)
         targets = labels.flatten()[positions]
-        if self._static:
+        if self._static and fill_up:
             positions, targets = _filled_up(positions, targets, labels.numel())
         handles = [] if self._static else self._attach()
         try:

@@ -12,7 +12,10 @@ from transformers import TrainerCallback
 from mlmfast.training.flops import Peak, Work, count_work, peak_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mlmfast.training.blocks import MaskedBlocks
+    from mlmfast.training.sparse_head import MaskedHead
 
 logger = logging.getLogger(__name__)
 
@@ -24,12 +27,16 @@ class Speed(TrainerCallback):
 
     Attributes:
         peak: of the device in the training's precision; None before the training.
-        work: operations of one block; None where they cannot be counted.
+        work: operations of one block; None before the first step, and where they cannot be counted.
+
+    Args:
+        blocks: what is trained on.
+        head: gives what runs the model in a step; None where its operations cannot be counted.
     """
 
-    def __init__(self, blocks: MaskedBlocks, *, countable: bool) -> None:
+    def __init__(self, blocks: MaskedBlocks, head: Callable[[], MaskedHead] | None) -> None:
         self._blocks = blocks
-        self._countable = countable
+        self._head = head
         manifest = blocks.store.manifest
         # Padding is no work.
         self._tokens_of_block = manifest.block_size * manifest.fill_rate
@@ -37,6 +44,7 @@ class Speed(TrainerCallback):
         unasked = [*manifest.special_ids, manifest.mask_token_id, manifest.pad_token_id or 0]
         self._ordinary_of_block = float((~np.isin(ids, unasked)).sum() / len(ids))
         self.work: Work | None = None
+        self._counted = False
         self.peak: Peak | None = None
         self._processes = 1
         self._first = self._epoch = 0.0
@@ -45,13 +53,10 @@ class Speed(TrainerCallback):
         self._steps = 0
         self._since: float | None = None
 
-    def on_train_begin(
-        self, args: Any, state: Any, _control: Any, model: Any = None, **_kwargs: Any
-    ) -> None:
-        """Count the model's operations, and find the device's peak."""
-        if self._countable and model is not None:
-            manifest = self._blocks.store.manifest
-            self.work = count_work(model, manifest.block_size, manifest.vocab_size)
+    def on_train_begin(self, args: Any, state: Any, _control: Any, **_kwargs: Any) -> None:
+        """Find the device's peak."""
+        self.work, self._counted = None, False
+        if self._head is not None:
             precision = "bf16" if args.bf16 else "fp16" if args.fp16 else "fp32"
             self.peak = peak_of(str(args.device), precision)
             logger.info("MFU is the share of %s", self.peak)
@@ -67,6 +72,12 @@ class Speed(TrainerCallback):
         now = time.perf_counter()
         if self._since is not None:
             self._seconds += now - self._since
+        if self._head is not None and not self._counted:
+            # Now the head knows on which rows it runs.
+            self._counted = True
+            manifest = self._blocks.store.manifest
+            self.work = count_work(self._head(), manifest.block_size, manifest.vocab_size)
+            now = time.perf_counter()
         self._since = now
 
     def on_evaluate(self, *_args: Any, **_kwargs: Any) -> None:
@@ -101,10 +112,10 @@ class Speed(TrainerCallback):
         return found if share is None else found | {"mfu": round(share, 4)}
 
     def mfu(self, tokens_per_second: float, mask_rate: float) -> float | None:
-        """Give the share of all devices' peak that so many tokens a second are (useful work only).
+        """Give the share of all devices' peak that so many tokens a second are.
 
-        Model FLOPs utilization as of Chowdhery et al. 2022 ("PaLM", appendix B), with the head
-        counted at masked tokens only.
+        Model FLOPs utilization as of Chowdhery et al. 2022 ("PaLM", appendix B); what runs on
+        masked tokens only is counted at these.
         """
         if self.work is None or self.peak is None:
             return None

@@ -54,8 +54,9 @@ class MLMTrainer(BlockTrainer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # Makes the Trainer count the labels of a whole step, and leave the loss as it comes.
-        self.model_accepts_loss_kwargs = True
+        if self.compute_loss_func is None:
+            # Makes the Trainer count the labels of a whole step, and leave the loss as it comes.
+            self.model_accepts_loss_kwargs = True
         self.evaluations: dict[int, Evaluation] = {}
         self._head: MaskedHead | None = None
         self.data_collator = WithPositions(self.data_collator)
@@ -68,7 +69,7 @@ class MLMTrainer(BlockTrainer):
         if isinstance(self.train_dataset, MaskedBlocks):
             # Where the weights lie in pieces, no process can run the model by itself.
             whole = not (self.is_fsdp_enabled or self.is_deepspeed_enabled)
-            self.speed = Speed(self.train_dataset, countable=whole)
+            self.speed = Speed(self.train_dataset, self._head_of_steps if whole else None)
             self.add_callback(self.speed)
             self.add_callback(MaskRates(self.train_dataset))
 
@@ -120,6 +121,12 @@ class MLMTrainer(BlockTrainer):
                 static=self.accelerator.state.dynamo_plugin.backend != DynamoBackend.NO,
             )
         return self._head
+
+    def _head_of_steps(self) -> MaskedHead:
+        """What a step runs; a loss of the user's own takes all logits."""
+        if self.compute_loss_func is None:
+            return self._masked_head()
+        return MaskedHead(self.model, allowed=False)
 
     def _positions(self, inputs: dict[str, Any]) -> torch.Tensor | None:
         """Take the positions out of a batch; None where they may have been cut like rows."""
