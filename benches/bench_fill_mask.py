@@ -108,7 +108,7 @@ def table(
                 str(each.batch or ""),
                 harness.duration(each.median / count),
                 f"{harness.duration(low)} - {harness.duration(high)}",
-                f"{count / each.median:,.3g}",
+                harness.number(count / each.median),
                 f"{flops[length] / each.median / peak:.0%}",
                 *("" if label == o else f"{each.median / timed[o].median:,.2f}x" for o in ours),
             ]

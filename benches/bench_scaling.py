@@ -140,7 +140,7 @@ def _table(cells: list[Cell], beside: dict[str, str]) -> list[str]:
             seconds = cell.measured.seconds
             ratio = f"{seconds / ours.seconds:,.2f}x" if ours else ""
             shown = [
-                f"{seconds:.3g}" if seconds < 100 else f"{seconds:.0f}",
+                harness.number(seconds),
                 _digits(cell.work / seconds / 1e6),
                 _digits(cell.measured.peak / 1e6),
                 "" if cell.label == beside[cell.label] else ratio,

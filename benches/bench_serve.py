@@ -138,8 +138,8 @@ def loops_table(name: str, measured: Measured) -> list[str]:
             str(clients),
             f"**{label}**" if label in measured.engines else label,
             *(harness.duration(share(times, part)) if times else "" for part in (0.5, 0.95, 0.99)),
-            f"{cell.speed:,.3g}",
-            f"{min(speeds):,.3g} - {max(speeds):,.3g}",
+            harness.number(cell.speed),
+            f"{harness.number(min(speeds))} - {harness.number(max(speeds))}",
             str(sum(seen.failures for seen in cell.seen)),
         ]
         lines.append("| " + " | ".join(cells) + " |")
@@ -166,7 +166,7 @@ def goals_table(found: dict[str, Measured]) -> list[str]:
                 harness.duration(statistics.median(engine.lone)),
                 f"{statistics.median(added):.2f} ms",
                 f"{min(added):.2f} - {max(added):.2f} ms",
-                f"{statistics.median(engine.speed):,.3g}",
+                harness.number(statistics.median(engine.speed)),
                 f"{statistics.median(kept):.0%}",
                 f"{min(kept):.0%} - {max(kept):.0%}",
             ]
@@ -191,12 +191,12 @@ def overload(servers: list[Server], asked: list[str], measured: Measured) -> lis
         late = seen.statuses.get("unanswered", 0)
         cells = [
             f"**{label}**" if server.way.ours else label,
-            f"{rate:,.3g}",
-            str(len(times)),
+            harness.number(rate),
+            f"{len(times):,}",
             *(harness.duration(share(times, part)) if times else "" for part in (0.5, 0.99)),
-            str(seen.statuses.get("429", 0)),
-            str(seen.failures - late),
-            str(late),
+            f"{seen.statuses.get('429', 0):,}",
+            f"{seen.failures - late:,}",
+            f"{late:,}",
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return lines

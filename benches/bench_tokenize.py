@@ -60,16 +60,14 @@ class Cell:
         """A cell of the table."""
         times = getattr(self, pass_)
         slow, fast = (self.size / 1e6 / pick(times) for pick in (max, min))
-        found = f"{_number(self.speed(pass_))} ({_number(slow)} - {_number(fast)})"
+        found = (
+            f"{harness.number(self.speed(pass_))} ({harness.number(slow)} - {harness.number(fast)})"
+        )
         if ours is not None:
-            found += f", **{_number(ours.speed(pass_) / self.speed(pass_))}x**"
+            found += f", **{harness.number(ours.speed(pass_) / self.speed(pass_))}x**"
         if self.differing:
             found += f", {self.differing:,} of {self.texts:,} texts differ"
         return found
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 99.5 else f"{value:.3g}"
 
 
 def main() -> list[str]:

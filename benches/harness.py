@@ -120,12 +120,18 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
 
 
+def number(value: float) -> str:
+    """Three digits, the thousands set apart: 0.0123, 1.2, 123, 1,230."""
+    rounded = float(f"{value:.3g}")
+    return f"{rounded:,.0f}" if rounded >= 100 else f"{rounded:.3g}"
+
+
 def duration(seconds: float) -> str:
     """Three digits and a unit."""
     for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
         if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds / 1e-9:.3g} ns"
+            return f"{number(seconds / size)} {unit}"
+    return f"{number(seconds / 1e-9)} ns"
 
 
 def megabytes(count: float) -> str:
@@ -134,7 +140,7 @@ def megabytes(count: float) -> str:
 
 
 def _quantity(value: float) -> str:
-    for prefix, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+    for prefix, size in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if value >= size:
-            return f"{value / size:,.3g} {prefix}"
-    return f"{value:.3g} "
+            return f"{number(value / size)} {prefix}"
+    return f"{number(value)} "

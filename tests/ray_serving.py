@@ -1,60 +1,59 @@
-"""An application of Ray Serve on a cluster of this machine, until standard input ends.
+"""Ray Serve on a cluster of two nodes of this machine, until standard input ends; prints where.
 
-Prints the address of the application once it answers. Then each line that is written to it, JSON of
-the arguments of `fill_mask`, is asked by a handle, and its answer is printed as JSON.
+Then each line that is written to it, JSON, is done and answered by a line `answer JSON`:
+`{"ask": ...}` asks the application by a handle, with these arguments of `fill_mask`;
+`{"kill": "node"}` kills the node that is not the head, and `{"add": "node"}` adds one.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import socket
 import sys
+from typing import Any
 
 import ray
 from ray import serve
-from ray.cluster_utils import Cluster
+from ray.exceptions import RayTaskError
 
-from mlmfast.serving.ray import app
-
-PORTS = ("metrics_agent_port", "metrics_export_port", "runtime_env_agent_port")
+import ray_nodes
 
 
-def main(name: str, *arguments: str) -> None:
-    port, *ports = free_ports(1 + len(PORTS))
-    cluster = Cluster(
-        initialize_head=True,
-        head_node_args={
-            "num_cpus": 2,
-            "object_store_memory": 80 << 20,
-            "include_dashboard": False,
-            # Ray gives a process that chooses its port 15 seconds: too few on a busy machine.
-            **dict(zip(PORTS, ports, strict=True)),
-        },
-    )
+def main(name: str) -> None:
+    cluster = ray_nodes.begin()
     ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
-    serve.start(http_options={"host": "127.0.0.1", "port": port})
-    # As `serve run` reads its command line.
-    given = dict(argument.split("=", 1) for argument in arguments)
-    handle = serve.run(app(given), name=name)
-    print(f"url http://127.0.0.1:{port}", flush=True)
+    port = ray_nodes.free_port()
+    start_serve(port)
+    print(f"serving {cluster.address} http://127.0.0.1:{port}", flush=True)
     for line in sys.stdin:
-        try:
-            answer = handle.fill_mask.remote(**json.loads(line)).result()
-        except ray.exceptions.RayTaskError as error:
-            answer = {"error": type(error.cause).__name__, "said": str(error.cause)}
-        print(json.dumps(answer), flush=True)
-    serve.shutdown()
+        told: Any = None
+        match json.loads(line):
+            case {"ask": arguments}:
+                told = ask(name, arguments)
+            case {"kill": "node"}:
+                cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
+            case {"add": "node"}:
+                ray_nodes.add_node(cluster)
+        # Ray, too, writes to standard output.
+        print(f"answer {json.dumps(told)}", flush=True)
     ray.shutdown()
     cluster.shutdown()
 
 
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as held:
-        bound = [held.enter_context(socket.socket()) for _ in range(count)]
-        for one in bound:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in bound]
+def start_serve(port: int) -> None:
+    """Start Ray Serve on that port, however long its proxy takes."""
+    while True:
+        try:
+            serve.start(http_options={"host": "127.0.0.1", "port": port}, proxy_location="HeadOnly")
+        except TimeoutError:  # after 60 seconds, and then it finds what it has begun
+            continue
+        return
+
+
+def ask(name: str, arguments: dict[str, Any]) -> Any:
+    try:
+        return serve.get_app_handle(name).fill_mask.remote(**arguments).result()
+    except RayTaskError as error:
+        return {"error": type(error.cause).__name__, "said": str(error.cause)}
 
 
 if __name__ == "__main__":

@@ -304,6 +304,8 @@ def test_troubles_in_plain_words(visit):
     page.locator("#text").fill("the ___ " + "way " * 100)
     page.clock.run_for(200)
     expect(page.get_by_role("alert")).to_contain_text("64")
+    for left in ("Show more words", "The same from a shell"):
+        expect(page.get_by_text(left)).to_be_hidden()
 
 
 def test_a_server_that_went_away(visit):

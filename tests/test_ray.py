@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -15,10 +14,10 @@ from corpus import documents, jsonl, tiny_tokenizer
 from mlmfast.data.distributed import run
 from mlmfast.data.prepare import prepare
 from mlmfast.errors import InputError
+from ray_programs import begun, environment
 
 pytestmark = pytest.mark.usefixtures("one_cluster")
 TEXTS = documents(1500, seed=7)
-HERE = str(Path(__file__).parent)
 
 
 def files_of(folder):
@@ -30,23 +29,14 @@ def files_of(folder):
 
 
 @pytest.fixture(scope="module")
-def cluster():
+def cluster(tmp_path_factory):
     pytest.importorskip("ray", reason="ray is not installed: pip install 'mlmfast[ray]'")
     before = dict(os.environ)
-    # Workers find this checkout, and the functions of this file, as the test does.
-    os.environ["PYTHONPATH"] = os.pathsep.join([*filter(None, sys.path), HERE])
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    with subprocess.Popen(
-        [sys.executable, str(Path(HERE) / "ray_nodes.py")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as nodes:
-        said = next(line for line in nodes.stdout if line.startswith("address "))
-        os.environ["RAY_ADDRESS"] = said.split()[1]
+    errors = tmp_path_factory.mktemp("cluster") / "stderr.txt"
+    with begun("ray_nodes.py", said="address", errors=errors) as (_, (address,)):
+        # Workers find the functions of this file, as the test does.
+        os.environ.update(environment(), RAY_ADDRESS=address)
         yield
-        nodes.stdin.close()
-        nodes.wait(timeout=60)
     os.environ.clear()
     os.environ.update(before)
 

@@ -1,4 +1,4 @@
-"""`mlmfast.serving.ray` on a local cluster: two replicas, one of which is killed under load."""
+"""`mlmfast.serving.ray` on two nodes of this machine; one is killed under load, and a replica."""
 
 from __future__ import annotations
 
@@ -8,51 +8,88 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from mlmfast.errors import InputError
 from mlmfast.serving.fill_mask import FillMask
+from ray_programs import begun, environment
 
-pytestmark = pytest.mark.usefixtures("one_cluster")
-HERE = str(Path(__file__).parent)
+# On a busy machine a cluster takes minutes, and more than one try.
+pytestmark = [pytest.mark.usefixtures("one_cluster"), pytest.mark.timeout(1200)]
 NAME = f"test-{os.getpid()}"
 CLIENTS = 8
+PATIENCE = 300
 TEXTS = [f"{word} is the <mask> of {place}" for word in ("paris", "berlin") for place in "abcdefgh"]
 
 
+@dataclass
+class Served:
+    """An application of two replicas, which `serve run` has begun.
+
+    Attributes:
+        url: its address.
+        command: the process of `serve run`.
+        cluster: that of ray_serving.py.
+        errors: what the latter has written to standard error.
+    """
+
+    url: str
+    command: subprocess.Popen
+    cluster: subprocess.Popen
+    errors: Path
+
+    def tell(self, **what):
+        """Have ray_serving.py do something, and return its answer."""
+        self.cluster.stdin.write(json.dumps(what) + "\n")
+        self.cluster.stdin.flush()
+        said = next((line for line in self.cluster.stdout if line.startswith("answer ")), None)
+        assert said is not None, self.errors.read_text()
+        return json.loads(said.removeprefix("answer "))
+
+    def ask(self, **arguments):
+        """Ask by a handle."""
+        return self.tell(ask=arguments)
+
+
 @pytest.fixture(scope="module")
-def served(tiny_model):
-    """An application of two replicas: its address, and a function that asks by a handle."""
+def served(tiny_model, tmp_path_factory):
     pytest.importorskip("ray.serve", reason="Ray Serve is not installed")
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([*filter(None, sys.path), HERE]),
-        "RAY_USAGE_STATS_ENABLED": "0",
-        # Five seconds, otherwise: on a busy machine a proxy is killed while it begins.
-        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
-    }
-    model = f"model={tiny_model('roberta').onnx}"
-    program = [sys.executable, str(Path(HERE) / "ray_serving.py"), NAME, model]
-    with subprocess.Popen(
-        [*program, "replicas=2", "max_delay_ms=20"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment,
-    ) as process:
-        url = next(line for line in process.stdout if line.startswith("url ")).split()[1]
+    httpx = pytest.importorskip("httpx")
+    folder = tmp_path_factory.mktemp("cluster")
+    log, errors = folder / "serve-run.txt", folder / "stderr.txt"
+    # As docs/deployment.md has it.
+    command = [
+        *(str(Path(sys.executable).with_name("serve")), "run", "mlmfast.serving.ray:app"),
+        *(f"model={tiny_model('roberta').onnx}", "replicas=2", "max_delay_ms=20"),
+    ]
+    with (
+        begun("ray_serving.py", NAME, said="serving", errors=errors) as cluster,
+        log.open("w") as output,
+    ):
+        serving, (address, url) = cluster
+        process = subprocess.Popen(
+            [*command, "--name", NAME],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**environment(), "RAY_ADDRESS": address},
+        )
 
-        def ask(**arguments):
-            process.stdin.write(json.dumps(arguments) + "\n")
-            process.stdin.flush()
-            return json.loads(process.stdout.readline())
+        def ready():
+            assert process.poll() is None, log.read_text()
+            return httpx.get(f"{url}/health", timeout=PATIENCE).status_code == 200
 
-        yield SimpleNamespace(url=url, ask=ask)
-        process.stdin.close()
-        process.wait(timeout=60)
+        try:
+            # The first replica answers before the second is there.
+            wait_until(lambda: ready() and len(replicas()) == 2)
+            yield Served(url, process, serving, errors)
+        finally:
+            process.kill()
+            process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -61,21 +98,18 @@ def fill_mask(tiny_model):
 
 
 def replicas():
-    """The processes of the replicas, by what Ray calls them."""
-    found = set()
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            title = (folder / "cmdline").read_bytes()
-        except OSError:
-            continue  # it has ended meanwhile
-        if title.startswith(f"ray::ServeReplica:{NAME}:".encode()):
-            found.add(int(folder.name))
-    return found
+    """The processes of the replicas, each with that of its node."""
+    title = f"ray::ServeReplica:{NAME}:"
+    return {
+        process.pid: process.info["ppid"]
+        for process in psutil.process_iter(["cmdline", "ppid"])
+        if (process.info["cmdline"] or [""])[0].startswith(title)
+    }
 
 
 def test_clients_of_the_server_are_clients_of_the_application(served, fill_mask):
     httpx = pytest.importorskip("httpx")
-    assert len(replicas()) == 2
+    assert len(set(replicas().values())) == 2  # one on each node
     # What `huggingface_hub.InferenceClient.fill_mask` sends.
     asked = {"inputs": TEXTS[0], "parameters": {"top_k": 3}}
     rows = httpx.post(served.url, json=asked).json()
@@ -100,55 +134,95 @@ def test_by_a_handle(served, fill_mask):
     assert served.ask(texts="a <mask>", model="other")["error"] == "InputError"
 
 
-def test_a_killed_replica_loses_what_it_had_in_hand_and_no_more(served, fill_mask):
-    httpx = pytest.importorskip("httpx")
-    expected = {text: [row["token"] for row in fill_mask(text)] for text in TEXTS}
-    lost, wrong, answered = [], [], []
-    enough = threading.Event()
+class Load:
+    """Clients that ask over HTTP without pause, and check what they get, until the block ends."""
 
-    def client(number):
-        with httpx.Client(base_url=served.url, timeout=60) as http:
-            turn = number
-            while not enough.is_set():
+    def __init__(self, url, fill_mask):
+        self.lost, self.wrong, self.answered = [], [], []
+        self._url = url
+        self._expected = {text: [row["token"] for row in fill_mask(text)] for text in TEXTS}
+        self._enough = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._client, args=(number,)) for number in range(CLIENTS)
+        ]
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._enough.set()
+        for thread in self._threads:
+            thread.join()
+
+    def wait_for_answers(self, count):
+        """Wait until so many more were answered."""
+        enough = len(self.answered) + count
+        wait_until(lambda: len(self.answered) > enough)
+
+    def _client(self, turn):
+        import httpx
+
+        with httpx.Client(base_url=self._url, timeout=PATIENCE) as http:
+            while not self._enough.is_set():
                 text = TEXTS[turn % len(TEXTS)]
                 response = http.post("/v1/fill-mask", json={"inputs": text})
                 if response.status_code != 200:
-                    lost.append(response.status_code)
+                    self.lost.append(response.status_code)
                     continue  # with the same text
                 rows = response.json()["answers"][0]["masks"][0]
-                if [row["token"] for row in rows] != expected[text]:
-                    wrong.append(text)
-                answered.append(text)
+                if [row["token"] for row in rows] != self._expected[text]:
+                    self.wrong.append(text)
+                self.answered.append(text)
                 turn += 1
 
-    before = replicas()
-    threads = [threading.Thread(target=client, args=(number,)) for number in range(CLIENTS)]
-    for thread in threads:
-        thread.start()
-    wait_until(lambda: len(answered) > 50)
-    victim = min(before)
-    os.kill(victim, signal.SIGKILL)
-    wait_until(lambda: len(replicas() - {victim}) == 2)
-    more = len(answered) + 50
-    wait_until(lambda: len(answered) > more)
-    enough.set()
-    for thread in threads:
-        thread.join()
-    assert wrong == []
-    assert len(lost) <= CLIENTS  # each of them has one request in hand
-    assert set(lost) <= {500, 502, 503}
+
+def test_a_killed_replica_loses_what_it_had_in_hand_and_no_more(served, fill_mask):
+    httpx = pytest.importorskip("httpx")
+    with Load(served.url, fill_mask) as load:
+        load.wait_for_answers(50)
+        victim = min(replicas())
+        os.kill(victim, signal.SIGKILL)
+        wait_until(lambda: len(replicas().keys() - {victim}) == 2)
+        load.wait_for_answers(50)
+    assert load.wrong == []
+    assert len(load.lost) <= CLIENTS  # each of them has one request in hand
+    assert set(load.lost) <= {500, 502, 503}
     # Requests that are in hand together share batches.
     numbers = httpx.get(f"{served.url}/metrics").text
     texts = sum_of(numbers, "mlmfast_batch_texts_sum")
     assert texts > sum_of(numbers, "mlmfast_batch_texts_count") > 0
 
 
+def test_a_killed_node_loses_what_it_had_in_hand_and_another_takes_its_place(served, fill_mask):
+    before = replicas()
+    with Load(served.url, fill_mask) as load:
+        load.wait_for_answers(50)
+        served.tell(kill="node")
+        wait_until(lambda: len(replicas()) == 1)
+        load.wait_for_answers(50)
+        assert replicas().keys() < before.keys()
+        served.tell(add="node")
+        wait_until(lambda: len(replicas()) == 2)
+        load.wait_for_answers(50)
+    assert load.wrong == []
+    assert len(load.lost) <= CLIENTS
+    assert set(load.lost) <= {500, 502, 503}
+    assert len(set(replicas().values())) == 2
+
+
+def test_ctrl_c_ends_the_command_and_the_application(served):
+    served.command.send_signal(signal.SIGINT)
+    assert served.command.wait(PATIENCE) == 0
+    wait_until(lambda: not replicas())
+
+
 def wait_until(true):
-    waiting = threading.Condition()
-    with waiting:
-        assert waiting.wait_for(true, timeout=0) or any(
-            waiting.wait(0.1) or true() for _ in range(1000)
-        )
+    end = time.monotonic() + PATIENCE
+    while not true():
+        assert not threading.Event().wait(0.1)
+        assert time.monotonic() < end
 
 
 def sum_of(numbers, name):

@@ -54,6 +54,14 @@ def raw(server, *parts: bytes) -> bytes:
         return rest(connection)
 
 
+def half_closed(server, sent: bytes) -> bytes:
+    """Send bytes and the end of them, and return all that comes until the server closes too."""
+    with socket.create_connection(server.address, timeout=PATIENCE) as connection:
+        connection.sendall(sent)
+        connection.shutdown(socket.SHUT_WR)
+        return rest(connection)
+
+
 def rest(connection) -> bytes:
     found = b""
     while part := connection.recv(65536):
@@ -247,6 +255,41 @@ class TestConnections:
                 sent += 1
         end = time.monotonic() + PATIENCE
         while server.metric("mlmfast_failures_total", reason="client_gone") <= gone:
+            assert time.monotonic() < end
+
+    def test_clients_that_end_their_side_after_the_request_count_as_gone(self, server):
+        """To the server it is the same as a client that went away, which sends the same packet."""
+        gone = server.metric("mlmfast_failures_total", reason="client_gone")
+        body = json.dumps({"inputs": ["way " * 50 + "<mask>"] * 20}).encode()
+        head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
+        for _ in range(10):
+            answer = half_closed(server, head + body)
+            # An answer that is out before the end came is whole.
+            assert answer == b"" or len(json.loads(answer.partition(b"\r\n\r\n")[2])) == 20
+        end = time.monotonic() + PATIENCE
+        while server.metric("mlmfast_failures_total", reason="client_gone") <= gone:
+            assert time.monotonic() < end
+
+    @pytest.mark.parametrize(
+        "sent",
+        [
+            b"",
+            b"POST / HT",
+            b"POST / HTTP/1.1\r\nHost: x\r\nX-A: ",
+            b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n",
+            b'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"inputs"',
+            b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{",
+        ],
+        ids=["nothing", "line", "header", "no body", "body", "chunk"],
+    )
+    def test_clients_that_end_their_side_within_a_request_are_let_go(self, server, sent):
+        process = psutil.Process(server.process.pid)
+        before = process.num_fds()
+        for _ in range(20):
+            # No 408: that would be an answer to somebody who is waited for.
+            assert half_closed(server, sent) == b""
+        end = time.monotonic() + PATIENCE
+        while process.num_fds() > before + 2:
             assert time.monotonic() < end
 
     def test_pipelined_requests_are_answered_in_order(self, server):

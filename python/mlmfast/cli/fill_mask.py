@@ -13,6 +13,7 @@ from mlmfast.cli._answer_table import describe, describe_score
 from mlmfast.cli._answering import answered_texts
 from mlmfast.cli._answers_file import answers_file
 from mlmfast.cli._command import ExampleCommand
+from mlmfast.cli._device_options import device_options
 from mlmfast.cli._model_folder import model_folder
 from mlmfast.cli._questions import FORMATS, count_texts, read_file, typed_texts
 from mlmfast.errors import InputError
@@ -88,21 +89,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Cut a text that is too long around its masks, instead of refusing it.",
 )
-@click.option(
-    "--batching",
-    type=click.Choice(["shared", "independent"]),
-    default="shared",
-    show_default=True,
-    help="independent: each text by itself, so that no answer depends on its neighbours.",
-)
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="Where to run; cuda refuses to fall back to the CPU.",
-)
-@click.option("--threads", type=int, help="Threads on the CPU.  [default: all cores it may use]")
+@device_options
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 @click.option("--quiet", is_flag=True, help="Print no warnings, no progress and no summary.")
 def command(model: str, quiet: bool, **options: Any) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from mlmfast.cli._command import ExampleCommand
+from mlmfast.cli._device_options import device_options
 from mlmfast.cli._model_folder import model_folder
 from mlmfast.errors import InputError, MissingDependencyError, NotFoundError
 
@@ -30,27 +31,13 @@ KEY_VARIABLE = "MLMFAST_API_KEY"
 @click.argument("models", metavar="MODEL | NAME=MODEL...", nargs=-1, required=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=int, default=8080, show_default=True, help="Port; 0: any free one.")
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="Where to run; cuda refuses to fall back to the CPU.",
-)
-@click.option("--threads", type=int, help="Cores for the models.  [default: all it may use]")
+@device_options
 @click.option(
     "--workers",
     type=int,
     default=1,
     show_default=True,
     help="Processes, which share the port and divide the cores; each holds the models for itself.",
-)
-@click.option(
-    "--batching",
-    type=click.Choice(["shared", "independent"]),
-    default="shared",
-    show_default=True,
-    help="independent: each text by itself, so that no answer depends on its neighbours.",
 )
 @click.option(
     "--api-key",

@@ -98,12 +98,17 @@ function mirror(mask) {
   at("mirror").replaceChildren(...pieces, "\u200b");
 }
 
-function clear() {
-  report(null);
+/** Take the words away, and what goes with them. */
+function empty() {
   at("answers").replaceChildren();
-  at("answers").removeAttribute("aria-busy");
   at("time").textContent = "";
   at("more").hidden = at("request").hidden = true;
+}
+
+function clear() {
+  report(null);
+  empty();
+  at("answers").removeAttribute("aria-busy");
   if (page.focus !== null) text.focus();
   page.focus = null;
 }
@@ -121,7 +126,10 @@ async function ask() {
   } catch (error) {
     if (error.name === "AbortError") return;
     report(error, ask);
-    if (!error.wait) at("answers").replaceChildren();
+    if (!error.wait) {
+      empty();
+      page.rows = FEW; // so many may have been the trouble
+    }
   }
   at("answers").removeAttribute("aria-busy");
 }

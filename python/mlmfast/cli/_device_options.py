@@ -1,0 +1,33 @@
+"""The options of every command that answers from an ONNX folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+_OPTIONS = (
+    click.option(
+        "--device",
+        type=click.Choice(["auto", "cpu", "cuda"]),
+        default="auto",
+        show_default=True,
+        help="Where to run; cuda refuses to fall back to the CPU.",
+    ),
+    click.option("--threads", type=int, help="Cores for the model.  [default: all it may use]"),
+    click.option(
+        "--batching",
+        type=click.Choice(["shared", "independent"]),
+        default="shared",
+        show_default=True,
+        help="independent: each text by itself, so that no answer depends on its neighbours.",
+    ),
+)
+
+
+def device_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command `device`, `threads` and `batching`, as `FillMask` takes them."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
