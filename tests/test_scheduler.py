@@ -8,6 +8,7 @@ import time
 import pytest
 
 from mlmfast.errors import InputError, MlmfastError, NoMaskError
+from mlmfast.serving.asked import asked_of
 from mlmfast.serving.continuous.limits import (
     ClosedError,
     QueueFullError,
@@ -104,7 +105,7 @@ def test_requests_of_all_kinds_share_batches_and_get_their_own_answers(
         {"tokenizer_kwargs": {"truncation": "around_mask", "max_length": 20}},
     ]
     asked = [(TEXTS[number % 4 :][:2], kinds[number % 6]) for number in range(48)]
-    tickets = [scheduler.submit(texts, model.asked(**kind)) for texts, kind in asked]
+    tickets = [scheduler.submit(texts, asked_of(model, **kind)) for texts, kind in asked]
     gate.set()
     for ticket, (texts, kind) in zip(tickets, asked, strict=True):
         answered = ticket.future.result(PATIENCE)
@@ -123,7 +124,7 @@ def test_a_lone_request_does_not_wait(begin):
     """With a delay of a minute, only who waits for others would come that late."""
     scheduler, model = begin(max_delay=60.0)
     for _ in range(3):
-        answered = scheduler.submit(TEXTS[:1], model.asked()).future.result(PATIENCE)
+        answered = scheduler.submit(TEXTS[:1], asked_of(model)).future.result(PATIENCE)
         assert answered.queue_seconds < 30
 
 
@@ -131,12 +132,12 @@ def test_requests_wait_for_as_many_as_there_were(begin, gate):
     """Two were in hand; so after them the third waits for a fourth, and they share a batch."""
     watch = Watch()
     scheduler, model = begin(watch, max_delay=60.0)
-    tickets = [scheduler.submit(TEXTS[:1], model.asked()) for _ in range(2)]
+    tickets = [scheduler.submit(TEXTS[:1], asked_of(model)) for _ in range(2)]
     gate.set()
     for ticket in tickets:
         ticket.future.result(PATIENCE)
     before = len(watch.batches)
-    tickets = [scheduler.submit(TEXTS[:1], model.asked()) for _ in range(2)]
+    tickets = [scheduler.submit(TEXTS[:1], asked_of(model)) for _ in range(2)]
     for ticket in tickets:
         ticket.future.result(PATIENCE)
     assert [report.texts for report in watch.batches[before:]] == [2]
@@ -144,13 +145,13 @@ def test_requests_wait_for_as_many_as_there_were(begin, gate):
 
 def test_what_cannot_be_asked_fails_alone(begin, fill_mask, gate):
     scheduler, model = begin(max_rows=100)
-    good = scheduler.submit(TEXTS[:1], model.asked())
+    good = scheduler.submit(TEXTS[:1], asked_of(model))
     failing = {
-        NoMaskError: scheduler.submit(["no mask"], model.asked()),
-        TooManyRowsError: scheduler.submit(TEXTS[:1], model.asked(101)),
-        InputError: scheduler.submit(["<mask> " + "way " * 99], model.asked()),
+        NoMaskError: scheduler.submit(["no mask"], asked_of(model)),
+        TooManyRowsError: scheduler.submit(TEXTS[:1], asked_of(model, 101)),
+        InputError: scheduler.submit(["<mask> " + "way " * 99], asked_of(model)),
     }
-    second = scheduler.submit([TEXTS[0], "no mask"], model.asked())
+    second = scheduler.submit([TEXTS[0], "no mask"], asked_of(model))
     gate.set()
     assert close_to(good.future.result(PATIENCE).answers, [fill_mask(TEXTS[0])])
     for kind, ticket in failing.items():
@@ -169,8 +170,8 @@ def test_a_text_that_fails_in_the_model_fails_alone(begin, fill_mask, gate, monk
         return ask(session, batch)
 
     monkeypatch.setattr(model.engine.graph, "ask", breaks)
-    good = [scheduler.submit(TEXTS[:1], model.asked()) for _ in range(3)]
-    bad = scheduler.submit(["<mask> " * 9], model.asked())
+    good = [scheduler.submit(TEXTS[:1], asked_of(model)) for _ in range(3)]
+    bad = scheduler.submit(["<mask> " * 9], asked_of(model))
     gate.set()
     for ticket in good:
         assert close_to(ticket.future.result(PATIENCE).answers, [fill_mask(TEXTS[0])])
@@ -179,49 +180,49 @@ def test_a_text_that_fails_in_the_model_fails_alone(begin, fill_mask, gate, monk
 
 def test_a_full_queue_refuses_and_takes_again(begin, gate):
     scheduler, model = begin(max_texts=3)
-    held = scheduler.submit(TEXTS[:2], model.asked())
+    held = scheduler.submit(TEXTS[:2], asked_of(model))
     with pytest.raises(QueueFullError) as caught:
-        scheduler.submit(TEXTS[:2], model.asked())
+        scheduler.submit(TEXTS[:2], asked_of(model))
     assert caught.value.retry_after >= 1
-    other = scheduler.submit(TEXTS[:1], model.asked())
+    other = scheduler.submit(TEXTS[:1], asked_of(model))
     gate.set()
     held.future.result(PATIENCE)
     other.future.result(PATIENCE)
     assert scheduler.texts == 0
-    assert scheduler.submit(TEXTS[:3], model.asked()).future.result(PATIENCE)
+    assert scheduler.submit(TEXTS[:3], asked_of(model)).future.result(PATIENCE)
 
 
 def test_who_is_cancelled_leaves_the_queue(begin, gate):
     watch = Watch()
     scheduler, model = begin(watch, threads=1)
-    first = scheduler.submit(TEXTS[:1], model.asked())
+    first = scheduler.submit(TEXTS[:1], asked_of(model))
     while first.begun is None:
         time.sleep(0.001)
-    gone = [scheduler.submit(TEXTS[:1], model.asked()) for _ in range(20)]
+    gone = [scheduler.submit(TEXTS[:1], asked_of(model)) for _ in range(20)]
     assert all(ticket.future.cancel() for ticket in gone)
     assert scheduler.texts == 1
     gate.set()
     first.future.result(PATIENCE)
-    scheduler.submit(TEXTS[:1], model.asked()).future.result(PATIENCE)
+    scheduler.submit(TEXTS[:1], asked_of(model)).future.result(PATIENCE)
     assert sum(report.texts for report in watch.batches) == 2
     assert scheduler.texts == 0
 
 
 def test_closing_answers_what_is_in_hand_and_takes_no_more(begin, gate):
     scheduler, model = begin()
-    tickets = [scheduler.submit(TEXTS[:2], model.asked()) for _ in range(9)]
+    tickets = [scheduler.submit(TEXTS[:2], asked_of(model)) for _ in range(9)]
     closing = threading.Thread(target=scheduler.close)
     closing.start()
     gate.set()
     closing.join(PATIENCE)
     assert all(ticket.future.result(PATIENCE) for ticket in tickets)
     with pytest.raises(ClosedError):
-        scheduler.submit(TEXTS, model.asked())
+        scheduler.submit(TEXTS, asked_of(model))
 
 
 def test_abandoning_fails_what_is_in_hand(begin, gate):
     scheduler, model = begin()
-    tickets = [scheduler.submit(TEXTS[:2], model.asked()) for _ in range(9)]
+    tickets = [scheduler.submit(TEXTS[:2], asked_of(model)) for _ in range(9)]
     scheduler.abandon()
     assert all(isinstance(t.future.exception(PATIENCE), ClosedError) for t in tickets)
     gate.set()

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mlmfast.serving.asked import asked_of
 from mlmfast.serving.continuous.limits import ClosedError
 from mlmfast.serving.http.metrics import Metrics
 from mlmfast.serving.http.models import Models
@@ -171,7 +172,7 @@ class Service:
 
     async def _asked(self, model: Model, request: Request) -> Asked:
         if request.targets is None:
-            return model.asked(request.top_k, tokenizer_kwargs=request.tokenizer_kwargs)
+            return asked_of(model, request.top_k, tokenizer_kwargs=request.tokenizer_kwargs)
         if len(request.targets) > MOST_TARGETS:
             raise Problem(
                 422,
@@ -180,7 +181,8 @@ class Service:
                 f"{MOST_TARGETS:,}.",
             )
         return await asyncio.to_thread(
-            model.asked,
+            asked_of,
+            model,
             request.top_k,
             request.targets,
             tokenizer_kwargs=request.tokenizer_kwargs,
