@@ -39,6 +39,11 @@ class Asked:
     targets: np.ndarray | None = None
 
     @property
+    def reading(self) -> EncodeOptions:
+        """What reading a text depends on."""
+        return self.options
+
+    @property
     def wanted(self) -> Wanted:
         """What the graph is asked."""
         return Wanted(top_k=self.rows) if self.targets is None else Wanted(targets=self.targets)
@@ -85,7 +90,7 @@ def asked_of(
     if whole_targets:
         pieces = pieces_of(targets, model.vocabulary)
         _require_known(max(map(max, pieces)), vocab_size)
-        return WholeTargets(rows_wanted(top_k, vocab_size, len(pieces)), options, tuple(pieces))
+        return WholeTargets.checked(rows_wanted(top_k, vocab_size, len(pieces)), options, pieces)
     ids = model.vocabulary.target_ids(targets)
     _require_known(ids[-1], vocab_size)
     return Asked(rows_wanted(top_k, vocab_size, len(ids)), options, np.array(ids, np.int64))

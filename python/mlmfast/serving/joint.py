@@ -90,6 +90,11 @@ class Fillings:
         return cls(top_k, search, EncodeOptions.from_keywords(tokenizer_kwargs))
 
     @property
+    def reading(self) -> EncodeOptions:
+        """What reading a text depends on."""
+        return self.options
+
+    @property
     def price(self) -> str:
         """What costs a pass of the model, for messages."""
         return "one for each beam and mask"

@@ -63,7 +63,7 @@ class Scores:
             raise InputError(f"method must be one of {', '.join(METHODS)}, and is {self.method!r}.")
 
     @property
-    def options(self) -> str:
+    def reading(self) -> str:
         """What reading a text depends on."""
         return self.method
 

@@ -32,8 +32,8 @@ class Stepwise(Protocol):
     """
 
     @property
-    def options(self) -> Hashable:
-        """How texts are read: those of requests with equal options can be read together."""
+    def reading(self) -> Hashable:
+        """What reading a text depends on: where that is equal, requests are read together."""
 
     @property
     def price(self) -> str:

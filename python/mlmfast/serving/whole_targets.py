@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from mlmfast.serving.steps import Steps
     from mlmfast.serving.vocabulary import Vocabulary
 
+Beginnings = list[tuple[tuple[int, tuple[int, ...]], list[int]]]
+
 
 @dataclass(frozen=True, slots=True)
 class WholeTargets:
@@ -31,11 +33,28 @@ class WholeTargets:
         count: how many rows a mask gets.
         options: how texts become ids.
         targets: the pieces of each target.
+        beginnings: for each step what is asked at a mask: length and beginning of targets that ask
+            the same, and the numbers of these targets.
     """
 
     count: int
     options: EncodeOptions
     targets: tuple[tuple[int, ...], ...]
+    beginnings: tuple[Beginnings, ...]
+
+    @classmethod
+    def checked(
+        cls, count: int, options: EncodeOptions, targets: Sequence[tuple[int, ...]]
+    ) -> WholeTargets:
+        """Group the targets once for all texts."""
+        longest = max(map(len, targets))
+        beginnings = tuple(_beginnings(targets, step) for step in range(longest))
+        return cls(count, options, tuple(targets), beginnings)
+
+    @property
+    def reading(self) -> tuple[EncodeOptions, int]:
+        """What reading a text depends on: it must have room for all targets."""
+        return self.options, len(self.beginnings)
 
     @property
     def price(self) -> str:
@@ -66,14 +85,13 @@ class WholeTargets:
 
     def passes(self, question: Question) -> int:
         """Tell how often the model is asked: at each mask about each beginning of a target."""
-        steps = range(max(map(len, self.targets)))
-        return len(question.masks) * sum(len(_beginnings(self.targets, step)) for step in steps)
+        return len(question.masks) * sum(map(len, self.beginnings))
 
     def steps(
         self, question: Question, model: Model
     ) -> Steps[list[FilledRow] | list[list[FilledRow]]]:
         """Score the targets at each mask of a text, and write the best of them."""
-        scores = yield from score_targets(question, self.targets)
+        scores = yield from score_targets(question, self.targets, self.beginnings)
         return rows_of_targets(question, scores, self.targets, self.count, model)
 
 
@@ -106,7 +124,7 @@ def grown_ids(question: Question, pieces: Sequence[int], place: int = 0) -> np.n
 
 
 def score_targets(
-    question: Question, targets: Sequence[tuple[int, ...]]
+    question: Question, targets: Sequence[tuple[int, ...]], beginnings: Sequence[Beginnings]
 ) -> Steps[list[list[float]]]:
     """Score each target at each mask of one text, a piece of all targets a step.
 
@@ -116,9 +134,8 @@ def score_targets(
         after it are masks.
     """
     scores = [[0.0] * len(targets) for _ in question.masks]
-    for step in range(max(map(len, targets))):
-        beginnings = _beginnings(targets, step)
-        asked = [(place, one) for place in range(len(question.masks)) for one in beginnings]
+    for step, groups in enumerate(beginnings):
+        asked = [(place, one) for place in range(len(question.masks)) for one in groups]
         found = yield [
             _with_pieces(question, place, known, count, [targets[n][step] for n in numbers])
             for place, ((count, known), numbers) in asked
@@ -157,14 +174,8 @@ def rows_of_targets(
     return answer[0] if len(answer) == 1 else answer
 
 
-def _beginnings(
-    targets: Sequence[tuple[int, ...]], step: int
-) -> list[tuple[tuple[int, tuple[int, ...]], list[int]]]:
-    """Group the targets longer than `step`: those of one length that begin alike ask the same.
-
-    Returns:
-        Length and beginning of each group, and the numbers of its targets.
-    """
+def _beginnings(targets: Sequence[tuple[int, ...]], step: int) -> Beginnings:
+    """Group the targets longer than `step`: those of one length that begin alike ask the same."""
     groups: dict[tuple[int, tuple[int, ...]], list[int]] = defaultdict(list)
     for number, pieces in enumerate(targets):
         if len(pieces) > step:

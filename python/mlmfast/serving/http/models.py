@@ -117,7 +117,12 @@ class ServedModel:
             batch_tokens=settings.max_batch_tokens,
             longest=settings.max_tokens,
         )
-        limits = QueueLimits(settings.max_queue, settings.max_delay_ms / 1000, settings.max_rows)
+        limits = QueueLimits(
+            settings.max_queue,
+            settings.max_delay_ms / 1000,
+            settings.max_rows,
+            settings.max_passes,
+        )
         _warm_up(model, QueueLimits())
         return model, Scheduler(model, limits, self._metrics.watch(self.name))
 
