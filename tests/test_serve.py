@@ -58,6 +58,7 @@ def test_info(server):
     told = httpx.get(f"{server.url}/info").json()
     assert told["models"][0]["mask_token"] == "<mask>"
     assert told["limits"]["max_texts"] == 128
+    assert told["limits"]["max_passes"] == 1024
 
 
 def test_metrics_count_requests_batches_and_failures(server):

@@ -58,6 +58,8 @@ def test_what_loads_is_not_ready(client, path):
         ("/", {"inputs": "a"}),
         ("/models/two", {"inputs": "a"}),
         ("/v1/fill-mask", {"inputs": "a", "targets": ["b"]}),
+        ("/v1/fill", {"inputs": "a"}),
+        ("/v1/score", {"inputs": "a"}),
         (
             "/v2/models/one/infer",
             {"inputs": [{"name": "text", "datatype": "BYTES", "shape": [1], "data": ["a"]}]},

@@ -81,6 +81,13 @@ KEY_VARIABLE = "MLMFAST_API_KEY"
     help="Rows of an answer: masks x top_k, over all texts of the request.",
 )
 @click.option(
+    "--max-passes",
+    type=int,
+    default=1024,
+    show_default=True,
+    help="How often the model may be asked for one request's scores, fillings or whole targets.",
+)
+@click.option(
     "--max-body-mb", type=float, default=2.0, show_default=True, help="Megabytes of a request."
 )
 @click.option(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
@@ -9,8 +10,14 @@ import numpy as np
 from mlmfast.serving.questions import Found
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mlmfast.serving.decoding import Decoder
+    from mlmfast.serving.model import Model
     from mlmfast.serving.questions import Question
+
+# The least positive number of float32: a probability below it counts as it.
+LEAST = 1.4e-45
 
 
 class Row(TypedDict):
@@ -70,3 +77,30 @@ def best_targets(found: Found, rows: int) -> Found:
     """
     order = np.argsort(-found.scores, axis=1, kind="stable")[:, :rows]
     return Found(np.take_along_axis(found.scores, order, axis=1), found.tokens[order])
+
+
+def logs_of(scores: np.ndarray) -> np.ndarray:
+    """Natural logarithms of probabilities, float64."""
+    logs: np.ndarray = np.log(np.maximum(scores.astype(np.float64), LEAST))
+    return logs
+
+
+def filled_row(
+    ids: Sequence[int],
+    tokens: Sequence[int],
+    log_score: float,
+    model: Model,
+    *,
+    skip_special: bool = True,
+) -> FilledRow:
+    """Write one filling: `tokens` in the order of their masks, `ids` the text with them in it."""
+    vocabulary = model.vocabulary
+    return {
+        "score": math.exp(log_score),
+        "tokens": list(tokens),
+        "token_strs": [model.decoder.token(token) for token in tokens],
+        "sequence": vocabulary.decode(
+            [token for token in ids if token != vocabulary.pad_id],
+            skip_special_tokens=skip_special,
+        ),
+    }

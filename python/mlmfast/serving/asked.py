@@ -5,44 +5,56 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mlmfast.errors import InputError
 from mlmfast.serving.answers import answer_of, best_targets
+from mlmfast.serving.options import EncodeOptions, rows_wanted
 from mlmfast.serving.questions import Question, Wanted
-from mlmfast.serving.texts import check_length
-from mlmfast.serving.whole_targets import grown_ids, rows_of_targets, score_targets
+from mlmfast.serving.steps import answer_steps
+from mlmfast.serving.texts import read_texts
+from mlmfast.serving.whole_targets import WholeTargets, pieces_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    import numpy as np
-
-    from mlmfast.serving.answers import Answer, FilledRow
+    from mlmfast.serving.answers import Answer
     from mlmfast.serving.decoding import Decoder
     from mlmfast.serving.model import Model
-    from mlmfast.serving.options import EncodeOptions
     from mlmfast.serving.questions import Found
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The options of a call, checked.
+    """The options of a call that asks the model once about a text, checked.
 
     Attributes:
         rows: how many rows a mask gets.
         options: how texts become ids.
         targets: the only ids to choose from, int64, ascending; None: all.
-        whole_targets: the pieces of each target, where targets may have several.
     """
 
     rows: int
     options: EncodeOptions
     targets: np.ndarray | None = None
-    whole_targets: tuple[tuple[int, ...], ...] = ()
+
+    @property
+    def reading(self) -> EncodeOptions:
+        """What reading a text depends on."""
+        return self.options
 
     @property
     def wanted(self) -> Wanted:
         """What the graph is asked."""
         return Wanted(top_k=self.rows) if self.targets is None else Wanted(targets=self.targets)
+
+    def read(
+        self, texts: Sequence[Any], model: Model, *, first: int = 1, names: Callable[[int], str]
+    ) -> list[Question | InputError]:
+        """Tokenize texts and find their masks."""
+        return read_texts(
+            texts, model.vocabulary, model.limits, self.options, first=first, names=names
+        )
 
     def of(self, question: Question) -> Question:
         """Return a question that says for itself what is asked."""
@@ -55,8 +67,45 @@ class Asked:
         return answer_of(question, found, decoder)
 
 
+def asked_of(
+    model: Model,
+    top_k: int | None = 5,
+    targets: str | Iterable[str] | None = None,
+    *,
+    whole_targets: bool = False,
+    tokenizer_kwargs: Mapping[str, Any] | None = None,
+) -> Asked | WholeTargets:
+    """Check the options of a call.
+
+    Raises:
+        InputError: no target has a token, or a number is out of range.
+        TypeError: a keyword that is not known, or a `top_k` that is no integer.
+    """
+    options = EncodeOptions.from_keywords(tokenizer_kwargs)
+    vocab_size = model.limits.vocab_size
+    if targets is None:
+        if whole_targets:
+            raise InputError("whole_targets says how targets are scored, and there are none.")
+        return Asked(rows_wanted(top_k, vocab_size, None), options)
+    if whole_targets:
+        pieces = pieces_of(targets, model.vocabulary)
+        _require_known(max(map(max, pieces)), vocab_size)
+        return WholeTargets.checked(rows_wanted(top_k, vocab_size, len(pieces)), options, pieces)
+    ids = model.vocabulary.target_ids(targets)
+    _require_known(ids[-1], vocab_size)
+    return Asked(rows_wanted(top_k, vocab_size, len(ids)), options, np.array(ids, np.int64))
+
+
+def _require_known(token: int, vocab_size: int) -> None:
+    if token >= vocab_size:
+        raise InputError(
+            f"A target has the token {token}, and this model knows {vocab_size}: the tokenizer "
+            "beside the graph belongs to another model."
+        )
+
+
 class PendingAnswers:
-    """Texts that the engine is at work on.
+    """Texts that the engine is at work on; those that are asked in steps are when it is their turn.
 
     Attributes:
         error: what is wrong with the first text that has no answer; always None where errors take
@@ -67,12 +116,11 @@ class PendingAnswers:
         self,
         read: Sequence[Question | InputError],
         model: Model,
-        asked: Asked,
+        asked: Asked | WholeTargets,
         *,
         keep_errors: bool,
     ):
         self.error: InputError | None = None
-        self._keep_errors = keep_errors
         if not keep_errors:
             for place, found in enumerate(read):
                 if isinstance(found, InputError):
@@ -82,17 +130,24 @@ class PendingAnswers:
         self._model = model
         self._asked = asked
         questions = [found for found in read if isinstance(found, Question)]
-        self._running = None if asked.whole_targets else model.engine.start(questions, asked.wanted)
+        self._running = (
+            model.engine.start(questions, asked.wanted) if isinstance(asked, Asked) else None
+        )
 
     def results(self) -> list[Any]:
         """Wait for the answers; errors stand where their texts stood."""
-        found = iter(self._running.found()) if self._running else None
+        model, asked = self._model, self._asked
+        if isinstance(asked, WholeTargets):
+            # One text at a time: each asks about all of its targets.
+            return [
+                read
+                if isinstance(read, InputError)
+                else answer_steps(model.engine, asked.steps(read, model))
+                for read in self._read
+            ]
+        found = iter(self._running.found()) if self._running else iter(())
         return [
-            read
-            if isinstance(read, InputError)
-            else self._whole(read)
-            if found is None
-            else self._asked.answer(read, next(found), self._model.decoder)
+            read if isinstance(read, InputError) else asked.answer(read, next(found), model.decoder)
             for read in self._read
         ]
 
@@ -100,17 +155,3 @@ class PendingAnswers:
         """Drop what has not begun."""
         if self._running:
             self._running.cancel()
-
-    def _whole(self, question: Question) -> list[FilledRow] | list[list[FilledRow]] | InputError:
-        model, targets = self._model, self._asked.whole_targets
-        longest = max(targets, key=len)
-        error = check_length(grown_ids(question, longest), model.limits)
-        if error:
-            too_long = InputError(f"A text with {len(longest)} masks in place of one {error}")
-            if not self._keep_errors:
-                raise too_long
-            return too_long
-        scores = score_targets(model.engine, question, targets)
-        return rows_of_targets(
-            question, scores, targets, self._asked.rows, model.decoder, model.vocabulary
-        )

@@ -7,17 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 from mlmfast.errors import InputError
 from mlmfast.serving.answers import Answer, FilledRow, Row
-from mlmfast.serving.asked import Asked, PendingAnswers
-from mlmfast.serving.joint import Search, fill_texts
-from mlmfast.serving.likelihood import TokenScores, score_listed
+from mlmfast.serving.asked import Asked, PendingAnswers, asked_of
+from mlmfast.serving.joint import Fillings
+from mlmfast.serving.likelihood import Scores, TokenScores
 from mlmfast.serving.model import open_model
-from mlmfast.serving.options import EncodeOptions, keeps_errors
+from mlmfast.serving.options import keeps_errors
+from mlmfast.serving.steps import answer_texts
 from mlmfast.serving.streaming import in_order
-from mlmfast.serving.texts import read_texts, text_number, the_text, without_errors
+from mlmfast.serving.texts import text_number, the_text, without_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from mlmfast.serving.steps import Stepwise
+    from mlmfast.serving.whole_targets import WholeTargets
 
 __all__ = ["Answer", "FillMask", "FilledRow", "Row", "TokenScores"]
 
@@ -116,8 +120,12 @@ class FillMask:
                 range.
             TypeError: a keyword that is not known, or a `top_k` that is no integer.
         """
-        asked = self._model.asked(
-            top_k, targets, whole_targets=whole_targets, tokenizer_kwargs=tokenizer_kwargs
+        asked = asked_of(
+            self._model,
+            top_k,
+            targets,
+            whole_targets=whole_targets,
+            tokenizer_kwargs=tokenizer_kwargs,
         )
         if isinstance(texts, GeneratorType):
             return in_order(texts, self._begin(asked), read_ahead=1024)
@@ -162,8 +170,12 @@ class FillMask:
         if read_ahead < 1:
             raise InputError(f"read_ahead must be at least 1, and is {read_ahead}.")
         keep_errors = keeps_errors(on_error)
-        asked = self._model.asked(
-            top_k, targets, whole_targets=whole_targets, tokenizer_kwargs=tokenizer_kwargs
+        asked = asked_of(
+            self._model,
+            top_k,
+            targets,
+            whole_targets=whole_targets,
+            tokenizer_kwargs=tokenizer_kwargs,
         )
         begin = self._begin(asked, names=names, keep_errors=keep_errors)
         return in_order(texts, begin, read_ahead=read_ahead)
@@ -205,18 +217,8 @@ class FillMask:
         Raises:
             InputError: as in a call; `top_k` or `beams` below 1.
         """
-        if top_k < 1:
-            raise InputError(f"top_k must be at least 1, and is {top_k}.")
-        search = Search(max(top_k, 1) if beams is None else beams, order)
-        options = EncodeOptions.from_keywords(tokenizer_kwargs)
-        keep_errors = keeps_errors(on_error)
-        alone, listed = _listed(texts)
-        names = names or (the_text if alone else text_number)
-        read = read_texts(listed, self._vocabulary, self._limits, options, names=names)
-        if not keep_errors:
-            without_errors(read)
-        answers = fill_texts(self._model, read, search, top_k)
-        return answers[0] if alone else answers
+        asked = Fillings.checked(top_k, beams, order, tokenizer_kwargs)
+        return self._in_steps(asked, texts, on_error, names)
 
     def score(
         self,
@@ -250,22 +252,28 @@ class FillMask:
         Raises:
             InputError: a text is no string, empty, or too long.
         """
+        told = self._in_steps(Scores(method), texts, on_error, names)
+        if per_token:
+            return told
+        return [_sum_of(one) for one in told] if isinstance(told, list) else _sum_of(told)
+
+    def _in_steps(
+        self,
+        asked: Stepwise,
+        texts: str | Sequence[str],
+        on_error: str,
+        names: Callable[[int], str] | None,
+    ) -> Any:
+        """Answer one text or several, each in steps."""
+        keep_errors = keeps_errors(on_error)
         alone, listed = _listed(texts)
-        found = score_listed(
-            self._model,
-            listed,
-            method,
-            names=names or (the_text if alone else text_number),
-            keep_errors=keeps_errors(on_error),
-        )
-        values = [
-            one if per_token or isinstance(one, InputError) else one["score"] for one in found
-        ]
-        return values[0] if alone else values
+        names = names or (the_text if alone else text_number)
+        answers = answer_texts(self._model, asked, listed, names=names, keep_errors=keep_errors)
+        return answers[0] if alone else answers
 
     def _begin(
         self,
-        asked: Asked,
+        asked: Asked | WholeTargets,
         *,
         names: Callable[[int], str] = text_number,
         keep_errors: bool = False,
@@ -281,9 +289,7 @@ class FillMask:
         """
 
         def begin(texts: list[Any], first: int) -> PendingAnswers:
-            read = read_texts(
-                texts, self._vocabulary, self._limits, asked.options, first=first, names=names
-            )
+            read = asked.read(texts, self._model, first=first, names=names)
             if refuse:
                 without_errors(read)
             return PendingAnswers(read, self._model, asked, keep_errors=keep_errors)
@@ -295,3 +301,8 @@ def _listed(texts: Any) -> tuple[bool, Sequence[Any]]:
     """Tell whether `texts` is one text (or what should be one), and return them as a list."""
     alone = not isinstance(texts, (list, tuple))
     return alone, [texts] if alone else texts
+
+
+def _sum_of(told: TokenScores | InputError) -> float | InputError:
+    """Return the score of a text alone."""
+    return told if isinstance(told, InputError) else told["score"]

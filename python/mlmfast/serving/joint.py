@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mlmfast.errors import InputError
-from mlmfast.serving.questions import Question, Wanted
+from mlmfast.serving.answers import filled_row, logs_of
+from mlmfast.serving.options import EncodeOptions
+from mlmfast.serving.questions import Question
+from mlmfast.serving.texts import read_texts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from mlmfast.serving.answers import FilledRow
-    from mlmfast.serving.decoding import Decoder
-    from mlmfast.serving.engine import Engine
     from mlmfast.serving.model import Model
     from mlmfast.serving.questions import Found
-    from mlmfast.serving.vocabulary import Vocabulary
+    from mlmfast.serving.steps import Steps
 
 ORDERS = ("certain", "left_to_right")
 
@@ -56,100 +56,122 @@ class Search:
             raise InputError(f"order must be one of {', '.join(ORDERS)}, and is {self.order!r}.")
 
 
-def fill_together(
-    engine: Engine, questions: Sequence[Question], search: Search
-) -> list[list[Beam]]:
-    """Fill all masks of each text.
+@dataclass(frozen=True, slots=True)
+class Fillings:
+    """What a call that fills masks together asks of every text, checked.
 
-    In each round every beam of every text is asked about its open masks, and one of them is filled:
-    the one whose best token is the most probable, or the leftmost.
+    Attributes:
+        top_k: fillings that are returned.
+        search: how they are looked for.
+        options: how texts become ids.
+    """
+
+    top_k: int
+    search: Search
+    options: EncodeOptions
+
+    @classmethod
+    def checked(
+        cls,
+        top_k: int = 5,
+        beams: int | None = None,
+        order: str = "certain",
+        tokenizer_kwargs: Mapping[str, Any] | None = None,
+    ) -> Fillings:
+        """Check the options of a call.
+
+        Raises:
+            InputError: a number is out of range, or the order is not known.
+            TypeError: a keyword that is not known.
+        """
+        if top_k < 1:
+            raise InputError(f"top_k must be at least 1, and is {top_k}.")
+        search = Search(top_k if beams is None else beams, order)
+        return cls(top_k, search, EncodeOptions.from_keywords(tokenizer_kwargs))
+
+    @property
+    def reading(self) -> EncodeOptions:
+        """What reading a text depends on."""
+        return self.options
+
+    @property
+    def price(self) -> str:
+        """What costs a pass of the model, for messages."""
+        return "one for each beam and mask"
+
+    def read(
+        self, texts: Sequence[Any], model: Model, *, first: int = 1, names: Callable[[int], str]
+    ) -> list[Question | InputError]:
+        """Tokenize texts and find their masks."""
+        return read_texts(
+            texts, model.vocabulary, model.limits, self.options, first=first, names=names
+        )
+
+    def rows(self, _question: Question) -> int:
+        """Tell how many rows the answer of a text has at most."""
+        return min(self.top_k, self.search.beams)
+
+    def passes(self, question: Question) -> int:
+        """Tell how often the model is asked at most: about the text, then about each beam."""
+        return 1 + self.search.beams * (len(question.masks) - 1)
+
+    def steps(self, question: Question, model: Model) -> Steps[list[FilledRow]]:
+        """Fill the masks of a text, and write the best fillings."""
+        beams = yield from fill_together(question, self.search, model.limits.vocab_size)
+        return [
+            filled_row(
+                beam.question.ids.tolist(),
+                beam.question.ids[question.masks].tolist(),
+                beam.log_score,
+                model,
+            )
+            for beam in beams[: self.top_k]
+        ]
+
+
+def fill_together(question: Question, search: Search, vocab_size: int) -> Steps[list[Beam]]:
+    """Fill all masks of a text.
+
+    In each step every beam is asked about its open masks, and one of them is filled: the one whose
+    best token is the most probable, or the leftmost.
 
     Returns:
-        For each text its finished beams, best first, at most `search.beams`.
+        The finished beams, best first, at most `search.beams`.
     """
-    beams = [[Beam(question, 0.0)] for question in questions]
-    wanted = Wanted(top_k=min(search.beams, engine.vocab_size))
-    while open_texts := [place for place, kept in enumerate(beams) if len(kept[0].question.masks)]:
-        asked = [beam for place in open_texts for beam in beams[place]]
-        found = iter(engine.answer([beam.question for beam in asked], wanted))
-        for place in open_texts:
-            grown = [
-                longer for beam in beams[place] for longer in _grow(beam, next(found), search.order)
-            ]
-            beams[place] = _best(grown, search.beams)
+    beams = [Beam(replace(question, top_k=min(search.beams, vocab_size)), 0.0)]
+    while len(beams[0].question.masks):
+        found = yield [beam.question for beam in beams]
+        beams = _grown(beams, found, search)
     return beams
 
 
-def fill_texts(
-    model: Model, read: Sequence[Question | InputError], search: Search, top_k: int
-) -> list[list[FilledRow] | InputError]:
-    """Fill the masks of each text, and write the `top_k` best fillings; errors stay in place."""
-    questions = [found for found in read if isinstance(found, Question)]
-    filled = iter(fill_together(model.engine, questions, search))
-    return [
-        found
-        if isinstance(found, InputError)
-        else [
-            filled_row(
-                beam.question.ids.tolist(),
-                beam.question.ids[found.masks].tolist(),
-                beam.log_score,
-                model.decoder,
-                model.vocabulary,
-            )
-            for beam in next(filled)[:top_k]
-        ]
-        for found in read
+def _grown(beams: Sequence[Beam], found: Sequence[Found], search: Search) -> list[Beam]:
+    """Fill one mask of each beam with each of its best tokens, and keep the best.
+
+    The same words put in by two ways are one beam, with the better score.
+    """
+    masks = [
+        0 if search.order == "left_to_right" else int(part.scores[:, 0].argmax()) for part in found
     ]
-
-
-def _grow(beam: Beam, found: Found, order: str) -> list[Beam]:
-    """Fill one mask of `beam` with each of its best tokens."""
-    mask = 0 if order == "left_to_right" else int(found.scores[:, 0].argmax())
-    position = beam.question.masks[mask]
-    still_open = np.delete(beam.question.masks, mask)
-    grown = []
-    for score, token in zip(found.scores[mask], found.tokens[mask], strict=True):
-        ids = beam.question.ids.copy()
-        ids[position] = token
-        grown.append(
-            Beam(
-                replace(beam.question, ids=ids, masks=still_open),
-                beam.log_score + log_of(float(score)),
-            )
-        )
-    return grown
-
-
-def _best(beams: list[Beam], count: int) -> list[Beam]:
-    """Keep the best; the same words put in by two ways are one beam, with the better score."""
+    scores = np.stack(
+        [
+            beam.log_score + logs_of(part.scores[mask])
+            for beam, part, mask in zip(beams, found, masks, strict=True)
+        ]
+    )
     best: dict[bytes, Beam] = {}
-    for beam in sorted(beams, key=lambda beam: -beam.log_score):
-        best.setdefault(beam.question.ids.tobytes(), beam)
-    return list(best.values())[:count]
+    for place in np.argsort(-scores, axis=None, kind="stable").tolist():
+        row, column = divmod(place, scores.shape[1])
+        token = int(found[row].tokens[masks[row], column])
+        question = _filled(beams[row].question, masks[row], token)
+        best.setdefault(question.ids.tobytes(), Beam(question, float(scores[row, column])))
+        if len(best) == search.beams:
+            break
+    return list(best.values())
 
 
-def log_of(score: float) -> float:
-    """Natural logarithm; a probability below float32's range counts as its smallest number."""
-    return math.log(max(score, 1.4e-45))
-
-
-def filled_row(
-    ids: Sequence[int],
-    tokens: Sequence[int],
-    log_score: float,
-    decoder: Decoder,
-    vocabulary: Vocabulary,
-    *,
-    skip_special: bool = True,
-) -> FilledRow:
-    """Write one filling: `tokens` in the order of their masks, `ids` the text with them in it."""
-    return {
-        "score": math.exp(log_score),
-        "tokens": list(tokens),
-        "token_strs": [decoder.token(token) for token in tokens],
-        "sequence": vocabulary.decode(
-            [token for token in ids if token != vocabulary.pad_id],
-            skip_special_tokens=skip_special,
-        ),
-    }
+def _filled(question: Question, mask: int, token: int) -> Question:
+    """Put a token in the place of one of the open masks."""
+    ids = question.ids.copy()
+    ids[question.masks[mask]] = token
+    return replace(question, ids=ids, masks=np.delete(question.masks, mask))

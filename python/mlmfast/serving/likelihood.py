@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
 from mlmfast.errors import InputError
-from mlmfast.serving.joint import log_of
-from mlmfast.serving.questions import Question, Wanted
+from mlmfast.serving.answers import logs_of
+from mlmfast.serving.questions import Question
 from mlmfast.serving.texts import check_length, check_text
 
 if TYPE_CHECKING:
@@ -16,15 +17,10 @@ if TYPE_CHECKING:
 
     from tokenizers import Encoding
 
-    from mlmfast.serving.asked import Model
-    from mlmfast.serving.decoding import Decoder
-    from mlmfast.serving.engine import Engine
-    from mlmfast.serving.texts import Limits
-    from mlmfast.serving.vocabulary import Vocabulary
+    from mlmfast.serving.model import Model
+    from mlmfast.serving.steps import Steps
 
 METHODS = ("original", "word_l2r")
-# Texts whose masked variants, one a token, are held at once.
-SCORED_AT_ONCE = 64
 
 
 class TokenScores(TypedDict):
@@ -36,88 +32,98 @@ class TokenScores(TypedDict):
     token_scores: list[float]
 
 
-def score_listed(
-    model: Model,
-    texts: Sequence[str],
-    method: str,
-    *,
-    names: Callable[[int], str],
-    keep_errors: bool,
-) -> list[TokenScores | InputError]:
-    """Score texts, some of them at a time.
+@dataclass(frozen=True, slots=True)
+class ScoredText:
+    """A text that is to be scored.
 
-    Args:
-        model: what scores them.
-        texts: strings without masks.
-        method: one of METHODS.
-        names: what messages call the text of a number, counted from 1.
-        keep_errors: errors take the place of scores.
-
-    Raises:
-        InputError: what is wrong with the first text that cannot be scored.
+    Attributes:
+        ids: its token ids, int64 [length].
+        type_ids: segment ids, int64 [length].
+        spans: for each token that is scored its position, and the end of what is masked with it.
     """
-    check_method(method)
-    results: list[TokenScores | InputError] = []
-    for start in range(0, len(texts), SCORED_AT_ONCE):
-        read: list[list[Question] | InputError] = []
-        for number, text in enumerate(texts[start : start + SCORED_AT_ONCE], start=start + 1):
-            try:
-                variants = masked_variants(
-                    text, model.vocabulary, model.limits, method, names(number)
-                )
-            except InputError as error:
-                if not keep_errors:
-                    raise
-                read.append(error)
-            else:
-                read.append(variants)
-        asked = [found for found in read if not isinstance(found, InputError)]
-        scored = iter(score_texts(model.engine, asked, model.decoder))
-        results += [found if isinstance(found, InputError) else next(scored) for found in read]
-    return results
+
+    ids: np.ndarray
+    type_ids: np.ndarray
+    spans: list[tuple[int, int]]
 
 
-def masked_variants(
-    text: str, vocabulary: Vocabulary, limits: Limits, method: str, name: str = "The text"
-) -> list[Question]:
-    """Mask each token of `text` in turn.
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What a call that scores texts asks of every one, checked.
 
-    Args:
-        text: a text; its special tokens and masks are context and never scored.
-        vocabulary: the model's tokenizer.
-        limits: what the model takes.
-        method: "original": one token is masked; "word_l2r": the tokens after it in its word too.
-        name: what messages call the text.
-
-    Returns:
-        A question a token, whose target is the token.
-
-    Raises:
-        InputError: the text is no string, has no token to score, or is too long.
+    Attributes:
+        method: "original": one token is masked at a time; "word_l2r": with a token those after it
+            in its word.
     """
-    error = check_text(text, name)
-    if error:
-        raise error
-    encoding = vocabulary.encode_words([text])[0]
-    ids = np.array(encoding.ids, np.int64)
-    types = np.array(encoding.type_ids, np.int64)
-    error = check_length(ids, limits)
-    if error:
-        raise InputError(f"{name} {error}")
-    scored = [
-        position
-        for position, special in enumerate(encoding.special_tokens_mask)
-        if not special and ids[position] != vocabulary.mask_id
-    ]
-    if not scored:
-        raise InputError(f"{name} has no token to score: it is empty, or all special tokens.")
-    variants = []
-    for position in scored:
-        masked = ids.copy()
-        end = _end_of_word(encoding, position) if method == "word_l2r" else position + 1
-        masked[position:end] = vocabulary.mask_id
-        variants.append(Question(masked, types, np.array([position]), ids[position : position + 1]))
-    return variants
+
+    method: str = "original"
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise InputError(f"method must be one of {', '.join(METHODS)}, and is {self.method!r}.")
+
+    @property
+    def reading(self) -> str:
+        """What reading a text depends on."""
+        return self.method
+
+    @property
+    def price(self) -> str:
+        """What costs a pass of the model, for messages."""
+        return "one for each token"
+
+    def read(
+        self, texts: Sequence[Any], model: Model, *, first: int = 1, names: Callable[[int], str]
+    ) -> list[ScoredText | InputError]:
+        """Tokenize texts without masks; an InputError stands in the place of a bad one."""
+        return [self._read(text, model, names(number)) for number, text in enumerate(texts, first)]
+
+    def rows(self, _text: ScoredText) -> int:
+        """Tell how many rows the answer of a text has."""
+        return 1
+
+    def passes(self, text: ScoredText) -> int:
+        """Tell how often the model is asked: about each token."""
+        return len(text.spans)
+
+    def steps(self, text: ScoredText, model: Model) -> Steps[TokenScores]:
+        """Mask each token of a text in turn; its special tokens and masks are never scored."""
+        mask_id = model.vocabulary.mask_id
+        found = yield [_masked(text, position, end, mask_id) for position, end in text.spans]
+        scores = logs_of(np.concatenate([part.scores[0] for part in found])).tolist()
+        tokens = [int(text.ids[position]) for position, _ in text.spans]
+        return {
+            "score": sum(scores),
+            "tokens": tokens,
+            "token_strs": [model.decoder.token(token) for token in tokens],
+            "token_scores": scores,
+        }
+
+    def _read(self, text: Any, model: Model, name: str) -> ScoredText | InputError:
+        error = check_text(text, name)
+        if error:
+            return error
+        encoding = model.vocabulary.encode_words([text])[0]
+        ids = np.array(encoding.ids, np.int64)
+        error = check_length(ids, model.limits)
+        if error:
+            return InputError(f"{name} {error}")
+        spans = [
+            (place, _end_of_word(encoding, place) if self.method == "word_l2r" else place + 1)
+            for place, special in enumerate(encoding.special_tokens_mask)
+            if not special and ids[place] != model.vocabulary.mask_id
+        ]
+        if not spans:
+            return InputError(f"{name} has no token to score: it is empty, or all special tokens.")
+        return ScoredText(ids, np.array(encoding.type_ids, np.int64), spans)
+
+
+def _masked(text: ScoredText, position: int, end: int, mask_id: int) -> Question:
+    """Mask the tokens from `position` to `end`, and ask for the first of them."""
+    ids = text.ids.copy()
+    ids[position:end] = mask_id
+    target = text.ids[position : position + 1]
+    return Question(ids, text.type_ids, np.array([position]), target)
 
 
 def _end_of_word(encoding: Encoding, position: int) -> int:
@@ -126,30 +132,3 @@ def _end_of_word(encoding: Encoding, position: int) -> int:
     while end < len(words) and words[end] is not None and words[end] == words[position]:
         end += 1
     return end
-
-
-def score_texts(
-    engine: Engine, texts: Sequence[list[Question]], decoder: Decoder
-) -> list[TokenScores]:
-    """Score texts, given the masked variants of each."""
-    flat = [question for variants in texts for question in variants]
-    found = iter(engine.answer(flat, Wanted(own=True)))
-    results: list[TokenScores] = []
-    for variants in texts:
-        scores = [log_of(float(next(found).scores[0, 0])) for _ in variants]
-        tokens = [int(question.targets[0]) for question in variants]  # type: ignore[index]
-        results.append(
-            {
-                "score": sum(scores),
-                "tokens": tokens,
-                "token_strs": [decoder.token(token) for token in tokens],
-                "token_scores": scores,
-            }
-        )
-    return results
-
-
-def check_method(method: str) -> None:
-    """Raise an InputError unless `method` is known."""
-    if method not in METHODS:
-        raise InputError(f"method must be one of {', '.join(METHODS)}, and is {method!r}.")

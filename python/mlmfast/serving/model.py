@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from mlmfast.errors import InputError
-from mlmfast.serving.asked import Asked
 from mlmfast.serving.decoding import Decoder
 from mlmfast.serving.engine import Engine
 from mlmfast.serving.folder import OnnxFolder
 from mlmfast.serving.graphs import FusedGraph
-from mlmfast.serving.options import EncodeOptions, rows_wanted
 from mlmfast.serving.texts import Limits
 from mlmfast.serving.vocabulary import Vocabulary
-from mlmfast.serving.whole_targets import pieces_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 
@@ -32,43 +25,6 @@ class Model:
     decoder: Decoder
     vocabulary: Vocabulary
     limits: Limits
-
-    def asked(
-        self,
-        top_k: int | None = 5,
-        targets: str | Iterable[str] | None = None,
-        *,
-        whole_targets: bool = False,
-        tokenizer_kwargs: Mapping[str, Any] | None = None,
-    ) -> Asked:
-        """Check the options of a call.
-
-        Raises:
-            InputError: no target has a token, or a number is out of range.
-            TypeError: a keyword that is not known, or a `top_k` that is no integer.
-        """
-        options = EncodeOptions.from_keywords(tokenizer_kwargs)
-        vocab_size = self.limits.vocab_size
-        if targets is None:
-            if whole_targets:
-                raise InputError("whole_targets says how targets are scored, and there are none.")
-            return Asked(rows_wanted(top_k, vocab_size, None), options)
-        if whole_targets:
-            pieces = pieces_of(targets, self.vocabulary)
-            self._require_known(max(map(max, pieces)))
-            rows = rows_wanted(top_k, vocab_size, len(pieces))
-            return Asked(rows, options, whole_targets=tuple(pieces))
-        ids = self.vocabulary.target_ids(targets)
-        self._require_known(ids[-1])
-        rows = rows_wanted(top_k, vocab_size, len(ids))
-        return Asked(rows, options, targets=np.array(ids, np.int64))
-
-    def _require_known(self, token: int) -> None:
-        if token >= self.limits.vocab_size:
-            raise InputError(
-                f"A target has the token {token}, and this model knows {self.limits.vocab_size}: "
-                "the tokenizer beside the graph belongs to another model."
-            )
 
 
 def open_model(

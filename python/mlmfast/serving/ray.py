@@ -19,8 +19,9 @@ from pydantic import TypeAdapter, ValidationError
 from mlmfast.errors import InputError, MissingDependencyError, MlmfastError
 from mlmfast.serving.continuous.limits import QueueFullError
 from mlmfast.serving.http.app import build_app
+from mlmfast.serving.http.asking import RowsQuestion
 from mlmfast.serving.http.problems import Problem
-from mlmfast.serving.http.service import Record, Request, Service
+from mlmfast.serving.http.service import Record, Service
 from mlmfast.serving.http.settings import ModelSource, ServeSettings
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def application(
         gpus: GPUs of one replica; with any, it runs on CUDA and nowhere else.
         **settings: options of `ServeSettings` that Ray does not decide: api_keys, cors_origins,
             batching, max_delay_ms, max_queue, max_batch_tokens, max_texts, max_tokens, max_rows,
-            max_body_mb, body_timeout, request_timeout, drain_seconds.
+            max_passes, max_body_mb, body_timeout, request_timeout, drain_seconds.
 
     Returns:
         An application whose handle has the method `fill_mask`, see `FillMaskReplica`.
@@ -186,9 +187,9 @@ class FillMaskReplica:
             MlmfastError: the replica has its hands full, or no time was left.
         """
         asked = [texts] if isinstance(texts, str) else list(texts)
-        request = Request(model, asked, top_k, targets, tokenizer_kwargs)
+        question = RowsQuestion(model, asked, top_k, targets, tokenizer_kwargs)
         try:
-            answered = await self._service.answer(request, Record("", protocol="ray"))
+            answered = await self._service.answer(question, Record("", protocol="ray"))
         except Problem as problem:  # which cannot travel to another process
             kind = InputError if problem.status < 429 else MlmfastError
             raise kind(problem.message) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mlmfast.serving.options import EncodeOptions
     from mlmfast.serving.vocabulary import Vocabulary
 
+T = TypeVar("T")
 # What people type for a mask, whatever the model: [MASK], <mask>, {mask}, <|mask|>, ___
 LIKE_A_MASK = re.compile(r"(?i)[\[<{(]\|?\s*mask\s*\|?[\]>})]|_{3,}")
 SHOWN = 60
@@ -79,12 +80,12 @@ def read_texts(
     ]
 
 
-def without_errors(read: Sequence[Question | InputError]) -> list[Question]:
+def without_errors(read: Sequence[T | InputError]) -> list[T]:
     """Raise the first error, if there is one; a mask is missed only where all else is well."""
     errors = [found for found in read if isinstance(found, InputError)]
     if errors:
         raise next((e for e in errors if not isinstance(e, NoMaskError)), errors[0])
-    return [found for found in read if isinstance(found, Question)]
+    return [found for found in read if not isinstance(found, InputError)]
 
 
 def check_length(ids: np.ndarray, limits: Limits) -> InputError | None:

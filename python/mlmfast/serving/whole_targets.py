@@ -3,21 +3,96 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mlmfast.errors import InputError
-from mlmfast.serving.joint import filled_row, log_of
-from mlmfast.serving.questions import Question, Wanted
+from mlmfast.serving.answers import filled_row, logs_of
+from mlmfast.serving.questions import Question
+from mlmfast.serving.texts import check_length, read_texts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from mlmfast.serving.answers import FilledRow
-    from mlmfast.serving.decoding import Decoder
-    from mlmfast.serving.engine import Engine
+    from mlmfast.serving.model import Model
+    from mlmfast.serving.options import EncodeOptions
+    from mlmfast.serving.steps import Steps
     from mlmfast.serving.vocabulary import Vocabulary
+
+Beginnings = list[tuple[tuple[int, tuple[int, ...]], list[int]]]
+
+
+@dataclass(frozen=True, slots=True)
+class WholeTargets:
+    """What a call with targets of several tokens asks of every text, checked.
+
+    Attributes:
+        count: how many rows a mask gets.
+        options: how texts become ids.
+        targets: the pieces of each target.
+        beginnings: for each step what is asked at a mask: length and beginning of targets that ask
+            the same, and the numbers of these targets.
+    """
+
+    count: int
+    options: EncodeOptions
+    targets: tuple[tuple[int, ...], ...]
+    beginnings: tuple[Beginnings, ...]
+
+    @classmethod
+    def checked(
+        cls, count: int, options: EncodeOptions, targets: Sequence[tuple[int, ...]]
+    ) -> WholeTargets:
+        """Group the targets once for all texts."""
+        longest = max(map(len, targets))
+        beginnings = tuple(_beginnings(targets, step) for step in range(longest))
+        return cls(count, options, tuple(targets), beginnings)
+
+    @property
+    def reading(self) -> tuple[EncodeOptions, int]:
+        """What reading a text depends on: it must have room for all targets."""
+        return self.options, len(self.beginnings)
+
+    @property
+    def price(self) -> str:
+        """What costs a pass of the model, for messages."""
+        return "one for each mask and each beginning of a target"
+
+    def read(
+        self, texts: Sequence[Any], model: Model, *, first: int = 1, names: Callable[[int], str]
+    ) -> list[Question | InputError]:
+        """Tokenize texts and find their masks; each must have room for the longest target."""
+        longest = max(self.targets, key=len)
+        read = read_texts(
+            texts, model.vocabulary, model.limits, self.options, first=first, names=names
+        )
+        for place, found in enumerate(read):
+            if isinstance(found, Question):
+                error = check_length(grown_ids(found, longest), model.limits)
+                if error:
+                    name = names(first + place)
+                    read[place] = InputError(
+                        f"{name} with {len(longest)} masks in place of one {error}"
+                    )
+        return read
+
+    def rows(self, question: Question) -> int:
+        """Tell how many rows the answer of a text has."""
+        return self.count * len(question.masks)
+
+    def passes(self, question: Question) -> int:
+        """Tell how often the model is asked: at each mask about each beginning of a target."""
+        return len(question.masks) * sum(map(len, self.beginnings))
+
+    def steps(
+        self, question: Question, model: Model
+    ) -> Steps[list[FilledRow] | list[list[FilledRow]]]:
+        """Score the targets at each mask of a text, and write the best of them."""
+        scores = yield from score_targets(question, self.targets, self.beginnings)
+        return rows_of_targets(question, scores, self.targets, self.count, model)
 
 
 def pieces_of(targets: str | Iterable[str], vocabulary: Vocabulary) -> list[tuple[int, ...]]:
@@ -49,9 +124,9 @@ def grown_ids(question: Question, pieces: Sequence[int], place: int = 0) -> np.n
 
 
 def score_targets(
-    engine: Engine, question: Question, targets: Sequence[tuple[int, ...]]
-) -> list[list[float]]:
-    """Score each target at each mask of one text.
+    question: Question, targets: Sequence[tuple[int, ...]], beginnings: Sequence[Beginnings]
+) -> Steps[list[list[float]]]:
+    """Score each target at each mask of one text, a piece of all targets a step.
 
     Returns:
         For each mask the targets' log scores: the sum over the pieces, from left to right, of the
@@ -59,22 +134,17 @@ def score_targets(
         after it are masks.
     """
     scores = [[0.0] * len(targets) for _ in question.masks]
-    for step in range(max(map(len, targets))):
-        # Targets of one length that begin alike ask the same question.
-        asked: dict[tuple[int, int, tuple[int, ...]], list[int]] = defaultdict(list)
-        for place in range(len(question.masks)):
-            for number, pieces in enumerate(targets):
-                if len(pieces) > step:
-                    asked[place, len(pieces), pieces[:step]].append(number)
-        rows = [
+    for step, groups in enumerate(beginnings):
+        asked = [(place, one) for place in range(len(question.masks)) for one in groups]
+        found = yield [
             _with_pieces(question, place, known, count, [targets[n][step] for n in numbers])
-            for (place, count, known), numbers in asked.items()
+            for place, ((count, known), numbers) in asked
         ]
-        found = engine.answer(rows, Wanted(own=True))
-        for ((place, _, _), numbers), part in zip(asked.items(), found, strict=True):
-            columns = dict(zip(part.tokens.tolist(), part.scores[0].tolist(), strict=True))
+        for (place, (_, numbers)), part in zip(asked, found, strict=True):
+            logs = logs_of(part.scores[0]).tolist()
+            columns = dict(zip(part.tokens.tolist(), logs, strict=True))
             for number in numbers:
-                scores[place][number] += log_of(columns[targets[number][step]])
+                scores[place][number] += columns[targets[number][step]]
     return scores
 
 
@@ -83,8 +153,7 @@ def rows_of_targets(
     scores: Sequence[Sequence[float]],
     targets: Sequence[tuple[int, ...]],
     count: int,
-    decoder: Decoder,
-    vocabulary: Vocabulary,
+    model: Model,
 ) -> list[FilledRow] | list[list[FilledRow]]:
     """Write the `count` best targets of each mask: one list for one mask, else one a mask."""
     answer = []
@@ -96,14 +165,22 @@ def rows_of_targets(
                     grown_ids(question, targets[number], place).tolist(),
                     targets[number],
                     of_mask[number],
-                    decoder,
-                    vocabulary,
+                    model,
                     skip_special=len(scores) == 1,
                 )
                 for number in best
             ]
         )
     return answer[0] if len(answer) == 1 else answer
+
+
+def _beginnings(targets: Sequence[tuple[int, ...]], step: int) -> Beginnings:
+    """Group the targets longer than `step`: those of one length that begin alike ask the same."""
+    groups: dict[tuple[int, tuple[int, ...]], list[int]] = defaultdict(list)
+    for number, pieces in enumerate(targets):
+        if len(pieces) > step:
+            groups[len(pieces), pieces[:step]].append(number)
+    return list(groups.items())
 
 
 def _with_pieces(

@@ -8,6 +8,8 @@ from mlmfast.errors import InputError, MlmfastError
 
 # Texts are held as they came until they are tokenized: this bounds them, in characters.
 MOST_CHARACTERS = 64 << 20
+# Requests as large as they may be, answered in steps, whose passes may be in hand at once.
+FULL_REQUESTS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +20,13 @@ class QueueLimits:
         max_texts: texts that are in hand at once, those being run included.
         max_delay: seconds that a request waits for others to share its batch.
         max_rows: rows that one request may be answered with: masks x top_k, over all its texts.
+        max_passes: questions that one request may need which is answered in steps.
     """
 
     max_texts: int = 1024
     max_delay: float = 0.002
     max_rows: int = 10_000
+    max_passes: int = 1024
 
 
 class QueueFullError(MlmfastError):
@@ -43,3 +47,7 @@ class ClosedError(MlmfastError):
 
 class TooManyRowsError(InputError):
     """A request that would be answered with more rows than one request may have."""
+
+
+class TooManyPassesError(InputError):
+    """A request for which the model would be asked more often than for one it may be."""

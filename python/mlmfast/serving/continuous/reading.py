@@ -4,84 +4,108 @@ from __future__ import annotations
 
 import logging
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlmfast.errors import InputError, MlmfastError
-from mlmfast.serving.continuous.limits import TooManyRowsError
-from mlmfast.serving.texts import read_texts, without_errors
+from mlmfast.serving.asked import Asked
+from mlmfast.serving.continuous.limits import TooManyPassesError, TooManyRowsError
+from mlmfast.serving.continuous.work import Work
+from mlmfast.serving.questions import Question
+from mlmfast.serving.steps import together
+from mlmfast.serving.texts import without_errors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mlmfast.serving.continuous.limits import QueueLimits
     from mlmfast.serving.continuous.ticket import Ticket
     from mlmfast.serving.model import Model
-    from mlmfast.serving.questions import Question
+    from mlmfast.serving.steps import Stepwise
 
 
 logger = logging.getLogger(__name__)
 
 
 def read_tickets(
-    tickets: Sequence[Ticket], model: Model, max_rows: int
+    tickets: Sequence[Ticket], model: Model, limits: QueueLimits
 ) -> list[tuple[Ticket, list[Question] | Exception]]:
-    """Tokenize all texts of `tickets`; requests with equal options share a call.
+    """Tokenize all texts of `tickets`; requests whose texts are read alike share a call.
 
     Returns:
         Each ticket with its questions, which know what is asked of them, or with what is wrong with
-        the first of its texts that cannot be asked.
+        the first of its texts that cannot be asked. A ticket whose texts are answered in steps gets
+        its work, and has no question before that begins.
     """
     read: list[tuple[Ticket, list[Question] | Exception]] = []
-    by_options = sorted(tickets, key=lambda ticket: repr(ticket.asked.options))
-    for _, same in groupby(by_options, key=lambda ticket: ticket.asked.options):
+    for _, same in groupby(sorted(tickets, key=_reading), key=_reading):
         together = list(same)
         try:
-            read += _read_together(together, model, max_rows)
+            read += _read_together(together, model, limits)
         except BaseException:  # noqa: BLE001 - a panic of the tokenizer is no Exception
-            read += [(ticket, _read_alone(ticket, model, max_rows)) for ticket in together]
+            read += [(ticket, _read_alone(ticket, model, limits)) for ticket in together]
     return read
 
 
-def _read_alone(ticket: Ticket, model: Model, max_rows: int) -> list[Question] | Exception:
+def _read_alone(ticket: Ticket, model: Model, limits: QueueLimits) -> list[Question] | Exception:
     try:
-        return _read_together([ticket], model, max_rows)[0][1]
+        return _read_together([ticket], model, limits)[0][1]
     except BaseException as error:
         logger.exception("A text could not be tokenized")
         return MlmfastError(f"The tokenizer failed: {error}")
 
 
 def _read_together(
-    tickets: Sequence[Ticket], model: Model, max_rows: int
+    tickets: Sequence[Ticket], model: Model, limits: QueueLimits
 ) -> list[tuple[Ticket, list[Question] | Exception]]:
     texts = [text for ticket in tickets for text in ticket.texts]
     names = [ticket.name(place) for ticket in tickets for place in range(len(ticket.texts))]
-    options = tickets[0].asked.options
-    found = iter(
-        read_texts(
-            texts,
-            model.vocabulary,
-            model.limits,
-            options,
-            names=lambda number: names[number - 1],
-        )
-    )
+    found = iter(tickets[0].asked.read(texts, model, names=lambda number: names[number - 1]))
     return [
-        (ticket, _questions(ticket, [next(found) for _ in ticket.texts], max_rows))
+        (ticket, _questions(ticket, [next(found) for _ in ticket.texts], model, limits))
         for ticket in tickets
     ]
 
 
+def _reading(ticket: Ticket) -> str:
+    """What decides how the texts of a request are read."""
+    asked = ticket.asked
+    return f"{type(asked).__name__} {asked.reading!r}"
+
+
 def _questions(
-    ticket: Ticket, read: Sequence[Question | InputError], max_rows: int
+    ticket: Ticket, read: Sequence[Any], model: Model, limits: QueueLimits
 ) -> list[Question] | Exception:
     asked = ticket.asked
     try:
-        questions = without_errors(read)
+        texts = without_errors(read)
+        if isinstance(asked, Asked):
+            _check_rows(asked.rows * sum(len(text.masks) for text in texts), limits)
+            return [asked.of(text) for text in texts]
+        ticket.work = _work(asked, texts, model, limits)
     except InputError as error:
         return error
-    rows = asked.rows * sum(len(question.masks) for question in questions)
-    if rows > max_rows:
-        return TooManyRowsError(
-            f"The answer would have {rows:,} rows, masks times top_k, and one request is given at "
-            f"most {max_rows:,}: ask for a smaller top_k, or for fewer masks."
+    return []
+
+
+def _work(asked: Stepwise, texts: Sequence[Any], model: Model, limits: QueueLimits) -> Work:
+    _check_rows(sum(asked.rows(text) for text in texts), limits)
+    passes = sum(asked.passes(text) for text in texts)
+    if passes > limits.max_passes:
+        raise TooManyPassesError(
+            f"The request needs {passes:,} passes of the model, {asked.price}, and one may need at "
+            f"most {limits.max_passes:,}: ask for less, or in several requests."
         )
-    return [asked.of(question) for question in questions]
+    return Work(
+        steps=together([asked.steps(text, model) for text in texts]),
+        passes=passes,
+        masks=[len(text.masks) if isinstance(text, Question) else 0 for text in texts],
+        tokens=sum(len(text.ids) for text in texts),
+    )
+
+
+def _check_rows(rows: int, limits: QueueLimits) -> None:
+    if rows > limits.max_rows:
+        raise TooManyRowsError(
+            f"The answer would have {rows:,} rows, masks times top_k, and one request is given at "
+            f"most {limits.max_rows:,}: ask for a smaller top_k, or for fewer masks."
+        )

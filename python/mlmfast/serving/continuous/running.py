@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.errors import MlmfastError
+from mlmfast.serving.asked import Asked
 from mlmfast.serving.continuous.report import BatchReport
 from mlmfast.serving.continuous.ticket import Answered
 from mlmfast.serving.questions import Wanted
@@ -43,17 +44,21 @@ def _run_alone(engine: Engine, question: Question, session: Any) -> Found | Mlmf
 
 
 def answered_of(ticket: Ticket, model: Model) -> Answered:
-    """Write the answers of a ticket whose questions are all found."""
-    answers = [
-        ticket.asked.answer(question, found, model.decoder)
-        for question, found in zip(ticket.questions, ticket.found, strict=True)
-        if found is not None
-    ]
+    """Write the answers of a ticket whose questions are all found, or whose steps are all done."""
+    asked, work = ticket.asked, ticket.work
+    if isinstance(asked, Asked):
+        answers = [
+            asked.answer(question, found, model.decoder)
+            for question, found in zip(ticket.questions, ticket.found, strict=True)
+            if found is not None
+        ]
+    else:
+        answers = work.answers if work else []
     begun = ticket.begun or ticket.arrived
     return Answered(
         answers=answers,
-        masks=[len(question.masks) for question in ticket.questions],
-        tokens=sum(len(question.ids) for question in ticket.questions),
+        masks=work.masks if work else [len(question.masks) for question in ticket.questions],
+        tokens=work.tokens if work else sum(len(question.ids) for question in ticket.questions),
         queue_seconds=begun - ticket.arrived,
         run_seconds=time.perf_counter() - begun,
     )

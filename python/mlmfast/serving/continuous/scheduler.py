@@ -10,7 +10,9 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.errors import MlmfastError
+from mlmfast.serving.continuous.backlog import Backlog
 from mlmfast.serving.continuous.limits import (
+    FULL_REQUESTS,
     MOST_CHARACTERS,
     ClosedError,
     QueueFullError,
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from mlmfast.serving.continuous.report import Watch
     from mlmfast.serving.model import Model
     from mlmfast.serving.questions import Found
+    from mlmfast.serving.steps import Stepwise
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +49,9 @@ class Scheduler:
 
     As in `Engine`, few questions are run by a session with all cores, which has the device for
     itself, and many by as many threads as there are cores, each with a batch of its own.
+
+    A request that is answered in steps asks the questions of its next step once those of the last
+    one are answered. They share batches with everybody's, and take turns (see `Backlog`).
 
     Args:
         model: what answers.
@@ -66,6 +72,11 @@ class Scheduler:
         self._changed = threading.Condition(lock)
         self._unread: deque[Ticket] = deque()
         self._waiting = Waiting()
+        self._backlog = Backlog(
+            self._waiting,
+            room=model.engine.rules.budget * self._workers,
+            most=limits.max_passes * FULL_REQUESTS,
+        )
         self._tickets: set[Ticket] = set()
         self._reading = 0
         self._texts = 0
@@ -90,11 +101,12 @@ class Scheduler:
         """Texts that are in hand."""
         return self._texts
 
-    def submit(self, texts: Sequence[str], asked: Asked) -> Ticket:
+    def submit(self, texts: Sequence[str], asked: Asked | Stepwise) -> Ticket:
         """Take a request.
 
         Raises:
-            QueueFullError: too much is in hand.
+            QueueFullError: too much is in hand. Where it is the passes of requests that are
+                answered in steps, the ticket's future says so.
             ClosedError: the scheduler was closed.
         """
         ticket = Ticket(texts, asked)
@@ -106,7 +118,7 @@ class Scheduler:
                 raise QueueFullError(
                     f"The server has {self._texts} texts in hand, and takes at most "
                     f"{self._limits.max_texts}: try again later.",
-                    self._seconds_until_free(),
+                    self._seconds_for(self._texts),
                 )
             self._tickets.add(ticket)
             self._texts += len(texts)
@@ -135,8 +147,8 @@ class Scheduler:
         for ticket in tickets:
             fail(ticket, ClosedError("The server stopped before this request was answered."))
 
-    def _seconds_until_free(self) -> int:
-        return min(60, max(1, math.ceil(self._texts * self._seconds_a_text)))
+    def _seconds_for(self, questions: int) -> int:
+        return min(60, max(1, math.ceil(questions * self._seconds_a_text)))
 
     def _forget(self, ticket: Ticket) -> None:
         """Take a request that is answered, refused or cancelled out of the books."""
@@ -149,25 +161,37 @@ class Scheduler:
             self._characters -= ticket.characters
             if ticket.left:
                 self._waiting.remove(ticket)
-            self._changed.notify()
+            self._backlog.remove(ticket)
+            self._changed.notify(len(self._threads) if self._closed else 1)
 
     # The thread that tokenizes.
 
     def _read(self) -> None:
         while tickets := self._next_unread():
-            read = read_tickets(tickets, self._model, self._limits.max_rows)
+            read = read_tickets(tickets, self._model, self._limits)
             for ticket, questions in read:
                 if isinstance(questions, Exception):
                     fail(ticket, questions)
             with self._changed:
                 self._reading = 0
                 for ticket, questions in read:
-                    if not ticket.closed and not isinstance(questions, Exception):
-                        ticket.questions = questions
-                        ticket.found = [None] * len(questions)
-                        ticket.left = len(questions)
+                    if not (ticket.closed or ticket.work or isinstance(questions, Exception)):
+                        ticket.ask(questions)
                         self._waiting.add(ticket)
                 self._changed.notify()
+            for ticket, _ in read:
+                if ticket.work:
+                    self._begin_steps(ticket)
+
+    def _begin_steps(self, ticket: Ticket) -> None:
+        """Ask the questions of the first step, unless too much is in hand already."""
+        with self._changed:
+            taken = ticket.closed or self._backlog.takes(ticket)
+        if taken:
+            self._go_on(ticket)
+        else:
+            seconds = self._seconds_for(self._backlog.passes)
+            fail(ticket, QueueFullError(self._backlog.refusal, seconds))
 
     def _next_unread(self) -> list[Ticket]:
         """Wait for requests that are not tokenized; an empty list where no more will come."""
@@ -205,8 +229,7 @@ class Scheduler:
         with self._changed:
             while True:
                 if not len(self._waiting):
-                    if self._closed and not self._unread and not self._reading:
-                        self._changed.notify_all()
+                    if self._closed and not self._tickets:
                         return None
                     self._changed.wait()
                 elif self._alone:
@@ -263,26 +286,59 @@ class Scheduler:
                 self._expected = max(1, len(self._tickets))
                 each = seconds / len(places) / (self._workers if self._busy else 1)
                 self._seconds_a_text += NEWEST * (each - self._seconds_a_text)
+                self._backlog.were_run(places)
                 self._changed.notify()
         if self._watch:
             self._watch.batch_was_run(report_of(places, seconds))
-        for place, part in zip(places, found, strict=True):
-            self._deliver(place, part)
+        ended = [
+            place.ticket
+            for place, part in zip(places, found, strict=True)
+            if self._deliver(place, part)
+        ]
+        for ticket in ended:
+            self._go_on(ticket)
 
-    def _deliver(self, place: Place, found: Found | MlmfastError) -> None:
+    def _deliver(self, place: Place, found: Found | MlmfastError) -> bool:
+        """Give a ticket what was found, and answer it where that was all.
+
+        Returns:
+            Whether that was all of a step. The next one may take a while to make out, so that those
+            who share the batch get their answers before.
+        """
         ticket = place.ticket
         if isinstance(found, MlmfastError):
             fail(ticket, found)
-            return
+            return False
         with self._changed:
             ticket.found[place.number] = found
             ticket.left -= 1
             unfinished = ticket.left > 0 or ticket.closed
-        if not unfinished:
-            try:
-                answered = answered_of(ticket, self._model)
-            except Exception as error:
-                logger.exception("An answer could not be written")
-                fail(ticket, error)
-            else:
-                finish(ticket, answered)
+        if not unfinished and not ticket.work:
+            self._answer(ticket)
+        return not unfinished and ticket.work is not None
+
+    def _go_on(self, ticket: Ticket) -> None:
+        """Ask the questions of a ticket's next step, or answer it where there is none."""
+        try:
+            questions = ticket.work.go_on(ticket.found) if ticket.work else []
+        except Exception as error:
+            logger.exception("A step could not be taken")
+            fail(ticket, error)
+            return
+        if not questions:
+            self._answer(ticket)
+            return
+        with self._changed:
+            if not ticket.closed:
+                ticket.ask(questions)
+                self._backlog.add(ticket)
+                self._changed.notify()
+
+    def _answer(self, ticket: Ticket) -> None:
+        try:
+            answered = answered_of(ticket, self._model)
+        except Exception as error:
+            logger.exception("An answer could not be written")
+            fail(ticket, error)
+        else:
+            finish(ticket, answered)

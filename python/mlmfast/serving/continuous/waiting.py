@@ -31,6 +31,7 @@ class _Entry(NamedTuple):
     length: int
     order: int
     place: Place
+    since: float
 
 
 class Waiting:
@@ -55,11 +56,23 @@ class Waiting:
 
     def add(self, ticket: Ticket) -> None:
         """Let all questions of a ticket wait."""
-        for number, question in enumerate(ticket.questions):
-            entry = _Entry(len(question.ids), next(self._numbers), Place(ticket, number))
-            insort(self._by_length, entry, key=_rank)
-            self._by_age.append(entry)
-            self.tokens += entry.length
+        for number in range(len(ticket.questions)):
+            self.put(ticket, number, ticket.arrived)
+
+    def put(self, ticket: Ticket, number: int, since: float) -> int:
+        """Let one question of a ticket wait, and tell how many tokens it has.
+
+        Args:
+            ticket: whose question it is.
+            number: which of its questions.
+            since: when it came, by `time.perf_counter`.
+        """
+        place = Place(ticket, number)
+        entry = _Entry(len(place.question.ids), next(self._numbers), place, since)
+        insort(self._by_length, entry, key=_rank)
+        self._by_age.append(entry)
+        self.tokens += entry.length
+        return entry.length
 
     def remove(self, ticket: Ticket) -> None:
         """Forget the questions of a ticket."""
@@ -72,7 +85,7 @@ class Waiting:
     def oldest(self) -> float | None:
         """When the oldest question came; None where none waits."""
         first = self._first()
-        return first and first.place.ticket.arrived
+        return first and first.since
 
     def take(self, rules: BatchRules) -> list[Place]:
         """Take the next batch: the oldest question and its neighbours in length.

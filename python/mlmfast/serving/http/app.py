@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Router
 
-from mlmfast.serving.http import docs, fill_mask, operations, page, v1, v2
+from mlmfast.serving.http import docs, fill_mask, joint, likelihood, operations, page, v1, v2
 from mlmfast.serving.http.access import Access
 from mlmfast.serving.http.body import Body
 from mlmfast.serving.http.keys import Keys
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mlmfast.serving.http.service import Service
 
 # The routes are tried one after the other: those that answer questions come first.
-PROTOCOLS = (fill_mask, v1, v2, operations, docs, page)
+PROTOCOLS = (fill_mask, v1, joint, likelihood, v2, operations, docs, page)
 REASONS = {404: "no_such_path", 405: "wrong_method"}
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.routing import Route
 
+from mlmfast.serving.http.asking import RowsQuestion
 from mlmfast.serving.http.problems import bad_body
 from mlmfast.serving.http.responses import compressed, json_response
-from mlmfast.serving.http.service import Request as Asked
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -69,7 +69,7 @@ def routes(service: Service) -> list[Route]:
         targets = [wanted.targets] if isinstance(wanted.targets, str) else wanted.targets
         kwargs = wanted.tokenizer_kwargs
         answered = await service.answer(
-            Asked(
+            RowsQuestion(
                 request.path_params.get("model"),
                 texts,
                 wanted.top_k,

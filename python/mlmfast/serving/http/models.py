@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.errors import MlmfastError
+from mlmfast.serving.asked import asked_of
 from mlmfast.serving.continuous.limits import QueueLimits
 from mlmfast.serving.continuous.scheduler import Scheduler
 from mlmfast.serving.http.problems import Problem
@@ -116,7 +117,12 @@ class ServedModel:
             batch_tokens=settings.max_batch_tokens,
             longest=settings.max_tokens,
         )
-        limits = QueueLimits(settings.max_queue, settings.max_delay_ms / 1000, settings.max_rows)
+        limits = QueueLimits(
+            settings.max_queue,
+            settings.max_delay_ms / 1000,
+            settings.max_rows,
+            settings.max_passes,
+        )
         _warm_up(model, QueueLimits())
         return model, Scheduler(model, limits, self._metrics.watch(self.name))
 
@@ -188,7 +194,7 @@ def _warm_up(model: Model, limits: QueueLimits) -> None:
     """Run a lone text, then one batch for each core, as the first requests would."""
     scheduler = Scheduler(model, limits)
     cut: dict[str, Any] = {"truncation": "around_mask", "max_length": WARM_UP_TOKENS}
-    asked = model.asked(1, tokenizer_kwargs=cut)
+    asked = asked_of(model, 1, tokenizer_kwargs=cut)
     text = " ".join(["a"] * WARM_UP_TOKENS + [model.vocabulary.mask_token])
     rows = max(2, model.engine.rules.budget // WARM_UP_TOKENS) * model.engine.workers
     scheduler.submit([text], asked).future.result()

@@ -7,6 +7,8 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from mlmfast.serving.http.fill_mask import FillMaskRequest
+from mlmfast.serving.http.joint import JointRequest, JointResponse
+from mlmfast.serving.http.likelihood import ScoreRequest, ScoreResponse
 from mlmfast.serving.http.v1 import ErrorBody, FillRequest, FillResponse, ModelList
 from mlmfast.serving.http.v2 import InferRequest
 
@@ -18,7 +20,7 @@ PROBLEMS = {
     "408": "The body came too slowly.",
     "413": "The body is too large.",
     "415": "The body's encoding is not known.",
-    "422": "A text has no mask or is too long, or an option is out of range.",
+    "422": "A text has no mask or is too long, an option is out of range, or too much is asked.",
     "429": "The queue is full; Retry-After says when to ask again.",
     "500": "The model failed.",
     "503": "The server is loading or stopping.",
@@ -30,6 +32,8 @@ ROWS: dict[str, Any] = {
     "type": "array",
 }
 SENTENCE = "Paris is the <mask> of France."
+TWO_MASKS = "Paris is the <mask> of <mask>."
+WORDS = "Paris is the capital of France."
 
 
 def openapi_document(version: str, *, with_keys: bool) -> dict[str, Any]:
@@ -44,6 +48,10 @@ def openapi_document(version: str, *, with_keys: bool) -> dict[str, Any]:
             (FillMaskRequest, "validation"),
             (FillRequest, "validation"),
             (FillResponse, "serialization"),
+            (JointRequest, "validation"),
+            (JointResponse, "serialization"),
+            (ScoreRequest, "validation"),
+            (ScoreResponse, "serialization"),
             (ModelList, "serialization"),
             (InferRequest, "validation"),
             (ErrorBody, "serialization"),
@@ -80,6 +88,22 @@ def _paths() -> dict[str, Any]:
                 "FillRequest",
                 _ref("FillResponse"),
                 {"inputs": SENTENCE, "top_k": 3},
+            )
+        },
+        "/v1/fill": {
+            "post": _asking(
+                "Fill all masks of a text together, so that the words fit each other",
+                "JointRequest",
+                _ref("JointResponse"),
+                {"inputs": TWO_MASKS, "top_k": 3, "beams": 10},
+            )
+        },
+        "/v1/score": {
+            "post": _asking(
+                "Tell how probable a text is: its pseudo-log-likelihood",
+                "ScoreRequest",
+                _ref("ScoreResponse"),
+                {"inputs": WORDS, "per_token": True},
             )
         },
         "/v1/models": {

@@ -58,6 +58,7 @@ def routes(service: Service) -> list[Route]:
                 "limits": {
                     "max_texts": settings.max_texts,
                     "max_rows": settings.max_rows,
+                    "max_passes": settings.max_passes,
                     "max_body_bytes": settings.max_body,
                     "max_queue": settings.max_queue,
                     "max_delay_ms": settings.max_delay_ms,

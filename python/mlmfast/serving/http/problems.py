@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlmfast.errors import InputError, MlmfastError, NoMaskError
-from mlmfast.serving.continuous.limits import ClosedError, QueueFullError, TooManyRowsError
+from mlmfast.serving.continuous.limits import (
+    ClosedError,
+    QueueFullError,
+    TooManyPassesError,
+    TooManyRowsError,
+)
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -54,6 +59,8 @@ def problem_of(error: Exception) -> Problem | None:
         return Problem(422, "no_mask", str(error))
     if isinstance(error, TooManyRowsError):
         return Problem(422, "too_many_rows", str(error))
+    if isinstance(error, TooManyPassesError):
+        return Problem(422, "too_many_passes", str(error))
     if isinstance(error, InputError):
         return Problem(422, "bad_input", str(error))
     if isinstance(error, MlmfastError):

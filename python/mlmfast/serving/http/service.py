@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlmfast.serving.continuous.limits import ClosedError
 from mlmfast.serving.http.metrics import Metrics
@@ -12,16 +12,13 @@ from mlmfast.serving.http.models import Models
 from mlmfast.serving.http.problems import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable
 
-    from mlmfast.serving.asked import Asked
     from mlmfast.serving.continuous.ticket import Answered, Ticket
+    from mlmfast.serving.http.asking import AnyQuestion
     from mlmfast.serving.http.models import ServedModel
     from mlmfast.serving.http.settings import ServeSettings
-    from mlmfast.serving.model import Model
 
-# Looking these up is done on a thread: they may be many, and each may have to be tokenized.
-MOST_TARGETS = 1000
 # Requests in hand, in every state: each may hold a body.
 MOST_REQUESTS = 4096
 
@@ -51,25 +48,6 @@ class Record:
     queue_seconds: float = 0.0
     run_seconds: float = 0.0
     reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A question in no protocol's own form.
-
-    Attributes:
-        model: a name; None: the default.
-        texts: what to fill.
-        top_k: rows a mask gets; None: 5.
-        targets: words to choose from; None: all.
-        tokenizer_kwargs: as for `FillMask`.
-    """
-
-    model: str | None
-    texts: Sequence[str]
-    top_k: int | None = None
-    targets: Sequence[str] | None = None
-    tokenizer_kwargs: Mapping[str, Any] | None = None
 
 
 class Service:
@@ -114,7 +92,7 @@ class Service:
         if self.draining:
             raise Problem(503, "draining", "The server is stopping: ask another.", retry_after=1)
 
-    async def answer(self, request: Request, record: Record) -> Answered | None:
+    async def answer(self, question: AnyQuestion, record: Record) -> Answered | None:
         """Answer a question; None for one without texts.
 
         Who cancels this takes the question out of the queue.
@@ -124,17 +102,18 @@ class Service:
                 is over.
             MlmfastError: a text cannot be asked, the queue is full, or the model failed.
         """
-        served = self.models.get(request.model)
+        served = self.models.get(question.model)
         record.model = served.name
-        record.texts = len(request.texts)
+        record.texts = len(question.texts)
         most = self.settings.max_texts
-        if len(request.texts) > most:
+        if len(question.texts) > most:
             raise Problem(
                 422,
                 "too_many_texts",
-                f"The request has {len(request.texts):,} texts, and one may have at most {most:,}.",
+                f"The request has {len(question.texts):,} texts, and one may have at most "
+                f"{most:,}.",
             )
-        ticket = await self._submit(served, request)
+        ticket = await self._submit(served, question)
         if ticket is None:
             return None
         self.metrics.texts_in_hand(served.name, served.texts)
@@ -153,35 +132,18 @@ class Service:
         record.tokens = answered.tokens
         record.queue_seconds = answered.queue_seconds
         record.run_seconds = answered.run_seconds
-        self.metrics.texts_are_answered(served.name, len(request.texts))
+        self.metrics.texts_are_answered(served.name, len(question.texts))
         return answered
 
-    async def _submit(self, served: ServedModel, request: Request) -> Ticket | None:
+    async def _submit(self, served: ServedModel, question: AnyQuestion) -> Ticket | None:
         """Put a question into the queue of the model that has checked its options."""
         while True:
             model, scheduler = served.serving()
-            asked = await self._asked(model, request)
-            if not request.texts:
+            asked = await question.asked(model)
+            if not question.texts:
                 return None
             try:
-                return scheduler.submit(request.texts, asked)
+                return scheduler.submit(question.texts, asked)
             except ClosedError:
                 if served.serving()[1] is scheduler:  # the server stops
                     raise
-
-    async def _asked(self, model: Model, request: Request) -> Asked:
-        if request.targets is None:
-            return model.asked(request.top_k, tokenizer_kwargs=request.tokenizer_kwargs)
-        if len(request.targets) > MOST_TARGETS:
-            raise Problem(
-                422,
-                "too_many_targets",
-                f"The request has {len(request.targets):,} targets, and one may have at most "
-                f"{MOST_TARGETS:,}.",
-            )
-        return await asyncio.to_thread(
-            model.asked,
-            request.top_k,
-            request.targets,
-            tokenizer_kwargs=request.tokenizer_kwargs,
-        )

@@ -17,6 +17,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "max_tokens": (1, 1_000_000),
     "max_batch_tokens": (1, 1_000_000),
     "max_rows": (1, 10_000_000),
+    "max_passes": (1, 10_000_000),
     "max_body_mb": (0.001, 1024),
     "request_timeout": (0.01, 3600),
     "header_timeout": (0.01, 3600),
@@ -54,6 +55,8 @@ class ServeSettings:
         max_texts: texts of one request.
         max_tokens: tokens of one text; None: what the model takes.
         max_rows: rows of one answer: masks x top_k, over all texts of the request.
+        max_passes: how often the model may be asked for one request's scores, fillings or whole
+            targets.
         max_body_mb: megabytes (2**20 bytes) of one request, unpacked.
         request_timeout: seconds until a request must be answered.
         header_timeout: seconds in which a request's headers must come.
@@ -77,6 +80,7 @@ class ServeSettings:
     max_texts: int = 128
     max_tokens: int | None = None
     max_rows: int = 10_000
+    max_passes: int = 1024
     max_body_mb: float = 2.0
     request_timeout: float = 30.0
     header_timeout: float = 10.0

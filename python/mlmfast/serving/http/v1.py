@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.routing import Route
 
+from mlmfast.serving.http.answering import Timing, answering, cut
+from mlmfast.serving.http.asking import RowsQuestion
 from mlmfast.serving.http.fill_mask import TopK
-from mlmfast.serving.http.problems import bad_body
-from mlmfast.serving.http.responses import compressed, json_response
-from mlmfast.serving.http.service import Request as Asked
+from mlmfast.serving.http.joint import FilledRow
+from mlmfast.serving.http.responses import json_response
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -35,7 +35,14 @@ class FillRequest(BaseModel):
     targets: list[str] | None = Field(
         None,
         description="Words to choose from. Scores stay shares of the whole vocabulary. A word that "
-        "is no single token stands for its first piece.",
+        "is no single token stands for its first piece, unless whole_targets is set.",
+    )
+    whole_targets: bool = Field(
+        False,
+        strict=True,
+        description="Score targets of several tokens as a whole: each is put in the place of as "
+        "many masks, and its score is the product of its pieces' probabilities, each with those "
+        "before it known. Rows have tokens and token_strs then.",
     )
     truncate: bool = Field(
         False, strict=True, description="Cut a text that is too long around its masks."
@@ -54,15 +61,9 @@ class MaskRow(BaseModel):
 class FilledText(BaseModel):
     """One text: a list of rows for each of its masks, best first."""
 
-    masks: list[list[MaskRow]]
-
-
-class FillTiming(BaseModel):
-    """Milliseconds."""
-
-    queue_ms: float = Field(description="From the request's arrival until it was run.")
-    run_ms: float = Field(description="From then until its last text was answered.")
-    total_ms: float = Field(description="The whole request within the server.")
+    masks: list[list[MaskRow | FilledRow]] = Field(
+        description="FilledRow where whole_targets is set."
+    )
 
 
 class FillResponse(BaseModel):
@@ -71,7 +72,7 @@ class FillResponse(BaseModel):
     model: str
     answers: list[FilledText]
     tokens: int = Field(description="Of all texts together, special tokens included.")
-    timing: FillTiming
+    timing: Timing
 
 
 class ModelInfo(BaseModel):
@@ -103,35 +104,15 @@ class ErrorBody(BaseModel):
 def routes(service: Service) -> list[Route]:
     """Return this protocol's routes."""
 
-    async def fill(request: Request) -> Response:
-        begun = time.perf_counter()
-        try:
-            body = FillRequest.model_validate_json(request.scope["body"])
-        except ValidationError as error:
-            raise bad_body(error) from None
-        texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
-        cut = {"truncation": "around_mask"} if body.truncate else None
-        record = request.scope["record"]
-        answered = await service.answer(
-            Asked(body.model, texts, body.top_k, body.targets, cut), record
-        )
-        content = {
-            "model": record.model,
-            "answers": _filled(answered) if answered else [],
-            "tokens": record.tokens,
-            "timing": {
-                "queue_ms": round(record.queue_seconds * 1e3, 3),
-                "run_ms": round(record.run_seconds * 1e3, 3),
-                "total_ms": round((time.perf_counter() - begun) * 1e3, 3),
-            },
-        }
-        return compressed(request, json_response(content))
-
     async def models(_request: Request) -> Response:
         return json_response({"models": [describe(model) for model in service.models]})
 
     return [
-        Route("/v1/fill-mask", fill, methods=["POST"]),
+        Route(
+            "/v1/fill-mask",
+            answering(service, FillRequest, _question, _answers),
+            methods=["POST"],
+        ),
         Route("/v1/models", models, methods=["GET"]),
     ]
 
@@ -150,7 +131,18 @@ def describe(served: ServedModel) -> dict[str, object]:
     return told
 
 
-def _filled(answered: Answered) -> list[dict[str, object]]:
+def _question(body: FillRequest, texts: list[str]) -> RowsQuestion:
+    return RowsQuestion(
+        body.model,
+        texts,
+        body.top_k,
+        body.targets,
+        cut(truncate=body.truncate),
+        body.whole_targets,
+    )
+
+
+def _answers(_body: FillRequest, answered: Answered) -> list[dict[str, Any]]:
     return [
         {"masks": [answer] if masks == 1 else answer}
         for answer, masks in zip(answered.answers, answered.masks, strict=True)

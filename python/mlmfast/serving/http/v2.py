@@ -15,9 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import Response
 from starlette.routing import Route
 
+from mlmfast.serving.http.asking import RowsQuestion
 from mlmfast.serving.http.problems import Problem, bad_body
 from mlmfast.serving.http.responses import compressed, json_response
-from mlmfast.serving.http.service import Request as Asked
 from mlmfast.serving.http.tensors import Tensor, integer_of, strings_of
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ def _split_body(request: Request) -> tuple[bytes, bytes]:
     return body[: int(told)], body[int(told) :]
 
 
-def _asked(model: str, body: InferRequest, binary: bytes) -> Asked:
+def _asked(model: str, body: InferRequest, binary: bytes) -> RowsQuestion:
     texts: list[str] | None = None
     targets: list[str] | None = None
     top_k = body.parameters.get("top_k")
@@ -222,7 +222,7 @@ def _asked(model: str, body: InferRequest, binary: bytes) -> Asked:
         raise Problem(400, "bad_request", "The input text is missing.")
     truncate = body.parameters.get("truncate") is True
     cut = {"truncation": "around_mask"} if truncate else None
-    return Asked(model, texts, top_k, targets, cut)
+    return RowsQuestion(model, texts, top_k, targets, cut)
 
 
 def _own_bytes(tensor: InputTensor, binary: bytes) -> tuple[bytes | None, bytes]:
@@ -263,7 +263,7 @@ def _tensors(answered: Answered | None) -> list[Tensor]:
     rows: list[list[dict[str, Any]]] = []
     if answered:
         for answer, count in zip(answered.answers, masks, strict=True):
-            rows += [answer] if count == 1 else answer  # type: ignore[list-item, arg-type]
+            rows += [answer] if count == 1 else answer
     flat = [row for of_mask in rows for row in of_mask]
     shape = [len(rows), len(rows[0]) if rows else 0]
     of_rows = [

@@ -1,0 +1,73 @@
+"""POST /v1/score: how probable the model finds a text, its pseudo-log-likelihood."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.routing import Route
+
+from mlmfast.serving.http.answering import Timing, answering
+from mlmfast.serving.http.asking import ScoresQuestion
+
+if TYPE_CHECKING:
+    from mlmfast.serving.continuous.ticket import Answered
+    from mlmfast.serving.http.service import Service
+
+
+class ScoreRequest(BaseModel):
+    """Texts that are scored, and how."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    inputs: str | list[str] = Field(
+        description="A text, or a list of texts. Their special tokens and masks are not scored."
+    )
+    model: str | None = Field(None, description="A model's name. Default: the first one served.")
+    method: Literal["original", "word_l2r"] = Field(
+        "original",
+        description="word_l2r: with a token the later ones of its word are masked, so that they "
+        "do not give it away.",
+    )
+    per_token: bool = Field(False, strict=True, description="Tell the score of each token too.")
+
+
+class TextScore(BaseModel):
+    """One text."""
+
+    score: float = Field(description="The sum of its tokens' log-probabilities, at most 0.")
+
+
+class TokenScores(TextScore):
+    """One text and its tokens."""
+
+    tokens: list[int] = Field(description="Their ids.")
+    token_strs: list[str] = Field(description="Their texts.")
+    token_scores: list[float] = Field(
+        description="Natural logarithms of their probabilities, each given all other tokens."
+    )
+
+
+class ScoreResponse(BaseModel):
+    """The texts in their order."""
+
+    model: str
+    answers: list[TextScore | TokenScores] = Field(description="With per_token those of tokens.")
+    tokens: int = Field(description="Of all texts together, special tokens included.")
+    timing: Timing
+
+
+def routes(service: Service) -> list[Route]:
+    """Return the route."""
+    score = answering(service, ScoreRequest, _question, _answers)
+    return [Route("/v1/score", score, methods=["POST"])]
+
+
+def _question(body: ScoreRequest, texts: list[str]) -> ScoresQuestion:
+    return ScoresQuestion(body.model, texts, body.method)
+
+
+def _answers(body: ScoreRequest, answered: Answered) -> list[dict[str, Any]]:
+    if body.per_token:
+        return answered.answers
+    return [{"score": answer["score"]} for answer in answered.answers]
