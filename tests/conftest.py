@@ -7,8 +7,8 @@ import os
 import hypothesis
 import pytest
 
-# Tests run side by side, with small models: threads of torch would wait for each other, spinning, while
-# other tests have their cores. One that a test starts with more says so itself.
+# Tests run side by side, with small models: threads of torch would wait for each other, spinning,
+# while other tests have their cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A busy machine is no fault of a test.
