@@ -5,6 +5,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# The tests start hundreds of interpreters, each of which would compile torch and transformers anew.
+unexport PYTHONDONTWRITEBYTECODE
 # A file's tests stay in one process, so that what they share is made once.
 IN_PARALLEL := --numprocesses logical --maxprocesses 8 --dist loadfile
 RUST := Cargo.toml Cargo.lock rust/py/Cargo.toml $(shell find rust -name '*.rs')
