@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mlmfast.errors import InputError, NoMaskError
+from mlmfast.serving.engine import Engine
 from mlmfast.serving.fill_mask import FillMask
 from mlmfast.serving.questions import Question, Wanted
 
@@ -104,6 +105,17 @@ def test_what_cannot_be_filled(fill_mask):
     for options in ({"top_k": 0}, {"beams": 0}, {"order": "random"}):
         with pytest.raises(InputError, match=next(iter(options))):
             fill_mask.fill(f"a {mask}", **options)
+
+
+def test_a_bad_text_is_told_before_the_model_is_asked(fill_mask, monkeypatch):
+    def asked(*_):
+        raise AssertionError("the model was asked")
+
+    monkeypatch.setattr(Engine, "ask", asked)
+    with pytest.raises(NoMaskError, match="Text 101"):
+        fill_mask.fill([f"a {fill_mask.mask_token}"] * 100 + ["a city"])
+    with pytest.raises(InputError, match="Text 101"):
+        fill_mask.score(["a city"] * 100 + [""])
 
 
 def test_a_target_of_several_tokens_is_the_chain_of_its_pieces(fill_mask):

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import json
 import os
-import socket
 import time
 import zlib
 
@@ -13,61 +11,8 @@ import httpx
 import psutil
 import pytest
 
+from limited_server import BODY, LIMIT, post, raw, server, unharmed  # noqa: F401 (fixtures)
 from serving import PATIENCE, begun
-
-TEXT = "paris is the <mask> of france"
-BODY = json.dumps({"inputs": TEXT}).encode()
-LIMIT = 64 << 10
-
-
-@pytest.fixture(scope="module")
-def server(tiny_model):
-    arguments = [
-        *("--max-body-mb", str(LIMIT / 2**20)),
-        *("--header-timeout", "0.5", "--body-timeout", "0.5"),
-        *("--max-texts", "20", "--max-queue", "40", "--max-rows", "1000"),
-    ]
-    with begun(str(tiny_model("roberta").onnx), *arguments) as one:
-        yield one
-
-
-@pytest.fixture(autouse=True)
-def unharmed(server):
-    """After each test the server answers as before, holds nothing, and has logged no fault."""
-    yield
-    assert httpx.post(server.url, content=BODY).status_code == 200
-    end = time.monotonic() + PATIENCE
-    while server.metric("mlmfast_texts_in_hand"):
-        assert time.monotonic() < end
-    assert not any("Traceback" in line for line in server.lines)
-
-
-def post(server, content, path="/", **headers):
-    return httpx.post(server.url + path, content=content, headers=headers)
-
-
-def raw(server, *parts: bytes) -> bytes:
-    """Send bytes, and return all that comes until the server closes the connection."""
-    with socket.create_connection(server.address, timeout=PATIENCE) as connection:
-        for part in parts:
-            connection.sendall(part)
-        return rest(connection)
-
-
-def half_closed(server, sent: bytes) -> bytes:
-    """Send bytes and the end of them, and return all that comes until the server closes too."""
-    with socket.create_connection(server.address, timeout=PATIENCE) as connection:
-        connection.sendall(sent)
-        connection.shutdown(socket.SHUT_WR)
-        return rest(connection)
-
-
-def rest(connection) -> bytes:
-    found = b""
-    while part := connection.recv(65536):
-        found += part
-    return found
-
 
 NESTED = b"[" * 30_000 + b"]" * 30_000
 
@@ -197,126 +142,6 @@ class TestBodies:
             BODY,
         )
         assert b"HTTP/1.1 200" in answer
-
-
-class TestConnections:
-    def test_headers_that_do_not_end(self, server):
-        assert raw(server, b"POST / HTTP/1.1\r\nHost: x\r\nX-A: ").startswith(b"HTTP/1.1 408")
-
-    def test_headers_that_come_byte_by_byte(self, server):
-        """Each byte is progress, and the time is over all the same."""
-        with socket.create_connection(server.address, timeout=PATIENCE) as connection:
-            connection.sendall(b"GET / HTTP/1.1\r\n")
-            connection.settimeout(0.05)
-            found = b""
-            while not found:
-                try:
-                    connection.sendall(b"x")
-                    found = connection.recv(100)
-                except TimeoutError:
-                    continue
-            assert found.startswith(b"HTTP/1.1 408")
-
-    def test_a_connection_that_says_nothing_is_closed(self, server):
-        assert raw(server) == b""
-
-    def test_a_connection_that_sends_empty_lines_is_closed(self, server):
-        with socket.create_connection(server.address, timeout=PATIENCE) as connection:
-            connection.sendall(b"\r\n")
-            assert rest(connection) == b""
-
-    def test_headers_without_measure(self, server):
-        answer = raw(server, b"GET / HTTP/1.1\r\n", b"X-A: 1\r\n" * 10_000)
-        assert answer.startswith(b"HTTP/1.1 431")
-
-    def test_what_is_no_http(self, server):
-        answer = raw(server, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" * 5)
-        assert answer.startswith(b"HTTP/1.1 400")
-
-    def test_slow_clients_do_not_slow_others(self, server):
-        held = []
-        for _ in range(50):
-            connection = socket.create_connection(server.address)
-            connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Le")
-            held.append(connection)
-        assert post(server, BODY).status_code == 200
-        for connection in held:
-            assert rest(connection).startswith(b"HTTP/1.1 408")
-            connection.close()
-
-    def test_clients_that_vanish_leave_the_queue(self, server):
-        gone = server.metric("mlmfast_failures_total", reason="client_gone")
-        body = json.dumps({"inputs": ["way " * 50 + "<mask>"] * 20}).encode()
-        head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
-        with socket.create_connection(server.address) as unfinished:
-            unfinished.sendall(head + body[:-1])
-        sent = 0
-        for _ in range(20):
-            with socket.create_connection(server.address) as connection:
-                connection.sendall(head + body)
-                sent += 1
-        end = time.monotonic() + PATIENCE
-        while server.metric("mlmfast_failures_total", reason="client_gone") <= gone:
-            assert time.monotonic() < end
-
-    def test_clients_that_end_their_side_after_the_request_count_as_gone(self, server):
-        """To the server it is the same as a client that went away, which sends the same packet."""
-        gone = server.metric("mlmfast_failures_total", reason="client_gone")
-        body = json.dumps({"inputs": ["way " * 50 + "<mask>"] * 20}).encode()
-        head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
-        for _ in range(10):
-            answer = half_closed(server, head + body)
-            # An answer that is out before the end came is whole.
-            assert answer == b"" or len(json.loads(answer.partition(b"\r\n\r\n")[2])) == 20
-        end = time.monotonic() + PATIENCE
-        while server.metric("mlmfast_failures_total", reason="client_gone") <= gone:
-            assert time.monotonic() < end
-
-    @pytest.mark.parametrize(
-        "sent",
-        [
-            b"",
-            b"POST / HT",
-            b"POST / HTTP/1.1\r\nHost: x\r\nX-A: ",
-            b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n",
-            b'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"inputs"',
-            b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{",
-        ],
-        ids=["nothing", "line", "header", "no body", "body", "chunk"],
-    )
-    def test_clients_that_end_their_side_within_a_request_are_let_go(self, server, sent):
-        process = psutil.Process(server.process.pid)
-        before = process.num_fds()
-        for _ in range(20):
-            # No 408: that would be an answer to somebody who is waited for.
-            assert half_closed(server, sent) == b""
-        end = time.monotonic() + PATIENCE
-        while process.num_fds() > before + 2:
-            assert time.monotonic() < end
-
-    def test_pipelined_requests_are_answered_in_order(self, server):
-        texts = [f"{word} <mask>" for word in ("paris", "berlin", "france")]
-        request = b""
-        for text in texts:
-            body = json.dumps({"inputs": text, "parameters": {"top_k": 1}}).encode()
-            request += (
-                b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body
-            )
-        answer = raw(server, request + b"GET /health HTTP/1.1\r\nConnection: close\r\n\r\n")
-        places = [answer.index(text.split()[0].encode()) for text in texts]
-        assert places == sorted(places)
-        assert answer.count(b"HTTP/1.1 200") == 4
-
-    def test_no_descriptor_is_left_behind(self, server):
-        process = psutil.Process(server.process.pid)
-        before = process.num_fds()
-        for _ in range(50):
-            connection = socket.create_connection(server.address)
-            connection.sendall(b"POST / HT")
-            connection.close()
-        end = time.monotonic() + PATIENCE
-        while process.num_fds() > before + 2:
-            assert time.monotonic() < end
 
 
 class TestQueue:

@@ -94,7 +94,7 @@ def answer_texts(
     names: Callable[[int], str],
     keep_errors: bool,
 ) -> list[Any]:
-    """Answer texts, some of them at a time.
+    """Answer texts, some of them at a time; all are read before the model is asked.
 
     Args:
         model: what answers.
@@ -106,12 +106,13 @@ def answer_texts(
     Raises:
         InputError: what is wrong with a text that cannot be asked.
     """
+    read = asked.read(texts, model, names=names)
+    if not keep_errors:
+        without_errors(read)
     answers: list[Any] = []
-    for start in range(0, len(texts), AT_ONCE):
-        read = asked.read(texts[start : start + AT_ONCE], model, first=start + 1, names=names)
-        if not keep_errors:
-            without_errors(read)
-        steps = [asked.steps(one, model) for one in read if not isinstance(one, InputError)]
+    for start in range(0, len(read), AT_ONCE):
+        some = read[start : start + AT_ONCE]
+        steps = [asked.steps(one, model) for one in some if not isinstance(one, InputError)]
         done = iter(answer_steps(model.engine, together(steps)))
-        answers += [one if isinstance(one, InputError) else next(done) for one in read]
+        answers += [one if isinstance(one, InputError) else next(done) for one in some]
     return answers

@@ -93,8 +93,8 @@ def check_length(ids: np.ndarray, limits: Limits) -> InputError | None:
     if limits.max_length is not None and len(ids) > limits.max_length:
         return InputError(
             f"has {len(ids)} tokens, and this model takes at most {limits.max_length}. Shorten it, "
-            'or have it cut: tokenizer_kwargs={"truncation": "around_mask"}, on the command line '
-            "--truncate."
+            'or have it cut around its masks: tokenizer_kwargs={"truncation": "around_mask"}, on '
+            'the command line --truncate, over HTTP "truncate": true.'
         )
     if len(ids) and ids.max() >= limits.vocab_size:
         return InputError(

@@ -1,0 +1,81 @@
+"""Fixtures of the tests of scheduling: a scheduler to be closed, and batches that are held back."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from mlmfast.serving.continuous.limits import QueueLimits
+from mlmfast.serving.continuous.scheduler import Scheduler
+from mlmfast.serving.fill_mask import FillMask
+from mlmfast.serving.model import open_model
+
+PATIENCE = 60
+TEXTS = [
+    "paris is the <mask> of france",
+    "the <mask> way is a spiral <mask> that contains our solar system",
+    "it does not <mask>",
+    "a <mask> galaxy , and berlin is a city in germany " * 2,
+]
+
+
+class Watch:
+    """Remembers what it is told."""
+
+    def __init__(self):
+        self.batches, self.waits = [], []
+
+    def batch_was_run(self, report):
+        self.batches.append(report)
+
+    def request_has_begun(self, queue_seconds):
+        self.waits.append(queue_seconds)
+
+
+@pytest.fixture(scope="module")
+def onnx(tiny_model):
+    return tiny_model("roberta").onnx
+
+
+@pytest.fixture(scope="module")
+def fill_mask(onnx):
+    return FillMask(onnx, device="cpu")
+
+
+@pytest.fixture
+def gate(monkeypatch):
+    """Holds every batch back until it is opened."""
+    from mlmfast.serving.engine import Engine
+
+    opened, ask = threading.Event(), Engine.ask
+
+    def held(*arguments):
+        assert opened.wait(PATIENCE)
+        return ask(*arguments)
+
+    monkeypatch.setattr(Engine, "ask", held)
+    yield opened
+    opened.set()
+
+
+@pytest.fixture
+def begin(onnx):
+    """Return a function that begins a scheduler, which is closed after the test."""
+    begun = []
+
+    def scheduler(watch=None, threads=2, batching="shared", **limits):
+        model = open_model(onnx, device="cpu", threads=threads, batching=batching)
+        begun.append(Scheduler(model, QueueLimits(**limits), watch))
+        return begun[-1], model
+
+    yield scheduler
+    for one in begun:
+        one.close()
+
+
+def close_to(found, expected):
+    if isinstance(expected, list):
+        return len(found) == len(expected) and all(map(close_to, found, expected))
+    near = abs(found["score"] - expected["score"]) < 1e-5
+    return near and {**found, "score": 0} == {**expected, "score": 0}

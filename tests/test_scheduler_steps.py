@@ -1,0 +1,208 @@
+"""Scores, fillings and whole targets in the queue of all: in shared batches, and in turns."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from mlmfast.errors import MlmfastError
+from mlmfast.serving.asked import asked_of
+from mlmfast.serving.continuous.limits import (
+    ClosedError,
+    QueueFullError,
+    QueueLimits,
+    TooManyPassesError,
+    TooManyRowsError,
+)
+from mlmfast.serving.continuous.reading import read_tickets
+from mlmfast.serving.continuous.ticket import Ticket
+from mlmfast.serving.joint import Fillings
+from mlmfast.serving.likelihood import Scores
+from mlmfast.serving.model import open_model
+from scheduling import PATIENCE, TEXTS, Watch, begin, close_to, fill_mask, gate, onnx  # noqa: F401 (fixtures)
+
+
+def near(found, expected):
+    """Whether answers are equal, numbers to the rounding of another batch."""
+    if isinstance(expected, dict):
+        return found.keys() == expected.keys() and all(
+            near(found[name], expected[name]) for name in expected
+        )
+    if isinstance(expected, list):
+        return len(found) == len(expected) and all(map(near, found, expected))
+    if isinstance(expected, float):
+        return found == pytest.approx(expected, rel=1e-4, abs=1e-7)
+    return found == expected
+
+
+class TestSteps:
+    """Requests whose texts are answered in steps, in the same queue as everybody's."""
+
+    WORDS = ("paris is the capital of france", "far !", "it does not contain our solar system")
+
+    def kinds(self, model, fill_mask):
+        """Yield texts, what is asked of them, and what FillMask answers."""
+        masks = [text for text in TEXTS if text.count("<mask>") == 2] + ["<mask> is <mask>"]
+        targets = [" galaxyparis", " city", "berlin"]
+        yield masks, Fillings.checked(3, 6), fill_mask.fill(masks, top_k=3, beams=6)
+        yield (
+            masks[:1],
+            Fillings.checked(2, order="left_to_right"),
+            [fill_mask.fill(masks[0], top_k=2, order="left_to_right")],
+        )
+        yield self.WORDS, Scores(), fill_mask.score(self.WORDS, per_token=True)
+        yield (
+            self.WORDS[:1],
+            Scores("word_l2r"),
+            fill_mask.score(self.WORDS[:1], per_token=True, method="word_l2r"),
+        )
+        yield (
+            TEXTS[:2],
+            asked_of(model, 2, targets, whole_targets=True),
+            fill_mask(TEXTS[:2], top_k=2, targets=targets, whole_targets=True),
+        )
+
+    @pytest.mark.parametrize("threads", [1, 3])
+    @pytest.mark.parametrize("batching", ["shared", "independent"])
+    def test_they_share_batches_and_get_the_answers_of_fill_mask(
+        self, begin, fill_mask, gate, threads, batching
+    ):
+        watch = Watch()
+        scheduler, model = begin(watch, threads=threads, batching=batching)
+        gate.set()
+        kinds = list(self.kinds(model, fill_mask)) * 3
+        gate.clear()
+        plain = [scheduler.submit(TEXTS, asked_of(model)) for _ in range(5)]
+        tickets = [scheduler.submit(texts, asked) for texts, asked, _ in kinds]
+        gate.set()
+        for ticket, (texts, _, expected) in zip(tickets, kinds, strict=True):
+            answered = ticket.future.result(PATIENCE)
+            assert near(answered.answers, expected)
+            assert answered.tokens > len(texts)
+        for ticket in plain:
+            expected = [fill_mask(text) for text in TEXTS]
+            assert close_to(ticket.future.result(PATIENCE).answers, expected)
+        if batching == "shared":
+            assert max(report.texts for report in watch.batches) > len(TEXTS)
+        assert scheduler.texts == 0
+
+    def test_who_comes_later_does_not_wait_for_all_of_it(self, begin, gate):
+        """A thousand questions are in hand; a text that comes then is run with the next of them."""
+        watch = Watch()
+        scheduler, model = begin(watch, threads=1)
+        long = scheduler.submit(["way " * 55] * 16, Scores())
+        while long.begun is None:
+            assert not long.future.done()
+            time.sleep(0.001)
+        short = scheduler.submit(TEXTS[:1], asked_of(model))
+        told = []
+        short.future.add_done_callback(lambda _: told.append((len(watch.batches), long.left)))
+        while not short.questions:
+            time.sleep(0.001)
+        gate.set()
+        short.future.result(PATIENCE)
+        long.future.result(PATIENCE)
+        ((batches, left),) = told
+        assert batches <= 3
+        assert left > 800
+
+    def test_who_is_cancelled_asks_no_more(self, begin, gate):
+        watch = Watch()
+        scheduler, model = begin(watch, threads=1)
+        gone = [scheduler.submit(["way " * 55] * 16, Scores())]
+        while gone[0].begun is None:
+            assert not gone[0].future.done()
+            time.sleep(0.001)
+        gone.append(scheduler.submit(["<mask> is <mask> <mask>"], Fillings.checked(50)))
+        assert all(ticket.future.cancel() for ticket in gone)
+        assert scheduler.texts == 0
+        gate.set()
+        scheduler.submit(TEXTS[:1], asked_of(model)).future.result(PATIENCE)
+        # What was on the device by then, and the last text.
+        assert len(watch.batches) == 2
+
+    def test_more_passes_than_one_request_may_need(self, begin):
+        scheduler, model = begin(max_passes=20)
+        asked = {
+            "21 passes of the model, one for each beam and mask": (
+                ["<mask> is <mask> <mask>"],
+                Fillings.checked(10),
+            ),
+            "one for each token": (["is " * 30], Scores()),
+            "one for each mask and each beginning": (
+                ["<mask> " * 21],
+                asked_of(model, 1, ["berlin"], whole_targets=True),
+            ),
+        }
+        for told, (texts, options) in asked.items():
+            error = scheduler.submit(texts, options).future.exception(PATIENCE)
+            assert isinstance(error, TooManyPassesError)
+            assert told in str(error)
+            assert "at most 20" in str(error)
+        fits = scheduler.submit(["<mask> is <mask> <mask>"], Fillings.checked(9))
+        assert len(fits.future.result(PATIENCE).answers[0]) == 9
+        rows = scheduler.submit(["<mask>"] * 2000, Fillings.checked(6))
+        assert isinstance(rows.future.exception(PATIENCE), TooManyRowsError)
+
+    def test_more_passes_than_the_server_takes_at_once(self, begin, gate):
+        scheduler, _ = begin(max_passes=60)
+        taken = [scheduler.submit(["is " * 50], Scores()) for _ in range(4)]
+        refused = scheduler.submit(["is " * 50], Scores())
+        error = refused.future.exception(PATIENCE)
+        assert isinstance(error, QueueFullError)
+        assert "at most 240" in str(error)
+        assert error.retry_after >= 1
+        gate.set()
+        assert all(ticket.future.result(PATIENCE) for ticket in taken)
+        assert scheduler.submit(["is " * 50], Scores()).future.result(PATIENCE)
+
+    def test_each_needs_room_for_its_own_targets(self, onnx):
+        """Also where both are read at once."""
+        model = open_model(onnx, device="cpu")
+        text = "is " * 58 + "<mask>"
+        tickets = [
+            Ticket([text], asked_of(model, 1, [word], whole_targets=True))
+            for word in (" galaxyparis" * 4, " city")
+        ]
+        for given in (tickets, tickets[::-1]):
+            read = dict(read_tickets(given, model, QueueLimits()))
+            assert "masks in place of one" in str(read[tickets[0]])
+            assert read[tickets[1]] == []
+            assert tickets[1].work is not None
+
+    def test_closing_takes_all_steps_that_are_left(self, begin, fill_mask, gate):
+        scheduler, _ = begin()
+        text = "<mask> is <mask> <mask>"
+        tickets = [scheduler.submit([text], Fillings.checked(3)) for _ in range(9)]
+        closing = threading.Thread(target=scheduler.close)
+        closing.start()
+        gate.set()
+        closing.join(PATIENCE)
+        expected = [fill_mask.fill(text, top_k=3)]
+        assert all(near(ticket.future.result(PATIENCE).answers, expected) for ticket in tickets)
+
+    def test_abandoning_fails_what_is_left(self, begin, gate):
+        scheduler, _ = begin()
+        tickets = [scheduler.submit(["way " * 55], Scores()) for _ in range(3)]
+        scheduler.abandon()
+        assert all(isinstance(t.future.exception(PATIENCE), ClosedError) for t in tickets)
+        gate.set()
+
+    def test_a_step_that_fails_in_the_model_fails_alone(self, begin, fill_mask, monkeypatch):
+        scheduler, model = begin(threads=1)
+        ask = model.engine.graph.ask
+
+        def breaks(session, batch):
+            if 2 in batch.counts:
+                raise MlmfastError("two masks are too many")
+            return ask(session, batch)
+
+        monkeypatch.setattr(model.engine.graph, "ask", breaks)
+        bad = scheduler.submit(["<mask> is <mask> <mask>"], Fillings.checked(3))
+        good = scheduler.submit(self.WORDS, Scores())
+        assert "two masks" in str(bad.future.exception(PATIENCE))
+        expected = fill_mask.score(self.WORDS, per_token=True)
+        assert near(good.future.result(PATIENCE).answers, expected)
+        assert scheduler._backlog.passes == 0
