@@ -1,7 +1,7 @@
 """Ray Serve on a cluster of two nodes of this machine, until standard input ends; prints where.
 
 Then each line that is written to it, JSON, is done and answered by a line `answer JSON`:
-`{"ask": ...}` asks the application by a handle, with these arguments of `fill_mask`;
+`{"ask": [method, {argument: ...}]}` asks the application by a handle;
 `{"kill": "node"}` kills the node that is not the head, and `{"add": "node"}` adds one.
 """
 
@@ -27,8 +27,8 @@ def main(name: str) -> None:
     for line in sys.stdin:
         told: Any = None
         match json.loads(line):
-            case {"ask": arguments}:
-                told = ask(name, arguments)
+            case {"ask": [method, arguments]}:
+                told = ask(name, method, arguments)
             case {"kill": "node"}:
                 cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
             case {"add": "node"}:
@@ -49,9 +49,9 @@ def start_serve(port: int) -> None:
         return
 
 
-def ask(name: str, arguments: dict[str, Any]) -> Any:
+def ask(name: str, method: str, arguments: dict[str, Any]) -> Any:
     try:
-        return serve.get_app_handle(name).fill_mask.remote(**arguments).result()
+        return getattr(serve.get_app_handle(name), method).remote(**arguments).result()
     except RayTaskError as error:
         return {"error": type(error.cause).__name__, "said": str(error.cause)}
 

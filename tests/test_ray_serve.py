@@ -51,9 +51,9 @@ class Served:
         assert said is not None, self.errors.read_text()
         return json.loads(said.removeprefix("answer "))
 
-    def ask(self, **arguments):
+    def ask(self, method="fill_mask", **arguments):
         """Ask by a handle."""
-        return self.tell(ask=arguments)
+        return self.tell(ask=[method, arguments])
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +132,23 @@ def test_by_a_handle(served, fill_mask):
     assert served.ask(texts=[]) == []
     assert served.ask(texts="a [MASK]")["error"] == "NoMaskError"
     assert served.ask(texts="a <mask>", model="other")["error"] == "InputError"
+
+
+def test_fillings_and_scores_by_a_handle(served, fill_mask):
+    text = "<mask> is the <mask> of a"
+    (filled,) = served.ask("fill", texts=text, top_k=2)
+    assert [row["tokens"] for row in filled] == [
+        row["tokens"] for row in fill_mask.fill(text, top_k=2)
+    ]
+    (scored,) = served.ask("score", texts="paris is a city")
+    assert scored["score"] == pytest.approx(fill_mask.score("paris is a city"), rel=1e-4)
+    words = {"targets": [" city", "parisgalaxy"], "whole_targets": True}
+    (rows,) = served.ask(texts=TEXTS[0], **words)
+    expected = fill_mask(TEXTS[0], **words)
+    assert [row["tokens"] for row in rows] == [row["tokens"] for row in expected]
+    refused = served.ask("fill", texts=text, beams=10_000)
+    assert refused["error"] == "InputError"
+    assert "beams must be at most" in refused["said"]
 
 
 class Load:

@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from mlmfast.errors import InputError, MissingDependencyError, MlmfastError
 from mlmfast.serving.continuous.limits import QueueFullError
 from mlmfast.serving.http.app import build_app
-from mlmfast.serving.http.asking import RowsQuestion
+from mlmfast.serving.http.asking import FillingsQuestion, RowsQuestion, ScoresQuestion
 from mlmfast.serving.http.problems import Problem
 from mlmfast.serving.http.service import Record, Service
 from mlmfast.serving.http.settings import ModelSource, ServeSettings
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from ray.serve import Application
     from starlette.types import ASGIApp
 
-    from mlmfast.serving.answers import Answer
+    from mlmfast.serving.answers import Answer, FilledRow
+    from mlmfast.serving.http.asking import AnyQuestion
+    from mlmfast.serving.likelihood import TokenScores
 
 # Where a replica has more requests in hand, autoscaling adds another: one batch is run and the next
 # is gathered.
@@ -169,6 +171,7 @@ class FillMaskReplica:
         top_k: int | None = None,
         targets: Sequence[str] | None = None,
         tokenizer_kwargs: Mapping[str, Any] | None = None,
+        whole_targets: bool = False,
     ) -> list[Answer]:
         """Answer other deployments, by a handle: `await handle.fill_mask.remote(texts)`.
 
@@ -178,6 +181,7 @@ class FillMaskReplica:
             top_k: as for `FillMask`.
             targets: as for `FillMask`.
             tokenizer_kwargs: as for `FillMask`.
+            whole_targets: as for `FillMask`.
 
         Returns:
             For each text its rows, as `FillMask` gives them; also for one text a list.
@@ -186,8 +190,32 @@ class FillMaskReplica:
             InputError: a text that cannot be asked, or a model that is not there.
             MlmfastError: the replica has its hands full, or no time was left.
         """
-        asked = [texts] if isinstance(texts, str) else list(texts)
-        question = RowsQuestion(model, asked, top_k, targets, tokenizer_kwargs)
+        return await self._answer(
+            RowsQuestion(model, _listed(texts), top_k, targets, tokenizer_kwargs, whole_targets)
+        )
+
+    async def fill(
+        self,
+        texts: str | Sequence[str],
+        *,
+        model: str | None = None,
+        top_k: int = 5,
+        beams: int | None = None,
+        order: str = "certain",
+        tokenizer_kwargs: Mapping[str, Any] | None = None,
+    ) -> list[list[FilledRow]]:
+        """Fill all masks of each text together, as `FillMask.fill`; errors are `fill_mask`'s."""
+        return await self._answer(
+            FillingsQuestion(model, _listed(texts), top_k, beams, order, tokenizer_kwargs)
+        )
+
+    async def score(
+        self, texts: str | Sequence[str], *, model: str | None = None, method: str = "original"
+    ) -> list[TokenScores]:
+        """Score texts and their tokens, as `FillMask.score(texts, per_token=True)`."""
+        return await self._answer(ScoresQuestion(model, _listed(texts), method))
+
+    async def _answer(self, question: AnyQuestion) -> list[Any]:
         try:
             answered = await self._service.answer(question, Record("", protocol="ray"))
         except Problem as problem:  # which cannot travel to another process
@@ -199,6 +227,10 @@ class FillMaskReplica:
 
     def _reload(self) -> None:
         threading.Thread(target=self._service.models.reload, daemon=True).start()
+
+
+def _listed(texts: str | Sequence[str]) -> list[str]:
+    return [texts] if isinstance(texts, str) else list(texts)
 
 
 def _library() -> Any:

@@ -15,6 +15,7 @@ from mlmfast.training.checkpoints import WholeCheckpoints
 from mlmfast.training.device_memory import Cost, advice, batch_that_fits, measure_cost
 from mlmfast.training.feed import BlockFeed, shares_of
 from mlmfast.training.loss_guard import INTERVAL, LossGuard
+from mlmfast.training.sparse_head import IGNORED
 
 if TYPE_CHECKING:
     from torch.utils.data import DataLoader
@@ -139,9 +140,11 @@ class BlockTrainer(WholeCheckpoints):
         if self.is_fsdp_enabled or self.is_deepspeed_enabled:
             return False
         batch = self._prepare_inputs(self.train_dataset.__getitems__([0]))
+        # A loss of the user's own divides by it.
+        asked = (batch["labels"] != IGNORED).sum()
         self.model.train()
         with torch.random.fork_rng(), self.compute_loss_context_manager():
-            self.compute_loss(self.model, batch).backward()
+            self.compute_loss(self.model, batch, num_items_in_batch=asked).backward()
         unused = any(each.grad is None for each in self.model.parameters() if each.requires_grad)
         self.model.zero_grad(set_to_none=True)
         return unused
