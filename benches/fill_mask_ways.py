@@ -13,15 +13,14 @@ from fill_mask_input import BERT_BASE, Model
 
 import mlmfast
 from mlmfast.doctor.machine import look_at_machine
+from mlmfast.exporting.overflow import eight_bits_overflow
 
 OPENVINO = "optimum-intel[openvino]==2.2.0"
 FASTER_CLIP = "faster-clip==0.4.0"
 BATCHES = (1, 8, 32)
 """What the peers may choose from; ours chooses for itself."""
-FEATURES = look_at_machine().features
-HAS_VNNI = FEATURES.get("VNNI", True)
-INT8 = "int8" if HAS_VNNI else "int8 (7 bits, no VNNI)"
-"""Sums of eight bits overflow on an x86 processor without VNNI."""
+REDUCED = eight_bits_overflow()
+INT8 = "int8 (7 bits: no VNNI)" if REDUCED else "int8"
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def export_int8(model: Model, folder: Path) -> Path:
     """Write a model in int8, as docs/precision.md advises for this machine's processor."""
     # Random weights agree on little; what the small real model loses is in the table of P6.
     report = mlmfast.export(
-        model.checkpoint, folder, precision="int8", reduce_range=not HAS_VNNI, min_agreement=0
+        model.checkpoint, folder, precision="int8", reduce_range=REDUCED, min_agreement=0
     )
     return Path(report.output)
 
@@ -97,7 +96,7 @@ def _openvino(model: Model, folder: Path) -> tuple[list[Way], list[str]]:
         problem = _run(command, fill_mask_worker.environment(path))
     if problem is not None:
         return [], [f"OpenVINO is left out: {problem}"]
-    kinds = ["f32", "bf16"] if FEATURES.get("bf16") else ["f32"]
+    kinds = ["f32", "bf16"] if look_at_machine().features.get("bf16") else ["f32"]
     return [Way(f"`pipeline`, OpenVINO, {k}", f"openvino {k}", folder, path) for k in kinds], []
 
 

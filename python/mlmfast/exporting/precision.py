@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -12,12 +13,15 @@ from mlmfast.errors import ExportMismatchError, InputError
 from mlmfast.exporting.answers import append_answers, take_answers_off
 from mlmfast.exporting.int8 import to_int8
 from mlmfast.exporting.judgement import Judgement, judge
+from mlmfast.exporting.overflow import eight_bits_overflow
 from mlmfast.exporting.shared_weights import WEIGHTS, share_weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import onnx
+
+logger = logging.getLogger(__name__)
 
 PRECISIONS = ("fp32", "fp16", "int8", "int8-block")
 
@@ -68,6 +72,12 @@ def lower(
         ExportMismatchError: too few masks get the token they got in float32.
     """
     folder = model.parent
+    overflows = precision.name == "int8" and not precision.reduce_range and eight_bits_overflow()
+    if overflows:
+        logger.warning(
+            "Products of eight bits overflow on this processor, which has no VNNI or its like, and "
+            "so do the answers that are judged here. For processors like it: --reduce-range."
+        )
     with tempfile.TemporaryDirectory(dir=folder, prefix=".lower-") as place:
         lowered = [Path(place) / path.name for path in (model, fused)]
         for source, target in zip((model, fused), lowered, strict=True):
@@ -75,11 +85,12 @@ def lower(
         share_weights(lowered)
         judgement = judge(fused, lowered[1], tokenizer, precision.texts, longest=longest)
         if not judgement.top1_agreement >= precision.min_agreement:
+            mend = "leave out what overflows (--reduce-range), " if overflows else ""
             raise ExportMismatchError(
                 f"In {precision.name}, {judgement.top1_agreement:.1%} of {judgement.masks} masks "
                 f"get the token they get in float32, and {precision.min_agreement:.1%} are asked "
-                "for. Nothing was written. Judge it on your own texts (--calibration), choose "
-                "another precision, or allow it (--min-agreement)."
+                f"for. Nothing was written. Judge it on your own texts (--calibration), {mend}"
+                "choose another precision, or allow it (--min-agreement)."
             )
         for path in (*lowered, Path(place) / WEIGHTS):
             if path.exists():
