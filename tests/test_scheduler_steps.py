@@ -21,20 +21,7 @@ from mlmfast.serving.continuous.ticket import Ticket
 from mlmfast.serving.joint import Fillings
 from mlmfast.serving.likelihood import Scores
 from mlmfast.serving.model import open_model
-from scheduling import PATIENCE, TEXTS, Watch, begin, close_to, fill_mask, gate, onnx  # noqa: F401 (fixtures)
-
-
-def near(found, expected):
-    """Whether answers are equal, numbers to the rounding of another batch."""
-    if isinstance(expected, dict):
-        return found.keys() == expected.keys() and all(
-            near(found[name], expected[name]) for name in expected
-        )
-    if isinstance(expected, list):
-        return len(found) == len(expected) and all(map(near, found, expected))
-    if isinstance(expected, float):
-        return found == pytest.approx(expected, rel=1e-4, abs=1e-7)
-    return found == expected
+from scheduling import PATIENCE, TEXTS, Watch, begin, close_to, fill_mask, gate, near, onnx  # noqa: F401 (fixtures)
 
 
 class TestSteps:

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from mlmfast.serving.fill_mask import FillMask
+from scheduling import near
 from serving import PATIENCE, begun
 
 MASKS = ("paris is the <mask> of <mask>", "a <mask> galaxy", "<mask> way is <mask> <mask>")
@@ -48,19 +49,6 @@ def patient(models):
 
 def ask(server, path, **body):
     return httpx.post(server.url + path, json=body, timeout=PATIENCE)
-
-
-def near(found, expected):
-    """Whether answers are equal, numbers to the rounding of another batch."""
-    if isinstance(expected, dict):
-        return found.keys() == expected.keys() and all(
-            near(found[name], expected[name]) for name in expected
-        )
-    if isinstance(expected, list):
-        return len(found) == len(expected) and all(map(near, found, expected))
-    if isinstance(expected, float):
-        return found == pytest.approx(expected, rel=1e-4, abs=1e-7)
-    return found == expected
 
 
 def until(holds):
