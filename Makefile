@@ -7,8 +7,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The tests start hundreds of interpreters, each of which would compile torch and transformers anew.
 unexport PYTHONDONTWRITEBYTECODE
-# A file's tests stay in one process, so that what they share is made once.
-IN_PARALLEL := --numprocesses logical --maxprocesses 8 --dist loadfile
+# Most of a file's tests meet in one process, so that what they share is made once. Where a process is lost, its test fails and
+# another process does the rest (with `--dist loadfile` pytest-xdist waits for ever).
+IN_PARALLEL := --numprocesses logical --maxprocesses 8 --dist worksteal
+# Of the order of the tests; the same number gives the same order.
+ifndef SEED
+SEED := $(shell echo $$(( (RANDOM << 15) + RANDOM )))
+endif
+IN_ANY_ORDER := -p randomly --randomly-seed $(SEED)
+PYTEST_ARGS ?=
 RUST := Cargo.toml Cargo.lock rust/py/Cargo.toml $(shell find rust -name '*.rs')
 DEMO ?= demo
 FUZZ ?= 1
@@ -16,6 +23,10 @@ BENCH ?=
 # The version of tokenizers to be ready for, and where it is installed.
 NEXT_VERSION ?= 1.0.0rc3
 NEXT := .cache/tokenizers-next
+# What depends on the kernels that PyTorch, oneDNN and the core choose for a processor.
+COMPUTING_TESTS := $(addprefix tests/test_,$(addsuffix .py,against_the_trainer compiled_head evaluation feed flops fused graphs joint \
+  last_layer likelihood logits mask_schedule masks parity processes pseudo_perplexity replay shared_weights simd sparse_head train \
+  trainer training_precision))
 # The newest transformers, for which Optimum's exporter is too old, and where it is installed.
 TRANSFORMERS5_VERSION ?= 5.23.0
 TRANSFORMERS5 := .cache/transformers5
@@ -33,7 +44,7 @@ CARGO_FUZZ := .cache/cargo/bin/cargo-fuzz
 # Peers that are no packages of ours: installed there by the first bench; empty leaves them out.
 BENCH_PEERS ?= .cache/bench-peers
 
-.PHONY: help setup demo test test-tokenizers-next test-transformers5 test-tf test-clients test-page test-equality test-run-mlm \
+.PHONY: help setup demo test test-older-processor test-tokenizers-next test-transformers5 test-tf test-clients test-page test-equality test-run-mlm \
   fuzz lint format bench wheel lock clean
 
 help: ## Show this help
@@ -58,9 +69,15 @@ $(VENV)/.core: $(VENV)/.packages $(RUST) pyproject.toml
 demo: setup ## Text -> tokens -> blocks -> model -> ONNX -> filled masks, on text that Python itself carries
 	$(BIN)/mlmfast demo --output $(DEMO)
 
-test: setup ## Run all tests, Rust and Python
+# Those that work with Ray come last, one after the other.
+test: setup ## Run all tests, Rust and Python, in an order of chance; SEED=n repeats one
 	cargo test --quiet --locked --package mlmfast-core
-	$(BIN)/python -m pytest -q $(IN_PARALLEL)
+	@echo "The order of the tests is that of SEED=$(SEED)"
+	$(BIN)/python -m pytest -q $(IN_ANY_ORDER) $(IN_PARALLEL) -m 'not ray' $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -q $(IN_ANY_ORDER) --numprocesses 1 -m ray $(PYTEST_ARGS)
+
+test-older-processor: setup ## Run the tests that compute, as on a processor that has AVX2 and nothing newer
+	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MLMFAST_SIMD=avx2 $(BIN)/python -m pytest -q $(IN_PARALLEL) $(COMPUTING_TESTS)
 
 test-tokenizers-next: setup ## Compare tokenize and fill-mask with the coming version of the tokenizers library, in an environment of its own
 	test -x $(NEXT)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(NEXT)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 
 import hypothesis
 import pytest
 
-# Tests run side by side, with small models: threads of torch would wait for each other, spinning,
-# while other tests have their cores.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+from guards import guard
+from surroundings import leave, settle
+
+CACHE = settle()
+LOGGER = logging.getLogger("mlmfast")
 
 # A busy machine is no fault of a test.
 hypothesis.settings.register_profile(
@@ -25,9 +28,36 @@ hypothesis.settings.register_profile(
 )
 
 
+def pytest_configure(config):
+    guard(config)
+    config.add_cleanup(lambda: leave(CACHE))
+
+
+def pytest_collection_modifyitems(items):
+    # On a busy machine a cluster of Ray takes minutes and more than one try, and another worker of
+    # xdist may have one first.
+    for item in items:
+        if item.get_closest_marker("ray"):
+            item.add_marker(pytest.mark.timeout(1800))
+
+
+@pytest.fixture(autouse=True)
+def _own_logger():
+    """Give each test our logger as an import leaves it: a command sets it up for its process."""
+
+    def reset():
+        LOGGER.setLevel(logging.NOTSET)
+        LOGGER.propagate = True
+        LOGGER.handlers.clear()
+
+    reset()
+    yield
+    reset()
+
+
 @pytest.fixture(scope="module")
 def one_cluster(tmp_path_factory):
-    """Wait until no other process of the tests has a cluster of Ray: two find each other."""
+    """Wait until no other process of the tests has a cluster of Ray: two take too much memory."""
     from mlmfast.data.file_lock import FileLock
 
     # The folder above is the one that all processes of a run share.

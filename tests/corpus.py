@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import json
 import random
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -50,7 +52,9 @@ def documents(count: int, *, seed: int = 0) -> list[str]:
 @functools.cache
 def tiny_tokenizer() -> str:
     """Train a byte-level BPE of 320 tokens once; return its folder."""
-    folder = Path(tempfile.mkdtemp(prefix="mlmfast-tests-")) / "tokenizer"
+    made = Path(tempfile.mkdtemp(prefix="mlmfast-tokenizer-"))
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    folder = made / "tokenizer"
     train_tokenizer(documents(300, seed=1), folder, vocab_size=320)
     return str(folder)
 

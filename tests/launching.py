@@ -28,7 +28,7 @@ class Ended:
     status: int | None = None
 
 
-def launch(count: int, function, *args, seconds: float = 120) -> list[Ended]:
+def launch(count: int, function, *args, seconds: float = 480) -> list[Ended]:
     """Run `function(*args)` in `count` processes; when one fails, the others are ended.
 
     With `count` 1 the process is alone, as without `torchrun`.

@@ -42,6 +42,8 @@ def node() -> dict[str, Any]:
         "object_store_memory": 80 << 20,
         "include_log_monitor": False,
         "runtime_env_agent_port": free_port(),
+        # Otherwise that of the head is the same for every cluster of a machine.
+        "dashboard_agent_listen_port": free_port(),
     }
 
 

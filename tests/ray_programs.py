@@ -1,10 +1,16 @@
-"""Programs of the tests that hold a cluster of Ray, each a process of its own."""
+"""Programs of the tests that work with Ray, each a process of its own.
+
+Ray's C++ side ends the process in which it meets a fault, and a process that held a cluster some
+time after the cluster: none of it runs in a process of pytest.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,13 +30,14 @@ SETTINGS = {
 }
 
 
-def environment() -> dict[str, str]:
-    """The environment of Ray's programs: workers find this checkout, and the files beside."""
-    return {
-        **os.environ,
-        **SETTINGS,
-        "PYTHONPATH": os.pathsep.join([*filter(None, sys.path), str(HERE)]),
-    }
+def environment(**more: str) -> dict[str, str]:
+    """The environment of Ray's programs: workers find this checkout, and the files beside.
+
+    Nothing that the caller has set for a Ray of theirs is in it.
+    """
+    own = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    path = os.pathsep.join([*filter(None, sys.path), str(HERE)])
+    return {**own, **SETTINGS, "PYTHONPATH": path, **more}
 
 
 @contextmanager
@@ -38,13 +45,15 @@ def begun(script: str, *arguments: str, said: str, errors: Path):
     """Begin a script of this folder, and wait for its line that begins with `said`.
 
     Where it ends before, it is begun again; the last time, the test fails with what it wrote to
-    standard error, a file.
+    standard error, a file. Each try has a folder of its own for Ray's sockets, logs and the note of
+    a running cluster that `address="auto"` follows: in /tmp, since a socket's path is short.
 
     Yields:
         The process, and the words of the line after the first.
     """
     for _ in range(TRIES):
         with (
+            tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder,
             errors.open("w") as file,
             subprocess.Popen(
                 [sys.executable, str(HERE / script), *arguments],
@@ -52,13 +61,43 @@ def begun(script: str, *arguments: str, said: str, errors: Path):
                 stdout=subprocess.PIPE,
                 stderr=file,
                 text=True,
-                env=environment(),
+                env=environment(RAY_TMPDIR=folder),
             ) as process,
         ):
             told = next((line for line in process.stdout if line.startswith(f"{said} ")), None)
             if told is not None:
                 yield process, told.split()[1:]
                 process.stdin.close()
-                process.wait(timeout=120)
+                process.wait(timeout=300)
                 return
     pytest.fail(f"{script} ended {TRIES} times; the last time it wrote:\n{errors.read_text()}")
+
+
+def prepare_on_ray(
+    address: str, inputs, output: Path, *, unit_bytes=8000, killed=False, times=1, **options
+) -> dict[str, str] | None:
+    """Run `prepare` with `engine="ray"` on the cluster at `address`, in a process of its own.
+
+    Where that process is lost, the test fails with what it wrote.
+
+    Returns:
+        `type` and `message` of the error, or None.
+    """
+    told = {
+        "inputs": inputs,
+        "output": str(output),
+        "options": options,
+        "unit_bytes": unit_bytes,
+        "killed": killed,
+        "times": times,
+    }
+    ended = subprocess.run(
+        [sys.executable, str(HERE / "ray_prepare.py"), json.dumps(told, default=str)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(RAY_ADDRESS=address),
+    )
+    if ended.returncode:
+        pytest.fail(f"ray_prepare.py ended with {ended.returncode}:\n{ended.stdout}{ended.stderr}")
+    return json.loads(ended.stdout.splitlines()[-1])

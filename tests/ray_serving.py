@@ -2,7 +2,8 @@
 
 Then each line that is written to it, JSON, is done and answered by a line `answer JSON`:
 `{"ask": [method, {argument: ...}]}` asks the application by a handle;
-`{"kill": "node"}` kills the node that is not the head, and `{"add": "node"}` adds one.
+`{"kill": "node"}` kills the node that is not the head, and `{"add": "node"}` adds one;
+`{"start": "serve"}` starts Ray Serve anew.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ def main(name: str) -> None:
                 cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
             case {"add": "node"}:
                 ray_nodes.add_node(cluster)
+            case {"start": "serve"}:
+                start_serve(port)
         # Ray, too, writes to standard output.
         print(f"answer {json.dumps(told)}", flush=True)
     ray.shutdown()

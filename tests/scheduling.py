@@ -11,7 +11,7 @@ from mlmfast.serving.continuous.scheduler import Scheduler
 from mlmfast.serving.fill_mask import FillMask
 from mlmfast.serving.model import open_model
 
-PATIENCE = 60
+PATIENCE = 300
 TEXTS = [
     "paris is the <mask> of france",
     "the <mask> way is a spiral <mask> that contains our solar system",

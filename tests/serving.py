@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
-PATIENCE = 120
+PATIENCE = 300
 
 
 @dataclass

@@ -21,6 +21,7 @@ TINY = [
     "--config-overrides",
     "hidden_size=32,num_hidden_layers=1,num_attention_heads=2,intermediate_size=64",
     "--use-cpu",
+    "--precision=fp32",
 ]
 
 

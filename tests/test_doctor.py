@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from doctor_cases import H200, WITH_CUDA, diagnose, only_fault
+from mlmfast.doctor import findings
 from mlmfast.doctor.child import Outcome
 from mlmfast.doctor.facts import Machine
 from mlmfast.doctor.text import describe
@@ -215,6 +216,19 @@ def test_json_holds_everything():
     assert answer["gpus"]["found"][0]["name"] == "NVIDIA H200"
     assert answer["versions"]["torch"] == "2.15.0"
     assert {each["command"] for each in answer["commands"]} >= {"train", "fill-mask"}
+
+
+def test_looking_for_pip_runs_no_hook_of_setuptools(monkeypatch):
+    """Its hook takes distutils away from the whole process."""
+    names = []
+
+    class Hook:
+        def find_spec(self, name, path=None, target=None):
+            names.append(name)
+
+    monkeypatch.setattr(sys, "meta_path", [Hook(), *sys.meta_path])
+    assert "install" in findings.install("torch", anew=True)
+    assert "pip" not in names
 
 
 def run_doctor(*arguments, **environment):

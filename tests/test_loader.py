@@ -262,7 +262,7 @@ def test_the_interpreter_ends_in_the_middle_of_a_pass(store):
         [sys.executable, "-c", textwrap.dedent(script), str(store.path)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "end", "")
@@ -286,9 +286,9 @@ def test_a_fork_in_the_middle_of_a_pass_does_not_hang(store):
     child = context.Process(target=_in_child, args=(batches, store.path, queue))
     child.start()
     try:
-        assert "begun in another process" in queue.get(timeout=60)
-        assert queue.get(timeout=60) == len(store)
-        child.join(60)
+        assert "begun in another process" in queue.get(timeout=300)
+        assert queue.get(timeout=300) == len(store)
+        child.join(300)
         assert child.exitcode == 0
     finally:
         child.kill()

@@ -16,7 +16,7 @@ def test_results_come_in_order_from_several_threads():
 
     def square(number):
         if number == 0:
-            gate.wait(10)  # all others are done before the first
+            gate.wait(300)  # all others are done before the first
         elif number == 3:
             gate.set()
         return number * number
@@ -40,7 +40,7 @@ def test_a_stage_runs_ahead_but_not_further_than_it_may():
 
     with Overlap() as overlap:
         results = overlap.ahead(numbers(), depth=3)
-        assert reached.wait(10)
+        assert reached.wait(300)
         assert len(drawn) == 4  # three wait in the queue, one for room in it
         assert next(results) == 0
     assert len(drawn) <= 6

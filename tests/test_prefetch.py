@@ -25,7 +25,7 @@ def test_it_works_ahead_so_far_and_no_further():
         return number
 
     batches = Prefetcher(make, range(100), 3)
-    assert third.wait(60), "three results are made before anyone asks"
+    assert third.wait(300), "three results are made before anyone asks"
     assert next(batches) == 0
     batches.close()
     assert made in ([0, 1, 2], [0, 1, 2, 3])
@@ -52,7 +52,7 @@ def test_the_reader_makes_the_next_one_while_it_waits():
         if number == 1:
             helped.set()
         else:
-            assert helped.wait(60), "the other thread makes number 1 meanwhile"
+            assert helped.wait(300), "the other thread makes number 1 meanwhile"
         return number
 
     batches = Prefetcher(make, range(2), 2)
@@ -67,7 +67,7 @@ def test_an_error_while_helping_keeps_its_place():
         if number == 1:
             helped.set()
             raise ValueError("number 1")
-        assert helped.wait(60)
+        assert helped.wait(300)
         return number
 
     batches = Prefetcher(make, range(5), 2)
@@ -84,7 +84,7 @@ def test_an_interrupt_while_helping_comes_at_once():
         if threading.current_thread() is threading.main_thread():
             begun.set()
             raise KeyboardInterrupt
-        assert begun.wait(60)
+        assert begun.wait(300)
         return number
 
     before = threading.active_count()
@@ -109,7 +109,7 @@ def test_closing_from_another_thread_wakes_a_waiting_reader():
     made = threading.Event()
 
     def make(number):
-        made.wait(60)
+        made.wait(300)
         return number
 
     batches = Prefetcher(make, range(5), 1)

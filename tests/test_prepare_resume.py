@@ -329,7 +329,7 @@ def test_ctrl_c_on_the_command_line_says_how_to_go_on(inputs, tmp_path):
             while not list(tmp_path.glob(".out.partial-*/output/data-00002.arrow")):
                 assert process.poll() is None, process.stderr.read()
             process.send_signal(signal.SIGINT)
-            process.wait(timeout=60)
+            process.wait(timeout=300)
         said = process.stderr.read()
     assert process.returncode == 130
     # A pipe cannot be read again, so that nothing is kept.

@@ -137,6 +137,7 @@ def test_torchrun_from_text_to_the_model(tmp_path):
     shape = ",".join(f"{name}={value}" for name, value in work.STILL.items())
     flags = f"--from-scratch --model-type roberta --config-overrides {shape} --use-cpu --json"
     texts = f"--tokenizer-name {tmp_path / 'tokenizer'} --max-seq-length 16 --max-steps 2"
+    texts += " --precision fp32"
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
     command += ["--master-port", "0", "--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]
     command += ["-m", "mlmfast", "train", str(text), "--output", str(tmp_path / "out")]

@@ -49,11 +49,11 @@ def test_requests_of_all_kinds_share_batches_and_get_their_own_answers(
 
 
 def test_a_lone_request_does_not_wait(begin):
-    """With a delay of a minute, only who waits for others would come that late."""
-    scheduler, model = begin(max_delay=60.0)
+    """With a delay of ten minutes, only who waits for others would come that late."""
+    scheduler, model = begin(max_delay=600.0)
     for _ in range(3):
         answered = scheduler.submit(TEXTS[:1], asked_of(model)).future.result(PATIENCE)
-        assert answered.queue_seconds < 30
+        assert answered.queue_seconds < 300
 
 
 def test_requests_wait_for_as_many_as_there_were(begin, gate):

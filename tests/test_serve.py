@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import httpx
 import psutil
@@ -277,21 +278,29 @@ class TestWorkers:
     @pytest.fixture(scope="class")
     def server(self, onnx):
         with begun(str(onnx), "--workers", "2", "--threads", "2", ready=False) as one:
-            until(lambda: sum(line.get("event") == "ready" for line in one.log()) == 2)
+            until(lambda: self.ready(one) == 2)
             yield one
 
     def children(self, server):
         """Its workers: those of its processes that listen."""
-        found = psutil.Process(server.process.pid).children(recursive=True)
-        return [
-            child
-            for child in found
-            if any(c.status == psutil.CONN_LISTEN for c in child.net_connections())
-        ]
+        found = []
+        for child in psutil.Process(server.process.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):  # it has just ended
+                if any(c.status == psutil.CONN_LISTEN for c in child.net_connections()):
+                    found.append(child)
+        return found
+
+    def ready(self, server):
+        """How many workers were ready so far."""
+        return sum(line["event"] == "ready" for line in server.log())
+
+    def loaded(self, server):
+        """How often one of them has loaded the model so far."""
+        return sum("is ready after" in line["event"] for line in server.log())
 
     def test_metrics_are_those_of_all(self, server):
         before = server.metric("mlmfast_requests_total", status="200")
-        processes = set()
+        seen = len(server.log())
 
         def one(_):
             return httpx.post(server.url, json={"inputs": [TEXT] * 20}).status_code
@@ -300,25 +309,29 @@ class TestWorkers:
             assert set(pool.map(one, range(64))) == {200}
         assert server.metric("mlmfast_requests_total", status="200") == before + 64
         assert server.metric("mlmfast_model_ready") == 2
-        processes = {line["process"] for line in server.log() if line.get("status") == 200}
+        processes = {line["process"] for line in server.log()[seen:] if line.get("status") == 200}
         assert len(processes) == 2
 
     def test_a_worker_that_is_killed_is_begun_again(self, server):
+        before = self.ready(server)
         first, _ = self.children(server)
         first.kill()
-        until(lambda: sum(line.get("event") == "ready" for line in server.log()) == 3)
+        until(lambda: self.ready(server) == before + 1)
         assert len(self.children(server)) == 2
         assert all(httpx.post(server.url, json=BODY).status_code == 200 for _ in range(20))
 
     def test_all_load_anew(self, server):
+        before = self.loaded(server)
         server.process.send_signal(signal.SIGHUP)
-        until(lambda: sum("is ready after" in line["event"] for line in server.log()) == 5)
+        until(lambda: self.loaded(server) == before + 2)
         assert httpx.post(server.url, json=BODY).status_code == 200
 
-    def test_a_sigterm_ends_all(self, server):
-        children = self.children(server)
-        assert server.stop() == 0
-        until(lambda: not any(child.is_running() for child in children))
+    def test_a_sigterm_ends_all(self, onnx):
+        with begun(str(onnx), "--workers", "2", ready=False) as server:
+            until(lambda: self.ready(server) == 2)
+            children = self.children(server)
+            assert server.stop() == 0
+            until(lambda: not any(child.is_running() for child in children))
 
     def test_none_outlives_the_first_process(self, onnx):
         with begun(str(onnx), "--workers", "2", ready=False) as server:

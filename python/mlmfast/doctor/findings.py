@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib.machinery
 from dataclasses import dataclass
 
 
@@ -53,7 +53,9 @@ def _installer() -> str:
 
 
 def _has_pip() -> bool:
-    return importlib.util.find_spec("pip") is not None
+    # Not `importlib.util.find_spec`: at the name pip, a hook of setuptools takes its distutils away
+    # for the rest of the process, and `import setuptools` fails.
+    return importlib.machinery.PathFinder.find_spec("pip") is not None
 
 
 def _quoted(requirement: str) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import socket
+import uuid
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.errors import InputError, MissingDependencyError, MlmfastError, NotFoundError
@@ -21,6 +23,7 @@ _LEAST_AHEAD = 64
 _AHEAD_PER_CPU = 4
 # How often a task begins anew when its worker or its node dies.
 _RETRIES = 5
+# How long a task that runs already is waited for when its result is of no use any more.
 _PATIENCE_SECONDS = 30
 
 
@@ -39,6 +42,7 @@ class RayCluster:
         self._ray = ray
         # In a list, so that each worker process gets it once and not with every task.
         self._job = [ray.put(job)]
+        self._folder = job.tokens
         self._task = ray.remote(num_cpus=job.threads, max_retries=_RETRIES)(_work)
         cpus = ray.cluster_resources().get("CPU", 0)
         self._ahead = max(_LEAST_AHEAD, int(_AHEAD_PER_CPU * cpus))
@@ -46,24 +50,28 @@ class RayCluster:
     def map(self, function: Callable[..., Any], calls: Iterable[tuple]) -> Generator[Any]:
         """Yield `function(job, *call)` for all calls, in their order.
 
-        When the iterator is closed or raises, no task of it goes on.
+        When the iterator is closed or raises, no further task of it begins, and those that run are
+        waited for.
 
         Raises:
             InputError: What a task raised, or a worker died again and again.
         """
+        # Not `ray.cancel`: it ends this process where the task answers at the same moment
+        # (https://github.com/ray-project/ray/issues/54260).
+        stop = self._folder / f"stop-{uuid.uuid4().hex}"
         left = iter(calls)
         waiting: deque[Any] = deque()
         try:
             while True:
                 for call in islice(left, self._ahead - len(waiting)):
-                    waiting.append(self._task.remote(self._job, function, call))
+                    waiting.append(self._task.remote(self._job, stop, function, call))
                 if not waiting:
                     return
                 found = self._result(waiting[0])
                 waiting.popleft()
                 yield found
         finally:
-            self._cancel(list(waiting))
+            self._stop(list(waiting), stop)
 
     def _result(self, reference: Any) -> Any:
         try:
@@ -84,11 +92,15 @@ class RayCluster:
             raise found.error
         return found
 
-    def _cancel(self, references: list[Any]) -> None:
-        for reference in references:
-            self._ray.cancel(reference, force=True)
-        if references:
-            self._ray.wait(references, num_returns=len(references), timeout=_PATIENCE_SECONDS)
+    def _stop(self, references: list[Any], stop: Path) -> None:
+        if not references:
+            return
+        with suppress(OSError):  # then they all do their work
+            stop.touch()
+        _, left = self._ray.wait(references, num_returns=len(references), timeout=_PATIENCE_SECONDS)
+        if not left:
+            with suppress(OSError):
+                stop.unlink()
 
 
 @contextmanager
@@ -145,8 +157,10 @@ def import_ray() -> Any:
 _known: dict[str, Job] = {}
 
 
-def _work(job: list[Any], function: Callable[..., Any], call: tuple) -> Any:
-    """Run in a worker process."""
+def _work(job: list[Any], stop: Path, function: Callable[..., Any], call: tuple) -> Any:
+    """Run in a worker process, unless the file `stop` says that nobody waits for the result."""
+    if stop.exists():
+        return None
     key = job[0].hex()
     if key not in _known:
         found = import_ray().get(job[0])
