@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from corpus import documents, tiny_tokenizer
-from mlmfast.data.manifest import checksum_of
+from mlmfast.data.checksums import checksum_of
 from mlmfast.data.prepare import prepare
 from mlmfast.data.store import BlockStore, open_splits
 from mlmfast.data.store_folder import holds_store_alone, is_store_folder

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 from corpus import documents, tiny_tokenizer
-from mlmfast.data.manifest import checksum_of
+from mlmfast.data.checksums import checksum_of
 from mlmfast.data.prepare import prepare
 from mlmfast.data.store import BlockStore
 from mlmfast.errors import StoreError

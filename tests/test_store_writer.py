@@ -12,8 +12,8 @@ import pytest
 from corpus import documents, tiny_tokenizer
 from mlmfast.cli import main
 from mlmfast.data import prepare_run
+from mlmfast.data.checksums import checksum_of
 from mlmfast.data.group import group_blocks
-from mlmfast.data.manifest import checksum_of
 from mlmfast.data.prepare import prepare
 from mlmfast.data.sources.base import ReadOptions
 from mlmfast.data.store import BlockStore

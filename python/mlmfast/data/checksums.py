@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +38,12 @@ class FileStamp:
             return path.stat().st_size == self.bytes and file_sha256(path) == self.sha256
         except OSError:
             return False
+
+
+def checksum_of(content: dict[str, Any]) -> str:
+    """Return the checksum of what JSON can hold, its own entry `checksum` left out."""
+    text = json.dumps({**content, "checksum": None}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def file_sha256(path: Path, advance: Callable[[int], object] | None = None) -> str:

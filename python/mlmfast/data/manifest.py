@@ -8,7 +8,7 @@ from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from mlmfast.data.checksums import sync_file
+from mlmfast.data.checksums import checksum_of, sync_file
 from mlmfast.errors import StoreError
 
 MANIFEST_FILE = "mlmfast.json"
@@ -202,12 +202,6 @@ def changed(path: Path) -> str:
         f"{str(path)!r} {what}: its checksum is not the manifest's. Copy it again, or prepare the "
         "store again."
     )
-
-
-def checksum_of(content: dict[str, Any]) -> str:
-    """Return the checksum of a manifest's content, that of its `checksum` left out."""
-    text = json.dumps({**content, "checksum": None}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _shard(content: dict[str, Any]) -> Shard:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from mlmfast.data.checksums import FileStamp, sync_file, sync_folder
+from mlmfast.data.checksums import FileStamp, checksum_of, sync_file, sync_folder
 from mlmfast.data.prepare_documents import Counts, Mark, as_mark
 from mlmfast.data.prepare_shuffle import Spilled
 from mlmfast.data.seen_texts import SEEN_FILE, check_seen
@@ -122,7 +122,7 @@ class StateFile:
             "splits": states,
             "spilled": None if spilled is None else asdict(spilled),
         }
-        text = json.dumps({**content, "checksum": _checksum(content)})
+        text = json.dumps({**content, "checksum": checksum_of(content)})
         new = self._work.state.with_suffix(".new")
         with new.open("w", encoding="utf-8") as file:
             file.write(text)
@@ -141,8 +141,7 @@ class StateFile:
             return None, None
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            checksum = content.pop("checksum")
-            if content["version"] != _VERSION or checksum != _checksum(content):
+            if content["version"] != _VERSION or content["checksum"] != checksum_of(content):
                 return None, "its state file is damaged or of another version"
             mark = None if content["mark"] is None else as_mark(content["mark"])
             spilled = content["spilled"] and Spilled.from_json(content["spilled"])
@@ -195,10 +194,6 @@ class StateFile:
         for path in self._work.root.glob("pending-*.arrow"):
             if path.name not in wanted:
                 path.unlink()
-
-
-def _checksum(content: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _write_column(path: Path, column: pa.ChunkedArray) -> None:

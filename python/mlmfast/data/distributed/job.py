@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlmfast.data.checksums import sync_file, sync_folder
 from mlmfast.errors import InputError
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class Job:
 
 @contextmanager
 def whole_file(path: Path, scratch: Path) -> Iterator[Path]:
-    """Yield a path of the same name to write; the file appears at `path` when it is whole.
+    """Yield a path of the same name to write; the file appears at `path` when the disk has it.
 
     Two attempts at one task may write it at the same time; both write the same bytes. What a
     killed one leaves lies in `scratch`, a folder on the same disk.
@@ -74,7 +75,9 @@ def whole_file(path: Path, scratch: Path) -> Iterator[Path]:
     try:
         yield folder / path.name
         if (folder / path.name).exists():
+            sync_file(folder / path.name)
             (folder / path.name).replace(path)
+            sync_folder(path.parent)
     finally:
         for file in folder.iterdir():
             file.unlink()

@@ -84,15 +84,15 @@ class DistributedPass:
             fingerprint: Of all that the store's bytes depend on; None keeps nothing.
         """
         state = {"version": "ray", "checksum": "", "units": UNIT_BYTES, "fingerprint": fingerprint}
-        text = json.dumps(state)
+        text = json.dumps(state).encode()
         path = self._work.state
-        same = path.exists() and path.read_text(encoding="utf-8") == text
+        same = path.exists() and path.read_bytes() == text
         if fingerprint is not None and self._options.resume and same:
             shutil.rmtree(self._work.output, ignore_errors=True)
             self._work.output.mkdir()
         else:
             self._work.clear()
-            path.write_text(text, encoding="utf-8")
+            path.write_bytes(text)
         self._work.begun = True
         self.job.tokens.mkdir(exist_ok=True)
         if fingerprint is not None:
