@@ -46,6 +46,23 @@ def checksum_of(content: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def with_checksum(content: bytes) -> bytes:
+    """Return content that `without_checksum` knows for what it was."""
+    return hashlib.sha256(content).hexdigest().encode() + b"\n" + content
+
+
+def without_checksum(content: bytes) -> bytes:
+    """Return what `with_checksum` was called with.
+
+    Raises:
+        ValueError: It is not that any more.
+    """
+    checksum, _, rest = content.partition(b"\n")
+    if checksum != hashlib.sha256(rest).hexdigest().encode():
+        raise ValueError("the checksum is another")
+    return rest
+
+
 def file_sha256(path: Path, advance: Callable[[int], object] | None = None) -> str:
     """Return the checksum of a file, in hexadecimal digits.
 
