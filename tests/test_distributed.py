@@ -22,8 +22,9 @@ from hypothesis import strategies as st
 from corpus import documents, jsonl, tiny_tokenizer
 from mlmfast.data import prepare_run
 from mlmfast.data.distributed import ray_cluster, ray_run, run, tokens
-from mlmfast.data.distributed.job import Job, versions
+from mlmfast.data.distributed.job import Job
 from mlmfast.data.distributed.plan import plan_documents, plan_tokens
+from mlmfast.data.package_versions import versions_of
 from mlmfast.data.prepare_options import PrepareOptions
 from mlmfast.data.prepare_run import run_prepare
 from mlmfast.data.sources import open_sources
@@ -276,11 +277,13 @@ def test_what_needs_all_documents_in_one_place_is_refused(option):
 
 def test_a_node_that_cannot_work_says_why(tmp_path):
     options = PrepareOptions(tokenizer=tiny_tokenizer(), engine="ray")
-    given = (ReadOptions(), options, load_tokenizer(tiny_tokenizer()), tmp_path / "a", tmp_path)
+    tokenizer = load_tokenizer(tiny_tokenizer())
+    given = (ReadOptions(), options, tokenizer, tmp_path / "a", tmp_path)
+    versions = versions_of(tokenizer)
     with pytest.raises(InputError, match="on a path that all nodes share"):
-        Job(*given).check_here()
+        Job(*given, versions).check_here()
     with pytest.raises(InputError, match=r"has tokenizers .* has 0\.1: .* one version"):
-        Job(*given, versions={**versions(), "tokenizers": "0.1"}).check_here()
+        Job(*given, {**versions, "tokenizers": "0.1"}).check_here()
 
 
 @given(st.lists(st.lists(st.integers(0, 5), max_size=6), max_size=6), st.integers(1, 12))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 import os
 from dataclasses import asdict, dataclass, fields
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from mlmfast.data.checksums import FileStamp, checksum_of, sync_file, sync_folder
+from mlmfast.data.package_versions import versions_of
 from mlmfast.data.prepare_documents import Counts, Mark, as_mark
 from mlmfast.data.prepare_shuffle import Spilled
 from mlmfast.data.seen_texts import SEEN_FILE, check_seen
@@ -51,10 +51,7 @@ def fingerprint(
             if option.name not in _FREE
         },
         "tokenizer": digest.hexdigest(),
-        **{
-            f"version of {package}": importlib.metadata.version(package)
-            for package in ("mlmfast", "tokenizers", "pyarrow")
-        },
+        **{f"version of {package}": version for package, version in versions_of(tokenizer).items()},
         "inputs": inputs,
     }
     return json.loads(json.dumps(found))

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import socket
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlmfast.data.checksums import sync_file, sync_folder
+from mlmfast.data.package_versions import versions_of
 from mlmfast.errors import InputError
 
 if TYPE_CHECKING:
     from mlmfast.data.prepare_options import PrepareOptions
     from mlmfast.data.sources.base import ReadOptions
     from mlmfast.data.tokenizer_files import LoadedTokenizer
-
-_PACKAGES = ("mlmfast", "tokenizers", "pyarrow")
-
-
-def versions() -> dict[str, str]:
-    """Of the packages on which the store's bytes depend."""
-    return {package: importlib.metadata.version(package) for package in _PACKAGES}
 
 
 @dataclass(frozen=True)
@@ -39,7 +32,8 @@ class Job:
     """The folder of the units' tokens, and"""
     output: Path
     """that of the store in the making; absolute."""
-    versions: dict[str, str] = field(default_factory=versions)
+    versions: dict[str, str]
+    """Of the packages on which the tokens depend, where the run began."""
 
     @property
     def threads(self) -> int:
@@ -49,7 +43,7 @@ class Job:
     def check_here(self) -> None:
         """Raise InputError where this machine cannot work for the job."""
         here = socket.gethostname()
-        for package, version in versions().items():
+        for package, version in versions_of(self.tokenizer).items():
             if version != self.versions[package]:
                 raise InputError(
                     f"The node {here} has {package} {version}, and the one that began the run has "
