@@ -6,8 +6,10 @@ import gzip
 import pickle
 import re
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -19,9 +21,10 @@ from hypothesis import strategies as st
 
 from corpus import documents, jsonl, tiny_tokenizer
 from mlmfast.data import prepare_run
-from mlmfast.data.distributed import ray_cluster, ray_run, run
-from mlmfast.data.distributed.job import Job, versions
+from mlmfast.data.distributed import ray_cluster, ray_run, run, tokens
+from mlmfast.data.distributed.job import Job
 from mlmfast.data.distributed.plan import plan_documents, plan_tokens
+from mlmfast.data.package_versions import versions_of
 from mlmfast.data.prepare_options import PrepareOptions
 from mlmfast.data.prepare_run import run_prepare
 from mlmfast.data.sources import open_sources
@@ -217,8 +220,6 @@ def test_what_was_tokenized_is_not_tokenized_again(tmp_path, here, monkeypatch):
     assert "20 finished parts are kept" in "".join(caught.value.__notes__)
     here()
     seen = []
-    from mlmfast.data.distributed import tokens
-
     real = tokens.TextEncoder
     monkeypatch.setattr(tokens, "TextEncoder", lambda *a, **k: seen.append(1) or real(*a, **k))
     run_prepare(inputs, tmp_path / "ray", ray)
@@ -226,6 +227,36 @@ def test_what_was_tokenized_is_not_tokenized_again(tmp_path, here, monkeypatch):
     assert len(seen) == units - 20
     local = PrepareOptions(tokenizer=tiny_tokenizer(), **options)
     run_prepare(inputs, tmp_path / "local", local)
+    assert files_of(tmp_path / "ray") == files_of(tmp_path / "local")
+
+
+def flip_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("name", ["unit-000001.arrow", "unit-000001.json"])
+@pytest.mark.parametrize("damage", [Path.unlink, flip_a_bit, empty])
+def test_parts_that_are_damaged_are_made_once_more(tmp_path, here, monkeypatch, name, damage):
+    (tmp_path / "in").mkdir()
+    inputs = write_inputs(tmp_path / "in")
+    ray = PrepareOptions(tokenizer=tiny_tokenizer(), block_size=16, engine="ray")
+    here(fail_after=20)
+    with pytest.raises(OSError, match="the power went"):
+        run_prepare(inputs, tmp_path / "ray", ray)
+    damage(tmp_path / ".ray.partial-prepare" / "tokens" / name)
+    here()
+    made = []
+    real = tokens.TextEncoder
+    monkeypatch.setattr(tokens, "TextEncoder", lambda *a, **k: made.append(1) or real(*a, **k))
+    run_prepare(inputs, tmp_path / "ray", ray)
+    assert len(made) == len(tokens.units_of(open_sources(inputs), 3000)) - 20 + 1
+    run_prepare(inputs, tmp_path / "local", replace(ray, engine="local"))
     assert files_of(tmp_path / "ray") == files_of(tmp_path / "local")
 
 
@@ -246,11 +277,13 @@ def test_what_needs_all_documents_in_one_place_is_refused(option):
 
 def test_a_node_that_cannot_work_says_why(tmp_path):
     options = PrepareOptions(tokenizer=tiny_tokenizer(), engine="ray")
-    given = (ReadOptions(), options, load_tokenizer(tiny_tokenizer()), tmp_path / "a", tmp_path)
+    tokenizer = load_tokenizer(tiny_tokenizer())
+    given = (ReadOptions(), options, tokenizer, tmp_path / "a", tmp_path)
+    versions = versions_of(tokenizer)
     with pytest.raises(InputError, match="on a path that all nodes share"):
-        Job(*given).check_here()
+        Job(*given, versions).check_here()
     with pytest.raises(InputError, match=r"has tokenizers .* has 0\.1: .* one version"):
-        Job(*given, versions={**versions(), "tokenizers": "0.1"}).check_here()
+        Job(*given, {**versions, "tokenizers": "0.1"}).check_here()
 
 
 @given(st.lists(st.lists(st.integers(0, 5), max_size=6), max_size=6), st.integers(1, 12))

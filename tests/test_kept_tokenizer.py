@@ -71,6 +71,17 @@ def test_a_damaged_cache_is_passed_over(folder, cache, content):
     assert (found.id_bound, found.tokens) == (expected.id_bound, expected.tokens)
 
 
+def test_a_flipped_bit_in_the_cache_is_noticed(folder, cache):
+    expected = load_tokenizer(folder).tokenizer.to_str()
+    (file,) = cache.iterdir()
+    whole = file.read_bytes()
+    for at in (3, 100, len(whole) // 2, len(whole) - 9):
+        content = bytearray(whole)
+        content[at] ^= 1
+        file.write_bytes(content)
+        assert load_tokenizer(folder).tokenizer.to_str() == expected
+
+
 def test_other_files_are_another_tokenizer(folder):
     load_tokenizer(folder)
     file = folder / "tokenizer_config.json"

@@ -17,13 +17,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from corpus import documents, jsonl, tiny_tokenizer
-from mlmfast.data import prepare_run
+from mlmfast.data import prepare_run, prepare_shuffle
 from mlmfast.data.prepare_options import PrepareOptions
 from mlmfast.data.prepare_run import run_prepare
+from mlmfast.data.prepare_state import StateFile
 from mlmfast.data.sources.base import ReadOptions
 from mlmfast.data.store import open_splits
 from mlmfast.data.text_encoder import TextEncoder
-from mlmfast.errors import InputError, NotFoundError, OutputExistsError
+from mlmfast.errors import InputError, NotFoundError, OutputExistsError, StoreError
 
 TEXTS = documents(300)
 SCRIPT = Path(__file__).with_name("killed_prepare.py")
@@ -238,6 +239,131 @@ def test_what_does_not_fit_any_more_begins_anew(
     run(inputs, tmp_path / "whole", **more)
     assert files_of(tmp_path / "out") == files_of(tmp_path / "whole")
     assert hidden(tmp_path) == []
+
+
+def flip_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+def grow(path):
+    path.write_bytes(2 * path.read_bytes())
+
+
+DAMAGES = [Path.unlink, flip_a_bit, truncate, grow]
+
+
+@pytest.fixture
+def small_buckets(monkeypatch):
+    monkeypatch.setattr(prepare_shuffle, "_BUCKET_BYTES", 4000)
+    monkeypatch.setattr(prepare_shuffle, "_BUFFER_BYTES", 2000)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("needed", [True, False], ids=["needed", "done with"])
+@pytest.mark.usefixtures("small_buckets")
+def test_shuffled_documents_that_are_damaged_are_read_once_more(
+    inputs, tmp_path, interrupted, caplog, damage, needed
+):
+    """The finished shards are kept; buckets that are done with are not looked at."""
+    interrupted(**SHUFFLED)
+    buckets = sorted((tmp_path / ".out.partial-prepare" / "shuffled").iterdir())
+    assert len(buckets) > 4
+    damage(buckets[-1 if needed else 0])
+    report = run(inputs, tmp_path / "out", **SHUFFLED)
+    assert report.kept_shards > 0
+    warned = [record.message for record in caplog.records]
+    assert ["reading the text once more" in message for message in warned] == [True] * needed
+    run(inputs, tmp_path / "whole", **SHUFFLED)
+    assert files_of(tmp_path / "out") == files_of(tmp_path / "whole")
+    assert hidden(tmp_path) == []
+
+
+@pytest.mark.usefixtures("small_buckets")
+def test_text_that_is_read_once_more_is_gone_on_with_again(inputs, tmp_path, interrupted):
+    interrupted(**SHUFFLED)
+    for bucket in (tmp_path / ".out.partial-prepare" / "shuffled").iterdir():
+        flip_a_bit(bucket)
+    interrupted(after=10, **SHUFFLED)
+    report = run(inputs, tmp_path / "out", **SHUFFLED)
+    assert report.kept_shards > 0
+    run(inputs, tmp_path / "whole", **SHUFFLED)
+    assert files_of(tmp_path / "out") == files_of(tmp_path / "whole")
+
+
+@pytest.mark.usefixtures("small_buckets")
+def test_shuffled_documents_that_are_damaged_meanwhile_are_an_error(inputs, tmp_path, monkeypatch):
+    real = StateFile.save
+
+    def save(self, *arguments):
+        real(self, *arguments)
+        flip_a_bit(max((tmp_path / ".out.partial-prepare" / "shuffled").iterdir()))
+
+    monkeypatch.setattr(StateFile, "save", save)
+    with pytest.raises(StoreError, match="is not what was written"):
+        run(inputs, tmp_path / "out", **SHUFFLED)
+    assert not (tmp_path / "out").exists()
+
+
+def flip_the_first_bit(path):
+    content = bytearray(path.read_bytes())
+    content[0] ^= 1
+    path.write_bytes(content)
+
+
+def keep_a_little(path):
+    path.write_bytes(path.read_bytes()[:40])
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, flip_the_first_bit, keep_a_little])
+def test_known_texts_that_are_damaged_begin_anew(inputs, tmp_path, interrupted, caplog, damage):
+    interrupted(**SPLIT)
+    damage(tmp_path / ".out.partial-prepare" / "seen.bin")
+    assert run(inputs, tmp_path / "out", **SPLIT).kept_shards == 0
+    warned = [record.message for record in caplog.records]
+    assert ["seen.bin" in message and "Beginning anew" in message for message in warned] == [True]
+    run(inputs, tmp_path / "whole", **SPLIT)
+    assert files_of(tmp_path / "out") == files_of(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("more", [SPLIT, SHUFFLED], ids=["split", "shuffled"])
+def test_the_disk_has_what_the_state_names(inputs, tmp_path, monkeypatch, more):
+    """A power cut at any moment leaves no state that tells of files whose content is not there."""
+    synced, states = {}, []
+    fsync, replace = os.fsync, Path.replace
+
+    def noted(descriptor):
+        fsync(descriptor)
+        found = os.fstat(descriptor)
+        synced[found.st_ino] = found.st_size
+
+    def checked(path, target):
+        if path.name == "state.new":
+            content = json.loads(path.read_text())
+            states.append(content)
+            files = {path: path.stat().st_size}
+            for name, split in content["splits"].items():
+                pending = split["pending"]
+                files[path.parent / pending["file"]] = pending["bytes"]
+                for shard in split["writer"]["shards"]:
+                    files[path.parent / "output" / name / shard["file"]] = shard["bytes"]
+            for bucket in (content["spilled"] or {"files": []})["files"]:
+                files[path.parent / "shuffled" / bucket["file"]] = bucket["bytes"]
+            if content["mark"] and content["mark"]["seen"]:
+                files[path.parent / "seen.bin"] = 16 * content["mark"]["seen"][0]
+            for file, size in files.items():
+                assert synced.get(file.stat().st_ino, -1) >= size, file.name
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    monkeypatch.setattr(Path, "replace", checked)
+    run(inputs, tmp_path / "out", **more)
+    assert len(states) > 3
 
 
 def test_inputs_that_were_not_reached_may_change(inputs, tmp_path, interrupted):

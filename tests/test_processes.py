@@ -14,6 +14,8 @@ from safetensors.torch import load_file
 
 import processes_at_work as work
 from launching import launch
+from mlmfast.data.train_tokenizer import train_tokenizer
+from mlmfast.training.train import SUMMARY_FILE
 from toy import SCRATCH, sentences
 
 # 71 blocks to train on and 27 to measure on: in the last batch of all, one process has a block and
@@ -52,6 +54,49 @@ def test_two_processes_train_what_one_does(toy_blocks, tmp_path):
                 assert mine[name] == pytest.approx(theirs[name], rel=1e-6)
     assert furthest(tmp_path / "one", tmp_path / "two") < 1e-6
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
+
+
+def test_streamed_text_is_trained_and_measured_on_as_in_one_process(tmp_path):
+    """Each split has a folder of its own; the other process opens the blocks of the first."""
+    (tmp_path / "data").mkdir()
+    for split, count in (("train", 90), ("validation", 12)):
+        lines = [json.dumps({"text": text}) + "\n" for text in sentences(count, seed=count)]
+        (tmp_path / "data" / f"{split}.jsonl").write_text("".join(lines))
+    train_tokenizer(sentences(60), tmp_path / "tokenizer", vocab_size=300)
+    options = work.WITHOUT_DROPOUT | {
+        "dataset_name": str(tmp_path / "data"),
+        "streaming": True,
+        "tokenizer_name": str(tmp_path / "tokenizer"),
+        "max_seq_length": 16,
+        "max_steps": 4,
+        "logging_steps": 1,
+    }
+    one, two = ({"cache_dir": str(tmp_path / f"cache {name}")} for name in ("one", "two"))
+    alone = work.train_on(None, tmp_path / "one", options | ONE | one)
+    pair = values(launch(2, work.train_on, None, tmp_path / "two", options | TWO | two))
+    assert alone[2]["blocks"] < 20  # of the validation split
+    for found in pair:
+        assert found[0] == pytest.approx(alone[0], rel=1e-6)
+        assert found[1] == pytest.approx(alone[1], abs=1.01e-4)  # the log has four digits
+        for mine, theirs in zip(found[2:], alone[2:], strict=True):
+            for name in ("loss", "masked_tokens", "blocks"):
+                assert mine[name] == pytest.approx(theirs[name], rel=1e-6)
+    cards = [json.loads((tmp_path / name / SUMMARY_FILE).read_text()) for name in ("one", "two")]
+    for name in ("epochs", "steps"):
+        assert cards[0][name] == cards[1][name]
+    assert cards[0]["epochs"] < 1
+    folders = [list(tmp_path.glob(f"cache {name}/mlmfast/blocks/*")) for name in ("one", "two")]
+    assert len(folders[0]) == 2
+    assert sorted(path.name for path in folders[0]) == sorted(path.name for path in folders[1])
+
+
+def test_processes_with_other_blocks_at_the_same_path_do_not_begin(toy_blocks, tmp_path):
+    """As where every machine has a copy of its own, of which one is older."""
+    found = launch(2, work.train_on_own_copy, toy_blocks, tmp_path, work.WITHOUT_DROPOUT | TWO)
+    assert all(each.status for each in found)
+    told = [each.message for each in found]
+    assert any("Process 1 found other blocks" in message for message in told), told
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_script_of_ones_own_with_the_trainer(toy_blocks, tmp_path):
@@ -129,8 +174,6 @@ def test_who_leaves_has_no_thread_of_the_exchange_left(toy_blocks, tmp_path):
 
 def test_torchrun_from_text_to_the_model(tmp_path):
     """The first process prepares the text and answers; a mistake is told once."""
-    from mlmfast.data.train_tokenizer import train_tokenizer
-
     text = tmp_path / "text.txt"
     text.write_text("\n".join(sentences(60)) + "\n")
     train_tokenizer(sentences(60), tmp_path / "tokenizer", vocab_size=300)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import pickle
 
 import datasets
 import numpy as np
+import pyarrow as pa
 import pytest
 import transformers
 from click.testing import CliRunner
@@ -152,6 +154,28 @@ def test_data_sets_with_and_without_a_validation_split(text, tmp_path, streaming
     assert raw["train"].manifest.documents + raw["test"].manifest.documents == 60
     with pytest.raises(InputError, match="no column 'body'"):
         stores(None, None, dataset_name=str(tmp_path / "raw"), text_column="body", **options)
+
+
+def test_text_that_is_read_once_is_kept_by_what_came_of_it(text, tmp_path):
+    """Streams of other text never share a folder; the same text gives the same one again."""
+    options = {"tokenizer_name": str(text / "tokenizer"), "max_seq_length": 16}
+    options |= {"cache_dir": str(tmp_path), "validation_split_percentage": 0}
+
+    def stored(seed):
+        table = pa.table({"text": sentences(60, seed=seed)})
+        return stores(table, None, **options)["train"]
+
+    first, second = stored(1), stored(2)
+    assert first.path != second.path
+    pickled = pickle.dumps(first)
+    again = stored(1)
+    assert again.path == first.path
+    assert len(list((tmp_path / "mlmfast" / "blocks").iterdir())) == 2
+    assert np.array_equal(pickle.loads(pickled)[:], first[:])
+    (first.path / first.manifest.shards[0].file).unlink()
+    mended = stored(1)
+    assert mended.path == first.path
+    mended.verify()
 
 
 def test_objects_and_names_of_run_mlm_in_python(checkpoint, tmp_path):

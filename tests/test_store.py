@@ -10,9 +10,11 @@ import pyarrow as pa
 import pytest
 
 from corpus import documents, tiny_tokenizer
+from mlmfast.data.checksums import checksum_of
 from mlmfast.data.prepare import prepare
-from mlmfast.data.store import BlockStore, is_store_folder, open_splits
-from mlmfast.errors import NotFoundError, StoreError
+from mlmfast.data.store import BlockStore, open_splits
+from mlmfast.data.store_folder import holds_store_alone, is_store_folder
+from mlmfast.errors import NotFoundError, OutputExistsError, StoreError
 
 
 @pytest.fixture(scope="module")
@@ -108,13 +110,14 @@ def test_the_tokenizer_lies_in_the_store(store):
 
 
 def test_verify_finds_a_changed_byte(copy):
-    BlockStore.open(copy).verify()
-    shard = copy / BlockStore.open(copy).manifest.shards[1].file
+    store = BlockStore.open(copy)
+    store.verify()
+    shard = copy / store.manifest.shards[1].file
     data = bytearray(shard.read_bytes())
     data[-64] ^= 1
     shard.write_bytes(data)
     with pytest.raises(StoreError, match="checksum"):
-        BlockStore.open(copy).verify()
+        store.verify()
 
 
 def edit(copy, **changes):
@@ -159,10 +162,104 @@ def test_a_damaged_store_is_never_opened(copy, damage, said):
         BlockStore.open(copy)
 
 
-def test_shards_that_changed_places_are_found(copy):
+def test_shards_that_changed_places_are_not_opened(copy):
+    first, second = BlockStore.open(copy).manifest.shards[1:3]
+    assert first.bytes == second.bytes
+    assert first.frame_sha256 == second.frame_sha256
     swap(next(copy.glob("data-00001*")))
-    with pytest.raises(StoreError):
+    with pytest.raises(StoreError, match="its ids were changed"):
+        BlockStore.open(copy)
+
+
+def test_a_tail_that_never_came_to_the_disk_is_not_opened(copy):
+    shard = BlockStore.open(copy).manifest.shards[0]
+    with (copy / shard.file).open("r+b") as file:
+        file.seek(shard.ids_end - 512)
+        file.write(bytes(512))
+    with pytest.raises(StoreError, match="its ids were changed"):
+        BlockStore.open(copy)
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json"])
+def test_a_store_is_not_opened_with_another_tokenizer(copy, name):
+    whole = (copy / name).read_bytes()
+    (copy / name).write_bytes(whole + b" ")
+    with pytest.raises(StoreError, match=rf"{name}' was changed after it was written"):
+        BlockStore.open(copy)
+    (copy / name).unlink()
+    with pytest.raises(StoreError, match=rf"{name}' is gone"):
+        BlockStore.open(copy)
+
+
+def test_a_manifest_without_checksum_is_no_manifest(copy):
+    path = copy / "mlmfast.json"
+    content = json.loads(path.read_text())
+    for without in (
+        {name: value for name, value in content.items() if name != "checksum"},
+        {**content, "checksum": None},
+    ):
+        path.write_text(json.dumps(without))
+        with pytest.raises(StoreError, match=r"no checksum: .*Prepare the store again"):
+            BlockStore.open(copy)
+
+
+def test_a_manifest_of_another_version_keeps_its_checksum(copy):
+    """With fields that are not known here, in itself and in its shards, or without the newest."""
+    path = copy / "mlmfast.json"
+    content = json.loads(path.read_text())
+    later = {**content, "new": 1, "shards": [{**each, "new": 1} for each in content["shards"]]}
+    earlier = {name: value for name, value in content.items() if name != "files"}
+    for other in (later, earlier):
+        path.write_text(json.dumps({**other, "checksum": checksum_of(other)}))
         BlockStore.open(copy).verify()
+        path.write_text(json.dumps({**other, "documents": 1, "checksum": checksum_of(other)}))
+        with pytest.raises(StoreError, match="changed after"):
+            BlockStore.open(copy)
+
+
+def test_a_pickled_store_opens_as_the_same_or_not_at_all(folder, copy):
+    pickled = pickle.dumps(BlockStore.open(copy))
+    assert pickle.loads(pickled).fingerprint == BlockStore.open(folder).fingerprint
+    options = {"tokenizer": tiny_tokenizer(), "block_size": 16, "shard_tokens": 1000}
+    # Prepared again of the same text: the same blocks.
+    prepare(pa.array(documents(200)), copy, **options, overwrite=True)
+    assert np.array_equal(pickle.loads(pickled)[:], BlockStore.open(folder)[:])
+    prepare(pa.array(documents(100)), copy, **options, overwrite=True)
+    with pytest.raises(StoreError, match="replaced by another one"):
+        pickle.loads(pickled)
+
+
+STRAY = [".DS_Store", "Thumbs.db", "desktop.ini", "._data-00000-of-00001.arrow", ".nfs0000000001"]
+
+
+def test_the_manifest_decides_what_a_store_is(copy, tmp_path):
+    """What systems leave in folders, and what people do, changes nothing; it is not thrown away."""
+    for name in STRAY:
+        (copy / name).write_bytes(b"stray")
+    (tmp_path / "two").mkdir()
+    for split in ("train", "test"):
+        shutil.copytree(copy, tmp_path / "two" / split)
+    (tmp_path / "two" / ".DS_Store").write_bytes(b"stray")
+    options = {"tokenizer": tiny_tokenizer(), "block_size": 16}
+    texts = pa.array(documents(60))
+    for path, splits in ((copy, ["train"]), (tmp_path / "two", ["train", "test"])):
+        assert is_store_folder(path)
+        assert list(open_splits(path)) == splits
+        (path / "notes.txt").write_text("mine")
+        assert is_store_folder(path)
+        assert list(open_splits(path)) == splits
+        with pytest.raises(OutputExistsError, match="did not write"):
+            prepare(texts, path, **options, overwrite=True)
+        (path / "notes.txt").unlink()
+        prepare(texts, path, **options, overwrite=True)
+        assert not (path / ".DS_Store").exists()
+
+
+def test_a_folder_with_strays_alone_is_empty(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".DS_Store").write_bytes(b"stray")
+    prepare(pa.array(documents(60)), tmp_path / "out", tokenizer=tiny_tokenizer(), block_size=16)
+    assert holds_store_alone(tmp_path / "out")
 
 
 def test_a_foreign_folder_or_none(tmp_path):
@@ -184,6 +281,7 @@ def test_splits(tmp_path, folder):
     assert list(open_splits(tmp_path / "two")) == ["train", "test"]
     with pytest.raises(StoreError, match=r"holds test and train: give '.*/test'"):
         BlockStore.open(tmp_path / "two")
-    assert is_store_folder(tmp_path / "two")
+    assert holds_store_alone(tmp_path / "two")
     (tmp_path / "two" / "model").mkdir()
-    assert not is_store_folder(tmp_path / "two")
+    assert not holds_store_alone(tmp_path / "two")
+    assert is_store_folder(tmp_path / "two")

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pytest
 
 from corpus import documents, tiny_tokenizer
+from mlmfast.data.checksums import checksum_of
 from mlmfast.data.prepare import prepare
 from mlmfast.data.store import BlockStore
 from mlmfast.errors import StoreError
@@ -67,10 +68,13 @@ def survives(copy, whole):
     except StoreError:
         return False
     assert np.array_equal(blocks, whole[:])
-    # Everything but the switch that says whether the checksum is there.
-    found, expected = vars(store.manifest), vars(whole.manifest)
-    assert {**found, "checksum": None} == {**expected, "checksum": None}
+    assert store.manifest == whole.manifest
     return True
+
+
+def signed(content):
+    """What a manifest of such content would be, had it been written so."""
+    return json.dumps({**content, "checksum": checksum_of(content)})
 
 
 @pytest.mark.parametrize("damage", [flip, overwrite, truncate, grow, drop])
@@ -79,7 +83,8 @@ def test_damage_anywhere_is_noticed(copy, whole, damage):
     shards = [shard.file for shard in whole.manifest.shards]
     passed = 0
     for _ in range(ROUNDS):
-        path = copy / draw.choice([*shards, "mlmfast.json", "mlmfast.json", "tokenizer.json"])
+        names = [*shards, "mlmfast.json", "mlmfast.json", "tokenizer.json", "state.json"]
+        path = copy / draw.choice(names)
         before = path.read_bytes()
         data = bytearray(before)
         damage(data, draw)
@@ -105,23 +110,48 @@ def test_every_bit_of_a_header_counts(copy, whole):
         data[at] ^= 1 << at % 8
 
 
+def test_every_bit_of_the_ids_counts(copy, whole):
+    """At the ends of a shard when it is opened; anywhere when it is verified."""
+    shard = whole.manifest.shards[0]
+    path = copy / shard.file
+    data = bytearray(path.read_bytes())
+    for at in random.Random(3).sample(range(shard.ids_start, shard.ids_end), min(40, ROUNDS)):
+        data[at] ^= 1 << at % 8
+        path.write_bytes(data)
+        with pytest.raises(StoreError, match="ids were changed"):
+            BlockStore.open(copy)
+        with pytest.raises(StoreError, match="checksum"):
+            whole_at(copy, whole).verify()
+        data[at] ^= 1 << at % 8
+
+
+def whole_at(copy, whole):
+    """The store as it was opened before the damage came."""
+    store = BlockStore.open(whole.path)
+    store.path = copy
+    return store
+
+
 def test_a_manifest_of_other_values_is_refused(copy, whole):
-    """Values of every type in every field, with the checksum left as it was or taken out."""
+    """Values of every type in every field, with the checksum as it was, taken out, or forged."""
     path = copy / "mlmfast.json"
     content = json.loads(path.read_text())
     values = [None, -1, 0, 2**70, 1.5, "", "x", [], [1], {}, {"file": "x"}, True]
     for name in content:
         for value in values:
-            for kept in ({}, {"checksum": None}):
-                if name == "checksum" or json.dumps(content[name]) == json.dumps(value):
-                    continue
-                path.write_text(json.dumps({**content, name: value, **kept}))
-                try:
-                    store = BlockStore.open(copy)
-                except StoreError:
-                    continue
-                assert kept, f"{name} = {value!r} was not noticed"
-                assert np.array_equal(store[:], whole[:])
+            if json.dumps(content[name]) == json.dumps(value):
+                continue
+            changed = {**content, name: value}
+            for unsigned in (changed, {**changed, "checksum": None}):
+                path.write_text(json.dumps(unsigned))
+                with pytest.raises(StoreError):
+                    BlockStore.open(copy)
+            path.write_text(signed(changed))
+            try:
+                store = BlockStore.open(copy)
+            except StoreError:
+                continue
+            assert np.array_equal(store[:], whole[:])
 
 
 def test_a_shard_does_not_lead_out_of_the_folder(copy):
@@ -132,7 +162,7 @@ def test_a_shard_does_not_lead_out_of_the_folder(copy):
     outside.write_bytes((copy / shard["file"]).read_bytes())
     for name in (f"../{shard['file']}", str(outside), "", ".", ".."):
         changed = [{**shard, "file": name}, *content["shards"][1:]]
-        path.write_text(json.dumps({**content, "shards": changed, "checksum": None}))
+        path.write_text(signed({**content, "shards": changed}))
         with pytest.raises(StoreError):
             BlockStore.open(copy)
 
@@ -143,7 +173,7 @@ def test_a_shards_own_values_are_checked(copy, whole, wrong):
     content = json.loads(path.read_text())
     for name in content["shards"][0]:
         changed = [{**content["shards"][0], name: wrong}, *content["shards"][1:]]
-        path.write_text(json.dumps({**content, "shards": changed, "checksum": None}))
+        path.write_text(signed({**content, "shards": changed}))
         try:
             store = BlockStore.open(copy)
         except StoreError as error:

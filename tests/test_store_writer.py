@@ -12,6 +12,7 @@ import pytest
 from corpus import documents, tiny_tokenizer
 from mlmfast.cli import main
 from mlmfast.data import prepare_run
+from mlmfast.data.checksums import checksum_of
 from mlmfast.data.group import group_blocks
 from mlmfast.data.prepare import prepare
 from mlmfast.data.sources.base import ReadOptions
@@ -95,10 +96,10 @@ def test_older_stores_open_as_concatenated(tmp_path):
     prepare(pa.array(TEXTS), tmp_path / "out", tokenizer=tiny_tokenizer(), block_size=16)
     path = tmp_path / "out" / "mlmfast.json"
     content = json.loads(path.read_text())
-    del content["packing"], content["checksum"]
+    del content["packing"], content["files"]
     for shard in content["shards"]:
-        del shard["ids_start"], shard["ids_end"], shard["frame_sha256"]
-    path.write_text(json.dumps(content))
+        del shard["ids_start"], shard["ids_end"], shard["frame_sha256"], shard["ends_sha256"]
+    path.write_text(json.dumps({**content, "checksum": checksum_of(content)}))
     assert BlockStore.open(tmp_path / "out").manifest.packing == "concat"
 
 

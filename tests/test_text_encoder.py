@@ -47,6 +47,20 @@ def test_the_outcome_of_the_check_is_kept(loaded, cache, monkeypatch):
     assert TextEncoder(loaded).engine == "byte-level BPE"
 
 
+def test_an_outcome_that_is_damaged_is_not_believed(loaded, cache, monkeypatch):
+    TextEncoder(loaded)
+    (file,) = (cache / "mlmfast" / "tokenizers").iterdir()
+    whole = file.read_text()
+    file.write_text(json.dumps({**json.loads(whole), "left": []}))
+    text_encoder._ready.clear()
+    tried = []
+    monkeypatch.setattr(encoder_check, "differing_code_points", lambda *_: tried.append(1) or [])
+    TextEncoder(loaded)
+    assert tried
+    file.write_text(whole)
+    text_encoder._ready.clear()
+
+
 def test_what_verifying_finds_is_an_error_that_shows_the_text(loaded, monkeypatch):
     encoder = TextEncoder(loaded, verify=8)
     monkeypatch.setattr(encoder, "_before", [3])  # as a core would that is wrong

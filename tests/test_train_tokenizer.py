@@ -75,6 +75,7 @@ def test_only_a_tokenizer_is_overwritten(tmp_path):
     train_tokenizer(TEXTS, tmp_path / "t", vocab_size=300)
     with pytest.raises(OutputExistsError, match="--overwrite"):
         train_tokenizer(TEXTS, tmp_path / "t", vocab_size=300)
+    (tmp_path / "t" / ".DS_Store").write_bytes(b"of a system")
     train_tokenizer(TEXTS, tmp_path / "t", vocab_size=290, overwrite=True)
     (tmp_path / "t" / "model.safetensors").write_bytes(np.zeros(3).tobytes())
     with pytest.raises(OutputExistsError, match="did not write"):

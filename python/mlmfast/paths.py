@@ -12,6 +12,11 @@ _LONGEST_SHOWN = 80
 # Nothing is there: whoever opens the path says so, and what is missing.
 _ABSENT = {errno.ENOENT, errno.ENOTDIR}
 
+# Of the Finder and Explorer; ._x holds a Mac's extra attributes of x, .nfs... is a file that was
+# removed while it was open.
+_STRAY = {".DS_Store", "Thumbs.db", "desktop.ini"}
+_STRAY_BEGINNINGS = ("._", ".nfs")
+
 
 def as_path(name: str | os.PathLike[str], *, home: bool = False) -> Path:
     """Return `name` as a path, of something that is there or may come to be.
@@ -38,6 +43,12 @@ def as_path(name: str | os.PathLike[str], *, home: bool = False) -> Path:
             f"{_shown(path)} cannot be looked for as a file or folder: {reason}."
         ) from error
     return path
+
+
+def is_stray(path: Path) -> bool:
+    """Tell whether a file is one that an operating system left in a folder, unasked."""
+    name = path.name
+    return (name in _STRAY or name.startswith(_STRAY_BEGINNINGS)) and not path.is_dir()
 
 
 def _shown(path: Path) -> str:

@@ -27,6 +27,7 @@ COMMANDS = {
     "fill-mask": ("mlmfast.cli.fill_mask", "Fill the masks of a text with an ONNX folder."),
     "serve": ("mlmfast.cli.serve", "Fill masks over HTTP."),
     "convert": ("mlmfast.cli.convert", "Block store <-> Parquet, Megatron, raw ids, lists."),
+    "verify": ("mlmfast.cli.verify", "Whether a block store is what was written."),
     "train-tokenizer": ("mlmfast.cli.train_tokenizer", "Train a tokenizer on text."),
     "demo": ("mlmfast.cli.demo", "The whole road on text that Python itself carries."),
     "doctor": ("mlmfast.cli.doctor", "What works in this environment, and what mends the rest."),

@@ -66,6 +66,7 @@ PSEUDO_METHODS = ("word_l2r", "original")
     show_default=True,
     help="auto: bf16 where the hardware computes in it.",
 )
+@click.option("--verify-store", is_flag=True, help="Read every byte of the blocks before.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(

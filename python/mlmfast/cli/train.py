@@ -116,6 +116,7 @@ def _list_arguments(ctx: click.Context, _param: click.Parameter, value: bool) ->
     metavar="FILE",
     help="Options by name, in YAML or JSON; flags win.",
 )
+@click.option("--verify-store", is_flag=True, help="Read every byte of the blocks before.")
 @click.option("--keep-checkpoints", is_flag=True, help="Keep the checkpoints, in the output.")
 @click.option("--push-to-hub", is_flag=True, help="Upload the finished model (--hub-model-id).")
 @click.option(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlmfast.errors import InputError, OutputExistsError
-from mlmfast.paths import as_path
+from mlmfast.paths import as_path, is_stray
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -69,7 +69,7 @@ def check_free(target: Path, *, overwrite: bool, is_ours: Callable[[Path], bool]
         raise OutputExistsError(
             f"The output {str(target)!r} is a file; it should be the name of a folder."
         )
-    if not any(target.iterdir()):
+    if all(map(is_stray, target.iterdir())):
         return
     if not is_ours(target):
         raise OutputExistsError(

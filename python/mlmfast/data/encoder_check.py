@@ -24,6 +24,7 @@ import numpy as np
 import pyarrow as pa
 
 from mlmfast import _core
+from mlmfast.data.checksums import checksum_of
 from mlmfast.data.hard_texts import hard_texts
 from mlmfast.data.library_encoder import encode_pieces
 
@@ -194,6 +195,7 @@ def _cache_file(text: str) -> Path:
         unicodedata.unidata_version,
         sys.version,
         _core.__version__,
+        _core.simd(),  # other instructions are other code, which is made sure of anew
         str(stamp and (stamp.st_size, stamp.st_mtime_ns)),
     )
     digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
@@ -203,7 +205,10 @@ def _cache_file(text: str) -> Path:
 def _read(file: Path) -> list[tuple[int, int]] | None:
     """Return the ranges of code points that are left to the library; None if nothing is kept."""
     try:
-        return [(first, end) for first, end in json.loads(file.read_bytes())["left"]]
+        kept = json.loads(file.read_bytes())
+        if kept["checksum"] != checksum_of(kept):
+            return None
+        return [(first, end) for first, end in kept["left"]]
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -213,7 +218,8 @@ def _write(file: Path, outcome: dict[str, Any]) -> None:
     partial = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(outcome), encoding="utf-8")
+        content = {**outcome, "checksum": checksum_of(outcome)}
+        partial.write_text(json.dumps(content), encoding="utf-8")
         partial.replace(file)
     except OSError:
         partial.unlink(missing_ok=True)

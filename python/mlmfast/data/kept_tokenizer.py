@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmfast import _core
+from mlmfast.data.checksums import with_checksum, without_checksum
 from mlmfast.library_reader import read_tokenizer
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def recall(files: dict[str, bytes]) -> tuple[LateTokenizer, dict[str, Any]] | No
     if len(files["tokenizer.json"]) < _LARGE:
         return None
     try:
-        written, known = _kept(files).read_bytes().split(b"\n", 1)[::-1]
+        written, known = without_checksum(_kept(files).read_bytes()).split(b"\n", 1)[::-1]
         facts = json.loads(known)
         late = LateTokenizer(files["tokenizer.json"], written.decode(), facts.pop("ids"))
     except (OSError, ValueError, KeyError):
@@ -92,7 +93,7 @@ def keep(
     known = json.dumps({**facts, "ids": ids}).encode()
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(known + b"\n" + tokenizer.to_str().encode())
+        partial.write_bytes(with_checksum(known + b"\n" + tokenizer.to_str().encode()))
         partial.replace(file)
     except OSError:  # it costs a second the next time
         partial.unlink(missing_ok=True)

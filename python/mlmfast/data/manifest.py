@@ -8,10 +8,25 @@ from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from mlmfast.data.checksums import checksum_of, sync_file
 from mlmfast.errors import StoreError
 
 MANIFEST_FILE = "mlmfast.json"
 FORMAT_VERSION = 1
+COLUMN = "input_ids"
+"""The column of the shards."""
+_DATASETS_FILES = ("dataset_info.json", "state.json")
+# What a training depends on beside the shards.
+_CONTENT = (
+    "block_size",
+    "vocab_size",
+    "special_ids",
+    "mask_token_id",
+    "pad_token_id",
+    "special_tokens",
+    "packing",
+    "tokenizer_sha256",
+)
 
 
 @dataclass(frozen=True)
@@ -28,6 +43,9 @@ class Shard:
     """where they end, in bytes."""
     frame_sha256: str = ""
     """Of all bytes that are no ids. Arrow's reader trusts them, so they are checked before it."""
+    ends_sha256: str = ""
+    """Of the first and the last 4 KiB of the ids: another shard's file, or a tail that never came
+    to the disk, is noticed when the store is opened."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +88,9 @@ class Manifest:
     tokenizer_engine: str | None = None
     """Who encoded the text: "WordPiece", "byte-level BPE" or "Unigram" of our core, or the
     "library"; None where it came as tokens. The ids are the same."""
+    files: dict[str, Any] | None = None
+    """Checksums of the files beside the shards, the tokenizer's among them; None in stores of
+    earlier versions."""
     checksum: str | None = None
     """Of all the rest of the manifest; `write` sets it."""
 
@@ -77,6 +98,23 @@ class Manifest:
     def fill_rate(self) -> float:
         """The share of `tokens` that is no padding."""
         return 1 - self.padding_tokens / self.tokens
+
+    @property
+    def tokenizer_files(self) -> dict[str, str]:
+        """Checksums of the tokenizer's files, as far as they are known."""
+        if self.files is None:
+            return {"tokenizer.json": self.tokenizer_sha256}
+        return {
+            name: checksum for name, checksum in self.files.items() if name not in _DATASETS_FILES
+        }
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the blocks and of what their ids mean: equal stores have the same."""
+        content = {name: getattr(self, name) for name in _CONTENT}
+        shards = [(shard.blocks, shard.sha256) for shard in self.shards]
+        text = json.dumps([content, shards], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
@@ -104,6 +142,11 @@ class Manifest:
                 f"reads version {FORMAT_VERSION}. Prepare it again with this one, or install the "
                 "mlmfast that wrote it."
             )
+        if content.get("checksum") is None:
+            raise StoreError(
+                f"{str(path)!r} has no checksum: it was changed by hand, or written by an early "
+                "version of mlmfast. Prepare the store again."
+            )
         try:
             return cls._checked(content)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -120,7 +163,7 @@ class Manifest:
             if field.name in content or field.default is MISSING
         }
         values["special_ids"] = tuple(map(int, values["special_ids"]))
-        values["shards"] = tuple(Shard(**shard) for shard in values["shards"])
+        values["shards"] = tuple(_shard(shard) for shard in values["shards"])
         manifest = cls(**values)
         for part in (manifest, *manifest.shards):
             _check_types(part)
@@ -134,43 +177,52 @@ class Manifest:
             places = 0 <= shard.ids_start <= shard.ids_end <= shard.bytes
             if shard.file != Path(shard.file).name or shard.blocks < 0 or not places:
                 raise ValueError(f"{shard.file!r} is no file of a store")
-        if manifest.checksum not in (None, manifest._digest()):
+        for name, checksum in (manifest.files or {}).items():
+            if name != Path(name).name or type(checksum) is not str:
+                raise ValueError(f"{name!r} is no file of a store")
+        # Over all that the file says: fields that only other versions know count, too.
+        if content["checksum"] != checksum_of(content):
             raise ValueError("it was changed after it was written")
         return manifest
 
-    def _digest(self) -> str:
-        content = {**asdict(self), "checksum": None}
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
     def write(self, folder: Path) -> None:
         """Write the manifest into `folder`."""
-        content = {**asdict(self), "checksum": self._digest()}
-        text = json.dumps(content, indent=2, ensure_ascii=False)
+        content = asdict(self)
+        text = json.dumps(
+            {**content, "checksum": checksum_of(content)}, indent=2, ensure_ascii=False
+        )
         (folder / MANIFEST_FILE).write_text(text + "\n", encoding="utf-8")
+        sync_file(folder / MANIFEST_FILE)
+
+
+def changed(path: Path) -> str:
+    """Say that a file of a store is not what the manifest says."""
+    what = "was changed after it was written" if path.is_file() else "is gone"
+    return (
+        f"{str(path)!r} {what}: its checksum is not the manifest's. Copy it again, or prepare the "
+        "store again."
+    )
+
+
+def _shard(content: dict[str, Any]) -> Shard:
+    known = {entry.name for entry in fields(Shard)}
+    return Shard(**{name: value for name, value in content.items() if name in known})
+
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "int": (int,),
+    "str": (str,),
+    "dict[str, Any]": (dict,),
+    "dict[str, Any] | None": (dict, type(None)),
+}
 
 
 def _check_types(part: Any) -> None:
-    """Raise ValueError where a whole number or a text is something else."""
+    """Raise ValueError where a whole number, a text or a mapping is something else."""
     for entry in fields(part):
-        wanted = {"int": int, "str": str, "dict[str, Any]": dict}.get(str(entry.type))
         value = getattr(part, entry.name)
-        if wanted is not None and type(value) is not wanted:
+        if type(value) not in _TYPES.get(str(entry.type), (type(value),)):
             raise ValueError(f"its {entry.name} is {value!r}")
-
-
-def frame_sha256(path: Path, start: int, end: int) -> str:
-    """Return the checksum of a file without its bytes `start` to `end`."""
-    with path.open("rb") as file:
-        digest = hashlib.sha256(file.read(start))
-        file.seek(end)
-        digest.update(file.read())
-    return digest.hexdigest()
-
-
-def file_sha256(path: Path) -> str:
-    """Return the checksum of a file, in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _reason(error: Exception) -> str:

@@ -15,8 +15,8 @@ from mlmfast.data.overlap import Overlap
 from mlmfast.data.prepare_bar import progress_bar
 from mlmfast.data.prepare_documents import Batch, Counts, Mark
 from mlmfast.data.prepare_options import counted
-from mlmfast.data.prepare_shuffle import Shuffle, expected_text
-from mlmfast.data.seen_texts import SeenFile
+from mlmfast.data.prepare_shuffle import Shuffle, Spilled, expected_text
+from mlmfast.data.seen_texts import SEEN_FILE, SeenFile
 from mlmfast.data.splits import in_test
 from mlmfast.data.threads import thread_count
 
@@ -58,7 +58,7 @@ class Pass:
         """Tokenize and write everything, from where `progress` says; return what was met."""
         seen = None
         if self._options.deduplicate is not None:
-            seen = SeenFile(self._work.root / "seen.bin")
+            seen = SeenFile(self._work.root / SEEN_FILE)
         try:
             if self._options.shuffle_documents:
                 return self._shuffled(encoder, splits, progress, seen)
@@ -85,23 +85,34 @@ class Pass:
     ) -> Counts:
         reader = self._reader
         shuffle = Shuffle(self._work.root / "shuffled", self._options.seed)
-        if progress is not None:
-            reader.documents.counts = progress.counts
-            start = progress.mark or Mark()
+        start = Mark() if progress is None or progress.mark is None else progress.mark
+        spilled = None if progress is None else _usable(shuffle, progress.spilled, start)
+        if progress is None or spilled is None:
+            spilled = self._spill(shuffle, seen)
+            mark = None if progress is None else progress.mark
+            self._state.save(mark, reader.documents.counts, splits, spilled)
         else:
-            start = Mark()
-            with reader, self._bar(reader.size, start, "read") as advance:
-                expected = expected_text(reader.sources)
-                for mark in shuffle.spill(reader.batches(start, seen), expected_bytes=expected):
-                    advance(mark.position)
-                if self._options.limit is None:
-                    advance(reader.size)
-            self._state.save(None, reader.documents.counts, splits)
-        with Overlap() as overlap, self._bar(shuffle.text_bytes, start) as advance:
-            batches = shuffle.batches(start, reader.reading.batch_bytes)
-            for mark in self._write(overlap, batches, encoder, splits):
+            reader.documents.counts = progress.counts
+        with Overlap() as overlap, self._bar(spilled.text_bytes, start) as advance:
+            batches = shuffle.batches(spilled, start, reader.reading.batch_bytes)
+            for mark in self._write(overlap, batches, encoder, splits, spilled):
                 advance(mark.position)
         return reader.documents.counts
+
+    def _spill(self, shuffle: Shuffle, seen: SeenFile | None) -> Spilled:
+        """Take all documents to the shuffle's buckets."""
+        reader = self._reader
+        if seen is not None:
+            seen.clear()
+        with reader, self._bar(reader.size, Mark(), "read") as advance:
+            spilled = shuffle.spill(
+                reader.batches(Mark(), seen),
+                expected_bytes=expected_text(reader.sources),
+                advance=advance,
+            )
+            if self._options.limit is None:
+                advance(reader.size)
+        return spilled
 
     def _write(
         self,
@@ -109,6 +120,7 @@ class Pass:
         batches: Iterator[Batch],
         encoder: TextEncoder,
         splits: dict[str, SplitWriter],
+        spilled: Spilled | None = None,
     ) -> Iterator[Mark]:
         """Tokenize and write; yield the mark behind each batch that is done with."""
         lanes, _ = lanes_for(self._options)
@@ -123,7 +135,7 @@ class Pass:
             for name, texts, lists in self._parts(batch, tokens):
                 splits[name].add(lists, text_bytes=text_bytes(texts))
             if sum(split.writer.shards for split in splits.values()) > before:
-                self._state.save(batch.mark, self._reader.documents.counts, splits)
+                self._state.save(batch.mark, self._reader.documents.counts, splits, spilled)
             yield batch.mark
 
     def _parts(
@@ -143,6 +155,19 @@ class Pass:
         self, total: int | None, start: Mark, what: str = "prepare"
     ) -> AbstractContextManager[Callable[[int | None], None]]:
         return progress_bar(total, shown=self._options.progress, start=start.position, what=what)
+
+
+def _usable(shuffle: Shuffle, spilled: Spilled | None, start: Mark) -> Spilled | None:
+    """Return the buckets of an earlier run, or None where the text must be read once more."""
+    damaged = None if spilled is None else shuffle.damaged(spilled, start)
+    if damaged is None:
+        return spilled
+    _LOG.warning(
+        "The shuffled documents that an earlier run left are damaged (%s is not what was written): "
+        "reading the text once more.",
+        damaged,
+    )
+    return None
 
 
 def lanes_for(options: PrepareOptions) -> tuple[int, int]:

@@ -25,7 +25,8 @@ from mlmfast.data.sources import open_sources
 from mlmfast.data.sources.base import ReadOptions, Source
 from mlmfast.data.sources.files import FileSource
 from mlmfast.data.split_writer import SplitWriter, split_writers
-from mlmfast.data.store import is_store_folder, open_splits
+from mlmfast.data.store import open_splits
+from mlmfast.data.store_folder import holds_store_alone
 from mlmfast.data.text_encoder import TextEncoder
 from mlmfast.errors import StoreError
 
@@ -56,7 +57,7 @@ def run_prepare(inputs: Any, output: str | Path, options: PrepareOptions) -> Pre
     began = time.perf_counter()
     output = Path(output)
     report = PrepareReport(output)
-    with resumable(output, overwrite=options.overwrite, is_ours=is_store_folder) as work:
+    with resumable(output, overwrite=options.overwrite, is_ours=holds_store_alone) as work:
         tokenizer = None
         if options.dataset_name is not None:
             # Nothing is fetched for a tokenizer that cannot be used.

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator
+import hashlib
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from mlmfast.data.arrow_numpy import arrow_numbers, numpy_numbers, text_bytes
+from mlmfast.data.checksums import FileStamp, sync_file, sync_folder
 from mlmfast.data.prepare_documents import Batch, Mark
 from mlmfast.data.sources.base import Source, bounded
 from mlmfast.data.sources.files import FileSource
 from mlmfast.data.splits import scattered
+from mlmfast.errors import StoreError
 
 # A bucket is sorted in memory, which takes about three times its size; so much is aimed at.
 _BUCKET_BYTES = 64 << 20
@@ -25,6 +30,22 @@ _UNKNOWN_BYTES = 16 << 30
 _SALT = 0x53_48_55_46_46_4C_45  # the order has nothing to do with the split of the same seed
 _SCHEMA = pa.schema([("number", pa.uint64()), ("text", pa.large_string())])
 _OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")
+
+
+@dataclass(frozen=True)
+class Spilled:
+    """The buckets that a first pass left, which a second one may read in another process."""
+
+    buckets: int
+    text_bytes: int
+    """UTF-8 bytes of all documents."""
+    files: tuple[FileStamp, ...]
+    """Those of the buckets that hold something, in their order."""
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Spilled:
+        """Return what `dataclasses.asdict` was called with."""
+        return cls(**{**content, "files": tuple(FileStamp(**file) for file in content["files"])})
 
 
 class Shuffle:
@@ -41,15 +62,40 @@ class Shuffle:
         """Spill into `folder`."""
         self._folder = folder
         self._seed = seed ^ _SALT
+        self._hashes: dict[int, Any] = {}  # bucket -> hash of its file so far
 
-    def spill(self, batches: Iterable[Batch], *, expected_bytes: int) -> Iterator[Mark]:
-        """Write all documents; yield each batch's mark when it is taken in.
+    def damaged(self, spilled: Spilled, start: Mark) -> str | None:
+        """Return the name of a bucket that is not as it was written; None where all are.
+
+        Args:
+            spilled: What was written.
+            start: Where the second pass begins; buckets before it are not needed.
+        """
+        for stamp in spilled.files:
+            if _bucket_of(stamp) >= start.source and not stamp.matches(self._folder):
+                return stamp.file
+        return None
+
+    def spill(
+        self,
+        batches: Iterable[Batch],
+        *,
+        expected_bytes: int,
+        advance: Callable[[int], object],
+    ) -> Spilled:
+        """Write all documents.
 
         Args:
             batches: The documents, in the order of reading.
             expected_bytes: About how much text there is.
+            advance: Is told each batch's position when it is taken in.
+
+        Returns:
+            What was written; the disk has it.
         """
+        shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir()
+        self._hashes = {}
         bits = max(0, (max(1, expected_bytes) // _BUCKET_BYTES).bit_length())
         bits = min(bits, _MOST_BUCKETS.bit_length() - 1)
         held: list[Batch] = []
@@ -60,25 +106,34 @@ class Shuffle:
             if size >= _BUFFER_BYTES:
                 total += self._write(held, bits)
                 held, size = [], 0
-            yield batch.mark
+            advance(batch.mark.position)
         if held:
             total += self._write(held, bits)
-        content = json.dumps({"buckets": 1 << bits, "bytes": total})
-        (self._folder / "buckets.json").write_text(content, encoding="utf-8")
+        files = []
+        for bucket, digest in sorted(self._hashes.items()):
+            path = self._path(bucket)
+            sync_file(path)
+            files.append(FileStamp(path.name, path.stat().st_size, digest.hexdigest()))
+        sync_folder(self._folder)
+        return Spilled(1 << bits, total, tuple(files))
 
-    @property
-    def text_bytes(self) -> int:
-        """UTF-8 bytes of all documents."""
-        return int(self._meta()["bytes"])
+    def batches(self, spilled: Spilled, start: Mark, batch_bytes: int) -> Iterator[Batch]:
+        """Yield the documents in their new order, from a mark of such a batch on.
 
-    def batches(self, start: Mark, batch_bytes: int) -> Iterator[Batch]:
-        """Yield the documents in their new order, from a mark of such a batch on."""
+        Raises:
+            StoreError: A bucket is not as it was written.
+        """
         position, done = start.position, start.rows
-        for number in range(start.source, self._meta()["buckets"]):
-            path = self._path(number)
-            if not path.exists():
+        for stamp in spilled.files:
+            number = _bucket_of(stamp)
+            if number < start.source:
                 continue
-            table = _read(path)
+            if not stamp.matches(self._folder):
+                raise StoreError(
+                    f"{str(self._folder / stamp.file)!r}, in which shuffled documents wait, is not "
+                    "what was written: something changed it, or the disk loses data."
+                )
+            table = _read(self._folder / stamp.file)
             numbers = numpy_numbers(table["number"].combine_chunks())
             order = np.argsort(scattered(numbers, self._seed))[done:]
             numbers = numbers[order]
@@ -106,19 +161,18 @@ class Shuffle:
                     [arrow_numbers(numbers[start:end]), texts.slice(start, end - start)],
                     schema=_SCHEMA,
                 )
-                with (
-                    self._path(bucket).open("ab") as file,
-                    pa.ipc.new_stream(file, _SCHEMA, options=_OPTIONS) as writer,
-                ):
+                sink = pa.BufferOutputStream()
+                with pa.ipc.new_stream(sink, _SCHEMA, options=_OPTIONS) as writer:
                     writer.write_batch(batch)
+                written = sink.getvalue()
+                self._hashes.setdefault(bucket, hashlib.sha256()).update(written)
+                with self._path(bucket).open("ab") as file:
+                    file.write(written)
             start = end
         return text_bytes(texts)
 
     def _path(self, bucket: int) -> Path:
         return self._folder / f"{bucket:04d}.arrow"
-
-    def _meta(self) -> dict[str, int]:
-        return json.loads((self._folder / "buckets.json").read_text(encoding="utf-8"))
 
 
 def expected_text(sources: Iterable[Source]) -> int:
@@ -130,6 +184,10 @@ def expected_text(sources: Iterable[Source]) -> int:
         else:
             total += source.size * (_UNPACKING if source.name.endswith(_PACKED) else 1)
     return total
+
+
+def _bucket_of(stamp: FileStamp) -> int:
+    return int(stamp.file.partition(".")[0])
 
 
 def _first_bits(keys: np.ndarray, bits: int) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 import os
 from dataclasses import asdict, dataclass, fields
@@ -12,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from mlmfast.data.manifest import file_sha256
+from mlmfast.data.checksums import FileStamp, checksum_of, sync_file, sync_folder
+from mlmfast.data.package_versions import versions_of
 from mlmfast.data.prepare_documents import Counts, Mark, as_mark
+from mlmfast.data.prepare_shuffle import Spilled
+from mlmfast.data.seen_texts import SEEN_FILE, check_seen
 from mlmfast.errors import StoreError
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 # These change how a run goes, not what it writes.
 _FREE = {"tokenizer", "engine", "threads", "progress", "overwrite", "resume"}
-_VERSION = 1
+_VERSION = 2
 
 
 def fingerprint(
@@ -49,10 +51,7 @@ def fingerprint(
             if option.name not in _FREE
         },
         "tokenizer": digest.hexdigest(),
-        **{
-            f"version of {package}": importlib.metadata.version(package)
-            for package in ("mlmfast", "tokenizers", "pyarrow")
-        },
+        **{f"version of {package}": version for package, version in versions_of(tokenizer).items()},
         "inputs": inputs,
     }
     return json.loads(json.dumps(found))
@@ -68,6 +67,8 @@ class Progress:
     """Of the documents, where they were shuffled."""
     splits: dict[str, Any]
     """What each split's writer needs."""
+    spilled: Spilled | None
+    """Where the documents are shuffled: the files in which they wait."""
 
     @property
     def shards(self) -> int:
@@ -86,8 +87,18 @@ class StateFile:
         self.shards = 0
         """Finished files that the file on disk tells of."""
 
-    def save(self, mark: Mark | None, counts: Counts, splits: dict[str, SplitWriter]) -> None:
-        """Write down that everything before `mark` is done."""
+    def save(
+        self,
+        mark: Mark | None,
+        counts: Counts,
+        splits: dict[str, SplitWriter],
+        spilled: Spilled | None = None,
+    ) -> None:
+        """Write down that everything before `mark` is done.
+
+        Every file that the state names has its size and checksum there, and is on the disk before
+        the state is: the shards since they were written, as `spilled` is; the others here.
+        """
         if self._found is None:
             return
         self._saves += 1
@@ -95,21 +106,28 @@ class StateFile:
         for name, split in splits.items():
             path = self._work.root / f"pending-{name}-{self._saves:08d}.arrow"
             _write_column(path, split.writer.pending)
-            states[name]["pending"] = {"file": path.name, "sha256": file_sha256(path)}
+            sync_file(path)
+            states[name]["pending"] = asdict(FileStamp.of(path))
+            sync_folder(split.folder)
+        if (self._work.root / SEEN_FILE).exists():
+            sync_file(self._work.root / SEEN_FILE)
         content = {
             "version": _VERSION,
             "fingerprint": self._found,
             "mark": None if mark is None else asdict(mark),
             "counts": asdict(counts),
             "splits": states,
+            "spilled": None if spilled is None else asdict(spilled),
         }
-        text = json.dumps({**content, "checksum": _checksum(content)})
+        text = json.dumps({**content, "checksum": checksum_of(content)})
         new = self._work.state.with_suffix(".new")
         with new.open("w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
+        sync_folder(self._work.root)
         new.replace(self._work.state)
+        sync_folder(self._work.root)
         self._sweep({state["pending"]["file"] for state in states.values()})
         self.shards = sum(split.writer.shards for split in splits.values())
 
@@ -120,11 +138,11 @@ class StateFile:
             return None, None
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            checksum = content.pop("checksum")
-            if content["version"] != _VERSION or checksum != _checksum(content):
+            if content["version"] != _VERSION or content["checksum"] != checksum_of(content):
                 return None, "its state file is damaged or of another version"
             mark = None if content["mark"] is None else as_mark(content["mark"])
-            progress = Progress(mark, Counts(**content["counts"]), content["splits"])
+            spilled = content["spilled"] and Spilled.from_json(content["spilled"])
+            progress = Progress(mark, Counts(**content["counts"]), content["splits"], spilled)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             return None, f"its state file cannot be read ({error})"
         if self._found is None:
@@ -138,11 +156,14 @@ class StateFile:
             StoreError: A file is not what was written.
         """
         for name, state in progress.splits.items():
-            path = self._work.root / state["pending"]["file"]
-            if not path.is_file() or file_sha256(path) != state["pending"]["sha256"]:
+            stamp = FileStamp(**state["pending"])
+            path = self._work.root / stamp.file
+            if not stamp.matches(self._work.root):
                 raise StoreError(f"{str(path)!r} is not what was written.")
             splits[name].restore(state, _read_column(path))
             self._saves = max(self._saves, int(path.stem.rsplit("-", 1)[1]))
+        if progress.mark is not None and progress.mark.seen is not None:
+            check_seen(self._work.root / SEEN_FILE, progress.mark.seen)
         self.shards = progress.shards
 
     def _same(self, then: dict[str, Any], progress: Progress) -> tuple[Progress | None, str | None]:
@@ -170,10 +191,6 @@ class StateFile:
         for path in self._work.root.glob("pending-*.arrow"):
             if path.name not in wanted:
                 path.unlink()
-
-
-def _checksum(content: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _write_column(path: Path, column: pa.ChunkedArray) -> None:

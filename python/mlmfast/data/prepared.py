@@ -6,6 +6,8 @@ import hashlib
 import json
 import logging
 import os
+import shutil
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +20,7 @@ from mlmfast.data.tokenizer_files import load_tokenizer
 from mlmfast.errors import StoreError
 
 if TYPE_CHECKING:
-    from mlmfast.data.prepare_options import PrepareOptions
+    from mlmfast.data.prepare_options import PrepareOptions, PrepareReport
     from mlmfast.data.store import BlockStore
 
 logger = logging.getLogger(__name__)
@@ -29,7 +31,8 @@ def prepared(
 ) -> dict[str, BlockStore]:
     """Prepare text in the cache folder, or take the blocks that the same text gave before.
 
-    Text that cannot be recognised again (a stream, a table) is prepared each time.
+    Text that cannot be recognised again (a stream, a table) is prepared each time; its blocks are
+    kept under a name that is made of them, so that no other text ever replaces them.
 
     Args:
         inputs: as `mlmfast.prepare` takes them.
@@ -46,24 +49,64 @@ def prepared(
     """
     tokenizer = load_tokenizer(options.tokenizer)
     options = replace(options, tokenizer=tokenizer)
+    home = Path(cache_dir or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    cache = home / "mlmfast" / "blocks"
+    cache.mkdir(parents=True, exist_ok=True)
     stream = hasattr(inputs, "__arrow_c_stream__")
     sources = [] if stream else open_sources(inputs, format=options.format)
     found = None if stream else fingerprint(sources, tokenizer, options)
-    words = found or [options.block_size, options.packing, tokenizer.sha256, os.getpid()]
-    key = hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()[:32]
-    home = cache_dir or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(home) / "mlmfast" / "blocks" / key
-    if found is not None and not anew and folder.is_dir():
-        try:
-            kept = open_splits(folder)
-        except StoreError as error:
-            logger.warning("the blocks in the cache cannot be used and are made anew: %s", error)
-        else:
-            logger.info("the text was prepared before: blocks of %s", folder)
-            return kept
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    report = run_prepare(inputs, folder, replace(options, overwrite=True))
-    for warning in report.warnings:
-        logger.warning("%s", warning)
+    if found is None:
+        return _by_content(inputs, cache, options)
+    folder = cache / _key(found)
+    if not anew and folder.is_dir() and (kept := _kept(folder)) is not None:
+        logger.info("the text was prepared before: blocks of %s", folder)
+        return kept
+    report = _prepare(inputs, folder, replace(options, overwrite=True))
     logger.info("prepared %s documents: blocks of %s", f"{report.documents:,}", folder)
     return report.stores
+
+
+def _by_content(inputs: Any, cache: Path, options: PrepareOptions) -> dict[str, BlockStore]:
+    """Prepare text that is known only when it has been read, and name its blocks by themselves.
+
+    Two such texts never share a folder, and the same text gives the same folder again.
+    """
+    with tempfile.TemporaryDirectory(prefix=".reading-", dir=cache) as temporary:
+        made = Path(temporary) / "blocks"
+        report = _prepare(inputs, made, options)
+        folder = cache / _key(
+            {name: store.manifest.checksum for name, store in report.stores.items()}
+        )
+        report.stores.clear()  # files that are open cannot be moved on Windows
+        logger.info("prepared %s documents: blocks of %s", f"{report.documents:,}", folder)
+        if folder.is_dir():
+            kept = _kept(folder)
+            if kept is not None:
+                return kept
+            shutil.rmtree(folder, ignore_errors=True)
+        try:
+            made.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # another process was quicker, with the same blocks
+                raise
+        return open_splits(folder)
+
+
+def _prepare(inputs: Any, folder: Path, options: PrepareOptions) -> PrepareReport:
+    report = run_prepare(inputs, folder, options)
+    for warning in report.warnings:
+        logger.warning("%s", warning)
+    return report
+
+
+def _kept(folder: Path) -> dict[str, BlockStore] | None:
+    """Open the blocks in the cache; None where they cannot be used."""
+    try:
+        return open_splits(folder)
+    except StoreError as error:
+        logger.warning("the blocks in the cache cannot be used and are made anew: %s", error)
+        return None
+
+
+def _key(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]

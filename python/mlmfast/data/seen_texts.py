@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
+SEEN_FILE = "seen.bin"
+"""Its name in the folder of a run."""
 _KEY_BYTES = 16
+_CHUNK = 1 << 24
 
 
 class SeenFile:
@@ -50,6 +53,10 @@ class SeenFile:
         self._texts.load(keys)
         self._checksum = mark[1]
 
+    def clear(self) -> None:
+        """Forget everything."""
+        self.restore([0, 0])
+
     def add(self, texts: pa.LargeStringArray) -> np.ndarray:
         """Tell for each text whether it is new; a null never is."""
         fresh, keys = self._texts.add(texts)
@@ -60,3 +67,17 @@ class SeenFile:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def check_seen(path: Path, mark: list[int]) -> None:
+    """Raise StoreError unless the file at `path` still holds what it held at `mark`."""
+    left, checksum = mark[0] * _KEY_BYTES, 0
+    try:
+        with path.open("rb") as file:
+            while left and (chunk := file.read(min(left, _CHUNK))):
+                left -= len(chunk)
+                checksum = zlib.crc32(chunk, checksum)
+    except OSError as error:
+        raise StoreError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
+    if left or checksum != mark[1]:
+        raise StoreError(f"{str(path)!r} is not what was written.")

@@ -1,4 +1,4 @@
-"""One file of a block store: token lists in, a file of whole blocks out."""
+"""One file of a block store: token lists in, a file of whole blocks out, and opened again."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from mlmfast.data.arrow_kinds import BARE
+from mlmfast.data.arrow_numpy import numpy_numbers
+from mlmfast.data.checksums import ends_sha256, file_sha256, frame_sha256, sync_file
 from mlmfast.data.group_arrow import group_columns
-from mlmfast.data.manifest import Shard, file_sha256, frame_sha256
-from mlmfast.data.store import COLUMN
+from mlmfast.data.manifest import COLUMN, Shard
+from mlmfast.errors import StoreError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import numpy as np
 
     from mlmfast.data.group_options import GroupOptions
 
@@ -32,7 +36,7 @@ class Written:
 def write_shard(
     path: Path, lists: pa.ChunkedArray, options: GroupOptions, *, threads: int | None = None
 ) -> Written:
-    """Group token lists and write the blocks into the file `path`.
+    """Group token lists and write the blocks into the file `path`; the disk has it in the end.
 
     Args:
         path: A file that is not there.
@@ -50,11 +54,68 @@ def write_shard(
         batch = pa.record_batch([_alone(blocks, kind)], schema=schema)
         with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
             writer.write_batch(batch)
+        sync_file(path)
         start, end = _ids_within(path)
-        size, checksum = path.stat().st_size, file_sha256(path)
-        frame = frame_sha256(path, start, end)
-        shard = Shard(path.name, len(blocks), size, checksum, start, end, frame)
+        shard = Shard(
+            path.name,
+            len(blocks),
+            path.stat().st_size,
+            file_sha256(path),
+            ids_start=start,
+            ids_end=end,
+            frame_sha256=frame_sha256(path, start, end),
+            ends_sha256=ends_sha256(path, start, end),
+        )
     return Written(shard, stats.dropped_tokens, stats.padding_tokens)
+
+
+def map_shard(folder: Path, shard: Shard, block_size: int) -> np.ndarray:
+    """Return the blocks of one shard as a read-only array [n, L] over the mapped file.
+
+    Its size, header, row count and the ends of its ids are compared with what was written; the ids
+    between are not read.
+
+    Raises:
+        StoreError: The file is gone, or it is not what was written.
+    """
+    path = folder / shard.file
+    if not path.is_file():
+        raise StoreError(f"The block store {str(folder)!r} lacks its file {shard.file!r}.")
+    size = path.stat().st_size
+    if size != shard.bytes:
+        raise StoreError(
+            f"{str(path)!r} has {size:,} bytes, but {shard.bytes:,} were written: it was cut off "
+            "or changed. Copy it again, or prepare the store again."
+        )
+    for part, checksum, found in (
+        ("its header was", shard.frame_sha256, frame_sha256),
+        ("its ids were", shard.ends_sha256, ends_sha256),
+    ):
+        if checksum and checksum != found(path, shard.ids_start, shard.ids_end):
+            raise StoreError(
+                f"{str(path)!r} is damaged: {part} changed after it was written. Copy it again, "
+                "or prepare the store again."
+            )
+    try:
+        reader = pa.ipc.open_stream(pa.memory_map(str(path)))
+        batches = list(reader)
+        for batch in batches:
+            batch.validate(full=True)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise StoreError(f"{str(path)!r} is damaged: {error}") from error
+    kinds = {pa.list_(pa.uint16(), block_size), pa.list_(pa.uint32(), block_size)}
+    if reader.schema.names != [COLUMN] or reader.schema.field(COLUMN).type not in kinds:
+        raise StoreError(
+            f"{str(path)!r} should hold one column {COLUMN!r} of {block_size} ids a row; "
+            f"it holds {reader.schema.to_string(show_schema_metadata=False)!r}."
+        )
+    if len(batches) != 1 or len(batches[0]) != shard.blocks or batches[0].column(0).null_count:
+        raise StoreError(
+            f"{str(path)!r} should hold one record batch of {shard.blocks:,} blocks; "
+            f"it holds {len(batches)} of {sum(map(len, batches)):,}."
+        )
+    ids = batches[0].column(0).flatten()
+    return numpy_numbers(ids).reshape(-1, block_size)
 
 
 def block_features(kind: pa.FixedSizeListType) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
+from mlmfast.data.checksums import file_sha256
 from mlmfast.data.group_options import GroupOptions
 from mlmfast.data.manifest import FORMAT_VERSION, Manifest
 from mlmfast.data.one_a_block import OneABlock
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from mlmfast.data.manifest import Shard
     from mlmfast.data.prepare_options import PrepareOptions
 
 
@@ -172,7 +174,16 @@ class SplitWriter:
             tokenizer_engine=engine,
             source={**origin, "split": self.name},
             shards=shards,
+            files=self._other_files(shards),
         ).write(self.folder)
+
+    def _other_files(self, shards: tuple[Shard, ...]) -> dict[str, str]:
+        names = {shard.file for shard in shards}
+        return {
+            path.name: file_sha256(path)
+            for path in sorted(self.folder.iterdir())
+            if path.name not in names
+        }
 
 
 def split_writers(

@@ -9,24 +9,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from mlmfast.data.arrow_numpy import numpy_numbers
-from mlmfast.data.manifest import MANIFEST_FILE, Manifest, Shard, file_sha256, frame_sha256
-from mlmfast.data.tokenizer_files import FILE_NAMES
+from mlmfast.data.checksums import file_sha256
+from mlmfast.data.manifest import COLUMN, Manifest, changed
+from mlmfast.data.shard_file import map_shard
+from mlmfast.data.store_folder import store_folders
 from mlmfast.errors import MissingDependencyError, NotFoundError, StoreError
 from mlmfast.paths import as_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COLUMN = "input_ids"
-
 
 class BlockStore:
     """Blocks of token ids on disk, mapped into memory: nothing is read before it is asked for.
 
     `len(store)` is the number of blocks B; L is `store.manifest.block_size`. Ids are uint16 where
-    the vocabulary has 65,536 tokens at most, else uint32. A store pickles as its path, so that it
-    can be handed to DataLoader workers.
+    the vocabulary has 65,536 tokens at most, else uint32. A store pickles as its path and its
+    fingerprint, so that it can be handed to DataLoader workers and other processes.
     """
 
     columns = (COLUMN,)
@@ -37,8 +36,9 @@ class BlockStore:
         if not self.path.exists():
             raise NotFoundError(f"There is no block store {str(path)!r}: no such folder.")
         self.manifest = Manifest.read(self.path)
+        _check_tokenizer(self.path, self.manifest)
         self._shards = [
-            _map_shard(self.path, shard, self.manifest.block_size) for shard in self.manifest.shards
+            map_shard(self.path, shard, self.manifest.block_size) for shard in self.manifest.shards
         ]
         counts = [len(shard) for shard in self._shards]
         self._starts = np.cumsum([0, *counts])
@@ -60,7 +60,16 @@ class BlockStore:
         return f"BlockStore({str(self.path)!r}, {len(self):,} blocks of {self.block_size} tokens)"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return BlockStore, (str(self.path),)
+        return _open_same, (str(self.path), self.fingerprint)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the blocks and of what their ids mean: equal stores have the same.
+
+        A store that is unpickled, in a DataLoader worker or another process, must have the one of
+        the store that was pickled.
+        """
+        return self.manifest.fingerprint
 
     @property
     def block_size(self) -> int:
@@ -130,26 +139,24 @@ class BlockStore:
 
         return tf_dataset(self, batch_size, **options)
 
-    def verify(self) -> None:
-        """Read every shard and the tokenizer, and compare checksums with the manifest's.
+    def verify(self, *, progress: bool = False) -> None:
+        """Read every file of the store, and compare it with what was written.
 
-        Opening a store has checked the manifest itself and the shards' headers already.
+        Opening a store has compared the manifest, the tokenizer, and the headers and ends of the
+        shards already; what lies between is compared here alone.
+
+        Args:
+            progress: Show a progress bar on standard error.
 
         Raises:
-            StoreError: A file was changed after it was written.
+            StoreError: A file was changed after it was written, or is gone; all such are named.
         """
-        tokenizer = self.path / "tokenizer.json"
-        if not tokenizer.is_file() or file_sha256(tokenizer) != self.manifest.tokenizer_sha256:
-            raise StoreError(
-                f"{str(tokenizer)!r} was changed after it was written, or is gone: its checksum "
-                "is not the manifest's. Prepare the store again."
-            )
-        for shard in self.manifest.shards:
-            if file_sha256(self.path / shard.file) != shard.sha256:
-                raise StoreError(
-                    f"{str(self.path / shard.file)!r} was changed after it was written: its "
-                    "checksum is not the manifest's. Prepare the store again."
-                )
+        from mlmfast.data.verify import find_damage, verify_bar
+
+        with verify_bar(self.manifest, enabled=progress) as advance:
+            damage = find_damage(self.path, self.manifest, advance)
+        if damage:
+            raise StoreError(" ".join(damage))
 
     def _row_numbers(self, rows: np.ndarray) -> np.ndarray:
         if rows.dtype == bool:
@@ -191,6 +198,24 @@ class BlockStore:
         return out
 
 
+def _open_same(path: str, fingerprint: str) -> BlockStore:
+    store = BlockStore(path)
+    if store.fingerprint != fingerprint:
+        raise StoreError(
+            f"The block store {path!r} was replaced by another one after it had been opened. "
+            "Begin again, with the one that is there now or with one that stays."
+        )
+    return store
+
+
+def _check_tokenizer(folder: Path, manifest: Manifest) -> None:
+    """Raise StoreError unless the tokenizer in the store is the one that it was made with."""
+    for name, checksum in manifest.tokenizer_files.items():
+        path = folder / name
+        if not path.is_file() or file_sha256(path) != checksum:
+            raise StoreError(changed(path))
+
+
 def open_splits(path: str | Path) -> dict[str, BlockStore]:
     """Open what `mlmfast prepare` wrote: {"train": ..., "test": ...}, or {"train": ...} alone.
 
@@ -198,66 +223,7 @@ def open_splits(path: str | Path) -> dict[str, BlockStore]:
         NotFoundError: There is no such folder.
         StoreError: There is no block store in it, or one that is damaged.
     """
-    folder = as_path(path)
-    if not (folder / MANIFEST_FILE).exists() and folder.is_dir():
-        found = {
-            name: BlockStore(folder / name)
-            for name in ("train", "test")
-            if (folder / name / MANIFEST_FILE).exists()
-        }
-        if "train" in found:
-            return found
-    return {"train": BlockStore(folder)}
-
-
-def is_store_folder(folder: Path) -> bool:
-    """Whether all of `folder` is what `mlmfast prepare` writes: a store, or two side by side."""
-    names = {entry.name for entry in folder.iterdir()}
-    splits = names & {"train", "test"}
-    if splits and not names - splits - {"dataset_dict.json"}:
-        return all((folder / name).is_dir() and is_store_folder(folder / name) for name in splits)
-    known = {MANIFEST_FILE, "dataset_info.json", "state.json", *FILE_NAMES}
-    # `datasets` leaves its caches beside the data.
-    return MANIFEST_FILE in names and all(
-        name.endswith(".arrow") and name.startswith(("data-", "cache-")) for name in names - known
-    )
-
-
-def _map_shard(folder: Path, shard: Shard, block_size: int) -> np.ndarray:
-    """Return the blocks of one shard as a read-only array [n, L] over the mapped file."""
-    path = folder / shard.file
-    if not path.is_file():
-        raise StoreError(f"The block store {str(folder)!r} lacks its file {shard.file!r}.")
-    size = path.stat().st_size
-    if size != shard.bytes:
-        raise StoreError(
-            f"{str(path)!r} has {size:,} bytes, but {shard.bytes:,} were written: it was cut off "
-            "or changed. Copy it again, or prepare the store again."
-        )
-    if shard.frame_sha256 and shard.frame_sha256 != frame_sha256(
-        path, shard.ids_start, shard.ids_end
-    ):
-        raise StoreError(
-            f"{str(path)!r} is damaged: its header was changed after it was written. Copy it "
-            "again, or prepare the store again."
-        )
-    try:
-        reader = pa.ipc.open_stream(pa.memory_map(str(path)))
-        batches = list(reader)
-        for batch in batches:
-            batch.validate(full=True)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise StoreError(f"{str(path)!r} is damaged: {error}") from error
-    kinds = {pa.list_(pa.uint16(), block_size), pa.list_(pa.uint32(), block_size)}
-    if reader.schema.names != [COLUMN] or reader.schema.field(COLUMN).type not in kinds:
-        raise StoreError(
-            f"{str(path)!r} should hold one column {COLUMN!r} of {block_size} ids a row; "
-            f"it holds {reader.schema.to_string(show_schema_metadata=False)!r}."
-        )
-    if len(batches) != 1 or len(batches[0]) != shard.blocks or batches[0].column(0).null_count:
-        raise StoreError(
-            f"{str(path)!r} should hold one record batch of {shard.blocks:,} blocks; "
-            f"it holds {len(batches)} of {sum(map(len, batches)):,}."
-        )
-    ids = batches[0].column(0).flatten()
-    return numpy_numbers(ids).reshape(-1, block_size)
+    folders = store_folders(as_path(path))
+    if not folders:
+        return {"train": BlockStore(path)}  # says what there is instead
+    return {name: BlockStore(folder) for name, folder in folders.items()}

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from mlmfast.data.arrow_numpy import arrow_numbers, numpy_numbers
-from mlmfast.data.manifest import Shard, file_sha256
+from mlmfast.data.checksums import FileStamp
+from mlmfast.data.manifest import Shard
 from mlmfast.data.shard_file import Written, block_features, write_shard
 from mlmfast.errors import StoreError
 
@@ -95,7 +96,7 @@ class StoreWriter:
             # A run that was killed while it closed the store had begun to rename its files.
             for renamed in self._folder.glob(f"{path.stem}-of-*.arrow"):
                 renamed.rename(path)
-            if not path.is_file() or file_sha256(path) != shard.sha256:
+            if not FileStamp(shard.file, shard.bytes, shard.sha256).matches(self._folder):
                 raise StoreError(f"{str(path)!r} is not what was written.")
         finished = {shard.file for shard in self._shards}
         for path in self._folder.iterdir():

@@ -11,6 +11,7 @@ from mlmfast.data.special_tokens import config_for
 from mlmfast.data.tokenizer_files import FILE_NAMES, LoadedTokenizer, load_tokenizer
 from mlmfast.errors import InputError
 from mlmfast.library_reader import need_makers
+from mlmfast.paths import is_stray
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -212,7 +213,7 @@ def _template(tokenizer: Tokenizer, first: str, last: str, *, second: str) -> An
 
 
 def _is_tokenizer(folder: Path) -> bool:
-    names = {entry.name for entry in folder.iterdir()}
+    names = {entry.name for entry in folder.iterdir() if not is_stray(entry)}
     return "tokenizer.json" in names and names <= set(FILE_NAMES)
 
 

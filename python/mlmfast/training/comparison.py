@@ -97,6 +97,7 @@ def compare(
     confidence: float = 0.95,
     device: str | None = None,
     precision: str = "fp32",
+    verify_store: bool = False,
     progress: bool = False,
 ) -> Comparison:
     """Compare two masked language models with the same tokenizer on the same masks of a store.
@@ -117,10 +118,12 @@ def compare(
         confidence: of the interval.
         device: a torch device; None takes the GPU if there is one.
         precision: `fp32`, `bf16` or `auto`.
+        verify_store: read every byte of the store before, and compare it with what was written.
         progress: show a bar on stderr (if it is a terminal).
 
     Raises:
         NotFoundError: no such model or store.
+        StoreError: the store is damaged.
         InputError: the tokenizers differ, a model does not fit the store, or the store has too few
             blocks.
     """
@@ -128,7 +131,7 @@ def compare(
     check_evaluation(batch_size, masks)
     if not 0.5 <= confidence <= 0.999:
         raise InputError(f"confidence is {confidence}; expected 0.5 to 0.999.")
-    store = data if isinstance(data, BlockStore) else open_evaluation_store(data)
+    store = open_evaluation_store(data, verify=verify_store, progress=progress)
     if len(store) < LEAST_CLUSTERS:
         raise InputError(
             f"{store.path} has {len(store)} blocks: a comparison needs {LEAST_CLUSTERS} at the "

@@ -33,6 +33,7 @@ def evaluate(
     pseudo_method: str = "word_l2r",
     device: str | None = None,
     precision: str = "fp32",
+    verify_store: bool = False,
     progress: bool = False,
 ) -> Evaluation:
     """Measure a masked language model on a block store.
@@ -55,17 +56,19 @@ def evaluate(
             `original` the token alone (Salazar et al. 2020).
         device: a torch device; None takes the GPU if there is one.
         precision: `fp32`, `bf16` or `auto`; see `choose_precision`.
+        verify_store: read every byte of the store before, and compare it with what was written.
         progress: show a bar on stderr (if it is a terminal).
 
     Raises:
         NotFoundError: no such model or store.
+        StoreError: the store is damaged.
         InputError: the model is too small for the store's vocabulary or block size, or no token is
             masked.
     """
     masks = MaskSeries(mlm_probability, seed, eval_seeds)
     check_evaluation(batch_size, masks)
     check_pseudo(pseudo_perplexity, pseudo_method)
-    store = data if isinstance(data, BlockStore) else open_evaluation_store(data)
+    store = open_evaluation_store(data, verify=verify_store, progress=progress)
     network = model if isinstance(model, torch.nn.Module) else load_model(model)
     check_fits(network, store)
     started = time.perf_counter()
@@ -113,7 +116,15 @@ def counts_of(
         return np.stack([measured.block_counts(blocks, batch_size, bar) for blocks in series])
 
 
-def open_evaluation_store(path: str | Path) -> BlockStore:
-    """Open a store, or the `test` split of a folder with splits."""
-    splits = open_splits(path)
-    return splits.get("test") or splits["train"]
+def open_evaluation_store(
+    data: str | Path | BlockStore, *, verify: bool = False, progress: bool = False
+) -> BlockStore:
+    """Open a store, or the `test` split of a folder with splits; `verify` reads every byte."""
+    if isinstance(data, BlockStore):
+        store = data
+    else:
+        splits = open_splits(data)
+        store = splits.get("test") or splits["train"]
+    if verify:
+        store.verify(progress=progress)
+    return store

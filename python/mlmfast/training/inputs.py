@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from mlmfast.data.store import BlockStore, open_splits
-from mlmfast.errors import InputError
+from mlmfast.errors import InputError, StoreError
 from mlmfast.training.arguments import DEFAULTS, build_arguments
 from mlmfast.training.model import load_config, load_model
 from mlmfast.training.precision import choose_precision, default_device
@@ -16,12 +17,13 @@ from mlmfast.training.scratch import new_model
 from mlmfast.training.vocabulary import check_same_tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     import transformers
 
     from mlmfast.training.compiling import Compiling
+    from mlmfast.training.processes import Processes
     from mlmfast.training.run_mlm_options import RunMlmOptions
 
 logger = logging.getLogger(__name__)
@@ -66,6 +68,29 @@ def choose_stores(
         if not len(store):
             raise InputError(f"The block store {store.path} is empty.")
     return train_store, eval_store
+
+
+def check_stores(
+    stores: Sequence[BlockStore | None], processes: Processes, *, verify: bool, progress: bool
+) -> None:
+    """Raise StoreError unless all processes have opened the same blocks.
+
+    Args:
+        stores: those of this process.
+        processes: all of them.
+        verify: read every byte before; one process on each machine does.
+        progress: show a bar on stderr.
+    """
+    opened = [store for store in stores if store is not None]
+    if verify and int(os.environ.get("LOCAL_RANK", "0")) == 0:
+        for store in opened:
+            store.verify(progress=progress)
+    mine = [store.fingerprint for store in opened]
+    if mine != processes.from_first(lambda: mine):
+        raise StoreError(
+            f"Process {processes.rank} found other blocks in {opened[0].path} than the first "
+            "process: every machine needs the same store, and nothing may replace it."
+        )
 
 
 def blocks_a_step(given: dict[str, Any], processes: int) -> int | None:

@@ -17,10 +17,11 @@ from mlmfast.data.prepared import prepared
 from mlmfast.data.sources import format_of
 from mlmfast.data.sources.bytes import STDIN
 from mlmfast.data.sources.hub import arrow_stream, is_dataset_folder, load_dataset_splits
-from mlmfast.data.store import BlockStore, is_store_folder
+from mlmfast.data.store import BlockStore
+from mlmfast.data.store_folder import is_store_folder
 from mlmfast.data.tokenizer_files import LoadedTokenizer, load_tokenizer
 from mlmfast.errors import InputError, NotFoundError
-from mlmfast.paths import as_path
+from mlmfast.paths import as_path, is_stray
 from mlmfast.training.model import load_config, positions_of
 
 if TYPE_CHECKING:
@@ -211,7 +212,11 @@ def _files(data: Any) -> Any:
             continue
         if is_store_folder(path):
             raise InputError(f"{path} is a block store; train on one store, or on text.")
-        files = sorted(file for file in path.iterdir() if file.is_file() and format_of(file))
+        files = sorted(
+            file
+            for file in path.iterdir()
+            if file.is_file() and format_of(file) and not is_stray(file)
+        )
         if not files:
             raise InputError(
                 f"The folder {path} holds neither blocks nor text files (.txt, .jsonl, .csv, "

@@ -25,6 +25,7 @@ from mlmfast.training.compiling import choose_compiling, tokens_of
 from mlmfast.training.inputs import (
     blocks_a_step,
     check_seed,
+    check_stores,
     choose_arguments,
     choose_model,
     choose_stores,
@@ -76,6 +77,7 @@ def train(
     keep_checkpoints: bool = False,
     push_to_hub: bool = False,
     report: bool = True,
+    verify_store: bool = False,
     quiet: bool = False,
     callbacks: Iterable[transformers.TrainerCallback] = (),
     **further: Any,
@@ -123,6 +125,7 @@ def train(
         keep_checkpoints: move the checkpoints into the output; otherwise they are removed.
         push_to_hub: upload the finished folder; `hub_model_id`, `hub_private_repo`, `hub_token`.
         report: write `report.html` and `training.png`, the curves of the training, too.
+        verify_store: read every byte of the blocks before, and compare it with what was written.
         quiet: show no progress.
         callbacks: further callbacks of the Trainer.
         further: any field of `transformers.TrainingArguments`; the defaults are the guide's
@@ -137,6 +140,7 @@ def train(
     Raises:
         InputError: an option, or a model that does not fit the blocks.
         NotFoundError: no such store, model or checkpoint.
+        StoreError: the blocks are damaged, or not the same in all processes.
         OutputExistsError: the output, or an interrupted training, is there already.
         TrainingInterrupted: Ctrl-C; a KeyboardInterrupt.
         NonFiniteLossError: the loss is no number any more; its step and blocks are named.
@@ -185,6 +189,12 @@ def train(
             )
             data = processes.from_first(text)
         train_store, eval_store = choose_stores(data, eval_data, training_arguments)
+        check_stores(
+            (train_store, eval_store),
+            processes,
+            verify=verify_store,
+            progress=processes.is_first and not quiet,
+        )
         padded = options.pad_to_max_length
         blocks = MaskedBlocks(
             train_store,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from mlmfast.data.store import COLUMN
+from mlmfast.data.manifest import COLUMN
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,10 +16,13 @@ from mlmfast.data.convert.parquet import write_parquet
 from mlmfast.data.convert.raw import write_raw
 from mlmfast.data.convert.to_store import write_store
 from mlmfast.data.convert.token_lists import open_token_lists
+from mlmfast.data.manifest import COLUMN
 from mlmfast.data.prepare_options import PrepareOptions
-from mlmfast.data.store import COLUMN, is_store_folder, open_splits
+from mlmfast.data.store import BlockStore, open_splits
+from mlmfast.data.store_folder import holds_store_alone, is_store_folder
 from mlmfast.data.tokenizer_files import load_tokenizer
 from mlmfast.errors import InputError
+from mlmfast.paths import as_path, is_stray
 
 _WRITERS = {"parquet": write_parquet, "megatron": write_megatron, "raw": write_raw}
 _OURS = re.compile(r"(train|test)(-\d{5}-of-\d{5}\.parquet|\.bin|\.idx|\.json)")
@@ -60,8 +63,8 @@ def convert(
 ) -> ConvertReport:
     """Convert a block store to another format, or token lists of another format to a store.
 
-    Every id comes through as it is. A store with the splits train and test gives the files of
-    both; a store alone counts as train.
+    Every id comes through as it is; a block store is verified before. A store with the splits
+    train and test gives the files of both; a store alone counts as train.
 
     Args:
         source: A block store; with `to="store"`, Parquet files, a folder of them, or a folder of
@@ -86,7 +89,7 @@ def convert(
 
     Raises:
         InputError: An option or the input cannot be used.
-        StoreError: The source is no block store.
+        StoreError: The source is no block store, or it is damaged.
         NotFoundError: The source or the tokenizer is not there.
         OutputExistsError: `output` is there already.
     """
@@ -106,7 +109,9 @@ def convert(
             special_tokens=special_tokens,
             shard_tokens=shard_tokens,
         )
-        with replacing(report.output, overwrite=overwrite, is_ours=is_store_folder) as folder:
+        with replacing(report.output, overwrite=overwrite, is_ours=holds_store_alone) as folder:
+            if len(sources) == 1 and is_store_folder(as_path(sources[0], home=True)):
+                _verified(sources[0], progress=progress)
             splits = open_token_lists(sources, column)
             rows = sum(lists.rows for lists in splits.values())
             with _bar(rows, "row", enabled=progress) as advance:
@@ -125,7 +130,7 @@ def convert(
         if len(sources) != 1:
             raise InputError(f"one block store is converted at a time; got {len(sources)} inputs.")
         with replacing(report.output, overwrite=overwrite, is_ours=_is_ours) as folder:
-            opened = open_splits(sources[0])
+            opened = _verified(sources[0], progress=progress)
             report.blocks = {name: len(store) for name, store in opened.items()}
             with _bar(sum(report.blocks.values()), "block", enabled=progress) as advance:
                 for name, store in opened.items():
@@ -139,8 +144,19 @@ def convert(
     return report
 
 
+def _verified(path: str | Path, *, progress: bool) -> dict[str, BlockStore]:
+    """Open a store whose bytes are those that were written: damage is not handed on."""
+    stores = open_splits(path)
+    for store in stores.values():
+        store.verify(progress=progress)
+    return stores
+
+
 def _is_ours(folder: Path) -> bool:
-    return all(_OURS.fullmatch(entry.name) and entry.is_file() for entry in folder.iterdir())
+    return all(
+        is_stray(entry) or (_OURS.fullmatch(entry.name) and entry.is_file())
+        for entry in folder.iterdir()
+    )
 
 
 @contextmanager

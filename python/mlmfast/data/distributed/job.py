@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import socket
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlmfast.data.checksums import sync_file, sync_folder
+from mlmfast.data.package_versions import versions_of
 from mlmfast.errors import InputError
 
 if TYPE_CHECKING:
     from mlmfast.data.prepare_options import PrepareOptions
     from mlmfast.data.sources.base import ReadOptions
     from mlmfast.data.tokenizer_files import LoadedTokenizer
-
-_PACKAGES = ("mlmfast", "tokenizers", "pyarrow")
-
-
-def versions() -> dict[str, str]:
-    """Of the packages on which the store's bytes depend."""
-    return {package: importlib.metadata.version(package) for package in _PACKAGES}
 
 
 @dataclass(frozen=True)
@@ -38,7 +32,8 @@ class Job:
     """The folder of the units' tokens, and"""
     output: Path
     """that of the store in the making; absolute."""
-    versions: dict[str, str] = field(default_factory=versions)
+    versions: dict[str, str]
+    """Of the packages on which the tokens depend, where the run began."""
 
     @property
     def threads(self) -> int:
@@ -48,7 +43,7 @@ class Job:
     def check_here(self) -> None:
         """Raise InputError where this machine cannot work for the job."""
         here = socket.gethostname()
-        for package, version in versions().items():
+        for package, version in versions_of(self.tokenizer).items():
             if version != self.versions[package]:
                 raise InputError(
                     f"The node {here} has {package} {version}, and the one that began the run has "
@@ -64,7 +59,7 @@ class Job:
 
 @contextmanager
 def whole_file(path: Path, scratch: Path) -> Iterator[Path]:
-    """Yield a path of the same name to write; the file appears at `path` when it is whole.
+    """Yield a path of the same name to write; the file appears at `path` when the disk has it.
 
     Two attempts at one task may write it at the same time; both write the same bytes. What a
     killed one leaves lies in `scratch`, a folder on the same disk.
@@ -74,7 +69,9 @@ def whole_file(path: Path, scratch: Path) -> Iterator[Path]:
     try:
         yield folder / path.name
         if (folder / path.name).exists():
+            sync_file(folder / path.name)
             (folder / path.name).replace(path)
+            sync_folder(path.parent)
     finally:
         for file in folder.iterdir():
             file.unlink()

@@ -19,6 +19,7 @@ from mlmfast.data.distributed.plan import ShardPlan, plan_documents, plan_tokens
 from mlmfast.data.distributed.shards import write_part
 from mlmfast.data.distributed.share import Share, Sizes, document_ends, share_sizes
 from mlmfast.data.distributed.tokens import Tokenized, Unit, tokenize_unit, units_of
+from mlmfast.data.package_versions import versions_of
 from mlmfast.data.prepare_documents import Counts
 from mlmfast.data.prepare_options import PrepareOptions, counted
 from mlmfast.errors import InputError, NotFoundError
@@ -69,7 +70,12 @@ class DistributedPass:
         self._units = units_of(sources, UNIT_BYTES)
         root = work.root.absolute()
         self.job = Job(
-            reading, replace(options, tokenizer=None), tokenizer, root / "tokens", root / "output"
+            reading,
+            replace(options, tokenizer=None),
+            tokenizer,
+            root / "tokens",
+            root / "output",
+            versions_of(tokenizer),
         )
 
     @property
@@ -84,15 +90,15 @@ class DistributedPass:
             fingerprint: Of all that the store's bytes depend on; None keeps nothing.
         """
         state = {"version": "ray", "checksum": "", "units": UNIT_BYTES, "fingerprint": fingerprint}
-        text = json.dumps(state)
+        text = json.dumps(state).encode()
         path = self._work.state
-        same = path.exists() and path.read_text(encoding="utf-8") == text
+        same = path.exists() and path.read_bytes() == text
         if fingerprint is not None and self._options.resume and same:
             shutil.rmtree(self._work.output, ignore_errors=True)
             self._work.output.mkdir()
         else:
             self._work.clear()
-            path.write_text(text, encoding="utf-8")
+            path.write_bytes(text)
         self._work.begun = True
         self.job.tokens.mkdir(exist_ok=True)
         if fingerprint is not None:

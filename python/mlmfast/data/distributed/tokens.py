@@ -6,12 +6,13 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 from mlmfast.data.arrow_numpy import arrow_numbers, text_offsets
+from mlmfast.data.checksums import FileStamp, checksum_of
 from mlmfast.data.distributed.job import Job, whole_file
 from mlmfast.data.prepare_documents import Counts, Documents, Mark
 from mlmfast.data.sources.cut import Section, cut
@@ -72,7 +73,7 @@ def units_of(sources: list[Source], size: int) -> list[Unit]:
 def tokenize_unit(
     job: Job, unit: Unit, limit: int | None = None, verify: int = 0, locate: bool = False
 ) -> Tokenized:
-    """Write the tokens of a unit; a whole file of an earlier attempt is taken as it is.
+    """Write the tokens of a unit; the whole file of an earlier attempt is taken.
 
     Args:
         job: The run.
@@ -87,8 +88,9 @@ def tokenize_unit(
     job.check_here()
     stem = f"unit-{unit.number:06d}" + ("" if limit is None else f"-limit-{limit}")
     path, told = job.tokens / f"{stem}.arrow", job.tokens / f"{stem}.json"
-    if told.exists():
-        return _as_tokenized(json.loads(told.read_text()))
+    kept = _kept(path, told)
+    if kept is not None:
+        return kept
     encoder = TextEncoder(
         job.tokenizer,
         add_special_tokens=job.options.special_tokens == "document",
@@ -118,8 +120,9 @@ def tokenize_unit(
         documents.counts,
         encoder.engine,
     )
+    content = {"tokenized": asdict(found), "stamp": asdict(FileStamp.of(path))}
     with whole_file(told, job.tokens) as new:
-        new.write_text(json.dumps(asdict(found)))
+        new.write_text(json.dumps({**content, "checksum": checksum_of(content)}))
     return found
 
 
@@ -136,5 +139,15 @@ def _schema(dtype: np.dtype) -> pa.Schema:
     return pa.schema([("numbers", pa.uint64()), ("bytes", pa.int64()), ("tokens", ids)])
 
 
-def _as_tokenized(content: dict[str, Any]) -> Tokenized:
-    return Tokenized(**{**content, "counts": Counts(**content["counts"])})
+def _kept(path: Path, told: Path) -> Tokenized | None:
+    """Return what an earlier attempt made of a unit; None where there is none, or it is damaged."""
+    try:
+        content = json.loads(told.read_bytes())
+        if checksum_of(content) != content["checksum"]:
+            return None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if not FileStamp(**content["stamp"]).matches(path.parent):
+        return None
+    found = content["tokenized"]
+    return Tokenized(**{**found, "counts": Counts(**found["counts"])})

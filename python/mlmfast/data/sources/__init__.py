@@ -148,9 +148,9 @@ def format_of(path: Path) -> str | None:
 
 
 def _open_folder(path: Path, split: str | None) -> Source:
-    from mlmfast.data.manifest import MANIFEST_FILE
+    from mlmfast.data.store_folder import is_store_folder
 
-    if (path / MANIFEST_FILE).exists() or (path / "train" / MANIFEST_FILE).exists():
+    if is_store_folder(path):
         raise InputError(f"{str(path)!r} is a block store already; prepare reads text.")
     if is_dataset_folder(path):
         return open_dataset_folder(path, split)

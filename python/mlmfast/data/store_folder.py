@@ -1,0 +1,47 @@
+"""What a block store is: a folder with a manifest, or one with such folders for its splits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlmfast.data.manifest import MANIFEST_FILE
+from mlmfast.data.tokenizer_files import FILE_NAMES
+from mlmfast.paths import is_stray
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SPLITS = ("train", "test")
+_OWN = {MANIFEST_FILE, "dataset_info.json", "state.json", *FILE_NAMES}
+
+
+def store_folders(folder: Path) -> dict[str, Path]:
+    """Return the folders of the stores in `folder` by split; none where it is no store.
+
+    The manifest alone decides, whatever else lies beside it: {"train": folder} for a store, and
+    for one with splits {"train": ..., "test": ...}.
+    """
+    if (folder / MANIFEST_FILE).is_file():
+        return {"train": folder}
+    found = {name: folder / name for name in SPLITS if (folder / name / MANIFEST_FILE).is_file()}
+    return found if "train" in found else {}
+
+
+def is_store_folder(folder: Path) -> bool:
+    """Tell whether `folder` is a block store, or one with splits."""
+    return bool(store_folders(folder))
+
+
+def holds_store_alone(folder: Path) -> bool:
+    """Tell whether nothing would be lost with `folder` but a block store.
+
+    What operating systems leave in folders does not count.
+    """
+    names = {entry.name for entry in folder.iterdir() if not is_stray(entry)}
+    splits = names & set(SPLITS)
+    if splits and not names - splits - {"dataset_dict.json"}:
+        return all((folder / name).is_dir() and holds_store_alone(folder / name) for name in splits)
+    # `datasets` leaves its caches beside the data.
+    return MANIFEST_FILE in names and all(
+        name.endswith(".arrow") and name.startswith(("data-", "cache-")) for name in names - _OWN
+    )
