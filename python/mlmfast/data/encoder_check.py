@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 
 from mlmfast import _core
-from mlmfast.data.hard_texts import hard_texts
+from mlmfast.data.hard_texts import added_token_texts, hard_texts
 from mlmfast.data.library_encoder import encode_pieces
 
 if TYPE_CHECKING:
@@ -75,7 +75,8 @@ def checked_core(tokenizer: Tokenizer) -> _core.Encoder | Unfit:
         core = _core_of(text, left)
         if isinstance(core, Unfit):
             return core
-    wrong = next(iter(differing_texts(tokenizer, core, hard_texts())), None)
+    texts = [*hard_texts(), *added_token_texts(json.loads(text).get("added_tokens") or [])]
+    wrong = next(iter(differing_texts(tokenizer, core, texts)), None)
     if wrong is not None:
         return Unfit(f"the text {wrong!r} is encoded otherwise", surprising=True)
     _write(cached, {"differing": differing, "left": left})
