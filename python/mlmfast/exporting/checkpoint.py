@@ -10,6 +10,7 @@ from logging import CRITICAL
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlmfast.data.word_list import fast_form
 from mlmfast.errors import InputError, NotFoundError
 from mlmfast.exporting.architectures import require_exportable
 from mlmfast.paths import as_path
@@ -141,6 +142,8 @@ def _load_tokenizer(name: str) -> Any:
             f"{name} has no tokenizer: without a vocabulary, every word would be unknown. Put one "
             "beside the model: AutoTokenizer.from_pretrained(...).save_pretrained(folder)."
         )
+    if not tokenizer.is_fast:
+        tokenizer = fast_form(tokenizer) or tokenizer
     if not tokenizer.is_fast:
         raise InputError(
             f"The tokenizer of {name} ({type(tokenizer).__name__}) has no fast form "
