@@ -165,7 +165,15 @@ def test_runs_of_blanks_at_every_offset_to_a_block(longest: int):
     texts = [
         "x" * offset + " " * count + "return"
         for offset in range(66)
-        for count in {2, longest - 1, longest, longest + 1, longest + 4, 2 * longest, 2 * longest + 1}
+        for count in {
+            2,
+            longest - 1,
+            longest,
+            longest + 1,
+            longest + 4,
+            2 * longest,
+            2 * longest + 1,
+        }
     ]
     assert_equal_ids(_bpe_with_runs(longest), texts)
 

@@ -36,7 +36,9 @@ _BERT_CLASSES: dict[str, dict[str, tuple[str, bool | None]]] = {
         ),
         _BERT_OPTIONS,
     ),
-    **dict.fromkeys(("LayoutLMv2Tokenizer", "MPNetTokenizer", "SplinterTokenizer"), _WITHOUT_CHINESE),
+    **dict.fromkeys(
+        ("LayoutLMv2Tokenizer", "MPNetTokenizer", "SplinterTokenizer"), _WITHOUT_CHINESE
+    ),
 }
 
 # `add_prefix_space` of ByteLevel without an option; None leaves it as it is.
@@ -200,6 +202,6 @@ def _wanted(
 
 
 def _without_offsets(part: Any) -> Any:
-    if not isinstance(part, dict) or "add_prefix_space" not in part and "trim_offsets" not in part:
+    if not isinstance(part, dict):
         return part
     return {key: part[key] for key in part.keys() - {"add_prefix_space", "trim_offsets"}}

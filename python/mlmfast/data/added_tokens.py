@@ -36,7 +36,9 @@ def with_mask_token(loaded: LoadedTokenizer, mask_token: str) -> LoadedTokenizer
             f"already; {mask_token!r} is not added beside it."
         )
     if isinstance(loaded.tokenizer, SlowTokenizer):
-        return _with_more(loaded, lambda inner: inner.add_special_tokens({"mask_token": mask_token}))
+        return _with_more(
+            loaded, lambda inner: inner.add_special_tokens({"mask_token": mask_token})
+        )
     need_makers("A new mask token")
     from tokenizers import AddedToken, Tokenizer
 

@@ -99,7 +99,9 @@ def _why_not(name: str, folder: Path, error: Exception) -> str:
     lacking = not files & {"tokenizer.json", "tokenizer_config.json", "config.json"}
     for vocabulary, config in _CLASS_FOR.items():
         if lacking and vocabulary in files:
-            found = "only vocab.txt" if vocabulary == "vocab.txt" else "only vocab.json and merges.txt"
+            found = (
+                "only vocab.txt" if vocabulary == "vocab.txt" else "only vocab.json and merges.txt"
+            )
             return (
                 f"The tokenizer {name!r} has {found}, which does not tell what reads it: write a "
                 f"tokenizer_config.json beside it, such as {config}."

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
-
 from mlmfast.data.hub_tokenizer import download
 from mlmfast.data.kept_tokenizer import keep, recall
+from mlmfast.data.loaded_tokenizer import (
+    FILE_NAMES,
+    LoadedTokenizer,
+    as_json,
+    describe,
+    id_dtype,
+)
 from mlmfast.data.reference_tokenizer import (
     changes_of,
     open_files,
@@ -32,65 +36,13 @@ if TYPE_CHECKING:
 
     from tokenizers import Tokenizer
 
+__all__ = ["FILE_NAMES", "LoadedTokenizer", "as_json", "from_files", "id_dtype", "load_tokenizer"]
+
 logger = logging.getLogger(__name__)
 
-# What a tokenizer's folder may hold and what is copied into stores and checkpoints.
-FILE_NAMES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "vocab.txt",
-    "spiece.model",
-    "sentencepiece.bpe.model",
-    "tokenizer.model",
-)
 # The model's own; it names the tokenizer's class where tokenizer_config.json does not.
 _MODEL_CONFIG = "config.json"
 _KEYS_OF_MODEL = ("model_type", "tokenizer_class")
-
-
-@dataclass(frozen=True)
-class LoadedTokenizer:
-    """A tokenizer, and what masked language modelling must know of it."""
-
-    name: str
-    """As the user gave it: a folder, a file or a Hub name."""
-    tokenizer: Tokenizer = field(repr=False)
-    """With truncation and padding switched off, whatever its file says; one that was opened before
-    may be a `LateTokenizer`. Without a tokenizer.json a `SlowTokenizer`. Both have the methods that
-    are needed."""
-    files: dict[str, bytes] = field(repr=False)
-    """File name -> content; in a folder they make a tokenizer that AutoTokenizer opens."""
-    tokens: dict[str, str]
-    """Role (`mask_token`, `pad_token` ...) -> the token's text; without a token: absent."""
-    vocab_size: int
-    """How many tokens there are, added ones included: transformers' `len(tokenizer)`."""
-    id_bound: int
-    """One more than the largest id; larger than `vocab_size` only where ids have gaps."""
-    special_ids: tuple[int, ...]
-    """Ids that are never masked, ascending: transformers' `all_special_ids`."""
-    mask_token_id: int | None
-    pad_token_id: int | None
-    model_max_length: int | None
-    """How many tokens the model takes, where the tokenizer's files say so."""
-
-    @property
-    def sha256(self) -> str:
-        """Hash of tokenizer.json, or of all files where there is none, in hexadecimal digits."""
-        if "tokenizer.json" in self.files:
-            return hashlib.sha256(self.files["tokenizer.json"]).hexdigest()
-        whole = hashlib.sha256()
-        for name, content in sorted(self.files.items()):
-            whole.update(f"{name}\0{len(content)}\0".encode() + content)
-        return whole.hexdigest()
-
-    def save(self, folder: Path) -> None:
-        """Write the tokenizer's files into `folder`, which exists."""
-        for name, content in self.files.items():
-            (folder / name).write_bytes(content)
 
 
 def load_tokenizer(source: Any) -> LoadedTokenizer:
@@ -136,11 +88,6 @@ def load_tokenizer(source: Any) -> LoadedTokenizer:
     if path.is_dir():
         return _from_folder(name, path)
     return _from_folder(name, download(name, FILE_NAMES))
-
-
-def id_dtype(id_bound: int) -> np.dtype:
-    """Return the type that ids below `id_bound` are stored in: uint16 if it suffices, or uint32."""
-    return np.dtype(np.uint16 if id_bound <= 1 << 16 else np.uint32)
 
 
 def _from_folder(name: str, folder: Path) -> LoadedTokenizer:
@@ -213,7 +160,7 @@ def from_files(name: str, files: dict[str, bytes]) -> LoadedTokenizer:
     roles, extra = named_tokens(content, config, _read_json(name, files, "special_tokens_map.json"))
     if any(read.token_to_id(token) is None for token in [*roles.values(), *extra]):
         return _of_transformers(name, open_files(name, asked))
-    loaded = _describe(
+    loaded = describe(
         name, read, _with_config(files, roles), roles, extra, config.get("model_max_length")
     )
     _keep(asked, loaded, extra)
@@ -244,9 +191,7 @@ def _compared(
         say_differences(name, type(opened).__name__, tuple(changes))
         return replace(_from_transformers(name, opened), name=name)
     roles, extra = _roles_of(opened)
-    loaded = _describe(
-        name, read, _with_config(files, roles), roles, extra, opened.model_max_length
-    )
+    loaded = describe(name, read, _with_config(files, roles), roles, extra, opened.model_max_length)
     _keep(asked, loaded, extra, costly=True)
     return loaded
 
@@ -268,7 +213,9 @@ def _read(name: str, content: bytes, *, split: bool) -> Tokenizer:
 def _keep(
     asked: dict[str, bytes], loaded: LoadedTokenizer, extra: Iterable[str], *, costly: bool = False
 ) -> None:
-    ids = {token: loaded.tokenizer.token_to_id(token) for token in [*loaded.tokens.values(), *extra]}
+    ids = {
+        token: loaded.tokenizer.token_to_id(token) for token in [*loaded.tokens.values(), *extra]
+    }
     facts = {key: value for key, value in vars(loaded).items() if key not in _NO_FACTS}
     facts["config"] = loaded.files["tokenizer_config.json"].decode()
     keep(asked, loaded.tokenizer, ids, facts, costly=costly)
@@ -291,34 +238,6 @@ def _with_config(files: dict[str, bytes], roles: dict[str, str]) -> dict[str, by
     return {**files, file: as_json(fixed)}
 
 
-def _describe(
-    name: str,
-    tokenizer: Tokenizer,
-    files: dict[str, bytes],
-    roles: dict[str, str],
-    extra: list[str],
-    longest: Any,
-) -> LoadedTokenizer:
-    ids = tokenizer.get_vocab(with_added_tokens=True)
-    if not ids:
-        raise InputError(f"The tokenizer {name!r} has an empty vocabulary.")
-    special = {tokenizer.token_to_id(token) for token in [*roles.values(), *extra]}
-    mask, pad = roles.get("mask_token"), roles.get("pad_token")
-    return LoadedTokenizer(
-        name=name,
-        tokenizer=tokenizer,
-        files=files,
-        tokens=roles,
-        vocab_size=len(ids),
-        id_bound=max(ids.values()) + 1,
-        special_ids=tuple(sorted(special)),
-        mask_token_id=None if mask is None else tokenizer.token_to_id(mask),
-        pad_token_id=None if pad is None else tokenizer.token_to_id(pad),
-        # transformers writes 1e30 where nothing is known.
-        model_max_length=int(longest) if longest and longest < 1 << 31 else None,
-    )
-
-
 def _of_transformers(name: str, tokenizer: Any) -> LoadedTokenizer:
     if not getattr(tokenizer, "is_fast", False):
         return _from_slow(name, tokenizer)
@@ -334,7 +253,7 @@ def _from_transformers(name: str, tokenizer: Any) -> LoadedTokenizer:
     roles, extra = _roles_of(tokenizer)
     backend = _read(name, files["tokenizer.json"], split=split)
     whole = _with_config(files, roles)
-    return _describe(name, backend, whole, roles, extra, tokenizer.model_max_length)
+    return describe(name, backend, whole, roles, extra, tokenizer.model_max_length)
 
 
 def _from_slow(name: str, tokenizer: Any) -> LoadedTokenizer:
@@ -344,7 +263,7 @@ def _from_slow(name: str, tokenizer: Any) -> LoadedTokenizer:
     say_slow(name, type(tokenizer).__name__)
     roles, extra = _roles_of(tokenizer)
     slow = cast("Any", SlowTokenizer(tokenizer))
-    return _describe(name, slow, files_of(tokenizer), roles, extra, tokenizer.model_max_length)
+    return describe(name, slow, files_of(tokenizer), roles, extra, tokenizer.model_max_length)
 
 
 def _roles_of(tokenizer: Any) -> tuple[dict[str, str], list[str]]:
@@ -365,8 +284,3 @@ def _read_json(name: str, files: dict[str, bytes], file: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(f"{file} of the tokenizer {name!r} must hold a JSON object.")
     return content
-
-
-def as_json(content: dict[str, Any]) -> bytes:
-    """Return the content of a tokenizer's JSON file."""
-    return (json.dumps(content, indent=2, ensure_ascii=False, sort_keys=True) + "\n").encode()

@@ -303,8 +303,7 @@ mod tests {
                 let text = "x".repeat(from) + &" ".repeat(longest + 1) + "y";
                 for level in simd::levels() {
                     let text = text.as_bytes();
-                    let found =
-                        dispatch!(level, simd => scan(simd, text, &classes, longest, &mut Vec::new()));
+                    let found = dispatch!(level, simd => scan(simd, text, &classes, longest, &mut Vec::new()));
                     assert!(found.many_spaces, "{longest} at {from}");
                 }
             }
