@@ -4,6 +4,7 @@ import logging
 import warnings
 
 import pytest
+from tokenizers import pre_tokenizers
 
 import mlmfast
 from mlmfast.data.added_tokens import with_mask_token, with_tokens
@@ -146,3 +147,27 @@ def test_much_that_is_unknown_is_told_with_its_share(slow, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         mlmfast.prepare(text, tmp_path / "known", **options)
+
+
+class _Letters:
+    """A splitter that is a Python object, as RoFormer's is."""
+
+    def pre_tokenize(self, text):
+        text.split(lambda _, part: [part[at : at + 1] for at in range(len(str(part)))])
+
+
+def test_a_fast_tokenizer_with_a_part_in_python_keeps_its_ids(tmp_path):
+    class Letters(transformers.BertTokenizerFast):
+        def save_pretrained(self, folder, **options):
+            backend = self._tokenizer.pre_tokenizer
+            self._tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+            saved = super().save_pretrained(folder, **options)
+            self._tokenizer.pre_tokenizer = backend
+            return saved
+
+    (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\nab\n")
+    tokenizer = Letters(str(tmp_path / "vocab.txt"))
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.PreTokenizer.custom(_Letters())
+    expected = tokenizer("abab")["input_ids"]
+    assert expected == [2, 5, 6, 5, 6, 3]
+    assert load_tokenizer(tokenizer).tokenizer.encode("abab").ids == expected

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import pickle
 from types import SimpleNamespace
 
 import pytest
@@ -153,12 +154,14 @@ def test_store_library_and_server_give_the_same_ids(case, tmp_path):
     loaded = load_tokenizer(folder)
     assert ids(loaded.tokenizer) == expected
     assert ids(load_tokenizer(folder).tokenizer) == expected
+    assert ids(pickle.loads(pickle.dumps(loaded)).tokenizer) == expected
     (tmp_path / "stored").mkdir()
     loaded.save(tmp_path / "stored")
     assert ids(load_tokenizer(tmp_path / "stored").tokenizer) == expected
     again = transformers.AutoTokenizer.from_pretrained(tmp_path / "stored")
     assert [again(text)["input_ids"] for text in TEXTS] == expected
-    for where in (folder, tmp_path / "stored"):
+    theirs.save_pretrained(tmp_path / "exported")  # as `export` does
+    for where in (folder, tmp_path / "stored", tmp_path / "exported"):
         assert ids(served(where)._tokenizer) == expected
 
 

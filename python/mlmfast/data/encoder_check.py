@@ -90,17 +90,12 @@ def checked_core(tokenizer: Tokenizer) -> _core.Encoder | Unfit:
 def _content(tokenizer: Tokenizer) -> str:
     """Return tokenizer.json, without the special tokens where these are text like any other."""
     text = tokenizer.to_str()
-    if not tokenizer_splits_specials(tokenizer):
+    if not getattr(tokenizer, "encode_special_tokens", False):
         return text
     content = json.loads(text)
     tokens = content.get("added_tokens") or []
     kept = [token for token in tokens if not token.get("special")]
     return json.dumps({**content, "added_tokens": kept})
-
-
-def tokenizer_splits_specials(tokenizer: Tokenizer) -> bool:
-    """Whether special tokens in a text are text like any other; version 1.0 has no such switch."""
-    return bool(getattr(tokenizer, "encode_special_tokens", False))
 
 
 def _core_of(text: str, left: list[tuple[int, int]]) -> _core.Encoder | Unfit:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmfast.errors import InputError
+from mlmfast.library_reader import split_special_tokens
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,6 +66,22 @@ class LoadedTokenizer:
         for name, content in sorted(self.files.items()):
             whole.update(f"{name}\0{len(content)}\0".encode() + content)
         return whole.hexdigest()
+
+    @property
+    def splits_special_tokens(self) -> bool:
+        """Whether special tokens in a text are text like any other."""
+        return bool(getattr(self.tokenizer, "encode_special_tokens", False))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a pickle holds; the library's own leaves out one switch."""
+        return {**vars(self), "splits": self.splits_special_tokens}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Set the switch again."""
+        splits = state.pop("splits")
+        vars(self).update(state)
+        if splits:
+            split_special_tokens(self.tokenizer)
 
     def save(self, folder: Path) -> None:
         """Write the tokenizer's files into `folder`, which exists."""

@@ -62,6 +62,17 @@ def files_of(tokenizer: Any) -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in files}
 
 
+def is_in_python(tokenizer: Any) -> bool:
+    """Whether a tokenizer of transformers, or a part of it, has no form that a file can hold."""
+    if not getattr(tokenizer, "is_fast", False):
+        return True
+    try:
+        tokenizer.backend_tokenizer.to_str()
+    except Exception:  # noqa: BLE001 - bare; RoFormer's splitter is a Python object
+        return True
+    return False
+
+
 @cache
 def say_slow(name: str, kind: str) -> None:
     """Warn, once, that a tokenizer is written in Python."""

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from mlmfast import _core
 from mlmfast.data.arrow_numpy import arrow_numbers
-from mlmfast.data.encoder_check import Unfit, checked_core, tokenizer_splits_specials
+from mlmfast.data.encoder_check import Unfit, checked_core
 from mlmfast.data.library_encoder import encode_pieces, pieces_of
 from mlmfast.data.slow_tokenizer import SlowTokenizer
 from mlmfast.data.threads import thread_count
@@ -198,7 +198,7 @@ _PROBES = ("a b", "", " ", "Ein Satz, und noch einer.", "b", "a a a a a a a a")
 
 
 def _key(loaded: LoadedTokenizer) -> tuple[str, bool]:
-    return loaded.sha256, tokenizer_splits_specials(loaded.tokenizer)
+    return loaded.sha256, loaded.splits_special_tokens
 
 
 def _core_for(loaded: LoadedTokenizer) -> Any:

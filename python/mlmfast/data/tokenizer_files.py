@@ -23,7 +23,7 @@ from mlmfast.data.reference_tokenizer import (
     open_folder,
     say_differences,
 )
-from mlmfast.data.slow_tokenizer import SlowTokenizer, files_of, say_slow
+from mlmfast.data.slow_tokenizer import SlowTokenizer, files_of, is_in_python, say_slow
 from mlmfast.data.special_tokens import ROLES, config_for, named_tokens, same_added_tokens
 from mlmfast.data.word_list import fast_form
 from mlmfast.errors import InputError, MissingDependencyError
@@ -72,7 +72,7 @@ def load_tokenizer(source: Any) -> LoadedTokenizer:
         if source.encode_special_tokens:  # the only thing that its file does not say
             files["tokenizer_config.json"] = as_json({"split_special_tokens": True})
         return from_files(type(source).__name__, files)
-    if hasattr(source, "backend_tokenizer"):
+    if hasattr(source, "backend_tokenizer") and not is_in_python(source):
         return _from_transformers(str(source.name_or_path or type(source).__name__), source)
     if hasattr(source, "all_special_ids"):
         return _from_slow(type(source).__name__, source)
@@ -183,7 +183,7 @@ def _compared(
     name: str, asked: dict[str, bytes], files: dict[str, bytes], opened: Any
 ) -> LoadedTokenizer:
     """Load a tokenizer that AutoTokenizer has opened, with its own files where they suffice."""
-    if not getattr(opened, "is_fast", False):
+    if is_in_python(opened):
         return _from_slow(name, opened)
     read = _read(name, files["tokenizer.json"], split=opened.split_special_tokens)
     changes = changes_of(opened, read)
@@ -239,7 +239,7 @@ def _with_config(files: dict[str, bytes], roles: dict[str, str]) -> dict[str, by
 
 
 def _of_transformers(name: str, tokenizer: Any) -> LoadedTokenizer:
-    if not getattr(tokenizer, "is_fast", False):
+    if is_in_python(tokenizer):
         return _from_slow(name, tokenizer)
     return replace(_from_transformers(name, tokenizer), name=name)
 
