@@ -3,15 +3,17 @@
 A class sets options of its own where tokenizer_config.json does not name them: `BertTokenizer`
 lowercases, every class but a few takes `add_prefix_space` for false. AutoTokenizer's ids follow
 the class, so those of tokenizer.json alone would be others. Where transformers is not installed
-(serving), these rules say what it would do. They are those of transformers 4.57; its classes of
-5.24 do the same to the files that they can open. `tests/test_tokenizer_rules.py` compares them
-with all classes of the installed version.
+(serving), these rules say what it would do. They are those of transformers 4.57, or of 5.24 where a
+version 5 is installed, as far as its classes keep the parts of the file.
+`tests/test_tokenizer_rules.py` compares them with all classes of the installed version.
 """
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 # Classes that say nothing of how text is split. The second one takes tokenizer.json as it is.
@@ -50,6 +52,9 @@ _PREFIX_SPACE = {
     "TokenizersBackend": None,
 }
 
+# The same of version 5, where it is another.
+_PREFIX_SPACE_5 = {**_PREFIX_SPACE, "BlenderbotTokenizer": True, "PreTrainedTokenizer": None}
+
 # Types of models whose config.json alone names one of the classes with rules for normalizers.
 _CLASS_OF_MODEL = {
     **dict.fromkeys(
@@ -78,8 +83,8 @@ _CLASS_OF_MODEL = {
     "squeezebert": "SqueezeBertTokenizer",
 }
 
-# What of a tokenizer.json decides nothing about ids: offsets, and what is switched off anyway.
-_NO_IDS = {"trim_offsets", "decoder", "padding", "truncation", "version"}
+# What of a tokenizer.json decides nothing about a text's ids.
+_NO_IDS = {"decoder", "padding", "post_processor", "truncation", "version"}
 
 
 @dataclass(frozen=True)
@@ -125,7 +130,7 @@ def read_by_class(
     if name is None:
         return Reading(content, split, ())
     read = dict(content)
-    for part, (wanted, _) in _wanted(name, content, config).items():
+    for part, (wanted, _) in _wanted(name, content, config, _installed_rules()).items():
         read[part] = {**content[part], **wanted}
     return Reading(read, split, tuple(differences(content, read)))
 
@@ -141,20 +146,19 @@ def pinned(content: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(fixed.get("tokenizer_class"), str):
         fixed["tokenizer_class"] = "PreTrainedTokenizerFast"
     name = fixed["tokenizer_class"].removesuffix("Fast")
-    for part, (wanted, options) in _wanted(name, content, fixed).items():
-        for entry, option in options.items():
-            if wanted[entry] != content[part].get(entry):
-                fixed[option] = content[part].get(entry)
+    for rules in (_PREFIX_SPACE, _PREFIX_SPACE_5):
+        for part, (wanted, options) in _wanted(name, content, fixed, rules).items():
+            for entry, option in options.items():
+                if wanted[entry] != content[part].get(entry):
+                    fixed[option] = content[part].get(entry)
     return fixed
 
 
 def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """Say where two tokenizer.json differ in what decides about ids."""
+    """Say where two tokenizer.json differ in what decides about a text's own ids."""
     found = []
     for key in sorted((before.keys() | after.keys()) - _NO_IDS):
         old, new = before.get(key), after.get(key)
-        if key == "post_processor":
-            old, new = _without_offsets(old), _without_offsets(new)
         if old == new:
             continue
         if key == "added_tokens":
@@ -183,7 +187,10 @@ def _token_differences(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> 
 
 
 def _wanted(
-    name: str, content: dict[str, Any], config: dict[str, Any]
+    name: str,
+    content: dict[str, Any],
+    config: dict[str, Any],
+    prefix_space: dict[str, bool | None],
 ) -> dict[str, tuple[dict[str, Any], dict[str, str]]]:
     """Part of tokenizer.json -> its entries as the class sets them, and their options' names."""
     found: dict[str, tuple[dict[str, Any], dict[str, str]]] = {}
@@ -194,14 +201,18 @@ def _wanted(
         options = {entry: option for option, (entry, _) in rules.items()}
         found["normalizer"] = (wanted, options)
     splitter = content.get("pre_tokenizer") or {}
-    usual_prefix = _PREFIX_SPACE.get(name, False)
+    usual_prefix = prefix_space.get(name, False)
     if splitter.get("type") == "ByteLevel" and usual_prefix is not None:
         option = "add_prefix_space"
         found["pre_tokenizer"] = ({option: config.get(option, usual_prefix)}, {option: option})
     return found
 
 
-def _without_offsets(part: Any) -> Any:
-    if not isinstance(part, dict):
-        return part
-    return {key: part[key] for key in part.keys() - {"add_prefix_space", "trim_offsets"}}
+@cache
+def _installed_rules() -> dict[str, bool | None]:
+    """Return what the installed transformers assumes; without one, what 4.57 does."""
+    try:
+        version = importlib.metadata.version("transformers")
+    except importlib.metadata.PackageNotFoundError:
+        return _PREFIX_SPACE
+    return _PREFIX_SPACE if version.startswith("4.") else _PREFIX_SPACE_5

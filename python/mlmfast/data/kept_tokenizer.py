@@ -45,6 +45,10 @@ class LateTokenizer:
             raise AttributeError(name)
         return getattr(self.open(), name)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy needs; a pickle of the opened one would leave out a switch."""
+        return {**vars(self), "opened": None}
+
     def open(self) -> Tokenizer:
         """Return the opened tokenizer."""
         if self.opened is None:

@@ -72,7 +72,21 @@ def changes_of(tokenizer: Any, content: Tokenizer) -> list[str]:
     theirs.no_truncation()
     theirs.no_padding()
     before, after = content.to_str(), theirs.to_str()
-    return [] if before == after else differences(json.loads(before), json.loads(after))
+    if before == after:
+        return []
+    found = differences(json.loads(before), json.loads(after))
+    if not found and any(_around(content, text) != _around(theirs, text) for text in _PROBES):
+        found.append("other special tokens are put around a text")
+    return found
+
+
+# A text, and none.
+_PROBES = ("a", "")
+
+
+def _around(tokenizer: Tokenizer, text: str) -> list[int]:
+    ids: list[int] = tokenizer.encode(text, add_special_tokens=True).ids
+    return ids
 
 
 @cache
