@@ -17,6 +17,8 @@ from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizer
 from corpus import SHARED
 from encoding import assert_equal_ids, encoded
 from mlmfast import _core
+from mlmfast.data.encoder_check import differing_texts
+from mlmfast.data.hard_texts import added_token_texts
 
 EXAMPLES = int(os.environ.get("MLMFAST_FUZZ_EXAMPLES", "40"))
 TRAINING = [
@@ -148,6 +150,56 @@ def test_code_points_named_as_exceptions_are_left_to_the_library():
     found, pending = encoded(tokenizer, texts, exceptions=(0x2E48,))
     assert pending == [texts[0], texts[2]]
     assert found == [tokenizer.encode(text, add_special_tokens=False).ids for text in texts]
+
+
+@cache
+def _bpe_with_runs(longest: int) -> Tokenizer:
+    form = json.loads(_bpe("roberta").to_str())
+    tokenizer = Tokenizer.from_str(json.dumps(form))
+    tokenizer.add_tokens([AddedToken(" " * count) for count in range(2, longest + 1)])
+    return tokenizer
+
+
+@pytest.mark.parametrize("longest", [2, 3, 7, 12, 13, 15, 16, 19, 23, 24, 40, 70])
+def test_runs_of_blanks_at_every_offset_to_a_block(longest: int):
+    texts = [
+        "x" * offset + " " * count + "return"
+        for offset in range(66)
+        for count in {
+            2,
+            longest - 1,
+            longest,
+            longest + 1,
+            longest + 4,
+            2 * longest,
+            2 * longest + 1,
+        }
+    ]
+    assert_equal_ids(_bpe_with_runs(longest), texts)
+
+
+def test_texts_of_the_check_hold_the_added_tokens_at_every_offset():
+    form = json.loads(_bpe_with_runs(16).to_str())
+    texts = set(added_token_texts(form["added_tokens"]))
+    assert "x" * 54 + " " * 20 + "return" in texts
+    assert all(f"{'x' * offset}<mask>return <mask>" in texts for offset in range(65))
+
+
+def test_the_check_finds_a_core_that_cuts_runs_otherwise():
+    # Its library has shorter runs than the core was made for.
+    core = _core.Encoder(_bpe_with_runs(23).to_str(), [])
+    texts = list(added_token_texts(json.loads(_bpe_with_runs(16).to_str())["added_tokens"]))
+    assert list(differing_texts(_bpe_with_runs(16), core, texts))
+
+
+@settings(deadline=None, max_examples=EXAMPLES)
+@given(
+    longest=st.integers(2, 30),
+    parts=st.lists(st.tuples(st.integers(0, 70), st.integers(0, 64)), min_size=1, max_size=5),
+)
+def test_any_run_of_blanks(longest: int, parts: list[tuple[int, int]]):
+    text = "".join("x" * letters + " " * blanks for letters, blanks in parts)
+    assert_equal_ids(_bpe_with_runs(longest), [text, text + "y"])
 
 
 def _changed(change) -> str:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import logging
+import warnings
 
 import pytest
+from tokenizers import pre_tokenizers
 
 import mlmfast
-from mlmfast.data.added_tokens import with_mask_token
+from mlmfast.data.added_tokens import with_mask_token, with_tokens
 from mlmfast.data.tokenizer_files import load_tokenizer
 from mlmfast.errors import InputError
 
@@ -46,6 +48,126 @@ def test_their_store_opens_with_the_same_tokenizer(slow, tmp_path):
     assert store.manifest.special_ids == tuple(sorted(set(slow.all_special_ids)))
 
 
-def test_no_mask_token_is_added_to_them(slow):
-    with pytest.raises(InputError, match="written in Python"):
+def test_tokens_are_added_to_them(slow):
+    with pytest.raises(InputError, match="already"):
         with_mask_token(load_tokenizer(slow), "<hide>")
+    more = with_tokens(slow, ["Nam"])
+    assert more.vocab_size == len(slow) + 1
+    assert more.tokenizer.encode("Nam", add_special_tokens=False).ids == [len(slow)]
+    assert "Nam" not in slow.get_vocab()
+    slow.mask_token = None
+    added = with_mask_token(load_tokenizer(slow), "<hide>")
+    assert added.tokens["mask_token"] == "<hide>"
+    assert added.mask_token_id == added.tokenizer.token_to_id("<hide>")
+
+
+def _esm(folder):
+    entries = ["<cls>", "<pad>", "<eos>", "<unk>", *"LAGVSERTIDPKQNFYMHWC", ".", "-", "<mask>"]
+    (folder / "vocab.txt").write_text("\n".join(entries))
+    return transformers.EsmTokenizer(str(folder / "vocab.txt"), model_max_length=64)
+
+
+def test_a_list_of_words_gets_a_tokenizer_json_with_the_same_ids(tmp_path, caplog):
+    esm = _esm(tmp_path)
+    saved = tmp_path / "saved"
+    esm.save_pretrained(saved)
+    texts = ["MKT LLA", "M<mask>K", "", "mkt x", "A?B\u2028C\x1cG", "<unk>-.", " A  <eos> "]
+    for source in (esm, saved):
+        loaded = load_tokenizer(source)
+        assert [loaded.tokenizer.encode(text).ids for text in texts] == esm(texts)["input_ids"]
+        assert loaded.special_ids == tuple(sorted(set(esm.all_special_ids)))
+    assert "written in Python" not in caplog.text
+    (tmp_path / "stored").mkdir()
+    loaded.save(tmp_path / "stored")
+    again = transformers.AutoTokenizer.from_pretrained(tmp_path / "stored")
+    assert again(texts)["input_ids"] == esm(texts)["input_ids"]
+
+
+def _run(tokenizer, config, text, tmp_path):
+    """From text to an evaluated model, by way of a checkpoint that has the tokenizer."""
+    start = tmp_path / "start"
+    transformers.AutoModelForMaskedLM.from_config(config).save_pretrained(start)
+    tokenizer.save_pretrained(start)
+    few = {"max_steps": 2, "per_device_train_batch_size": 4, "quiet": True}
+    few_texts = {"max_seq_length": 16, "validation_split_percentage": 0}
+    mlmfast.train(text, output=tmp_path / "direct", model=start, **few_texts, **few)
+    store = mlmfast.prepare(text, tmp_path / "blocks", tokenizer=start, block_size=16)
+    mlmfast.train(store, output=tmp_path / "model", model=tmp_path / "direct", **few)
+    assert mlmfast.evaluate(tmp_path / "model", store).perplexity > 1
+    return tmp_path / "model"
+
+
+def test_proteins_from_text_to_an_answer(tmp_path):
+    esm = _esm(tmp_path)
+    text = tmp_path / "proteins.txt"
+    text.write_text("MKTLLAGVSERTIDPKQNFYMHWC\n" * 40)
+    config = transformers.EsmConfig(
+        vocab_size=len(esm),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        max_position_embeddings=66,
+        pad_token_id=1,
+        mask_token_id=esm.mask_token_id,
+        position_embedding_type="rotary",
+    )
+    model = _run(esm, config, text, tmp_path)
+    mlmfast.export(model, tmp_path / "onnx")
+    rows = mlmfast.FillMask(tmp_path / "onnx")("MKT<mask>LAG", top_k=3)
+    peer = transformers.pipeline("fill-mask", model=str(model), tokenizer=esm)("MKT<mask>LAG")
+    assert [row["token"] for row in rows] == [row["token"] for row in peer[:3]]
+
+
+def test_a_python_tokenizer_from_text_to_an_evaluation(slow, tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("Tôi là sinhviên\n" * 80, encoding="utf-8")
+    config = transformers.RobertaConfig(
+        vocab_size=len(slow),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        max_position_embeddings=66,
+        tokenizer_class="PhobertTokenizer",
+    )
+    model = _run(slow, config, text, tmp_path)
+    assert transformers.AutoTokenizer.from_pretrained(model)("Tôi là") == slow("Tôi là")
+    with pytest.raises(InputError, match=r"no fast form \(tokenizer.json\), which serving needs"):
+        mlmfast.export(model, tmp_path / "onnx")
+
+
+def test_much_that_is_unknown_is_told_with_its_share(slow, tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("Tôi foreign words\n" * 80, encoding="utf-8")
+    options = {"tokenizer": slow, "block_size": 8}
+    with pytest.warns(UserWarning, match=r"92 % of the tokens are the unknown token '<unk>'"):
+        mlmfast.prepare(text, tmp_path / "blocks", **options)
+    text.write_text("Tôi là sinhviên\n" * 80, encoding="utf-8")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        mlmfast.prepare(text, tmp_path / "known", **options)
+
+
+class _Letters:
+    """A splitter that is a Python object, as RoFormer's is."""
+
+    def pre_tokenize(self, text):
+        text.split(lambda _, part: [part[at : at + 1] for at in range(len(str(part)))])
+
+
+def test_a_fast_tokenizer_with_a_part_in_python_keeps_its_ids(tmp_path):
+    class Letters(transformers.BertTokenizerFast):
+        def save_pretrained(self, folder, **options):
+            backend = self._tokenizer.pre_tokenizer
+            self._tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+            saved = super().save_pretrained(folder, **options)
+            self._tokenizer.pre_tokenizer = backend
+            return saved
+
+    (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\nab\n")
+    tokenizer = Letters(str(tmp_path / "vocab.txt"))
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.PreTokenizer.custom(_Letters())
+    expected = tokenizer("abab")["input_ids"]
+    assert expected == [2, 5, 6, 5, 6, 3]
+    assert load_tokenizer(tokenizer).tokenizer.encode("abab").ids == expected

@@ -55,6 +55,12 @@ Left out of every graph are inputs that a text has not: boxes on a page (layoutl
 (roc_bert), images (modernvbert, neomme, ultravbert). PyTorch fills in the same where they are not
 given, or does without.
 
+Some types come with a tokenizer that exists in Python alone: `prepare`, `train` and `evaluate` take
+every one of them, more slowly. ESM's, a list of words, is written as a tokenizer.json with the same
+ids when it is opened, so such a model is exported and served like any other. The others of 4.57
+have no such form, and `export` says so: PhoBERT, BERTweet, Japanese BERT, FlauBERT, XLM, RoCBERT,
+LUKE, TAPAS, Perceiver, and RoFormer, whose words come from a splitter in Python.
+
 transformers 5 has esmc, eurobert, gte, jina_embeddings_v3, modernvbert, neomme, nomic_bert,
 ultrabert and ultravbert, which 4.57 has not, and no longer mega, nezha and qdqbert; of wav2vec2 it
 has no masked language model. `make test-transformers5` tries all of it.
@@ -62,7 +68,8 @@ has no masked language model. `make test-transformers5` tries all of it.
 REMARKS = {
     "big_bird": "Full attention, so texts up to (5 + 2 x num_random_blocks) x block_size tokens "
     "(704), unless config.json says `original_full`.",
-    "esm": "Patched: rotary tables are made for every text.",
+    "esm": "Patched: rotary tables are made for every text. Its tokenizer becomes a "
+    "tokenizer.json.",
     "fnet": "Patched: Fourier transforms as matrix products. It has no attention mask.",
     "funnel": "Patched: pooling and relative positions follow the length. Texts of fewer than five "
     "tokens are not compared, for PyTorch fails at them where there are three blocks.",

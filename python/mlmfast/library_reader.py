@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import logging
+import re
 import tempfile
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 
+logger = logging.getLogger(__name__)
+
+_MAYBE_DROPOUT = re.compile(rb'"dropout"\s*:\s*[0-9.]')
 # The words of byte-level BPE, as form 2.0 spells them out.
 _GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 
@@ -166,12 +171,15 @@ class EncodingOnly:
 def read_tokenizer(content: bytes) -> Tokenizer:
     """Open a tokenizer.json.
 
+    BPE dropout, which draws pieces at random, is left out: a text has the same ids every time.
+
     Raises:
         InputError: The file is of a form that is newer than the library.
         Exception: The library cannot read it; it raises bare Exceptions.
     """
     from tokenizers import Tokenizer
 
+    content = _without_dropout(content)
     if hasattr(Tokenizer, "from_buffer"):
         _check_form(content)
         return Tokenizer.from_buffer(content)
@@ -180,6 +188,56 @@ def read_tokenizer(content: bytes) -> Tokenizer:
         file.write_bytes(content)
         inner = Tokenizer.from_file(file)
     return cast("Any", EncodingOnly(inner, json.loads(content)))
+
+
+def not_encoded(error: Exception) -> str:
+    """Say what to do where the library cannot encode a text."""
+    return (
+        f"The tokenizer cannot encode a text: {error}. Its vocabulary does not cover the text, and "
+        "its tokenizer.json names no token for what is unknown: set the model's unk_token (of a "
+        "Unigram model, unk_id) to one of its tokens."
+    )
+
+
+def split_special_tokens(tokenizer: Any) -> None:
+    """Let a tokenizer take special tokens in a text for text like any other.
+
+    Raises:
+        MissingDependencyError: The library is its version 1.0, which cannot.
+    """
+    if not hasattr(tokenizer, "encode_special_tokens"):
+        version = importlib.metadata.version("tokenizers")
+        raise MissingDependencyError(
+            "split_special_tokens in tokenizer_config.json needs an earlier version of tokenizers "
+            f'than {version}: pip install "tokenizers<1"'
+        )
+    tokenizer.encode_special_tokens = True
+
+
+def _without_dropout(content: bytes) -> bytes:
+    """Return a tokenizer.json whose model, if it is BPE, leaves out no merges at random."""
+    # A vocabulary may hold the word, too: this only saves reading most files.
+    if not _MAYBE_DROPOUT.search(content):
+        return content
+    try:
+        read = json.loads(content)
+        rate = read["model"].get("dropout")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return content  # the library says what is wrong with it
+    if not rate:
+        return content
+    _say_dropout(rate)
+    read["model"]["dropout"] = None
+    return json.dumps(read, ensure_ascii=False).encode()
+
+
+@cache
+def _say_dropout(rate: float) -> None:
+    logger.warning(
+        "The tokenizer.json asks for BPE dropout of %g, which draws other pieces each time: it is "
+        "taken for 0 here.",
+        rate,
+    )
 
 
 def _check_form(content: bytes) -> None:

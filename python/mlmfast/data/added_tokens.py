@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from mlmfast.data.slow_tokenizer import SlowTokenizer
 from mlmfast.data.tokenizer_files import LoadedTokenizer, as_json, from_files, load_tokenizer
@@ -26,17 +28,16 @@ def with_mask_token(loaded: LoadedTokenizer, mask_token: str) -> LoadedTokenizer
     """
     if not mask_token or mask_token != mask_token.strip():
         raise InputError(f"A mask token is a word such as '<mask>'; got {mask_token!r}.")
-    if isinstance(loaded.tokenizer, SlowTokenizer):
-        raise InputError(
-            f"The tokenizer {loaded.name!r} is written in Python, to which no mask token is added "
-            "here: add it with transformers and save the tokenizer."
-        )
     if loaded.mask_token_id is not None:
         if loaded.tokens["mask_token"] == mask_token:
             return loaded
         raise InputError(
             f"The tokenizer {loaded.name!r} has the mask token {loaded.tokens['mask_token']!r} "
             f"already; {mask_token!r} is not added beside it."
+        )
+    if isinstance(loaded.tokenizer, SlowTokenizer):
+        return _with_more(
+            loaded, lambda inner: inner.add_special_tokens({"mask_token": mask_token})
         )
     need_makers("A new mask token")
     from tokenizers import AddedToken, Tokenizer
@@ -89,19 +90,13 @@ def with_tokens(source: Any, tokens: Sequence[str]) -> LoadedTokenizer:
     Args:
         source: a tokenizer, as `load_tokenizer` takes it.
         tokens: their texts, without the blank.
-
-    Raises:
-        InputError: the tokenizer is written in Python.
     """
     loaded = load_tokenizer(source)
-    if isinstance(loaded.tokenizer, SlowTokenizer):
-        raise InputError(
-            f"The tokenizer {loaded.name!r} is written in Python, to which no tokens are added "
-            "here: add them with transformers and save the tokenizer."
-        )
-    new = missing_tokens(loaded, tokens)
+    new = missing_tokens(loaded, tokens) if tokens else []
     if not new:
         return loaded
+    if isinstance(loaded.tokenizer, SlowTokenizer):
+        return _with_more(loaded, lambda inner: inner.add_tokens(new))
     need_makers("A new token")
     from tokenizers import AddedToken, Tokenizer
 
@@ -110,6 +105,13 @@ def with_tokens(source: Any, tokens: Sequence[str]) -> LoadedTokenizer:
         [AddedToken(token, single_word=token[0].isalnum() and token[-1].isalnum()) for token in new]
     )
     return from_files(loaded.name, _changed_files(loaded, changed))
+
+
+def _with_more(loaded: LoadedTokenizer, add: Callable[[Any], object]) -> LoadedTokenizer:
+    """Return a tokenizer written in Python to a copy of which `add` has added tokens."""
+    changed = copy.deepcopy(cast("Any", loaded.tokenizer).inner)
+    add(changed)
+    return replace(load_tokenizer(changed), name=loaded.name)
 
 
 def missing_tokens(loaded: LoadedTokenizer, tokens: Sequence[str]) -> list[str]:

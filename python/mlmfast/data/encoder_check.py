@@ -25,8 +25,9 @@ import pyarrow as pa
 
 from mlmfast import _core
 from mlmfast.data.checksums import checksum_of
-from mlmfast.data.hard_texts import hard_texts
+from mlmfast.data.hard_texts import added_token_texts, hard_texts
 from mlmfast.data.library_encoder import encode_pieces
+from mlmfast.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -59,7 +60,7 @@ class Unfit:
 
 def checked_core(tokenizer: Tokenizer) -> _core.Encoder | Unfit:
     """Return the core's encoder for `tokenizer`, made sure of, or why there is none."""
-    text = tokenizer.to_str()
+    text = _content(tokenizer)
     cached = _cache_file(text)
     left = _read(cached)
     if left is not None:
@@ -68,7 +69,10 @@ def checked_core(tokenizer: Tokenizer) -> _core.Encoder | Unfit:
     core = _core_of(text, unknown)
     if isinstance(core, Unfit):
         return core
-    differing = differing_code_points(tokenizer, core)
+    try:
+        differing = differing_code_points(tokenizer, core)
+    except InputError as error:
+        return Unfit(str(error))
     if len(differing) > _TOO_MANY:
         return Unfit(f"{len(differing):,} code points are encoded otherwise", surprising=True)
     left = [*unknown, *((point, point + 1) for point in differing)]
@@ -76,11 +80,23 @@ def checked_core(tokenizer: Tokenizer) -> _core.Encoder | Unfit:
         core = _core_of(text, left)
         if isinstance(core, Unfit):
             return core
-    wrong = next(iter(differing_texts(tokenizer, core, hard_texts())), None)
+    texts = [*hard_texts(), *added_token_texts(json.loads(text).get("added_tokens") or [])]
+    wrong = next(iter(differing_texts(tokenizer, core, texts)), None)
     if wrong is not None:
         return Unfit(f"the text {wrong!r} is encoded otherwise", surprising=True)
     _write(cached, {"differing": differing, "left": left})
     return core
+
+
+def _content(tokenizer: Tokenizer) -> str:
+    """Return tokenizer.json, without the special tokens where these are text like any other."""
+    text = tokenizer.to_str()
+    if not getattr(tokenizer, "encode_special_tokens", False):
+        return text
+    content = json.loads(text)
+    tokens = content.get("added_tokens") or []
+    kept = [token for token in tokens if not token.get("special")]
+    return json.dumps({**content, "added_tokens": kept})
 
 
 def _core_of(text: str, left: list[tuple[int, int]]) -> _core.Encoder | Unfit:

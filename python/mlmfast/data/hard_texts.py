@@ -4,6 +4,10 @@
 from __future__ import annotations
 
 import random
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 _WORDS = (
     "the The THE it's I'll we've they'd you're 'twas don't can't o'clock rock'n'roll 's 'S ' ''",
@@ -30,6 +34,40 @@ _ALONE = (
 )
 _COUNT = 1500
 _PIECES_AT_MOST = 12
+# The core looks at so many bytes at a time.
+_BLOCK = 64
+# Added tokens that are tried: all kinds, and so many of each.
+_OF_A_KIND = 4
+# Blanks that runs of them are made of, at most.
+_BLANKS = 3 * _BLOCK
+
+
+def added_token_texts(tokens: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """Yield texts with a tokenizer's own added tokens, at every offset to a block's border.
+
+    Args:
+        tokens: `added_tokens` of a tokenizer.json.
+    """
+    kinds: dict[tuple[Any, ...], list[str]] = {}
+    longest_run = 0
+    for token in tokens:
+        content = token["content"]
+        if content.isspace():
+            longest_run = max(longest_run, len(content))
+        options = (token.get(key) for key in ("single_word", "lstrip", "rstrip", "normalized"))
+        ends = (content[:1].isalnum(), content[-1:].isalnum(), content.isspace(), content.isascii())
+        kinds.setdefault((*options, *ends), []).append(content)
+    for contents in kinds.values():
+        by_length = sorted(contents, key=len)
+        for content in {*by_length[:_OF_A_KIND], *by_length[-_OF_A_KIND:]}:
+            for offset in range(_BLOCK + 1):
+                start = "x" * offset
+                yield f"{start}{content}return {content}"
+                yield f"{start} {content} {content.upper()}{content}\t."
+    if longest_run:
+        for count in range(2, min(2 * longest_run + 2, _BLANKS) + 1):
+            for offset in range(_BLOCK + 1):
+                yield f"{'x' * offset}{' ' * count}return"
 
 
 def hard_texts() -> list[str]:

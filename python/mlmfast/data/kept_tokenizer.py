@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlmfast import _core
 from mlmfast.data.checksums import with_checksum, without_checksum
-from mlmfast.library_reader import read_tokenizer
+from mlmfast.library_reader import read_tokenizer, split_special_tokens
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -36,6 +36,8 @@ class LateTokenizer:
     """The same as the library writes it, without truncation and padding."""
     ids: dict[str, int]
     """Token -> id of its special tokens."""
+    encode_special_tokens: bool = False
+    """Special tokens in a text are text like any other."""
     opened: Any = field(default=None, repr=False)
 
     def __getattr__(self, name: str) -> Any:
@@ -44,12 +46,18 @@ class LateTokenizer:
             raise AttributeError(name)
         return getattr(self.open(), name)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy needs; a pickle of the opened one would leave out a switch."""
+        return {**vars(self), "opened": None}
+
     def open(self) -> Tokenizer:
         """Return the opened tokenizer."""
         if self.opened is None:
             opened = read_tokenizer(self.content)
             opened.no_truncation()
             opened.no_padding()
+            if self.encode_special_tokens:
+                split_special_tokens(opened)
             self.opened = opened
         return self.opened
 
@@ -71,26 +79,39 @@ class LateTokenizer:
 
 def recall(files: dict[str, bytes]) -> tuple[LateTokenizer, dict[str, Any]] | None:
     """Return the tokenizer of `files`, unopened, and what was kept beside it; None if it is new."""
-    if len(files["tokenizer.json"]) < _LARGE:
-        return None
     try:
         written, known = without_checksum(_kept(files).read_bytes()).split(b"\n", 1)[::-1]
         facts = json.loads(known)
-        late = LateTokenizer(files["tokenizer.json"], written.decode(), facts.pop("ids"))
+        split = facts.pop("split_special_tokens", False)
+        late = LateTokenizer(files["tokenizer.json"], written.decode(), facts.pop("ids"), split)
     except (OSError, ValueError, KeyError):
         return None
     return late, facts
 
 
 def keep(
-    files: dict[str, bytes], tokenizer: Tokenizer, ids: dict[str, int], facts: dict[str, Any]
+    files: dict[str, bytes],
+    tokenizer: Tokenizer,
+    ids: dict[str, int],
+    facts: dict[str, Any],
+    *,
+    costly: bool = False,
 ) -> None:
-    """Keep what `tokenizer`, that of `files`, has said; `facts` go to JSON and back."""
-    if len(files["tokenizer.json"]) < _LARGE:
+    """Keep what `tokenizer`, that of `files`, has said; `facts` go to JSON and back.
+
+    Args:
+        files: its files, by which it is found again.
+        tokenizer: the tokenizer.
+        ids: token -> id of its special tokens.
+        facts: what else was found out.
+        costly: keep a small one, too.
+    """
+    if len(files["tokenizer.json"]) < _LARGE and not costly:
         return
     file = _kept(files)
     partial = file.with_name(f".{file.name}.{os.getpid()}")
-    known = json.dumps({**facts, "ids": ids}).encode()
+    split = bool(getattr(tokenizer, "encode_special_tokens", False))
+    known = json.dumps({**facts, "ids": ids, "split_special_tokens": split}).encode()
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         partial.write_bytes(with_checksum(known + b"\n" + tokenizer.to_str().encode()))
@@ -101,8 +122,16 @@ def keep(
 
 def _kept(files: dict[str, bytes]) -> Path:
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    stamp = (importlib.metadata.version("tokenizers"), _core.__version__)
+    stamp = (importlib.metadata.version("tokenizers"), _transformers_version(), _core.__version__)
     digest = hashlib.sha256("\0".join(stamp).encode())
     for name, content in sorted(files.items()):
         digest.update(f"\0{name}\0{len(content)}\0".encode() + content)
     return Path(home) / "mlmfast" / "opened" / digest.hexdigest()[:32]
+
+
+def _transformers_version() -> str:
+    """Return the version whose classes have a say in what a tokenizer's files mean."""
+    try:
+        return importlib.metadata.version("transformers")
+    except importlib.metadata.PackageNotFoundError:
+        return ""

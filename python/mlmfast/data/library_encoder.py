@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlmfast.data.threads import thread_count
+from mlmfast.errors import InputError
+from mlmfast.library_reader import not_encoded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -33,11 +35,20 @@ def encode_pieces(
     add_special_tokens: bool = False,
     threads: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return how many ids each text of `pieces` has (int64), and all ids in order (`dtype`)."""
+    """Return how many ids each text of `pieces` has (int64), and all ids in order (`dtype`).
+
+    Raises:
+        InputError: A text has something that the tokenizer has no id for, not even an unknown one.
+    """
     count = thread_count(threads)
 
     def encode(piece: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        found = tokenizer.encode_batch_fast(piece, add_special_tokens=add_special_tokens)
+        try:
+            found = tokenizer.encode_batch_fast(piece, add_special_tokens=add_special_tokens)
+        except Exception as error:
+            if type(error) is not Exception:  # the library's own are bare
+                raise
+            raise InputError(not_encoded(error)) from error
         lengths = np.fromiter(map(len, found), np.int64, len(found))
         ids = chain.from_iterable(encoding.ids for encoding in found)
         return lengths, np.fromiter(ids, dtype, int(lengths.sum()))

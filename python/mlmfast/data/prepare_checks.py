@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from mlmfast.data.added_tokens import with_mask_token, with_tokens
 from mlmfast.data.prepare_options import PrepareOptions, PrepareReport, counted
 from mlmfast.data.prepare_shuffle import expected_text
@@ -17,6 +19,11 @@ from mlmfast.errors import InputError
 
 if TYPE_CHECKING:
     from mlmfast.data.split_writer import SplitWriter
+
+
+# Blocks of a store in which unknown tokens are counted, and the share of them that is worth a word.
+_COUNTED_BLOCKS = 1024
+_MUCH_UNKNOWN = 0.1
 
 
 def usable_tokenizer(options: PrepareOptions, report: PrepareReport) -> LoadedTokenizer:
@@ -76,6 +83,31 @@ def check_enough(
             f"{split.writer.tokens:,} of {tokens:,} tokens, which is less than one block of "
             f"{options.block_size}. Use {ways}another --test-size than {options.test_size}, "
             "or more text."
+        )
+
+
+def warn_of_unknown(tokenizer: LoadedTokenizer, report: PrepareReport) -> None:
+    """Add a warning where much of the text is the unknown token, which nothing is learned from.
+
+    Blocks at even distances are counted, all of them where they are few.
+    """
+    unknown = tokenizer.tokens.get("unk_token")
+    number = None if unknown is None else tokenizer.tokenizer.token_to_id(unknown)
+    if number is None:
+        return
+    others = [special for special in tokenizer.special_ids if special != number]
+    found = counted_text = 0
+    for store in report.stores.values():
+        rows = np.unique(np.linspace(0, len(store) - 1, _COUNTED_BLOCKS).astype(int))
+        ids = store[rows]
+        found += int((ids == number).sum())
+        counted_text += int(ids.size - np.isin(ids, others).sum())
+    share = found / counted_text if counted_text else 0.0
+    if share >= _MUCH_UNKNOWN:
+        report.warnings.append(
+            f"{100 * share:.0f} % of the tokens are the unknown token {unknown!r}: the vocabulary "
+            f"of {tokenizer.name!r} does not fit this text. Take another tokenizer, or train one "
+            "with `mlmfast train-tokenizer`."
         )
 
 

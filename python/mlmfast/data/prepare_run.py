@@ -14,6 +14,7 @@ from mlmfast.data.prepare_checks import (
     check_not_within,
     little_text,
     usable_tokenizer,
+    warn_of_unknown,
 )
 from mlmfast.data.prepare_documents import Counts, Mark
 from mlmfast.data.prepare_options import PrepareOptions, PrepareReport, counted
@@ -89,6 +90,7 @@ def run_prepare(inputs: Any, output: str | Path, options: PrepareOptions) -> Pre
             report.documents += split.documents
             report.text_bytes += split.text_bytes
     report.stores = open_splits(output)
+    warn_of_unknown(tokenizer, report)
     report.dropped_tokens = sum(store.manifest.dropped_tokens for store in report.stores.values())
     report.seconds = time.perf_counter() - began
     return report

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -56,3 +60,26 @@ def files_of(tokenizer: Any) -> dict[str, bytes]:
         tokenizer.save_pretrained(folder)
         files = sorted(path for path in Path(folder).iterdir() if path.is_file())
         return {path.name: path.read_bytes() for path in files}
+
+
+def is_in_python(tokenizer: Any) -> bool:
+    """Whether a tokenizer of transformers, or a part of it, has no form that a file can hold."""
+    if not getattr(tokenizer, "is_fast", False):
+        return True
+    try:
+        tokenizer.backend_tokenizer.to_str()
+    except Exception:  # noqa: BLE001 - bare; RoFormer's splitter is a Python object
+        return True
+    return False
+
+
+@cache
+def say_slow(name: str, kind: str) -> None:
+    """Warn, once, that a tokenizer is written in Python."""
+    logger.warning(
+        "The tokenizer %r is written in Python (%s) and has no fast version: encoding with it is "
+        "slow, and a model trained with it cannot be served by `mlmfast fill-mask`, which needs a "
+        "tokenizer.json.",
+        name,
+        kind,
+    )

@@ -32,7 +32,7 @@ LIBRARY = "library"
 _VERIFYING_CALLS = 8
 
 # Tokenizers that were made ready in this process, the last used last.
-_ready: OrderedDict[str, _core.Encoder | Unfit] = OrderedDict()
+_ready: OrderedDict[tuple[str, bool], _core.Encoder | Unfit] = OrderedDict()
 _READY_AT_MOST = 4
 
 logger = logging.getLogger(__name__)
@@ -167,7 +167,7 @@ class TextEncoder:
 
 def is_ready(loaded: LoadedTokenizer) -> bool:
     """Tell if this tokenizer was made ready in this process before."""
-    return loaded.sha256 in _ready
+    return _key(loaded) in _ready
 
 
 def ids_around(tokenizer: Tokenizer) -> tuple[list[int], list[int]] | None:
@@ -197,13 +197,18 @@ def _strings(texts: list[str]) -> pa.Array:
 _PROBES = ("a b", "", " ", "Ein Satz, und noch einer.", "b", "a a a a a a a a")
 
 
+def _key(loaded: LoadedTokenizer) -> tuple[str, bool]:
+    return loaded.sha256, loaded.splits_special_tokens
+
+
 def _core_for(loaded: LoadedTokenizer) -> Any:
-    found = _ready.pop(loaded.sha256, None)
+    key = _key(loaded)
+    found = _ready.pop(key, None)
     if found is None:
         found = checked_core(loaded.tokenizer)
         if isinstance(found, Unfit) and found.surprising:
             logger.warning("The tokenizer %r is encoded by its library: %s", loaded.name, found)
-    _ready[loaded.sha256] = found
+    _ready[key] = found
     while len(_ready) > _READY_AT_MOST:
         _ready.popitem(last=False)
     return found

@@ -2,82 +2,47 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
-
 from mlmfast.data.hub_tokenizer import download
 from mlmfast.data.kept_tokenizer import keep, recall
-from mlmfast.data.slow_tokenizer import SlowTokenizer, files_of
-from mlmfast.data.special_tokens import ROLES, agrees_with_config, config_for, named_tokens
+from mlmfast.data.loaded_tokenizer import (
+    FILE_NAMES,
+    LoadedTokenizer,
+    as_json,
+    describe,
+    id_dtype,
+)
+from mlmfast.data.reference_tokenizer import (
+    changes_of,
+    open_files,
+    open_folder,
+    say_differences,
+)
+from mlmfast.data.slow_tokenizer import SlowTokenizer, files_of, is_in_python, say_slow
+from mlmfast.data.special_tokens import ROLES, config_for, named_tokens, same_added_tokens
+from mlmfast.data.word_list import fast_form
 from mlmfast.errors import InputError, MissingDependencyError
-from mlmfast.library_reader import read_tokenizer
+from mlmfast.library_reader import read_tokenizer, split_special_tokens
 from mlmfast.paths import as_path
+from mlmfast.tokenizer_rules import GENERIC, class_name, pinned, read_by_class
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tokenizers import Tokenizer
+
+__all__ = ["FILE_NAMES", "LoadedTokenizer", "as_json", "from_files", "id_dtype", "load_tokenizer"]
 
 logger = logging.getLogger(__name__)
 
-# What a tokenizer's folder may hold and what is copied into stores and checkpoints.
-FILE_NAMES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "vocab.txt",
-    "spiece.model",
-    "sentencepiece.bpe.model",
-    "tokenizer.model",
-)
-
-
-@dataclass(frozen=True)
-class LoadedTokenizer:
-    """A tokenizer, and what masked language modelling must know of it."""
-
-    name: str
-    """As the user gave it: a folder, a file or a Hub name."""
-    tokenizer: Tokenizer = field(repr=False)
-    """With truncation and padding switched off, whatever its file says; one that was opened before
-    may be a `LateTokenizer`. Without a tokenizer.json a `SlowTokenizer`. Both have the methods that
-    are needed."""
-    files: dict[str, bytes] = field(repr=False)
-    """File name -> content; in a folder they make a tokenizer that AutoTokenizer opens."""
-    tokens: dict[str, str]
-    """Role (`mask_token`, `pad_token` ...) -> the token's text; without a token: absent."""
-    vocab_size: int
-    """How many tokens there are, added ones included: transformers' `len(tokenizer)`."""
-    id_bound: int
-    """One more than the largest id; larger than `vocab_size` only where ids have gaps."""
-    special_ids: tuple[int, ...]
-    """Ids that are never masked, ascending: transformers' `all_special_ids`."""
-    mask_token_id: int | None
-    pad_token_id: int | None
-    model_max_length: int | None
-    """How many tokens the model takes, where the tokenizer's files say so."""
-
-    @property
-    def sha256(self) -> str:
-        """Hash of tokenizer.json, or of all files where there is none, in hexadecimal digits."""
-        if "tokenizer.json" in self.files:
-            return hashlib.sha256(self.files["tokenizer.json"]).hexdigest()
-        whole = hashlib.sha256()
-        for name, content in sorted(self.files.items()):
-            whole.update(f"{name}\0{len(content)}\0".encode() + content)
-        return whole.hexdigest()
-
-    def save(self, folder: Path) -> None:
-        """Write the tokenizer's files into `folder`, which exists."""
-        for name, content in self.files.items():
-            (folder / name).write_bytes(content)
+# The model's own; it names the tokenizer's class where tokenizer_config.json does not.
+_MODEL_CONFIG = "config.json"
+_KEYS_OF_MODEL = ("model_type", "tokenizer_class")
 
 
 def load_tokenizer(source: Any) -> LoadedTokenizer:
@@ -103,8 +68,11 @@ def load_tokenizer(source: Any) -> LoadedTokenizer:
                 "A Tokenizer object of tokenizers 1.0 does not tell the file that it was read "
                 "from: give the tokenizer's folder, or its tokenizer.json."
             )
-        return from_files(type(source).__name__, {"tokenizer.json": source.to_str().encode()})
-    if hasattr(source, "backend_tokenizer"):
+        files = {"tokenizer.json": source.to_str().encode()}
+        if source.encode_special_tokens:  # the only thing that its file does not say
+            files["tokenizer_config.json"] = as_json({"split_special_tokens": True})
+        return from_files(type(source).__name__, files)
+    if hasattr(source, "backend_tokenizer") and not is_in_python(source):
         return _from_transformers(str(source.name_or_path or type(source).__name__), source)
     if hasattr(source, "all_special_ids"):
         return _from_slow(type(source).__name__, source)
@@ -122,70 +90,135 @@ def load_tokenizer(source: Any) -> LoadedTokenizer:
     return _from_folder(name, download(name, FILE_NAMES))
 
 
-def id_dtype(id_bound: int) -> np.dtype:
-    """Return the type that ids below `id_bound` are stored in: uint16 if it suffices, or uint32."""
-    return np.dtype(np.uint16 if id_bound <= 1 << 16 else np.uint32)
-
-
 def _from_folder(name: str, folder: Path) -> LoadedTokenizer:
-    files = {
-        known: (folder / known).read_bytes() for known in FILE_NAMES if (folder / known).is_file()
-    }
+    files = _files_in(folder)
     if "tokenizer.json" in files:
         return from_files(name, files)
-    if not files:
+    if not files.keys() - {_MODEL_CONFIG}:
         raise InputError(
             f"{name!r} holds no tokenizer: none of {', '.join(FILE_NAMES[:4])} ... is in it."
         )
-    return _convert(name, folder)
+    return _of_transformers(name, open_folder(name, folder))
+
+
+def _files_in(folder: Path) -> dict[str, bytes]:
+    there = [folder / name for name in (*FILE_NAMES, _MODEL_CONFIG)]
+    return {file.name: file.read_bytes() for file in there if file.is_file()}
 
 
 def _neighbours(path: Path) -> dict[str, bytes]:
     """Return the files of the tokenizer that `path`, a `tokenizer.json`, belongs to."""
     if path.name != "tokenizer.json":
         return {"tokenizer.json": path.read_bytes()}
-    there = [path.with_name(name) for name in FILE_NAMES]
-    return {file.name: file.read_bytes() for file in there if file.is_file()}
+    return _files_in(path.parent)
 
 
 def from_files(name: str, files: dict[str, bytes]) -> LoadedTokenizer:
     """Load a tokenizer from the content of its files, tokenizer.json among them.
 
+    The ids are AutoTokenizer's: where transformers is installed it is asked what the tokenizer's
+    class makes of the files, once for each version; elsewhere the rules of its classes are applied.
+
+    Args:
+        name: what it is called in messages.
+        files: file name -> content; the model's config.json may be one of them.
+
     Raises:
         InputError: it cannot be read.
         MissingDependencyError: transformers would have to convert it, and is not installed.
     """
-    known = recall(files)
+    model_config = {
+        key: value
+        for key, value in _read_json(name, files, _MODEL_CONFIG).items()
+        if key in _KEYS_OF_MODEL
+    }
+    files = {file: content for file, content in files.items() if file != _MODEL_CONFIG}
+    asked = {**files, **({_MODEL_CONFIG: as_json(model_config)} if model_config else {})}
+    known = recall(asked)
     if known is not None:
         tokenizer, facts = known
         return LoadedTokenizer(
             name=name,
             tokenizer=cast("Any", tokenizer),
-            files=_with_config(files, facts["tokens"]),
+            files={**files, "tokenizer_config.json": facts.pop("config").encode()},
             **{**facts, "special_ids": tuple(facts["special_ids"])},
         )
     config = _read_json(name, files, "tokenizer_config.json")
-    special_map = _read_json(name, files, "special_tokens_map.json")
     content = _read_json(name, files, "tokenizer.json")
-    if not agrees_with_config(content, config):
-        # transformers would change the tokenizer by what its config says; so must we.
-        return _convert_content(name, files)
+    reading = read_by_class(content, config, model_config)
+    reader = class_name(config, model_config)
+    same_tokens = same_added_tokens(content, config)
+    costly = (reader is not None and reader not in GENERIC) or bool(reading.differences)
+    if costly or not same_tokens:
+        opened = _as_reference(name, asked, needed=not same_tokens)
+        if opened is not None:
+            return _compared(name, asked, files, opened)
+    if reading.differences:
+        say_differences(name, str(reader), reading.differences)
+        files = {**files, "tokenizer.json": as_json(reading.content)}
+    read = _read(name, files["tokenizer.json"], split=reading.split_special_tokens)
+    roles, extra = named_tokens(content, config, _read_json(name, files, "special_tokens_map.json"))
+    if any(read.token_to_id(token) is None for token in [*roles.values(), *extra]):
+        return _of_transformers(name, open_files(name, asked))
+    loaded = describe(
+        name, read, _with_config(files, roles), roles, extra, config.get("model_max_length")
+    )
+    _keep(asked, loaded, extra)
+    return loaded
+
+
+def _as_reference(name: str, files: dict[str, bytes], *, needed: bool) -> Any:
+    """Return the tokenizer that AutoTokenizer makes of the files; None if it makes none."""
     try:
-        tokenizer = read_tokenizer(files["tokenizer.json"])
+        return open_files(name, files)
+    except MissingDependencyError:
+        if needed:
+            raise
+    except InputError as error:
+        logger.warning("%s The tokenizer is read by its tokenizer.json.", error)
+    return None
+
+
+def _compared(
+    name: str, asked: dict[str, bytes], files: dict[str, bytes], opened: Any
+) -> LoadedTokenizer:
+    """Load a tokenizer that AutoTokenizer has opened, with its own files where they suffice."""
+    if is_in_python(opened):
+        return _from_slow(name, opened)
+    read = _read(name, files["tokenizer.json"], split=opened.split_special_tokens)
+    changes = changes_of(opened, read)
+    if changes:
+        say_differences(name, type(opened).__name__, tuple(changes))
+        return replace(_from_transformers(name, opened), name=name)
+    roles, extra = _roles_of(opened)
+    loaded = describe(name, read, _with_config(files, roles), roles, extra, opened.model_max_length)
+    _keep(asked, loaded, extra, costly=True)
+    return loaded
+
+
+def _read(name: str, content: bytes, *, split: bool) -> Tokenizer:
+    try:
+        tokenizer = read_tokenizer(content)
     except Exception as error:  # the library raises bare Exceptions
         raise InputError(
             f"The tokenizer.json of {name!r} cannot be read by tokenizers: {error}."
         ) from error
-    roles, extra = named_tokens(content, config, special_map)
-    if any(tokenizer.token_to_id(token) is None for token in [*roles.values(), *extra]):
-        return _convert_content(name, files)
-    longest = config.get("model_max_length")
-    whole = _with_config(files, roles)
-    loaded = _describe(name, tokenizer, whole, roles, extra, longest)
-    ids = {token: tokenizer.token_to_id(token) for token in [*roles.values(), *extra]}
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    if split:
+        split_special_tokens(tokenizer)
+    return tokenizer
+
+
+def _keep(
+    asked: dict[str, bytes], loaded: LoadedTokenizer, extra: Iterable[str], *, costly: bool = False
+) -> None:
+    ids = {
+        token: loaded.tokenizer.token_to_id(token) for token in [*loaded.tokens.values(), *extra]
+    }
     facts = {key: value for key, value in vars(loaded).items() if key not in _NO_FACTS}
-    keep(files, tokenizer, ids, facts)
-    return loaded
+    facts["config"] = loaded.files["tokenizer_config.json"].decode()
+    keep(asked, loaded.tokenizer, ids, facts, costly=costly)
 
 
 # What of a loaded tokenizer is not kept: it is at hand.
@@ -193,65 +226,44 @@ _NO_FACTS = ("name", "tokenizer", "files")
 
 
 def _with_config(files: dict[str, bytes], roles: dict[str, str]) -> dict[str, bytes]:
-    if "tokenizer_config.json" in files:
+    """Return `files` with a tokenizer_config.json by which every class reads them alike."""
+    content = json.loads(files["tokenizer.json"])
+    file = "tokenizer_config.json"
+    config = json.loads(files[file]) if file in files else {}
+    if config.keys() <= {"split_special_tokens"}:
+        config = {**config_for(roles), **config}
+    fixed = pinned(content, config)
+    if file in files and fixed == json.loads(files[file]):
         return files
-    return {**files, "tokenizer_config.json": as_json(config_for(roles))}
+    return {**files, file: as_json(fixed)}
 
 
-def _describe(
-    name: str,
-    tokenizer: Tokenizer,
-    files: dict[str, bytes],
-    roles: dict[str, str],
-    extra: list[str],
-    longest: Any,
-) -> LoadedTokenizer:
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    ids = tokenizer.get_vocab(with_added_tokens=True)
-    if not ids:
-        raise InputError(f"The tokenizer {name!r} has an empty vocabulary.")
-    special = {tokenizer.token_to_id(token) for token in [*roles.values(), *extra]}
-    mask, pad = roles.get("mask_token"), roles.get("pad_token")
-    return LoadedTokenizer(
-        name=name,
-        tokenizer=tokenizer,
-        files=files,
-        tokens=roles,
-        vocab_size=len(ids),
-        id_bound=max(ids.values()) + 1,
-        special_ids=tuple(sorted(special)),
-        mask_token_id=None if mask is None else tokenizer.token_to_id(mask),
-        pad_token_id=None if pad is None else tokenizer.token_to_id(pad),
-        # transformers writes 1e30 where nothing is known.
-        model_max_length=int(longest) if longest and longest < 1 << 31 else None,
-    )
+def _of_transformers(name: str, tokenizer: Any) -> LoadedTokenizer:
+    if is_in_python(tokenizer):
+        return _from_slow(name, tokenizer)
+    return replace(_from_transformers(name, tokenizer), name=name)
 
 
 def _from_transformers(name: str, tokenizer: Any) -> LoadedTokenizer:
     files = {file: content for file, content in files_of(tokenizer).items() if file in FILE_NAMES}
+    split = tokenizer.backend_tokenizer.encode_special_tokens
+    config = json.loads(files["tokenizer_config.json"])
+    if split != bool(config.get("split_special_tokens")):
+        files["tokenizer_config.json"] = as_json({**config, "split_special_tokens": split})
     roles, extra = _roles_of(tokenizer)
-    backend = read_tokenizer(files["tokenizer.json"])
-    return _describe(name, backend, files, roles, extra, tokenizer.model_max_length)
+    backend = _read(name, files["tokenizer.json"], split=split)
+    whole = _with_config(files, roles)
+    return describe(name, backend, whole, roles, extra, tokenizer.model_max_length)
 
 
 def _from_slow(name: str, tokenizer: Any) -> LoadedTokenizer:
-    logger.warning(
-        "The tokenizer %r is written in Python (%s) and has no fast version: encoding with it is "
-        "slow, and a model trained with it cannot be served by `mlmfast fill-mask`, which needs a "
-        "tokenizer.json.",
-        name,
-        type(tokenizer).__name__,
-    )
+    fast = fast_form(tokenizer)
+    if fast is not None:
+        return replace(_from_transformers(name, fast), name=name)
+    say_slow(name, type(tokenizer).__name__)
     roles, extra = _roles_of(tokenizer)
-    return _describe(
-        name,
-        cast("Any", SlowTokenizer(tokenizer)),
-        files_of(tokenizer),
-        roles,
-        extra,
-        tokenizer.model_max_length,
-    )
+    slow = cast("Any", SlowTokenizer(tokenizer))
+    return describe(name, slow, files_of(tokenizer), roles, extra, tokenizer.model_max_length)
 
 
 def _roles_of(tokenizer: Any) -> tuple[dict[str, str], list[str]]:
@@ -264,34 +276,6 @@ def _roles_of(tokenizer: Any) -> tuple[dict[str, str], list[str]]:
     return roles, [token for token in tokenizer.all_special_tokens if token not in roles.values()]
 
 
-def _convert_content(name: str, files: dict[str, bytes]) -> LoadedTokenizer:
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        for file, content in files.items():
-            (Path(folder) / file).write_bytes(content)
-        return _convert(name, Path(folder))
-
-
-def _convert(name: str, folder: Path) -> LoadedTokenizer:
-    """Let transformers open what `tokenizers` alone cannot, or would open otherwise."""
-    try:
-        from transformers import AutoTokenizer
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"The tokenizer {name!r} needs transformers to be opened: pip install 'mlmfast[train]'."
-        ) from error
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(str(folder))
-    except Exception as error:  # transformers raises whatever its parts raise
-        raise InputError(
-            f"The tokenizer {name!r} cannot be opened by transformers: {_first_line(error)}"
-        ) from error
-    if not getattr(tokenizer, "is_fast", False):
-        return _from_slow(name, tokenizer)
-    return replace(_from_transformers(name, tokenizer), name=name)
-
-
 def _read_json(name: str, files: dict[str, bytes], file: str) -> dict[str, Any]:
     try:
         content = json.loads(files.get(file, b"{}"))
@@ -300,12 +284,3 @@ def _read_json(name: str, files: dict[str, bytes], file: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(f"{file} of the tokenizer {name!r} must hold a JSON object.")
     return content
-
-
-def as_json(content: dict[str, Any]) -> bytes:
-    """Return the content of a tokenizer's JSON file."""
-    return (json.dumps(content, indent=2, ensure_ascii=False, sort_keys=True) + "\n").encode()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

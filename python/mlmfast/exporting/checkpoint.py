@@ -10,6 +10,8 @@ from logging import CRITICAL
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlmfast.data.slow_tokenizer import is_in_python
+from mlmfast.data.word_list import fast_form
 from mlmfast.errors import InputError, NotFoundError
 from mlmfast.exporting.architectures import require_exportable
 from mlmfast.paths import as_path
@@ -141,7 +143,9 @@ def _load_tokenizer(name: str) -> Any:
             f"{name} has no tokenizer: without a vocabulary, every word would be unknown. Put one "
             "beside the model: AutoTokenizer.from_pretrained(...).save_pretrained(folder)."
         )
-    if not tokenizer.is_fast:
+    if is_in_python(tokenizer):
+        tokenizer = fast_form(tokenizer) or tokenizer
+    if is_in_python(tokenizer):
         raise InputError(
             f"The tokenizer of {name} ({type(tokenizer).__name__}) has no fast form "
             "(tokenizer.json), which serving needs."

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.errors import InputError
+from mlmfast.library_reader import not_encoded, read_tokenizer, split_special_tokens
 from mlmfast.serving.cutting import cut_around_masks
+from mlmfast.tokenizer_rules import class_name, read_by_class
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
-    from tokenizers import Encoding
+    from tokenizers import Encoding, Tokenizer
 
     from mlmfast.serving.folder import OnnxFolder
     from mlmfast.serving.options import EncodeOptions
@@ -46,11 +50,11 @@ class Vocabulary:
     """
 
     def __init__(self, folder: OnnxFolder):
-        from mlmfast.library_reader import read_tokenizer
-
         file = folder.path / "tokenizer.json"
         try:
-            tokenizer = read_tokenizer(file.read_bytes())
+            tokenizer = _read_by_class(file, folder)
+        except InputError:
+            raise
         except Exception as error:  # tokenizers raises bare Exceptions
             raise InputError(f"{file} is no tokenizer that can be read: {error}.") from error
         # A tokenizer.json may carry both; neither is wanted unless a caller asks.
@@ -117,9 +121,14 @@ class Vocabulary:
         return self._tokenizer.encode_batch(texts)
 
     def _encode(self, texts: Sequence[str], add_special_tokens: bool) -> list[Encoding]:
-        if len(texts) == 1:  # the batch call wakes a thread pool
-            return [self._tokenizer.encode(texts[0], add_special_tokens=add_special_tokens)]
-        return self._tokenizer.encode_batch_fast(texts, add_special_tokens=add_special_tokens)
+        try:
+            if len(texts) == 1:  # the batch call wakes a thread pool
+                return [self._tokenizer.encode(texts[0], add_special_tokens=add_special_tokens)]
+            return self._tokenizer.encode_batch_fast(texts, add_special_tokens=add_special_tokens)
+        except Exception as error:
+            if type(error) is not Exception:  # the library's own are bare
+                raise
+            raise InputError(not_encoded(error)) from error
 
     def _room(self, options: EncodeOptions, longest: int | None) -> int:
         """Tokens of the text that a cut leaves."""
@@ -202,6 +211,24 @@ class Vocabulary:
             self._tokenizer.id_to_token(piece),
         )
         return piece
+
+
+def _read_by_class(file: Path, folder: OnnxFolder) -> Tokenizer:
+    """Open tokenizer.json as the tokenizer class that the folder names would."""
+    content = file.read_bytes()
+    reading = read_by_class(json.loads(content), folder.tokenizer_config, folder.config)
+    if reading.differences:
+        logger.warning(
+            "%s is read as transformers' %s reads it, not as the file alone says: %s.",
+            file,
+            class_name(folder.tokenizer_config, folder.config),
+            "; ".join(reading.differences),
+        )
+        content = json.dumps(reading.content, ensure_ascii=False).encode()
+    tokenizer = read_tokenizer(content)
+    if reading.split_special_tokens:
+        split_special_tokens(tokenizer)
+    return tokenizer
 
 
 def _kind(value: object) -> str:

@@ -60,8 +60,8 @@ impl Family for ByteLevelBpe {
         if u32::try_from(text.len()).is_err() {
             return None;
         }
-        let doubles = !self.spaces.is_empty();
-        let mut found = scan::scan(simd, text.as_bytes(), &self.classes, doubles, units);
+        let longest_run = self.spaces.longest();
+        let mut found = scan::scan(simd, text.as_bytes(), &self.classes, longest_run, units);
         if found.exception {
             return None;
         }
@@ -80,7 +80,7 @@ impl Family for ByteLevelBpe {
                 buffer.push_str(text);
             }
             units.clear();
-            found = scan::scan(simd, buffer.as_bytes(), &self.classes, doubles, units);
+            found = scan::scan(simd, buffer.as_bytes(), &self.classes, longest_run, units);
             buffer.as_bytes()
         } else {
             text.as_bytes()

@@ -19,7 +19,7 @@ pub struct Found {
     pub exception: bool,
     /// The text may not be in NFC.
     pub unstable: bool,
-    /// A run of 13 or more spaces, where such are tokens.
+    /// There may be a run of more spaces than the longest token has.
     pub many_spaces: bool,
 }
 
@@ -38,18 +38,18 @@ struct Carry {
     removed: u64,
 }
 
-/// Put the words of `text`, which is UTF-8 and shorter than 4 GB, into `units`. `doubles` makes runs of spaces
-/// a class of their own.
+/// Put the words of `text`, which is UTF-8 and shorter than 4 GB, into `units`. `longest_run` is how
+/// many spaces the longest run has that is a token; unless it is 0, runs are a class of their own.
 pub fn scan<S: Simd>(
     simd: S,
     text: &[u8],
     classes: &Classes,
-    doubles: bool,
+    longest_run: usize,
     units: &mut Vec<Unit>,
 ) -> Found {
     simd.vectorize(
         #[inline(always)]
-        || find(simd, text, classes, doubles, units),
+        || find(simd, text, classes, longest_run, units),
     )
 }
 
@@ -58,11 +58,14 @@ fn find<S: Simd>(
     simd: S,
     text: &[u8],
     classes: &Classes,
-    doubles: bool,
+    longest_run: usize,
     units: &mut Vec<Unit>,
 ) -> Found {
     let mut carry = Carry::default();
     let mut wide = Wide::default();
+    // Of a run that is longer than the longest token, one side or the other of a block's border has
+    // at least half.
+    let part_of_run = (longest_run / 2 + 1).min(BLOCK);
     let mut many_spaces = false;
     let mut count = 0;
     room(units, count);
@@ -96,13 +99,13 @@ fn find<S: Simd>(
             carry.forced = later;
         }
         let space = block.space;
-        let double = if doubles {
+        let double = if longest_run > 0 {
             let next = u64::from(text.get(base + BLOCK) == Some(&b' '));
             space & (space << 1 | carry.space | space >> 1 | next << (BLOCK - 1))
         } else {
             0
         };
-        many_spaces |= has_many(double);
+        many_spaces |= double != 0 && has_run(double, part_of_run);
         let single = space & !double;
         let [letter, number, other, white] = block.classes.map(|class| class & valid);
         let white = white & !double;
@@ -165,14 +168,16 @@ fn find<S: Simd>(
     }
 }
 
-/// Are there 13 ones in a row? Of a run of 25 one side or the other of a block's border has that
-/// many.
+/// Are there `length` ones in a row? It is at least 1.
 #[inline(always)]
-fn has_many(mask: u64) -> bool {
-    let two = mask & mask >> 1;
-    let four = two & two >> 2;
-    let eight = four & four >> 4;
-    eight & eight >> 5 != 0
+fn has_run(mut mask: u64, length: usize) -> bool {
+    let mut reached = 1;
+    while reached < length && mask != 0 {
+        let step = reached.min(length - reached);
+        mask &= mask >> step;
+        reached += step;
+    }
+    mask != 0
 }
 
 /// The length of the letters of a contraction.
@@ -209,9 +214,10 @@ mod tests {
         static CLASSES: OnceLock<Classes> = OnceLock::new();
         let classes = CLASSES.get_or_init(classes);
         let plain = scan_plainly(text, classes, doubles);
+        let longest = if doubles { 24 } else { 0 };
         let mut units = Vec::new();
         for level in simd::levels() {
-            dispatch!(level, simd => scan(simd, text.as_bytes(), classes, doubles, &mut units));
+            dispatch!(level, simd => scan(simd, text.as_bytes(), classes, longest, &mut units));
             assert_eq!(units, plain, "{text:?} with {}", simd::name(level));
         }
         units.iter().map(|unit| text[unit.start as usize..unit.end as usize].into()).collect()
@@ -271,7 +277,7 @@ mod tests {
         let found = |text: &str| {
             let found = simd::levels().into_iter().map(|level| {
                 let text = text.as_bytes();
-                dispatch!(level, simd => scan(simd, text, &classes, true, &mut Vec::new()))
+                dispatch!(level, simd => scan(simd, text, &classes, 24, &mut Vec::new()))
             });
             let found: Vec<_> = found.collect();
             assert!(found.iter().all(|one| one == &found[0]), "{text:?}");
@@ -287,8 +293,24 @@ mod tests {
             assert!(found(unstable).unstable, "{unstable}");
         }
         assert!(found("x💩").exception);
-        let many =
-            |count: usize, from: usize| found(&("x".repeat(from) + &" ".repeat(count))).many_spaces;
-        assert!(!many(12, 60) && many(25, 52) && many(25, 40) && many(100, 0));
+    }
+
+    #[test]
+    fn runs_longer_than_the_longest_token_are_seen_wherever_they_lie() {
+        let classes = Classes::new(false, &Joins::default(), &[]);
+        for longest in (2..=70).chain([127, 128, 200]) {
+            for from in 0..=BLOCK {
+                let text = "x".repeat(from) + &" ".repeat(longest + 1) + "y";
+                for level in simd::levels() {
+                    let text = text.as_bytes();
+                    let found = dispatch!(level, simd => scan(simd, text, &classes, longest, &mut Vec::new()));
+                    assert!(found.many_spaces, "{longest} at {from}");
+                }
+            }
+            let short = "x ".repeat(BLOCK);
+            let found = dispatch!(simd::level(), simd =>
+                scan(simd, short.as_bytes(), &classes, longest, &mut Vec::new()));
+            assert!(!found.many_spaces);
+        }
     }
 }

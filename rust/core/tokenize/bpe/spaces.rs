@@ -32,6 +32,11 @@ impl Spaces {
         self.ids.is_empty()
     }
 
+    /// How many spaces the longest has; 0 where there are none.
+    pub fn longest(&self) -> usize {
+        if self.ids.is_empty() { 0 } else { self.ids.len() + 1 }
+    }
+
     /// The id of a word that is such a run.
     #[inline]
     pub fn id(&self, word: &[u8]) -> Option<u32> {
@@ -45,7 +50,7 @@ impl Spaces {
     /// Cut runs that are longer than the longest token. False where a lone space is left over: it
     /// belongs to what follows.
     pub fn cut(&self, text: &[u8], units: &mut Vec<Unit>) -> bool {
-        let longest = self.ids.len() + 1;
+        let longest = self.longest();
         let is_long = |unit: &Unit| {
             let word = &text[unit.start as usize..unit.end as usize];
             word.len() > longest && word.starts_with(b"  ")
