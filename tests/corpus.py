@@ -67,9 +67,9 @@ def shared(*parts: str) -> Path:
     return path
 
 
-def read(inputs, column="text", policy="error", batch_bytes=1 << 20, **how):
+def read(inputs, column="text", policy="error", batch_bytes=1 << 20, reading=None, **how):
     """Read documents as `prepare` does; a null is a document without text."""
-    options = ReadOptions(column, policy, batch_bytes)
+    options = ReadOptions(column, policy, batch_bytes, **(reading or {}))
     return [
         text
         for array in read_texts(open_sources(inputs, **how), options)

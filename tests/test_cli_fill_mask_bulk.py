@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import lzma
 import shutil
 
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
@@ -70,6 +72,33 @@ def test_each_format_of_input(model, answers, tmp_path):
         input=json_lines.read_bytes(),
     )
     same(json.loads(done.stdout), answers)
+
+
+def test_tables_and_lists_as_input(model, answers, tmp_path):
+    records = [{"n": 1, "text": one} for one in TEXTS]
+    table = pa.table({"n": [1] * 3, "text": TEXTS})
+    files = {name: tmp_path / name for name in ("q.csv", "q.tsv", "q.arrow", "q.json", "q.txt.xz")}
+    pa.csv.write_csv(table, files["q.csv"])
+    files["q.tsv"].write_text("n\ttext\n" + "".join(f"1\t{one}\n" for one in TEXTS))
+    with pa.ipc.new_file(str(files["q.arrow"]), table.schema) as writer:
+        writer.write_table(table)
+    files["q.json"].write_text(json.dumps(records, indent=1))
+    files["q.txt.xz"].write_bytes(lzma.compress("".join(f"{one}\n" for one in TEXTS).encode()))
+    for source in files.values():
+        done = run(model.onnx, "--input", source, "--json", "--quiet")
+        assert done.exit_code == 0, done.exception
+        same(json.loads(done.stdout), answers)
+    bad = tmp_path / "bad.csv"
+    bad.write_bytes(b"text\n" + f"{TEXTS[0]}\n".encode() + b"\xff <mask>\n")
+    output = tmp_path / "bad.jsonl"
+    run(model.onnx, "--input", bad, "--output", output, "--on-error", "skip")
+    assert "Row 2" in lines(output)[1]["error"]
+    assert "not valid UTF-8" in lines(output)[1]["error"]
+    odd = tmp_path / "odd.csv"
+    odd.write_text('n;text\n1;"the <mask>\n')
+    assert "never closed" in str(run(model.onnx, "--input", odd, "--csv-delimiter", ";").exception)
+    how = ("--csv-delimiter", ";", "--csv-quoting", "none", "--json")
+    assert run(model.onnx, "--input", odd, *how).exit_code == 0
 
 
 def test_answers_as_parquet(model, answers, tmp_path):

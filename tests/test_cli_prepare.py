@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import importlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -9,6 +11,7 @@ import pytest
 
 from corpus import documents, tiny_tokenizer
 from mlmfast.cli import main
+from mlmfast.cli._quiet import silent_bars
 from mlmfast.data.store import BlockStore, open_splits
 
 TEXTS = documents(300)
@@ -112,3 +115,57 @@ def test_ctrl_c_leaves_nothing(tmp_path):
     assert process.returncode == 130
     assert "nothing half done" in said
     assert list(tmp_path.iterdir()) == []
+
+
+def test_quiet_silences_the_bars_of_libraries(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    clone = tmp_path / "clone"
+    clone.mkdir()
+    datasets.Dataset.from_dict({"text": TEXTS}).to_parquet(clone / "train.parquet")
+    command = ["prepare", "--dataset-name", clone, "--tokenizer", tiny_tokenizer(), "--quiet"]
+    done = subprocess.run(
+        [sys.executable, "-m", "mlmfast", *map(str, command), "--output", str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "HF_HOME": str(tmp_path / "home")},
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert BlockStore.open(tmp_path / "out").manifest.documents == len(TEXTS)
+
+
+def test_bars_are_shown_again_after_a_quiet_command(monkeypatch):
+    bars = importlib.import_module("datasets.utils.tqdm")
+    from huggingface_hub.utils import are_progress_bars_disabled
+
+    for variable in ("HF_HUB_DISABLE_PROGRESS_BARS", "TQDM_DISABLE"):
+        monkeypatch.delenv(variable, raising=False)
+    before = (bars.are_progress_bars_disabled(), are_progress_bars_disabled())
+    with silent_bars():
+        assert bars.are_progress_bars_disabled()
+        assert are_progress_bars_disabled()
+        assert os.environ["TQDM_DISABLE"] == "1"
+    assert (bars.are_progress_bars_disabled(), are_progress_bars_disabled()) == before
+    assert "TQDM_DISABLE" not in os.environ
+
+
+def test_how_tables_and_json_are_read(tmp_path, mlmfast):
+    (tmp_path / "a.tsv").write_text('n;text\n1;"one two\n2;three four\n')
+    (tmp_path / "b.json").write_text(json.dumps({"data": [{"text": "five"}, {"text": "six"}]}))
+    common = ("--tokenizer", tiny_tokenizer(), "--block-size", 4, "--remainder", "pad", "--json")
+    status, _, err_text = mlmfast(
+        "prepare", tmp_path / "a.tsv", "--csv-delimiter", ";", "--output", tmp_path / "no", *common
+    )
+    assert status != 0
+    assert "the quotes that open on line 2 are never closed" in err_text
+    for number, more in enumerate(
+        (
+            (tmp_path / "a.tsv", "--csv-delimiter", ";", "--csv-quoting", "none"),
+            (tmp_path / "b.json", "--json-field", "data"),
+        )
+    ):
+        status, out_text, err_text = mlmfast(
+            "prepare", *more, "--output", tmp_path / f"{number}", *common
+        )
+        assert status == 0, err_text
+        assert json.loads(out_text)["documents"] == 2

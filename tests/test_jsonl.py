@@ -72,8 +72,8 @@ def test_broken_json_is_named_by_its_line(file):
             read(file("a.jsonl", good + b"\n" + good + bad + b"\n" + good), batch_bytes=16)
     with pytest.raises(InputError, match="line 1: every line must be a JSON object"):
         read(file("a.jsonl", b'"just text"\n'))
-    with pytest.raises(InputError, match="one object a line"):
-        read(file("a.json", b'[\n  {"text": "a"}\n]\n'))
+    with pytest.raises(InputError, match="record 2: broken JSON"):
+        read(file("a.json", b'[\n  {"text": "a"},\n  {"text": b}\n]\n'))
 
 
 def test_an_unknown_column_is_told_with_those_there_are(file):

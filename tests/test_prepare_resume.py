@@ -5,11 +5,13 @@ from __future__ import annotations
 import gzip
 import json
 import logging
+import lzma
 import os
 import re
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pyarrow as pa
@@ -121,6 +123,29 @@ PLAIN = {}
 SPLIT = {"test_size": 0.3, "deduplicate": "exact"}
 SHUFFLED = {"test_size": 0.2, "deduplicate": "exact", "shuffle_documents": True}
 FITTED = {"packing": "best_fit", "special_tokens": "block"}
+
+
+def test_killed_within_an_archive_and_a_list(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    with zipfile.ZipFile(folder / "a.zip", "w") as archive:
+        archive.writestr("b.csv", "n,text\n" + "".join(f'1,"{text}"\n' for text in TEXTS[:150]))
+        archive.writestr("a.txt", "".join(f"{text}\n" for text in TEXTS[:100]))
+    records = [{"text": text} for text in TEXTS]
+    (folder / "b.json").write_text(json.dumps(records, indent=1))
+    (folder / "c.json.xz").write_bytes(lzma.compress(json.dumps({"data": records}).encode()))
+    inputs = [str(folder / name) for name in ("a.zip", "b.json")]
+    whole = files_of(run(inputs, tmp_path / "whole").output)
+    for where, count in (("save", 2), ("write", 6)):
+        killed(where, count, inputs, tmp_path / "out")
+    assert run(inputs, tmp_path / "out").kept_shards > 0
+    assert files_of(tmp_path / "out") == whole
+    field = {"json_field": "data"}
+    inputs = [str(folder / "c.json.xz")]
+    whole = files_of(run(inputs, tmp_path / "whole2", **field).output)
+    killed("write", 4, inputs, tmp_path / "out2", **field)
+    assert run(inputs, tmp_path / "out2", **field).kept_shards > 0
+    assert files_of(tmp_path / "out2") == whole
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,21 @@ def run(*words):
     return CliRunner().invoke(command, [*map(str, words), "--use_cpu", "--json"])
 
 
+def test_tables_and_json_are_read_as_prepare_reads_them(checkpoint, tmp_path):
+    (tmp_path / "a.csv").write_text('n;text\n1;"one two\n2;three four\n')
+    (tmp_path / "b.json").write_text(json.dumps({"data": [{"text": "one two"}, {"text": "three"}]}))
+    common = {
+        "line_by_line": True,
+        "max_seq_length": 8,
+        "validation_split_percentage": 0,
+        "cache_dir": str(tmp_path / "cache"),
+    }
+    how = {"csv_delimiter": ";", "csv_quoting": "none"}
+    for file, more in (("a.csv", how), ("b.json", {"json_field": "data"})):
+        found = stores(None, checkpoint, train_file=str(tmp_path / file), **more, **common)
+        assert len(found["train"]) == 2
+
+
 def test_run_mlms_own_command_line(text, tmp_path):
     """The flags of its README, underscores and all, for a model from scratch."""
     words = ["--model_type", "roberta", "--config_overrides", OVERRIDES]

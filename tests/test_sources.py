@@ -112,6 +112,18 @@ def test_files_come_in_the_order_given_and_patterns_sorted(file, tmp_path):
     assert read(file("x[1].txt", b"odd")) == ["odd"]
 
 
+def test_folders_that_are_called_like_patterns(tmp_path):
+    folder = tmp_path / "[v1]" / "a*"
+    folder.mkdir(parents=True)
+    for name in ("a.txt", "b.txt", "[c].txt"):
+        (folder / name).write_text(f"{name}\n")
+    assert read(f"{folder}/*.txt") == ["[c].txt", "a.txt", "b.txt"]
+    assert read(f"{tmp_path}/[v1]/*/[ab].txt") == ["a.txt", "b.txt"]
+    assert read(f"{folder}/[c].txt") == ["[c].txt"]
+    with pytest.raises(NotFoundError, match="No file matches"):
+        read(f"{folder}/*.csv")
+
+
 def test_what_is_missing_is_named_before_anything_is_read(file, tmp_path):
     good = file("good.txt", b"x")
     with pytest.raises(NotFoundError, match=r"no file .*gone\.txt"):

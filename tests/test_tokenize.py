@@ -75,6 +75,8 @@ def test_arrow_of_any_kind():
         pa.chunked_array([TEXTS[:20], TEXTS[20:50]]),
         pa.array(TEXTS[:50]).dictionary_encode(),
         pl.Series(TEXTS[:50]),
+        pl.Series(TEXTS[:50]).cast(pl.Categorical),
+        pl.Series(TEXTS[:50]).cast(pl.Enum(sorted(set(TEXTS[:50])))),
         tuple(TEXTS[:50]),
     ):
         assert tokenize(texts, tiny_tokenizer()).equals(expected)
@@ -97,7 +99,11 @@ def test_what_is_no_text_is_refused():
         (["a", None], "row 1 is NoneType"),
         ([b"a"], "row 0 is bytes"),
         (pa.array(["a", None]), "row 1 is null"),
+        (pa.DictionaryArray.from_arrays([0, 1], pa.array(["a", None])), "row 1 is null"),
         (pa.array([1]), "this is int64"),
+        (["a", "b\ud800"], r"row 1 holds half of a surrogate pair \(\\ud800\)"),
+        (pa.array([b"a", b"\xff"]).view(pa.string()), "row 1 is not UTF-8"),
+        (pa.array([b"a", b"\xff"]).view(pa.string()).cast(pa.string_view()), "row 1 is not UTF-8"),
     ):
         with pytest.raises(InputError, match=said):
             tokenize(texts, tiny_tokenizer())

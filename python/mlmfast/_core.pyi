@@ -9,8 +9,10 @@ import numpy.typing as npt
 __all__ = [
     "DEBUG_BUILD",
     "BlockPlan",
+    "CsvColumn",
     "Encoded",
     "Encoder",
+    "JsonRecords",
     "ListColumn",
     "Masker",
     "SeenTexts",
@@ -29,6 +31,31 @@ def line_ends(data: bytes) -> int: ...
 def json_strings(
     data: bytes, path: Sequence[str]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8], npt.NDArray[np.uint64]] | None: ...
+
+@final
+class CsvColumn:
+    def __new__(
+        cls, delimiter: int, quote: int | None, *, column: int, columns: int, line: int
+    ) -> CsvColumn: ...
+    @property
+    def next_row(self) -> tuple[int, int]: ...
+    @property
+    def many_lines(self) -> tuple[list[int], int]: ...
+    @property
+    def short(self) -> tuple[list[int], int]: ...
+    def feed(
+        self, data: bytes
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8], npt.NDArray[np.uint64]]: ...
+    def finish(
+        self,
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8], npt.NDArray[np.uint64]]: ...
+
+@final
+class JsonRecords:
+    def __new__(cls, field: str | None = None) -> JsonRecords: ...
+    def feed(self, data: bytes) -> bytes: ...
+    def finish(self) -> None: ...
+
 def permutation(
     count: int, start: int, stop: int, *, seed: int, epoch: int
 ) -> npt.NDArray[np.uint64]: ...

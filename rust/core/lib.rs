@@ -1,6 +1,7 @@
 //! Token blocks and masks over Arrow buffers: the core of mlmfast, with no Python in it.
 //!
-//! - [`jsonl`] takes one string field out of JSON lines;
+//! - [`jsonl`] takes one string field out of JSON lines, [`records`] makes such lines of other JSON, and
+//!   [`csv`] takes one column out of delimited text;
 //! - [`lists`] sees columns of token lists in every layout that Arrow has;
 //! - [`plan`] lays blocks out before a token is moved, [`packing`] whole documents;
 //! - [`blocks`] moves the tokens, converting them on the way, and [`boundaries`] says where in a
@@ -15,6 +16,7 @@
 pub mod blocks;
 pub mod boundaries;
 mod choose;
+pub mod csv;
 pub mod error;
 mod gaps;
 mod ids;
@@ -28,6 +30,7 @@ pub mod packing;
 mod parallel;
 pub mod permutation;
 pub mod plan;
+pub mod records;
 mod replace;
 pub mod rng;
 mod row;

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import click
+
+from mlmfast.cli._quiet import silent_bars
 
 CONTEXT = {
     "help_option_names": ["-h", "--help"],
@@ -31,6 +34,11 @@ class ExampleCommand(click.Command):
         kwargs.setdefault("context_settings", {}).update(CONTEXT)
         super().__init__(*args, **kwargs)
         self.example = example
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; with --quiet, the libraries that it uses are quiet too."""
+        with silent_bars() if ctx.params.get("quiet") else nullcontext():
+            return super().invoke(ctx)
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         # Written as it is: a command broken over two lines could not be copied.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 import click
 
@@ -19,7 +20,20 @@ def show_log(*, quiet: bool, silent: bool = False) -> None:
     `silent` shows errors alone, for a process beside the one that speaks.
     """
     logger = logging.getLogger("mlmfast")
-    level = logging.WARNING if quiet else logging.INFO
-    logger.setLevel(logging.ERROR if silent else level)
+    context = click.get_current_context(silent=True)
+    if context is not None:  # a program that runs commands has its own log again behind each
+        context.call_on_close(_restorer(logger))
     logger.handlers = [_Stderr()]
     logger.propagate = False
+    level = logging.WARNING if quiet else logging.INFO
+    logger.setLevel(logging.ERROR if silent else level)
+
+
+def _restorer(logger: logging.Logger) -> Callable[[], None]:
+    before = logger.level, logger.handlers, logger.propagate
+
+    def restore() -> None:
+        level, logger.handlers, logger.propagate = before
+        logger.setLevel(level)
+
+    return restore

@@ -8,20 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlmfast.cli._question_tables import TABLES, read_rows
 from mlmfast.errors import InputError, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-FORMATS = ("txt", "jsonl", "parquet")
-_SUFFIXES = {
-    ".txt": "txt",
-    ".text": "txt",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "jsonl",
-    ".parquet": "parquet",
-}
+    from mlmfast.data.sources.base import ReadOptions
+
+FORMATS = ("txt", "jsonl", *TABLES)
 _PIECE = 1 << 20
 
 
@@ -30,7 +25,7 @@ class Given:
     """One text, or what is wrong where it should be.
 
     Attributes:
-        line: number of the line, or of the row of a Parquet file, counted from 1.
+        line: number of the line, or of the row of a table, counted from 1.
         name: what messages call it.
         text: the text; None where there is none.
         error: what is wrong.
@@ -46,13 +41,15 @@ def typed_texts(texts: Iterable[str]) -> Iterator[Given]:
     """Yield the arguments of a command, and for a `-` the lines of standard input."""
     for number, text in enumerate(texts, start=1):
         if text == "-":
-            yield from read_file("-", "txt", "")
+            from mlmfast.data.sources.base import ReadOptions
+
+            yield from read_file("-", "txt", ReadOptions())
         else:
             yield _given(number, f"Text {number}", text)
 
 
-def read_file(name: str, kind: str | None, column: str) -> Iterator[Given]:
-    """Yield the texts of a file, or of standard input for `-`.
+def read_file(name: str, kind: str | None, options: ReadOptions) -> Iterator[Given]:
+    """Yield the texts of a file, or of standard input for `-`, read as `options` say.
 
     Blank lines are passed over.
 
@@ -61,7 +58,7 @@ def read_file(name: str, kind: str | None, column: str) -> Iterator[Given]:
         InputError: nothing tells the format, a column is not there, or there is no text at all.
     """
     found = False
-    for given in _read(name, kind, column):
+    for given in _read(name, kind, options):
         found = True
         yield given
     if not found:
@@ -74,36 +71,44 @@ def format_of(name: str, kind: str | None) -> str:
         return kind
     if name == "-":
         return "txt"
-    suffix = Path(name.removesuffix(".gz").removesuffix(".zst")).suffix.lower()
-    if suffix not in _SUFFIXES:
+    from mlmfast.data.sources.formats import format_of as told_by
+
+    found = told_by(Path(name))
+    if found is None:
         raise InputError(
             f"The name of {name} tells no format: say it with --format {'|'.join(FORMATS)}."
         )
-    return _SUFFIXES[suffix]
+    return found
 
 
 def count_texts(name: str, kind: str | None) -> int | None:
     """Tell how many lines or rows a file has, where that is quickly known."""
-    path = Path(name)
-    if name == "-" or not path.is_file() or path.suffix in {".gz", ".zst", ".bz2"}:
+    path, kind = Path(name), format_of(name, kind)
+    if name == "-" or not path.is_file() or kind in {"arrow", "csv", "tsv"}:
         return None
-    if format_of(name, kind) == "parquet":
+    if kind == "parquet":
         import pyarrow.parquet
 
         return int(pyarrow.parquet.ParquetFile(path).metadata.num_rows)
+    from mlmfast.data.sources.bytes import ByteStream
+    from mlmfast.data.sources.records import is_json_lines
+
+    with ByteStream(name) as stream:
+        if stream.compressed or (kind == "jsonl" and not is_json_lines(stream)):
+            return None
     with path.open("rb") as file:
         return sum(piece.count(b"\n") for piece in iter(lambda: file.read(_PIECE), b""))
 
 
-def _read(name: str, kind: str | None, column: str) -> Iterator[Given]:
+def _read(name: str, kind: str | None, options: ReadOptions) -> Iterator[Given]:
     if name != "-" and not Path(name).is_file():
         raise NotFoundError(f"There is no file {name}.")
     kind = format_of(name, kind)
-    if kind == "parquet":
-        yield from _parquet(name, column)
+    if kind in TABLES:
+        yield from _table(name, kind, options)
         return
     called = _called(name)
-    for number, line in enumerate(_lines(name), start=1):
+    for number, line in enumerate(_lines(name, kind), start=1):
         where = f"Line {number} of {called}"
         try:
             text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
@@ -117,7 +122,7 @@ def _read(name: str, kind: str | None, column: str) -> Iterator[Given]:
             yield Given(number, where, text)
             continue
         try:
-            yield _given(number, where, _field(text, column))
+            yield _given(number, where, _field(text, options.text_column))
         except InputError as error:
             yield Given(number, where, None, InputError(f"{where} {error}"))
 
@@ -130,14 +135,17 @@ def _given(number: int, where: str, text: str) -> Given:
     return Given(number, where, None if error else text, error)
 
 
-def _lines(name: str) -> Iterator[bytes]:
+def _lines(name: str, kind: str) -> Iterator[bytes]:
     if name == "-":  # line by line, since somebody may be typing them
         yield from sys.stdin.buffer
         return
     from mlmfast.data.sources.bytes import ByteStream, whole_lines
+    from mlmfast.data.sources.records import is_json_lines, record_lines
 
-    for _, piece in whole_lines(ByteStream(name), _PIECE):
-        yield from piece.splitlines()
+    with ByteStream(name) as stream:
+        records = kind == "jsonl" and not is_json_lines(stream)
+        for _, piece in whole_lines(record_lines(stream, None) if records else stream, _PIECE):
+            yield from piece.splitlines()
 
 
 def _field(line: str, column: str) -> str:
@@ -161,31 +169,13 @@ def _field(line: str, column: str) -> str:
     return value
 
 
-def _parquet(name: str, column: str) -> Iterator[Given]:
-    import pyarrow as pa
-    import pyarrow.parquet
-
-    from mlmfast.data.sources.base import resolve_column, unknown_column
-
-    try:
-        file = pyarrow.parquet.ParquetFile(name)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"{name} is no Parquet file that can be read: {error}.") from error
-    path = resolve_column(file.schema_arrow.names, column)
-    if path is None:
-        raise unknown_column(name, column, file.schema_arrow.names)
-    number = 0
-    for batch in file.iter_batches(batch_size=1024, columns=[path[0]]):
-        for value in batch.column(0).to_pylist():
-            number += 1
-            for part in path[1:]:
-                value = value.get(part) if isinstance(value, dict) else None  # noqa: PLW2901
-            where = f"Row {number} of {name}"
-            if isinstance(value, str):
-                yield Given(number, where, value)
-            else:
-                wrong = InputError(f"{where} has no text in its column {column!r}.")
-                yield Given(number, where, None, wrong)
+def _table(name: str, kind: str, options: ReadOptions) -> Iterator[Given]:
+    for number, row in enumerate(read_rows(name, kind, options), start=1):
+        where = f"Row {number} of {_called(name)}"
+        if row.text is None:
+            yield Given(number, where, None, InputError(f"{where} {row.wrong}."))
+        else:
+            yield Given(number, where, row.text)
 
 
 def _called(name: str) -> str:

@@ -14,7 +14,11 @@ from mlmfast.errors import InputError
 from mlmfast.training.run_mlm_options import DTYPES, RunMlmOptions
 
 _FORMATS = ("txt", "jsonl", "csv", "tsv", "parquet", "arrow")
-_CHOICES = {"format": click.Choice(_FORMATS), "dtype": click.Choice([*DTYPES, "float16"])}
+_CHOICES = {
+    "format": click.Choice(_FORMATS),
+    "csv_quoting": click.Choice(["minimal", "none"]),
+    "dtype": click.Choice([*DTYPES, "float16"]),
+}
 
 
 class Overrides(click.ParamType):

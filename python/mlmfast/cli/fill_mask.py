@@ -16,6 +16,7 @@ from mlmfast.cli._command import ExampleCommand
 from mlmfast.cli._device_options import device_options
 from mlmfast.cli._model_folder import model_folder
 from mlmfast.cli._questions import FORMATS, count_texts, read_file, typed_texts
+from mlmfast.cli._text_inputs import csv_options
 from mlmfast.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from mlmfast.cli._answers_file import AnswerWriter
     from mlmfast.cli._questions import Given
+    from mlmfast.data.sources.base import ReadOptions
 
 
 @click.command(
@@ -50,8 +52,9 @@ if TYPE_CHECKING:
     default="text",
     show_default=True,
     metavar="NAME",
-    help="Field of a JSON line or column of a Parquet file with the text; a.b reaches deeper.",
+    help="Field of a JSON line or column of a table with the text; a.b reaches deeper.",
 )
+@csv_options
 @click.option(
     "--output",
     metavar="FILE",
@@ -110,7 +113,7 @@ def command(model: str, quiet: bool, **options: Any) -> None:
     given = (
         typed_texts(options["texts"])
         if options["source"] is None
-        else read_file(options["source"], options["kind"], options["text_column"])
+        else read_file(options["source"], options["kind"], _reading(options))
     )
     writing = (
         answers_file(options["output"], _asked(options), overwrite=options["overwrite"])
@@ -131,6 +134,16 @@ def command(model: str, quiet: bool, **options: Any) -> None:
             _print_json(answered)
         else:
             _print_tables(answered, score=options["score"])
+
+
+def _reading(options: dict[str, Any]) -> ReadOptions:
+    from mlmfast.data.sources.base import ReadOptions
+
+    return ReadOptions(
+        options["text_column"],
+        csv_delimiter=options["csv_delimiter"],
+        csv_quoting=options["csv_quoting"],
+    )
 
 
 def _check(options: dict[str, Any]) -> None:

@@ -138,10 +138,10 @@ def command(
 ) -> None:
     """Turn text into a store of token blocks.
 
-    INPUTS are files (txt, jsonl, csv, tsv, parquet, arrow; also .gz, .zst, .bz2), patterns,
-    folders of the `datasets` library, or - for standard input. A text file holds one document a
-    line. The store opens with `datasets.load_from_disk` too. A run that was killed is gone on with
-    by the same command, and the result is the same, byte for byte.
+    INPUTS are files (txt, jsonl, csv, tsv, parquet, arrow; also .gz, .zst, .bz2, .xz, .lz4, .zip,
+    .tar), patterns, folders of the `datasets` library, or - for standard input. A text file holds
+    one document a line. The store opens with `datasets.load_from_disk` too. A run that was killed
+    is gone on with by the same command, and the result is the same, byte for byte.
     """
     from mlmfast.cli._log import show_log
     from mlmfast.data.added_tokens import read_tokens

@@ -58,7 +58,8 @@ def command(
         dataset_name=options.pop("dataset_name"),
         dataset_config=options.pop("dataset_config"),
     )
-    reading = ReadOptions(options.pop("text_column"), options.pop("on_invalid_utf8"))
+    about_text = ("text_column", "on_invalid_utf8", "csv_delimiter", "csv_quoting", "json_field")
+    reading = ReadOptions(**{name: options.pop(name) for name in about_text})
 
     def texts() -> Iterator[str]:
         for array in read_texts(sources, reading):

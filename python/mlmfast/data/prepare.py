@@ -28,6 +28,9 @@ def prepare(
     remainder: str = "drop",
     packing: str = "concat",
     format: str | None = None,  # noqa: A002 - the name that users type
+    csv_delimiter: str | None = None,
+    csv_quoting: str = "minimal",
+    json_field: str | None = None,
     dataset_name: str | None = None,
     dataset_config: str | None = None,
     split: str | None = None,
@@ -56,8 +59,9 @@ def prepare(
 
     Args:
         inputs: A path, a pattern such as "data/*.txt", "-" for standard input, an Arrow column
-            or table, a `datasets.Dataset`, or a list of these; None with `dataset_name`. Text
-            files hold a document a line; of the others, `text_column` is read.
+            or table, a `datasets.Dataset` or `IterableDataset`, a column of one, or a list of
+            these; None with `dataset_name`. Text files hold a document a line; of the others,
+            `text_column` is read.
         output: The folder to write; it appears when it is whole.
         tokenizer: A folder, a tokenizer.json, a Hub name or a tokenizer object.
         text_column: The column with the text; dots reach into nested fields ("answers.text"),
@@ -75,9 +79,17 @@ def prepare(
             (`shard_tokens`), so that memory stays bounded; larger shards leave less padding.
             "none" gives every document a block of its own, cut at the block's length and filled up
             with padding, as `--line_by_line` of run_mlm.py means it.
-        format: "txt", "jsonl", "csv", "tsv", "parquet" or "arrow", compressed or not; None goes
-            by the names of the files.
-        dataset_name: A data set on the Hub, or a `datasets` folder.
+        format: "txt", "jsonl", "csv", "tsv", "parquet" or "arrow"; None goes by the names of the
+            files. Compressed files (gzip, zstd, bz2, xz, lz4) and archives (zip, tar) are known by
+            their first bytes; the files of an archive are read in the order of their names.
+        csv_delimiter: What stands between the fields of a row; None: a comma in CSV, a tab in TSV.
+        csv_quoting: "minimal": quotes may surround a field, which then may hold delimiters and
+            line ends. "none": quotes are text. `csv.QUOTE_MINIMAL` and `csv.QUOTE_NONE`, which
+            pandas and `datasets` take as `quoting`, are the same.
+        json_field: The field that holds the list of records where a JSON file is one object, as
+            `field` of `datasets.load_dataset("json")`.
+        dataset_name: A data set on the Hub, a clone of its repository, or a folder that
+            `save_to_disk` wrote.
         dataset_config: The configuration of a data set on the Hub.
         split: The split of a data set, or a part of it ("train[:5000]").
         on_invalid_utf8: "error", "replace" (by U+FFFD) or "skip" (leave the document out).
@@ -128,6 +140,9 @@ def prepare(
         remainder=remainder,
         packing=packing,
         format=format,
+        csv_delimiter=csv_delimiter,
+        csv_quoting=csv_quoting,
+        json_field=json_field,
         dataset_name=dataset_name,
         dataset_config=dataset_config,
         split=split,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlmfast.data.group_options import PACKINGS, fill_rate, packing_name
 from mlmfast.data.sources import FORMATS
-from mlmfast.data.sources.base import POLICIES
+from mlmfast.data.sources.base import POLICIES, delimiter_of, quoting_of
 from mlmfast.data.splits import check_test_size
 from mlmfast.data.text_encoder import ENGINES
 from mlmfast.data.threads import thread_count
@@ -47,8 +47,14 @@ class PrepareOptions:
     each a block of its own."""
     format: str | None = None
     """The files' format; None goes by their names."""
+    csv_delimiter: str | None = None
+    """What stands between the fields of a row; None: a comma in CSV, a tab in TSV."""
+    csv_quoting: str = "minimal"
+    """"minimal": quotes may surround a field of CSV and TSV; "none": quotes are text."""
+    json_field: str | None = None
+    """The field of a JSON file's only object that holds the list of records."""
     dataset_name: str | None = None
-    """A data set on the Hub, or a `datasets` folder."""
+    """A data set on the Hub, a clone of its repository, or what `save_to_disk` wrote."""
     dataset_config: str | None = None
     """The configuration of a data set on the Hub."""
     split: str | None = None
@@ -102,6 +108,8 @@ class PrepareOptions:
         _among("on_invalid_utf8", self.on_invalid_utf8, POLICIES)
         if self.format is not None:
             _among("format", self.format, FORMATS)
+        object.__setattr__(self, "csv_delimiter", delimiter_of(self.csv_delimiter))
+        object.__setattr__(self, "csv_quoting", quoting_of(self.csv_quoting))
         if self.deduplicate is not None:
             _among("deduplicate", self.deduplicate, DEDUPLICATIONS)
         _among("tokenizer_engine", self.tokenizer_engine, ENGINES)

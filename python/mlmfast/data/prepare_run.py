@@ -71,7 +71,12 @@ def run_prepare(inputs: Any, output: str | Path, options: PrepareOptions) -> Pre
             dataset_config=options.dataset_config,
         )
         check_not_within(sources, output)
-        reading = ReadOptions(options.text_column, options.on_invalid_utf8)
+        reading = replace(
+            ReadOptions(options.text_column, options.on_invalid_utf8),
+            csv_delimiter=options.csv_delimiter,
+            csv_quoting=options.csv_quoting,
+            json_field=options.json_field,
+        )
         with Reader(sources, reading, options) as reader:
             if _begins_with_files(work, sources, options):
                 reader.begin(Mark())
@@ -174,6 +179,9 @@ def _close(
         "test_size": options.test_size,
         "seed": options.seed,
         "on_invalid_utf8": options.on_invalid_utf8,
+        "csv_delimiter": options.csv_delimiter,
+        "csv_quoting": options.csv_quoting,
+        "json_field": options.json_field,
         "drop_empty": options.drop_empty,
     }
     for split in splits.values():

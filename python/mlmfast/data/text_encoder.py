@@ -149,7 +149,11 @@ class TextEncoder:
                 )
 
     def _encode_by_library(self, texts: pa.Array | pa.ChunkedArray) -> pa.LargeListArray:
-        lengths, ids = self._by_library(texts, special=self._add_special_tokens)
+        try:
+            lengths, ids = self._by_library(texts, special=self._add_special_tokens)
+        except UnicodeDecodeError:
+            row = next(row for row in range(len(texts)) if not _is_utf8(texts[row]))
+            raise InputError(f"texts: row {row} is not UTF-8: decode the text first") from None
         return _lists(np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]), ids)
 
     def _by_library(
@@ -186,6 +190,14 @@ def ids_around(tokenizer: Tokenizer) -> tuple[list[int], list[int]] | None:
 
 def _lists(offsets: np.ndarray, ids: np.ndarray) -> pa.LargeListArray:
     return pa.LargeListArray.from_arrays(arrow_numbers(offsets), arrow_numbers(ids))
+
+
+def _is_utf8(text: pa.Scalar) -> bool:
+    try:
+        text.as_py()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _strings(texts: list[str]) -> pa.Array:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from mlmfast.data.sources.nested import plain_text
 from mlmfast.data.text_encoder import LITTLE, TextEncoder, is_ready
 from mlmfast.data.tokenizer_files import load_tokenizer
 from mlmfast.errors import InputError
@@ -67,15 +68,23 @@ def _column(texts: Any) -> pa.Array | pa.ChunkedArray:
         )
         if not _is_text(column.type):
             raise InputError(f"texts must be an Arrow column of strings; this is {column.type}.")
+        if pa.types.is_dictionary(column.type):
+            column = pa.chunked_array(map(plain_text, column.chunks), pa.large_string())
         if column.null_count:
             row = column.is_null().index(True).as_py()
             raise InputError(f"texts must hold no nulls; row {row} is null.")
-        plain = pa.types.is_dictionary(column.type) or pa.types.is_null(column.type)
-        return column.cast(pa.large_string()) if plain else column
+        return column.cast(pa.large_string()) if pa.types.is_null(column.type) else column
     texts = list(texts)
     for row, text in enumerate(texts):
         if not isinstance(text, str):
             raise InputError(f"texts must hold strings; row {row} is {type(text).__name__}.")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(
+                f"texts: row {row} holds half of a surrogate pair "
+                f"(\\u{ord(text[error.start]):04x}), which is no character: replace it first."
+            ) from None
     return pa.array(texts, pa.large_string())
 
 

@@ -30,6 +30,9 @@ class RunMlmOptions:
     dataset_config_name: str | None = _option("Configuration of the Hub's data set.")
     text_column: str | None = _option("Column with the text; a.b reaches deeper.  [default: text]")
     format: str | None = _option("Format of the text files.  [default: by their names]")
+    csv_delimiter: str | None = _option("Between fields.  [default: comma in CSV, tab in TSV]")
+    csv_quoting: str | None = _option("Quotes in CSV surround fields, or are text.")
+    json_field: str | None = _option("Field of the records, where a JSON file is one object.")
     validation_split_percentage: int | None = _option(
         "Documents held out at random where there is no validation text, in %.  [default: 5]"
     )
@@ -103,6 +106,9 @@ class RunMlmOptions:
             "dataset_name",
             "text_column",
             "format",
+            "csv_delimiter",
+            "csv_quoting",
+            "json_field",
             "validation_split_percentage",
             "max_seq_length",
             "line_by_line",

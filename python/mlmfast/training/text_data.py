@@ -17,6 +17,7 @@ from mlmfast.data.prepared import prepared
 from mlmfast.data.sources import format_of
 from mlmfast.data.sources.bytes import STDIN
 from mlmfast.data.sources.hub import arrow_stream, is_dataset_folder, load_dataset_splits
+from mlmfast.data.sources.patterns import is_pattern
 from mlmfast.data.store import BlockStore
 from mlmfast.data.store_folder import is_store_folder
 from mlmfast.data.tokenizer_files import LoadedTokenizer, load_tokenizer
@@ -47,7 +48,7 @@ def is_blocks(data: Any) -> bool:
         return False
     if path.is_dir():
         return is_store_folder(path)
-    return not path.exists() and format_of(path) is None and "*" not in path.name
+    return not path.exists() and format_of(path) is None and not is_pattern(str(data))
 
 
 def check_one_source(data: Any, options: RunMlmOptions) -> None:
@@ -99,6 +100,9 @@ def prepare_text(
         tokenizer=tokenizer,
         text_column=options.text_column or "text",
         format=options.format,
+        csv_delimiter=options.csv_delimiter,
+        csv_quoting=options.csv_quoting or "minimal",
+        json_field=options.json_field,
         block_size=_block_size(options, tokenizer, options.config_name or model),
         packing="none" if options.line_by_line else "concat",
         drop_empty=options.line_by_line,

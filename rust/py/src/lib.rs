@@ -1,10 +1,12 @@
 //! The binding: extract, release the GIL, call the core, wrap. No algorithm lives here.
 
 mod blocks;
+mod csv;
 mod errors;
 mod jsonl;
 mod mask;
 mod permutation;
+mod records;
 mod seen;
 mod tokenize;
 
@@ -16,11 +18,15 @@ mod _core {
     #[pymodule_export]
     use crate::blocks::{BlockPlan, ListColumn};
     #[pymodule_export]
+    use crate::csv::CsvColumn;
+    #[pymodule_export]
     use crate::jsonl::{json_strings, line_ends};
     #[pymodule_export]
     use crate::mask::Masker;
     #[pymodule_export]
     use crate::permutation::permutation;
+    #[pymodule_export]
+    use crate::records::JsonRecords;
     #[pymodule_export]
     use crate::seen::SeenTexts;
     #[pymodule_export]

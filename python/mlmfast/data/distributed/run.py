@@ -67,7 +67,7 @@ class DistributedPass:
         """
         self._work = work
         self._options = options
-        self._units = units_of(sources, UNIT_BYTES)
+        self._units = units_of(sources, UNIT_BYTES, reading)
         root = work.root.absolute()
         self.job = Job(
             reading,

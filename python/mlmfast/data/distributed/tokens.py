@@ -20,7 +20,7 @@ from mlmfast.data.text_encoder import TextEncoder
 from mlmfast.data.tokenizer_files import id_dtype
 
 if TYPE_CHECKING:
-    from mlmfast.data.sources.base import Source
+    from mlmfast.data.sources.base import ReadOptions, Source
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Tokenized:
     """Who encoded them."""
 
 
-def units_of(sources: list[Source], size: int) -> list[Unit]:
+def units_of(sources: list[Source], size: int, reading: ReadOptions | None = None) -> list[Unit]:
     """Cut all sources into units of about `size` bytes; small files make one together.
 
     Raises:
@@ -60,7 +60,7 @@ def units_of(sources: list[Source], size: int) -> list[Unit]:
     """
     units: list[Unit] = []
     held: list[Section] = []
-    for section in (section for source in sources for section in cut(source, size)):
+    for section in (section for source in sources for section in cut(source, size, reading)):
         if held and sum(one.size or 0 for one in held) + (section.size or 0) > size:
             units.append(Unit(len(units), tuple(held)))
             held = []

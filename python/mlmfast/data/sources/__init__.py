@@ -2,44 +2,35 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from mlmfast.data.sources.archives import ArchiveSource, is_archive
 from mlmfast.data.sources.base import ReadOptions, Source, bounded
-from mlmfast.data.sources.bytes import STDIN, SUFFIXES
-from mlmfast.data.sources.files import FileSource
-from mlmfast.data.sources.hub import (
+from mlmfast.data.sources.bytes import STDIN
+from mlmfast.data.sources.dataset_rows import (
     DatasetSource,
+    StreamedSource,
+    is_dataset_column,
+)
+from mlmfast.data.sources.files import FileSource
+from mlmfast.data.sources.formats import FORMATS, format_of
+from mlmfast.data.sources.hub import (
     is_dataset_folder,
     load_hub_dataset,
     open_dataset,
     open_dataset_folder,
 )
+from mlmfast.data.sources.patterns import is_pattern, matches
 from mlmfast.data.sources.tables import TableSource
 from mlmfast.errors import InputError, NotFoundError
 from mlmfast.paths import as_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-FORMATS = ("txt", "jsonl", "csv", "tsv", "parquet", "arrow")
-_BY_SUFFIX = {
-    ".txt": "txt",
-    ".text": "txt",
-    ".md": "txt",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "jsonl",
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".parquet": "parquet",
-    ".arrow": "arrow",
-    ".feather": "arrow",
-}
 
 
 def open_sources(
@@ -54,10 +45,12 @@ def open_sources(
 
     Args:
         inputs: A path, a pattern such as "data/*.txt", "-" for standard input, an Arrow column
-            or table, a `datasets.Dataset`, or a list of these; None with `dataset_name`.
+            or table, a `datasets.Dataset` or `IterableDataset` or a column of one, or a list of
+            these; None with `dataset_name`.
         format: One of FORMATS; None goes by the names of the files.
         split: The split of a data set, also a part of it ("train[:5000]").
-        dataset_name: A data set on the Hugging Face Hub, or a `datasets` folder.
+        dataset_name: A data set on the Hugging Face Hub, a clone of its repository, or a folder
+            that `save_to_disk` wrote.
         dataset_config: The configuration of a data set on the Hub.
 
     Raises:
@@ -73,17 +66,14 @@ def open_sources(
         else:
             sources.append(_open_object(entry, split))
     if dataset_name is not None:
-        folder = as_path(dataset_name, home=True)
-        sources.append(
-            _open_path(str(folder), None, split)
-            if folder.is_dir()
-            else load_hub_dataset(dataset_name, dataset_config, split)
-        )
+        sources.append(_open_dataset_name(dataset_name, dataset_config, split))
     elif dataset_config is not None:
         raise InputError("dataset_config goes with dataset_name, which is not given.")
     if not sources:
         raise InputError("There is no input: name files, or a data set with --dataset-name.")
-    if split is not None and not any(isinstance(source, DatasetSource) for source in sources):
+    if split is not None and not any(
+        isinstance(source, DatasetSource | StreamedSource) for source in sources
+    ):
         raise InputError(
             f"split={split!r} chooses a part of a data set, but the inputs are files; "
             "use --limit for the first documents."
@@ -105,15 +95,14 @@ def _listed(inputs: Any) -> list[Any]:
 
 
 def _expanded(name: str) -> list[str]:
-    """Expand a pattern that the shell left alone; a file that is called so goes first."""
-    if name == STDIN or not glob.has_magic(name) or as_path(name, home=True).exists():
+    """Expand a pattern that the shell left alone."""
+    if name == STDIN or not is_pattern(name):
         return [name]
-    found = sorted(glob.glob(str(as_path(name, home=True)), recursive=True))  # noqa: PTH207 - absolute too
     # "data/**" also finds the folders on the way.
-    found = [path for path in found if not Path(path).is_dir() or is_dataset_folder(Path(path))]
+    found = [path for path in matches(name) if not path.is_dir() or is_dataset_folder(path)]
     if not found:
         raise NotFoundError(f"No file matches {name!r}.")
-    return found
+    return [str(path) for path in found]
 
 
 def _open_path(name: str, kind: str | None, split: str | None) -> Source:
@@ -132,6 +121,8 @@ def _open_path(name: str, kind: str | None, split: str | None) -> Source:
             f"There is no file {name!r}. (A data set of the Hugging Face Hub is named with "
             "--dataset-name.)"
         )
+    if path.is_file() and is_archive(path):
+        return ArchiveSource(str(path), kind)
     kind = kind or format_of(path)
     if kind is None:
         raise InputError(
@@ -141,31 +132,45 @@ def _open_path(name: str, kind: str | None, split: str | None) -> Source:
     return FileSource(str(path), kind)
 
 
-def format_of(path: Path) -> str | None:
-    """Tell a file's format by its name, compressed or not; None where it does not tell."""
-    bare = path.with_suffix("") if path.suffix.lower() in SUFFIXES else path
-    return _BY_SUFFIX.get(bare.suffix.lower())
-
-
 def _open_folder(path: Path, split: str | None) -> Source:
+    _check_no_store(path)
+    if is_dataset_folder(path):
+        return open_dataset_folder(path, split)
+    raise InputError(
+        f"{str(path)!r} is a folder, and not one of `datasets`. Name the files in it, such as "
+        f"'{path}/*.txt'; a repository of the Hugging Face Hub is named with --dataset-name."
+    )
+
+
+def _open_dataset_name(name: str, config: str | None, split: str | None) -> Source:
+    """Open what `datasets.load_dataset` or `load_from_disk` takes by this name."""
+    folder = as_path(name, home=True)
+    if not folder.is_dir():
+        return load_hub_dataset(name, config, split)
+    _check_no_store(folder)
+    if not is_dataset_folder(folder):
+        return load_hub_dataset(str(folder), config, split)
+    if config is not None:
+        raise InputError(
+            f"dataset_config={config!r}: {str(folder)!r} was written by `save_to_disk`, and has no "
+            "configurations."
+        )
+    return open_dataset_folder(folder, split)
+
+
+def _check_no_store(path: Path) -> None:
     from mlmfast.data.store_folder import is_store_folder
 
     if is_store_folder(path):
         raise InputError(f"{str(path)!r} is a block store already; prepare reads text.")
-    if is_dataset_folder(path):
-        return open_dataset_folder(path, split)
-    raise InputError(
-        f"{str(path)!r} is a folder, and not one of `datasets`. Name the files in it, "
-        f"such as '{path}/*.txt'."
-    )
 
 
 def _open_object(entry: Any, split: str | None) -> Source:
-    if hasattr(entry, "select_columns"):
+    if hasattr(entry, "select_columns") or is_dataset_column(entry):
         return open_dataset(entry, split)
     if hasattr(entry, "__arrow_c_stream__") or hasattr(entry, "__arrow_c_array__"):
         return TableSource(entry)
     raise InputError(
-        "inputs must be paths, Arrow columns or tables, or a datasets.Dataset; "
-        f"got {type(entry).__name__}."
+        "inputs must be paths, Arrow columns or tables, or data sets of `datasets` and their "
+        f"columns; got {type(entry).__name__}."
     )

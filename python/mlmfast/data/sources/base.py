@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from csv import QUOTE_ALL, QUOTE_MINIMAL, QUOTE_NONE, QUOTE_NONNUMERIC
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,6 +13,7 @@ import pyarrow as pa
 from mlmfast.errors import InputError
 
 POLICIES = ("error", "replace", "skip")
+QUOTINGS = ("minimal", "none")
 
 # Text is read in pieces of about this size: large enough that a piece's own cost does not show,
 # small enough that a dozen of them on their way between threads are little memory.
@@ -31,6 +33,12 @@ class ReadOptions:
     """Documents in which invalid UTF-8 was replaced."""
     skipped: int = 0
     """Documents that were left out for invalid UTF-8; they come as nulls."""
+    csv_delimiter: str | None = None
+    """What stands between the fields; None: a comma in CSV, a tab in TSV."""
+    csv_quoting: str = "minimal"
+    """"minimal": quotes may surround a field; "none": quotes are text."""
+    json_field: str | None = None
+    """The field of a JSON file's only object that holds the list of records."""
 
     def __post_init__(self) -> None:
         if self.on_invalid_utf8 not in POLICIES:
@@ -40,6 +48,38 @@ class ReadOptions:
             )
         if not self.text_column or not isinstance(self.text_column, str):
             raise InputError(f"text_column must be a column's name; got {self.text_column!r}.")
+        self.csv_delimiter = delimiter_of(self.csv_delimiter)
+        self.csv_quoting = quoting_of(self.csv_quoting)
+
+
+def delimiter_of(given: str | None) -> str | None:
+    r"""Return what separates fields; a tab may be spelled as the two characters \t.
+
+    Raises:
+        InputError: It is not one ASCII character that may stand between fields.
+    """
+    delimiter = "\t" if given == "\\t" else given
+    if delimiter is None or (
+        isinstance(delimiter, str)
+        and len(delimiter) == 1
+        and delimiter.isascii()
+        and delimiter not in '"\r\n'
+    ):
+        return delimiter
+    raise InputError(f"csv_delimiter must be one ASCII character, such as ';'; got {given!r}.")
+
+
+def quoting_of(given: str | int) -> str:
+    """Return "minimal" or "none", which may be given as the `csv` module's constants too.
+
+    Raises:
+        InputError: It is something else.
+    """
+    known: dict[Any, str] = {"minimal": "minimal", "none": "none", QUOTE_NONE: "none"}
+    known |= dict.fromkeys((QUOTE_MINIMAL, QUOTE_ALL, QUOTE_NONNUMERIC), "minimal")
+    if isinstance(given, bool) or given not in known:
+        raise InputError(f"csv_quoting must be one of {', '.join(QUOTINGS)}; got {given!r}.")
+    return known[given]
 
 
 Place = dict[str, Any]

@@ -10,14 +10,19 @@ from typing import Any, Self
 
 import pyarrow as pa
 
+from mlmfast.data.sources.first_bytes import (
+    HEAD_BYTES,
+    archive_of,
+    check_readable,
+    check_text,
+    compression_of,
+)
 from mlmfast.data.sources.pipes import pipe_reader
-from mlmfast.data.sources.unpack import unpacked
+from mlmfast.data.sources.unpack import damages, unpacked
 from mlmfast.errors import InputError, NotFoundError
 
 STDIN = "-"
-SUFFIXES = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
-_MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2"}
-_BZ2_BLOCKS = (b"1AY&SY", b"\x17rE8P\x90")
+SUFFIXES = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".xz": "xz", ".lz4": "lz4"}
 _BOM = b"\xef\xbb\xbf"
 _SKIP_BYTES = 1 << 20
 
@@ -28,32 +33,73 @@ class ByteStream:
     What is compressed is known by its first bytes, not by its name.
     """
 
-    def __init__(self, name: str) -> None:
-        """Open `name`, a path or "-" for standard input."""
+    def __init__(
+        self, name: str, member: Any = None, *, archive: bool = False, packed: bool = True
+    ) -> None:
+        """Open `name`, a path or "-" for standard input.
+
+        Args:
+            name: What to open; with a member, what messages call it.
+            member: A file of an archive, open for reading bytes.
+            archive: The bytes may be those of an archive.
+            packed: The bytes may be packed, which the first of them tell.
+        """
         self.name = "standard input" if name == STDIN else name
-        self.path = None if name == STDIN or not Path(name).is_file() else Path(name)
+        regular = member is None and name != STDIN and Path(name).is_file()
+        self.path = Path(name) if regular else None
         self.size = self.path.stat().st_size if self.path is not None else None
-        self._raw: Any = _open(name)
-        self._pipe = pipe_reader(self._raw, close=name != STDIN)
+        self._raw: Any = io.BufferedReader(member, 1 << 20) if member else _open(name)
+        self._pipe = None if member else pipe_reader(self._raw, close=name != STDIN)
         if self._pipe is not None:
             if name != STDIN:
                 self._raw.close()
             self._raw = io.BufferedReader(self._pipe, 1 << 20)
         self._name = name
-        self._opened: Any = None
+        self._opened: Any = None if packed else self._raw
+        self._ahead = b""
+        self._damage: Exception | None = None
         self._left: int | None = None
+        self._checked = archive or not packed
 
     @property
     def compressed(self) -> bool:
         """Whether the bytes are unpacked on the way; the first of them tell."""
         return self._unpacked() is not self._raw
 
+    @property
+    def archive(self) -> str | None:
+        """What archive the unpacked bytes are, "zip" or "tar"; None where they are none."""
+        return archive_of(self.peek())
+
+    def _refuse_archive(self) -> None:
+        self._checked = True
+        if self.archive is not None:
+            raise InputError(
+                f"{self.name!r} is a {self.archive} archive, which cannot be read through a pipe "
+                "or out of another one: unpack it first."
+            )
+
+    def peek(self) -> bytes:
+        """Return the first unpacked bytes, before any was read, and read them all the same later.
+
+        A pipe may give fewer than there will be, and a damaged file gives none.
+        """
+        stream = self._unpacked()
+        if stream is self._raw:
+            return _peek(self._raw)
+        try:
+            self._ahead = self._ahead or stream.read(HEAD_BYTES)
+        except damages() as error:
+            self._damage = error
+        return self._ahead
+
     def _unpacked(self) -> Any:
         # Not when it is opened: the first bytes of a pipe may be long in coming.
         if self._opened is None:
-            head = self._raw.peek(16)[:16]
-            packing = _packing(head)
+            head = _peek(self._raw)
+            packing = compression_of(head)
             expected = SUFFIXES.get(Path(self._name).suffix.lower())
+            check_readable(head, self.name)
             if expected and head and packing != expected:
                 raise InputError(f"{self._name!r} is no {expected} file, as its name says it is.")
             if packing is not None and self.path is not None:
@@ -76,20 +122,26 @@ class ByteStream:
     def read(self, size: int = -1) -> bytes:
         """Read `size` unpacked bytes, fewer at the end; -1 reads everything."""
         stream = self._unpacked()
+        if not self._checked:
+            self._refuse_archive()
         if self._left is not None:
             size = self._left if size < 0 else min(size, self._left)
             self._left -= size
+        parts = [self._ahead[:size] if size >= 0 else self._ahead]
+        self._ahead = self._ahead[len(parts[0]) :]
         try:
+            if self._damage is not None:
+                raise self._damage
             if size < 0:
-                return stream.read()
-            parts = []
+                return parts[0] + stream.read()
+            size -= len(parts[0])
             while size and (part := stream.read(size)):
                 parts.append(part)
                 size -= len(part)
-            return parts[0] if len(parts) == 1 else b"".join(parts)
-        except OSError as error:
-            if not self.compressed and error.errno is not None:
-                raise InputError(f"{self.name!r} cannot be read: {error.strerror}.") from error
+            return parts[-1] if len(parts) == 2 and not parts[0] else b"".join(parts)
+        except damages() as error:
+            if not self.compressed and getattr(error, "errno", None) is not None:
+                raise InputError(f"{self.name!r} cannot be read: {error.strerror}.") from error  # type: ignore[attr-defined]
             raise InputError(
                 f"{self.name!r} cannot be unpacked; it was cut off or damaged: {error}."
             ) from error
@@ -153,7 +205,7 @@ def whole_lines(
         data = stream.read(size)
     else:
         head = stream.read(max(size, 4))  # a byte order mark goes into it
-        data = _without_mark(stream.name, head)
+        data = without_mark(stream.name, head)
         place = len(head) - len(data)
         data = data or stream.read(size)
     while data:
@@ -185,35 +237,16 @@ def _open(name: str) -> Any:
         raise InputError(f"{name!r} cannot be read: {error.strerror}.") from error
 
 
-def _packing(head: bytes) -> str | None:
-    for magic, name in _MAGIC.items():
-        if head.startswith(magic) and (name != "bz2" or head[4:10] in _BZ2_BLOCKS):
-            return name
-    return None
+def without_mark(name: str, data: bytes) -> bytes:
+    """Return the beginning of a text without its byte order mark.
 
-
-def _without_mark(name: str, data: bytes) -> bytes:
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise InputError(
-            f"{name!r} is UTF-16 or UTF-32 text. Convert it first: "
-            "iconv -f UTF-16 -t UTF-8 FILE > NEW."
-        )
+    Raises:
+        InputError: It is UTF-16 or UTF-32, or no text at all.
+    """
+    check_text(data[:HEAD_BYTES], name)
     return data.removeprefix(_BOM)
 
 
-def as_file(stream: ByteStream) -> io.BufferedReader:
-    """Return the stream as a file object of Python, for readers that want one."""
-    return io.BufferedReader(_Readable(stream), 1 << 20)
-
-
-class _Readable(io.RawIOBase):
-    def __init__(self, stream: ByteStream) -> None:
-        self._source = stream
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        data = self._source.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
+def _peek(file: Any) -> bytes:
+    """Return the bytes that lie ahead; a pipe may give fewer than there will be."""
+    return file.peek(HEAD_BYTES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ from mlmfast.errors import InputError
 if TYPE_CHECKING:
     from mlmfast.data.sources.base import ReadOptions
     from mlmfast.data.sources.bytes import ByteStream
+
+_COPY_BYTES = 1 << 20
 
 
 def read_parquet(
@@ -141,10 +144,14 @@ def _resolve(schema: pa.Schema, text_column: str, name: str) -> tuple[str, ...]:
 
 
 def _seekable(stream: ByteStream) -> Any:
-    """Return the file, mapped; what is packed or comes through a pipe is read into memory."""
-    if stream.path is None or stream.compressed:
-        return pa.BufferReader(stream.read())
-    return pa.memory_map(str(stream.path))
+    """Return the file, mapped; what is packed or comes through a pipe is copied to the disk."""
+    if stream.path is not None and not stream.compressed:
+        return pa.memory_map(str(stream.path))
+    copy = tempfile.TemporaryFile()  # noqa: SIM115 - closed with what reads it
+    while data := stream.read(_COPY_BYTES):
+        copy.write(data)
+    copy.seek(0)
+    return pa.PythonFile(copy, "r")
 
 
 def _rows(metadata: Any) -> int:

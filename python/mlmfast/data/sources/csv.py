@@ -4,65 +4,109 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.csv
 
+from mlmfast._core import CsvColumn
 from mlmfast.data.sources.base import Piece, Place, unknown_column
-from mlmfast.data.sources.bytes import ByteStream, as_file
+from mlmfast.data.sources.bytes import ByteStream, without_mark
 from mlmfast.data.sources.utf8 import checked_text
 from mlmfast.errors import InputError
 
 if TYPE_CHECKING:
     from mlmfast.data.sources.base import ReadOptions
 
-# Half of what the longest row may have.
-_LEAST_BYTES = 16 << 20
+_LOG = logging.getLogger(__name__)
+_HEADER_BYTES = 1 << 20
+_QUOTES_ARE_TEXT = (
+    "Where quotes are text and no marks around fields, use --csv-quoting none (csv_quoting='none')."
+)
 
 
 def read_csv(
     stream: ByteStream, options: ReadOptions, place: Place | None = None, *, delimiter: str = ","
 ) -> Iterator[Piece]:
-    """Yield one column of a table in text; fields in quotes may hold line ends.
+    """Yield one column of a table in text, as pandas reads it; fields in quotes may hold line ends.
+
+    A row with fewer fields than the header has nulls in their stead. "NA" and its like are text.
 
     Raises:
-        InputError: There is no such column, or a row has not as many fields as the header.
+        InputError: There is no such column, a row has more fields than the header, or quotes are
+            never closed.
     """
-    file = as_file(stream)
-    head = file.peek(1 << 20)
-    if not head.strip():
+    delimiter = options.csv_delimiter or delimiter
+    head = stream.read(max(options.batch_bytes, _HEADER_BYTES))
+    data = without_mark(stream.name, head)
+    offset = len(head) - len(data)
+    if not data.strip():
         return
-    column = options.text_column
-    names = _header(head, delimiter, stream.name)
-    if column not in names:
-        raise unknown_column(stream.name, column, names)
+    names = _header(data, delimiter, options.csv_quoting, stream.name)
+    if options.text_column not in names:
+        raise unknown_column(stream.name, options.text_column, names)
+    # Row -1 is the header.
+    row, line = (place["row"], place["line"]) if place else (-1, 1)
+    rows = CsvColumn(
+        ord(delimiter),
+        None if options.csv_quoting == "none" else ord('"'),
+        column=names.index(options.text_column),
+        columns=len(names),
+        line=line,
+    )
+    if place:
+        data = _skipped(stream, head, place["offset"])
+        offset = place["offset"]
     try:
-        # A row must fit into a block; the text itself is checked afterwards, hence bytes.
-        reader = pyarrow.csv.open_csv(
-            file,
-            pyarrow.csv.ReadOptions(
-                block_size=2 * max(options.batch_bytes, _LEAST_BYTES), use_threads=False
-            ),
-            pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-            pyarrow.csv.ConvertOptions(
-                include_columns=[column],
-                column_types={column: pa.large_binary()},
-                strings_can_be_null=False,
-            ),
-        )
-        row = 0
-        start = place["row"] if place else 0
-        for batch in reader:
-            # The rows before `start` are read all the same: a line end in quotes is no row's end.
-            if row + len(batch) > start:
-                decode = partial(_documents, batch.column(0), stream.name, row + 1)
-                yield Piece(decode, {"row": row}, stream.position)
-            row += len(batch)
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{stream.name} is no well-formed table: {error}.") from error
+        while True:
+            start, line = rows.next_row
+            last = not data
+            column = _column(rows, data, stream.name, last=last)
+            here = {"offset": offset + start, "row": row, "line": line}
+            row += len(column)
+            if len(column) and here["row"] < 0:
+                column = column.slice(1)
+            if len(column):
+                decode = partial(_documents, column, stream.name, row - len(column) + 1)
+                yield Piece(decode, here, stream.position)
+            if last:
+                break
+            data = stream.read(options.batch_bytes)
+    finally:
+        _tell(rows, stream.name)
+
+
+def _skipped(stream: ByteStream, head: bytes, offset: int) -> bytes:
+    """Return what follows the first `offset` bytes, of which `head` has been read already."""
+    if offset >= len(head):
+        left = offset - len(head)
+        while left and (part := stream.read(min(left, _HEADER_BYTES))):
+            left -= len(part)
+        return stream.read(_HEADER_BYTES)
+    return head[offset:]
+
+
+def _column(rows: CsvColumn, data: bytes, name: str, *, last: bool) -> pa.Array:
+    try:
+        offsets, values, nulls = rows.finish() if last else rows.feed(data)
+    except ValueError as error:
+        raise InputError(f"{name} is no well-formed table: {error}. {_QUOTES_ARE_TEXT}") from None
+    return large_binary(offsets, values, nulls)
+
+
+def large_binary(offsets: Any, values: Any, nulls: Any) -> pa.Array:
+    """Return a LargeBinary array of the core's buffers."""
+    rows = len(offsets) - 1
+    valid = None
+    if len(nulls):
+        bits = np.ones(rows, np.bool_)
+        bits[nulls] = False
+        valid = pa.py_buffer(np.packbits(bits, bitorder="little"))
+    buffers = [valid, pa.py_buffer(offsets), pa.py_buffer(values)]
+    return pa.Array.from_buffers(pa.large_binary(), rows, buffers, len(nulls))
 
 
 def _documents(column: pa.Array, name: str, first: int, options: ReadOptions) -> pa.Array:
@@ -71,9 +115,36 @@ def _documents(column: pa.Array, name: str, first: int, options: ReadOptions) ->
     )
 
 
-def _header(head: bytes, delimiter: str, name: str) -> list[str]:
-    text = head.decode("utf-8-sig", errors="replace")
+def _header(data: bytes, delimiter: str, quoting: str, name: str) -> list[str]:
+    text = io.StringIO(data[:_HEADER_BYTES].decode(errors="replace"), newline="")
+    style: Literal[0, 3] = csv.QUOTE_NONE if quoting == "none" else csv.QUOTE_MINIMAL
     try:
-        return next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+        found = csv.reader(text, delimiter=delimiter, quoting=style)
+        return next(row for row in found if "".join(row).strip() or len(row) > 1)
     except (csv.Error, StopIteration) as error:
         raise InputError(f"The header row of {name} cannot be read: {error}.") from error
+
+
+def _tell(rows: CsvColumn, name: str) -> None:
+    """Warn of what is allowed, but what stray quotes give as well."""
+    lines, count = rows.many_lines
+    if count:
+        _LOG.warning(
+            "%s: quotes that open on %s are closed on a later line: %s over lines. %s",
+            name,
+            _lines(lines, count),
+            "that field runs" if count == 1 else f"these {count:,} fields run",
+            _QUOTES_ARE_TEXT,
+        )
+    lines, count = rows.short
+    if count:
+        _LOG.warning(
+            "%s: fewer fields than in the header on %s; what is missing is null.",
+            name,
+            _lines(lines, count),
+        )
+
+
+def _lines(lines: list[int], count: int) -> str:
+    shown = ", ".join(f"{line:,}" for line in lines)
+    return f"line{'' if count == 1 else 's'} {shown}{' ...' if count > len(lines) else ''}"

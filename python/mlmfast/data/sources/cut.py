@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from mlmfast.data.sources.archives import ArchiveSource
 from mlmfast.data.sources.base import BATCH_BYTES, Piece, Place, ReadOptions, Source
 from mlmfast.data.sources.bytes import ByteStream, whole_lines
+from mlmfast.data.sources.dataset_rows import DatasetSource
 from mlmfast.data.sources.files import FileSource
-from mlmfast.data.sources.hub import DatasetSource
 from mlmfast.data.sources.lines import count_lines, unix_lines
+from mlmfast.data.sources.records import is_json_lines
 from mlmfast.errors import InputError
 
 _SECTION_ROWS = 1 << 16
@@ -66,17 +68,22 @@ class Section:
         """Reading never waits."""
 
 
-def cut(source: Source, size: int) -> list[Section]:
+def cut(source: Source, size: int, reading: ReadOptions | None = None) -> list[Section]:
     """Cut a source into sections of about `size` bytes, where it can be cut.
 
+    `reading` tells how it is to be read.
+
     Text and JSON lines are cut at line ends, Parquet between row groups, data sets between rows.
-    What is packed, CSV and Arrow files are one section.
+    What is packed, CSV and Arrow files, and JSON that is no JSON lines, are one section.
 
     Raises:
         InputError: The source is there for this process alone.
     """
     if isinstance(source, DatasetSource):
         return _row_sections(source, source.size or 0)
+    if isinstance(source, ArchiveSource):
+        source = ArchiveSource(str(Path(source.name).absolute()), source.kind)
+        return [Section(source, None, source.size)]
     if not isinstance(source, FileSource) or not source.regular:
         raise InputError(
             f"{source.name!r} is there for this process alone: with --engine ray the inputs must "
@@ -89,7 +96,7 @@ def cut(source: Source, size: int) -> list[Section]:
     if source.size is None or source.size <= size:
         return whole
     with ByteStream(source.name) as stream:
-        if stream.compressed:
+        if stream.compressed or (source.kind == "jsonl" and not _has_lines(stream, reading)):
             return whole
     if source.kind in {"txt", "jsonl"}:
         return _line_sections(source, source.size, size)
@@ -141,6 +148,10 @@ def _row_sections(source: DatasetSource, rows: int) -> list[Section]:
         Section(source, {"row": start, "stop": stop}, stop - start)
         for start, stop in pairwise(bounds)
     ]
+
+
+def _has_lines(stream: ByteStream, reading: ReadOptions | None) -> bool:
+    return (reading is None or reading.json_field is None) and is_json_lines(stream)
 
 
 def _kind(source: Source) -> str | None:

@@ -8,10 +8,7 @@ from typing import Any
 
 from mlmfast.data.sources.base import Piece, Place, ReadOptions
 from mlmfast.data.sources.bytes import STDIN, ByteStream
-from mlmfast.data.sources.columnar import read_arrow, read_parquet
-from mlmfast.data.sources.csv import read_csv
-from mlmfast.data.sources.jsonl import read_jsonl
-from mlmfast.data.sources.lines import read_lines
+from mlmfast.data.sources.formats import read_stream
 
 
 class FileSource:
@@ -33,34 +30,27 @@ class FileSource:
             self._stream = stream
             if self._stopped:
                 stream.stop()
-            if self.kind == "txt":
-                yield from read_lines(stream, options, place)
-            elif self.kind == "jsonl":
-                yield from read_jsonl(stream, options, place)
-            elif self.kind in {"csv", "tsv"}:
-                delimiter = "\t" if self.kind == "tsv" else ","
-                yield from read_csv(stream, options, place, delimiter=delimiter)
-            elif self.kind == "parquet":
-                yield from read_parquet(stream, options, place)
-            else:
-                yield from read_arrow(stream, options, place)
+            yield from read_stream(stream, self.kind, options, place)
         self._stream = None
 
     def fingerprint(self) -> dict[str, Any] | None:
         """Name, size and time of the last change."""
-        if not self.regular:
-            return None
-        path = Path(self.name)
-        found = path.stat()
-        return {
-            "name": str(path.resolve()),
-            "kind": self.kind,
-            "size": found.st_size,
-            "mtime_ns": found.st_mtime_ns,
-        }
+        return file_fingerprint(self.name, self.kind) if self.regular else None
 
     def stop(self) -> None:
         """End a wait for a pipe."""
         self._stopped = True
         if self._stream is not None:
             self._stream.stop()
+
+
+def file_fingerprint(name: str, kind: str) -> dict[str, Any]:
+    """Tell which file is read, how, and when it was changed last."""
+    path = Path(name)
+    found = path.stat()
+    return {
+        "name": str(path.resolve()),
+        "kind": kind,
+        "size": found.st_size,
+        "mtime_ns": found.st_mtime_ns,
+    }

@@ -3,56 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 
-from mlmfast.data.sources.base import Piece, Place, resolve_column, unknown_column
-from mlmfast.data.sources.columnar import read_batches
+from mlmfast.data.sources.base import resolve_column, unknown_column
+from mlmfast.data.sources.dataset_rows import (
+    ROWS,
+    DatasetSource,
+    StreamedSource,
+    dataset_and_column,
+)
+from mlmfast.data.sources.first_bytes import check_readable
 from mlmfast.errors import InputError, MissingDependencyError, NotFoundError
 from mlmfast.paths import as_path
-
-if TYPE_CHECKING:
-    from mlmfast.data.sources.base import ReadOptions
-
-_ROWS = 1000
-
-
-class DatasetSource:
-    """The rows of a `datasets.Dataset`, with its selections and shuffles."""
-
-    def __init__(self, name: str, dataset: Any) -> None:
-        """Read `dataset`, which messages call `name`."""
-        self.name = name
-        self.size: int | None = dataset.num_rows
-        self._dataset = dataset
-
-    def pieces(self, options: ReadOptions, place: Place | None = None) -> Iterator[Piece]:
-        """Yield the documents; only the column's own data is read."""
-        dataset = self._dataset
-        path = resolve_column(dataset.column_names, options.text_column)
-        if path is not None:
-            dataset = dataset.select_columns([path[0]])
-        schema = dataset.features.arrow_schema
-        first = place["row"] if place else 0
-        rows = dataset.num_rows
-        stop = place.get("stop", rows) if place else rows
-        if first or stop < rows:
-            dataset = dataset.select(range(first, stop))
-        tables = dataset.with_format("arrow").iter(batch_size=_ROWS)
-        return read_batches(schema, tables, options, self.name, rows=rows, first=first)
-
-    def fingerprint(self) -> dict[str, Any] | None:
-        """The library's own fingerprint, which names the content."""
-        own = getattr(self._dataset, "_fingerprint", None)
-        return {"name": self.name, "rows": self.size, "fingerprint": own} if own else None
-
-    def stop(self) -> None:
-        """Reading never waits."""
 
 
 def is_dataset_folder(folder: Path) -> bool:
@@ -60,9 +28,10 @@ def is_dataset_folder(folder: Path) -> bool:
     return (folder / "dataset_dict.json").exists() or (folder / "state.json").exists()
 
 
-def open_dataset_folder(folder: Path, split: str | None) -> DatasetSource:
+def open_dataset_folder(folder: Path, split: str | None) -> DatasetSource | StreamedSource:
     """Open what `save_to_disk` wrote; `split` may be a slice such as "train[:5000]"."""
     datasets = _library()
+    _check_fetched(folder.rglob("*.arrow"))
     try:
         found = datasets.load_from_disk(str(folder))
     except Exception as error:  # whatever the library's parts raise on damaged files
@@ -72,15 +41,19 @@ def open_dataset_folder(folder: Path, split: str | None) -> DatasetSource:
     return open_dataset(found, split, str(folder))
 
 
-def open_dataset(found: Any, split: str | None, name: str = "the data set") -> DatasetSource:
-    """Open a `Dataset`, or the wanted split of a `DatasetDict`."""
+def open_dataset(
+    data: Any, split: str | None, name: str = "the data set"
+) -> DatasetSource | StreamedSource:
+    """Open a data set, a column of one, or the wanted split of a dict of data sets."""
+    found, column = dataset_and_column(data)
     if isinstance(found, dict):
-        return DatasetSource(name, _choose(found, name, split))
-    if split is not None:
+        found = _choose(found, name, split)
+    elif split is not None:
         # A data set alone answers to whatever name its part is asked for by.
-        alone = split.split("[")[0]
-        return DatasetSource(name, _choose({alone: found}, name, split))
-    return DatasetSource(name, found)
+        found = _choose({split.split("[")[0]: found}, name, split)
+    if hasattr(found, "num_rows"):
+        return DatasetSource(name, found, column)
+    return StreamedSource(name, found, column)
 
 
 def load_dataset_splits(
@@ -106,27 +79,18 @@ def load_dataset_splits(
     """
     datasets = _library()
     folder = as_path(name, home=True)
-    try:
+    with _loading(name):
         if is_dataset_folder(folder):
             found = datasets.load_from_disk(str(folder))
         else:
-            with _without_retry_log():
-                found = datasets.load_dataset(
-                    str(folder) if folder.is_dir() else name,
-                    config,
-                    cache_dir=cache_dir,
-                    token=token,
-                    streaming=streaming,
-                )
-    except (OSError, datasets.exceptions.DatasetNotFoundError) as error:
-        raise NotFoundError(
-            f"No data set {name!r}: there is no such folder, and no such name can be reached on "
-            f"the Hugging Face Hub ({_first_line(error)})."
-        ) from error
-    except Exception as error:  # whatever the library's parts raise on what they cannot read
-        raise InputError(
-            f"The data set {name!r} cannot be loaded: {_first_line(error)}."
-        ) from error
+            _check_files_fetched(folder, config)
+            found = datasets.load_dataset(
+                str(folder) if folder.is_dir() else name,
+                config,
+                cache_dir=cache_dir,
+                token=token,
+                streaming=streaming,
+            )
     return dict(found) if isinstance(found, dict) else {"train": found}
 
 
@@ -136,7 +100,7 @@ def arrow_stream(dataset: Any, column: str) -> pa.RecordBatchReader:
     Raises:
         InputError: There is no such column, or no row.
     """
-    tables = iter(dataset.with_format("arrow").iter(batch_size=_ROWS))
+    tables = iter(dataset.with_format("arrow").iter(batch_size=ROWS))
     first = next(tables, None)
     if first is None:
         raise InputError("The streamed data set is empty.")
@@ -152,27 +116,40 @@ def arrow_stream(dataset: Any, column: str) -> pa.RecordBatchReader:
     return pa.RecordBatchReader.from_batches(wanted, batches)
 
 
-def load_hub_dataset(name: str, config: str | None, split: str | None) -> DatasetSource:
-    """Load a data set by its name on the Hub.
+def load_hub_dataset(
+    name: str, config: str | None, split: str | None
+) -> DatasetSource | StreamedSource:
+    """Load a data set by its name on the Hub, or from a clone of its repository.
 
     Raises:
         NotFoundError: It is not there, or the Hub cannot be reached.
+        InputError: It cannot be loaded, or has no such split.
     """
     datasets = _library()
-    shown = f"the data set {name!r}"
+    with _loading(name):
+        _check_files_fetched(Path(name), config)
+        found = datasets.load_dataset(name, config, split=split)
+    return open_dataset(found, None, f"the data set {name!r}")
+
+
+@contextmanager
+def _loading(name: str) -> Iterator[None]:
+    """Turn what the library and its parts raise into errors that name the data set."""
+    not_found = _library().exceptions.DatasetNotFoundError
     try:
         with _without_retry_log():
-            found = datasets.load_dataset(name, config, split=split)
-    except (OSError, datasets.exceptions.DatasetNotFoundError) as error:
+            yield
+    except InputError:
+        raise
+    except (OSError, not_found) as error:
         raise NotFoundError(
             f"No data set {name!r}: there is no such folder, and no such name can be reached on "
-            f"the Hugging Face Hub ({_first_line(error)})."
+            f"the Hugging Face Hub ({_first_lines(error, 1)})."
         ) from error
-    except ValueError as error:
-        raise InputError(f"{shown} cannot be loaded: {_first_line(error)}") from error
-    if isinstance(found, datasets.DatasetDict):
-        found = _choose(found, shown, None)
-    return DatasetSource(name, found)
+    except Exception as error:  # whatever the parts raise on what they cannot read
+        raise InputError(
+            f"The data set {name!r} cannot be loaded: {_first_lines(error, 2)}."
+        ) from error
 
 
 def _choose(found: Any, name: str, split: str | None) -> Any:
@@ -185,13 +162,20 @@ def _choose(found: Any, name: str, split: str | None) -> Any:
             f"{name} has the splits {', '.join(found)}: choose one with --split, "
             "such as --split train or --split train[:5000]."
         )
+    if split in found:
+        return found[split]
+    if not all(hasattr(rows, "num_rows") for rows in found.values()):
+        raise InputError(
+            f"{name} is read as a stream, of which no part can be taken: name one of its splits "
+            f"({', '.join(found)}), and take the first documents by --limit."
+        )
     try:
         lengths = {key: len(rows) for key, rows in found.items()}
         parts = datasets.ReadInstruction.from_spec(split).to_absolute(lengths)
     except (ValueError, AssertionError) as error:
         raise InputError(
             f"{name} has the splits {', '.join(found)}; {split!r} cannot be taken of them: "
-            f"{_first_line(error)}."
+            f"{_first_lines(error, 1)}."
         ) from error
     chosen = [
         found[part.splitname].select(
@@ -200,6 +184,21 @@ def _choose(found: Any, name: str, split: str | None) -> Any:
         for part in parts
     ]
     return chosen[0] if len(chosen) == 1 else datasets.concatenate_datasets(chosen)
+
+
+def _check_files_fetched(folder: Path, config: str | None) -> None:
+    """Refuse pointers of Git LFS among the files that `load_dataset` reads of a folder."""
+    if folder.is_dir():
+        builder = _library().load_dataset_builder(str(folder), config)
+        files = (builder.config.data_files or {}).values()
+        _check_fetched(Path(file) for of_split in files for file in of_split)
+
+
+def _check_fetched(files: Iterable[Path]) -> None:
+    for file in files:
+        if file.is_file():
+            with file.open("rb") as opened:
+                check_readable(opened.read(64), str(file))
 
 
 @contextmanager
@@ -225,5 +224,6 @@ def _library() -> Any:
     return datasets
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+def _first_lines(error: BaseException, lines: int) -> str:
+    words = (str(error).strip() or type(error).__name__).splitlines()[:lines]
+    return " ".join(words).rstrip(".")

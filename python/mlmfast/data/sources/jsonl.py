@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from functools import partial
 from itertools import islice
@@ -15,18 +16,21 @@ import pyarrow.json
 from mlmfast._core import json_strings
 from mlmfast.data.sources.base import Piece, Place, ReadOptions, resolve_column, unknown_column
 from mlmfast.data.sources.bytes import ByteStream, whole_lines
+from mlmfast.data.sources.csv import large_binary
 from mlmfast.data.sources.lines import count_lines
 from mlmfast.data.sources.nested import column_text
+from mlmfast.data.sources.records import is_json_lines, record_lines
 from mlmfast.data.sources.utf8 import decoded, whole_characters
 from mlmfast.errors import InputError
 
+_LOG = logging.getLogger(__name__)
 _KINDS = {bool: "true or false", int: "a number", float: "a number", dict: "an object"}
 
 
 def read_jsonl(
     stream: ByteStream, options: ReadOptions, place: Place | None = None
 ) -> Iterator[Piece]:
-    """Yield the documents of a file of JSON lines.
+    """Yield the documents of a file of JSON lines, or of other JSON that `record_lines` makes such.
 
     The core reads whole pieces whose field is a string or null, Arrow's parser those with lists on
     the way to it. A piece that they refuse, or whose field has several types, is read again line by
@@ -36,12 +40,16 @@ def read_jsonl(
         InputError: A line is no JSON object, the column is nowhere in the first piece, or what
             it holds is no text.
     """
+    unit = "line"
+    lines_of = stream
+    if options.json_field is not None or not is_json_lines(stream):
+        unit, lines_of = "record", record_lines(stream, options.json_field)
     number: int = place["line"] if place else 1
     path: tuple[str, ...] | None = tuple(place["path"]) if place else None
     kind: pa.DataType | None = None
     start, stop = (place["offset"], place.get("stop")) if place else (0, None)
-    for offset, chunk in whole_lines(stream, options.batch_bytes, start=start, stop=stop):
-        lines = _Lines(stream.name, chunk, number)
+    for offset, chunk in whole_lines(lines_of, options.batch_bytes, start=start, stop=stop):
+        lines = _Lines(stream.name, chunk, number, unit)
         if path is None:
             path = _find_column(lines, options.text_column)
         if kind is None and path is not None:
@@ -50,6 +58,14 @@ def read_jsonl(
             here = {"offset": offset, "line": number, "path": list(path)}
             yield Piece(partial(_documents, lines, path, kind), here, stream.position)
         number += count_lines(chunk)
+    if place is None and number == 2 and kind is not None and not _is_plain(kind):
+        _LOG.warning(
+            "%s holds one record, whose column %r is a list: it becomes one document. If each of "
+            "its elements is to be one, use --json-field (json_field=...) for the list, and "
+            "--text-column for what its elements hold.",
+            stream.name,
+            options.text_column,
+        )
 
 
 def _documents(
@@ -69,13 +85,14 @@ def _documents(
 class _Lines:
     """A piece of the file and the number of its first line."""
 
-    def __init__(self, name: str, data: bytes, first: int) -> None:
+    def __init__(self, name: str, data: bytes, first: int, unit: str) -> None:
         self.name = name
         self.data = data
         self.first = first
+        self.unit = unit
 
     def where(self, line: int) -> str:
-        return f"{self.name}, line {line:,}"
+        return f"{self.name}, {self.unit} {line:,}"
 
     def records(self, options: ReadOptions | None) -> Iterator[tuple[int, dict | None]]:
         """Yield the number and the object of every line that is not blank.
@@ -98,22 +115,17 @@ class _Lines:
             except (ValueError, RecursionError) as error:
                 if options is None:
                     continue
-                raise InputError(f"{self.where(line)}: {_broken(text, error)}") from None
+                raise InputError(f"{self.where(line)}: {_broken(error)}") from None
             if isinstance(record, dict):
                 yield line, record
             elif options is not None:
                 raise InputError(
-                    f"{self.where(line)}: every line must be a JSON object such as "
+                    f"{self.where(line)}: every {self.unit} must be a JSON object such as "
                     f'{{"text": "..."}}; this one begins with {text.strip()[:20]!r}.'
                 )
 
 
-def _broken(text: str, error: Exception) -> str:
-    if text.lstrip().startswith("[") or text.strip() == "{":
-        return (
-            "this is one JSON document over many lines, but one object a line is wanted. "
-            "Convert it: jq -c '.[]' FILE > NEW.jsonl."
-        )
+def _broken(error: Exception) -> str:
     if isinstance(error, json.JSONDecodeError):
         return f"broken JSON: {error.msg} at position {error.pos + 1}."
     return f"broken JSON: {error}."
@@ -191,15 +203,7 @@ def _strings(lines: _Lines, path: tuple[str, ...]) -> pa.Array | None:
     found = json_strings(lines.data, path)
     if found is None:
         return None
-    offsets, values, nulls = found
-    rows = len(offsets) - 1
-    valid = None
-    if len(nulls):
-        bits = np.ones(rows, np.bool_)
-        bits[nulls] = False
-        valid = pa.py_buffer(np.packbits(bits, bitorder="little"))
-    buffers = [valid, pa.py_buffer(offsets), pa.py_buffer(values)]
-    return pa.Array.from_buffers(pa.large_string(), rows, buffers, len(nulls))
+    return large_binary(*found).view(pa.large_string())
 
 
 def _parse(lines: _Lines, path: tuple[str, ...], kind: pa.DataType) -> pa.Array | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from mlmfast.data.sources.base import ReadOptions
 
 
+_LOG = logging.getLogger(__name__)
+
+
 def read_lines(
     stream: ByteStream, options: ReadOptions, place: Place | None = None
 ) -> Iterator[Piece]:
@@ -28,11 +32,21 @@ def read_lines(
     \r, at nothing else. An empty line is an empty document; no line follows the last line end.
     """
     number = place["line"] if place else 1
+    told = False
     start, stop = (place["offset"], place.get("stop")) if place else (0, None)
     for offset, data in whole_lines(
         stream, options.batch_bytes, start=start, stop=stop, carriage_returns=True
     ):
         text = unix_lines(data)
+        if not told and b"\0" in text:
+            told = True
+            line = number + line_ends(text[: text.index(b"\0")])
+            _LOG.warning(
+                "%s holds NUL bytes, the first on line %s: perhaps this is no text, but a binary "
+                "file, or UTF-16.",
+                stream.name,
+                f"{line:,}",
+            )
         here = {"offset": offset, "line": number}
         yield Piece(partial(_documents, text, stream.name, number), here, stream.position)
         number += count_lines(text)

@@ -44,6 +44,11 @@ def column_text(
     return checked_text(_bytes_of(column, path, options.text_column, source), options, where)
 
 
+def plain_text(array: pa.Array) -> pa.LargeStringArray:
+    """Return a column of strings, in a dictionary perhaps, as LargeString; not checked as UTF-8."""
+    return _bytes_of(array, (), "text", "the column").view(pa.large_string())
+
+
 def leaf_names(fields: list[pa.Field], prefix: str = "") -> list[str]:
     """Return the names by which `text_column` can reach what an Arrow schema holds."""
     names: list[str] = []
@@ -62,7 +67,10 @@ def _bytes_of(array: pa.Array, path: tuple[str, ...], column: str, source: str) 
     if isinstance(kind, pa.BaseExtensionType):
         return _bytes_of(array.storage, path, column, source)
     if pa.types.is_dictionary(kind):
-        return _bytes_of(array.dictionary_decode(), path, column, source)
+        # Arrow cannot take views by their numbers, and a dictionary may hold nulls of its own.
+        return _bytes_of(array.dictionary, path, column, source).take(array.indices)
+    if pa.types.is_run_end_encoded(kind):
+        return _bytes_of(pc.run_end_decode(array), path, column, source)
     if _is_list(kind):
         return _joined(array, path, column, source)
     if pa.types.is_null(kind):

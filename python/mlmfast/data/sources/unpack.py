@@ -18,8 +18,12 @@ def unpacked(raw: Any, packing: str) -> Any:
 
     Args:
         raw: A file, open for reading bytes, of Python's or Arrow's.
-        packing: "gzip", "zstd" or "bz2".
+        packing: "gzip", "zstd", "bz2", "xz" or "lz4".
     """
+    if packing == "xz":
+        import lzma
+
+        return lzma.LZMAFile(raw)
     if packing == "gzip":
         try:
             from isal import isal_zlib
@@ -30,6 +34,19 @@ def unpacked(raw: Any, packing: str) -> Any:
     if not isinstance(raw, pa.NativeFile):
         raw = pa.PythonFile(raw, "r")
     return pa.CompressedInputStream(raw, packing)
+
+
+def damages() -> tuple[type[Exception], ...]:
+    """Return what the libraries raise where packed bytes are damaged, or cannot be read."""
+    import lzma
+    import tarfile
+    import zipfile
+    import zlib
+
+    # Zip archives raise RuntimeError for what is encrypted, and NotImplementedError, which is one,
+    # for a method of packing that Python does not know.
+    kinds = (lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile, zlib.error)
+    return (OSError, EOFError, RuntimeError, *kinds)
 
 
 class _Gzip:

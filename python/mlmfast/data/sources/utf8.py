@@ -49,9 +49,14 @@ def decoded(value: bytes, options: ReadOptions, where: Callable[[], str]) -> str
         if options.on_invalid_utf8 == "skip":
             options.skipped += 1
             return None
+        way_out = (
+            "The document holds NUL bytes too, as text hardly does: is this a binary file?"
+            if b"\0" in value
+            else WAY_OUT
+        )
         raise InputError(
             f"{where()}: invalid UTF-8, byte 0x{value[error.start]:02x} at position "
-            f"{error.start + 1}. {WAY_OUT}"
+            f"{error.start + 1}. {way_out}"
         ) from None
 
 

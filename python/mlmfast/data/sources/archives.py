@@ -1,0 +1,168 @@
+"""Zip and tar archives: their files are read one after the other, as `datasets` reads them."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from mlmfast.data.sources.base import Piece, Place, ReadOptions
+from mlmfast.data.sources.bytes import ByteStream
+from mlmfast.data.sources.files import file_fingerprint
+from mlmfast.data.sources.formats import FORMATS, format_of, read_stream
+from mlmfast.data.sources.unpack import damages
+from mlmfast.errors import InputError
+
+if TYPE_CHECKING:
+    import tarfile
+    import zipfile
+
+_LOG = logging.getLogger(__name__)
+_COPY_BYTES = 1 << 20
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a file is a zip or tar archive, packed or not; its first bytes tell."""
+    with ByteStream(str(path), archive=True) as stream:
+        return stream.archive is not None
+
+
+class ArchiveSource:
+    """The files of an archive, each read by the format that its own name tells."""
+
+    def __init__(self, name: str, kind: str | None) -> None:
+        """Read the archive at `name`; with a `kind`, all of its files are of that format."""
+        self.name = name
+        self.kind = kind
+        self.size: int | None = Path(name).stat().st_size
+        self._stream: ByteStream | None = None
+
+    def pieces(self, options: ReadOptions, place: Place | None = None) -> Iterator[Piece]:
+        """Yield the documents of all files, in the order of their names."""
+        first = place["member"] if place else 0
+        with _opened(self.name) as archive:
+            members = self._readable(archive.members())
+            total = sum(member.size for member in members)
+            before = sum(member.size for member in members[:first])
+            for number, member in enumerate(members[first:], first):
+                inner = place["place"] if place and number == first else None
+                with ByteStream(f"{self.name}: {member.name}", archive.open(member)) as stream:
+                    for piece in read_stream(stream, member.kind, options, inner):
+                        read = before + min(piece.position, member.size)
+                        position = (self.size or 0) * read // max(1, total)
+                        here = {"member": number, "place": piece.place}
+                        yield Piece(piece.decode, here, position)
+                before += member.size
+
+    def _readable(self, members: list[_Member]) -> list[_Member]:
+        """Return the files to read with their formats, in order."""
+        for member in members:
+            told = format_of(Path(member.name)) or format_of(Path(self.name))
+            member.kind = self.kind or told or ""
+        known = sorted((member for member in members if member.kind), key=_walk_order)
+        unknown = [member.name for member in members if not member.kind]
+        if not known:
+            what = (
+                f"the names of its files ({', '.join(unknown[:5])}) tell no format: use --format, "
+                f"one of {', '.join(FORMATS)}"
+                if unknown
+                else "it holds no file"
+            )
+            raise InputError(f"There is no text in the archive {self.name!r}: {what}.")
+        if unknown:
+            _LOG.warning(
+                "%s: left out %d of the archive's files, whose names tell no format: %s.",
+                self.name,
+                len(unknown),
+                ", ".join(unknown[:5]) + (" ..." if len(unknown) > 5 else ""),
+            )
+        return known
+
+    def fingerprint(self) -> dict[str, Any] | None:
+        """Name, size and time of the last change."""
+        return file_fingerprint(self.name, f"archive of {self.kind}")
+
+    def stop(self) -> None:
+        """Reading never waits."""
+
+
+@dataclass
+class _Member:
+    name: str
+    size: int
+    entry: Any
+    kind: str = ""
+
+
+def _walk_order(member: _Member) -> list[tuple[bool, str]]:
+    """Sort as `datasets` walks what it unpacked: a folder's files, then its folders."""
+    *folders, name = PurePosixPath(member.name).parts
+    return [*((True, folder) for folder in folders), (False, name)]
+
+
+def _hidden(name: str) -> bool:
+    return any(part.startswith((".", "__")) for part in PurePosixPath(name).parts)
+
+
+class _Zip:
+    def __init__(self, file: zipfile.ZipFile) -> None:
+        self._file = file
+
+    def members(self) -> list[_Member]:
+        entries = [entry for entry in self._file.infolist() if not entry.is_dir()]
+        return [
+            _Member(entry.filename, entry.file_size, entry)
+            for entry in entries
+            if not _hidden(entry.filename)
+        ]
+
+    def open(self, member: _Member) -> Any:
+        return self._file.open(member.entry)
+
+
+class _Tar:
+    def __init__(self, file: tarfile.TarFile) -> None:
+        self._file = file
+
+    def members(self) -> list[_Member]:
+        entries = [entry for entry in self._file if entry.isfile()]
+        return [
+            _Member(entry.name, entry.size, entry) for entry in entries if not _hidden(entry.name)
+        ]
+
+    def open(self, member: _Member) -> Any:
+        return self._file.extractfile(member.entry)
+
+
+@contextmanager
+def _opened(name: str) -> Iterator[_Zip | _Tar]:
+    """Open an archive.
+
+    A packed tar archive is unpacked into a temporary file: its files lie in any order, and reading
+    them in another one would unpack it over and over.
+    """
+    import tarfile
+    import zipfile
+
+    with ByteStream(name, archive=True) as stream, tempfile.TemporaryFile() as unpacked:
+        try:
+            if stream.archive == "zip":
+                with zipfile.ZipFile(name) as file:
+                    yield _Zip(file)
+            elif stream.compressed:
+                while data := stream.read(_COPY_BYTES):
+                    unpacked.write(data)
+                unpacked.seek(0)
+                with tarfile.open(fileobj=unpacked, mode="r:") as tar:
+                    yield _Tar(tar)
+            else:
+                with tarfile.open(name, mode="r:") as tar:
+                    yield _Tar(tar)
+        except damages() as error:
+            raise InputError(
+                f"The archive {name!r} cannot be read: {str(error).rstrip('.')}."
+            ) from error

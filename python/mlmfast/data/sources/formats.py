@@ -1,0 +1,55 @@
+"""The formats of text: how files tell theirs, and who reads each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlmfast.data.sources.bytes import SUFFIXES
+from mlmfast.data.sources.columnar import read_arrow, read_parquet
+from mlmfast.data.sources.csv import read_csv
+from mlmfast.data.sources.jsonl import read_jsonl
+from mlmfast.data.sources.lines import read_lines
+
+if TYPE_CHECKING:
+    from mlmfast.data.sources.base import Piece, Place, ReadOptions
+    from mlmfast.data.sources.bytes import ByteStream
+
+FORMATS = ("txt", "jsonl", "csv", "tsv", "parquet", "arrow")
+_ARCHIVES = {".zip", ".tar", ".tgz", ".tbz2", ".txz"}
+_BY_SUFFIX = {
+    ".txt": "txt",
+    ".text": "txt",
+    ".md": "txt",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+}
+
+
+def format_of(path: Path) -> str | None:
+    """Tell a file's format by its name, packed or not; None where it does not tell."""
+    for suffixes in (SUFFIXES, _ARCHIVES):
+        path = path.with_suffix("") if path.suffix.lower() in suffixes else path
+    return _BY_SUFFIX.get(path.suffix.lower())
+
+
+def read_stream(
+    stream: ByteStream, kind: str, options: ReadOptions, place: Place | None = None
+) -> Iterator[Piece]:
+    """Yield the documents of a file of format `kind`, from `place` on."""
+    if kind == "txt":
+        return read_lines(stream, options, place)
+    if kind == "jsonl":
+        return read_jsonl(stream, options, place)
+    if kind in {"csv", "tsv"}:
+        return read_csv(stream, options, place, delimiter="\t" if kind == "tsv" else ",")
+    if kind == "parquet":
+        return read_parquet(stream, options, place)
+    return read_arrow(stream, options, place)
