@@ -12,6 +12,8 @@ from mlmfast.data.frameworks import Framework, known_framework, to_tensor
 from mlmfast.data.mask_keys import MaskKeys
 from mlmfast.data.mask_options import make_masker
 from mlmfast.data.padding import pad_lists, pad_mappings, pad_offsets, without_columns
+from mlmfast.data.vocabulary_cache import VocabularyCache
+from mlmfast.data.words import WordBoundaries, known_boundaries
 from mlmfast.errors import InputError
 
 
@@ -51,6 +53,9 @@ class DataCollatorForLanguageModeling:
             compiled already.
         return_tensors: `"pt"` for torch tensors, `"np"` for numpy arrays, `"tf"` for TensorFlow's.
         seed: Seed of the masks, 0 to 2^64 - 1; None takes the framework's.
+        word_boundaries: How whole words are found: `"marker"`, by the vocabulary's marker alone; or
+            `"characters"`, in scripts that are written without blanks by their characters too, as
+            `mlmfast.data.words.word_starts` says. A batch whose words are very long warns.
 
     Raises:
         InputError: No mask token, a probability outside of 0..1, an unknown `return_tensors`, a
@@ -67,17 +72,15 @@ class DataCollatorForLanguageModeling:
     tf_experimental_compile: bool = False
     return_tensors: str = "pt"
     seed: int | None = None
+    word_boundaries: WordBoundaries = "marker"
     _keys: MaskKeys = field(default_factory=MaskKeys, init=False, repr=False, compare=False)
-    # The tokenizer and size that each was made for, and what was made.
-    _word_starts: tuple[Any, int, bytes] | None = field(
-        default=None, init=False, repr=False, compare=False
-    )
-    _vocabulary: tuple[Any, int, int] | None = field(
-        default=None, init=False, repr=False, compare=False
+    _vocabulary: VocabularyCache = field(
+        default_factory=VocabularyCache, init=False, repr=False, compare=False
     )
 
     def __post_init__(self) -> None:
         known_framework(self.return_tensors)
+        known_boundaries(self.word_boundaries)
         if not isinstance(self.tf_experimental_compile, bool):
             raise InputError(
                 "tf_experimental_compile must be True or False, got "
@@ -232,6 +235,9 @@ class DataCollatorForLanguageModeling:
         seed, epoch, block_ids = self._keys.next_key(self.seed, framework, len(ids))
         special_ids = () if flags is not None else tuple(sorted(self.tokenizer.all_special_ids))
         out_ids, out_labels = np.empty(ids.shape, np.int64), np.empty(ids.shape, np.int64)
+        if self.whole_word_mask and not self._vocabulary.measured:
+            special = np.isin(ids, special_ids) if flags is None else flags
+            self._vocabulary.measure_words(ids, self._words(self._vocab_size()), special)
         self._masker(special_ids, vocabulary).mask(
             np.ascontiguousarray(ids),
             out_ids,
@@ -270,22 +276,7 @@ class DataCollatorForLanguageModeling:
             raise InputError(str(error)) from None
 
     def _words(self, vocab_size: int) -> bytes:
-        """Whether each id begins a word, found again where tokens were added."""
-        known = self._word_starts
-        if known is None or known[0] is not self.tokenizer or known[1] != vocab_size:
-            from mlmfast.data.words import word_starts
-
-            starts = word_starts(self.tokenizer, vocab_size).tobytes()
-            known = self._word_starts = self.tokenizer, vocab_size, starts
-        return known[2]
+        return self._vocabulary.word_starts(self.tokenizer, vocab_size, self.word_boundaries)
 
     def _vocab_size(self) -> int:
-        # A fast tokenizer counts its whole vocabulary for `len`, which takes longer than all the
-        # rest of a call; it grows by added tokens alone.
-        tokenizer = self.tokenizer
-        if (decoder := getattr(tokenizer, "added_tokens_decoder", None)) is None:
-            return len(tokenizer)
-        added, known = len(decoder), self._vocabulary
-        if known is None or known[0] is not tokenizer or known[1] != added:
-            known = self._vocabulary = tokenizer, added, len(tokenizer)
-        return known[2]
+        return self._vocabulary.size(self.tokenizer)
