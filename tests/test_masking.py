@@ -304,7 +304,8 @@ def test_whole_words_by_the_vocabularys_marker():
             InputError,
             "arrays of one type",
         ),
-        (pa.array([[1, 2]]), {}, InputTypeError, "cut the lists into blocks"),
+        (pa.array([[1, 2], [3]]), {}, InputError, "cut them into blocks"),
+        (pa.array([1, 2]), {}, InputTypeError, "cut the lists into blocks"),
     ],
 )
 def test_bad_input_is_named(source, options, error, words):
