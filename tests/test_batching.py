@@ -48,3 +48,10 @@ def test_workers_share_what_is_worth_sharing(lengths, workers):
 @given(lengths)
 def test_alone(lengths):
     assert all(len(batch) == 1 for batch in batches(lengths, BatchRules(10**6, alone=True)))
+
+
+@given(st.lists(st.integers(1, 600), min_size=1, max_size=60), st.integers(1, 9))
+def test_a_batch_has_so_many_rows_at_most(lengths, rows):
+    made = list(batches(lengths, BatchRules(budget=512, rows=rows)))
+    assert max(len(batch) for batch in made) <= rows
+    assert sorted(row for batch in made for row in batch) == list(range(len(lengths)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -156,3 +157,13 @@ def test_blocks_survive_pickling(store):
     again = pickle.loads(pickle.dumps(blocks))
     assert again.epoch == 4
     assert torch.equal(again[0]["labels"], blocks[0]["labels"])
+
+
+def test_whole_words_of_a_store_without_blanks_warn(store, monkeypatch):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        MaskedBlocks(store, mode="whole_word")
+    no_starts = lambda _tokenizer, size: np.zeros(size, dtype=bool)  # noqa: E731
+    monkeypatch.setattr("mlmfast.data.words.word_starts", no_starts)
+    with pytest.warns(UserWarning, match="words of this text have .* tokens on average"):
+        MaskedBlocks(store, mode="whole_word")

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import concurrent.futures
 
+import datasets
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pytest
 import torch
@@ -49,6 +51,95 @@ def test_arrow_blocks_and_their_slices():
     assert same(mlmfast.mask_tokens(blocks, **VOCABULARY), whole)
     part = mlmfast.mask_tokens(blocks[5:9], block_ids=np.arange(5, 9), **VOCABULARY)
     assert np.array_equal(part.labels, whole.labels[5:9])
+
+
+def table_of(kind):
+    """The ids as a table of one kind, with a second column where the kind can have one."""
+    rows = pa.FixedSizeListArray.from_arrays(pa.array(ids().ravel()), 64)
+    table = pa.table({"input_ids": rows, "number": pa.array(range(20))})
+    if kind == "RecordBatch":
+        return table.to_batches()[0]
+    if kind == "sliced Table":
+        more = pa.concat_tables([table[:3], table, table[7:]])
+        return more[3:23]
+    if kind == "Table of lists":
+        return table.set_column(0, "input_ids", rows.cast(pa.list_(pa.uint16())))
+    if kind == "polars DataFrame":
+        return pl.from_arrow(table)
+    if kind == "Dataset":
+        return datasets.Dataset(table)
+    return table
+
+
+@pytest.mark.parametrize(
+    ("kind", "back"),
+    [
+        ("Table", pa.Table),
+        ("sliced Table", pa.Table),
+        ("Table of lists", pa.Table),
+        ("RecordBatch", pa.RecordBatch),
+        ("polars DataFrame", pl.DataFrame),
+        ("Dataset", datasets.Dataset),
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.int64, np.int32])
+def test_a_table_comes_back_as_a_table_of_its_kind(kind, back, dtype):
+    expected = mlmfast.mask_tokens(ids(), dtype=dtype, **VOCABULARY)
+    table = table_of(kind)
+    masked = mlmfast.mask_tokens(table, dtype=dtype, **VOCABULARY)
+    assert isinstance(masked, back)
+    arrow = {name: pa.array(masked[name]) for name in ("input_ids", "labels")}
+    assert arrow["input_ids"].to_pylist() == expected.input_ids.tolist()
+    assert arrow["labels"].to_pylist() == expected.labels.tolist()
+    assert arrow["labels"].type.value_type == pa.from_numpy_dtype(dtype)
+    assert list(masked["number"]) == list(table["number"])
+
+
+def test_a_block_store_comes_back_as_a_table_with_the_loaders_masks(toy_blocks):
+    store = mlmfast.BlockStore.open(toy_blocks)
+    vocabulary = {
+        "mask_token_id": store.manifest.mask_token_id,
+        "vocab_size": store.manifest.vocab_size,
+        "special_ids": store.manifest.special_ids,
+    }
+    masked = mlmfast.mask_tokens(store, seed=3, **vocabulary)
+    assert isinstance(masked, pa.Table)
+    expected = mlmfast.mask_tokens(store[:], seed=3, **vocabulary)
+    assert masked["labels"].to_pylist() == expected.labels.tolist()
+
+
+def test_columns_of_polars_and_lists_of_one_length():
+    expected = mlmfast.mask_tokens(ids(), **VOCABULARY)
+    for column in (
+        pl.Series(ids().tolist(), dtype=pl.Array(pl.UInt16, 64)),
+        pl.Series(ids().tolist(), dtype=pl.List(pl.UInt16)),
+        pa.array(ids().tolist(), pa.large_list(pa.uint16())),
+    ):
+        assert same(mlmfast.mask_tokens(column, **VOCABULARY), expected)
+
+
+def test_a_tables_special_tokens_mask_is_used_and_left_out():
+    flags = np.arange(20 * 64).reshape(20, 64) % 3 == 0
+    table = pa.table({"special_tokens_mask": list(flags), "input_ids": list(ids())})
+    masked = mlmfast.mask_tokens(table, mlm_probability=1.0, **VOCABULARY)
+    assert masked.column_names == ["input_ids", "labels"]
+    assert np.array_equal(np.stack(masked["labels"].to_numpy()) == -100, flags)
+
+
+@pytest.mark.parametrize(
+    ("table", "options", "words"),
+    [
+        (pa.table({"ids": [[5, 6]]}), {}, "no column 'input_ids'; its columns are 'ids'"),
+        (pa.table({"input_ids": [[5, 6], [7]]}), {}, "differ in length .1 to 2 tokens."),
+        (pa.table({"input_ids": [[5, None]]}), {}, "input_ids has null values"),
+        (pa.table({"input_ids": [[5], None]}), {}, "input_ids has null rows"),
+        (pa.table({"input_ids": [5, 6]}), {}, "must be an Arrow FixedSizeList"),
+        (pa.table({"input_ids": [[5, 6]]}), {"labels_at_positions": True}, "comes back as a table"),
+    ],
+)
+def test_tables_that_cannot_be_masked(table, options, words):
+    with pytest.raises((InputError, InputTypeError), match=words):
+        mlmfast.mask_tokens(table, **options, **VOCABULARY)
 
 
 def test_positions_are_where_labels_are():
@@ -213,7 +304,8 @@ def test_whole_words_by_the_vocabularys_marker():
             InputError,
             "arrays of one type",
         ),
-        (pa.array([[1, 2]]), {}, InputTypeError, "cut the lists into blocks"),
+        (pa.array([[1, 2], [3]]), {}, InputError, "cut them into blocks"),
+        (pa.array([1, 2]), {}, InputTypeError, "cut the lists into blocks"),
     ],
 )
 def test_bad_input_is_named(source, options, error, words):

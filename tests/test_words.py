@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
+
+import numpy as np
 import pytest
 
+import mlmfast
 from mlmfast.data.words import word_starts
 from mlmfast.errors import InputError
 
@@ -34,3 +38,102 @@ def test_markers_in_front(pieces, starts):
 def test_markers_behind_are_refused(pieces):
     with pytest.raises(InputError, match=r"(@@|</w>)' behind them: mask tokens"):
         word_starts(Vocabulary(*pieces), 3)
+
+
+JAPANESE = "\u65e5\u672c\u8a9e\u306e\u6587\u306f\u30b3\u30fc\u30d2\u30fc\u3068\u66f8\u304f\u3002"
+
+
+def byte_level(text):
+    """Pieces as byte-level BPE writes them: the library's own alphabet."""
+    from tokenizers.pre_tokenizers import ByteLevel
+
+    split = ByteLevel(add_prefix_space=False, use_regex=False).pre_tokenize_str(text)
+    return "".join(piece for piece, _ in split)
+
+
+CHARACTERS = {
+    # Han, hiragana, katakana; the sign of a long vowel, a small kana; Latin, digits, Hangul; Thai
+    # and a Thai tone mark; a full stop of CJK.
+    "\u65e5\u672c": True,
+    "\u306e": True,
+    "\u30b3\u30fc": True,
+    "\u30fc\u30d2": False,
+    "\u3063\u305f": False,
+    "away": False,
+    "42": False,
+    "\ud55c\uad6d": False,
+    "\u0e01\u0e32": True,
+    "\u0e49\u0e32": False,
+    "\u3002": True,
+}
+
+
+@pytest.mark.parametrize("marker", ["\u2581", "##", "\u0120"])
+def test_boundaries_by_characters(marker):
+    spell = byte_level if marker == "\u0120" else str
+    fillers = [f"{marker}{letter}" for letter in "bcdefghijklmnopqr"]
+    inside = marker if marker == "##" else ""
+    pieces = [*fillers, *(inside + spell(text) for text in CHARACTERS)]
+    found = word_starts(Vocabulary(*pieces), len(pieces), boundaries="characters")
+    assert found[len(fillers) :].tolist() == list(CHARACTERS.values())
+    alone = word_starts(Vocabulary(*pieces), len(pieces))
+    assert not alone[len(fillers) :].any()
+    assert np.array_equal(alone[: len(fillers)], found[: len(fillers)])
+
+
+def test_parts_of_characters_in_byte_level_pieces():
+    spelled = byte_level("\u65e5")
+    fillers = [f"\u0120{letter}" for letter in "bcdefg"]
+    pieces = [*fillers, spelled[:2], spelled[1:], byte_level("\u00e9")]
+    found = word_starts(Vocabulary(*pieces), len(pieces), boundaries="characters")
+    assert found[len(fillers) :].tolist() == [True, False, False]
+
+
+def test_unknown_boundaries_are_refused():
+    with pytest.raises(InputError, match="'marker' or 'characters', got 'blanks'"):
+        word_starts(Vocabulary("\u2581a"), 1, boundaries="blanks")
+
+
+@pytest.fixture
+def japanese():
+    """A SentencePiece-like tokenizer whose pieces are single characters, and rows of its ids."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    pieces = [
+        *special,
+        *(f"\u2581{letter}" for letter in "abcdefgh"),
+        "\u2581",
+        *sorted(set(JAPANESE)),
+    ]
+    model = models.Unigram([(piece, -1.0) for piece in pieces], unk_id=3)
+    tokenizer = Tokenizer(model)
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    names = dict(
+        zip(
+            ("bos_token", "pad_token", "eos_token", "unk_token", "mask_token"), special, strict=True
+        )
+    )
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names)
+    return fast, [fast(JAPANESE * 4)["input_ids"]] * 200
+
+
+def test_whole_words_of_a_text_without_blanks_warn_and_can_be_found(japanese):
+    tokenizer, rows = japanese
+    options = {"whole_word_mask": True, "seed": 1}
+    collator = mlmfast.DataCollatorForLanguageModeling(tokenizer, **options)
+    with pytest.warns(UserWarning, match="words of this text have .* word_boundaries='characters'"):
+        labels = collator(rows)["labels"]
+    assert (labels == -100).all(1).float().mean() > 0.7
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        collator(rows)  # said once
+        collator = mlmfast.DataCollatorForLanguageModeling(
+            tokenizer, word_boundaries="characters", **options
+        )
+        labels = collator(rows)["labels"]
+    assert (labels == -100).all(1).float().mean() < 0.01
+    assert 0.1 < (labels != -100).float().mean() < 0.2
+    with pytest.raises(InputError, match="'marker' or 'characters'"):
+        mlmfast.DataCollatorForLanguageModeling(tokenizer, word_boundaries="none")

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from mlmfast.data.store import BlockStore
 
 Buffers = dict[str, np.ndarray]
+# Blocks whose words are measured before they are masked as a whole.
+_SAMPLE = 64
 
 
 class BlockMasker:
@@ -130,7 +132,10 @@ def _with_words(store: BlockStore, options: MaskOptions) -> MaskOptions:
     if options.get("mode") != "whole_word" or options.get("word_starts") is not None:
         return options
     from mlmfast.data.tokenizer_files import load_tokenizer
-    from mlmfast.data.words import word_starts
+    from mlmfast.data.words import warn_of_long_words, word_starts
 
     tokenizer = load_tokenizer(store.path).tokenizer
-    return {**options, "word_starts": word_starts(tokenizer, store.manifest.vocab_size)}
+    starts = word_starts(tokenizer, store.manifest.vocab_size)
+    sample = store[np.linspace(0, len(store) - 1, min(len(store), _SAMPLE), dtype=np.int64)]
+    warn_of_long_words(sample, starts, np.isin(sample, list(store.manifest.special_ids)))
+    return {**options, "word_starts": starts}

@@ -3,43 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from mlmfast.data.frameworks import (
-    Framework,
-    global_seed,
-    known_framework,
-    random_word,
-    to_tensor,
-    worker_seed,
-)
+from mlmfast.data.frameworks import Framework, known_framework, to_tensor
+from mlmfast.data.mask_keys import MaskKeys
 from mlmfast.data.mask_options import make_masker
-from mlmfast.data.padding import pad_lists, pad_mappings
+from mlmfast.data.padding import pad_lists, pad_mappings, pad_offsets, without_columns
+from mlmfast.data.vocabulary_cache import VocabularyCache
+from mlmfast.data.words import WordBoundaries, known_boundaries
 from mlmfast.errors import InputError
 
-# The epoch word of calls without a known epoch; real epochs are far below it.
-_FRESH = 1 << 63
 
-
+@dataclass
 class DataCollatorForLanguageModeling:
     """Pad a list of examples to a batch and mask it.
 
-    Arguments and outputs are those of the class of the same name in transformers; the masks are
-    drawn by the compiled core.
+    Arguments, outputs and methods are those of the class of the same name in transformers, so that
+    subclasses of that one work with this one; the masks are drawn by the compiled core. A call goes
+    through `torch_call`, `numpy_call` or `tf_call`, and these through `torch_mask_tokens`,
+    `numpy_mask_tokens` or `tf_mask_tokens`.
 
     Rows of a mapping give a `BatchEncoding` as the tokenizer's own `pad` makes it, plus `labels`;
     plain rows (lists, arrays, tensors of ids) a dict of `input_ids` and `labels`. All are
     `[B, L]`, int64 (numpy arrays of plain rows keep the rows' type). Special tokens and padding
-    are never chosen.
+    are never chosen. A `labels` column of the rows is left out, since the masks decide the labels.
 
     Where nobody calls `set_epoch`, every call draws fresh masks: from `seed` where one is given,
-    else from the framework's global generator, so that `transformers.set_seed` repeats a run. After
-    `set_epoch` a row is masked by what it holds: its mask is a pure function of (seed, epoch, its
-    tokens), the same in whichever worker, batch or order it is met and whatever it was padded to.
-    (Rows of the very same tokens then get the same mask in an epoch; the blocks of a `BlockStore`,
-    which have numbers, do not.)
+    else from the framework's global generator, so that `transformers.set_seed` repeats a run. With
+    a seed a run repeats whatever the global generators hold, in the workers of a `DataLoader` too;
+    every pass over the data has masks of its own there. After `set_epoch` a row is masked by what
+    it holds: its mask is a pure function of (seed, epoch, its tokens), the same in whichever
+    worker, batch or order it is met and whatever it was padded to. (Rows of the very same tokens
+    then get the same mask in an epoch; the blocks of a `BlockStore`, which have numbers, do not.)
 
     Args:
         tokenizer: A transformers tokenizer, fast or slow.
@@ -51,43 +49,49 @@ class DataCollatorForLanguageModeling:
         mask_replace_prob: Share of the chosen tokens that become the mask token.
         random_replace_prob: Share of the chosen tokens that become a random word; the rest stays.
         pad_to_multiple_of: Pad to a multiple of this many tokens.
+        tf_experimental_compile: Taken for the sake of transformers 4, without effect: the core is
+            compiled already.
         return_tensors: `"pt"` for torch tensors, `"np"` for numpy arrays, `"tf"` for TensorFlow's.
-        seed: Seed of the masks; None takes the framework's.
+        seed: Seed of the masks, 0 to 2^64 - 1; None takes the framework's.
+        word_boundaries: How whole words are found: `"marker"`, by the vocabulary's marker alone; or
+            `"characters"`, in scripts that are written without blanks by their characters too, as
+            `mlmfast.data.words.word_starts` says. A batch whose words are very long warns.
 
     Raises:
-        InputError: No mask token, a probability outside of 0..1, an unknown `return_tensors`.
+        InputError: No mask token, a probability outside of 0..1, an unknown `return_tensors`, a
+            seed out of range.
     """
 
-    def __init__(
-        self,
-        tokenizer: Any,
-        mlm: bool = True,
-        whole_word_mask: bool = False,
-        mlm_probability: float | None = 0.15,
-        mask_replace_prob: float = 0.8,
-        random_replace_prob: float = 0.1,
-        pad_to_multiple_of: int | None = None,
-        return_tensors: str = "pt",
-        seed: int | None = None,
-    ) -> None:
-        self.tokenizer = tokenizer
-        self.mlm = mlm
-        self.whole_word_mask = whole_word_mask
-        self.mlm_probability = mlm_probability
-        self.mask_replace_prob = mask_replace_prob
-        self.random_replace_prob = random_replace_prob
-        self.pad_to_multiple_of = pad_to_multiple_of
-        self.return_tensors: str = known_framework(return_tensors)
-        self.seed = seed
-        self._epoch: int | None = None
-        self._framework_seed = 0
-        self._calls = 0
-        self._word_starts: bytes | None = None
-        self._vocabulary: tuple[Any, int, int] | None = None
-        if whole_word_mask and not mlm:
+    tokenizer: Any
+    mlm: bool = True
+    whole_word_mask: bool = False
+    mlm_probability: float | None = 0.15
+    mask_replace_prob: float = 0.8
+    random_replace_prob: float = 0.1
+    pad_to_multiple_of: int | None = None
+    tf_experimental_compile: bool = False
+    return_tensors: str = "pt"
+    seed: int | None = None
+    word_boundaries: WordBoundaries = "marker"
+    _keys: MaskKeys = field(default_factory=MaskKeys, init=False, repr=False, compare=False)
+    _vocabulary: VocabularyCache = field(
+        default_factory=VocabularyCache, init=False, repr=False, compare=False
+    )
+
+    def __post_init__(self) -> None:
+        known_framework(self.return_tensors)
+        known_boundaries(self.word_boundaries)
+        if not isinstance(self.tf_experimental_compile, bool):
+            raise InputError(
+                "tf_experimental_compile must be True or False, got "
+                f"{self.tf_experimental_compile!r}: give return_tensors and seed by name"
+            )
+        if self.seed is not None and not 0 <= self.seed < 1 << 64:
+            raise InputError(f"seed must be between 0 and 2^64 - 1, got {self.seed}")
+        if self.whole_word_mask and not self.mlm:
             raise InputError("whole_word_mask=True needs mlm=True")
-        if mlm:
-            if tokenizer.mask_token is None:
+        if self.mlm:
+            if (tokenizer := self.tokenizer).mask_token is None:
                 raise InputError(
                     f"the tokenizer {tokenizer.name_or_path or type(tokenizer).__name__!r} has no "
                     "mask token: add one, tokenizer.add_special_tokens({'mask_token': '<mask>'}), "
@@ -96,50 +100,93 @@ class DataCollatorForLanguageModeling:
             self._masker(special_ids=())  # checks the probabilities now rather than at the batch
 
     def set_epoch(self, epoch: int) -> None:
-        """Key the masks by this epoch from now on. Call it before the workers are started."""
-        if self._epoch is None and self.seed is None:
-            self._framework_seed = global_seed()
-        self._epoch = epoch
+        """Key the masks by this epoch, 0 to 2^63 - 1, from now on.
+
+        Data loading workers follow, those that live on from pass to pass (`persistent_workers`)
+        too. Call it between two passes: a pass that goes on would change its masks in the middle.
+        """
+        self._keys.set_epoch(epoch, self.seed)
+
+    @property
+    def generator(self) -> Any:
+        """The framework's generator made from `seed`, for subclasses that draw by themselves.
+
+        None without a seed. Each worker of a `DataLoader` has one of its own.
+        """
+        return self._keys.generator(known_framework(self.return_tensors), self.seed)
+
+    @generator.setter
+    def generator(self, generator: Any) -> None:
+        self._keys.give_generator(generator)
+
+    def get_generator(self, seed: int) -> Any:
+        """A generator of `return_tensors`' framework; in a worker of a `DataLoader` its own."""
+        return self._keys.new_generator(known_framework(self.return_tensors), seed)
 
     def __call__(self, features: Sequence[Any], return_tensors: str | None = None) -> Any:
         """Collate `features`, a list of mappings or of rows of ids, to a batch."""
         framework = known_framework(return_tensors or self.return_tensors)
-        if isinstance(features[0], Mapping):
-            batch = pad_mappings(features, self.tokenizer, self.pad_to_multiple_of, framework)
+        if framework == "pt":
+            return self.torch_call(features)
+        return self.numpy_call(features) if framework == "np" else self.tf_call(features)
+
+    def torch_call(self, examples: Sequence[Any]) -> Any:
+        """Collate to torch tensors."""
+        batch, flags = self._padded(examples, "pt")
+        if self.mlm:
+            masked = self.torch_mask_tokens(batch["input_ids"], **flags)
+            batch["input_ids"], batch["labels"] = masked
         else:
-            ids = pad_lists(features, self.tokenizer, self.pad_to_multiple_of)
-            batch = {
-                "input_ids": ids
-                if framework == "np"
-                else to_tensor(ids.astype(np.int64), framework)
-            }
-        special_tokens_mask = batch.pop("special_tokens_mask", None)
-        batch.pop("offset_mapping", None)
-        if not self.mlm:
-            labels = np.array(batch["input_ids"])
-            if self.tokenizer.pad_token_id is not None:
-                labels[labels == self.tokenizer.pad_token_id] = -100
-            batch["labels"] = to_tensor(labels, framework)
-            return batch
-        if framework == "tf":
-            vocabulary = self._vocab_size(), self.tokenizer.mask_token_id
-            masked = self.tf_mask_tokens(batch["input_ids"], *vocabulary, special_tokens_mask)
-        else:
-            mask = self.torch_mask_tokens if framework == "pt" else self.numpy_mask_tokens
-            masked = mask(batch["input_ids"], special_tokens_mask)
-        batch["input_ids"], batch["labels"] = masked
+            batch["labels"] = self._unmasked_labels(batch["input_ids"], "pt")
         return batch
 
-    def torch_mask_tokens(self, inputs: Any, special_tokens_mask: Any = None) -> tuple[Any, Any]:
-        """Mask a torch tensor of ids `[B, L]`; returns the masked ids and the labels."""
-        flags = None if special_tokens_mask is None else np.asarray(special_tokens_mask)
-        ids, labels = self._mask(inputs.numpy(), flags, "pt")
+    def numpy_call(self, examples: Sequence[Any]) -> Any:
+        """Collate to numpy arrays."""
+        batch, flags = self._padded(examples, "np")
+        if self.mlm:
+            masked = self.numpy_mask_tokens(batch["input_ids"], **flags)
+            batch["input_ids"], batch["labels"] = masked
+        else:
+            batch["labels"] = self._unmasked_labels(batch["input_ids"], "np")
+        return batch
+
+    def tf_call(self, examples: Sequence[Any]) -> Any:
+        """Collate to TensorFlow's tensors."""
+        batch, flags = self._padded(examples, "tf")
+        if self.mlm:
+            special = flags["special_tokens_mask"]
+            if special is None:
+                special = np.isin(np.asarray(batch["input_ids"]), self.tokenizer.all_special_ids)
+            batch["input_ids"], batch["labels"] = self.tf_mask_tokens(
+                to_tensor(np.asarray(batch["input_ids"], np.int64), "tf"),
+                special_tokens_mask=to_tensor(np.asarray(special, np.bool_), "tf"),
+                mask_token_id=self.tokenizer.mask_token_id,
+                vocab_size=self._vocab_size(),
+            )
+        else:
+            batch["labels"] = self._unmasked_labels(batch["input_ids"], "tf")
+        return batch
+
+    def torch_mask_tokens(
+        self, inputs: Any, special_tokens_mask: Any = None, offset_mapping: Any = None
+    ) -> tuple[Any, Any]:
+        """Mask a torch tensor of ids `[B, L]`; returns the masked ids and the labels.
+
+        Args:
+            inputs: The ids; they are not changed.
+            special_tokens_mask: `[B, L]`, true where a token must not be chosen.
+            offset_mapping: `[B, L, 2]`, not needed: the vocabulary tells where words begin.
+        """
+        del offset_mapping
+        ids, labels = self._mask(inputs.numpy(), special_tokens_mask, "pt")
         return to_tensor(ids, "pt"), to_tensor(labels, "pt")
 
-    def numpy_mask_tokens(self, inputs: Any, special_tokens_mask: Any = None) -> tuple[Any, Any]:
-        """Mask a numpy array of ids `[B, L]`; returns the masked ids and the labels."""
-        flags = None if special_tokens_mask is None else np.asarray(special_tokens_mask)
-        ids, labels = self._mask(np.asarray(inputs), flags, "np")
+    def numpy_mask_tokens(
+        self, inputs: Any, special_tokens_mask: Any = None, offset_mapping: Any = None
+    ) -> tuple[Any, Any]:
+        """Mask a numpy array of ids `[B, L]`; arguments and results as in `torch_mask_tokens`."""
+        del offset_mapping
+        ids, labels = self._mask(np.asarray(inputs), special_tokens_mask, "np")
         return ids.astype(inputs.dtype), labels.astype(inputs.dtype)
 
     def tf_mask_tokens(
@@ -153,20 +200,44 @@ class DataCollatorForLanguageModeling:
             mask_token_id: What is put in the place of a masked token.
             special_tokens_mask: `[B, L]`, true where a token must not be chosen.
         """
-        flags = None if special_tokens_mask is None else np.asarray(special_tokens_mask)
-        ids, labels = self._mask(np.asarray(inputs), flags, "tf", (vocab_size, int(mask_token_id)))
+        vocabulary = vocab_size, int(mask_token_id)
+        ids, labels = self._mask(np.asarray(inputs), special_tokens_mask, "tf", vocabulary)
         return to_tensor(ids, "tf"), to_tensor(labels, "tf")
+
+    def _padded(self, examples: Sequence[Any], framework: Framework) -> tuple[Any, dict[str, Any]]:
+        """The padded batch, and what of it only says where masks may fall."""
+        if not isinstance(examples[0], Mapping):
+            ids = pad_lists(examples, self.tokenizer, self.pad_to_multiple_of)
+            given = ids if framework == "np" else to_tensor(ids.astype(np.int64), framework)
+            return {"input_ids": given}, {"special_tokens_mask": None}
+        rows = without_columns(examples, ("labels", "offset_mapping"))
+        batch = pad_mappings(rows, self.tokenizer, self.pad_to_multiple_of, framework)
+        flags = {"special_tokens_mask": batch.pop("special_tokens_mask", None)}
+        offsets = pad_offsets(examples, batch["input_ids"].shape[1], self.tokenizer.padding_side)
+        if offsets is not None:
+            flags["offset_mapping"] = to_tensor(offsets, framework)
+        return batch, flags
+
+    def _unmasked_labels(self, input_ids: Any, framework: Framework) -> Any:
+        labels = np.array(input_ids)
+        if self.tokenizer.pad_token_id is not None:
+            labels[labels == self.tokenizer.pad_token_id] = -100
+        return to_tensor(labels, framework)
 
     def _mask(
         self,
         ids: np.ndarray,
-        flags: np.ndarray | None,
+        special_tokens_mask: Any,
         framework: Framework,
         vocabulary: tuple[int, int] | None = None,
     ) -> Any:
-        seed, epoch, block_ids = self._next_key(framework, len(ids))
+        flags = None if special_tokens_mask is None else np.asarray(special_tokens_mask)
+        seed, epoch, block_ids = self._keys.next_key(self.seed, framework, len(ids))
         special_ids = () if flags is not None else tuple(sorted(self.tokenizer.all_special_ids))
         out_ids, out_labels = np.empty(ids.shape, np.int64), np.empty(ids.shape, np.int64)
+        if self.whole_word_mask and not self._vocabulary.measured:
+            special = np.isin(ids, special_ids) if flags is None else flags
+            self._vocabulary.measure_words(ids, self._words(self._vocab_size()), special)
         self._masker(special_ids, vocabulary).mask(
             np.ascontiguousarray(ids),
             out_ids,
@@ -188,10 +259,6 @@ class DataCollatorForLanguageModeling:
             self._vocab_size(),
             self.tokenizer.mask_token_id,
         )
-        if self.whole_word_mask and self._word_starts is None:
-            from mlmfast.data.words import word_starts
-
-            self._word_starts = word_starts(self.tokenizer, vocab_size).tobytes()
         if self.mlm_probability is None:
             raise InputError("mlm_probability must be between 0 and 1, got None")
         try:
@@ -203,29 +270,13 @@ class DataCollatorForLanguageModeling:
                 mask_replace_prob=float(self.mask_replace_prob),
                 random_replace_prob=float(self.random_replace_prob),
                 mode="whole_word" if self.whole_word_mask else "token",
-                word_starts=self._word_starts,
+                word_starts=self._words(vocab_size) if self.whole_word_mask else None,
             )
         except (TypeError, ValueError) as error:
             raise InputError(str(error)) from None
 
-    def _vocab_size(self) -> int:
-        # A fast tokenizer counts its whole vocabulary for `len`, which takes longer than all the
-        # rest of a call; it grows by added tokens alone.
-        tokenizer = self.tokenizer
-        if (decoder := getattr(tokenizer, "added_tokens_decoder", None)) is None:
-            return len(tokenizer)
-        added, known = len(decoder), self._vocabulary
-        if known is None or known[0] is not tokenizer or known[1] != added:
-            known = self._vocabulary = tokenizer, added, len(tokenizer)
-        return known[2]
+    def _words(self, vocab_size: int) -> bytes:
+        return self._vocabulary.word_starts(self.tokenizer, vocab_size, self.word_boundaries)
 
-    def _next_key(self, framework: Framework, rows: int) -> tuple[int, int, np.ndarray | None]:
-        """Seed, epoch and block ids that key this call's masks; no ids: the rows' content does."""
-        if self._epoch is not None:
-            return (self._framework_seed if self.seed is None else self.seed), self._epoch, None
-        row_numbers = np.arange(rows, dtype=np.uint64)
-        if self.seed is None:
-            return random_word(framework), _FRESH, row_numbers
-        # A worker's seed is its own, and new in every pass over the data.
-        calls, self._calls = self._calls, self._calls + 1
-        return self.seed, _FRESH ^ worker_seed(), row_numbers + np.uint64(calls << 32)
+    def _vocab_size(self) -> int:
+        return self._vocabulary.size(self.tokenizer)

@@ -57,8 +57,16 @@ def random_word(framework: Framework) -> int:
     return int(np.random.randint(0, 2**63 - 1))  # noqa: NPY002 (set_seed governs this one)
 
 
-def worker_seed() -> int:
-    """The seed of torch's data loading worker, 0 outside of one."""
-    torch = sys.modules.get("torch")
-    worker = torch.utils.data.get_worker_info() if torch is not None else None
-    return 0 if worker is None else worker.seed % (1 << 63)
+def seeded_generator(framework: Framework, seed: int, stream: int = 0) -> Any:
+    """A generator of the framework: for stream 0 that of the seed itself, else one of its own."""
+    if stream:
+        seed = int(np.random.SeedSequence([seed, stream]).generate_state(1, np.uint64)[0] >> 1)
+    if framework == "pt":
+        import torch
+
+        return torch.Generator().manual_seed(seed)
+    if framework == "tf":
+        import tensorflow as tf
+
+        return tf.random.Generator.from_seed(seed)
+    return np.random.default_rng(seed)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
 from mlmfast.data.mask_options import Mode, RandomIds, masker_for
+from mlmfast.data.mask_table import TokenTable, bare_matrix
 from mlmfast.errors import InputError, InputTypeError
 
 
@@ -51,7 +52,7 @@ def mask_tokens(
     dtype: Any = None,
     out: tuple[Any, Any] | None = None,
     threads: int | None = None,
-) -> MaskedBatch:
+) -> Any:
     """Choose tokens and hide them, with the distribution of BERT and of Hugging Face's collator.
 
     Every token that is not special is chosen with `mlm_probability`; of the chosen ones a share of
@@ -64,11 +65,15 @@ def mask_tokens(
 
     Args:
         input_ids: Token ids `[B, L]`: a numpy array (uint8, uint16, uint32, int16, int32, int64),
-            a torch tensor on the CPU, or an Arrow FixedSizeList array. It is not changed.
+            a torch tensor on the CPU, or an Arrow column (pyarrow, polars ...) of lists of one
+            length. Or a table with such a column `input_ids`: a pyarrow Table or RecordBatch, a
+            polars DataFrame, a `datasets.Dataset`, a `BlockStore`, or anything else with
+            `__arrow_c_stream__`. It is not changed.
         mask_token_id: The mask token's id.
         vocab_size: Number of ids, the tokenizer's added tokens included (`len(tokenizer)`).
         special_ids: Ids that are never chosen.
-        special_tokens_mask: `[B, L]`, true where a token must not be chosen, besides `special_ids`.
+        special_tokens_mask: `[B, L]`, true where a token must not be chosen, besides `special_ids`;
+            None takes a table's column of that name.
         mlm_probability: Share of the tokens to choose, in 0..1.
         mask_replace_prob: Share of the chosen tokens that become the mask token.
         random_replace_prob: Share of the chosen tokens that become a random word.
@@ -95,11 +100,15 @@ def mask_tokens(
 
     Returns:
         A `MaskedBatch` of torch tensors where `input_ids` (or `out`) is a tensor, else of numpy
-        arrays.
+        arrays. A table comes back as a table of its kind (a `BlockStore` as a pyarrow Table): the
+        column `input_ids` masked, a column `labels` added or replaced, the others as they were, but
+        for `special_tokens_mask`, which has done its work; the positions are those where `labels`
+        is not -100.
 
     Raises:
         InputError: A probability outside of 0..1, an id outside of the vocabulary (the message
-            names row, position and value), shapes or options that do not fit each other.
+            names row, position and value), shapes or options that do not fit each other, rows of
+            different lengths, nulls, a table without `input_ids`.
         InputTypeError: Ids that are no integers.
 
     Examples:
@@ -111,7 +120,14 @@ def mask_tokens(
         >>> bool((batch.labels.ravel()[batch.positions] == ids.ravel()[batch.positions]).all())
         True
     """
-    ids = as_id_matrix(input_ids)
+    table = TokenTable.of(input_ids)
+    if table is not None and (out is not None or labels_at_positions):
+        raise InputError(
+            "out and labels_at_positions go with arrays and tensors; a table comes back as a table"
+        )
+    ids = as_id_matrix(input_ids if table is None else table.ids)
+    if special_tokens_mask is None and table is not None:
+        special_tokens_mask = table.special_tokens_mask
     torch_out = _is_torch(input_ids if out is None else out[0])
     out_ids, out_labels = _outputs(out, ids.shape, dtype, labels_at_positions)
     keys = np.arange(len(ids), dtype=np.uint64) if block_ids is None else _as_keys(block_ids)
@@ -154,6 +170,8 @@ def mask_tokens(
         ) from None
     except (ValueError, TypeError) as error:
         raise InputError(str(error)) from None
+    if table is not None:
+        return table.masked(out_ids, cast("np.ndarray[Any, Any]", out_labels))
     batch = MaskedBatch(out_ids, out_labels if labels is None else labels, positions)
     return _to_torch(batch) if torch_out else batch
 
@@ -176,25 +194,8 @@ def _as_numpy(data: Any) -> np.ndarray[Any, Any]:
     if _is_torch(data):
         return data.detach().cpu().numpy()
     if hasattr(data, "__arrow_c_array__") or hasattr(data, "__arrow_c_stream__"):
-        return _arrow_matrix(data)
+        return bare_matrix(data)
     return np.asarray(data)
-
-
-def _arrow_matrix(data: Any) -> np.ndarray[Any, Any]:
-    import pyarrow as pa
-
-    column = data if isinstance(data, pa.Array | pa.ChunkedArray) else pa.chunked_array(data)
-    if isinstance(column, pa.ChunkedArray):
-        column = column.combine_chunks()
-    if not pa.types.is_fixed_size_list(column.type):
-        raise InputTypeError(
-            f"expected an Arrow FixedSizeList of ids, got {column.type}: cut the lists into blocks "
-            "with group_blocks first"
-        )
-    if column.null_count:
-        raise InputError("the Arrow array has null rows: drop them first")
-    # flatten() minds the offset of a slice, which `values` does not.
-    return column.flatten().to_numpy(zero_copy_only=False).reshape(-1, column.type.list_size)
 
 
 def _outputs(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -85,6 +85,40 @@ def _pads_plainly(kind: type) -> bool:
     return all(
         getattr(kind, name) is getattr(PreTrainedTokenizerBase, name) for name in ("pad", "_pad")
     )
+
+
+def without_columns(
+    rows: Sequence[Mapping[str, Any]], names: Collection[str]
+) -> Sequence[Mapping[str, Any]]:
+    """The rows without the columns `names`; the rows themselves where none has any of them."""
+    if not any(name in row for row in rows for name in names):
+        return rows
+    return [{name: value for name, value in row.items() if name not in names} for row in rows]
+
+
+def pad_offsets(
+    rows: Sequence[Mapping[str, Any]], length: int, padding_side: str
+) -> np.ndarray | None:
+    """The rows' `offset_mapping`, filled up with (0, 0); None where a row has none.
+
+    Args:
+        rows: One mapping a row, offsets `[tokens, 2]`.
+        length: Tokens of a padded row.
+        padding_side: `"right"` or `"left"`.
+
+    Returns:
+        int64 `[B, length, 2]`.
+    """
+    if not all("offset_mapping" in row for row in rows):
+        return None
+    batch = np.zeros((len(rows), length, 2), np.int64)
+    for out, row in zip(batch, rows, strict=True):
+        offsets = np.asarray(row["offset_mapping"]).reshape(-1, 2)
+        place = (
+            slice(len(offsets)) if padding_side == "right" else slice(length - len(offsets), None)
+        )
+        out[place] = offsets
+    return batch
 
 
 def pad_lists(rows: Sequence[Any], tokenizer: Any, multiple: int | None) -> np.ndarray:

@@ -119,6 +119,7 @@ class PendingAnswers:
         asked: Asked | WholeTargets,
         *,
         keep_errors: bool,
+        batch_size: int | None = None,
     ):
         self.error: InputError | None = None
         if not keep_errors:
@@ -131,7 +132,9 @@ class PendingAnswers:
         self._asked = asked
         questions = [found for found in read if isinstance(found, Question)]
         self._running = (
-            model.engine.start(questions, asked.wanted) if isinstance(asked, Asked) else None
+            model.engine.start(questions, asked.wanted, batch_size=batch_size)
+            if isinstance(asked, Asked)
+            else None
         )
 
     def results(self) -> list[Any]:

@@ -38,11 +38,13 @@ class BatchRules:
             batch of its own.
         padding: whether rows of different lengths may share a batch.
         alone: whether every row is a batch of its own.
+        rows: rows a batch may hold; None: as many as the budget allows.
     """
 
     budget: int
     padding: bool = True
     alone: bool = False
+    rows: int | None = None
 
     def shared_by(self, workers: int, tokens: int) -> BatchRules:
         """Cut the budget so that all workers get some of `tokens`, in batches worth the call."""
@@ -62,7 +64,11 @@ def batches(lengths: Sequence[int], rules: BatchRules) -> Iterator[list[int]]:
     batch: list[int] = []
     for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
         longest = lengths[batch[0]] if batch else 0
-        full = rules.alone or (len(batch) + 1) * longest > rules.budget
+        full = (
+            rules.alone
+            or (len(batch) + 1) * longest > rules.budget
+            or (rules.rows is not None and len(batch) >= rules.rows)
+        )
         if batch and (full or not (rules.padding or lengths[row] == longest)):
             yield batch
             batch = []

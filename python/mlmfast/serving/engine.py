@@ -83,15 +83,24 @@ class Engine:
             alone=batching == "independent",
         )
 
-    def start(self, questions: Sequence[Question], wanted: Wanted) -> Running:
-        """Begin to answer `questions`; the work goes on while the caller does something else."""
+    def start(
+        self, questions: Sequence[Question], wanted: Wanted, *, batch_size: int | None = None
+    ) -> Running:
+        """Begin to answer `questions`; the work goes on while the caller does something else.
+
+        Args:
+            questions: what to answer.
+            wanted: what the graph is asked.
+            batch_size: rows of a batch at most; None: the token budget alone bounds it.
+        """
         lengths = [len(question.ids) for question in questions]
         workers = 1 if self.device == "cuda" else self._threads
-        rows = list(batches(lengths, self.rules.shared_by(workers, sum(lengths))))
+        rules = replace(self.rules, rows=batch_size)
+        rows = list(batches(lengths, rules.shared_by(workers, sum(lengths))))
         if self.device == "cpu" and len(rows) < max(2, self._threads):
             session = self._lone(open_again=len(questions) == 1)
             if session is not None:
-                rows = list(batches(lengths, self.rules))
+                rows = list(batches(lengths, rules))
                 return Running(self, questions, wanted, rows, session, None)
         pool, session = self._workers()
         return Running(self, questions, wanted, rows, session, pool)

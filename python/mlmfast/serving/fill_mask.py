@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.errors import InputError
@@ -11,13 +10,14 @@ from mlmfast.serving.asked import Asked, PendingAnswers, asked_of
 from mlmfast.serving.joint import Fillings
 from mlmfast.serving.likelihood import Scores, TokenScores
 from mlmfast.serving.model import open_model
-from mlmfast.serving.options import keeps_errors
+from mlmfast.serving.options import checked_batch_size, keeps_errors
 from mlmfast.serving.steps import answer_texts
-from mlmfast.serving.streaming import in_order
+from mlmfast.serving.streaming import SizedAnswers, in_order
+from mlmfast.serving.text_inputs import as_list, is_lazy, one_by_one
 from mlmfast.serving.texts import text_number, the_text, without_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from mlmfast.serving.steps import Stepwise
@@ -47,6 +47,8 @@ class FillMask:
             itself, so that its answer is the same to the last bit whatever else is asked beside it
             (in int8 the scale of a layer's numbers is chosen for a whole batch, and one or two in
             a hundred best tokens depend on the neighbours); slower for many short texts.
+        batch_size: texts that are computed together at most, in calls that do not say; None: as
+            many as make a batch of some 512 tokens (16,384 on a GPU).
 
     Attributes:
         device: "cpu" or "cuda", where the model really runs.
@@ -69,7 +71,9 @@ class FillMask:
         threads: int | None = None,
         spinning: bool | None = None,
         batching: str = "shared",
+        batch_size: int | None = None,
     ):
+        self._batch_size = checked_batch_size(batch_size)
         self._model = open_model(
             folder, device=device, threads=threads, spinning=spinning, batching=batching
         )
@@ -85,17 +89,22 @@ class FillMask:
 
     def __call__(
         self,
-        texts: str | Sequence[str] | Iterator[str],
+        texts: str | Iterable[str],
         *,
         top_k: int | None = 5,
         targets: str | Iterable[str] | None = None,
         whole_targets: bool = False,
         tokenizer_kwargs: Mapping[str, Any] | None = None,
+        batch_size: int | None = None,
     ) -> Any:
         """Fill the masks of one text or of several.
 
         Args:
-            texts: one string, or a list of strings; a generator is answered as by `stream`.
+            texts: one string; a list of strings, or anything that has a length and holds strings
+                (a column of a `datasets.Dataset`, of pandas, polars, pyarrow or numpy); or a source
+                that is answered as by `stream` while it is read: a generator or another iterator, a
+                data set of torch (`transformers.pipelines.pt_utils.KeyDataset`), a column of a
+                `datasets.IterableDataset`.
             top_k: rows a mask gets; None means 5.
             targets: words to choose from, instead of the whole vocabulary. Scores stay shares of
                 the whole vocabulary. A word that is no single token stands for its first piece,
@@ -107,18 +116,20 @@ class FillMask:
                 of different lengths compete with different numbers of masks.
             tokenizer_kwargs: `add_special_tokens`, `truncation`, `max_length`, as in transformers;
                 `truncation` also takes "around_mask", which cuts both ends so that the masks stay.
+            batch_size: texts that are computed together at most; None: as the constructor says.
 
         Returns:
             For a text with one mask a list of rows `{"score", "token", "token_str", "sequence"}`,
             best first; with several masks a list of such lists, one a mask. For a list of texts a
             list of these answers, except that a list of exactly one text is answered as the text
-            itself would be.
+            itself would be. For a source an iterator of these answers, one a text, which has a
+            length where the source has one.
 
         Raises:
             NoMaskError: a text has no mask token.
-            InputError: a text is no string or too long, no target has a token, or `top_k` is out of
-                range.
-            TypeError: a keyword that is not known, or a `top_k` that is no integer.
+            InputError: a text is no string or too long, no target has a token, `top_k` or
+                `batch_size` is out of range, or `texts` is a table.
+            TypeError: a keyword that is not known, or a `top_k` or `batch_size` that is no integer.
         """
         asked = asked_of(
             self._model,
@@ -127,11 +138,13 @@ class FillMask:
             whole_targets=whole_targets,
             tokenizer_kwargs=tokenizer_kwargs,
         )
-        if isinstance(texts, GeneratorType):
-            return in_order(texts, self._begin(asked), read_ahead=1024)
-        _, listed = _listed(texts)
+        if is_lazy(texts):
+            begin = self._begin(asked, batch_size=batch_size)
+            lazily = in_order(one_by_one(texts), begin, read_ahead=1024)
+            return SizedAnswers(lazily, len(texts)) if hasattr(texts, "__len__") else lazily
+        _, listed = as_list(texts)
         names = the_text if len(listed) == 1 else text_number
-        begin = self._begin(asked, names=names, refuse=True)
+        begin = self._begin(asked, names=names, refuse=True, batch_size=batch_size)
         answers = list(in_order(listed, begin, read_ahead=CALL_AHEAD))
         return answers[0] if len(answers) == 1 else answers
 
@@ -143,6 +156,7 @@ class FillMask:
         targets: str | Iterable[str] | None = None,
         whole_targets: bool = False,
         tokenizer_kwargs: Mapping[str, Any] | None = None,
+        batch_size: int | None = None,
         read_ahead: int = 1024,
         on_error: str = "raise",
         names: Callable[[int], str] = text_number,
@@ -150,11 +164,12 @@ class FillMask:
         """Answer texts one after the other, whatever their number, in bounded memory.
 
         Args:
-            texts: any iterable of strings.
+            texts: any iterable of strings, or a data set of torch.
             top_k: as in a call.
             targets: as in a call.
             whole_targets: as in a call.
             tokenizer_kwargs: as in a call.
+            batch_size: as in a call.
             read_ahead: texts that may be read before the first of them is answered. More of them
                 make better batches; 1 answers each text as soon as it is there.
             on_error: "raise", or "return": an InputError takes the place of the answer of a text
@@ -177,12 +192,12 @@ class FillMask:
             whole_targets=whole_targets,
             tokenizer_kwargs=tokenizer_kwargs,
         )
-        begin = self._begin(asked, names=names, keep_errors=keep_errors)
-        return in_order(texts, begin, read_ahead=read_ahead)
+        begin = self._begin(asked, names=names, keep_errors=keep_errors, batch_size=batch_size)
+        return in_order(one_by_one(texts), begin, read_ahead=read_ahead)
 
     def fill(
         self,
-        texts: str | Sequence[str],
+        texts: str | Iterable[str],
         *,
         top_k: int = 5,
         beams: int | None = None,
@@ -197,7 +212,7 @@ class FillMask:
         and the model is asked again with that word in place; a beam search keeps several fillings.
 
         Args:
-            texts: one string, or a list of strings.
+            texts: one string, or several as in a call.
             top_k: fillings to return.
             beams: fillings to keep after each word; None: as many as `top_k`. More of them find
                 better fillings and cost as much more.
@@ -222,7 +237,7 @@ class FillMask:
 
     def score(
         self,
-        texts: str | Sequence[str],
+        texts: str | Iterable[str],
         *,
         per_token: bool = False,
         method: str = "original",
@@ -237,7 +252,7 @@ class FillMask:
         numbers of tokens are not comparable by themselves.
 
         Args:
-            texts: one string, or a list of strings, without a mask.
+            texts: one string, or several as in a call, without a mask.
             per_token: return the values of the tokens too.
             method: "original", or "word_l2r": with a token the later tokens of its word are
                 masked as well, so that they do not give it away (Kauf and Ivanova, 2023).
@@ -260,13 +275,13 @@ class FillMask:
     def _in_steps(
         self,
         asked: Stepwise,
-        texts: str | Sequence[str],
+        texts: str | Iterable[str],
         on_error: str,
         names: Callable[[int], str] | None,
     ) -> Any:
         """Answer one text or several, each in steps."""
         keep_errors = keeps_errors(on_error)
-        alone, listed = _listed(texts)
+        alone, listed = as_list(texts)
         names = names or (the_text if alone else text_number)
         answers = answer_texts(self._model, asked, listed, names=names, keep_errors=keep_errors)
         return answers[0] if alone else answers
@@ -278,6 +293,7 @@ class FillMask:
         names: Callable[[int], str] = text_number,
         keep_errors: bool = False,
         refuse: bool = False,
+        batch_size: int | None = None,
     ) -> Callable[[list[Any], int], PendingAnswers]:
         """Return what starts a piece of the texts.
 
@@ -286,21 +302,19 @@ class FillMask:
             names: what messages call a text.
             keep_errors: errors take the place of answers.
             refuse: the first error of a piece is raised before anything is computed.
+            batch_size: texts that are computed together at most; None: the constructor's.
         """
+        rows = checked_batch_size(batch_size) or self._batch_size
 
         def begin(texts: list[Any], first: int) -> PendingAnswers:
             read = asked.read(texts, self._model, first=first, names=names)
             if refuse:
                 without_errors(read)
-            return PendingAnswers(read, self._model, asked, keep_errors=keep_errors)
+            return PendingAnswers(
+                read, self._model, asked, keep_errors=keep_errors, batch_size=rows
+            )
 
         return begin
-
-
-def _listed(texts: Any) -> tuple[bool, Sequence[Any]]:
-    """Tell whether `texts` is one text (or what should be one), and return them as a list."""
-    alone = not isinstance(texts, (list, tuple))
-    return alone, [texts] if alone else texts
 
 
 def _sum_of(told: TokenScores | InputError) -> float | InputError:

@@ -91,3 +91,15 @@ def keeps_errors(on_error: str) -> bool:
     if on_error not in ("raise", "return"):
         raise InputError(f"on_error must be raise or return, and is {on_error!r}.")
     return on_error == "return"
+
+
+def checked_batch_size(batch_size: int | None) -> int | None:
+    """Return `batch_size`.
+
+    Raises:
+        TypeError: it is no integer.
+        InputError: it is below 1.
+    """
+    if batch_size is not None and (batch_size := operator.index(batch_size)) < 1:
+        raise InputError(f"batch_size must be at least 1, and is {batch_size}.")
+    return batch_size

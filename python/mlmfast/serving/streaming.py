@@ -77,3 +77,20 @@ def in_order(
             pending.cancel()
     if failure is not None:
         raise failure
+
+
+class SizedAnswers:
+    """An iterator of answers that knows how many there are in all, as tqdm likes to."""
+
+    def __init__(self, answers: Iterator[Any], length: int) -> None:
+        self._answers = answers
+        self._length = length
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        return next(self._answers)
+
+    def __len__(self) -> int:
+        return self._length

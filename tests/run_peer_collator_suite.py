@@ -1,0 +1,57 @@
+"""Run the peer's own tests of their collators with ours in the place of theirs.
+
+    python tests/run_peer_collator_suite.py PATH_TO/test_data_collator.py [pytest's arguments]
+
+The file is `tests/trainer/test_data_collator.py` of transformers, of the version that is installed
+(4.57 was run); it is theirs, so it is not in this repository. Without it there is nothing to run.
+
+In transformers itself `DataCollatorForLanguageModeling` is replaced before the file is imported,
+and so is `DataCollatorForWholeWordMask`, their old name of `whole_word_mask=True`. Only the tests
+of two private functions of theirs are left out (`_calc_word_ids_and_prob_mask` and
+`_whole_word_mask`, steps of a way to find words that ours does not go).
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from pathlib import Path
+
+import pytest
+import transformers
+
+import mlmfast
+
+PRIVATE = "DataCollatorForLanguageModelingUnitTest"
+
+
+class Replacement:
+    """A plugin of pytest that puts our class in the place of theirs."""
+
+    def pytest_sessionstart(self) -> None:
+        ours = mlmfast.DataCollatorForLanguageModeling
+        transformers.DataCollatorForLanguageModeling = ours
+        transformers.DataCollatorForWholeWordMask = functools.partial(ours, whole_word_mask=True)
+
+    def pytest_collection_modifyitems(
+        self, config: pytest.Config, items: list[pytest.Item]
+    ) -> None:
+        left_out = [item for item in items if f"::{PRIVATE}::" in item.nodeid]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def main(arguments: list[str]) -> int:
+    """Run the file named first; the rest goes to pytest. Without a file, say so and skip."""
+    if not arguments:
+        print("skipped: name transformers' tests/trainer/test_data_collator.py to run it")
+        return 0
+    if not Path(arguments[0]).is_file():
+        print(f"There is no file {arguments[0]!r}.", file=sys.stderr)
+        return 2
+    path, *rest = arguments
+    return int(pytest.main(["-p", "no:cacheprovider", path, *rest], plugins=[Replacement()]))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
