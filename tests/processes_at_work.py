@@ -98,7 +98,7 @@ def fail_in_process(blocks, output, options, rank):
 
 
 def own_script(blocks, folder, given):
-    """MLMTrainer without train(), as in a user's script."""
+    """MLMTrainer without train(), as in a user's script, in fp32."""
     from mlmfast.data.store import open_splits
     from mlmfast.training.blocks import EvaluationBlocks, MaskedBlocks
     from mlmfast.training.scratch import new_model
@@ -144,7 +144,7 @@ def without_masks(blocks, output, options):
     return found.train_loss, all(bool(torch.isfinite(each).all()) for each in weights.values())
 
 
-def count_a_step(blocks, folder, kind, own_loss=False):
+def count_a_step(blocks, folder, kind, own_loss=False, bf16=False):
     """Count a step's operations as MFU does, and as they are made; tell what the log said too."""
     import logging
 
@@ -190,6 +190,7 @@ def count_a_step(blocks, folder, kind, own_loss=False):
         dataloader_pin_memory=False,
         disable_tqdm=True,
         max_steps=2,
+        bf16=bf16,
     )
     trainer = Counts(
         model,

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 
 from architectures import tiny_model
-from mlmfast.data.prepare import prepare
-from mlmfast.data.store import open_splits
-from mlmfast.training.blocks import MaskedBlocks, WithPositions, keep_batch
 from mlmfast.training.loss import masked_loss_sum
 from mlmfast.training.sparse_head import (
     LAST_LAYER_TOO,
     MASKED_ROWS,
     MaskedHead,
     at_masks,
-    find_positions,
 )
-from toy import sentences
 
 
 def batch(length=16, rows=3):
@@ -82,26 +76,3 @@ def test_random_numbers_are_left_as_they_were():
     torch.manual_seed(3)
     MaskedHead(model)._prepare(inputs, labels)
     assert torch.equal(torch.rand(3), expected)
-
-
-@pytest.mark.parametrize("packing", ["stitch", "none"])
-def test_positions_come_with_the_batch(packing, tmp_path, toy_blocks):
-    store = open_splits(toy_blocks)["train"]
-    if packing == "none":
-        (tmp_path / "text.txt").write_text("\n".join(sentences(30)))
-        prepare(
-            str(tmp_path / "text.txt"),
-            tmp_path / "blocks",
-            tokenizer=store.path,
-            block_size=64,
-            packing="none",
-        )
-        store = open_splits(tmp_path / "blocks")["train"]
-    given = MaskedBlocks(store, positions=True).__getitems__([3, 0, 5])
-    assert (given["labels"].shape[1] < store.block_size) is (packing == "none")  # padding cut off
-    assert torch.equal(given["positions"], find_positions(given["labels"]))
-    plain = MaskedBlocks(store).__getitems__([3, 0, 5])
-    assert "positions" not in plain
-    assert torch.equal(WithPositions(keep_batch)(plain)["positions"], given["positions"])
-    one = MaskedBlocks(store, positions=True)[3]
-    assert torch.equal(one["positions"], find_positions(one["labels"][None]))
