@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
+from accelerate.utils import convert_outputs_to_fp32
 
 from architectures import tiny_model
 from mlmfast.training.loss import masked_loss_sum
@@ -76,3 +78,32 @@ def test_random_numbers_are_left_as_they_were():
     torch.manual_seed(3)
     MaskedHead(model)._prepare(inputs, labels)
     assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_the_trial_is_in_fp32_whatever_the_model_computes_in(dtype, compiled):
+    """As accelerate wraps a model, in an autocast within `forward`."""
+    model = tiny_model("roberta")
+    if dtype != torch.float32:
+        model.forward = convert_outputs_to_fp32(torch.autocast("cpu", dtype)(model.forward))
+    seen = []
+    model.get_output_embeddings().register_forward_hook(
+        lambda _module, _args, output: seen.append(output.dtype)
+    )
+    head = MaskedHead(model, static=compiled)
+    inputs, labels = batch()
+    head(torch.compile(model, backend="eager") if compiled else model, inputs, labels)
+    assert head.scope == LAST_LAYER_TOO
+    assert set(seen[:-1]) == {torch.float32}
+    assert seen[-1] == dtype
+
+
+def test_what_stays_on_a_compiled_model_can_be_taken_off():
+    model = tiny_model("roberta")
+    head = MaskedHead(model, static=True)
+    found = head(model, *batch()).logits
+    assert model.base_model._forward_hooks
+    head.take_hooks_off()
+    assert not model.base_model._forward_hooks
+    assert torch.equal(head(model, *batch()).logits, found)
