@@ -101,7 +101,7 @@ def trainer(way: str, folder: str, work: str) -> transformers.Trainer:
     store = BlockStore.open(Path(folder) / "blocks")
     given: dict[str, Any] = {}
     if way in OURS:
-        given["train_dataset"] = MaskedBlocks(store, positions=True)
+        given["train_dataset"] = MaskedBlocks(store)
     else:
         tokenizer = transformers.AutoTokenizer.from_pretrained(store.path)
         given["train_dataset"] = store.to_datasets()

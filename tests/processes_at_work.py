@@ -104,7 +104,7 @@ def fail_in_process(blocks, output, options, rank):
 
 
 def own_script(blocks, folder, given):
-    """MLMTrainer without train(), as in a user's script."""
+    """MLMTrainer without train(), as in a user's script, in fp32."""
     from mlmfast.data.store import open_splits
     from mlmfast.training.blocks import EvaluationBlocks, MaskedBlocks
     from mlmfast.training.scratch import new_model
@@ -150,7 +150,7 @@ def without_masks(blocks, output, options):
     return found.train_loss, all(bool(torch.isfinite(each).all()) for each in weights.values())
 
 
-def count_a_step(blocks, folder, kind, own_loss=False):
+def count_a_step(blocks, folder, kind, own_loss=False, bf16=False):
     """Count a step's operations as MFU does, and as they are made; tell what the log said too."""
     import logging
 
@@ -196,6 +196,7 @@ def count_a_step(blocks, folder, kind, own_loss=False):
         dataloader_pin_memory=False,
         disable_tqdm=True,
         max_steps=2,
+        bf16=bf16,
     )
     trainer = Counts(
         model,
@@ -226,3 +227,50 @@ def train_and_leave(blocks, output, options):
     before = threads()
     leave()
     return before, threads()
+
+
+def on_a_stream(blocks, folder, base, batch, **given):
+    """Train by a Trainer class on an IterableDataset of masked rows; tell losses and weights."""
+    import torch
+
+    from mlmfast.data.store import open_splits
+    from mlmfast.training.blocks import MaskedBlocks
+    from mlmfast.training.scratch import new_model
+    from mlmfast.training.trainer import MLMTrainer
+
+    store = open_splits(blocks)["train"]
+    masked = MaskedBlocks(store)
+
+    class Stream(torch.utils.data.IterableDataset):
+        def __iter__(self):
+            return (masked[number] for number in range(len(masked)))
+
+    losses = []
+
+    class Notes({"ours": MLMTrainer, "theirs": transformers.Trainer}[base]):
+        def training_step(self, *args, **kwargs):
+            losses.append(super().training_step(*args, **kwargs).item())
+            return torch.tensor(losses[-1])
+
+    transformers.set_seed(0)
+    model = new_model(store, model_type="roberta", config_overrides=STILL)
+    arguments = transformers.TrainingArguments(
+        folder,
+        use_cpu=True,
+        bf16=False,
+        report_to="none",
+        save_strategy="no",
+        dataloader_pin_memory=False,
+        disable_tqdm=True,
+        max_steps=3,
+        learning_rate=1e-3,
+        optim="sgd",
+        per_device_train_batch_size=batch,
+        **given,
+    )
+    trainer = Notes(
+        model, arguments, transformers.default_data_collator, Stream(), eval_dataset=Stream()
+    )
+    trainer.train()
+    measured = trainer.evaluate()["eval_loss"]
+    return losses, measured, {name: p.detach().numpy() for name, p in model.named_parameters()}

@@ -11,7 +11,7 @@ import transformers
 from mlmfast.data.store import open_splits
 from mlmfast.training.blocks import MaskedBlocks
 from mlmfast.training.scratch import new_model
-from mlmfast.training.sparse_head import LAST_LAYER_TOO, MASKED_ROWS, MaskedHead
+from mlmfast.training.sparse_head import LAST_LAYER_TOO, MASKED_ROWS, MaskedHead, find_positions
 from mlmfast.training.trainer import MLMTrainer
 from toy import TINY
 
@@ -90,8 +90,7 @@ def test_fifty_steps_have_the_losses_and_weights_of_the_trainer(theirs, network,
         assert torch.allclose(trainer.model.get_parameter(name), weight, atol=2e-4), name
 
 
-def test_a_compiled_model_too(theirs, network, blocks, tmp_path, monkeypatch):
-    monkeypatch.setenv("ACCELERATE_DYNAMO_BACKEND", "no")  # taken back after the test
+def test_a_compiled_model_too(theirs, network, blocks, tmp_path):
     found, trainer = losses(
         MLMTrainer, network, blocks, tmp_path, torch_compile=True, torch_compile_backend="eager"
     )
@@ -112,8 +111,9 @@ def test_under_ddp_the_rows_are_those_of_the_wrapped_model(network, blocks, tmp_
     try:
         model = copy.deepcopy(network)
         wrapped = torch.nn.parallel.DistributedDataParallel(model)
-        batch = MaskedBlocks(blocks, positions=True).__getitems__(range(6))
-        labels, positions = batch.pop("labels"), batch.pop("positions")
+        batch = MaskedBlocks(blocks).__getitems__(range(6))
+        labels = batch.pop("labels")
+        positions = find_positions(labels)
         head = MaskedHead(model)
         found = head(wrapped, batch, labels, positions)
         assert len(found.logits) == (labels != -100).sum()

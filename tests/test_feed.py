@@ -91,8 +91,6 @@ def test_the_batch_that_is_not_full_can_be_left_out(store):
 
 
 def test_a_process_without_a_block_is_asked_nothing(store):
-    blocks = MaskedBlocks(store, positions=True)
-    batch = blocks.__getitems__([])
-    assert not len(batch["positions"])
+    batch = MaskedBlocks(store).__getitems__([])
     assert batch["input_ids"].shape == (1, store.block_size)
     assert (batch["labels"] == -100).all()

@@ -75,10 +75,12 @@ def test_the_count_is_the_formula(kind):
         ("roberta", True, ALL_ROWS),
     ],
 )
-@pytest.mark.parametrize("count", [1, 2])
-def test_the_count_is_what_a_step_computes(toy_blocks, tmp_path, kind, own_loss, scope, count):
+@pytest.mark.parametrize(("count", "bf16"), [(1, False), (1, True), (2, False)])
+def test_the_count_is_what_a_step_computes(
+    toy_blocks, tmp_path, kind, own_loss, scope, count, bf16
+):
     """Of masked rows, of the last layer or of all, in one process and in two; it is said once."""
-    found = launch(count, work.count_a_step, toy_blocks, tmp_path, kind, own_loss)
+    found = launch(count, work.count_a_step, toy_blocks, tmp_path, kind, own_loss, bf16)
     for each in found:
         assert each.status == 0, each
         counted, made, said = each.value

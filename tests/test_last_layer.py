@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
+from accelerate.utils import convert_outputs_to_fp32
 
 from architectures import tiny_model
-from mlmfast.data.prepare import prepare
-from mlmfast.data.store import open_splits
-from mlmfast.training.blocks import MaskedBlocks, WithPositions, keep_batch
 from mlmfast.training.loss import masked_loss_sum
 from mlmfast.training.sparse_head import (
     LAST_LAYER_TOO,
     MASKED_ROWS,
     MaskedHead,
     at_masks,
-    find_positions,
 )
-from toy import sentences
 
 
 def batch(length=16, rows=3):
@@ -84,24 +80,30 @@ def test_random_numbers_are_left_as_they_were():
     assert torch.equal(torch.rand(3), expected)
 
 
-@pytest.mark.parametrize("packing", ["stitch", "none"])
-def test_positions_come_with_the_batch(packing, tmp_path, toy_blocks):
-    store = open_splits(toy_blocks)["train"]
-    if packing == "none":
-        (tmp_path / "text.txt").write_text("\n".join(sentences(30)))
-        prepare(
-            str(tmp_path / "text.txt"),
-            tmp_path / "blocks",
-            tokenizer=store.path,
-            block_size=64,
-            packing="none",
-        )
-        store = open_splits(tmp_path / "blocks")["train"]
-    given = MaskedBlocks(store, positions=True).__getitems__([3, 0, 5])
-    assert (given["labels"].shape[1] < store.block_size) is (packing == "none")  # padding cut off
-    assert torch.equal(given["positions"], find_positions(given["labels"]))
-    plain = MaskedBlocks(store).__getitems__([3, 0, 5])
-    assert "positions" not in plain
-    assert torch.equal(WithPositions(keep_batch)(plain)["positions"], given["positions"])
-    one = MaskedBlocks(store, positions=True)[3]
-    assert torch.equal(one["positions"], find_positions(one["labels"][None]))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_the_trial_is_in_fp32_whatever_the_model_computes_in(dtype, compiled):
+    """As accelerate wraps a model, in an autocast within `forward`."""
+    model = tiny_model("roberta")
+    if dtype != torch.float32:
+        model.forward = convert_outputs_to_fp32(torch.autocast("cpu", dtype)(model.forward))
+    seen = []
+    model.get_output_embeddings().register_forward_hook(
+        lambda _module, _args, output: seen.append(output.dtype)
+    )
+    head = MaskedHead(model, static=compiled)
+    inputs, labels = batch()
+    head(torch.compile(model, backend="eager") if compiled else model, inputs, labels)
+    assert head.scope == LAST_LAYER_TOO
+    assert set(seen[:-1]) == {torch.float32}
+    assert seen[-1] == dtype
+
+
+def test_what_stays_on_a_compiled_model_can_be_taken_off():
+    model = tiny_model("roberta")
+    head = MaskedHead(model, static=True)
+    found = head(model, *batch()).logits
+    assert model.base_model._forward_hooks
+    head.take_hooks_off()
+    assert not model.base_model._forward_hooks
+    assert torch.equal(head(model, *batch()).logits, found)

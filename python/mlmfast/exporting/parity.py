@@ -109,7 +109,7 @@ def references(checkpoint: Checkpoint, names: Iterable[str]) -> Iterator[Referen
             main if name == "input_ids" else name: torch.from_numpy(value)
             for name, value in feed.items()
         }
-        with torch.inference_mode():
+        with torch.no_grad():
             # Perceiver gives logits for every position it has; the rest give as many as tokens.
             logits = model(**given).logits[:, :length].numpy()
         yield Reference(feed, logits, inputs["attention_mask"].astype(bool), padded)

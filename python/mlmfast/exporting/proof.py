@@ -86,7 +86,7 @@ def _padding_shows(checkpoint: Checkpoint, reference: Reference, max_difference:
         for name, value in reference.inputs.items()
     }
     try:
-        with torch.inference_mode():
+        with torch.no_grad():
             logits = checkpoint.model(**alone).logits[0, :real].numpy()
     except Exception:  # noqa: BLE001 - a model may refuse some lengths; then they must not be mixed
         return True

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import os
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from transformers import HfArgumentParser, TrainingArguments
 
 from mlmfast.errors import InputError, MissingDependencyError
+from mlmfast.training.process_state import launched_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -67,15 +67,12 @@ def build_arguments(folder: Path, given: dict[str, Any], **fixed: Any) -> Traini
     """
     check_names(given)
     given = {name: value for name, value in given.items() if value is not None}
-    # The arguments of an earlier training in this process left these here for accelerate: it would
-    # train in bf16, or compile, ever after.
-    for name in ("MIXED_PRECISION", "DYNAMO_BACKEND", "DYNAMO_MODE"):
-        os.environ.pop(f"ACCELERATE_{name}", None)
     if "logging_steps" not in given:
         # Of itself, transformers evaluates as often as it logs.
         given.setdefault("eval_steps", 500)
     try:
-        arguments = TrainingArguments(output_dir=str(folder), **{**DEFAULTS, **given, **fixed})
+        with launched_environment():
+            arguments = TrainingArguments(output_dir=str(folder), **{**DEFAULTS, **given, **fixed})
     except (ValueError, TypeError, ImportError) as error:
         raise InputError(f"transformers refuses these training arguments: {error}") from error
     _check_reporters(arguments.report_to)

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 import transformers
 
-from mlmfast.data.epoch_plan import EpochPlan
-from mlmfast.errors import DeviceMemoryError, InputError, NonFiniteLossError
-from mlmfast.training.blocks import EvaluationBlocks, MaskedBlocks, keep_batch
+from mlmfast.errors import DeviceMemoryError, NonFiniteLossError
+from mlmfast.training.block_batches import BlockBatches
+from mlmfast.training.blocks import MaskedBlocks
 from mlmfast.training.checkpoints import WholeCheckpoints
 from mlmfast.training.device_memory import Cost, advice, batch_that_fits, measure_cost
-from mlmfast.training.feed import BlockFeed, shares_of
 from mlmfast.training.loss_guard import INTERVAL, LossGuard
 from mlmfast.training.sparse_head import IGNORED
-
-if TYPE_CHECKING:
-    from torch.utils.data import DataLoader
 
 
 class StepWatch(transformers.TrainerCallback):
@@ -45,7 +41,7 @@ class StepWatch(transformers.TrainerCallback):
             self._trainer.check_loss()
 
 
-class BlockTrainer(WholeCheckpoints):
+class BlockTrainer(BlockBatches, WholeCheckpoints):
     """A Trainer that takes its batches from `MaskedBlocks` and `EvaluationBlocks`.
 
     The blocks of a step are a function of seed and step: processes share them without padding,
@@ -55,77 +51,16 @@ class BlockTrainer(WholeCheckpoints):
 
     control: transformers.TrainerControl
 
-    def __init__(
-        self,
-        model: Any = None,
-        args: transformers.TrainingArguments | None = None,
-        data_collator: Any = None,
-        train_dataset: Any = None,
-        eval_dataset: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        on_blocks = isinstance(train_dataset or eval_dataset, EvaluationBlocks)
-        if on_blocks and args is not None:
-            # There are no columns to remove, and the Trainer's filter wants a list of rows.
-            args.remove_unused_columns = False
-        if on_blocks and data_collator is None:
-            data_collator = keep_batch
-        if args is not None:
-            # The filter waits for the device at every step, to hide what ought to be known.
-            args.logging_nan_inf_filter = False
-        super().__init__(model, args, data_collator, train_dataset, eval_dataset, **kwargs)
-        self._feed: BlockFeed | None = None
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # The filter waits for the device at every step, to hide what ought to be known.
+        self.args.logging_nan_inf_filter = False
         self._guard = LossGuard()
         self.add_callback(StepWatch(self))
         if self.args.world_size > 1:
             # With one seed for all, dropout would leave out the same places on every process.
             own = np.random.SeedSequence([self.args.seed, self.args.process_index])
             torch.manual_seed(int(own.generate_state(1)[0]))
-
-    def get_train_dataloader(self) -> DataLoader:
-        """The Trainer's loader; over blocks, this process's share of an epoch."""
-        if not isinstance(self.train_dataset, MaskedBlocks):
-            return super().get_train_dataloader()
-        self._check_data_parallel()
-        seed = self.args.data_seed
-        # On a resume, the Trainer puts the checkpoint's own batch size into `_train_batch_size`.
-        found = self.args.auto_find_batch_size
-        plan = EpochPlan(
-            blocks=len(self.train_dataset),
-            batch_size=self._train_batch_size if found else self.args.train_batch_size,
-            rank=self.args.process_index,
-            world_size=self.args.world_size,
-            shuffle=True,
-            drop_last=self.args.dataloader_drop_last,
-            seed=self.train_dataset.seed if seed is None else seed,
-        )
-        self._close_feed()
-        self._feed = BlockFeed(
-            self.train_dataset,
-            plan,
-            self.args.gradient_accumulation_steps,
-            collate=self.data_collator,
-            pin=self.args.dataloader_pin_memory and self.args.device.type == "cuda",
-        )
-        return self._feed.loader()
-
-    def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader:
-        """The Trainer's loader; over blocks, this process's share, each block once."""
-        blocks = self.eval_dataset if eval_dataset is None else eval_dataset
-        if isinstance(blocks, str) and isinstance(self.eval_dataset, dict):
-            blocks = self.eval_dataset[blocks]
-        if not isinstance(blocks, EvaluationBlocks):
-            return super().get_eval_dataloader(eval_dataset)
-        plan = EpochPlan(
-            blocks=len(blocks),
-            batch_size=self.args.eval_batch_size,
-            rank=self.args.process_index,
-            world_size=self.args.world_size,
-            shuffle=False,
-            drop_last=False,
-            seed=0,
-        )
-        return shares_of(blocks, plan, self.data_collator)
 
     def _wrap_model(self, model: Any, training: bool = True, dataloader: Any = None) -> Any:
         args = self.args
@@ -149,14 +84,6 @@ class BlockTrainer(WholeCheckpoints):
         self.model.zero_grad(set_to_none=True)
         return unused
 
-    def _check_data_parallel(self) -> None:
-        tensor_parallel = (getattr(self.model, "_tp_size", None) or 1) > 1
-        if tensor_parallel or getattr(self.args, "parallelism_config", None) is not None:
-            raise InputError(
-                "Tensor and context parallelism divide a model's layers or its texts between "
-                "processes; on MaskedBlocks, processes divide the batches alone."
-            )
-
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Train as the Trainer does; takes and gives what it does.
 
@@ -169,10 +96,6 @@ class BlockTrainer(WholeCheckpoints):
             return super().train(*args, **kwargs)
         finally:
             self._close_feed()
-
-    def _close_feed(self) -> None:
-        if self._feed is not None:
-            self._feed.close()
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """Measure as the Trainer does; takes and gives what it does.
@@ -189,34 +112,6 @@ class BlockTrainer(WholeCheckpoints):
                 f"{batch} blocks ({str(error).split('. ')[0]}): give --per-device-eval-batch-size "
                 f"{max(batch // 2, 1)} or less."
             ) from error
-
-    def get_batch_samples(
-        self, epoch_iterator: Any, num_batches: int, device: Any
-    ) -> tuple[list[Any], Any]:
-        """Give the batches of an optimizer step, and the number of masked tokens in all of it."""
-        if self._feed is None:
-            return super().get_batch_samples(epoch_iterator, num_batches, device)
-        step = 0 if self.args.ignore_data_skip else self.state.global_step
-        samples = self._feed.take(epoch_iterator, num_batches, step)
-        items = self._get_num_items_in_batch(samples, device)
-        if device.type == "cuda":
-            samples = [
-                {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
-                for batch in samples
-            ]
-        return samples, items
-
-    def _get_num_items_in_batch(self, batch_samples: list[Any], device: Any) -> Any:
-        if self._feed is None or self.args.n_gpu > 1:
-            return super()._get_num_items_in_batch(batch_samples, device)
-        # Counted before the labels go to the device, which need not be waited for.
-        items = sum(int((batch["labels"] != -100).sum()) for batch in batch_samples)
-        if self.args.world_size == 1 or not self.args.average_tokens_across_devices:
-            return items
-        count = torch.tensor(items)
-        if device.type == "cuda":
-            count = count.pin_memory().to(device, non_blocking=True)
-        return self.accelerator.gather(count[None]).sum()
 
     def training_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Make the Trainer's step on a batch, with an eye on the loss and on the memory."""
@@ -282,7 +177,7 @@ class BlockTrainer(WholeCheckpoints):
         device = self.args.device
 
         def forward(rows: int) -> Any:
-            few = {name: tensor[:rows] for name, tensor in inputs.items() if name != "positions"}
+            few = {name: tensor[:rows] for name, tensor in inputs.items()}
             with self.compute_loss_context_manager():
                 return self.compute_loss(self.model, self._prepare_inputs(few))
 

@@ -7,7 +7,6 @@ the same for any batch size, any number of workers, and after a resume.
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,10 +17,9 @@ from mlmfast.data.block_masker import BlockMasker
 from mlmfast.data.buffer_pool import BufferPool
 from mlmfast.data.mask_schedule import MaskRateSchedule
 from mlmfast.errors import InputError
-from mlmfast.training.sparse_head import find_positions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from typing import Unpack
 
     from mlmfast.data.mask_options import MaskOptions, ModeOptions
@@ -33,25 +31,6 @@ Batch = dict[str, torch.Tensor]
 def keep_batch(batch: Any) -> Any:
     """Return the batch as it is: the collate function of a data set that yields whole batches."""
     return batch
-
-
-class WithPositions:
-    """A collate function that adds `positions` to another's batches, where they are missing.
-
-    It runs where the batch is made, on the CPU: found on a GPU, their number would have to be
-    waited for.
-    """
-
-    def __init__(self, collate: Callable[[Any], Any]) -> None:
-        self.collate = collate
-
-    def __call__(self, rows: Any) -> Any:
-        """Collate; `positions` is int64 `[M]`, flat into `labels`' `B * L`."""
-        batch = self.collate(rows)
-        labels = batch.get("labels") if isinstance(batch, MutableMapping) else None
-        if isinstance(labels, torch.Tensor) and labels.dim() == 2 and "positions" not in batch:
-            batch["positions"] = find_positions(labels)
-        return batch
 
 
 class EvaluationBlocks(Dataset):
@@ -66,7 +45,6 @@ class EvaluationBlocks(Dataset):
         limit: take the first so many blocks only; None takes all.
         pad_to_max_length: keep all rows at the block's length; otherwise the rows of a store with
             a document a block are cut to the batch's longest document, L' <= L.
-        positions: give `positions` too, which `MLMTrainer` takes and models do not.
         modes: `mode`, `masks_per_row` and so on, as `mlmfast.mask_tokens` explains them;
             `mode="whole_word"` finds the words by the store's own tokenizer.
 
@@ -84,13 +62,11 @@ class EvaluationBlocks(Dataset):
         random_replace_prob: float = 0.1,
         pad_to_max_length: bool = False,
         limit: int | None = None,
-        positions: bool = False,
         **modes: Unpack[ModeOptions],
     ) -> None:
         self.store = store
         self.seed = seed
         self.mlm_probability = mlm_probability
-        self.positions = positions
         options: MaskOptions = {
             **modes,
             "mlm_probability": mlm_probability,
@@ -117,8 +93,8 @@ class EvaluationBlocks(Dataset):
 
         Returns:
             `input_ids` and `labels`, int64 `[B, L]` (labels are -100 where nothing was chosen), and
-            `attention_mask`, int64 `[B, L]`, if the store has padding; with `positions=True` also
-            `positions`, int64 `[M]`: where something was chosen, ascending, flat into `B * L`.
+            `attention_mask`, int64 `[B, L]`, if the store has padding: what every model takes, and
+            what accelerate and DataParallel can cut into rows.
         """
         if not len(indices):
             return self._asking_nothing()
@@ -132,29 +108,18 @@ class EvaluationBlocks(Dataset):
         shape = (len(blocks), self.store.block_size)
         batch = {name: self._pool.take(*shape, torch.int64) for name in self._masker.columns}
         buffers = {name: tensor.numpy() for name, tensor in batch.items()}
-        positions, _ = self._masker.fill(
-            blocks.astype(np.uint64), buffers, epoch=self.epoch, rate=rate
-        )
-        if self._trims and "attention_mask" in batch:
-            batch = _trimmed(batch)
-            rows, columns = np.divmod(positions, self.store.block_size)
-            positions = rows * batch["labels"].shape[1] + columns
-        if self.positions:
-            batch["positions"] = torch.from_numpy(positions)
-        return batch
+        self._masker.fill(blocks.astype(np.uint64), buffers, epoch=self.epoch, rate=rate)
+        return _trimmed(batch) if self._trims and "attention_mask" in batch else batch
 
     def _asking_nothing(self) -> Batch:
         """A batch for a process that has no block of a global batch, but must keep in step."""
         batch = EvaluationBlocks.__getitems__(self, [0])
         batch["labels"].fill_(-100)
-        if self.positions:
-            batch["positions"] = batch["positions"][:0]
         return batch
 
     def __getitem__(self, index: int) -> Batch:
-        """Read and mask one block; the tensors have the shape `[L]`, `positions` `[M]`."""
-        batch = self.__getitems__([index])
-        return {name: t if name == "positions" else t[0] for name, t in batch.items()}
+        """Read and mask one block; the tensors have the shape `[L]`."""
+        return {name: tensor[0] for name, tensor in self.__getitems__([index]).items()}
 
 
 def _trimmed(batch: Batch) -> Batch:

@@ -16,7 +16,7 @@ from mlmfast.errors import InputError
 from mlmfast.training.blocks import keep_batch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
@@ -46,13 +46,11 @@ class Shares(BatchSampler):
             yield self.plan.block_ids(number, self.epoch).tolist()
 
 
-def shares_of(
-    blocks: EvaluationBlocks, plan: EpochPlan, collate: Callable[[Any], Any] = keep_batch
-) -> DataLoader:
+def shares_of(blocks: EvaluationBlocks, plan: EpochPlan) -> DataLoader:
     """A data loader over one rank's share of the blocks."""
     # A generator of its own: beginning a pass draws a number, which dropout must not notice.
     return DataLoader(
-        blocks, batch_sampler=Shares(plan), collate_fn=collate, generator=torch.Generator()
+        blocks, batch_sampler=Shares(plan), collate_fn=keep_batch, generator=torch.Generator()
     )
 
 
@@ -67,7 +65,6 @@ class BlockFeed:
         blocks: what to train on.
         plan: how its epochs are dealt to batches and ranks.
         accumulated: batches of a rank in an optimizer step.
-        collate: what is done to each batch.
         pin: put batches into pinned memory, from where a GPU fetches them without being waited for.
 
     Raises:
@@ -80,7 +77,6 @@ class BlockFeed:
         plan: EpochPlan,
         accumulated: int,
         *,
-        collate: Callable[[Any], Any] = keep_batch,
         pin: bool = False,
     ) -> None:
         if not plan.global_batches:
@@ -91,7 +87,6 @@ class BlockFeed:
         self.blocks = blocks
         self.plan = plan
         self.accumulated = accumulated
-        self._collate = collate
         self._pin = pin
         self._epoch = 0
         self._begun_for: Any = None
@@ -119,7 +114,7 @@ class BlockFeed:
 
     def loader(self) -> DataLoader:
         """The Trainer's view of an epoch: its length, its data set, its batches for who looks."""
-        return shares_of(self.blocks, self.plan, self._collate)
+        return shares_of(self.blocks, self.plan)
 
     def take(self, iterator: Any, count: int, step: int) -> list[Batch]:
         """Give the next `count` batches of the pass that the Trainer makes.
@@ -153,7 +148,7 @@ class BlockFeed:
     def _make(self, number: int) -> Batch:
         ids = self.plan.block_ids(number, self._epoch)
         step = self._epoch * self.steps_an_epoch + number // self.accumulated
-        batch = self._collate(self.blocks.of_step(ids.tolist(), step))
+        batch = self.blocks.of_step(ids.tolist(), step)
         if not self._pin:
             return batch
         return {name: tensor.pin_memory() for name, tensor in batch.items()}

@@ -119,7 +119,6 @@ class MaskSeries:
                 store,
                 seed=self.seed + each,
                 mlm_probability=self.mlm_probability,
-                positions=True,
             )
             for each in range(self.count)
         ]

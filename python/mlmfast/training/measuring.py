@@ -10,7 +10,8 @@ import torch
 
 from mlmfast.training.loss import row_counts
 from mlmfast.training.precision import choose_precision, default_device
-from mlmfast.training.sparse_head import MaskedHead
+from mlmfast.training.sparse_head import MaskedHead, find_positions
+from mlmfast.training.wrapped_forward import forward_of, set_forward, without_wrappers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,24 +38,23 @@ class Measured:
         self,
         inputs: dict[str, torch.Tensor],
         labels: torch.Tensor,
-        positions: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Count as `mlmfast.training.loss.row_counts` does, `[B, 4]`, on the model's device.
 
         Args:
             inputs: the model's arguments; `input_ids` is `[B, L]`.
             labels: int64 `[B, L]`, -100 where nothing is asked.
-            positions: int64 `[M]`, where they are not; see `MaskedHead`.
         """
         inputs = {name: tensor.to(self._device) for name, tensor in inputs.items()}
+        # Found before the labels go to a GPU, which would have to be waited for.
+        positions = find_positions(labels).to(self._device)
         labels = labels.to(self._device)
-        positions = None if positions is None else positions.to(self._device)
         autocast = (
             torch.autocast(self._device.type, torch.bfloat16)
             if self.precision == "bf16"
             else nullcontext()
         )
-        with torch.inference_mode(), autocast:
+        with torch.no_grad(), autocast:
             masked = self._head(self._network, inputs, labels, positions)
             return row_counts(masked, len(labels))
 
@@ -68,8 +68,8 @@ class Measured:
         for first in range(0, len(blocks), batch_size):
             numbers = range(first, min(first + batch_size, len(blocks)))
             inputs = blocks.__getitems__(numbers)
-            labels, positions = inputs.pop("labels"), inputs.pop("positions", None)
-            counts.append(self.row_counts(inputs, labels, positions))
+            labels = inputs.pop("labels")
+            counts.append(self.row_counts(inputs, labels))
             bar.update(len(numbers))
         return torch.cat(counts).cpu().double().numpy()
 
@@ -85,9 +85,15 @@ def measuring(network: torch.nn.Module, device: str | None, precision: str) -> I
     """
     target = torch.device(device or default_device())
     choice = choose_precision(precision, target.type)
-    was_training, home = network.training, next(network.parameters()).device
+    modes = [(module, module.training) for module in network.modules()]
+    home, forward = next(network.parameters()).device, forward_of(network)
     try:
+        # Another Trainer may have left an autocast around it.
+        set_forward(network, without_wrappers(network))
         network.to(target).eval()
         yield Measured(network, target, choice.name)
     finally:
-        network.to(home).train(was_training)
+        network.to(home)
+        set_forward(network, forward)
+        for module, training in modes:
+            module.training = training

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 from mlmfast.training.last_layer import (
     LastLayer,
@@ -79,6 +80,7 @@ class MaskedHead:
         self._static = static
         self._wanted = Wanted()
         self._last_layer: LastLayer | None = None
+        self._handles: list[Any] = []
 
     def __call__(
         self,
@@ -108,12 +110,14 @@ class MaskedHead:
         targets = labels.flatten()[positions]
         if self._static and fill_up:
             positions, targets = _filled_up(positions, targets, labels.numel())
-        handles = [] if self._static else self._attach()
+        if not self._handles:
+            self._handles = self._attach()
         try:
             with self._asking(positions, labels):
                 logits = model(**inputs).logits
         finally:
-            _remove(handles)
+            if not self._static:
+                self.take_hooks_off()
         rows = positions // labels.shape[1]
         return MaskedLogits(logits.reshape(-1, logits.shape[-1]), targets, rows)
 
@@ -124,8 +128,11 @@ class MaskedHead:
             with _exactly(self.model, labels.device):
                 self.scope = self._tried(_two_rows(inputs), labels[:2])
         logger.info("the head runs on %s", self.scope)
-        if self._static and self.scope != ALL_ROWS:
-            self._attach()
+
+    def take_hooks_off(self) -> None:
+        """Remove what stays on a compiled model between calls; the next call puts it on again."""
+        _remove(self._handles)
+        self._handles = []
 
     def _tried(self, inputs: dict[str, Any], labels: torch.Tensor) -> str:
         asked = torch.full_like(labels, IGNORED)
@@ -244,6 +251,22 @@ def _two_rows(inputs: dict[str, Any]) -> dict[str, Any]:
     return few
 
 
+class _WithoutAutocast(TorchFunctionMode):
+    """Switches autocast off around every function of torch, whoever switches it on in between.
+
+    accelerate puts an autocast around the `forward` of a model that trains in half precision, where
+    one from outside is of no effect.
+    """
+
+    def __init__(self, device: str) -> None:
+        super().__init__()
+        self._device = device
+
+    def __torch_function__(self, func: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        with torch.autocast(self._device, enabled=False):
+            return func(*args, **(kwargs or {}))
+
+
 @contextmanager
 def _exactly(model: torch.nn.Module, device: torch.device) -> Iterator[None]:
     """Evaluate in full precision, and leave modes and random numbers as they were."""
@@ -257,6 +280,7 @@ def _exactly(model: torch.nn.Module, device: torch.device) -> Iterator[None]:
             torch.random.fork_rng(devices),
             torch.no_grad(),
             torch.autocast(device.type, enabled=False),
+            _WithoutAutocast(device.type),
         ):
             yield
     finally:

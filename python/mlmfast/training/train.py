@@ -35,6 +35,7 @@ from mlmfast.training.masks import choose_masks
 from mlmfast.training.model import check_fits
 from mlmfast.training.new_rows import add_rows, check_added
 from mlmfast.training.precision import default_device
+from mlmfast.training.process_state import kept_apart
 from mlmfast.training.processes import Processes
 from mlmfast.training.report import PICTURE_FILE, write_report
 from mlmfast.training.run import run
@@ -178,6 +179,7 @@ def train(
         seconds=training_arguments.get("ddp_timeout"),
     )
     with processes.together(), ExitStack() as stack:
+        stack.enter_context(kept_apart())
         finished = processes.from_first(
             lambda: stack.enter_context(
                 replacing(output, overwrite=overwrite, is_ours=is_trained_model)
@@ -201,7 +203,6 @@ def train(
             seed=seed,
             pad_to_max_length=padded,
             limit=options.max_train_samples,
-            positions=True,
             **masks,
         )
         work = WorkingFolder(
@@ -257,7 +258,6 @@ def train(
                 eval_store,
                 pad_to_max_length=padded,
                 limit=options.max_eval_samples,
-                positions=True,
             ),
             callbacks=list(callbacks),
         )

@@ -12,10 +12,10 @@ from accelerate.utils import DynamoBackend
 from transformers.trainer_utils import EvalLoopOutput
 
 from mlmfast.training.block_trainer import BlockTrainer
-from mlmfast.training.blocks import EvaluationBlocks, MaskedBlocks, WithPositions
+from mlmfast.training.blocks import EvaluationBlocks, MaskedBlocks
 from mlmfast.training.figures import Evaluation, summarize
 from mlmfast.training.loss import masked_loss_sum, row_counts
-from mlmfast.training.sparse_head import MaskedHead, at_masks
+from mlmfast.training.sparse_head import MaskedHead, at_masks, find_positions
 from mlmfast.training.speed import Speed
 
 
@@ -50,21 +50,11 @@ class MLMTrainer(BlockTrainer):
       `evaluations` keeps them by step. With `compute_metrics`, the Trainer's own evaluation runs.
     """
 
-    data_collator: Any
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if self.compute_loss_func is None:
-            # Makes the Trainer count the labels of a whole step, and leave the loss as it comes.
-            self.model_accepts_loss_kwargs = True
-        self.evaluations: dict[int, Evaluation] = {}
         self._head: MaskedHead | None = None
-        self.data_collator = WithPositions(self.data_collator)
-        given = [each for each in (self.train_dataset, self.eval_dataset) if each is not None]
-        # Of other data, accelerate gives each process rows of every tensor in a batch.
-        self._cuts_batches = self.args.world_size > 1 and not all(
-            isinstance(each, EvaluationBlocks) for each in given
-        )
+        super().__init__(*args, **kwargs)
+        self.evaluations: dict[int, Evaluation] = {}
+        self._in_step = self._own_loss = False
         self.speed: Speed | None = None
         if isinstance(self.train_dataset, MaskedBlocks):
             # Where the weights lie in pieces, no process can run the model by itself.
@@ -88,10 +78,13 @@ class MLMTrainer(BlockTrainer):
     ) -> Any:
         """Sum the loss over this batch's masked tokens; divide by those of the whole step."""
         inputs = dict(inputs)
-        positions = self._positions(inputs)
         if self.compute_loss_func is not None:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        if self._in_step:
+            # The loss is divided here, not by the Trainer.
+            self._own_loss = self.model_accepts_loss_kwargs = True
         labels = inputs.pop("labels")
+        positions = self.positions_in(labels)
         smoothing = self.args.label_smoothing_factor
         outputs = model(**inputs) if return_outputs else None
         if outputs is None:
@@ -101,6 +94,30 @@ class MLMTrainer(BlockTrainer):
         loss = masked_loss_sum(masked, label_smoothing=smoothing)
         loss = loss / self._step_items(labels, num_items_in_batch)
         return (loss, outputs) if return_outputs else loss
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Make the Trainer's step on a batch; takes and gives what it does."""
+        accepts = self.model_accepts_loss_kwargs
+        self._in_step, self._own_loss = True, False
+        try:
+            return super().training_step(*args, **kwargs)
+        finally:
+            self._in_step = False
+            # A loss of the user's own, by another `compute_loss`, is divided as the Trainer does.
+            self.model_accepts_loss_kwargs = accepts
+
+    def _get_num_items_in_batch(self, batch_samples: list[Any], device: Any) -> Any:
+        accepts = self.model_accepts_loss_kwargs
+        self.model_accepts_loss_kwargs = True  # or the Trainer would not count
+        try:
+            return super()._get_num_items_in_batch(batch_samples, device)
+        finally:
+            self.model_accepts_loss_kwargs = accepts
+
+    def take_hooks_off(self) -> None:
+        """Remove those of the masked head, which a compiled model has on between its calls."""
+        if self._head is not None:
+            self._head.take_hooks_off()
 
     def _masked_head(self) -> MaskedHead:
         """The head of the present model, which `model_init` may have made anew."""
@@ -123,15 +140,10 @@ class MLMTrainer(BlockTrainer):
         return self._head
 
     def _head_of_steps(self) -> MaskedHead:
-        """What a step runs; a loss of the user's own takes all logits."""
-        if self.compute_loss_func is None:
+        """What the last step ran; a loss of the user's own takes all logits."""
+        if self._own_loss:
             return self._masked_head()
         return MaskedHead(self.model, allowed=False)
-
-    def _positions(self, inputs: dict[str, Any]) -> torch.Tensor | None:
-        """Take the positions out of a batch; None where they may have been cut like rows."""
-        positions = inputs.pop("positions", None)
-        return None if self._cuts_batches else positions
 
     def _step_items(
         self, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None
@@ -172,10 +184,11 @@ class MLMTrainer(BlockTrainer):
         # training's dropout does not depend on whether there was an evaluation.
         with torch.random.fork_rng(devices=[]):
             for batch in dataloader:
+                # On the CPU: a GPU would have to be waited for.
+                positions = find_positions(batch["labels"]).to(self.args.device)
                 inputs = self._prepare_inputs(batch)
                 labels = inputs.pop("labels")
-                positions = self._positions(inputs)
-                with torch.inference_mode(), self.accelerator.autocast():
+                with torch.no_grad(), self.accelerator.autocast():
                     masked = self._masked_head()(model, inputs, labels, positions)
                     counts = row_counts(masked, len(labels))
                 tally += counts.double().sum(0).cpu()

@@ -1,0 +1,171 @@
+"""A Trainer that takes its batches from block stores, and the Trainer's own from other data."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from mlmfast.data.epoch_plan import EpochPlan
+from mlmfast.errors import InputError
+from mlmfast.training.blocks import EvaluationBlocks, MaskedBlocks
+from mlmfast.training.feed import BlockFeed, shares_of
+from mlmfast.training.self_contained import SelfContainedTrainer
+from mlmfast.training.sparse_head import find_positions
+
+if TYPE_CHECKING:
+    import transformers
+    from torch.utils.data import DataLoader
+
+    from mlmfast.training.blocks import Batch
+
+logger = logging.getLogger(__name__)
+
+
+class BlockBatches(SelfContainedTrainer):
+    """Deals the blocks of `MaskedBlocks` and `EvaluationBlocks` to steps and processes.
+
+    The blocks of a step are a function of seed and step: processes share them without padding,
+    repeats or losses, and a resume begins at its step. A data collator is for the rows of other
+    data sets; either kind can be trained on while the other is measured on.
+    """
+
+    def __init__(
+        self,
+        model: Any = None,
+        args: transformers.TrainingArguments | None = None,
+        data_collator: Any = None,
+        train_dataset: Any = None,
+        eval_dataset: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            model,
+            args,
+            data_collator=data_collator,
+            train_dataset=train_dataset,
+            eval_dataset=eval_dataset,
+            **kwargs,
+        )
+        given = [each for each in (train_dataset, eval_dataset) if each is not None]
+        if data_collator is not None and all(isinstance(each, EvaluationBlocks) for each in given):
+            logger.warning(
+                "data_collator=%s is not used: blocks come in whole batches, already masked. It is "
+                "for the rows of other data sets.",
+                type(data_collator).__name__,
+            )
+        self._feed: BlockFeed | None = None
+        # The masked rows of the batches of the present step, found on the CPU; by their labels.
+        self._positions: list[tuple[torch.Tensor, int, torch.Tensor]] = []
+
+    def get_train_dataloader(self) -> DataLoader:
+        """The Trainer's loader; over blocks, this process's share of an epoch."""
+        if not isinstance(self.train_dataset, MaskedBlocks):
+            return super().get_train_dataloader()
+        self._check_data_parallel()
+        seed = self.args.data_seed
+        # On a resume, the Trainer puts the checkpoint's own batch size into `_train_batch_size`.
+        found = self.args.auto_find_batch_size
+        plan = EpochPlan(
+            blocks=len(self.train_dataset),
+            batch_size=self._train_batch_size if found else self.args.train_batch_size,
+            rank=self.args.process_index,
+            world_size=self.args.world_size,
+            shuffle=True,
+            drop_last=self.args.dataloader_drop_last,
+            seed=self.train_dataset.seed if seed is None else seed,
+        )
+        self._close_feed()
+        self._feed = BlockFeed(
+            self.train_dataset,
+            plan,
+            self.args.gradient_accumulation_steps,
+            pin=self.args.dataloader_pin_memory and self.args.device.type == "cuda",
+        )
+        return self._feed.loader()
+
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader:
+        """The Trainer's loader; over blocks, this process's share, each block once."""
+        blocks = self.eval_dataset if eval_dataset is None else eval_dataset
+        if isinstance(blocks, str) and isinstance(self.eval_dataset, dict):
+            blocks = self.eval_dataset[blocks]
+        if not isinstance(blocks, EvaluationBlocks):
+            return super().get_eval_dataloader(eval_dataset)
+        return self._each_block_once(blocks)
+
+    def get_test_dataloader(self, test_dataset: Any) -> DataLoader:
+        """The Trainer's loader; over blocks, this process's share, each block once."""
+        if not isinstance(test_dataset, EvaluationBlocks):
+            return super().get_test_dataloader(test_dataset)
+        return self._each_block_once(test_dataset)
+
+    def _each_block_once(self, blocks: EvaluationBlocks) -> DataLoader:
+        plan = EpochPlan(
+            blocks=len(blocks),
+            batch_size=self.args.eval_batch_size,
+            rank=self.args.process_index,
+            world_size=self.args.world_size,
+            shuffle=False,
+            drop_last=False,
+            seed=0,
+        )
+        return shares_of(blocks, plan)
+
+    def get_batch_samples(
+        self, epoch_iterator: Any, num_batches: int, device: Any
+    ) -> tuple[list[Any], Any]:
+        """Give the batches of an optimizer step, and the number of masked tokens in all of it."""
+        if self._feed is None:
+            return super().get_batch_samples(epoch_iterator, num_batches, device)
+        step = 0 if self.args.ignore_data_skip else self.state.global_step
+        samples = self._feed.take(epoch_iterator, num_batches, step)
+        # Before the labels go to a GPU, which would have to be waited for.
+        positions = [find_positions(batch["labels"]) for batch in samples]
+        if self.args.n_gpu > 1:
+            items = self._get_num_items_in_batch(samples, device)
+        else:
+            items = self._items_of_all(sum(map(len, positions)), device)
+        if device.type == "cuda":
+            samples = [_sent(batch, device) for batch in samples]
+            positions = [each.to(device, non_blocking=True) for each in positions]
+        self._positions = [
+            (batch["labels"], batch["labels"]._version, each)  # noqa: SLF001
+            for batch, each in zip(samples, positions, strict=True)
+        ]
+        return samples, items
+
+    def positions_in(self, labels: torch.Tensor) -> torch.Tensor:
+        """Find where labels are not -100: remembered for a batch of the feed, else looked for.
+
+        They are no part of the batch, of which accelerate, DataParallel and others slice and pad
+        every tensor by rows. Labels that somebody has sliced, copied or changed are looked at anew.
+        """
+        for known, version, positions in self._positions:
+            if known is labels and labels._version == version:  # noqa: SLF001
+                return positions
+        return find_positions(labels)
+
+    def _items_of_all(self, items: int, device: Any) -> Any:
+        if self.args.world_size == 1 or not self.args.average_tokens_across_devices:
+            return items
+        count = torch.tensor(items)
+        if device.type == "cuda":
+            count = count.pin_memory().to(device, non_blocking=True)
+        return self.accelerator.gather(count[None]).sum()
+
+    def _check_data_parallel(self) -> None:
+        tensor_parallel = (getattr(self.model, "_tp_size", None) or 1) > 1
+        if tensor_parallel or getattr(self.args, "parallelism_config", None) is not None:
+            raise InputError(
+                "Tensor and context parallelism divide a model's layers or its texts between "
+                "processes; on MaskedBlocks, processes divide the batches alone."
+            )
+
+    def _close_feed(self) -> None:
+        if self._feed is not None:
+            self._feed.close()
+
+
+def _sent(batch: Batch, device: Any) -> Batch:
+    return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}

@@ -1,0 +1,35 @@
+"""A model of every type, measured before and between the steps of a training.
+
+ESM keeps its rotary tables from one call to the next: those that an evaluation has made must do for
+a backward pass.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from architectures import masked_types, tiny_model
+from mlmfast.training.loss import masked_loss_sum
+from mlmfast.training.measuring import measuring
+from mlmfast.training.sparse_head import MaskedHead
+
+
+def batch(length):
+    torch.manual_seed(length)
+    ids = torch.randint(5, 40, (2, length))
+    labels = torch.full_like(ids, -100)
+    labels[:, 1::5] = ids[:, 1::5]
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}, labels
+
+
+@pytest.mark.parametrize("kind", masked_types())
+def test_every_type_trains_after_it_was_measured(kind):
+    model = tiny_model(kind)
+    head = MaskedHead(model)
+    for length in (32, 64, 32):
+        with measuring(model, "cpu", "fp32") as measured:
+            assert measured.row_counts(*batch(length)).isfinite().all()
+        model.train()
+        masked_loss_sum(head(model, *batch(length))).backward()
+        assert any(each.grad is not None for each in model.parameters())
