@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from mlmfast.data.text_tokens import text_tokens
 from mlmfast.errors import InputError
 from mlmfast.training.blocks import EvaluationBlocks
 from mlmfast.training.estimates import mean_of, ratio_of
@@ -32,8 +33,9 @@ class Evaluation:
         loss: mean cross-entropy of a masked token, in nats.
         top1: share of the masked tokens that the best answer hits.
         top5: share of the masked tokens that are among the best five answers.
-        bits_per_byte: the loss for each byte of the text; comparable between tokenizers. None if
-            the store does not know its text's size.
+        bits_per_byte: the loss for each byte of the text; comparable between tokenizers. The loss
+            of a token times the tokens a byte that the whole text has, special tokens and padding
+            not counted. None if the store does not know its text's size.
         masked_tokens: number of tokens the means are taken over, those of all seeds.
         blocks: number of blocks.
         block_size: tokens of a block.
@@ -171,14 +173,14 @@ def summarize(
             f"{blocks.mlm_probability:.0%}: there is nothing to measure. Take more text."
         )
     loss = loss_sum / masked
-    text_tokens = manifest.tokens - manifest.padding_tokens + manifest.dropped_tokens
     text_bytes = manifest.text_bytes
+    tokens_a_byte = text_tokens(blocks.store) / text_bytes if text_bytes else None
     return Evaluation(
         perplexity=math.exp(loss) if loss < 700 else math.inf,
         loss=loss,
         top1=top1 / masked,
         top5=top5 / masked,
-        bits_per_byte=loss / math.log(2) * text_tokens / text_bytes if text_bytes else None,
+        bits_per_byte=None if tokens_a_byte is None else loss / math.log(2) * tokens_a_byte,
         masked_tokens=int(masked),
         blocks=len(blocks),
         block_size=manifest.block_size,
