@@ -50,6 +50,8 @@ class Evaluation:
         text_error: standard error of the loss, blocks being the independent draws: how far it would
             move with other text (and masks) of the same kind. None where it was not counted.
         pseudo_perplexity: every token of some blocks masked in turn; None where not asked for.
+        store_blocks: number of blocks in the store; `blocks` is less where the first of them were
+            taken only. None where it is not known.
     """
 
     perplexity: float
@@ -69,6 +71,22 @@ class Evaluation:
     standard_errors: dict[str, float] | None = None
     text_error: float | None = None
     pseudo_perplexity: PseudoPerplexity | None = None
+    store_blocks: int | None = None
+
+    @property
+    def of_blocks(self) -> str:
+        """Say how many blocks were measured, and which of the store's."""
+        count = f"{self.blocks:,}"
+        whole = self.store_blocks in (None, self.blocks)
+        return count if whole else f"the first {count} of {self.store_blocks:,}"
+
+    @property
+    def command(self) -> str:
+        """Give the command that measures the same masks again."""
+        part = (
+            "" if self.store_blocks in (None, self.blocks) else f" --max-eval-samples {self.blocks}"
+        )
+        return f"mlmfast evaluate MODEL --data {self.data} --precision {self.precision}{part}"
 
     def to_dict(self) -> dict[str, Any]:
         """Give the fields as JSON knows them; a number that is not finite becomes None."""
@@ -108,11 +126,15 @@ def finite(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class MaskSeries:
-    """Independent masks of one text: at what rate, from which key on, how many."""
+    """Independent masks of one text: at what rate, from which key on, how many, of how many blocks.
+
+    `limit` takes the first so many blocks of a store only.
+    """
 
     mlm_probability: float
     seed: int
     count: int
+    limit: int | None = None
 
     def of(self, store: BlockStore) -> list[EvaluationBlocks]:
         """Mask the blocks of a store, once for each key."""
@@ -121,6 +143,7 @@ class MaskSeries:
                 store,
                 seed=self.seed + each,
                 mlm_probability=self.mlm_probability,
+                limit=self.limit,
                 positions=True,
             )
             for each in range(self.count)
@@ -189,4 +212,5 @@ def summarize(
         seed=blocks.seed,
         precision=precision,
         seconds=seconds,
+        store_blocks=manifest.blocks,
     )
