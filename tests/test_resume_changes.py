@@ -207,6 +207,17 @@ def test_how_often_is_as_is_said_now_and_the_length_may_change(resume, tmp_path,
     }
 
 
+def test_other_defaults_of_another_version_are_no_change(resume, tmp_path):
+    file = tmp_path / "out.partial" / f"checkpoint-{STOPPED}" / ARGUMENTS_FILE
+    noted = json.loads(file.read_text())
+    optim = noted["arguments"]["optim"]
+    other = {"adamw_torch": "adamw_torch_fused", "adamw_torch_fused": "adamw_torch"}[optim]
+    noted["arguments"] |= {"optim": other, "warmup_ratio": None, "warmup_steps": 0.0}
+    # As long as it was, since the checkpoint lists the sizes of its files.
+    file.write_text(json.dumps(noted).ljust(file.stat().st_size))
+    assert resume()[0].changes == ()
+
+
 def test_another_programs_optimizer_tells_its_rate(resume, tmp_path):
     """Such checkpoints do not list their arguments."""
     (tmp_path / "out.partial" / f"checkpoint-{STOPPED}" / ARGUMENTS_FILE).unlink()

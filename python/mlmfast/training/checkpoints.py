@@ -16,9 +16,9 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from mlmfast.data.atomic import folder_bytes, is_disk_full
 from mlmfast.errors import InputError
+from mlmfast.training.resume_changes import STATE_FILE
 from mlmfast.training.resume_states import ResumedArguments
 
-STATE_FILE = "trainer_state.json"
 FILES_FILE = "mlmfast_checkpoint.json"
 CHECKPOINT = re.compile(rf"{PREFIX_CHECKPOINT_DIR}-(\d+)")
 # A disk with less than this is full, whatever words a library has for it.

@@ -30,6 +30,9 @@ FREE = ("num_train_epochs", "max_steps", "bf16", "fp16")
 
 OPTIMIZER_FILE = "optimizer.pt"
 ARGUMENTS_FILE = "mlmfast_arguments.json"
+STATE_FILE = "trainer_state.json"
+# Which of them is the default depends on the versions of torch and transformers.
+ADAMW = ("adamw_torch", "adamw_torch_fused")
 
 
 @dataclass(frozen=True)
@@ -80,8 +83,14 @@ def argument_changes(before: dict[str, Any], args: transformers.TrainingArgument
     return [
         Change(name, before[name], value)
         for name, value in arguments_of(args).items()
-        if name in before and before[name] != value
+        if name in before and not _same(name, before[name], value)
     ]
+
+
+def _same(name: str, before: Any, now: Any) -> bool:
+    """Whether two values mean the same; what is switched off is 0, None or {}, by version."""
+    both_off = not before and not now
+    return both_off or before == now or (name == "optim" and {before, now} <= set(ADAMW))
 
 
 def _of_optimizer(checkpoint: Path) -> dict[str, Any]:

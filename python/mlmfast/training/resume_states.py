@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import transformers
-from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from mlmfast.errors import InputError
@@ -20,6 +19,7 @@ from mlmfast.training.resume_changes import (
     GROUPS,
     OPTIMIZER,
     SCHEDULE,
+    STATE_FILE,
     Change,
     argument_changes,
     arguments_of,
@@ -115,11 +115,13 @@ class ResumedArguments(transformers.Trainer):
         override: whether a resume takes the arguments of now, from its step on; otherwise those of
             the optimizer stay the checkpoint's.
         options: further options that the steps depend on, to be told with the arguments.
+        option_changes: of these options, what the resume that is to come changes.
         changes: what this resume and earlier ones changed.
     """
 
     override: bool = False
     options: Mapping[str, Any] = MappingProxyType({})
+    option_changes: tuple[Change, ...] = ()
     changes: tuple[Change, ...] = ()
     _kept: Mapping[str, Any] = MappingProxyType({})
 
@@ -157,8 +159,8 @@ class ResumedArguments(transformers.Trainer):
                 )
             self._kept = {change.name: change.before for change in ignored}
             changes = [change for change in changes if change not in ignored]
-        step = transformers.TrainerState.load_from_json(f"{checkpoint}/{TRAINER_STATE_NAME}")
-        new = (*self.changes, *changes)
+        step = transformers.TrainerState.load_from_json(f"{checkpoint}/{STATE_FILE}")
+        new = (*self.option_changes, *changes)
         self.changes = (*history, *(replace(change, step=step.global_step) for change in new))
 
     @staticmethod

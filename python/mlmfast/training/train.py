@@ -266,7 +266,7 @@ def train(
             callbacks=list(callbacks),
         )
         trainer.override, trainer.options = override, masks
-        trainer.changes = tuple(work.changes)
+        trainer.option_changes = tuple(work.changes)
         with processes.in_step():
             result = run(
                 trainer,

@@ -11,8 +11,8 @@ from typing import Any
 
 from mlmfast.data.atomic import is_disk_full
 from mlmfast.errors import InputError, MlmfastError, NotFoundError, OutputExistsError
-from mlmfast.training.checkpoints import STATE_FILE, is_whole, sweep, whole_checkpoints
-from mlmfast.training.resume_changes import Change, read_arguments, told
+from mlmfast.training.checkpoints import is_whole, sweep, whole_checkpoints
+from mlmfast.training.resume_changes import STATE_FILE, Change, read_arguments, told
 
 logger = logging.getLogger(__name__)
 
