@@ -141,9 +141,9 @@ class MaskSeries:
         return [
             EvaluationBlocks(
                 store,
+                limit=self.limit,
                 seed=self.seed + each,
                 mlm_probability=self.mlm_probability,
-                limit=self.limit,
                 positions=True,
             )
             for each in range(self.count)
