@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from mlmfast.cli.evaluate import command
 from mlmfast.data.store import open_splits
 from mlmfast.training.card import model_card, told_arguments
 from mlmfast.training.figures import Evaluation
 from mlmfast.training.result import TrainResult
+from mlmfast.training.train import train
+from toy import SCRATCH
 
 MASKS = {"mlm_probability": 0.3, "mask_replace_prob": 0.8, "random_replace_prob": 0.1}
 AFTER = Evaluation(
@@ -89,6 +95,42 @@ def test_the_base_model_is_linked_only_if_it_is_a_hub_name(card):
     assert "base_model: FacebookAI/roberta-base\n" in card(base_model="FacebookAI/roberta-base")
     assert "base_model:" not in card(base_model="/home/me/model")
     assert "trained from random weights" in card()
+
+
+def test_a_folder_of_this_machine_is_no_base_model(card, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models" / "bert").mkdir(parents=True)
+    for name in ("models/bert", "models", "~/model", "some/where/else", "..", "C:\\model"):
+        assert "base_model:" not in card(base_model=name), name
+        assert f"trained from `{name}`" in card(base_model=name)
+
+
+def test_the_first_blocks_of_a_store_are_told_as_such(card, toy_blocks):
+    few = replace(RESULT, after=replace(AFTER, store_blocks=99), blocks=7)
+    manifest = open_splits(toy_blocks)["train"].manifest
+    text = card(few)
+    assert f"The first 7 of {manifest.blocks} blocks of 16 tokens" in text
+    assert "masked tokens of the first 56 of 99 blocks" in text
+    assert "--data blocks/test --precision fp32 --max-eval-samples 56` measures the same" in text
+    whole = replace(RESULT, after=replace(AFTER, store_blocks=56), blocks=manifest.blocks)
+    assert "first" not in card(whole).lower().split("## versions")[0]
+
+
+def test_the_cards_command_measures_the_same(toy_blocks, tmp_path):
+    """And card, page and figures tell of as many blocks as were taken."""
+    limits = {"max_train_samples": 20, "max_eval_samples": 5}
+    options = SCRATCH | {"max_steps": 2, "report": True}
+    found = train(toy_blocks, output=tmp_path / "out", **options, **limits)
+    assert (found.blocks, found.after.blocks) == (20, 5)
+    words = shlex.split(found.after.command.replace("MODEL", str(found.output)))[2:]
+    answer = json.loads(CliRunner().invoke(command, [*words, "--json"]).stdout)
+    assert answer["masked_tokens"] == found.after.masked_tokens
+    assert answer["loss"] == pytest.approx(found.after.loss, rel=1e-5)
+    page = (found.output / "report.html").read_text()
+    for text in ((found.output / "README.md").read_text(), page):
+        assert "the first 5 of" in text
+        assert "he first 20 of" in text
+        assert "--max-eval-samples 5" in text
 
 
 def test_without_an_evaluation(card):

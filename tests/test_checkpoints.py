@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -199,6 +200,56 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(whole, toy_blocks, small_di
     again = options | {"save_total_limit": 1, "resume_from_checkpoint": True}
     train(toy_blocks, output=small_disk / "out", **again)
     assert same_weights(whole.output, small_disk / "out")
+
+
+@pytest.mark.parametrize("file", ["optimizer.pt", "trainer_state.json"])
+def test_a_disk_that_is_full_for_one_file_is_told_as_the_checkpoint_tells_it(
+    whole, toy_blocks, tmp_path, monkeypatch, file
+):
+    """Whoever writes it, and however the output around it words a full disk."""
+    save, state = torch.save, transformers.TrainerState.save_to_json
+
+    def fails(path):
+        if "checkpoint-4" in str(path) and str(path).endswith(file):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def saves(what, path, *args, **kwargs):
+        fails(path)
+        save(what, path, *args, **kwargs)
+
+    def saves_state(self, path):
+        fails(path)
+        state(self, path)
+
+    monkeypatch.setattr(torch, "save", saves)
+    monkeypatch.setattr(transformers.TrainerState, "save_to_json", saves_state)
+    with pytest.raises(InputError, match=r"bytes of checkpoint-4.*checkpoint-2 is kept") as raised:
+        train(toy_blocks, output=tmp_path / "out", **OPTIONS)
+    assert "left behind" not in str(raised.value)
+    assert names(tmp_path / "out.partial") == ["checkpoint-2"]
+    monkeypatch.undo()
+    train(toy_blocks, output=tmp_path / "out", resume_from_checkpoint="auto", **OPTIONS)
+    assert same_weights(whole.output, tmp_path / "out")
+
+
+@pytest.mark.parametrize("saved", [True, False])
+def test_a_disk_that_is_full_for_the_finished_model(toy_blocks, tmp_path, monkeypatch, saved):
+    """What is there is told; where nothing is, nothing is left."""
+    from mlmfast.training.trainer import MLMTrainer
+
+    writes = MLMTrainer.save_model
+
+    def fails(self, folder=None, *args, **kwargs):
+        if "checkpoint" not in str(folder):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        writes(self, folder, *args, **kwargs)
+
+    monkeypatch.setattr(MLMTrainer, "save_model", fails)
+    options = OPTIONS | {"max_steps": 2, "save_strategy": "steps" if saved else "no"}
+    with pytest.raises(InputError, match="is full: no finished model could be written") as raised:
+        train(toy_blocks, output=tmp_path / "out", **options)
+    assert ("checkpoint-2 is kept" in str(raised.value)) is saved
+    assert [path.name for path in tmp_path.iterdir()] == (["out.partial"] if saved else [])
 
 
 def test_without_a_checkpoint_there_is_nothing_to_go_on_from(toy_blocks, tmp_path):

@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pytest
+import tokenizers
 import torch
 import transformers
 from click.testing import CliRunner
@@ -53,7 +54,7 @@ class Oracle(torch.nn.Module):
     def get_input_embeddings(self):
         return self.embedding
 
-    def forward(self, input_ids):
+    def forward(self, input_ids, attention_mask=None):
         logits = self.row.expand(*input_ids.shape, -1)
         return transformers.modeling_outputs.MaskedLMOutput(logits=logits)
 
@@ -74,7 +75,8 @@ def test_the_numbers_by_hand(store):
     assert found.top1 == pytest.approx(hits / len(asked))
     assert found.loss == pytest.approx(loss, rel=1e-5)
     assert found.perplexity == pytest.approx(math.exp(loss), rel=1e-4)
-    tokens = store.manifest.tokens + store.manifest.dropped_tokens
+    # Every line of the text is wrapped in <s> and </s>, which are never asked for.
+    tokens = store.manifest.tokens + store.manifest.dropped_tokens - 2 * store.manifest.documents
     expected = loss / math.log(2) * tokens / store.manifest.text_bytes
     assert found.bits_per_byte == pytest.approx(expected, rel=1e-5)
 
@@ -172,13 +174,30 @@ def test_missing_model_and_missing_store(checkpoint, toy_blocks, tmp_path):
         evaluate(toy_blocks, toy_blocks)
 
 
-def test_padding_is_not_text(network, tmp_path):
-    folder = make_blocks(tmp_path, count=30, remainder="pad", test_size=None)
-    store = BlockStore.open(folder)
-    found = evaluate(network, store, device="cpu")
-    text_tokens = store.manifest.tokens - store.manifest.padding_tokens
-    per_byte = found.loss / math.log(2) * text_tokens / store.manifest.text_bytes
-    assert found.bits_per_byte == pytest.approx(per_byte)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"special_tokens": "document"},
+        {"special_tokens": "document", "remainder": "pad"},
+        {"special_tokens": "document", "packing": "best_fit"},
+        {"special_tokens": "document", "packing": "none"},
+        {"special_tokens": "document", "packing": "none", "block_size": 8},  # cuts most lines
+        {"special_tokens": "block"},
+        {"special_tokens": "none"},
+        {"special_tokens": "none", "packing": "none"},
+    ],
+    ids=str,
+)
+def test_bits_per_byte_counts_the_texts_own_tokens(tmp_path, options):
+    """Padding and what the tokenizer puts around a text are none of them, whatever the blocks."""
+    store = BlockStore.open(make_blocks(tmp_path, count=30, test_size=None, **options))
+    lines = (tmp_path / "text.txt").read_text().splitlines()
+    tokenizer = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer" / "tokenizer.json"))
+    tokens = sum(len(tokenizer.encode(line, add_special_tokens=False).ids) for line in lines)
+    size = store.manifest.vocab_size
+    found = evaluate(Oracle(size, 7), store, mlm_probability=0.5, device="cpu")
+    expected = found.loss / math.log(2) * tokens / sum(map(len, lines))
+    assert found.bits_per_byte == pytest.approx(expected)
 
 
 def test_the_command(checkpoint, toy_blocks):

@@ -182,6 +182,16 @@ def test_padding_is_no_work_and_the_head_counts_at_masks(tmp_path, monkeypatch):
     assert speed.mfu(real, 0.5) == pytest.approx(0.5 * ordinary * 10 / 1e6, rel=1e-3)
 
 
+def test_the_first_blocks_are_counted_by_their_own_padding(tmp_path, monkeypatch):
+    store = BlockStore.open(make_blocks(tmp_path, count=40, packing="none", test_size=None))
+    clock = {"now": 0.0}
+    speed = speed_of(store, clock, monkeypatch, limit=3)
+    clock["now"] = 1.0
+    speed.on_step_end(None, AFTER_A_STEP)
+    real = (store[:3] != store.manifest.pad_token_id).sum()
+    assert speed.whole(1.0)["tokens_per_second"] == pytest.approx(real, rel=1e-4)
+
+
 def test_the_trained_model_is_counted_with_its_vocabulary(toy_blocks):
     store = open_splits(toy_blocks)["train"]
     model = new_model(store, model_type="bert", config_overrides=TINY)

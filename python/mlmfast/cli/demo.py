@@ -75,11 +75,11 @@ def command(
     say = (lambda _line: None) if quiet or as_json else click.echo
     try:
         result = run_demo(options, say=say)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
         click.echo(
             f"Interrupted: finished stages stay in {output}; the same command goes on from there.",
             err=True,
         )
-        ctx.exit(130)
+        ctx.exit(getattr(stopped, "exit_status", 130))
     if as_json:
         click.echo(json.dumps(asdict(result), default=str))

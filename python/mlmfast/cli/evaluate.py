@@ -39,6 +39,7 @@ PSEUDO_METHODS = ("word_l2r", "original")
     show_default=True,
     help="Number of independent masks to give means and standard errors over.",
 )
+@click.option("--max-eval-samples", type=int, help="Measure on the first so many blocks only.")
 @click.option(
     "--confidence",
     default=0.95,

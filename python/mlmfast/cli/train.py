@@ -106,8 +106,19 @@ def _list_arguments(ctx: click.Context, _param: click.Parameter, value: bool) ->
     "--resume-from-checkpoint",
     is_flag=False,
     flag_value="last",
-    metavar="[FOLDER]",
-    help="Go on with an interrupted training, from its latest checkpoint or from FOLDER.",
+    metavar="[auto|FOLDER]",
+    help="Go on with an interrupted training, from its latest checkpoint or from FOLDER; auto: if "
+    "there is one, else begin.",
+)
+@click.option(
+    "--override",
+    is_flag=True,
+    help="On a resume, take options that are not the checkpoint's, from its step on.",
+)
+@click.option(
+    "--max-time",
+    metavar="DURATION",
+    help="Stop after so long (2h, 90m, 1h30m, seconds), with an evaluation and a checkpoint.",
 )
 @run_mlm_flags
 @click.option(
@@ -164,7 +175,7 @@ def command(
     except TrainingInterrupted as interrupted:
         if first:
             click.echo(str(interrupted), err=True)
-        ctx.exit(130)
+        ctx.exit(interrupted.exit_status)
     leave()
     if not first:
         return

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlmfast.errors import InputError, OutputExistsError
+from mlmfast.errors import InputError, MlmfastError, OutputExistsError
 from mlmfast.paths import as_path, is_stray
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ def replacing(
         for parent in new_parents:
             with suppress(OSError):
                 parent.rmdir()
-        if is_disk_full(error):
+        # An error of ours has said what was written, and what is left.
+        if is_disk_full(error) and not isinstance(error, MlmfastError):
             raise InputError(
                 f"The disk that holds {str(target.parent)!r} is full: {written:,} bytes had been "
                 f"written for {target.name!r}, and more are needed. Nothing was left behind; "

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.metadata
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.data.mask_schedule import MaskRateSchedule
@@ -26,6 +28,7 @@ TOLD = (
     "optim",
     "seed",
 )
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 PACKAGES = ("mlmfast", "transformers", "torch", "tokenizers")
 
 
@@ -52,7 +55,7 @@ def model_card(
         _front_matter(base_model),
         f"# {result.output.absolute().name}\n\n{_origin(result, base_model)}",
         f"## Results\n\n{_results(result.before, result.after)}",
-        f"## Data\n\n{_data(store)}",
+        f"## Data\n\n{_data(result, store)}",
         f"## Training\n\n{_training(result, masks, picture)}\n\n{_table(arguments)}",
         f"## Versions\n\n{_versions()}",
     ]
@@ -79,10 +82,14 @@ def _origin(result: TrainResult, base_model: str | None) -> str:
 def _front_matter(base_model: str | None) -> str:
     lines = ["library_name: transformers", "pipeline_tag: fill-mask", "tags:"]
     lines += ["- fill-mask", "- masked-lm", "- mlmfast"]
-    # A folder of this machine is no model that the Hub could link to.
-    if base_model and base_model.count("/") <= 1 and not base_model.startswith((".", "/")):
+    if base_model and is_hub_name(base_model):
         lines.append(f"base_model: {base_model}")
     return "\n".join(["---", *lines, "---"])
+
+
+def is_hub_name(model: str) -> bool:
+    """Whether a model is one of the Hub; a folder of this machine is none that it could link to."""
+    return bool(HUB_NAME.fullmatch(model)) and not Path(model).exists()
 
 
 def _results(before: Evaluation | None, after: Evaluation | None) -> str:
@@ -104,21 +111,32 @@ def _results(before: Evaluation | None, after: Evaluation | None) -> str:
         table.append(f"| {title} | " + " | ".join(cells) + " |")
     return "\n".join(table) + (
         f"\n\nMeasured in {after.precision} on {after.masked_tokens:,} masked tokens of "
-        f"{after.blocks:,} blocks of {after.block_size} tokens (`{after.data}`), masked once at "
-        f"{after.mlm_probability:.0%} with seed {after.seed}. "
-        f"`mlmfast evaluate MODEL --data {after.data} --precision {after.precision}` measures the "
-        "same masks again."
+        f"{after.of_blocks} blocks of {after.block_size} tokens (`{after.data}`), masked once at "
+        f"{after.mlm_probability:.0%} with seed {after.seed}. `{after.command}` measures the same "
+        "masks again."
     )
 
 
-def _data(store: BlockStore) -> str:
+def blocks_trained_on(result: TrainResult, store: BlockStore) -> str:
+    """Say how many blocks a training read, and which of the store's."""
+    count = store.manifest.blocks
+    if result.blocks in (None, count):
+        return f"{count:,}"
+    return f"the first {result.blocks:,} of {count:,}"
+
+
+def _data(result: TrainResult, store: BlockStore) -> str:
     manifest = store.manifest
+    blocks = f"{blocks_trained_on(result, store)} blocks of {manifest.block_size} tokens"
+    if result.blocks in (None, manifest.blocks):
+        blocks = f"{blocks}:"
+    else:
+        blocks = f"T{blocks[1:]}; all {manifest.blocks:,} are of"
     inputs = manifest.source.get("inputs")
     origin = f" from {', '.join(f'`{name}`' for name in inputs)}" if inputs else ""
     return (
-        f"{manifest.blocks:,} blocks of {manifest.block_size} tokens: {manifest.documents:,} "
-        f"documents, {manifest.text_bytes:,} bytes of text{origin}. Tokenizer: "
-        f"`{manifest.tokenizer}`, {manifest.vocab_size:,} tokens "
+        f"{blocks} {manifest.documents:,} documents, {manifest.text_bytes:,} bytes of text"
+        f"{origin}. Tokenizer: `{manifest.tokenizer}`, {manifest.vocab_size:,} tokens "
         f"(sha256 of tokenizer.json: `{manifest.tokenizer_sha256}`)."
     )
 
@@ -132,8 +150,20 @@ def _training(result: TrainResult, masks: dict[str, Any], picture: str | None) -
         f"mean training loss {result.train_loss:.4f}. "
         f"{_chosen(masks)} were chosen anew in every epoch; of the chosen tokens "
         f"{replaced:.0%} became the mask token and {random:.0%} a random token."
+        f"{_changes(result)}"
     )
     return text if picture is None else f"{text}\n\n![Curves of the training]({picture})"
+
+
+def _changes(result: TrainResult) -> str:
+    """Tell which options were others before a resume: the table has those of the end."""
+    by_step: dict[int, list[str]] = {}
+    for change in result.changes:
+        by_step.setdefault(change.step, []).append(f"`{change.name}` from {change.before}")
+    parts = [
+        f" At step {step:,} a resume changed {', '.join(names)}." for step, names in by_step.items()
+    ]
+    return "".join(parts)
 
 
 def _chosen(masks: dict[str, Any]) -> str:

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from mlmfast.data.atomic import folder_bytes, is_disk_full
 from mlmfast.errors import InputError
+from mlmfast.training.resume_changes import STATE_FILE
+from mlmfast.training.resume_states import ResumedArguments
 
-STATE_FILE = "trainer_state.json"
 FILES_FILE = "mlmfast_checkpoint.json"
 CHECKPOINT = re.compile(rf"{PREFIX_CHECKPOINT_DIR}-(\d+)")
 # A disk with less than this is full, whatever words a library has for it.
@@ -58,7 +58,7 @@ def sweep(folder: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-class WholeCheckpoints(transformers.Trainer):
+class WholeCheckpoints(ResumedArguments):
     """A Trainer whose checkpoints are written under another name, and renamed once they are whole.
 
     Old ones are removed afterwards: at any moment, the last good one is there, and never more than
@@ -103,6 +103,10 @@ class WholeCheckpoints(transformers.Trainer):
         self.accelerator.wait_for_everyone()
         if self.args.push_to_hub:
             super()._push_from_checkpoint(str(home / name))
+
+    def save_now(self) -> None:
+        """Write a checkpoint of the present step."""
+        self._save_checkpoint(self.model, None)
 
     def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
         """Upload when the folder has its name; an upload in the background would lose it."""

@@ -94,6 +94,7 @@ def compare(
     mlm_probability: float = 0.15,
     seed: int = 0,
     eval_seeds: int = 1,
+    max_eval_samples: int | None = None,
     confidence: float = 0.95,
     device: str | None = None,
     precision: str = "fp32",
@@ -115,6 +116,7 @@ def compare(
         seed: key of the masks.
         eval_seeds: number of independent masks, as of `evaluate`; more masks of the same blocks
             narrow the interval less than more blocks do.
+        max_eval_samples: take the first so many blocks only.
         confidence: of the interval.
         device: a torch device; None takes the GPU if there is one.
         precision: `fp32`, `bf16` or `auto`.
@@ -127,15 +129,16 @@ def compare(
         InputError: the tokenizers differ, a model does not fit the store, or the store has too few
             blocks.
     """
-    masks = MaskSeries(mlm_probability, seed, eval_seeds)
+    masks = MaskSeries(mlm_probability, seed, eval_seeds, max_eval_samples)
     check_evaluation(batch_size, masks)
     if not 0.5 <= confidence <= 0.999:
         raise InputError(f"confidence is {confidence}; expected 0.5 to 0.999.")
     store = open_evaluation_store(data, verify=verify_store, progress=progress)
-    if len(store) < LEAST_CLUSTERS:
+    blocks = len(masks.of(store)[0])
+    if blocks < LEAST_CLUSTERS:
         raise InputError(
-            f"{store.path} has {len(store)} blocks: a comparison needs {LEAST_CLUSTERS} at the "
-            "least, and hundreds to tell small differences."
+            f"{store.path} has {blocks} blocks to measure on: a comparison needs "
+            f"{LEAST_CLUSTERS} at the least, and hundreds to tell small differences."
         )
     both = (model, against)
     for each in both:

@@ -29,6 +29,7 @@ def evaluate(
     mlm_probability: float = 0.15,
     seed: int = 0,
     eval_seeds: int = 1,
+    max_eval_samples: int | None = None,
     pseudo_perplexity: int | None = None,
     pseudo_method: str = "word_l2r",
     device: str | None = None,
@@ -50,6 +51,7 @@ def evaluate(
         seed: key of the masks.
         eval_seeds: measure under so many independent masks, with the keys `seed`, `seed + 1` ...,
             and give means with standard errors.
+        max_eval_samples: take the first so many blocks only.
         pseudo_perplexity: mask each token of so many blocks in turn, too; it takes one pass of the
             model for each token.
         pseudo_method: `word_l2r` masks the rest of the token's word with it (Kauf & Ivanova 2023),
@@ -65,7 +67,7 @@ def evaluate(
         InputError: the model is too small for the store's vocabulary or block size, or no token is
             masked.
     """
-    masks = MaskSeries(mlm_probability, seed, eval_seeds)
+    masks = MaskSeries(mlm_probability, seed, eval_seeds, max_eval_samples)
     check_evaluation(batch_size, masks)
     check_pseudo(pseudo_perplexity, pseudo_method)
     store = open_evaluation_store(data, verify=verify_store, progress=progress)
@@ -81,6 +83,7 @@ def evaluate(
                 measured,
                 store,
                 pseudo_perplexity,
+                of=len(masks.of(store)[0]),
                 method=pseudo_method,
                 seed=seed,
                 batch_size=batch_size,
@@ -97,6 +100,8 @@ def check_evaluation(batch_size: int, masks: MaskSeries) -> None:
         raise InputError(f"batch_size is {batch_size}; expected at least 1.")
     if masks.count < 1:
         raise InputError(f"eval_seeds is {masks.count}; expected at least 1.")
+    if masks.limit is not None and masks.limit < 1:
+        raise InputError(f"max_eval_samples is {masks.limit}; expected at least 1.")
 
 
 def counts_of(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from mlmfast.data.text_tokens import text_tokens
 from mlmfast.errors import InputError
 from mlmfast.training.blocks import EvaluationBlocks
 from mlmfast.training.estimates import mean_of, ratio_of
@@ -32,8 +33,9 @@ class Evaluation:
         loss: mean cross-entropy of a masked token, in nats.
         top1: share of the masked tokens that the best answer hits.
         top5: share of the masked tokens that are among the best five answers.
-        bits_per_byte: the loss for each byte of the text; comparable between tokenizers. None if
-            the store does not know its text's size.
+        bits_per_byte: the loss for each byte of the text; comparable between tokenizers. The loss
+            of a token times the tokens a byte that the whole text has, special tokens and padding
+            not counted. None if the store does not know its text's size.
         masked_tokens: number of tokens the means are taken over, those of all seeds.
         blocks: number of blocks.
         block_size: tokens of a block.
@@ -48,6 +50,8 @@ class Evaluation:
         text_error: standard error of the loss, blocks being the independent draws: how far it would
             move with other text (and masks) of the same kind. None where it was not counted.
         pseudo_perplexity: every token of some blocks masked in turn; None where not asked for.
+        store_blocks: number of blocks in the store; `blocks` is less where the first of them were
+            taken only. None where it is not known.
     """
 
     perplexity: float
@@ -67,6 +71,22 @@ class Evaluation:
     standard_errors: dict[str, float] | None = None
     text_error: float | None = None
     pseudo_perplexity: PseudoPerplexity | None = None
+    store_blocks: int | None = None
+
+    @property
+    def of_blocks(self) -> str:
+        """Say how many blocks were measured, and which of the store's."""
+        count = f"{self.blocks:,}"
+        whole = self.store_blocks in (None, self.blocks)
+        return count if whole else f"the first {count} of {self.store_blocks:,}"
+
+    @property
+    def command(self) -> str:
+        """Give the command that measures the same masks again."""
+        part = (
+            "" if self.store_blocks in (None, self.blocks) else f" --max-eval-samples {self.blocks}"
+        )
+        return f"mlmfast evaluate MODEL --data {self.data} --precision {self.precision}{part}"
 
     def to_dict(self) -> dict[str, Any]:
         """Give the fields as JSON knows them; a number that is not finite becomes None."""
@@ -106,17 +126,22 @@ def finite(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class MaskSeries:
-    """Independent masks of one text: at what rate, from which key on, how many."""
+    """Independent masks of one text: at what rate, from which key on, how many, of how many blocks.
+
+    `limit` takes the first so many blocks of a store only.
+    """
 
     mlm_probability: float
     seed: int
     count: int
+    limit: int | None = None
 
     def of(self, store: BlockStore) -> list[EvaluationBlocks]:
         """Mask the blocks of a store, once for each key."""
         return [
             EvaluationBlocks(
                 store,
+                limit=self.limit,
                 seed=self.seed + each,
                 mlm_probability=self.mlm_probability,
             )
@@ -170,14 +195,14 @@ def summarize(
             f"{blocks.mlm_probability:.0%}: there is nothing to measure. Take more text."
         )
     loss = loss_sum / masked
-    text_tokens = manifest.tokens - manifest.padding_tokens + manifest.dropped_tokens
     text_bytes = manifest.text_bytes
+    tokens_a_byte = text_tokens(blocks.store) / text_bytes if text_bytes else None
     return Evaluation(
         perplexity=math.exp(loss) if loss < 700 else math.inf,
         loss=loss,
         top1=top1 / masked,
         top5=top5 / masked,
-        bits_per_byte=loss / math.log(2) * text_tokens / text_bytes if text_bytes else None,
+        bits_per_byte=None if tokens_a_byte is None else loss / math.log(2) * tokens_a_byte,
         masked_tokens=int(masked),
         blocks=len(blocks),
         block_size=manifest.block_size,
@@ -186,4 +211,5 @@ def summarize(
         seed=blocks.seed,
         precision=precision,
         seconds=seconds,
+        store_blocks=manifest.blocks,
     )

@@ -11,6 +11,7 @@ import torch
 from mlmfast.data.store import BlockStore, open_splits
 from mlmfast.errors import InputError, StoreError
 from mlmfast.training.arguments import DEFAULTS, build_arguments
+from mlmfast.training.launched import launched_precision
 from mlmfast.training.model import load_config, load_model
 from mlmfast.training.precision import choose_precision, default_device
 from mlmfast.training.scratch import new_model
@@ -184,9 +185,15 @@ def choose_arguments(
     if device == "cpu":
         fixed["dataloader_pin_memory"] = False
     if given.get("bf16") is None and given.get("fp16") is None:
-        choice = choose_precision(precision, device)
-        fixed["bf16"] = choice.name == "bf16"
-        logger.info("computing in %s on %s: %s", choice.name, device, choice.reason)
+        launched = launched_precision(device) if precision == "auto" else None
+        if launched is not None:
+            fixed |= launched
+            name = next((name for name, on in launched.items() if on), "fp32")
+            logger.info("computing in %s on %s: as accelerate launch was told", name, device)
+        else:
+            choice = choose_precision(precision, device)
+            fixed["bf16"] = choice.name == "bf16"
+            logger.info("computing in %s on %s: %s", choice.name, device, choice.reason)
     elif precision != "auto":
         raise InputError(f"Give either precision={precision} or bf16/fp16, not both.")
     if not any(given.get(name) for name in COMPILE_FIELDS) and given.get("torch_compile") is None:

@@ -1,45 +1,92 @@
-"""Ctrl-C in a training: finish the step, write a checkpoint, say how to go on."""
+"""A training that ends early: finish the step, write a checkpoint, say how to go on."""
 
 from __future__ import annotations
 
 import signal
 import sys
 import threading
+import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 from transformers import TrainerCallback
+from transformers.trainer_utils import SaveStrategy
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
+    from mlmfast.training.figures import Evaluation
     from mlmfast.training.processes import Processes
 
-
-class TrainingInterrupted(KeyboardInterrupt):
-    """A training was stopped by Ctrl-C; the message says what remains and how to go on."""
-
-
+MAX_TIME = "max_time"
+# Ctrl-C, what cluster managers send before they kill, and what Slurm's --signal=USR1 is used for.
+SIGNALS = ("SIGUSR1", "SIGTERM", "SIGINT")
+# Of several causes in several processes, the later one in this order is told.
+CAUSES = (MAX_TIME, *SIGNALS)
+# As `timeout` ends where the time was up.
+TIMED_OUT = 124
 NOTICE = "\nStopping after this step, with a checkpoint; Ctrl-C again stops at once.\n"
 
 
-class StopAtStep(TrainerCallback):
-    """A context in which the first Ctrl-C ends a training after its step, with a checkpoint.
+class TrainingInterrupted(KeyboardInterrupt):
+    """A training ended before its last step; the message says what remains and how to go on.
 
-    A second Ctrl-C interrupts at once. Outside the main thread Python delivers no signals, and the
-    context does nothing.
-
-    Args:
-        processes: those that train together; when one is interrupted, all stop after that step.
+    Attributes:
+        cause: `SIGINT` (Ctrl-C), `SIGTERM`, `SIGUSR1` or `max_time`.
+        evaluation: what was measured at the end, with `max_time`; else None.
     """
 
-    def __init__(self, processes: Processes) -> None:
-        self.stopped = False
+    def __init__(
+        self,
+        message: str | None = None,
+        cause: str = "SIGINT",
+        evaluation: Evaluation | None = None,
+    ) -> None:
+        self.cause = cause
+        self.evaluation = evaluation
+        nothing = f"{self.reason}: nothing half done was left behind."
+        super().__init__(nothing if message is None else message)
+
+    @property
+    def reason(self) -> str:
+        """Why it ended, as the beginning of a sentence."""
+        known = {"SIGINT": "Interrupted", MAX_TIME: "Stopped, since the time is up (max_time)"}
+        return known.get(self.cause, f"Stopped by {self.cause}")
+
+    @property
+    def exit_status(self) -> int:
+        """How a command ends: 128 + the signal's number, as shells have it; 124 for `max_time`."""
+        return TIMED_OUT if self.cause == MAX_TIME else 128 + signal.Signals[self.cause]
+
+
+class StopAtStep(TrainerCallback):
+    """A context in which a signal or a time limit ends a training after a step.
+
+    While the steps run (`in_steps`), Ctrl-C, SIGTERM and SIGUSR1 let the step end and a checkpoint
+    be written; a second Ctrl-C interrupts at once. Before and after, each of them interrupts at
+    once. Outside the main thread Python delivers no signals, and the time limit alone is left.
+
+    Args:
+        processes: those that train together; when one is to stop, all stop after that step.
+        seconds: that the training may take from now on; None for any time.
+
+    Attributes:
+        cause: why the training ends early, one of `CAUSES`; None while it does not.
+    """
+
+    def __init__(self, processes: Processes, seconds: float | None = None) -> None:
+        self.cause: str | None = None
         self._processes = processes
+        self._end = None if seconds is None else time.monotonic() + seconds
+        self._in_steps = False
+        self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
-        self._previous: Any = None
         if threading.current_thread() is threading.main_thread():
-            self._previous = signal.signal(signal.SIGINT, self._stop)
+            for name in SIGNALS:
+                if number := getattr(signal, name, None):
+                    self._previous[number] = signal.signal(number, self._receive)
         return self
 
     def __exit__(
@@ -48,37 +95,79 @@ class StopAtStep(TrainerCallback):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._restore()
+        for number, handler in self._previous.items():
+            # None is a handler that was not installed from Python.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        self._previous = {}
 
-    def _stop(self, _signal: int, _frame: Any) -> None:
-        self.stopped = True
-        self._restore()
-        if self._processes.is_first:
-            sys.stderr.write(NOTICE)
+    @contextmanager
+    def in_steps(self) -> Iterator[None]:
+        """The optimizer steps, and the evaluations and checkpoints between them."""
+        self._in_steps = True
+        try:
+            yield
+        finally:
+            self._in_steps = False
 
-    def _restore(self) -> None:
-        if self._previous is not None:
-            signal.signal(signal.SIGINT, self._previous)
-            self._previous = None
+    def _receive(self, number: int, _frame: Any) -> None:
+        name = signal.Signals(number).name
+        first = self.cause in (None, MAX_TIME)
+        if not self._in_steps:
+            raise TrainingInterrupted(cause=name)
+        if name == "SIGINT" and not first:
+            raise KeyboardInterrupt
+        if first:
+            self.cause = name
+            if self._processes.is_first:
+                sys.stderr.write(NOTICE)
 
-    def on_step_end(self, _args: Any, _state: Any, control: Any, **_kwargs: Any) -> None:
-        """Stop here, with a checkpoint."""
-        self.stopped = self._processes.any(self.stopped)
-        if self.stopped:
-            control.should_training_stop = True
-            control.should_evaluate = False
-            control.should_save = True
+    def on_step_end(self, args: Any, state: Any, control: Any, **_kwargs: Any) -> None:
+        """Stop here, with a checkpoint; where the time is up, with an evaluation too."""
+        self._agree(state)
+        if self.cause is None:
+            return
+        control.should_training_stop = True
+        control.should_evaluate = self.cause == MAX_TIME and args.eval_strategy != "no"
+        _save(args, control)
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **_kwargs: Any) -> None:
+        """Stop after an evaluation in which a signal came, without a further step."""
+        if state.global_step:
+            self._agree(state)
+            if self.cause is not None:
+                control.should_training_stop = True
+                _save(args, control)
 
     def on_prediction_step(self, _args: Any, state: Any, _control: Any, **_kwargs: Any) -> None:
-        """Stop at once where nothing would be lost: in the evaluation before the first step.
+        """Leave an evaluation at once: it can take longer than those who sent the signal wait.
 
-        Several processes stop after the first step: here, each has batches of its own.
+        Several processes go on to its end: here, each has batches of its own.
         """
-        if self.stopped and state.global_step == 0 and self._processes.count == 1:
-            raise KeyboardInterrupt
+        if self.cause in SIGNALS and self._processes.count == 1:
+            raise TrainingInterrupted(cause=str(self.cause))
 
     def on_epoch_end(self, _args: Any, _state: Any, control: Any, **_kwargs: Any) -> None:
         """Skip the evaluation and the checkpoint of the epoch's end: the step's is written."""
-        if self.stopped:
+        if self.cause is not None:
             control.should_evaluate = False
             control.should_save = False
+
+    def _agree(self, state: Any) -> None:
+        """Let all processes know why any of them is to stop; all ask after the same step."""
+        cause = self.cause
+        late = self._end is not None and time.monotonic() >= self._end
+        # After the last step there is nothing to stop.
+        if cause is None and late and state.global_step < state.max_steps:
+            cause = MAX_TIME
+        number = self._processes.largest(0 if cause is None else 1 + CAUSES.index(cause))
+        if number:
+            self.cause = CAUSES[number - 1]
+
+
+def _save(args: Any, control: Any) -> None:
+    """Have a checkpoint written that a training can go on from, however others are written."""
+    control.should_save = True
+    args.save_only_model = False
+    # Of itself, the Trainer saves with "best" only what is better, which it finds out afterwards.
+    if args.save_strategy == SaveStrategy.BEST:
+        args.save_strategy = SaveStrategy.STEPS

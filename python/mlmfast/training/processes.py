@@ -120,13 +120,13 @@ class Processes:
                     _mark_as_own(raised)
             raise
 
-    def any(self, here: bool) -> bool:
-        """Tell whether it is so in any process; all ask at the same point."""
+    def largest(self, number: int) -> int:
+        """Give the largest of all processes' numbers; all ask at the same point."""
         if self.count == 1:
-            return here
-        flag = torch.tensor(int(here))
-        distributed.all_reduce(flag, distributed.ReduceOp.MAX, group=self._group)
-        return bool(flag)
+            return number
+        found = torch.tensor(number)
+        distributed.all_reduce(found, distributed.ReduceOp.MAX, group=self._group)
+        return int(found)
 
     def _meet(self, error: BaseException | None, value: Any) -> list[Any]:
         told: list[Any] = [None] * self.count

@@ -68,6 +68,7 @@ def pseudo_perplexity_of(
     store: BlockStore,
     blocks: int,
     *,
+    of: int,
     method: str,
     seed: int,
     batch_size: int,
@@ -79,6 +80,7 @@ def pseudo_perplexity_of(
         measured: the model.
         store: the blocks, `[N, L]`; one pass of the model for each of a block's tokens.
         blocks: number of blocks to take; all of a smaller store.
+        of: number of blocks, from the store's first on, to draw them from.
         method: one of `METHODS`.
         seed: draws the blocks.
         batch_size: passes at a time.
@@ -91,8 +93,8 @@ def pseudo_perplexity_of(
     starts = np.ones(manifest.vocab_size, dtype=np.bool_)
     if method == "word_l2r":
         starts = word_starts(load_tokenizer(store.path).tokenizer, manifest.vocab_size)
-    count = min(blocks, len(store))
-    drawn = np.sort(_core.permutation(len(store), 0, count, seed=seed, epoch=0)).astype(np.int64)
+    count = min(blocks, of)
+    drawn = np.sort(_core.permutation(of, 0, count, seed=seed, epoch=0)).astype(np.int64)
     unasked = np.array([*manifest.special_ids, manifest.mask_token_id])
     sums = np.zeros((count, 2))
     padded = manifest.padding_tokens > 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from mlmfast.training.card import blocks_trained_on
 from mlmfast.training.curves import curves_of
 from mlmfast.training.report_page import page
 
@@ -60,10 +61,11 @@ def write_report(
         _tiles(result),
         charts,
         [
-            ("Data", _data(store)),
+            ("Data", _data(result, store)),
             ("Masks", {name: str(value) for name, value in masks.items()}),
             ("Computed", _computed(result)),
             ("Evaluation", _measured(result)),
+            ("Changed by a resume", _changes(result)),
             ("Training arguments", {name: str(value) for name, value in arguments.items()}),
         ],
     )
@@ -99,13 +101,14 @@ def _tiles(result: TrainResult) -> list[tuple[str, str, str]]:
     return tiles
 
 
-def _data(store: BlockStore) -> dict[str, str]:
+def _data(result: TrainResult, store: BlockStore) -> dict[str, str]:
     manifest = store.manifest
     inputs = manifest.source.get("inputs")
+    whole = "" if result.blocks in (None, manifest.blocks) else " in all blocks"
     return {
-        "blocks": f"{manifest.blocks:,} of {manifest.block_size} tokens",
-        "documents": f"{manifest.documents:,}",
-        "text": f"{manifest.text_bytes:,} bytes",
+        "blocks": f"{blocks_trained_on(result, store)} of {manifest.block_size} tokens",
+        "documents": f"{manifest.documents:,}{whole}",
+        "text": f"{manifest.text_bytes:,} bytes{whole}",
         "tokenizer": f"{manifest.tokenizer}, {manifest.vocab_size:,} tokens",
         "tokenizer.json": f"sha256 {manifest.tokenizer_sha256}",
     } | ({"from": ", ".join(map(str, inputs))} if inputs else {})
@@ -118,10 +121,17 @@ def _measured(result: TrainResult) -> dict[str, str]:
     share = f"{after.mlm_probability:.0%}"
     return {
         "on": after.data,
-        "blocks": f"{after.blocks:,} of {after.block_size} tokens",
+        "blocks": f"{after.of_blocks} of {after.block_size} tokens",
         "masked tokens": f"{after.masked_tokens:,}, at {share}, seed {after.seed}",
         "computed in": after.precision,
-        "again": f"mlmfast evaluate MODEL --data {after.data} --precision {after.precision}",
+        "again": after.command,
+    }
+
+
+def _changes(result: TrainResult) -> dict[str, str]:
+    return {
+        f"{change.name}, at step {change.step:,}": f"{change.before}, then {change.after}"
+        for change in result.changes
     }
 
 

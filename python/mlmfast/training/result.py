@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mlmfast.training.figures import Evaluation
+    from mlmfast.training.resume_changes import Change
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class TrainResult:
         mfu: share of the device's peak that these tokens are (operations that cannot be left away,
             the head's at masked tokens); None where it cannot be counted.
         peak: the device's peak, and where that number is from.
+        blocks: number of blocks that were trained on; None where it is not known.
+        changes: options that resumes gave other values, with the step from which these count.
     """
 
     output: Path
@@ -46,6 +49,8 @@ class TrainResult:
     device: str
     mfu: float | None = None
     peak: str | None = None
+    blocks: int | None = None
+    changes: tuple[Change, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Give the fields as JSON knows them."""

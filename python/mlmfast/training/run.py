@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import transformers
 
-from mlmfast.training.interrupt import StopAtStep
+from mlmfast.training.interrupt import TrainingInterrupted
 from mlmfast.training.progress import Progress
 from mlmfast.training.result import TrainResult
 
@@ -15,8 +15,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mlmfast.training.figures import Evaluation
-    from mlmfast.training.processes import Processes
+    from mlmfast.training.interrupt import StopAtStep
     from mlmfast.training.trainer import MLMTrainer
+
+
+class FrequenciesOfNow(transformers.TrainerCallback):
+    """Logs, measures and saves as often as is said now; a resume brings the checkpoint's back."""
+
+    def on_train_begin(self, args: Any, state: Any, _control: Any, **_kwargs: Any) -> None:
+        """Say it."""
+        state.compute_steps(args, state.max_steps)
 
 
 def run(
@@ -24,7 +32,7 @@ def run(
     output: Path,
     checkpoint: Path | None,
     *,
-    processes: Processes,
+    stop: StopAtStep,
     quiet: bool,
 ) -> TrainResult:
     """Train, measure before and after, and put the figures together.
@@ -33,11 +41,13 @@ def run(
         trainer: ready to train.
         output: the folder that the result names.
         checkpoint: the checkpoint to go on from.
-        processes: those that train together.
+        stop: ends the training early, where it has to.
         quiet: show no progress.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C; a checkpoint was written if a step had been made.
+        TrainingInterrupted: a signal or the time limit ended the training; a checkpoint was written
+            if a step had been made.
+        KeyboardInterrupt: a second Ctrl-C.
     """
     trainer.remove_callback(transformers.PrinterCallback)
     progress = Progress()
@@ -47,15 +57,21 @@ def run(
     if checkpoint is not None:
         state = transformers.TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
         first_step = state.global_step
-    stop = StopAtStep(processes)
+    trainer.add_callback(FrequenciesOfNow())
     trainer.add_callback(stop)
     try:
-        with stop:
+        with stop.in_steps():
             found = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    except TrainingInterrupted:
+        # Raised in an evaluation, between two steps.
+        if trainer.state.global_step > first_step:
+            trainer.save_now()
+        raise
     finally:
         progress.close()
-    if stop.stopped:
-        raise KeyboardInterrupt
+    if stop.cause is not None:
+        last = trainer.evaluations.get(trainer.state.global_step)
+        raise TrainingInterrupted(cause=stop.cause, evaluation=last)
     before, after = evaluations_of(trainer)
     epochs = trainer.state.epoch or 0.0
     speed = trainer.speed.whole(epochs) if trainer.speed else {}
@@ -80,6 +96,8 @@ def run(
         parameters=sum(each.numel() for each in trainer.model.parameters()),
         precision="bf16" if arguments.bf16 else "fp16" if arguments.fp16 else "fp32",
         device=arguments.device.type,
+        blocks=len(trainer.train_dataset),
+        changes=trainer.changes,
     )
 
 
@@ -93,9 +111,11 @@ def evaluations_of(trainer: MLMTrainer) -> tuple[Evaluation | None, Evaluation |
     after = trainer.evaluations[last]
     if 0 in trainer.evaluations:
         return trainer.evaluations[0], after
-    # After a resume: the log of the first run, which the checkpoint carries, has the figures.
+    # After a resume: the log of the first run, which the checkpoint carries, has the figures. Of
+    # other blocks, they could not be compared.
     for entry in trainer.state.log_history:
-        if entry["step"] == 0 and "eval_loss" in entry:
+        same = entry.get("eval_masked_tokens") == after.masked_tokens
+        if entry["step"] == 0 and "eval_loss" in entry and same:
             names = [field.name for field in dataclasses.fields(after)]
             logged = {name: entry[f"eval_{name}"] for name in names if f"eval_{name}" in entry}
             return dataclasses.replace(after, **logged), after

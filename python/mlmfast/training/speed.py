@@ -20,6 +20,20 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SAMPLE = 256
+# Blocks read at a time.
+READ = 4096
+
+
+def _fill_rate(blocks: MaskedBlocks) -> float:
+    """The share of these blocks' tokens that is no padding."""
+    manifest, count = blocks.store.manifest, len(blocks)
+    if count == manifest.blocks or not manifest.padding_tokens:
+        return manifest.fill_rate
+    filled = sum(
+        int((blocks.store[first : min(first + READ, count)] != manifest.pad_token_id).sum())
+        for first in range(0, count, READ)
+    )
+    return filled / (count * manifest.block_size)
 
 
 class Speed(TrainerCallback):
@@ -39,7 +53,7 @@ class Speed(TrainerCallback):
         self._head = head
         manifest = blocks.store.manifest
         # Padding is no work.
-        self._tokens_of_block = manifest.block_size * manifest.fill_rate
+        self._tokens_of_block = manifest.block_size * _fill_rate(blocks)
         ids = blocks.store[: min(SAMPLE, len(blocks))]
         unasked = [*manifest.special_ids, manifest.mask_token_id, manifest.pad_token_id or 0]
         self._ordinary_of_block = float((~np.isin(ids, unasked)).sum() / len(ids))

@@ -19,9 +19,11 @@ from mlmfast.errors import InputError
 from mlmfast.paths import as_path
 from mlmfast.training import hub
 from mlmfast.training.arguments import check_names
+from mlmfast.training.best_model import choose_best_metric
 from mlmfast.training.blocks import EvaluationBlocks, MaskedBlocks
 from mlmfast.training.card import model_card, told_arguments
 from mlmfast.training.compiling import choose_compiling, tokens_of
+from mlmfast.training.durations import seconds_of
 from mlmfast.training.inputs import (
     blocks_a_step,
     check_seed,
@@ -30,7 +32,7 @@ from mlmfast.training.inputs import (
     choose_model,
     choose_stores,
 )
-from mlmfast.training.interrupt import TrainingInterrupted
+from mlmfast.training.interrupt import StopAtStep, TrainingInterrupted
 from mlmfast.training.masks import choose_masks
 from mlmfast.training.model import check_fits
 from mlmfast.training.new_rows import add_rows, check_added
@@ -38,6 +40,7 @@ from mlmfast.training.precision import default_device
 from mlmfast.training.process_state import kept_apart
 from mlmfast.training.processes import Processes
 from mlmfast.training.report import PICTURE_FILE, write_report
+from mlmfast.training.resume_changes import check_resumed
 from mlmfast.training.run import run
 from mlmfast.training.run_mlm_options import check_doing, take_options
 from mlmfast.training.text_data import check_one_source, is_blocks, prepare_text, tokenizer_of
@@ -46,6 +49,7 @@ from mlmfast.training.working_folder import WorkingFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from datetime import timedelta
 
     from mlmfast.data.store import BlockStore
     from mlmfast.training.result import TrainResult
@@ -75,6 +79,8 @@ def train(
     precision: str = "auto",
     overwrite: bool = False,
     resume_from_checkpoint: bool | str | Path | None = None,
+    override: bool = False,
+    max_time: str | float | timedelta | None = None,
     keep_checkpoints: bool = False,
     push_to_hub: bool = False,
     report: bool = True,
@@ -90,7 +96,8 @@ def train(
 
     The masks are new in every epoch and a function of (seed, epoch, block) alone; the evaluation's
     masks are always the same, at 15 %. The output folder appears whole or not at all: until then,
-    checkpoints lie in `OUTPUT.partial`. Ctrl-C ends the training after its step with a checkpoint.
+    checkpoints lie in `OUTPUT.partial`. Ctrl-C, SIGTERM, SIGUSR1 and `max_time` end the training
+    after its step with a checkpoint.
 
     Under `torchrun` or `accelerate launch`, the processes train one model: a step has
     `per_device_train_batch_size` x `gradient_accumulation_steps` blocks for each of them, and the
@@ -122,7 +129,11 @@ def train(
         precision: `auto` (bf16 autocast where the hardware computes in it), `fp32` or `bf16`.
         overwrite: replace a model that an earlier training wrote to `output`.
         resume_from_checkpoint: True to go on from the latest checkpoint of an interrupted training,
-            or a checkpoint's folder.
+            "auto" to do so where there is one and else to begin, or a checkpoint's folder.
+        override: let a resume take another learning rate, weight decay, optimizer, schedule, masks
+            and so on than its checkpoint had, from its step on; otherwise that is an error.
+        max_time: how long this call may take before the training ends early, with an evaluation and
+            a checkpoint: `"2h"`, `"90m"`, `"1h30m"`, a number of seconds, or a `timedelta`.
         keep_checkpoints: move the checkpoints into the output; otherwise they are removed.
         push_to_hub: upload the finished folder; `hub_model_id`, `hub_private_repo`, `hub_token`.
         report: write `report.html` and `training.png`, the curves of the training, too.
@@ -143,7 +154,7 @@ def train(
         NotFoundError: no such store, model or checkpoint.
         StoreError: the blocks are damaged, or not the same in all processes.
         OutputExistsError: the output, or an interrupted training, is there already.
-        TrainingInterrupted: Ctrl-C; a KeyboardInterrupt.
+        TrainingInterrupted: Ctrl-C, SIGTERM, SIGUSR1 or `max_time`; a KeyboardInterrupt.
         NonFiniteLossError: the loss is no number any more; its step and blocks are named.
         DeviceMemoryError: a batch does not fit on the device; one that does is named.
         OtherProcessError: another process failed, and says why.
@@ -171,6 +182,7 @@ def train(
         mask_rate_schedule=mask_rate_schedule,
     )
     new_tokens = read_tokens(add_tokens) if add_tokens else []
+    seconds = seconds_of(max_time)
     output = as_path(output)
     device = "cpu" if training_arguments.get("use_cpu") else default_device()
     processes = Processes.join(
@@ -178,7 +190,8 @@ def train(
         backend=training_arguments.get("ddp_backend"),
         seconds=training_arguments.get("ddp_timeout"),
     )
-    with processes.together(), ExitStack() as stack:
+    stop = StopAtStep(processes, seconds)
+    with stop, processes.together(), ExitStack() as stack:
         stack.enter_context(kept_apart())
         finished = processes.from_first(
             lambda: stack.enter_context(
@@ -212,12 +225,12 @@ def train(
                 "seed": seed,
                 "data_seed": training_arguments.get("data_seed"),
                 "blocks_a_step": blocks_a_step(training_arguments, processes.count),
-                **masks,
             },
+            masks,
         )
         stack.enter_context(_leaving(work, processes))
         checkpoint = processes.from_first(
-            lambda: work.begin(resume_from_checkpoint, overwrite=overwrite)
+            lambda: work.begin(resume_from_checkpoint, overwrite=overwrite, override=override)
         )
         transformers.set_seed(seed)
         network = choose_model(
@@ -232,7 +245,7 @@ def train(
             check_fits(network, store)
         arguments = choose_arguments(
             work.path,
-            training_arguments,
+            training_arguments | choose_best_metric(training_arguments, eval_store),
             seed=seed,
             # Weights in bf16 cannot be computed with in fp32.
             precision="bf16" if network.dtype == torch.bfloat16 else precision,
@@ -245,6 +258,7 @@ def train(
                 gpus=processes.count,
             ),
         )
+        processes.from_first(partial(check_resumed, checkpoint, arguments, override=override))
         repository = processes.from_first(
             lambda: hub.make_repository(output.name, arguments) if push_to_hub else None
         )
@@ -261,12 +275,14 @@ def train(
             ),
             callbacks=list(callbacks),
         )
+        trainer.override, trainer.options = override, masks
+        trainer.option_changes = tuple(work.changes)
         with processes.in_step():
             result = run(
                 trainer,
                 output,
                 checkpoint,
-                processes=processes,
+                stop=stop,
                 quiet=quiet or not processes.is_first,
             )
             trainer.save_model(str(finished))
@@ -307,12 +323,17 @@ def _leaving(work: WorkingFolder, processes: Processes) -> Iterator[None]:
     """Say what Ctrl-C and errors leave behind; nothing, where there is no checkpoint yet."""
     try:
         yield
-    except KeyboardInterrupt:
-        raise TrainingInterrupted(work.left() if processes.is_first else "") from None
+    except KeyboardInterrupt as stopped:
+        told = stopped if isinstance(stopped, TrainingInterrupted) else TrainingInterrupted()
+        message = work.left(told.reason) if processes.is_first else ""
+        if told.evaluation is not None and processes.is_first:
+            message = f"{message}\n{told.evaluation}"
+        raise TrainingInterrupted(message, told.cause, told.evaluation) from None
     except BaseException as error:
-        if processes.is_first:
-            work.explain(error)
-        raise
+        better = work.explain(error) if processes.is_first else error
+        if better is error:
+            raise
+        raise better from error
 
 
 def is_trained_model(folder: Path) -> bool:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from mlmfast.data.atomic import is_disk_full
 from mlmfast.errors import InputError, MlmfastError, NotFoundError, OutputExistsError
-from mlmfast.training.checkpoints import STATE_FILE, is_whole, sweep, whole_checkpoints
+from mlmfast.training.checkpoints import is_whole, sweep, whole_checkpoints
+from mlmfast.training.resume_changes import STATE_FILE, Change, read_arguments, told
+
+logger = logging.getLogger(__name__)
 
 RUN_FILE = "mlmfast_run.json"
+AUTO = "auto"
 LOGS = "runs"
 SCHEDULER_FILE = "scheduler.pt"
 DEEPSPEED_FILE = "latest"  # names the folder with the states of optimizer and scheduler
@@ -21,24 +28,37 @@ class WorkingFolder:
 
     Args:
         output: the folder the finished model will have.
-        run: what must be the same for a later run to be a continuation of this one, as JSON.
+        run: what must be the same for a later run to be a continuation of this one, as JSON: the
+            data, and what decides which blocks a step reads.
+        options: what a later run may change on demand, from its first step on.
+
+    Attributes:
+        changes: the options that this run changed.
     """
 
-    def __init__(self, output: Path, run: dict[str, Any]) -> None:
+    def __init__(
+        self, output: Path, run: dict[str, Any], options: dict[str, Any] | None = None
+    ) -> None:
         output = output.absolute()
         self.path = output.with_name(f"{output.name}.partial")
         self.run = json.loads(json.dumps(run))
+        self.options = json.loads(json.dumps(options or {}))
+        self.changes: list[Change] = []
 
     def checkpoints(self) -> list[Path]:
         """List the whole checkpoints, oldest first."""
         return whole_checkpoints(self.path)
 
-    def begin(self, resume: bool | str | Path | None, *, overwrite: bool) -> Path | None:
+    def begin(
+        self, resume: bool | str | Path | None, *, overwrite: bool, override: bool = False
+    ) -> Path | None:
         """Make the folder ready and choose the checkpoint to go on from, None to begin anew.
 
         Args:
-            resume: True for the latest checkpoint, or the folder of one.
+            resume: True for the latest checkpoint, "auto" for that or, where there is none, to
+                begin anew; or the folder of one.
             overwrite: throw away the checkpoints of a training that was interrupted.
+            override: take options that are not those of the checkpoint.
 
         Raises:
             NotFoundError: no checkpoint is there to go on from.
@@ -46,7 +66,7 @@ class WorkingFolder:
             InputError: the checkpoints belong to another training.
         """
         found = self.checkpoints()
-        if not resume:
+        if not resume or (resume == AUTO and not found):
             if found and not overwrite:
                 raise OutputExistsError(
                     f"An interrupted training lies in {self.path}: go on with it "
@@ -54,12 +74,13 @@ class WorkingFolder:
                 )
             shutil.rmtree(self.path, ignore_errors=True)
             self.path.mkdir(parents=True)
-            (self.path / RUN_FILE).write_text(json.dumps(self.run, indent=2), encoding="utf-8")
+            self._write_run()
             return None
-        if resume is True:
+        if resume is True or resume == AUTO:
             if not found:
                 raise NotFoundError(
-                    f"There is no checkpoint in {self.path}: leave --resume-from-checkpoint away."
+                    f"There is no checkpoint in {self.path}: leave --resume-from-checkpoint away, "
+                    "or give it as --resume-from-checkpoint auto."
                 )
             chosen = found[-1]
         else:
@@ -71,25 +92,50 @@ class WorkingFolder:
                     f"The checkpoint {chosen} is torn: files are missing or shorter than they were "
                     "written. Take another one, or begin anew with --overwrite."
                 )
-        self._check_same_run(chosen.parent / RUN_FILE)
+        self._check_same_run(chosen, override=override)
         if not any((chosen / name).exists() for name in (SCHEDULER_FILE, DEEPSPEED_FILE)):
             raise InputError(
                 f"The checkpoint {chosen} holds weights alone (save_only_model), from which no "
                 "training goes on as it was: give it as --model to a new one."
             )
         sweep(self.path)
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._write_run()
         return chosen
 
-    def _check_same_run(self, file: Path) -> None:
-        if not file.is_file():
-            return  # a checkpoint of another program: its weights and steps can still be continued
-        before = json.loads(file.read_text(encoding="utf-8"))
-        changed = [key for key in self.run if before.get(key) != self.run[key]]
-        if changed:
-            raise InputError(
-                f"The checkpoints in {file.parent} belong to a training with another "
-                f"{' and '.join(changed)}: give the same again, or begin anew with --overwrite."
-            )
+    def _write_run(self) -> None:
+        content = json.dumps(self.run | self.options, indent=2)
+        (self.path / RUN_FILE).write_text(content, encoding="utf-8")
+
+    def _check_same_run(self, checkpoint: Path, *, override: bool) -> None:
+        before, _ = read_arguments(checkpoint)
+        with suppress(FileNotFoundError):  # of another program: its weights can still be continued
+            noted = (checkpoint.parent / RUN_FILE).read_text(encoding="utf-8")
+            before = json.loads(noted) | before
+        fixed, changes = (
+            [
+                Change(name, before[name], now)
+                for name, now in part.items()
+                if _other(before, name, now)
+            ]
+            for part in (self.run, self.options)
+        )
+        if not fixed and (override or not changes):
+            self.changes = changes
+            if changes:
+                logger.warning("going on with other options from here on: %s", told(changes))
+            return
+        ways = ["give the same again"]
+        if not fixed:
+            ways.append("take the new one from the checkpoint's step on with --override")
+        names = " and ".join(
+            change.name if isinstance(change.after, list) else f"{change.name} ({_values(change)})"
+            for change in fixed + changes
+        )
+        raise InputError(
+            f"The checkpoints in {checkpoint.parent} belong to a training with another {names}: "
+            f"{', '.join(ways)}, or begin anew with --overwrite."
+        )
 
     def keep(self, target: Path) -> None:
         """Move the checkpoints into a folder."""
@@ -105,9 +151,17 @@ class WorkingFolder:
         """Remove the folder with all checkpoints."""
         shutil.rmtree(self.path, ignore_errors=True)
 
-    def explain(self, error: BaseException) -> None:
-        """Add to an error what is left to go on from; remove the folder if there is nothing."""
+    def explain(self, error: BaseException) -> BaseException:
+        """Give the error to raise in the place of one: it tells what is left to go on from.
+
+        The folder is removed if there is nothing.
+        """
         found = self.checkpoints()
+        if is_disk_full(error) and not isinstance(error, MlmfastError):
+            error = InputError(
+                f"The disk that holds {str(self.path.parent)!r} is full: no finished model could "
+                "be written. Free some space."
+            )
         if not found:
             self.remove()
         elif not isinstance(error, OutputExistsError | NotFoundError):
@@ -116,15 +170,29 @@ class WorkingFolder:
                 error.args = (f"{error} {kept}", *error.args[1:])
             else:
                 error.add_note(kept)
+        return error
 
-    def left(self) -> str:
-        """Say what an interrupted training leaves behind, and how to go on with it."""
+    def left(self, stopped: str) -> str:
+        """Say what a training that was stopped leaves behind, and how to go on with it.
+
+        Args:
+            stopped: why it ended, as the beginning of a sentence.
+        """
         found = self.checkpoints()
         if not found:
             self.remove()
-            return "Interrupted before the first checkpoint: nothing was left behind."
+            return f"{stopped} before the first checkpoint: nothing was left behind."
         step = found[-1].name.partition("-")[2]
         return (
-            f"Interrupted: the checkpoint of step {step} is in {self.path}, and no finished model "
-            "was written. The same command with --resume-from-checkpoint goes on from there."
+            f"{stopped}: the checkpoint of step {step} is in {self.path}, and the same command "
+            "with --resume-from-checkpoint goes on from there to the finished model."
         )
+
+
+def _other(before: dict[str, Any], name: str, now: Any) -> bool:
+    """Whether an option was another one; those of later versions of mlmfast were not noted."""
+    return name in before and before[name] != now
+
+
+def _values(change: Change) -> str:
+    return f"{change.before}, now {change.after}"
