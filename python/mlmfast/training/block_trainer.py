@@ -45,6 +45,12 @@ class StepWatch(transformers.TrainerCallback):
             self._trainer.check_loss()
 
 
+def groups_by_length(args: transformers.TrainingArguments) -> bool:
+    """Whether batches are to hold rows of like lengths, in the words of transformers 4 or 5."""
+    strategy = getattr(args, "train_sampling_strategy", None)
+    return getattr(args, "group_by_length", False) or strategy == "group_by_length"
+
+
 class BlockTrainer(WholeCheckpoints):
     """A Trainer that takes its batches from `MaskedBlocks` and `EvaluationBlocks`.
 
@@ -95,9 +101,10 @@ class BlockTrainer(WholeCheckpoints):
             batch_size=self._train_batch_size if found else self.args.train_batch_size,
             rank=self.args.process_index,
             world_size=self.args.world_size,
-            shuffle=True,
+            shuffle=getattr(self.args, "train_sampling_strategy", None) != "sequential",
             drop_last=self.args.dataloader_drop_last,
             seed=self.train_dataset.seed if seed is None else seed,
+            lengths=self.train_dataset.lengths() if groups_by_length(self.args) else None,
         )
         self._close_feed()
         self._feed = BlockFeed(
