@@ -112,11 +112,9 @@ def _divided(rows: Any, share: int) -> tuple[Any, Any]:
         stop = instruction.to_absolute({"train": rows.num_rows})[0].to or 0
         return rows.select(range(stop)), rows.select(range(stop, rows.num_rows))
     # Nobody knows how many rows a stream has: so many of each hundred, as run_mlm.py has it.
-    parts = (
-        rows.filter(lambda _row, at, first=first: (at % 100 < share) == first, with_indices=True)
-        for first in (True, False)
-    )
-    return tuple(parts)  # type: ignore[return-value]
+    held_out = rows.filter(lambda _row, at: at % 100 < share, with_indices=True)
+    rest = rows.filter(lambda _row, at: at % 100 >= share, with_indices=True)
+    return held_out, rest
 
 
 def _column(rows: Any, arguments: RunMlmArguments) -> str:
