@@ -54,6 +54,7 @@ def test_help_names_every_command_without_loading_them():
     for name in (
         "prepare",
         "train",
+        "run-mlm",
         "evaluate",
         "export",
         "fill-mask",
@@ -73,6 +74,7 @@ def test_help_names_every_command_without_loading_them():
         "train-tokenizer",
         "train_tokenizer",
         "train",
+        "run-mlm",
         "evaluate",
         "export",
         "fill-mask",

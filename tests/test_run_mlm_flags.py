@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from itertools import chain
 
 import datasets
 import numpy as np
@@ -13,11 +14,12 @@ import transformers
 from click.testing import CliRunner
 
 from mlmfast.cli.train import command
+from mlmfast.data.epoch_plan import EpochPlan
 from mlmfast.data.prepare import prepare
 from mlmfast.data.store import open_splits
 from mlmfast.data.train_tokenizer import train_tokenizer
 from mlmfast.errors import InputError, NotFoundError
-from mlmfast.training.blocks import EvaluationBlocks
+from mlmfast.training.blocks import EvaluationBlocks, MaskedBlocks
 from mlmfast.training.run_mlm_options import RunMlmOptions, check_doing, take_options
 from mlmfast.training.text_data import prepare_text
 from mlmfast.training.train import train
@@ -253,12 +255,11 @@ def test_settings_from_a_file_and_flags_that_win(text, tmp_path):
         ({"data": "a.txt", "train_file": "b.txt"}, "DATA and train_file both"),
         ({"dataset_name": "a", "train_file": "b.txt"}, "give one of them"),
         ({"train_file": "strange.xyz", "tokenizer_name": "?"}, "tokenizer"),
-        ({"train_file": "t.txt", "validation_file": "v", "validation_split_percentage": 5}, "both"),
         ({"train_file": "t.txt", "validation_split_percentage": 100}, "is 100"),
         ({"train_file": "t.txt", "max_train_samples": 0}, "max_train_samples is 0"),
         ({"train_file": "t.txt", "dtype": "float16"}, "--fp16"),
         ({"train_file": "t.txt", "dataset_config_name": "en"}, "goes with dataset_name"),
-        ({"train_file": "t.txt", "do_eval": True}, "mlmfast evaluate"),
+        ({"train_file": "t.txt", "do_eval": True}, "mlmfast run-mlm"),
         ({"train_file": "t.txt", "do_train": False}, "mlmfast evaluate"),
         ({"train_file": "t.txt", "do_predict": True}, "no test set"),
         ({"train_file": "t.txt", "low_cpu_mem_usage": False}, "always"),
@@ -301,6 +302,56 @@ def test_files_that_are_not_there_or_not_known(text, tmp_path):
     forced = {"format": "txt", "max_seq_length": 4, "validation_split_percentage": 0}
     (tmp_path / "strange.xyz").write_text("\n".join(sentences(5)))
     assert len(stores(str(tmp_path / "strange.xyz"), None, **forced, **options)["train"])
+
+
+def test_a_validation_file_goes_before_a_percentage(text):
+    found = stores(None, None, train_file=str(text / "train.txt"), max_seq_length=16,
+                   validation_file=str(text / "valid.txt"), validation_split_percentage=50,
+                   tokenizer_name=str(text / "tokenizer"))  # fmt: skip
+    assert found["train"].manifest.documents == 62
+    assert found["test"].manifest.documents == 20
+
+
+def test_flags_that_shape_no_blocks_are_taken_or_obeyed(text, tmp_path):
+    words = ["--model_type", "bert", "--config_overrides", OVERRIDES, "--max_steps", 3]
+    words += ["--tokenizer_name", text / "tokenizer", "--train_file", text / "train.txt"]
+    words += ["--output_dir", tmp_path / "m", "--line_by_line", "--group_by_length"]
+    words += ["--max_seq_length", 40, "--eval_on_start", "False", "--remove_unused_columns", "no"]
+    words += ["--disable_tqdm", "True", "--evaluation_strategy", "steps", "--eval_steps", 3]
+    words += ["--length_column_name", "n", "--report_to", '["none"]', "--hub_strategy", "end"]
+    found = run(*words)
+    assert found.exit_code == 0, (found.output, found.exception)
+    answer = json.loads(found.stdout)
+    assert answer["before"] is None
+    assert answer["after"]["block_size"] == 40
+    assert "step 3/3" not in found.stderr
+
+
+def test_lines_of_like_lengths_share_batches(text, monkeypatch):
+    """As transformers' sampler: among 50 batches, and the longest first."""
+    store = stores(str(text / "train.txt"), None, tokenizer_name=str(text / "tokenizer"),
+                   line_by_line=True, max_seq_length=40, validation_split_percentage=0)  # fmt: skip
+    blocks = MaskedBlocks(store["train"])
+    lengths = blocks.lengths()
+    pad = store["train"].manifest.pad_token_id
+    assert lengths.tolist() == (store["train"][:] != pad).sum(1).tolist()
+    assert MaskedBlocks(store["train"], pad_to_max_length=True).lengths() is None
+
+    def batches(lengths, rank=0, world_size=1):
+        plan = EpochPlan(len(blocks), 4, rank, world_size, True, False, 1, lengths)
+        return [plan.block_ids(number, epoch=2).tolist() for number in range(len(plan))]
+
+    grouped = batches(lengths)
+    assert sorted(chain(*grouped)) == list(range(len(blocks)))
+    assert int(lengths[grouped[0][0]]) == lengths[list(chain(*grouped[:3]))].max()
+
+    def padding(batches):
+        return sum(int((lengths[ids].max() - lengths[ids]).sum()) for ids in batches)
+
+    assert padding(grouped) < 0.5 * padding(batches(None))
+    monkeypatch.setattr("mlmfast.data.epoch_plan.GROUPED", 2)
+    two = [batches(lengths, rank, 2) for rank in (0, 1)]
+    assert sorted(chain(*two[0], *two[1])) == list(range(len(blocks)))
 
 
 def test_a_missing_block_store_is_not_taken_for_text(tmp_path):

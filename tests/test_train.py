@@ -75,7 +75,7 @@ def test_the_figures_are_those_of_evaluate(trained, toy_blocks):
     assert found.loss == pytest.approx(trained.after.loss, rel=1e-5)
     kept = json.loads((trained.output / "mlmfast_training.json").read_text())
     assert kept["after"]["loss"] == trained.after.loss
-    assert kept["masks"]["mlm_probability"] == 0.15
+    assert kept["masks"]["mlm_probability"] == 0.3  # of random weights
 
 
 def test_the_same_seed_gives_the_same_weights_for_any_number_of_workers(toy_blocks, tmp_path):
@@ -118,7 +118,7 @@ def test_a_resume_with_other_masks_is_refused(toy_blocks, tmp_path):
         train(
             toy_blocks,
             output=tmp_path / "out",
-            mlm_probability=0.3,
+            mlm_probability=0.2,
             resume_from_checkpoint=True,
             **SCRATCH,
         )

@@ -19,6 +19,7 @@ from mlmfast.errors import MlmfastError
 COMMANDS = {
     "prepare": ("mlmfast.cli.prepare", "Text files or a data set -> a store of token blocks."),
     "train": ("mlmfast.cli.train", "Train a masked language model on a block store."),
+    "run-mlm": ("mlmfast.cli.run_mlm", "run_mlm.py: its flags, its defaults, its files."),
     "evaluate": (
         "mlmfast.cli.evaluate",
         "Perplexity and accuracy of a checkpoint on fixed masks.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +11,9 @@ from mlmfast.errors import InputError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+# Batches among which blocks of like lengths are brought together.
+GROUPED = 50
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,9 @@ class EpochPlan:
         shuffle: Whether the order is a permutation, new in each epoch, or 0 to N - 1.
         drop_last: Whether the last global batch is left out where it is not full.
         seed: Seed of the order.
+        lengths: Length of each block, `[N]`, to put blocks of like lengths into the same batches:
+            of each stretch of 50 batches of the random order, the longest come first. None keeps
+            the order.
     """
 
     blocks: int
@@ -39,6 +45,7 @@ class EpochPlan:
     shuffle: bool
     drop_last: bool
     seed: int
+    lengths: NDArray[np.integer] | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -68,7 +75,21 @@ class EpochPlan:
         start, stop = self._range(batch)
         if not self.shuffle:
             return np.arange(start, stop, dtype=np.uint64)
-        return _core.permutation(self.blocks, start, stop, seed=self.seed, epoch=epoch)
+        if self.lengths is None or start == stop:
+            return _core.permutation(self.blocks, start, stop, seed=self.seed, epoch=epoch)
+        size = self._stretch
+        first = start // size * size
+        ids = _core.permutation(
+            self.blocks, first, min(first + size, self.blocks), seed=self.seed, epoch=epoch
+        )
+        ids = ids[np.argsort(-self.lengths[ids].astype(np.int64), kind="stable")]
+        return ids[start - first : stop - first]
+
+    @property
+    def _stretch(self) -> int:
+        """Blocks that are sorted together: as many batches as in transformers' own sampler."""
+        whole = self.batch_size * self.world_size
+        return max(min(self.blocks // (whole * 4), GROUPED), 1) * whole
 
     def _range(self, batch: int) -> tuple[int, int]:
         first = batch * self.batch_size * self.world_size

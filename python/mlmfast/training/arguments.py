@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from transformers import HfArgumentParser, TrainingArguments
 
 from mlmfast.errors import InputError, MissingDependencyError
 from mlmfast.training.process_state import launched_environment
+from mlmfast.training.run_mlm_options import OLD_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,18 +36,10 @@ DEFAULTS: dict[str, Any] = {
 REFUSED = {
     "output_dir": "use output",
     "overwrite_output_dir": "use overwrite",
-    "eval_on_start": "the model is always measured before training, unless eval_strategy is 'no'",
-    "remove_unused_columns": "blocks have no other columns",
-    "group_by_length": "all blocks have the same length",
-    "train_sampling_strategy": "blocks of the same length are drawn at random, by the seed",
-    "length_column_name": "all blocks have the same length",
     "label_names": "the labels are called labels",
     "include_for_metrics": "the metrics are fixed",
     "do_predict": "there is no test set to predict; `mlmfast evaluate` measures on one",
     "past_index": "masked language models keep no past",
-    "hub_strategy": "the finished model is uploaded once",
-    "hub_always_push": "the finished model is uploaded once",
-    "disable_tqdm": "use quiet",
     "logging_nan_inf_filter": "a loss that is no number ends the training, and says its blocks",
 }
 
@@ -70,9 +64,19 @@ def build_arguments(folder: Path, given: dict[str, Any], **fixed: Any) -> Traini
     if "logging_steps" not in given:
         # Of itself, transformers evaluates as often as it logs.
         given.setdefault("eval_steps", 500)
+    return make_arguments(output_dir=str(folder), **{**DEFAULTS, **given, **fixed})
+
+
+def make_arguments(**values: Any) -> TrainingArguments:
+    """Make TrainingArguments of these fields alone.
+
+    Raises:
+        InputError: a value that TrainingArguments refuses.
+        MissingDependencyError: what the training is to report to is not installed.
+    """
     try:
         with launched_environment():
-            arguments = TrainingArguments(output_dir=str(folder), **{**DEFAULTS, **given, **fixed})
+            arguments = TrainingArguments(**values)
     except (ValueError, TypeError, ImportError) as error:
         raise InputError(f"transformers refuses these training arguments: {error}") from error
     _check_reporters(arguments.report_to)
@@ -153,6 +157,8 @@ def split_flags(words: list[str], own: set[str]) -> tuple[list[str], dict[str, A
             rest.append(word)
             continue
         name, negated = _field_of(flag, own)
+        if name in OLD_NAMES.values():
+            word = f"--{name}{word[len(flag) :]}"
         if "=" not in word and waiting and not negated and _takes(name, waiting[0]):
             word = f"{word}={waiting.pop(0)}"
         flags[name] = word
@@ -162,6 +168,7 @@ def split_flags(words: list[str], own: set[str]) -> tuple[list[str], dict[str, A
 def _field_of(flag: str, own: set[str]) -> tuple[str, bool]:
     """Find the field of a flag, and whether the flag is its `--no-` form."""
     name = flag[2:].replace("-", "_")
+    name = OLD_NAMES.get(name, name)
     known = field_names()
     if name in known:
         return name, False
@@ -189,7 +196,26 @@ def _parse(flags: dict[str, str]) -> dict[str, Any]:
         return {}
     parser = _Parser(TrainingArguments, add_help=False, allow_abbrev=False, prog="mlmfast train")
     values = vars(parser.parse_args(list(flags.values())))
-    return {name: values[name] for name in flags}
+    return parse_lists({name: values[name] for name in flags})
+
+
+def parse_lists(values: dict[str, Any]) -> dict[str, Any]:
+    """Read the values of a command line that are written as JSON arrays, `["a", "b"]`.
+
+    Raises:
+        InputError: it begins like one, and is none.
+    """
+    return {name: _list_of(name, value) for name, value in values.items()}
+
+
+def _list_of(name: str, value: Any) -> Any:
+    text = value[0] if isinstance(value, list) and len(value) == 1 else value
+    if not isinstance(text, str) or not text.lstrip().startswith("["):
+        return value
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise InputError(f"{name} is {text!r}, which is no JSON array: {error}.") from error
 
 
 def describe_fields() -> list[str]:

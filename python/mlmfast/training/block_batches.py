@@ -72,9 +72,10 @@ class BlockBatches(SelfContainedTrainer):
             batch_size=self._train_batch_size if found else self.args.train_batch_size,
             rank=self.args.process_index,
             world_size=self.args.world_size,
-            shuffle=True,
+            shuffle=getattr(self.args, "train_sampling_strategy", None) != "sequential",
             drop_last=self.args.dataloader_drop_last,
             seed=self.train_dataset.seed if seed is None else seed,
+            lengths=self.train_dataset.lengths() if groups_by_length(self.args) else None,
         )
         self._close_feed()
         self._feed = BlockFeed(
@@ -165,6 +166,12 @@ class BlockBatches(SelfContainedTrainer):
     def _close_feed(self) -> None:
         if self._feed is not None:
             self._feed.close()
+
+
+def groups_by_length(args: transformers.TrainingArguments) -> bool:
+    """Whether batches are to hold rows of like lengths, in the words of transformers 4 or 5."""
+    strategy = getattr(args, "train_sampling_strategy", None)
+    return getattr(args, "group_by_length", False) or strategy == "group_by_length"
 
 
 def _sent(batch: Batch, device: Any) -> Batch:

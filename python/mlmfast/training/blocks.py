@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from mlmfast.data.block_lengths import block_lengths
 from mlmfast.data.block_masker import BlockMasker
 from mlmfast.data.buffer_pool import BufferPool
 from mlmfast.data.mask_schedule import MaskRateSchedule
@@ -87,6 +88,12 @@ class EvaluationBlocks(Dataset):
     def epoch(self) -> int:
         """The epoch whose masks are given out."""
         return 0
+
+    def lengths(self) -> np.ndarray | None:
+        """Count the tokens of each block without its padding, `[N]`; None where all are as long."""
+        if not self._trims:
+            return None
+        return block_lengths(self.store, len(self))
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         """Read and mask the blocks with these numbers; without any, one block that asks nothing.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlmfast.errors import InputError
+from mlmfast.paths import as_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,6 +39,13 @@ def make_repository(name: str, arguments: TrainingArguments) -> str:
             "`huggingface-cli login`, or train without --push-to-hub."
         ) from error
     return url.repo_id
+
+
+def uploading(push_to_hub: bool, given: dict[str, Any], output: str | Path) -> dict[str, Any]:
+    """What the Trainer must know to upload checkpoints too, where `hub_strategy` asks for them."""
+    if not push_to_hub or str(given.get("hub_strategy", "end")) == "end":
+        return {}
+    return {"push_to_hub": True, "hub_model_id": given.get("hub_model_id") or as_path(output).name}
 
 
 def upload(folder: Path, repository: str, arguments: TrainingArguments) -> str:

@@ -109,6 +109,19 @@ def blocks_a_step(given: dict[str, Any], processes: int) -> int | None:
     return batch * (given.get("gradient_accumulation_steps") or 1) * devices
 
 
+def order_of(given: dict[str, Any]) -> dict[str, Any]:
+    """What the order of the blocks follows from, where it is not the usual one."""
+    names = ("group_by_length", "train_sampling_strategy")
+    return {name: given[name] for name in names if given.get(name)}
+
+
+def is_from_scratch(
+    model: str | Path | None, from_scratch: bool, model_type: str | None, options: RunMlmOptions
+) -> bool:
+    """Whether the training starts from random weights; options as of `train`."""
+    return from_scratch or (model is None and bool(model_type or options.config_name))
+
+
 def choose_model(
     store: BlockStore,
     model: str | Path | None,
@@ -122,7 +135,7 @@ def choose_model(
     As in run_mlm.py, a model type or a configuration without a model means random weights.
     """
     shape = options.config_name
-    if from_scratch or (model is None and (model_type or shape)):
+    if is_from_scratch(model, from_scratch, model_type, options):
         if options.dtype not in (None, "float32"):
             raise InputError(
                 f"dtype {options.dtype} is for the weights of a checkpoint; new ones are float32 "
@@ -175,7 +188,7 @@ def choose_arguments(
     device = "cpu" if given.get("use_cpu") else default_device()
     fixed: dict[str, Any] = {
         "seed": seed,
-        "eval_on_start": measured and not resumed,
+        "eval_on_start": measured and not resumed and given.get("eval_on_start") is not False,
         "remove_unused_columns": False,
         "disable_tqdm": True,
         "use_cpu": device == "cpu",

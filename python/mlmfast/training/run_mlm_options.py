@@ -15,8 +15,12 @@ ALIASES = {
     "overwrite_output_dir": "overwrite",
 }
 
+# Names of earlier versions of transformers, which many scripts still use.
+OLD_NAMES = {"evaluation_strategy": "eval_strategy", "torch_dtype": "dtype"}
 
-def _option(text: str, default: Any = None) -> Any:
+
+def option(text: str, default: Any = None) -> Any:
+    """Give a field its default and its help."""
     return field(default=default, metadata={"help": text})
 
 
@@ -24,38 +28,38 @@ def _option(text: str, default: Any = None) -> Any:
 class RunMlmOptions:
     """What run_mlm.py asks about text, tokenizer and model; None is "not given"."""
 
-    train_file: str | None = _option("Text to train on: a file or a pattern of files.")
-    validation_file: str | None = _option("Text to measure on.")
-    dataset_name: str | None = _option("A data set of the Hub or its folder, split train.")
-    dataset_config_name: str | None = _option("Configuration of the Hub's data set.")
-    text_column: str | None = _option("Column with the text; a.b reaches deeper.  [default: text]")
-    format: str | None = _option("Format of the text files.  [default: by their names]")
-    csv_delimiter: str | None = _option("Between fields.  [default: comma in CSV, tab in TSV]")
-    csv_quoting: str | None = _option("Quotes in CSV surround fields, or are text.")
-    json_field: str | None = _option("Field of the records, where a JSON file is one object.")
-    validation_split_percentage: int | None = _option(
+    train_file: str | None = option("Text to train on: a file or a pattern of files.")
+    validation_file: str | None = option("Text to measure on.")
+    dataset_name: str | None = option("A data set of the Hub or its folder, split train.")
+    dataset_config_name: str | None = option("Configuration of the Hub's data set.")
+    text_column: str | None = option("Column with the text; a.b reaches deeper.  [default: text]")
+    format: str | None = option("Format of the text files.  [default: by their names]")
+    csv_delimiter: str | None = option("Between fields.  [default: comma in CSV, tab in TSV]")
+    csv_quoting: str | None = option("Quotes in CSV surround fields, or are text.")
+    json_field: str | None = option("Field of the records, where a JSON file is one object.")
+    validation_split_percentage: int | None = option(
         "Documents held out at random where there is no validation text, in %.  [default: 5]"
     )
-    max_seq_length: int | None = _option(
+    max_seq_length: int | None = option(
         "Tokens of a block.  [default: what tokenizer and model take, at most 1024]"
     )
-    line_by_line: bool = _option("A line is a block of its own, cut or padded.", False)
-    pad_to_max_length: bool = _option(
+    line_by_line: bool = option("A line is a block of its own, cut or padded.", False)
+    pad_to_max_length: bool = option(
         "Keep lines padded to --max-seq-length, not to the longest of their batch.", False
     )
-    max_train_samples: int | None = _option("Train on the first so many blocks only.")
-    max_eval_samples: int | None = _option("Measure on the first so many blocks only.")
-    streaming: bool = _option("Read the data set as a stream, without downloading it whole.", False)
-    overwrite_cache: bool = _option("Prepare the text anew, though its blocks are kept.", False)
-    preprocessing_num_workers: int | None = _option("Threads that prepare.  [default: all cores]")
-    tokenizer_name: str | None = _option("Tokenizer of the text.  [default: the model's]")
-    use_fast_tokenizer: bool = _option("Take the tokenizer's fast version.", True)
-    config_name: str | None = _option("Configuration, where it is not the model's own.")
-    cache_dir: str | None = _option("Folder for downloads and prepared blocks.")
-    model_revision: str | None = _option("Branch, tag or commit of model and tokenizer.")
-    token: str | None = _option("Access token of the Hub.  [default: that of `hf auth login`]")
-    trust_remote_code: bool = _option("Run the code that comes with a model of the Hub.", False)
-    dtype: str | None = _option("Type of the weights: auto, bfloat16, float32.")
+    max_train_samples: int | None = option("Train on the first so many blocks only.")
+    max_eval_samples: int | None = option("Measure on the first so many blocks only.")
+    streaming: bool = option("Read the data set as a stream, without downloading it whole.", False)
+    overwrite_cache: bool = option("Prepare the text anew, though its blocks are kept.", False)
+    preprocessing_num_workers: int | None = option("Threads that prepare.  [default: all cores]")
+    tokenizer_name: str | None = option("Tokenizer of the text.  [default: the model's]")
+    use_fast_tokenizer: bool = option("Take the tokenizer's fast version.", True)
+    config_name: str | None = option("Configuration, where it is not the model's own.")
+    cache_dir: str | None = option("Folder for downloads and prepared blocks.")
+    model_revision: str | None = option("Branch, tag or commit of model and tokenizer.")
+    token: str | None = option("Access token of the Hub.  [default: that of `hf auth login`]")
+    trust_remote_code: bool = option("Run the code that comes with a model of the Hub.", False)
+    dtype: str | None = option("Type of the weights: auto, bfloat16, float32.")
 
     def __post_init__(self) -> None:
         for name, least in (
@@ -72,11 +76,6 @@ class RunMlmOptions:
             raise InputError(
                 f"validation_split_percentage is {share}; expected 0 (nothing is held out) to 99."
             )
-        if share is not None and self.validation_file is not None:
-            raise InputError(
-                "Give validation_file or validation_split_percentage, not both: with a file, "
-                "nothing is held out of the training text."
-            )
         if self.dtype == "float16":
             raise InputError(
                 "dtype float16: gradients of such weights vanish; train with fp16=True (--fp16), "
@@ -84,8 +83,6 @@ class RunMlmOptions:
             )
         if self.dtype is not None and self.dtype not in DTYPES:
             raise InputError(f"dtype is {self.dtype!r}; expected one of {', '.join(DTYPES)}.")
-        if self.dataset_config_name is not None and self.dataset_name is None:
-            raise InputError("dataset_config_name goes with dataset_name, which is not given.")
 
     @property
     def hub(self) -> dict[str, Any]:
@@ -129,18 +126,32 @@ def take_options(given: dict[str, Any]) -> tuple[RunMlmOptions, dict[str, Any], 
         InputError: A value that cannot be.
     """
     rest = {name: value for name, value in given.items() if value is not None}
-    if "torch_dtype" in rest:
-        if "dtype" in rest:
-            raise InputError("torch_dtype is the old name of dtype: give one of them.")
-        rest["dtype"] = rest.pop("torch_dtype")
+    for old, new in OLD_NAMES.items():
+        if old in rest:
+            if new in rest:
+                raise InputError(f"{old} is the old name of {new}: give one of them.")
+            rest[new] = rest.pop(old)
     if rest.pop("low_cpu_mem_usage", True) is False:
         raise InputError(
             "low_cpu_mem_usage=False is not taken: transformers always loads that way."
         )
     own = {each.name for each in fields(RunMlmOptions)}
     options = RunMlmOptions(**{name: rest.pop(name) for name in list(rest) if name in own})
+    if options.dataset_config_name is not None and options.dataset_name is None:
+        raise InputError("dataset_config_name goes with dataset_name, which is not given.")
     aliases = {ALIASES[name]: rest.pop(name) for name in list(rest) if name in ALIASES}
     return options, aliases, rest
+
+
+def of_one_name(name: str, value: Any, aliases: dict[str, Any]) -> Any:
+    """Give the value of an option that may have been given by its other name.
+
+    Raises:
+        InputError: both names were given, with different values.
+    """
+    if value is not None and aliases.get(name, value) != value:
+        raise InputError(f"{name} was given under two names: {value} and {aliases[name]}.")
+    return aliases.get(name, value)
 
 
 def check_doing(given: dict[str, Any]) -> dict[str, Any]:
@@ -153,8 +164,9 @@ def check_doing(given: dict[str, Any]) -> dict[str, Any]:
     do_train, do_eval = rest.pop("do_train", None), rest.pop("do_eval", None)
     if do_train is False or (do_eval and do_train is None):
         raise InputError(
-            "Without do_train run_mlm.py only measures, and so does `mlmfast evaluate MODEL --data "
-            "BLOCKS`; to train, give --do-train as well, or neither of the two."
+            "Without do_train nothing is trained: `mlmfast run-mlm` measures alone by the same "
+            "flags, and so does `mlmfast evaluate MODEL --data BLOCKS`; to train, give --do-train "
+            "as well, or neither of the two."
         )
     strategy = rest.get("eval_strategy")
     if do_eval is False:

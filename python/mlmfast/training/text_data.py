@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,26 +95,51 @@ def prepare_text(
         NotFoundError: a file, a data set or the tokenizer is not there.
     """
     tokenizer = with_tokens(tokenizer_of(options, model), add_tokens)
-    given = PrepareOptions(
+    given = text_options(options, tokenizer, options.config_name or model, quiet=quiet)
+    train, validation = _texts(data, options)
+    share = options.validation_split_percentage
+    share = HELD_OUT if share is None else share
+    held_out = share / 100 if validation is None and share else None
+    stores = make_blocks(train, given, options, test_size=held_out)
+    if validation is not None:
+        stores = {**stores, "test": make_blocks(validation, given, options)["train"]}
+    return stores
+
+
+def text_options(
+    options: RunMlmOptions,
+    tokenizer: LoadedTokenizer,
+    model: str | Path | None,
+    *,
+    quiet: bool,
+) -> PrepareOptions:
+    """Translate run_mlm.py's options about text into those of `prepare`."""
+    return PrepareOptions(
         tokenizer=tokenizer,
         text_column=options.text_column or "text",
         format=options.format,
         csv_delimiter=options.csv_delimiter,
         csv_quoting=options.csv_quoting or "minimal",
         json_field=options.json_field,
-        block_size=_block_size(options, tokenizer, options.config_name or model),
+        block_size=_block_size(options, tokenizer, model),
         packing="none" if options.line_by_line else "concat",
         drop_empty=options.line_by_line,
         threads=options.preprocessing_num_workers,
         progress=not quiet,
     )
-    train, validation = _texts(data, options)
-    share = options.validation_split_percentage
-    share = HELD_OUT if share is None else share
-    held_out = share / 100 if validation is None and share else None
-    make = partial(prepared, cache_dir=options.cache_dir, anew=options.overwrite_cache)
+
+
+def make_blocks(
+    text: Any, given: PrepareOptions, options: RunMlmOptions, **changes: Any
+) -> dict[str, BlockStore]:
+    """Make blocks of text, or take those in the cache; errors name run_mlm.py's flags."""
     try:
-        stores = make(train, replace(given, test_size=held_out))
+        return prepared(
+            text,
+            replace(given, **changes),
+            cache_dir=options.cache_dir,
+            anew=options.overwrite_cache,
+        )
     except InputError as error:
         if "--block-size" not in str(error):
             raise
@@ -123,9 +147,6 @@ def prepare_text(
             f"{error} (Here --block-size is --max-seq-length, and --test-size is "
             "--validation-split-percentage.)"
         ) from error
-    if validation is not None:
-        stores = {**stores, "test": make(validation, given)["train"]}
-    return stores
 
 
 def tokenizer_of(options: RunMlmOptions, model: str | Path | None) -> LoadedTokenizer:
@@ -138,13 +159,20 @@ def tokenizer_of(options: RunMlmOptions, model: str | Path | None) -> LoadedToke
         )
     if not options.hub and options.use_fast_tokenizer:
         return load_tokenizer(str(name))
+    return replace(load_tokenizer(load_own_tokenizer(options, model)), name=str(name))
+
+
+def load_own_tokenizer(
+    options: RunMlmOptions, model: str | Path | None
+) -> transformers.PreTrainedTokenizerBase:
+    """Load transformers' own object of the tokenizer that the options name, or else the model's."""
+    name = str(options.tokenizer_name or model)
     try:
-        found = transformers.AutoTokenizer.from_pretrained(
-            str(name), use_fast=options.use_fast_tokenizer, **options.hub
+        return transformers.AutoTokenizer.from_pretrained(
+            name, use_fast=options.use_fast_tokenizer, **options.hub
         )
     except (OSError, ValueError) as error:
         raise NotFoundError(f"The tokenizer {name} cannot be opened: {error}") from error
-    return replace(load_tokenizer(found), name=str(name))
 
 
 def _block_size(

@@ -31,6 +31,8 @@ from mlmfast.training.inputs import (
     choose_arguments,
     choose_model,
     choose_stores,
+    is_from_scratch,
+    order_of,
 )
 from mlmfast.training.interrupt import StopAtStep, TrainingInterrupted
 from mlmfast.training.masks import choose_masks
@@ -42,7 +44,8 @@ from mlmfast.training.processes import Processes
 from mlmfast.training.report import PICTURE_FILE, write_report
 from mlmfast.training.resume_changes import check_resumed
 from mlmfast.training.run import run
-from mlmfast.training.run_mlm_options import check_doing, take_options
+from mlmfast.training.run_mlm_options import check_doing, of_one_name, take_options
+from mlmfast.training.scratch_defaults import choose_mlm_probability, with_defaults
 from mlmfast.training.text_data import check_one_source, is_blocks, prepare_text, tokenizer_of
 from mlmfast.training.trainer import MLMTrainer
 from mlmfast.training.working_folder import WorkingFolder
@@ -68,7 +71,7 @@ def train(
     model_type: str | None = None,
     config_overrides: str | dict[str, Any] | None = None,
     eval_data: str | Path | BlockStore | None = None,
-    mlm_probability: float = 0.15,
+    mlm_probability: float | None = None,
     mask_replace_prob: float = 0.8,
     random_replace_prob: float = 0.1,
     mask_mode: str = "token",
@@ -113,7 +116,8 @@ def train(
         model_type: a type of transformers, such as `roberta` or `modernbert`.
         config_overrides: changes of the new model's configuration, a dict or `"name=value,..."`.
         eval_data: blocks to measure on, in place of the `test` split.
-        mlm_probability: share of the ordinary tokens that are chosen in training.
+        mlm_probability: share of the ordinary tokens that are chosen in training; None for 0.15,
+            or 0.3 from random weights.
         mask_replace_prob: share of the chosen tokens that become the mask token.
         random_replace_prob: share of the chosen tokens that become a random one; the rest stay.
         mask_mode: what is chosen as one: `token`, `whole_word`, or `span` (SpanBERT), as
@@ -141,7 +145,8 @@ def train(
         quiet: show no progress.
         callbacks: further callbacks of the Trainer.
         further: any field of `transformers.TrainingArguments`; the defaults are the guide's
-            (learning rate 2e-5, weight decay 0.01, 3 epochs, batches of 8), and with
+            (learning rate 2e-5, weight decay 0.01, 3 epochs, batches of 8) or, from random
+            weights, those of `mlmfast.training.scratch_defaults`; with
             `eval_strategy="no"` nothing is measured; `torch_compile` is chosen by the length of
             the training where it is not given. Any flag of run_mlm.py, as
             `mlmfast.training.run_mlm_options` tells them: `train_file`, `dataset_name`,
@@ -160,27 +165,26 @@ def train(
         OtherProcessError: another process failed, and says why.
     """
     options, aliases, training_arguments = take_options(further)
-    given_twice = {"model": model, "output": output, "overwrite": overwrite or None}
-    for name, value in aliases.items():
-        if given_twice[name] is not None and value != given_twice[name]:
-            raise InputError(f"{name} was given under two names: {given_twice[name]} and {value}.")
-    model = aliases.get("model", model)
-    output = aliases.get("output", output)
-    overwrite = aliases.get("overwrite", overwrite)
+    model = of_one_name("model", model, aliases)
+    output = of_one_name("output", output, aliases)
+    overwrite = bool(of_one_name("overwrite", overwrite or None, aliases))
     if output is None:
         raise InputError("Where shall the model be written? Give output.")
     check_names(training_arguments)
     training_arguments = check_doing(training_arguments)
     check_seed(seed)
     check_one_source(data, options)
+    scratch = is_from_scratch(model, from_scratch, model_type, options)
+    training_arguments = with_defaults(training_arguments, from_scratch=scratch)
     masks = choose_masks(
-        mlm_probability=mlm_probability,
+        mlm_probability=choose_mlm_probability(mlm_probability, from_scratch=scratch),
         mask_replace_prob=mask_replace_prob,
         random_replace_prob=random_replace_prob,
         mode=mask_mode,
         whole_word=whole_word,
         mask_rate_schedule=mask_rate_schedule,
     )
+    training_arguments |= hub.uploading(push_to_hub, training_arguments, output)
     new_tokens = read_tokens(add_tokens) if add_tokens else []
     seconds = seconds_of(max_time)
     output = as_path(output)
@@ -225,6 +229,7 @@ def train(
                 "seed": seed,
                 "data_seed": training_arguments.get("data_seed"),
                 "blocks_a_step": blocks_a_step(training_arguments, processes.count),
+                **order_of(training_arguments),
             },
             masks,
         )
@@ -283,8 +288,11 @@ def train(
                 output,
                 checkpoint,
                 stop=stop,
-                quiet=quiet or not processes.is_first,
+                quiet=quiet
+                or not processes.is_first
+                or bool(training_arguments.get("disable_tqdm")),
             )
+            arguments.push_to_hub = False  # the finished folder goes there whole
             trainer.save_model(str(finished))
         if processes.is_first:
             load_tokenizer(train_store.path).save(finished)

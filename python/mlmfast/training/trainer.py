@@ -210,6 +210,7 @@ class MLMTrainer(BlockTrainer):
             for name in names
             if getattr(found, name) is not None
         }
+        metrics[f"{metric_key_prefix}_accuracy"] = found.top1  # run_mlm.py's name of it
         return EvalLoopOutput(
             predictions=None, label_ids=None, metrics=metrics, num_samples=len(blocks)
         )

@@ -1,0 +1,79 @@
+"""`mlmfast run-mlm`."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from mlmfast.cli._command import ExampleCommand
+from mlmfast.cli._log import show_log
+from mlmfast.cli._settings import SUFFIXES, read_settings
+
+EPILOG = """
+All flags of run_mlm.py, with its defaults: --model_name_or_path, --train_file, --line_by_line ...
+and every field of transformers.TrainingArguments, with - or _ (--list-arguments shows them). A YAML
+or JSON file with the flags may be the only argument. docs/run_mlm.md lists what differs.
+"""
+
+
+class RunMlmCommand(ExampleCommand):
+    """A command that leaves all words to run_mlm.py's own parser."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep the words, those for click aside."""
+        if {"-h", "--help", "--list-arguments"}.isdisjoint(args):
+            ctx.obj = list(args)
+            args = []
+        return super().parse_args(ctx, args)
+
+
+def _list_arguments(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if not value or ctx.resilient_parsing:
+        return
+    from mlmfast.training.run_mlm_arguments import describe_run_mlm
+
+    for line in describe_run_mlm():
+        click.echo(line)
+    ctx.exit()
+
+
+@click.command(
+    "run-mlm",
+    cls=RunMlmCommand,
+    epilog=EPILOG,
+    options_metavar="FLAGS",
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+    example="""
+    mlmfast run-mlm --model_name_or_path bert-base --train_file t.txt --do_train --output_dir model/
+    mlmfast run-mlm arguments.json
+    torchrun --nproc-per-node 2 -m mlmfast run-mlm arguments.json
+    """,
+)
+@click.option(
+    "--list-arguments",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list_arguments,
+    help="List all flags with their defaults and exit.",
+)
+@click.pass_context
+def command(ctx: click.Context, **_options: Any) -> None:
+    """Train and measure by run_mlm.py's command line, and leave the files that it leaves.
+
+    Put `mlmfast run-mlm` in the place of `python run_mlm.py`. The text becomes blocks first, in
+    ~/.cache/mlmfast/blocks (or under --cache_dir), where the next run on the same text finds them.
+    """
+    from mlmfast.training.processes import leave
+    from mlmfast.training.run_mlm import run_mlm
+    from mlmfast.training.run_mlm_arguments import parse_run_mlm
+
+    show_log(quiet=False, silent=os.environ.get("RANK", "0") != "0")
+    words: list[str] = ctx.obj or []
+    settings = {}
+    if len(words) == 1 and words[0].lower().endswith(SUFFIXES):
+        settings, words = read_settings(words[0]), []
+    run_mlm(*parse_run_mlm(words, settings))
+    leave()

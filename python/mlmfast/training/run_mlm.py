@@ -1,0 +1,198 @@
+"""run_mlm.py itself: its command line, its defaults and its files, on the package's own road."""
+
+from __future__ import annotations
+
+import logging
+import math
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import transformers
+
+from mlmfast.data.tokenizer_files import load_tokenizer
+from mlmfast.errors import InputError, OutputExistsError
+from mlmfast.training.blocks import EvaluationBlocks, MaskedBlocks
+from mlmfast.training.checkpoints import sweep, whole_checkpoints
+from mlmfast.training.model import check_fits, load_config, load_model
+from mlmfast.training.processes import Processes
+from mlmfast.training.run_mlm_data import run_mlm_blocks
+from mlmfast.training.scratch import new_model
+from mlmfast.training.text_data import load_own_tokenizer
+from mlmfast.training.trainer import MLMTrainer
+
+if TYPE_CHECKING:
+    from mlmfast.data.store import BlockStore
+    from mlmfast.training.run_mlm_arguments import RunMlmArguments
+
+logger = logging.getLogger(__name__)
+
+
+def run_mlm(
+    arguments: RunMlmArguments, training: transformers.TrainingArguments
+) -> dict[str, float]:
+    """Do what run_mlm.py does with these arguments: train, measure, or both.
+
+    The output folder gets what run_mlm.py leaves there: the model and its tokenizer, checkpoints,
+    `train_results.json`, `eval_results.json`, `all_results.json`, `trainer_state.json` and a model
+    card. `docs/run_mlm.md` lists what differs.
+
+    Args:
+        arguments: text, tokenizer and model.
+        training: fields of `transformers.TrainingArguments`, `do_train` and `do_eval` among them.
+
+    Returns:
+        What `all_results.json` holds.
+
+    Raises:
+        InputError: an option, or text that cannot be used.
+        NotFoundError: a file, a data set or a model is not there.
+        OutputExistsError: the output folder is not empty, and holds no checkpoint to go on from.
+    """
+    output = Path(training.output_dir)
+    processes = Processes.join(
+        use_cpu=training.device.type == "cpu",
+        backend=training.ddp_backend,
+        seconds=training.ddp_timeout,
+    )
+    with processes.together():
+        checkpoint = processes.from_first(lambda: _checkpoint(output, training))
+        transformers.set_seed(training.seed)
+        tokenizer = load_own_tokenizer(arguments, arguments.model_name_or_path)
+        wanted = ["train"] * training.do_train + ["validation"] * training.do_eval
+        make = partial(
+            run_mlm_blocks,
+            arguments,
+            load_tokenizer(tokenizer),
+            wanted,
+            quiet=training.disable_tqdm,
+        )
+        stores = processes.from_first(make)
+        network = _model(arguments, stores, len(tokenizer))
+        trainer = _trainer(network, training, arguments, stores, tokenizer)
+        results: dict[str, float] = {}
+        with processes.in_step():
+            if training.do_train:
+                results |= _train(trainer, checkpoint)
+            if training.do_eval:
+                results |= _evaluate(trainer)
+            _write_card(trainer, arguments)
+    return results
+
+
+def _checkpoint(output: Path, training: transformers.TrainingArguments) -> str | None:
+    """The checkpoint to go on from: the one that was given, or the last one in the output."""
+    given = training.resume_from_checkpoint
+    if not training.do_train or not output.is_dir() or training.overwrite_output_dir:
+        return given
+    sweep(output)
+    found = whole_checkpoints(output)
+    if not found and given is None and any(output.iterdir()):
+        raise OutputExistsError(
+            f"The output folder {output} is there already, is not empty and holds no checkpoint to "
+            "go on from: give another --output_dir, or --overwrite_output_dir."
+        )
+    if given is None and found:
+        logger.info(
+            "going on from %s; --overwrite_output_dir, or another --output_dir, begins anew",
+            found[-1],
+        )
+        return str(found[-1])
+    return given
+
+
+def _model(
+    arguments: RunMlmArguments, stores: dict[str, BlockStore], tokens: int
+) -> transformers.PreTrainedModel:
+    """Load the checkpoint, with rows for all tokens, or make a model of random weights."""
+    name, shape = arguments.model_name_or_path, arguments.config_name
+    store = next(iter(stores.values()), None)
+    if name is None:
+        if store is None:
+            raise InputError("A model of random weights needs --do_train or --do_eval.")
+        return new_model(
+            store,
+            model=shape,
+            model_type=None if shape else arguments.model_type,
+            config_overrides=arguments.config_overrides,
+            **arguments.hub,
+        )
+    config = None if shape is None else load_config(shape, **arguments.hub)
+    network = load_model(name, dtype=arguments.dtype or "float32", config=config, **arguments.hub)
+    rows = network.get_input_embeddings().num_embeddings
+    if tokens > rows:
+        logger.warning(
+            "The tokenizer has %d tokens, the model %s %d: it gets %d new rows.",
+            tokens,
+            name,
+            rows,
+            tokens - rows,
+        )
+        network.resize_token_embeddings(tokens)
+    for each in stores.values():
+        check_fits(network, each)
+    return network
+
+
+def _trainer(
+    network: transformers.PreTrainedModel,
+    training: transformers.TrainingArguments,
+    arguments: RunMlmArguments,
+    stores: dict[str, BlockStore],
+    tokenizer: Any,
+) -> MLMTrainer:
+    options: dict[str, Any] = {
+        "mlm_probability": arguments.mlm_probability,
+        "pad_to_max_length": arguments.pad_to_max_length,
+        "positions": True,
+    }
+    train = eval_ = None
+    if "train" in stores:
+        train = MaskedBlocks(
+            stores["train"], seed=training.seed, limit=arguments.max_train_samples, **options
+        )
+    if "validation" in stores:
+        eval_ = EvaluationBlocks(stores["validation"], limit=arguments.max_eval_samples, **options)
+    return MLMTrainer(
+        network, training, train_dataset=train, eval_dataset=eval_, processing_class=tokenizer
+    )
+
+
+def _train(trainer: MLMTrainer, checkpoint: str | None) -> dict[str, float]:
+    metrics = trainer.train(resume_from_checkpoint=checkpoint).metrics
+    trainer.save_model()
+    metrics["train_samples"] = len(trainer.train_dataset)
+    trainer.log_metrics("train", metrics)
+    trainer.save_metrics("train", metrics)
+    trainer.save_state()
+    return metrics
+
+
+def _evaluate(trainer: MLMTrainer) -> dict[str, float]:
+    metrics = trainer.evaluate()
+    metrics["eval_samples"] = len(trainer.eval_dataset)
+    try:
+        metrics["perplexity"] = math.exp(metrics["eval_loss"])
+    except OverflowError:
+        metrics["perplexity"] = math.inf
+    trainer.log_metrics("eval", metrics)
+    trainer.save_metrics("eval", metrics)
+    return metrics
+
+
+def _write_card(trainer: MLMTrainer, arguments: RunMlmArguments) -> None:
+    """Write the Trainer's card, whose front matter has the figures as a `model-index`."""
+    name = arguments.model_name_or_path
+    about: dict[str, Any] = {"tasks": "fill-mask"}
+    # A folder of this machine is no model that the Hub could link to.
+    if name is not None and not Path(name).is_dir():
+        about["finetuned_from"] = name
+    if (data := arguments.dataset_name) is not None:
+        config = arguments.dataset_config_name
+        about |= {"dataset_tags": data, "dataset": data if config is None else f"{data} {config}"}
+        if config is not None:
+            about["dataset_args"] = config
+    if trainer.args.push_to_hub:
+        trainer.push_to_hub(**about)
+    else:
+        trainer.create_model_card(**about)

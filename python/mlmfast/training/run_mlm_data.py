@@ -1,0 +1,134 @@
+"""The text of run_mlm.py: read by the `datasets` library, as there, and made into blocks here."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import datasets
+
+from mlmfast.data.sources.hub import arrow_stream, load_dataset_splits
+from mlmfast.errors import InputError, NotFoundError
+from mlmfast.training.run_mlm_arguments import BUILDERS
+from mlmfast.training.text_data import make_blocks, text_options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mlmfast.data.store import BlockStore
+    from mlmfast.data.tokenizer_files import LoadedTokenizer
+    from mlmfast.training.run_mlm_arguments import RunMlmArguments
+
+logger = logging.getLogger(__name__)
+
+
+def run_mlm_blocks(
+    arguments: RunMlmArguments,
+    tokenizer: LoadedTokenizer,
+    wanted: Iterable[str],
+    *,
+    quiet: bool,
+) -> dict[str, BlockStore]:
+    """Make the blocks of the wanted splits.
+
+    The rows of a split are those of run_mlm.py: its data set or files, read by the same library,
+    and of text without a validation the first `validation_split_percentage` of the rows.
+
+    Args:
+        arguments: which text, and how it becomes blocks.
+        tokenizer: of the text.
+        wanted: `train`, `validation` or both.
+        quiet: show no progress.
+
+    Returns:
+        The stores by the names of `wanted`.
+
+    Raises:
+        InputError: text that cannot be used, or a split that is not there.
+        NotFoundError: a file or a data set is not there.
+    """
+    splits = _splits(arguments)
+    options = text_options(arguments, tokenizer, arguments.model_name_or_path, quiet=quiet)
+    stores = {}
+    for name in wanted:
+        if name not in splits:
+            task = "--do_train" if name == "train" else "--do_eval"
+            raise InputError(
+                f"{task} needs a split {name}; the text has {', '.join(splits)} alone."
+            )
+        column = _column(splits[name], arguments)
+        text = _column_alone(splits[name], column)
+        found = make_blocks(text, options, arguments, text_column=column)
+        stores[name] = found["train"]
+    return stores
+
+
+def _splits(arguments: RunMlmArguments) -> dict[str, Any]:
+    """Read the text; a validation is held out where there is none."""
+    if arguments.dataset_name is not None:
+        splits = load_dataset_splits(
+            arguments.dataset_name,
+            arguments.dataset_config_name,
+            cache_dir=arguments.cache_dir,
+            token=arguments.token,
+            streaming=arguments.streaming,
+        )
+    else:
+        splits = _files(arguments)
+    if "validation" in splits or "train" not in splits:
+        return splits
+    share = arguments.validation_split_percentage or 0
+    held_out, rest = _divided(splits["train"], share)
+    return {**splits, "train": rest, "validation": held_out}
+
+
+def _files(arguments: RunMlmArguments) -> dict[str, Any]:
+    named = {"train": arguments.train_file, "validation": arguments.validation_file}
+    files = {split: file for split, file in named.items() if file is not None}
+    suffix = arguments.suffix_of(list(files.values())[-1])
+    further = {"sep": "\t"} if suffix == "tsv" else {}
+    try:
+        return dict(
+            datasets.load_dataset(
+                BUILDERS[suffix],
+                data_files=files,
+                cache_dir=arguments.cache_dir,
+                token=arguments.token,
+                streaming=arguments.streaming,
+                **further,
+            )
+        )
+    except FileNotFoundError as error:
+        raise NotFoundError(f"There is no file {' or '.join(files.values())}.") from error
+    except Exception as error:  # whatever the library's readers raise on what they cannot read
+        reason = str(error.__cause__ or error).strip().splitlines() or [type(error).__name__]
+        raise InputError(f"{', '.join(files.values())} cannot be read: {reason[0]}") from error
+
+
+def _divided(rows: Any, share: int) -> tuple[Any, Any]:
+    """Take the first `share` percent of the rows off, and give both parts."""
+    if hasattr(rows, "num_rows"):
+        instruction = datasets.ReadInstruction.from_spec(f"train[:{share}%]")
+        stop = instruction.to_absolute({"train": rows.num_rows})[0].to or 0
+        return rows.select(range(stop)), rows.select(range(stop, rows.num_rows))
+    # Nobody knows how many rows a stream has: so many of each hundred, as run_mlm.py has it.
+    held_out = rows.filter(lambda _row, at: at % 100 < share, with_indices=True)
+    rest = rows.filter(lambda _row, at: at % 100 >= share, with_indices=True)
+    return held_out, rest
+
+
+def _column(rows: Any, arguments: RunMlmArguments) -> str:
+    """The column with the text: `text` where there is one, else the first."""
+    if arguments.text_column is not None:
+        return arguments.text_column
+    names = rows.column_names or list(next(iter(rows), {}))
+    if not names:
+        raise InputError("The text has no rows.")
+    if "text" in names:
+        return "text"
+    logger.info("there is no column text: the first one is taken, %s", names[0])
+    return str(names[0])
+
+
+def _column_alone(rows: Any, column: str) -> Any:
+    return rows if hasattr(rows, "num_rows") else arrow_stream(rows, column)

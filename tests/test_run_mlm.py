@@ -1,0 +1,285 @@
+"""`mlmfast run-mlm`: run_mlm.py's flags, defaults and files."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import transformers
+from click.testing import CliRunner
+
+from command_lines import COMMAND_LINES
+from mlmfast.cli.run_mlm import command
+from mlmfast.data.train_tokenizer import train_tokenizer
+from mlmfast.errors import InputError, OutputExistsError
+from mlmfast.training.run_mlm_arguments import RunMlmArguments, parse_run_mlm
+from peers_run_mlm import peers_run
+from toy import TINY, sentences
+
+NEEDED = ["--model_name_or_path", "m", "--train_file", "t.txt", "--output_dir", "o"]
+# ModelArguments and DataTrainingArguments of run_mlm.py (transformers 4.57), with their defaults.
+THEIRS = {
+    "model_name_or_path": None,
+    "model_type": None,
+    "config_overrides": None,
+    "config_name": None,
+    "tokenizer_name": None,
+    "cache_dir": None,
+    "use_fast_tokenizer": True,
+    "model_revision": "main",
+    "token": None,
+    "trust_remote_code": False,
+    "dtype": None,
+    "low_cpu_mem_usage": False,
+    "dataset_name": None,
+    "dataset_config_name": None,
+    "train_file": None,
+    "validation_file": None,
+    "overwrite_cache": False,
+    "validation_split_percentage": 5,
+    "max_seq_length": None,
+    "preprocessing_num_workers": None,
+    "mlm_probability": 0.15,
+    "line_by_line": False,
+    "pad_to_max_length": False,
+    "max_train_samples": None,
+    "max_eval_samples": None,
+    "streaming": False,
+}
+DOCS = Path(__file__).parents[1] / "docs" / "run_mlm.md"
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "run-mlm-cache"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("home")
+    lines = sentences(50)
+    lines[3:3] = ["", "   "]
+    (folder / "train.txt").write_text("\n".join(lines) + "\n")
+    (folder / "valid.txt").write_text("\n".join(sentences(12, seed=1)) + "\n")
+    train_tokenizer(sentences(60), folder / "tokenizer", vocab_size=300)
+    config = transformers.BertConfig(vocab_size=300, max_position_embeddings=40, **TINY)
+    transformers.BertForMaskedLM(config).save_pretrained(folder / "model")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder / "tokenizer")
+    tokenizer.save_pretrained(folder / "model")
+    return folder
+
+
+def run(*words, settings=None):
+    common = ["--use_cpu", "--report_to", "none", "--disable_tqdm", "True"]
+    given = [settings] if settings else [*words, *common]
+    found = CliRunner().invoke(command, [str(word) for word in given])
+    if found.exception is not None and not isinstance(found.exception, SystemExit):
+        raise found.exception
+    assert found.exit_code == 0, found.output
+    return found.output
+
+
+def words_of(home, output, **flags):
+    flags = {"model_name_or_path": home / "model", "output_dir": output, "max_steps": 4} | flags
+    return [word for name, value in flags.items() for word in (f"--{name}", value)]
+
+
+def results(folder, name="all"):
+    return json.loads((folder / f"{name}_results.json").read_text())
+
+
+def table_of(heading):
+    """Give the names in the first column of a table of the docs."""
+    section = DOCS.read_text(encoding="utf-8").split(f"## {heading}\n")[1].split("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| `")]
+    return {name for row in rows for name in re.findall(r"`([^`]+)`", row.split("|")[1])}
+
+
+def test_every_flag_and_every_default_is_run_mlms():
+    options, training = parse_run_mlm(NEEDED)
+    ours = {field.name: field.default for field in dataclasses.fields(RunMlmArguments)}
+    assert {name: ours[name] for name in THEIRS} == THEIRS
+    assert set(ours) - set(THEIRS) == {"text_column", "format"}  # further ones
+    assert options.mlm_probability == 0.15
+    theirs = transformers.HfArgumentParser(transformers.TrainingArguments)
+    plain = theirs.parse_args_into_dataclasses(["--output_dir", "o"], look_for_args_file=False)[0]
+    stamp = {"logging_dir"}  # holds the time of day
+    for field in dataclasses.fields(transformers.TrainingArguments):
+        if field.init and field.name not in stamp:
+            assert getattr(training, field.name) == getattr(plain, field.name), field.name
+    assert (training.learning_rate, training.weight_decay, training.seed) == (5e-5, 0, 42)
+
+
+def test_the_flags_that_the_docs_call_different_are_flags():
+    known = {field.name for field in dataclasses.fields(transformers.TrainingArguments)}
+    told = {name.removeprefix("--") for name in table_of("Flags that do something else")}
+    assert told <= known | set(THEIRS) | {"evaluation_strategy", "torch_dtype", "use_auth_token"}
+    assert told
+
+
+@pytest.mark.parametrize("line", COMMAND_LINES)
+def test_command_lines_of_others_are_taken(line, monkeypatch):
+    # Whether this machine has a GPU is not the question here.
+    monkeypatch.setattr("mlmfast.training.run_mlm_arguments.make_arguments", dict)
+    _, training = parse_run_mlm(shlex.split(line))
+    assert training["do_train"] or training["do_eval"]
+
+
+def test_values_in_every_spelling():
+    words = ["--line-by-line", "--max_seq_length=16", "--no_use_fast_tokenizer", "--do_eval", "no"]
+    words += ["--include_for_metrics", '["inputs", "loss"]', "--evaluation_strategy=steps"]
+    words += ["--lr_scheduler_kwargs", '{"num_cycles": 2}', "--adam_eps", "1e-6"]
+    options, training = parse_run_mlm(NEEDED + words)
+    assert (options.line_by_line, options.max_seq_length) == (True, 16)
+    assert options.use_fast_tokenizer is False
+    assert training.include_for_metrics == ["inputs", "loss"]
+    assert training.lr_scheduler_kwargs == {"num_cycles": 2}
+    assert (training.adam_epsilon, str(training.eval_strategy.value)) == (1e-6, "steps")
+    listed = {"label_names": ["labels"], "learning_rate": "1e-3", "config-overrides": None}
+    _, training = parse_run_mlm(NEEDED, listed)
+    assert (training.label_names, training.learning_rate) == (["labels"], 1e-3)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--lerning_rate", "1"], "did you mean --learning_rate"),
+        (["--learning_rate", "much"], "invalid float"),
+        (["more.txt"], "belongs to no flag"),
+        (["--train_file", "t.docx"], "--format"),
+        (["--include_for_metrics", "[inputs"], "no JSON array"),
+        (["--config_overrides", "hidden_size=8"], "own configuration"),
+        (["--dtype", "float16"], "--fp16"),
+    ],
+)
+def test_mistakes_are_named(words, message):
+    with pytest.raises(InputError, match=message):
+        parse_run_mlm(NEEDED + words)
+
+
+def test_a_run_leaves_the_files_and_figures_that_run_mlm_leaves(home, tmp_path):
+    """Both run; what differs is what docs/run_mlm.md lists."""
+    flags = {"train_file": home / "train.txt", "validation_file": home / "valid.txt"}
+    words = words_of(home, tmp_path / "ours", **flags, max_seq_length=16, save_steps=2)
+    words += ["--do_train", "--do_eval", "--line_by_line", "--eval_strategy", "steps"]
+    words += ["--eval_steps", "2", "--load_best_model_at_end", "--metric_for_best_model"]
+    shown = run(*words, "eval_accuracy")
+    assert "***** eval metrics *****" in shown
+    peers_run(home, tmp_path / "theirs", **flags, length=16, steps=4)
+    ours, theirs = ({path.name for path in (tmp_path / name).iterdir()} for name in
+                    ("ours", "theirs"))  # fmt: skip
+    assert ours == theirs
+    for name in ("train", "eval", "all"):
+        own, other = (results(tmp_path / side, name) for side in ("ours", "theirs"))
+        assert set(other) <= set(own)
+        assert set(own) - set(other) <= table_of("Further figures")
+    found = results(tmp_path / "ours")
+    assert (found["train_samples"], found["eval_samples"]) == (50, 12)
+    other = results(tmp_path / "theirs")
+    for name in ("train_samples", "eval_samples", "epoch"):
+        assert found[name] == pytest.approx(other[name]), name
+    assert found["perplexity"] == pytest.approx(other["perplexity"], rel=0.1)
+    checkpoints = [{path.name for path in (tmp_path / side / "checkpoint-2").iterdir()} for side in
+                   ("ours", "theirs")]  # fmt: skip
+    assert checkpoints[0] - checkpoints[1] == {"mlmfast_checkpoint.json"}
+    assert not checkpoints[1] - checkpoints[0]
+    card = transformers.modelcard.yaml.safe_load(
+        (tmp_path / "ours" / "README.md").read_text().split("---")[1]
+    )
+    assert card["model-index"] == [{"name": "ours", "results": []}]
+    model = transformers.AutoModelForMaskedLM.from_pretrained(tmp_path / "ours")
+    assert model.config.model_type == "bert"
+
+
+def test_a_file_alone_and_the_first_column_and_the_first_rows(home, tmp_path):
+    rows = [f'"{line}",{at}' for at, line in enumerate(sentences(40))]
+    (tmp_path / "train.csv").write_text("\n".join(["sentence,text_id", *rows]) + "\n")
+    settings = {
+        "model_type": "bert", "config_overrides": TINY, "tokenizer_name": str(home / "tokenizer"),
+        "train_file": str(tmp_path / "train.csv"), "output_dir": str(tmp_path / "out"),
+        "do_train": True, "do_eval": True, "line_by_line": True, "max_seq_length": 12,
+        "validation_split_percentage": 20, "learning_rate": "1e-3", "max_steps": 1,
+        "use_cpu": True, "report_to": ["none"], "disable_tqdm": True, "save_strategy": "no",
+    }  # fmt: skip
+    file = tmp_path / "run.yaml"
+    file.write_text("".join(f"{name}: {json.dumps(value)}\n" for name, value in settings.items()))
+    run(settings=file)
+    found = results(tmp_path / "out")
+    assert (found["train_samples"], found["eval_samples"]) == (32, 8)
+    assert found["eval_accuracy"] == found["eval_top1"]
+
+
+def test_measuring_alone_and_training_alone(home, tmp_path):
+    flags = {"validation_file": home / "valid.txt", "max_seq_length": 16, "max_eval_samples": 5}
+    run(*words_of(home, tmp_path / "eval", **flags), "--do_eval", "--line_by_line")
+    assert results(tmp_path / "eval")["eval_samples"] == 5
+    assert not (tmp_path / "eval" / "train_results.json").exists()
+    assert not (tmp_path / "eval" / "model.safetensors").exists()
+    flags = {"train_file": home / "train.txt", "max_seq_length": 16, "max_train_samples": 8}
+    words = words_of(home, tmp_path / "train", **flags, max_steps=1)
+    run(*words, "--do_train", "--line_by_line", "--group_by_length")
+    assert results(tmp_path / "train")["train_samples"] == 8
+    assert not (tmp_path / "train" / "eval_results.json").exists()
+    with pytest.raises(InputError, match="--do_train needs a split train"):
+        run(*words_of(home, tmp_path / "none", validation_file=home / "valid.txt"), "--do_train")
+
+
+def test_a_run_goes_on_from_its_last_checkpoint(home, tmp_path):
+    flags = {"train_file": home / "train.txt", "max_seq_length": 16, "save_steps": 2}
+    words = words_of(home, tmp_path / "out", **flags)
+    run(*words, "--do_train")
+    (tmp_path / "out" / "model.safetensors").unlink()
+    shown = run(*words, "--do_train", "--max_steps", "6")
+    assert f"going on from {tmp_path / 'out' / 'checkpoint-4'}" in shown
+    state = json.loads((tmp_path / "out" / "trainer_state.json").read_text())
+    assert state["global_step"] == 6
+    assert "model.safetensors" in {path.name for path in (tmp_path / "out").iterdir()}
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").write_text("mine")
+    words = words_of(home, tmp_path / "other", **flags, max_steps=1)
+    with pytest.raises(OutputExistsError, match="--overwrite_output_dir"):
+        run(*words, "--do_train")
+    run(*words, "--do_train", "--overwrite_output_dir")
+    assert (tmp_path / "other" / "notes.txt").read_text() == "mine"
+
+
+def test_a_tokenizer_larger_than_the_model_makes_rows(home, tmp_path):
+    tokenizer = transformers.AutoTokenizer.from_pretrained(home / "tokenizer")
+    tokenizer.add_tokens(["goodly", "olden"])
+    tokenizer.save_pretrained(tmp_path / "larger")
+    before = transformers.AutoModelForMaskedLM.from_pretrained(home / "model")
+    size = before.get_input_embeddings().num_embeddings
+    added = len(tokenizer) - size
+    assert added > 0
+    flags = {"train_file": home / "train.txt", "max_seq_length": 16, "max_steps": 1}
+    words = words_of(home, tmp_path / "out", tokenizer_name=tmp_path / "larger", **flags)
+    shown = run(*words, "--do_train")
+    assert f"it gets {added} new rows" in shown
+    model = transformers.AutoModelForMaskedLM.from_pretrained(tmp_path / "out")
+    assert model.get_input_embeddings().num_embeddings == len(tokenizer)
+    assert len(transformers.AutoTokenizer.from_pretrained(tmp_path / "out")) == len(tokenizer)
+
+
+def test_a_data_set_is_in_the_card(home, tmp_path):
+    import datasets
+
+    rows = {"id": list(range(20)), "text": sentences(20)}
+    both = datasets.DatasetDict(
+        train=datasets.Dataset.from_dict(rows), validation=datasets.Dataset.from_dict(rows)
+    )
+    both.save_to_disk(tmp_path / "data")
+    flags = {"dataset_name": tmp_path / "data", "max_seq_length": 16, "max_steps": 1}
+    run(*words_of(home, tmp_path / "out", **flags), "--do_train", "--do_eval", "--line_by_line")
+    card = transformers.modelcard.yaml.safe_load(
+        (tmp_path / "out" / "README.md").read_text().split("---")[1]
+    )
+    [index] = card["model-index"]
+    [result] = index["results"]
+    assert result["task"]["type"] == "fill-mask"
+    assert [metric["type"] for metric in result["metrics"]] == ["accuracy"]
+    assert "base_model" not in card
