@@ -230,7 +230,7 @@ def train_and_leave(blocks, output, options):
 
 
 def on_a_stream(blocks, folder, base, batch, **given):
-    """Train by a Trainer class on an IterableDataset of masked rows; tell losses and weights."""
+    """Train by a Trainer class on an IterableDataset of masked rows; tell the losses."""
     import torch
 
     from mlmfast.data.store import open_splits
@@ -273,4 +273,6 @@ def on_a_stream(blocks, folder, base, batch, **given):
     )
     trainer.train()
     measured = trainer.evaluate()["eval_loss"]
-    return losses, measured, {name: p.detach().numpy() for name, p in model.named_parameters()}
+    if trainer.args.process_index == 0:
+        trainer.save_model(str(folder))
+    return losses, measured

@@ -20,14 +20,19 @@ def batch(length):
     ids = torch.randint(5, 40, (2, length))
     labels = torch.full_like(ids, -100)
     labels[:, 1::5] = ids[:, 1::5]
-    return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}, labels
+    return {"input_ids": ids}, labels
 
 
 @pytest.mark.parametrize("kind", masked_types())
 def test_every_type_trains_after_it_was_measured(kind):
-    model = tiny_model(kind)
+    try:
+        model = tiny_model(kind)
+    except ImportError as error:  # QDQBert's library
+        pytest.skip(str(error))
+    if model.main_input_name == "input_values":
+        pytest.skip("reads no text")
     head = MaskedHead(model)
-    for length in (32, 64, 32):
+    for length in (32, 64):
         with measuring(model, "cpu", "fp32") as measured:
             assert measured.row_counts(*batch(length)).isfinite().all()
         model.train()

@@ -94,6 +94,9 @@ class SelfContainedTrainer(transformers.Trainer):
         now = getattr(self, "model", None)
         if now is None:
             return
-        self._wrapped = (now, forward_of(now))
-        # `model_init` makes a new model, which was nobody else's before.
-        set_forward(now, found if now is model else without_wrappers(now))
+        if now is model:
+            self._wrapped = (now, forward_of(now))
+            set_forward(now, found)
+        elif model is not None:  # made by `model_init`, so nobody else's before
+            self._wrapped = (now, forward_of(now))
+            set_forward(now, without_wrappers(now))
