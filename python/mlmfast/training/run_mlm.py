@@ -144,7 +144,6 @@ def _trainer(
     options: dict[str, Any] = {
         "mlm_probability": arguments.mlm_probability,
         "pad_to_max_length": arguments.pad_to_max_length,
-        "positions": True,
     }
     train = eval_ = None
     if "train" in stores:
