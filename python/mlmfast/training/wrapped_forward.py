@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import nn
 
-# Where accelerate puts the wrapped method, the one below it, and that it must not wrap it again: not
-# even a model that was prepared in fp32 for a training in bf16.
+# Where accelerate puts the wrapped method, the one below it, and its mark that it must not wrap the
+# model again: not even one that it prepared in fp32 for a training in bf16.
 NAMES = ("forward", "_original_forward", "_is_accelerate_prepared")
 
 
