@@ -93,7 +93,8 @@ def test_one_model_trained_by_trainers_of_both_precisions(splits, network, tmp_p
         assert heard(dtypes) == expected
         network(**MaskedBlocks(splits["train"]).__getitems__([0]))
         assert heard(dtypes) == {torch.float32}
-        assert not {"forward", "_original_forward"} & vars(network).keys()
+        marks = {"forward", "_original_forward", "_is_accelerate_prepared"}
+        assert not marks & vars(network).keys()
         copy.deepcopy(network)  # accelerate's wrapper cannot be copied
 
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from torch import nn
 
-# Where accelerate puts the wrapped method, and the one below it.
-NAMES = ("forward", "_original_forward")
+# Where accelerate puts the wrapped method, the one below it, and its mark that it must not wrap the
+# model again: not even one that it prepared in fp32 for a training in bf16.
+NAMES = ("forward", "_original_forward", "_is_accelerate_prepared")
 
 
 def forward_of(model: nn.Module) -> dict[str, Any]:
@@ -32,6 +33,7 @@ def without_wrappers(model: nn.Module) -> dict[str, Any]:
     A `forward` that somebody else has put on the model stays.
     """
     found = forward_of(model)
+    found.pop("_is_accelerate_prepared", None)
     if "_original_forward" not in found:
         return found
     below, own = found["forward"], type(model).forward
