@@ -14,6 +14,7 @@ import weakref
 from collections import deque
 from collections.abc import Iterable
 from multiprocessing import context
+from types import FrameType
 from typing import Any
 
 # How many things around a loader's `collate_fn` are looked at for a collator: Trainer's wrapper
@@ -72,9 +73,10 @@ def _starting_process() -> Any:
     """The `multiprocessing` process whose start forks now; None for any other fork."""
     from multiprocessing import popen_fork
 
-    frame = sys._getframe(1)  # noqa: SLF001 - fork passes nothing on to its hooks
-    while frame is not None and frame.f_code is not popen_fork.Popen._launch.__code__:  # noqa: SLF001
-        frame = frame.f_back  # type: ignore[assignment]
+    launch: Any = popen_fork.Popen._launch  # type: ignore[attr-defined]  # noqa: SLF001
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - fork tells its hooks nothing
+    while frame is not None and frame.f_code is not launch.__code__:
+        frame = frame.f_back
     return None if frame is None else frame.f_locals.get("process_obj")
 
 

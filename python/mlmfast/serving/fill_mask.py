@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.errors import InputError
@@ -141,7 +142,7 @@ class FillMask:
         if is_lazy(texts):
             begin = self._begin(asked, batch_size=batch_size)
             lazily = in_order(one_by_one(texts), begin, read_ahead=1024)
-            return SizedAnswers(lazily, len(texts)) if hasattr(texts, "__len__") else lazily
+            return SizedAnswers(lazily, len(texts)) if isinstance(texts, Sized) else lazily
         _, listed = as_list(texts)
         names = the_text if len(listed) == 1 else text_number
         begin = self._begin(asked, names=names, refuse=True, batch_size=batch_size)
