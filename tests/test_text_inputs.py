@@ -120,7 +120,6 @@ def test_the_peer_answers_alike(model, fill_mask):
     for source in (KeyDataset(TABLE, "text"), list(TEXTS)):
         theirs, ours = peer(source, batch_size=2), fill_mask(source, batch_size=2)
         assert isinstance(theirs, list) == isinstance(ours, list)
-        assert len(theirs) == len(ours)
         same(list(ours), list(theirs))
     # A column of one text was a list in datasets 3, which is answered as the text itself.
     assert fill_mask(TABLE.select([0])["text"])[0].keys() == peer([TEXTS[0]])[0].keys()

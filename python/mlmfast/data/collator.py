@@ -219,7 +219,7 @@ class DataCollatorForLanguageModeling:
         return batch, flags
 
     def _unmasked_labels(self, input_ids: Any, framework: Framework) -> Any:
-        labels = np.array(input_ids)
+        labels = np.asarray(input_ids).copy()
         if self.tokenizer.pad_token_id is not None:
             labels[labels == self.tokenizer.pad_token_id] = -100
         return to_tensor(labels, framework)

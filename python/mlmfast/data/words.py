@@ -121,7 +121,8 @@ def _begins_by_character(piece: str, marker: str) -> bool:
 
 def _first_of_bytes(piece: str) -> str:
     """The first character of a byte-level piece; "" where it begins in the middle of one."""
-    spelled = bytes(byte for letter in piece[:4] if (byte := _byte_of(letter)) is not None)
+    known = (_byte_of(letter) for letter in piece[:4])
+    spelled = bytes(byte for byte in known if byte is not None)
     if not spelled or 0x80 <= spelled[0] < 0xC0:
         return ""
     decoded = spelled.decode("utf-8", errors="replace")[0]

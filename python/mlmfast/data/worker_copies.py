@@ -73,8 +73,8 @@ def _starting_process() -> Any:
     """The `multiprocessing` process whose start forks now; None for any other fork."""
     from multiprocessing import popen_fork
 
-    launch: Any = vars(popen_fork.Popen)["_launch"]
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - fork passes nothing on to its hooks
+    launch: Any = popen_fork.Popen._launch  # type: ignore[attr-defined]  # noqa: SLF001
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - fork tells its hooks nothing
     while frame is not None and frame.f_code is not launch.__code__:
         frame = frame.f_back
     return None if frame is None else frame.f_locals.get("process_obj")
