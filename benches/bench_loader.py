@@ -19,7 +19,7 @@ from alone import measure, read_once
 from torch.utils.data import DataLoader
 
 import mlmfast
-from mlmfast.training.blocks import MaskedBlocks, keep_batch
+from mlmfast.training.datasets import MaskedBlocks, keep_batch
 
 LENGTH, BATCH = 512, 256
 BLOCKS = 10_240  # 5 million tokens

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from mlmfast.data.train_tokenizer import train_tokenizer
+from mlmfast.data.tokenization.train import train_tokenizer
 from mlmfast.demo.corpus import write_corpus
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -43,8 +43,8 @@ class Ours:
     """mlmfast, from Arrow to Arrow."""
 
     def __init__(self, file: Path, threads: int) -> None:
-        from mlmfast.data import text_encoder
-        from mlmfast.data.tokenizer_files import load_tokenizer
+        from mlmfast.data.tokenization import encoder as text_encoder
+        from mlmfast.data.tokenization.load import load_tokenizer
 
         text_encoder._ready.clear()  # noqa: SLF001 - what an earlier encoder remembers
         self.encoder = text_encoder.TextEncoder(load_tokenizer(file), threads=threads)

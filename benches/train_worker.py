@@ -19,10 +19,10 @@ from typing import Any
 import transformers
 from fill_mask_worker import peak_memory
 
-from mlmfast.data.store import BlockStore
-from mlmfast.training.blocks import MaskedBlocks
-from mlmfast.training.precision import choose_precision
-from mlmfast.training.trainer import MLMTrainer
+from mlmfast.data.store.store import BlockStore
+from mlmfast.training.datasets import MaskedBlocks
+from mlmfast.training.model.precision import choose_precision
+from mlmfast.training.trainer.mlm_trainer import MLMTrainer
 
 # DistilRoBERTa's.
 SHAPE = {"num_hidden_layers": 6, "max_position_embeddings": 514, "type_vocab_size": 1}

@@ -18,7 +18,7 @@ from itertools import chain
 from pathlib import Path
 
 import mlmfast
-from mlmfast.training.estimates import half_width
+from mlmfast.training.evaluation.statistics import half_width
 
 SHARED = Path(os.environ.get("MLMFAST_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
 TEXT = SHARED / "text" / "wikitext-2" / "valid.tokens.txt"

@@ -58,7 +58,7 @@ def _own_logger():
 @pytest.fixture(scope="module")
 def one_cluster(tmp_path_factory):
     """Wait until no other process of the tests has a cluster of Ray: two take too much memory."""
-    from mlmfast.data.file_lock import FileLock
+    from mlmfast.fs.lock import FileLock
 
     # The folder above is the one that all processes of a run share.
     lock = FileLock(tmp_path_factory.getbasetemp().parent / "one-cluster.lock", wait=True)
@@ -69,7 +69,7 @@ def one_cluster(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory):
     """A function from a model type to its `TinyModel`, each built and exported once a session."""
-    from mlmfast.exporting.onnx import export
+    from mlmfast.exporting.export import export
     from tiny_models import TinyModel, save_checkpoint
 
     built = {}

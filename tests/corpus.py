@@ -14,7 +14,7 @@ import pytest
 
 from mlmfast.data.sources import open_sources, read_texts
 from mlmfast.data.sources.base import ReadOptions
-from mlmfast.data.train_tokenizer import train_tokenizer
+from mlmfast.data.tokenization.train import train_tokenizer
 
 SHARED = Path(__file__).parents[1].parent / "shared" / "data"
 WORDS = [

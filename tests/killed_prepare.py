@@ -12,14 +12,15 @@ import signal
 import sys
 from pathlib import Path
 
-from mlmfast.data import prepare_run, prepare_shuffle
-from mlmfast.data.prepare_options import PrepareOptions
-from mlmfast.data.prepare_shuffle import Shuffle
-from mlmfast.data.prepare_state import StateFile
+from mlmfast.data.prepare import run as prepare_run
+from mlmfast.data.prepare import shuffle as prepare_shuffle
+from mlmfast.data.prepare.checkpoint import StateFile
+from mlmfast.data.prepare.options import PrepareOptions
+from mlmfast.data.prepare.shuffle import Shuffle
+from mlmfast.data.prepare.split_writer import SplitWriter
 from mlmfast.data.sources.base import ReadOptions
-from mlmfast.data.split_writer import SplitWriter
-from mlmfast.data.store_writer import StoreWriter
-from mlmfast.data.text_encoder import TextEncoder
+from mlmfast.data.store.writer import StoreWriter
+from mlmfast.data.tokenization.encoder import TextEncoder
 
 PLACES = {
     "encode": (TextEncoder, "encode"),  # in the thread that tokenizes

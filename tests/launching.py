@@ -34,7 +34,9 @@ def launch(count: int, function, *args, seconds: float = 480) -> list[Ended]:
     With `count` 1 the process is alone, as without `torchrun`.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["mlmfast.training.train", "mlmfast.training.replay"])
+    context.set_forkserver_preload(
+        ["mlmfast.training.train", "mlmfast.training.trainer._merge_training__replay"]
+    )
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -92,7 +92,7 @@ def _measure_graphs(model: Any, outcome: Outcome) -> None:
 
 
 def _measure_fused(model: Any, outcome: Outcome, path: Path) -> None:
-    from mlmfast.exporting.fused import write_fused
+    from mlmfast.exporting.fill_mask_graph import write_fused
 
     fused = write_fused(model, path, inputs=outcome.inputs)
     outcome.fused = fused.layout
@@ -111,11 +111,11 @@ def _measure_fused(model: Any, outcome: Outcome, path: Path) -> None:
 
 def write_model(model: Any, folder: Path) -> str:
     """Write model.onnx as `mlmfast export` does, and say who wrote it."""
-    from mlmfast.exporting.model_graph import has_optimum
+    from mlmfast.exporting.logits_graph import has_optimum
 
     kind = model.config.model_type
     if not has_optimum():
-        from mlmfast.exporting.fused import write_logits
+        from mlmfast.exporting.fill_mask_graph import write_logits
 
         write_logits(model, folder / "model.onnx")
         return BY_TRACING
@@ -151,7 +151,7 @@ def every_shape(model: Any, names: tuple[str, ...]):
     """Yield (inputs, PyTorch's logits [B, L, V]) at every shape the model takes."""
     import torch
 
-    from mlmfast.exporting.parity import longest_input
+    from mlmfast.exporting.parity.logits import longest_input
 
     limit = longest_input(model) or LONGEST
     for batch, length, padded in SHAPES:
@@ -245,7 +245,7 @@ def _train(model: Any) -> str:
     """Compare loss and gradients with those of all rows; say what ran on the masked ones."""
     import torch
 
-    from mlmfast.training.sparse_head import MaskedHead
+    from mlmfast.training.model.masked_head import MaskedHead
 
     inputs = {"input_ids": torch.from_numpy(draw(model, ("input_ids",), 3, 16)["input_ids"])}
     labels = torch.where(inputs["input_ids"] == MASK, 9, -100)
@@ -280,7 +280,7 @@ def without_dropout(model: Any) -> Any:
 def _loss_and_gradients(model: Any, masked: Any) -> tuple[Any, dict[str, Any]]:
     import torch
 
-    from mlmfast.training.loss import masked_loss_sum
+    from mlmfast.training.model.loss import masked_loss_sum
 
     torch.manual_seed(0)
     loss = masked_loss_sum(masked())

@@ -105,10 +105,10 @@ def fail_in_process(blocks, output, options, rank):
 
 def own_script(blocks, folder, given):
     """MLMTrainer without train(), as in a user's script, in fp32."""
-    from mlmfast.data.store import open_splits
-    from mlmfast.training.blocks import EvaluationBlocks, MaskedBlocks
-    from mlmfast.training.scratch import new_model
-    from mlmfast.training.trainer import MLMTrainer
+    from mlmfast.data.store.store import open_splits
+    from mlmfast.training.datasets import EvaluationBlocks, MaskedBlocks
+    from mlmfast.training.model.from_scratch import new_model
+    from mlmfast.training.trainer.mlm_trainer import MLMTrainer
 
     splits = open_splits(blocks)
     transformers.set_seed(0)
@@ -158,10 +158,10 @@ def count_a_step(blocks, folder, kind, own_loss=False, bf16=False):
     from torch.nn.functional import cross_entropy
     from torch.utils.flop_counter import FlopCounterMode
 
-    from mlmfast.data.store import open_splits
-    from mlmfast.training.blocks import MaskedBlocks
-    from mlmfast.training.scratch import new_model
-    from mlmfast.training.trainer import MLMTrainer
+    from mlmfast.data.store.store import open_splits
+    from mlmfast.training.datasets import MaskedBlocks
+    from mlmfast.training.model.from_scratch import new_model
+    from mlmfast.training.trainer.mlm_trainer import MLMTrainer
 
     made, said = [], []
 
@@ -181,7 +181,7 @@ def count_a_step(blocks, folder, kind, own_loss=False, bf16=False):
         def emit(self, record):
             said.append(record.getMessage())
 
-    log = logging.getLogger("mlmfast.training.sparse_head")
+    log = logging.getLogger("mlmfast.training.model.masked_head")
     log.setLevel(logging.INFO)
     ear = Hears()
     log.addHandler(ear)
@@ -217,7 +217,7 @@ def count_a_step(blocks, folder, kind, own_loss=False, bf16=False):
 
 def train_and_leave(blocks, output, options):
     """Train and part; tell the names of the process's threads before and after."""
-    from mlmfast.training.processes import leave
+    from mlmfast.training.process.distributed import leave
     from mlmfast.training.train import train
 
     def threads():
@@ -233,10 +233,10 @@ def on_a_stream(blocks, folder, base, batch, **given):
     """Train by a Trainer class on an IterableDataset of masked rows; tell the losses."""
     import torch
 
-    from mlmfast.data.store import open_splits
-    from mlmfast.training.blocks import MaskedBlocks
-    from mlmfast.training.scratch import new_model
-    from mlmfast.training.trainer import MLMTrainer
+    from mlmfast.data.store.store import open_splits
+    from mlmfast.training.datasets import MaskedBlocks
+    from mlmfast.training.model.from_scratch import new_model
+    from mlmfast.training.trainer.mlm_trainer import MLMTrainer
 
     store = open_splits(blocks)["train"]
     masked = MaskedBlocks(store)

@@ -18,8 +18,8 @@ from typing import Any
 import pyarrow as pa
 import ray
 
-from mlmfast.data.distributed import run
-from mlmfast.data.prepare import prepare
+from mlmfast.data.prepare.api import prepare
+from mlmfast.data.prepare.distributed import run
 from mlmfast.errors import MlmfastError
 
 
@@ -27,7 +27,7 @@ class KilledOnce:
     """A task that is killed once, by SIGKILL, when its file is half written."""
 
     def __init__(self, name: str, folder: Path, call: int) -> None:
-        """Stand for a function of mlmfast.data.distributed.
+        """Stand for a function of mlmfast.data.prepare.distributed.
 
         Args:
             name: module and function.
@@ -38,7 +38,9 @@ class KilledOnce:
 
     def __call__(self, job: Any, *args: Any) -> Any:
         module, function = self._name.split(".")
-        task = getattr(importlib.import_module(f"mlmfast.data.distributed.{module}"), function)
+        task = getattr(
+            importlib.import_module(f"mlmfast.data.prepare.distributed.{module}"), function
+        )
         mark = self._folder / f"killed-{self._name}"
         mine = getattr(args[0], "number", None) == self._call or str(args[0]).endswith(
             f"{self._call:05d}.arrow"

@@ -6,10 +6,10 @@ import threading
 
 import pytest
 
-from mlmfast.serving.continuous.limits import QueueLimits
-from mlmfast.serving.continuous.scheduler import Scheduler
+from mlmfast.serving.engine.model import open_model
 from mlmfast.serving.fill_mask import FillMask
-from mlmfast.serving.model import open_model
+from mlmfast.serving.scheduler._merge_serving__continuous__limits import QueueLimits
+from mlmfast.serving.scheduler.scheduler import Scheduler
 
 PATIENCE = 300
 TEXTS = [
@@ -46,7 +46,7 @@ def fill_mask(onnx):
 @pytest.fixture
 def gate(monkeypatch):
     """Holds every batch back until it is opened."""
-    from mlmfast.serving.engine import Engine
+    from mlmfast.serving.engine.engine import Engine
 
     opened, ask = threading.Event(), Engine.ask
 

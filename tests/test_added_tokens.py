@@ -11,13 +11,13 @@ import transformers
 from click.testing import CliRunner
 
 from mlmfast.cli.prepare import command as prepare_command
-from mlmfast.data.added_tokens import read_tokens, with_tokens
-from mlmfast.data.prepare import prepare
-from mlmfast.data.store import BlockStore
-from mlmfast.data.tokenizer_files import load_tokenizer
-from mlmfast.data.words import word_starts
+from mlmfast.data.prepare.api import prepare
+from mlmfast.data.store.store import BlockStore
+from mlmfast.data.tokenization.added_tokens import read_tokens, with_tokens
+from mlmfast.data.tokenization.load import load_tokenizer
+from mlmfast.data.tokenization.word_boundaries import word_starts
 from mlmfast.errors import InputError, NotFoundError
-from mlmfast.training.new_rows import add_rows
+from mlmfast.training.model.embeddings import add_rows
 from mlmfast.training.train import train
 from tiny_models import save_checkpoint
 from toy import SCRATCH, TINY, sentences
@@ -201,7 +201,7 @@ def test_a_tokenizer_that_is_another_is_refused(tmp_path):
 
 
 def test_new_ids_are_masked_and_asked_for_like_others(checkpoint, text, words, tmp_path):
-    from mlmfast.training.blocks import EvaluationBlocks
+    from mlmfast.training.datasets import EvaluationBlocks
 
     store = prepare(
         str(text), tmp_path / "blocks", tokenizer=str(checkpoint), block_size=32, add_tokens=words

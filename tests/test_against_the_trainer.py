@@ -8,11 +8,16 @@ import pytest
 import torch
 import transformers
 
-from mlmfast.data.store import open_splits
-from mlmfast.training.blocks import MaskedBlocks
-from mlmfast.training.scratch import new_model
-from mlmfast.training.sparse_head import LAST_LAYER_TOO, MASKED_ROWS, MaskedHead, find_positions
-from mlmfast.training.trainer import MLMTrainer
+from mlmfast.data.store.store import open_splits
+from mlmfast.training.datasets import MaskedBlocks
+from mlmfast.training.model.from_scratch import new_model
+from mlmfast.training.model.masked_head import (
+    LAST_LAYER_TOO,
+    MASKED_ROWS,
+    MaskedHead,
+    find_positions,
+)
+from mlmfast.training.trainer.mlm_trainer import MLMTrainer
 from toy import TINY
 
 STEPS = 50

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mlmfast.exporting.answers import append_answers
+from mlmfast.exporting.graph.topk_outputs import append_answers
 
 VOCABULARY = 6
 NOTHING = np.array([], dtype=np.int64)

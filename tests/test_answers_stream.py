@@ -7,7 +7,7 @@ import pytest
 
 from mlmfast.errors import InputError, MlmfastError, NoMaskError
 from mlmfast.serving.fill_mask import FillMask
-from mlmfast.serving.streaming import in_order
+from mlmfast.serving.tasks.streaming import in_order
 
 
 @pytest.fixture(scope="module")

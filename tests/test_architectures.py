@@ -47,7 +47,7 @@ def test_the_docs_tell_of_every_type_and_of_no_other():
 
 @pytest.mark.parametrize("kind", REFUSED)
 def test_a_type_of_which_no_graph_can_be_right_is_refused_with_the_reason(kind, tmp_path):
-    from mlmfast.exporting.onnx import export
+    from mlmfast.exporting.export import export
 
     (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
     with pytest.raises(InputError, match=f"of the type {kind} cannot be exported: "):
@@ -58,7 +58,7 @@ def test_a_type_of_which_no_graph_can_be_right_is_refused_with_the_reason(kind, 
 @pytest.mark.parametrize("kind", ["fnet", "longformer", "perceiver", "reformer"])
 def test_a_checkpoint_of_a_patched_type_becomes_an_engine(kind, tmp_path):
     import mlmfast
-    from mlmfast.exporting.onnx import export
+    from mlmfast.exporting.export import export
 
     tiny_model(kind).save_pretrained(tmp_path / "checkpoint")
     word_tokenizer().save_pretrained(tmp_path / "checkpoint")

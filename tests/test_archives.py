@@ -19,7 +19,7 @@ import pytest
 from corpus import jsonl, read
 from mlmfast.data.sources import open_sources
 from mlmfast.data.sources.base import ReadOptions
-from mlmfast.data.sources.cut import cut
+from mlmfast.data.sources.sections import cut
 from mlmfast.errors import InputError
 
 TEXT = b"one\ntwo\nthree\n"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mlmfast.data.atomic import replacing
 from mlmfast.errors import InputError, OutputExistsError
+from mlmfast.fs.atomic import replacing
 
 
 def ours(folder: Path) -> bool:

@@ -7,10 +7,10 @@ from types import SimpleNamespace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlmfast.serving.batching import BatchRules
-from mlmfast.serving.continuous.backlog import Backlog
-from mlmfast.serving.continuous.waiting import Waiting
-from mlmfast.serving.continuous.work import Work
+from mlmfast.serving.engine.batching import BatchRules
+from mlmfast.serving.scheduler._merge_serving__continuous__work import Work
+from mlmfast.serving.scheduler.multi_step import Backlog
+from mlmfast.serving.scheduler.queue import Waiting
 
 steps = st.lists(st.lists(st.integers(1, 60), min_size=1, max_size=9), min_size=1, max_size=4)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlmfast.serving.batching import BatchRules, batches, token_budget
+from mlmfast.serving.engine.batching import BatchRules, batches, token_budget
 
 lengths = st.lists(st.integers(1, 600), max_size=80)
 

@@ -11,8 +11,8 @@ import torch
 from torch.utils.data import DataLoader, DistributedSampler
 
 import mlmfast
-from mlmfast.data.store import open_splits
-from mlmfast.training.blocks import EvaluationBlocks, MaskedBlocks, keep_batch
+from mlmfast.data.store.store import open_splits
+from mlmfast.training.datasets import EvaluationBlocks, MaskedBlocks, keep_batch
 from toy import make_blocks
 
 
@@ -164,6 +164,6 @@ def test_whole_words_of_a_store_without_blanks_warn(store, monkeypatch):
         warnings.simplefilter("error")
         MaskedBlocks(store, mode="whole_word")
     no_starts = lambda _tokenizer, size: np.zeros(size, dtype=bool)  # noqa: E731
-    monkeypatch.setattr("mlmfast.data.words.word_starts", no_starts)
+    monkeypatch.setattr("mlmfast.data.tokenization.word_boundaries.word_starts", no_starts)
     with pytest.warns(UserWarning, match="words of this text have .* tokens on average"):
         MaskedBlocks(store, mode="whole_word")

@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from mlmfast.data.buffer_pool import BufferPool  # noqa: E402 (after the skip)
+from mlmfast.data.loading.buffer_pool import BufferPool  # noqa: E402 (after the skip)
 
 ROWS, LENGTH = 64, 512  # 256 KiB as int64
 

@@ -16,10 +16,10 @@ from safetensors.torch import load_file
 
 import processes_at_work as work
 from launching import launch
-from mlmfast.data.store import open_splits
+from mlmfast.data.store.store import open_splits
 from mlmfast.errors import InputError, NotFoundError
-from mlmfast.training.checkpoints import FILES_FILE, is_whole, whole_checkpoints
 from mlmfast.training.train import train
+from mlmfast.training.trainer.checkpoints import FILES_FILE, is_whole, whole_checkpoints
 from toy import SCRATCH
 
 OPTIONS = SCRATCH | {
@@ -91,7 +91,7 @@ def test_a_torn_checkpoint_is_not_the_latest(whole, toy_blocks, tmp_path):
 
 
 def test_a_resume_reads_no_block_of_an_earlier_step(toy_blocks, tmp_path, monkeypatch):
-    from mlmfast.training.blocks import MaskedBlocks
+    from mlmfast.training.datasets import MaskedBlocks
 
     launch(1, work.train_and_die, toy_blocks, tmp_path / "out", OPTIONS, 5)
     read = []
@@ -235,7 +235,7 @@ def test_a_disk_that_is_full_for_one_file_is_told_as_the_checkpoint_tells_it(
 @pytest.mark.parametrize("saved", [True, False])
 def test_a_disk_that_is_full_for_the_finished_model(toy_blocks, tmp_path, monkeypatch, saved):
     """What is there is told; where nothing is, nothing is left."""
-    from mlmfast.training.trainer import MLMTrainer
+    from mlmfast.training.trainer.mlm_trainer import MLMTrainer
 
     writes = MLMTrainer.save_model
 

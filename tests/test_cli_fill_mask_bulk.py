@@ -261,7 +261,7 @@ def test_what_comes_before_an_error_is_answered(model):
 
 
 def test_many_texts_are_asked_side_by_side(model, monkeypatch):
-    from mlmfast.serving.engine import Engine
+    from mlmfast.serving.engine.engine import Engine
 
     sizes = []
 
@@ -284,7 +284,7 @@ def test_a_long_text_keeps_its_mask(model):
 
 
 def test_a_checkpoint_is_exported_once(model, tmp_path, monkeypatch):
-    import mlmfast.exporting.onnx as exporting
+    import mlmfast.exporting.export as exporting
 
     made = []
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from mlmfast.cli.train import command
 from mlmfast.errors import InputError
-from mlmfast.training.arguments import split_flags
+from mlmfast.training.options.arguments import split_flags
 
 OWN = {"--model", "--output", "--quiet"}
 TINY = [

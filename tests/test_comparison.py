@@ -13,12 +13,12 @@ import transformers
 from click.testing import CliRunner
 
 from mlmfast.cli.evaluate import command
-from mlmfast.data.store import BlockStore, open_splits
-from mlmfast.data.tokenizer_files import load_tokenizer
+from mlmfast.data.store.store import BlockStore, open_splits
+from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import InputError
-from mlmfast.training.comparison import compare, paired_difference
-from mlmfast.training.evaluation import evaluate
-from mlmfast.training.scratch import new_model
+from mlmfast.training.evaluation.compare import compare, paired_difference
+from mlmfast.training.evaluation.evaluate import evaluate
+from mlmfast.training.model.from_scratch import new_model
 from toy import TINY, make_blocks
 
 
@@ -89,7 +89,7 @@ def test_blocks_are_the_clusters():
 
 
 def test_the_interval_holds_the_truth_as_often_as_it_says():
-    from mlmfast.training.estimates import half_width
+    from mlmfast.training.evaluation.statistics import half_width
 
     chance = np.random.default_rng(1)
     held = 0

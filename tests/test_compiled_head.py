@@ -6,8 +6,8 @@ import torch
 from torch._dynamo.utils import counters
 
 from architectures import tiny_model
-from mlmfast.training.loss import masked_loss_sum
-from mlmfast.training.sparse_head import LAST_LAYER_TOO, MaskedHead, at_masks
+from mlmfast.training.model.loss import masked_loss_sum
+from mlmfast.training.model.masked_head import LAST_LAYER_TOO, MaskedHead, at_masks
 
 
 def batch(masks: int):

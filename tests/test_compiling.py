@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from architectures import tiny_model
-from mlmfast.training.compiling import choose_compiling, tokens_of
-from mlmfast.training.inputs import choose_arguments
+from mlmfast.training.model.compile import choose_compiling, tokens_of
+from mlmfast.training.setup import choose_arguments
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ import pytest
 import mlmfast
 from corpus import documents, tiny_tokenizer
 from mlmfast.cli import main
-from mlmfast.data.prepare import prepare
-from mlmfast.data.store import BlockStore, open_splits
+from mlmfast.data.prepare.api import prepare
+from mlmfast.data.store.store import BlockStore, open_splits
 from mlmfast.errors import InputError, MlmfastError, NotFoundError, OutputExistsError, StoreError
 
 TEXTS = documents(200)
@@ -240,7 +240,7 @@ def test_what_is_no_input_is_named(tmp_path, folder):
 
 @pytest.mark.parametrize("fault", [KeyboardInterrupt(), OSError(28, "No space left on device")])
 def test_a_fault_in_the_middle_leaves_nothing(folder, tmp_path, monkeypatch, fault):
-    from mlmfast.data.convert import run
+    from mlmfast.data.convert import convert as run
 
     def fail(_store, where, name, _advance):
         (where / f"{name}.bin").write_bytes(b"half")

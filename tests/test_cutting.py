@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlmfast.errors import InputError
-from mlmfast.serving.cutting import window
 from mlmfast.serving.fill_mask import FillMask
+from mlmfast.serving.text.truncation import window
 
 
 @given(st.integers(2, 80), st.data())

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlmfast.serving.decoding import Decoder
 from mlmfast.serving.folder import OnnxFolder
-from mlmfast.serving.vocabulary import Vocabulary
+from mlmfast.serving.text.decoding import Decoder
+from mlmfast.serving.text.tokenizer import Vocabulary
 from tiny_models import SHARED, byte_level_bpe, wordpiece
 
 NAMES = [

@@ -7,10 +7,10 @@ import torch
 from transformers import TrainingArguments
 
 from mlmfast.errors import DeviceMemoryError
-from mlmfast.training.blocks import MaskedBlocks
-from mlmfast.training.device_memory import Cost, advice, batch_that_fits, measure_cost
+from mlmfast.training.datasets import MaskedBlocks
 from mlmfast.training.train import train
-from mlmfast.training.trainer import MLMTrainer
+from mlmfast.training.trainer.memory import Cost, advice, batch_that_fits, measure_cost
+from mlmfast.training.trainer.mlm_trainer import MLMTrainer
 from toy import SCRATCH
 
 MEGA = 1 << 20

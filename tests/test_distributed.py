@@ -20,17 +20,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from corpus import documents, jsonl, tiny_tokenizer
-from mlmfast.data import prepare_run
-from mlmfast.data.distributed import ray_cluster, ray_run, run, tokens
-from mlmfast.data.distributed.job import Job
-from mlmfast.data.distributed.plan import plan_documents, plan_tokens
-from mlmfast.data.package_versions import versions_of
-from mlmfast.data.prepare_options import PrepareOptions
-from mlmfast.data.prepare_run import run_prepare
+from mlmfast.data.prepare import run as prepare_run
+from mlmfast.data.prepare.distributed import _merge_data__distributed__ray_run as ray_run
+from mlmfast.data.prepare.distributed import ray as ray_cluster
+from mlmfast.data.prepare.distributed import run
+from mlmfast.data.prepare.distributed import tokenize as tokens
+from mlmfast.data.prepare.distributed.job import Job
+from mlmfast.data.prepare.distributed.sharding import plan_documents, plan_tokens
+from mlmfast.data.prepare.options import PrepareOptions
+from mlmfast.data.prepare.package_versions import versions_of
+from mlmfast.data.prepare.run import run_prepare
 from mlmfast.data.sources import open_sources
 from mlmfast.data.sources.base import ReadOptions
-from mlmfast.data.sources.cut import cut
-from mlmfast.data.tokenizer_files import load_tokenizer
+from mlmfast.data.sources.sections import cut
+from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import InputError
 
 TEXTS = documents(400)
@@ -174,7 +177,7 @@ def test_sections_together_are_the_source(tmp_path):
 
 def test_a_data_set_is_cut_between_rows(tmp_path, here, monkeypatch):
     datasets = pytest.importorskip("datasets")
-    from mlmfast.data.sources import cut as module
+    from mlmfast.data.sources import sections as module
 
     monkeypatch.setattr(module, "_SECTION_ROWS", 70)
     datasets.Dataset.from_dict({"text": TEXTS}).save_to_disk(tmp_path / "set")

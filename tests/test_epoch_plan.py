@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlmfast.data.epoch_plan import EpochPlan
+from mlmfast.data.loading.sampler import EpochPlan
 from mlmfast.errors import InputError
 
 

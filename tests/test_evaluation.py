@@ -14,13 +14,13 @@ from click.testing import CliRunner
 from tqdm import tqdm
 
 from mlmfast.cli.evaluate import command
-from mlmfast.data.store import BlockStore, open_splits
+from mlmfast.data.store.store import BlockStore, open_splits
 from mlmfast.errors import InputError, NotFoundError
-from mlmfast.training.blocks import EvaluationBlocks
-from mlmfast.training.estimates import ratio_of
-from mlmfast.training.evaluation import evaluate
-from mlmfast.training.measuring import measuring
-from mlmfast.training.scratch import new_model
+from mlmfast.training.datasets import EvaluationBlocks
+from mlmfast.training.evaluation.evaluate import evaluate
+from mlmfast.training.evaluation.evaluator import measuring
+from mlmfast.training.evaluation.statistics import ratio_of
+from mlmfast.training.model.from_scratch import new_model
 from toy import TINY, make_blocks
 
 

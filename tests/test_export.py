@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-import mlmfast.exporting.proof as proof
+import mlmfast.exporting.parity.verify as proof
 from mlmfast.errors import (
     ExportMismatchError,
     InputError,
@@ -18,9 +18,9 @@ from mlmfast.errors import (
     NotFoundError,
     OutputExistsError,
 )
-from mlmfast.exporting.model_graph import has_optimum
-from mlmfast.exporting.onnx import export
-from mlmfast.exporting.parity import ShapeParity
+from mlmfast.exporting.export import export
+from mlmfast.exporting.logits_graph import has_optimum
+from mlmfast.exporting.parity.logits import ShapeParity
 from tiny_models import KINDS, SHARED
 
 

@@ -9,11 +9,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlmfast.data.epoch_plan import EpochPlan
-from mlmfast.data.store import open_splits
+from mlmfast.data.loading.sampler import EpochPlan
+from mlmfast.data.store.store import open_splits
 from mlmfast.errors import InputError
-from mlmfast.training.blocks import MaskedBlocks
-from mlmfast.training.feed import BlockFeed
+from mlmfast.training.datasets import MaskedBlocks
+from mlmfast.training.trainer.step_batches import BlockFeed
 
 
 @pytest.fixture(scope="module")

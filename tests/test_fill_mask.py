@@ -306,7 +306,7 @@ print(json.dumps(FillMask({str(model.onnx)!r})("paris is <mask>")))
 def test_published_tokenizers(name, tmp_path):
     from transformers import AutoTokenizer
 
-    from mlmfast.exporting.onnx import export
+    from mlmfast.exporting.export import export
 
     tokenizer = AutoTokenizer.from_pretrained(SHARED / "tokenizers" / name)
     kind = name.removesuffix("-base").removesuffix("-base-cased")
@@ -333,7 +333,7 @@ def test_published_tokenizers(name, tmp_path):
 
 @pytest.mark.skipif(not SHARED.exists(), reason="../shared/data is not there")
 def test_a_published_model(tmp_path):
-    from mlmfast.exporting.onnx import export
+    from mlmfast.exporting.export import export
 
     checkpoint = SHARED / "models" / "bert-tiny-splade"
     pair = Pair(checkpoint, export(checkpoint, tmp_path / "onnx").output)

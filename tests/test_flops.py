@@ -9,13 +9,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import processes_at_work as work
 from launching import launch
-from mlmfast.data.store import BlockStore, open_splits
-from mlmfast.training import flops
-from mlmfast.training.blocks import MaskedBlocks
-from mlmfast.training.flops import Peak, Work, count_work, peak_of
-from mlmfast.training.scratch import new_model
-from mlmfast.training.sparse_head import ALL_ROWS, LAST_LAYER_TOO, MASKED_ROWS, MaskedHead
-from mlmfast.training.speed import Speed
+from mlmfast.data.store.store import BlockStore, open_splits
+from mlmfast.training.datasets import MaskedBlocks
+from mlmfast.training.model.from_scratch import new_model
+from mlmfast.training.model.masked_head import ALL_ROWS, LAST_LAYER_TOO, MASKED_ROWS, MaskedHead
+from mlmfast.training.trainer import flops
+from mlmfast.training.trainer.flops import Peak, Work, count_work, peak_of
+from mlmfast.training.trainer.throughput import Speed
 from toy import TINY, make_blocks
 
 LENGTH = 64
@@ -133,7 +133,9 @@ AFTER_A_STEP = transformers.TrainerState(global_step=1)
 
 
 def speed_of(store, clock, monkeypatch, **options):
-    monkeypatch.setattr("mlmfast.training.speed.time.perf_counter", lambda: clock["now"])
+    monkeypatch.setattr(
+        "mlmfast.training.trainer.throughput.time.perf_counter", lambda: clock["now"]
+    )
     speed = Speed(MaskedBlocks(store, **options), head=None)
     arguments = transformers.TrainingArguments(output_dir="unused", use_cpu=True, report_to=[])
     speed.on_train_begin(arguments, transformers.TrainerState(), None)

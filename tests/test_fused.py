@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from mlmfast.exporting.checkpoint import load_checkpoint, quiet
-from mlmfast.exporting.fused import FUSED, write_fused
-from mlmfast.exporting.parity import open_graph, random_inputs
+from mlmfast.exporting.fill_mask_graph import FUSED, write_fused
+from mlmfast.exporting.parity.logits import open_graph, random_inputs
 from tiny_models import KINDS, save_checkpoint
 
 ANSWERS = ["scores", "tokens", "target_scores", "probabilities"]

@@ -8,8 +8,8 @@ import shutil
 import pytest
 
 from mlmfast.errors import InputError, NotFoundError
+from mlmfast.serving.engine.graphs import FusedGraph
 from mlmfast.serving.fill_mask import FillMask
-from mlmfast.serving.graphs import FusedGraph
 from tiny_models import KINDS
 
 TEXTS = ["a {m}", "{m} is the {m} of france", "paris {m} " + "is far " * 20, "{m}{m}{m}"]

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 
 import mlmfast
-from mlmfast.data.group_options import checked_options
-from mlmfast.data.group_shared import share_columns
+from mlmfast.data.blocks._merge_data__group_shared import share_columns
+from mlmfast.data.blocks.options import checked_options
 from mlmfast.errors import InputError
 
 IDS = pa.array(np.arange(100, 120, dtype=np.uint16))

@@ -17,9 +17,9 @@ import processes_at_work as work
 from launching import launch
 from mlmfast.errors import InputError
 from mlmfast.training import train as module
-from mlmfast.training.durations import seconds_of
-from mlmfast.training.interrupt import TrainingInterrupted
+from mlmfast.training.options.durations import seconds_of
 from mlmfast.training.train import train
+from mlmfast.training.trainer.interrupt import TrainingInterrupted
 from toy import SCRATCH, TINY
 
 # Six steps an epoch.

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from mlmfast.errors import InputError, NoMaskError
-from mlmfast.serving.engine import Engine
+from mlmfast.serving.engine.engine import Engine
 from mlmfast.serving.fill_mask import FillMask
-from mlmfast.serving.questions import Question, Wanted
+from mlmfast.serving.types import Question, Wanted
 
 
 @pytest.fixture(scope="module", params=["bert", "roberta"])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from corpus import read
 from mlmfast.data.sources import open_sources
 from mlmfast.data.sources.base import ReadOptions
-from mlmfast.data.sources.cut import cut
+from mlmfast.data.sources.sections import cut
 from mlmfast.errors import InputError
 
 RECORDS = [{"n": 1, "text": 'a [b] {c}, "d"\\'}, {"x": [{"y": []}], "text": "e\nf"}, {"text": "g"}]

@@ -9,10 +9,12 @@ import pytest
 from tokenizers import Tokenizer
 
 from corpus import documents, tiny_tokenizer
-from mlmfast.data import kept_tokenizer, text_encoder, tokenizer_files
-from mlmfast.data.kept_tokenizer import LateTokenizer
-from mlmfast.data.text_encoder import TextEncoder
-from mlmfast.data.tokenizer_files import load_tokenizer
+from mlmfast.data.tokenization import encoder as text_encoder
+from mlmfast.data.tokenization import lazy as kept_tokenizer
+from mlmfast.data.tokenization import load as tokenizer_files
+from mlmfast.data.tokenization.encoder import TextEncoder
+from mlmfast.data.tokenization.lazy import LateTokenizer
+from mlmfast.data.tokenization.load import load_tokenizer
 
 
 @pytest.fixture(autouse=True)

@@ -7,8 +7,8 @@ import torch
 from accelerate.utils import convert_outputs_to_fp32
 
 from architectures import tiny_model
-from mlmfast.training.loss import masked_loss_sum
-from mlmfast.training.sparse_head import (
+from mlmfast.training.model.loss import masked_loss_sum
+from mlmfast.training.model.masked_head import (
     LAST_LAYER_TOO,
     MASKED_ROWS,
     MaskedHead,

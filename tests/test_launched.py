@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from mlmfast.errors import InputError
-from mlmfast.training.launched import launched_precision
+from mlmfast.training.process.launched import launched_precision
 from toy import TINY
 
 

@@ -18,11 +18,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlmfast.data.hard_texts import hard_texts
-from mlmfast.data.text_encoder import TextEncoder
-from mlmfast.data.tokenizer_files import load_tokenizer
+from mlmfast.data.tokenization._merge_data__hard_texts import hard_texts
+from mlmfast.data.tokenization.encoder import TextEncoder
+from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import InputError, MissingDependencyError
-from mlmfast.library_reader import need_makers
+from mlmfast.tokenizers_compat import need_makers
 from write_tokenizers import FAMILIES, write_tokenizers
 
 WRITTEN = os.environ.get("MLMFAST_TEST_TOKENIZERS")

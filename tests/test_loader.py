@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 
 import mlmfast
 from corpus import documents, tiny_tokenizer
-from mlmfast.data.epoch_plan import EpochPlan
-from mlmfast.data.prepare import prepare
-from mlmfast.data.store import BlockStore, open_splits
+from mlmfast.data.loading.sampler import EpochPlan
+from mlmfast.data.prepare.api import prepare
+from mlmfast.data.store.store import BlockStore, open_splits
 from mlmfast.errors import InputError, MlmfastError
 from toy import make_blocks
 

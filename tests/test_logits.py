@@ -11,9 +11,9 @@ import pytest
 from onnx import TensorProto, helper
 
 from mlmfast.errors import MlmfastError
-from mlmfast.serving import logits
-from mlmfast.serving.graphs import LogitsGraph
-from mlmfast.serving.questions import Batch
+from mlmfast.serving.engine import logits
+from mlmfast.serving.engine.graphs import LogitsGraph
+from mlmfast.serving.types import Batch
 from write_logits_answers import KINDS, answers_graph
 
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mlmfast
-from mlmfast.data.arrow_kinds import columns_of
+from mlmfast.data.arrow_interop import columns_of
 from mlmfast.errors import InputError, InputTypeError
 
 VOCABULARY = {"mask_token_id": 4, "vocab_size": 1000, "special_ids": (0, 1, 2, 3, 4)}

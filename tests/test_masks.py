@@ -10,15 +10,15 @@ import torch
 from click.testing import CliRunner
 
 from mlmfast.cli.train import command
-from mlmfast.data.mask_schedule import MaskRateSchedule
-from mlmfast.data.store import open_splits
-from mlmfast.data.tokenizer_files import load_tokenizer
-from mlmfast.data.words import word_starts
+from mlmfast.data.masking.schedule import MaskRateSchedule
+from mlmfast.data.store.store import open_splits
+from mlmfast.data.tokenization.load import load_tokenizer
+from mlmfast.data.tokenization.word_boundaries import word_starts
 from mlmfast.errors import InputError
-from mlmfast.training.blocks import MaskedBlocks
-from mlmfast.training.interrupt import TrainingInterrupted
+from mlmfast.training.datasets import MaskedBlocks
 from mlmfast.training.train import train
-from mlmfast.training.trainer import MLMTrainer
+from mlmfast.training.trainer.interrupt import TrainingInterrupted
+from mlmfast.training.trainer.mlm_trainer import MLMTrainer
 from test_train import At, press_ctrl_c, same_weights
 from toy import SCRATCH
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from architectures import masked_types, tiny_model
-from mlmfast.training.loss import masked_loss_sum
-from mlmfast.training.measuring import measuring
-from mlmfast.training.sparse_head import MaskedHead
+from mlmfast.training.evaluation.evaluator import measuring
+from mlmfast.training.model.loss import masked_loss_sum
+from mlmfast.training.model.masked_head import MaskedHead
 
 
 def batch(length):

@@ -16,9 +16,9 @@ from mlmfast.errors import InputError
 CHILD = """
 import sys
 from pathlib import Path
-import mlmfast.exporting.onnx as exporting
+import mlmfast.exporting.export as exporting
 from mlmfast.cli._model_folder import model_folder
-from mlmfast.data.atomic import replacing
+from mlmfast.fs.atomic import replacing
 
 def export(checkpoint, output):
     with replacing(output, overwrite=False, is_ours=lambda folder: False) as folder:
@@ -88,7 +88,7 @@ def test_a_cache_that_cannot_be_written_is_named(checkpoint, tmp_path):
 
 
 def test_an_export_that_fails_can_be_tried_again(checkpoint, tiny_model, monkeypatch):
-    import mlmfast.exporting.onnx as exporting
+    import mlmfast.exporting.export as exporting
 
     def fail(_checkpoint: str, _output: Path) -> None:
         raise InputError("no such luck")

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from mlmfast.data.overlap import Overlap
+from mlmfast.runtime.pipeline import Overlap
 
 
 def threads_of_ours():

@@ -8,10 +8,10 @@ import pytest
 import torch
 import transformers
 
-from mlmfast.data.store import open_splits
-from mlmfast.training.blocks import EvaluationBlocks, MaskedBlocks
-from mlmfast.training.scratch import new_model
-from mlmfast.training.trainer import MLMTrainer
+from mlmfast.data.store.store import open_splits
+from mlmfast.training.datasets import EvaluationBlocks, MaskedBlocks
+from mlmfast.training.model.from_scratch import new_model
+from mlmfast.training.trainer.mlm_trainer import MLMTrainer
 from toy import TINY
 
 

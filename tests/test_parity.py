@@ -9,7 +9,7 @@ import pytest
 
 from mlmfast.errors import ExportMismatchError, InputError
 from mlmfast.exporting.checkpoint import load_checkpoint, quiet
-from mlmfast.exporting.parity import (
+from mlmfast.exporting.parity.logits import (
     ShapeParity,
     compare,
     longest_input,

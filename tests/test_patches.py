@@ -9,7 +9,7 @@ from architectures import masked_types, tiny_model
 from matrix import draw
 from mlmfast.errors import InputError
 from mlmfast.exporting.architectures import longest_text
-from mlmfast.exporting.parity import longest_input
+from mlmfast.exporting.parity.logits import longest_input
 from mlmfast.exporting.patches import PATCHED, traceable
 
 VARIANTS = [

@@ -8,7 +8,7 @@ import mlmfast
 from corpus import tiny_tokenizer
 from mlmfast.cli import main
 from mlmfast.errors import InputError
-from mlmfast.paths import as_path
+from mlmfast.fs.paths import as_path
 from mlmfast.serving.fill_mask import FillMask
 
 LONG = "x" * 5000

@@ -12,11 +12,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from mlmfast.errors import ExportMismatchError, InputError, NotFoundError
-from mlmfast.exporting.graph import Graph
-from mlmfast.exporting.int8 import BLOCK, round_blocks, round_rows, to_int8
-from mlmfast.exporting.onnx import export
-from mlmfast.exporting.overflow import eight_bits_overflow
-from mlmfast.exporting.precision import Precision, lower
+from mlmfast.exporting.export import export
+from mlmfast.exporting.graph.graph import Graph
+from mlmfast.exporting.quantization._merge_exporting__overflow import eight_bits_overflow
+from mlmfast.exporting.quantization.convert import Precision, lower
+from mlmfast.exporting.quantization.int8 import BLOCK, round_blocks, round_rows, to_int8
 from mlmfast.serving.fill_mask import FillMask
 
 TEXTS = ["paris is the {}", "a {} far in the solar system", "the {} is {} in the south"]
@@ -161,7 +161,9 @@ def test_blocks_answer_alike_whatever_stands_beside_the_text(lowered):
 def test_too_little_agreement_changes_nothing(tiny_model, tmp_path, monkeypatch, caplog, overflow):
     from transformers import AutoTokenizer
 
-    monkeypatch.setattr("mlmfast.exporting.precision.eight_bits_overflow", lambda: overflow)
+    monkeypatch.setattr(
+        "mlmfast.exporting.quantization.convert.eight_bits_overflow", lambda: overflow
+    )
 
     folder = tmp_path / "onnx"
     shutil.copytree(tiny_model("bert").onnx, folder)

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from mlmfast.data.prefetch import Prefetcher
+from mlmfast.runtime.prefetch import Prefetcher
 
 
 def test_results_come_in_order_and_end():

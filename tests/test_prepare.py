@@ -13,13 +13,14 @@ import pyarrow as pa
 import pytest
 
 from corpus import documents, shared, tiny_tokenizer
-from mlmfast.data import prepare_run, shard_file
-from mlmfast.data.prepare import prepare
-from mlmfast.data.prepare_options import PrepareOptions
-from mlmfast.data.prepare_run import run_prepare
+from mlmfast.data.prepare import run as prepare_run
+from mlmfast.data.prepare.api import prepare
+from mlmfast.data.prepare.options import PrepareOptions
+from mlmfast.data.prepare.run import run_prepare
 from mlmfast.data.sources.base import ReadOptions
-from mlmfast.data.store import BlockStore
-from mlmfast.data.tokenizer_files import load_tokenizer
+from mlmfast.data.store import _merge_data__shard_file as shard_file
+from mlmfast.data.store.store import BlockStore
+from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import InputError, NotFoundError, OutputExistsError
 
 TEXTS = documents(300)

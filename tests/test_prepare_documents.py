@@ -14,13 +14,14 @@ import pytest
 
 from corpus import documents, jsonl, tiny_tokenizer
 from mlmfast._core import SeenTexts
-from mlmfast.data import prepare_run, prepare_shuffle
-from mlmfast.data.prepare import prepare
-from mlmfast.data.prepare_options import PrepareOptions
-from mlmfast.data.prepare_pass import lanes_for
-from mlmfast.data.prepare_run import run_prepare
+from mlmfast.data.prepare import run as prepare_run
+from mlmfast.data.prepare import shuffle as prepare_shuffle
+from mlmfast.data.prepare.api import prepare
+from mlmfast.data.prepare.options import PrepareOptions
+from mlmfast.data.prepare.pipeline import lanes_for
+from mlmfast.data.prepare.run import run_prepare
 from mlmfast.data.sources.base import ReadOptions
-from mlmfast.data.tokenizer_files import load_tokenizer
+from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import InputError, NotFoundError
 
 TEXTS = [f"{n} fox" for n in range(400)]

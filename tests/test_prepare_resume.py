@@ -19,13 +19,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from corpus import documents, jsonl, tiny_tokenizer
-from mlmfast.data import prepare_run, prepare_shuffle
-from mlmfast.data.prepare_options import PrepareOptions
-from mlmfast.data.prepare_run import run_prepare
-from mlmfast.data.prepare_state import StateFile
+from mlmfast.data.prepare import run as prepare_run
+from mlmfast.data.prepare import shuffle as prepare_shuffle
+from mlmfast.data.prepare.checkpoint import StateFile
+from mlmfast.data.prepare.options import PrepareOptions
+from mlmfast.data.prepare.run import run_prepare
 from mlmfast.data.sources.base import ReadOptions
-from mlmfast.data.store import open_splits
-from mlmfast.data.text_encoder import TextEncoder
+from mlmfast.data.store.store import open_splits
+from mlmfast.data.tokenization.encoder import TextEncoder
 from mlmfast.errors import InputError, NotFoundError, OutputExistsError, StoreError
 
 TEXTS = documents(300)

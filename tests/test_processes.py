@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 import processes_at_work as work
 from launching import launch
-from mlmfast.data.train_tokenizer import train_tokenizer
+from mlmfast.data.tokenization.train import train_tokenizer
 from mlmfast.training.train import SUMMARY_FILE
 from toy import SCRATCH, sentences
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 import transformers
 
-from mlmfast.data.store import BlockStore, open_splits
-from mlmfast.data.tokenizer_files import load_tokenizer
+from mlmfast.data.store.store import BlockStore, open_splits
+from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import InputError
-from mlmfast.training.evaluation import evaluate
-from mlmfast.training.pseudo_perplexity import masked_in_turn
-from mlmfast.training.scratch import new_model
+from mlmfast.training.evaluation.evaluate import evaluate
+from mlmfast.training.evaluation.pseudo_perplexity import masked_in_turn
+from mlmfast.training.model.from_scratch import new_model
 from tiny_models import WORDS
 from toy import TINY
 
@@ -96,7 +96,7 @@ def test_words_are_masked_to_their_end():
 
 def test_it_agrees_with_what_fill_mask_scores(tiny_model, tmp_path):
     """The same model as checkpoint and as ONNX folder, a text that is a padded block of its own."""
-    from mlmfast.data.prepare import prepare
+    from mlmfast.data.prepare.api import prepare
     from mlmfast.serving.fill_mask import FillMask
 
     model = tiny_model("bert")

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from corpus import documents, jsonl, tiny_tokenizer
-from mlmfast.data.prepare import prepare
+from mlmfast.data.prepare.api import prepare
 from ray_programs import begun, prepare_on_ray
 
 TEXTS = documents(1500, seed=7)

@@ -8,11 +8,11 @@ import pytest
 import torch
 import transformers
 
-from mlmfast.data.store import open_splits
+from mlmfast.data.store.store import open_splits
 from mlmfast.errors import NonFiniteLossError
-from mlmfast.training.blocks import MaskedBlocks
-from mlmfast.training.replay import step_batch
+from mlmfast.training.datasets import MaskedBlocks
 from mlmfast.training.train import train
+from mlmfast.training.trainer._merge_training__replay import step_batch
 from processes_at_work import Poisons
 from toy import SCRATCH
 
@@ -68,8 +68,8 @@ def test_weights_that_are_no_numbers_are_not_saved(toy_blocks, tmp_path):
 
 
 def test_an_ordinary_data_set_is_watched_too(toy_blocks, tmp_path):
-    from mlmfast.training.scratch import new_model
-    from mlmfast.training.trainer import MLMTrainer
+    from mlmfast.training.model.from_scratch import new_model
+    from mlmfast.training.trainer.mlm_trainer import MLMTrainer
 
     store = open_splits(toy_blocks)["train"]
     arguments = transformers.TrainingArguments(

@@ -10,12 +10,12 @@ from html.parser import HTMLParser
 import pytest
 import transformers
 
-from mlmfast.data.store import open_splits
+from mlmfast.data.store.store import open_splits
 from mlmfast.errors import InputError, MissingDependencyError
-from mlmfast.training.curves import curves_of
-from mlmfast.training.interrupt import TrainingInterrupted
-from mlmfast.training.report import write_report
+from mlmfast.training.report._merge_training__curves import curves_of
+from mlmfast.training.report.html import write_report
 from mlmfast.training.train import train
+from mlmfast.training.trainer.interrupt import TrainingInterrupted
 from test_card import RESULT
 from test_train import At, press_ctrl_c
 from toy import SCRATCH

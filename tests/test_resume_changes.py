@@ -12,14 +12,14 @@ import pytest
 import torch
 import transformers
 
-from mlmfast.data.store import open_splits
+from mlmfast.data.store.store import open_splits
 from mlmfast.errors import InputError
-from mlmfast.training.blocks import EvaluationBlocks, MaskedBlocks
-from mlmfast.training.interrupt import TrainingInterrupted
-from mlmfast.training.resume_changes import ARGUMENTS_FILE
-from mlmfast.training.scratch import new_model
+from mlmfast.training.datasets import EvaluationBlocks, MaskedBlocks
+from mlmfast.training.model.from_scratch import new_model
 from mlmfast.training.train import train
-from mlmfast.training.trainer import MLMTrainer
+from mlmfast.training.trainer.interrupt import TrainingInterrupted
+from mlmfast.training.trainer.mlm_trainer import MLMTrainer
+from mlmfast.training.trainer.resume_changes import ARGUMENTS_FILE
 from toy import SCRATCH, TINY
 
 # Six steps; the rate falls in a straight line from 1e-3 to 0.

@@ -14,9 +14,9 @@ from click.testing import CliRunner
 
 from command_lines import COMMAND_LINES
 from mlmfast.cli.run_mlm import command
-from mlmfast.data.train_tokenizer import train_tokenizer
+from mlmfast.data.tokenization.train import train_tokenizer
 from mlmfast.errors import InputError, OutputExistsError
-from mlmfast.training.run_mlm_arguments import RunMlmArguments, parse_run_mlm
+from mlmfast.training.run_mlm.arguments import RunMlmArguments, parse_run_mlm
 from peers_run_mlm import peers_run
 from toy import TINY, sentences
 
@@ -125,7 +125,7 @@ def test_the_flags_that_the_docs_call_different_are_flags():
 @pytest.mark.parametrize("line", COMMAND_LINES)
 def test_command_lines_of_others_are_taken(line, monkeypatch):
     # Whether this machine has a GPU is not the question here.
-    monkeypatch.setattr("mlmfast.training.run_mlm_arguments.make_arguments", dict)
+    monkeypatch.setattr("mlmfast.training.run_mlm.arguments.make_arguments", dict)
     _, training = parse_run_mlm(shlex.split(line))
     assert training["do_train"] or training["do_eval"]
 

@@ -14,13 +14,13 @@ import transformers
 from click.testing import CliRunner
 
 from mlmfast.cli.train import command
-from mlmfast.data.epoch_plan import EpochPlan
-from mlmfast.data.prepare import prepare
-from mlmfast.data.store import open_splits
-from mlmfast.data.train_tokenizer import train_tokenizer
+from mlmfast.data.loading.sampler import EpochPlan
+from mlmfast.data.prepare.api import prepare
+from mlmfast.data.store.store import open_splits
+from mlmfast.data.tokenization.train import train_tokenizer
 from mlmfast.errors import InputError, NotFoundError
-from mlmfast.training.blocks import EvaluationBlocks, MaskedBlocks
-from mlmfast.training.run_mlm_options import RunMlmOptions, check_doing, take_options
+from mlmfast.training.datasets import EvaluationBlocks, MaskedBlocks
+from mlmfast.training.options.run_mlm import RunMlmOptions, check_doing, take_options
 from mlmfast.training.text_data import prepare_text
 from mlmfast.training.train import train
 from toy import SCRATCH, TINY, sentences
@@ -349,7 +349,7 @@ def test_lines_of_like_lengths_share_batches(text, monkeypatch):
         return sum(int((lengths[ids].max() - lengths[ids]).sum()) for ids in batches)
 
     assert padding(grouped) < 0.5 * padding(batches(None))
-    monkeypatch.setattr("mlmfast.data.epoch_plan.GROUPED", 2)
+    monkeypatch.setattr("mlmfast.data.loading.sampler.GROUPED", 2)
     two = [batches(lengths, rank, 2) for rank in (0, 1)]
     assert sorted(chain(*two[0], *two[1])) == list(range(len(blocks)))
 

@@ -8,12 +8,12 @@ import time
 import pytest
 
 from mlmfast.errors import InputError, MlmfastError, NoMaskError
-from mlmfast.serving.asked import asked_of
-from mlmfast.serving.continuous.limits import (
+from mlmfast.serving.scheduler._merge_serving__continuous__limits import (
     ClosedError,
     QueueFullError,
     TooManyRowsError,
 )
+from mlmfast.serving.tasks.fill_mask import asked_of
 from scheduling import PATIENCE, TEXTS, Watch, begin, close_to, fill_mask, gate, onnx  # noqa: F401 (fixtures)
 
 

@@ -8,19 +8,19 @@ import time
 import pytest
 
 from mlmfast.errors import MlmfastError
-from mlmfast.serving.asked import asked_of
-from mlmfast.serving.continuous.limits import (
+from mlmfast.serving.engine.model import open_model
+from mlmfast.serving.scheduler._merge_serving__continuous__limits import (
     ClosedError,
     QueueFullError,
     QueueLimits,
     TooManyPassesError,
     TooManyRowsError,
 )
-from mlmfast.serving.continuous.reading import read_tickets
-from mlmfast.serving.continuous.ticket import Ticket
-from mlmfast.serving.joint import Fillings
-from mlmfast.serving.likelihood import Scores
-from mlmfast.serving.model import open_model
+from mlmfast.serving.scheduler.request import Ticket
+from mlmfast.serving.scheduler.tokenize import read_tickets
+from mlmfast.serving.tasks.beam_search import Fillings
+from mlmfast.serving.tasks.fill_mask import asked_of
+from mlmfast.serving.tasks.scoring import Scores
 from scheduling import PATIENCE, TEXTS, Watch, begin, close_to, fill_mask, gate, near, onnx  # noqa: F401 (fixtures)
 
 

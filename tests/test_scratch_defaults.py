@@ -8,7 +8,7 @@ import logging
 import pytest
 import transformers
 
-from mlmfast.training.scratch_defaults import SCRATCH_DEFAULTS, with_defaults
+from mlmfast.training.options.from_scratch import SCRATCH_DEFAULTS, with_defaults
 from mlmfast.training.train import train
 from toy import TINY
 

@@ -6,8 +6,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from mlmfast.exporting.parity import open_graph
-from mlmfast.exporting.shared_weights import WEIGHTS, share_weights, tie_decoder
+from mlmfast.exporting.graph.shared_weights import WEIGHTS, share_weights, tie_decoder
+from mlmfast.exporting.parity.logits import open_graph
 
 TABLE = np.random.default_rng(0).normal(size=(40, 16)).astype(np.float32)
 BIAS = np.arange(40, dtype=np.float32)

@@ -7,8 +7,8 @@ import pytest
 from tokenizers import pre_tokenizers
 
 import mlmfast
-from mlmfast.data.added_tokens import with_mask_token, with_tokens
-from mlmfast.data.tokenizer_files import load_tokenizer
+from mlmfast.data.tokenization.added_tokens import with_mask_token, with_tokens
+from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import InputError
 
 transformers = pytest.importorskip("transformers")

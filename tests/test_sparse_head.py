@@ -6,8 +6,8 @@ import pytest
 import torch
 import transformers
 
-from mlmfast.training.loss import masked_loss_sum
-from mlmfast.training.sparse_head import MaskedHead, at_masks
+from mlmfast.training.model.loss import masked_loss_sum
+from mlmfast.training.model.masked_head import MaskedHead, at_masks
 
 SIZES = {
     "vocab_size": 60,

@@ -8,8 +8,8 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from mlmfast.exporting.onnx import export
-from mlmfast.exporting.split_products import parts, split_products
+from mlmfast.exporting.export import export
+from mlmfast.exporting.graph.split_matmul import parts, split_products
 from tiny_models import save_checkpoint
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mlmfast.data.splits import check_test_size, in_test
+from mlmfast.data.prepare.split import check_test_size, in_test
 from mlmfast.errors import InputError
 
 

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pytest
 
 from corpus import documents, tiny_tokenizer
-from mlmfast.data.checksums import checksum_of
-from mlmfast.data.prepare import prepare
-from mlmfast.data.store import BlockStore, open_splits
-from mlmfast.data.store_folder import holds_store_alone, is_store_folder
+from mlmfast.data.prepare.api import prepare
+from mlmfast.data.store.folder import holds_store_alone, is_store_folder
+from mlmfast.data.store.store import BlockStore, open_splits
 from mlmfast.errors import NotFoundError, OutputExistsError, StoreError
+from mlmfast.fs.checksums import checksum_of
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,10 @@ import pyarrow as pa
 import pytest
 
 from corpus import documents, tiny_tokenizer
-from mlmfast.data.checksums import checksum_of
-from mlmfast.data.prepare import prepare
-from mlmfast.data.store import BlockStore
+from mlmfast.data.prepare.api import prepare
+from mlmfast.data.store.store import BlockStore
 from mlmfast.errors import StoreError
+from mlmfast.fs.checksums import checksum_of
 
 ROUNDS = int(os.environ.get("MLMFAST_FUZZ_ROUNDS", "150"))
 

@@ -11,14 +11,14 @@ import pytest
 
 from corpus import documents, tiny_tokenizer
 from mlmfast.cli import main
-from mlmfast.data import prepare_run
-from mlmfast.data.checksums import checksum_of
-from mlmfast.data.group import group_blocks
-from mlmfast.data.prepare import prepare
+from mlmfast.data.blocks.group import group_blocks
+from mlmfast.data.prepare import run as prepare_run
+from mlmfast.data.prepare.api import prepare
 from mlmfast.data.sources.base import ReadOptions
-from mlmfast.data.store import BlockStore
-from mlmfast.data.tokenizer_files import load_tokenizer
+from mlmfast.data.store.store import BlockStore
+from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import InputError
+from mlmfast.fs.checksums import checksum_of
 
 TEXTS = documents(300)
 BOS, PAD, EOS = 0, 1, 2

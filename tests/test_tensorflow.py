@@ -9,8 +9,8 @@ import pytest
 
 import mlmfast
 from collator_rows import rows_of
-from mlmfast.data.epoch_plan import EpochPlan
-from mlmfast.data.store import BlockStore
+from mlmfast.data.loading.sampler import EpochPlan
+from mlmfast.data.store.store import BlockStore
 from tiny_tokenizers import bert_tokenizer, roberta_tokenizer
 from toy import TINY, make_blocks, sentences
 

@@ -6,9 +6,10 @@ import pyarrow as pa
 import pytest
 
 from corpus import documents, tiny_tokenizer
-from mlmfast.data import encoder_check, text_encoder
-from mlmfast.data.text_encoder import TextEncoder
-from mlmfast.data.tokenizer_files import load_tokenizer
+from mlmfast.data.tokenization import encoder as text_encoder
+from mlmfast.data.tokenization import parity as encoder_check
+from mlmfast.data.tokenization.encoder import TextEncoder
+from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import InputError
 
 TEXTS = pa.array([*documents(50), "", "a <mask> in the middle", "naïve 猫 \x00"], pa.large_string())

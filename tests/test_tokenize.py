@@ -10,11 +10,11 @@ import pytest
 
 from corpus import documents, tiny_tokenizer
 from mlmfast import _core
-from mlmfast.data.library_encoder import pieces_of
-from mlmfast.data.threads import thread_count
-from mlmfast.data.tokenize import tokenize
-from mlmfast.data.tokenizer_files import load_tokenizer
+from mlmfast.data.tokenization.hf_encoder import pieces_of
+from mlmfast.data.tokenization.load import load_tokenizer
+from mlmfast.data.tokenization.tokenize import tokenize
 from mlmfast.errors import InputError
+from mlmfast.runtime.cpu import thread_count
 
 TEXTS = documents(9000)
 

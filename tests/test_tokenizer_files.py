@@ -8,8 +8,8 @@ import pytest
 from tokenizers import Tokenizer
 
 from corpus import shared, tiny_tokenizer
-from mlmfast.data.added_tokens import with_mask_token
-from mlmfast.data.tokenizer_files import id_dtype, load_tokenizer
+from mlmfast.data.tokenization.added_tokens import with_mask_token
+from mlmfast.data.tokenization.load import id_dtype, load_tokenizer
 from mlmfast.errors import InputError, NotFoundError
 
 transformers = pytest.importorskip("transformers")
@@ -108,7 +108,7 @@ def test_a_vocabulary_alone_goes_through_transformers(tmp_path):
 
 
 def test_a_mask_token_is_added(folder, tmp_path):
-    from mlmfast.data.special_tokens import config_for
+    from mlmfast.data.tokenization.special_tokens import config_for
 
     plain = Tokenizer.from_str(
         json.dumps(

@@ -12,11 +12,11 @@ from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizer
 
 import mlmfast
 from mlmfast import tokenizer_rules
-from mlmfast.data import tokenizer_files
-from mlmfast.data.reference_tokenizer import say_differences
-from mlmfast.data.tokenizer_files import load_tokenizer
+from mlmfast.data.tokenization import load as tokenizer_files
+from mlmfast.data.tokenization.load import load_tokenizer
+from mlmfast.data.tokenization.reference import say_differences
 from mlmfast.errors import InputError, MissingDependencyError
-from mlmfast.serving.vocabulary import Vocabulary
+from mlmfast.serving.text.tokenizer import Vocabulary
 from mlmfast.tokenizer_rules import differences, pinned, read_by_class
 
 transformers = pytest.importorskip("transformers")
@@ -173,7 +173,7 @@ def test_much_text_has_the_same_ids(case, tmp_path):
     theirs = transformers.AutoTokenizer.from_pretrained(folder)
     import pyarrow as pa
 
-    from mlmfast.data.text_encoder import TextEncoder
+    from mlmfast.data.tokenization.encoder import TextEncoder
 
     texts = TEXTS * 50
     found = TextEncoder(loaded, add_special_tokens=True, verify=10).encode(pa.array(texts))
@@ -288,7 +288,7 @@ def test_a_vocabulary_without_a_class_gives_one_sentence(files, tmp_path):
 
 
 def test_dropout_is_left_out_and_told_once(tmp_path, caplog):
-    from mlmfast.library_reader import _say_dropout
+    from mlmfast.tokenizers_compat import _say_dropout
 
     _say_dropout.cache_clear()
     tokenizer = byte_level()
@@ -312,7 +312,7 @@ def test_a_text_beyond_a_vocabulary_without_an_unknown_token_is_our_error(tmp_pa
     (tmp_path / "text.txt").write_text("aaa\nxyz\n" * 50)
     with pytest.raises(InputError, match="unk_id"):
         mlmfast.prepare(tmp_path / "text.txt", tmp_path / "out", tokenizer=folder, block_size=8)
-    from mlmfast.serving.options import EncodeOptions
+    from mlmfast.serving.text.options import EncodeOptions
 
     with pytest.raises(InputError, match="unk_id"):
         served(folder).encode(["xyz <mask>"], EncodeOptions(), None)

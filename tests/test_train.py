@@ -12,11 +12,11 @@ import torch
 import transformers
 from safetensors.torch import load_file
 
-from mlmfast.data.store import open_splits
+from mlmfast.data.store.store import open_splits
 from mlmfast.errors import InputError, NotFoundError, OutputExistsError
-from mlmfast.training.evaluation import evaluate
-from mlmfast.training.interrupt import TrainingInterrupted
+from mlmfast.training.evaluation.evaluate import evaluate
 from mlmfast.training.train import train
+from mlmfast.training.trainer.interrupt import TrainingInterrupted
 from toy import SCRATCH, TINY, make_blocks
 
 

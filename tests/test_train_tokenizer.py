@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from mlmfast.cli.train_tokenizer import command
-from mlmfast.data.train_tokenizer import train_tokenizer
+from mlmfast.data.tokenization.train import train_tokenizer
 from mlmfast.errors import InputError, OutputExistsError
 
 # English and code that every Python carries.

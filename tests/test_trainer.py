@@ -8,14 +8,14 @@ import pytest
 import torch
 import transformers
 
-from mlmfast.data.store import open_splits
-from mlmfast.training.arguments import build_arguments
-from mlmfast.training.blocks import EvaluationBlocks, MaskedBlocks
-from mlmfast.training.evaluation import evaluate
-from mlmfast.training.loss import masked_loss_sum, row_counts
-from mlmfast.training.scratch import new_model
-from mlmfast.training.sparse_head import at_masks
-from mlmfast.training.trainer import MLMTrainer
+from mlmfast.data.store.store import open_splits
+from mlmfast.training.datasets import EvaluationBlocks, MaskedBlocks
+from mlmfast.training.evaluation.evaluate import evaluate
+from mlmfast.training.model.from_scratch import new_model
+from mlmfast.training.model.loss import masked_loss_sum, row_counts
+from mlmfast.training.model.masked_head import at_masks
+from mlmfast.training.options.arguments import build_arguments
+from mlmfast.training.trainer.mlm_trainer import MLMTrainer
 from toy import TINY
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from mlmfast.errors import InputError
-from mlmfast.training import precision
-from mlmfast.training.precision import choose_precision, has_bf16
+from mlmfast.training.model import precision
+from mlmfast.training.model.precision import choose_precision, has_bf16
 from mlmfast.training.train import train
 from toy import SCRATCH
 

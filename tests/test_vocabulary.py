@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import transformers
 
-from mlmfast.data.store import open_splits
-from mlmfast.data.tokenizer_files import load_tokenizer
-from mlmfast.data.train_tokenizer import train_tokenizer
+from mlmfast.data.store.store import open_splits
+from mlmfast.data.tokenization.load import load_tokenizer
+from mlmfast.data.tokenization.train import train_tokenizer
 from mlmfast.errors import InputError
+from mlmfast.training.model.compatibility import check_same_tokens
 from mlmfast.training.train import train
-from mlmfast.training.vocabulary import check_same_tokens
 from toy import TINY
 
 

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlmfast.serving.batching import BatchRules
-from mlmfast.serving.continuous.waiting import Waiting
+from mlmfast.serving.engine.batching import BatchRules
+from mlmfast.serving.scheduler.queue import Waiting
 
 lengths = st.lists(st.lists(st.integers(1, 60), min_size=1, max_size=4), max_size=30)
 rules = st.builds(BatchRules, st.integers(1, 300), st.booleans(), st.booleans())

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import mlmfast
-from mlmfast.data.words import word_starts
+from mlmfast.data.tokenization.word_boundaries import word_starts
 from mlmfast.errors import InputError
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from mlmfast.data.prepare import prepare
-from mlmfast.data.train_tokenizer import train_tokenizer
+from mlmfast.data.prepare.api import prepare
+from mlmfast.data.tokenization.train import train_tokenizer
 
 BLOCK_SIZE = 16
 WORDS = "the old cat sat on a red mat and sang all night to every good dog"

@@ -45,7 +45,7 @@ def answers(folder: Path) -> list[Any]:
 
 def main(folder: Path) -> None:
     """Write all folders, each with its answers."""
-    from mlmfast.exporting.onnx import export
+    from mlmfast.exporting.export import export
     from tiny_models import save_checkpoint
 
     for kind in KINDS:

@@ -11,7 +11,7 @@ import onnx
 from onnx import TensorProto, helper
 
 import mlmfast
-from mlmfast.serving.logits import LOGITS_GRAPHS
+from mlmfast.serving.engine.logits import LOGITS_GRAPHS
 
 KINDS = {"tensor(float)": TensorProto.FLOAT, "tensor(float16)": TensorProto.FLOAT16}
 

@@ -10,52 +10,52 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mlmfast.data.collator import DataCollatorForLanguageModeling
-    from mlmfast.data.convert.run import convert
-    from mlmfast.data.document_mask import block_diagonal_mask
-    from mlmfast.data.group import group_blocks
-    from mlmfast.data.group_options import GroupStats
-    from mlmfast.data.loader import BlockLoader
-    from mlmfast.data.mask_schedule import MaskRateSchedule
-    from mlmfast.data.masking import MaskedBatch, mask_tokens
-    from mlmfast.data.prepare import prepare
-    from mlmfast.data.store import BlockStore
-    from mlmfast.data.tokenize import tokenize
-    from mlmfast.data.train_tokenizer import train_tokenizer
+    from mlmfast.data.blocks.attention import block_diagonal_mask
+    from mlmfast.data.blocks.group import group_blocks
+    from mlmfast.data.blocks.options import GroupStats
+    from mlmfast.data.convert.convert import convert
+    from mlmfast.data.loading.loader import BlockLoader
+    from mlmfast.data.masking.collator import DataCollatorForLanguageModeling
+    from mlmfast.data.masking.mask_tokens import MaskedBatch, mask_tokens
+    from mlmfast.data.masking.schedule import MaskRateSchedule
+    from mlmfast.data.prepare.api import prepare
+    from mlmfast.data.store.store import BlockStore
+    from mlmfast.data.tokenization.tokenize import tokenize
+    from mlmfast.data.tokenization.train import train_tokenizer
     from mlmfast.errors import MlmfastError
-    from mlmfast.exporting.onnx import export
+    from mlmfast.exporting.export import export
     from mlmfast.exporting.report import ExportReport
     from mlmfast.serving.fill_mask import FillMask
-    from mlmfast.training.comparison import Comparison, compare
-    from mlmfast.training.evaluation import evaluate
-    from mlmfast.training.figures import Evaluation
+    from mlmfast.training.evaluation.compare import Comparison, compare
+    from mlmfast.training.evaluation.evaluate import evaluate
+    from mlmfast.training.evaluation.metrics import Evaluation
     from mlmfast.training.train import train
-    from mlmfast.training.trainer import MLMTrainer
+    from mlmfast.training.trainer.mlm_trainer import MLMTrainer
 
 _HOME = {
-    "BlockLoader": "mlmfast.data.loader",
-    "BlockStore": "mlmfast.data.store",
-    "DataCollatorForLanguageModeling": "mlmfast.data.collator",
-    "Comparison": "mlmfast.training.comparison",
-    "Evaluation": "mlmfast.training.figures",
+    "BlockLoader": "mlmfast.data.loading.loader",
+    "BlockStore": "mlmfast.data.store.store",
+    "DataCollatorForLanguageModeling": "mlmfast.data.masking.collator",
+    "Comparison": "mlmfast.training.evaluation.compare",
+    "Evaluation": "mlmfast.training.evaluation.metrics",
     "ExportReport": "mlmfast.exporting.report",
     "FillMask": "mlmfast.serving.fill_mask",
-    "GroupStats": "mlmfast.data.group_options",
-    "MLMTrainer": "mlmfast.training.trainer",
-    "MaskRateSchedule": "mlmfast.data.mask_schedule",
-    "MaskedBatch": "mlmfast.data.masking",
+    "GroupStats": "mlmfast.data.blocks.options",
+    "MLMTrainer": "mlmfast.training.trainer.mlm_trainer",
+    "MaskRateSchedule": "mlmfast.data.masking.schedule",
+    "MaskedBatch": "mlmfast.data.masking.mask_tokens",
     "MlmfastError": "mlmfast.errors",
-    "block_diagonal_mask": "mlmfast.data.document_mask",
-    "compare": "mlmfast.training.comparison",
-    "convert": "mlmfast.data.convert.run",
-    "evaluate": "mlmfast.training.evaluation",
-    "export": "mlmfast.exporting.onnx",
-    "group_blocks": "mlmfast.data.group",
-    "mask_tokens": "mlmfast.data.masking",
-    "prepare": "mlmfast.data.prepare",
-    "tokenize": "mlmfast.data.tokenize",
+    "block_diagonal_mask": "mlmfast.data.blocks.attention",
+    "compare": "mlmfast.training.evaluation.compare",
+    "convert": "mlmfast.data.convert.convert",
+    "evaluate": "mlmfast.training.evaluation.evaluate",
+    "export": "mlmfast.exporting.export",
+    "group_blocks": "mlmfast.data.blocks.group",
+    "mask_tokens": "mlmfast.data.masking.mask_tokens",
+    "prepare": "mlmfast.data.prepare.api",
+    "tokenize": "mlmfast.data.tokenization.tokenize",
     "train": "mlmfast.training.train",
-    "train_tokenizer": "mlmfast.data.train_tokenizer",
+    "train_tokenizer": "mlmfast.data.tokenization.train",
 }
 
 __all__ = [

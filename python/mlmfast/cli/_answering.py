@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.errors import InputError
-from mlmfast.serving.streaming import in_order
+from mlmfast.serving.tasks.streaming import in_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mlmfast.data.atomic import is_disk_full
 from mlmfast.errors import InputError, OutputExistsError
+from mlmfast.fs.atomic import is_disk_full
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

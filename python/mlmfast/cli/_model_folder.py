@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mlmfast.data.file_lock import FileLock
 from mlmfast.errors import InputError, NotFoundError
-from mlmfast.paths import as_path
+from mlmfast.fs.lock import FileLock
+from mlmfast.fs.paths import as_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +64,7 @@ def _export(checkpoint: str, kept: Path, *, quiet: bool) -> None:
         )
     for left in kept.parent.glob(f".{kept.name}.partial-*"):  # by a process that was killed
         shutil.rmtree(left, ignore_errors=True)
-    from mlmfast.exporting.onnx import export
+    from mlmfast.exporting.export import export
 
     export(checkpoint, kept)
 

@@ -90,8 +90,8 @@ def count_texts(name: str, kind: str | None) -> int | None:
         import pyarrow.parquet
 
         return int(pyarrow.parquet.ParquetFile(path).metadata.num_rows)
-    from mlmfast.data.sources.bytes import ByteStream
     from mlmfast.data.sources.records import is_json_lines
+    from mlmfast.data.sources.streams import ByteStream
 
     with ByteStream(name) as stream:
         if stream.compressed or (kind == "jsonl" and not is_json_lines(stream)):
@@ -129,7 +129,7 @@ def _read(name: str, kind: str | None, options: ReadOptions) -> Iterator[Given]:
 
 def _given(number: int, where: str, text: str) -> Given:
     """Take a text, unless no file could hold it: escapes in JSON may be half a character."""
-    from mlmfast.serving.texts import check_text
+    from mlmfast.serving.text.encode import check_text
 
     error = check_text(text, where)
     return Given(number, where, None if error else text, error)
@@ -139,8 +139,8 @@ def _lines(name: str, kind: str) -> Iterator[bytes]:
     if name == "-":  # line by line, since somebody may be typing them
         yield from sys.stdin.buffer
         return
-    from mlmfast.data.sources.bytes import ByteStream, whole_lines
     from mlmfast.data.sources.records import is_json_lines, record_lines
+    from mlmfast.data.sources.streams import ByteStream, whole_lines
 
     with ByteStream(name) as stream:
         records = kind == "jsonl" and not is_json_lines(stream)

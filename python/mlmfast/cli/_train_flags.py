@@ -11,7 +11,7 @@ import click
 from mlmfast.cli._command import ExampleCommand
 from mlmfast.cli._settings import SUFFIXES, read_settings
 from mlmfast.errors import InputError
-from mlmfast.training.run_mlm_options import DTYPES, RunMlmOptions
+from mlmfast.training.options.run_mlm import DTYPES, RunMlmOptions
 
 _FORMATS = ("txt", "jsonl", "csv", "tsv", "parquet", "arrow")
 _CHOICES = {
@@ -65,7 +65,7 @@ class TrainCommand(ExampleCommand):
         ctx.obj = self._settings(ctx, own, read_settings(file)) if file else {}
         args = list(_switched(args, own))
         if any(word.startswith("--") and _name(word) not in own for word in args):
-            from mlmfast.training.arguments import split_flags
+            from mlmfast.training.options.arguments import split_flags
 
             args, flags = split_flags(args, set(own))
             ctx.obj = ctx.obj | flags
@@ -95,7 +95,7 @@ class TrainCommand(ExampleCommand):
         ctx.default_map = defaults
         if not words and not others:
             return {}
-        from mlmfast.training.arguments import check_names, split_flags
+        from mlmfast.training.options.arguments import check_names, split_flags
 
         check_names(others)
         return others | split_flags(words, set(own))[1]

@@ -11,7 +11,7 @@ from click.core import ParameterSource
 from mlmfast.cli._command import ExampleCommand, Names
 
 if TYPE_CHECKING:
-    from mlmfast.data.convert.run import ConvertReport
+    from mlmfast.data.convert.convert import ConvertReport
 
 _FOR_STORES = {
     "tokenizer": "--tokenizer",
@@ -93,7 +93,7 @@ def command(
     `datasets` library. parquet: one file a shard. megatron: the .bin and .idx of Megatron-LM and
     NeMo. raw: little-endian ids for numpy.memmap, and a JSON that says their type and shape.
     """
-    from mlmfast.data.convert.run import convert
+    from mlmfast.data.convert.convert import convert
 
     if options["to"] == "store":
         if options["tokenizer"] is None:

@@ -91,11 +91,11 @@ def command(
     if against is not None:
         if pseudo_perplexity is not None:
             raise InputError("--pseudo-perplexity is of one model: leave --against away.")
-        from mlmfast.training.comparison import compare
+        from mlmfast.training.evaluation.compare import compare
 
         found = compare(model, against, data, confidence=confidence, progress=not quiet, **options)
     else:
-        from mlmfast.training.evaluation import evaluate
+        from mlmfast.training.evaluation.evaluate import evaluate
 
         found = evaluate(
             model,

@@ -10,7 +10,7 @@ import click
 from mlmfast.cli._command import ExampleCommand
 
 if TYPE_CHECKING:
-    from mlmfast.exporting.judgement import Judgement
+    from mlmfast.exporting.quantization.agreement import Judgement
     from mlmfast.exporting.report import ExportReport, GraphReport
 
 
@@ -69,7 +69,7 @@ def command(
     the masked positions only. Both are run beside PyTorch at several batch sizes and lengths, and
     OUTPUT appears only where all give the same.
     """
-    from mlmfast.exporting.onnx import export
+    from mlmfast.exporting.export import export
 
     if not (quiet or as_json):
         click.echo(f"Exporting {checkpoint}: about a minute for a base-sized model ...", err=True)

@@ -12,7 +12,7 @@ from mlmfast.cli._command import ExampleCommand, Names
 from mlmfast.cli._text_inputs import text_inputs
 
 if TYPE_CHECKING:
-    from mlmfast.data.prepare_options import PrepareReport
+    from mlmfast.data.prepare.options import PrepareReport
 
 
 @click.command(
@@ -144,9 +144,9 @@ def command(
     is gone on with by the same command, and the result is the same, byte for byte.
     """
     from mlmfast.cli._log import show_log
-    from mlmfast.data.added_tokens import read_tokens
-    from mlmfast.data.prepare import run_prepare
-    from mlmfast.data.prepare_options import PrepareOptions
+    from mlmfast.data.prepare.api import run_prepare
+    from mlmfast.data.prepare.options import PrepareOptions
+    from mlmfast.data.tokenization.added_tokens import read_tokens
 
     show_log(quiet=quiet)
     options["add_tokens"] = tuple(read_tokens(add_tokens)) if add_tokens else ()
@@ -165,7 +165,7 @@ def command(
 
 
 def _summary(report: PrepareReport) -> str:
-    from mlmfast.data.prepare_options import counted
+    from mlmfast.data.prepare.options import counted
 
     sizes = report.as_dict()
     counts = [counted(report.documents, "document")]
@@ -199,7 +199,7 @@ def _summary(report: PrepareReport) -> str:
 
 
 def _end(report: PrepareReport) -> str:
-    from mlmfast.data.prepare_options import counted
+    from mlmfast.data.prepare.options import counted
 
     if report.stores["train"].manifest.packing == "best_fit":
         return f"{report.fill_rate:.1%} full, documents whole"

@@ -32,7 +32,7 @@ class RunMlmCommand(ExampleCommand):
 def _list_arguments(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
     if not value or ctx.resilient_parsing:
         return
-    from mlmfast.training.run_mlm_arguments import describe_run_mlm
+    from mlmfast.training.run_mlm.arguments import describe_run_mlm
 
     for line in describe_run_mlm():
         click.echo(line)
@@ -66,9 +66,9 @@ def command(ctx: click.Context, **_options: Any) -> None:
     Put `mlmfast run-mlm` in the place of `python run_mlm.py`. The text becomes blocks first, in
     ~/.cache/mlmfast/blocks (or under --cache_dir), where the next run on the same text finds them.
     """
-    from mlmfast.training.processes import leave
-    from mlmfast.training.run_mlm import run_mlm
-    from mlmfast.training.run_mlm_arguments import parse_run_mlm
+    from mlmfast.training.process.distributed import leave
+    from mlmfast.training.run_mlm.arguments import parse_run_mlm
+    from mlmfast.training.run_mlm.command import run_mlm
 
     show_log(quiet=False, silent=os.environ.get("RANK", "0") != "0")
     words: list[str] = ctx.obj or []

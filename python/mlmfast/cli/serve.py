@@ -136,7 +136,7 @@ def command(models: tuple[str, ...], **options: Any) -> None:
     /v1/fill-mask: see /docs of the running server. SIGHUP loads the models anew.
     """
     try:
-        from mlmfast.serving.http.run import serve
+        from mlmfast.serving.http.serve import serve
         from mlmfast.serving.http.settings import ModelSource, ServeSettings
     except ImportError as error:
         raise MissingDependencyError(

@@ -27,7 +27,7 @@ steps, betas 0.9 and 0.98, epsilon 1e-6. `mlmfast run-mlm` has run_mlm.py's own 
 def _list_arguments(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
     if not value or ctx.resilient_parsing:
         return
-    from mlmfast.training.arguments import describe_fields
+    from mlmfast.training.options.arguments import describe_fields
 
     for line in describe_fields():
         click.echo(line)
@@ -165,9 +165,9 @@ def command(
     The output is a plain Hugging Face folder. The masks are new in every epoch; the evaluation's
     masks are always the same.
     """
-    from mlmfast.training.interrupt import TrainingInterrupted
-    from mlmfast.training.processes import leave
+    from mlmfast.training.process.distributed import leave
     from mlmfast.training.train import train
+    from mlmfast.training.trainer.interrupt import TrainingInterrupted
 
     first = os.environ.get("RANK", "0") == "0"
     show_log(quiet=quiet, silent=not first)

@@ -49,7 +49,7 @@ def command(
     """
     from mlmfast.data.sources import open_sources, read_texts
     from mlmfast.data.sources.base import ReadOptions
-    from mlmfast.data.train_tokenizer import train_tokenizer
+    from mlmfast.data.tokenization.train import train_tokenizer
 
     sources = open_sources(
         list(inputs),

@@ -11,7 +11,7 @@ from mlmfast.cli._command import ExampleCommand
 from mlmfast.errors import StoreError
 
 if TYPE_CHECKING:
-    from mlmfast.data.verify import VerifyReport
+    from mlmfast.data.store.verify import VerifyReport
 
 
 @click.command(
@@ -35,7 +35,7 @@ def command(store: str, as_json: bool, quiet: bool) -> None:
     headers and ends of its files; a bit that flipped in between is found here alone, by `convert`,
     and by `mlmfast train --verify-store`.
     """
-    from mlmfast.data.verify import verify
+    from mlmfast.data.store.verify import verify
 
     report = verify(store, progress=not quiet)
     if as_json:

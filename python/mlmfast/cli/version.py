@@ -7,7 +7,7 @@ import json
 import click
 
 from mlmfast.cli._command import ExampleCommand
-from mlmfast.versions import installed_versions
+from mlmfast.runtime.versions import installed_versions
 
 PACKAGES = (
     "mlmfast",

@@ -7,18 +7,18 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlmfast.data.prepare import prepare
+from mlmfast.data.prepare.api import prepare
 from mlmfast.data.sources import open_sources, read_texts
 from mlmfast.data.sources.base import ReadOptions
-from mlmfast.data.store import open_splits
-from mlmfast.data.tokenizer_files import load_tokenizer
-from mlmfast.data.train_tokenizer import train_tokenizer
+from mlmfast.data.store.store import open_splits
+from mlmfast.data.tokenization.load import load_tokenizer
+from mlmfast.data.tokenization.train import train_tokenizer
 from mlmfast.demo.corpus import write_corpus
 from mlmfast.demo.options import DemoOptions, DemoResult
 from mlmfast.demo.sentences import MASK, STANDARD_LIBRARY, held_out
 from mlmfast.demo.stages import Ledger, Stage
 from mlmfast.errors import InputError, NotFoundError
-from mlmfast.paths import as_path
+from mlmfast.fs.paths import as_path
 from mlmfast.serving.fill_mask import FillMask
 
 if TYPE_CHECKING:
@@ -245,7 +245,7 @@ class Road:
         """Measure the finished checkpoint, in fp32, as `mlmfast evaluate` does."""
 
         def make(_key: str) -> dict[str, Any]:
-            from mlmfast.training.evaluation import evaluate
+            from mlmfast.training.evaluation.evaluate import evaluate
 
             found = evaluate(self.model, self.blocks)
             return {"figures": found.to_dict(), "sentence": str(found)}
@@ -258,7 +258,7 @@ class Road:
         """Export the checkpoint; the export compares itself with PyTorch."""
 
         def make(_key: str) -> dict[str, Any]:
-            from mlmfast.exporting.onnx import export
+            from mlmfast.exporting.export import export
 
             report = export(self.model, self.onnx, overwrite=True)
             shapes = len(report.graphs["model.onnx"].comparisons)

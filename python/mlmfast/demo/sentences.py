@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mlmfast.data.store import BlockStore
-    from mlmfast.data.tokenizer_files import LoadedTokenizer
+    from mlmfast.data.store.store import BlockStore
+    from mlmfast.data.tokenization.load import LoadedTokenizer
 
 MASK = "<mask>"
 """Stands for the mask token of whatever model is asked."""

@@ -18,7 +18,7 @@ from mlmfast.doctor.judge_packages import judge_packages
 from mlmfast.doctor.machine import look_at_machine
 from mlmfast.doctor.providers import try_providers
 from mlmfast.doctor.requirements import find_conflicts, installed_requirements
-from mlmfast.versions import installed_versions
+from mlmfast.runtime.versions import installed_versions
 
 PACKAGES = (
     "mlmfast",

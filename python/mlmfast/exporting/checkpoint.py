@@ -10,11 +10,11 @@ from logging import CRITICAL
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlmfast.data.slow_tokenizer import is_in_python
-from mlmfast.data.word_list import fast_form
+from mlmfast.data.tokenization.slow import is_in_python
+from mlmfast.data.tokenization.word_list import fast_form
 from mlmfast.errors import InputError, NotFoundError
 from mlmfast.exporting.architectures import require_exportable
-from mlmfast.paths import as_path
+from mlmfast.fs.paths import as_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,9 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlmfast.data.atomic import replacing
 from mlmfast.errors import InputError, MissingDependencyError
-from mlmfast.exporting.calibration import read_texts
 from mlmfast.exporting.checkpoint import (
     Checkpoint,
     first_sentence,
@@ -16,15 +14,17 @@ from mlmfast.exporting.checkpoint import (
     quiet,
     require_checkpoint_folder,
 )
+from mlmfast.exporting.quantization.calibration import read_texts
 from mlmfast.exporting.report import PACKAGES, ExportReport, GraphReport, is_exported_folder
-from mlmfast.versions import installed_versions
+from mlmfast.fs.atomic import replacing
+from mlmfast.runtime.versions import installed_versions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlmfast.exporting.fused import Fused
-    from mlmfast.exporting.model_graph import Written
-    from mlmfast.exporting.parity import ShapeParity
+    from mlmfast.exporting.fill_mask_graph import Fused
+    from mlmfast.exporting.logits_graph import Written
+    from mlmfast.exporting.parity.logits import ShapeParity
 
 # What torch's tracer can write a transformer's attention in.
 OPSETS = range(14, 22)
@@ -78,11 +78,11 @@ def export(
         raise InputError(f"opset must lie between {OPSETS[0]} and {OPSETS[-1]}, and is {opset}.")
     require_checkpoint_folder(str(checkpoint))
     _require_packages()
-    from mlmfast.exporting.fused import FUSED, write_metadata
-    from mlmfast.exporting.model_graph import GRAPH
-    from mlmfast.exporting.parity import longest_input, require_limit
-    from mlmfast.exporting.precision import Precision, lower
-    from mlmfast.exporting.proof import prove
+    from mlmfast.exporting.fill_mask_graph import FUSED, write_metadata
+    from mlmfast.exporting.logits_graph import GRAPH
+    from mlmfast.exporting.parity.logits import longest_input, require_limit
+    from mlmfast.exporting.parity.verify import prove
+    from mlmfast.exporting.quantization.convert import Precision, lower
 
     require_limit(max_difference)
     wanted = Precision(precision, reduce_range, read_texts(calibration), min_agreement)
@@ -150,10 +150,10 @@ def _write_graphs(
     checkpoint: Checkpoint, folder: Path, opset: int | None, *, split: bool
 ) -> tuple[Written, Fused]:
     """Write model.onnx and fill_mask.onnx in float32, their weights in one file beside them."""
-    from mlmfast.exporting.fused import FUSED, write_fused
-    from mlmfast.exporting.model_graph import GRAPH, write_model_graph
-    from mlmfast.exporting.parity import plain_name
-    from mlmfast.exporting.shared_weights import share_weights
+    from mlmfast.exporting.fill_mask_graph import FUSED, write_fused
+    from mlmfast.exporting.graph.shared_weights import share_weights
+    from mlmfast.exporting.logits_graph import GRAPH, write_model_graph
+    from mlmfast.exporting.parity.logits import plain_name
     from mlmfast.exporting.tracing import INPUTS, MAX_OPSET, OPSET
 
     written = write_model_graph(checkpoint, folder, opset)
@@ -176,7 +176,7 @@ def _graph_report(
     comparisons: tuple[ShapeParity, ...],
     fused: Fused | None = None,
 ) -> GraphReport:
-    from mlmfast.exporting.operators import count_operators, is_fused
+    from mlmfast.exporting.graph._merge_exporting__operators import count_operators, is_fused
 
     operators = count_operators(graph)
     return GraphReport(

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlmfast.exporting.answers import append_answers
 from mlmfast.exporting.architectures import text_config
-from mlmfast.exporting.in_memory import open_in_memory
-from mlmfast.exporting.last_layer import Moved, take_rows_early
-from mlmfast.exporting.parity import longest_input
-from mlmfast.exporting.shared_weights import tie_decoder
-from mlmfast.exporting.split_products import split_products
+from mlmfast.exporting.graph.last_layer import Moved, take_rows_early
+from mlmfast.exporting.graph.session import open_in_memory
+from mlmfast.exporting.graph.shared_weights import tie_decoder
+from mlmfast.exporting.graph.split_matmul import split_products
+from mlmfast.exporting.graph.topk_outputs import append_answers
+from mlmfast.exporting.parity.logits import longest_input
 from mlmfast.exporting.tracing import (
     LAYOUTS,
     OPSET,

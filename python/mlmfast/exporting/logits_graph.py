@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from mlmfast.errors import MlmfastError
 from mlmfast.exporting.architectures import register_architectures
 from mlmfast.exporting.checkpoint import Checkpoint, first_sentence
-from mlmfast.exporting.fused import write_logits
+from mlmfast.exporting.fill_mask_graph import write_logits
 from mlmfast.exporting.tracing import MAX_OPSET, OPSET
 
 if TYPE_CHECKING:

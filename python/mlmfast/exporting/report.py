@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mlmfast.exporting.judgement import Judgement
-    from mlmfast.exporting.parity import ShapeParity
+    from mlmfast.exporting.parity.logits import ShapeParity
+    from mlmfast.exporting.quantization.agreement import Judgement
 
 FILE = "export_report.json"
 PACKAGES = ("mlmfast", "torch", "transformers", "optimum", "optimum-onnx", "onnx", "onnxruntime")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlmfast.errors import InputError, MlmfastError, OutputExistsError
-from mlmfast.paths import as_path, is_stray
+from mlmfast.fs.paths import as_path, is_stray
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,10 +9,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mlmfast.data.atomic import check_free, folder_bytes, is_disk_full, make_parents
-from mlmfast.data.file_lock import FileLock
 from mlmfast.errors import InputError, MlmfastError, OutputExistsError
-from mlmfast.paths import as_path
+from mlmfast.fs.atomic import check_free, folder_bytes, is_disk_full, make_parents
+from mlmfast.fs.lock import FileLock
+from mlmfast.fs.paths import as_path
 
 
 @dataclass

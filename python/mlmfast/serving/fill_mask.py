@@ -6,23 +6,23 @@ from collections.abc import Sized
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.errors import InputError
-from mlmfast.serving.answers import Answer, FilledRow, Row
-from mlmfast.serving.asked import Asked, PendingAnswers, asked_of
-from mlmfast.serving.joint import Fillings
-from mlmfast.serving.likelihood import Scores, TokenScores
-from mlmfast.serving.model import open_model
-from mlmfast.serving.options import checked_batch_size, keeps_errors
-from mlmfast.serving.steps import answer_texts
-from mlmfast.serving.streaming import SizedAnswers, in_order
-from mlmfast.serving.text_inputs import as_list, is_lazy, one_by_one
-from mlmfast.serving.texts import text_number, the_text, without_errors
+from mlmfast.serving.engine.model import open_model
+from mlmfast.serving.tasks.base import answer_texts
+from mlmfast.serving.tasks.beam_search import Fillings
+from mlmfast.serving.tasks.fill_mask import Asked, PendingAnswers, asked_of
+from mlmfast.serving.tasks.rows import Answer, FilledRow, Row
+from mlmfast.serving.tasks.scoring import Scores, TokenScores
+from mlmfast.serving.tasks.streaming import SizedAnswers, in_order
+from mlmfast.serving.text.encode import text_number, the_text, without_errors
+from mlmfast.serving.text.inputs import as_list, is_lazy, one_by_one
+from mlmfast.serving.text.options import checked_batch_size, keeps_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from mlmfast.serving.steps import Stepwise
-    from mlmfast.serving.whole_targets import WholeTargets
+    from mlmfast.serving.tasks.base import Stepwise
+    from mlmfast.serving.tasks.multi_token_targets import WholeTargets
 
 __all__ = ["Answer", "FillMask", "FilledRow", "Row", "TokenScores"]
 

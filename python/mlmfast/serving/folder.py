@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mlmfast.errors import InputError, NotFoundError
-from mlmfast.paths import as_path
+from mlmfast.fs.paths import as_path
 
 GRAPH = "model.onnx"
 # Ours: it finds the best tokens itself, and is taken where it is there.

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 
 from mlmfast.errors import InputError, MissingDependencyError, MlmfastError
-from mlmfast.serving.continuous.limits import QueueFullError
 from mlmfast.serving.http.app import build_app
-from mlmfast.serving.http.asking import FillingsQuestion, RowsQuestion, ScoresQuestion
-from mlmfast.serving.http.problems import Problem
+from mlmfast.serving.http.errors import Problem
+from mlmfast.serving.http.protocols.requests import FillingsQuestion, RowsQuestion, ScoresQuestion
 from mlmfast.serving.http.service import Record, Service
 from mlmfast.serving.http.settings import ModelSource, ServeSettings
+from mlmfast.serving.scheduler._merge_serving__continuous__limits import QueueFullError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from ray.serve import Application
     from starlette.types import ASGIApp
 
-    from mlmfast.serving.answers import Answer, FilledRow
-    from mlmfast.serving.http.asking import AnyQuestion
-    from mlmfast.serving.likelihood import TokenScores
+    from mlmfast.serving.http.protocols.requests import AnyQuestion
+    from mlmfast.serving.tasks.rows import Answer, FilledRow
+    from mlmfast.serving.tasks.scoring import TokenScores
 
 # Where a replica has more requests in hand, autoscaling adds another: one batch is run and the next
 # is gathered.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlmfast.data.mask_schedule import MaskRateSchedule
+from mlmfast.data.masking.schedule import MaskRateSchedule
 from mlmfast.errors import InputError
 
 MODES = ("token", "whole_word", "span")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mlmfast.training.figures import Evaluation
-    from mlmfast.training.resume_changes import Change
+    from mlmfast.training.evaluation.metrics import Evaluation
+    from mlmfast.training.trainer.resume_changes import Change
 
 
 @dataclass(frozen=True)

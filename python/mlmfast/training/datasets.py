@@ -13,18 +13,18 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from mlmfast.data.block_lengths import block_lengths
-from mlmfast.data.block_masker import BlockMasker
-from mlmfast.data.buffer_pool import BufferPool
-from mlmfast.data.mask_schedule import MaskRateSchedule
+from mlmfast.data.loading.block_masker import BlockMasker
+from mlmfast.data.loading.buffer_pool import BufferPool
+from mlmfast.data.masking.schedule import MaskRateSchedule
+from mlmfast.data.store.lengths import block_lengths
 from mlmfast.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Unpack
 
-    from mlmfast.data.mask_options import MaskOptions, ModeOptions
-    from mlmfast.data.store import BlockStore
+    from mlmfast.data.masking.options import MaskOptions, ModeOptions
+    from mlmfast.data.store.store import BlockStore
 
 Batch = dict[str, torch.Tensor]
 

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import transformers
 
-from mlmfast.training.interrupt import TrainingInterrupted
-from mlmfast.training.progress import Progress
-from mlmfast.training.result import TrainResult
+from mlmfast.training._merge_training__result import TrainResult
+from mlmfast.training.trainer.interrupt import TrainingInterrupted
+from mlmfast.training.trainer.progress import Progress
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mlmfast.training.figures import Evaluation
-    from mlmfast.training.interrupt import StopAtStep
-    from mlmfast.training.trainer import MLMTrainer
+    from mlmfast.training.evaluation.metrics import Evaluation
+    from mlmfast.training.trainer.interrupt import StopAtStep
+    from mlmfast.training.trainer.mlm_trainer import MLMTrainer
 
 
 class FrequenciesOfNow(transformers.TrainerCallback):

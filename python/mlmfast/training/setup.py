@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mlmfast.data.store import BlockStore, open_splits
+from mlmfast.data.store.store import BlockStore, open_splits
 from mlmfast.errors import InputError, StoreError
-from mlmfast.training.arguments import DEFAULTS, build_arguments
-from mlmfast.training.launched import launched_precision
-from mlmfast.training.model import load_config, load_model
-from mlmfast.training.precision import choose_precision, default_device
-from mlmfast.training.scratch import new_model
-from mlmfast.training.vocabulary import check_same_tokens
+from mlmfast.training.model.compatibility import check_same_tokens
+from mlmfast.training.model.from_scratch import new_model
+from mlmfast.training.model.load import load_config, load_model
+from mlmfast.training.model.precision import choose_precision, default_device
+from mlmfast.training.options.arguments import DEFAULTS, build_arguments
+from mlmfast.training.process.launched import launched_precision
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     import transformers
 
-    from mlmfast.training.compiling import Compiling
-    from mlmfast.training.processes import Processes
-    from mlmfast.training.run_mlm_options import RunMlmOptions
+    from mlmfast.training.model.compile import Compiling
+    from mlmfast.training.options.run_mlm import RunMlmOptions
+    from mlmfast.training.process.distributed import Processes
 
 logger = logging.getLogger(__name__)
 

@@ -10,24 +10,24 @@ from typing import TYPE_CHECKING, Any
 import torch
 import transformers
 
-from mlmfast.data.added_tokens import with_tokens
-from mlmfast.data.prepare_options import PrepareOptions
-from mlmfast.data.prepared import prepared
+from mlmfast.data.prepare.cache import prepared
+from mlmfast.data.prepare.options import PrepareOptions
 from mlmfast.data.sources import format_of
-from mlmfast.data.sources.bytes import STDIN
 from mlmfast.data.sources.hub import arrow_stream, is_dataset_folder, load_dataset_splits
 from mlmfast.data.sources.patterns import is_pattern
-from mlmfast.data.store import BlockStore
-from mlmfast.data.store_folder import is_store_folder
-from mlmfast.data.tokenizer_files import LoadedTokenizer, load_tokenizer
+from mlmfast.data.sources.streams import STDIN
+from mlmfast.data.store.folder import is_store_folder
+from mlmfast.data.store.store import BlockStore
+from mlmfast.data.tokenization.added_tokens import with_tokens
+from mlmfast.data.tokenization.load import LoadedTokenizer, load_tokenizer
 from mlmfast.errors import InputError, NotFoundError
-from mlmfast.paths import as_path, is_stray
-from mlmfast.training.model import load_config, positions_of
+from mlmfast.fs.paths import as_path, is_stray
+from mlmfast.training.model.load import load_config, positions_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlmfast.training.run_mlm_options import RunMlmOptions
+    from mlmfast.training.options.run_mlm import RunMlmOptions
 
 logger = logging.getLogger(__name__)
 

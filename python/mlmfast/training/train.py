@@ -12,19 +12,28 @@ from typing import TYPE_CHECKING, Any
 import torch
 import transformers
 
-from mlmfast.data.added_tokens import read_tokens
-from mlmfast.data.atomic import replacing
-from mlmfast.data.tokenizer_files import load_tokenizer
+from mlmfast.data.tokenization.added_tokens import read_tokens
+from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import InputError
-from mlmfast.paths import as_path
-from mlmfast.training import hub
-from mlmfast.training.arguments import check_names
-from mlmfast.training.best_model import choose_best_metric
-from mlmfast.training.blocks import EvaluationBlocks, MaskedBlocks
-from mlmfast.training.card import model_card, told_arguments
-from mlmfast.training.compiling import choose_compiling, tokens_of
-from mlmfast.training.durations import seconds_of
-from mlmfast.training.inputs import (
+from mlmfast.fs.atomic import replacing
+from mlmfast.fs.paths import as_path
+from mlmfast.training._merge_training__masks import choose_masks
+from mlmfast.training.datasets import EvaluationBlocks, MaskedBlocks
+from mlmfast.training.fit import run
+from mlmfast.training.model.compile import choose_compiling, tokens_of
+from mlmfast.training.model.embeddings import add_rows, check_added
+from mlmfast.training.model.load import check_fits
+from mlmfast.training.model.precision import default_device
+from mlmfast.training.options.arguments import check_names
+from mlmfast.training.options.durations import seconds_of
+from mlmfast.training.options.from_scratch import choose_mlm_probability, with_defaults
+from mlmfast.training.options.run_mlm import check_doing, of_one_name, take_options
+from mlmfast.training.process.distributed import Processes
+from mlmfast.training.process.state import kept_apart
+from mlmfast.training.report import hub
+from mlmfast.training.report.html import PICTURE_FILE, write_report
+from mlmfast.training.report.model_card import model_card, told_arguments
+from mlmfast.training.setup import (
     blocks_a_step,
     check_seed,
     check_stores,
@@ -34,28 +43,19 @@ from mlmfast.training.inputs import (
     is_from_scratch,
     order_of,
 )
-from mlmfast.training.interrupt import StopAtStep, TrainingInterrupted
-from mlmfast.training.masks import choose_masks
-from mlmfast.training.model import check_fits
-from mlmfast.training.new_rows import add_rows, check_added
-from mlmfast.training.precision import default_device
-from mlmfast.training.process_state import kept_apart
-from mlmfast.training.processes import Processes
-from mlmfast.training.report import PICTURE_FILE, write_report
-from mlmfast.training.resume_changes import check_resumed
-from mlmfast.training.run import run
-from mlmfast.training.run_mlm_options import check_doing, of_one_name, take_options
-from mlmfast.training.scratch_defaults import choose_mlm_probability, with_defaults
 from mlmfast.training.text_data import check_one_source, is_blocks, prepare_text, tokenizer_of
-from mlmfast.training.trainer import MLMTrainer
-from mlmfast.training.working_folder import WorkingFolder
+from mlmfast.training.trainer.best_model import choose_best_metric
+from mlmfast.training.trainer.interrupt import StopAtStep, TrainingInterrupted
+from mlmfast.training.trainer.mlm_trainer import MLMTrainer
+from mlmfast.training.trainer.resume_changes import check_resumed
+from mlmfast.training.trainer.run_dir import WorkingFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from datetime import timedelta
 
-    from mlmfast.data.store import BlockStore
-    from mlmfast.training.result import TrainResult
+    from mlmfast.data.store.store import BlockStore
+    from mlmfast.training._merge_training__result import TrainResult
 
 logger = logging.getLogger(__name__)
 
@@ -146,10 +146,10 @@ def train(
         callbacks: further callbacks of the Trainer.
         further: any field of `transformers.TrainingArguments`; the defaults are the guide's
             (learning rate 2e-5, weight decay 0.01, 3 epochs, batches of 8) or, from random
-            weights, those of `mlmfast.training.scratch_defaults`; with
+            weights, those of `mlmfast.training.options.from_scratch`; with
             `eval_strategy="no"` nothing is measured; `torch_compile` is chosen by the length of
             the training where it is not given. Any flag of run_mlm.py, as
-            `mlmfast.training.run_mlm_options` tells them: `train_file`, `dataset_name`,
+            `mlmfast.training.options.run_mlm` tells them: `train_file`, `dataset_name`,
             `tokenizer_name`, `validation_split_percentage`, `max_train_samples` ...;
             `model_name_or_path`, `output_dir` and `overwrite_output_dir` are other names of
             `model`, `output` and `overwrite`.

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from mlmfast.data.group_options import GroupOptions
+from mlmfast.data.blocks.options import GroupOptions
 
 # The rows of these lie side by side by their very layout.
 _SIDE_BY_SIDE = (pa.LargeListArray, pa.ListArray)

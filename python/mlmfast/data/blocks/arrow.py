@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 
 from mlmfast import _core
-from mlmfast.data.arrow_kinds import BARE
-from mlmfast.data.group_options import GroupOptions, GroupStats, fill_rate
-from mlmfast.data.group_shared import share_columns
+from mlmfast.data.arrow_interop import BARE
+from mlmfast.data.blocks._merge_data__group_shared import share_columns
+from mlmfast.data.blocks.options import GroupOptions, GroupStats, fill_rate
 from mlmfast.errors import InputError, InputTypeError
 
 # Columns that hold token ids, to which `dtype` applies.

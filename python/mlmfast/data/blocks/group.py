@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mlmfast.data.arrow_kinds import columns_of, give_back
-from mlmfast.data.group_mapping import group_mapping
-from mlmfast.data.group_options import checked_options
+from mlmfast.data.arrow_interop import columns_of, give_back
+from mlmfast.data.blocks.mapping import group_mapping
+from mlmfast.data.blocks.options import checked_options
 from mlmfast.errors import InputError
 
 
@@ -119,7 +119,7 @@ def group_blocks(
             "keep_short=True is for mappings, whose blocks may differ in length: "
             "use remainder='keep' for Arrow data"
         )
-    from mlmfast.data.group_arrow import group_columns
+    from mlmfast.data.blocks.arrow import group_columns
 
     columns, stats = group_columns(columns_of(data), options, labels=bool(labels), threads=threads)
     blocks = give_back(columns, data)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from itertools import accumulate, chain
 from typing import Any
 
-from mlmfast.data.group_options import GroupOptions, GroupStats, fill_rate
+from mlmfast.data.blocks.options import GroupOptions, GroupStats, fill_rate
 from mlmfast.errors import InputError, InputTypeError
 
 
@@ -84,7 +84,7 @@ def _by_arrow(
 ) -> tuple[dict[str, list[Any]], GroupStats]:
     import pyarrow as pa
 
-    from mlmfast.data.group_arrow import group_columns
+    from mlmfast.data.blocks.arrow import group_columns
 
     columns = {}
     for name, rows in batch.items():

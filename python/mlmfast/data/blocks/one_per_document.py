@@ -10,7 +10,7 @@ import pyarrow as pa
 from mlmfast.data.arrow_numpy import arrow_numbers, numpy_numbers
 
 if TYPE_CHECKING:
-    from mlmfast.data.tokenizer_files import LoadedTokenizer
+    from mlmfast.data.tokenization.load import LoadedTokenizer
 
 # Rows laid out at a time: an index of 8 bytes stands for each of their positions meanwhile.
 _ROWS = 4096

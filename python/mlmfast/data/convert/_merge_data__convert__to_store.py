@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from mlmfast.data.prepare_options import PrepareOptions, counted
-from mlmfast.data.split_writer import SplitWriter
-from mlmfast.data.tokenizer_files import LoadedTokenizer, id_dtype
+from mlmfast.data.prepare.options import PrepareOptions, counted
+from mlmfast.data.prepare.split_writer import SplitWriter
+from mlmfast.data.tokenization.load import LoadedTokenizer, id_dtype
 from mlmfast.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from mlmfast.data.convert.token_lists import TokenLists
+    from mlmfast.data.convert.from_lists import TokenLists
 
 _USUAL_BLOCK_SIZE = 128
 

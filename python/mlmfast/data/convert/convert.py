@@ -10,19 +10,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mlmfast.data.atomic import replacing
+from mlmfast.data.convert._merge_data__convert__to_store import write_store
+from mlmfast.data.convert.from_lists import open_token_lists
 from mlmfast.data.convert.megatron import write_megatron
 from mlmfast.data.convert.parquet import write_parquet
 from mlmfast.data.convert.raw import write_raw
-from mlmfast.data.convert.to_store import write_store
-from mlmfast.data.convert.token_lists import open_token_lists
-from mlmfast.data.manifest import COLUMN
-from mlmfast.data.prepare_options import PrepareOptions
-from mlmfast.data.store import BlockStore, open_splits
-from mlmfast.data.store_folder import holds_store_alone, is_store_folder
-from mlmfast.data.tokenizer_files import load_tokenizer
+from mlmfast.data.prepare.options import PrepareOptions
+from mlmfast.data.store.folder import holds_store_alone, is_store_folder
+from mlmfast.data.store.manifest import COLUMN
+from mlmfast.data.store.store import BlockStore, open_splits
+from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import InputError
-from mlmfast.paths import as_path, is_stray
+from mlmfast.fs.atomic import replacing
+from mlmfast.fs.paths import as_path, is_stray
 
 _WRITERS = {"parquet": write_parquet, "megatron": write_megatron, "raw": write_raw}
 _OURS = re.compile(r"(train|test)(-\d{5}-of-\d{5}\.parquet|\.bin|\.idx|\.json)")

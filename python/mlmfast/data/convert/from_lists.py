@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from mlmfast.errors import InputError, MissingDependencyError, NotFoundError
-from mlmfast.paths import as_path
+from mlmfast.fs.paths import as_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from mlmfast.data.store import BlockStore
+    from mlmfast.data.store.store import BlockStore
 
 _MAGIC = b"MMIDIDX\x00\x00"
 _VERSION = 1

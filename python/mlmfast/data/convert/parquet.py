@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from mlmfast.data.manifest import COLUMN
+from mlmfast.data.store.manifest import COLUMN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from mlmfast.data.store import BlockStore
+    from mlmfast.data.store.store import BlockStore
 
 # Tokens in a row group: what a reader must unpack at a time.
 _GROUP_TOKENS = 1 << 22

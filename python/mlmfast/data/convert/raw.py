@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from mlmfast.data.store import BlockStore
+    from mlmfast.data.store.store import BlockStore
 
 # Bytes written at a time, so that progress shows and Ctrl-C is heard.
 _PIECE = 1 << 24

@@ -10,10 +10,10 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mlmfast.data.block_masker import BlockMasker
-    from mlmfast.data.buffer_pool import BufferPool
-    from mlmfast.data.epoch_plan import EpochPlan
-    from mlmfast.data.mask_schedule import MaskRateSchedule
+    from mlmfast.data.loading.block_masker import BlockMasker
+    from mlmfast.data.loading.buffer_pool import BufferPool
+    from mlmfast.data.loading.sampler import EpochPlan
+    from mlmfast.data.masking.schedule import MaskRateSchedule
 
 Batch = dict[str, torch.Tensor]
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlmfast.data.mask_options import MaskOptions, masker_for
+from mlmfast.data.masking.options import MaskOptions, masker_for
 from mlmfast.errors import InputError
 
 if TYPE_CHECKING:
     from mlmfast import _core
-    from mlmfast.data.store import BlockStore
+    from mlmfast.data.store.store import BlockStore
 
 Buffers = dict[str, np.ndarray]
 # Blocks whose words are measured before they are masked as a whole.
@@ -131,8 +131,8 @@ class BlockMasker:
 def _with_words(store: BlockStore, options: MaskOptions) -> MaskOptions:
     if options.get("mode") != "whole_word" or options.get("word_starts") is not None:
         return options
-    from mlmfast.data.tokenizer_files import load_tokenizer
-    from mlmfast.data.words import warn_of_long_words, word_starts
+    from mlmfast.data.tokenization.load import load_tokenizer
+    from mlmfast.data.tokenization.word_boundaries import warn_of_long_words, word_starts
 
     tokenizer = load_tokenizer(store.path).tokenizer
     starts = word_starts(tokenizer, store.manifest.vocab_size)

@@ -5,20 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlmfast.data.block_masker import BlockMasker
-from mlmfast.data.epoch_plan import EpochPlan
-from mlmfast.data.mask_schedule import MaskRateSchedule
-from mlmfast.data.masking import output_dtype
-from mlmfast.data.prefetch import Prefetcher
-from mlmfast.data.store import BlockStore
+from mlmfast.data.loading.block_masker import BlockMasker
+from mlmfast.data.loading.sampler import EpochPlan
+from mlmfast.data.masking.mask_tokens import output_dtype
+from mlmfast.data.masking.schedule import MaskRateSchedule
+from mlmfast.data.store.store import BlockStore
 from mlmfast.errors import InputError, MissingDependencyError
+from mlmfast.runtime.prefetch import Prefetcher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Unpack
 
-    from mlmfast.data.batch_maker import Batch
-    from mlmfast.data.mask_options import MaskOptions, ModeOptions
+    from mlmfast.data.loading.batches import Batch
+    from mlmfast.data.masking.options import MaskOptions, ModeOptions
 
 _STATE_VERSION = 1
 
@@ -100,8 +100,8 @@ class BlockLoader:
         try:
             import torch
 
-            from mlmfast.data.batch_maker import BatchMaker
-            from mlmfast.data.buffer_pool import BufferPool
+            from mlmfast.data.loading.batches import BatchMaker
+            from mlmfast.data.loading.buffer_pool import BufferPool
         except ImportError as error:
             raise MissingDependencyError(
                 "BlockLoader needs the package torch: pip install 'mlmfast[train]'."

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlmfast.data.block_masker import BlockMasker
-from mlmfast.data.epoch_plan import EpochPlan
+from mlmfast.data.loading.block_masker import BlockMasker
+from mlmfast.data.loading.sampler import EpochPlan
 from mlmfast.errors import MissingDependencyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Unpack
 
-    from mlmfast.data.mask_options import MaskOptions
-    from mlmfast.data.store import BlockStore
+    from mlmfast.data.masking.options import MaskOptions
+    from mlmfast.data.store.store import BlockStore
 
 
 def tf_dataset(

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from mlmfast.data.frameworks import Framework, known_framework, to_tensor
-from mlmfast.data.mask_keys import MaskKeys
-from mlmfast.data.mask_options import make_masker
-from mlmfast.data.padding import pad_lists, pad_mappings, pad_offsets, without_columns
-from mlmfast.data.vocabulary_cache import VocabularyCache
-from mlmfast.data.words import WordBoundaries, known_boundaries
+from mlmfast.data.masking.frameworks import Framework, known_framework, to_tensor
+from mlmfast.data.masking.keys import MaskKeys
+from mlmfast.data.masking.options import make_masker
+from mlmfast.data.masking.padding import pad_lists, pad_mappings, pad_offsets, without_columns
+from mlmfast.data.masking.vocabulary_cache import VocabularyCache
+from mlmfast.data.tokenization.word_boundaries import WordBoundaries, known_boundaries
 from mlmfast.errors import InputError
 
 
@@ -55,7 +55,7 @@ class DataCollatorForLanguageModeling:
         seed: Seed of the masks, 0 to 2^64 - 1; None takes the framework's.
         word_boundaries: How whole words are found: `"marker"`, by the vocabulary's marker alone; or
             `"characters"`, in scripts that are written without blanks by their characters too, as
-            `mlmfast.data.words.word_starts` says. A batch whose words are very long warns.
+            `mlmfast.data.tokenization.word_boundaries.word_starts` says. A batch whose words are very long warns.
 
     Raises:
         InputError: No mask token, a probability outside of 0..1, an unknown `return_tensors`, a

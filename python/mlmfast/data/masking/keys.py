@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from mlmfast.data.frameworks import Framework, global_seed, random_word, seeded_generator
-from mlmfast.data.shared_epoch import SharedEpoch
-from mlmfast.data.worker_copies import WorkerCopies
+from mlmfast.data.masking.frameworks import Framework, global_seed, random_word, seeded_generator
+from mlmfast.data.masking.shared_epoch import SharedEpoch
+from mlmfast.data.masking.worker_copies import WorkerCopies
 from mlmfast.errors import InputError
 
 # The epoch word of calls without a known epoch; real epochs are below it.

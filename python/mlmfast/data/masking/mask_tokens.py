@@ -8,8 +8,8 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from mlmfast.data.mask_options import Mode, RandomIds, masker_for
-from mlmfast.data.mask_table import TokenTable, bare_matrix
+from mlmfast.data.masking.options import Mode, RandomIds, masker_for
+from mlmfast.data.masking.table import TokenTable, bare_matrix
 from mlmfast.errors import InputError, InputTypeError
 
 
@@ -80,7 +80,7 @@ def mask_tokens(
         mode: What is chosen as one: `"token"`; `"whole_word"`, all tokens of a word, each replaced
             on its own; `"span"` (SpanBERT, Joshi et al. 2020), runs of tokens or words until the
             share of the row is reached, each run replaced as one.
-        word_starts: bool `[vocab_size]`, whether an id begins a word (`mlmfast.data.words`
+        word_starts: bool `[vocab_size]`, whether an id begins a word (`mlmfast.data.tokenization.word_boundaries`
             makes it); for whole words, and for spans of words.
         span_probability: Parameter of the spans' geometric lengths.
         max_span_length: The longest span, in tokens or words.

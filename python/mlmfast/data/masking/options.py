@@ -49,7 +49,7 @@ def masker_for(
     mode = values.get("mode", "token")
     if mode == "whole_word" and starts is None:
         raise InputError(
-            "mode='whole_word' needs word_starts: mlmfast.data.words.word_starts(tokenizer, "
+            "mode='whole_word' needs word_starts: mlmfast.data.tokenization.word_boundaries.word_starts(tokenizer, "
             "vocab_size) makes them from the vocabulary"
         )
     if mode == "token" and starts is not None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mlmfast.data.frameworks import Framework, to_tensor
+from mlmfast.data.masking.frameworks import Framework, to_tensor
 from mlmfast.errors import InputError
 
 

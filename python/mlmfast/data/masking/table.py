@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mlmfast.data.arrow_kinds import BARE, columns_of, give_back
+from mlmfast.data.arrow_interop import BARE, columns_of, give_back
 from mlmfast.errors import InputError, InputTypeError
 
 IDS, LABELS, SPECIAL = "input_ids", "labels", "special_tokens_mask"

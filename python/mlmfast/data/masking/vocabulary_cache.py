@@ -6,7 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from mlmfast.data.words import WordBoundaries, warn_of_long_words, word_starts
+from mlmfast.data.tokenization.word_boundaries import (
+    WordBoundaries,
+    warn_of_long_words,
+    word_starts,
+)
 
 
 class VocabularyCache:

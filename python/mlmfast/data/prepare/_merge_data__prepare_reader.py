@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Self
 
-from mlmfast.data.overlap import Overlap
-from mlmfast.data.prepare_documents import Batch, Decoded, Documents, Mark
-from mlmfast.data.threads import thread_count
+from mlmfast.data.prepare.documents import Batch, Decoded, Documents, Mark
+from mlmfast.runtime.cpu import thread_count
+from mlmfast.runtime.pipeline import Overlap
 
 if TYPE_CHECKING:
-    from mlmfast.data.prepare_options import PrepareOptions
-    from mlmfast.data.seen_texts import SeenFile
+    from mlmfast.data.prepare.dedup import SeenFile
+    from mlmfast.data.prepare.options import PrepareOptions
     from mlmfast.data.sources.base import ReadOptions, Source
 
 # Pieces of text that are read and decoded ahead: what two threads read while a tokenizer is loaded.

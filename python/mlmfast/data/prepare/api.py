@@ -5,15 +5,15 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from mlmfast.data.added_tokens import read_tokens
-from mlmfast.data.prepare_options import PrepareOptions
-from mlmfast.data.prepare_run import run_prepare
+from mlmfast.data.prepare.options import PrepareOptions
+from mlmfast.data.prepare.run import run_prepare
+from mlmfast.data.tokenization.added_tokens import read_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from mlmfast.data.store import BlockStore
+    from mlmfast.data.store.store import BlockStore
 
 
 def prepare(

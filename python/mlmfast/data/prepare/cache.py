@@ -12,16 +12,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlmfast.data.prepare_run import run_prepare
-from mlmfast.data.prepare_state import fingerprint
+from mlmfast.data.prepare.checkpoint import fingerprint
+from mlmfast.data.prepare.run import run_prepare
 from mlmfast.data.sources import open_sources
-from mlmfast.data.store import open_splits
-from mlmfast.data.tokenizer_files import load_tokenizer
+from mlmfast.data.store.store import open_splits
+from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import StoreError
 
 if TYPE_CHECKING:
-    from mlmfast.data.prepare_options import PrepareOptions, PrepareReport
-    from mlmfast.data.store import BlockStore
+    from mlmfast.data.prepare.options import PrepareOptions, PrepareReport
+    from mlmfast.data.store.store import BlockStore
 
 logger = logging.getLogger(__name__)
 

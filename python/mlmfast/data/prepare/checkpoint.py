@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from mlmfast.data.checksums import FileStamp, checksum_of, sync_file, sync_folder
-from mlmfast.data.package_versions import versions_of
-from mlmfast.data.prepare_documents import Counts, Mark, as_mark
-from mlmfast.data.prepare_shuffle import Spilled
-from mlmfast.data.seen_texts import SEEN_FILE, check_seen
+from mlmfast.data.prepare.dedup import SEEN_FILE, check_seen
+from mlmfast.data.prepare.documents import Counts, Mark, as_mark
+from mlmfast.data.prepare.package_versions import versions_of
+from mlmfast.data.prepare.shuffle import Spilled
 from mlmfast.errors import StoreError
+from mlmfast.fs.checksums import FileStamp, checksum_of, sync_file, sync_folder
 
 if TYPE_CHECKING:
-    from mlmfast.data.prepare_options import PrepareOptions
-    from mlmfast.data.resumable import Workplace
+    from mlmfast.data.prepare.options import PrepareOptions
+    from mlmfast.data.prepare.split_writer import SplitWriter
     from mlmfast.data.sources.base import Source
-    from mlmfast.data.split_writer import SplitWriter
-    from mlmfast.data.tokenizer_files import LoadedTokenizer
+    from mlmfast.data.tokenization.load import LoadedTokenizer
+    from mlmfast.fs.staging import Workplace
 
 # These change how a run goes, not what it writes.
 _FREE = {"tokenizer", "engine", "threads", "progress", "overwrite", "resume"}

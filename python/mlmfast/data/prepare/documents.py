@@ -14,8 +14,8 @@ from mlmfast.data.arrow_numpy import arrow_numbers, numpy_numbers, text_offsets
 from mlmfast.data.sources.base import Piece, Place, ReadOptions, Source, bounded
 
 if TYPE_CHECKING:
-    from mlmfast.data.prepare_options import PrepareOptions
-    from mlmfast.data.seen_texts import SeenFile
+    from mlmfast.data.prepare.dedup import SeenFile
+    from mlmfast.data.prepare.options import PrepareOptions
 
 
 @dataclass

@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mlmfast.data.group_options import PACKINGS, fill_rate, packing_name
+from mlmfast.data.blocks.options import PACKINGS, fill_rate, packing_name
+from mlmfast.data.prepare.split import check_test_size
 from mlmfast.data.sources import FORMATS
 from mlmfast.data.sources.base import POLICIES, delimiter_of, quoting_of
-from mlmfast.data.splits import check_test_size
-from mlmfast.data.text_encoder import ENGINES
-from mlmfast.data.threads import thread_count
+from mlmfast.data.tokenization.encoder import ENGINES
 from mlmfast.errors import InputError
+from mlmfast.runtime.cpu import thread_count
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mlmfast.data.store import BlockStore
+    from mlmfast.data.store.store import BlockStore
 
 SPECIAL_TOKENS = ("document", "block", "none")
 REMAINDERS = ("drop", "pad")

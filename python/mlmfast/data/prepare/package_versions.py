@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib.metadata
 from typing import TYPE_CHECKING
 
-from mlmfast.data.slow_tokenizer import SlowTokenizer
+from mlmfast.data.tokenization.slow import SlowTokenizer
 
 if TYPE_CHECKING:
-    from mlmfast.data.tokenizer_files import LoadedTokenizer
+    from mlmfast.data.tokenization.load import LoadedTokenizer
 
 
 def versions_of(tokenizer: LoadedTokenizer) -> dict[str, str]:

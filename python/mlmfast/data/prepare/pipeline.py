@@ -11,22 +11,22 @@ import numpy as np
 import pyarrow as pa
 
 from mlmfast.data.arrow_numpy import arrow_numbers, text_bytes
-from mlmfast.data.overlap import Overlap
-from mlmfast.data.prepare_bar import progress_bar
-from mlmfast.data.prepare_documents import Batch, Counts, Mark
-from mlmfast.data.prepare_options import counted
-from mlmfast.data.prepare_shuffle import Shuffle, Spilled, expected_text
-from mlmfast.data.seen_texts import SEEN_FILE, SeenFile
-from mlmfast.data.splits import in_test
-from mlmfast.data.threads import thread_count
+from mlmfast.data.prepare._merge_data__prepare_bar import progress_bar
+from mlmfast.data.prepare.dedup import SEEN_FILE, SeenFile
+from mlmfast.data.prepare.documents import Batch, Counts, Mark
+from mlmfast.data.prepare.options import counted
+from mlmfast.data.prepare.shuffle import Shuffle, Spilled, expected_text
+from mlmfast.data.prepare.split import in_test
+from mlmfast.runtime.cpu import thread_count
+from mlmfast.runtime.pipeline import Overlap
 
 if TYPE_CHECKING:
-    from mlmfast.data.prepare_options import PrepareOptions
-    from mlmfast.data.prepare_reader import Reader
-    from mlmfast.data.prepare_state import Progress, StateFile
-    from mlmfast.data.resumable import Workplace
-    from mlmfast.data.split_writer import SplitWriter
-    from mlmfast.data.text_encoder import TextEncoder
+    from mlmfast.data.prepare._merge_data__prepare_reader import Reader
+    from mlmfast.data.prepare.checkpoint import Progress, StateFile
+    from mlmfast.data.prepare.options import PrepareOptions
+    from mlmfast.data.prepare.split_writer import SplitWriter
+    from mlmfast.data.tokenization.encoder import TextEncoder
+    from mlmfast.fs.staging import Workplace
 
 _LOG = logging.getLogger("mlmfast.prepare")
 

@@ -9,30 +9,30 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlmfast.data.prepare_checks import (
+from mlmfast.data.prepare._merge_data__prepare_reader import Reader
+from mlmfast.data.prepare.checkpoint import Progress, StateFile, fingerprint
+from mlmfast.data.prepare.documents import Counts, Mark
+from mlmfast.data.prepare.options import PrepareOptions, PrepareReport, counted
+from mlmfast.data.prepare.pipeline import Pass, lanes_for, tell_what_is_kept
+from mlmfast.data.prepare.split_writer import SplitWriter, split_writers
+from mlmfast.data.prepare.validation import (
     check_enough,
     check_not_within,
     little_text,
     usable_tokenizer,
     warn_of_unknown,
 )
-from mlmfast.data.prepare_documents import Counts, Mark
-from mlmfast.data.prepare_options import PrepareOptions, PrepareReport, counted
-from mlmfast.data.prepare_pass import Pass, lanes_for, tell_what_is_kept
-from mlmfast.data.prepare_reader import Reader
-from mlmfast.data.prepare_state import Progress, StateFile, fingerprint
-from mlmfast.data.resumable import Workplace, resumable
 from mlmfast.data.sources import open_sources
 from mlmfast.data.sources.base import ReadOptions, Source
 from mlmfast.data.sources.files import FileSource
-from mlmfast.data.split_writer import SplitWriter, split_writers
-from mlmfast.data.store import open_splits
-from mlmfast.data.store_folder import holds_store_alone
-from mlmfast.data.text_encoder import TextEncoder
+from mlmfast.data.store.folder import holds_store_alone
+from mlmfast.data.store.store import open_splits
+from mlmfast.data.tokenization.encoder import TextEncoder
 from mlmfast.errors import StoreError
+from mlmfast.fs.staging import Workplace, resumable
 
 if TYPE_CHECKING:
-    from mlmfast.data.tokenizer_files import LoadedTokenizer
+    from mlmfast.data.tokenization.load import LoadedTokenizer
 
 _LOG = logging.getLogger("mlmfast.prepare")
 
@@ -41,7 +41,7 @@ def run_prepare(inputs: Any, output: str | Path, options: PrepareOptions) -> Pre
     """Turn text into a block store, or one a split, and report on it.
 
     Args:
-        inputs: As `mlmfast.data.prepare.prepare` takes them.
+        inputs: As `mlmfast.data.prepare.api.prepare` takes them.
         output: The folder to write.
         options: Everything else.
 
@@ -52,7 +52,7 @@ def run_prepare(inputs: Any, output: str | Path, options: PrepareOptions) -> Pre
         MissingDependencyError: options.engine is "ray", and Ray is not installed.
     """
     if options.engine == "ray":
-        from mlmfast.data.distributed.ray_cluster import import_ray
+        from mlmfast.data.prepare.distributed.ray import import_ray
 
         import_ray()
     began = time.perf_counter()
@@ -119,7 +119,7 @@ def _run(
     sources = reader.sources
     found = fingerprint(sources, tokenizer, options)
     if options.engine == "ray":
-        from mlmfast.data.distributed.ray_run import run_on_ray
+        from mlmfast.data.prepare.distributed._merge_data__distributed__ray_run import run_on_ray
 
         return run_on_ray(work, sources, reader.reading, tokenizer, options, found)
     state = StateFile(work, found)

@@ -13,12 +13,12 @@ import numpy as np
 import pyarrow as pa
 
 from mlmfast.data.arrow_numpy import arrow_numbers, numpy_numbers, text_bytes
-from mlmfast.data.checksums import FileStamp, sync_file, sync_folder
-from mlmfast.data.prepare_documents import Batch, Mark
+from mlmfast.data.prepare.documents import Batch, Mark
+from mlmfast.data.prepare.split import scattered
 from mlmfast.data.sources.base import Source, bounded
 from mlmfast.data.sources.files import FileSource
-from mlmfast.data.splits import scattered
 from mlmfast.errors import StoreError
+from mlmfast.fs.checksums import FileStamp, sync_file, sync_folder
 
 # A bucket is sorted in memory, which takes about three times its size; so much is aimed at.
 _BUCKET_BYTES = 64 << 20

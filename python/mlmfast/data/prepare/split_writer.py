@@ -5,21 +5,21 @@ from __future__ import annotations
 import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
-from mlmfast.data.checksums import file_sha256
-from mlmfast.data.group_options import GroupOptions
-from mlmfast.data.manifest import FORMAT_VERSION, Manifest
-from mlmfast.data.one_a_block import OneABlock
-from mlmfast.data.store_writer import StoreWriter
-from mlmfast.data.tokenizer_files import LoadedTokenizer, id_dtype
+from mlmfast.data.blocks.one_per_document import OneABlock
+from mlmfast.data.blocks.options import GroupOptions
+from mlmfast.data.store.manifest import FORMAT_VERSION, Manifest
+from mlmfast.data.store.writer import StoreWriter
+from mlmfast.data.tokenization.load import LoadedTokenizer, id_dtype
 from mlmfast.errors import InputError
+from mlmfast.fs.checksums import file_sha256
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pyarrow as pa
 
-    from mlmfast.data.manifest import Shard
-    from mlmfast.data.prepare_options import PrepareOptions
+    from mlmfast.data.prepare.options import PrepareOptions
+    from mlmfast.data.store.manifest import Shard
 
 
 def grouping(tokenizer: LoadedTokenizer, options: PrepareOptions) -> GroupOptions:

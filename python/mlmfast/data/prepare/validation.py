@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlmfast.data.added_tokens import with_mask_token, with_tokens
-from mlmfast.data.prepare_options import PrepareOptions, PrepareReport, counted
-from mlmfast.data.prepare_shuffle import expected_text
+from mlmfast.data.prepare.options import PrepareOptions, PrepareReport, counted
+from mlmfast.data.prepare.shuffle import expected_text
+from mlmfast.data.prepare.split_writer import grouping
 from mlmfast.data.sources.base import Source
 from mlmfast.data.sources.files import FileSource
-from mlmfast.data.split_writer import grouping
-from mlmfast.data.text_encoder import LITTLE
-from mlmfast.data.tokenizer_files import LoadedTokenizer, load_tokenizer
+from mlmfast.data.tokenization.added_tokens import with_mask_token, with_tokens
+from mlmfast.data.tokenization.encoder import LITTLE
+from mlmfast.data.tokenization.load import LoadedTokenizer, load_tokenizer
 from mlmfast.errors import InputError
 
 if TYPE_CHECKING:
-    from mlmfast.data.split_writer import SplitWriter
+    from mlmfast.data.prepare.split_writer import SplitWriter
 
 
 # Blocks of a store in which unknown tokens are counted, and the share of them that is worth a word.

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from mlmfast.data.sources._merge_data__sources__tables import TableSource
 from mlmfast.data.sources.archives import ArchiveSource, is_archive
 from mlmfast.data.sources.base import ReadOptions, Source, bounded
-from mlmfast.data.sources.bytes import STDIN
 from mlmfast.data.sources.dataset_rows import (
     DatasetSource,
     StreamedSource,
@@ -25,9 +25,9 @@ from mlmfast.data.sources.hub import (
     open_dataset_folder,
 )
 from mlmfast.data.sources.patterns import is_pattern, matches
-from mlmfast.data.sources.tables import TableSource
+from mlmfast.data.sources.streams import STDIN
 from mlmfast.errors import InputError, NotFoundError
-from mlmfast.paths import as_path
+from mlmfast.fs.paths import as_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -159,7 +159,7 @@ def _open_dataset_name(name: str, config: str | None, split: str | None) -> Sour
 
 
 def _check_no_store(path: Path) -> None:
-    from mlmfast.data.store_folder import is_store_folder
+    from mlmfast.data.store.folder import is_store_folder
 
     if is_store_folder(path):
         raise InputError(f"{str(path)!r} is a block store already; prepare reads text.")

@@ -84,7 +84,7 @@ def quoting_of(given: str | int) -> str:
 
 Place = dict[str, Any]
 """Where in a source a piece begins, as JSON can hold it; only the source itself understands it.
-With a "stop", reading ends there: see `mlmfast.data.sources.cut`."""
+With a "stop", reading ends there: see `mlmfast.data.sources.sections`."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from mlmfast.errors import InputError
 
 if TYPE_CHECKING:
     from mlmfast.data.sources.base import ReadOptions
-    from mlmfast.data.sources.bytes import ByteStream
+    from mlmfast.data.sources.streams import ByteStream
 
 _COPY_BYTES = 1 << 20
 

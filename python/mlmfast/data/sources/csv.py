@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from mlmfast._core import CsvColumn
 from mlmfast.data.sources.base import Piece, Place, unknown_column
-from mlmfast.data.sources.bytes import ByteStream, without_mark
+from mlmfast.data.sources.streams import ByteStream, without_mark
 from mlmfast.data.sources.utf8 import checked_text
 from mlmfast.errors import InputError
 

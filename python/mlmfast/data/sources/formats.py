@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlmfast.data.sources.bytes import SUFFIXES
 from mlmfast.data.sources.columnar import read_arrow, read_parquet
 from mlmfast.data.sources.csv import read_csv
 from mlmfast.data.sources.jsonl import read_jsonl
-from mlmfast.data.sources.lines import read_lines
+from mlmfast.data.sources.streams import SUFFIXES
+from mlmfast.data.sources.txt import read_lines
 
 if TYPE_CHECKING:
     from mlmfast.data.sources.base import Piece, Place, ReadOptions
-    from mlmfast.data.sources.bytes import ByteStream
+    from mlmfast.data.sources.streams import ByteStream
 
 FORMATS = ("txt", "jsonl", "csv", "tsv", "parquet", "arrow")
 _ARCHIVES = {".zip", ".tar", ".tgz", ".tbz2", ".txz"}

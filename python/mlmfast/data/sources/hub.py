@@ -20,7 +20,7 @@ from mlmfast.data.sources.dataset_rows import (
 )
 from mlmfast.data.sources.first_bytes import check_readable
 from mlmfast.errors import InputError, MissingDependencyError, NotFoundError
-from mlmfast.paths import as_path
+from mlmfast.fs.paths import as_path
 
 
 def is_dataset_folder(folder: Path) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 from pathlib import Path
 
-from mlmfast.paths import as_path
+from mlmfast.fs.paths import as_path
 
 
 def is_pattern(name: str) -> bool:

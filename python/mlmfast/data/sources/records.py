@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from mlmfast._core import JsonRecords
-from mlmfast.data.sources.bytes import ByteStream, without_mark
+from mlmfast.data.sources.streams import ByteStream, without_mark
 from mlmfast.errors import InputError
 
 _FEED_BYTES = 1 << 20

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import pyarrow as pa
 
+from mlmfast.data.sources.compression import damages, unpacked
 from mlmfast.data.sources.first_bytes import (
     HEAD_BYTES,
     archive_of,
@@ -18,7 +19,6 @@ from mlmfast.data.sources.first_bytes import (
     compression_of,
 )
 from mlmfast.data.sources.pipes import pipe_reader
-from mlmfast.data.sources.unpack import damages, unpacked
 from mlmfast.errors import InputError, NotFoundError
 
 STDIN = "-"

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from mlmfast._core import line_ends
 from mlmfast.data.arrow_numpy import one_text
 from mlmfast.data.sources.base import Piece, Place
-from mlmfast.data.sources.bytes import ByteStream, whole_lines
+from mlmfast.data.sources.streams import ByteStream, whole_lines
 from mlmfast.data.sources.utf8 import checked_text
 
 if TYPE_CHECKING:

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from mlmfast.data.arrow_kinds import BARE
+from mlmfast.data.arrow_interop import BARE
 from mlmfast.data.arrow_numpy import numpy_numbers
-from mlmfast.data.checksums import ends_sha256, file_sha256, frame_sha256, sync_file
-from mlmfast.data.group_arrow import group_columns
-from mlmfast.data.manifest import COLUMN, Shard
+from mlmfast.data.blocks.arrow import group_columns
+from mlmfast.data.store.manifest import COLUMN, Shard
 from mlmfast.errors import StoreError
+from mlmfast.fs.checksums import ends_sha256, file_sha256, frame_sha256, sync_file
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
 
-    from mlmfast.data.group_options import GroupOptions
+    from mlmfast.data.blocks.options import GroupOptions
 
 
 @dataclass(frozen=True)

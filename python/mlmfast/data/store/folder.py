@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlmfast.data.manifest import MANIFEST_FILE
-from mlmfast.data.tokenizer_files import FILE_NAMES
-from mlmfast.paths import is_stray
+from mlmfast.data.store.manifest import MANIFEST_FILE
+from mlmfast.data.tokenization.load import FILE_NAMES
+from mlmfast.fs.paths import is_stray
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from mlmfast.data.store import BlockStore
+    from mlmfast.data.store.store import BlockStore
 
 # Rows looked at together, which bounds the memory.
 ROWS = 1 << 14

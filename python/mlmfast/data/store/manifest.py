@@ -8,8 +8,8 @@ from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from mlmfast.data.checksums import checksum_of, sync_file
 from mlmfast.errors import StoreError
+from mlmfast.fs.checksums import checksum_of, sync_file
 
 MANIFEST_FILE = "mlmfast.json"
 FORMAT_VERSION = 1

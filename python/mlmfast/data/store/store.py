@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from mlmfast.data.checksums import file_sha256
-from mlmfast.data.manifest import COLUMN, Manifest, changed
-from mlmfast.data.shard_file import map_shard
-from mlmfast.data.store_folder import store_folders
+from mlmfast.data.store._merge_data__shard_file import map_shard
+from mlmfast.data.store.folder import store_folders
+from mlmfast.data.store.manifest import COLUMN, Manifest, changed
 from mlmfast.errors import MissingDependencyError, NotFoundError, StoreError
-from mlmfast.paths import as_path
+from mlmfast.fs.checksums import file_sha256
+from mlmfast.fs.paths import as_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -129,13 +129,13 @@ class BlockStore:
         return load_from_disk(str(self.path))
 
     def to_tf_dataset(self, batch_size: int, **options: Any) -> Any:
-        """Give the store as a `tf.data.Dataset` of masked batches; see `mlmfast.data.tf_dataset`.
+        """Give the store as a `tf.data.Dataset` of masked batches; see `mlmfast.data.loading.tensorflow`.
 
         Raises:
             MissingDependencyError: TensorFlow is not installed.
             InputError: An option that cannot be.
         """
-        from mlmfast.data.tf_dataset import tf_dataset
+        from mlmfast.data.loading.tensorflow import tf_dataset
 
         return tf_dataset(self, batch_size, **options)
 
@@ -151,7 +151,7 @@ class BlockStore:
         Raises:
             StoreError: A file was changed after it was written, or is gone; all such are named.
         """
-        from mlmfast.data.verify import find_damage, verify_bar
+        from mlmfast.data.store.verify import find_damage, verify_bar
 
         with verify_bar(self.manifest, enabled=progress) as advance:
             damage = find_damage(self.path, self.manifest, advance)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from mlmfast.data.tokenizer_files import load_tokenizer
+from mlmfast.data.tokenization.load import load_tokenizer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mlmfast.data.store import BlockStore
+    from mlmfast.data.store.store import BlockStore
 
 
 def text_tokens(store: BlockStore) -> int:

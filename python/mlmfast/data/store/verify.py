@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mlmfast.data.checksums import file_sha256
-from mlmfast.data.manifest import Manifest, changed
-from mlmfast.data.store import BlockStore, open_splits
-from mlmfast.data.store_folder import store_folders
-from mlmfast.data.threads import thread_count
+from mlmfast.data.store.folder import store_folders
+from mlmfast.data.store.manifest import Manifest, changed
+from mlmfast.data.store.store import BlockStore, open_splits
 from mlmfast.errors import StoreError
-from mlmfast.paths import as_path
+from mlmfast.fs.checksums import file_sha256
+from mlmfast.fs.paths import as_path
+from mlmfast.runtime.cpu import thread_count
 
 # Disks are the limit beyond.
 _MOST_READERS = 8

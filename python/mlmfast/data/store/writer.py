@@ -11,15 +11,15 @@ import numpy as np
 import pyarrow as pa
 
 from mlmfast.data.arrow_numpy import arrow_numbers, numpy_numbers
-from mlmfast.data.checksums import FileStamp
-from mlmfast.data.manifest import Shard
-from mlmfast.data.shard_file import Written, block_features, write_shard
+from mlmfast.data.store._merge_data__shard_file import Written, block_features, write_shard
+from mlmfast.data.store.manifest import Shard
 from mlmfast.errors import StoreError
+from mlmfast.fs.checksums import FileStamp
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mlmfast.data.group_options import GroupOptions
+    from mlmfast.data.blocks.options import GroupOptions
 
 _COUNTS = ("tokens", "blocks", "dropped_tokens", "padding_tokens")
 

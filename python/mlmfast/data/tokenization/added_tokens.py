@@ -9,12 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from mlmfast.data.slow_tokenizer import SlowTokenizer
-from mlmfast.data.tokenizer_files import LoadedTokenizer, as_json, from_files, load_tokenizer
-from mlmfast.data.words import blank_is_in_words
+from mlmfast.data.tokenization.load import LoadedTokenizer, as_json, from_files, load_tokenizer
+from mlmfast.data.tokenization.slow import SlowTokenizer
+from mlmfast.data.tokenization.word_boundaries import blank_is_in_words
 from mlmfast.errors import InputError, NotFoundError
-from mlmfast.library_reader import need_makers
-from mlmfast.paths import as_path
+from mlmfast.fs.paths import as_path
+from mlmfast.tokenizers_compat import need_makers
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

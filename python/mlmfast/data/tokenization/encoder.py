@@ -11,17 +11,17 @@ import pyarrow as pa
 
 from mlmfast import _core
 from mlmfast.data.arrow_numpy import arrow_numbers
-from mlmfast.data.encoder_check import Unfit, checked_core
-from mlmfast.data.library_encoder import encode_pieces, pieces_of
-from mlmfast.data.slow_tokenizer import SlowTokenizer
-from mlmfast.data.threads import thread_count
-from mlmfast.data.tokenizer_files import id_dtype
+from mlmfast.data.tokenization.hf_encoder import encode_pieces, pieces_of
+from mlmfast.data.tokenization.load import id_dtype
+from mlmfast.data.tokenization.parity import Unfit, checked_core
+from mlmfast.data.tokenization.slow import SlowTokenizer
 from mlmfast.errors import InputError
+from mlmfast.runtime.cpu import thread_count
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-    from mlmfast.data.tokenizer_files import LoadedTokenizer
+    from mlmfast.data.tokenization.load import LoadedTokenizer
 
 ENGINES = ("auto", "library")
 # Less text than this is encoded by the library sooner than a tokenizer is made ready for more.

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlmfast.data.threads import thread_count
 from mlmfast.errors import InputError
-from mlmfast.library_reader import not_encoded
+from mlmfast.runtime.cpu import thread_count
+from mlmfast.tokenizers_compat import not_encoded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmfast import _core
-from mlmfast.data.checksums import with_checksum, without_checksum
-from mlmfast.library_reader import read_tokenizer, split_special_tokens
+from mlmfast.fs.checksums import with_checksum, without_checksum
+from mlmfast.tokenizers_compat import read_tokenizer, split_special_tokens
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -8,28 +8,33 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from mlmfast.data.hub_tokenizer import download
-from mlmfast.data.kept_tokenizer import keep, recall
-from mlmfast.data.loaded_tokenizer import (
+from mlmfast.data.tokenization._merge_data__hub_tokenizer import download
+from mlmfast.data.tokenization.lazy import keep, recall
+from mlmfast.data.tokenization.loaded import (
     FILE_NAMES,
     LoadedTokenizer,
     as_json,
     describe,
     id_dtype,
 )
-from mlmfast.data.reference_tokenizer import (
+from mlmfast.data.tokenization.reference import (
     changes_of,
     open_files,
     open_folder,
     say_differences,
 )
-from mlmfast.data.slow_tokenizer import SlowTokenizer, files_of, is_in_python, say_slow
-from mlmfast.data.special_tokens import ROLES, config_for, named_tokens, same_added_tokens
-from mlmfast.data.word_list import fast_form
+from mlmfast.data.tokenization.slow import SlowTokenizer, files_of, is_in_python, say_slow
+from mlmfast.data.tokenization.special_tokens import (
+    ROLES,
+    config_for,
+    named_tokens,
+    same_added_tokens,
+)
+from mlmfast.data.tokenization.word_list import fast_form
 from mlmfast.errors import InputError, MissingDependencyError
-from mlmfast.library_reader import read_tokenizer, split_special_tokens
-from mlmfast.paths import as_path
+from mlmfast.fs.paths import as_path
 from mlmfast.tokenizer_rules import GENERIC, class_name, pinned, read_by_class
+from mlmfast.tokenizers_compat import read_tokenizer, split_special_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

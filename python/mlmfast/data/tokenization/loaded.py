@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmfast.errors import InputError
-from mlmfast.library_reader import split_special_tokens
+from mlmfast.tokenizers_compat import split_special_tokens
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -24,10 +24,10 @@ import numpy as np
 import pyarrow as pa
 
 from mlmfast import _core
-from mlmfast.data.checksums import checksum_of
-from mlmfast.data.hard_texts import added_token_texts, hard_texts
-from mlmfast.data.library_encoder import encode_pieces
+from mlmfast.data.tokenization._merge_data__hard_texts import added_token_texts, hard_texts
+from mlmfast.data.tokenization.hf_encoder import encode_pieces
 from mlmfast.errors import InputError
+from mlmfast.fs.checksums import checksum_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.errors import InputError, MissingDependencyError
-from mlmfast.library_reader import read_tokenizer
 from mlmfast.tokenizer_rules import differences
+from mlmfast.tokenizers_compat import read_tokenizer
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

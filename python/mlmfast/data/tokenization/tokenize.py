@@ -7,8 +7,8 @@ from typing import Any
 import pyarrow as pa
 
 from mlmfast.data.sources.nested import plain_text
-from mlmfast.data.text_encoder import LITTLE, TextEncoder, is_ready
-from mlmfast.data.tokenizer_files import load_tokenizer
+from mlmfast.data.tokenization.encoder import LITTLE, TextEncoder, is_ready
+from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import InputError
 
 

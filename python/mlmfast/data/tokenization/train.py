@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlmfast.data.atomic import replacing
-from mlmfast.data.special_tokens import config_for
-from mlmfast.data.tokenizer_files import FILE_NAMES, LoadedTokenizer, load_tokenizer
+from mlmfast.data.tokenization.load import FILE_NAMES, LoadedTokenizer, load_tokenizer
+from mlmfast.data.tokenization.special_tokens import config_for
 from mlmfast.errors import InputError
-from mlmfast.library_reader import need_makers
-from mlmfast.paths import is_stray
+from mlmfast.fs.atomic import replacing
+from mlmfast.fs.paths import is_stray
+from mlmfast.tokenizers_compat import need_makers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -12,8 +12,8 @@ import re
 import sys
 from typing import Any
 
-from mlmfast.data.hard_texts import hard_texts
-from mlmfast.data.special_tokens import ROLES
+from mlmfast.data.tokenization._merge_data__hard_texts import hard_texts
+from mlmfast.data.tokenization.special_tokens import ROLES
 
 _CLASSES = ("EsmTokenizer",)
 _HARD_TEXTS = 300

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlmfast.exporting.graph import ELEMENTWISE, Graph
-from mlmfast.exporting.in_memory import open_in_memory
+from mlmfast.exporting.graph.graph import ELEMENTWISE, Graph
+from mlmfast.exporting.graph.session import open_in_memory
 from mlmfast.exporting.tracing import IDS, MASK, ROWS
 
 if TYPE_CHECKING:

@@ -14,9 +14,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlmfast.exporting.graph import Graph
-from mlmfast.exporting.row_wise import Rows, inputs_by_row
-from mlmfast.exporting.sizes import BATCH, LENGTH, InputDims, Size, Sizes, find_sizes, fix_shapes
+from mlmfast.exporting.graph.axes import (
+    BATCH,
+    LENGTH,
+    InputDims,
+    Size,
+    Sizes,
+    find_sizes,
+    fix_shapes,
+)
+from mlmfast.exporting.graph.graph import Graph
+from mlmfast.exporting.graph.row_wise import Rows, inputs_by_row
 from mlmfast.exporting.tracing import ROWS
 
 if TYPE_CHECKING:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from mlmfast.exporting.graph import ELEMENTWISE, Graph, attribute
+from mlmfast.exporting.graph.graph import ELEMENTWISE, Graph, attribute
 
 if TYPE_CHECKING:
     import onnx
 
-    from mlmfast.exporting.sizes import Sizes
+    from mlmfast.exporting.graph.axes import Sizes
 
 NORMALISING = frozenset(["LayerNormalization", "Softmax", "LogSoftmax"])
 SEVERAL = frozenset(["MatMul", "Concat", "GatherElements"])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlmfast.exporting.graph import Graph
+from mlmfast.exporting.graph.graph import Graph
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

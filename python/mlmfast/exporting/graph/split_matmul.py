@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlmfast.exporting.graph import Graph
+from mlmfast.exporting.graph.graph import Graph
 
 if TYPE_CHECKING:
     import onnx

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmfast.errors import ExportMismatchError
-from mlmfast.exporting.parity import ShapeParity
+from mlmfast.exporting.parity.logits import ShapeParity
 
 if TYPE_CHECKING:
-    from mlmfast.exporting.parity import Reference
+    from mlmfast.exporting.parity.logits import Reference
 
 MANY = 12
 # Shares smaller than this are rounded by the exponential, not by the model.

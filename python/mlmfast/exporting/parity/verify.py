@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlmfast.exporting.fused_parity import compare_fused
-from mlmfast.exporting.parity import (
+from mlmfast.exporting.parity.fill_mask import compare_fused
+from mlmfast.exporting.parity.logits import (
     Reference,
     ShapeParity,
     compare_logits,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmfast.errors import InputError
-from mlmfast.exporting.parity import open_graph
-from mlmfast.exporting.sentences import SENTENCES
+from mlmfast.exporting.parity.logits import open_graph
+from mlmfast.exporting.quantization._merge_exporting__sentences import SENTENCES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.errors import ExportMismatchError, InputError
-from mlmfast.exporting.answers import append_answers, take_answers_off
-from mlmfast.exporting.int8 import to_int8
-from mlmfast.exporting.judgement import Judgement, judge
-from mlmfast.exporting.overflow import eight_bits_overflow
-from mlmfast.exporting.shared_weights import WEIGHTS, share_weights
+from mlmfast.exporting.graph.shared_weights import WEIGHTS, share_weights
+from mlmfast.exporting.graph.topk_outputs import append_answers, take_answers_off
+from mlmfast.exporting.quantization._merge_exporting__overflow import eight_bits_overflow
+from mlmfast.exporting.quantization.agreement import Judgement, judge
+from mlmfast.exporting.quantization.int8 import to_int8
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

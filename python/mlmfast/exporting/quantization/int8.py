@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from onnx import TensorProto, numpy_helper
 
-from mlmfast.exporting.graph import Graph, attribute
+from mlmfast.exporting.graph.graph import Graph, attribute
 
 if TYPE_CHECKING:
     import onnx

@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.errors import InputError
-from mlmfast.serving.batching import BatchRules, batches, token_budget
-from mlmfast.serving.cores import available_threads, cores_are_ours
-from mlmfast.serving.graphs import describe_graph
-from mlmfast.serving.opening import DEVICES, SessionOptions, device_of, open_session
-from mlmfast.serving.questions import Found, Question, Wanted, make_batch, split_found
+from mlmfast.runtime._merge_serving__cores import available_threads, cores_are_ours
+from mlmfast.serving.engine.batching import BatchRules, batches, token_budget
+from mlmfast.serving.engine.graphs import describe_graph
+from mlmfast.serving.engine.session import DEVICES, SessionOptions, device_of, open_session
+from mlmfast.serving.types import Found, Question, Wanted, make_batch, split_found
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

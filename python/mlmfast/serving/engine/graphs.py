@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmfast.errors import InputError
-from mlmfast.serving.logits import LOGITS_GRAPHS, LogitsAnswers
-from mlmfast.serving.opening import run_session
-from mlmfast.serving.outputs import found_in, inputs_for, outputs_for
-from mlmfast.serving.questions import Batch, BatchFound
+from mlmfast.serving.engine.io import found_in, inputs_for, outputs_for
+from mlmfast.serving.engine.logits import LOGITS_GRAPHS, LogitsAnswers
+from mlmfast.serving.engine.session import run_session
+from mlmfast.serving.types import Batch, BatchFound
 
 if TYPE_CHECKING:
     from pathlib import Path

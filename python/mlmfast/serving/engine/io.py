@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmfast.errors import MlmfastError
-from mlmfast.serving.questions import Batch, BatchFound, Found
+from mlmfast.serving.types import Batch, BatchFound, Found
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlmfast.serving.opening import SessionOptions, device_of, open_session, running
-from mlmfast.serving.outputs import found_in, inputs_for, outputs_for
+from mlmfast.serving.engine.io import found_in, inputs_for, outputs_for
+from mlmfast.serving.engine.session import SessionOptions, device_of, open_session, running
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from mlmfast.serving.questions import Batch, BatchFound
+    from mlmfast.serving.types import Batch, BatchFound
 
 # By the type of the logits: small graphs of our own that find the best tokens.
 LOGITS_GRAPHS = {

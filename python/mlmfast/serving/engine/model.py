@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlmfast.serving.decoding import Decoder
-from mlmfast.serving.engine import Engine
+from mlmfast.serving.engine.engine import Engine
+from mlmfast.serving.engine.graphs import FusedGraph
 from mlmfast.serving.folder import OnnxFolder
-from mlmfast.serving.graphs import FusedGraph
-from mlmfast.serving.texts import Limits
-from mlmfast.serving.vocabulary import Vocabulary
+from mlmfast.serving.text.decoding import Decoder
+from mlmfast.serving.text.encode import Limits
+from mlmfast.serving.text.tokenizer import Vocabulary
 
 if TYPE_CHECKING:
     from pathlib import Path

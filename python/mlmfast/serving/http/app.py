@@ -8,11 +8,17 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Router
 
-from mlmfast.serving.http import docs, fill_mask, joint, likelihood, operations, page, v1, v2
-from mlmfast.serving.http.access import Access
-from mlmfast.serving.http.body import Body
-from mlmfast.serving.http.keys import Keys
-from mlmfast.serving.http.problems import Problem
+from mlmfast.serving.http import page
+from mlmfast.serving.http.errors import Problem
+from mlmfast.serving.http.middleware.access_log import Access
+from mlmfast.serving.http.middleware.auth import Keys
+from mlmfast.serving.http.middleware.body import Body
+from mlmfast.serving.http.protocols import admin as operations
+from mlmfast.serving.http.protocols import docs, v1
+from mlmfast.serving.http.protocols import fill as joint
+from mlmfast.serving.http.protocols import huggingface as fill_mask
+from mlmfast.serving.http.protocols import open_inference as v2
+from mlmfast.serving.http.protocols import score as likelihood
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send

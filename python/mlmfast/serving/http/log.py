@@ -99,7 +99,7 @@ def begin_log(kind: str) -> None:
         ("mlmfast", logging.INFO),
         ("uvicorn", logging.WARNING),
         # Each request could make it write a line a target.
-        ("mlmfast.serving.vocabulary", logging.ERROR),
+        ("mlmfast.serving.text.tokenizer", logging.ERROR),
     ):
         logger = logging.getLogger(name)
         logger.setLevel(level)

@@ -8,18 +8,18 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.errors import MlmfastError
-from mlmfast.serving.asked import asked_of
-from mlmfast.serving.continuous.limits import QueueLimits
-from mlmfast.serving.continuous.scheduler import Scheduler
-from mlmfast.serving.http.problems import Problem
-from mlmfast.serving.model import open_model
+from mlmfast.serving.engine.model import open_model
+from mlmfast.serving.http.errors import Problem
+from mlmfast.serving.scheduler._merge_serving__continuous__limits import QueueLimits
+from mlmfast.serving.scheduler.scheduler import Scheduler
+from mlmfast.serving.tasks.fill_mask import asked_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mlmfast.serving.engine.model import Model
     from mlmfast.serving.http.metrics import Metrics
     from mlmfast.serving.http.settings import ModelSource, ServeSettings
-    from mlmfast.serving.model import Model
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from starlette.responses import Response
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from mlmfast.serving.http.problems import Problem
+    from mlmfast.serving.http.errors import Problem
     from mlmfast.serving.http.service import Record
 
 # Less than this costs more time to compress than it saves on the way.

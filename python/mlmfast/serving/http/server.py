@@ -13,7 +13,7 @@ import uvicorn
 
 from mlmfast.errors import MlmfastError
 from mlmfast.serving.http.app import build_app
-from mlmfast.serving.http.connection import connections
+from mlmfast.serving.http.middleware.connection import connections
 from mlmfast.serving.http.service import Service
 
 if TYPE_CHECKING:

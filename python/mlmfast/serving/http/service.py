@@ -6,18 +6,18 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlmfast.serving.continuous.limits import ClosedError
+from mlmfast.serving.http.errors import Problem
 from mlmfast.serving.http.metrics import Metrics
-from mlmfast.serving.http.models import Models
-from mlmfast.serving.http.problems import Problem
+from mlmfast.serving.http.registry import Models
+from mlmfast.serving.scheduler._merge_serving__continuous__limits import ClosedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mlmfast.serving.continuous.ticket import Answered, Ticket
-    from mlmfast.serving.http.asking import AnyQuestion
-    from mlmfast.serving.http.models import ServedModel
+    from mlmfast.serving.http.protocols.requests import AnyQuestion
+    from mlmfast.serving.http.registry import ServedModel
     from mlmfast.serving.http.settings import ServeSettings
+    from mlmfast.serving.scheduler.request import Answered, Ticket
 
 # Requests in hand, in every state: each may hold a body.
 MOST_REQUESTS = 4096

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlmfast.serving.questions import Found, Question
-    from mlmfast.serving.steps import Steps
+    from mlmfast.serving.tasks.base import Steps
+    from mlmfast.serving.types import Found, Question
 
 
 @dataclass(eq=False, slots=True)

@@ -8,19 +8,19 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.errors import MlmfastError
-from mlmfast.serving.asked import Asked
-from mlmfast.serving.continuous.report import BatchReport
-from mlmfast.serving.continuous.ticket import Answered
-from mlmfast.serving.questions import Wanted
+from mlmfast.serving.scheduler._merge_serving__continuous__report import BatchReport
+from mlmfast.serving.scheduler.request import Answered
+from mlmfast.serving.tasks.fill_mask import Asked
+from mlmfast.serving.types import Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlmfast.serving.continuous.ticket import Ticket
-    from mlmfast.serving.continuous.waiting import Place
-    from mlmfast.serving.engine import Engine
-    from mlmfast.serving.model import Model
-    from mlmfast.serving.questions import Found, Question
+    from mlmfast.serving.engine.engine import Engine
+    from mlmfast.serving.engine.model import Model
+    from mlmfast.serving.scheduler.queue import Place
+    from mlmfast.serving.scheduler.request import Ticket
+    from mlmfast.serving.types import Found, Question
 
 OWN = Wanted(own=True)
 

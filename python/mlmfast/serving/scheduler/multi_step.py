@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mlmfast.serving.continuous.ticket import Ticket
-    from mlmfast.serving.continuous.waiting import Place, Waiting
+    from mlmfast.serving.scheduler.queue import Place, Waiting
+    from mlmfast.serving.scheduler.request import Ticket
 
 
 class Backlog:

@@ -9,9 +9,9 @@ from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from mlmfast.serving.batching import BatchRules
-    from mlmfast.serving.continuous.ticket import Ticket
-    from mlmfast.serving.questions import Question
+    from mlmfast.serving.engine.batching import BatchRules
+    from mlmfast.serving.scheduler.request import Ticket
+    from mlmfast.serving.types import Question
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,15 +7,15 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mlmfast.serving.texts import text_number, the_text
+from mlmfast.serving.text.encode import text_number, the_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlmfast.serving.asked import Asked
-    from mlmfast.serving.continuous.work import Work
-    from mlmfast.serving.questions import Found, Question
-    from mlmfast.serving.steps import Stepwise
+    from mlmfast.serving.scheduler._merge_serving__continuous__work import Work
+    from mlmfast.serving.tasks.base import Stepwise
+    from mlmfast.serving.tasks.fill_mask import Asked
+    from mlmfast.serving.types import Found, Question
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,27 +10,27 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.errors import MlmfastError
-from mlmfast.serving.continuous.backlog import Backlog
-from mlmfast.serving.continuous.limits import (
+from mlmfast.serving.scheduler._merge_serving__continuous__limits import (
     FULL_REQUESTS,
     MOST_CHARACTERS,
     ClosedError,
     QueueFullError,
     QueueLimits,
 )
-from mlmfast.serving.continuous.reading import read_tickets
-from mlmfast.serving.continuous.running import answered_of, fail, finish, report_of, run_batch
-from mlmfast.serving.continuous.ticket import Ticket
-from mlmfast.serving.continuous.waiting import Place, Waiting
+from mlmfast.serving.scheduler.execute import answered_of, fail, finish, report_of, run_batch
+from mlmfast.serving.scheduler.multi_step import Backlog
+from mlmfast.serving.scheduler.queue import Place, Waiting
+from mlmfast.serving.scheduler.request import Ticket
+from mlmfast.serving.scheduler.tokenize import read_tickets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlmfast.serving.asked import Asked
-    from mlmfast.serving.continuous.report import Watch
-    from mlmfast.serving.model import Model
-    from mlmfast.serving.questions import Found
-    from mlmfast.serving.steps import Stepwise
+    from mlmfast.serving.engine.model import Model
+    from mlmfast.serving.scheduler._merge_serving__continuous__report import Watch
+    from mlmfast.serving.tasks.base import Stepwise
+    from mlmfast.serving.tasks.fill_mask import Asked
+    from mlmfast.serving.types import Found
 
 logger = logging.getLogger(__name__)
 

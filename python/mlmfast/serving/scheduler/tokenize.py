@@ -7,20 +7,23 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.errors import InputError, MlmfastError
-from mlmfast.serving.asked import Asked
-from mlmfast.serving.continuous.limits import TooManyPassesError, TooManyRowsError
-from mlmfast.serving.continuous.work import Work
-from mlmfast.serving.questions import Question
-from mlmfast.serving.steps import together
-from mlmfast.serving.texts import without_errors
+from mlmfast.serving.scheduler._merge_serving__continuous__limits import (
+    TooManyPassesError,
+    TooManyRowsError,
+)
+from mlmfast.serving.scheduler._merge_serving__continuous__work import Work
+from mlmfast.serving.tasks.base import together
+from mlmfast.serving.tasks.fill_mask import Asked
+from mlmfast.serving.text.encode import without_errors
+from mlmfast.serving.types import Question
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlmfast.serving.continuous.limits import QueueLimits
-    from mlmfast.serving.continuous.ticket import Ticket
-    from mlmfast.serving.model import Model
-    from mlmfast.serving.steps import Stepwise
+    from mlmfast.serving.engine.model import Model
+    from mlmfast.serving.scheduler._merge_serving__continuous__limits import QueueLimits
+    from mlmfast.serving.scheduler.request import Ticket
+    from mlmfast.serving.tasks.base import Stepwise
 
 
 logger = logging.getLogger(__name__)

@@ -6,14 +6,14 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from mlmfast.errors import InputError
-from mlmfast.serving.questions import Found, Question, Wanted
-from mlmfast.serving.texts import without_errors
+from mlmfast.serving.text.encode import without_errors
+from mlmfast.serving.types import Found, Question, Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
 
-    from mlmfast.serving.engine import Engine
-    from mlmfast.serving.model import Model
+    from mlmfast.serving.engine.engine import Engine
+    from mlmfast.serving.engine.model import Model
 
 T = TypeVar("T")
 # Yields the questions of a step, is sent what was found for each of them, returns the answer. Who

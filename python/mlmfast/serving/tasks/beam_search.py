@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmfast.errors import InputError
-from mlmfast.serving.answers import filled_row, logs_of
-from mlmfast.serving.options import EncodeOptions
-from mlmfast.serving.questions import Question
-from mlmfast.serving.texts import read_texts
+from mlmfast.serving.tasks.rows import filled_row, logs_of
+from mlmfast.serving.text.encode import read_texts
+from mlmfast.serving.text.options import EncodeOptions
+from mlmfast.serving.types import Question
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from mlmfast.serving.answers import FilledRow
-    from mlmfast.serving.model import Model
-    from mlmfast.serving.questions import Found
-    from mlmfast.serving.steps import Steps
+    from mlmfast.serving.engine.model import Model
+    from mlmfast.serving.tasks.base import Steps
+    from mlmfast.serving.tasks.rows import FilledRow
+    from mlmfast.serving.types import Found
 
 ORDERS = ("certain", "left_to_right")
 

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmfast.errors import InputError
-from mlmfast.serving.answers import answer_of, best_targets
-from mlmfast.serving.options import EncodeOptions, rows_wanted
-from mlmfast.serving.questions import Question, Wanted
-from mlmfast.serving.steps import answer_steps
-from mlmfast.serving.texts import read_texts
-from mlmfast.serving.whole_targets import WholeTargets, pieces_of
+from mlmfast.serving.tasks.base import answer_steps
+from mlmfast.serving.tasks.multi_token_targets import WholeTargets, pieces_of
+from mlmfast.serving.tasks.rows import answer_of, best_targets
+from mlmfast.serving.text.encode import read_texts
+from mlmfast.serving.text.options import EncodeOptions, rows_wanted
+from mlmfast.serving.types import Question, Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from mlmfast.serving.answers import Answer
-    from mlmfast.serving.decoding import Decoder
-    from mlmfast.serving.model import Model
-    from mlmfast.serving.questions import Found
+    from mlmfast.serving.engine.model import Model
+    from mlmfast.serving.tasks.rows import Answer
+    from mlmfast.serving.text.decoding import Decoder
+    from mlmfast.serving.types import Found
 
 
 @dataclass(frozen=True, slots=True)

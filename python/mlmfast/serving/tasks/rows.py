@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
-from mlmfast.serving.questions import Found
+from mlmfast.serving.types import Found
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlmfast.serving.decoding import Decoder
-    from mlmfast.serving.model import Model
-    from mlmfast.serving.questions import Question
+    from mlmfast.serving.engine.model import Model
+    from mlmfast.serving.text.decoding import Decoder
+    from mlmfast.serving.types import Question
 
 # The least positive number of float32: a probability below it counts as it.
 LEAST = 1.4e-45

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import numpy as np
 
 from mlmfast.errors import InputError
-from mlmfast.serving.answers import logs_of
-from mlmfast.serving.questions import Question
-from mlmfast.serving.texts import check_length, check_text
+from mlmfast.serving.tasks.rows import logs_of
+from mlmfast.serving.text.encode import check_length, check_text
+from mlmfast.serving.types import Question
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tokenizers import Encoding
 
-    from mlmfast.serving.model import Model
-    from mlmfast.serving.steps import Steps
+    from mlmfast.serving.engine.model import Model
+    from mlmfast.serving.tasks.base import Steps
 
 METHODS = ("original", "word_l2r")
 

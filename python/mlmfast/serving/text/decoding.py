@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mlmfast.serving.folder import OnnxFolder
-    from mlmfast.serving.vocabulary import Vocabulary
+    from mlmfast.serving.text.tokenizer import Vocabulary
 
 # Decoders that write each token by itself, whatever stands around it, save that the first one may
 # look different (it keeps its `##`, it loses its blank).

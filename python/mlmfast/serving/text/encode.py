@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from mlmfast.errors import InputError, NoMaskError
-from mlmfast.serving.questions import Question
+from mlmfast.serving.types import Question
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tokenizers import Encoding
 
-    from mlmfast.serving.options import EncodeOptions
-    from mlmfast.serving.vocabulary import Vocabulary
+    from mlmfast.serving.text.options import EncodeOptions
+    from mlmfast.serving.text.tokenizer import Vocabulary
 
 T = TypeVar("T")
 # What people type for a mask, whatever the model: [MASK], <mask>, {mask}, <|mask|>, ___

@@ -7,9 +7,9 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.errors import InputError
-from mlmfast.library_reader import not_encoded, read_tokenizer, split_special_tokens
-from mlmfast.serving.cutting import cut_around_masks
+from mlmfast.serving.text.truncation import cut_around_masks
 from mlmfast.tokenizer_rules import class_name, read_by_class
+from mlmfast.tokenizers_compat import not_encoded, read_tokenizer, split_special_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
 
     from mlmfast.serving.folder import OnnxFolder
-    from mlmfast.serving.options import EncodeOptions
+    from mlmfast.serving.text.options import EncodeOptions
 
 logger = logging.getLogger(__name__)
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mlmfast.data.store import BlockStore
+from mlmfast.data.store.store import BlockStore
 from mlmfast.errors import InputError
-from mlmfast.training.estimates import LEAST_CLUSTERS, half_width, ratio_of
-from mlmfast.training.evaluation import check_evaluation, counts_of, open_evaluation_store
-from mlmfast.training.figures import Evaluation, MaskSeries, finite, summarize_counts
-from mlmfast.training.measuring import measuring
-from mlmfast.training.model import check_fits, load_model
-from mlmfast.training.vocabulary import check_same_tokens
+from mlmfast.training.evaluation.evaluate import check_evaluation, counts_of, open_evaluation_store
+from mlmfast.training.evaluation.evaluator import measuring
+from mlmfast.training.evaluation.metrics import Evaluation, MaskSeries, finite, summarize_counts
+from mlmfast.training.evaluation.statistics import LEAST_CLUSTERS, half_width, ratio_of
+from mlmfast.training.model.compatibility import check_same_tokens
+from mlmfast.training.model.load import check_fits, load_model
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from mlmfast.data.store import BlockStore, open_splits
+from mlmfast.data.store.store import BlockStore, open_splits
 from mlmfast.errors import InputError
-from mlmfast.training.figures import Evaluation, MaskSeries, summarize_counts
-from mlmfast.training.measuring import Measured, measuring
-from mlmfast.training.model import check_fits, load_model
-from mlmfast.training.pseudo_perplexity import check_pseudo, pseudo_perplexity_of
+from mlmfast.training.evaluation.evaluator import Measured, measuring
+from mlmfast.training.evaluation.metrics import Evaluation, MaskSeries, summarize_counts
+from mlmfast.training.evaluation.pseudo_perplexity import check_pseudo, pseudo_perplexity_of
+from mlmfast.training.model.load import check_fits, load_model
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from mlmfast.training.loss import row_counts
-from mlmfast.training.precision import choose_precision, default_device
-from mlmfast.training.sparse_head import MaskedHead, find_positions
-from mlmfast.training.wrapped_forward import forward_of, set_forward, without_wrappers
+from mlmfast.training.model.loss import row_counts
+from mlmfast.training.model.masked_head import MaskedHead, find_positions
+from mlmfast.training.model.precision import choose_precision, default_device
+from mlmfast.training.model.wrapped_forward import forward_of, set_forward, without_wrappers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tqdm import tqdm
 
-    from mlmfast.training.blocks import EvaluationBlocks
+    from mlmfast.training.datasets import EvaluationBlocks
 
 
 class Measured:
@@ -39,7 +39,7 @@ class Measured:
         inputs: dict[str, torch.Tensor],
         labels: torch.Tensor,
     ) -> torch.Tensor:
-        """Count as `mlmfast.training.loss.row_counts` does, `[B, 4]`, on the model's device.
+        """Count as `mlmfast.training.model.loss.row_counts` does, `[B, 4]`, on the model's device.
 
         Args:
             inputs: the model's arguments; `input_ids` is `[B, L]`.

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from mlmfast.data.text_tokens import text_tokens
+from mlmfast.data.store.text_tokens import text_tokens
 from mlmfast.errors import InputError
-from mlmfast.training.blocks import EvaluationBlocks
-from mlmfast.training.estimates import mean_of, ratio_of
+from mlmfast.training.datasets import EvaluationBlocks
+from mlmfast.training.evaluation.statistics import mean_of, ratio_of
 
 if TYPE_CHECKING:
-    from mlmfast.data.store import BlockStore
-    from mlmfast.training.pseudo_perplexity import PseudoPerplexity
+    from mlmfast.data.store.store import BlockStore
+    from mlmfast.training.evaluation.pseudo_perplexity import PseudoPerplexity
 
 # Those that independent masks give a mean and a standard error of.
 FIGURES = ("perplexity", "loss", "top1", "top5", "bits_per_byte")

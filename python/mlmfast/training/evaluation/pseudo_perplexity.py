@@ -11,15 +11,15 @@ import torch
 from tqdm import tqdm
 
 from mlmfast import _core
-from mlmfast.data.tokenizer_files import load_tokenizer
-from mlmfast.data.words import word_ends, word_starts
+from mlmfast.data.tokenization.load import load_tokenizer
+from mlmfast.data.tokenization.word_boundaries import word_ends, word_starts
 from mlmfast.errors import InputError
-from mlmfast.training.estimates import ratio_of
-from mlmfast.training.sparse_head import IGNORED
+from mlmfast.training.evaluation.statistics import ratio_of
+from mlmfast.training.model.masked_head import IGNORED
 
 if TYPE_CHECKING:
-    from mlmfast.data.store import BlockStore
-    from mlmfast.training.measuring import Measured
+    from mlmfast.data.store.store import BlockStore
+    from mlmfast.training.evaluation.evaluator import Measured
 
 METHODS = ("word_l2r", "original")
 

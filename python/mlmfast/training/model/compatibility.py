@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlmfast.data.tokenizer_files import load_tokenizer
+from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import InputError, MlmfastError
-from mlmfast.paths import as_path
+from mlmfast.fs.paths import as_path
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mlmfast.data.store import BlockStore
+    from mlmfast.data.store.store import BlockStore
 
 
 def check_same_tokens(model: str | Path, store: BlockStore) -> None:

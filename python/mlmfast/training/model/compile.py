@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mlmfast.training.arguments import DEFAULTS
+from mlmfast.training.options.arguments import DEFAULTS
 
 if TYPE_CHECKING:
     from torch import nn

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mlmfast.data.added_tokens import missing_tokens
-from mlmfast.data.tokenizer_files import load_tokenizer
+from mlmfast.data.tokenization.added_tokens import missing_tokens
+from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlmfast.data.store import BlockStore
-    from mlmfast.data.tokenizer_files import LoadedTokenizer
+    from mlmfast.data.store.store import BlockStore
+    from mlmfast.data.tokenization.load import LoadedTokenizer
 
 logger = logging.getLogger(__name__)
 

@@ -14,16 +14,16 @@ from transformers import (
     AutoModelForMaskedLM,
 )
 
-from mlmfast.data.tokenizer_files import load_tokenizer
+from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import InputError
-from mlmfast.training.model import load_config, positions_of
+from mlmfast.training.model.load import load_config, positions_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from transformers import PretrainedConfig, PreTrainedModel
 
-    from mlmfast.data.store import BlockStore
+    from mlmfast.data.store.store import BlockStore
 
 # Roles of special tokens whose ids configurations hold, as `pad_token_id` and so on.
 SPECIAL_TOKENS = ("pad_token", "bos_token", "eos_token", "cls_token", "sep_token", "mask_token")

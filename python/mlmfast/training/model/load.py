@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from transformers import AutoConfig, AutoModelForMaskedLM
 
-from mlmfast.data.tokenizer_files import load_tokenizer
+from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import InputError, NotFoundError
-from mlmfast.paths import as_path
+from mlmfast.fs.paths import as_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from transformers import PretrainedConfig, PreTrainedModel
 
-    from mlmfast.data.store import BlockStore
+    from mlmfast.data.store.store import BlockStore
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import torch
 from torch.overrides import TorchFunctionMode
 
-from mlmfast.training.last_layer import (
+from mlmfast.training.model.last_layer import (
     LastLayer,
     Wanted,
     find_last_layer,

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from transformers import HfArgumentParser, TrainingArguments
 
 from mlmfast.errors import InputError, MissingDependencyError
-from mlmfast.training.process_state import launched_environment
-from mlmfast.training.run_mlm_options import OLD_NAMES
+from mlmfast.training.options.run_mlm import OLD_NAMES
+from mlmfast.training.process.state import launched_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from mlmfast.training.card import blocks_trained_on
-from mlmfast.training.curves import curves_of
-from mlmfast.training.report_page import page
+from mlmfast.training.report._merge_training__curves import curves_of
+from mlmfast.training.report._merge_training__report_page import page
+from mlmfast.training.report.model_card import blocks_trained_on
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mlmfast.data.store import BlockStore
-    from mlmfast.training.result import TrainResult
+    from mlmfast.data.store.store import BlockStore
+    from mlmfast.training._merge_training__result import TrainResult
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ def write_report(
     """
     curves = curves_of(log)
     try:
-        from mlmfast.training.charts import as_svg, write_picture
+        from mlmfast.training.report.plots import as_svg, write_picture
 
         if curves:
             write_picture(curves, folder / PICTURE_FILE)

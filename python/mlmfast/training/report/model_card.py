@@ -7,12 +7,12 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlmfast.data.mask_schedule import MaskRateSchedule
+from mlmfast.data.masking.schedule import MaskRateSchedule
 
 if TYPE_CHECKING:
-    from mlmfast.data.store import BlockStore
-    from mlmfast.training.figures import Evaluation
-    from mlmfast.training.result import TrainResult
+    from mlmfast.data.store.store import BlockStore
+    from mlmfast.training._merge_training__result import TrainResult
+    from mlmfast.training.evaluation.metrics import Evaluation
 
 # Training arguments that shape every result; others are listed only where they were given.
 TOLD = (

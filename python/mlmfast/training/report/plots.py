@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mlmfast.training.curves import Curve
+    from mlmfast.training.report._merge_training__curves import Curve
 
 # Name of a page's colour -> its value in a picture of its own, which is light.
 COLOURS = {

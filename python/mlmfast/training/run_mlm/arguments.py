@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from transformers import HfArgumentParser, TrainingArguments
 
 from mlmfast.errors import InputError
-from mlmfast.training.arguments import did_you_mean, make_arguments, parse_lists
-from mlmfast.training.run_mlm_options import OLD_NAMES, RunMlmOptions, option
+from mlmfast.training.options.arguments import did_you_mean, make_arguments, parse_lists
+from mlmfast.training.options.run_mlm import OLD_NAMES, RunMlmOptions, option
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

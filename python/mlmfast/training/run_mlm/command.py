@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 import transformers
 
-from mlmfast.data.tokenizer_files import load_tokenizer
+from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import InputError, OutputExistsError
-from mlmfast.training.blocks import EvaluationBlocks, MaskedBlocks
-from mlmfast.training.checkpoints import sweep, whole_checkpoints
-from mlmfast.training.model import check_fits, load_config, load_model
-from mlmfast.training.processes import Processes
-from mlmfast.training.run_mlm_data import run_mlm_blocks
-from mlmfast.training.scratch import new_model
+from mlmfast.training.datasets import EvaluationBlocks, MaskedBlocks
+from mlmfast.training.model.from_scratch import new_model
+from mlmfast.training.model.load import check_fits, load_config, load_model
+from mlmfast.training.process.distributed import Processes
+from mlmfast.training.run_mlm.text import run_mlm_blocks
 from mlmfast.training.text_data import load_own_tokenizer
-from mlmfast.training.trainer import MLMTrainer
+from mlmfast.training.trainer.checkpoints import sweep, whole_checkpoints
+from mlmfast.training.trainer.mlm_trainer import MLMTrainer
 
 if TYPE_CHECKING:
-    from mlmfast.data.store import BlockStore
-    from mlmfast.training.run_mlm_arguments import RunMlmArguments
+    from mlmfast.data.store.store import BlockStore
+    from mlmfast.training.run_mlm.arguments import RunMlmArguments
 
 logger = logging.getLogger(__name__)
 

@@ -9,15 +9,15 @@ import datasets
 
 from mlmfast.data.sources.hub import arrow_stream, load_dataset_splits
 from mlmfast.errors import InputError, NotFoundError
-from mlmfast.training.run_mlm_arguments import BUILDERS
+from mlmfast.training.run_mlm.arguments import BUILDERS
 from mlmfast.training.text_data import make_blocks, text_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mlmfast.data.store import BlockStore
-    from mlmfast.data.tokenizer_files import LoadedTokenizer
-    from mlmfast.training.run_mlm_arguments import RunMlmArguments
+    from mlmfast.data.store.store import BlockStore
+    from mlmfast.data.tokenization.load import LoadedTokenizer
+    from mlmfast.training.run_mlm.arguments import RunMlmArguments
 
 logger = logging.getLogger(__name__)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlmfast.data.epoch_plan import EpochPlan
-from mlmfast.data.store import BlockStore, open_splits
-from mlmfast.training.blocks import MaskedBlocks
-from mlmfast.training.feed import BlockFeed
+from mlmfast.data.loading.sampler import EpochPlan
+from mlmfast.data.store.store import BlockStore, open_splits
+from mlmfast.training.datasets import MaskedBlocks
+from mlmfast.training.trainer.step_batches import BlockFeed
 
 if TYPE_CHECKING:
-    from mlmfast.training.blocks import Batch
+    from mlmfast.training.datasets import Batch
 
 
 def step_batch(

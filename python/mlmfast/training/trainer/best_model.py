@@ -9,7 +9,7 @@ from transformers.trainer_utils import SaveStrategy
 from mlmfast.errors import InputError
 
 if TYPE_CHECKING:
-    from mlmfast.data.store import BlockStore
+    from mlmfast.data.store.store import BlockStore
 
 # Whether more is better.
 METRICS = {

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mlmfast.data.epoch_plan import EpochPlan
+from mlmfast.data.loading.sampler import EpochPlan
 from mlmfast.errors import InputError
-from mlmfast.training.blocks import EvaluationBlocks, MaskedBlocks
-from mlmfast.training.feed import BlockFeed, shares_of
-from mlmfast.training.self_contained import SelfContainedTrainer
-from mlmfast.training.sparse_head import find_positions
+from mlmfast.training.datasets import EvaluationBlocks, MaskedBlocks
+from mlmfast.training.model.masked_head import find_positions
+from mlmfast.training.trainer.self_contained import SelfContainedTrainer
+from mlmfast.training.trainer.step_batches import BlockFeed, shares_of
 
 if TYPE_CHECKING:
     import transformers
     from torch.utils.data import DataLoader
 
-    from mlmfast.training.blocks import Batch
+    from mlmfast.training.datasets import Batch
 
 logger = logging.getLogger(__name__)
 

@@ -9,12 +9,12 @@ import torch
 import transformers
 
 from mlmfast.errors import DeviceMemoryError, NonFiniteLossError
-from mlmfast.training.block_batches import BlockBatches
-from mlmfast.training.blocks import MaskedBlocks
-from mlmfast.training.checkpoints import WholeCheckpoints
-from mlmfast.training.device_memory import Cost, advice, batch_that_fits, measure_cost
-from mlmfast.training.loss_guard import INTERVAL, LossGuard
-from mlmfast.training.sparse_head import IGNORED
+from mlmfast.training.datasets import MaskedBlocks
+from mlmfast.training.model.masked_head import IGNORED
+from mlmfast.training.trainer.block_batches import BlockBatches
+from mlmfast.training.trainer.checkpoints import WholeCheckpoints
+from mlmfast.training.trainer.loss_guard import INTERVAL, LossGuard
+from mlmfast.training.trainer.memory import Cost, advice, batch_that_fits, measure_cost
 
 
 class StepWatch(transformers.TrainerCallback):
@@ -145,7 +145,7 @@ class BlockTrainer(BlockBatches, WholeCheckpoints):
         raise NonFiniteLossError(
             f"{about}: epoch {epoch}, seed {feed.blocks.seed}, {len(ids)} blocks "
             f"of {feed.blocks.store.path}: {shown}. The same batch again: "
-            f"mlmfast.training.replay.step_batch({str(feed.blocks.store.path)!r}, {step}, "
+            f"mlmfast.training.trainer._merge_training__replay.step_batch({str(feed.blocks.store.path)!r}, {step}, "
             f"batch_size={whole}, accumulated={feed.accumulated}, seed={feed.blocks.seed}). Often "
             f"the learning rate ({self.args.learning_rate:g}) is too high.",
             step=step,

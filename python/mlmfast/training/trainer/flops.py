@@ -10,7 +10,7 @@ from functools import lru_cache
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from mlmfast.training.sparse_head import IGNORED, MaskedHead
+from mlmfast.training.model.masked_head import IGNORED, MaskedHead
 
 logger = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
-    from mlmfast.training.figures import Evaluation
-    from mlmfast.training.processes import Processes
+    from mlmfast.training.evaluation.metrics import Evaluation
+    from mlmfast.training.process.distributed import Processes
 
 MAX_TIME = "max_time"
 # Ctrl-C, what cluster managers send before they kill, and what Slurm's --signal=USR1 is used for.

@@ -11,12 +11,12 @@ import transformers
 from accelerate.utils import DynamoBackend
 from transformers.trainer_utils import EvalLoopOutput
 
-from mlmfast.training.block_trainer import BlockTrainer
-from mlmfast.training.blocks import EvaluationBlocks, MaskedBlocks
-from mlmfast.training.figures import Evaluation, summarize
-from mlmfast.training.loss import masked_loss_sum, row_counts
-from mlmfast.training.sparse_head import MaskedHead, at_masks, find_positions
-from mlmfast.training.speed import Speed
+from mlmfast.training.datasets import EvaluationBlocks, MaskedBlocks
+from mlmfast.training.evaluation.metrics import Evaluation, summarize
+from mlmfast.training.model.loss import masked_loss_sum, row_counts
+from mlmfast.training.model.masked_head import MaskedHead, at_masks, find_positions
+from mlmfast.training.trainer.block_trainer import BlockTrainer
+from mlmfast.training.trainer.throughput import Speed
 
 
 class MaskRates(transformers.TrainerCallback):

@@ -9,10 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from mlmfast.data.atomic import is_disk_full
 from mlmfast.errors import InputError, MlmfastError, NotFoundError, OutputExistsError
-from mlmfast.training.checkpoints import is_whole, sweep, whole_checkpoints
-from mlmfast.training.resume_changes import STATE_FILE, Change, read_arguments, told
+from mlmfast.fs.atomic import is_disk_full
+from mlmfast.training.trainer.checkpoints import is_whole, sweep, whole_checkpoints
+from mlmfast.training.trainer.resume_changes import STATE_FILE, Change, read_arguments, told
 
 logger = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import transformers
 
-from mlmfast.training.process_state import ProcessState, state_for
-from mlmfast.training.wrapped_forward import forward_of, set_forward, without_wrappers
+from mlmfast.training.model.wrapped_forward import forward_of, set_forward, without_wrappers
+from mlmfast.training.process.state import ProcessState, state_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

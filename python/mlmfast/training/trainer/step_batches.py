@@ -10,17 +10,17 @@ import numpy as np
 import torch
 from torch.utils.data import BatchSampler, DataLoader
 
-from mlmfast.data.epoch_plan import EpochPlan
-from mlmfast.data.prefetch import Prefetcher
+from mlmfast.data.loading.sampler import EpochPlan
 from mlmfast.errors import InputError
-from mlmfast.training.blocks import keep_batch
+from mlmfast.runtime.prefetch import Prefetcher
+from mlmfast.training.datasets import keep_batch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from mlmfast.training.blocks import Batch, EvaluationBlocks, MaskedBlocks
+    from mlmfast.training.datasets import Batch, EvaluationBlocks, MaskedBlocks
 
 # Batches to make ahead beside those of the step under way.
 AHEAD = 2

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from transformers import TrainerCallback
 
-from mlmfast.training.flops import Peak, Work, count_work, peak_of
+from mlmfast.training.trainer.flops import Peak, Work, count_work, peak_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mlmfast.training.blocks import MaskedBlocks
-    from mlmfast.training.sparse_head import MaskedHead
+    from mlmfast.training.datasets import MaskedBlocks
+    from mlmfast.training.model.masked_head import MaskedHead
 
 logger = logging.getLogger(__name__)
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from mlmfast.data.distributed.ray_cluster import ray_cluster
-from mlmfast.data.distributed.run import DistributedPass
-from mlmfast.data.prepare_bar import progress_bar
-from mlmfast.data.prepare_options import PrepareOptions, counted
-from mlmfast.data.split_writer import SplitWriter, split_writers
+from mlmfast.data.prepare._merge_data__prepare_bar import progress_bar
+from mlmfast.data.prepare.distributed.ray import ray_cluster
+from mlmfast.data.prepare.distributed.run import DistributedPass
+from mlmfast.data.prepare.options import PrepareOptions, counted
+from mlmfast.data.prepare.split_writer import SplitWriter, split_writers
 
 if TYPE_CHECKING:
-    from mlmfast.data.prepare_documents import Counts
-    from mlmfast.data.resumable import Workplace
+    from mlmfast.data.prepare.documents import Counts
     from mlmfast.data.sources.base import ReadOptions, Source
-    from mlmfast.data.tokenizer_files import LoadedTokenizer
+    from mlmfast.data.tokenization.load import LoadedTokenizer
+    from mlmfast.fs.staging import Workplace
 
 _LOG = logging.getLogger("mlmfast.prepare")
 

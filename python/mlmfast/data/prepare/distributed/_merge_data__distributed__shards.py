@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from mlmfast.data.distributed.job import Job, whole_file
-from mlmfast.data.distributed.share import Share, share_lists
-from mlmfast.data.shard_file import Written, write_shard
-from mlmfast.data.split_writer import grouping
-from mlmfast.data.tokenizer_files import id_dtype
+from mlmfast.data.prepare.distributed._merge_data__distributed__share import Share, share_lists
+from mlmfast.data.prepare.distributed.job import Job, whole_file
+from mlmfast.data.prepare.split_writer import grouping
+from mlmfast.data.store._merge_data__shard_file import Written, write_shard
+from mlmfast.data.tokenization.load import id_dtype
 
 
 def write_part(

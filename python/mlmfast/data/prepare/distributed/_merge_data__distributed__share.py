@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from mlmfast.data.arrow_numpy import arrow_numbers, numpy_numbers
-from mlmfast.data.distributed.job import Job
-from mlmfast.data.distributed.tokens import read_batches
-from mlmfast.data.splits import in_test
+from mlmfast.data.prepare.distributed.job import Job
+from mlmfast.data.prepare.distributed.tokenize import read_batches
+from mlmfast.data.prepare.split import in_test
 
 
 @dataclass(frozen=True)

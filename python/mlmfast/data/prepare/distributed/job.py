@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlmfast.data.checksums import sync_file, sync_folder
-from mlmfast.data.package_versions import versions_of
+from mlmfast.data.prepare.package_versions import versions_of
 from mlmfast.errors import InputError
+from mlmfast.fs.checksums import sync_file, sync_folder
 
 if TYPE_CHECKING:
-    from mlmfast.data.prepare_options import PrepareOptions
+    from mlmfast.data.prepare.options import PrepareOptions
     from mlmfast.data.sources.base import ReadOptions
-    from mlmfast.data.tokenizer_files import LoadedTokenizer
+    from mlmfast.data.tokenization.load import LoadedTokenizer
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from mlmfast.errors import InputError, MissingDependencyError, MlmfastError, NotFoundError
 
 if TYPE_CHECKING:
-    from mlmfast.data.distributed.job import Job
+    from mlmfast.data.prepare.distributed.job import Job
 
 # Tasks that are handed to Ray before the first of them is waited for.
 _LEAST_AHEAD = 64

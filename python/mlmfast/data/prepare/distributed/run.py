@@ -14,21 +14,26 @@ from contextlib import closing
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mlmfast.data.distributed.job import Job
-from mlmfast.data.distributed.plan import ShardPlan, plan_documents, plan_tokens
-from mlmfast.data.distributed.shards import write_part
-from mlmfast.data.distributed.share import Share, Sizes, document_ends, share_sizes
-from mlmfast.data.distributed.tokens import Tokenized, Unit, tokenize_unit, units_of
-from mlmfast.data.package_versions import versions_of
-from mlmfast.data.prepare_documents import Counts
-from mlmfast.data.prepare_options import PrepareOptions, counted
+from mlmfast.data.prepare.distributed._merge_data__distributed__shards import write_part
+from mlmfast.data.prepare.distributed._merge_data__distributed__share import (
+    Share,
+    Sizes,
+    document_ends,
+    share_sizes,
+)
+from mlmfast.data.prepare.distributed.job import Job
+from mlmfast.data.prepare.distributed.sharding import ShardPlan, plan_documents, plan_tokens
+from mlmfast.data.prepare.distributed.tokenize import Tokenized, Unit, tokenize_unit, units_of
+from mlmfast.data.prepare.documents import Counts
+from mlmfast.data.prepare.options import PrepareOptions, counted
+from mlmfast.data.prepare.package_versions import versions_of
 from mlmfast.errors import InputError, NotFoundError
 
 if TYPE_CHECKING:
-    from mlmfast.data.resumable import Workplace
+    from mlmfast.data.prepare.split_writer import SplitWriter
     from mlmfast.data.sources.base import ReadOptions, Source
-    from mlmfast.data.split_writer import SplitWriter
-    from mlmfast.data.tokenizer_files import LoadedTokenizer
+    from mlmfast.data.tokenization.load import LoadedTokenizer
+    from mlmfast.fs.staging import Workplace
 
 UNIT_BYTES = 64 << 20
 

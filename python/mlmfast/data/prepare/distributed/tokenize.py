@@ -12,12 +12,12 @@ import numpy as np
 import pyarrow as pa
 
 from mlmfast.data.arrow_numpy import arrow_numbers, text_offsets
-from mlmfast.data.checksums import FileStamp, checksum_of
-from mlmfast.data.distributed.job import Job, whole_file
-from mlmfast.data.prepare_documents import Counts, Documents, Mark
-from mlmfast.data.sources.cut import Section, cut
-from mlmfast.data.text_encoder import TextEncoder
-from mlmfast.data.tokenizer_files import id_dtype
+from mlmfast.data.prepare.distributed.job import Job, whole_file
+from mlmfast.data.prepare.documents import Counts, Documents, Mark
+from mlmfast.data.sources.sections import Section, cut
+from mlmfast.data.tokenization.encoder import TextEncoder
+from mlmfast.data.tokenization.load import id_dtype
+from mlmfast.fs.checksums import FileStamp, checksum_of
 
 if TYPE_CHECKING:
     from mlmfast.data.sources.base import ReadOptions, Source

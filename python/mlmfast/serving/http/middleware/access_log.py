@@ -8,8 +8,8 @@ import re
 import time
 from typing import TYPE_CHECKING, Any
 
+from mlmfast.serving.http.errors import Problem, problem_of
 from mlmfast.serving.http.log import log_request
-from mlmfast.serving.http.problems import Problem, problem_of
 from mlmfast.serving.http.responses import problem_response
 from mlmfast.serving.http.service import Record
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 from typing import TYPE_CHECKING
 
-from mlmfast.serving.http.problems import Problem
+from mlmfast.serving.http.errors import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,10 +10,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from mlmfast.errors import MlmfastError
-from mlmfast.serving.http.problems import Problem
+from mlmfast.serving.http.errors import Problem
+from mlmfast.serving.http.protocols.open_inference import VERSION
+from mlmfast.serving.http.protocols.v1 import describe
 from mlmfast.serving.http.responses import json_response
-from mlmfast.serving.http.v1 import describe
-from mlmfast.serving.http.v2 import VERSION
 
 if TYPE_CHECKING:
     from starlette.requests import Request

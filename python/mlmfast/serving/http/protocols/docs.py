@@ -10,7 +10,7 @@ import orjson
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from mlmfast.serving.http.openapi import openapi_document
+from mlmfast.serving.http.protocols.openapi import openapi_document
 
 if TYPE_CHECKING:
     from starlette.requests import Request

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
-from mlmfast.serving.http.problems import bad_body
+from mlmfast.serving.http.errors import bad_body
 from mlmfast.serving.http.responses import compressed, json_response
 
 if TYPE_CHECKING:
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from mlmfast.serving.continuous.ticket import Answered
-    from mlmfast.serving.http.asking import AnyQuestion
+    from mlmfast.serving.http.protocols.requests import AnyQuestion
     from mlmfast.serving.http.service import Service
+    from mlmfast.serving.scheduler.request import Answered
 
 Form = TypeVar("Form", bound=BaseModel)
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.routing import Route
 
-from mlmfast.serving.http.answering import Timing, answering, cut
-from mlmfast.serving.http.asking import MOST_BEAMS, FillingsQuestion
-from mlmfast.serving.http.fill_mask import TopK
+from mlmfast.serving.http.protocols.endpoint import Timing, answering, cut
+from mlmfast.serving.http.protocols.huggingface import TopK
+from mlmfast.serving.http.protocols.requests import MOST_BEAMS, FillingsQuestion
 
 if TYPE_CHECKING:
-    from mlmfast.serving.continuous.ticket import Answered
     from mlmfast.serving.http.service import Service
+    from mlmfast.serving.scheduler.request import Answered
 
 
 class JointRequest(BaseModel):

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.routing import Route
 
-from mlmfast.serving.http.asking import RowsQuestion
-from mlmfast.serving.http.problems import bad_body
+from mlmfast.serving.http.errors import bad_body
+from mlmfast.serving.http.protocols.requests import RowsQuestion
 from mlmfast.serving.http.responses import compressed, json_response
 
 if TYPE_CHECKING:

@@ -15,16 +15,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import Response
 from starlette.routing import Route
 
-from mlmfast.serving.http.asking import RowsQuestion
-from mlmfast.serving.http.problems import Problem, bad_body
+from mlmfast.serving.http.errors import Problem, bad_body
+from mlmfast.serving.http.protocols.requests import RowsQuestion
+from mlmfast.serving.http.protocols.tensors import Tensor, integer_of, strings_of
 from mlmfast.serving.http.responses import compressed, json_response
-from mlmfast.serving.http.tensors import Tensor, integer_of, strings_of
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from mlmfast.serving.continuous.ticket import Answered
     from mlmfast.serving.http.service import Service
+    from mlmfast.serving.scheduler.request import Answered
 
 VERSION = "1"
 PLATFORM = "onnxruntime_onnx"

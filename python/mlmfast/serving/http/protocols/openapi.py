@@ -6,11 +6,11 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from mlmfast.serving.http.fill_mask import FillMaskRequest
-from mlmfast.serving.http.joint import JointRequest, JointResponse
-from mlmfast.serving.http.likelihood import ScoreRequest, ScoreResponse
-from mlmfast.serving.http.v1 import ErrorBody, FillRequest, FillResponse, ModelList
-from mlmfast.serving.http.v2 import InferRequest
+from mlmfast.serving.http.protocols.fill import JointRequest, JointResponse
+from mlmfast.serving.http.protocols.huggingface import FillMaskRequest
+from mlmfast.serving.http.protocols.open_inference import InferRequest
+from mlmfast.serving.http.protocols.score import ScoreRequest, ScoreResponse
+from mlmfast.serving.http.protocols.v1 import ErrorBody, FillRequest, FillResponse, ModelList
 
 REF = "#/components/schemas/{model}"
 PROBLEMS = {

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mlmfast.errors import InputError
-from mlmfast.serving.asked import Asked, asked_of
-from mlmfast.serving.http.problems import Problem
-from mlmfast.serving.joint import Fillings
-from mlmfast.serving.likelihood import Scores
+from mlmfast.serving.http.errors import Problem
+from mlmfast.serving.tasks.beam_search import Fillings
+from mlmfast.serving.tasks.fill_mask import Asked, asked_of
+from mlmfast.serving.tasks.scoring import Scores
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from mlmfast.serving.model import Model
-    from mlmfast.serving.steps import Stepwise
+    from mlmfast.serving.engine.model import Model
+    from mlmfast.serving.tasks.base import Stepwise
 
 # Looking these up is done on a thread: they may be many, and each may have to be tokenized.
 MOST_TARGETS = 1000

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.routing import Route
 
-from mlmfast.serving.http.answering import Timing, answering
-from mlmfast.serving.http.asking import ScoresQuestion
+from mlmfast.serving.http.protocols.endpoint import Timing, answering
+from mlmfast.serving.http.protocols.requests import ScoresQuestion
 
 if TYPE_CHECKING:
-    from mlmfast.serving.continuous.ticket import Answered
     from mlmfast.serving.http.service import Service
+    from mlmfast.serving.scheduler.request import Answered
 
 
 class ScoreRequest(BaseModel):

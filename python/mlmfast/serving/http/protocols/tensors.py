@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlmfast.serving.http.problems import Problem
+from mlmfast.serving.http.errors import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.routing import Route
 
-from mlmfast.serving.http.answering import Timing, answering, cut
-from mlmfast.serving.http.asking import RowsQuestion
-from mlmfast.serving.http.fill_mask import TopK
-from mlmfast.serving.http.joint import FilledRow
+from mlmfast.serving.http.protocols.endpoint import Timing, answering, cut
+from mlmfast.serving.http.protocols.fill import FilledRow
+from mlmfast.serving.http.protocols.huggingface import TopK
+from mlmfast.serving.http.protocols.requests import RowsQuestion
 from mlmfast.serving.http.responses import json_response
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from mlmfast.serving.continuous.ticket import Answered
-    from mlmfast.serving.http.models import ServedModel
+    from mlmfast.serving.http.registry import ServedModel
     from mlmfast.serving.http.service import Service
+    from mlmfast.serving.scheduler.request import Answered
 
 
 class FillRequest(BaseModel):

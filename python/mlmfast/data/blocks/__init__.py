@@ -1,0 +1,1 @@
+"""Token lists to blocks of equal length."""

@@ -1,0 +1,1 @@
+"""Shuffled, masked batches from a block store."""

@@ -1,0 +1,1 @@
+"""Masked tokens: `mask_tokens`, its options, the drop-in collator."""

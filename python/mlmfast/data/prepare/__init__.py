@@ -1,0 +1,1 @@
+"""Text to block stores: `prepare`, its pipeline, its checkpoints."""

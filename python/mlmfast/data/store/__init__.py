@@ -1,0 +1,1 @@
+"""The block store: manifest, shards, reading and writing."""

@@ -1,0 +1,1 @@
+"""Loading tokenizers; text to token ids, exactly as the `tokenizers` library gives them."""

@@ -1,0 +1,1 @@
+"""Comparing an exported graph with PyTorch."""

@@ -1,0 +1,1 @@
+"""Lower precisions, and how far their answers agree."""

@@ -1,0 +1,1 @@
+"""Files: paths, atomic writes, staging folders, locks, the cache folder."""

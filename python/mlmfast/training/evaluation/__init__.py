@@ -1,0 +1,1 @@
+"""Perplexity, accuracy and comparisons, with their errors."""

@@ -1,0 +1,1 @@
+"""The model a training starts from, and its head on masked rows."""

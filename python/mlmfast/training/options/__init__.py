@@ -1,0 +1,1 @@
+"""The options of a training, each with its default and its check."""

@@ -1,0 +1,1 @@
+"""`MLMTrainer`, its batches, callbacks and checkpoints."""
