@@ -13,7 +13,7 @@ from fill_mask_input import BERT_BASE, Model
 
 import mlmfast
 from mlmfast.doctor.machine import look_at_machine
-from mlmfast.exporting.quantization._merge_exporting__overflow import eight_bits_overflow
+from mlmfast.exporting.quantization.int8 import eight_bits_overflow
 
 OPENVINO = "optimum-intel[openvino]==2.2.0"
 FASTER_CLIP = "faster-clip==0.4.0"

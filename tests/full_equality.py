@@ -20,10 +20,9 @@ import pyarrow as pa
 
 from corpus import SHARED
 from mlmfast import _core
-from mlmfast.data.tokenization._merge_data__hard_texts import hard_texts
 from mlmfast.data.tokenization.hf_encoder import encode_pieces, pieces_of
 from mlmfast.data.tokenization.load import LoadedTokenizer, load_tokenizer
-from mlmfast.data.tokenization.parity import Unfit, checked_core
+from mlmfast.data.tokenization.parity import Unfit, checked_core, hard_texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -35,7 +35,7 @@ def launch(count: int, function, *args, seconds: float = 480) -> list[Ended]:
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
-        ["mlmfast.training.train", "mlmfast.training.trainer._merge_training__replay"]
+        ["mlmfast.training.train", "mlmfast.training.trainer.step_batches"]
     )
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

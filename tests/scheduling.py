@@ -8,7 +8,7 @@ import pytest
 
 from mlmfast.serving.engine.model import open_model
 from mlmfast.serving.fill_mask import FillMask
-from mlmfast.serving.scheduler._merge_serving__continuous__limits import QueueLimits
+from mlmfast.serving.scheduler.queue import QueueLimits
 from mlmfast.serving.scheduler.scheduler import Scheduler
 
 PATIENCE = 300

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlmfast.serving.engine.batching import BatchRules
-from mlmfast.serving.scheduler._merge_serving__continuous__work import Work
 from mlmfast.serving.scheduler.multi_step import Backlog
 from mlmfast.serving.scheduler.queue import Waiting
+from mlmfast.serving.scheduler.request import Work
 
 steps = st.lists(st.lists(st.integers(1, 60), min_size=1, max_size=9), min_size=1, max_size=4)
 

@@ -12,8 +12,8 @@ from click.testing import CliRunner
 
 from mlmfast.cli.evaluate import command
 from mlmfast.data.store.store import open_splits
-from mlmfast.training._merge_training__result import TrainResult
 from mlmfast.training.evaluation.metrics import Evaluation
+from mlmfast.training.fit import TrainResult
 from mlmfast.training.report.model_card import model_card, told_arguments
 from mlmfast.training.train import train
 from toy import SCRATCH

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlmfast.runtime._merge_serving__cores import cpu_quota
+from mlmfast.runtime.cpu import cpu_quota
 
 
 def test_the_quota_of_a_container(tmp_path):

@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 
 from corpus import documents, jsonl, tiny_tokenizer
 from mlmfast.data.prepare import run as prepare_run
-from mlmfast.data.prepare.distributed import _merge_data__distributed__ray_run as ray_run
 from mlmfast.data.prepare.distributed import ray as ray_cluster
+from mlmfast.data.prepare.distributed import ray as ray_run
 from mlmfast.data.prepare.distributed import run
 from mlmfast.data.prepare.distributed import tokenize as tokens
 from mlmfast.data.prepare.distributed.job import Job

@@ -17,8 +17,7 @@ from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizer
 from corpus import SHARED
 from encoding import assert_equal_ids, encoded
 from mlmfast import _core
-from mlmfast.data.tokenization._merge_data__hard_texts import added_token_texts
-from mlmfast.data.tokenization.parity import differing_texts
+from mlmfast.data.tokenization.parity import added_token_texts, differing_texts
 
 EXAMPLES = int(os.environ.get("MLMFAST_FUZZ_EXAMPLES", "40"))
 TRAINING = [

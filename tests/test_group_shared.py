@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 import mlmfast
-from mlmfast.data.blocks._merge_data__group_shared import share_columns
+from mlmfast.data.blocks.arrow import share_columns
 from mlmfast.data.blocks.options import checked_options
 from mlmfast.errors import InputError
 

@@ -14,9 +14,14 @@ from onnx import TensorProto, helper, numpy_helper
 from mlmfast.errors import ExportMismatchError, InputError, NotFoundError
 from mlmfast.exporting.export import export
 from mlmfast.exporting.graph.graph import Graph
-from mlmfast.exporting.quantization._merge_exporting__overflow import eight_bits_overflow
 from mlmfast.exporting.quantization.convert import Precision, lower
-from mlmfast.exporting.quantization.int8 import BLOCK, round_blocks, round_rows, to_int8
+from mlmfast.exporting.quantization.int8 import (
+    BLOCK,
+    eight_bits_overflow,
+    round_blocks,
+    round_rows,
+    to_int8,
+)
 from mlmfast.serving.fill_mask import FillMask
 
 TEXTS = ["paris is the {}", "a {} far in the solar system", "the {} is {} in the south"]

@@ -12,7 +12,7 @@ from mlmfast.data.store.store import open_splits
 from mlmfast.errors import NonFiniteLossError
 from mlmfast.training.datasets import MaskedBlocks
 from mlmfast.training.train import train
-from mlmfast.training.trainer._merge_training__replay import step_batch
+from mlmfast.training.trainer.step_batches import step_batch
 from processes_at_work import Poisons
 from toy import SCRATCH
 

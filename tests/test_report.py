@@ -12,8 +12,8 @@ import transformers
 
 from mlmfast.data.store.store import open_splits
 from mlmfast.errors import InputError, MissingDependencyError
-from mlmfast.training.report._merge_training__curves import curves_of
 from mlmfast.training.report.html import write_report
+from mlmfast.training.report.plots import curves_of
 from mlmfast.training.train import train
 from mlmfast.training.trainer.interrupt import TrainingInterrupted
 from test_card import RESULT

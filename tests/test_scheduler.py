@@ -8,7 +8,7 @@ import time
 import pytest
 
 from mlmfast.errors import InputError, MlmfastError, NoMaskError
-from mlmfast.serving.scheduler._merge_serving__continuous__limits import (
+from mlmfast.serving.scheduler.queue import (
     ClosedError,
     QueueFullError,
     TooManyRowsError,

@@ -9,7 +9,7 @@ import pytest
 
 from mlmfast.errors import MlmfastError
 from mlmfast.serving.engine.model import open_model
-from mlmfast.serving.scheduler._merge_serving__continuous__limits import (
+from mlmfast.serving.scheduler.queue import (
     ClosedError,
     QueueFullError,
     QueueLimits,

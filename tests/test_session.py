@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from mlmfast.errors import InputError, MissingDependencyError, MlmfastError
-from mlmfast.runtime import _merge_serving__cores as cores
-from mlmfast.runtime._merge_serving__cores import available_threads
+from mlmfast.runtime import cpu as cores
+from mlmfast.runtime.cpu import available_threads
 from mlmfast.serving.fill_mask import FillMask
 
 

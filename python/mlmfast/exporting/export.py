@@ -176,7 +176,7 @@ def _graph_report(
     comparisons: tuple[ShapeParity, ...],
     fused: Fused | None = None,
 ) -> GraphReport:
-    from mlmfast.exporting.graph._merge_exporting__operators import count_operators, is_fused
+    from mlmfast.exporting.graph.session import count_operators, is_fused
 
     operators = count_operators(graph)
     return GraphReport(

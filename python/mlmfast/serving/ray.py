@@ -22,7 +22,7 @@ from mlmfast.serving.http.errors import Problem
 from mlmfast.serving.http.protocols.requests import FillingsQuestion, RowsQuestion, ScoresQuestion
 from mlmfast.serving.http.service import Record, Service
 from mlmfast.serving.http.settings import ModelSource, ServeSettings
-from mlmfast.serving.scheduler._merge_serving__continuous__limits import QueueFullError
+from mlmfast.serving.scheduler.queue import QueueFullError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

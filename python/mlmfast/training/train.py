@@ -17,7 +17,6 @@ from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import InputError
 from mlmfast.fs.atomic import replacing
 from mlmfast.fs.paths import as_path
-from mlmfast.training._merge_training__masks import choose_masks
 from mlmfast.training.datasets import EvaluationBlocks, MaskedBlocks
 from mlmfast.training.fit import run
 from mlmfast.training.model.compile import choose_compiling, tokens_of
@@ -38,6 +37,7 @@ from mlmfast.training.setup import (
     check_seed,
     check_stores,
     choose_arguments,
+    choose_masks,
     choose_model,
     choose_stores,
     is_from_scratch,
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from mlmfast.data.store.store import BlockStore
-    from mlmfast.training._merge_training__result import TrainResult
+    from mlmfast.training.fit import TrainResult
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mlmfast.data.convert._merge_data__convert__to_store import write_store
-from mlmfast.data.convert.from_lists import open_token_lists
+from mlmfast.data.convert.from_lists import open_token_lists, write_store
 from mlmfast.data.convert.megatron import write_megatron
 from mlmfast.data.convert.parquet import write_parquet
 from mlmfast.data.convert.raw import write_raw

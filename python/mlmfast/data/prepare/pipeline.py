@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pyarrow as pa
 
 from mlmfast.data.arrow_numpy import arrow_numbers, text_bytes
-from mlmfast.data.prepare._merge_data__prepare_bar import progress_bar
 from mlmfast.data.prepare.dedup import SEEN_FILE, SeenFile
-from mlmfast.data.prepare.documents import Batch, Counts, Mark
+from mlmfast.data.prepare.documents import Batch, Counts, Decoded, Documents, Mark
 from mlmfast.data.prepare.options import counted
 from mlmfast.data.prepare.shuffle import Shuffle, Spilled, expected_text
 from mlmfast.data.prepare.split import in_test
@@ -21,12 +20,39 @@ from mlmfast.runtime.cpu import thread_count
 from mlmfast.runtime.pipeline import Overlap
 
 if TYPE_CHECKING:
-    from mlmfast.data.prepare._merge_data__prepare_reader import Reader
     from mlmfast.data.prepare.checkpoint import Progress, StateFile
+    from mlmfast.data.prepare.dedup import SeenFile
     from mlmfast.data.prepare.options import PrepareOptions
     from mlmfast.data.prepare.split_writer import SplitWriter
+    from mlmfast.data.sources.base import ReadOptions, Source
     from mlmfast.data.tokenization.encoder import TextEncoder
     from mlmfast.fs.staging import Workplace
+
+
+@contextmanager
+def progress_bar(
+    total: int | None, *, shown: bool, start: int = 0, what: str = "prepare"
+) -> Iterator[Callable[[int | None], None]]:
+    """Show how many bytes are done; yield the function that moves the bar to a position."""
+    from tqdm import tqdm
+
+    bar: Any
+    with tqdm(
+        total=total,
+        initial=start,
+        unit="B",
+        unit_scale=True,
+        desc=what,
+        # None: no bar where standard error is no terminal.
+        disable=None if shown else True,
+    ) as bar:
+
+        def advance(position: int | None) -> None:
+            if position is not None:
+                bar.update(position - bar.n)
+
+        yield advance
+
 
 _LOG = logging.getLogger("mlmfast.prepare")
 
@@ -192,3 +218,68 @@ def tell_what_is_kept(progress: Progress) -> None:
         counted(documents, "document"),
         counted(tokens, "token"),
     )
+
+
+# Pieces of text that are read and decoded ahead: what two threads read while a tokenizer is loaded.
+_TEXTS_AHEAD = 8
+_MOST_DECODERS = 4
+
+
+class Reader:
+    """Reads the documents of all sources ahead of those who want them, in order.
+
+    When the `with` block ends, reading is stopped and every thread has ended.
+
+        with Reader(sources, reading, options) as reader:
+            reader.begin(Mark())
+            ...  # what takes its time
+            for batch in reader.batches(Mark()): ...
+    """
+
+    def __init__(
+        self, sources: list[Source], reading: ReadOptions, options: PrepareOptions
+    ) -> None:
+        """Read `sources`, each as `reading` says."""
+        self.sources = sources
+        self.reading = reading
+        self.documents = Documents(sources, reading, options)
+        self._threads = min(_MOST_DECODERS, thread_count(options.threads))
+        self._overlap = Overlap()
+        self._begun: tuple[Mark, Iterator[Decoded]] | None = None
+
+    @property
+    def size(self) -> int | None:
+        """What marks' positions reach at the end; None where it is not known."""
+        sizes = [source.size for source in self.sources]
+        return None if None in sizes else sum(size or 0 for size in sizes)
+
+    def begin(self, start: Mark) -> None:
+        """Read ahead from `start` on; what goes wrong is raised where the batches are wanted."""
+        decoded = self._overlap.map(
+            self.documents.decode,
+            self.documents.pieces(start),
+            threads=self._threads,
+            depth=_TEXTS_AHEAD,
+        )
+        self._begun = start, decoded
+
+    def batches(self, start: Mark, seen: SeenFile | None = None) -> Iterator[Batch]:
+        """Yield the documents that are wanted, from where reading began; see `Documents`."""
+        if self._begun is None:
+            self.begin(start)
+        begun, decoded = self._begun or (start, iter(()))
+        if begun != start:
+            raise ValueError(f"reading began at {begun}, not at {start}")
+        return self.documents.batches(decoded, start, seen)
+
+    def stop(self) -> None:
+        """End reading, and every wait for data that may never come."""
+        for source in self.sources:
+            source.stop()
+        self._overlap.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()

@@ -9,11 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlmfast.data.prepare._merge_data__prepare_reader import Reader
 from mlmfast.data.prepare.checkpoint import Progress, StateFile, fingerprint
 from mlmfast.data.prepare.documents import Counts, Mark
 from mlmfast.data.prepare.options import PrepareOptions, PrepareReport, counted
-from mlmfast.data.prepare.pipeline import Pass, lanes_for, tell_what_is_kept
+from mlmfast.data.prepare.pipeline import Pass, Reader, lanes_for, tell_what_is_kept
 from mlmfast.data.prepare.split_writer import SplitWriter, split_writers
 from mlmfast.data.prepare.validation import (
     check_enough,
@@ -119,7 +118,7 @@ def _run(
     sources = reader.sources
     found = fingerprint(sources, tokenizer, options)
     if options.engine == "ray":
-        from mlmfast.data.prepare.distributed._merge_data__distributed__ray_run import run_on_ray
+        from mlmfast.data.prepare.distributed.ray import run_on_ray
 
         return run_on_ray(work, sources, reader.reading, tokenizer, options, found)
     state = StateFile(work, found)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from mlmfast.data.sources._merge_data__sources__tables import TableSource
 from mlmfast.data.sources.archives import ArchiveSource, is_archive
 from mlmfast.data.sources.base import ReadOptions, Source, bounded
+from mlmfast.data.sources.columnar import TableSource
 from mlmfast.data.sources.dataset_rows import (
     DatasetSource,
     StreamedSource,

@@ -10,13 +10,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from mlmfast.data.sources.base import BATCH_BYTES, Piece, Place, resolve_column, unknown_column
+from mlmfast.data.sources.base import (
+    BATCH_BYTES,
+    Piece,
+    Place,
+    ReadOptions,
+    resolve_column,
+    unknown_column,
+)
 from mlmfast.data.sources.nested import column_text, leaf_names
 from mlmfast.errors import InputError
 
 if TYPE_CHECKING:
     from mlmfast.data.sources.base import ReadOptions
     from mlmfast.data.sources.streams import ByteStream
+
 
 _COPY_BYTES = 1 << 20
 
@@ -172,3 +180,44 @@ def _damaged(name: str, kind: str, error: Exception) -> Exception:
         return error
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return InputError(f"{name} is no whole {kind} file: {reason}.")
+
+
+class TableSource:
+    """An Arrow column or table that is in memory or comes as a stream."""
+
+    name = "the table"
+    size: int | None = None
+
+    def __init__(self, data: Any) -> None:
+        """Read `data`, anything with `__arrow_c_stream__` or `__arrow_c_array__`."""
+        self._data = data
+
+    def pieces(self, options: ReadOptions, place: Place | None = None) -> Iterator[Piece]:
+        """Yield the documents; a column of texts needs no name."""
+        if not hasattr(self._data, "__arrow_c_stream__"):
+            column = pa.chunked_array([pa.array(self._data)])
+        else:
+            reader = _as_reader(self._data)
+            if reader is not None:
+                yield from read_batches(reader.schema, reader, options, self.name)
+                return
+            column = pa.chunked_array(self._data)
+        table = pa.table({options.text_column: column})
+        yield from read_batches(table.schema, table.to_batches(), options, self.name)
+
+    def fingerprint(self) -> dict[str, Any] | None:
+        """None: a stream is gone once it is read."""
+        return None
+
+    def stop(self) -> None:
+        """Reading never waits."""
+
+
+def _as_reader(data: Any) -> pa.RecordBatchReader | None:
+    """Return a stream of tables, or None where the stream is one of bare columns."""
+    if isinstance(data, pa.ChunkedArray):
+        return None
+    try:
+        return pa.RecordBatchReader.from_stream(data)
+    except pa.ArrowInvalid:
+        return None

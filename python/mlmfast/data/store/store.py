@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from mlmfast.data.store._merge_data__shard_file import map_shard
 from mlmfast.data.store.folder import store_folders
 from mlmfast.data.store.manifest import COLUMN, Manifest, changed
+from mlmfast.data.store.writer import map_shard
 from mlmfast.errors import MissingDependencyError, NotFoundError, StoreError
 from mlmfast.fs.checksums import file_sha256
 from mlmfast.fs.paths import as_path

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from mlmfast.data.tokenization._merge_data__hub_tokenizer import download
 from mlmfast.data.tokenization.lazy import keep, recall
 from mlmfast.data.tokenization.loaded import (
     FILE_NAMES,
@@ -17,12 +16,7 @@ from mlmfast.data.tokenization.loaded import (
     describe,
     id_dtype,
 )
-from mlmfast.data.tokenization.reference import (
-    changes_of,
-    open_files,
-    open_folder,
-    say_differences,
-)
+from mlmfast.data.tokenization.reference import changes_of, open_files, open_folder, say_differences
 from mlmfast.data.tokenization.slow import SlowTokenizer, files_of, is_in_python, say_slow
 from mlmfast.data.tokenization.special_tokens import (
     ROLES,
@@ -31,7 +25,7 @@ from mlmfast.data.tokenization.special_tokens import (
     same_added_tokens,
 )
 from mlmfast.data.tokenization.word_list import fast_form
-from mlmfast.errors import InputError, MissingDependencyError
+from mlmfast.errors import InputError, MissingDependencyError, NotFoundError
 from mlmfast.fs.paths import as_path
 from mlmfast.tokenizer_rules import GENERIC, class_name, pinned, read_by_class
 from mlmfast.tokenizers_compat import read_tokenizer, split_special_tokens
@@ -40,6 +34,34 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tokenizers import Tokenizer
+
+
+def download(name: str, files: Iterable[str]) -> Path:
+    """Return the folder of a tokenizer on the Hugging Face Hub.
+
+    Raises:
+        NotFoundError: It is not there, or the Hub cannot be reached.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+
+    missing = f"No tokenizer {name!r}: there is no such file or folder, and "
+    try:
+        return Path(snapshot_download(name, allow_patterns=[*files, "config.json"]))
+    except HFValidationError as error:
+        raise NotFoundError(f"{missing}it is no name of the Hugging Face Hub either.") from error
+    except RepositoryNotFoundError as error:
+        raise NotFoundError(
+            f"{missing}the Hugging Face Hub has no such model (or it is private: log in with "
+            "`hf auth login`)."
+        ) from error
+    except (OSError, ValueError) as error:
+        raise NotFoundError(
+            f"{missing}the Hugging Face Hub, where it may be, cannot be reached from here, nor is "
+            "it in the local cache. Give the folder of a tokenizer, or train one with "
+            "`mlmfast train-tokenizer`."
+        ) from error
+
 
 __all__ = ["FILE_NAMES", "LoadedTokenizer", "as_json", "from_files", "id_dtype", "load_tokenizer"]
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from mlmfast.errors import InputError
 from mlmfast.exporting.parity.logits import open_graph
-from mlmfast.exporting.quantization._merge_exporting__sentences import SENTENCES
+from mlmfast.exporting.quantization.calibration import SENTENCES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 from mlmfast.errors import ExportMismatchError, InputError
 from mlmfast.exporting.graph.shared_weights import WEIGHTS, share_weights
 from mlmfast.exporting.graph.topk_outputs import append_answers, take_answers_off
-from mlmfast.exporting.quantization._merge_exporting__overflow import eight_bits_overflow
 from mlmfast.exporting.quantization.agreement import Judgement, judge
-from mlmfast.exporting.quantization.int8 import to_int8
+from mlmfast.exporting.quantization.int8 import eight_bits_overflow, to_int8
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,7 @@ from mlmfast.exporting.graph.graph import Graph, attribute
 
 if TYPE_CHECKING:
     import onnx
+
 
 # Numbers that share a scale where scales go by block. Smaller blocks are nearer to float32, and
 # slower.
@@ -244,3 +246,34 @@ def round_blocks(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     values, scales = round_rows(padded.reshape(-1, BLOCK))
     shifted = (values.astype(np.int16) + 128).astype(np.uint8)
     return shifted.reshape(rows, blocks, BLOCK), scales
+
+
+DEPTH = 64
+EXTREME_OPERANDS = (255, 127)
+
+
+@cache
+def eight_bits_overflow() -> bool:
+    """Let onnxruntime sum the largest products of 8-bit numbers, and compare with the true sum.
+
+    x86 processors without VNNI (or AVX-VNNI) add pairs of products in 16 bits, and cut the sums off
+    at 32,767 (the instruction is `vpmaddubsw`).
+    """
+    import onnxruntime
+    from onnx import TensorProto, helper, numpy_helper
+
+    rows, weights = EXTREME_OPERANDS
+    matrix = np.full((DEPTH, DEPTH), weights, np.int8)
+    graph = helper.make_graph(
+        [helper.make_node("MatMulInteger", ["x", "w"], ["y"])],
+        "sum",
+        [helper.make_tensor_value_info("x", TensorProto.UINT8, [1, DEPTH])],
+        [helper.make_tensor_value_info("y", TensorProto.INT32, [1, DEPTH])],
+        [numpy_helper.from_array(matrix, "w")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    (found,) = session.run(["y"], {"x": np.full((1, DEPTH), rows, np.uint8)})
+    return bool((found != rows * weights * DEPTH).any())

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.errors import InputError
-from mlmfast.runtime._merge_serving__cores import available_threads, cores_are_ours
+from mlmfast.runtime.cpu import available_threads, cores_are_ours
 from mlmfast.serving.engine.batching import BatchRules, batches, token_budget
 from mlmfast.serving.engine.graphs import describe_graph
 from mlmfast.serving.engine.session import DEVICES, SessionOptions, device_of, open_session

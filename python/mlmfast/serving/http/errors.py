@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlmfast.errors import InputError, MlmfastError, NoMaskError
-from mlmfast.serving.scheduler._merge_serving__continuous__limits import (
+from mlmfast.serving.scheduler.queue import (
     ClosedError,
     QueueFullError,
     TooManyPassesError,

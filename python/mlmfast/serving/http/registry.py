@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mlmfast.errors import MlmfastError
 from mlmfast.serving.engine.model import open_model
 from mlmfast.serving.http.errors import Problem
-from mlmfast.serving.scheduler._merge_serving__continuous__limits import QueueLimits
+from mlmfast.serving.scheduler.queue import QueueLimits
 from mlmfast.serving.scheduler.scheduler import Scheduler
 from mlmfast.serving.tasks.fill_mask import asked_of
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mlmfast.serving.http.errors import Problem
 from mlmfast.serving.http.metrics import Metrics
 from mlmfast.serving.http.registry import Models
-from mlmfast.serving.scheduler._merge_serving__continuous__limits import ClosedError
+from mlmfast.serving.scheduler.queue import ClosedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from prometheus_client.multiprocess import mark_process_dead
 
 from mlmfast.errors import MlmfastError
-from mlmfast.runtime._merge_serving__cores import available_threads
+from mlmfast.runtime.cpu import available_threads
 from mlmfast.serving.http.log import begin_log
 from mlmfast.serving.http.metrics import SHARED_FOLDER
 from mlmfast.serving.http.server import LAST_SECONDS, serve_process

@@ -8,8 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.errors import MlmfastError
-from mlmfast.serving.scheduler._merge_serving__continuous__report import BatchReport
-from mlmfast.serving.scheduler.request import Answered
+from mlmfast.serving.scheduler.request import Answered, BatchReport
 from mlmfast.serving.tasks.fill_mask import Asked
 from mlmfast.serving.types import Wanted
 

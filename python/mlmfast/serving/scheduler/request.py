@@ -5,15 +5,14 @@ from __future__ import annotations
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mlmfast.serving.text.encode import text_number, the_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlmfast.serving.scheduler._merge_serving__continuous__work import Work
-    from mlmfast.serving.tasks.base import Stepwise
+    from mlmfast.serving.tasks.base import Steps, Stepwise
     from mlmfast.serving.tasks.fill_mask import Asked
     from mlmfast.serving.types import Found, Question
 
@@ -80,3 +79,67 @@ class Ticket:
     def name(self, place: int) -> str:
         """Return what messages call a text, by its place counted from 0."""
         return the_text(1) if len(self.texts) == 1 else text_number(place + 1)
+
+
+@dataclass(eq=False, slots=True)
+class Work:
+    """The steps of a request.
+
+    Attributes:
+        steps: those of all its texts, side by side.
+        passes: questions that they have at most, all together.
+        masks: masks of each text.
+        tokens: tokens of all texts together, special tokens included.
+        answers: for each text its answer; empty until the last step is done.
+        asked: questions of the present step that were let into the queue.
+        inside: tokens of those among them that wait there or are run.
+    """
+
+    steps: Steps[list[Any]]
+    passes: int
+    masks: list[int]
+    tokens: int
+    answers: list[Any] = field(default_factory=list)
+    asked: int = 0
+    inside: int = 0
+
+    def go_on(self, found: Sequence[Found | None]) -> list[Question]:
+        """Return the questions of the next step; none where all are answered.
+
+        Args:
+            found: what was found for those of the last step; nothing before the first.
+        """
+        try:
+            if not found:
+                return next(self.steps)
+            return self.steps.send([part for part in found if part is not None])
+        except StopIteration as end:
+            self.answers = end.value
+            return []
+
+
+@dataclass(frozen=True, slots=True)
+class BatchReport:
+    """One batch that was run.
+
+    Attributes:
+        texts: its rows.
+        tokens: tokens of its texts.
+        padding: tokens that were added to make its rows equally long.
+        seconds: how long the device took.
+    """
+
+    texts: int
+    tokens: int
+    padding: int
+    seconds: float
+
+
+class Watch(Protocol):
+    """Whoever keeps count. It is called by the scheduler's threads, and must be quick."""
+
+    def batch_was_run(self, report: BatchReport) -> None:
+        """Count a batch."""
+
+    def request_has_begun(self, queue_seconds: float) -> None:
+        """Count the time a request waited until its first text was run."""

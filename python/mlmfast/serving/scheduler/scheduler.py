@@ -10,16 +10,17 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.errors import MlmfastError
-from mlmfast.serving.scheduler._merge_serving__continuous__limits import (
+from mlmfast.serving.scheduler.execute import answered_of, fail, finish, report_of, run_batch
+from mlmfast.serving.scheduler.multi_step import Backlog
+from mlmfast.serving.scheduler.queue import (
     FULL_REQUESTS,
     MOST_CHARACTERS,
     ClosedError,
+    Place,
     QueueFullError,
     QueueLimits,
+    Waiting,
 )
-from mlmfast.serving.scheduler.execute import answered_of, fail, finish, report_of, run_batch
-from mlmfast.serving.scheduler.multi_step import Backlog
-from mlmfast.serving.scheduler.queue import Place, Waiting
 from mlmfast.serving.scheduler.request import Ticket
 from mlmfast.serving.scheduler.tokenize import read_tickets
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mlmfast.serving.engine.model import Model
-    from mlmfast.serving.scheduler._merge_serving__continuous__report import Watch
+    from mlmfast.serving.scheduler.request import Watch
     from mlmfast.serving.tasks.base import Stepwise
     from mlmfast.serving.tasks.fill_mask import Asked
     from mlmfast.serving.types import Found

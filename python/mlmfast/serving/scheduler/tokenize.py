@@ -7,11 +7,11 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.errors import InputError, MlmfastError
-from mlmfast.serving.scheduler._merge_serving__continuous__limits import (
+from mlmfast.serving.scheduler.queue import (
     TooManyPassesError,
     TooManyRowsError,
 )
-from mlmfast.serving.scheduler._merge_serving__continuous__work import Work
+from mlmfast.serving.scheduler.request import Work
 from mlmfast.serving.tasks.base import together
 from mlmfast.serving.tasks.fill_mask import Asked
 from mlmfast.serving.text.encode import without_errors
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mlmfast.serving.engine.model import Model
-    from mlmfast.serving.scheduler._merge_serving__continuous__limits import QueueLimits
+    from mlmfast.serving.scheduler.queue import QueueLimits
     from mlmfast.serving.scheduler.request import Ticket
     from mlmfast.serving.tasks.base import Stepwise
 

@@ -11,8 +11,8 @@ from mlmfast.data.masking.schedule import MaskRateSchedule
 
 if TYPE_CHECKING:
     from mlmfast.data.store.store import BlockStore
-    from mlmfast.training._merge_training__result import TrainResult
     from mlmfast.training.evaluation.metrics import Evaluation
+    from mlmfast.training.fit import TrainResult
 
 # Training arguments that shape every result; others are listed only where they were given.
 TOLD = (

@@ -145,7 +145,7 @@ class BlockTrainer(BlockBatches, WholeCheckpoints):
         raise NonFiniteLossError(
             f"{about}: epoch {epoch}, seed {feed.blocks.seed}, {len(ids)} blocks "
             f"of {feed.blocks.store.path}: {shown}. The same batch again: "
-            f"mlmfast.training.trainer._merge_training__replay.step_batch({str(feed.blocks.store.path)!r}, {step}, "
+            f"mlmfast.training.trainer.step_batches.step_batch({str(feed.blocks.store.path)!r}, {step}, "
             f"batch_size={whole}, accumulated={feed.accumulated}, seed={feed.blocks.seed}). Often "
             f"the learning rate ({self.args.learning_rate:g}) is too high.",
             step=step,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,9 +12,10 @@ import torch
 from torch.utils.data import BatchSampler, DataLoader
 
 from mlmfast.data.loading.sampler import EpochPlan
+from mlmfast.data.store.store import BlockStore, open_splits
 from mlmfast.errors import InputError
 from mlmfast.runtime.prefetch import Prefetcher
-from mlmfast.training.datasets import keep_batch
+from mlmfast.training.datasets import MaskedBlocks, keep_batch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mlmfast.training.datasets import Batch, EvaluationBlocks, MaskedBlocks
+
 
 # Batches to make ahead beside those of the step under way.
 AHEAD = 2
@@ -152,3 +155,50 @@ class BlockFeed:
         if not self._pin:
             return batch
         return {name: tensor.pin_memory() for name, tensor in batch.items()}
+
+
+def step_batch(
+    store: BlockStore | str | Path,
+    step: int,
+    *,
+    batch_size: int,
+    accumulated: int = 1,
+    drop_last: bool = False,
+    seed: int = 0,
+    data_seed: int | None = None,
+    steps: int = 1,
+    **masks: Any,
+) -> Batch:
+    """Give what a training read at a step: the same blocks in the same order, masked the same.
+
+    Args:
+        store: what was trained on; of a folder with splits, `train`.
+        step: the optimizer step, counted from 0.
+        batch_size: blocks of a batch, those of all processes together.
+        accumulated: `gradient_accumulation_steps`.
+        drop_last: `dataloader_drop_last`.
+        seed: of the training.
+        data_seed: of the blocks' order, where it was given.
+        steps: of the whole training, where the mask rate changes over them.
+        masks: `mlm_probability` and so on, and `limit` for `max_train_samples`; as of
+            `MaskedBlocks`.
+
+    Returns:
+        `input_ids` and `labels`, int64 `[B, L]` with B the blocks of the step, and
+        `attention_mask` if the store has padding.
+    """
+    opened = store if isinstance(store, BlockStore) else open_splits(store)["train"]
+    blocks = MaskedBlocks(opened, seed=seed, **masks)
+    plan = EpochPlan(
+        blocks=len(blocks),
+        batch_size=batch_size,
+        rank=0,
+        world_size=1,
+        shuffle=True,
+        drop_last=drop_last,
+        seed=seed if data_seed is None else data_seed,
+    )
+    epoch, ids = BlockFeed(blocks, plan, accumulated).of_step(step)
+    blocks.set_epoch(epoch)
+    blocks.schedule(steps)
+    return blocks.of_step(ids.tolist(), step)

@@ -14,15 +14,17 @@ from contextlib import closing
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mlmfast.data.prepare.distributed._merge_data__distributed__shards import write_part
-from mlmfast.data.prepare.distributed._merge_data__distributed__share import (
+from mlmfast.data.prepare.distributed.job import Job
+from mlmfast.data.prepare.distributed.sharding import (
+    ShardPlan,
     Share,
     Sizes,
     document_ends,
+    plan_documents,
+    plan_tokens,
     share_sizes,
+    write_part,
 )
-from mlmfast.data.prepare.distributed.job import Job
-from mlmfast.data.prepare.distributed.sharding import ShardPlan, plan_documents, plan_tokens
 from mlmfast.data.prepare.distributed.tokenize import Tokenized, Unit, tokenize_unit, units_of
 from mlmfast.data.prepare.documents import Counts
 from mlmfast.data.prepare.options import PrepareOptions, counted

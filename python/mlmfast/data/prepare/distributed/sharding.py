@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
+import pyarrow as pa
+
+from mlmfast.data.arrow_numpy import arrow_numbers, numpy_numbers
+from mlmfast.data.prepare.distributed.job import Job, whole_file
+from mlmfast.data.prepare.distributed.tokenize import read_batches
+from mlmfast.data.prepare.split import in_test
+from mlmfast.data.prepare.split_writer import grouping
+from mlmfast.data.store.writer import Written, write_shard
+from mlmfast.data.tokenization.load import id_dtype
 
 
 @dataclass(frozen=True)
@@ -97,3 +106,111 @@ class _Plans:
         if self._held:
             self.done.append(ShardPlan(tuple(self._held), full))
         self._held = []
+
+
+@dataclass(frozen=True)
+class Share:
+    """The documents of one unit that go to one split."""
+
+    file: str
+    first: int
+    """Number of the unit's first document among all."""
+    split: str
+    """"train" or "test"."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much there is."""
+
+    documents: int
+    tokens: int
+    text_bytes: int
+
+
+def share_lists(job: Job, share: Share) -> Iterator[tuple[pa.LargeListArray, int]]:
+    """Yield (token lists, bytes of their text) of a share, in order."""
+    size, seed = job.options.test_size, job.options.seed
+    for batch in read_batches(job.tokens / share.file):
+        numbers, sizes, lists = (batch.column(at) for at in range(3))
+        if size is None:
+            yield lists, int(numpy_numbers(sizes).sum())
+            continue
+        of_all = numpy_numbers(numbers) + np.uint64(share.first)
+        wanted = in_test(of_all, test_size=size, seed=seed) == (share.split == "test")
+        rows = np.flatnonzero(wanted)
+        if len(rows):
+            yield lists.take(arrow_numbers(rows)), int(numpy_numbers(sizes)[rows].sum())
+
+
+def share_sizes(job: Job, shares: tuple[Share, ...]) -> tuple[Sizes, ...]:
+    """Count what the shares of a unit hold."""
+    job.check_here()
+    return tuple(_sizes(job, share) for share in shares)
+
+
+def document_ends(job: Job, share: Share) -> np.ndarray:
+    """Tokens up to the end of each of the share's documents, int64 [documents]."""
+    lengths = [np.diff(numpy_numbers(lists.offsets)) for lists, _ in share_lists(job, share)]
+    return np.cumsum(np.concatenate(lengths) if lengths else np.zeros(0, np.int64))
+
+
+def _sizes(job: Job, share: Share) -> Sizes:
+    documents = tokens = text_bytes = 0
+    for lists, size in share_lists(job, share):
+        documents += len(lists)
+        tokens += lists.offsets[-1].as_py() - lists.offsets[0].as_py()
+        text_bytes += size
+    return Sizes(documents, tokens, text_bytes)
+
+
+def write_part(
+    job: Job, file: str, parts: tuple[tuple[Share, int, int], ...], full: bool
+) -> Written:
+    """Write one shard.
+
+    Args:
+        job: The run.
+        file: The shard's file, below the job's output.
+        parts: (share, start, stop) as `ShardPlan` has them.
+        full: Whether there are more behind it.
+    """
+    job.check_here()
+    options = grouping(job.tokenizer, job.options)
+    if full:
+        options = replace(options, remainder="drop")
+    cut = _tokens if options.packing == "concat" else _documents
+    kind = pa.large_list(pa.from_numpy_dtype(id_dtype(job.tokenizer.id_bound)))
+    lists = [
+        part
+        for share, start, stop in parts
+        for part in cut((lists for lists, _ in share_lists(job, share)), start, stop)
+    ]
+    with whole_file(job.output / file, job.tokens) as new:
+        return write_shard(new, pa.chunked_array(lists, kind), options, threads=job.threads)
+
+
+def _documents(
+    batches: Iterator[pa.LargeListArray], start: int, stop: int
+) -> Iterator[pa.LargeListArray]:
+    """Yield documents `start` to `stop` of all batches."""
+    before = 0
+    for lists in batches:
+        first, last = max(start - before, 0), min(stop - before, len(lists))
+        if first < last:
+            yield lists.slice(first, last - first)
+        before += len(lists)
+
+
+def _tokens(
+    batches: Iterator[pa.LargeListArray], start: int, stop: int
+) -> Iterator[pa.LargeListArray]:
+    """Yield tokens `start` to `stop` of all batches, as one list a batch."""
+    before = 0
+    for lists in batches:
+        ids = lists.flatten()
+        first, last = max(start - before, 0), min(stop - before, len(ids))
+        if first < last:
+            offsets = pa.array([0, last - first], pa.int64())
+            yield pa.LargeListArray.from_arrays(offsets, ids.slice(first, last - first))
+        before += len(ids)
