@@ -22,7 +22,7 @@ from corpus import SHARED
 from mlmfast import _core
 from mlmfast.data.tokenization.hf_encoder import encode_pieces, pieces_of
 from mlmfast.data.tokenization.load import LoadedTokenizer, load_tokenizer
-from mlmfast.data.tokenization.parity import Unfit, checked_core, hard_texts
+from mlmfast.data.tokenization.parity import Unsupported, hard_texts, verified_encoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -213,8 +213,8 @@ def main() -> int:
     bad = 0
     for name in arguments.tokenizers or sorted(path.name for path in folder.iterdir()):
         loaded = load_tokenizer(folder / name)
-        core = checked_core(loaded.tokenizer)
-        if isinstance(core, Unfit):
+        core = verified_encoder(loaded.tokenizer)
+        if isinstance(core, Unsupported):
             print(f"{name:28} is not encoded by the core: {core}", flush=True)
             bad += 1
             continue

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from mlmfast.data.prepare import run as prepare_run
 from mlmfast.data.prepare import shuffle as prepare_shuffle
-from mlmfast.data.prepare.checkpoint import StateFile
+from mlmfast.data.prepare.checkpoint import CheckpointFile
 from mlmfast.data.prepare.options import PrepareOptions
-from mlmfast.data.prepare.shuffle import Shuffle
+from mlmfast.data.prepare.shuffle import ExternalShuffle
 from mlmfast.data.prepare.split_writer import SplitWriter
 from mlmfast.data.sources.base import ReadOptions
 from mlmfast.data.store.writer import StoreWriter
@@ -25,8 +25,8 @@ from mlmfast.data.tokenization.encoder import TextEncoder
 PLACES = {
     "encode": (TextEncoder, "encode"),  # in the thread that tokenizes
     "write": (StoreWriter, "_write"),  # shards, and what is left
-    "save": (StateFile, "save"),  # a shard is finished, and nothing tells of it
-    "spill": (Shuffle, "_write"),
+    "save": (CheckpointFile, "save"),  # a shard is finished, and nothing tells of it
+    "spill": (ExternalShuffle, "_write"),
     "close": (SplitWriter, "close"),
     "rename": (Path, "rename"),  # shards get their last names; then the folder does
     "replace": (Path, "replace"),  # the state of before is there

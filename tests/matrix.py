@@ -92,9 +92,9 @@ def _measure_graphs(model: Any, outcome: Outcome) -> None:
 
 
 def _measure_fused(model: Any, outcome: Outcome, path: Path) -> None:
-    from mlmfast.exporting.fill_mask_graph import write_fused
+    from mlmfast.exporting.fill_mask_graph import write_fill_mask_graph
 
-    fused = write_fused(model, path, inputs=outcome.inputs)
+    fused = write_fill_mask_graph(model, path, inputs=outcome.inputs)
     outcome.fused = fused.layout
     if fused.moved.feed_forward:
         outcome.moved = "queries too" if fused.moved.queries else "feed-forward"

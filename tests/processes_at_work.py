@@ -217,7 +217,7 @@ def count_a_step(blocks, folder, kind, own_loss=False, bf16=False):
 
 def train_and_leave(blocks, output, options):
     """Train and part; tell the names of the process's threads before and after."""
-    from mlmfast.training.process.distributed import leave
+    from mlmfast.training.process.distributed import destroy_process_group
     from mlmfast.training.train import train
 
     def threads():
@@ -225,7 +225,7 @@ def train_and_leave(blocks, output, options):
 
     train(blocks, output=output, **options)
     before = threads()
-    leave()
+    destroy_process_group()
     return before, threads()
 
 

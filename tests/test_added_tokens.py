@@ -17,7 +17,7 @@ from mlmfast.data.tokenization.added_tokens import read_tokens, with_tokens
 from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.data.tokenization.word_boundaries import word_starts
 from mlmfast.errors import InputError, NotFoundError
-from mlmfast.training.model.embeddings import add_rows
+from mlmfast.training.model.embeddings import resize_embeddings
 from mlmfast.training.train import train
 from tiny_models import save_checkpoint
 from toy import SCRATCH, TINY, sentences
@@ -141,7 +141,7 @@ def test_other_architectures(kind, tied, tmp_path):
     with torch.no_grad():
         old = model(input_ids=ids).logits
         after = with_tokens(before, NEW)
-        assert add_rows(model, before, after) == 2
+        assert resize_embeddings(model, before, after) == 2
         new = model(input_ids=ids).logits
     assert torch.allclose(new[..., : before.id_bound], old, atol=1e-6)
     pieces = before.tokenizer.encode("solarsystem", add_special_tokens=False).ids
@@ -154,7 +154,7 @@ def test_room_that_a_model_has_to_spare_is_used(tmp_path):
     before = load_tokenizer(str(folder))
     model = transformers.AutoModelForMaskedLM.from_pretrained(folder)
     after = with_tokens(before, NEW)
-    add_rows(model, before, after)
+    resize_embeddings(model, before, after)
     assert model.get_input_embeddings().num_embeddings == 256
     rows = model.get_input_embeddings().weight
     pieces = before.tokenizer.encode("milkyrain", add_special_tokens=False).ids
@@ -186,7 +186,7 @@ def test_a_word_without_pieces_begins_as_the_unknown_token_and_that_is_said(tmp_
         load_tokenizer(str(folder)),
     )
     after = with_tokens(before, ["\u6f22\u5b57", "solarsystem"])
-    add_rows(model, before, after)
+    resize_embeddings(model, before, after)
     rows = model.get_input_embeddings().weight
     unknown = before.tokenizer.token_to_id("[UNK]")
     assert torch.equal(rows[after.tokenizer.token_to_id("\u6f22\u5b57")], rows[unknown])
@@ -197,7 +197,7 @@ def test_a_tokenizer_that_is_another_is_refused(tmp_path):
     one, other = (save_checkpoint(kind, tmp_path / kind) for kind in ("bert", "roberta"))
     model = transformers.AutoModelForMaskedLM.from_pretrained(one)
     with pytest.raises(InputError, match="another id there"):
-        add_rows(model, load_tokenizer(str(one)), load_tokenizer(str(other)))
+        resize_embeddings(model, load_tokenizer(str(one)), load_tokenizer(str(other)))
 
 
 def test_new_ids_are_masked_and_asked_for_like_others(checkpoint, text, words, tmp_path):

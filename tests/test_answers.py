@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mlmfast.exporting.graph.topk_outputs import append_answers
+from mlmfast.exporting.graph.topk_outputs import add_topk_outputs
 
 VOCABULARY = 6
 NOTHING = np.array([], dtype=np.int64)
@@ -21,7 +21,7 @@ def answer():
     node = helper.make_node("Identity", ["given"], ["logits"])
     graph = helper.make_graph([node], "logits", [given], [logits])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    append_answers(model, VOCABULARY)
+    add_topk_outputs(model, VOCABULARY)
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), providers=["CPUExecutionProvider"]
     )

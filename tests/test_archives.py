@@ -19,7 +19,7 @@ import pytest
 from corpus import jsonl, read
 from mlmfast.data.sources import open_sources
 from mlmfast.data.sources.base import ReadOptions
-from mlmfast.data.sources.sections import cut
+from mlmfast.data.sources.sections import split_source
 from mlmfast.errors import InputError
 
 TEXT = b"one\ntwo\nthree\n"
@@ -187,7 +187,7 @@ def test_archives_that_cannot_be_read(file, monkeypatch):
 
 
 def test_an_archive_is_one_section(file):
-    (section,) = cut(open_sources(file("a.zip", zipped(MEMBERS)))[0], 10)
+    (section,) = split_source(open_sources(file("a.zip", zipped(MEMBERS)))[0], 10)
     options = ReadOptions()
     texts = [piece.decode(options).to_pylist() for piece in section.pieces(options)]
     assert joined(texts) == EXPECTED

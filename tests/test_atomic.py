@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mlmfast.errors import InputError, OutputExistsError
-from mlmfast.fs.atomic import replacing
+from mlmfast.fs.atomic import atomic_output_dir
 
 
 def ours(folder: Path) -> bool:
@@ -14,19 +14,19 @@ def ours(folder: Path) -> bool:
 
 
 def write(path: Path, text: str, *, overwrite: bool = False) -> None:
-    with replacing(path, overwrite=overwrite, is_ours=ours) as folder:
+    with atomic_output_dir(path, overwrite=overwrite, is_ours=ours) as folder:
         (folder / "mark").write_text(text)
 
 
 def write_and_fail(path: Path, fault: BaseException, *, overwrite: bool = False) -> None:
-    with replacing(path, overwrite=overwrite, is_ours=ours) as folder:
+    with atomic_output_dir(path, overwrite=overwrite, is_ours=ours) as folder:
         (folder / "mark").write_text("abc")
         raise fault
 
 
 def test_the_folder_appears_when_it_is_whole(tmp_path):
     target = tmp_path / "a" / "b" / "out"
-    with replacing(target, overwrite=False, is_ours=ours) as folder:
+    with atomic_output_dir(target, overwrite=False, is_ours=ours) as folder:
         (folder / "mark").write_text("x")
         assert folder.parent == target.parent
         assert not target.exists()
@@ -36,7 +36,10 @@ def test_the_folder_appears_when_it_is_whole(tmp_path):
 
 @pytest.mark.parametrize("fault", [KeyboardInterrupt, ValueError, SystemExit])
 def test_nothing_is_left_after_a_fault(tmp_path, fault):
-    with pytest.raises(fault), replacing(tmp_path / "new" / "out", overwrite=False, is_ours=ours):
+    with (
+        pytest.raises(fault),
+        atomic_output_dir(tmp_path / "new" / "out", overwrite=False, is_ours=ours),
+    ):
         raise fault
     assert list(tmp_path.iterdir()) == []
 
@@ -68,7 +71,7 @@ def test_the_check_comes_before_the_work(tmp_path):
     write(tmp_path / "out", "old")
     with (
         pytest.raises(OutputExistsError),
-        replacing(tmp_path / "out", overwrite=False, is_ours=ours),
+        atomic_output_dir(tmp_path / "out", overwrite=False, is_ours=ours),
     ):
         pytest.fail("the work was begun")
 

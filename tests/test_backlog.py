@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlmfast.serving.engine.batching import BatchRules
-from mlmfast.serving.scheduler.multi_step import Backlog
-from mlmfast.serving.scheduler.queue import Waiting
-from mlmfast.serving.scheduler.request import Work
+from mlmfast.serving.scheduler.multi_step import MultiStepQueue
+from mlmfast.serving.scheduler.queue import RequestQueue
+from mlmfast.serving.scheduler.request import MultiStepState
 
 steps = st.lists(st.lists(st.integers(1, 60), min_size=1, max_size=9), min_size=1, max_size=4)
 
@@ -23,7 +23,7 @@ class Ticket:
             for step in sizes:
                 yield [SimpleNamespace(ids=range(size)) for size in step]
 
-        self.work = Work(of(), sum(map(len, sizes)), masks=[], tokens=0)
+        self.work = MultiStepState(of(), sum(map(len, sizes)), masks=[], tokens=0)
         self.questions = self.work.go_on([])
         self.left = len(self.questions)
 
@@ -34,8 +34,8 @@ def lengths_of(places):
 
 @given(st.lists(steps, min_size=1, max_size=5), st.integers(1, 200), st.integers(1, 100))
 def test_every_question_once_and_never_more_than_there_is_room(requests, room, budget):
-    waiting = Waiting()
-    backlog = Backlog(waiting, room=room, most=1_000_000)
+    waiting = RequestQueue()
+    backlog = MultiStepQueue(waiting, room=room, most=1_000_000)
     tickets = [Ticket(sizes) for sizes in requests]
     for ticket in tickets:
         assert backlog.takes(ticket)
@@ -62,8 +62,8 @@ def test_every_question_once_and_never_more_than_there_is_room(requests, room, b
 
 
 def test_the_short_one_does_not_wait_for_the_long_one():
-    waiting = Waiting()
-    backlog = Backlog(waiting, room=10, most=1_000_000)
+    waiting = RequestQueue()
+    backlog = MultiStepQueue(waiting, room=10, most=1_000_000)
     long, short = Ticket([[10] * 100]), Ticket([[10] * 3])
     for ticket in (long, short):
         assert backlog.takes(ticket)
@@ -77,8 +77,8 @@ def test_the_short_one_does_not_wait_for_the_long_one():
 
 
 def test_who_leaves_makes_room_and_frees_what_was_booked():
-    waiting = Waiting()
-    backlog = Backlog(waiting, room=20, most=120)
+    waiting = RequestQueue()
+    backlog = MultiStepQueue(waiting, room=20, most=120)
     first, second = Ticket([[10] * 100]), Ticket([[5] * 100])
     assert backlog.takes(first)
     backlog.add(first)
@@ -93,5 +93,5 @@ def test_who_leaves_makes_room_and_frees_what_was_booked():
 
 
 def test_one_alone_is_taken_however_much_it_asks():
-    backlog = Backlog(Waiting(), room=20, most=1)
+    backlog = MultiStepQueue(RequestQueue(), room=20, most=1)
     assert backlog.takes(Ticket([[10] * 100]))

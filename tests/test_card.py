@@ -14,7 +14,7 @@ from mlmfast.cli.evaluate import command
 from mlmfast.data.store.store import open_splits
 from mlmfast.training.evaluation.metrics import Evaluation
 from mlmfast.training.fit import TrainResult
-from mlmfast.training.report.model_card import model_card, told_arguments
+from mlmfast.training.report.model_card import card_arguments, model_card
 from mlmfast.training.train import train
 from toy import SCRATCH
 
@@ -58,7 +58,7 @@ def card(toy_blocks):
             open_splits(toy_blocks)["train"],
             base_model=base_model,
             masks=MASKS,
-            arguments=told_arguments(arguments, given),
+            arguments=card_arguments(arguments, given),
             picture=picture,
         )
 

@@ -19,7 +19,7 @@ from launching import launch
 from mlmfast.data.store.store import open_splits
 from mlmfast.errors import InputError, NotFoundError
 from mlmfast.training.train import train
-from mlmfast.training.trainer.checkpoints import FILES_FILE, is_whole, whole_checkpoints
+from mlmfast.training.trainer.checkpoints import FILES_FILE, is_complete, whole_checkpoints
 from toy import SCRATCH
 
 OPTIONS = SCRATCH | {
@@ -162,9 +162,9 @@ def test_what_is_in_a_checkpoint_is_listed(toy_blocks, tmp_path):
     listed = json.loads((folder / FILES_FILE).read_text())["files"]
     needed = {"model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth"}
     assert needed | {"trainer_state.json"} <= listed.keys()
-    assert is_whole(folder)
+    assert is_complete(folder)
     (folder / "rng_state.pth").unlink()
-    assert not is_whole(folder)
+    assert not is_complete(folder)
 
 
 @pytest.fixture

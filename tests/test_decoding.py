@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mlmfast.serving.folder import OnnxFolder
 from mlmfast.serving.text.decoding import Decoder
-from mlmfast.serving.text.tokenizer import Vocabulary
+from mlmfast.serving.text.tokenizer import ServingTokenizer
 from tiny_models import SHARED, byte_level_bpe, wordpiece
 
 NAMES = [
@@ -24,7 +24,7 @@ def opened(tokenizer, folder):
     (folder / "config.json").write_text("{}")
     (folder / "model.onnx").touch()
     onnx = OnnxFolder.open(folder)
-    vocabulary = Vocabulary(onnx)
+    vocabulary = ServingTokenizer(onnx)
     return vocabulary, Decoder(vocabulary, onnx)
 
 

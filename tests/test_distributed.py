@@ -32,7 +32,7 @@ from mlmfast.data.prepare.package_versions import versions_of
 from mlmfast.data.prepare.run import run_prepare
 from mlmfast.data.sources import open_sources
 from mlmfast.data.sources.base import ReadOptions
-from mlmfast.data.sources.sections import cut
+from mlmfast.data.sources.sections import split_source
 from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import InputError
 
@@ -164,7 +164,7 @@ def test_sections_together_are_the_source(tmp_path):
     reading = ReadOptions(batch_bytes=100)
     for source in open_sources(inputs):
         whole = [t for piece in source.pieces(reading) for t in piece.decode(reading).to_pylist()]
-        sections = cut(source, 1000)
+        sections = split_source(source, 1000)
         parts = [
             text
             for section in sections

@@ -18,8 +18,8 @@ from mlmfast.data.store.store import BlockStore, open_splits
 from mlmfast.errors import InputError, NotFoundError
 from mlmfast.training.datasets import EvaluationBlocks
 from mlmfast.training.evaluation.evaluate import evaluate
-from mlmfast.training.evaluation.evaluator import measuring
-from mlmfast.training.evaluation.statistics import ratio_of
+from mlmfast.training.evaluation.evaluator import evaluating
+from mlmfast.training.evaluation.statistics import ratio_estimate
 from mlmfast.training.model.from_scratch import new_model
 from toy import TINY, make_blocks
 
@@ -229,11 +229,11 @@ def test_the_error_over_texts_foretells_how_far_other_text_differs(network, tmp_
     """Losses of many small samples of one language spread as each of them says."""
     store = BlockStore.open(make_blocks(tmp_path, count=400, test_size=None))
     whole = evaluate(network, store, device="cpu", mlm_probability=0.5)
-    with measuring(network, "cpu", "fp32") as measured:
+    with evaluating(network, "cpu", "fp32") as measured:
         counts = measured.block_counts(
             EvaluationBlocks(store, mlm_probability=0.5), 64, tqdm(disable=True)
         )
-    samples = [ratio_of(part[:, 0], part[:, 3]) for part in np.array_split(counts, 20)]
+    samples = [ratio_estimate(part[:, 0], part[:, 3]) for part in np.array_split(counts, 20)]
     spread = np.std([one.mean for one in samples], ddof=1)
     foretold = np.mean([one.error for one in samples])
     assert 0.6 < foretold / spread < 1.7

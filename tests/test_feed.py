@@ -9,11 +9,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlmfast.data.loading.sampler import EpochPlan
+from mlmfast.data.loading.sampler import BlockSampler
 from mlmfast.data.store.store import open_splits
 from mlmfast.errors import InputError
 from mlmfast.training.datasets import MaskedBlocks
-from mlmfast.training.trainer.step_batches import BlockFeed
+from mlmfast.training.trainer.step_batches import StepBatches
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +23,8 @@ def store(toy_blocks):
 
 def feed(store, batch, *, rank=0, world=1, accumulated=1, drop_last=False, limit=None):
     blocks = MaskedBlocks(store, limit=limit)
-    plan = EpochPlan(len(blocks), batch, rank, world, True, drop_last, 0)
-    return BlockFeed(blocks, plan, accumulated)
+    plan = BlockSampler(len(blocks), batch, rank, world, True, drop_last, 0)
+    return StepBatches(blocks, plan, accumulated)
 
 
 def steps(feeds, *, begin=0, epochs=1):

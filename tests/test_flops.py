@@ -14,8 +14,8 @@ from mlmfast.training.datasets import MaskedBlocks
 from mlmfast.training.model.from_scratch import new_model
 from mlmfast.training.model.masked_head import ALL_ROWS, LAST_LAYER_TOO, MASKED_ROWS, MaskedHead
 from mlmfast.training.trainer import flops
-from mlmfast.training.trainer.flops import Peak, Work, count_work, peak_of
-from mlmfast.training.trainer.throughput import Speed
+from mlmfast.training.trainer.flops import BlockFlops, Peak, count_work, peak_of
+from mlmfast.training.trainer.throughput import ThroughputCallback
 from toy import TINY, make_blocks
 
 LENGTH = 64
@@ -28,7 +28,7 @@ def by_hand(*, vocab, hidden, layers, inner, embedding=None):
         weights += embedding * hidden
     attention = 12 * layers * LENGTH * LENGTH * hidden
     width = embedding or hidden
-    return Work(6 * weights * LENGTH + attention, 6 * (hidden * width + width * vocab))
+    return BlockFlops(6 * weights * LENGTH + attention, 6 * (hidden * width + width * vocab))
 
 
 def head_at_work(model, length):
@@ -136,7 +136,7 @@ def speed_of(store, clock, monkeypatch, **options):
     monkeypatch.setattr(
         "mlmfast.training.trainer.throughput.time.perf_counter", lambda: clock["now"]
     )
-    speed = Speed(MaskedBlocks(store, **options), head=None)
+    speed = ThroughputCallback(MaskedBlocks(store, **options), head=None)
     arguments = transformers.TrainingArguments(output_dir="unused", use_cpu=True, report_to=[])
     speed.on_train_begin(arguments, transformers.TrainerState(), None)
     return speed
@@ -180,7 +180,7 @@ def test_padding_is_no_work_and_the_head_counts_at_masks(tmp_path, monkeypatch):
         .sum()
         .item()
     )
-    speed.work, speed.peak = Work(0.0, 10.0), Peak(1e6, "told")
+    speed.work, speed.peak = BlockFlops(0.0, 10.0), Peak(1e6, "told")
     assert speed.mfu(real, 0.5) == pytest.approx(0.5 * ordinary * 10 / 1e6, rel=1e-3)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mlmfast.exporting.checkpoint import load_checkpoint, quiet
-from mlmfast.exporting.fill_mask_graph import FUSED, write_fused
+from mlmfast.exporting.fill_mask_graph import FUSED, write_fill_mask_graph
 from mlmfast.exporting.parity.logits import open_graph, random_inputs
 from tiny_models import KINDS, save_checkpoint
 
@@ -80,7 +80,7 @@ def test_answers_are_the_checkpoints_own_wherever_the_masks_lie(tiny_model, kind
 def test_the_last_layer_runs_on_masked_rows(tmp_path, kind):
     with quiet():
         checkpoint = load_checkpoint(save_checkpoint(kind, tmp_path / "checkpoint"))
-        found = write_fused(checkpoint.model, tmp_path / FUSED)
+        found = write_fill_mask_graph(checkpoint.model, tmp_path / FUSED)
     assert found.head == "masked rows"
     assert found.moved.products == LAST_LAYER[kind]
 
@@ -114,7 +114,7 @@ def test_a_model_traced_after_it_saw_another_length_is_not_frozen_to_it(tmp_path
     ids = torch.arange(4, 23)[None]  # as long as the texts that are traced
     model(ids)
     with quiet():
-        write_fused(model, tmp_path / FUSED)
+        write_fill_mask_graph(model, tmp_path / FUSED)
     ids = torch.arange(4, 31)[None]
     inputs = {"input_ids": ids.numpy(), "attention_mask": torch.ones_like(ids).numpy()}
     *_, found = ask(open_graph(tmp_path / FUSED), inputs, [20])

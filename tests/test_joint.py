@@ -10,7 +10,7 @@ import pytest
 from mlmfast.errors import InputError, NoMaskError
 from mlmfast.serving.engine.engine import Engine
 from mlmfast.serving.fill_mask import FillMask
-from mlmfast.serving.types import Question, Wanted
+from mlmfast.serving.types import MaskedText, OutputSpec
 
 
 @pytest.fixture(scope="module", params=["bert", "roberta"])
@@ -54,8 +54,8 @@ def test_from_left_to_right_with_all_beams_it_finds_the_best_of_all(fill_mask):
 def second_words(fill_mask, ids):
     row = np.array(ids)
     masks = np.flatnonzero(row == fill_mask._vocabulary.mask_id)
-    question = Question(row, np.zeros_like(row), masks)
-    (found,) = fill_mask._engine.answer([question], Wanted(top_k=fill_mask._limits.vocab_size))
+    question = MaskedText(row, np.zeros_like(row), masks)
+    (found,) = fill_mask._engine.answer([question], OutputSpec(top_k=fill_mask._limits.vocab_size))
     return dict(zip(found.tokens[0].tolist(), found.scores[0].tolist(), strict=True))
 
 
@@ -69,8 +69,8 @@ def test_the_most_certain_mask_is_filled_first(fill_mask):
     score = 1.0
     still_open = list(places)
     while still_open:
-        question = Question(np.array(ids), np.zeros(len(ids), np.int64), np.array(still_open))
-        (found,) = fill_mask._engine.answer([question], Wanted(top_k=1))
+        question = MaskedText(np.array(ids), np.zeros(len(ids), np.int64), np.array(still_open))
+        (found,) = fill_mask._engine.answer([question], OutputSpec(top_k=1))
         chosen = int(found.scores[:, 0].argmax())
         score *= float(found.scores[chosen, 0])
         ids[still_open.pop(chosen)] = int(found.tokens[chosen, 0])

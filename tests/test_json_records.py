@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from corpus import read
 from mlmfast.data.sources import open_sources
 from mlmfast.data.sources.base import ReadOptions
-from mlmfast.data.sources.sections import cut
+from mlmfast.data.sources.sections import split_source
 from mlmfast.errors import InputError
 
 RECORDS = [{"n": 1, "text": 'a [b] {c}, "d"\\'}, {"x": [{"y": []}], "text": "e\nf"}, {"text": "g"}]
@@ -130,10 +130,12 @@ def test_what_is_broken_is_told_by_its_place(file):
 def test_only_lines_are_cut(file):
     records = [{"text": "a" * 50} for _ in range(20)]
     lines = "".join(json.dumps(record) + "\n" for record in records)
-    assert len(cut(open_sources(file("a.jsonl", lines))[0], 100)) > 5
-    assert len(cut(open_sources(file("a.json", json.dumps(records, indent=1)))[0], 100)) == 1
+    assert len(split_source(open_sources(file("a.jsonl", lines))[0], 100)) > 5
+    assert (
+        len(split_source(open_sources(file("a.json", json.dumps(records, indent=1)))[0], 100)) == 1
+    )
     printed = "\n".join(json.dumps(record, indent=1) for record in records)
-    assert len(cut(open_sources(file("b.json", printed))[0], 100)) == 1
+    assert len(split_source(open_sources(file("b.json", printed))[0], 100)) == 1
     field = ReadOptions(json_field="data")
     one = file("c.json", json.dumps({"data": records}) + "\n" * 200)
-    assert len(cut(open_sources(one)[0], 100, field)) == 1
+    assert len(split_source(open_sources(one)[0], 100, field)) == 1

@@ -13,7 +13,7 @@ from mlmfast.data.tokenization import encoder as text_encoder
 from mlmfast.data.tokenization import lazy as kept_tokenizer
 from mlmfast.data.tokenization import load as tokenizer_files
 from mlmfast.data.tokenization.encoder import TextEncoder
-from mlmfast.data.tokenization.lazy import LateTokenizer
+from mlmfast.data.tokenization.lazy import LazyTokenizer
 from mlmfast.data.tokenization.load import load_tokenizer
 
 
@@ -50,7 +50,7 @@ def test_what_is_kept_is_what_was_opened(folder, monkeypatch):
         patch.setattr(kept_tokenizer, "read_tokenizer", pytest.fail)
         patch.setattr(tokenizer_files, "read_tokenizer", pytest.fail)
         again = load_tokenizer(folder)
-        assert isinstance(again.tokenizer, LateTokenizer)
+        assert isinstance(again.tokenizer, LazyTokenizer)
         known = {key: value for key, value in vars(first).items() if key != "tokenizer"}
         assert {key: getattr(again, key) for key in known} == known
         assert again.tokenizer.to_str() == first.tokenizer.to_str()

@@ -22,7 +22,7 @@ from mlmfast.data.tokenization.encoder import TextEncoder
 from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.data.tokenization.parity import hard_texts
 from mlmfast.errors import InputError, MissingDependencyError
-from mlmfast.tokenizers_compat import need_makers
+from mlmfast.tokenizers_compat import require_trainable_tokenizers
 from write_tokenizers import FAMILIES, write_tokenizers
 
 WRITTEN = os.environ.get("MLMFAST_TEST_TOKENIZERS")
@@ -148,7 +148,7 @@ def test_a_library_that_only_encodes_says_what_to_install(written, monkeypatch):
     need = pytest.raises(MissingDependencyError, match="tokenizers<1")
     monkeypatch.delattr(tokenizers, "AddedToken", raising=False)
     with need:
-        need_makers("Training a tokenizer")
+        require_trainable_tokenizers("Training a tokenizer")
     if not hasattr(type(loaded.tokenizer), "from_buffer"):
         plain = opened(written / "bpe" / "tokenizer.json")[1]
         with pytest.raises(InputError, match=r"tokenizer\.json"):

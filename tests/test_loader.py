@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import mlmfast
 from corpus import documents, tiny_tokenizer
-from mlmfast.data.loading.sampler import EpochPlan
+from mlmfast.data.loading.sampler import BlockSampler
 from mlmfast.data.prepare.api import prepare
 from mlmfast.data.store.store import BlockStore, open_splits
 from mlmfast.errors import InputError, MlmfastError
@@ -85,7 +85,7 @@ def test_an_epoch_holds_every_block_once_in_an_order_of_its_own(distinct):
 
 def test_masks_are_those_of_mask_tokens(store):
     manifest = store.manifest
-    plan = EpochPlan(len(store), 8, 0, 1, shuffle=True, drop_last=False, seed=5)
+    plan = BlockSampler(len(store), 8, 0, 1, shuffle=True, drop_last=False, seed=5)
     batches = list(loader(store, seed=5, epoch=2, positions=True))
     for number, batch in enumerate(batches):
         numbers = plan.block_ids(number, 2)
@@ -226,14 +226,14 @@ def test_the_rate_follows_the_schedule(store):
 
 def test_an_error_in_the_thread_comes_out_and_ends_the_pass(store, monkeypatch):
     blocks = loader(store)
-    real = EpochPlan.block_ids
+    real = BlockSampler.block_ids
 
     def fails(self, batch, epoch):
         if batch == 2:
             raise OSError("the disk is gone")
         return real(self, batch, epoch)
 
-    monkeypatch.setattr(EpochPlan, "block_ids", fails)
+    monkeypatch.setattr(BlockSampler, "block_ids", fails)
     seen = []
     with pytest.raises(OSError, match="the disk is gone"):
         seen.extend(batch for batch in blocks)

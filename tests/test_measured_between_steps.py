@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from architectures import masked_types, tiny_model
-from mlmfast.training.evaluation.evaluator import measuring
+from mlmfast.training.evaluation.evaluator import evaluating
 from mlmfast.training.model.loss import masked_loss_sum
 from mlmfast.training.model.masked_head import MaskedHead
 
@@ -33,7 +33,7 @@ def test_every_type_trains_after_it_was_measured(kind):
         pytest.skip("reads no text")
     head = MaskedHead(model)
     for length in (32, 64):
-        with measuring(model, "cpu", "fp32") as measured:
+        with evaluating(model, "cpu", "fp32") as measured:
             assert measured.row_counts(*batch(length)).isfinite().all()
         model.train()
         masked_loss_sum(head(model, *batch(length))).backward()

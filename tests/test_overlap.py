@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from mlmfast.runtime.pipeline import Overlap
+from mlmfast.runtime.pipeline import ThreadedPipeline
 
 
 def threads_of_ours():
@@ -21,7 +21,7 @@ def test_results_come_in_order_from_several_threads():
             gate.set()
         return number * number
 
-    with Overlap() as overlap:
+    with ThreadedPipeline() as overlap:
         squares = overlap.map(square, range(50), threads=4, depth=8)
         assert list(overlap.ahead(squares, depth=2)) == [number**2 for number in range(50)]
     assert threads_of_ours() == []
@@ -38,7 +38,7 @@ def test_a_stage_runs_ahead_but_not_further_than_it_may():
                 reached.set()
             yield number
 
-    with Overlap() as overlap:
+    with ThreadedPipeline() as overlap:
         results = overlap.ahead(numbers(), depth=3)
         assert reached.wait(300)
         assert len(drawn) == 4  # three wait in the queue, one for room in it
@@ -75,7 +75,7 @@ def test_what_a_stage_raises_comes_out_in_its_place_and_ends_all(stage, fault):
     seen = []
 
     def run():
-        with Overlap() as overlap:
+        with ThreadedPipeline() as overlap:
             doubled = overlap.map(double, read(), threads=2, depth=4)
             for item in overlap.ahead(follow(doubled), depth=4):
                 if stage == "user" and item == 40:
@@ -92,7 +92,7 @@ def test_what_a_stage_raises_comes_out_in_its_place_and_ends_all(stage, fault):
 
 
 def test_leaving_early_ends_the_threads():
-    with Overlap() as overlap:
+    with ThreadedPipeline() as overlap:
         for item in overlap.ahead(iter(int, 1), depth=2):
             assert item == 0
             break

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from mlmfast.errors import ExportMismatchError, InputError, NotFoundError
 from mlmfast.exporting.export import export
 from mlmfast.exporting.graph.graph import Graph
-from mlmfast.exporting.quantization.convert import Precision, lower
+from mlmfast.exporting.quantization.convert import Precision, quantize
 from mlmfast.exporting.quantization.int8 import (
     BLOCK,
     eight_bits_overflow,
@@ -174,7 +174,7 @@ def test_too_little_agreement_changes_nothing(tiny_model, tmp_path, monkeypatch,
     shutil.copytree(tiny_model("bert").onnx, folder)
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
     with pytest.raises(ExportMismatchError, match=r"In int8, .* 100\.0% .*--min-agreement") as told:
-        lower(
+        quantize(
             folder / "model.onnx",
             folder / "fill_mask.onnx",
             AutoTokenizer.from_pretrained(folder),

@@ -18,7 +18,7 @@ from mlmfast.data.prepare import run as prepare_run
 from mlmfast.data.prepare import shuffle as prepare_shuffle
 from mlmfast.data.prepare.api import prepare
 from mlmfast.data.prepare.options import PrepareOptions
-from mlmfast.data.prepare.pipeline import lanes_for
+from mlmfast.data.prepare.pipeline import worker_layout
 from mlmfast.data.prepare.run import run_prepare
 from mlmfast.data.sources.base import ReadOptions
 from mlmfast.data.tokenization.load import load_tokenizer
@@ -231,4 +231,4 @@ def test_a_bad_line_stops_all_stages(tmp_path, monkeypatch, threads):
     ],
 )
 def test_threads_are_spread_over_batches(threads, verify, lanes):
-    assert lanes_for(PrepareOptions(tokenizer="x", threads=threads, verify=verify)) == lanes
+    assert worker_layout(PrepareOptions(tokenizer="x", threads=threads, verify=verify)) == lanes

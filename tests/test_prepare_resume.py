@@ -21,7 +21,7 @@ import pytest
 from corpus import documents, jsonl, tiny_tokenizer
 from mlmfast.data.prepare import run as prepare_run
 from mlmfast.data.prepare import shuffle as prepare_shuffle
-from mlmfast.data.prepare.checkpoint import StateFile
+from mlmfast.data.prepare.checkpoint import CheckpointFile
 from mlmfast.data.prepare.options import PrepareOptions
 from mlmfast.data.prepare.run import run_prepare
 from mlmfast.data.sources.base import ReadOptions
@@ -324,13 +324,13 @@ def test_text_that_is_read_once_more_is_gone_on_with_again(inputs, tmp_path, int
 
 @pytest.mark.usefixtures("small_buckets")
 def test_shuffled_documents_that_are_damaged_meanwhile_are_an_error(inputs, tmp_path, monkeypatch):
-    real = StateFile.save
+    real = CheckpointFile.save
 
     def save(self, *arguments):
         real(self, *arguments)
         flip_a_bit(max((tmp_path / ".out.partial-prepare" / "shuffled").iterdir()))
 
-    monkeypatch.setattr(StateFile, "save", save)
+    monkeypatch.setattr(CheckpointFile, "save", save)
     with pytest.raises(StoreError, match="is not what was written"):
         run(inputs, tmp_path / "out", **SHUFFLED)
     assert not (tmp_path / "out").exists()

@@ -14,13 +14,13 @@ import transformers
 from click.testing import CliRunner
 
 from mlmfast.cli.train import command
-from mlmfast.data.loading.sampler import EpochPlan
+from mlmfast.data.loading.sampler import BlockSampler
 from mlmfast.data.prepare.api import prepare
 from mlmfast.data.store.store import open_splits
 from mlmfast.data.tokenization.train import train_tokenizer
 from mlmfast.errors import InputError, NotFoundError
 from mlmfast.training.datasets import EvaluationBlocks, MaskedBlocks
-from mlmfast.training.options.run_mlm import RunMlmOptions, check_doing, take_options
+from mlmfast.training.options.run_mlm import RunMlmOptions, check_doing, split_options
 from mlmfast.training.text_data import prepare_text
 from mlmfast.training.train import train
 from toy import SCRATCH, TINY, sentences
@@ -338,7 +338,7 @@ def test_lines_of_like_lengths_share_batches(text, monkeypatch):
     assert MaskedBlocks(store["train"], pad_to_max_length=True).lengths() is None
 
     def batches(lengths, rank=0, world_size=1):
-        plan = EpochPlan(len(blocks), 4, rank, world_size, True, False, 1, lengths)
+        plan = BlockSampler(len(blocks), 4, rank, world_size, True, False, 1, lengths)
         return [plan.block_ids(number, epoch=2).tolist() for number in range(len(plan))]
 
     grouped = batches(lengths)
@@ -369,7 +369,7 @@ def test_do_eval_chooses_the_evaluation():
 
 def test_options_of_the_hub_reach_from_pretrained():
     given = {"model_revision": "v2", "token": "t", "trust_remote_code": True, "cache_dir": "c"}
-    options, aliases, rest = take_options({**given, "model_name_or_path": "m", "max_steps": 1})
+    options, aliases, rest = split_options({**given, "model_name_or_path": "m", "max_steps": 1})
     expected = {"revision": "v2", "token": "t", "trust_remote_code": True, "cache_dir": "c"}
     assert options.hub == expected
     assert (aliases, rest) == ({"model": "m"}, {"max_steps": 1})

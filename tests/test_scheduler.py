@@ -13,7 +13,7 @@ from mlmfast.serving.scheduler.queue import (
     QueueFullError,
     TooManyRowsError,
 )
-from mlmfast.serving.tasks.fill_mask import asked_of
+from mlmfast.serving.tasks.fill_mask import fill_mask_task
 from scheduling import PATIENCE, TEXTS, Watch, begin, close_to, fill_mask, gate, onnx  # noqa: F401 (fixtures)
 
 
@@ -33,7 +33,7 @@ def test_requests_of_all_kinds_share_batches_and_get_their_own_answers(
         {"tokenizer_kwargs": {"truncation": "around_mask", "max_length": 20}},
     ]
     asked = [(TEXTS[number % 4 :][:2], kinds[number % 6]) for number in range(48)]
-    tickets = [scheduler.submit(texts, asked_of(model, **kind)) for texts, kind in asked]
+    tickets = [scheduler.submit(texts, fill_mask_task(model, **kind)) for texts, kind in asked]
     gate.set()
     for ticket, (texts, kind) in zip(tickets, asked, strict=True):
         answered = ticket.future.result(PATIENCE)
@@ -52,7 +52,7 @@ def test_a_lone_request_does_not_wait(begin):
     """With a delay of ten minutes, only who waits for others would come that late."""
     scheduler, model = begin(max_delay=600.0)
     for _ in range(3):
-        answered = scheduler.submit(TEXTS[:1], asked_of(model)).future.result(PATIENCE)
+        answered = scheduler.submit(TEXTS[:1], fill_mask_task(model)).future.result(PATIENCE)
         assert answered.queue_seconds < 300
 
 
@@ -60,12 +60,12 @@ def test_requests_wait_for_as_many_as_there_were(begin, gate):
     """Two were in hand; so after them the third waits for a fourth, and they share a batch."""
     watch = Watch()
     scheduler, model = begin(watch, max_delay=60.0)
-    tickets = [scheduler.submit(TEXTS[:1], asked_of(model)) for _ in range(2)]
+    tickets = [scheduler.submit(TEXTS[:1], fill_mask_task(model)) for _ in range(2)]
     gate.set()
     for ticket in tickets:
         ticket.future.result(PATIENCE)
     before = len(watch.batches)
-    tickets = [scheduler.submit(TEXTS[:1], asked_of(model)) for _ in range(2)]
+    tickets = [scheduler.submit(TEXTS[:1], fill_mask_task(model)) for _ in range(2)]
     for ticket in tickets:
         ticket.future.result(PATIENCE)
     assert [report.texts for report in watch.batches[before:]] == [2]
@@ -73,13 +73,13 @@ def test_requests_wait_for_as_many_as_there_were(begin, gate):
 
 def test_what_cannot_be_asked_fails_alone(begin, fill_mask, gate):
     scheduler, model = begin(max_rows=100)
-    good = scheduler.submit(TEXTS[:1], asked_of(model))
+    good = scheduler.submit(TEXTS[:1], fill_mask_task(model))
     failing = {
-        NoMaskError: scheduler.submit(["no mask"], asked_of(model)),
-        TooManyRowsError: scheduler.submit(TEXTS[:1], asked_of(model, 101)),
-        InputError: scheduler.submit(["<mask> " + "way " * 99], asked_of(model)),
+        NoMaskError: scheduler.submit(["no mask"], fill_mask_task(model)),
+        TooManyRowsError: scheduler.submit(TEXTS[:1], fill_mask_task(model, 101)),
+        InputError: scheduler.submit(["<mask> " + "way " * 99], fill_mask_task(model)),
     }
-    second = scheduler.submit([TEXTS[0], "no mask"], asked_of(model))
+    second = scheduler.submit([TEXTS[0], "no mask"], fill_mask_task(model))
     gate.set()
     assert close_to(good.future.result(PATIENCE).answers, [fill_mask(TEXTS[0])])
     for kind, ticket in failing.items():
@@ -98,8 +98,8 @@ def test_a_text_that_fails_in_the_model_fails_alone(begin, fill_mask, gate, monk
         return ask(session, batch)
 
     monkeypatch.setattr(model.engine.graph, "ask", breaks)
-    good = [scheduler.submit(TEXTS[:1], asked_of(model)) for _ in range(3)]
-    bad = scheduler.submit(["<mask> " * 9], asked_of(model))
+    good = [scheduler.submit(TEXTS[:1], fill_mask_task(model)) for _ in range(3)]
+    bad = scheduler.submit(["<mask> " * 9], fill_mask_task(model))
     gate.set()
     for ticket in good:
         assert close_to(ticket.future.result(PATIENCE).answers, [fill_mask(TEXTS[0])])
@@ -108,49 +108,49 @@ def test_a_text_that_fails_in_the_model_fails_alone(begin, fill_mask, gate, monk
 
 def test_a_full_queue_refuses_and_takes_again(begin, gate):
     scheduler, model = begin(max_texts=3)
-    held = scheduler.submit(TEXTS[:2], asked_of(model))
+    held = scheduler.submit(TEXTS[:2], fill_mask_task(model))
     with pytest.raises(QueueFullError) as caught:
-        scheduler.submit(TEXTS[:2], asked_of(model))
+        scheduler.submit(TEXTS[:2], fill_mask_task(model))
     assert caught.value.retry_after >= 1
-    other = scheduler.submit(TEXTS[:1], asked_of(model))
+    other = scheduler.submit(TEXTS[:1], fill_mask_task(model))
     gate.set()
     held.future.result(PATIENCE)
     other.future.result(PATIENCE)
     assert scheduler.texts == 0
-    assert scheduler.submit(TEXTS[:3], asked_of(model)).future.result(PATIENCE)
+    assert scheduler.submit(TEXTS[:3], fill_mask_task(model)).future.result(PATIENCE)
 
 
 def test_who_is_cancelled_leaves_the_queue(begin, gate):
     watch = Watch()
     scheduler, model = begin(watch, threads=1)
-    first = scheduler.submit(TEXTS[:1], asked_of(model))
+    first = scheduler.submit(TEXTS[:1], fill_mask_task(model))
     while first.begun is None:
         time.sleep(0.001)
-    gone = [scheduler.submit(TEXTS[:1], asked_of(model)) for _ in range(20)]
+    gone = [scheduler.submit(TEXTS[:1], fill_mask_task(model)) for _ in range(20)]
     assert all(ticket.future.cancel() for ticket in gone)
     assert scheduler.texts == 1
     gate.set()
     first.future.result(PATIENCE)
-    scheduler.submit(TEXTS[:1], asked_of(model)).future.result(PATIENCE)
+    scheduler.submit(TEXTS[:1], fill_mask_task(model)).future.result(PATIENCE)
     assert sum(report.texts for report in watch.batches) == 2
     assert scheduler.texts == 0
 
 
 def test_closing_answers_what_is_in_hand_and_takes_no_more(begin, gate):
     scheduler, model = begin()
-    tickets = [scheduler.submit(TEXTS[:2], asked_of(model)) for _ in range(9)]
+    tickets = [scheduler.submit(TEXTS[:2], fill_mask_task(model)) for _ in range(9)]
     closing = threading.Thread(target=scheduler.close)
     closing.start()
     gate.set()
     closing.join(PATIENCE)
     assert all(ticket.future.result(PATIENCE) for ticket in tickets)
     with pytest.raises(ClosedError):
-        scheduler.submit(TEXTS, asked_of(model))
+        scheduler.submit(TEXTS, fill_mask_task(model))
 
 
 def test_abandoning_fails_what_is_in_hand(begin, gate):
     scheduler, model = begin()
-    tickets = [scheduler.submit(TEXTS[:2], asked_of(model)) for _ in range(9)]
+    tickets = [scheduler.submit(TEXTS[:2], fill_mask_task(model)) for _ in range(9)]
     scheduler.abandon()
     assert all(isinstance(t.future.exception(PATIENCE), ClosedError) for t in tickets)
     gate.set()

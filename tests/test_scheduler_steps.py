@@ -16,11 +16,11 @@ from mlmfast.serving.scheduler.queue import (
     TooManyPassesError,
     TooManyRowsError,
 )
-from mlmfast.serving.scheduler.request import Ticket
+from mlmfast.serving.scheduler.request import InferenceRequest
 from mlmfast.serving.scheduler.tokenize import read_tickets
-from mlmfast.serving.tasks.beam_search import Fillings
-from mlmfast.serving.tasks.fill_mask import asked_of
-from mlmfast.serving.tasks.scoring import Scores
+from mlmfast.serving.tasks.beam_search import BeamSearchTask
+from mlmfast.serving.tasks.fill_mask import fill_mask_task
+from mlmfast.serving.tasks.scoring import ScoringTask
 from scheduling import PATIENCE, TEXTS, Watch, begin, close_to, fill_mask, gate, near, onnx  # noqa: F401 (fixtures)
 
 
@@ -33,21 +33,21 @@ class TestSteps:
         """Yield texts, what is asked of them, and what FillMask answers."""
         masks = [text for text in TEXTS if text.count("<mask>") == 2] + ["<mask> is <mask>"]
         targets = [" galaxyparis", " city", "berlin"]
-        yield masks, Fillings.checked(3, 6), fill_mask.fill(masks, top_k=3, beams=6)
+        yield masks, BeamSearchTask.checked(3, 6), fill_mask.fill(masks, top_k=3, beams=6)
         yield (
             masks[:1],
-            Fillings.checked(2, order="left_to_right"),
+            BeamSearchTask.checked(2, order="left_to_right"),
             [fill_mask.fill(masks[0], top_k=2, order="left_to_right")],
         )
-        yield self.WORDS, Scores(), fill_mask.score(self.WORDS, per_token=True)
+        yield self.WORDS, ScoringTask(), fill_mask.score(self.WORDS, per_token=True)
         yield (
             self.WORDS[:1],
-            Scores("word_l2r"),
+            ScoringTask("word_l2r"),
             fill_mask.score(self.WORDS[:1], per_token=True, method="word_l2r"),
         )
         yield (
             TEXTS[:2],
-            asked_of(model, 2, targets, whole_targets=True),
+            fill_mask_task(model, 2, targets, whole_targets=True),
             fill_mask(TEXTS[:2], top_k=2, targets=targets, whole_targets=True),
         )
 
@@ -61,7 +61,7 @@ class TestSteps:
         gate.set()
         kinds = list(self.kinds(model, fill_mask)) * 3
         gate.clear()
-        plain = [scheduler.submit(TEXTS, asked_of(model)) for _ in range(5)]
+        plain = [scheduler.submit(TEXTS, fill_mask_task(model)) for _ in range(5)]
         tickets = [scheduler.submit(texts, asked) for texts, asked, _ in kinds]
         gate.set()
         for ticket, (texts, _, expected) in zip(tickets, kinds, strict=True):
@@ -79,11 +79,11 @@ class TestSteps:
         """A thousand questions are in hand; a text that comes then is run with the next of them."""
         watch = Watch()
         scheduler, model = begin(watch, threads=1)
-        long = scheduler.submit(["way " * 55] * 16, Scores())
+        long = scheduler.submit(["way " * 55] * 16, ScoringTask())
         while long.begun is None:
             assert not long.future.done()
             time.sleep(0.001)
-        short = scheduler.submit(TEXTS[:1], asked_of(model))
+        short = scheduler.submit(TEXTS[:1], fill_mask_task(model))
         told = []
         short.future.add_done_callback(lambda _: told.append((len(watch.batches), long.left)))
         while not short.questions:
@@ -98,15 +98,15 @@ class TestSteps:
     def test_who_is_cancelled_asks_no_more(self, begin, gate):
         watch = Watch()
         scheduler, model = begin(watch, threads=1)
-        gone = [scheduler.submit(["way " * 55] * 16, Scores())]
+        gone = [scheduler.submit(["way " * 55] * 16, ScoringTask())]
         while gone[0].begun is None:
             assert not gone[0].future.done()
             time.sleep(0.001)
-        gone.append(scheduler.submit(["<mask> is <mask> <mask>"], Fillings.checked(50)))
+        gone.append(scheduler.submit(["<mask> is <mask> <mask>"], BeamSearchTask.checked(50)))
         assert all(ticket.future.cancel() for ticket in gone)
         assert scheduler.texts == 0
         gate.set()
-        scheduler.submit(TEXTS[:1], asked_of(model)).future.result(PATIENCE)
+        scheduler.submit(TEXTS[:1], fill_mask_task(model)).future.result(PATIENCE)
         # What was on the device by then, and the last text.
         assert len(watch.batches) == 2
 
@@ -115,12 +115,12 @@ class TestSteps:
         asked = {
             "21 passes of the model, one for each beam and mask": (
                 ["<mask> is <mask> <mask>"],
-                Fillings.checked(10),
+                BeamSearchTask.checked(10),
             ),
-            "one for each token": (["is " * 30], Scores()),
+            "one for each token": (["is " * 30], ScoringTask()),
             "one for each mask and each beginning": (
                 ["<mask> " * 21],
-                asked_of(model, 1, ["berlin"], whole_targets=True),
+                fill_mask_task(model, 1, ["berlin"], whole_targets=True),
             ),
         }
         for told, (texts, options) in asked.items():
@@ -128,29 +128,29 @@ class TestSteps:
             assert isinstance(error, TooManyPassesError)
             assert told in str(error)
             assert "at most 20" in str(error)
-        fits = scheduler.submit(["<mask> is <mask> <mask>"], Fillings.checked(9))
+        fits = scheduler.submit(["<mask> is <mask> <mask>"], BeamSearchTask.checked(9))
         assert len(fits.future.result(PATIENCE).answers[0]) == 9
-        rows = scheduler.submit(["<mask>"] * 2000, Fillings.checked(6))
+        rows = scheduler.submit(["<mask>"] * 2000, BeamSearchTask.checked(6))
         assert isinstance(rows.future.exception(PATIENCE), TooManyRowsError)
 
     def test_more_passes_than_the_server_takes_at_once(self, begin, gate):
         scheduler, _ = begin(max_passes=60)
-        taken = [scheduler.submit(["is " * 50], Scores()) for _ in range(4)]
-        refused = scheduler.submit(["is " * 50], Scores())
+        taken = [scheduler.submit(["is " * 50], ScoringTask()) for _ in range(4)]
+        refused = scheduler.submit(["is " * 50], ScoringTask())
         error = refused.future.exception(PATIENCE)
         assert isinstance(error, QueueFullError)
         assert "at most 240" in str(error)
         assert error.retry_after >= 1
         gate.set()
         assert all(ticket.future.result(PATIENCE) for ticket in taken)
-        assert scheduler.submit(["is " * 50], Scores()).future.result(PATIENCE)
+        assert scheduler.submit(["is " * 50], ScoringTask()).future.result(PATIENCE)
 
     def test_each_needs_room_for_its_own_targets(self, onnx):
         """Also where both are read at once."""
         model = open_model(onnx, device="cpu")
         text = "is " * 58 + "<mask>"
         tickets = [
-            Ticket([text], asked_of(model, 1, [word], whole_targets=True))
+            InferenceRequest([text], fill_mask_task(model, 1, [word], whole_targets=True))
             for word in (" galaxyparis" * 4, " city")
         ]
         for given in (tickets, tickets[::-1]):
@@ -162,7 +162,7 @@ class TestSteps:
     def test_closing_takes_all_steps_that_are_left(self, begin, fill_mask, gate):
         scheduler, _ = begin()
         text = "<mask> is <mask> <mask>"
-        tickets = [scheduler.submit([text], Fillings.checked(3)) for _ in range(9)]
+        tickets = [scheduler.submit([text], BeamSearchTask.checked(3)) for _ in range(9)]
         closing = threading.Thread(target=scheduler.close)
         closing.start()
         gate.set()
@@ -172,7 +172,7 @@ class TestSteps:
 
     def test_abandoning_fails_what_is_left(self, begin, gate):
         scheduler, _ = begin()
-        tickets = [scheduler.submit(["way " * 55], Scores()) for _ in range(3)]
+        tickets = [scheduler.submit(["way " * 55], ScoringTask()) for _ in range(3)]
         scheduler.abandon()
         assert all(isinstance(t.future.exception(PATIENCE), ClosedError) for t in tickets)
         gate.set()
@@ -187,8 +187,8 @@ class TestSteps:
             return ask(session, batch)
 
         monkeypatch.setattr(model.engine.graph, "ask", breaks)
-        bad = scheduler.submit(["<mask> is <mask> <mask>"], Fillings.checked(3))
-        good = scheduler.submit(self.WORDS, Scores())
+        bad = scheduler.submit(["<mask> is <mask> <mask>"], BeamSearchTask.checked(3))
+        good = scheduler.submit(self.WORDS, ScoringTask())
         assert "two masks" in str(bad.future.exception(PATIENCE))
         expected = fill_mask.score(self.WORDS, per_token=True)
         assert near(good.future.result(PATIENCE).answers, expected)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mlmfast.data.prepare.split import check_test_size, in_test
+from mlmfast.data.prepare.split import check_test_size, is_test_document
 from mlmfast.errors import InputError
 
 
@@ -12,22 +12,24 @@ def numbers(start, count):
 
 
 def test_a_documents_place_depends_on_its_number_and_the_seed_alone():
-    whole = in_test(numbers(0, 1000), test_size=0.3, seed=5)
-    pieces = [in_test(numbers(start, 10), test_size=0.3, seed=5) for start in range(0, 1000, 10)]
+    whole = is_test_document(numbers(0, 1000), test_size=0.3, seed=5)
+    pieces = [
+        is_test_document(numbers(start, 10), test_size=0.3, seed=5) for start in range(0, 1000, 10)
+    ]
     assert np.array_equal(whole, np.concatenate(pieces))
-    assert not np.array_equal(whole, in_test(numbers(0, 1000), test_size=0.3, seed=6))
+    assert not np.array_equal(whole, is_test_document(numbers(0, 1000), test_size=0.3, seed=6))
 
 
 def test_a_larger_share_holds_the_smaller_one():
-    small = in_test(numbers(0, 5000), test_size=0.1, seed=0)
-    assert np.all(in_test(numbers(0, 5000), test_size=0.2, seed=0)[small])
+    small = is_test_document(numbers(0, 5000), test_size=0.1, seed=0)
+    assert np.all(is_test_document(numbers(0, 5000), test_size=0.2, seed=0)[small])
 
 
 @pytest.mark.parametrize("share", [0.01, 0.2, 0.5, 0.9])
 @pytest.mark.parametrize("seed", [0, 1, 2**63])
 def test_the_share_is_met_everywhere(share, seed):
     count = 200_000
-    drawn = in_test(numbers(10**12, count), test_size=share, seed=seed)
+    drawn = is_test_document(numbers(10**12, count), test_size=share, seed=seed)
     spread = (share * (1 - share)) ** 0.5
     # Five standard errors: a fair draw fails once in two million runs, and these are fixed.
     assert abs(drawn.mean() - share) < 5 * spread / count**0.5
@@ -38,9 +40,9 @@ def test_the_share_is_met_everywhere(share, seed):
 
 
 def test_seeds_do_not_shift_one_another():
-    one = in_test(numbers(0, 10_000), test_size=0.5, seed=0)
+    one = is_test_document(numbers(0, 10_000), test_size=0.5, seed=0)
     for seed in range(1, 30):
-        other = in_test(numbers(0, 10_000), test_size=0.5, seed=seed)
+        other = is_test_document(numbers(0, 10_000), test_size=0.5, seed=seed)
         for shift in range(3):
             same = (one[shift:] == other[: 10_000 - shift]).mean()
             assert abs(same - 0.5) < 0.03

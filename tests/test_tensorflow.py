@@ -9,7 +9,7 @@ import pytest
 
 import mlmfast
 from collator_rows import rows_of
-from mlmfast.data.loading.sampler import EpochPlan
+from mlmfast.data.loading.sampler import BlockSampler
 from mlmfast.data.store.store import BlockStore
 from tiny_tokenizers import bert_tokenizer, roberta_tokenizer
 from toy import TINY, make_blocks, sentences
@@ -77,7 +77,7 @@ def test_the_vocabulary_of_a_direct_call_is_the_callers(tokenizer):
 
 def batches_of(store, epoch, *, size=8, shuffle=True):
     manifest = store.manifest
-    plan = EpochPlan(len(store), size, 0, 1, shuffle, False, 5)
+    plan = BlockSampler(len(store), size, 0, 1, shuffle, False, 5)
     for number in range(len(plan)):
         ids = plan.block_ids(number, epoch)
         yield mlmfast.mask_tokens(

@@ -16,7 +16,7 @@ from mlmfast.data.tokenization import load as tokenizer_files
 from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.data.tokenization.reference import say_differences
 from mlmfast.errors import InputError, MissingDependencyError
-from mlmfast.serving.text.tokenizer import Vocabulary
+from mlmfast.serving.text.tokenizer import ServingTokenizer
 from mlmfast.tokenizer_rules import differences, pinned, read_by_class
 
 transformers = pytest.importorskip("transformers")
@@ -65,14 +65,14 @@ def save(folder, tokenizer, config=None, model=None):
     return folder
 
 
-def served(folder) -> Vocabulary:
+def served(folder) -> ServingTokenizer:
     read = {
         name: json.loads((folder / f"{name}.json").read_text())
         for name in ("config", "tokenizer_config", "special_tokens_map")
         if (folder / f"{name}.json").is_file()
     }
     config = {**read.get("special_tokens_map", {}), **read.get("tokenizer_config", {})}
-    return Vocabulary(
+    return ServingTokenizer(
         SimpleNamespace(
             path=folder,
             config=read.get("config", {}),

@@ -12,7 +12,7 @@ from mlmfast.data.store.store import open_splits
 from mlmfast.training.datasets import EvaluationBlocks, MaskedBlocks
 from mlmfast.training.evaluation.evaluate import evaluate
 from mlmfast.training.model.from_scratch import new_model
-from mlmfast.training.model.loss import masked_loss_sum, row_counts
+from mlmfast.training.model.loss import masked_loss_sum, per_block_metrics
 from mlmfast.training.model.masked_head import at_masks
 from mlmfast.training.options.arguments import build_arguments
 from mlmfast.training.trainer.mlm_trainer import MLMTrainer
@@ -189,11 +189,11 @@ def test_row_counts_by_hand():
     logits[0, 0, 3] = 9.0  # the best answer, and right
     logits[1, 1, [0, 1, 2, 4, 5]] = torch.tensor([9.0, 8.0, 7.0, 6.0, 5.0])
     labels = torch.tensor([[3, -100], [-100, 5]])
-    counts = row_counts(at_masks(logits, labels), 2)
+    counts = per_block_metrics(at_masks(logits, labels), 2)
     assert counts[:, 1].tolist() == [1, 0]  # only the first is the best
     assert counts[:, 2].tolist() == [1, 1]  # the second is among the best five
     assert counts[:, 3].tolist() == [1, 1]
     expected = torch.nn.functional.cross_entropy(logits[1, 1], torch.tensor(5))
     assert counts[1, 0] == pytest.approx(expected.item())
     labels[1, 1] = 6  # not among five
-    assert row_counts(at_masks(logits, labels), 2)[1, 2] == 0
+    assert per_block_metrics(at_masks(logits, labels), 2)[1, 2] == 0

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from corpus import read
-from mlmfast.data.sources.compression import unpacked
+from mlmfast.data.sources.compression import decompress
 from mlmfast.errors import InputError
 
 TEXT = "".join(f"{random.Random(0).random()} line {n}\n" for n in range(60_000)).encode()
@@ -26,7 +26,7 @@ def library(request, monkeypatch):
 
 
 def unpack(data, packing, size):
-    stream = unpacked(io.BufferedReader(io.BytesIO(data)), packing)
+    stream = decompress(io.BufferedReader(io.BytesIO(data)), packing)
     parts = []
     while part := stream.read(size):
         assert len(part) <= size

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlmfast.serving.engine.batching import BatchRules
-from mlmfast.serving.scheduler.queue import Waiting
+from mlmfast.serving.scheduler.queue import RequestQueue
 
 lengths = st.lists(st.lists(st.integers(1, 60), min_size=1, max_size=4), max_size=30)
 rules = st.builds(BatchRules, st.integers(1, 300), st.booleans(), st.booleans())
@@ -28,7 +28,7 @@ def taken_of(waiting, rule):
 
 @given(lengths, rules)
 def test_every_question_once_and_within_the_rules(sizes, rule):
-    waiting = Waiting()
+    waiting = RequestQueue()
     tickets = [ticket_of(each) for each in sizes]
     for ticket in tickets:
         waiting.add(ticket)
@@ -47,7 +47,7 @@ def test_every_question_once_and_within_the_rules(sizes, rule):
 
 @given(lengths, rules)
 def test_the_oldest_is_in_every_batch(sizes, rule):
-    waiting = Waiting()
+    waiting = RequestQueue()
     left = []
     for number, each in enumerate(sizes):
         ticket = ticket_of(each, arrived=number)
@@ -62,7 +62,7 @@ def test_the_oldest_is_in_every_batch(sizes, rule):
 
 @given(lengths, rules, st.data())
 def test_who_goes_is_never_taken(sizes, rule, data):
-    waiting = Waiting()
+    waiting = RequestQueue()
     tickets = [ticket_of(each) for each in sizes]
     for ticket in tickets:
         waiting.add(ticket)
@@ -75,7 +75,7 @@ def test_who_goes_is_never_taken(sizes, rule, data):
 
 
 def test_neighbours_in_length_share_a_batch():
-    waiting = Waiting()
+    waiting = RequestQueue()
     for size in (30, 5, 29, 6, 31, 50):
         waiting.add(ticket_of([size]))
     batch = waiting.take(BatchRules(93))

@@ -68,7 +68,7 @@ class WholeEncoding:
 
 
 @dataclass(frozen=True)
-class EncodingOnly:
+class TokenizersV1:
     """A tokenizer of `tokenizers` 1.0, with the methods of earlier versions that we use.
 
     That version encodes and decodes, and no longer tells the vocabulary: tokenizer.json does.
@@ -187,7 +187,7 @@ def read_tokenizer(content: bytes) -> Tokenizer:
         file = Path(folder) / "tokenizer.json"
         file.write_bytes(content)
         inner = Tokenizer.from_file(file)
-    return cast("Any", EncodingOnly(inner, json.loads(content)))
+    return cast("Any", TokenizersV1(inner, json.loads(content)))
 
 
 def not_encoded(error: Exception) -> str:
@@ -255,7 +255,7 @@ def _check_form(content: bytes) -> None:
         )
 
 
-def need_makers(purpose: str) -> None:
+def require_trainable_tokenizers(purpose: str) -> None:
     """Make sure that the library can make tokenizers, which its version 1.0 cannot yet.
 
     Raises:

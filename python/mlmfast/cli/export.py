@@ -10,7 +10,7 @@ import click
 from mlmfast.cli._command import ExampleCommand
 
 if TYPE_CHECKING:
-    from mlmfast.exporting.quantization.agreement import Judgement
+    from mlmfast.exporting.quantization.agreement import Agreement
     from mlmfast.exporting.report import ExportReport, GraphReport
 
 
@@ -118,7 +118,7 @@ def _graph(name: str, graph: GraphReport) -> list[str]:
     return lines
 
 
-def _judged(precision: str, found: Judgement) -> list[str]:
+def _judged(precision: str, found: Agreement) -> list[str]:
     texts = f"{found.texts:,} {'built-in sentences' if found.built_in else 'texts'}"
     same, sure = found.top1_agreement, found.sure_top1_agreement
     mean, largest = found.mean_shift, found.largest_shift

@@ -66,7 +66,7 @@ def command(ctx: click.Context, **_options: Any) -> None:
     Put `mlmfast run-mlm` in the place of `python run_mlm.py`. The text becomes blocks first, in
     ~/.cache/mlmfast/blocks (or under --cache_dir), where the next run on the same text finds them.
     """
-    from mlmfast.training.process.distributed import leave
+    from mlmfast.training.process.distributed import destroy_process_group
     from mlmfast.training.run_mlm.arguments import parse_run_mlm
     from mlmfast.training.run_mlm.command import run_mlm
 
@@ -76,4 +76,4 @@ def command(ctx: click.Context, **_options: Any) -> None:
     if len(words) == 1 and words[0].lower().endswith(SUFFIXES):
         settings, words = read_settings(words[0]), []
     run_mlm(*parse_run_mlm(words, settings))
-    leave()
+    destroy_process_group()

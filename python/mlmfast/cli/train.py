@@ -165,7 +165,7 @@ def command(
     The output is a plain Hugging Face folder. The masks are new in every epoch; the evaluation's
     masks are always the same.
     """
-    from mlmfast.training.process.distributed import leave
+    from mlmfast.training.process.distributed import destroy_process_group
     from mlmfast.training.train import train
     from mlmfast.training.trainer.interrupt import TrainingInterrupted
 
@@ -179,7 +179,7 @@ def command(
         if first:
             click.echo(str(interrupted), err=True)
         ctx.exit(interrupted.exit_status)
-    leave()
+    destroy_process_group()
     if not first:
         return
     if as_json:

@@ -33,7 +33,7 @@ def columns_of(data: Any) -> dict[str, Any]:
     return {name: table.column(name) for name in table.column_names}
 
 
-def give_back(columns: dict[str, Any], like: Any) -> Any:
+def to_kind_of(columns: dict[str, Any], like: Any) -> Any:
     """pyarrow `columns` as the kind of data that `like` is.
 
     Data of a library that is not known here comes back as pyarrow data.

@@ -16,7 +16,7 @@ from mlmfast.exporting.checkpoint import (
 )
 from mlmfast.exporting.quantization.calibration import read_texts
 from mlmfast.exporting.report import PACKAGES, ExportReport, GraphReport, is_exported_folder
-from mlmfast.fs.atomic import replacing
+from mlmfast.fs.atomic import atomic_output_dir
 from mlmfast.runtime.versions import installed_versions
 
 if TYPE_CHECKING:
@@ -81,24 +81,27 @@ def export(
     from mlmfast.exporting.fill_mask_graph import FUSED, write_metadata
     from mlmfast.exporting.logits_graph import GRAPH
     from mlmfast.exporting.parity.logits import longest_input, require_limit
-    from mlmfast.exporting.parity.verify import prove
-    from mlmfast.exporting.quantization.convert import Precision, lower
+    from mlmfast.exporting.parity.verify import verify
+    from mlmfast.exporting.quantization.convert import Precision, quantize
 
     require_limit(max_difference)
     wanted = Precision(precision, reduce_range, read_texts(calibration), min_agreement)
     target = Path(output)
-    with replacing(target, overwrite=overwrite, is_ours=is_exported_folder) as folder, quiet():
+    with (
+        atomic_output_dir(target, overwrite=overwrite, is_ours=is_exported_folder) as folder,
+        quiet(),
+    ):
         started = time.perf_counter()
         loaded = load_checkpoint(checkpoint)
         written, fused = _write_graphs(loaded, folder, opset, split=precision == "fp32")
         # What AutoTokenizer made of the files, so that serving without it reads the same tokenizer.
         loaded.tokenizer.save_pretrained(folder)
         ready = time.perf_counter()
-        proof = prove(folder / GRAPH, folder / FUSED, loaded, max_difference=max_difference)
+        proof = verify(folder / GRAPH, folder / FUSED, loaded, max_difference=max_difference)
         longest = longest_input(loaded.model)
         judgement = None
         if precision != "fp32":  # the tracing is proven; what rounding costs, text tells
-            judgement = lower(
+            judgement = quantize(
                 folder / GRAPH, folder / FUSED, loaded.tokenizer, wanted, longest=longest
             )
         write_metadata(
@@ -150,7 +153,7 @@ def _write_graphs(
     checkpoint: Checkpoint, folder: Path, opset: int | None, *, split: bool
 ) -> tuple[Written, Fused]:
     """Write model.onnx and fill_mask.onnx in float32, their weights in one file beside them."""
-    from mlmfast.exporting.fill_mask_graph import FUSED, write_fused
+    from mlmfast.exporting.fill_mask_graph import FUSED, write_fill_mask_graph
     from mlmfast.exporting.graph.shared_weights import share_weights
     from mlmfast.exporting.logits_graph import GRAPH, write_model_graph
     from mlmfast.exporting.parity.logits import plain_name
@@ -158,7 +161,7 @@ def _write_graphs(
 
     written = write_model_graph(checkpoint, folder, opset)
     names = [plain_name(entry.name) for entry in _read(folder / GRAPH).graph.input]
-    fused = write_fused(
+    fused = write_fill_mask_graph(
         checkpoint.model,
         folder / FUSED,
         inputs=[name for name in INPUTS if name in names],

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmfast.exporting.architectures import text_config
-from mlmfast.exporting.graph.last_layer import Moved, take_rows_early
+from mlmfast.exporting.graph.last_layer import GatherMotion, push_gather_up
 from mlmfast.exporting.graph.session import open_in_memory
 from mlmfast.exporting.graph.shared_weights import tie_decoder
 from mlmfast.exporting.graph.split_matmul import split_products
-from mlmfast.exporting.graph.topk_outputs import append_answers
+from mlmfast.exporting.graph.topk_outputs import add_topk_outputs
 from mlmfast.exporting.parity.logits import longest_input
 from mlmfast.exporting.tracing import (
     LAYOUTS,
@@ -56,7 +56,7 @@ class Fused:
     inputs: tuple[str, ...]
     layout: str
     vocab_size: int
-    moved: Moved
+    moved: GatherMotion
 
     @property
     def head(self) -> str:
@@ -64,7 +64,7 @@ class Fused:
         return "all rows" if self.layout == LAYOUTS[-1] else "masked rows"
 
 
-def write_fused(
+def write_fill_mask_graph(
     model: Any,
     path: str | Path,
     *,
@@ -99,16 +99,16 @@ def write_fused(
     names = tuple(inputs or input_names(model))
     layout = find_layout(model, names)
     wrapper = RowLogits(model, names, layout)
-    graph = traced(wrapper, names, opset=opset)
-    moved = Moved() if layout == LAYOUTS[-1] else _take_rows_early(graph, wrapper, names)
+    graph = trace_to_model(wrapper, names, opset=opset)
+    moved = GatherMotion() if layout == LAYOUTS[-1] else _take_rows_early(graph, wrapper, names)
     if moved is None:
-        moved, graph = Moved(), traced(wrapper, names, opset=opset)
+        moved, graph = GatherMotion(), trace_to_model(wrapper, names, opset=opset)
     vocab_size = _vocab_size(model)
     taken = [entry.name for entry in graph.graph.input]  # the tracer drops what is not used
     tie_decoder(graph)
     if split:
         split_products(graph)
-    append_answers(graph, vocab_size)
+    add_topk_outputs(graph, vocab_size)
     save_graph(graph, path)
     return Fused(tuple(name for name in names if name in taken), layout, vocab_size, moved)
 
@@ -135,13 +135,13 @@ def write_logits(
         MlmfastError: the tracer cannot write this model.
     """
     names = tuple(inputs or input_names(model))
-    graph = traced(Logits(model, names), names, opset=opset)
+    graph = trace_to_model(Logits(model, names), names, opset=opset)
     tie_decoder(graph)
     save_graph(graph, path)
     return names
 
 
-def traced(wrapper: Logits, names: Sequence[str], *, opset: int = OPSET) -> onnx.ModelProto:
+def trace_to_model(wrapper: Logits, names: Sequence[str], *, opset: int = OPSET) -> onnx.ModelProto:
     """Trace into memory, by way of a temporary folder."""
     import onnx
 
@@ -153,11 +153,11 @@ def traced(wrapper: Logits, names: Sequence[str], *, opset: int = OPSET) -> onnx
 
 def _take_rows_early(
     graph: onnx.ModelProto, wrapper: RowLogits, names: Sequence[str]
-) -> Moved | None:
+) -> GatherMotion | None:
     """Let the last layer run on masked rows; None where that broke the graph."""
     longest = longest_input(wrapper.model)
     try:
-        moved = take_rows_early(graph, longest)
+        moved = push_gather_up(graph, longest)
         return moved if _agrees(graph, wrapper, names, min(longest or PROBED, PROBED)) else None
     except Exception as error:  # noqa: BLE001 - onnxruntime's errors share no base but this
         logger.info("The last layer stays whole: %s", error)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mlmfast.exporting.parity.logits import ShapeParity
-    from mlmfast.exporting.quantization.agreement import Judgement
+    from mlmfast.exporting.quantization.agreement import Agreement
 
 FILE = "export_report.json"
 PACKAGES = ("mlmfast", "torch", "transformers", "optimum", "optimum-onnx", "onnx", "onnxruntime")
@@ -78,7 +78,7 @@ class ExportReport:
     parameters: int
     mask_token: str
     precision: str
-    judgement: Judgement | None
+    judgement: Agreement | None
     graphs: dict[str, GraphReport]
     padding_shows: bool
     longest: int | None

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def replacing(
+def atomic_output_dir(
     path: Path | str, *, overwrite: bool, is_ours: Callable[[Path], bool]
 ) -> Iterator[Path]:
     """Yield a temporary sibling of `path` that becomes `path` when the block ends well.

@@ -16,7 +16,7 @@ from mlmfast.fs.paths import as_path
 
 
 @dataclass
-class Workplace:
+class StagingDir:
     """The hidden folder beside the output in which it is made."""
 
     root: Path
@@ -56,7 +56,7 @@ _LOCK = "lock"
 @contextmanager
 def resumable(
     path: Path, *, overwrite: bool, is_ours: Callable[[Path], bool]
-) -> Iterator[Workplace]:
+) -> Iterator[StagingDir]:
     """Yield a workplace whose `output` becomes `path` when the block ends well.
 
     As `atomic.replacing`, but the workplace always has the same name and is not removed when the
@@ -69,7 +69,7 @@ def resumable(
         InputError: The folder cannot be created, or the disk is full.
     """
     target = Path(os.path.abspath(as_path(path)))  # noqa: PTH100 - a symbolic link as last part is kept
-    work = Workplace(as_path(target.parent / f".{target.name}.partial-prepare"))
+    work = StagingDir(as_path(target.parent / f".{target.name}.partial-prepare"))
     if not work.replaced.exists():
         check_free(target, overwrite=overwrite, is_ours=is_ours)
     new_parents = make_parents(target)
@@ -92,7 +92,7 @@ def resumable(
         raise
 
 
-def _sweep_unused(work: Workplace) -> None:
+def _sweep_unused(work: StagingDir) -> None:
     """Remove a workplace in which nothing was begun, unless another process has it."""
     try:
         lock = FileLock(work.root / _LOCK)
@@ -106,7 +106,7 @@ def _sweep_unused(work: Workplace) -> None:
 
 
 @contextmanager
-def _locked(work: Workplace, target: Path) -> Iterator[None]:
+def _locked(work: StagingDir, target: Path) -> Iterator[None]:
     while True:
         try:
             work.root.mkdir(exist_ok=True)
@@ -131,7 +131,7 @@ def _locked(work: Workplace, target: Path) -> Iterator[None]:
         lock.release()
 
 
-def _undo_half_a_swap(work: Workplace, target: Path) -> None:
+def _undo_half_a_swap(work: StagingDir, target: Path) -> None:
     """Where a run was killed while it replaced the output, put the old one back."""
     if not work.replaced.exists():
         return
@@ -142,7 +142,7 @@ def _undo_half_a_swap(work: Workplace, target: Path) -> None:
         work.replaced.rename(real)
 
 
-def _put_in_place(work: Workplace, target: Path) -> None:
+def _put_in_place(work: StagingDir, target: Path) -> None:
     real = target.resolve()
     if not real.exists():
         work.output.rename(real)
@@ -155,7 +155,7 @@ def _put_in_place(work: Workplace, target: Path) -> None:
         raise
 
 
-def _fail(work: Workplace, target: Path, error: BaseException) -> None:
+def _fail(work: StagingDir, target: Path, error: BaseException) -> None:
     """Remove or keep what was made; bring `error` to say so."""
     if not work.begun and work.state.exists():
         return  # a mistyped option must not cost the work of an earlier run

@@ -53,7 +53,7 @@ class _Queue:
             self._changed.notify_all()
 
 
-class Overlap:
+class ThreadedPipeline:
     """Runs iterators ahead of those who consume them.
 
     What a stage raises comes out of the iterator behind it, where its result would have come. When

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from mlmfast.errors import InputError
 from mlmfast.serving.engine.model import open_model
 from mlmfast.serving.tasks.base import answer_texts
-from mlmfast.serving.tasks.beam_search import Fillings
-from mlmfast.serving.tasks.fill_mask import Asked, PendingAnswers, asked_of
+from mlmfast.serving.tasks.beam_search import BeamSearchTask
+from mlmfast.serving.tasks.fill_mask import FillMaskTask, PendingAnswers, fill_mask_task
 from mlmfast.serving.tasks.rows import Answer, FilledRow, Row
-from mlmfast.serving.tasks.scoring import Scores, TokenScores
+from mlmfast.serving.tasks.scoring import ScoringTask, TokenScores
 from mlmfast.serving.tasks.streaming import SizedAnswers, in_order
-from mlmfast.serving.text.encode import text_number, the_text, without_errors
+from mlmfast.serving.text.encode import raise_first_error, text_number, the_text
 from mlmfast.serving.text.inputs import as_list, is_lazy, one_by_one
 from mlmfast.serving.text.options import checked_batch_size, keeps_errors
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from mlmfast.serving.tasks.base import Stepwise
+    from mlmfast.serving.tasks.base import Task
     from mlmfast.serving.tasks.multi_token_targets import WholeTargets
 
 __all__ = ["Answer", "FillMask", "FilledRow", "Row", "TokenScores"]
@@ -132,7 +132,7 @@ class FillMask:
                 `batch_size` is out of range, or `texts` is a table.
             TypeError: a keyword that is not known, or a `top_k` or `batch_size` that is no integer.
         """
-        asked = asked_of(
+        asked = fill_mask_task(
             self._model,
             top_k,
             targets,
@@ -186,7 +186,7 @@ class FillMask:
         if read_ahead < 1:
             raise InputError(f"read_ahead must be at least 1, and is {read_ahead}.")
         keep_errors = keeps_errors(on_error)
-        asked = asked_of(
+        asked = fill_mask_task(
             self._model,
             top_k,
             targets,
@@ -233,7 +233,7 @@ class FillMask:
         Raises:
             InputError: as in a call; `top_k` or `beams` below 1.
         """
-        asked = Fillings.checked(top_k, beams, order, tokenizer_kwargs)
+        asked = BeamSearchTask.checked(top_k, beams, order, tokenizer_kwargs)
         return self._in_steps(asked, texts, on_error, names)
 
     def score(
@@ -268,14 +268,14 @@ class FillMask:
         Raises:
             InputError: a text is no string, empty, or too long.
         """
-        told = self._in_steps(Scores(method), texts, on_error, names)
+        told = self._in_steps(ScoringTask(method), texts, on_error, names)
         if per_token:
             return told
         return [_sum_of(one) for one in told] if isinstance(told, list) else _sum_of(told)
 
     def _in_steps(
         self,
-        asked: Stepwise,
+        asked: Task,
         texts: str | Iterable[str],
         on_error: str,
         names: Callable[[int], str] | None,
@@ -289,7 +289,7 @@ class FillMask:
 
     def _begin(
         self,
-        asked: Asked | WholeTargets,
+        asked: FillMaskTask | WholeTargets,
         *,
         names: Callable[[int], str] = text_number,
         keep_errors: bool = False,
@@ -310,7 +310,7 @@ class FillMask:
         def begin(texts: list[Any], first: int) -> PendingAnswers:
             read = asked.read(texts, self._model, first=first, names=names)
             if refuse:
-                without_errors(read)
+                raise_first_error(read)
             return PendingAnswers(
                 read, self._model, asked, keep_errors=keep_errors, batch_size=rows
             )

@@ -18,8 +18,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from mlmfast.errors import InputError, MissingDependencyError, MlmfastError
 from mlmfast.serving.http.app import build_app
-from mlmfast.serving.http.errors import Problem
-from mlmfast.serving.http.protocols.requests import FillingsQuestion, RowsQuestion, ScoresQuestion
+from mlmfast.serving.http.errors import HTTPError
+from mlmfast.serving.http.protocols.requests import FillingsQuestion, FillMaskCall, ScoresQuestion
 from mlmfast.serving.http.service import Record, Service
 from mlmfast.serving.http.settings import ModelSource, ServeSettings
 from mlmfast.serving.scheduler.queue import QueueFullError
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ray.serve import Application
     from starlette.types import ASGIApp
 
-    from mlmfast.serving.http.protocols.requests import AnyQuestion
+    from mlmfast.serving.http.protocols.requests import Call
     from mlmfast.serving.tasks.rows import Answer, FilledRow
     from mlmfast.serving.tasks.scoring import TokenScores
 
@@ -191,7 +191,7 @@ class FillMaskReplica:
             MlmfastError: the replica has its hands full, or no time was left.
         """
         return await self._answer(
-            RowsQuestion(model, _listed(texts), top_k, targets, tokenizer_kwargs, whole_targets)
+            FillMaskCall(model, _listed(texts), top_k, targets, tokenizer_kwargs, whole_targets)
         )
 
     async def fill(
@@ -215,10 +215,10 @@ class FillMaskReplica:
         """Score texts and their tokens, as `FillMask.score(texts, per_token=True)`."""
         return await self._answer(ScoresQuestion(model, _listed(texts), method))
 
-    async def _answer(self, question: AnyQuestion) -> list[Any]:
+    async def _answer(self, question: Call) -> list[Any]:
         try:
             answered = await self._service.answer(question, Record("", protocol="ray"))
-        except Problem as problem:  # which cannot travel to another process
+        except HTTPError as problem:  # which cannot travel to another process
             kind = InputError if problem.status < 429 else MlmfastError
             raise kind(problem.message) from None
         except QueueFullError as full:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class MaskedText:
     """One text, ready for a graph.
 
     Attributes:
@@ -32,7 +32,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class OutputSpec:
     """What is wanted at each position of every text.
 
     Attributes:
@@ -48,7 +48,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Predictions:
     """What a graph found for one text.
 
     Attributes:
@@ -62,7 +62,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class BatchFound:
+class BatchPredictions:
     """What a graph found for a batch with M masks.
 
     Attributes:
@@ -70,8 +70,8 @@ class BatchFound:
         targets: probabilities [M, targets] of the batch's targets; None without any.
     """
 
-    best: Found | None
-    targets: Found | None
+    best: Predictions | None
+    targets: Predictions | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class Batch:
     targets: np.ndarray | None
 
 
-def make_batch(questions: Sequence[Question], wanted: Wanted, pad_id: int) -> Batch:
+def make_batch(questions: Sequence[MaskedText], wanted: OutputSpec, pad_id: int) -> Batch:
     """Lay out `questions` as the inputs of a graph."""
     length = max(len(question.ids) for question in questions)
     shape = (len(questions), length)
@@ -118,8 +118,8 @@ def make_batch(questions: Sequence[Question], wanted: Wanted, pad_id: int) -> Ba
 
 
 def split_found(
-    questions: Sequence[Question], batch: Batch, wanted: Wanted, found: BatchFound
-) -> list[Found]:
+    questions: Sequence[MaskedText], batch: Batch, wanted: OutputSpec, found: BatchPredictions
+) -> list[Predictions]:
     """Give each question its part of what was found for its batch."""
     parts = []
     start = 0
@@ -129,20 +129,24 @@ def split_found(
     return parts
 
 
-def _part(question: Question, rows: slice, wanted: Wanted, found: BatchFound) -> Found:
+def _part(
+    question: MaskedText, rows: slice, wanted: OutputSpec, found: BatchPredictions
+) -> Predictions:
     best, targets = found.best, found.targets
     if targets and wanted.own and question.targets is not None:
         columns = np.searchsorted(targets.tokens, question.targets)
-        return Found(targets.scores[rows][:, columns], question.targets)
+        return Predictions(targets.scores[rows][:, columns], question.targets)
     if best and wanted.targets is None:
         end = question.top_k if wanted.own else wanted.top_k
-        return Found(best.scores[rows, :end], best.tokens[rows, :end])
+        return Predictions(best.scores[rows, :end], best.tokens[rows, :end])
     if targets is None:
         raise ValueError("a batch was found without what its questions want")
-    return Found(targets.scores[rows], targets.tokens)
+    return Predictions(targets.scores[rows], targets.tokens)
 
 
-def _of_all(questions: Sequence[Question], wanted: Wanted) -> tuple[int | None, np.ndarray | None]:
+def _of_all(
+    questions: Sequence[MaskedText], wanted: OutputSpec
+) -> tuple[int | None, np.ndarray | None]:
     """Tell what a whole batch is asked: the most tokens, and all targets, that any question wants.
 
     The best tokens of a mask are ordered, equal ones by id, so that fewer of them are a beginning.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import transformers
 
-from mlmfast.data.prepare.cache import prepared
+from mlmfast.data.prepare.cache import prepare_cached
 from mlmfast.data.prepare.options import PrepareOptions
 from mlmfast.data.sources import format_of
 from mlmfast.data.sources.hub import arrow_stream, is_dataset_folder, load_dataset_splits
@@ -22,7 +22,7 @@ from mlmfast.data.tokenization.added_tokens import with_tokens
 from mlmfast.data.tokenization.load import LoadedTokenizer, load_tokenizer
 from mlmfast.errors import InputError, NotFoundError
 from mlmfast.fs.paths import as_path, is_stray
-from mlmfast.training.model.load import load_config, positions_of
+from mlmfast.training.model.load import load_config, max_input_length
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -134,7 +134,7 @@ def make_blocks(
 ) -> dict[str, BlockStore]:
     """Make blocks of text, or take those in the cache; errors name run_mlm.py's flags."""
     try:
-        return prepared(
+        return prepare_cached(
             text,
             replace(given, **changes),
             cache_dir=options.cache_dir,
@@ -190,7 +190,7 @@ def _block_size(
         except (ValueError, ImportError):
             pass  # loading the model itself says what is wrong with it
         else:
-            positions = positions_of(network)
+            positions = max_input_length(network)
             limits += [positions.usable] if positions else []
     wanted = options.max_seq_length
     if wanted is None:

@@ -15,23 +15,23 @@ import transformers
 from mlmfast.data.tokenization.added_tokens import read_tokens
 from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import InputError
-from mlmfast.fs.atomic import replacing
+from mlmfast.fs.atomic import atomic_output_dir
 from mlmfast.fs.paths import as_path
 from mlmfast.training.datasets import EvaluationBlocks, MaskedBlocks
 from mlmfast.training.fit import run
 from mlmfast.training.model.compile import choose_compiling, tokens_of
-from mlmfast.training.model.embeddings import add_rows, check_added
+from mlmfast.training.model.embeddings import check_added, resize_embeddings
 from mlmfast.training.model.load import check_fits
 from mlmfast.training.model.precision import default_device
 from mlmfast.training.options.arguments import check_names
 from mlmfast.training.options.durations import seconds_of
 from mlmfast.training.options.from_scratch import choose_mlm_probability, with_defaults
-from mlmfast.training.options.run_mlm import check_doing, of_one_name, take_options
+from mlmfast.training.options.run_mlm import check_doing, of_one_name, split_options
 from mlmfast.training.process.distributed import Processes
 from mlmfast.training.process.state import kept_apart
 from mlmfast.training.report import hub
 from mlmfast.training.report.html import PICTURE_FILE, write_report
-from mlmfast.training.report.model_card import model_card, told_arguments
+from mlmfast.training.report.model_card import card_arguments, model_card
 from mlmfast.training.setup import (
     blocks_a_step,
     check_seed,
@@ -48,7 +48,7 @@ from mlmfast.training.trainer.best_model import choose_best_metric
 from mlmfast.training.trainer.interrupt import StopAtStep, TrainingInterrupted
 from mlmfast.training.trainer.mlm_trainer import MLMTrainer
 from mlmfast.training.trainer.resume_changes import check_resumed
-from mlmfast.training.trainer.run_dir import WorkingFolder
+from mlmfast.training.trainer.run_dir import RunDir
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -164,7 +164,7 @@ def train(
         DeviceMemoryError: a batch does not fit on the device; one that does is named.
         OtherProcessError: another process failed, and says why.
     """
-    options, aliases, training_arguments = take_options(further)
+    options, aliases, training_arguments = split_options(further)
     model = of_one_name("model", model, aliases)
     output = of_one_name("output", output, aliases)
     overwrite = bool(of_one_name("overwrite", overwrite or None, aliases))
@@ -199,7 +199,7 @@ def train(
         stack.enter_context(kept_apart())
         finished = processes.from_first(
             lambda: stack.enter_context(
-                replacing(output, overwrite=overwrite, is_ours=is_trained_model)
+                atomic_output_dir(output, overwrite=overwrite, is_ours=is_trained_model)
             )
         )
         if data is None or not is_blocks(data):
@@ -222,7 +222,7 @@ def train(
             limit=options.max_train_samples,
             **masks,
         )
-        work = WorkingFolder(
+        work = RunDir(
             output,
             {
                 "data": [*(shard.sha256 for shard in train_store.manifest.shards), len(blocks)],
@@ -245,7 +245,7 @@ def train(
             took_over = tokenizer_of(options, model) if model is not None else None
             check_added(train_store, new_tokens)
             if took_over is not None and not from_scratch:
-                add_rows(network, took_over, load_tokenizer(train_store.path))
+                resize_embeddings(network, took_over, load_tokenizer(train_store.path))
         for store in filter(None, (train_store, eval_store)):
             check_fits(network, store)
         arguments = choose_arguments(
@@ -296,7 +296,7 @@ def train(
             trainer.save_model(str(finished))
         if processes.is_first:
             load_tokenizer(train_store.path).save(finished)
-            told = told_arguments(arguments.to_dict(), training_arguments)
+            told = card_arguments(arguments.to_dict(), training_arguments)
             drawn = report and write_report(
                 finished,
                 result,
@@ -327,7 +327,7 @@ def train(
 
 
 @contextmanager
-def _leaving(work: WorkingFolder, processes: Processes) -> Iterator[None]:
+def _leaving(work: RunDir, processes: Processes) -> Iterator[None]:
     """Say what Ctrl-C and errors leave behind; nothing, where there is no checkpoint yet."""
     try:
         yield

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mlmfast.data.arrow_interop import columns_of, give_back
+from mlmfast.data.arrow_interop import columns_of, to_kind_of
 from mlmfast.data.blocks.mapping import group_mapping
 from mlmfast.data.blocks.options import checked_options
 from mlmfast.errors import InputError
@@ -122,5 +122,5 @@ def group_blocks(
     from mlmfast.data.blocks.arrow import group_columns
 
     columns, stats = group_columns(columns_of(data), options, labels=bool(labels), threads=threads)
-    blocks = give_back(columns, data)
+    blocks = to_kind_of(columns, data)
     return (blocks, stats) if return_stats else blocks

@@ -34,7 +34,7 @@ def group_mapping(
     if options.dtype is not None:
         raise InputError("dtype is for Arrow data: the integers of Python's lists have no type")
     if options.plain:
-        return _like_the_guide(batch, options, labels=labels, keep_short=keep_short is not False)
+        return _group_texts(batch, options, labels=labels, keep_short=keep_short is not False)
     if keep_short:
         raise InputError(
             "keep_short=True is not for cls_id, sep_id, packing='best_fit' or boundaries: use "
@@ -43,7 +43,7 @@ def group_mapping(
     return _by_arrow(batch, options, labels=labels)
 
 
-def _like_the_guide(
+def _group_texts(
     batch: Mapping[str, Any], options: GroupOptions, *, labels: bool, keep_short: bool
 ) -> tuple[dict[str, list[Any]], GroupStats]:
     """Concatenate every column and cut all of them where the first column's total says."""

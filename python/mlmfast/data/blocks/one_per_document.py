@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _ROWS = 4096
 
 
-class OneABlock:
+class PadDocuments:
     """Lays the tokens of each document into a block of its own, as `line_by_line` means it.
 
     Args:

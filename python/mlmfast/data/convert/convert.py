@@ -20,7 +20,7 @@ from mlmfast.data.store.manifest import COLUMN
 from mlmfast.data.store.store import BlockStore, open_splits
 from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import InputError
-from mlmfast.fs.atomic import replacing
+from mlmfast.fs.atomic import atomic_output_dir
 from mlmfast.fs.paths import as_path, is_stray
 
 _WRITERS = {"parquet": write_parquet, "megatron": write_megatron, "raw": write_raw}
@@ -108,7 +108,9 @@ def convert(
             special_tokens=special_tokens,
             shard_tokens=shard_tokens,
         )
-        with replacing(report.output, overwrite=overwrite, is_ours=holds_store_alone) as folder:
+        with atomic_output_dir(
+            report.output, overwrite=overwrite, is_ours=holds_store_alone
+        ) as folder:
             if len(sources) == 1 and is_store_folder(as_path(sources[0], home=True)):
                 _verified(sources[0], progress=progress)
             splits = open_token_lists(sources, column)
@@ -128,7 +130,7 @@ def convert(
     elif to in _WRITERS:
         if len(sources) != 1:
             raise InputError(f"one block store is converted at a time; got {len(sources)} inputs.")
-        with replacing(report.output, overwrite=overwrite, is_ours=_is_ours) as folder:
+        with atomic_output_dir(report.output, overwrite=overwrite, is_ours=_is_ours) as folder:
             opened = _verified(sources[0], progress=progress)
             report.blocks = {name: len(store) for name, store in opened.items()}
             with _bar(sum(report.blocks.values()), "block", enabled=progress) as advance:

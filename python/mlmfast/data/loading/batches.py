@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from mlmfast.data.loading.block_masker import BlockMasker
     from mlmfast.data.loading.buffer_pool import BufferPool
-    from mlmfast.data.loading.sampler import EpochPlan
+    from mlmfast.data.loading.sampler import BlockSampler
     from mlmfast.data.masking.schedule import MaskRateSchedule
 
 Batch = dict[str, torch.Tensor]
@@ -36,7 +36,7 @@ class BatchMaker:
     """
 
     masker: BlockMasker
-    plan: EpochPlan
+    plan: BlockSampler
     schedule: MaskRateSchedule | None
     columns: tuple[str, ...]
     positions: bool

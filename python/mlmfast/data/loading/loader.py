@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.data.loading.block_masker import BlockMasker
-from mlmfast.data.loading.sampler import EpochPlan
+from mlmfast.data.loading.sampler import BlockSampler
 from mlmfast.data.masking.mask_tokens import output_dtype
 from mlmfast.data.masking.schedule import MaskRateSchedule
 from mlmfast.data.store.store import BlockStore
@@ -119,7 +119,7 @@ class BlockLoader:
             options["mlm_probability"] = mlm_probability
         masker = BlockMasker(self.store, seed=seed, options=options)
         left_out = {"labels"} if labels_at_positions else set()
-        self._plan = EpochPlan(
+        self._plan = BlockSampler(
             len(self.store), batch_size, rank, world_size, shuffle, drop_last, seed
         )
         columns = tuple(name for name in masker.columns if name not in left_out)

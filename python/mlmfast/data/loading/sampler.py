@@ -17,7 +17,7 @@ GROUPED = 50
 
 
 @dataclass(frozen=True)
-class EpochPlan:
+class BlockSampler:
     """How an epoch's blocks are dealt to batches and ranks; no memory grows with their number.
 
     Global batch g is the range from `g * batch_size * world_size` of the epoch's order, and every

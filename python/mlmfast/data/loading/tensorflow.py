@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmfast.data.loading.block_masker import BlockMasker
-from mlmfast.data.loading.sampler import EpochPlan
+from mlmfast.data.loading.sampler import BlockSampler
 from mlmfast.errors import MissingDependencyError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def tf_dataset(
             "to_tf_dataset() needs TensorFlow: pip install 'mlmfast[tf]'."
         ) from error
     masker = BlockMasker(store, seed=seed, options=masks)
-    plan = EpochPlan(len(store), batch_size, 0, 1, shuffle, drop_remainder, seed)
+    plan = BlockSampler(len(store), batch_size, 0, 1, shuffle, drop_remainder, seed)
     epochs = itertools.repeat(epoch) if fixed_masks else itertools.count(epoch)
 
     def batches() -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mlmfast.data.arrow_interop import BARE, columns_of, give_back
+from mlmfast.data.arrow_interop import BARE, columns_of, to_kind_of
 from mlmfast.errors import InputError, InputTypeError
 
 IDS, LABELS, SPECIAL = "input_ids", "labels", "special_tokens_mask"
@@ -48,7 +48,7 @@ class TokenTable:
         """The table with these ids and labels `[B, L]`; the flags that said where are left out."""
         columns = {name: column for name, column in self._columns.items() if name != SPECIAL}
         columns |= {IDS: _blocks(ids), LABELS: _blocks(labels)}
-        return give_back(columns, self._table)
+        return to_kind_of(columns, self._table)
 
 
 def bare_matrix(data: Any) -> np.ndarray[Any, Any]:

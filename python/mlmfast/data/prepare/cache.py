@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def prepared(
+def prepare_cached(
     inputs: Any, options: PrepareOptions, *, cache_dir: str | None = None, anew: bool = False
 ) -> dict[str, BlockStore]:
     """Prepare text in the cache folder, or take the blocks that the same text gave before.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from mlmfast.data.prepare.dedup import SEEN_FILE, check_seen
-from mlmfast.data.prepare.documents import Counts, Mark, as_mark
+from mlmfast.data.prepare.documents import Counts, Cursor, as_mark
 from mlmfast.data.prepare.package_versions import versions_of
 from mlmfast.data.prepare.shuffle import Spilled
 from mlmfast.errors import StoreError
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mlmfast.data.prepare.split_writer import SplitWriter
     from mlmfast.data.sources.base import Source
     from mlmfast.data.tokenization.load import LoadedTokenizer
-    from mlmfast.fs.staging import Workplace
+    from mlmfast.fs.staging import StagingDir
 
 # These change how a run goes, not what it writes.
 _FREE = {"tokenizer", "engine", "threads", "progress", "overwrite", "resume"}
@@ -58,10 +58,10 @@ def fingerprint(
 
 
 @dataclass
-class Progress:
+class Checkpoint:
     """What a run that was cut off had done."""
 
-    mark: Mark | None
+    mark: Cursor | None
     """Where to begin; None where the documents were shuffled, and no more."""
     counts: Counts
     """Of the documents, where they were shuffled."""
@@ -76,10 +76,10 @@ class Progress:
         return sum(len(split["writer"]["shards"]) for split in self.splits.values())
 
 
-class StateFile:
+class CheckpointFile:
     """Keeps the state of a run in its workplace."""
 
-    def __init__(self, work: Workplace, found: dict[str, Any] | None) -> None:
+    def __init__(self, work: StagingDir, found: dict[str, Any] | None) -> None:
         """Keep it in `work`; with no fingerprint `found` nothing is kept."""
         self._work = work
         self._found = found
@@ -89,7 +89,7 @@ class StateFile:
 
     def save(
         self,
-        mark: Mark | None,
+        mark: Cursor | None,
         counts: Counts,
         splits: dict[str, SplitWriter],
         spilled: Spilled | None = None,
@@ -131,7 +131,7 @@ class StateFile:
         self._sweep({state["pending"]["file"] for state in states.values()})
         self.shards = sum(split.writer.shards for split in splits.values())
 
-    def load(self) -> tuple[Progress | None, str | None]:
+    def load(self) -> tuple[Checkpoint | None, str | None]:
         """Return what can be gone on with, or None; and why nothing can, where that is news."""
         path = self._work.state
         if not path.exists():
@@ -142,14 +142,14 @@ class StateFile:
                 return None, "its state file is damaged or of another version"
             mark = None if content["mark"] is None else as_mark(content["mark"])
             spilled = content["spilled"] and Spilled.from_json(content["spilled"])
-            progress = Progress(mark, Counts(**content["counts"]), content["splits"], spilled)
+            progress = Checkpoint(mark, Counts(**content["counts"]), content["splits"], spilled)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             return None, f"its state file cannot be read ({error})"
         if self._found is None:
             return None, "this run's input cannot be read a second time"
         return self._same(content["fingerprint"], progress)
 
-    def restore(self, progress: Progress, splits: dict[str, SplitWriter]) -> None:
+    def restore(self, progress: Checkpoint, splits: dict[str, SplitWriter]) -> None:
         """Bring the writers where they were.
 
         Raises:
@@ -166,7 +166,9 @@ class StateFile:
             check_seen(self._work.root / SEEN_FILE, progress.mark.seen)
         self.shards = progress.shards
 
-    def _same(self, then: dict[str, Any], progress: Progress) -> tuple[Progress | None, str | None]:
+    def _same(
+        self, then: dict[str, Any], progress: Checkpoint
+    ) -> tuple[Checkpoint | None, str | None]:
         now = dict(self._found or {})
         then = dict(then)
         new_inputs, old_inputs = now.pop("inputs"), then.pop("inputs")

@@ -19,7 +19,7 @@ _KEY_BYTES = 16
 _CHUNK = 1 << 24
 
 
-class SeenFile:
+class ExactDedup:
     """The 128-bit hashes of all texts so far, in memory and in a file beside the output.
 
     Memory: 16 bytes a different text and the table's own room, 20 to 40 bytes in all.

@@ -14,7 +14,7 @@ from mlmfast.data.arrow_numpy import arrow_numbers, numpy_numbers, text_offsets
 from mlmfast.data.sources.base import Piece, Place, ReadOptions, Source, bounded
 
 if TYPE_CHECKING:
-    from mlmfast.data.prepare.dedup import SeenFile
+    from mlmfast.data.prepare.dedup import ExactDedup
     from mlmfast.data.prepare.options import PrepareOptions
 
 
@@ -31,7 +31,7 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Mark:
+class Cursor:
     """Where a pass can begin again; JSON can hold it."""
 
     source: int = 0
@@ -51,14 +51,14 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class Batch:
+class DocumentBatch:
     """Documents on their way."""
 
     texts: pa.LargeStringArray
     """Without nulls."""
     numbers: np.ndarray
     """The documents' numbers in the order of reading, uint64."""
-    mark: Mark
+    mark: Cursor
     """Behind these documents."""
 
 
@@ -88,12 +88,12 @@ class Documents:
         self._sources = sources
         self._reading = reading
         self._options = options
-        self._seen: SeenFile | None = None
+        self._seen: ExactDedup | None = None
         self.counts = Counts()
         self.read = 0
         """Documents that were read, those included that are not wanted."""
 
-    def pieces(self, start: Mark) -> Iterator[tuple[int, int, Piece]]:
+    def pieces(self, start: Cursor) -> Iterator[tuple[int, int, Piece]]:
         """Yield (source's number, bytes of the sources before it, piece) from a mark on."""
         before = 0
         for number, source in enumerate(self._sources):
@@ -113,8 +113,8 @@ class Documents:
         )
 
     def batches(
-        self, decoded: Iterator[Decoded], start: Mark, seen: SeenFile | None = None
-    ) -> Iterator[Batch]:
+        self, decoded: Iterator[Decoded], start: Cursor, seen: ExactDedup | None = None
+    ) -> Iterator[DocumentBatch]:
         """Yield the documents that are wanted, and count the others.
 
         Args:
@@ -132,7 +132,7 @@ class Documents:
         number, limit = start.number, self._options.limit
         done = start.rows
         for piece in decoded:
-            mark = Mark(
+            mark = Cursor(
                 piece.source,
                 piece.place,
                 number,
@@ -168,17 +168,17 @@ class Documents:
         return np.flatnonzero(keep)
 
     def _cut(
-        self, texts: pa.LargeStringArray, rows: np.ndarray, number: int, mark: Mark
-    ) -> Iterator[Batch]:
+        self, texts: pa.LargeStringArray, rows: np.ndarray, number: int, mark: Cursor
+    ) -> Iterator[DocumentBatch]:
         chosen = texts if len(rows) == len(texts) else texts.take(arrow_numbers(rows))
         first = 0
         for part in bounded(chosen, self._reading.batch_bytes):
             mine = rows[first : first + len(part)]
             first += len(part)
             numbers = mine.astype(np.uint64) + np.uint64(number)
-            yield Batch(part, numbers, replace(mark, rows=int(mine[-1]) + 1))
+            yield DocumentBatch(part, numbers, replace(mark, rows=int(mine[-1]) + 1))
 
 
-def as_mark(content: dict[str, Any]) -> Mark:
+def as_mark(content: dict[str, Any]) -> Cursor:
     """Return the mark that `dataclasses.asdict` was called with."""
-    return Mark(**content)
+    return Cursor(**content)

@@ -11,22 +11,22 @@ import numpy as np
 import pyarrow as pa
 
 from mlmfast.data.arrow_numpy import arrow_numbers, text_bytes
-from mlmfast.data.prepare.dedup import SEEN_FILE, SeenFile
-from mlmfast.data.prepare.documents import Batch, Counts, Decoded, Documents, Mark
+from mlmfast.data.prepare.dedup import SEEN_FILE, ExactDedup
+from mlmfast.data.prepare.documents import Counts, Cursor, Decoded, DocumentBatch, Documents
 from mlmfast.data.prepare.options import counted
-from mlmfast.data.prepare.shuffle import Shuffle, Spilled, expected_text
-from mlmfast.data.prepare.split import in_test
+from mlmfast.data.prepare.shuffle import ExternalShuffle, Spilled, expected_text
+from mlmfast.data.prepare.split import is_test_document
 from mlmfast.runtime.cpu import thread_count
-from mlmfast.runtime.pipeline import Overlap
+from mlmfast.runtime.pipeline import ThreadedPipeline
 
 if TYPE_CHECKING:
-    from mlmfast.data.prepare.checkpoint import Progress, StateFile
-    from mlmfast.data.prepare.dedup import SeenFile
+    from mlmfast.data.prepare.checkpoint import Checkpoint, CheckpointFile
+    from mlmfast.data.prepare.dedup import ExactDedup
     from mlmfast.data.prepare.options import PrepareOptions
     from mlmfast.data.prepare.split_writer import SplitWriter
     from mlmfast.data.sources.base import ReadOptions, Source
     from mlmfast.data.tokenization.encoder import TextEncoder
-    from mlmfast.fs.staging import Workplace
+    from mlmfast.fs.staging import StagingDir
 
 
 @contextmanager
@@ -62,15 +62,15 @@ _TOKENS_AHEAD = 8
 _LANES = 4
 
 
-class Pass:
+class Pipeline:
     """Takes all documents from the sources to the writers of the splits."""
 
     def __init__(
         self,
-        work: Workplace,
-        reader: Reader,
+        work: StagingDir,
+        reader: PrefetchingReader,
         options: PrepareOptions,
-        state: StateFile,
+        state: CheckpointFile,
     ) -> None:
         """Work in `work` with what has been opened and checked."""
         self._work = work
@@ -79,19 +79,19 @@ class Pass:
         self._state = state
 
     def run(
-        self, encoder: TextEncoder, splits: dict[str, SplitWriter], progress: Progress | None
+        self, encoder: TextEncoder, splits: dict[str, SplitWriter], progress: Checkpoint | None
     ) -> Counts:
         """Tokenize and write everything, from where `progress` says; return what was met."""
         seen = None
         if self._options.deduplicate is not None:
-            seen = SeenFile(self._work.root / SEEN_FILE)
+            seen = ExactDedup(self._work.root / SEEN_FILE)
         try:
             if self._options.shuffle_documents:
                 return self._shuffled(encoder, splits, progress, seen)
-            start = Mark() if progress is None or progress.mark is None else progress.mark
+            start = Cursor() if progress is None or progress.mark is None else progress.mark
             reader = self._reader
             # The reader is stopped first: the stages behind it may be waiting for it.
-            with Overlap() as overlap, reader, self._bar(reader.size, start) as advance:
+            with ThreadedPipeline() as overlap, reader, self._bar(reader.size, start) as advance:
                 batches = reader.batches(start, seen)
                 for mark in self._write(overlap, batches, encoder, splits):
                     advance(mark.position)
@@ -106,12 +106,12 @@ class Pass:
         self,
         encoder: TextEncoder,
         splits: dict[str, SplitWriter],
-        progress: Progress | None,
-        seen: SeenFile | None,
+        progress: Checkpoint | None,
+        seen: ExactDedup | None,
     ) -> Counts:
         reader = self._reader
-        shuffle = Shuffle(self._work.root / "shuffled", self._options.seed)
-        start = Mark() if progress is None or progress.mark is None else progress.mark
+        shuffle = ExternalShuffle(self._work.root / "shuffled", self._options.seed)
+        start = Cursor() if progress is None or progress.mark is None else progress.mark
         spilled = None if progress is None else _usable(shuffle, progress.spilled, start)
         if progress is None or spilled is None:
             spilled = self._spill(shuffle, seen)
@@ -119,20 +119,20 @@ class Pass:
             self._state.save(mark, reader.documents.counts, splits, spilled)
         else:
             reader.documents.counts = progress.counts
-        with Overlap() as overlap, self._bar(spilled.text_bytes, start) as advance:
+        with ThreadedPipeline() as overlap, self._bar(spilled.text_bytes, start) as advance:
             batches = shuffle.batches(spilled, start, reader.reading.batch_bytes)
             for mark in self._write(overlap, batches, encoder, splits, spilled):
                 advance(mark.position)
         return reader.documents.counts
 
-    def _spill(self, shuffle: Shuffle, seen: SeenFile | None) -> Spilled:
+    def _spill(self, shuffle: ExternalShuffle, seen: ExactDedup | None) -> Spilled:
         """Take all documents to the shuffle's buckets."""
         reader = self._reader
         if seen is not None:
             seen.clear()
-        with reader, self._bar(reader.size, Mark(), "read") as advance:
+        with reader, self._bar(reader.size, Cursor(), "read") as advance:
             spilled = shuffle.spill(
-                reader.batches(Mark(), seen),
+                reader.batches(Cursor(), seen),
                 expected_bytes=expected_text(reader.sources),
                 advance=advance,
             )
@@ -142,14 +142,14 @@ class Pass:
 
     def _write(
         self,
-        overlap: Overlap,
-        batches: Iterator[Batch],
+        overlap: ThreadedPipeline,
+        batches: Iterator[DocumentBatch],
         encoder: TextEncoder,
         splits: dict[str, SplitWriter],
         spilled: Spilled | None = None,
-    ) -> Iterator[Mark]:
+    ) -> Iterator[Cursor]:
         """Tokenize and write; yield the mark behind each batch that is done with."""
-        lanes, _ = lanes_for(self._options)
+        lanes, _ = worker_layout(self._options)
         encoded = overlap.map(
             lambda batch: (batch, encoder.encode(batch.texts)),
             batches,
@@ -165,25 +165,25 @@ class Pass:
             yield batch.mark
 
     def _parts(
-        self, batch: Batch, tokens: pa.LargeListArray
+        self, batch: DocumentBatch, tokens: pa.LargeListArray
     ) -> Iterator[tuple[str, pa.LargeStringArray, pa.LargeListArray]]:
         size, seed = self._options.test_size, self._options.seed
         if size is None:
             yield "train", batch.texts, tokens
             return
-        test = in_test(batch.numbers, test_size=size, seed=seed)
+        test = is_test_document(batch.numbers, test_size=size, seed=seed)
         for name, wanted in (("train", ~test), ("test", test)):
             rows = arrow_numbers(np.flatnonzero(wanted))
             if len(rows):
                 yield name, batch.texts.take(rows), tokens.take(rows)
 
     def _bar(
-        self, total: int | None, start: Mark, what: str = "prepare"
+        self, total: int | None, start: Cursor, what: str = "prepare"
     ) -> AbstractContextManager[Callable[[int | None], None]]:
         return progress_bar(total, shown=self._options.progress, start=start.position, what=what)
 
 
-def _usable(shuffle: Shuffle, spilled: Spilled | None, start: Mark) -> Spilled | None:
+def _usable(shuffle: ExternalShuffle, spilled: Spilled | None, start: Cursor) -> Spilled | None:
     """Return the buckets of an earlier run, or None where the text must be read once more."""
     damaged = None if spilled is None else shuffle.damaged(spilled, start)
     if damaged is None:
@@ -196,7 +196,7 @@ def _usable(shuffle: Shuffle, spilled: Spilled | None, start: Mark) -> Spilled |
     return None
 
 
-def lanes_for(options: PrepareOptions) -> tuple[int, int]:
+def worker_layout(options: PrepareOptions) -> tuple[int, int]:
     """How many batches are tokenized at the same time, and by how many threads each.
 
     Threads that share a batch wait for each other at its end.
@@ -208,7 +208,7 @@ def lanes_for(options: PrepareOptions) -> tuple[int, int]:
     return lanes, -(-threads // lanes)
 
 
-def tell_what_is_kept(progress: Progress) -> None:
+def log_resume(progress: Checkpoint) -> None:
     """Say where a run begins that goes on after another one."""
     documents = sum(split["documents"] for split in progress.splits.values())
     tokens = sum(split["writer"]["tokens"] for split in progress.splits.values())
@@ -225,7 +225,7 @@ _TEXTS_AHEAD = 8
 _MOST_DECODERS = 4
 
 
-class Reader:
+class PrefetchingReader:
     """Reads the documents of all sources ahead of those who want them, in order.
 
     When the `with` block ends, reading is stopped and every thread has ended.
@@ -244,8 +244,8 @@ class Reader:
         self.reading = reading
         self.documents = Documents(sources, reading, options)
         self._threads = min(_MOST_DECODERS, thread_count(options.threads))
-        self._overlap = Overlap()
-        self._begun: tuple[Mark, Iterator[Decoded]] | None = None
+        self._overlap = ThreadedPipeline()
+        self._begun: tuple[Cursor, Iterator[Decoded]] | None = None
 
     @property
     def size(self) -> int | None:
@@ -253,7 +253,7 @@ class Reader:
         sizes = [source.size for source in self.sources]
         return None if None in sizes else sum(size or 0 for size in sizes)
 
-    def begin(self, start: Mark) -> None:
+    def begin(self, start: Cursor) -> None:
         """Read ahead from `start` on; what goes wrong is raised where the batches are wanted."""
         decoded = self._overlap.map(
             self.documents.decode,
@@ -263,7 +263,7 @@ class Reader:
         )
         self._begun = start, decoded
 
-    def batches(self, start: Mark, seen: SeenFile | None = None) -> Iterator[Batch]:
+    def batches(self, start: Cursor, seen: ExactDedup | None = None) -> Iterator[DocumentBatch]:
         """Yield the documents that are wanted, from where reading began; see `Documents`."""
         if self._begun is None:
             self.begin(start)

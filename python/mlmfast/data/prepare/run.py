@@ -9,16 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlmfast.data.prepare.checkpoint import Progress, StateFile, fingerprint
-from mlmfast.data.prepare.documents import Counts, Mark
+from mlmfast.data.prepare.checkpoint import Checkpoint, CheckpointFile, fingerprint
+from mlmfast.data.prepare.documents import Counts, Cursor
 from mlmfast.data.prepare.options import PrepareOptions, PrepareReport, counted
-from mlmfast.data.prepare.pipeline import Pass, Reader, lanes_for, tell_what_is_kept
+from mlmfast.data.prepare.pipeline import Pipeline, PrefetchingReader, log_resume, worker_layout
 from mlmfast.data.prepare.split_writer import SplitWriter, split_writers
 from mlmfast.data.prepare.validation import (
-    check_enough,
     check_not_within,
-    little_text,
-    usable_tokenizer,
+    check_split_sizes,
+    is_small_input,
+    load_and_check_tokenizer,
     warn_of_unknown,
 )
 from mlmfast.data.sources import open_sources
@@ -28,7 +28,7 @@ from mlmfast.data.store.folder import holds_store_alone
 from mlmfast.data.store.store import open_splits
 from mlmfast.data.tokenization.encoder import TextEncoder
 from mlmfast.errors import StoreError
-from mlmfast.fs.staging import Workplace, resumable
+from mlmfast.fs.staging import StagingDir, resumable
 
 if TYPE_CHECKING:
     from mlmfast.data.tokenization.load import LoadedTokenizer
@@ -61,7 +61,7 @@ def run_prepare(inputs: Any, output: str | Path, options: PrepareOptions) -> Pre
         tokenizer = None
         if options.dataset_name is not None:
             # Nothing is fetched for a tokenizer that cannot be used.
-            tokenizer = usable_tokenizer(options, report)
+            tokenizer = load_and_check_tokenizer(options, report)
         sources = open_sources(
             inputs,
             format=options.format,
@@ -76,18 +76,18 @@ def run_prepare(inputs: Any, output: str | Path, options: PrepareOptions) -> Pre
             csv_quoting=options.csv_quoting,
             json_field=options.json_field,
         )
-        with Reader(sources, reading, options) as reader:
-            if _begins_with_files(work, sources, options):
-                reader.begin(Mark())
+        with PrefetchingReader(sources, reading, options) as reader:
+            if _can_prefetch(work, sources, options):
+                reader.begin(Cursor())
             if tokenizer is None:
-                tokenizer = usable_tokenizer(options, report)
-            if little_text(sources):
+                tokenizer = load_and_check_tokenizer(options, report)
+            if is_small_input(sources):
                 options = replace(options, tokenizer_engine="library")
             engine, counts, splits = _run(work, reader, tokenizer, options, report)
         report.empty, report.null = counts.empty, max(0, counts.null - counts.skipped)
         report.replaced, report.skipped = counts.replaced, counts.skipped
         report.duplicates = counts.duplicates
-        check_enough(splits, report, options)
+        check_split_sizes(splits, report, options)
         _close(work, splits, sources, options, engine)
         for split in splits.values():
             report.tokens += split.tokens
@@ -100,7 +100,7 @@ def run_prepare(inputs: Any, output: str | Path, options: PrepareOptions) -> Pre
     return report
 
 
-def _begins_with_files(work: Workplace, sources: list[Source], options: PrepareOptions) -> bool:
+def _can_prefetch(work: StagingDir, sources: list[Source], options: PrepareOptions) -> bool:
     """Tell if files are read from their beginning, which can go on while a tokenizer is loaded."""
     files = all(isinstance(source, FileSource) and source.regular for source in sources)
     resumed = options.resume and work.state.exists()
@@ -108,8 +108,8 @@ def _begins_with_files(work: Workplace, sources: list[Source], options: PrepareO
 
 
 def _run(
-    work: Workplace,
-    reader: Reader,
+    work: StagingDir,
+    reader: PrefetchingReader,
     tokenizer: LoadedTokenizer,
     options: PrepareOptions,
     report: PrepareReport,
@@ -121,14 +121,14 @@ def _run(
         from mlmfast.data.prepare.distributed.ray import run_on_ray
 
         return run_on_ray(work, sources, reader.reading, tokenizer, options, found)
-    state = StateFile(work, found)
+    state = CheckpointFile(work, found)
     work.kept = lambda: _kept(work, state)
     splits, progress = _begin(work, state, tokenizer, options)
     if progress is not None:
         report.kept_shards = progress.shards
         report.kept_text_bytes = sum(split.text_bytes for split in splits.values())
         report.kept_tokens = sum(split.writer.tokens for split in splits.values())
-    _, threads = lanes_for(options)
+    _, threads = worker_layout(options)
     encoder = TextEncoder(
         tokenizer,
         add_special_tokens=options.special_tokens == "document",
@@ -136,13 +136,13 @@ def _run(
         engine=options.tokenizer_engine,
         verify=options.verify,
     )
-    counts = Pass(work, reader, options, state).run(encoder, splits, progress)
+    counts = Pipeline(work, reader, options, state).run(encoder, splits, progress)
     return encoder.engine, counts, splits
 
 
 def _begin(
-    work: Workplace, state: StateFile, tokenizer: LoadedTokenizer, options: PrepareOptions
-) -> tuple[dict[str, SplitWriter], Progress | None]:
+    work: StagingDir, state: CheckpointFile, tokenizer: LoadedTokenizer, options: PrepareOptions
+) -> tuple[dict[str, SplitWriter], Checkpoint | None]:
     """Return the writers, and how far an earlier run had brought them."""
     progress, reason = state.load() if options.resume else (None, None)
     work.begun = True
@@ -153,7 +153,7 @@ def _begin(
         except (StoreError, OSError) as error:
             reason = str(error).rstrip(".")
         else:
-            tell_what_is_kept(progress)
+            log_resume(progress)
             return splits, progress
     if reason is not None:
         _LOG.warning("What an earlier run left cannot be gone on with: %s. Beginning anew.", reason)
@@ -162,7 +162,7 @@ def _begin(
 
 
 def _close(
-    work: Workplace,
+    work: StagingDir,
     splits: dict[str, SplitWriter],
     sources: list[Source],
     options: PrepareOptions,
@@ -190,7 +190,7 @@ def _close(
         (work.output / "dataset_dict.json").write_text(content)
 
 
-def _kept(work: Workplace, state: StateFile) -> str | None:
+def _kept(work: StagingDir, state: CheckpointFile) -> str | None:
     """Say what a failed run leaves, and what to do with it; None where that is nothing."""
     if not state.shards:
         return None

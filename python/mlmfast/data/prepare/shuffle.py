@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 
 from mlmfast.data.arrow_numpy import arrow_numbers, numpy_numbers, text_bytes
-from mlmfast.data.prepare.documents import Batch, Mark
-from mlmfast.data.prepare.split import scattered
+from mlmfast.data.prepare.documents import Cursor, DocumentBatch
+from mlmfast.data.prepare.split import hash_u64
 from mlmfast.data.sources.base import Source, bounded
 from mlmfast.data.sources.files import FileSource
 from mlmfast.errors import StoreError
@@ -48,7 +48,7 @@ class Spilled:
         return cls(**{**content, "files": tuple(FileStamp(**file) for file in content["files"])})
 
 
-class Shuffle:
+class ExternalShuffle:
     """All documents, sorted by a random 64-bit key, which is a pure function of seed and number.
 
     One pass spreads the documents over buckets, files in `folder`, by the first bits of their keys;
@@ -64,7 +64,7 @@ class Shuffle:
         self._seed = seed ^ _SALT
         self._hashes: dict[int, Any] = {}  # bucket -> hash of its file so far
 
-    def damaged(self, spilled: Spilled, start: Mark) -> str | None:
+    def damaged(self, spilled: Spilled, start: Cursor) -> str | None:
         """Return the name of a bucket that is not as it was written; None where all are.
 
         Args:
@@ -78,7 +78,7 @@ class Shuffle:
 
     def spill(
         self,
-        batches: Iterable[Batch],
+        batches: Iterable[DocumentBatch],
         *,
         expected_bytes: int,
         advance: Callable[[int], object],
@@ -98,7 +98,7 @@ class Shuffle:
         self._hashes = {}
         bits = max(0, (max(1, expected_bytes) // _BUCKET_BYTES).bit_length())
         bits = min(bits, _MOST_BUCKETS.bit_length() - 1)
-        held: list[Batch] = []
+        held: list[DocumentBatch] = []
         size = total = 0
         for batch in batches:
             held.append(batch)
@@ -117,7 +117,7 @@ class Shuffle:
         sync_folder(self._folder)
         return Spilled(1 << bits, total, tuple(files))
 
-    def batches(self, spilled: Spilled, start: Mark, batch_bytes: int) -> Iterator[Batch]:
+    def batches(self, spilled: Spilled, start: Cursor, batch_bytes: int) -> Iterator[DocumentBatch]:
         """Yield the documents in their new order, from a mark of such a batch on.
 
         Raises:
@@ -135,7 +135,7 @@ class Shuffle:
                 )
             table = _read(self._folder / stamp.file)
             numbers = numpy_numbers(table["number"].combine_chunks())
-            order = np.argsort(scattered(numbers, self._seed))[done:]
+            order = np.argsort(hash_u64(numbers, self._seed))[done:]
             numbers = numbers[order]
             texts = table["text"].combine_chunks().take(arrow_numbers(order))
             first = 0
@@ -143,13 +143,15 @@ class Shuffle:
                 mine = numbers[first : first + len(part)]
                 first += len(part)
                 position += text_bytes(part)
-                yield Batch(part, mine, Mark(number, rows=done + first, position=position))
+                yield DocumentBatch(
+                    part, mine, Cursor(number, rows=done + first, position=position)
+                )
             done = 0
 
-    def _write(self, batches: list[Batch], bits: int) -> int:
+    def _write(self, batches: list[DocumentBatch], bits: int) -> int:
         numbers = np.concatenate([batch.numbers for batch in batches])
         texts = pa.concat_arrays([batch.texts for batch in batches])
-        keys = scattered(numbers, self._seed)
+        keys = hash_u64(numbers, self._seed)
         buckets = _first_bits(keys, bits)
         order = np.argsort(buckets, kind="stable")
         ends = np.cumsum(np.bincount(buckets[order].astype(np.int64), minlength=1 << bits))

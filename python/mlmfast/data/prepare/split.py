@@ -21,7 +21,7 @@ def check_test_size(test_size: float | None) -> None:
         )
 
 
-def in_test(numbers: np.ndarray, *, test_size: float, seed: int) -> np.ndarray:
+def is_test_document(numbers: np.ndarray, *, test_size: float, seed: int) -> np.ndarray:
     """Tell for documents, by their numbers, whether they belong to the test split.
 
     A document's place is a pure function of (seed, its number), so it depends neither on how
@@ -37,10 +37,10 @@ def in_test(numbers: np.ndarray, *, test_size: float, seed: int) -> np.ndarray:
         Booleans [count].
     """
     # 53 bits make a float exactly, between 0 and 1.
-    return (scattered(numbers, seed) >> np.uint64(11)) * 2.0**-53 < test_size
+    return (hash_u64(numbers, seed) >> np.uint64(11)) * 2.0**-53 < test_size
 
 
-def scattered(numbers: np.ndarray, seed: int) -> np.ndarray:
+def hash_u64(numbers: np.ndarray, seed: int) -> np.ndarray:
     """Send 64-bit numbers to 64-bit numbers, each seed in another way, no two to the same."""
     key = _mix(np.array([seed & 0xFFFF_FFFF_FFFF_FFFF], np.uint64) + _GOLDEN)
     return _mix(_mix(numbers.astype(np.uint64) * _GOLDEN + key) + key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
-from mlmfast.data.blocks.one_per_document import OneABlock
+from mlmfast.data.blocks.one_per_document import PadDocuments
 from mlmfast.data.blocks.options import GroupOptions
 from mlmfast.data.store.manifest import FORMAT_VERSION, Manifest
 from mlmfast.data.store.writer import StoreWriter
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mlmfast.data.store.manifest import Shard
 
 
-def grouping(tokenizer: LoadedTokenizer, options: PrepareOptions) -> GroupOptions:
+def group_options(tokenizer: LoadedTokenizer, options: PrepareOptions) -> GroupOptions:
     """How the tokens of a tokenizer become the blocks that `options` ask for.
 
     Raises:
@@ -85,7 +85,7 @@ class SplitWriter:
         self._cut_tokens = 0  # of documents that are longer than the block they have
         self._alone = None
         if options.packing == "none":
-            self._alone = OneABlock(
+            self._alone = PadDocuments(
                 tokenizer,
                 options.block_size,
                 special_tokens=options.special_tokens == "document",
@@ -96,7 +96,7 @@ class SplitWriter:
         self._dtype = id_dtype(tokenizer.id_bound)
         self.writer = StoreWriter(
             folder,
-            grouping(tokenizer, options),
+            group_options(tokenizer, options),
             dtype=self._dtype,
             shard_tokens=options.shard_tokens,
         )

@@ -9,7 +9,7 @@ import numpy as np
 
 from mlmfast.data.prepare.options import PrepareOptions, PrepareReport, counted
 from mlmfast.data.prepare.shuffle import expected_text
-from mlmfast.data.prepare.split_writer import grouping
+from mlmfast.data.prepare.split_writer import group_options
 from mlmfast.data.sources.base import Source
 from mlmfast.data.sources.files import FileSource
 from mlmfast.data.tokenization.added_tokens import with_mask_token, with_tokens
@@ -26,7 +26,7 @@ _COUNTED_BLOCKS = 1024
 _MUCH_UNKNOWN = 0.1
 
 
-def usable_tokenizer(options: PrepareOptions, report: PrepareReport) -> LoadedTokenizer:
+def load_and_check_tokenizer(options: PrepareOptions, report: PrepareReport) -> LoadedTokenizer:
     """Load the tokenizer that `options` name; what is odd about it becomes a warning.
 
     Raises:
@@ -44,7 +44,7 @@ def usable_tokenizer(options: PrepareOptions, report: PrepareReport) -> LoadedTo
             "be trained with it. Add one with --add-mask-token '<mask>' "
             "(add_mask_token='<mask>'), or train a tokenizer with `mlmfast train-tokenizer`."
         )
-    grouping(tokenizer, options)  # says what is missing before anything is read
+    group_options(tokenizer, options)  # says what is missing before anything is read
     longest = tokenizer.model_max_length
     if longest is not None and options.block_size > longest:
         report.warnings.append(
@@ -55,7 +55,7 @@ def usable_tokenizer(options: PrepareOptions, report: PrepareReport) -> LoadedTo
     return tokenizer
 
 
-def check_enough(
+def check_split_sizes(
     splits: dict[str, SplitWriter], report: PrepareReport, options: PrepareOptions
 ) -> None:
     """Raise InputError unless every split has a block at least."""
@@ -122,7 +122,7 @@ def check_not_within(sources: list[Source], output: Path) -> None:
             )
 
 
-def little_text(sources: list[Source]) -> bool:
+def is_small_input(sources: list[Source]) -> bool:
     """Tell if the inputs are known to hold so little that making a tokenizer ready does not pay.
 
     It goes by the inputs alone, so that a run that was cut off is gone on with in the same way.

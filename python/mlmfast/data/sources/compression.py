@@ -9,7 +9,7 @@ import pyarrow as pa
 _FEED_BYTES = 1 << 18
 
 
-def unpacked(raw: Any, packing: str) -> Any:
+def decompress(raw: Any, packing: str) -> Any:
     """Return a stream with `read(size)` over the unpacked bytes of `raw`.
 
     gzip goes through `isal` where that is installed, which is two to three times as fast; all else

@@ -68,7 +68,7 @@ class Section:
         """Reading never waits."""
 
 
-def cut(source: Source, size: int, reading: ReadOptions | None = None) -> list[Section]:
+def split_source(source: Source, size: int, reading: ReadOptions | None = None) -> list[Section]:
     """Cut a source into sections of about `size` bytes, where it can be cut.
 
     `reading` tells how it is to be read.

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import pyarrow as pa
 
-from mlmfast.data.sources.compression import damages, unpacked
+from mlmfast.data.sources.compression import damages, decompress
 from mlmfast.data.sources.first_bytes import (
     HEAD_BYTES,
     archive_of,
@@ -106,7 +106,7 @@ class ByteStream:
                 # Arrow reads a file of its own without asking for the interpreter each time.
                 self._raw.close()
                 self._raw = pa.OSFile(str(self.path))
-            self._opened = self._raw if packing is None else unpacked(self._raw, packing)
+            self._opened = self._raw if packing is None else decompress(self._raw, packing)
         return self._opened
 
     @property

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from mlmfast.data.tokenization.load import LoadedTokenizer, as_json, from_files, load_tokenizer
 from mlmfast.data.tokenization.slow import SlowTokenizer
-from mlmfast.data.tokenization.word_boundaries import blank_is_in_words
+from mlmfast.data.tokenization.word_boundaries import has_space_prefix
 from mlmfast.errors import InputError, NotFoundError
 from mlmfast.fs.paths import as_path
-from mlmfast.tokenizers_compat import need_makers
+from mlmfast.tokenizers_compat import require_trainable_tokenizers
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -39,7 +39,7 @@ def with_mask_token(loaded: LoadedTokenizer, mask_token: str) -> LoadedTokenizer
         return _with_more(
             loaded, lambda inner: inner.add_special_tokens({"mask_token": mask_token})
         )
-    need_makers("A new mask token")
+    require_trainable_tokenizers("A new mask token")
     from tokenizers import AddedToken, Tokenizer
 
     changed = Tokenizer.from_str(loaded.files["tokenizer.json"].decode())
@@ -97,7 +97,7 @@ def with_tokens(source: Any, tokens: Sequence[str]) -> LoadedTokenizer:
         return loaded
     if isinstance(loaded.tokenizer, SlowTokenizer):
         return _with_more(loaded, lambda inner: inner.add_tokens(new))
-    need_makers("A new token")
+    require_trainable_tokenizers("A new token")
     from tokenizers import AddedToken, Tokenizer
 
     changed: Tokenizer = Tokenizer.from_str(loaded.files["tokenizer.json"].decode())
@@ -117,7 +117,7 @@ def _with_more(loaded: LoadedTokenizer, add: Callable[[Any], object]) -> LoadedT
 def missing_tokens(loaded: LoadedTokenizer, tokens: Sequence[str]) -> list[str]:
     """Give the texts of those tokens that a tokenizer has not got, as it would write them."""
     vocabulary = loaded.tokenizer.get_vocab()
-    spelt = blank_is_in_words(loaded.tokenizer)
+    spelt = has_space_prefix(loaded.tokenizer)
     written = [f" {token}" if spelt and token[0].isalnum() else token for token in tokens]
     return [
         each

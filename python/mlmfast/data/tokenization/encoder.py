@@ -13,7 +13,7 @@ from mlmfast import _core
 from mlmfast.data.arrow_numpy import arrow_numbers
 from mlmfast.data.tokenization.hf_encoder import encode_pieces, pieces_of
 from mlmfast.data.tokenization.load import id_dtype
-from mlmfast.data.tokenization.parity import Unfit, checked_core
+from mlmfast.data.tokenization.parity import Unsupported, verified_encoder
 from mlmfast.data.tokenization.slow import SlowTokenizer
 from mlmfast.errors import InputError
 from mlmfast.runtime.cpu import thread_count
@@ -32,7 +32,7 @@ LIBRARY = "library"
 _VERIFYING_CALLS = 8
 
 # Tokenizers that were made ready in this process, the last used last.
-_ready: OrderedDict[tuple[str, bool], _core.Encoder | Unfit] = OrderedDict()
+_ready: OrderedDict[tuple[str, bool], _core.Encoder | Unsupported] = OrderedDict()
 _READY_AT_MOST = 4
 
 logger = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ class TextEncoder:
             self.reason = "it is written in Python"
             return
         core = _core_for(loaded)
-        if isinstance(core, Unfit):
+        if isinstance(core, Unsupported):
             self.reason = core.reason
             return
         around = ((), ()) if not self._add_special_tokens else ids_around(loaded.tokenizer)
@@ -217,8 +217,8 @@ def _core_for(loaded: LoadedTokenizer) -> Any:
     key = _key(loaded)
     found = _ready.pop(key, None)
     if found is None:
-        found = checked_core(loaded.tokenizer)
-        if isinstance(found, Unfit) and found.surprising:
+        found = verified_encoder(loaded.tokenizer)
+        if isinstance(found, Unsupported) and found.surprising:
             logger.warning("The tokenizer %r is encoded by its library: %s", loaded.name, found)
     _ready[key] = found
     while len(_ready) > _READY_AT_MOST:

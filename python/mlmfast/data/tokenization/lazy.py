@@ -27,7 +27,7 @@ _LARGE = 1 << 18
 
 
 @dataclass
-class LateTokenizer:
+class LazyTokenizer:
     """A tokenizer of the `tokenizers` library that is opened when more is asked than is known."""
 
     content: bytes = field(repr=False)
@@ -77,19 +77,19 @@ class LateTokenizer:
         """Nothing is padded."""
 
 
-def recall(files: dict[str, bytes]) -> tuple[LateTokenizer, dict[str, Any]] | None:
+def read_cached(files: dict[str, bytes]) -> tuple[LazyTokenizer, dict[str, Any]] | None:
     """Return the tokenizer of `files`, unopened, and what was kept beside it; None if it is new."""
     try:
         written, known = without_checksum(_kept(files).read_bytes()).split(b"\n", 1)[::-1]
         facts = json.loads(known)
         split = facts.pop("split_special_tokens", False)
-        late = LateTokenizer(files["tokenizer.json"], written.decode(), facts.pop("ids"), split)
+        late = LazyTokenizer(files["tokenizer.json"], written.decode(), facts.pop("ids"), split)
     except (OSError, ValueError, KeyError):
         return None
     return late, facts
 
 
-def keep(
+def write_cached(
     files: dict[str, bytes],
     tokenizer: Tokenizer,
     ids: dict[str, int],

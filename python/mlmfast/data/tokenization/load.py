@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from mlmfast.data.tokenization.lazy import keep, recall
+from mlmfast.data.tokenization.lazy import read_cached, write_cached
 from mlmfast.data.tokenization.loaded import (
     FILE_NAMES,
     LoadedTokenizer,
@@ -161,7 +161,7 @@ def from_files(name: str, files: dict[str, bytes]) -> LoadedTokenizer:
     }
     files = {file: content for file, content in files.items() if file != _MODEL_CONFIG}
     asked = {**files, **({_MODEL_CONFIG: as_json(model_config)} if model_config else {})}
-    known = recall(asked)
+    known = read_cached(asked)
     if known is not None:
         tokenizer, facts = known
         return LoadedTokenizer(
@@ -245,7 +245,7 @@ def _keep(
     }
     facts = {key: value for key, value in vars(loaded).items() if key not in _NO_FACTS}
     facts["config"] = loaded.files["tokenizer_config.json"].decode()
-    keep(asked, loaded.tokenizer, ids, facts, costly=costly)
+    write_cached(asked, loaded.tokenizer, ids, facts, costly=costly)
 
 
 # What of a loaded tokenizer is not kept: it is at hand.

@@ -125,7 +125,7 @@ _PLANES = (0, 1, 2, 3, 14)
 
 
 @dataclass(frozen=True)
-class Unfit:
+class Unsupported:
     """Why the core does not encode with a tokenizer."""
 
     reason: str
@@ -137,7 +137,7 @@ class Unfit:
         return self.reason
 
 
-def checked_core(tokenizer: Tokenizer) -> _core.Encoder | Unfit:
+def verified_encoder(tokenizer: Tokenizer) -> _core.Encoder | Unsupported:
     """Return the core's encoder for `tokenizer`, made sure of, or why there is none."""
     text = _content(tokenizer)
     cached = _cache_file(text)
@@ -146,23 +146,23 @@ def checked_core(tokenizer: Tokenizer) -> _core.Encoder | Unfit:
         return _core_of(text, left)
     unknown = unknown_code_points()
     core = _core_of(text, unknown)
-    if isinstance(core, Unfit):
+    if isinstance(core, Unsupported):
         return core
     try:
         differing = differing_code_points(tokenizer, core)
     except InputError as error:
-        return Unfit(str(error))
+        return Unsupported(str(error))
     if len(differing) > _TOO_MANY:
-        return Unfit(f"{len(differing):,} code points are encoded otherwise", surprising=True)
+        return Unsupported(f"{len(differing):,} code points are encoded otherwise", surprising=True)
     left = [*unknown, *((point, point + 1) for point in differing)]
     if differing:
         core = _core_of(text, left)
-        if isinstance(core, Unfit):
+        if isinstance(core, Unsupported):
             return core
     texts = [*hard_texts(), *added_token_texts(json.loads(text).get("added_tokens") or [])]
     wrong = next(iter(differing_texts(tokenizer, core, texts)), None)
     if wrong is not None:
-        return Unfit(f"the text {wrong!r} is encoded otherwise", surprising=True)
+        return Unsupported(f"the text {wrong!r} is encoded otherwise", surprising=True)
     _write(cached, {"differing": differing, "left": left})
     return core
 
@@ -178,12 +178,12 @@ def _content(tokenizer: Tokenizer) -> str:
     return json.dumps({**content, "added_tokens": kept})
 
 
-def _core_of(text: str, left: list[tuple[int, int]]) -> _core.Encoder | Unfit:
+def _core_of(text: str, left: list[tuple[int, int]]) -> _core.Encoder | Unsupported:
     """Return the core's encoder for a tokenizer.json, to which the code points `left` are odd."""
     try:
         return _core.Encoder(text, left)
     except ValueError as error:
-        return Unfit(str(error))
+        return Unsupported(str(error))
 
 
 @cache

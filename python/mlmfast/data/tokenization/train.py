@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from mlmfast.data.tokenization.load import FILE_NAMES, LoadedTokenizer, load_tokenizer
 from mlmfast.data.tokenization.special_tokens import config_for
 from mlmfast.errors import InputError
-from mlmfast.fs.atomic import replacing
+from mlmfast.fs.atomic import atomic_output_dir
 from mlmfast.fs.paths import is_stray
-from mlmfast.tokenizers_compat import need_makers
+from mlmfast.tokenizers_compat import require_trainable_tokenizers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -80,10 +80,10 @@ def train_tokenizer(
         raise InputError(f"min_frequency must not be negative; got {min_frequency}.")
     if isinstance(texts, str):
         raise InputError("texts must be several strings, not one string: write [text].")
-    need_makers("Training a tokenizer")
+    require_trainable_tokenizers("Training a tokenizer")
     roles = _BERT if model == "wordpiece" else {**_ROBERTA, "cls_token": "<s>", "sep_token": "</s>"}
     build = {"bpe": _bpe, "wordpiece": _wordpiece, "unigram": _unigram}[model]
-    with replacing(Path(output), overwrite=overwrite, is_ours=_is_tokenizer) as folder:
+    with atomic_output_dir(Path(output), overwrite=overwrite, is_ours=_is_tokenizer) as folder:
         counted = _Counted(texts)
         tokenizer = build(counted, vocab_size, min_frequency, lowercase, progress)
         if not counted.characters:

@@ -168,7 +168,7 @@ def warn_of_long_words(ids: Any, starts: Any, special: Any) -> None:
         )
 
 
-def blank_is_in_words(tokenizer: Any) -> bool:
+def has_space_prefix(tokenizer: Any) -> bool:
     """Whether a vocabulary writes the blank before a word into the word's first piece."""
     marker, count = _commonest_marker(tokenizer.get_vocab())
     return count > 0 and _MARKERS[marker]

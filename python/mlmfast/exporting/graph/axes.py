@@ -25,7 +25,7 @@ Sizes = dict[str, tuple[Size, ...]]
 PROBES = ((2, 11, 3), (3, 11, 3), (2, 13, 3), (2, 11, 7), (1, 150, 5))
 
 
-def find_sizes(model: onnx.ModelProto, longest: int | None) -> Sizes:
+def infer_axes(model: onnx.ModelProto, longest: int | None) -> Sizes:
     """Run the graph at a few sizes of the input, and see what the sizes of its tensors follow.
 
     Args:
@@ -91,7 +91,7 @@ def _run(
     return found
 
 
-def fix_shapes(graph: Graph, sizes: Sizes) -> None:
+def fold_shapes(graph: Graph, sizes: Sizes) -> None:
     """Let shapes be read from `input_ids` alone, so that no large tensor lives for its shape.
 
     A Reshape whose target can be written as constants gets them, and with that the arithmetic on

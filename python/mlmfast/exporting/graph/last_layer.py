@@ -20,8 +20,8 @@ from mlmfast.exporting.graph.axes import (
     InputDims,
     Size,
     Sizes,
-    find_sizes,
-    fix_shapes,
+    fold_shapes,
+    infer_axes,
 )
 from mlmfast.exporting.graph.graph import Graph
 from mlmfast.exporting.graph.row_wise import Rows, inputs_by_row
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Moved:
+class GatherMotion:
     """What runs on masked rows only, the head left out.
 
     Attributes:
@@ -52,31 +52,31 @@ class Moved:
         return self.feed_forward + self.queries
 
 
-def take_rows_early(model: onnx.ModelProto, longest: int | None) -> Moved:
+def push_gather_up(model: onnx.ModelProto, longest: int | None) -> GatherMotion:
     """Move the Gather of `mask_positions` towards the input, in place.
 
     Args:
         model: a traced graph, without answers yet.
         longest: tokens the model takes, None for no limit.
     """
-    sizes = find_sizes(model, longest)
+    sizes = infer_axes(model, longest)
     graph = Graph(model)
-    fix_shapes(graph, sizes)
+    fold_shapes(graph, sizes)
     _drop_whole_slices(graph, sizes)
     gather = next((node for node in graph.nodes if [*node.input][1:] == [ROWS]), None)
     flat = graph.producer.get(gather.input[0]) if gather is not None else None
     if gather is None or flat is None or flat.op_type != "Reshape":
-        return Moved()
+        return GatherMotion()
     hidden = flat.input[0]
     shape = sizes.get(hidden, ())
     if shape[:2] != (BATCH, LENGTH) or len(shape) != 3:
-        return Moved()
+        return GatherMotion()
 
     behind = _Region(graph, sizes, Rows(hidden, 1), flat_rows=True)
     if not behind.products or not behind.can_be_gathered():
-        return Moved()
+        return GatherMotion()
     behind.rewrite(gather.output[0])
-    moved = Moved(behind.products, 0, len(behind.nodes))
+    moved = GatherMotion(behind.products, 0, len(behind.nodes))
     for rows in behind.stops:
         attention = _Region(graph, sizes, rows, flat_rows=False)
         if attention.products > 1 and attention.can_be_gathered():

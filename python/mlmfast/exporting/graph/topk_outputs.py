@@ -17,7 +17,7 @@ PREFIX = "answers/"
 ASKED = ("top_k", "targets", "want_probabilities")
 
 
-def append_answers(model: onnx.ModelProto, vocab_size: int) -> None:
+def add_topk_outputs(model: onnx.ModelProto, vocab_size: int) -> None:
     """Replace the output `logits` [masks, vocabulary] by the answers, in place.
 
     New inputs: `top_k` and `targets` int64, `want_probabilities` bool. New outputs: `scores`,
@@ -79,7 +79,7 @@ def append_answers(model: onnx.ModelProto, vocab_size: int) -> None:
         graph.output.append(helper.make_tensor_value_info(name, kind, sizes))
 
 
-def take_answers_off(model: onnx.ModelProto) -> int | None:
+def remove_topk_outputs(model: onnx.ModelProto) -> int | None:
     """Make `logits` the output again, in place.
 
     Returns:

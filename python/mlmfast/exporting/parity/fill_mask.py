@@ -57,7 +57,7 @@ def _compare_positions(
     logits = reference.logits.reshape(-1, vocab_size)[positions].astype(np.float64)
     expected = logits - logits.max(axis=-1, keepdims=True)
     expected -= np.log(np.exp(expected).sum(axis=-1, keepdims=True))
-    ask = _Asking(session, reference, positions)
+    ask = _Probe(session, reference, positions)
     found = ask.probabilities(min(5, vocab_size), [vocab_size - 1, 0, vocab_size // 2])
     if every_top_k:
         for top_k in {0, 1, vocab_size}:
@@ -76,7 +76,7 @@ def _compare_positions(
     )
 
 
-class _Asking:
+class _Probe:
     """Questions about the same masks of one reference."""
 
     def __init__(self, session: Any, reference: Reference, positions: np.ndarray) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Proof:
+class ParityReport:
     """What the comparisons found.
 
     Attributes:
@@ -39,7 +39,9 @@ class Proof:
     padding_shows: bool
 
 
-def prove(model: Path, fused: Path, checkpoint: Checkpoint, *, max_difference: float) -> Proof:
+def verify(
+    model: Path, fused: Path, checkpoint: Checkpoint, *, max_difference: float
+) -> ParityReport:
     """Compare model.onnx and fill_mask.onnx with `checkpoint`.
 
     Args:
@@ -72,7 +74,7 @@ def prove(model: Path, fused: Path, checkpoint: Checkpoint, *, max_difference: f
             shows = _padding_shows(checkpoint, reference, max_difference)
     require_parity(results)
     require_parity(fused_results)
-    return Proof(tuple(results), tuple(fused_results), shows)
+    return ParityReport(tuple(results), tuple(fused_results), shows)
 
 
 def _padding_shows(checkpoint: Checkpoint, reference: Reference, max_difference: float) -> bool:

@@ -22,7 +22,7 @@ MARGIN = 0.02
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Agreement:
     """A lower precision beside float32, on the same masks.
 
     Attributes:
@@ -46,14 +46,14 @@ class Judgement:
     largest_shift: float
 
 
-def judge(
+def measure_agreement(
     exact: Path,
     lowered: Path,
     tokenizer: Any,
     texts: Sequence[str] | None = None,
     *,
     longest: int | None,
-) -> Judgement:
+) -> Agreement:
     """Ask two forms of fill_mask.onnx for the same masks.
 
     Args:
@@ -95,7 +95,7 @@ def judge(
     if not same:
         raise InputError("The calibration texts hold no token that could be masked.")
     sure = np.array(margins) > MARGIN
-    return Judgement(
+    return Agreement(
         texts=read,
         built_in=texts is None,
         masks=len(same),

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from mlmfast.errors import ExportMismatchError, InputError
 from mlmfast.exporting.graph.shared_weights import WEIGHTS, share_weights
-from mlmfast.exporting.graph.topk_outputs import append_answers, take_answers_off
-from mlmfast.exporting.quantization.agreement import Judgement, judge
+from mlmfast.exporting.graph.topk_outputs import add_topk_outputs, remove_topk_outputs
+from mlmfast.exporting.quantization.agreement import Agreement, measure_agreement
 from mlmfast.exporting.quantization.int8 import eight_bits_overflow, to_int8
 
 if TYPE_CHECKING:
@@ -55,9 +55,9 @@ class Precision:
             )
 
 
-def lower(
+def quantize(
     model: Path, fused: Path, tokenizer: Any, precision: Precision, *, longest: int | None
-) -> Judgement:
+) -> Agreement:
     """Convert two graphs that share their weights, and judge the second beside what it was.
 
     Args:
@@ -82,7 +82,9 @@ def lower(
         for source, target in zip((model, fused), lowered, strict=True):
             _convert(source, target, precision)
         share_weights(lowered)
-        judgement = judge(fused, lowered[1], tokenizer, precision.texts, longest=longest)
+        judgement = measure_agreement(
+            fused, lowered[1], tokenizer, precision.texts, longest=longest
+        )
         if not judgement.top1_agreement >= precision.min_agreement:
             mend = "leave out what overflows (--reduce-range), " if overflows else ""
             raise ExportMismatchError(
@@ -112,8 +114,8 @@ def _to_fp16(graph: onnx.ModelProto) -> Any:
     """Convert to float16, but for the answers' softmax; inputs and outputs keep their types."""
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
-    vocab_size = take_answers_off(graph)
+    vocab_size = remove_topk_outputs(graph)
     converted = convert_float_to_float16(graph, keep_io_types=True, disable_shape_infer=True)
     if vocab_size is not None:
-        append_answers(converted, vocab_size)
+        add_topk_outputs(converted, vocab_size)
     return converted

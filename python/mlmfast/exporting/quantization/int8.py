@@ -66,12 +66,12 @@ def to_int8(model: onnx.ModelProto, *, blocks: bool = False, reduce_range: bool 
             output = rounding.product(node.input[0], matrix, transposed=transposed)
             if len(node.input) == 3:
                 output = graph.add("Add", [output, node.input[2]])
-            _stand_in(graph, node, output)
+            _replace_node(graph, node, output)
             products += 1
     tables = 0
     for node in list(graph.nodes):
         if node.op_type == "Gather" and _is_large_table(graph, node):
-            _stand_in(graph, node, matrices.looked_up(node))
+            _replace_node(graph, node, matrices.looked_up(node))
             tables += 1
     graph.finish()
     if blocks and all(entry.domain != CONTRIBUTED for entry in model.opset_import):
@@ -111,7 +111,7 @@ def _is_large_table(graph: Graph, node: onnx.NodeProto) -> bool:
     )
 
 
-def _stand_in(graph: Graph, node: onnx.NodeProto, output: str) -> None:
+def _replace_node(graph: Graph, node: onnx.NodeProto, output: str) -> None:
     """Let `output` be what `node` gave."""
     graph.nodes = [other for other in graph.nodes if other is not node]
     if node.output[0] in graph.outputs:

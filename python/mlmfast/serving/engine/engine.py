@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from mlmfast.errors import InputError
 from mlmfast.runtime.cpu import available_threads, cores_are_ours
 from mlmfast.serving.engine.batching import BatchRules, batches, token_budget
-from mlmfast.serving.engine.graphs import describe_graph
+from mlmfast.serving.engine.graphs import open_graph
 from mlmfast.serving.engine.session import DEVICES, SessionOptions, device_of, open_session
-from mlmfast.serving.types import Found, Question, Wanted, make_batch, split_found
+from mlmfast.serving.types import MaskedText, OutputSpec, Predictions, make_batch, split_found
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,7 +72,7 @@ class Engine:
         self._pool: ThreadPoolExecutor | None = None
         self._lock = threading.Lock()
         self.device = device_of(self._all_cores)
-        self.graph = describe_graph(self._file, self._all_cores)
+        self.graph = open_graph(self._file, self._all_cores)
         self.vocab_size: int = self.graph.vocab_size or folder.config.get("vocab_size") or tokens
         self._pad_id = pad_id
         budget = token_budget(self.device, self.vocab_size, logits_leave=self.graph.logits_leave)
@@ -84,8 +84,8 @@ class Engine:
         )
 
     def start(
-        self, questions: Sequence[Question], wanted: Wanted, *, batch_size: int | None = None
-    ) -> Running:
+        self, questions: Sequence[MaskedText], wanted: OutputSpec, *, batch_size: int | None = None
+    ) -> PendingBatches:
         """Begin to answer `questions`; the work goes on while the caller does something else.
 
         Args:
@@ -101,9 +101,9 @@ class Engine:
             session = self._lone(open_again=len(questions) == 1)
             if session is not None:
                 rows = list(batches(lengths, rules))
-                return Running(self, questions, wanted, rows, session, None)
+                return PendingBatches(self, questions, wanted, rows, session, None)
         pool, session = self._workers()
-        return Running(self, questions, wanted, rows, session, pool)
+        return PendingBatches(self, questions, wanted, rows, session, pool)
 
     @property
     def workers(self) -> int:
@@ -121,11 +121,13 @@ class Engine:
             self._answered_alone = True
             return self._all_cores, self._open_one_core()
 
-    def answer(self, questions: Sequence[Question], wanted: Wanted) -> list[Found]:
+    def answer(self, questions: Sequence[MaskedText], wanted: OutputSpec) -> list[Predictions]:
         """Answer `questions`, in their order."""
         return self.start(questions, wanted).found()
 
-    def ask(self, session: Any, questions: Sequence[Question], wanted: Wanted) -> list[Found]:
+    def ask(
+        self, session: Any, questions: Sequence[MaskedText], wanted: OutputSpec
+    ) -> list[Predictions]:
         """Answer one batch."""
         batch = make_batch(questions, wanted, self._pad_id)
         found = self.graph.ask(session, batch)
@@ -158,30 +160,30 @@ class Engine:
         return self._one_core
 
 
-class Running:
+class PendingBatches:
     """Questions on their way."""
 
     def __init__(
         self,
         engine: Engine,
-        questions: Sequence[Question],
-        wanted: Wanted,
+        questions: Sequence[MaskedText],
+        wanted: OutputSpec,
         batches: list[list[int]],
         session: Any,
         pool: ThreadPoolExecutor | None,
     ):
         self._count = len(questions)
         self._batches = batches
-        self._futures: list[Future[list[Found]]] | None = None
+        self._futures: list[Future[list[Predictions]]] | None = None
 
-        def ask(rows: list[int]) -> list[Found]:
+        def ask(rows: list[int]) -> list[Predictions]:
             return engine.ask(session, [questions[row] for row in rows], wanted)
 
         self._ask = ask
         if pool is not None:
             self._futures = [pool.submit(ask, rows) for rows in batches]
 
-    def found(self) -> list[Found]:
+    def found(self) -> list[Predictions]:
         """Wait for the answers and return them in the order of the questions."""
         answers: list[Any] = [None] * self._count
         try:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmfast.errors import InputError
-from mlmfast.serving.engine.io import found_in, inputs_for, outputs_for
+from mlmfast.serving.engine.io import feed_for, output_names, read_outputs
 from mlmfast.serving.engine.logits import LOGITS_GRAPHS, LogitsAnswers
 from mlmfast.serving.engine.session import run_session
-from mlmfast.serving.types import Batch, BatchFound
+from mlmfast.serving.types import Batch, BatchPredictions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,15 +57,15 @@ class FusedGraph:
         self.longest: int | None = int(longest) if longest else None
         self.masks_padding = "attention_mask" in self._types
 
-    def ask(self, session: Any, batch: Batch) -> BatchFound:
+    def ask(self, session: Any, batch: Batch) -> BatchPredictions:
         """Run one batch: the best tokens at each mask, the probabilities of its targets, or both.
 
         Raises:
             MlmfastError: the model gives NaN, or onnxruntime fails.
         """
-        feed = _columns(batch, self._types) | inputs_for(batch)
+        feed = _columns(batch, self._types) | feed_for(batch)
         feed["want_probabilities"] = np.array(False)
-        return found_in(batch, run_session(session, outputs_for(batch), feed))
+        return read_outputs(batch, run_session(session, output_names(batch), feed))
 
 
 class LogitsGraph:
@@ -97,7 +97,7 @@ class LogitsGraph:
             graph.parent,
         )
 
-    def ask(self, session: Any, batch: Batch) -> BatchFound:
+    def ask(self, session: Any, batch: Batch) -> BatchPredictions:
         """As `FusedGraph.ask`."""
         return self._answers.ask(session, _columns(batch, self._types), batch)
 
@@ -105,7 +105,7 @@ class LogitsGraph:
 Graph = FusedGraph | LogitsGraph
 
 
-def describe_graph(file: Path, session: Any) -> Graph:
+def open_graph(file: Path, session: Any) -> Graph:
     """Tell which kind of graph `session` has opened, by what it takes.
 
     Raises:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmfast.errors import MlmfastError
-from mlmfast.serving.types import Batch, BatchFound, Found
+from mlmfast.serving.types import Batch, BatchPredictions, Predictions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 NO_TARGETS = np.zeros(0, np.int64)
 
 
-def inputs_for(batch: Batch) -> dict[str, Any]:
+def feed_for(batch: Batch) -> dict[str, Any]:
     """What to tell the graph of the batch, besides its tokens: places, top_k and targets."""
     return {
         "mask_positions": batch.positions,
@@ -24,26 +24,26 @@ def inputs_for(batch: Batch) -> dict[str, Any]:
     }
 
 
-def outputs_for(batch: Batch) -> list[str]:
+def output_names(batch: Batch) -> list[str]:
     """The names of the outputs that the batch needs; nothing else is computed."""
     names = [] if batch.top_k is None else ["scores", "tokens"]
     return names if batch.targets is None else [*names, "target_scores"]
 
 
-def found_in(batch: Batch, values: Sequence[np.ndarray]) -> BatchFound:
+def read_outputs(batch: Batch, values: Sequence[np.ndarray]) -> BatchPredictions:
     """Read the values of the outputs that `outputs_for` names.
 
     Raises:
         MlmfastError: a probability is NaN, so that no order among the tokens means anything.
     """
-    outputs = dict(zip(outputs_for(batch), values, strict=True))
+    outputs = dict(zip(output_names(batch), values, strict=True))
     if any(np.isnan(outputs[name]).any() for name in outputs if name != "tokens"):
         raise MlmfastError(
             "The model gives NaN at a mask: its weights are broken, most likely by a training run "
             "that diverged."
         )
     targets = batch.targets
-    return BatchFound(
-        None if batch.top_k is None else Found(outputs["scores"], outputs["tokens"]),
-        None if targets is None else Found(outputs["target_scores"], targets),
+    return BatchPredictions(
+        None if batch.top_k is None else Predictions(outputs["scores"], outputs["tokens"]),
+        None if targets is None else Predictions(outputs["target_scores"], targets),
     )

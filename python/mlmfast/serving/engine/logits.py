@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlmfast.serving.engine.io import found_in, inputs_for, outputs_for
+from mlmfast.serving.engine.io import feed_for, output_names, read_outputs
 from mlmfast.serving.engine.session import SessionOptions, device_of, open_session, running
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from mlmfast.serving.types import Batch, BatchFound
+    from mlmfast.serving.types import Batch, BatchPredictions
 
 # By the type of the logits: small graphs of our own that find the best tokens.
 LOGITS_GRAPHS = {
@@ -40,7 +40,7 @@ class LogitsAnswers:
             SessionOptions(self._device, threads=1, spinning=False),
         )
 
-    def ask(self, session: Any, columns: dict[str, np.ndarray], batch: Batch) -> BatchFound:
+    def ask(self, session: Any, columns: dict[str, np.ndarray], batch: Batch) -> BatchPredictions:
         """Run one batch.
 
         Args:
@@ -60,10 +60,10 @@ class LogitsAnswers:
             model.synchronize_outputs()
             answers = self._answers.io_binding()
             answers.bind_ortvalue_input("logits", model.get_outputs()[0])
-            for name, value in inputs_for(batch).items():
+            for name, value in feed_for(batch).items():
                 answers.bind_cpu_input(name, value)
-            for name in outputs_for(batch):
+            for name in output_names(batch):
                 answers.bind_output(name)
             self._answers.run_with_iobinding(answers)
             values = answers.copy_outputs_to_cpu()
-        return found_in(batch, values)
+        return read_outputs(batch, values)

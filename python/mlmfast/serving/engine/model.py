@@ -10,7 +10,7 @@ from mlmfast.serving.engine.graphs import FusedGraph
 from mlmfast.serving.folder import OnnxFolder
 from mlmfast.serving.text.decoding import Decoder
 from mlmfast.serving.text.encode import Limits
-from mlmfast.serving.text.tokenizer import Vocabulary
+from mlmfast.serving.text.tokenizer import ServingTokenizer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +23,7 @@ class Model:
     folder: OnnxFolder
     engine: Engine
     decoder: Decoder
-    vocabulary: Vocabulary
+    vocabulary: ServingTokenizer
     limits: Limits
 
 
@@ -53,7 +53,7 @@ def open_model(
         MlmfastError: as `FillMask`.
     """
     opened = OnnxFolder.open(folder)
-    vocabulary = Vocabulary(opened)
+    vocabulary = ServingTokenizer(opened)
     engine = Engine(
         opened,
         device=device,

@@ -9,10 +9,10 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Router
 
 from mlmfast.serving.http import page
-from mlmfast.serving.http.errors import Problem
+from mlmfast.serving.http.errors import HTTPError
 from mlmfast.serving.http.middleware.access_log import Access
-from mlmfast.serving.http.middleware.auth import Keys
-from mlmfast.serving.http.middleware.body import Body
+from mlmfast.serving.http.middleware.auth import ApiKeyAuth
+from mlmfast.serving.http.middleware.body import BodyReader
 from mlmfast.serving.http.protocols import admin as operations
 from mlmfast.serving.http.protocols import docs, v1
 from mlmfast.serving.http.protocols import fill as joint
@@ -35,8 +35,8 @@ def build_app(service: Service) -> ASGIApp:
     routes = [route for protocol in PROTOCOLS for route in protocol.routes(service)]
     settings = service.settings
     app: ASGIApp = Routes(Router(routes, redirect_slashes=False))
-    app = Body(app, most=settings.max_body, seconds=settings.body_timeout)
-    app = Keys(app, settings.api_keys)
+    app = BodyReader(app, most=settings.max_body, seconds=settings.body_timeout)
+    app = ApiKeyAuth(app, settings.api_keys)
     app = Access(app, service)
     if settings.cors_origins:
         app = CORSMiddleware(
@@ -62,7 +62,7 @@ class Routes:
             await self._router(scope, receive, send)
         except HTTPException as error:
             reason = REASONS.get(error.status_code, "bad_request")
-            raise Problem(
+            raise HTTPError(
                 error.status_code,
                 reason,
                 f"{scope['method']} {scope['path'][:200]}: {error.detail}.",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SHOWN = 3
 
 
-class Problem(Exception):  # noqa: N818 - an answer to a client, not a fault of ours
+class HTTPError(Exception):  # noqa: N818 - an answer to a client, not a fault of ours
     """A request that is not answered as it wished.
 
     Attributes:
@@ -47,35 +47,35 @@ class Problem(Exception):  # noqa: N818 - an answer to a client, not a fault of 
         self.close = close
 
 
-def problem_of(error: Exception) -> Problem | None:
+def problem_of(error: Exception) -> HTTPError | None:
     """Tell what a client is told of `error`; None: it is a fault of ours."""
-    if isinstance(error, Problem):
+    if isinstance(error, HTTPError):
         return error
     if isinstance(error, QueueFullError):
-        return Problem(429, "queue_full", str(error), retry_after=error.retry_after)
+        return HTTPError(429, "queue_full", str(error), retry_after=error.retry_after)
     if isinstance(error, ClosedError):
-        return Problem(503, "unavailable", str(error), retry_after=1)
+        return HTTPError(503, "unavailable", str(error), retry_after=1)
     if isinstance(error, NoMaskError):
-        return Problem(422, "no_mask", str(error))
+        return HTTPError(422, "no_mask", str(error))
     if isinstance(error, TooManyRowsError):
-        return Problem(422, "too_many_rows", str(error))
+        return HTTPError(422, "too_many_rows", str(error))
     if isinstance(error, TooManyPassesError):
-        return Problem(422, "too_many_passes", str(error))
+        return HTTPError(422, "too_many_passes", str(error))
     if isinstance(error, InputError):
-        return Problem(422, "bad_input", str(error))
+        return HTTPError(422, "bad_input", str(error))
     if isinstance(error, MlmfastError):
-        return Problem(500, "model_failed", "The model failed; the server's log says how.")
+        return HTTPError(500, "model_failed", "The model failed; the server's log says how.")
     return None
 
 
-def bad_body(error: ValidationError) -> Problem:
+def bad_body(error: ValidationError) -> HTTPError:
     """Tell what is wrong with a JSON body."""
     found = error.errors(include_url=False, include_context=False, include_input=False)
     if found and found[0]["type"] == "json_invalid":
-        return Problem(400, "bad_json", f"The body is no valid JSON: {found[0]['msg']}.")
+        return HTTPError(400, "bad_json", f"The body is no valid JSON: {found[0]['msg']}.")
     told = [
         f"{'.'.join(str(part) for part in one['loc'])[:200] or 'body'}: {one['msg']}"
         for one in found[:SHOWN]
     ]
     more = f" (and {len(found) - SHOWN} more)" if len(found) > SHOWN else ""
-    return Problem(422, "bad_request", f"{'; '.join(told)}{more}")
+    return HTTPError(422, "bad_request", f"{'; '.join(told)}{more}")

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from mlmfast.errors import MlmfastError
 from mlmfast.serving.engine.model import open_model
-from mlmfast.serving.http.errors import Problem
+from mlmfast.serving.http.errors import HTTPError
 from mlmfast.serving.scheduler.queue import QueueLimits
 from mlmfast.serving.scheduler.scheduler import Scheduler
-from mlmfast.serving.tasks.fill_mask import asked_of
+from mlmfast.serving.tasks.fill_mask import fill_mask_task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,7 +104,7 @@ class ServedModel:
         """
         now = self._now
         if now is None:
-            raise Problem(503, "loading", f"The model {self.name} is loading.", retry_after=5)
+            raise HTTPError(503, "loading", f"The model {self.name} is loading.", retry_after=5)
         return now
 
     def _open(self) -> tuple[Model, Scheduler]:
@@ -127,7 +127,7 @@ class ServedModel:
         return model, Scheduler(model, limits, self._metrics.watch(self.name))
 
 
-class Models:
+class ModelRegistry:
     """All models of a server.
 
     Attributes:
@@ -159,7 +159,7 @@ class Models:
         found = self._by_name.get(self.default if name is None else name)
         if found is None:
             known = ", ".join(self._by_name)
-            raise Problem(404, "no_such_model", f"There is no model {name!r}; there is {known}.")
+            raise HTTPError(404, "no_such_model", f"There is no model {name!r}; there is {known}.")
         return found
 
     def load(self) -> None:
@@ -194,7 +194,7 @@ def _warm_up(model: Model, limits: QueueLimits) -> None:
     """Run a lone text, then one batch for each core, as the first requests would."""
     scheduler = Scheduler(model, limits)
     cut: dict[str, Any] = {"truncation": "around_mask", "max_length": WARM_UP_TOKENS}
-    asked = asked_of(model, 1, tokenizer_kwargs=cut)
+    asked = fill_mask_task(model, 1, tokenizer_kwargs=cut)
     text = " ".join(["a"] * WARM_UP_TOKENS + [model.vocabulary.mask_token])
     rows = max(2, model.engine.rules.budget // WARM_UP_TOKENS) * model.engine.workers
     scheduler.submit([text], asked).future.result()

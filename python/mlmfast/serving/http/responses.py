@@ -12,7 +12,7 @@ from starlette.responses import Response
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from mlmfast.serving.http.errors import Problem
+    from mlmfast.serving.http.errors import HTTPError
     from mlmfast.serving.http.service import Record
 
 # Less than this costs more time to compress than it saves on the way.
@@ -24,7 +24,7 @@ def json_response(content: Any, status: int = 200) -> Response:
     return Response(orjson.dumps(content), status, media_type="application/json")
 
 
-def problem_response(problem: Problem, record: Record) -> Response:
+def problem_response(problem: HTTPError, record: Record) -> Response:
     """Write an error: `{"error": ...}` is what all of our protocols' clients look for.
 
     The Open Inference Protocol has no more than that, and 400 for what is wrong with a request.

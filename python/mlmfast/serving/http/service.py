@@ -6,18 +6,18 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlmfast.serving.http.errors import Problem
+from mlmfast.serving.http.errors import HTTPError
 from mlmfast.serving.http.metrics import Metrics
-from mlmfast.serving.http.registry import Models
+from mlmfast.serving.http.registry import ModelRegistry
 from mlmfast.serving.scheduler.queue import ClosedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mlmfast.serving.http.protocols.requests import AnyQuestion
+    from mlmfast.serving.http.protocols.requests import Call
     from mlmfast.serving.http.registry import ServedModel
     from mlmfast.serving.http.settings import ServeSettings
-    from mlmfast.serving.scheduler.request import Answered, Ticket
+    from mlmfast.serving.scheduler.request import InferenceRequest, InferenceResponse
 
 # Requests in hand, in every state: each may hold a body.
 MOST_REQUESTS = 4096
@@ -67,7 +67,7 @@ class Service:
     ):
         self.settings = settings
         self.metrics = Metrics()
-        self.models = Models(settings, threads, self.metrics)
+        self.models = ModelRegistry(settings, threads, self.metrics)
         self.draining = False
         self.in_hand = 0
         self.reload_all = reload_all
@@ -86,13 +86,13 @@ class Service:
             Problem: it does.
         """
         if self.in_hand > MOST_REQUESTS:
-            raise Problem(
+            raise HTTPError(
                 429, "too_many_requests", "The server has too many requests in hand.", retry_after=1
             )
         if self.draining:
-            raise Problem(503, "draining", "The server is stopping: ask another.", retry_after=1)
+            raise HTTPError(503, "draining", "The server is stopping: ask another.", retry_after=1)
 
-    async def answer(self, question: AnyQuestion, record: Record) -> Answered | None:
+    async def answer(self, question: Call, record: Record) -> InferenceResponse | None:
         """Answer a question; None for one without texts.
 
         Who cancels this takes the question out of the queue.
@@ -107,7 +107,7 @@ class Service:
         record.texts = len(question.texts)
         most = self.settings.max_texts
         if len(question.texts) > most:
-            raise Problem(
+            raise HTTPError(
                 422,
                 "too_many_texts",
                 f"The request has {len(question.texts):,} texts, and one may have at most "
@@ -121,7 +121,7 @@ class Service:
             async with asyncio.timeout(self.settings.request_timeout):
                 answered = await asyncio.wrap_future(ticket.future)
         except TimeoutError:
-            raise Problem(
+            raise HTTPError(
                 504,
                 "timeout",
                 f"The request was not answered within {self.settings.request_timeout:g} s.",
@@ -135,7 +135,7 @@ class Service:
         self.metrics.texts_are_answered(served.name, len(question.texts))
         return answered
 
-    async def _submit(self, served: ServedModel, question: AnyQuestion) -> Ticket | None:
+    async def _submit(self, served: ServedModel, question: Call) -> InferenceRequest | None:
         """Put a question into the queue of the model that has checked its options."""
         while True:
             model, scheduler = served.serving()

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mlmfast.serving.scheduler.queue import Place, Waiting
-    from mlmfast.serving.scheduler.request import Ticket
+    from mlmfast.serving.scheduler.queue import QueueEntry, RequestQueue
+    from mlmfast.serving.scheduler.request import InferenceRequest
 
 
-class Backlog:
+class MultiStepQueue:
     """What stands before the queue, so that nobody has to wait for all of it.
 
     One request may ask the model a thousand times. Of all such requests together no more is in the
@@ -30,16 +30,16 @@ class Backlog:
         passes: how many they may need at most.
     """
 
-    def __init__(self, waiting: Waiting, *, room: int, most: int):
+    def __init__(self, waiting: RequestQueue, *, room: int, most: int):
         self.passes = 0
         self._waiting = waiting
         self._room = room
         self._most = most
         self._inside = 0
-        self._tickets: set[Ticket] = set()
-        self._turns: deque[Ticket] = deque()
+        self._tickets: set[InferenceRequest] = set()
+        self._turns: deque[InferenceRequest] = deque()
 
-    def takes(self, ticket: Ticket) -> bool:
+    def takes(self, ticket: InferenceRequest) -> bool:
         """Take a request, unless those in hand need too much already."""
         if ticket.work is None:
             raise ValueError("a request that is not answered in steps")
@@ -58,14 +58,14 @@ class Backlog:
             "later."
         )
 
-    def add(self, ticket: Ticket) -> None:
+    def add(self, ticket: InferenceRequest) -> None:
         """Let the questions of a request's next step in, as far as there is room."""
         if ticket.work:
             ticket.work.asked = 0
             self._turns.append(ticket)
             self._let_in()
 
-    def were_run(self, places: Iterable[Place]) -> None:
+    def were_run(self, places: Iterable[QueueEntry]) -> None:
         """Let others in for questions that have left the queue and were run."""
         if not self._tickets:
             return
@@ -77,7 +77,7 @@ class Backlog:
                 self._inside -= length
         self._let_in()
 
-    def remove(self, ticket: Ticket) -> None:
+    def remove(self, ticket: InferenceRequest) -> None:
         """Forget a request that is answered or cancelled."""
         if ticket.work and ticket in self._tickets:
             self._tickets.remove(ticket)

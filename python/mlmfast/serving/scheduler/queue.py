@@ -12,19 +12,19 @@ from mlmfast.errors import InputError, MlmfastError
 
 if TYPE_CHECKING:
     from mlmfast.serving.engine.batching import BatchRules
-    from mlmfast.serving.scheduler.request import Ticket
-    from mlmfast.serving.types import Question
+    from mlmfast.serving.scheduler.request import InferenceRequest
+    from mlmfast.serving.types import MaskedText
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class QueueEntry:
     """One question of a request."""
 
-    ticket: Ticket
+    ticket: InferenceRequest
     number: int
 
     @property
-    def question(self) -> Question:
+    def question(self) -> MaskedText:
         """The question itself."""
         return self.ticket.questions[self.number]
 
@@ -32,11 +32,11 @@ class Place:
 class _Entry(NamedTuple):
     length: int
     order: int
-    place: Place
+    place: QueueEntry
     since: float
 
 
-class Waiting:
+class RequestQueue:
     """Questions in the order of their length, and their tickets in the order of arrival.
 
     The oldest question leads every batch, so that none waits for ever; the others of the batch are
@@ -56,12 +56,12 @@ class Waiting:
     def __len__(self) -> int:
         return len(self._by_length)
 
-    def add(self, ticket: Ticket) -> None:
+    def add(self, ticket: InferenceRequest) -> None:
         """Let all questions of a ticket wait."""
         for number in range(len(ticket.questions)):
             self.put(ticket, number, ticket.arrived)
 
-    def put(self, ticket: Ticket, number: int, since: float) -> int:
+    def put(self, ticket: InferenceRequest, number: int, since: float) -> int:
         """Let one question of a ticket wait, and tell how many tokens it has.
 
         Args:
@@ -69,14 +69,14 @@ class Waiting:
             number: which of its questions.
             since: when it came, by `time.perf_counter`.
         """
-        place = Place(ticket, number)
+        place = QueueEntry(ticket, number)
         entry = _Entry(len(place.question.ids), next(self._numbers), place, since)
         insort(self._by_length, entry, key=_rank)
         self._by_age.append(entry)
         self.tokens += entry.length
         return entry.length
 
-    def remove(self, ticket: Ticket) -> None:
+    def remove(self, ticket: InferenceRequest) -> None:
         """Forget the questions of a ticket."""
         for entry in [entry for entry in self._by_age if entry.place.ticket is ticket]:
             if entry.order not in self._taken:
@@ -89,7 +89,7 @@ class Waiting:
         first = self._first()
         return first and first.since
 
-    def take(self, rules: BatchRules) -> list[Place]:
+    def take(self, rules: BatchRules) -> list[QueueEntry]:
         """Take the next batch: the oldest question and its neighbours in length.
 
         Args:
@@ -132,7 +132,7 @@ class Waiting:
             self._taken.discard(self._by_age.popleft().order)
         return self._by_age[0] if self._by_age else None
 
-    def _cut(self, start: int, end: int) -> list[Place]:
+    def _cut(self, start: int, end: int) -> list[QueueEntry]:
         taken = self._by_length[start:end]
         del self._by_length[start:end]
         self._taken.update(entry.order for entry in taken)

@@ -12,13 +12,13 @@ from mlmfast.serving.text.encode import text_number, the_text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlmfast.serving.tasks.base import Steps, Stepwise
-    from mlmfast.serving.tasks.fill_mask import Asked
-    from mlmfast.serving.types import Found, Question
+    from mlmfast.serving.tasks.base import Steps, Task
+    from mlmfast.serving.tasks.fill_mask import FillMaskTask
+    from mlmfast.serving.types import MaskedText, Predictions
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class InferenceResponse:
     """What became of a request.
 
     Attributes:
@@ -37,7 +37,7 @@ class Answered:
 
 
 @dataclass(eq=False, slots=True)
-class Ticket:
+class InferenceRequest:
     """A request that the scheduler has taken.
 
     Attributes:
@@ -55,13 +55,13 @@ class Ticket:
     """
 
     texts: Sequence[str]
-    asked: Asked | Stepwise
-    future: Future[Answered] = field(default_factory=Future)
+    asked: FillMaskTask | Task
+    future: Future[InferenceResponse] = field(default_factory=Future)
     arrived: float = field(default_factory=time.perf_counter)
     begun: float | None = None
-    work: Work | None = None
-    questions: list[Question] = field(default_factory=list)
-    found: list[Found | None] = field(default_factory=list)
+    work: MultiStepState | None = None
+    questions: list[MaskedText] = field(default_factory=list)
+    found: list[Predictions | None] = field(default_factory=list)
     left: int = 0
     closed: bool = False
 
@@ -70,7 +70,7 @@ class Ticket:
         """Characters of all texts."""
         return sum(map(len, self.texts))
 
-    def ask(self, questions: list[Question]) -> None:
+    def ask(self, questions: list[MaskedText]) -> None:
         """Take the questions that are to be answered now."""
         self.questions = questions
         self.found = [None] * len(questions)
@@ -82,7 +82,7 @@ class Ticket:
 
 
 @dataclass(eq=False, slots=True)
-class Work:
+class MultiStepState:
     """The steps of a request.
 
     Attributes:
@@ -103,7 +103,7 @@ class Work:
     asked: int = 0
     inside: int = 0
 
-    def go_on(self, found: Sequence[Found | None]) -> list[Question]:
+    def go_on(self, found: Sequence[Predictions | None]) -> list[MaskedText]:
         """Return the questions of the next step; none where all are answered.
 
         Args:
@@ -135,7 +135,7 @@ class BatchReport:
     seconds: float
 
 
-class Watch(Protocol):
+class SchedulerObserver(Protocol):
     """Whoever keeps count. It is called by the scheduler's threads, and must be quick."""
 
     def batch_was_run(self, report: BatchReport) -> None:

@@ -11,27 +11,27 @@ from typing import TYPE_CHECKING, Any
 
 from mlmfast.errors import MlmfastError
 from mlmfast.serving.scheduler.execute import answered_of, fail, finish, report_of, run_batch
-from mlmfast.serving.scheduler.multi_step import Backlog
+from mlmfast.serving.scheduler.multi_step import MultiStepQueue
 from mlmfast.serving.scheduler.queue import (
     FULL_REQUESTS,
     MOST_CHARACTERS,
     ClosedError,
-    Place,
+    QueueEntry,
     QueueFullError,
     QueueLimits,
-    Waiting,
+    RequestQueue,
 )
-from mlmfast.serving.scheduler.request import Ticket
+from mlmfast.serving.scheduler.request import InferenceRequest
 from mlmfast.serving.scheduler.tokenize import read_tickets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mlmfast.serving.engine.model import Model
-    from mlmfast.serving.scheduler.request import Watch
-    from mlmfast.serving.tasks.base import Stepwise
-    from mlmfast.serving.tasks.fill_mask import Asked
-    from mlmfast.serving.types import Found
+    from mlmfast.serving.scheduler.request import SchedulerObserver
+    from mlmfast.serving.tasks.base import Task
+    from mlmfast.serving.tasks.fill_mask import FillMaskTask
+    from mlmfast.serving.types import Predictions
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class Scheduler:
         watch: who counts batches and waiting times.
     """
 
-    def __init__(self, model: Model, limits: QueueLimits, watch: Watch | None = None):
+    def __init__(self, model: Model, limits: QueueLimits, watch: SchedulerObserver | None = None):
         self._model = model
         self._limits = limits
         self._watch = watch
@@ -71,14 +71,14 @@ class Scheduler:
         lock = threading.Lock()
         self._unread_came = threading.Condition(lock)
         self._changed = threading.Condition(lock)
-        self._unread: deque[Ticket] = deque()
-        self._waiting = Waiting()
-        self._backlog = Backlog(
+        self._unread: deque[InferenceRequest] = deque()
+        self._waiting = RequestQueue()
+        self._backlog = MultiStepQueue(
             self._waiting,
             room=model.engine.rules.budget * self._workers,
             most=limits.max_passes * FULL_REQUESTS,
         )
-        self._tickets: set[Ticket] = set()
+        self._tickets: set[InferenceRequest] = set()
         self._reading = 0
         self._texts = 0
         self._characters = 0
@@ -102,7 +102,7 @@ class Scheduler:
         """Texts that are in hand."""
         return self._texts
 
-    def submit(self, texts: Sequence[str], asked: Asked | Stepwise) -> Ticket:
+    def submit(self, texts: Sequence[str], asked: FillMaskTask | Task) -> InferenceRequest:
         """Take a request.
 
         Raises:
@@ -110,7 +110,7 @@ class Scheduler:
                 answered in steps, the ticket's future says so.
             ClosedError: the scheduler was closed.
         """
-        ticket = Ticket(texts, asked)
+        ticket = InferenceRequest(texts, asked)
         with self._changed:
             if self._closed:
                 raise ClosedError("This model takes no more requests.")
@@ -151,7 +151,7 @@ class Scheduler:
     def _seconds_for(self, questions: int) -> int:
         return min(60, max(1, math.ceil(questions * self._seconds_a_text)))
 
-    def _forget(self, ticket: Ticket) -> None:
+    def _forget(self, ticket: InferenceRequest) -> None:
         """Take a request that is answered, refused or cancelled out of the books."""
         with self._changed:
             if ticket.closed:
@@ -184,7 +184,7 @@ class Scheduler:
                 if ticket.work:
                     self._begin_steps(ticket)
 
-    def _begin_steps(self, ticket: Ticket) -> None:
+    def _begin_steps(self, ticket: InferenceRequest) -> None:
         """Ask the questions of the first step, unless too much is in hand already."""
         with self._changed:
             taken = ticket.closed or self._backlog.takes(ticket)
@@ -194,10 +194,10 @@ class Scheduler:
             seconds = self._seconds_for(self._backlog.passes)
             fail(ticket, QueueFullError(self._backlog.refusal, seconds))
 
-    def _next_unread(self) -> list[Ticket]:
+    def _next_unread(self) -> list[InferenceRequest]:
         """Wait for requests that are not tokenized; an empty list where no more will come."""
         with self._unread_came:
-            tickets: list[Ticket] = []
+            tickets: list[InferenceRequest] = []
             texts = 0
             while not tickets:
                 if not self._unread:
@@ -225,7 +225,7 @@ class Scheduler:
                 for place in places:
                     fail(place.ticket, error)
 
-    def _next_batch(self) -> tuple[list[Place], Any] | None:
+    def _next_batch(self) -> tuple[list[QueueEntry], Any] | None:
         """Wait for questions that are to be run now; None where no more will come."""
         with self._changed:
             while True:
@@ -268,13 +268,13 @@ class Scheduler:
         count = len(self._waiting) if rules.alone else -(-tokens // shared)
         return count < max(2, self._workers)
 
-    def _begin(self, ticket: Ticket) -> None:
+    def _begin(self, ticket: InferenceRequest) -> None:
         if ticket.begun is None:
             ticket.begun = time.perf_counter()
             if self._watch:
                 self._watch.request_has_begun(ticket.begun - ticket.arrived)
 
-    def _run(self, places: Sequence[Place], session: Any) -> None:
+    def _run(self, places: Sequence[QueueEntry], session: Any) -> None:
         """Run one batch, let the next one begin, and write the answers."""
         begun = time.perf_counter()
         try:
@@ -299,7 +299,7 @@ class Scheduler:
         for ticket in ended:
             self._go_on(ticket)
 
-    def _deliver(self, place: Place, found: Found | MlmfastError) -> bool:
+    def _deliver(self, place: QueueEntry, found: Predictions | MlmfastError) -> bool:
         """Give a ticket what was found, and answer it where that was all.
 
         Returns:
@@ -318,7 +318,7 @@ class Scheduler:
             self._answer(ticket)
         return not unfinished and ticket.work is not None
 
-    def _go_on(self, ticket: Ticket) -> None:
+    def _go_on(self, ticket: InferenceRequest) -> None:
         """Ask the questions of a ticket's next step, or answer it where there is none."""
         try:
             questions = ticket.work.go_on(ticket.found) if ticket.work else []
@@ -335,7 +335,7 @@ class Scheduler:
                 self._backlog.add(ticket)
                 self._changed.notify()
 
-    def _answer(self, ticket: Ticket) -> None:
+    def _answer(self, ticket: InferenceRequest) -> None:
         try:
             answered = answered_of(ticket, self._model)
         except Exception as error:

@@ -11,27 +11,27 @@ from mlmfast.serving.scheduler.queue import (
     TooManyPassesError,
     TooManyRowsError,
 )
-from mlmfast.serving.scheduler.request import Work
-from mlmfast.serving.tasks.base import together
-from mlmfast.serving.tasks.fill_mask import Asked
-from mlmfast.serving.text.encode import without_errors
-from mlmfast.serving.types import Question
+from mlmfast.serving.scheduler.request import MultiStepState
+from mlmfast.serving.tasks.base import interleave
+from mlmfast.serving.tasks.fill_mask import FillMaskTask
+from mlmfast.serving.text.encode import raise_first_error
+from mlmfast.serving.types import MaskedText
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mlmfast.serving.engine.model import Model
     from mlmfast.serving.scheduler.queue import QueueLimits
-    from mlmfast.serving.scheduler.request import Ticket
-    from mlmfast.serving.tasks.base import Stepwise
+    from mlmfast.serving.scheduler.request import InferenceRequest
+    from mlmfast.serving.tasks.base import Task
 
 
 logger = logging.getLogger(__name__)
 
 
 def read_tickets(
-    tickets: Sequence[Ticket], model: Model, limits: QueueLimits
-) -> list[tuple[Ticket, list[Question] | Exception]]:
+    tickets: Sequence[InferenceRequest], model: Model, limits: QueueLimits
+) -> list[tuple[InferenceRequest, list[MaskedText] | Exception]]:
     """Tokenize all texts of `tickets`; requests whose texts are read alike share a call.
 
     Returns:
@@ -39,7 +39,7 @@ def read_tickets(
         the first of its texts that cannot be asked. A ticket whose texts are answered in steps gets
         its work, and has no question before that begins.
     """
-    read: list[tuple[Ticket, list[Question] | Exception]] = []
+    read: list[tuple[InferenceRequest, list[MaskedText] | Exception]] = []
     for _, same in groupby(sorted(tickets, key=_reading), key=_reading):
         together = list(same)
         try:
@@ -49,7 +49,9 @@ def read_tickets(
     return read
 
 
-def _read_alone(ticket: Ticket, model: Model, limits: QueueLimits) -> list[Question] | Exception:
+def _read_alone(
+    ticket: InferenceRequest, model: Model, limits: QueueLimits
+) -> list[MaskedText] | Exception:
     try:
         return _read_together([ticket], model, limits)[0][1]
     except BaseException as error:
@@ -58,8 +60,8 @@ def _read_alone(ticket: Ticket, model: Model, limits: QueueLimits) -> list[Quest
 
 
 def _read_together(
-    tickets: Sequence[Ticket], model: Model, limits: QueueLimits
-) -> list[tuple[Ticket, list[Question] | Exception]]:
+    tickets: Sequence[InferenceRequest], model: Model, limits: QueueLimits
+) -> list[tuple[InferenceRequest, list[MaskedText] | Exception]]:
     texts = [text for ticket in tickets for text in ticket.texts]
     names = [ticket.name(place) for ticket in tickets for place in range(len(ticket.texts))]
     found = iter(tickets[0].asked.read(texts, model, names=lambda number: names[number - 1]))
@@ -69,19 +71,19 @@ def _read_together(
     ]
 
 
-def _reading(ticket: Ticket) -> str:
+def _reading(ticket: InferenceRequest) -> str:
     """What decides how the texts of a request are read."""
     asked = ticket.asked
     return f"{type(asked).__name__} {asked.reading!r}"
 
 
 def _questions(
-    ticket: Ticket, read: Sequence[Any], model: Model, limits: QueueLimits
-) -> list[Question] | Exception:
+    ticket: InferenceRequest, read: Sequence[Any], model: Model, limits: QueueLimits
+) -> list[MaskedText] | Exception:
     asked = ticket.asked
     try:
-        texts = without_errors(read)
-        if isinstance(asked, Asked):
+        texts = raise_first_error(read)
+        if isinstance(asked, FillMaskTask):
             _check_rows(asked.rows * sum(len(text.masks) for text in texts), limits)
             return [asked.of(text) for text in texts]
         ticket.work = _work(asked, texts, model, limits)
@@ -90,7 +92,7 @@ def _questions(
     return []
 
 
-def _work(asked: Stepwise, texts: Sequence[Any], model: Model, limits: QueueLimits) -> Work:
+def _work(asked: Task, texts: Sequence[Any], model: Model, limits: QueueLimits) -> MultiStepState:
     _check_rows(sum(asked.rows(text) for text in texts), limits)
     passes = sum(asked.passes(text) for text in texts)
     if passes > limits.max_passes:
@@ -98,10 +100,10 @@ def _work(asked: Stepwise, texts: Sequence[Any], model: Model, limits: QueueLimi
             f"The request needs {passes:,} passes of the model, {asked.price}, and one may need at "
             f"most {limits.max_passes:,}: ask for less, or in several requests."
         )
-    return Work(
-        steps=together([asked.steps(text, model) for text in texts]),
+    return MultiStepState(
+        steps=interleave([asked.steps(text, model) for text in texts]),
         passes=passes,
-        masks=[len(text.masks) if isinstance(text, Question) else 0 for text in texts],
+        masks=[len(text.masks) if isinstance(text, MaskedText) else 0 for text in texts],
         tokens=sum(len(text.ids) for text in texts),
     )
 

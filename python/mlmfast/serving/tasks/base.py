@@ -6,8 +6,8 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from mlmfast.errors import InputError
-from mlmfast.serving.text.encode import without_errors
-from mlmfast.serving.types import Found, Question, Wanted
+from mlmfast.serving.text.encode import raise_first_error
+from mlmfast.serving.types import MaskedText, OutputSpec, Predictions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 # Yields the questions of a step, is sent what was found for each of them, returns the answer. Who
 # drives it decides when, and beside whose questions, they are run.
-Steps = Generator[list[Question], list[Found], T]
+Steps = Generator[list[MaskedText], list[Predictions], T]
 
-OWN = Wanted(own=True)
+OWN = OutputSpec(own=True)
 # Texts whose steps are taken together: each of them asks many questions at once.
 AT_ONCE = 64
 
 
-class Stepwise(Protocol):
+class Task(Protocol):
     """The options of a call, checked, whose texts are answered in steps.
 
     A text is read into something that knows its token ids, and what to ask about them.
@@ -54,12 +54,12 @@ class Stepwise(Protocol):
         """Begin to answer a text."""
 
 
-def together(parts: Sequence[Steps[T]]) -> Steps[list[T]]:
+def interleave(parts: Sequence[Steps[T]]) -> Steps[list[T]]:
     """Take the steps of several answers side by side: in each round one of every unfinished."""
     answers: list[Any] = [None] * len(parts)
-    asked: dict[int, list[Question]] = {}
+    asked: dict[int, list[MaskedText]] = {}
 
-    def advance(place: int, found: list[Found] | None) -> None:
+    def advance(place: int, found: list[Predictions] | None) -> None:
         try:
             asked[place] = next(parts[place]) if found is None else parts[place].send(found)
         except StopIteration as end:
@@ -88,7 +88,7 @@ def answer_steps(engine: Engine, steps: Steps[T]) -> T:
 
 def answer_texts(
     model: Model,
-    asked: Stepwise,
+    asked: Task,
     texts: Sequence[Any],
     *,
     names: Callable[[int], str],
@@ -108,11 +108,11 @@ def answer_texts(
     """
     read = asked.read(texts, model, names=names)
     if not keep_errors:
-        without_errors(read)
+        raise_first_error(read)
     answers: list[Any] = []
     for start in range(0, len(read), AT_ONCE):
         some = read[start : start + AT_ONCE]
         steps = [asked.steps(one, model) for one in some if not isinstance(one, InputError)]
-        done = iter(answer_steps(model.engine, together(steps)))
+        done = iter(answer_steps(model.engine, interleave(steps)))
         answers += [one if isinstance(one, InputError) else next(done) for one in some]
     return answers

@@ -9,9 +9,9 @@ import numpy as np
 
 from mlmfast.errors import InputError
 from mlmfast.serving.tasks.rows import filled_row, logs_of
-from mlmfast.serving.text.encode import read_texts
+from mlmfast.serving.text.encode import encode_texts
 from mlmfast.serving.text.options import EncodeOptions
-from mlmfast.serving.types import Question
+from mlmfast.serving.types import MaskedText
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mlmfast.serving.engine.model import Model
     from mlmfast.serving.tasks.base import Steps
     from mlmfast.serving.tasks.rows import FilledRow
-    from mlmfast.serving.types import Found
+    from mlmfast.serving.types import Predictions
 
 ORDERS = ("certain", "left_to_right")
 
@@ -33,7 +33,7 @@ class Beam:
         log_score: natural logarithm of the product of the probabilities so far.
     """
 
-    question: Question
+    question: MaskedText
     log_score: float
 
 
@@ -57,7 +57,7 @@ class Search:
 
 
 @dataclass(frozen=True, slots=True)
-class Fillings:
+class BeamSearchTask:
     """What a call that fills masks together asks of every text, checked.
 
     Attributes:
@@ -77,7 +77,7 @@ class Fillings:
         beams: int | None = None,
         order: str = "certain",
         tokenizer_kwargs: Mapping[str, Any] | None = None,
-    ) -> Fillings:
+    ) -> BeamSearchTask:
         """Check the options of a call.
 
         Raises:
@@ -101,21 +101,21 @@ class Fillings:
 
     def read(
         self, texts: Sequence[Any], model: Model, *, first: int = 1, names: Callable[[int], str]
-    ) -> list[Question | InputError]:
+    ) -> list[MaskedText | InputError]:
         """Tokenize texts and find their masks."""
-        return read_texts(
+        return encode_texts(
             texts, model.vocabulary, model.limits, self.options, first=first, names=names
         )
 
-    def rows(self, _question: Question) -> int:
+    def rows(self, _question: MaskedText) -> int:
         """Tell how many rows the answer of a text has at most."""
         return min(self.top_k, self.search.beams)
 
-    def passes(self, question: Question) -> int:
+    def passes(self, question: MaskedText) -> int:
         """Tell how often the model is asked at most: about the text, then about each beam."""
         return 1 + self.search.beams * (len(question.masks) - 1)
 
-    def steps(self, question: Question, model: Model) -> Steps[list[FilledRow]]:
+    def steps(self, question: MaskedText, model: Model) -> Steps[list[FilledRow]]:
         """Fill the masks of a text, and write the best fillings."""
         beams = yield from fill_together(question, self.search, model.limits.vocab_size)
         return [
@@ -129,7 +129,7 @@ class Fillings:
         ]
 
 
-def fill_together(question: Question, search: Search, vocab_size: int) -> Steps[list[Beam]]:
+def fill_together(question: MaskedText, search: Search, vocab_size: int) -> Steps[list[Beam]]:
     """Fill all masks of a text.
 
     In each step every beam is asked about its open masks, and one of them is filled: the one whose
@@ -141,11 +141,11 @@ def fill_together(question: Question, search: Search, vocab_size: int) -> Steps[
     beams = [Beam(replace(question, top_k=min(search.beams, vocab_size)), 0.0)]
     while len(beams[0].question.masks):
         found = yield [beam.question for beam in beams]
-        beams = _grown(beams, found, search)
+        beams = _expand(beams, found, search)
     return beams
 
 
-def _grown(beams: Sequence[Beam], found: Sequence[Found], search: Search) -> list[Beam]:
+def _expand(beams: Sequence[Beam], found: Sequence[Predictions], search: Search) -> list[Beam]:
     """Fill one mask of each beam with each of its best tokens, and keep the best.
 
     The same words put in by two ways are one beam, with the better score.
@@ -170,7 +170,7 @@ def _grown(beams: Sequence[Beam], found: Sequence[Found], search: Search) -> lis
     return list(best.values())
 
 
-def _filled(question: Question, mask: int, token: int) -> Question:
+def _filled(question: MaskedText, mask: int, token: int) -> MaskedText:
     """Put a token in the place of one of the open masks."""
     ids = question.ids.copy()
     ids[question.masks[mask]] = token

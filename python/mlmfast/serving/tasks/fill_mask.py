@@ -11,9 +11,9 @@ from mlmfast.errors import InputError
 from mlmfast.serving.tasks.base import answer_steps
 from mlmfast.serving.tasks.multi_token_targets import WholeTargets, pieces_of
 from mlmfast.serving.tasks.rows import answer_of, best_targets
-from mlmfast.serving.text.encode import read_texts
+from mlmfast.serving.text.encode import encode_texts
 from mlmfast.serving.text.options import EncodeOptions, rows_wanted
-from mlmfast.serving.types import Question, Wanted
+from mlmfast.serving.types import MaskedText, OutputSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from mlmfast.serving.engine.model import Model
     from mlmfast.serving.tasks.rows import Answer
     from mlmfast.serving.text.decoding import Decoder
-    from mlmfast.serving.types import Found
+    from mlmfast.serving.types import Predictions
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class FillMaskTask:
     """The options of a call that asks the model once about a text, checked.
 
     Attributes:
@@ -44,37 +44,41 @@ class Asked:
         return self.options
 
     @property
-    def wanted(self) -> Wanted:
+    def wanted(self) -> OutputSpec:
         """What the graph is asked."""
-        return Wanted(top_k=self.rows) if self.targets is None else Wanted(targets=self.targets)
+        return (
+            OutputSpec(top_k=self.rows)
+            if self.targets is None
+            else OutputSpec(targets=self.targets)
+        )
 
     def read(
         self, texts: Sequence[Any], model: Model, *, first: int = 1, names: Callable[[int], str]
-    ) -> list[Question | InputError]:
+    ) -> list[MaskedText | InputError]:
         """Tokenize texts and find their masks."""
-        return read_texts(
+        return encode_texts(
             texts, model.vocabulary, model.limits, self.options, first=first, names=names
         )
 
-    def of(self, question: Question) -> Question:
+    def of(self, question: MaskedText) -> MaskedText:
         """Return a question that says for itself what is asked."""
         return replace(question, top_k=self.rows, targets=self.targets)
 
-    def answer(self, question: Question, found: Found, decoder: Decoder) -> Answer:
+    def answer(self, question: MaskedText, found: Predictions, decoder: Decoder) -> Answer:
         """Write the rows of one text."""
         if self.targets is not None:
             found = best_targets(found, self.rows)
         return answer_of(question, found, decoder)
 
 
-def asked_of(
+def fill_mask_task(
     model: Model,
     top_k: int | None = 5,
     targets: str | Iterable[str] | None = None,
     *,
     whole_targets: bool = False,
     tokenizer_kwargs: Mapping[str, Any] | None = None,
-) -> Asked | WholeTargets:
+) -> FillMaskTask | WholeTargets:
     """Check the options of a call.
 
     Raises:
@@ -86,14 +90,14 @@ def asked_of(
     if targets is None:
         if whole_targets:
             raise InputError("whole_targets says how targets are scored, and there are none.")
-        return Asked(rows_wanted(top_k, vocab_size, None), options)
+        return FillMaskTask(rows_wanted(top_k, vocab_size, None), options)
     if whole_targets:
         pieces = pieces_of(targets, model.vocabulary)
         _require_known(max(map(max, pieces)), vocab_size)
         return WholeTargets.checked(rows_wanted(top_k, vocab_size, len(pieces)), options, pieces)
     ids = model.vocabulary.target_ids(targets)
     _require_known(ids[-1], vocab_size)
-    return Asked(rows_wanted(top_k, vocab_size, len(ids)), options, np.array(ids, np.int64))
+    return FillMaskTask(rows_wanted(top_k, vocab_size, len(ids)), options, np.array(ids, np.int64))
 
 
 def _require_known(token: int, vocab_size: int) -> None:
@@ -114,9 +118,9 @@ class PendingAnswers:
 
     def __init__(
         self,
-        read: Sequence[Question | InputError],
+        read: Sequence[MaskedText | InputError],
         model: Model,
-        asked: Asked | WholeTargets,
+        asked: FillMaskTask | WholeTargets,
         *,
         keep_errors: bool,
         batch_size: int | None = None,
@@ -130,10 +134,10 @@ class PendingAnswers:
         self._read = read
         self._model = model
         self._asked = asked
-        questions = [found for found in read if isinstance(found, Question)]
+        questions = [found for found in read if isinstance(found, MaskedText)]
         self._running = (
             model.engine.start(questions, asked.wanted, batch_size=batch_size)
-            if isinstance(asked, Asked)
+            if isinstance(asked, FillMaskTask)
             else None
         )
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from mlmfast.errors import InputError
 from mlmfast.serving.tasks.rows import filled_row, logs_of
-from mlmfast.serving.text.encode import check_length, read_texts
-from mlmfast.serving.types import Question
+from mlmfast.serving.text.encode import check_length, encode_texts
+from mlmfast.serving.types import MaskedText
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mlmfast.serving.tasks.base import Steps
     from mlmfast.serving.tasks.rows import FilledRow
     from mlmfast.serving.text.options import EncodeOptions
-    from mlmfast.serving.text.tokenizer import Vocabulary
+    from mlmfast.serving.text.tokenizer import ServingTokenizer
 
 Beginnings = list[tuple[tuple[int, tuple[int, ...]], list[int]]]
 
@@ -63,14 +63,14 @@ class WholeTargets:
 
     def read(
         self, texts: Sequence[Any], model: Model, *, first: int = 1, names: Callable[[int], str]
-    ) -> list[Question | InputError]:
+    ) -> list[MaskedText | InputError]:
         """Tokenize texts and find their masks; each must have room for the longest target."""
         longest = max(self.targets, key=len)
-        read = read_texts(
+        read = encode_texts(
             texts, model.vocabulary, model.limits, self.options, first=first, names=names
         )
         for place, found in enumerate(read):
-            if isinstance(found, Question):
+            if isinstance(found, MaskedText):
                 error = check_length(grown_ids(found, longest), model.limits)
                 if error:
                     name = names(first + place)
@@ -79,23 +79,23 @@ class WholeTargets:
                     )
         return read
 
-    def rows(self, question: Question) -> int:
+    def rows(self, question: MaskedText) -> int:
         """Tell how many rows the answer of a text has."""
         return self.count * len(question.masks)
 
-    def passes(self, question: Question) -> int:
+    def passes(self, question: MaskedText) -> int:
         """Tell how often the model is asked: at each mask about each beginning of a target."""
         return len(question.masks) * sum(map(len, self.beginnings))
 
     def steps(
-        self, question: Question, model: Model
+        self, question: MaskedText, model: Model
     ) -> Steps[list[FilledRow] | list[list[FilledRow]]]:
         """Score the targets at each mask of a text, and write the best of them."""
         scores = yield from score_targets(question, self.targets, self.beginnings)
         return rows_of_targets(question, scores, self.targets, self.count, model)
 
 
-def pieces_of(targets: str | Iterable[str], vocabulary: Vocabulary) -> list[tuple[int, ...]]:
+def pieces_of(targets: str | Iterable[str], vocabulary: ServingTokenizer) -> list[tuple[int, ...]]:
     """Tokenize `targets`, each once.
 
     Raises:
@@ -115,7 +115,7 @@ def pieces_of(targets: str | Iterable[str], vocabulary: Vocabulary) -> list[tupl
     return list(found)
 
 
-def grown_ids(question: Question, pieces: Sequence[int], place: int = 0) -> np.ndarray:
+def grown_ids(question: MaskedText, pieces: Sequence[int], place: int = 0) -> np.ndarray:
     """Return the ids of the text with `pieces` in the place of one of its masks."""
     position = int(question.masks[place])
     return np.concatenate(
@@ -124,7 +124,7 @@ def grown_ids(question: Question, pieces: Sequence[int], place: int = 0) -> np.n
 
 
 def score_targets(
-    question: Question, targets: Sequence[tuple[int, ...]], beginnings: Sequence[Beginnings]
+    question: MaskedText, targets: Sequence[tuple[int, ...]], beginnings: Sequence[Beginnings]
 ) -> Steps[list[list[float]]]:
     """Score each target at each mask of one text, a piece of all targets a step.
 
@@ -149,7 +149,7 @@ def score_targets(
 
 
 def rows_of_targets(
-    question: Question,
+    question: MaskedText,
     scores: Sequence[Sequence[float]],
     targets: Sequence[tuple[int, ...]],
     count: int,
@@ -184,14 +184,14 @@ def _beginnings(targets: Sequence[tuple[int, ...]], step: int) -> Beginnings:
 
 
 def _with_pieces(
-    question: Question, place: int, known: tuple[int, ...], count: int, wanted: list[int]
-) -> Question:
+    question: MaskedText, place: int, known: tuple[int, ...], count: int, wanted: list[int]
+) -> MaskedText:
     """Put `count` masks in place of one, the first of them filled with what is `known`."""
     position = int(question.masks[place])
     mask_id = int(question.ids[position])
     pieces = [*known, *[mask_id] * (count - len(known))]
     types = question.type_ids
-    return Question(
+    return MaskedText(
         ids=grown_ids(question, pieces, place),
         type_ids=np.concatenate(
             [types[:position], np.full(count, types[position]), types[position + 1 :]]

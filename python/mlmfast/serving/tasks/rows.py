@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
-from mlmfast.serving.types import Found
+from mlmfast.serving.types import Predictions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mlmfast.serving.engine.model import Model
     from mlmfast.serving.text.decoding import Decoder
-    from mlmfast.serving.types import Question
+    from mlmfast.serving.types import MaskedText
 
 # The least positive number of float32: a probability below it counts as it.
 LEAST = 1.4e-45
@@ -42,7 +42,7 @@ class FilledRow(TypedDict):
 Answer = list[Row] | list[list[Row]]
 
 
-def answer_of(question: Question, found: Found, decoder: Decoder) -> Answer:
+def answer_of(question: MaskedText, found: Predictions, decoder: Decoder) -> Answer:
     """Write the rows of one text.
 
     With several masks the open ones stay visible in `sequence`, and with them all special tokens.
@@ -68,7 +68,7 @@ def answer_of(question: Question, found: Found, decoder: Decoder) -> Answer:
     return answer[0] if one_mask else answer
 
 
-def best_targets(found: Found, rows: int) -> Found:
+def best_targets(found: Predictions, rows: int) -> Predictions:
     """Order the targets of each mask, best first, equal ones by id, and keep `rows` of them.
 
     Args:
@@ -76,7 +76,7 @@ def best_targets(found: Found, rows: int) -> Found:
         rows: how many to keep.
     """
     order = np.argsort(-found.scores, axis=1, kind="stable")[:, :rows]
-    return Found(np.take_along_axis(found.scores, order, axis=1), found.tokens[order])
+    return Predictions(np.take_along_axis(found.scores, order, axis=1), found.tokens[order])
 
 
 def logs_of(scores: np.ndarray) -> np.ndarray:

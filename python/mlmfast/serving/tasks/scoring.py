@@ -10,7 +10,7 @@ import numpy as np
 from mlmfast.errors import InputError
 from mlmfast.serving.tasks.rows import logs_of
 from mlmfast.serving.text.encode import check_length, check_text
-from mlmfast.serving.types import Question
+from mlmfast.serving.types import MaskedText
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -48,7 +48,7 @@ class ScoredText:
 
 
 @dataclass(frozen=True, slots=True)
-class Scores:
+class ScoringTask:
     """What a call that scores texts asks of every one, checked.
 
     Attributes:
@@ -118,12 +118,12 @@ class Scores:
         return ScoredText(ids, np.array(encoding.type_ids, np.int64), spans)
 
 
-def _masked(text: ScoredText, position: int, end: int, mask_id: int) -> Question:
+def _masked(text: ScoredText, position: int, end: int, mask_id: int) -> MaskedText:
     """Mask the tokens from `position` to `end`, and ask for the first of them."""
     ids = text.ids.copy()
     ids[position:end] = mask_id
     target = text.ids[position : position + 1]
-    return Question(ids, text.type_ids, np.array([position]), target)
+    return MaskedText(ids, text.type_ids, np.array([position]), target)
 
 
 def _end_of_word(encoding: Encoding, position: int) -> int:

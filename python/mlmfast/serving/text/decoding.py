@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mlmfast.serving.folder import OnnxFolder
-    from mlmfast.serving.text.tokenizer import Vocabulary
+    from mlmfast.serving.text.tokenizer import ServingTokenizer
 
 # Decoders that write each token by itself, whatever stands around it, save that the first one may
 # look different (it keeps its `##`, it loses its blank).
@@ -27,7 +27,7 @@ class Decoder:
     one character may lie in two tokens, every candidate's whole text is.
     """
 
-    def __init__(self, vocabulary: Vocabulary, folder: OnnxFolder):
+    def __init__(self, vocabulary: ServingTokenizer, folder: OnnxFolder):
         self._vocabulary = vocabulary
         self._pad_id = vocabulary.pad_id
         tokenizer = json.loads((folder.path / "tokenizer.json").read_text(encoding="utf-8"))

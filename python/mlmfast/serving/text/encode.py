@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from mlmfast.errors import InputError, NoMaskError
-from mlmfast.serving.types import Question
+from mlmfast.serving.types import MaskedText
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tokenizers import Encoding
 
     from mlmfast.serving.text.options import EncodeOptions
-    from mlmfast.serving.text.tokenizer import Vocabulary
+    from mlmfast.serving.text.tokenizer import ServingTokenizer
 
 T = TypeVar("T")
 # What people type for a mask, whatever the model: [MASK], <mask>, {mask}, <|mask|>, ___
@@ -43,15 +43,15 @@ def text_number(number: int) -> str:
     return f"Text {number}"
 
 
-def read_texts(
+def encode_texts(
     texts: Sequence[Any],
-    vocabulary: Vocabulary,
+    vocabulary: ServingTokenizer,
     limits: Limits,
     options: EncodeOptions,
     *,
     first: int = 1,
     names: Callable[[int], str] = text_number,
-) -> list[Question | InputError]:
+) -> list[MaskedText | InputError]:
     """Tokenize `texts` and find their masks.
 
     Args:
@@ -66,7 +66,7 @@ def read_texts(
         Each text ready for the graph, or a NoMaskError (it has no mask, or truncation cut it away)
         or another InputError (it is no string, no valid Unicode, or longer than the model takes).
     """
-    read: list[Question | InputError] = [_not_a_text(text) or _UNREAD for text in texts]
+    read: list[MaskedText | InputError] = [_not_a_text(text) or _UNREAD for text in texts]
     places = [place for place, error in enumerate(read) if error is _UNREAD]
     strings = [texts[place] for place in places]
     encodings = vocabulary.encode(strings, options, limits.max_length) if strings else []
@@ -80,7 +80,7 @@ def read_texts(
     ]
 
 
-def without_errors(read: Sequence[T | InputError]) -> list[T]:
+def raise_first_error(read: Sequence[T | InputError]) -> list[T]:
     """Raise the first error, if there is one; a mask is missed only where all else is well."""
     errors = [found for found in read if isinstance(found, InputError)]
     if errors:
@@ -116,10 +116,10 @@ _UNREAD = InputError("unread")
 def _question(
     text: str,
     encoding: Encoding | InputError,
-    vocabulary: Vocabulary,
+    vocabulary: ServingTokenizer,
     limits: Limits,
     options: EncodeOptions,
-) -> Question | InputError:
+) -> MaskedText | InputError:
     if isinstance(encoding, InputError):
         return InputError(f"is too long, and cannot be cut: {encoding}")
     ids = np.array(encoding.ids, dtype=np.int64)
@@ -127,7 +127,7 @@ def _question(
     if not len(masks):
         return NoMaskError(_no_mask(text, vocabulary.mask_token, options))
     error = check_length(ids, limits)
-    return error or Question(ids, np.array(encoding.type_ids, dtype=np.int64), masks)
+    return error or MaskedText(ids, np.array(encoding.type_ids, dtype=np.int64), masks)
 
 
 def _named(error: InputError, text: object, called: str) -> InputError:

@@ -40,7 +40,7 @@ SPACES_TO_CLEAN = (
 )
 
 
-class Vocabulary:
+class ServingTokenizer:
     """Encode and decode as the `transformers` tokenizer saved in the folder does.
 
     Attributes:

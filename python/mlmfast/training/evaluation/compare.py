@@ -13,9 +13,9 @@ import torch
 from mlmfast.data.store.store import BlockStore
 from mlmfast.errors import InputError
 from mlmfast.training.evaluation.evaluate import check_evaluation, counts_of, open_evaluation_store
-from mlmfast.training.evaluation.evaluator import measuring
+from mlmfast.training.evaluation.evaluator import evaluating
 from mlmfast.training.evaluation.metrics import Evaluation, MaskSeries, finite, summarize_counts
-from mlmfast.training.evaluation.statistics import LEAST_CLUSTERS, half_width, ratio_of
+from mlmfast.training.evaluation.statistics import LEAST_CLUSTERS, half_width, ratio_estimate
 from mlmfast.training.model.compatibility import check_same_tokens
 from mlmfast.training.model.load import check_fits, load_model
 
@@ -148,7 +148,7 @@ def compare(
         started = time.perf_counter()
         network = each if isinstance(each, torch.nn.Module) else load_model(each)
         check_fits(network, store)
-        with measuring(network, device, precision) as measured:
+        with evaluating(network, device, precision) as measured:
             counts.append(counts_of(measured, store, masks, batch_size, progress=progress))
         summary = summarize_counts(counts[-1], store, masks, measured.precision)
         found.append(replace(summary, seconds=time.perf_counter() - started))
@@ -174,7 +174,7 @@ def paired_difference(one: np.ndarray, other: np.ndarray) -> tuple[float, float]
         other: those of the second, on the same masks.
     """
     first, second = one.sum(0), other.sum(0)
-    return ratio_of(first[:, 0] - second[:, 0], first[:, 3])
+    return ratio_estimate(first[:, 0] - second[:, 0], first[:, 3])
 
 
 def _check_tokens(model: Model, store: BlockStore) -> None:

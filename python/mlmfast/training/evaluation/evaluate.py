@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from mlmfast.data.store.store import BlockStore, open_splits
 from mlmfast.errors import InputError
-from mlmfast.training.evaluation.evaluator import Measured, measuring
+from mlmfast.training.evaluation.evaluator import Evaluator, evaluating
 from mlmfast.training.evaluation.metrics import Evaluation, MaskSeries, summarize_counts
 from mlmfast.training.evaluation.pseudo_perplexity import check_pseudo, pseudo_perplexity_of
 from mlmfast.training.model.load import check_fits, load_model
@@ -74,7 +74,7 @@ def evaluate(
     network = model if isinstance(model, torch.nn.Module) else load_model(model)
     check_fits(network, store)
     started = time.perf_counter()
-    with measuring(network, device, precision) as measured:
+    with evaluating(network, device, precision) as measured:
         counts = counts_of(measured, store, masks, batch_size, progress=progress)
         pseudo = (
             None
@@ -105,7 +105,7 @@ def check_evaluation(batch_size: int, masks: MaskSeries) -> None:
 
 
 def counts_of(
-    measured: Measured, store: BlockStore, masks: MaskSeries, batch_size: int, *, progress: bool
+    measured: Evaluator, store: BlockStore, masks: MaskSeries, batch_size: int, *, progress: bool
 ) -> np.ndarray:
     """Count for each of S masks and N blocks what figures are made of.
 

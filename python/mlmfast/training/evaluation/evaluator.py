@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from mlmfast.training.model.loss import row_counts
+from mlmfast.training.model.loss import per_block_metrics
 from mlmfast.training.model.masked_head import MaskedHead, find_positions
 from mlmfast.training.model.precision import choose_precision, default_device
 from mlmfast.training.model.wrapped_forward import forward_of, set_forward, without_wrappers
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mlmfast.training.datasets import EvaluationBlocks
 
 
-class Measured:
+class Evaluator:
     """A model on its device that tells how well it fills masks; made by `measuring`.
 
     Attributes:
@@ -56,7 +56,7 @@ class Measured:
         )
         with torch.no_grad(), autocast:
             masked = self._head(self._network, inputs, labels, positions)
-            return row_counts(masked, len(labels))
+            return per_block_metrics(masked, len(labels))
 
     def block_counts(self, blocks: EvaluationBlocks, batch_size: int, bar: tqdm) -> np.ndarray:
         """Count for each block: summed loss, best answers, answers among five, masked tokens.
@@ -75,7 +75,7 @@ class Measured:
 
 
 @contextmanager
-def measuring(network: torch.nn.Module, device: str | None, precision: str) -> Iterator[Measured]:
+def evaluating(network: torch.nn.Module, device: str | None, precision: str) -> Iterator[Evaluator]:
     """Put a model on a device, without dropout; back to where and how it was in the end.
 
     Args:
@@ -91,7 +91,7 @@ def measuring(network: torch.nn.Module, device: str | None, precision: str) -> I
         # Another Trainer may have left an autocast around it.
         set_forward(network, without_wrappers(network))
         network.to(target).eval()
-        yield Measured(network, target, choice.name)
+        yield Evaluator(network, target, choice.name)
     finally:
         network.to(home)
         set_forward(network, forward)

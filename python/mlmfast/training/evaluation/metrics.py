@@ -12,7 +12,7 @@ import torch
 from mlmfast.data.store.text_tokens import text_tokens
 from mlmfast.errors import InputError
 from mlmfast.training.datasets import EvaluationBlocks
-from mlmfast.training.evaluation.statistics import mean_of, ratio_of
+from mlmfast.training.evaluation.statistics import mean_of, ratio_estimate
 
 if TYPE_CHECKING:
     from mlmfast.data.store.store import BlockStore
@@ -162,7 +162,7 @@ def summarize_counts(
         for one, blocks in zip(counts, masks.of(store), strict=True)
     ]
     by_block = counts.sum(0)
-    text_error = ratio_of(by_block[:, 0], by_block[:, 3]).error
+    text_error = ratio_estimate(by_block[:, 0], by_block[:, 3]).error
     means: dict[str, Any] = {}
     errors: dict[str, float] = {}
     for name in FIGURES:

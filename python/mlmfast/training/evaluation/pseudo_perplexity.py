@@ -14,12 +14,12 @@ from mlmfast import _core
 from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.data.tokenization.word_boundaries import word_ends, word_starts
 from mlmfast.errors import InputError
-from mlmfast.training.evaluation.statistics import ratio_of
+from mlmfast.training.evaluation.statistics import ratio_estimate
 from mlmfast.training.model.masked_head import IGNORED
 
 if TYPE_CHECKING:
     from mlmfast.data.store.store import BlockStore
-    from mlmfast.training.evaluation.evaluator import Measured
+    from mlmfast.training.evaluation.evaluator import Evaluator
 
 METHODS = ("word_l2r", "original")
 
@@ -64,7 +64,7 @@ def check_pseudo(blocks: int | None, method: str) -> None:
 
 
 def pseudo_perplexity_of(
-    measured: Measured,
+    measured: Evaluator,
     store: BlockStore,
     blocks: int,
     *,
@@ -122,7 +122,7 @@ def pseudo_perplexity_of(
             f"The {count} blocks of {store.path} that were drawn hold special tokens alone: there "
             "is nothing to ask for. Take more blocks."
         )
-    loss, error = ratio_of(sums[:, 0], sums[:, 1])
+    loss, error = ratio_estimate(sums[:, 0], sums[:, 1])
     return PseudoPerplexity(
         perplexity=math.exp(loss) if loss < 700 else math.inf,
         loss=loss,

@@ -27,7 +27,7 @@ def mean_of(values: np.ndarray) -> Estimate:
     return Estimate(float(values.mean()), float(error))
 
 
-def ratio_of(sums: np.ndarray, counts: np.ndarray) -> Estimate:
+def ratio_estimate(sums: np.ndarray, counts: np.ndarray) -> Estimate:
     """Average over tokens that come in clusters, such as the blocks of a text.
 
     Tokens of one cluster resemble each other; the standard error takes clusters, not tokens, for

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 # time for any number of masked rows) in two minutes; a step becomes a sixth shorter; and a GPU does
 # 100 TFLOP/s on average before that. Compiling then pays from 12 minutes of training on.
 COMPILE_SECONDS = 120.0
-SHORTER = 1 / 6
+SPEEDUP = 1 / 6
 FLOPS_A_SECOND = 1e14
 
 
@@ -39,7 +39,7 @@ def choose_compiling(device: str, network: nn.Module, tokens: float, gpus: int =
     weights = sum(each.numel() for each in network.parameters()) - embeddings
     seconds = 6.0 * weights * tokens / FLOPS_A_SECOND / max(gpus, 1)
     about = f"about {seconds / 60:,.0f} minutes of work for a GPU of {FLOPS_A_SECOND:.0e} FLOP/s"
-    needed = COMPILE_SECONDS / SHORTER
+    needed = COMPILE_SECONDS / SPEEDUP
     return Compiling(
         seconds > needed, f"{about}; compiling is taken to pay from {needed / 60:.0f} on"
     )

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 Rows = list[tuple[torch.nn.Parameter, int]]
 
 
-def add_rows(model: Any, before: LoadedTokenizer, after: LoadedTokenizer) -> int:
+def resize_embeddings(model: Any, before: LoadedTokenizer, after: LoadedTokenizer) -> int:
     """Give a masked language model rows for new tokens; its old ones stay as they are.
 
     Each new row of the embeddings, of the decoder (tied or not) and of its bias is the mean of the

@@ -16,7 +16,7 @@ from transformers import (
 
 from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import InputError
-from mlmfast.training.model.load import load_config, positions_of
+from mlmfast.training.model.load import load_config, max_input_length
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,7 +62,7 @@ def new_model(
     _fill_in_vocabulary(config, store)
     _apply(config, overrides)
     if "max_position_embeddings" not in overrides:
-        _make_room(config, store.manifest.block_size, trust=trust)
+        _fit_position_embeddings(config, store.manifest.block_size, trust=trust)
     try:
         return AutoModelForMaskedLM.from_config(
             config, dtype=torch.float32, trust_remote_code=trust
@@ -133,9 +133,11 @@ def _fill_in_vocabulary(config: PretrainedConfig, store: BlockStore) -> None:
             setattr(config, field, None if token is None else loaded.tokenizer.token_to_id(token))
 
 
-def _make_room(config: PretrainedConfig, block_size: int, *, trust: bool) -> None:
+def _fit_position_embeddings(config: PretrainedConfig, block_size: int, *, trust: bool) -> None:
     """Give the model positions for a whole block; never fewer than its type's default."""
     with torch.device("meta"):
-        positions = positions_of(AutoModelForMaskedLM.from_config(config, trust_remote_code=trust))
+        positions = max_input_length(
+            AutoModelForMaskedLM.from_config(config, trust_remote_code=trust)
+        )
     if positions and positions.usable < block_size:
         config.max_position_embeddings = block_size + positions.reserved

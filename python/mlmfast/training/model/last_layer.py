@@ -23,7 +23,7 @@ ROUNDING = 1e-5
 
 
 @dataclass
-class Wanted:
+class RowSelection:
     """Rows that a forward has yet to keep.
 
     Attributes:
@@ -84,7 +84,7 @@ class LastLayer:
     layer: Entry
     entries: tuple[Entry, ...]
     mixer: nn.Module
-    wanted: Wanted
+    wanted: RowSelection
     _whole: torch.Tensor | None = field(default=None, repr=False)
 
     def attach(self) -> list[Any]:
@@ -153,7 +153,7 @@ def layers_of(base: nn.Module) -> list[nn.Module]:
 
 
 def find_last_layer(
-    calls: list[Call], positions: torch.Tensor, like: torch.Tensor, wanted: Wanted
+    calls: list[Call], positions: torch.Tensor, like: torch.Tensor, wanted: RowSelection
 ) -> LastLayer | None:
     """Find where the last layer's rows can be taken, None where they cannot.
 

@@ -130,7 +130,7 @@ class Positions(NamedTuple):
         return self.table - self.reserved
 
 
-def positions_of(model: torch.nn.Module) -> Positions | None:
+def max_input_length(model: torch.nn.Module) -> Positions | None:
     """Find the longest input a model takes, None where nothing limits it.
 
     RoBERTa and its family number positions from `padding_idx + 1`: their 514 rows take 512 tokens.
@@ -158,7 +158,7 @@ def check_fits(model: torch.nn.Module, store: BlockStore) -> None:
             f"({manifest.tokenizer}) has {needed:,}: prepare the blocks with the "
             "model's own tokenizer, give the new tokens to --add-tokens, or train from scratch."
         )
-    positions = positions_of(model)
+    positions = max_input_length(model)
     if positions and manifest.block_size > positions.usable:
         why = f" ({positions.table} rows, {positions.reserved} reserved)" * bool(positions.reserved)
         raise InputError(

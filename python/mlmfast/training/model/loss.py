@@ -24,7 +24,7 @@ def masked_loss_sum(masked: MaskedLogits, *, label_smoothing: float = 0.0) -> to
     )
 
 
-def row_counts(masked: MaskedLogits, blocks: int) -> torch.Tensor:
+def per_block_metrics(masked: MaskedLogits, blocks: int) -> torch.Tensor:
     """Count, for each block of a batch, what perplexity and accuracy are made of.
 
     Args:

@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from mlmfast.training.model.last_layer import (
     LastLayer,
-    Wanted,
+    RowSelection,
     find_last_layer,
     layers_of,
     recording,
@@ -78,7 +78,7 @@ class MaskedHead:
         self._base: Any = base if allowed and base is not model else None
         self._try_last_layer = last_layer
         self._static = static
-        self._wanted = Wanted()
+        self._wanted = RowSelection()
         self._last_layer: LastLayer | None = None
         self._handles: list[Any] = []
 
@@ -125,7 +125,7 @@ class MaskedHead:
         """Find out on two rows of a batch how much can be run on masked rows, and say it."""
         self.scope = ALL_ROWS
         if self._base is not None:
-            with _exactly(self.model, labels.device):
+            with _fp32_eval(self.model, labels.device):
                 self.scope = self._tried(_two_rows(inputs), labels[:2])
         logger.info("the head runs on %s", self.scope)
 
@@ -268,7 +268,7 @@ class _WithoutAutocast(TorchFunctionMode):
 
 
 @contextmanager
-def _exactly(model: torch.nn.Module, device: torch.device) -> Iterator[None]:
+def _fp32_eval(model: torch.nn.Module, device: torch.device) -> Iterator[None]:
     """Evaluate in full precision, and leave modes and random numbers as they were."""
     modes = [(module, module.training) for module in model.modules()]
     products = torch.get_float32_matmul_precision()

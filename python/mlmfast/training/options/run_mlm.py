@@ -119,7 +119,7 @@ class RunMlmOptions:
         return [name for name in about_text if getattr(self, name) != defaults[name]]
 
 
-def take_options(given: dict[str, Any]) -> tuple[RunMlmOptions, dict[str, Any], dict[str, Any]]:
+def split_options(given: dict[str, Any]) -> tuple[RunMlmOptions, dict[str, Any], dict[str, Any]]:
     """Sort keywords of `train` into these options, other names of its own ones, and the rest.
 
     Raises:

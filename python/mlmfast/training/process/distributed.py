@@ -146,7 +146,7 @@ class Processes:
         return [value for _, value in told]
 
 
-def leave() -> None:
+def destroy_process_group() -> None:
     """Part from the other processes, if there are any, where this one is about to end.
 
     All of them must have come through the training: the exchange that a group's threads are in the

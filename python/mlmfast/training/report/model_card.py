@@ -62,7 +62,7 @@ def model_card(
     return "\n\n".join(sections) + "\n"
 
 
-def told_arguments(arguments: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+def card_arguments(arguments: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     """Choose what to tell: what shapes every result, and what was given; never a secret."""
     return {
         name: arguments[name]

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mlmfast.data.loading.sampler import EpochPlan
+from mlmfast.data.loading.sampler import BlockSampler
 from mlmfast.errors import InputError
 from mlmfast.training.datasets import EvaluationBlocks, MaskedBlocks
 from mlmfast.training.model.masked_head import find_positions
 from mlmfast.training.trainer.self_contained import SelfContainedTrainer
-from mlmfast.training.trainer.step_batches import BlockFeed, shares_of
+from mlmfast.training.trainer.step_batches import StepBatches, rank_loader
 
 if TYPE_CHECKING:
     import transformers
@@ -55,7 +55,7 @@ class BlockBatches(SelfContainedTrainer):
                 "for the rows of other data sets.",
                 type(data_collator).__name__,
             )
-        self._feed: BlockFeed | None = None
+        self._feed: StepBatches | None = None
         # The masked rows of the batches of the present step, found on the CPU; by their labels.
         self._positions: list[tuple[torch.Tensor, int, torch.Tensor]] = []
 
@@ -67,7 +67,7 @@ class BlockBatches(SelfContainedTrainer):
         seed = self.args.data_seed
         # On a resume, the Trainer puts the checkpoint's own batch size into `_train_batch_size`.
         found = self.args.auto_find_batch_size
-        plan = EpochPlan(
+        plan = BlockSampler(
             blocks=len(self.train_dataset),
             batch_size=self._train_batch_size if found else self.args.train_batch_size,
             rank=self.args.process_index,
@@ -78,7 +78,7 @@ class BlockBatches(SelfContainedTrainer):
             lengths=self.train_dataset.lengths() if groups_by_length(self.args) else None,
         )
         self._close_feed()
-        self._feed = BlockFeed(
+        self._feed = StepBatches(
             self.train_dataset,
             plan,
             self.args.gradient_accumulation_steps,
@@ -102,7 +102,7 @@ class BlockBatches(SelfContainedTrainer):
         return self._each_block_once(test_dataset)
 
     def _each_block_once(self, blocks: EvaluationBlocks) -> DataLoader:
-        plan = EpochPlan(
+        plan = BlockSampler(
             blocks=len(blocks),
             batch_size=self.args.eval_batch_size,
             rank=self.args.process_index,
@@ -111,7 +111,7 @@ class BlockBatches(SelfContainedTrainer):
             drop_last=False,
             seed=0,
         )
-        return shares_of(blocks, plan)
+        return rank_loader(blocks, plan)
 
     def get_batch_samples(
         self, epoch_iterator: Any, num_batches: int, device: Any

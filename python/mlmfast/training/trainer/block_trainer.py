@@ -12,12 +12,12 @@ from mlmfast.errors import DeviceMemoryError, NonFiniteLossError
 from mlmfast.training.datasets import MaskedBlocks
 from mlmfast.training.model.masked_head import IGNORED
 from mlmfast.training.trainer.block_batches import BlockBatches
-from mlmfast.training.trainer.checkpoints import WholeCheckpoints
+from mlmfast.training.trainer.checkpoints import AtomicCheckpoints
 from mlmfast.training.trainer.loss_guard import INTERVAL, LossGuard
 from mlmfast.training.trainer.memory import Cost, advice, batch_that_fits, measure_cost
 
 
-class StepWatch(transformers.TrainerCallback):
+class LossCheckCallback(transformers.TrainerCallback):
     """Looks at the loss before it is logged or saved, and logs the last step.
 
     The Trainer brings the processes' losses together where it logs: without the last step's, each
@@ -41,7 +41,7 @@ class StepWatch(transformers.TrainerCallback):
             self._trainer.check_loss()
 
 
-class BlockTrainer(BlockBatches, WholeCheckpoints):
+class BlockTrainer(BlockBatches, AtomicCheckpoints):
     """A Trainer that takes its batches from `MaskedBlocks` and `EvaluationBlocks`.
 
     The blocks of a step are a function of seed and step: processes share them without padding,
@@ -56,7 +56,7 @@ class BlockTrainer(BlockBatches, WholeCheckpoints):
         # The filter waits for the device at every step, to hide what ought to be known.
         self.args.logging_nan_inf_filter = False
         self._guard = LossGuard()
-        self.add_callback(StepWatch(self))
+        self.add_callback(LossCheckCallback(self))
         if self.args.world_size > 1:
             # With one seed for all, dropout would leave out the same places on every process.
             own = np.random.SeedSequence([self.args.seed, self.args.process_index])

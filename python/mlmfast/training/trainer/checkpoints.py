@@ -30,12 +30,12 @@ def whole_checkpoints(folder: Path) -> list[Path]:
     found = [
         (int(match[1]), path)
         for path in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*")
-        if (match := CHECKPOINT.fullmatch(path.name)) and is_whole(path)
+        if (match := CHECKPOINT.fullmatch(path.name)) and is_complete(path)
     ]
     return [path for _, path in sorted(found)]
 
 
-def is_whole(checkpoint: Path) -> bool:
+def is_complete(checkpoint: Path) -> bool:
     """Tell whether a checkpoint has all its files, in the sizes that they were written with.
 
     Checkpoints of other programs do not list them; the Trainer's state, which it writes last, must
@@ -58,7 +58,7 @@ def sweep(folder: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-class WholeCheckpoints(ResumedArguments):
+class AtomicCheckpoints(ResumedArguments):
     """A Trainer whose checkpoints are written under another name, and renamed once they are whole.
 
     Old ones are removed afterwards: at any moment, the last good one is there, and never more than

@@ -39,7 +39,7 @@ SECONDS_OF_PRODUCTS = 0.15
 
 
 @dataclass(frozen=True)
-class Work:
+class BlockFlops:
     """Floating-point operations of training on one block, recomputed ones left out.
 
     Attributes:
@@ -55,7 +55,7 @@ class Work:
         return self.body + self.head_per_mask * masked
 
 
-def count_work(head: MaskedHead, length: int, vocab_size: int) -> Work | None:
+def count_work(head: MaskedHead, length: int, vocab_size: int) -> BlockFlops | None:
     """Count the operations of the matrix products of one block, as torch's own counter sees them.
 
     A multiplication and an addition are two operations; the backward pass has twice the forward
@@ -95,7 +95,7 @@ def count_work(head: MaskedHead, length: int, vocab_size: int) -> Work | None:
         for module, training in modes:
             module.training = training
     head_per_mask = (two - one) / few
-    return Work(body=3 * (one - head_per_mask * few), head_per_mask=3 * head_per_mask)
+    return BlockFlops(body=3 * (one - head_per_mask * few), head_per_mask=3 * head_per_mask)
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,13 @@ from transformers.trainer_utils import EvalLoopOutput
 
 from mlmfast.training.datasets import EvaluationBlocks, MaskedBlocks
 from mlmfast.training.evaluation.metrics import Evaluation, summarize
-from mlmfast.training.model.loss import masked_loss_sum, row_counts
+from mlmfast.training.model.loss import masked_loss_sum, per_block_metrics
 from mlmfast.training.model.masked_head import MaskedHead, at_masks, find_positions
 from mlmfast.training.trainer.block_trainer import BlockTrainer
-from mlmfast.training.trainer.throughput import Speed
+from mlmfast.training.trainer.throughput import ThroughputCallback
 
 
-class MaskRates(transformers.TrainerCallback):
+class MaskRateCallback(transformers.TrainerCallback):
     """Tells the training blocks over how many steps their mask rate changes."""
 
     def __init__(self, blocks: MaskedBlocks) -> None:
@@ -55,13 +55,15 @@ class MLMTrainer(BlockTrainer):
         super().__init__(*args, **kwargs)
         self.evaluations: dict[int, Evaluation] = {}
         self._in_step = self._own_loss = False
-        self.speed: Speed | None = None
+        self.speed: ThroughputCallback | None = None
         if isinstance(self.train_dataset, MaskedBlocks):
             # Where the weights lie in pieces, no process can run the model by itself.
             whole = not (self.is_fsdp_enabled or self.is_deepspeed_enabled)
-            self.speed = Speed(self.train_dataset, self._head_of_steps if whole else None)
+            self.speed = ThroughputCallback(
+                self.train_dataset, self._head_of_steps if whole else None
+            )
             self.add_callback(self.speed)
-            self.add_callback(MaskRates(self.train_dataset))
+            self.add_callback(MaskRateCallback(self.train_dataset))
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Log, with `tokens_per_second` and `mfu` of the steps since the last loss was logged."""
@@ -190,7 +192,7 @@ class MLMTrainer(BlockTrainer):
                 labels = inputs.pop("labels")
                 with torch.no_grad(), self.accelerator.autocast():
                     masked = self._masked_head()(model, inputs, labels, positions)
-                    counts = row_counts(masked, len(labels))
+                    counts = per_block_metrics(masked, len(labels))
                 tally += counts.double().sum(0).cpu()
                 self.control = self.callback_handler.on_prediction_step(
                     self.args, self.state, self.control

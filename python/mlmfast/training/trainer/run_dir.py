@@ -11,7 +11,7 @@ from typing import Any
 
 from mlmfast.errors import InputError, MlmfastError, NotFoundError, OutputExistsError
 from mlmfast.fs.atomic import is_disk_full
-from mlmfast.training.trainer.checkpoints import is_whole, sweep, whole_checkpoints
+from mlmfast.training.trainer.checkpoints import is_complete, sweep, whole_checkpoints
 from mlmfast.training.trainer.resume_changes import STATE_FILE, Change, read_arguments, told
 
 logger = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ SCHEDULER_FILE = "scheduler.pt"
 DEEPSPEED_FILE = "latest"  # names the folder with the states of optimizer and scheduler
 
 
-class WorkingFolder:
+class RunDir:
     """`OUTPUT.partial`: the checkpoints of a training that is not done, and what it trains on.
 
     Args:
@@ -87,7 +87,7 @@ class WorkingFolder:
             chosen = Path(resume).absolute()
             if not (chosen / STATE_FILE).is_file():
                 raise NotFoundError(f"There is no checkpoint of a training in {chosen}.")
-            if not is_whole(chosen):
+            if not is_complete(chosen):
                 raise InputError(
                     f"The checkpoint {chosen} is torn: files are missing or shorter than they were "
                     "written. Take another one, or begin anew with --overwrite."

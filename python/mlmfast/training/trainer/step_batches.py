@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.utils.data import BatchSampler, DataLoader
 
-from mlmfast.data.loading.sampler import EpochPlan
+from mlmfast.data.loading.sampler import BlockSampler
 from mlmfast.data.store.store import BlockStore, open_splits
 from mlmfast.errors import InputError
 from mlmfast.runtime.prefetch import Prefetcher
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 AHEAD = 2
 
 
-class Shares(BatchSampler):
+class RankBatchSampler(BatchSampler):
     """The numbers of the blocks in each of a rank's batches, as many batches as all ranks have.
 
     Where the last global batch has fewer blocks than there are ranks, some get an empty list, which
@@ -37,7 +37,7 @@ class Shares(BatchSampler):
     and no block comes twice.
     """
 
-    def __init__(self, plan: EpochPlan, epoch: int = 0) -> None:
+    def __init__(self, plan: BlockSampler, epoch: int = 0) -> None:
         self.plan = plan
         self.epoch = epoch
 
@@ -49,15 +49,18 @@ class Shares(BatchSampler):
             yield self.plan.block_ids(number, self.epoch).tolist()
 
 
-def shares_of(blocks: EvaluationBlocks, plan: EpochPlan) -> DataLoader:
+def rank_loader(blocks: EvaluationBlocks, plan: BlockSampler) -> DataLoader:
     """A data loader over one rank's share of the blocks."""
     # A generator of its own: beginning a pass draws a number, which dropout must not notice.
     return DataLoader(
-        blocks, batch_sampler=Shares(plan), collate_fn=keep_batch, generator=torch.Generator()
+        blocks,
+        batch_sampler=RankBatchSampler(plan),
+        collate_fn=keep_batch,
+        generator=torch.Generator(),
     )
 
 
-class BlockFeed:
+class StepBatches:
     """Gives out a rank's batches, pass after pass, and knows which blocks a step has.
 
     The blocks of a step are a function of (seed, step) and of the number of blocks in a step of all
@@ -77,7 +80,7 @@ class BlockFeed:
     def __init__(
         self,
         blocks: MaskedBlocks,
-        plan: EpochPlan,
+        plan: BlockSampler,
         accumulated: int,
         *,
         pin: bool = False,
@@ -117,7 +120,7 @@ class BlockFeed:
 
     def loader(self) -> DataLoader:
         """The Trainer's view of an epoch: its length, its data set, its batches for who looks."""
-        return shares_of(self.blocks, self.plan)
+        return rank_loader(self.blocks, self.plan)
 
     def take(self, iterator: Any, count: int, step: int) -> list[Batch]:
         """Give the next `count` batches of the pass that the Trainer makes.
@@ -189,7 +192,7 @@ def step_batch(
     """
     opened = store if isinstance(store, BlockStore) else open_splits(store)["train"]
     blocks = MaskedBlocks(opened, seed=seed, **masks)
-    plan = EpochPlan(
+    plan = BlockSampler(
         blocks=len(blocks),
         batch_size=batch_size,
         rank=0,
@@ -198,7 +201,7 @@ def step_batch(
         drop_last=drop_last,
         seed=seed if data_seed is None else data_seed,
     )
-    epoch, ids = BlockFeed(blocks, plan, accumulated).of_step(step)
+    epoch, ids = StepBatches(blocks, plan, accumulated).of_step(step)
     blocks.set_epoch(epoch)
     blocks.schedule(steps)
     return blocks.of_step(ids.tolist(), step)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from transformers import TrainerCallback
 
-from mlmfast.training.trainer.flops import Peak, Work, count_work, peak_of
+from mlmfast.training.trainer.flops import BlockFlops, Peak, count_work, peak_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +36,7 @@ def _fill_rate(blocks: MaskedBlocks) -> float:
     return filled / (count * manifest.block_size)
 
 
-class Speed(TrainerCallback):
+class ThroughputCallback(TrainerCallback):
     """Measures a training's steps; evaluations and checkpoints in between are left out.
 
     Attributes:
@@ -57,7 +57,7 @@ class Speed(TrainerCallback):
         ids = blocks.store[: min(SAMPLE, len(blocks))]
         unasked = [*manifest.special_ids, manifest.mask_token_id, manifest.pad_token_id or 0]
         self._ordinary_of_block = float((~np.isin(ids, unasked)).sum() / len(ids))
-        self.work: Work | None = None
+        self.work: BlockFlops | None = None
         self._counted = False
         self.peak: Peak | None = None
         self._processes = 1

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mlmfast.data.prepare.documents import Counts
     from mlmfast.data.sources.base import ReadOptions, Source
     from mlmfast.data.tokenization.load import LoadedTokenizer
-    from mlmfast.fs.staging import Workplace
+    from mlmfast.fs.staging import StagingDir
 
 
 # Tasks that are handed to Ray before the first of them is waited for.
@@ -192,7 +192,7 @@ _LOG = logging.getLogger("mlmfast.prepare")
 
 
 def run_on_ray(
-    work: Workplace,
+    work: StagingDir,
     sources: list[Source],
     reading: ReadOptions,
     tokenizer: LoadedTokenizer,

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from mlmfast.data.prepare.distributed.job import Job
 from mlmfast.data.prepare.distributed.sharding import (
     ShardPlan,
-    Share,
     Sizes,
+    UnitSplit,
     document_ends,
     plan_documents,
     plan_tokens,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from mlmfast.data.prepare.split_writer import SplitWriter
     from mlmfast.data.sources.base import ReadOptions, Source
     from mlmfast.data.tokenization.load import LoadedTokenizer
-    from mlmfast.fs.staging import Workplace
+    from mlmfast.fs.staging import StagingDir
 
 UNIT_BYTES = 64 << 20
 
@@ -48,7 +48,7 @@ class Tasks(Protocol):
 
 
 @dataclass
-class Placed:
+class TokenizedUnit:
     """A unit's tokens, and where they belong."""
 
     tokenized: Tokenized
@@ -61,7 +61,7 @@ class DistributedPass:
 
     def __init__(
         self,
-        work: Workplace,
+        work: StagingDir,
         sources: list[Source],
         reading: ReadOptions,
         tokenizer: LoadedTokenizer,
@@ -128,7 +128,7 @@ class DistributedPass:
         placed = list(self._tokenize(tasks, advance))
         sizes = self._sizes(tasks, placed, list(splits))
         for name, split in splits.items():
-            shares = [Share(one.tokenized.file, one.first, name) for one in placed]
+            shares = [UnitSplit(one.tokenized.file, one.first, name) for one in placed]
             split.documents = sum(size.documents for size in sizes[name])
             split.text_bytes = sum(size.text_bytes for size in sizes[name])
             split.writer.tokens = sum(size.tokens for size in sizes[name])
@@ -140,7 +140,7 @@ class DistributedPass:
                 setattr(counts, field.name, met)
         return counts, placed[0].tokenized.engine if placed else ""
 
-    def _tokenize(self, tasks: Tasks, advance: Callable[[int], None]) -> Iterator[Placed]:
+    def _tokenize(self, tasks: Tasks, advance: Callable[[int], None]) -> Iterator[TokenizedUnit]:
         limit = self._options.limit
         verify = -(-self._options.verify // max(1, len(self._units)))
         calls = ((unit, limit, verify) for unit in self._units)
@@ -156,7 +156,7 @@ class DistributedPass:
                     found = self._located(tasks, unit, rest, verify)
                 if limit is not None and first + found.read > limit:
                     found = self._located(tasks, unit, limit - first, verify)
-                yield Placed(found, first)
+                yield TokenizedUnit(found, first)
                 done += unit.size
                 advance(done)
                 first += found.read
@@ -170,21 +170,21 @@ class DistributedPass:
             return next(results)
 
     def _sizes(
-        self, tasks: Tasks, placed: list[Placed], names: list[str]
+        self, tasks: Tasks, placed: list[TokenizedUnit], names: list[str]
     ) -> dict[str, list[Sizes]]:
         if len(names) == 1:
             whole = [one.tokenized for one in placed]
             sizes = [(Sizes(one.documents, one.tokens, one.text_bytes),) for one in whole]
         else:
             calls = [
-                (tuple(Share(one.tokenized.file, one.first, name) for name in names),)
+                (tuple(UnitSplit(one.tokenized.file, one.first, name) for name in names),)
                 for one in placed
             ]
             sizes = list(tasks.map(share_sizes, calls))
         return {name: [of_unit[at] for of_unit in sizes] for at, name in enumerate(names)}
 
     def _write(
-        self, tasks: Tasks, split: SplitWriter, shares: list[Share], sizes: list[Sizes]
+        self, tasks: Tasks, split: SplitWriter, shares: list[UnitSplit], sizes: list[Sizes]
     ) -> None:
         folder = split.folder.relative_to(self._work.output)
         calls = [
@@ -198,7 +198,9 @@ class DistributedPass:
         for written in tasks.map(write_part, calls):
             split.writer.adopt(written)
 
-    def _plan(self, split: SplitWriter, shares: list[Share], sizes: list[Sizes]) -> list[ShardPlan]:
+    def _plan(
+        self, split: SplitWriter, shares: list[UnitSplit], sizes: list[Sizes]
+    ) -> list[ShardPlan]:
         tokens = [size.tokens for size in sizes]
         if self._options.packing == "concat":
             return plan_tokens(tokens, split.writer.shard_tokens)

@@ -11,14 +11,14 @@ import pyarrow as pa
 from mlmfast.data.arrow_numpy import arrow_numbers, numpy_numbers
 from mlmfast.data.prepare.distributed.job import Job, whole_file
 from mlmfast.data.prepare.distributed.tokenize import read_batches
-from mlmfast.data.prepare.split import in_test
-from mlmfast.data.prepare.split_writer import grouping
+from mlmfast.data.prepare.split import is_test_document
+from mlmfast.data.prepare.split_writer import group_options
 from mlmfast.data.store.writer import Written, write_shard
 from mlmfast.data.tokenization.load import id_dtype
 
 
 @dataclass(frozen=True)
-class Stretch:
+class ShardSlice:
     """A part of a share."""
 
     share: int
@@ -32,7 +32,7 @@ class Stretch:
 class ShardPlan:
     """What one file of the store is made of."""
 
-    stretches: tuple[Stretch, ...]
+    stretches: tuple[ShardSlice, ...]
     full: bool
     """False for what is left at the end."""
 
@@ -53,7 +53,7 @@ def plan_tokens(tokens: list[int], shard_tokens: int) -> list[ShardPlan]:
         start = 0
         while start < count:
             stop = min(count, start + shard_tokens - held)
-            plans.add(Stretch(share, start, stop))
+            plans.add(ShardSlice(share, start, stop))
             held, start = held + stop - start, stop
             if held == shard_tokens:
                 plans.end(full=True)
@@ -84,11 +84,11 @@ def plan_documents(
         while held + count - before >= shard_tokens:
             ends = ends_of(share)
             stop = int(np.searchsorted(ends, before + shard_tokens - held)) + 1
-            plans.add(Stretch(share, start, stop))
+            plans.add(ShardSlice(share, start, stop))
             plans.end(full=True)
             start, before, held = stop, int(ends[stop - 1]), 0
         if start < documents[share]:
-            plans.add(Stretch(share, start, documents[share]))
+            plans.add(ShardSlice(share, start, documents[share]))
             held += count - before
     plans.end(full=False)
     return plans.done
@@ -97,9 +97,9 @@ def plan_documents(
 class _Plans:
     def __init__(self) -> None:
         self.done: list[ShardPlan] = []
-        self._held: list[Stretch] = []
+        self._held: list[ShardSlice] = []
 
-    def add(self, stretch: Stretch) -> None:
+    def add(self, stretch: ShardSlice) -> None:
         self._held.append(stretch)
 
     def end(self, *, full: bool) -> None:
@@ -109,7 +109,7 @@ class _Plans:
 
 
 @dataclass(frozen=True)
-class Share:
+class UnitSplit:
     """The documents of one unit that go to one split."""
 
     file: str
@@ -128,7 +128,7 @@ class Sizes:
     text_bytes: int
 
 
-def share_lists(job: Job, share: Share) -> Iterator[tuple[pa.LargeListArray, int]]:
+def share_lists(job: Job, share: UnitSplit) -> Iterator[tuple[pa.LargeListArray, int]]:
     """Yield (token lists, bytes of their text) of a share, in order."""
     size, seed = job.options.test_size, job.options.seed
     for batch in read_batches(job.tokens / share.file):
@@ -137,25 +137,25 @@ def share_lists(job: Job, share: Share) -> Iterator[tuple[pa.LargeListArray, int
             yield lists, int(numpy_numbers(sizes).sum())
             continue
         of_all = numpy_numbers(numbers) + np.uint64(share.first)
-        wanted = in_test(of_all, test_size=size, seed=seed) == (share.split == "test")
+        wanted = is_test_document(of_all, test_size=size, seed=seed) == (share.split == "test")
         rows = np.flatnonzero(wanted)
         if len(rows):
             yield lists.take(arrow_numbers(rows)), int(numpy_numbers(sizes)[rows].sum())
 
 
-def share_sizes(job: Job, shares: tuple[Share, ...]) -> tuple[Sizes, ...]:
+def share_sizes(job: Job, shares: tuple[UnitSplit, ...]) -> tuple[Sizes, ...]:
     """Count what the shares of a unit hold."""
     job.check_here()
     return tuple(_sizes(job, share) for share in shares)
 
 
-def document_ends(job: Job, share: Share) -> np.ndarray:
+def document_ends(job: Job, share: UnitSplit) -> np.ndarray:
     """Tokens up to the end of each of the share's documents, int64 [documents]."""
     lengths = [np.diff(numpy_numbers(lists.offsets)) for lists, _ in share_lists(job, share)]
     return np.cumsum(np.concatenate(lengths) if lengths else np.zeros(0, np.int64))
 
 
-def _sizes(job: Job, share: Share) -> Sizes:
+def _sizes(job: Job, share: UnitSplit) -> Sizes:
     documents = tokens = text_bytes = 0
     for lists, size in share_lists(job, share):
         documents += len(lists)
@@ -165,7 +165,7 @@ def _sizes(job: Job, share: Share) -> Sizes:
 
 
 def write_part(
-    job: Job, file: str, parts: tuple[tuple[Share, int, int], ...], full: bool
+    job: Job, file: str, parts: tuple[tuple[UnitSplit, int, int], ...], full: bool
 ) -> Written:
     """Write one shard.
 
@@ -176,7 +176,7 @@ def write_part(
         full: Whether there are more behind it.
     """
     job.check_here()
-    options = grouping(job.tokenizer, job.options)
+    options = group_options(job.tokenizer, job.options)
     if full:
         options = replace(options, remainder="drop")
     cut = _tokens if options.packing == "concat" else _documents

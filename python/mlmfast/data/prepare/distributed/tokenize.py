@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from mlmfast.data.arrow_numpy import arrow_numbers, text_offsets
 from mlmfast.data.prepare.distributed.job import Job, whole_file
-from mlmfast.data.prepare.documents import Counts, Documents, Mark
-from mlmfast.data.sources.sections import Section, cut
+from mlmfast.data.prepare.documents import Counts, Cursor, Documents
+from mlmfast.data.sources.sections import Section, split_source
 from mlmfast.data.tokenization.encoder import TextEncoder
 from mlmfast.data.tokenization.load import id_dtype
 from mlmfast.fs.checksums import FileStamp, checksum_of
@@ -60,7 +60,9 @@ def units_of(sources: list[Source], size: int, reading: ReadOptions | None = Non
     """
     units: list[Unit] = []
     held: list[Section] = []
-    for section in (section for source in sources for section in cut(source, size, reading)):
+    for section in (
+        section for source in sources for section in split_source(source, size, reading)
+    ):
         if held and sum(one.size or 0 for one in held) + (section.size or 0) > size:
             units.append(Unit(len(units), tuple(held)))
             held = []
@@ -100,7 +102,7 @@ def tokenize_unit(
     )
     sections = [section.numbered() if locate else section for section in unit.sections]
     documents = Documents(list(sections), job.reading, replace(job.options, limit=limit))
-    start, sums = Mark(), np.zeros(3, np.int64)
+    start, sums = Cursor(), np.zeros(3, np.int64)
     with whole_file(path, job.tokens) as new:
         schema = _schema(id_dtype(job.tokenizer.id_bound))
         with pa.OSFile(str(new), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:

@@ -8,7 +8,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Any
 
-from mlmfast.serving.http.errors import Problem, problem_of
+from mlmfast.serving.http.errors import HTTPError, problem_of
 from mlmfast.serving.http.log import log_request
 from mlmfast.serving.http.responses import problem_response
 from mlmfast.serving.http.service import Record
@@ -46,7 +46,7 @@ class Access:
         headers = dict(scope["headers"])
         record = scope["record"] = _record(scope["method"], scope["path"], headers)
         service = self._service
-        started = Started(record, send, service)
+        started = ResponseWatcher(record, send, service)
         counted = record.protocol != "operations"
         service.in_hand += counted
         try:
@@ -76,7 +76,12 @@ class Access:
         )
 
     async def _answer(
-        self, error: Exception, record: Record, scope: Scope, receive: Receive, started: Started
+        self,
+        error: Exception,
+        record: Record,
+        scope: Scope,
+        receive: Receive,
+        started: ResponseWatcher,
     ) -> None:
         problem = problem_of(error)
         if problem is None or problem.status == 500:
@@ -84,13 +89,13 @@ class Access:
                 "a request failed", exc_info=error, extra={"fields": {"id": record.request_id}}
             )
         if problem is None:
-            problem = Problem(500, "internal", "The server failed; its log says how.")
+            problem = HTTPError(500, "internal", "The server failed; its log says how.")
         record.reason = problem.reason
         if not started.status:
             await problem_response(problem, record)(scope, receive, started.send)
 
 
-class Started:
+class ResponseWatcher:
     """Remembers the status of a response, and gives it the ids of its request."""
 
     def __init__(self, record: Record, send: Send, service: Service):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 from typing import TYPE_CHECKING
 
-from mlmfast.serving.http.errors import Problem
+from mlmfast.serving.http.errors import HTTPError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,7 @@ PUBLIC = frozenset(
 )
 
 
-class Keys:
+class ApiKeyAuth:
     """Let pass what is public, and who carries one of the keys as `Authorization: Bearer KEY`."""
 
     def __init__(self, app: ASGIApp, keys: Sequence[str]):
@@ -39,7 +39,7 @@ class Keys:
             # All keys are compared, so that the time does not tell which one was close.
             known = [hmac.compare_digest(key.strip(), own) for own in self._keys]
             if kind.lower() != b"bearer" or not any(known):
-                raise Problem(
+                raise HTTPError(
                     401, "unauthorized", "This server wants a key: Authorization: Bearer KEY."
                 )
         await self._app(scope, receive, send)

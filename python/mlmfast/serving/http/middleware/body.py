@@ -6,7 +6,7 @@ import asyncio
 import zlib
 from typing import TYPE_CHECKING
 
-from mlmfast.serving.http.errors import Problem
+from mlmfast.serving.http.errors import HTTPError
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -24,7 +24,7 @@ class ClientGoneError(Exception):
     """The connection was closed before the response."""
 
 
-class Body:
+class BodyReader:
     """Put the whole body into scope["body"], and cancel what works for a client that left."""
 
     def __init__(self, app: ASGIApp, *, most: int, seconds: float):
@@ -61,7 +61,7 @@ class Body:
                     if not more:
                         return b"".join(chunks)
         except TimeoutError:
-            raise Problem(
+            raise HTTPError(
                 408,
                 "slow_body",
                 f"The body did not come within {self._seconds:g} s.",
@@ -81,8 +81,8 @@ class Body:
         except TimeoutError:
             return
 
-    def _too_large(self) -> Problem:
-        return Problem(
+    def _too_large(self) -> HTTPError:
+        return HTTPError(
             413,
             "body_too_large",
             f"The body is larger than {self._most:,} bytes.",
@@ -94,7 +94,7 @@ class Body:
         if name in (b"", b"identity"):
             return body
         if name not in (b"gzip", b"x-gzip", b"deflate"):
-            raise Problem(
+            raise HTTPError(
                 415,
                 "unknown_encoding",
                 "The body's encoding is not known: send it as it is, or as gzip or deflate.",
@@ -103,11 +103,11 @@ class Body:
         try:
             unpacked = unpacker.decompress(body, self._most + 1)
         except zlib.error as error:
-            raise Problem(400, "bad_encoding", f"The body cannot be unpacked: {error}.") from None
+            raise HTTPError(400, "bad_encoding", f"The body cannot be unpacked: {error}.") from None
         if len(unpacked) > self._most:
             raise self._too_large()
         if not unpacker.eof:
-            raise Problem(400, "bad_encoding", "The body cannot be unpacked: it is cut short.")
+            raise HTTPError(400, "bad_encoding", "The body cannot be unpacked: it is cut short.")
         return unpacked
 
     async def _while_connected(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from mlmfast.errors import MlmfastError
-from mlmfast.serving.http.errors import Problem
+from mlmfast.serving.http.errors import HTTPError
 from mlmfast.serving.http.protocols.open_inference import VERSION
 from mlmfast.serving.http.protocols.v1 import describe
 from mlmfast.serving.http.responses import json_response
@@ -81,12 +81,12 @@ def routes(service: Service) -> list[Route]:
 
     async def load(request: Request) -> Response:
         if not service.settings.api_keys:
-            raise Problem(
+            raise HTTPError(
                 403, "forbidden", "Models are loaded anew by SIGHUP, or here with an API key."
             )
         body = request.scope["body"].strip()
         if body and _parameters(body):
-            raise Problem(
+            raise HTTPError(
                 400, "bad_request", "A model is loaded from the folder that the server was given."
             )
         served = service.models.get(request.path_params["model"])
@@ -96,7 +96,7 @@ def routes(service: Service) -> list[Route]:
         try:
             await asyncio.to_thread(served.load)
         except MlmfastError as error:
-            raise Problem(500, "not_loaded", f"{served.name} was not loaded: {error}") from error
+            raise HTTPError(500, "not_loaded", f"{served.name} was not loaded: {error}") from error
         return json_response({"reload": "done", "loads": served.loads})
 
     return [
@@ -115,5 +115,5 @@ def _parameters(body: bytes) -> object:
     try:
         told = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise Problem(400, "bad_json", f"The body is no valid JSON: {error}.") from None
+        raise HTTPError(400, "bad_json", f"The body is no valid JSON: {error}.") from None
     return told.get("parameters") if isinstance(told, dict) else told

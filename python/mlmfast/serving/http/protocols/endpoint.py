@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from mlmfast.serving.http.protocols.requests import AnyQuestion
+    from mlmfast.serving.http.protocols.requests import Call
     from mlmfast.serving.http.service import Service
-    from mlmfast.serving.scheduler.request import Answered
+    from mlmfast.serving.scheduler.request import InferenceResponse
 
 Form = TypeVar("Form", bound=BaseModel)
 
@@ -31,11 +31,11 @@ class Timing(BaseModel):
     total_ms: float = Field(description="The whole request within the server.")
 
 
-def answering(
+def json_endpoint(
     service: Service,
     form: type[Form],
-    question: Callable[[Form, list[str]], AnyQuestion],
-    answers: Callable[[Form, Answered], list[Any]],
+    question: Callable[[Form, list[str]], Call],
+    answers: Callable[[Form, InferenceResponse], list[Any]],
 ) -> Callable[[Request], Awaitable[Response]]:
     """Return an endpoint.
 
@@ -71,6 +71,6 @@ def answering(
     return endpoint
 
 
-def cut(truncate: bool) -> dict[str, Any] | None:
+def truncation_kwargs(truncate: bool) -> dict[str, Any] | None:
     """Return the keywords that cut a text around its masks, or leave it."""
     return {"truncation": "around_mask"} if truncate else None

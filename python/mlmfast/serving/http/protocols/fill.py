@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.routing import Route
 
-from mlmfast.serving.http.protocols.endpoint import Timing, answering, cut
+from mlmfast.serving.http.protocols.endpoint import Timing, json_endpoint, truncation_kwargs
 from mlmfast.serving.http.protocols.huggingface import TopK
 from mlmfast.serving.http.protocols.requests import MOST_BEAMS, FillingsQuestion
 
 if TYPE_CHECKING:
     from mlmfast.serving.http.service import Service
-    from mlmfast.serving.scheduler.request import Answered
+    from mlmfast.serving.scheduler.request import InferenceResponse
 
 
 class JointRequest(BaseModel):
@@ -67,16 +67,16 @@ class JointResponse(BaseModel):
 
 def routes(service: Service) -> list[Route]:
     """Return the route."""
-    fill = answering(service, JointRequest, _question, _answers)
+    fill = json_endpoint(service, JointRequest, _question, _answers)
     return [Route("/v1/fill", fill, methods=["POST"])]
 
 
 def _question(body: JointRequest, texts: list[str]) -> FillingsQuestion:
     top_k = 5 if body.top_k is None else body.top_k
     return FillingsQuestion(
-        body.model, texts, top_k, body.beams, body.order, cut(truncate=body.truncate)
+        body.model, texts, top_k, body.beams, body.order, truncation_kwargs(truncate=body.truncate)
     )
 
 
-def _answers(_body: JointRequest, answered: Answered) -> list[dict[str, Any]]:
+def _answers(_body: JointRequest, answered: InferenceResponse) -> list[dict[str, Any]]:
     return [{"fillings": answer} for answer in answered.answers]

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.routing import Route
 
 from mlmfast.serving.http.errors import bad_body
-from mlmfast.serving.http.protocols.requests import RowsQuestion
+from mlmfast.serving.http.protocols.requests import FillMaskCall
 from mlmfast.serving.http.responses import compressed, json_response
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def routes(service: Service) -> list[Route]:
         targets = [wanted.targets] if isinstance(wanted.targets, str) else wanted.targets
         kwargs = wanted.tokenizer_kwargs
         answered = await service.answer(
-            RowsQuestion(
+            FillMaskCall(
                 request.path_params.get("model"),
                 texts,
                 wanted.top_k,

@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import Response
 from starlette.routing import Route
 
-from mlmfast.serving.http.errors import Problem, bad_body
-from mlmfast.serving.http.protocols.requests import RowsQuestion
+from mlmfast.serving.http.errors import HTTPError, bad_body
+from mlmfast.serving.http.protocols.requests import FillMaskCall
 from mlmfast.serving.http.protocols.tensors import Tensor, integer_of, strings_of
 from mlmfast.serving.http.responses import compressed, json_response
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from mlmfast.serving.http.service import Service
-    from mlmfast.serving.scheduler.request import Answered
+    from mlmfast.serving.scheduler.request import InferenceResponse
 
 VERSION = "1"
 PLATFORM = "onnxruntime_onnx"
@@ -129,7 +129,7 @@ def routes(service: Service) -> list[Route]:
     async def ready(request: Request) -> Response:
         service.require_open()
         if not service.models.get(_named(request)).ready:
-            raise Problem(503, "loading", "The model is loading.", retry_after=5)
+            raise HTTPError(503, "loading", "The model is loading.", retry_after=5)
         return Response()
 
     async def infer(request: Request) -> Response:
@@ -177,29 +177,29 @@ def _split_body(request: Request) -> tuple[bytes, bytes]:
     if told is None:
         return body, b""
     if not (told.isascii() and told.isdigit() and len(told) < 16 and int(told) <= len(body)):
-        raise Problem(
+        raise HTTPError(
             400, "bad_header", "Inference-Header-Content-Length is not within the body's length."
         )
     return body[: int(told)], body[int(told) :]
 
 
-def _asked(model: str, body: InferRequest, binary: bytes) -> RowsQuestion:
+def _asked(model: str, body: InferRequest, binary: bytes) -> FillMaskCall:
     texts: list[str] | None = None
     targets: list[str] | None = None
     top_k = body.parameters.get("top_k")
     if top_k is not None and (not isinstance(top_k, int) or isinstance(top_k, bool)):
-        raise Problem(400, "bad_request", "The parameter top_k must be an integer.")
+        raise HTTPError(400, "bad_request", "The parameter top_k must be an integer.")
     seen = set()
     for tensor in body.inputs:
         if tensor.name in seen:
-            raise Problem(400, "bad_request", f"The input {tensor.name[:80]!r} is given twice.")
+            raise HTTPError(400, "bad_request", f"The input {tensor.name[:80]!r} is given twice.")
         seen.add(tensor.name)
         own, binary = _own_bytes(tensor, binary)
         if tensor.name == "top_k":
             top_k = integer_of("top_k", tensor.datatype, tensor.shape, tensor.data, own)
             continue
         if tensor.datatype != "BYTES":
-            raise Problem(
+            raise HTTPError(
                 400,
                 "bad_tensor",
                 f"The input {tensor.name[:80]!r} has the datatype {tensor.datatype[:20]!r}, and "
@@ -211,18 +211,18 @@ def _asked(model: str, body: InferRequest, binary: bytes) -> RowsQuestion:
         elif tensor.name == "targets":
             targets = strings
         else:
-            raise Problem(
+            raise HTTPError(
                 400,
                 "bad_request",
                 f"There is no input {tensor.name[:80]!r}; there are text, targets and top_k.",
             )
     if binary:
-        raise Problem(400, "bad_request", f"{len(binary)} bytes belong to none of the inputs.")
+        raise HTTPError(400, "bad_request", f"{len(binary)} bytes belong to none of the inputs.")
     if texts is None:
-        raise Problem(400, "bad_request", "The input text is missing.")
+        raise HTTPError(400, "bad_request", "The input text is missing.")
     truncate = body.parameters.get("truncate") is True
     cut = {"truncation": "around_mask"} if truncate else None
-    return RowsQuestion(model, texts, top_k, targets, cut)
+    return FillMaskCall(model, texts, top_k, targets, cut)
 
 
 def _own_bytes(tensor: InputTensor, binary: bytes) -> tuple[bytes | None, bytes]:
@@ -231,7 +231,7 @@ def _own_bytes(tensor: InputTensor, binary: bytes) -> tuple[bytes | None, bytes]
     if size is None:
         return None, binary
     if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= len(binary):
-        raise Problem(
+        raise HTTPError(
             400,
             "bad_tensor",
             f"The input {tensor.name[:80]!r} has a binary_data_size that is not in the body.",
@@ -247,7 +247,7 @@ def _outputs(body: InferRequest) -> list[tuple[str, bool]]:
         return [(name, everywhere) for name in known]
     for output in body.outputs:
         if output.name not in known:
-            raise Problem(
+            raise HTTPError(
                 400,
                 "bad_request",
                 f"There is no output {output.name[:80]!r}; there are {', '.join(known)}.",
@@ -258,7 +258,7 @@ def _outputs(body: InferRequest) -> list[tuple[str, bool]]:
     ]
 
 
-def _tensors(answered: Answered | None) -> list[Tensor]:
+def _tensors(answered: InferenceResponse | None) -> list[Tensor]:
     masks = answered.masks if answered else []
     rows: list[list[dict[str, Any]]] = []
     if answered:

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mlmfast.errors import InputError
-from mlmfast.serving.http.errors import Problem
-from mlmfast.serving.tasks.beam_search import Fillings
-from mlmfast.serving.tasks.fill_mask import Asked, asked_of
-from mlmfast.serving.tasks.scoring import Scores
+from mlmfast.serving.http.errors import HTTPError
+from mlmfast.serving.tasks.beam_search import BeamSearchTask
+from mlmfast.serving.tasks.fill_mask import FillMaskTask, fill_mask_task
+from mlmfast.serving.tasks.scoring import ScoringTask
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mlmfast.serving.engine.model import Model
-    from mlmfast.serving.tasks.base import Stepwise
+    from mlmfast.serving.tasks.base import Task
 
 # Looking these up is done on a thread: they may be many, and each may have to be tokenized.
 MOST_TARGETS = 1000
@@ -24,7 +24,7 @@ MOST_TARGETS = 1000
 MOST_BEAMS = 100
 
 
-class AnyQuestion(Protocol):
+class Call(Protocol):
     """What is asked of a model."""
 
     @property
@@ -35,7 +35,7 @@ class AnyQuestion(Protocol):
     def texts(self) -> Sequence[str]:
         """What it is asked about."""
 
-    async def asked(self, model: Model) -> Asked | Stepwise:
+    async def asked(self, model: Model) -> FillMaskTask | Task:
         """Check the options.
 
         Raises:
@@ -45,7 +45,7 @@ class AnyQuestion(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class RowsQuestion:
+class FillMaskCall:
     """What is missing at each mask.
 
     Attributes:
@@ -64,24 +64,24 @@ class RowsQuestion:
     tokenizer_kwargs: Mapping[str, Any] | None = None
     whole_targets: bool = False
 
-    async def asked(self, model: Model) -> Asked | Stepwise:
+    async def asked(self, model: Model) -> FillMaskTask | Task:
         """Check the options."""
         if self.targets is None:
-            return asked_of(
+            return fill_mask_task(
                 model,
                 self.top_k,
                 whole_targets=self.whole_targets,
                 tokenizer_kwargs=self.tokenizer_kwargs,
             )
         if len(self.targets) > MOST_TARGETS:
-            raise Problem(
+            raise HTTPError(
                 422,
                 "too_many_targets",
                 f"The request has {len(self.targets):,} targets, and one may have at most "
                 f"{MOST_TARGETS:,}.",
             )
         return await asyncio.to_thread(
-            asked_of,
+            fill_mask_task,
             model,
             self.top_k,
             self.targets,
@@ -110,9 +110,9 @@ class FillingsQuestion:
     order: str
     tokenizer_kwargs: Mapping[str, Any] | None = None
 
-    async def asked(self, _model: Model) -> Fillings:
+    async def asked(self, _model: Model) -> BeamSearchTask:
         """Check the options."""
-        asked = Fillings.checked(self.top_k, self.beams, self.order, self.tokenizer_kwargs)
+        asked = BeamSearchTask.checked(self.top_k, self.beams, self.order, self.tokenizer_kwargs)
         if asked.search.beams > MOST_BEAMS:
             told = "" if self.beams is not None else ", as many as top_k"
             raise InputError(
@@ -135,6 +135,6 @@ class ScoresQuestion:
     texts: Sequence[str]
     method: str
 
-    async def asked(self, _model: Model) -> Scores:
+    async def asked(self, _model: Model) -> ScoringTask:
         """Check the options."""
-        return Scores(self.method)
+        return ScoringTask(self.method)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.routing import Route
 
-from mlmfast.serving.http.protocols.endpoint import Timing, answering
+from mlmfast.serving.http.protocols.endpoint import Timing, json_endpoint
 from mlmfast.serving.http.protocols.requests import ScoresQuestion
 
 if TYPE_CHECKING:
     from mlmfast.serving.http.service import Service
-    from mlmfast.serving.scheduler.request import Answered
+    from mlmfast.serving.scheduler.request import InferenceResponse
 
 
 class ScoreRequest(BaseModel):
@@ -59,7 +59,7 @@ class ScoreResponse(BaseModel):
 
 def routes(service: Service) -> list[Route]:
     """Return the route."""
-    score = answering(service, ScoreRequest, _question, _answers)
+    score = json_endpoint(service, ScoreRequest, _question, _answers)
     return [Route("/v1/score", score, methods=["POST"])]
 
 
@@ -67,7 +67,7 @@ def _question(body: ScoreRequest, texts: list[str]) -> ScoresQuestion:
     return ScoresQuestion(body.model, texts, body.method)
 
 
-def _answers(body: ScoreRequest, answered: Answered) -> list[dict[str, Any]]:
+def _answers(body: ScoreRequest, answered: InferenceResponse) -> list[dict[str, Any]]:
     if body.per_token:
         return answered.answers
     return [{"score": answer["score"]} for answer in answered.answers]

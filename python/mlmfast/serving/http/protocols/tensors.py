@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlmfast.serving.http.errors import Problem
+from mlmfast.serving.http.errors import HTTPError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -140,5 +140,5 @@ def _check_count(name: str, shape: Sequence[int], count: int) -> None:
         raise _bad(name, f"has the shape {list(shape)[:8]} and {count} values")
 
 
-def _bad(name: str, told: str) -> Problem:
-    return Problem(400, "bad_tensor", f"The input {name[:80]!r} {told}.")
+def _bad(name: str, told: str) -> HTTPError:
+    return HTTPError(400, "bad_tensor", f"The input {name[:80]!r} {told}.")

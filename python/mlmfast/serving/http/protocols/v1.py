@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.routing import Route
 
-from mlmfast.serving.http.protocols.endpoint import Timing, answering, cut
+from mlmfast.serving.http.protocols.endpoint import Timing, json_endpoint, truncation_kwargs
 from mlmfast.serving.http.protocols.fill import FilledRow
 from mlmfast.serving.http.protocols.huggingface import TopK
-from mlmfast.serving.http.protocols.requests import RowsQuestion
+from mlmfast.serving.http.protocols.requests import FillMaskCall
 from mlmfast.serving.http.responses import json_response
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from mlmfast.serving.http.registry import ServedModel
     from mlmfast.serving.http.service import Service
-    from mlmfast.serving.scheduler.request import Answered
+    from mlmfast.serving.scheduler.request import InferenceResponse
 
 
 class FillRequest(BaseModel):
@@ -110,7 +110,7 @@ def routes(service: Service) -> list[Route]:
     return [
         Route(
             "/v1/fill-mask",
-            answering(service, FillRequest, _question, _answers),
+            json_endpoint(service, FillRequest, _question, _answers),
             methods=["POST"],
         ),
         Route("/v1/models", models, methods=["GET"]),
@@ -131,18 +131,18 @@ def describe(served: ServedModel) -> dict[str, object]:
     return told
 
 
-def _question(body: FillRequest, texts: list[str]) -> RowsQuestion:
-    return RowsQuestion(
+def _question(body: FillRequest, texts: list[str]) -> FillMaskCall:
+    return FillMaskCall(
         body.model,
         texts,
         body.top_k,
         body.targets,
-        cut(truncate=body.truncate),
+        truncation_kwargs(truncate=body.truncate),
         body.whole_targets,
     )
 
 
-def _answers(_body: FillRequest, answered: Answered) -> list[dict[str, Any]]:
+def _answers(_body: FillRequest, answered: InferenceResponse) -> list[dict[str, Any]]:
     return [
         {"masks": [answer] if masks == 1 else answer}
         for answer, masks in zip(answered.answers, answered.masks, strict=True)
