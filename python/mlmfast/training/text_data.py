@@ -12,7 +12,7 @@ import transformers
 
 from mlmfast.data.prepare.cache import prepare_cached
 from mlmfast.data.prepare.options import PrepareOptions
-from mlmfast.data.sources import format_of
+from mlmfast.data.sources.formats import format_of
 from mlmfast.data.sources.hub import arrow_stream, is_dataset_folder, load_dataset_splits
 from mlmfast.data.sources.patterns import is_pattern
 from mlmfast.data.sources.streams import STDIN

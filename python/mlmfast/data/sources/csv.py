@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 
 from mlmfast._core import CsvColumn
-from mlmfast.data.sources.base import Piece, Place, unknown_column
+from mlmfast.data.arrow_text import unknown_column
+from mlmfast.data.sources.base import Piece, Place
 from mlmfast.data.sources.streams import ByteStream, without_mark
 from mlmfast.data.sources.utf8 import checked_text
 from mlmfast.errors import InputError

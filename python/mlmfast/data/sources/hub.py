@@ -11,7 +11,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from mlmfast.data.sources.base import resolve_column, unknown_column
+from mlmfast.data.arrow_text import unknown_column
+from mlmfast.data.sources.base import resolve_column
 from mlmfast.data.sources.dataset_rows import (
     ROWS,
     DatasetSource,

@@ -14,13 +14,13 @@ import pyarrow as pa
 import pyarrow.json
 
 from mlmfast._core import json_strings
-from mlmfast.data.sources.base import Piece, Place, ReadOptions, resolve_column, unknown_column
+from mlmfast.data.arrow_text import unknown_column
+from mlmfast.data.sources.base import Piece, Place, ReadOptions, resolve_column
 from mlmfast.data.sources.csv import large_binary
-from mlmfast.data.sources.nested import column_text
 from mlmfast.data.sources.records import is_json_lines, record_lines
 from mlmfast.data.sources.streams import ByteStream, whole_lines
 from mlmfast.data.sources.txt import count_lines
-from mlmfast.data.sources.utf8 import decoded, whole_characters
+from mlmfast.data.sources.utf8 import column_text, decoded, whole_characters
 from mlmfast.errors import InputError
 
 _LOG = logging.getLogger(__name__)

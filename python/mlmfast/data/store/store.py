@@ -128,17 +128,6 @@ class BlockStore:
             ) from error
         return load_from_disk(str(self.path))
 
-    def to_tf_dataset(self, batch_size: int, **options: Any) -> Any:
-        """Give the store as a `tf.data.Dataset` of masked batches; see `mlmfast.data.loading.tensorflow`.
-
-        Raises:
-            MissingDependencyError: TensorFlow is not installed.
-            InputError: An option that cannot be.
-        """
-        from mlmfast.data.loading.tensorflow import tf_dataset
-
-        return tf_dataset(self, batch_size, **options)
-
     def verify(self, *, progress: bool = False) -> None:
         """Read every file of the store, and compare it with what was written.
 
