@@ -147,7 +147,8 @@ class BlockTrainer(BlockBatches, AtomicCheckpoints):
             f"of {feed.blocks.store.path}: {shown}. The same batch again: "
             f"mlmfast.training.trainer.step_batches.step_batch({str(feed.blocks.store.path)!r}, "
             f"{step}, batch_size={whole}, accumulated={feed.accumulated}, "
-            f"seed={feed.blocks.seed}). Often the learning rate ({self.args.learning_rate:g}) is too high.",
+            f"seed={feed.blocks.seed}). Often the learning rate ({self.args.learning_rate:g}) is "
+            "too high.",
             step=step,
             epoch=epoch,
             block_ids=ids.tolist(),
