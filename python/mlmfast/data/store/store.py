@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from mlmfast.data.store.damage import find_damage, verify_bar
 from mlmfast.data.store.folder import store_folders
 from mlmfast.data.store.manifest import COLUMN, Manifest, changed
 from mlmfast.data.store.writer import map_shard
@@ -140,8 +141,6 @@ class BlockStore:
         Raises:
             StoreError: A file was changed after it was written, or is gone; all such are named.
         """
-        from mlmfast.data.store.verify import find_damage, verify_bar
-
         with verify_bar(self.manifest, enabled=progress) as advance:
             damage = find_damage(self.path, self.manifest, advance)
         if damage:
