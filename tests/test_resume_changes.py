@@ -22,8 +22,13 @@ from mlmfast.training.trainer.mlm_trainer import MLMTrainer
 from mlmfast.training.trainer.resume_changes import ARGUMENTS_FILE
 from toy import SCRATCH, TINY
 
-# Six steps; the rate falls in a straight line from 1e-3 to 0.
+# Six steps; the rate falls in a straight line from 1e-3 to 0. What the tests change is given, not
+# left to the defaults of random weights.
 OPTIONS = SCRATCH | {
+    "mlm_probability": 0.15,
+    "warmup_steps": 0,
+    "weight_decay": 0.01,
+    "adam_beta2": 0.999,
     "num_train_epochs": 1,
     "per_device_train_batch_size": 12,
     "eval_strategy": "no",
