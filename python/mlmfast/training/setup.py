@@ -16,7 +16,7 @@ from mlmfast.training.model.from_scratch import new_model
 from mlmfast.training.model.load import load_config, load_model
 from mlmfast.training.model.precision import choose_precision, default_device
 from mlmfast.training.options.arguments import DEFAULTS, build_arguments
-from mlmfast.training.options.from_scratch import choose_mlm_probability
+from mlmfast.training.options.from_scratch import MLM_PROBABILITY, choose_mlm_probability
 from mlmfast.training.process.launched import launched_precision
 
 if TYPE_CHECKING:
@@ -252,16 +252,17 @@ def choose_masks(
     if whole_word and mode == "span":
         raise InputError("Give whole_word or mask_mode='span', not both.")
     if mask_rate_schedule is None:
-        rate = choose_mlm_probability(mlm_probability, from_scratch=from_scratch)
-    elif mlm_probability is None:
-        rate = MaskRateSchedule(mask_rate_schedule, 1).start
-    else:
+        mlm_probability = choose_mlm_probability(mlm_probability, from_scratch=from_scratch)
+    elif mlm_probability is not None:
         raise InputError(
             f"Give mlm_probability ({mlm_probability}) or mask_rate_schedule "
             f"({mask_rate_schedule}), not both."
         )
+    else:
+        MaskRateSchedule(mask_rate_schedule, 1)
+        mlm_probability = MLM_PROBABILITY  # noted beside the schedule, without effect
     return {
-        "mlm_probability": rate,
+        "mlm_probability": mlm_probability,
         "mask_replace_prob": mask_replace_prob,
         "random_replace_prob": random_replace_prob,
         "mode": "whole_word" if whole_word else mode,
