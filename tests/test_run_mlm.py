@@ -104,7 +104,8 @@ def test_every_flag_and_every_default_is_run_mlms():
     options, training = parse_run_mlm(NEEDED)
     ours = {field.name: field.default for field in dataclasses.fields(RunMlmArguments)}
     assert {name: ours[name] for name in THEIRS} == THEIRS
-    assert set(ours) - set(THEIRS) == {"text_column", "format"}  # further ones
+    further = {"text_column", "format", "csv_delimiter", "csv_quoting", "json_field"}
+    assert set(ours) - set(THEIRS) == further
     assert options.mlm_probability == 0.15
     theirs = transformers.HfArgumentParser(transformers.TrainingArguments)
     plain = theirs.parse_args_into_dataclasses(["--output_dir", "o"], look_for_args_file=False)[0]
@@ -186,7 +187,8 @@ def test_a_run_leaves_the_files_and_figures_that_run_mlm_leaves(home, tmp_path):
     assert found["perplexity"] == pytest.approx(other["perplexity"], rel=0.1)
     checkpoints = [{path.name for path in (tmp_path / side / "checkpoint-2").iterdir()} for side in
                    ("ours", "theirs")]  # fmt: skip
-    assert checkpoints[0] - checkpoints[1] == {"mlmfast_checkpoint.json"}
+    further = {"mlmfast_checkpoint.json", "mlmfast_arguments.json"}
+    assert checkpoints[0] - checkpoints[1] == further
     assert not checkpoints[1] - checkpoints[0]
     card = transformers.modelcard.yaml.safe_load(
         (tmp_path / "ours" / "README.md").read_text().split("---")[1]

@@ -25,7 +25,7 @@ from mlmfast.training.model.load import check_fits
 from mlmfast.training.model.precision import default_device
 from mlmfast.training.options.arguments import check_names
 from mlmfast.training.options.durations import seconds_of
-from mlmfast.training.options.from_scratch import choose_mlm_probability, with_defaults
+from mlmfast.training.options.from_scratch import with_defaults
 from mlmfast.training.options.run_mlm import check_doing, of_one_name, split_options
 from mlmfast.training.process.distributed import Processes
 from mlmfast.training.process.state import kept_apart
@@ -177,7 +177,8 @@ def train(
     scratch = is_from_scratch(model, from_scratch, model_type, options)
     training_arguments = with_defaults(training_arguments, from_scratch=scratch)
     masks = choose_masks(
-        mlm_probability=choose_mlm_probability(mlm_probability, from_scratch=scratch),
+        mlm_probability=mlm_probability,
+        from_scratch=scratch,
         mask_replace_prob=mask_replace_prob,
         random_replace_prob=random_replace_prob,
         mode=mask_mode,
