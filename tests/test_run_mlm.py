@@ -104,7 +104,9 @@ def test_every_flag_and_every_default_is_run_mlms():
     options, training = parse_run_mlm(NEEDED)
     ours = {field.name: field.default for field in dataclasses.fields(RunMlmArguments)}
     assert {name: ours[name] for name in THEIRS} == THEIRS
-    assert set(ours) - set(THEIRS) == {"text_column", "format"}  # further ones
+    assert set(ours) - set(THEIRS) == {
+        name.removeprefix("--") for name in table_of("Further flags")
+    }
     assert options.mlm_probability == 0.15
     theirs = transformers.HfArgumentParser(transformers.TrainingArguments)
     plain = theirs.parse_args_into_dataclasses(["--output_dir", "o"], look_for_args_file=False)[0]
@@ -186,7 +188,9 @@ def test_a_run_leaves_the_files_and_figures_that_run_mlm_leaves(home, tmp_path):
     assert found["perplexity"] == pytest.approx(other["perplexity"], rel=0.1)
     checkpoints = [{path.name for path in (tmp_path / side / "checkpoint-2").iterdir()} for side in
                    ("ours", "theirs")]  # fmt: skip
-    assert checkpoints[0] - checkpoints[1] == {"mlmfast_checkpoint.json"}
+    further = {"mlmfast_checkpoint.json", "mlmfast_arguments.json"}
+    assert checkpoints[0] - checkpoints[1] == further
+    assert all(f"`{name}`" in DOCS.read_text() for name in further)
     assert not checkpoints[1] - checkpoints[0]
     card = transformers.modelcard.yaml.safe_load(
         (tmp_path / "ours" / "README.md").read_text().split("---")[1]
@@ -212,6 +216,25 @@ def test_a_file_alone_and_the_first_column_and_the_first_rows(home, tmp_path):
     found = results(tmp_path / "out")
     assert (found["train_samples"], found["eval_samples"]) == (32, 8)
     assert found["eval_accuracy"] == found["eval_top1"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "flags"),
+    [
+        (
+            "t.csv",
+            'n;text\n1;"one two\n2;three four\n',
+            {"csv_delimiter": ";", "csv_quoting": "none"},
+        ),
+        ("t.tsv", 'n\ttext\n1\t"one two\n2\tthree four\n', {"csv_quoting": "none"}),
+        ("t.json", '{"data": [{"text": "one two"}, {"text": "three"}]}', {"json_field": "data"}),
+    ],
+)
+def test_tables_are_read_as_the_flags_say(home, tmp_path, name, content, flags):
+    (tmp_path / name).write_text(content)
+    flags = {"validation_file": tmp_path / name, "max_seq_length": 8, **flags}
+    run(*words_of(home, tmp_path / "out", **flags), "--do_eval", "--line_by_line")
+    assert results(tmp_path / "out")["eval_samples"] == 2
 
 
 def test_measuring_alone_and_training_alone(home, tmp_path):
