@@ -207,6 +207,23 @@ def test_objects_and_names_of_run_mlm_in_python(checkpoint, tmp_path):
     assert str(model.dtype) == "torch.bfloat16"
 
 
+def test_a_tokenizer_larger_than_the_model_makes_rows(text, checkpoint, tmp_path, caplog):
+    tokenizer = transformers.AutoTokenizer.from_pretrained(text / "tokenizer")
+    tokenizer.add_tokens(["goodly", "olden"])
+    tokenizer.save_pretrained(tmp_path / "larger")
+    options = {"max_seq_length": 16, "max_steps": 1, "use_cpu": True, "quiet": True}
+    options |= {"model": checkpoint, "tokenizer_name": tmp_path / "larger", "report": False}
+    found = train(text / "train.txt", output=tmp_path / "m", **options)
+    rows = transformers.AutoConfig.from_pretrained(checkpoint).vocab_size
+    assert f"it gets {len(tokenizer) - rows} new rows" in caplog.text
+    model = transformers.AutoModelForMaskedLM.from_pretrained(found.output)
+    assert model.get_input_embeddings().num_embeddings == len(tokenizer) > rows
+    prepare(str(text / "train.txt"), tmp_path / "b", tokenizer=tmp_path / "larger", block_size=16)
+    del options["tokenizer_name"], options["max_seq_length"]
+    with pytest.raises(InputError, match="--add-tokens"):
+        train(tmp_path / "b", output=tmp_path / "other", **options, eval_strategy="no")
+
+
 def test_config_name_shapes_a_new_model_or_changes_a_checkpoints(text, checkpoint, tmp_path):
     config = transformers.BertConfig.from_pretrained(checkpoint, hidden_act="relu")
     config.save_pretrained(tmp_path / "shape")
