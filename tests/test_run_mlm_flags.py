@@ -291,6 +291,33 @@ def test_what_cannot_be_done_is_said_before_anything_is_written(tmp_path, option
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("kind", ["csv", "json", "parquet", "table", "dataset", "streamed"])
+def test_the_first_column_of_text_is_taken_where_none_is_called_text(text, tmp_path, caplog, kind):
+    table = pa.table({"n": range(20), "sentence": sentences(20), "label": ["a"] * 20})
+    rows = datasets.Dataset(table)
+    options = {"tokenizer_name": str(text / "tokenizer"), "max_seq_length": 16}
+    options |= {"line_by_line": True, "validation_split_percentage": 0}
+    file, data = tmp_path / f"t.{kind}", None
+    if kind in ("csv", "json", "parquet"):
+        getattr(rows, f"to_{kind}")(file)
+        options["train_file"] = str(file)
+    elif kind == "streamed":
+        rows.to_json(tmp_path / "data" / "train.jsonl")
+        options |= {"dataset_name": str(tmp_path / "data"), "streaming": True}
+    else:
+        data = table if kind == "table" else rows
+    with caplog.at_level("INFO"):
+        found = stores(data, None, **options)["train"]
+    assert "the first one that holds text is taken, sentence" in caplog.text
+    named = stores(
+        table, None, text_column="sentence", max_seq_length=16, line_by_line=True,
+        validation_split_percentage=0, tokenizer_name=options["tokenizer_name"],
+    )["train"]  # fmt: skip
+    assert np.array_equal(found[:], named[:])
+    with pytest.raises(InputError, match="no column 'body'"):
+        stores(data, None, text_column="body", **options)
+
+
 def test_what_is_for_text_is_refused_for_blocks(toy_blocks, tmp_path):
     for option in ({"line_by_line": True}, {"max_seq_length": 9}, {"tokenizer_name": "bert/"}):
         with pytest.raises(InputError, match="DATA is a block store"):

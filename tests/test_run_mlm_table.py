@@ -140,8 +140,8 @@ DIFFERENCES = {
     "preprocessing_num_workers": threads,
     "evaluation_strategy": lambda _: old_names_are_refused_there(),
 }  # fmt: skip
-# Differences with a test of their own: here below; in test_run_mlm_flags.py (rows cut to the longest
-# of their batch) and test_processes.py (losses that are no number).
+# Differences with a test of their own: here below, in test_run_mlm_flags.py (rows are cut to the
+# longest of their batch) and in test_processes.py (losses that are no number).
 ELSEWHERE = {"model_type", "config_name", "streaming", "fp16", "logging_nan_inf_filter"}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from csv import QUOTE_ALL, QUOTE_MINIMAL, QUOTE_NONE, QUOTE_NONNUMERIC
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -144,11 +144,26 @@ def resolve_column(names: list[str], text_column: str) -> tuple[str, ...] | None
     return path if path[0] in names else None
 
 
-def unknown_column(source: str, text_column: str, there: list[str]) -> InputError:
+class UnknownColumnError(InputError):
+    """A column is not there.
+
+    Attributes:
+        text_columns: the columns that hold text, as far as the first rows or the schema show.
+    """
+
+    def __init__(self, message: str, text_columns: Iterable[str] = ()) -> None:
+        self.text_columns = tuple(text_columns)
+        super().__init__(message)
+
+
+def unknown_column(
+    source: str, text_column: str, there: list[str], text_columns: Iterable[str] = ()
+) -> UnknownColumnError:
     """Return the error for a column that is not there; `there` names those that are."""
     known = ", ".join(repr(name) for name in there[:30]) or "none"
     more = f" and {len(there) - 30} more" if len(there) > 30 else ""
-    return InputError(
+    return UnknownColumnError(
         f"{source} has no column {text_column!r}. The columns there are: {known}{more}. "
-        "Choose one with --text-column (text_column=...)."
+        "Choose one with --text-column (text_column=...).",
+        text_columns,
     )

@@ -18,7 +18,7 @@ from mlmfast.data.sources.base import (
     resolve_column,
     unknown_column,
 )
-from mlmfast.data.sources.nested import column_text, leaf_names
+from mlmfast.data.sources.nested import column_text, leaf_names, text_columns
 from mlmfast.errors import InputError
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def _decode(
 def _resolve(schema: pa.Schema, text_column: str, name: str) -> tuple[str, ...]:
     path = resolve_column(schema.names, text_column)
     if path is None:
-        raise unknown_column(name, text_column, leaf_names(list(schema)))
+        raise unknown_column(name, text_column, leaf_names(list(schema)), text_columns(schema))
     return path
 
 

@@ -19,6 +19,7 @@ from mlmfast.data.sources.dataset_rows import (
     dataset_and_column,
 )
 from mlmfast.data.sources.first_bytes import check_readable
+from mlmfast.data.sources.nested import text_columns
 from mlmfast.errors import InputError, MissingDependencyError, NotFoundError
 from mlmfast.fs.paths import as_path
 
@@ -106,7 +107,8 @@ def arrow_stream(dataset: Any, column: str) -> pa.RecordBatchReader:
         raise InputError("The streamed data set is empty.")
     path = resolve_column(first.column_names, column)
     if path is None:
-        raise unknown_column("the streamed data set", column, first.column_names)
+        texts = text_columns(first.schema)
+        raise unknown_column("the streamed data set", column, first.column_names, texts)
     wanted = first.select([path[0]]).schema
     batches = (
         batch

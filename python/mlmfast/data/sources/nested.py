@@ -62,6 +62,12 @@ def leaf_names(fields: list[pa.Field], prefix: str = "") -> list[str]:
     return names
 
 
+def text_columns(schema: pa.Schema) -> list[str]:
+    """Return the names of the columns whose type is that of text."""
+    kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    return [field.name for field in schema if any(is_kind(field.type) for is_kind in kinds)]
+
+
 def _bytes_of(array: pa.Array, path: tuple[str, ...], column: str, source: str) -> pa.Array:
     kind = array.type
     if isinstance(kind, pa.BaseExtensionType):
