@@ -182,9 +182,10 @@ class RunDir:
         if not found:
             self.remove()
             return f"{stopped} before the first checkpoint: nothing was left behind."
+        step = step_of(found[-1])
         return (
-            f"{stopped}: the checkpoint of step {step_of(found[-1])} is in {self.path}, and the same "
-            "command with --resume-from-checkpoint goes on from there to the finished model."
+            f"{stopped}: the checkpoint of step {step} is in {self.path}, and the same command "
+            "with --resume-from-checkpoint goes on from there to the finished model."
         )
 
 
