@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -28,6 +30,12 @@ def leaf_names(fields: list[pa.Field], prefix: str = "") -> list[str]:
         inner = list(kind) if pa.types.is_struct(kind) else []
         names += leaf_names(inner, name + ".") if inner else [name]
     return names
+
+
+def text_columns(schema: pa.Schema) -> list[str]:
+    """Return the names of the columns whose type is that of text."""
+    kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    return [field.name for field in schema if any(is_kind(field.type) for is_kind in kinds)]
 
 
 def column_bytes(array: pa.Array, path: tuple[str, ...], column: str, source: str) -> pa.Array:
@@ -95,13 +103,28 @@ def _joined(array: pa.Array, path: tuple[str, ...], column: str, source: str) ->
     return pc.binary_join(lists, one_text(b" ")[0])
 
 
-def unknown_column(source: str, text_column: str, there: list[str]) -> InputError:
+class UnknownColumnError(InputError):
+    """A column is not there.
+
+    Attributes:
+        text_columns: the columns that hold text, as far as the first rows or the schema show.
+    """
+
+    def __init__(self, message: str, text_columns: Iterable[str] = ()) -> None:
+        self.text_columns = tuple(text_columns)
+        super().__init__(message)
+
+
+def unknown_column(
+    source: str, text_column: str, there: list[str], text_columns: Iterable[str] = ()
+) -> UnknownColumnError:
     """Return the error for a column that is not there; `there` names those that are."""
     known = ", ".join(repr(name) for name in there[:30]) or "none"
     more = f" and {len(there) - 30} more" if len(there) > 30 else ""
-    return InputError(
+    return UnknownColumnError(
         f"{source} has no column {text_column!r}. The columns there are: {known}{more}. "
-        "Choose one with --text-column (text_column=...)."
+        "Choose one with --text-column (text_column=...).",
+        text_columns,
     )
 
 

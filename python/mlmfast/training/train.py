@@ -20,7 +20,7 @@ from mlmfast.fs.paths import as_path
 from mlmfast.training.datasets import EvaluationBlocks, MaskedBlocks
 from mlmfast.training.fit import run
 from mlmfast.training.model.compile import choose_compiling, tokens_of
-from mlmfast.training.model.embeddings import check_added, resize_embeddings
+from mlmfast.training.model.embeddings import add_missing_rows, check_added, resize_embeddings
 from mlmfast.training.model.load import check_fits
 from mlmfast.training.model.precision import default_device
 from mlmfast.training.options.arguments import check_names
@@ -203,7 +203,8 @@ def train(
                 atomic_output_dir(output, overwrite=overwrite, is_ours=is_trained_model)
             )
         )
-        if data is None or not is_blocks(data):
+        from_text = data is None or not is_blocks(data)
+        if from_text:
             text = partial(
                 prepare_text, data, options, model=model, quiet=quiet, add_tokens=new_tokens
             )
@@ -247,6 +248,8 @@ def train(
             check_added(train_store, new_tokens)
             if took_over is not None and not from_scratch:
                 resize_embeddings(network, took_over, load_tokenizer(train_store.path))
+        elif from_text and model is not None:
+            add_missing_rows(network, load_tokenizer(train_store.path).id_bound, model)
         for store in filter(None, (train_store, eval_store)):
             check_fits(network, store)
         arguments = choose_arguments(

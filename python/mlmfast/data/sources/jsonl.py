@@ -134,16 +134,18 @@ def _broken(error: Exception) -> str:
 def _find_column(lines: _Lines, text_column: str) -> tuple[str, ...] | None:
     """Find the way to the column; None if the piece holds blank or broken lines alone."""
     names: dict[str, None] = {}
+    texts: dict[str, None] = {}
     for _, record in lines.records(None):
         path = resolve_column(list(record or ()), text_column)
         if path is not None and _reaches(record, path):
             return path
         names.update(dict.fromkeys(_leaf_names(record or {})))
+        texts.update((key, None) for key, value in (record or {}).items() if isinstance(value, str))
     # A broken line is the likelier fault than a column that no line has, and comes first.
     for _ in lines.records(_lenient()):
         pass
     if names:
-        raise unknown_column(lines.name, text_column, list(names))
+        raise unknown_column(lines.name, text_column, list(names), texts)
     return None
 
 
