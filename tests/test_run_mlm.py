@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 import transformers
+import yaml
 from click.testing import CliRunner
 
 from command_lines import COMMAND_LINES
 from mlmfast.cli.run_mlm import command
 from mlmfast.data.tokenization.train import train_tokenizer
 from mlmfast.errors import InputError, OutputExistsError
+from mlmfast.training.options.removed import removed_names
 from mlmfast.training.run_mlm.arguments import RunMlmArguments, parse_run_mlm
 from peers_run_mlm import peers_run
 from toy import TINY, sentences
@@ -117,6 +119,7 @@ def test_every_flag_and_every_default_is_run_mlms():
 
 def test_the_flags_that_the_docs_call_different_are_flags():
     known = {field.name for field in dataclasses.fields(transformers.TrainingArguments)}
+    known |= set(removed_names())
     told = {name.removeprefix("--") for name in table_of("Flags that do something else")}
     assert told <= known | set(THEIRS) | {"evaluation_strategy", "torch_dtype", "use_auth_token"}
     assert told
@@ -188,9 +191,7 @@ def test_a_run_leaves_the_files_and_figures_that_run_mlm_leaves(home, tmp_path):
                    ("ours", "theirs")]  # fmt: skip
     assert checkpoints[0] - checkpoints[1] == {"mlmfast_checkpoint.json"}
     assert not checkpoints[1] - checkpoints[0]
-    card = transformers.modelcard.yaml.safe_load(
-        (tmp_path / "ours" / "README.md").read_text().split("---")[1]
-    )
+    card = yaml.safe_load((tmp_path / "ours" / "README.md").read_text().split("---")[1])
     assert card["model-index"] == [{"name": "ours", "results": []}]
     model = transformers.AutoModelForMaskedLM.from_pretrained(tmp_path / "ours")
     assert model.config.model_type == "bert"
@@ -275,9 +276,7 @@ def test_a_data_set_is_in_the_card(home, tmp_path):
     both.save_to_disk(tmp_path / "data")
     flags = {"dataset_name": tmp_path / "data", "max_seq_length": 16, "max_steps": 1}
     run(*words_of(home, tmp_path / "out", **flags), "--do_train", "--do_eval", "--line_by_line")
-    card = transformers.modelcard.yaml.safe_load(
-        (tmp_path / "out" / "README.md").read_text().split("---")[1]
-    )
+    card = yaml.safe_load((tmp_path / "out" / "README.md").read_text().split("---")[1])
     [index] = card["model-index"]
     [result] = index["results"]
     assert result["task"]["type"] == "fill-mask"
