@@ -8,6 +8,7 @@ import shlex
 
 import pytest
 import transformers
+import yaml
 from click.testing import CliRunner
 
 from command_lines import COMMAND_LINES
@@ -146,9 +147,7 @@ def test_a_run_leaves_the_files_and_figures_that_run_mlm_leaves(home, tmp_path):
     assert checkpoints[0] - checkpoints[1] == further
     assert all(f"`{name}`" in DOCS.read_text() for name in further)
     assert not checkpoints[1] - checkpoints[0]
-    card = transformers.modelcard.yaml.safe_load(
-        (tmp_path / "ours" / "README.md").read_text().split("---")[1]
-    )
+    card = yaml.safe_load((tmp_path / "ours" / "README.md").read_text().split("---")[1])
     assert card["model-index"] == [{"name": "ours", "results": []}]
     model = transformers.AutoModelForMaskedLM.from_pretrained(tmp_path / "ours")
     assert model.config.model_type == "bert"
@@ -252,9 +251,7 @@ def test_a_data_set_is_in_the_card(home, tmp_path):
     both.save_to_disk(tmp_path / "data")
     flags = {"dataset_name": tmp_path / "data", "max_seq_length": 16, "max_steps": 1}
     run(*words_of(home, tmp_path / "out", **flags), "--do_train", "--do_eval", "--line_by_line")
-    card = transformers.modelcard.yaml.safe_load(
-        (tmp_path / "out" / "README.md").read_text().split("---")[1]
-    )
+    card = yaml.safe_load((tmp_path / "out" / "README.md").read_text().split("---")[1])
     [index] = card["model-index"]
     [result] = index["results"]
     assert result["task"]["type"] == "fill-mask"

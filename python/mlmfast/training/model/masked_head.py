@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import torch
 from torch.overrides import TorchFunctionMode
 
+from mlmfast.training.model.checkpointing import is_checkpointing
 from mlmfast.training.model.last_layer import (
     LastLayer,
     RowSelection,
@@ -138,7 +139,7 @@ class MaskedHead:
         asked = torch.full_like(labels, IGNORED)
         asked[:, 1::3] = 0
         positions = find_positions(asked)
-        whole = not self._try_last_layer or getattr(self.model, "is_gradient_checkpointing", False)
+        whole = not self._try_last_layer or is_checkpointing(self.model)
         try:
             with recording([] if whole else layers_of(self._base)) as calls:
                 dense = at_masks(self.model(**inputs).logits, asked, positions).logits.float()

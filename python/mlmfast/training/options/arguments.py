@@ -10,6 +10,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from transformers import HfArgumentParser, TrainingArguments
 
 from mlmfast.errors import InputError, MissingDependencyError
+from mlmfast.training.options.removed import (
+    REMOVED,
+    add_removed,
+    overwrites_output_dir,
+    removed_names,
+    without_removed,
+)
 from mlmfast.training.options.run_mlm import OLD_NAMES
 from mlmfast.training.process.state import launched_environment
 
@@ -68,17 +75,20 @@ def build_arguments(folder: Path, given: dict[str, Any], **fixed: Any) -> Traini
 
 
 def make_arguments(**values: Any) -> TrainingArguments:
-    """Make TrainingArguments of these fields alone.
+    """Make TrainingArguments of these fields alone, some of which transformers 5 has lost.
 
     Raises:
         InputError: a value that TrainingArguments refuses.
         MissingDependencyError: what the training is to report to is not installed.
     """
+    fields = without_removed(values)
     try:
         with launched_environment():
-            arguments = TrainingArguments(**values)
+            arguments = TrainingArguments(**fields)
     except (ValueError, TypeError, ImportError) as error:
         raise InputError(f"transformers refuses these training arguments: {error}") from error
+    if "overwrite_output_dir" in removed_names():
+        arguments.overwrite_output_dir = overwrites_output_dir(values)
     _check_reporters(arguments.report_to)
     return arguments
 
@@ -104,8 +114,9 @@ def _check_reporters(names: list[str]) -> None:
 
 
 def field_names() -> list[str]:
-    """List the names of all fields of TrainingArguments."""
-    return [field.name for field in dataclasses.fields(TrainingArguments) if field.init]
+    """List the names of all fields of TrainingArguments, of transformers 4 and 5."""
+    present = [field.name for field in dataclasses.fields(TrainingArguments) if field.init]
+    return [*present, *removed_names()]
 
 
 def check_names(given: Iterable[str]) -> None:
@@ -180,6 +191,8 @@ def _field_of(flag: str, own: set[str]) -> tuple[str, bool]:
 
 
 def _default(name: str) -> Any:
+    if name in removed_names():
+        return False if REMOVED[name].is_switch else None
     return TrainingArguments.__dataclass_fields__[name].default
 
 
@@ -195,6 +208,7 @@ def _parse(flags: dict[str, str]) -> dict[str, Any]:
     if not flags:
         return {}
     parser = _Parser(TrainingArguments, add_help=False, allow_abbrev=False, prog="mlmfast train")
+    add_removed(parser)
     values = vars(parser.parse_args(list(flags.values())))
     return parse_lists({name: values[name] for name in flags})
 

@@ -10,6 +10,7 @@ from transformers import HfArgumentParser, TrainingArguments
 
 from mlmfast.errors import InputError
 from mlmfast.training.options.arguments import did_you_mean, make_arguments, parse_lists
+from mlmfast.training.options.removed import add_removed
 from mlmfast.training.options.run_mlm import OLD_NAMES, RunMlmOptions, option
 
 if TYPE_CHECKING:
@@ -76,10 +77,6 @@ class RunMlmArguments(RunMlmOptions):
         return self.format or file.rpartition(".")[2]
 
 
-# `transformers` 5 has lost some of the fields that run_mlm.py's command lines use.
-_LOST = {"overwrite_output_dir": False}
-
-
 class _Parser(HfArgumentParser):
     """An argument parser whose complaints are our errors."""
 
@@ -104,9 +101,7 @@ def parse_run_mlm(
     objects, from_settings = _settings_words(settings or {})
     parser = _Parser((RunMlmArguments, TrainingArguments), prog="mlmfast run-mlm", add_help=False)
     known = {field.name for kind in parser.dataclass_types for field in fields(kind)}
-    for name, default in _LOST.items():
-        if name not in known:
-            parser.add_argument(f"--{name}", nargs="?", const=True, default=default)
+    add_removed(parser)
     found, rest = parser.parse_known_args(list(_renamed([*from_settings, *words])))
     if unknown := [word for word in rest if word.startswith("-")]:
         flag = unknown[0].partition("=")[0].lstrip("-").replace("-", "_")
@@ -117,12 +112,7 @@ def parse_run_mlm(
     if unknown := [name for name in objects if name not in known]:
         raise InputError(f"No such option: {unknown[0]}{did_you_mean(unknown[0], known)}")
     own = {field.name: values.pop(field.name) for field in fields(RunMlmArguments)}
-    lost = {name: values.pop(name) for name in _LOST if name not in known}
-    options = RunMlmArguments(**own)
-    arguments = make_arguments(**values)
-    for name, value in lost.items():
-        setattr(arguments, name, str(value).lower() in ("true", "1", "yes"))
-    return options, arguments
+    return RunMlmArguments(**own), make_arguments(**values)
 
 
 def describe_run_mlm() -> Iterator[str]:

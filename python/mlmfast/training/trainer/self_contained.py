@@ -8,6 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import transformers
 
+from mlmfast.training.model.checkpointing import (
+    disable_checkpointing,
+    has_input_hooks,
+    is_checkpointing,
+)
 from mlmfast.training.model.wrapped_forward import forward_of, set_forward, without_wrappers
 from mlmfast.training.process.state import ProcessState, state_for
 
@@ -42,12 +47,12 @@ class SelfContainedTrainer(transformers.Trainer):
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Train as the Trainer does; takes and gives what it does."""
         with self._at_work():
-            checkpointing = getattr(self.model, "is_gradient_checkpointing", False)
+            checkpointing, input_hooks = is_checkpointing(self.model), has_input_hooks(self.model)
             try:
                 return super().train(*args, **kwargs)
             finally:
                 if self.args.gradient_checkpointing and not checkpointing:
-                    self.model.gradient_checkpointing_disable()
+                    disable_checkpointing(self.model, input_hooks=input_hooks)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """Measure as the Trainer does; takes and gives what it does."""
