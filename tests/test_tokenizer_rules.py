@@ -141,7 +141,7 @@ def installed(request, monkeypatch):
             raise MissingDependencyError(name)
 
         monkeypatch.setattr(tokenizer_files, "open_files", missing)
-        monkeypatch.setattr(tokenizer_files, "recall", lambda _: None)
+        monkeypatch.setattr(tokenizer_files, "read_cached", lambda _: None)
 
 
 @pytest.mark.usefixtures("installed")
