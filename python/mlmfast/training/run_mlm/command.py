@@ -19,7 +19,6 @@ from mlmfast.training.model.embeddings import add_missing_rows
 from mlmfast.training.model.from_scratch import new_model
 from mlmfast.training.model.load import check_fits, load_config, load_model
 from mlmfast.training.process.distributed import Processes
-from mlmfast.training.process.state import kept_apart
 from mlmfast.training.run_mlm.text import run_mlm_blocks
 from mlmfast.training.text_data import load_own_tokenizer
 from mlmfast.training.trainer.checkpoints import step_of, sweep, whole_checkpoints
@@ -67,7 +66,7 @@ def run_mlm(
         seconds=training.ddp_timeout,
     )
     stop = StopAtStep(processes)
-    with stop, processes.together(), kept_apart():
+    with stop, processes.together():
         checkpoint = processes.from_first(lambda: _checkpoint(output, training))
         transformers.set_seed(training.seed)
         tokenizer = load_own_tokenizer(arguments, arguments.model_name_or_path)
