@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from mlmfast.data.sources import open_sources, read_texts
 from mlmfast.data.sources.base import ReadOptions
+from mlmfast.data.sources.open import open_sources, read_texts
 from mlmfast.data.tokenization.train import train_tokenizer
 
 SHARED = Path(__file__).parents[1].parent / "shared" / "data"

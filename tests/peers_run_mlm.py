@@ -1,4 +1,4 @@
-"""What run_mlm.py does with a line a row, made of the same parts: the Trainer and its collator.
+"""run_mlm.py's flags, and what it does with a line a row, made of the Trainer and its collator.
 
 The script is no part of transformers' package, so its steps are written down here.
 """
@@ -6,10 +6,50 @@ The script is no part of transformers' package, so its steps are written down he
 from __future__ import annotations
 
 import math
+import re
+from pathlib import Path
 
 import datasets
 import numpy as np
 import transformers
+
+DOCS = Path(__file__).parents[1] / "docs" / "run_mlm.md"
+# ModelArguments and DataTrainingArguments of run_mlm.py (transformers 4.57), with their defaults.
+THEIRS = {
+    "model_name_or_path": None,
+    "model_type": None,
+    "config_overrides": None,
+    "config_name": None,
+    "tokenizer_name": None,
+    "cache_dir": None,
+    "use_fast_tokenizer": True,
+    "model_revision": "main",
+    "token": None,
+    "trust_remote_code": False,
+    "dtype": None,
+    "low_cpu_mem_usage": False,
+    "dataset_name": None,
+    "dataset_config_name": None,
+    "train_file": None,
+    "validation_file": None,
+    "overwrite_cache": False,
+    "validation_split_percentage": 5,
+    "max_seq_length": None,
+    "preprocessing_num_workers": None,
+    "mlm_probability": 0.15,
+    "line_by_line": False,
+    "pad_to_max_length": False,
+    "max_train_samples": None,
+    "max_eval_samples": None,
+    "streaming": False,
+}
+
+
+def table_of(heading):
+    """Give the names in the first column of a table of docs/run_mlm.md."""
+    section = DOCS.read_text(encoding="utf-8").split(f"## {heading}\n")[1].split("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| `")]
+    return {name for row in rows for name in re.findall(r"`([^`]+)`", row.split("|")[1])}
 
 
 def accuracy(predictions):

@@ -1,4 +1,4 @@
-"""What the processes of test_processes.py, test_checkpoints.py and test_flops.py do."""
+"""What the processes of test_processes.py, test_run_mlm_stopped.py and others do."""
 
 from __future__ import annotations
 
@@ -276,3 +276,13 @@ def on_a_stream(blocks, folder, base, batch, **given):
     if trainer.args.process_index == 0:
         trainer.save_model(str(folder))
     return losses, measured
+
+
+def run_mlm_with(words, step=None, rank=0, number=signal.SIGKILL):
+    """Do what `mlmfast run-mlm` does with these words; with `step`, send a signal after it."""
+    from mlmfast.training.run_mlm.arguments import parse_run_mlm
+    from mlmfast.training.run_mlm.command import run_mlm
+
+    if step is not None:
+        transformers.trainer.DEFAULT_CALLBACKS.append(Signals(step, rank, number))
+    return run_mlm(*parse_run_mlm(words))

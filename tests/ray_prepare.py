@@ -62,8 +62,8 @@ def main(text: str) -> None:
     run.UNIT_BYTES = told["unit_bytes"]
     if told["killed"]:
         folder = Path(told["output"]).parent
-        run.tokenize_unit = KilledOnce("tokens.tokenize_unit", folder, 3)
-        run.write_part = KilledOnce("shards.write_part", folder, 2)
+        run.tokenize_unit = KilledOnce("tokenize.tokenize_unit", folder, 3)
+        run.write_part = KilledOnce("sharding.write_part", folder, 2)
     if told["times"] > 1:
         ray.init(logging_level="WARNING")  # once, instead of each time
     ended = None

@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from corpus import jsonl, read
-from mlmfast.data.sources import open_sources
 from mlmfast.data.sources.base import ReadOptions
+from mlmfast.data.sources.open import open_sources
 from mlmfast.data.sources.sections import split_source
 from mlmfast.errors import InputError
 

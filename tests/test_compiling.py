@@ -9,6 +9,7 @@ import torch
 
 from architectures import tiny_model
 from mlmfast.training.model.compile import choose_compiling, tokens_of
+from mlmfast.training.process.state import state_for
 from mlmfast.training.setup import choose_arguments
 
 
@@ -62,6 +63,7 @@ def test_what_the_user_says_is_obeyed(given, compiled, asked, network, tmp_path,
         compiling=choose,
     )
     assert bool(found.torch_compile) is compiled
-    assert ("ACCELERATE_DYNAMO_BACKEND" in os.environ) is compiled
+    assert ("ACCELERATE_DYNAMO_BACKEND" in state_for(found).environment) is compiled
+    assert os.environ["ACCELERATE_DYNAMO_BACKEND"] == "inductor"
     assert devices == (["cpu"] if asked else [])
     assert torch.device(found.device).type == "cpu"

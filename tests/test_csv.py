@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corpus import read
-from mlmfast.data.sources import open_sources
 from mlmfast.data.sources.base import ReadOptions
+from mlmfast.data.sources.open import open_sources
 from mlmfast.errors import InputError
 
 STRAY = 'text\n"one\ntwo\nthree"\nfour\n"five\nsix"\n'

@@ -95,8 +95,8 @@ def test_streamed_data_sets_are_read_a_few_rows_at_a_time():
             yield {"n": number, "text": f"t{number}"}
 
     stream = datasets.IterableDataset.from_generator(rows)
-    from mlmfast.data.sources import open_sources
     from mlmfast.data.sources.base import ReadOptions
+    from mlmfast.data.sources.open import open_sources
 
     options = ReadOptions()
     pieces = open_sources(stream)[0].pieces(options)

@@ -30,8 +30,8 @@ from mlmfast.data.prepare.distributed.sharding import plan_documents, plan_token
 from mlmfast.data.prepare.options import PrepareOptions
 from mlmfast.data.prepare.package_versions import versions_of
 from mlmfast.data.prepare.run import run_prepare
-from mlmfast.data.sources import open_sources
 from mlmfast.data.sources.base import ReadOptions
+from mlmfast.data.sources.open import open_sources
 from mlmfast.data.sources.sections import split_source
 from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import InputError

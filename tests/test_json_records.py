@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corpus import read
-from mlmfast.data.sources import open_sources
 from mlmfast.data.sources.base import ReadOptions
+from mlmfast.data.sources.open import open_sources
 from mlmfast.data.sources.sections import split_source
 from mlmfast.errors import InputError
 

@@ -20,6 +20,7 @@ from mlmfast.data.tokenization.load import load_tokenizer
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     """A cache of this test's own, for small files too."""
+    tiny_tokenizer()  # opens what it trains, when it is first called
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(kept_tokenizer, "_LARGE", 0)
     monkeypatch.setattr(text_encoder, "_ready", type(text_encoder._ready)())

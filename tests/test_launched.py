@@ -10,29 +10,37 @@ import sys
 import pytest
 
 from mlmfast.errors import InputError
-from mlmfast.training.process.launched import launched_precision
+from mlmfast.training.process import launched
 from toy import TINY
+
+
+@pytest.fixture
+def launch(monkeypatch):
+    """Begin as a process with these variables."""
+    return lambda variables: monkeypatch.setattr(launched, "LAUNCHED", variables)
 
 
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [
         (None, None),
-        ("", None),
         ("no", {"bf16": False}),
         ("bf16", {"bf16": True}),
         ("fp16", {"fp16": True}),
     ],
 )
-def test_what_a_launcher_says(name, arguments):
-    assert launched_precision("cuda", name) == arguments
+def test_what_a_launcher_says(launch, name, arguments):
+    launch({} if name is None else {"ACCELERATE_MIXED_PRECISION": name})
+    assert launched.launched_precision("cuda") == arguments
 
 
-def test_what_cannot_be():
+def test_what_cannot_be(launch):
+    launch({"ACCELERATE_MIXED_PRECISION": "fp16"})
     with pytest.raises(InputError, match="fp16, which needs a GPU"):
-        launched_precision("cpu", "fp16")
+        launched.launched_precision("cpu")
+    launch({"ACCELERATE_MIXED_PRECISION": "fp8"})
     with pytest.raises(InputError, match="'fp8'; expected one of no, bf16, fp16"):
-        launched_precision("cuda", "fp8")
+        launched.launched_precision("cuda")
 
 
 # The real launcher, and its variable alone; both ways, so that one differs from this machine's own.

@@ -18,10 +18,10 @@ import sys
 from pathlib import Path
 import mlmfast.exporting.export as exporting
 from mlmfast.cli._model_folder import model_folder
-from mlmfast.fs.atomic import replacing
+from mlmfast.fs.atomic import atomic_output_dir
 
 def export(checkpoint, output):
-    with replacing(output, overwrite=False, is_ours=lambda folder: False) as folder:
+    with atomic_output_dir(output, overwrite=False, is_ours=lambda folder: False) as folder:
         (folder / "config.json").write_text("{}")
         print("exporting", flush=True)
         sys.stdin.readline()

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from corpus import documents, jsonl, tiny_tokenizer
-from mlmfast._core import SeenTexts
+from mlmfast._core import TextHashSet
 from mlmfast.data.prepare import run as prepare_run
 from mlmfast.data.prepare import shuffle as prepare_shuffle
 from mlmfast.data.prepare.api import prepare
@@ -127,10 +127,10 @@ def test_limit_then_duplicates_then_the_order(tmp_path):
 
 def test_seen_texts_are_known_again_by_their_hashes():
     texts = pa.array([*documents(200), None], pa.large_string())
-    seen = SeenTexts()
+    seen = TextHashSet()
     fresh, keys = seen.add(texts.slice(50))
     assert len(keys) == 16 * fresh.sum() == 16 * len(seen)
-    again = SeenTexts()
+    again = TextHashSet()
     again.load(keys)
     assert not again.add(texts.slice(50))[0].any()
     expected = set(texts.to_pylist()[:50]) - set(texts.to_pylist()[50:])

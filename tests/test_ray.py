@@ -69,7 +69,7 @@ def test_two_nodes_write_what_one_process_writes(cluster, tmp_path, inputs, opti
 def test_a_worker_that_is_killed_changes_nothing(cluster, tmp_path, inputs):
     assert by_ray(cluster, inputs, tmp_path / "ray", killed=True, **OPTIONS) is None
     killed = sorted(path.name for path in tmp_path.glob("killed-*"))
-    assert killed == ["killed-shards.write_part", "killed-tokens.tokenize_unit"]
+    assert killed == ["killed-sharding.write_part", "killed-tokenize.tokenize_unit"]
     by_one_process(inputs, tmp_path / "local", **OPTIONS)
     assert files_of(tmp_path / "ray") == files_of(tmp_path / "local")
 

@@ -19,11 +19,16 @@ from mlmfast.training.model.from_scratch import new_model
 from mlmfast.training.train import train
 from mlmfast.training.trainer.interrupt import TrainingInterrupted
 from mlmfast.training.trainer.mlm_trainer import MLMTrainer
-from mlmfast.training.trainer.resume_changes import ARGUMENTS_FILE
+from mlmfast.training.trainer.resume_changes import ARGUMENTS_FILE, argument_changes
 from toy import SCRATCH, TINY
 
-# Six steps; the rate falls in a straight line from 1e-3 to 0.
+# Six steps; the rate falls in a straight line from 1e-3 to 0. What the tests change is given, not
+# left to the defaults of random weights.
 OPTIONS = SCRATCH | {
+    "mlm_probability": 0.15,
+    "warmup_steps": 0,
+    "weight_decay": 0.01,
+    "adam_beta2": 0.999,
     "num_train_epochs": 1,
     "per_device_train_batch_size": 12,
     "eval_strategy": "no",
@@ -216,6 +221,19 @@ def test_other_defaults_of_another_version_are_no_change(resume, tmp_path):
     # As long as it was, since the checkpoint lists the sizes of its files.
     file.write_text(json.dumps(noted).ljust(file.stat().st_size))
     assert resume()[0].changes == ()
+
+
+@pytest.mark.parametrize(
+    "before", [{"warmup_steps": 0.25, "warmup_ratio": None}, {"warmup_steps": 0.25}]
+)
+def test_a_share_of_the_steps_is_the_same_in_both_versions(before, tmp_path):
+    share = "warmup_ratio" in transformers.TrainingArguments.__dataclass_fields__
+    given = {"warmup_ratio" if share else "warmup_steps": 0.25}
+    args = transformers.TrainingArguments(tmp_path, use_cpu=True, report_to="none", **given)
+    noted = {"learning_rate": args.learning_rate}
+    assert argument_changes(noted | before, args) == []
+    (change,) = argument_changes(noted | {"warmup_steps": 3, "warmup_ratio": 0.25}, args)
+    assert str(change) == "warmup_steps 3 -> 0.25"
 
 
 def test_another_programs_optimizer_tells_its_rate(resume, tmp_path):

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 import shlex
-from pathlib import Path
 
 import pytest
 import transformers
@@ -17,42 +15,11 @@ from command_lines import COMMAND_LINES
 from mlmfast.cli.run_mlm import command
 from mlmfast.data.tokenization.train import train_tokenizer
 from mlmfast.errors import InputError, OutputExistsError
-from mlmfast.training.options.removed import removed_names
 from mlmfast.training.run_mlm.arguments import RunMlmArguments, parse_run_mlm
-from peers_run_mlm import peers_run
+from peers_run_mlm import DOCS, THEIRS, peers_run, table_of
 from toy import TINY, sentences
 
 NEEDED = ["--model_name_or_path", "m", "--train_file", "t.txt", "--output_dir", "o"]
-# ModelArguments and DataTrainingArguments of run_mlm.py (transformers 4.57), with their defaults.
-THEIRS = {
-    "model_name_or_path": None,
-    "model_type": None,
-    "config_overrides": None,
-    "config_name": None,
-    "tokenizer_name": None,
-    "cache_dir": None,
-    "use_fast_tokenizer": True,
-    "model_revision": "main",
-    "token": None,
-    "trust_remote_code": False,
-    "dtype": None,
-    "low_cpu_mem_usage": False,
-    "dataset_name": None,
-    "dataset_config_name": None,
-    "train_file": None,
-    "validation_file": None,
-    "overwrite_cache": False,
-    "validation_split_percentage": 5,
-    "max_seq_length": None,
-    "preprocessing_num_workers": None,
-    "mlm_probability": 0.15,
-    "line_by_line": False,
-    "pad_to_max_length": False,
-    "max_train_samples": None,
-    "max_eval_samples": None,
-    "streaming": False,
-}
-DOCS = Path(__file__).parents[1] / "docs" / "run_mlm.md"
 
 
 @pytest.fixture(autouse=True)
@@ -95,18 +62,13 @@ def results(folder, name="all"):
     return json.loads((folder / f"{name}_results.json").read_text())
 
 
-def table_of(heading):
-    """Give the names in the first column of a table of the docs."""
-    section = DOCS.read_text(encoding="utf-8").split(f"## {heading}\n")[1].split("\n## ")[0]
-    rows = [line for line in section.splitlines() if line.startswith("| `")]
-    return {name for row in rows for name in re.findall(r"`([^`]+)`", row.split("|")[1])}
-
-
 def test_every_flag_and_every_default_is_run_mlms():
     options, training = parse_run_mlm(NEEDED)
     ours = {field.name: field.default for field in dataclasses.fields(RunMlmArguments)}
     assert {name: ours[name] for name in THEIRS} == THEIRS
-    assert set(ours) - set(THEIRS) == {"text_column", "format"}  # further ones
+    assert set(ours) - set(THEIRS) == {
+        name.removeprefix("--") for name in table_of("Further flags")
+    }
     assert options.mlm_probability == 0.15
     theirs = transformers.HfArgumentParser(transformers.TrainingArguments)
     plain = theirs.parse_args_into_dataclasses(["--output_dir", "o"], look_for_args_file=False)[0]
@@ -115,14 +77,6 @@ def test_every_flag_and_every_default_is_run_mlms():
         if field.init and field.name not in stamp:
             assert getattr(training, field.name) == getattr(plain, field.name), field.name
     assert (training.learning_rate, training.weight_decay, training.seed) == (5e-5, 0, 42)
-
-
-def test_the_flags_that_the_docs_call_different_are_flags():
-    known = {field.name for field in dataclasses.fields(transformers.TrainingArguments)}
-    known |= set(removed_names())
-    told = {name.removeprefix("--") for name in table_of("Flags that do something else")}
-    assert told <= known | set(THEIRS) | {"evaluation_strategy", "torch_dtype", "use_auth_token"}
-    assert told
 
 
 @pytest.mark.parametrize("line", COMMAND_LINES)
@@ -189,7 +143,9 @@ def test_a_run_leaves_the_files_and_figures_that_run_mlm_leaves(home, tmp_path):
     assert found["perplexity"] == pytest.approx(other["perplexity"], rel=0.1)
     checkpoints = [{path.name for path in (tmp_path / side / "checkpoint-2").iterdir()} for side in
                    ("ours", "theirs")]  # fmt: skip
-    assert checkpoints[0] - checkpoints[1] == {"mlmfast_checkpoint.json"}
+    further = {"mlmfast_checkpoint.json", "mlmfast_arguments.json"}
+    assert checkpoints[0] - checkpoints[1] == further
+    assert all(f"`{name}`" in DOCS.read_text() for name in further)
     assert not checkpoints[1] - checkpoints[0]
     card = yaml.safe_load((tmp_path / "ours" / "README.md").read_text().split("---")[1])
     assert card["model-index"] == [{"name": "ours", "results": []}]
@@ -213,6 +169,25 @@ def test_a_file_alone_and_the_first_column_and_the_first_rows(home, tmp_path):
     found = results(tmp_path / "out")
     assert (found["train_samples"], found["eval_samples"]) == (32, 8)
     assert found["eval_accuracy"] == found["eval_top1"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "flags"),
+    [
+        (
+            "t.csv",
+            'n;text\n1;"one two\n2;three four\n',
+            {"csv_delimiter": ";", "csv_quoting": "none"},
+        ),
+        ("t.tsv", 'n\ttext\n1\t"one two\n2\tthree four\n', {"csv_quoting": "none"}),
+        ("t.json", '{"data": [{"text": "one two"}, {"text": "three"}]}', {"json_field": "data"}),
+    ],
+)
+def test_tables_are_read_as_the_flags_say(home, tmp_path, name, content, flags):
+    (tmp_path / name).write_text(content)
+    flags = {"validation_file": tmp_path / name, "max_seq_length": 8, **flags}
+    run(*words_of(home, tmp_path / "out", **flags), "--do_eval", "--line_by_line")
+    assert results(tmp_path / "out")["eval_samples"] == 2
 
 
 def test_measuring_alone_and_training_alone(home, tmp_path):

@@ -207,6 +207,23 @@ def test_objects_and_names_of_run_mlm_in_python(checkpoint, tmp_path):
     assert str(model.dtype) == "torch.bfloat16"
 
 
+def test_a_tokenizer_larger_than_the_model_makes_rows(text, checkpoint, tmp_path, caplog):
+    tokenizer = transformers.AutoTokenizer.from_pretrained(text / "tokenizer")
+    tokenizer.add_tokens(["goodly", "olden"])
+    tokenizer.save_pretrained(tmp_path / "larger")
+    options = {"max_seq_length": 16, "max_steps": 1, "use_cpu": True, "quiet": True}
+    options |= {"model": checkpoint, "tokenizer_name": tmp_path / "larger", "report": False}
+    found = train(text / "train.txt", output=tmp_path / "m", **options)
+    rows = transformers.AutoConfig.from_pretrained(checkpoint).vocab_size
+    assert f"it gets {len(tokenizer) - rows} new rows" in caplog.text
+    model = transformers.AutoModelForMaskedLM.from_pretrained(found.output)
+    assert model.get_input_embeddings().num_embeddings == len(tokenizer) > rows
+    prepare(str(text / "train.txt"), tmp_path / "b", tokenizer=tmp_path / "larger", block_size=16)
+    del options["tokenizer_name"], options["max_seq_length"]
+    with pytest.raises(InputError, match="--add-tokens"):
+        train(tmp_path / "b", output=tmp_path / "other", **options, eval_strategy="no")
+
+
 def test_config_name_shapes_a_new_model_or_changes_a_checkpoints(text, checkpoint, tmp_path):
     config = transformers.BertConfig.from_pretrained(checkpoint, hidden_act="relu")
     config.save_pretrained(tmp_path / "shape")
@@ -272,6 +289,33 @@ def test_what_cannot_be_done_is_said_before_anything_is_written(tmp_path, option
     with pytest.raises((InputError, NotFoundError), match=message):
         train(options.pop("data"), output=tmp_path / "out", **options)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["csv", "json", "parquet", "table", "dataset", "streamed"])
+def test_the_first_column_of_text_is_taken_where_none_is_called_text(text, tmp_path, caplog, kind):
+    table = pa.table({"n": range(20), "sentence": sentences(20), "label": ["a"] * 20})
+    rows = datasets.Dataset(table)
+    options = {"tokenizer_name": str(text / "tokenizer"), "max_seq_length": 16}
+    options |= {"line_by_line": True, "validation_split_percentage": 0}
+    file, data = tmp_path / f"t.{kind}", None
+    if kind in ("csv", "json", "parquet"):
+        getattr(rows, f"to_{kind}")(file)
+        options["train_file"] = str(file)
+    elif kind == "streamed":
+        rows.to_json(tmp_path / "data" / "train.jsonl")
+        options |= {"dataset_name": str(tmp_path / "data"), "streaming": True}
+    else:
+        data = table if kind == "table" else rows
+    with caplog.at_level("INFO"):
+        found = stores(data, None, **options)["train"]
+    assert "the first one that holds text is taken, sentence" in caplog.text
+    named = stores(
+        table, None, text_column="sentence", max_seq_length=16, line_by_line=True,
+        validation_split_percentage=0, tokenizer_name=options["tokenizer_name"],
+    )["train"]  # fmt: skip
+    assert np.array_equal(found[:], named[:])
+    with pytest.raises(InputError, match="no column 'body'"):
+        stores(data, None, text_column="body", **options)
 
 
 def test_what_is_for_text_is_refused_for_blocks(toy_blocks, tmp_path):

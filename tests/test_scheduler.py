@@ -33,10 +33,10 @@ def test_requests_of_all_kinds_share_batches_and_get_their_own_answers(
         {"tokenizer_kwargs": {"truncation": "around_mask", "max_length": 20}},
     ]
     asked = [(TEXTS[number % 4 :][:2], kinds[number % 6]) for number in range(48)]
-    tickets = [scheduler.submit(texts, fill_mask_task(model, **kind)) for texts, kind in asked]
+    requests = [scheduler.submit(texts, fill_mask_task(model, **kind)) for texts, kind in asked]
     gate.set()
-    for ticket, (texts, kind) in zip(tickets, asked, strict=True):
-        answered = ticket.future.result(PATIENCE)
+    for request, (texts, kind) in zip(requests, asked, strict=True):
+        answered = request.future.result(PATIENCE)
         assert close_to(answered.answers, [fill_mask(text, **kind) for text in texts])
         assert answered.masks == [text.count("<mask>") for text in texts]
     assert sum(report.texts for report in watch.batches) == sum(len(texts) for texts, _ in asked)
@@ -60,14 +60,14 @@ def test_requests_wait_for_as_many_as_there_were(begin, gate):
     """Two were in hand; so after them the third waits for a fourth, and they share a batch."""
     watch = Watch()
     scheduler, model = begin(watch, max_delay=60.0)
-    tickets = [scheduler.submit(TEXTS[:1], fill_mask_task(model)) for _ in range(2)]
+    requests = [scheduler.submit(TEXTS[:1], fill_mask_task(model)) for _ in range(2)]
     gate.set()
-    for ticket in tickets:
-        ticket.future.result(PATIENCE)
+    for request in requests:
+        request.future.result(PATIENCE)
     before = len(watch.batches)
-    tickets = [scheduler.submit(TEXTS[:1], fill_mask_task(model)) for _ in range(2)]
-    for ticket in tickets:
-        ticket.future.result(PATIENCE)
+    requests = [scheduler.submit(TEXTS[:1], fill_mask_task(model)) for _ in range(2)]
+    for request in requests:
+        request.future.result(PATIENCE)
     assert [report.texts for report in watch.batches[before:]] == [2]
 
 
@@ -82,8 +82,8 @@ def test_what_cannot_be_asked_fails_alone(begin, fill_mask, gate):
     second = scheduler.submit([TEXTS[0], "no mask"], fill_mask_task(model))
     gate.set()
     assert close_to(good.future.result(PATIENCE).answers, [fill_mask(TEXTS[0])])
-    for kind, ticket in failing.items():
-        assert type(ticket.future.exception(PATIENCE)) is kind
+    for kind, request in failing.items():
+        assert type(request.future.exception(PATIENCE)) is kind
     assert str(second.future.exception(PATIENCE)).startswith('Text 2 "no mask"')
     assert scheduler.texts == 0
 
@@ -101,8 +101,8 @@ def test_a_text_that_fails_in_the_model_fails_alone(begin, fill_mask, gate, monk
     good = [scheduler.submit(TEXTS[:1], fill_mask_task(model)) for _ in range(3)]
     bad = scheduler.submit(["<mask> " * 9], fill_mask_task(model))
     gate.set()
-    for ticket in good:
-        assert close_to(ticket.future.result(PATIENCE).answers, [fill_mask(TEXTS[0])])
+    for request in good:
+        assert close_to(request.future.result(PATIENCE).answers, [fill_mask(TEXTS[0])])
     assert "nine masks" in str(bad.future.exception(PATIENCE))
 
 
@@ -127,7 +127,7 @@ def test_who_is_cancelled_leaves_the_queue(begin, gate):
     while first.begun is None:
         time.sleep(0.001)
     gone = [scheduler.submit(TEXTS[:1], fill_mask_task(model)) for _ in range(20)]
-    assert all(ticket.future.cancel() for ticket in gone)
+    assert all(request.future.cancel() for request in gone)
     assert scheduler.texts == 1
     gate.set()
     first.future.result(PATIENCE)
@@ -138,19 +138,19 @@ def test_who_is_cancelled_leaves_the_queue(begin, gate):
 
 def test_closing_answers_what_is_in_hand_and_takes_no_more(begin, gate):
     scheduler, model = begin()
-    tickets = [scheduler.submit(TEXTS[:2], fill_mask_task(model)) for _ in range(9)]
+    requests = [scheduler.submit(TEXTS[:2], fill_mask_task(model)) for _ in range(9)]
     closing = threading.Thread(target=scheduler.close)
     closing.start()
     gate.set()
     closing.join(PATIENCE)
-    assert all(ticket.future.result(PATIENCE) for ticket in tickets)
+    assert all(request.future.result(PATIENCE) for request in requests)
     with pytest.raises(ClosedError):
         scheduler.submit(TEXTS, fill_mask_task(model))
 
 
 def test_abandoning_fails_what_is_in_hand(begin, gate):
     scheduler, model = begin()
-    tickets = [scheduler.submit(TEXTS[:2], fill_mask_task(model)) for _ in range(9)]
+    requests = [scheduler.submit(TEXTS[:2], fill_mask_task(model)) for _ in range(9)]
     scheduler.abandon()
-    assert all(isinstance(t.future.exception(PATIENCE), ClosedError) for t in tickets)
+    assert all(isinstance(t.future.exception(PATIENCE), ClosedError) for t in requests)
     gate.set()

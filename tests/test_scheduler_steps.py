@@ -62,15 +62,15 @@ class TestSteps:
         kinds = list(self.kinds(model, fill_mask)) * 3
         gate.clear()
         plain = [scheduler.submit(TEXTS, fill_mask_task(model)) for _ in range(5)]
-        tickets = [scheduler.submit(texts, asked) for texts, asked, _ in kinds]
+        requests = [scheduler.submit(texts, asked) for texts, asked, _ in kinds]
         gate.set()
-        for ticket, (texts, _, expected) in zip(tickets, kinds, strict=True):
-            answered = ticket.future.result(PATIENCE)
+        for request, (texts, _, expected) in zip(requests, kinds, strict=True):
+            answered = request.future.result(PATIENCE)
             assert near(answered.answers, expected)
             assert answered.tokens > len(texts)
-        for ticket in plain:
+        for request in plain:
             expected = [fill_mask(text) for text in TEXTS]
-            assert close_to(ticket.future.result(PATIENCE).answers, expected)
+            assert close_to(request.future.result(PATIENCE).answers, expected)
         if batching == "shared":
             assert max(report.texts for report in watch.batches) > len(TEXTS)
         assert scheduler.texts == 0
@@ -86,7 +86,7 @@ class TestSteps:
         short = scheduler.submit(TEXTS[:1], fill_mask_task(model))
         told = []
         short.future.add_done_callback(lambda _: told.append((len(watch.batches), long.left)))
-        while not short.questions:
+        while not short.masked_texts:
             time.sleep(0.001)
         gate.set()
         short.future.result(PATIENCE)
@@ -103,7 +103,7 @@ class TestSteps:
             assert not gone[0].future.done()
             time.sleep(0.001)
         gone.append(scheduler.submit(["<mask> is <mask> <mask>"], BeamSearchTask.checked(50)))
-        assert all(ticket.future.cancel() for ticket in gone)
+        assert all(request.future.cancel() for request in gone)
         assert scheduler.texts == 0
         gate.set()
         scheduler.submit(TEXTS[:1], fill_mask_task(model)).future.result(PATIENCE)
@@ -142,39 +142,39 @@ class TestSteps:
         assert "at most 240" in str(error)
         assert error.retry_after >= 1
         gate.set()
-        assert all(ticket.future.result(PATIENCE) for ticket in taken)
+        assert all(request.future.result(PATIENCE) for request in taken)
         assert scheduler.submit(["is " * 50], ScoringTask()).future.result(PATIENCE)
 
     def test_each_needs_room_for_its_own_targets(self, onnx):
         """Also where both are read at once."""
         model = open_model(onnx, device="cpu")
         text = "is " * 58 + "<mask>"
-        tickets = [
+        requests = [
             InferenceRequest([text], fill_mask_task(model, 1, [word], whole_targets=True))
             for word in (" galaxyparis" * 4, " city")
         ]
-        for given in (tickets, tickets[::-1]):
+        for given in (requests, requests[::-1]):
             read = dict(read_tickets(given, model, QueueLimits()))
-            assert "masks in place of one" in str(read[tickets[0]])
-            assert read[tickets[1]] == []
-            assert tickets[1].work is not None
+            assert "masks in place of one" in str(read[requests[0]])
+            assert read[requests[1]] == []
+            assert requests[1].work is not None
 
     def test_closing_takes_all_steps_that_are_left(self, begin, fill_mask, gate):
         scheduler, _ = begin()
         text = "<mask> is <mask> <mask>"
-        tickets = [scheduler.submit([text], BeamSearchTask.checked(3)) for _ in range(9)]
+        requests = [scheduler.submit([text], BeamSearchTask.checked(3)) for _ in range(9)]
         closing = threading.Thread(target=scheduler.close)
         closing.start()
         gate.set()
         closing.join(PATIENCE)
         expected = [fill_mask.fill(text, top_k=3)]
-        assert all(near(ticket.future.result(PATIENCE).answers, expected) for ticket in tickets)
+        assert all(near(request.future.result(PATIENCE).answers, expected) for request in requests)
 
     def test_abandoning_fails_what_is_left(self, begin, gate):
         scheduler, _ = begin()
-        tickets = [scheduler.submit(["way " * 55], ScoringTask()) for _ in range(3)]
+        requests = [scheduler.submit(["way " * 55], ScoringTask()) for _ in range(3)]
         scheduler.abandon()
-        assert all(isinstance(t.future.exception(PATIENCE), ClosedError) for t in tickets)
+        assert all(isinstance(t.future.exception(PATIENCE), ClosedError) for t in requests)
         gate.set()
 
     def test_a_step_that_fails_in_the_model_fails_alone(self, begin, fill_mask, monkeypatch):

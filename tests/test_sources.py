@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpus import read
-from mlmfast.data.sources import open_sources, read_texts
 from mlmfast.data.sources.base import ReadOptions, bounded
+from mlmfast.data.sources.open import open_sources, read_texts
 from mlmfast.errors import InputError, NotFoundError
 
 TEXTS = ["first", "", "zwei Äpfel", 'with "quotes", a comma\nand a line end', "東京 🦊", " blanks "]

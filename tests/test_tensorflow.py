@@ -92,7 +92,7 @@ def batches_of(store, epoch, *, size=8, shuffle=True):
 
 
 def test_every_pass_is_the_next_epoch_of_the_loader(store):
-    dataset = store.to_tf_dataset(8, seed=5, epoch=2)
+    dataset = mlmfast.to_tf_dataset(store, 8, seed=5, epoch=2)
     assert len(dataset) == math.ceil(len(store) / 8)
     for epoch in (2, 3):
         given = list(dataset.as_numpy_iterator())
@@ -104,7 +104,7 @@ def test_every_pass_is_the_next_epoch_of_the_loader(store):
 
 
 def test_fixed_masks_are_the_same_in_every_pass(store):
-    dataset = store.to_tf_dataset(8, seed=5, shuffle=False, fixed_masks=True)
+    dataset = mlmfast.to_tf_dataset(store, 8, seed=5, shuffle=False, fixed_masks=True)
     for _ in range(2):
         for (features, labels), expected in zip(
             dataset.as_numpy_iterator(), batches_of(store, 0, shuffle=False), strict=True
@@ -114,7 +114,7 @@ def test_fixed_masks_are_the_same_in_every_pass(store):
 
 
 def test_a_batch_that_is_not_full_can_be_left_out(store):
-    dataset = store.to_tf_dataset(7, drop_remainder=True)
+    dataset = mlmfast.to_tf_dataset(store, 7, drop_remainder=True)
     assert dataset.element_spec[1].shape == (7, store.block_size)
     assert len(list(dataset)) == len(store) // 7
 
@@ -122,7 +122,7 @@ def test_a_batch_that_is_not_full_can_be_left_out(store):
 def test_padding_brings_an_attention_mask(tmp_path):
     folder = make_blocks(tmp_path, packing="none", test_size=None)
     padded = BlockStore.open(folder)
-    features, _ = next(iter(padded.to_tf_dataset(4, shuffle=False)))
+    features, _ = next(iter(mlmfast.to_tf_dataset(padded, 4, shuffle=False)))
     expected = padded[:4] != padded.manifest.pad_token_id
     assert np.array_equal(features["attention_mask"].numpy() == 1, expected)
 
@@ -138,8 +138,8 @@ def test_fit_goes_through_the_epochs_and_learns(store):
         looked = tf.py_function(look, [labels], tf.int64)
         return features, tf.ensure_shape(looked, labels.shape)
 
-    train = store.to_tf_dataset(8, seed=5)
-    held_out = store.to_tf_dataset(8, seed=5, shuffle=False, fixed_masks=True)
+    train = mlmfast.to_tf_dataset(store, 8, seed=5)
+    held_out = mlmfast.to_tf_dataset(store, 8, seed=5, shuffle=False, fixed_masks=True)
     model = tiny_model(store)
     steps = 2 * len(train)
     optimizer, _ = transformers.create_optimizer(

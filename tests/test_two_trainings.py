@@ -16,6 +16,7 @@ from mlmfast.data.store.store import open_splits
 from mlmfast.training.datasets import EvaluationBlocks, MaskedBlocks
 from mlmfast.training.model.from_scratch import new_model
 from mlmfast.training.model.masked_head import LAST_LAYER_TOO
+from mlmfast.training.process import launched
 from mlmfast.training.process.state import ProcessState
 from mlmfast.training.trainer.mlm_trainer import MLMTrainer
 from toy import SCRATCH, TINY
@@ -155,9 +156,7 @@ def test_train_leaves_the_process_as_it_was(toy_blocks, tmp_path):
 
 
 def test_what_the_launcher_says_is_obeyed(splits, network, tmp_path, monkeypatch):
-    from mlmfast.training.process import state as process_state
-
-    monkeypatch.setattr(process_state, "LAUNCHED", {"ACCELERATE_MIXED_PRECISION": "bf16"})
+    monkeypatch.setattr(launched, "LAUNCHED", {"ACCELERATE_MIXED_PRECISION": "bf16"})
     monkeypatch.setitem(os.environ, "ACCELERATE_MIXED_PRECISION", "no")
     trainer = MLMTrainer(network, arguments(tmp_path), train_dataset=MaskedBlocks(splits["train"]))
     assert trainer.accelerator.mixed_precision == "bf16"

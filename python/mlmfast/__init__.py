@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mlmfast.data.blocks.options import GroupStats
     from mlmfast.data.convert.convert import convert
     from mlmfast.data.loading.loader import BlockLoader
+    from mlmfast.data.loading.tensorflow import to_tf_dataset
     from mlmfast.data.masking.collator import DataCollatorForLanguageModeling
     from mlmfast.data.masking.mask_tokens import MaskedBatch, mask_tokens
     from mlmfast.data.masking.schedule import MaskRateSchedule
@@ -53,6 +54,7 @@ _HOME = {
     "group_blocks": "mlmfast.data.blocks.group",
     "mask_tokens": "mlmfast.data.masking.mask_tokens",
     "prepare": "mlmfast.data.prepare.api",
+    "to_tf_dataset": "mlmfast.data.loading.tensorflow",
     "tokenize": "mlmfast.data.tokenization.tokenize",
     "train": "mlmfast.training.train",
     "train_tokenizer": "mlmfast.data.tokenization.train",
@@ -79,6 +81,7 @@ __all__ = [
     "group_blocks",
     "mask_tokens",
     "prepare",
+    "to_tf_dataset",
     "tokenize",
     "train",
     "train_tokenizer",

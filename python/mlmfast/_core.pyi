@@ -15,7 +15,7 @@ __all__ = [
     "JsonRecords",
     "ListColumn",
     "Masker",
-    "SeenTexts",
+    "TextHashSet",
     "__version__",
     "json_strings",
     "line_ends",
@@ -184,8 +184,8 @@ class Encoded:
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]: ...
 
 @final
-class SeenTexts:
-    def __new__(cls) -> SeenTexts: ...
+class TextHashSet:
+    def __new__(cls) -> TextHashSet: ...
     def __len__(self) -> int: ...
     def add(self, texts: Any) -> tuple[npt.NDArray[np.bool_], bytes]: ...
     def load(self, keys: bytes) -> None: ...

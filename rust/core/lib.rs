@@ -17,6 +17,7 @@ pub mod blocks;
 pub mod boundaries;
 mod choose;
 pub mod csv;
+pub mod dedup;
 pub mod error;
 mod gaps;
 mod ids;
@@ -35,7 +36,6 @@ mod replace;
 pub mod rng;
 mod row;
 mod rows;
-pub mod seen;
 mod spans;
 pub mod tokenize;
 

@@ -10,6 +10,7 @@ import click
 from mlmfast.cli._command import ExampleCommand
 from mlmfast.cli._log import show_log
 from mlmfast.cli._settings import SUFFIXES, read_settings
+from mlmfast.cli._stopping import stopped_by_signals
 
 EPILOG = """
 All flags of run_mlm.py, with its defaults: --model_name_or_path, --train_file, --line_by_line ...
@@ -70,10 +71,12 @@ def command(ctx: click.Context, **_options: Any) -> None:
     from mlmfast.training.run_mlm.arguments import parse_run_mlm
     from mlmfast.training.run_mlm.command import run_mlm
 
-    show_log(quiet=False, silent=os.environ.get("RANK", "0") != "0")
+    first = os.environ.get("RANK", "0") == "0"
+    show_log(quiet=False, silent=not first)
     words: list[str] = ctx.obj or []
     settings = {}
     if len(words) == 1 and words[0].lower().endswith(SUFFIXES):
         settings, words = read_settings(words[0]), []
-    run_mlm(*parse_run_mlm(words, settings))
+    with stopped_by_signals(ctx, tell=first):
+        run_mlm(*parse_run_mlm(words, settings))
     destroy_process_group()

@@ -10,6 +10,7 @@ import click
 
 from mlmfast.cli._command import Names
 from mlmfast.cli._log import show_log
+from mlmfast.cli._stopping import stopped_by_signals
 from mlmfast.cli._train_flags import Overrides, TrainCommand, run_mlm_flags
 
 EPILOG = """
@@ -167,18 +168,13 @@ def command(
     """
     from mlmfast.training.process.distributed import destroy_process_group
     from mlmfast.training.train import train
-    from mlmfast.training.trainer.interrupt import TrainingInterrupted
 
     first = os.environ.get("RANK", "0") == "0"
     show_log(quiet=quiet, silent=not first)
     resume = True if resume_from_checkpoint == "last" else resume_from_checkpoint
-    try:
+    with stopped_by_signals(ctx, tell=first):
         named = data[0] if len(data) == 1 else list(data) or None
         result = train(named, resume_from_checkpoint=resume, quiet=quiet, **options, **ctx.obj)
-    except TrainingInterrupted as interrupted:
-        if first:
-            click.echo(str(interrupted), err=True)
-        ctx.exit(interrupted.exit_status)
     destroy_process_group()
     if not first:
         return

@@ -47,8 +47,8 @@ def command(
 
     INPUTS are what `mlmfast prepare` reads. The result opens with AutoTokenizer.
     """
-    from mlmfast.data.sources import open_sources, read_texts
     from mlmfast.data.sources.base import ReadOptions
+    from mlmfast.data.sources.open import open_sources, read_texts
     from mlmfast.data.tokenization.train import train_tokenizer
 
     sources = open_sources(

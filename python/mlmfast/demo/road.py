@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.data.prepare.api import prepare
-from mlmfast.data.sources import open_sources, read_texts
 from mlmfast.data.sources.base import ReadOptions
+from mlmfast.data.sources.open import open_sources, read_texts
 from mlmfast.data.store.store import open_splits
 from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.data.tokenization.train import train_tokenizer

@@ -132,7 +132,7 @@ class FillMask:
                 `batch_size` is out of range, or `texts` is a table.
             TypeError: a keyword that is not known, or a `top_k` or `batch_size` that is no integer.
         """
-        asked = fill_mask_task(
+        task = fill_mask_task(
             self._model,
             top_k,
             targets,
@@ -140,12 +140,12 @@ class FillMask:
             tokenizer_kwargs=tokenizer_kwargs,
         )
         if is_lazy(texts):
-            begin = self._begin(asked, batch_size=batch_size)
+            begin = self._begin(task, batch_size=batch_size)
             lazily = in_order(one_by_one(texts), begin, read_ahead=1024)
             return SizedAnswers(lazily, len(texts)) if isinstance(texts, Sized) else lazily
         _, listed = as_list(texts)
         names = the_text if len(listed) == 1 else text_number
-        begin = self._begin(asked, names=names, refuse=True, batch_size=batch_size)
+        begin = self._begin(task, names=names, refuse=True, batch_size=batch_size)
         answers = list(in_order(listed, begin, read_ahead=CALL_AHEAD))
         return answers[0] if len(answers) == 1 else answers
 
@@ -186,14 +186,14 @@ class FillMask:
         if read_ahead < 1:
             raise InputError(f"read_ahead must be at least 1, and is {read_ahead}.")
         keep_errors = keeps_errors(on_error)
-        asked = fill_mask_task(
+        task = fill_mask_task(
             self._model,
             top_k,
             targets,
             whole_targets=whole_targets,
             tokenizer_kwargs=tokenizer_kwargs,
         )
-        begin = self._begin(asked, names=names, keep_errors=keep_errors, batch_size=batch_size)
+        begin = self._begin(task, names=names, keep_errors=keep_errors, batch_size=batch_size)
         return in_order(one_by_one(texts), begin, read_ahead=read_ahead)
 
     def fill(
@@ -233,8 +233,8 @@ class FillMask:
         Raises:
             InputError: as in a call; `top_k` or `beams` below 1.
         """
-        asked = BeamSearchTask.checked(top_k, beams, order, tokenizer_kwargs)
-        return self._in_steps(asked, texts, on_error, names)
+        task = BeamSearchTask.checked(top_k, beams, order, tokenizer_kwargs)
+        return self._in_steps(task, texts, on_error, names)
 
     def score(
         self,
@@ -275,7 +275,7 @@ class FillMask:
 
     def _in_steps(
         self,
-        asked: Task,
+        task: Task,
         texts: str | Iterable[str],
         on_error: str,
         names: Callable[[int], str] | None,
@@ -284,12 +284,12 @@ class FillMask:
         keep_errors = keeps_errors(on_error)
         alone, listed = as_list(texts)
         names = names or (the_text if alone else text_number)
-        answers = answer_texts(self._model, asked, listed, names=names, keep_errors=keep_errors)
+        answers = answer_texts(self._model, task, listed, names=names, keep_errors=keep_errors)
         return answers[0] if alone else answers
 
     def _begin(
         self,
-        asked: FillMaskTask | WholeTargets,
+        task: FillMaskTask | WholeTargets,
         *,
         names: Callable[[int], str] = text_number,
         keep_errors: bool = False,
@@ -308,12 +308,10 @@ class FillMask:
         rows = checked_batch_size(batch_size) or self._batch_size
 
         def begin(texts: list[Any], first: int) -> PendingAnswers:
-            read = asked.read(texts, self._model, first=first, names=names)
+            read = task.read(texts, self._model, first=first, names=names)
             if refuse:
                 raise_first_error(read)
-            return PendingAnswers(
-                read, self._model, asked, keep_errors=keep_errors, batch_size=rows
-            )
+            return PendingAnswers(read, self._model, task, keep_errors=keep_errors, batch_size=rows)
 
         return begin
 

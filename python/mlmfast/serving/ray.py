@@ -215,15 +215,15 @@ class FillMaskReplica:
         """Score texts and their tokens, as `FillMask.score(texts, per_token=True)`."""
         return await self._answer(ScoresQuestion(model, _listed(texts), method))
 
-    async def _answer(self, question: Call) -> list[Any]:
+    async def _answer(self, call: Call) -> list[Any]:
         try:
-            answered = await self._service.answer(question, Record("", protocol="ray"))
+            response = await self._service.answer(call, Record("", protocol="ray"))
         except HTTPError as problem:  # which cannot travel to another process
             kind = InputError if problem.status < 429 else MlmfastError
             raise kind(problem.message) from None
         except QueueFullError as full:
             raise MlmfastError(str(full)) from None
-        return answered.answers if answered else []
+        return response.answers if response else []
 
     def _reload(self) -> None:
         threading.Thread(target=self._service.models.reload, daemon=True).start()

@@ -21,7 +21,7 @@ class MaskedText:
         masks: the positions that are asked about, int64 [masks], ascending, at least one.
         targets: ids whose probabilities are wanted at each of these positions, int64 [targets];
             None where the best tokens, or targets common to all texts, are.
-        top_k: how many of the best tokens are wanted, where each question says so for itself.
+        top_k: how many of the best tokens are wanted, where each masked text says so for itself.
     """
 
     ids: np.ndarray
@@ -38,7 +38,7 @@ class OutputSpec:
     Attributes:
         top_k: this many of the best tokens, where there are no targets.
         targets: the probabilities of these ids, int64 [targets].
-        own: what each question says for itself: the probabilities of its own targets, or its own
+        own: what each masked text says for itself: the probabilities of its own targets, or its own
             number of the best tokens. One batch answers both kinds.
     """
 
@@ -76,12 +76,12 @@ class BatchPredictions:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """B questions, padded on the right to the longest.
+    """B masked texts, padded on the right to the longest.
 
     Attributes:
         columns: the graph's inputs of the shape [B, length], int64, by name.
         positions: all masks as row x length + column, int64 [masks].
-        counts: masks of each question.
+        counts: masks of each masked text.
         top_k: how many of the best tokens are wanted at each mask; None: targets alone are.
         targets: ids wanted of the whole batch, int64 [targets], ascending; None: no targets are.
     """
@@ -93,51 +93,54 @@ class Batch:
     targets: np.ndarray | None
 
 
-def make_batch(questions: Sequence[MaskedText], wanted: OutputSpec, pad_id: int) -> Batch:
-    """Lay out `questions` as the inputs of a graph."""
-    length = max(len(question.ids) for question in questions)
-    shape = (len(questions), length)
+def make_batch(masked_texts: Sequence[MaskedText], output_spec: OutputSpec, pad_id: int) -> Batch:
+    """Lay out `masked_texts` as the inputs of a graph."""
+    length = max(len(masked_text.ids) for masked_text in masked_texts)
+    shape = (len(masked_texts), length)
     ids = np.full(shape, pad_id, np.int64)
     attention = np.zeros(shape, np.int64)
     types = np.zeros(shape, np.int64)
     positions = []
-    for row, question in enumerate(questions):
-        end = len(question.ids)
-        ids[row, :end] = question.ids
+    for row, masked_text in enumerate(masked_texts):
+        end = len(masked_text.ids)
+        ids[row, :end] = masked_text.ids
         attention[row, :end] = 1
-        types[row, :end] = question.type_ids
-        positions.append(question.masks + row * length)
-    top_k, targets = _of_all(questions, wanted)
+        types[row, :end] = masked_text.type_ids
+        positions.append(masked_text.masks + row * length)
+    top_k, targets = _of_all(masked_texts, output_spec)
     return Batch(
         columns={"input_ids": ids, "attention_mask": attention, "token_type_ids": types},
         positions=np.concatenate(positions),
-        counts=[len(question.masks) for question in questions],
+        counts=[len(masked_text.masks) for masked_text in masked_texts],
         top_k=top_k,
         targets=targets,
     )
 
 
 def split_found(
-    questions: Sequence[MaskedText], batch: Batch, wanted: OutputSpec, found: BatchPredictions
+    masked_texts: Sequence[MaskedText],
+    batch: Batch,
+    output_spec: OutputSpec,
+    predictions: BatchPredictions,
 ) -> list[Predictions]:
-    """Give each question its part of what was found for its batch."""
+    """Give each masked text its part of what was found for its batch."""
     parts = []
     start = 0
-    for question, count in zip(questions, batch.counts, strict=True):
-        parts.append(_part(question, slice(start, start + count), wanted, found))
+    for masked_text, count in zip(masked_texts, batch.counts, strict=True):
+        parts.append(_part(masked_text, slice(start, start + count), output_spec, predictions))
         start += count
     return parts
 
 
 def _part(
-    question: MaskedText, rows: slice, wanted: OutputSpec, found: BatchPredictions
+    masked_text: MaskedText, rows: slice, output_spec: OutputSpec, predictions: BatchPredictions
 ) -> Predictions:
-    best, targets = found.best, found.targets
-    if targets and wanted.own and question.targets is not None:
-        columns = np.searchsorted(targets.tokens, question.targets)
-        return Predictions(targets.scores[rows][:, columns], question.targets)
-    if best and wanted.targets is None:
-        end = question.top_k if wanted.own else wanted.top_k
+    best, targets = predictions.best, predictions.targets
+    if targets and output_spec.own and masked_text.targets is not None:
+        columns = np.searchsorted(targets.tokens, masked_text.targets)
+        return Predictions(targets.scores[rows][:, columns], masked_text.targets)
+    if best and output_spec.targets is None:
+        end = masked_text.top_k if output_spec.own else output_spec.top_k
         return Predictions(best.scores[rows, :end], best.tokens[rows, :end])
     if targets is None:
         raise ValueError("a batch was found without what its questions want")
@@ -145,14 +148,16 @@ def _part(
 
 
 def _of_all(
-    questions: Sequence[MaskedText], wanted: OutputSpec
+    masked_texts: Sequence[MaskedText], output_spec: OutputSpec
 ) -> tuple[int | None, np.ndarray | None]:
-    """Tell what a whole batch is asked: the most tokens, and all targets, that any question wants.
+    """Return the largest `top_k` and all targets that any masked text of a batch needs.
 
     The best tokens of a mask are ordered, equal ones by id, so that fewer of them are a beginning.
     """
-    if not wanted.own:
-        return (wanted.top_k if wanted.targets is None else None), wanted.targets
-    targets = [question.targets for question in questions if question.targets is not None]
-    top_k = [question.top_k for question in questions if question.targets is None]
+    if not output_spec.own:
+        return (output_spec.top_k if output_spec.targets is None else None), output_spec.targets
+    targets = [
+        masked_text.targets for masked_text in masked_texts if masked_text.targets is not None
+    ]
+    top_k = [masked_text.top_k for masked_text in masked_texts if masked_text.targets is None]
     return max(top_k, default=None), np.unique(np.concatenate(targets)) if targets else None

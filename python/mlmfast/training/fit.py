@@ -14,6 +14,8 @@ from mlmfast.training.trainer.progress import Progress
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from transformers.trainer_utils import TrainOutput
+
     from mlmfast.training.evaluation.metrics import Evaluation
     from mlmfast.training.trainer.interrupt import StopAtStep
     from mlmfast.training.trainer.mlm_trainer import MLMTrainer
@@ -113,25 +115,11 @@ def run(
     progress = Progress()
     if not quiet:
         trainer.add_callback(progress)
-    first_step = 0
-    if checkpoint is not None:
-        state = transformers.TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
-        first_step = state.global_step
     trainer.add_callback(FrequenciesOfNow())
-    trainer.add_callback(stop)
     try:
-        with stop.in_steps():
-            found = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    except TrainingInterrupted:
-        # Raised in an evaluation, between two steps.
-        if trainer.state.global_step > first_step:
-            trainer.save_now()
-        raise
+        found = train_steps(trainer, checkpoint, stop)
     finally:
         progress.close()
-    if stop.cause is not None:
-        last = trainer.evaluations.get(trainer.state.global_step)
-        raise TrainingInterrupted(cause=stop.cause, evaluation=last)
     before, after = evaluations_of(trainer)
     epochs = trainer.state.epoch or 0.0
     speed = trainer.speed.whole(epochs) if trainer.speed else {}
@@ -141,7 +129,7 @@ def run(
     train_loss = found.training_loss
     if not hasattr(trainer, "_initial_global_step"):
         # transformers 4 divides the sum since a resume by all steps.
-        train_loss *= steps / max(steps - first_step, 1)
+        train_loss *= steps / max(steps - stop.first_step, 1)
     return TrainResult(
         output=output,
         before=before,
@@ -159,6 +147,31 @@ def run(
         blocks=len(trainer.train_dataset),
         changes=trainer.changes,
     )
+
+
+def train_steps(
+    trainer: MLMTrainer, checkpoint: str | Path | None, stop: StopAtStep
+) -> TrainOutput:
+    """Make the optimizer steps, up to the last one or to the one after which `stop` ends them.
+
+    Raises:
+        TrainingInterrupted: a signal or the time limit ended the training; a checkpoint was written
+            if a step had been made.
+        KeyboardInterrupt: a second Ctrl-C.
+    """
+    trainer.add_callback(stop)
+    try:
+        with stop.in_steps():
+            found = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    except TrainingInterrupted:
+        # Raised in an evaluation, between two steps.
+        if trainer.state.global_step > stop.first_step:
+            trainer.save_now()
+        raise
+    if stop.cause is not None:
+        last = trainer.evaluations.get(trainer.state.global_step)
+        raise TrainingInterrupted(cause=stop.cause, evaluation=last)
+    return found
 
 
 def evaluations_of(trainer: MLMTrainer) -> tuple[Evaluation | None, Evaluation | None]:

@@ -16,6 +16,7 @@ from mlmfast.training.model.from_scratch import new_model
 from mlmfast.training.model.load import load_config, load_model
 from mlmfast.training.model.precision import choose_precision, default_device
 from mlmfast.training.options.arguments import DEFAULTS, build_arguments
+from mlmfast.training.options.from_scratch import MLM_PROBABILITY, choose_mlm_probability
 from mlmfast.training.process.launched import launched_precision
 
 if TYPE_CHECKING:
@@ -220,12 +221,12 @@ def choose_arguments(
 
 
 MODES = ("token", "whole_word", "span")
-USUAL_RATE = 0.15
 
 
 def choose_masks(
     *,
-    mlm_probability: float,
+    mlm_probability: float | None,
+    from_scratch: bool,
     mask_replace_prob: float,
     random_replace_prob: float,
     mode: str,
@@ -234,6 +235,15 @@ def choose_masks(
 ) -> dict[str, Any]:
     """Put the options of the masks together, as `MaskedBlocks` takes them.
 
+    Args:
+        mlm_probability: the rate as given; None for the one of random weights or of a checkpoint.
+        from_scratch: whether the weights are random.
+        mask_replace_prob: share of the chosen tokens that become the mask.
+        random_replace_prob: share of them that become another token.
+        mode: one of `MODES`.
+        whole_word: another name of the mode `whole_word`.
+        mask_rate_schedule: in place of `mlm_probability`.
+
     Raises:
         InputError: two options that contradict each other, or one that cannot be.
     """
@@ -241,13 +251,16 @@ def choose_masks(
         raise InputError(f"mask_mode is {mode!r}; expected one of {', '.join(MODES)}.")
     if whole_word and mode == "span":
         raise InputError("Give whole_word or mask_mode='span', not both.")
-    if mask_rate_schedule is not None:
-        if mlm_probability != USUAL_RATE:
-            raise InputError(
-                f"Give mlm_probability ({mlm_probability}) or mask_rate_schedule "
-                f"({mask_rate_schedule}), not both."
-            )
+    if mask_rate_schedule is None:
+        mlm_probability = choose_mlm_probability(mlm_probability, from_scratch=from_scratch)
+    elif mlm_probability is not None:
+        raise InputError(
+            f"Give mlm_probability ({mlm_probability}) or mask_rate_schedule "
+            f"({mask_rate_schedule}), not both."
+        )
+    else:
         MaskRateSchedule(mask_rate_schedule, 1)
+        mlm_probability = MLM_PROBABILITY  # noted beside the schedule, without effect
     return {
         "mlm_probability": mlm_probability,
         "mask_replace_prob": mask_replace_prob,

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 import transformers
 
+from mlmfast.data.arrow_text import UnknownColumnError
 from mlmfast.data.prepare.cache import prepare_cached
 from mlmfast.data.prepare.options import PrepareOptions
-from mlmfast.data.sources import format_of
+from mlmfast.data.sources.formats import format_of
 from mlmfast.data.sources.hub import arrow_stream, is_dataset_folder, load_dataset_splits
 from mlmfast.data.sources.patterns import is_pattern
 from mlmfast.data.sources.streams import STDIN
@@ -94,6 +96,33 @@ def prepare_text(
         InputError: text, tokenizer or options that cannot be used.
         NotFoundError: a file, a data set or the tokenizer is not there.
     """
+    make = partial(_prepare, data, model=model, quiet=quiet, add_tokens=add_tokens)
+    try:
+        return make(options)
+    except UnknownColumnError as error:
+        if options.text_column is not None or not error.text_columns or _is_read_once(data):
+            raise
+        column = error.text_columns[0]
+        logger.info("there is no column text: the first one that holds text is taken, %s", column)
+        return make(replace(options, text_column=column))
+
+
+def _is_read_once(data: Any) -> bool:
+    """Whether text is a stream, which is gone once it has been opened."""
+    listed = data if isinstance(data, list | tuple) else [data]
+    return any(
+        hasattr(one, "__arrow_c_stream__") and not hasattr(one, "column_names") for one in listed
+    )
+
+
+def _prepare(
+    data: Any,
+    options: RunMlmOptions,
+    *,
+    model: str | Path | None,
+    quiet: bool,
+    add_tokens: Sequence[str],
+) -> dict[str, BlockStore]:
     tokenizer = with_tokens(tokenizer_of(options, model), add_tokens)
     given = text_options(options, tokenizer, options.config_name or model, quiet=quiet)
     train, validation = _texts(data, options)

@@ -20,12 +20,12 @@ from mlmfast.fs.paths import as_path
 from mlmfast.training.datasets import EvaluationBlocks, MaskedBlocks
 from mlmfast.training.fit import run
 from mlmfast.training.model.compile import choose_compiling, tokens_of
-from mlmfast.training.model.embeddings import check_added, resize_embeddings
+from mlmfast.training.model.embeddings import add_missing_rows, check_added, resize_embeddings
 from mlmfast.training.model.load import check_fits
 from mlmfast.training.model.precision import default_device
 from mlmfast.training.options.arguments import check_names
 from mlmfast.training.options.durations import seconds_of
-from mlmfast.training.options.from_scratch import choose_mlm_probability, with_defaults
+from mlmfast.training.options.from_scratch import with_defaults
 from mlmfast.training.options.run_mlm import check_doing, of_one_name, split_options
 from mlmfast.training.process.distributed import Processes
 from mlmfast.training.process.state import kept_apart
@@ -177,7 +177,8 @@ def train(
     scratch = is_from_scratch(model, from_scratch, model_type, options)
     training_arguments = with_defaults(training_arguments, from_scratch=scratch)
     masks = choose_masks(
-        mlm_probability=choose_mlm_probability(mlm_probability, from_scratch=scratch),
+        mlm_probability=mlm_probability,
+        from_scratch=scratch,
         mask_replace_prob=mask_replace_prob,
         random_replace_prob=random_replace_prob,
         mode=mask_mode,
@@ -202,7 +203,8 @@ def train(
                 atomic_output_dir(output, overwrite=overwrite, is_ours=is_trained_model)
             )
         )
-        if data is None or not is_blocks(data):
+        from_text = data is None or not is_blocks(data)
+        if from_text:
             text = partial(
                 prepare_text, data, options, model=model, quiet=quiet, add_tokens=new_tokens
             )
@@ -246,6 +248,8 @@ def train(
             check_added(train_store, new_tokens)
             if took_over is not None and not from_scratch:
                 resize_embeddings(network, took_over, load_tokenizer(train_store.path))
+        elif from_text and model is not None:
+            add_missing_rows(network, load_tokenizer(train_store.path).id_bound, model)
         for store in filter(None, (train_store, eval_store)):
             check_fits(network, store)
         arguments = choose_arguments(

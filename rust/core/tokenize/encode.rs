@@ -6,12 +6,13 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use fearless_simd::{Level, Simd, dispatch};
 
 use super::added::AddedTokens;
-use super::family::{Family, Stretch, Unit};
+use super::family::Family;
 use super::memo::{INLINE, Memo, Probe};
 use super::output::{Encoded, Ids, Part, Pending, StoredId};
 use super::simd;
 use super::stretches::{cut_after, end_of};
 use super::texts::Texts;
+use super::unit::{Stretch, Unit};
 use crate::{Error, Result, parallel};
 
 /// Bytes of a task: what a thread takes at a time.

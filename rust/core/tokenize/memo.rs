@@ -6,7 +6,7 @@
 
 use rustc_hash::FxHashMap;
 
-use super::family::Unit;
+use super::unit::Unit;
 
 /// Longest word that a slot holds.
 const SHORT: usize = 15;

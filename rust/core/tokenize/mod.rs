@@ -21,4 +21,5 @@ pub mod simd;
 pub mod stretches;
 pub mod texts;
 pub mod unigram;
+mod unit;
 pub mod wordpiece;

@@ -2,12 +2,12 @@
 
 mod blocks;
 mod csv;
+mod dedup;
 mod errors;
 mod jsonl;
 mod mask;
 mod permutation;
 mod records;
-mod seen;
 mod tokenize;
 
 use pyo3::prelude::*;
@@ -20,6 +20,8 @@ mod _core {
     #[pymodule_export]
     use crate::csv::CsvColumn;
     #[pymodule_export]
+    use crate::dedup::TextHashSet;
+    #[pymodule_export]
     use crate::jsonl::{json_strings, line_ends};
     #[pymodule_export]
     use crate::mask::Masker;
@@ -27,8 +29,6 @@ mod _core {
     use crate::permutation::permutation;
     #[pymodule_export]
     use crate::records::JsonRecords;
-    #[pymodule_export]
-    use crate::seen::SeenTexts;
     #[pymodule_export]
     use crate::tokenize::{Encoded, Encoder, simd};
 

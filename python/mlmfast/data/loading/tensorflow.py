@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mlmfast.data.store.store import BlockStore
 
 
-def tf_dataset(
+def to_tf_dataset(
     store: BlockStore,
     batch_size: int,
     *,

@@ -55,7 +55,8 @@ class DataCollatorForLanguageModeling:
         seed: Seed of the masks, 0 to 2^64 - 1; None takes the framework's.
         word_boundaries: How whole words are found: `"marker"`, by the vocabulary's marker alone; or
             `"characters"`, in scripts that are written without blanks by their characters too, as
-            `mlmfast.data.tokenization.word_boundaries.word_starts` says. A batch whose words are very long warns.
+            `mlmfast.data.tokenization.word_boundaries.word_starts` says. A batch whose words are
+            very long warns.
 
     Raises:
         InputError: No mask token, a probability outside of 0..1, an unknown `return_tensors`, a

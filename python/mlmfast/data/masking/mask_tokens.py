@@ -80,8 +80,8 @@ def mask_tokens(
         mode: What is chosen as one: `"token"`; `"whole_word"`, all tokens of a word, each replaced
             on its own; `"span"` (SpanBERT, Joshi et al. 2020), runs of tokens or words until the
             share of the row is reached, each run replaced as one.
-        word_starts: bool `[vocab_size]`, whether an id begins a word (`mlmfast.data.tokenization.word_boundaries`
-            makes it); for whole words, and for spans of words.
+        word_starts: bool `[vocab_size]`, whether an id begins a word; for whole words, and for
+            spans of words. `mlmfast.data.tokenization.word_boundaries.word_starts` makes it.
         span_probability: Parameter of the spans' geometric lengths.
         max_span_length: The longest span, in tokens or words.
         masks_per_row: Choose exactly so many tokens a row, every set of them alike (all where a row

@@ -49,8 +49,8 @@ def masker_for(
     mode = values.get("mode", "token")
     if mode == "whole_word" and starts is None:
         raise InputError(
-            "mode='whole_word' needs word_starts: mlmfast.data.tokenization.word_boundaries.word_starts(tokenizer, "
-            "vocab_size) makes them from the vocabulary"
+            "mode='whole_word' needs word_starts: mlmfast.data.tokenization.word_boundaries."
+            "word_starts(tokenizer, vocab_size) makes them from the vocabulary"
         )
     if mode == "token" and starts is not None:
         raise InputError("word_starts goes with mode='whole_word' or mode='span', not 'token'")

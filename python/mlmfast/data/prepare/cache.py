@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlmfast.data.prepare.checkpoint import fingerprint
 from mlmfast.data.prepare.run import run_prepare
-from mlmfast.data.sources import open_sources
+from mlmfast.data.sources.open import open_sources
 from mlmfast.data.store.store import open_splits
 from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import StoreError

@@ -6,7 +6,7 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlmfast._core import SeenTexts
+from mlmfast._core import TextHashSet
 from mlmfast.errors import StoreError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class ExactDedup:
     def __init__(self, path: Path) -> None:
         """Keep the file at `path`."""
         self._path = path
-        self._texts = SeenTexts()
+        self._texts = TextHashSet()
         self._checksum = 0
         self._file = path.open("ab", buffering=0)
 
@@ -49,7 +49,7 @@ class ExactDedup:
         if len(keys) != size or zlib.crc32(keys) != mark[1]:
             raise StoreError(f"{str(self._path)!r} is not what was written.")
         self._file.truncate(size)
-        self._texts = SeenTexts()
+        self._texts = TextHashSet()
         self._texts.load(keys)
         self._checksum = mark[1]
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from mlmfast.data.blocks.options import PACKINGS, fill_rate, packing_name
 from mlmfast.data.prepare.split import check_test_size
-from mlmfast.data.sources import FORMATS
 from mlmfast.data.sources.base import POLICIES, delimiter_of, quoting_of
+from mlmfast.data.sources.formats import FORMATS
 from mlmfast.data.tokenization.encoder import ENGINES
 from mlmfast.errors import InputError
 from mlmfast.runtime.cpu import thread_count

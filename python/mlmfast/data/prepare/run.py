@@ -21,9 +21,9 @@ from mlmfast.data.prepare.validation import (
     load_and_check_tokenizer,
     warn_of_unknown,
 )
-from mlmfast.data.sources import open_sources
 from mlmfast.data.sources.base import ReadOptions, Source
 from mlmfast.data.sources.files import FileSource
+from mlmfast.data.sources.open import open_sources
 from mlmfast.data.store.folder import holds_store_alone
 from mlmfast.data.store.store import open_splits
 from mlmfast.data.tokenization.encoder import TextEncoder

@@ -142,13 +142,3 @@ def resolve_column(names: list[str], text_column: str) -> tuple[str, ...] | None
         return (text_column,)
     path = tuple(text_column.split("."))
     return path if path[0] in names else None
-
-
-def unknown_column(source: str, text_column: str, there: list[str]) -> InputError:
-    """Return the error for a column that is not there; `there` names those that are."""
-    known = ", ".join(repr(name) for name in there[:30]) or "none"
-    more = f" and {len(there) - 30} more" if len(there) > 30 else ""
-    return InputError(
-        f"{source} has no column {text_column!r}. The columns there are: {known}{more}. "
-        "Choose one with --text-column (text_column=...)."
-    )

@@ -10,15 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from mlmfast.data.sources.base import (
-    BATCH_BYTES,
-    Piece,
-    Place,
-    ReadOptions,
-    resolve_column,
-    unknown_column,
-)
-from mlmfast.data.sources.nested import column_text, leaf_names
+from mlmfast.data.arrow_text import leaf_names, text_columns, unknown_column
+from mlmfast.data.sources.base import BATCH_BYTES, Piece, Place, ReadOptions, resolve_column
+from mlmfast.data.sources.utf8 import column_text
 from mlmfast.errors import InputError
 
 if TYPE_CHECKING:
@@ -147,7 +141,7 @@ def _decode(
 def _resolve(schema: pa.Schema, text_column: str, name: str) -> tuple[str, ...]:
     path = resolve_column(schema.names, text_column)
     if path is None:
-        raise unknown_column(name, text_column, leaf_names(list(schema)))
+        raise unknown_column(name, text_column, leaf_names(list(schema)), text_columns(schema))
     return path
 
 

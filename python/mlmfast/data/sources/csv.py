@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 
 from mlmfast._core import CsvColumn
-from mlmfast.data.sources.base import Piece, Place, unknown_column
+from mlmfast.data.arrow_text import unknown_column
+from mlmfast.data.sources.base import Piece, Place
 from mlmfast.data.sources.streams import ByteStream, without_mark
 from mlmfast.data.sources.utf8 import checked_text
 from mlmfast.errors import InputError
@@ -45,9 +46,10 @@ def read_csv(
     offset = len(head) - len(data)
     if not data.strip():
         return
-    names = _header(data, delimiter, options.csv_quoting, stream.name)
+    names, first = _first_rows(data, delimiter, options.csv_quoting, stream.name)
     if options.text_column not in names:
-        raise unknown_column(stream.name, options.text_column, names)
+        texts = [name for name, value in zip(names, first, strict=False) if not _is_number(value)]
+        raise unknown_column(stream.name, options.text_column, names, texts)
     # Row -1 is the header.
     row, line = (place["row"], place["line"]) if place else (-1, 1)
     rows = CsvColumn(
@@ -115,14 +117,29 @@ def _documents(column: pa.Array, name: str, first: int, options: ReadOptions) ->
     )
 
 
-def _header(data: bytes, delimiter: str, quoting: str, name: str) -> list[str]:
+def _first_rows(
+    data: bytes, delimiter: str, quoting: str, name: str
+) -> tuple[list[str], list[str]]:
+    """Read the header and the row below it, which is empty where it cannot be read."""
     text = io.StringIO(data[:_HEADER_BYTES].decode(errors="replace"), newline="")
     style: Literal[0, 3] = csv.QUOTE_NONE if quoting == "none" else csv.QUOTE_MINIMAL
     try:
         found = csv.reader(text, delimiter=delimiter, quoting=style)
-        return next(row for row in found if "".join(row).strip() or len(row) > 1)
+        header = next(row for row in found if "".join(row).strip() or len(row) > 1)
     except (csv.Error, StopIteration) as error:
         raise InputError(f"The header row of {name} cannot be read: {error}.") from error
+    try:
+        return header, next(found, [])
+    except csv.Error:
+        return header, []
+
+
+def _is_number(value: str) -> bool:
+    try:
+        float(value)
+    except ValueError:
+        return not value.strip()
+    return True
 
 
 def _tell(rows: CsvColumn, name: str) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from mlmfast.data.sources.base import resolve_column, unknown_column
+from mlmfast.data.arrow_text import text_columns, unknown_column
+from mlmfast.data.sources.base import resolve_column
 from mlmfast.data.sources.dataset_rows import (
     ROWS,
     DatasetSource,
@@ -106,7 +107,8 @@ def arrow_stream(dataset: Any, column: str) -> pa.RecordBatchReader:
         raise InputError("The streamed data set is empty.")
     path = resolve_column(first.column_names, column)
     if path is None:
-        raise unknown_column("the streamed data set", column, first.column_names)
+        texts = text_columns(first.schema)
+        raise unknown_column("the streamed data set", column, first.column_names, texts)
     wanted = first.select([path[0]]).schema
     batches = (
         batch

@@ -14,13 +14,13 @@ import pyarrow as pa
 import pyarrow.json
 
 from mlmfast._core import json_strings
-from mlmfast.data.sources.base import Piece, Place, ReadOptions, resolve_column, unknown_column
+from mlmfast.data.arrow_text import unknown_column
+from mlmfast.data.sources.base import Piece, Place, ReadOptions, resolve_column
 from mlmfast.data.sources.csv import large_binary
-from mlmfast.data.sources.nested import column_text
 from mlmfast.data.sources.records import is_json_lines, record_lines
 from mlmfast.data.sources.streams import ByteStream, whole_lines
 from mlmfast.data.sources.txt import count_lines
-from mlmfast.data.sources.utf8 import decoded, whole_characters
+from mlmfast.data.sources.utf8 import column_text, decoded, whole_characters
 from mlmfast.errors import InputError
 
 _LOG = logging.getLogger(__name__)
@@ -134,16 +134,18 @@ def _broken(error: Exception) -> str:
 def _find_column(lines: _Lines, text_column: str) -> tuple[str, ...] | None:
     """Find the way to the column; None if the piece holds blank or broken lines alone."""
     names: dict[str, None] = {}
+    texts: dict[str, None] = {}
     for _, record in lines.records(None):
         path = resolve_column(list(record or ()), text_column)
         if path is not None and _reaches(record, path):
             return path
         names.update(dict.fromkeys(_leaf_names(record or {})))
+        texts.update((key, None) for key, value in (record or {}).items() if isinstance(value, str))
     # A broken line is the likelier fault than a column that no line has, and comes first.
     for _ in lines.records(_lenient()):
         pass
     if names:
-        raise unknown_column(lines.name, text_column, list(names))
+        raise unknown_column(lines.name, text_column, list(names), texts)
     return None
 
 

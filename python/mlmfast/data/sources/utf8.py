@@ -8,12 +8,36 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from mlmfast.data.arrow_text import column_bytes
 from mlmfast.errors import InputError
 
 if TYPE_CHECKING:
     from mlmfast.data.sources.base import ReadOptions
 
 WAY_OUT = "Use --on-invalid-utf8 replace (or skip) to read on, or convert the text to UTF-8."
+
+
+def column_text(
+    column: pa.Array,
+    path: tuple[str, ...],
+    options: ReadOptions,
+    source: str,
+    where: Callable[[int], str],
+) -> pa.Array:
+    """Return the documents of a column as LargeString.
+
+    Args:
+        column: The column that `path` begins with.
+        path: The fields that lead to the text below the column; lists on the way are passed
+            through, and the strings of a list are joined by a blank.
+        options: The policy for invalid UTF-8.
+        source: Names the place for the error's message.
+        where: Names the place of a row.
+
+    Raises:
+        InputError: There is no such field, or what is there is no text.
+    """
+    return checked_text(column_bytes(column, path, options.text_column, source), options, where)
 
 
 def checked_text(array: pa.Array, options: ReadOptions, where: Callable[[int], str]) -> pa.Array:

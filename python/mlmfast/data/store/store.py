@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from mlmfast.data.store.damage import find_damage, verify_bar
 from mlmfast.data.store.folder import store_folders
 from mlmfast.data.store.manifest import COLUMN, Manifest, changed
 from mlmfast.data.store.writer import map_shard
@@ -128,17 +129,6 @@ class BlockStore:
             ) from error
         return load_from_disk(str(self.path))
 
-    def to_tf_dataset(self, batch_size: int, **options: Any) -> Any:
-        """Give the store as a `tf.data.Dataset` of masked batches; see `mlmfast.data.loading.tensorflow`.
-
-        Raises:
-            MissingDependencyError: TensorFlow is not installed.
-            InputError: An option that cannot be.
-        """
-        from mlmfast.data.loading.tensorflow import tf_dataset
-
-        return tf_dataset(self, batch_size, **options)
-
     def verify(self, *, progress: bool = False) -> None:
         """Read every file of the store, and compare it with what was written.
 
@@ -151,8 +141,6 @@ class BlockStore:
         Raises:
             StoreError: A file was changed after it was written, or is gone; all such are named.
         """
-        from mlmfast.data.store.verify import find_damage, verify_bar
-
         with verify_bar(self.manifest, enabled=progress) as advance:
             damage = find_damage(self.path, self.manifest, advance)
         if damage:

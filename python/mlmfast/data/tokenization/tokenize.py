@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from mlmfast.data.sources.nested import plain_text
+from mlmfast.data.arrow_text import plain_text
 from mlmfast.data.tokenization.encoder import LITTLE, TextEncoder, is_ready
 from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import InputError

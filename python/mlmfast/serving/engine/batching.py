@@ -31,7 +31,7 @@ def token_budget(device: str, vocab_size: int, *, logits_leave: bool) -> int:
 
 @dataclass(frozen=True, slots=True)
 class BatchRules:
-    """Which questions may share a batch.
+    """Which masked texts may share a batch.
 
     Attributes:
         budget: tokens a batch may hold, counted as rows x longest row. A row longer than that is a

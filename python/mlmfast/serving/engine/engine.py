@@ -38,7 +38,7 @@ class Engine:
         device: "cpu" or "cuda".
         graph: what kind of graph answers.
         vocab_size: distinct tokens the model knows.
-        rules: which questions may share a batch.
+        rules: which masked texts may share a batch.
     """
 
     def __init__(
@@ -84,26 +84,30 @@ class Engine:
         )
 
     def start(
-        self, questions: Sequence[MaskedText], wanted: OutputSpec, *, batch_size: int | None = None
+        self,
+        masked_texts: Sequence[MaskedText],
+        output_spec: OutputSpec,
+        *,
+        batch_size: int | None = None,
     ) -> PendingBatches:
-        """Begin to answer `questions`; the work goes on while the caller does something else.
+        """Begin to answer `masked_texts`; the work goes on while the caller does something else.
 
         Args:
-            questions: what to answer.
+            masked texts: what to answer.
             wanted: what the graph is asked.
             batch_size: rows of a batch at most; None: the token budget alone bounds it.
         """
-        lengths = [len(question.ids) for question in questions]
+        lengths = [len(masked_text.ids) for masked_text in masked_texts]
         workers = 1 if self.device == "cuda" else self._threads
         rules = replace(self.rules, rows=batch_size)
         rows = list(batches(lengths, rules.shared_by(workers, sum(lengths))))
         if self.device == "cpu" and len(rows) < max(2, self._threads):
-            session = self._lone(open_again=len(questions) == 1)
+            session = self._lone(open_again=len(masked_texts) == 1)
             if session is not None:
                 rows = list(batches(lengths, rules))
-                return PendingBatches(self, questions, wanted, rows, session, None)
+                return PendingBatches(self, masked_texts, output_spec, rows, session, None)
         pool, session = self._workers()
-        return PendingBatches(self, questions, wanted, rows, session, pool)
+        return PendingBatches(self, masked_texts, output_spec, rows, session, pool)
 
     @property
     def workers(self) -> int:
@@ -121,17 +125,19 @@ class Engine:
             self._answered_alone = True
             return self._all_cores, self._open_one_core()
 
-    def answer(self, questions: Sequence[MaskedText], wanted: OutputSpec) -> list[Predictions]:
-        """Answer `questions`, in their order."""
-        return self.start(questions, wanted).found()
+    def answer(
+        self, masked_texts: Sequence[MaskedText], output_spec: OutputSpec
+    ) -> list[Predictions]:
+        """Answer `masked_texts`, in their order."""
+        return self.start(masked_texts, output_spec).predictions()
 
     def ask(
-        self, session: Any, questions: Sequence[MaskedText], wanted: OutputSpec
+        self, session: Any, masked_texts: Sequence[MaskedText], output_spec: OutputSpec
     ) -> list[Predictions]:
         """Answer one batch."""
-        batch = make_batch(questions, wanted, self._pad_id)
-        found = self.graph.ask(session, batch)
-        return split_found(questions, batch, wanted, found)
+        batch = make_batch(masked_texts, output_spec, self._pad_id)
+        predictions = self.graph.ask(session, batch)
+        return split_found(masked_texts, batch, output_spec, predictions)
 
     def _lone(self, *, open_again: bool) -> Any:
         """Return the session with all cores; None where it was closed and is not worth opening."""
@@ -166,30 +172,32 @@ class PendingBatches:
     def __init__(
         self,
         engine: Engine,
-        questions: Sequence[MaskedText],
-        wanted: OutputSpec,
+        masked_texts: Sequence[MaskedText],
+        output_spec: OutputSpec,
         batches: list[list[int]],
         session: Any,
         pool: ThreadPoolExecutor | None,
     ):
-        self._count = len(questions)
+        self._count = len(masked_texts)
         self._batches = batches
         self._futures: list[Future[list[Predictions]]] | None = None
 
         def ask(rows: list[int]) -> list[Predictions]:
-            return engine.ask(session, [questions[row] for row in rows], wanted)
+            return engine.ask(session, [masked_texts[row] for row in rows], output_spec)
 
         self._ask = ask
         if pool is not None:
             self._futures = [pool.submit(ask, rows) for rows in batches]
 
-    def found(self) -> list[Predictions]:
-        """Wait for the answers and return them in the order of the questions."""
+    def predictions(self) -> list[Predictions]:
+        """Wait for the answers and return them in the order of the masked texts."""
         answers: list[Any] = [None] * self._count
         try:
             for number, rows in enumerate(self._batches):
-                found = self._ask(rows) if self._futures is None else self._futures[number].result()
-                for row, part in zip(rows, found, strict=True):
+                predictions = (
+                    self._ask(rows) if self._futures is None else self._futures[number].result()
+                )
+                for row, part in zip(rows, predictions, strict=True):
                     answers[row] = part
         except BaseException:
             self.cancel()

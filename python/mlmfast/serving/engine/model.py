@@ -1,4 +1,4 @@
-"""An ONNX folder opened for questions: its engine, its tokenizer, its limits."""
+"""An ONNX folder opened for masked texts: its engine, its tokenizer, its limits."""
 
 from __future__ import annotations
 

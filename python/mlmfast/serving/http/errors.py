@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SHOWN = 3
 
 
-class HTTPError(Exception):  # noqa: N818 - an answer to a client, not a fault of ours
+class HTTPError(Exception):
     """A request that is not answered as it wished.
 
     Attributes:

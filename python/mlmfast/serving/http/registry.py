@@ -194,9 +194,9 @@ def _warm_up(model: Model, limits: QueueLimits) -> None:
     """Run a lone text, then one batch for each core, as the first requests would."""
     scheduler = Scheduler(model, limits)
     cut: dict[str, Any] = {"truncation": "around_mask", "max_length": WARM_UP_TOKENS}
-    asked = fill_mask_task(model, 1, tokenizer_kwargs=cut)
+    task = fill_mask_task(model, 1, tokenizer_kwargs=cut)
     text = " ".join(["a"] * WARM_UP_TOKENS + [model.vocabulary.mask_token])
     rows = max(2, model.engine.rules.budget // WARM_UP_TOKENS) * model.engine.workers
-    scheduler.submit([text], asked).future.result()
-    scheduler.submit([text] * min(rows, limits.max_texts), asked).future.result()
+    scheduler.submit([text], task).future.result()
+    scheduler.submit([text] * min(rows, limits.max_texts), task).future.result()
     scheduler.close()

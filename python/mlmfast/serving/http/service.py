@@ -92,34 +92,33 @@ class Service:
         if self.draining:
             raise HTTPError(503, "draining", "The server is stopping: ask another.", retry_after=1)
 
-    async def answer(self, question: Call, record: Record) -> InferenceResponse | None:
-        """Answer a question; None for one without texts.
+    async def answer(self, call: Call, record: Record) -> InferenceResponse | None:
+        """Answer a call; None for one without texts.
 
-        Who cancels this takes the question out of the queue.
+        Cancelling this takes the request out of the queue.
 
         Raises:
-            Problem: the model is not there or not ready, the question is too large, or its time
+            HTTPError: the model is not there or not ready, the request is too large, or its time
                 is over.
             MlmfastError: a text cannot be asked, the queue is full, or the model failed.
         """
-        served = self.models.get(question.model)
+        served = self.models.get(call.model)
         record.model = served.name
-        record.texts = len(question.texts)
+        record.texts = len(call.texts)
         most = self.settings.max_texts
-        if len(question.texts) > most:
+        if len(call.texts) > most:
             raise HTTPError(
                 422,
                 "too_many_texts",
-                f"The request has {len(question.texts):,} texts, and one may have at most "
-                f"{most:,}.",
+                f"The request has {len(call.texts):,} texts, and one may have at most {most:,}.",
             )
-        ticket = await self._submit(served, question)
-        if ticket is None:
+        request = await self._submit(served, call)
+        if request is None:
             return None
         self.metrics.texts_in_hand(served.name, served.texts)
         try:
             async with asyncio.timeout(self.settings.request_timeout):
-                answered = await asyncio.wrap_future(ticket.future)
+                response = await asyncio.wrap_future(request.future)
         except TimeoutError:
             raise HTTPError(
                 504,
@@ -129,21 +128,21 @@ class Service:
             ) from None
         finally:
             self.metrics.texts_in_hand(served.name, served.texts)
-        record.tokens = answered.tokens
-        record.queue_seconds = answered.queue_seconds
-        record.run_seconds = answered.run_seconds
-        self.metrics.texts_are_answered(served.name, len(question.texts))
-        return answered
+        record.tokens = response.tokens
+        record.queue_seconds = response.queue_seconds
+        record.run_seconds = response.run_seconds
+        self.metrics.texts_are_answered(served.name, len(call.texts))
+        return response
 
-    async def _submit(self, served: ServedModel, question: Call) -> InferenceRequest | None:
+    async def _submit(self, served: ServedModel, call: Call) -> InferenceRequest | None:
         """Put a question into the queue of the model that has checked its options."""
         while True:
             model, scheduler = served.serving()
-            asked = await question.asked(model)
-            if not question.texts:
+            task = await call.task(model)
+            if not call.texts:
                 return None
             try:
-                return scheduler.submit(question.texts, asked)
+                return scheduler.submit(call.texts, task)
             except ClosedError:
                 if served.serving()[1] is scheduler:  # the server stops
                     raise

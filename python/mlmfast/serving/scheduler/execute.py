@@ -1,4 +1,4 @@
-"""Run one batch of questions that belong to several requests, and finish their tickets."""
+"""Run one batch of masked texts that belong to several requests, and finish their requests."""
 
 from __future__ import annotations
 
@@ -25,60 +25,66 @@ OWN = OutputSpec(own=True)
 
 
 def run_batch(
-    engine: Engine, places: Sequence[QueueEntry], session: Any
+    engine: Engine, entries: Sequence[QueueEntry], session: Any
 ) -> list[Predictions | MlmfastError]:
     """Run a batch; where that fails, each text by itself, so that one does not fail the others."""
-    questions = [place.question for place in places]
+    masked_texts = [entry.masked_text for entry in entries]
     try:
-        return list(engine.ask(session, questions, OWN))
+        return list(engine.ask(session, masked_texts, OWN))
     except MlmfastError as error:
-        if len(places) == 1:
+        if len(entries) == 1:
             return [error]
-    return [_run_alone(engine, question, session) for question in questions]
+    return [_run_alone(engine, masked_text, session) for masked_text in masked_texts]
 
 
-def _run_alone(engine: Engine, question: MaskedText, session: Any) -> Predictions | MlmfastError:
+def _run_alone(engine: Engine, masked_text: MaskedText, session: Any) -> Predictions | MlmfastError:
     try:
-        return engine.ask(session, [question], OWN)[0]
+        return engine.ask(session, [masked_text], OWN)[0]
     except MlmfastError as error:
         return error
 
 
-def answered_of(ticket: InferenceRequest, model: Model) -> InferenceResponse:
-    """Write the answers of a ticket whose questions are all found, or whose steps are all done."""
-    asked, work = ticket.asked, ticket.work
-    if isinstance(asked, FillMaskTask):
+def response_of(request: InferenceRequest, model: Model) -> InferenceResponse:
+    """Write the answers of a request whose masked texts are all predicted, or steps all done."""
+    task, work = request.task, request.work
+    if isinstance(task, FillMaskTask):
         answers = [
-            asked.answer(question, found, model.decoder)
-            for question, found in zip(ticket.questions, ticket.found, strict=True)
-            if found is not None
+            task.answer(masked_text, predictions, model.decoder)
+            for masked_text, predictions in zip(
+                request.masked_texts, request.predictions, strict=True
+            )
+            if predictions is not None
         ]
     else:
         answers = work.answers if work else []
-    begun = ticket.begun or ticket.arrived
+    begun = request.begun or request.arrived
     return InferenceResponse(
         answers=answers,
-        masks=work.masks if work else [len(question.masks) for question in ticket.questions],
-        tokens=work.tokens if work else sum(len(question.ids) for question in ticket.questions),
-        queue_seconds=begun - ticket.arrived,
+        masks=work.masks
+        if work
+        else [len(masked_text.masks) for masked_text in request.masked_texts],
+        tokens=work.tokens
+        if work
+        else sum(len(masked_text.ids) for masked_text in request.masked_texts),
+        queue_seconds=begun - request.arrived,
         run_seconds=time.perf_counter() - begun,
     )
 
 
-def report_of(places: Sequence[QueueEntry], seconds: float) -> BatchReport:
+def report_of(entries: Sequence[QueueEntry], seconds: float) -> BatchReport:
     """Tell what a batch held."""
-    lengths = [len(place.question.ids) for place in places]
+    lengths = [len(entry.masked_text.ids) for entry in entries]
     tokens = sum(lengths)
-    return BatchReport(len(places), tokens, len(lengths) * max(lengths) - tokens, seconds)
+    return BatchReport(len(entries), tokens, len(lengths) * max(lengths) - tokens, seconds)
 
 
-def finish(ticket: InferenceRequest, answered: InferenceResponse) -> None:
-    """Give a ticket its answer."""
+def finish(request: InferenceRequest, response: InferenceResponse) -> None:
+    """Give a request its answer."""
     with suppress(InvalidStateError):  # its client has gone
-        ticket.future.set_result(answered)
+        request.future.set_result(response)
 
 
-def fail(ticket: InferenceRequest, error: Exception) -> None:
-    """Give a ticket an error in place of its answer."""
+def fail(request: InferenceRequest, error: Exception) -> None:
+    """Give a request an error in place of its answer."""
     with suppress(InvalidStateError):  # its client has gone, or another of its texts failed
-        ticket.future.set_exception(error)
+        request.future.set_exception(error)

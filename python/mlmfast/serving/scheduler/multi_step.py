@@ -17,13 +17,13 @@ class MultiStepQueue:
     """What stands before the queue, so that nobody has to wait for all of it.
 
     One request may ask the model a thousand times. Of all such requests together no more is in the
-    queue, or run, than keeps the device busy when nobody else asks; each of them adds a question in
-    its turn, behind whoever came meanwhile. So a request that comes waits for one batch of them
-    and not for a thousand questions, and a short one among them is not held up by a long one.
+    queue, or run, than keeps the device busy when nobody else asks; each of them adds a masked text
+    in its turn, behind whoever came meanwhile. So a request that comes waits for one batch of them
+    and not for a thousand masked texts, and a short one among them is not held up by a long one.
 
     Args:
         waiting: the queue.
-        room: tokens that may be in it or be run. One question may always be.
+        room: tokens that may be in it or be run. One masked text may always be.
         most: passes that all requests together may need.
 
     Attributes:
@@ -36,17 +36,17 @@ class MultiStepQueue:
         self._room = room
         self._most = most
         self._inside = 0
-        self._tickets: set[InferenceRequest] = set()
+        self._requests: set[InferenceRequest] = set()
         self._turns: deque[InferenceRequest] = deque()
 
-    def takes(self, ticket: InferenceRequest) -> bool:
+    def takes(self, request: InferenceRequest) -> bool:
         """Take a request, unless those in hand need too much already."""
-        if ticket.work is None:
+        if request.work is None:
             raise ValueError("a request that is not answered in steps")
-        if self._tickets and self.passes + ticket.work.passes > self._most:
+        if self._requests and self.passes + request.work.passes > self._most:
             return False
-        self._tickets.add(ticket)
-        self.passes += ticket.work.passes
+        self._requests.add(request)
+        self.passes += request.work.passes
         return True
 
     @property
@@ -58,44 +58,44 @@ class MultiStepQueue:
             "later."
         )
 
-    def add(self, ticket: InferenceRequest) -> None:
-        """Let the questions of a request's next step in, as far as there is room."""
-        if ticket.work:
-            ticket.work.asked = 0
-            self._turns.append(ticket)
+    def add(self, request: InferenceRequest) -> None:
+        """Let the masked texts of a request's next step in, as far as there is room."""
+        if request.work:
+            request.work.task = 0
+            self._turns.append(request)
             self._let_in()
 
-    def were_run(self, places: Iterable[QueueEntry]) -> None:
-        """Let others in for questions that have left the queue and were run."""
-        if not self._tickets:
+    def were_run(self, entries: Iterable[QueueEntry]) -> None:
+        """Let others in for masked texts that have left the queue and were run."""
+        if not self._requests:
             return
-        for place in places:
-            work = place.ticket.work
-            if work and place.ticket in self._tickets:
-                length = len(place.question.ids)
+        for entry in entries:
+            work = entry.request.work
+            if work and entry.request in self._requests:
+                length = len(entry.masked_text.ids)
                 work.inside -= length
                 self._inside -= length
         self._let_in()
 
-    def remove(self, ticket: InferenceRequest) -> None:
+    def remove(self, request: InferenceRequest) -> None:
         """Forget a request that is answered or cancelled."""
-        if ticket.work and ticket in self._tickets:
-            self._tickets.remove(ticket)
-            self.passes -= ticket.work.passes
-            self._inside -= ticket.work.inside
-            if ticket in self._turns:
-                self._turns.remove(ticket)
+        if request.work and request in self._requests:
+            self._requests.remove(request)
+            self.passes -= request.work.passes
+            self._inside -= request.work.inside
+            if request in self._turns:
+                self._turns.remove(request)
             self._let_in()
 
     def _let_in(self) -> None:
         while self._turns and self._inside < self._room:
-            ticket = self._turns.popleft()
-            work = ticket.work
+            request = self._turns.popleft()
+            work = request.work
             if work is None:
                 continue
-            length = self._waiting.put(ticket, work.asked, time.perf_counter())
-            work.asked += 1
+            length = self._waiting.put(request, work.task, time.perf_counter())
+            work.task += 1
             work.inside += length
             self._inside += length
-            if work.asked < len(ticket.questions):
-                self._turns.append(ticket)
+            if work.task < len(request.masked_texts):
+                self._turns.append(request)

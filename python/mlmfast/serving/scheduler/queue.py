@@ -18,91 +18,91 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class QueueEntry:
-    """One question of a request."""
+    """One masked text of a request."""
 
-    ticket: InferenceRequest
+    request: InferenceRequest
     number: int
 
     @property
-    def question(self) -> MaskedText:
-        """The question itself."""
-        return self.ticket.questions[self.number]
+    def masked_text(self) -> MaskedText:
+        """The masked text itself."""
+        return self.request.masked_texts[self.number]
 
 
-class _Entry(NamedTuple):
+class _Queued(NamedTuple):
     length: int
     order: int
-    place: QueueEntry
+    entry: QueueEntry
     since: float
 
 
 class RequestQueue:
-    """Questions in the order of their length, and their tickets in the order of arrival.
+    """Masked texts in the order of their length, and their requests in the order of arrival.
 
-    The oldest question leads every batch, so that none waits for ever; the others of the batch are
-    its neighbours in length, so that little of the batch is padding.
+    The oldest masked text leads every batch, so that none waits for ever; the others of the batch
+    are its neighbours in length, so that little of the batch is padding.
 
     Attributes:
-        tokens: tokens of all questions.
+        tokens: tokens of all masked texts.
     """
 
     def __init__(self) -> None:
         self.tokens = 0
-        self._by_length: list[_Entry] = []
-        self._by_age: deque[_Entry] = deque()
+        self._by_length: list[_Queued] = []
+        self._by_age: deque[_Queued] = deque()
         self._taken: set[int] = set()  # orders that still stand in `_by_age`
         self._numbers = count()
 
     def __len__(self) -> int:
         return len(self._by_length)
 
-    def add(self, ticket: InferenceRequest) -> None:
-        """Let all questions of a ticket wait."""
-        for number in range(len(ticket.questions)):
-            self.put(ticket, number, ticket.arrived)
+    def add(self, request: InferenceRequest) -> None:
+        """Let all masked texts of a request wait."""
+        for number in range(len(request.masked_texts)):
+            self.put(request, number, request.arrived)
 
-    def put(self, ticket: InferenceRequest, number: int, since: float) -> int:
-        """Let one question of a ticket wait, and tell how many tokens it has.
+    def put(self, request: InferenceRequest, number: int, since: float) -> int:
+        """Let one masked text of a request wait, and tell how many tokens it has.
 
         Args:
-            ticket: whose question it is.
-            number: which of its questions.
+            request: whose masked text it is.
+            number: which of its masked texts.
             since: when it came, by `time.perf_counter`.
         """
-        place = QueueEntry(ticket, number)
-        entry = _Entry(len(place.question.ids), next(self._numbers), place, since)
-        insort(self._by_length, entry, key=_rank)
-        self._by_age.append(entry)
-        self.tokens += entry.length
-        return entry.length
+        entry = QueueEntry(request, number)
+        queued = _Queued(len(entry.masked_text.ids), next(self._numbers), entry, since)
+        insort(self._by_length, queued, key=_rank)
+        self._by_age.append(queued)
+        self.tokens += queued.length
+        return queued.length
 
-    def remove(self, ticket: InferenceRequest) -> None:
-        """Forget the questions of a ticket."""
-        for entry in [entry for entry in self._by_age if entry.place.ticket is ticket]:
-            if entry.order not in self._taken:
-                start = bisect_left(self._by_length, _rank(entry), key=_rank)
+    def remove(self, request: InferenceRequest) -> None:
+        """Forget the masked texts of a request."""
+        for queued in [queued for queued in self._by_age if queued.entry.request is request]:
+            if queued.order not in self._taken:
+                start = bisect_left(self._by_length, _rank(queued), key=_rank)
                 self._cut(start, start + 1)
 
     @property
     def oldest(self) -> float | None:
-        """When the oldest question came; None where none waits."""
+        """When the oldest masked text came; None where none waits."""
         first = self._first()
         return first and first.since
 
     def take(self, rules: BatchRules) -> list[QueueEntry]:
-        """Take the next batch: the oldest question and its neighbours in length.
+        """Take the next batch: the oldest masked text and its neighbours in length.
 
         Args:
             rules: what may share a batch.
 
         Returns:
-            At least one question; more of them within the budget of the rules.
+            At least one masked text; more of them within the budget of the rules.
         """
         lead = self._first()
         if lead is None:
             raise IndexError("no question waits")
-        entries = self._by_length
-        start = bisect_left(entries, _rank(lead), key=_rank)
+        queued = self._by_length
+        start = bisect_left(queued, _rank(lead), key=_rank)
         end = start + 1
         while not rules.alone:
             room = rules.budget // (end - start + 1)
@@ -116,18 +116,18 @@ class RequestQueue:
                 start -= 1
         return self._cut(start, end)
 
-    def _fits(self, place: int, room: int) -> bool:
+    def _fits(self, entry: int, room: int) -> bool:
         """Whether a row as long as that at `place` fits into each row of a batch."""
-        return place < len(self._by_length) and self._by_length[place].length <= room
+        return entry < len(self._by_length) and self._by_length[entry].length <= room
 
-    def _distance(self, place: int, lead: _Entry, rules: BatchRules) -> int | None:
+    def _distance(self, entry: int, lead: _Queued, rules: BatchRules) -> int | None:
         """Tell how far a neighbour's length is from the lead's; None where it may not join."""
-        if place < 0:
+        if entry < 0:
             return None
-        distance = abs(self._by_length[place].length - lead.length)
+        distance = abs(self._by_length[entry].length - lead.length)
         return distance if rules.padding or not distance else None
 
-    def _first(self) -> _Entry | None:
+    def _first(self) -> _Queued | None:
         while self._by_age and self._by_age[0].order in self._taken:
             self._taken.discard(self._by_age.popleft().order)
         return self._by_age[0] if self._by_age else None
@@ -135,13 +135,13 @@ class RequestQueue:
     def _cut(self, start: int, end: int) -> list[QueueEntry]:
         taken = self._by_length[start:end]
         del self._by_length[start:end]
-        self._taken.update(entry.order for entry in taken)
-        self.tokens -= sum(entry.length for entry in taken)
-        return [entry.place for entry in taken]
+        self._taken.update(queued.order for queued in taken)
+        self.tokens -= sum(queued.length for queued in taken)
+        return [queued.entry for queued in taken]
 
 
-def _rank(entry: _Entry) -> tuple[int, int]:
-    return entry.length, entry.order
+def _rank(queued: _Queued) -> tuple[int, int]:
+    return queued.length, queued.order
 
 
 # Texts are held as they came until they are tokenized: this bounds them, in characters.
@@ -158,7 +158,7 @@ class QueueLimits:
         max_texts: texts that are in hand at once, those being run included.
         max_delay: seconds that a request waits for others to share its batch.
         max_rows: rows that one request may be answered with: masks x top_k, over all its texts.
-        max_passes: questions that one request may need which is answered in steps.
+        max_passes: masked texts that one request may need which is answered in steps.
     """
 
     max_texts: int = 1024

@@ -48,20 +48,20 @@ class InferenceRequest:
         arrived: when it came, by `time.perf_counter`.
         begun: when its first text was run.
         work: its steps, where its texts are answered in several.
-        questions: its texts as ids, or what its present step asks; empty until it is tokenized.
+        masked texts: its texts as ids, or what its present step asks; empty until it is tokenized.
         found: what was found for each of them so far.
         left: how many are not answered yet.
         closed: whether it is answered, refused or cancelled.
     """
 
     texts: Sequence[str]
-    asked: FillMaskTask | Task
+    task: FillMaskTask | Task
     future: Future[InferenceResponse] = field(default_factory=Future)
     arrived: float = field(default_factory=time.perf_counter)
     begun: float | None = None
     work: MultiStepState | None = None
-    questions: list[MaskedText] = field(default_factory=list)
-    found: list[Predictions | None] = field(default_factory=list)
+    masked_texts: list[MaskedText] = field(default_factory=list)
+    predictions: list[Predictions | None] = field(default_factory=list)
     left: int = 0
     closed: bool = False
 
@@ -70,15 +70,15 @@ class InferenceRequest:
         """Characters of all texts."""
         return sum(map(len, self.texts))
 
-    def ask(self, questions: list[MaskedText]) -> None:
-        """Take the questions that are to be answered now."""
-        self.questions = questions
-        self.found = [None] * len(questions)
-        self.left = len(questions)
+    def ask(self, masked_texts: list[MaskedText]) -> None:
+        """Take the masked texts that are to be answered now."""
+        self.masked_texts = masked_texts
+        self.predictions = [None] * len(masked_texts)
+        self.left = len(masked_texts)
 
-    def name(self, place: int) -> str:
+    def name(self, entry: int) -> str:
         """Return what messages call a text, by its place counted from 0."""
-        return the_text(1) if len(self.texts) == 1 else text_number(place + 1)
+        return the_text(1) if len(self.texts) == 1 else text_number(entry + 1)
 
 
 @dataclass(eq=False, slots=True)
@@ -87,11 +87,11 @@ class MultiStepState:
 
     Attributes:
         steps: those of all its texts, side by side.
-        passes: questions that they have at most, all together.
+        passes: masked texts that they have at most, all together.
         masks: masks of each text.
         tokens: tokens of all texts together, special tokens included.
         answers: for each text its answer; empty until the last step is done.
-        asked: questions of the present step that were let into the queue.
+        asked: masked texts of the present step that were let into the queue.
         inside: tokens of those among them that wait there or are run.
     """
 
@@ -100,19 +100,19 @@ class MultiStepState:
     masks: list[int]
     tokens: int
     answers: list[Any] = field(default_factory=list)
-    asked: int = 0
+    task: int = 0
     inside: int = 0
 
-    def go_on(self, found: Sequence[Predictions | None]) -> list[MaskedText]:
-        """Return the questions of the next step; none where all are answered.
+    def go_on(self, predictions: Sequence[Predictions | None]) -> list[MaskedText]:
+        """Return the masked texts of the next step; none where all are answered.
 
         Args:
             found: what was found for those of the last step; nothing before the first.
         """
         try:
-            if not found:
+            if not predictions:
                 return next(self.steps)
-            return self.steps.send([part for part in found if part is not None])
+            return self.steps.send([part for part in predictions if part is not None])
         except StopIteration as end:
             self.answers = end.value
             return []

@@ -10,7 +10,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.errors import MlmfastError
-from mlmfast.serving.scheduler.execute import answered_of, fail, finish, report_of, run_batch
+from mlmfast.serving.scheduler.execute import fail, finish, report_of, response_of, run_batch
 from mlmfast.serving.scheduler.multi_step import MultiStepQueue
 from mlmfast.serving.scheduler.queue import (
     FULL_REQUESTS,
@@ -48,11 +48,11 @@ class Scheduler:
     most, until as many requests are in hand as there were when the last batch was done (clients
     that got an answer soon ask again), or until a batch is full.
 
-    As in `Engine`, few questions are run by a session with all cores, which has the device for
+    As in `Engine`, few masked texts are run by a session with all cores, which has the device for
     itself, and many by as many threads as there are cores, each with a batch of its own.
 
-    A request that is answered in steps asks the questions of its next step once those of the last
-    one are answered. They share batches with everybody's, and take turns (see `Backlog`).
+    A request that is answered in steps asks the masked texts of its next step once those of the
+    last one are answered. They share batches with everybody's, and take turns (see `Backlog`).
 
     Args:
         model: what answers.
@@ -78,7 +78,7 @@ class Scheduler:
             room=model.engine.rules.budget * self._workers,
             most=limits.max_passes * FULL_REQUESTS,
         )
-        self._tickets: set[InferenceRequest] = set()
+        self._requests: set[InferenceRequest] = set()
         self._reading = 0
         self._texts = 0
         self._characters = 0
@@ -102,32 +102,32 @@ class Scheduler:
         """Texts that are in hand."""
         return self._texts
 
-    def submit(self, texts: Sequence[str], asked: FillMaskTask | Task) -> InferenceRequest:
+    def submit(self, texts: Sequence[str], task: FillMaskTask | Task) -> InferenceRequest:
         """Take a request.
 
         Raises:
             QueueFullError: too much is in hand. Where it is the passes of requests that are
-                answered in steps, the ticket's future says so.
+                answered in steps, the request's future says so.
             ClosedError: the scheduler was closed.
         """
-        ticket = InferenceRequest(texts, asked)
+        request = InferenceRequest(texts, task)
         with self._changed:
             if self._closed:
                 raise ClosedError("This model takes no more requests.")
             many = self._texts + len(texts) > self._limits.max_texts
-            if self._tickets and (many or self._characters + ticket.characters > MOST_CHARACTERS):
+            if self._requests and (many or self._characters + request.characters > MOST_CHARACTERS):
                 raise QueueFullError(
                     f"The server has {self._texts} texts in hand, and takes at most "
                     f"{self._limits.max_texts}: try again later.",
                     self._seconds_for(self._texts),
                 )
-            self._tickets.add(ticket)
+            self._requests.add(request)
             self._texts += len(texts)
-            self._characters += ticket.characters
-            self._unread.append(ticket)
+            self._characters += request.characters
+            self._unread.append(request)
             self._unread_came.notify()
-        ticket.future.add_done_callback(lambda _: self._forget(ticket))
-        return ticket
+        request.future.add_done_callback(lambda _: self._forget(request))
+        return request
 
     def close(self) -> None:
         """Take no more requests, and wait until those in hand are answered."""
@@ -142,95 +142,95 @@ class Scheduler:
         """Take no more requests, and fail those in hand."""
         with self._changed:
             self._closed = True
-            tickets = list(self._tickets)
+            requests = list(self._requests)
             self._unread_came.notify_all()
             self._changed.notify_all()
-        for ticket in tickets:
-            fail(ticket, ClosedError("The server stopped before this request was answered."))
+        for request in requests:
+            fail(request, ClosedError("The server stopped before this request was answered."))
 
-    def _seconds_for(self, questions: int) -> int:
-        return min(60, max(1, math.ceil(questions * self._seconds_a_text)))
+    def _seconds_for(self, masked_texts: int) -> int:
+        return min(60, max(1, math.ceil(masked_texts * self._seconds_a_text)))
 
-    def _forget(self, ticket: InferenceRequest) -> None:
+    def _forget(self, request: InferenceRequest) -> None:
         """Take a request that is answered, refused or cancelled out of the books."""
         with self._changed:
-            if ticket.closed:
+            if request.closed:
                 return
-            ticket.closed = True
-            self._tickets.discard(ticket)
-            self._texts -= len(ticket.texts)
-            self._characters -= ticket.characters
-            if ticket.left:
-                self._waiting.remove(ticket)
-            self._backlog.remove(ticket)
+            request.closed = True
+            self._requests.discard(request)
+            self._texts -= len(request.texts)
+            self._characters -= request.characters
+            if request.left:
+                self._waiting.remove(request)
+            self._backlog.remove(request)
             self._changed.notify(len(self._threads) if self._closed else 1)
 
     # The thread that tokenizes.
 
     def _read(self) -> None:
-        while tickets := self._next_unread():
-            read = read_tickets(tickets, self._model, self._limits)
-            for ticket, questions in read:
-                if isinstance(questions, Exception):
-                    fail(ticket, questions)
+        while requests := self._next_unread():
+            read = read_tickets(requests, self._model, self._limits)
+            for request, masked_texts in read:
+                if isinstance(masked_texts, Exception):
+                    fail(request, masked_texts)
             with self._changed:
                 self._reading = 0
-                for ticket, questions in read:
-                    if not (ticket.closed or ticket.work or isinstance(questions, Exception)):
-                        ticket.ask(questions)
-                        self._waiting.add(ticket)
+                for request, masked_texts in read:
+                    if not (request.closed or request.work or isinstance(masked_texts, Exception)):
+                        request.ask(masked_texts)
+                        self._waiting.add(request)
                 self._changed.notify()
-            for ticket, _ in read:
-                if ticket.work:
-                    self._begin_steps(ticket)
+            for request, _ in read:
+                if request.work:
+                    self._begin_steps(request)
 
-    def _begin_steps(self, ticket: InferenceRequest) -> None:
-        """Ask the questions of the first step, unless too much is in hand already."""
+    def _begin_steps(self, request: InferenceRequest) -> None:
+        """Ask the masked texts of the first step, unless too much is in hand already."""
         with self._changed:
-            taken = ticket.closed or self._backlog.takes(ticket)
+            taken = request.closed or self._backlog.takes(request)
         if taken:
-            self._go_on(ticket)
+            self._go_on(request)
         else:
             seconds = self._seconds_for(self._backlog.passes)
-            fail(ticket, QueueFullError(self._backlog.refusal, seconds))
+            fail(request, QueueFullError(self._backlog.refusal, seconds))
 
     def _next_unread(self) -> list[InferenceRequest]:
         """Wait for requests that are not tokenized; an empty list where no more will come."""
         with self._unread_came:
-            tickets: list[InferenceRequest] = []
+            requests: list[InferenceRequest] = []
             texts = 0
-            while not tickets:
+            while not requests:
                 if not self._unread:
                     if self._closed:
                         self._changed.notify_all()
                         break
                     self._unread_came.wait()
                 while self._unread and texts < READ_AT_ONCE:
-                    ticket = self._unread.popleft()
-                    if not ticket.closed:
-                        tickets.append(ticket)
-                        texts += len(ticket.texts)
-            self._reading = len(tickets)
-            return tickets
+                    request = self._unread.popleft()
+                    if not request.closed:
+                        requests.append(request)
+                        texts += len(request.texts)
+            self._reading = len(requests)
+            return requests
 
     # The threads that run batches.
 
     def _work(self) -> None:
         while batch := self._next_batch():
-            places, session = batch
+            entries, session = batch
             try:
-                self._run(places, session)
+                self._run(entries, session)
             except Exception as error:
-                logger.exception("A batch of %d texts failed", len(places))
-                for place in places:
-                    fail(place.ticket, error)
+                logger.exception("A batch of %d texts failed", len(entries))
+                for entry in entries:
+                    fail(entry.request, error)
 
     def _next_batch(self) -> tuple[list[QueueEntry], Any] | None:
-        """Wait for questions that are to be run now; None where no more will come."""
+        """Wait for masked texts that are to be run now; None where no more will come."""
         with self._changed:
             while True:
                 if not len(self._waiting):
-                    if self._closed and not self._tickets:
+                    if self._closed and not self._requests:
                         return None
                     self._changed.wait()
                 elif self._alone:
@@ -243,103 +243,103 @@ class Scheduler:
             rules = self._model.engine.rules
             if self._splits and not self._alone:
                 rules = rules.shared_by(self._workers - self._busy, self._waiting.tokens)
-            places = self._waiting.take(rules)
+            entries = self._waiting.take(rules)
             self._busy += 1
-            for place in places:
-                self._begin(place.ticket)
+            for entry in entries:
+                self._begin(entry.request)
             if len(self._waiting) and not self._alone:
                 self._changed.notify()
-            return places, self._sessions[0 if self._alone else 1]
+            return entries, self._sessions[0 if self._alone else 1]
 
     def _patience(self) -> float:
-        """Tell how long the questions that wait shall go on waiting, in seconds."""
+        """Tell how long the masked texts that wait shall go on waiting, in seconds."""
         oldest = self._waiting.oldest
-        gathered = len(self._tickets) - len(self._unread) - self._reading
-        all_are_here = gathered >= max(self._expected, len(self._tickets))
+        gathered = len(self._requests) - len(self._unread) - self._reading
+        all_are_here = gathered >= max(self._expected, len(self._requests))
         full = self._waiting.tokens >= self._model.engine.rules.budget
         if oldest is None or all_are_here or full or self._closed:
             return 0.0
         return oldest + self._limits.max_delay - time.perf_counter()
 
     def _are_few(self) -> bool:
-        """Whether the questions that wait make fewer batches than there are cores."""
+        """Whether the masked texts that wait make fewer batches than there are cores."""
         rules, tokens = self._model.engine.rules, self._waiting.tokens
         shared = rules.shared_by(self._workers, tokens).budget
         count = len(self._waiting) if rules.alone else -(-tokens // shared)
         return count < max(2, self._workers)
 
-    def _begin(self, ticket: InferenceRequest) -> None:
-        if ticket.begun is None:
-            ticket.begun = time.perf_counter()
+    def _begin(self, request: InferenceRequest) -> None:
+        if request.begun is None:
+            request.begun = time.perf_counter()
             if self._watch:
-                self._watch.request_has_begun(ticket.begun - ticket.arrived)
+                self._watch.request_has_begun(request.begun - request.arrived)
 
-    def _run(self, places: Sequence[QueueEntry], session: Any) -> None:
+    def _run(self, entries: Sequence[QueueEntry], session: Any) -> None:
         """Run one batch, let the next one begin, and write the answers."""
         begun = time.perf_counter()
         try:
-            found = run_batch(self._model.engine, places, session)
+            predictions = run_batch(self._model.engine, entries, session)
         finally:
             seconds = time.perf_counter() - begun
             with self._changed:
                 self._busy -= 1
                 self._alone = False
-                self._expected = max(1, len(self._tickets))
-                each = seconds / len(places) / (self._workers if self._busy else 1)
+                self._expected = max(1, len(self._requests))
+                each = seconds / len(entries) / (self._workers if self._busy else 1)
                 self._seconds_a_text += NEWEST * (each - self._seconds_a_text)
-                self._backlog.were_run(places)
+                self._backlog.were_run(entries)
                 self._changed.notify()
         if self._watch:
-            self._watch.batch_was_run(report_of(places, seconds))
+            self._watch.batch_was_run(report_of(entries, seconds))
         ended = [
-            place.ticket
-            for place, part in zip(places, found, strict=True)
-            if self._deliver(place, part)
+            entry.request
+            for entry, part in zip(entries, predictions, strict=True)
+            if self._deliver(entry, part)
         ]
-        for ticket in ended:
-            self._go_on(ticket)
+        for request in ended:
+            self._go_on(request)
 
-    def _deliver(self, place: QueueEntry, found: Predictions | MlmfastError) -> bool:
-        """Give a ticket what was found, and answer it where that was all.
+    def _deliver(self, entry: QueueEntry, predictions: Predictions | MlmfastError) -> bool:
+        """Give a request what was found, and answer it where that was all.
 
         Returns:
             Whether that was all of a step. The next one may take a while to make out, so that those
             who share the batch get their answers before.
         """
-        ticket = place.ticket
-        if isinstance(found, MlmfastError):
-            fail(ticket, found)
+        request = entry.request
+        if isinstance(predictions, MlmfastError):
+            fail(request, predictions)
             return False
         with self._changed:
-            ticket.found[place.number] = found
-            ticket.left -= 1
-            unfinished = ticket.left > 0 or ticket.closed
-        if not unfinished and not ticket.work:
-            self._answer(ticket)
-        return not unfinished and ticket.work is not None
+            request.predictions[entry.number] = predictions
+            request.left -= 1
+            unfinished = request.left > 0 or request.closed
+        if not unfinished and not request.work:
+            self._answer(request)
+        return not unfinished and request.work is not None
 
-    def _go_on(self, ticket: InferenceRequest) -> None:
-        """Ask the questions of a ticket's next step, or answer it where there is none."""
+    def _go_on(self, request: InferenceRequest) -> None:
+        """Ask the masked texts of a request's next step, or answer it where there is none."""
         try:
-            questions = ticket.work.go_on(ticket.found) if ticket.work else []
+            masked_texts = request.work.go_on(request.predictions) if request.work else []
         except Exception as error:
             logger.exception("A step could not be taken")
-            fail(ticket, error)
+            fail(request, error)
             return
-        if not questions:
-            self._answer(ticket)
+        if not masked_texts:
+            self._answer(request)
             return
         with self._changed:
-            if not ticket.closed:
-                ticket.ask(questions)
-                self._backlog.add(ticket)
+            if not request.closed:
+                request.ask(masked_texts)
+                self._backlog.add(request)
                 self._changed.notify()
 
-    def _answer(self, ticket: InferenceRequest) -> None:
+    def _answer(self, request: InferenceRequest) -> None:
         try:
-            answered = answered_of(ticket, self._model)
+            response = response_of(request, self._model)
         except Exception as error:
             logger.exception("An answer could not be written")
-            fail(ticket, error)
+            fail(request, error)
         else:
-            finish(ticket, answered)
+            finish(request, response)

@@ -30,78 +30,78 @@ logger = logging.getLogger(__name__)
 
 
 def read_tickets(
-    tickets: Sequence[InferenceRequest], model: Model, limits: QueueLimits
+    requests: Sequence[InferenceRequest], model: Model, limits: QueueLimits
 ) -> list[tuple[InferenceRequest, list[MaskedText] | Exception]]:
-    """Tokenize all texts of `tickets`; requests whose texts are read alike share a call.
+    """Tokenize all texts of `requests`; requests whose texts are read alike share a call.
 
     Returns:
-        Each ticket with its questions, which know what is asked of them, or with what is wrong with
-        the first of its texts that cannot be asked. A ticket whose texts are answered in steps gets
-        its work, and has no question before that begins.
+        Each request with its masked texts, which know what is asked of them, or with what is wrong
+        with the first of its texts that cannot be asked. A request whose texts are answered in
+        steps gets its work, and has no masked text before that begins.
     """
     read: list[tuple[InferenceRequest, list[MaskedText] | Exception]] = []
-    for _, same in groupby(sorted(tickets, key=_reading), key=_reading):
+    for _, same in groupby(sorted(requests, key=_reading), key=_reading):
         together = list(same)
         try:
             read += _read_together(together, model, limits)
         except BaseException:  # noqa: BLE001 - a panic of the tokenizer is no Exception
-            read += [(ticket, _read_alone(ticket, model, limits)) for ticket in together]
+            read += [(request, _read_alone(request, model, limits)) for request in together]
     return read
 
 
 def _read_alone(
-    ticket: InferenceRequest, model: Model, limits: QueueLimits
+    request: InferenceRequest, model: Model, limits: QueueLimits
 ) -> list[MaskedText] | Exception:
     try:
-        return _read_together([ticket], model, limits)[0][1]
+        return _read_together([request], model, limits)[0][1]
     except BaseException as error:
         logger.exception("A text could not be tokenized")
         return MlmfastError(f"The tokenizer failed: {error}")
 
 
 def _read_together(
-    tickets: Sequence[InferenceRequest], model: Model, limits: QueueLimits
+    requests: Sequence[InferenceRequest], model: Model, limits: QueueLimits
 ) -> list[tuple[InferenceRequest, list[MaskedText] | Exception]]:
-    texts = [text for ticket in tickets for text in ticket.texts]
-    names = [ticket.name(place) for ticket in tickets for place in range(len(ticket.texts))]
-    found = iter(tickets[0].asked.read(texts, model, names=lambda number: names[number - 1]))
+    texts = [text for request in requests for text in request.texts]
+    names = [request.name(entry) for request in requests for entry in range(len(request.texts))]
+    predictions = iter(requests[0].task.read(texts, model, names=lambda number: names[number - 1]))
     return [
-        (ticket, _questions(ticket, [next(found) for _ in ticket.texts], model, limits))
-        for ticket in tickets
+        (request, _masked_texts(request, [next(predictions) for _ in request.texts], model, limits))
+        for request in requests
     ]
 
 
-def _reading(ticket: InferenceRequest) -> str:
+def _reading(request: InferenceRequest) -> str:
     """What decides how the texts of a request are read."""
-    asked = ticket.asked
-    return f"{type(asked).__name__} {asked.reading!r}"
+    task = request.task
+    return f"{type(task).__name__} {task.reading!r}"
 
 
-def _questions(
-    ticket: InferenceRequest, read: Sequence[Any], model: Model, limits: QueueLimits
+def _masked_texts(
+    request: InferenceRequest, read: Sequence[Any], model: Model, limits: QueueLimits
 ) -> list[MaskedText] | Exception:
-    asked = ticket.asked
+    task = request.task
     try:
         texts = raise_first_error(read)
-        if isinstance(asked, FillMaskTask):
-            _check_rows(asked.rows * sum(len(text.masks) for text in texts), limits)
-            return [asked.of(text) for text in texts]
-        ticket.work = _work(asked, texts, model, limits)
+        if isinstance(task, FillMaskTask):
+            _check_rows(task.rows * sum(len(text.masks) for text in texts), limits)
+            return [task.of(text) for text in texts]
+        request.work = _work(task, texts, model, limits)
     except InputError as error:
         return error
     return []
 
 
-def _work(asked: Task, texts: Sequence[Any], model: Model, limits: QueueLimits) -> MultiStepState:
-    _check_rows(sum(asked.rows(text) for text in texts), limits)
-    passes = sum(asked.passes(text) for text in texts)
+def _work(task: Task, texts: Sequence[Any], model: Model, limits: QueueLimits) -> MultiStepState:
+    _check_rows(sum(task.rows(text) for text in texts), limits)
+    passes = sum(task.passes(text) for text in texts)
     if passes > limits.max_passes:
         raise TooManyPassesError(
-            f"The request needs {passes:,} passes of the model, {asked.price}, and one may need at "
+            f"The request needs {passes:,} passes of the model, {task.price}, and one may need at "
             f"most {limits.max_passes:,}: ask for less, or in several requests."
         )
     return MultiStepState(
-        steps=interleave([asked.steps(text, model) for text in texts]),
+        steps=interleave([task.steps(text, model) for text in texts]),
         passes=passes,
         masks=[len(text.masks) if isinstance(text, MaskedText) else 0 for text in texts],
         tokens=sum(len(text.ids) for text in texts),

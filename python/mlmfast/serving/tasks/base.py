@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from mlmfast.serving.engine.model import Model
 
 T = TypeVar("T")
-# Yields the questions of a step, is sent what was found for each of them, returns the answer. Who
-# drives it decides when, and beside whose questions, they are run.
+# Yields the masked texts of a step, is sent what was found for each of them, returns the answer.
+# Who drives it decides when, and beside whose masked texts, they are run.
 Steps = Generator[list[MaskedText], list[Predictions], T]
 
 OWN = OutputSpec(own=True)
-# Texts whose steps are taken together: each of them asks many questions at once.
+# Texts whose steps are taken together: each of them asks many masked texts at once.
 AT_ONCE = 64
 
 
@@ -48,7 +48,7 @@ class Task(Protocol):
         """Tell how many rows the answer of a text has at most."""
 
     def passes(self, text: Any) -> int:
-        """Tell how many questions the steps of a text have at most."""
+        """Tell how many masked texts the steps of a text have at most."""
 
     def steps(self, text: Any, model: Model) -> Steps[Any]:
         """Begin to answer a text."""
@@ -57,30 +57,34 @@ class Task(Protocol):
 def interleave(parts: Sequence[Steps[T]]) -> Steps[list[T]]:
     """Take the steps of several answers side by side: in each round one of every unfinished."""
     answers: list[Any] = [None] * len(parts)
-    asked: dict[int, list[MaskedText]] = {}
+    task: dict[int, list[MaskedText]] = {}
 
-    def advance(place: int, found: list[Predictions] | None) -> None:
+    def advance(place: int, predictions: list[Predictions] | None) -> None:
         try:
-            asked[place] = next(parts[place]) if found is None else parts[place].send(found)
+            task[place] = (
+                next(parts[place]) if predictions is None else parts[place].send(predictions)
+            )
         except StopIteration as end:
-            asked.pop(place, None)
+            task.pop(place, None)
             answers[place] = end.value
 
     for place in range(len(parts)):
         advance(place, None)
-    while asked:
-        found = iter((yield [question for questions in asked.values() for question in questions]))
-        for place, questions in list(asked.items()):
-            advance(place, [next(found) for _ in questions])
+    while task:
+        predictions = iter(
+            (yield [masked_text for masked_texts in task.values() for masked_text in masked_texts])
+        )
+        for place, masked_texts in list(task.items()):
+            advance(place, [next(predictions) for _ in masked_texts])
     return answers
 
 
 def answer_steps(engine: Engine, steps: Steps[T]) -> T:
     """Take all steps, one after the other, on an engine of our own."""
     try:
-        questions = next(steps)
+        masked_texts = next(steps)
         while True:
-            questions = steps.send(engine.answer(questions, OWN))
+            masked_texts = steps.send(engine.answer(masked_texts, OWN))
     except StopIteration as end:
         answer: T = end.value
         return answer
@@ -88,7 +92,7 @@ def answer_steps(engine: Engine, steps: Steps[T]) -> T:
 
 def answer_texts(
     model: Model,
-    asked: Task,
+    task: Task,
     texts: Sequence[Any],
     *,
     names: Callable[[int], str],
@@ -106,13 +110,13 @@ def answer_texts(
     Raises:
         InputError: what is wrong with a text that cannot be asked.
     """
-    read = asked.read(texts, model, names=names)
+    read = task.read(texts, model, names=names)
     if not keep_errors:
         raise_first_error(read)
     answers: list[Any] = []
     for start in range(0, len(read), AT_ONCE):
         some = read[start : start + AT_ONCE]
-        steps = [asked.steps(one, model) for one in some if not isinstance(one, InputError)]
+        steps = [task.steps(one, model) for one in some if not isinstance(one, InputError)]
         done = iter(answer_steps(model.engine, interleave(steps)))
         answers += [one if isinstance(one, InputError) else next(done) for one in some]
     return answers

@@ -29,11 +29,11 @@ class Beam:
     """A text with some of its masks filled.
 
     Attributes:
-        question: the text, with the masks that are still open.
+        masked text: the text, with the masks that are still open.
         log_score: natural logarithm of the product of the probabilities so far.
     """
 
-    question: MaskedText
+    masked_text: MaskedText
     log_score: float
 
 
@@ -111,17 +111,17 @@ class BeamSearchTask:
         """Tell how many rows the answer of a text has at most."""
         return min(self.top_k, self.search.beams)
 
-    def passes(self, question: MaskedText) -> int:
+    def passes(self, masked_text: MaskedText) -> int:
         """Tell how often the model is asked at most: about the text, then about each beam."""
-        return 1 + self.search.beams * (len(question.masks) - 1)
+        return 1 + self.search.beams * (len(masked_text.masks) - 1)
 
-    def steps(self, question: MaskedText, model: Model) -> Steps[list[FilledRow]]:
+    def steps(self, masked_text: MaskedText, model: Model) -> Steps[list[FilledRow]]:
         """Fill the masks of a text, and write the best fillings."""
-        beams = yield from fill_together(question, self.search, model.limits.vocab_size)
+        beams = yield from fill_together(masked_text, self.search, model.limits.vocab_size)
         return [
             filled_row(
-                beam.question.ids.tolist(),
-                beam.question.ids[question.masks].tolist(),
+                beam.masked_text.ids.tolist(),
+                beam.masked_text.ids[masked_text.masks].tolist(),
                 beam.log_score,
                 model,
             )
@@ -129,7 +129,7 @@ class BeamSearchTask:
         ]
 
 
-def fill_together(question: MaskedText, search: Search, vocab_size: int) -> Steps[list[Beam]]:
+def fill_together(masked_text: MaskedText, search: Search, vocab_size: int) -> Steps[list[Beam]]:
     """Fill all masks of a text.
 
     In each step every beam is asked about its open masks, and one of them is filled: the one whose
@@ -138,40 +138,43 @@ def fill_together(question: MaskedText, search: Search, vocab_size: int) -> Step
     Returns:
         The finished beams, best first, at most `search.beams`.
     """
-    beams = [Beam(replace(question, top_k=min(search.beams, vocab_size)), 0.0)]
-    while len(beams[0].question.masks):
-        found = yield [beam.question for beam in beams]
-        beams = _expand(beams, found, search)
+    beams = [Beam(replace(masked_text, top_k=min(search.beams, vocab_size)), 0.0)]
+    while len(beams[0].masked_text.masks):
+        predictions = yield [beam.masked_text for beam in beams]
+        beams = _expand(beams, predictions, search)
     return beams
 
 
-def _expand(beams: Sequence[Beam], found: Sequence[Predictions], search: Search) -> list[Beam]:
+def _expand(
+    beams: Sequence[Beam], predictions: Sequence[Predictions], search: Search
+) -> list[Beam]:
     """Fill one mask of each beam with each of its best tokens, and keep the best.
 
     The same words put in by two ways are one beam, with the better score.
     """
     masks = [
-        0 if search.order == "left_to_right" else int(part.scores[:, 0].argmax()) for part in found
+        0 if search.order == "left_to_right" else int(part.scores[:, 0].argmax())
+        for part in predictions
     ]
     scores = np.stack(
         [
             beam.log_score + logs_of(part.scores[mask])
-            for beam, part, mask in zip(beams, found, masks, strict=True)
+            for beam, part, mask in zip(beams, predictions, masks, strict=True)
         ]
     )
     best: dict[bytes, Beam] = {}
     for place in np.argsort(-scores, axis=None, kind="stable").tolist():
         row, column = divmod(place, scores.shape[1])
-        token = int(found[row].tokens[masks[row], column])
-        question = _filled(beams[row].question, masks[row], token)
-        best.setdefault(question.ids.tobytes(), Beam(question, float(scores[row, column])))
+        token = int(predictions[row].tokens[masks[row], column])
+        masked_text = _filled(beams[row].masked_text, masks[row], token)
+        best.setdefault(masked_text.ids.tobytes(), Beam(masked_text, float(scores[row, column])))
         if len(best) == search.beams:
             break
     return list(best.values())
 
 
-def _filled(question: MaskedText, mask: int, token: int) -> MaskedText:
+def _filled(masked_text: MaskedText, mask: int, token: int) -> MaskedText:
     """Put a token in the place of one of the open masks."""
-    ids = question.ids.copy()
-    ids[question.masks[mask]] = token
-    return replace(question, ids=ids, masks=np.delete(question.masks, mask))
+    ids = masked_text.ids.copy()
+    ids[masked_text.masks[mask]] = token
+    return replace(masked_text, ids=ids, masks=np.delete(masked_text.masks, mask))

@@ -44,7 +44,7 @@ class FillMaskTask:
         return self.options
 
     @property
-    def wanted(self) -> OutputSpec:
+    def output_spec(self) -> OutputSpec:
         """What the graph is asked."""
         return (
             OutputSpec(top_k=self.rows)
@@ -60,15 +60,15 @@ class FillMaskTask:
             texts, model.vocabulary, model.limits, self.options, first=first, names=names
         )
 
-    def of(self, question: MaskedText) -> MaskedText:
-        """Return a question that says for itself what is asked."""
-        return replace(question, top_k=self.rows, targets=self.targets)
+    def of(self, masked_text: MaskedText) -> MaskedText:
+        """Return a masked text that says for itself what is asked."""
+        return replace(masked_text, top_k=self.rows, targets=self.targets)
 
-    def answer(self, question: MaskedText, found: Predictions, decoder: Decoder) -> Answer:
+    def answer(self, masked_text: MaskedText, predictions: Predictions, decoder: Decoder) -> Answer:
         """Write the rows of one text."""
         if self.targets is not None:
-            found = best_targets(found, self.rows)
-        return answer_of(question, found, decoder)
+            predictions = best_targets(predictions, self.rows)
+        return answer_of(masked_text, predictions, decoder)
 
 
 def fill_mask_task(
@@ -120,41 +120,43 @@ class PendingAnswers:
         self,
         read: Sequence[MaskedText | InputError],
         model: Model,
-        asked: FillMaskTask | WholeTargets,
+        task: FillMaskTask | WholeTargets,
         *,
         keep_errors: bool,
         batch_size: int | None = None,
     ):
         self.error: InputError | None = None
         if not keep_errors:
-            for place, found in enumerate(read):
-                if isinstance(found, InputError):
-                    self.error, read = found, read[:place]
+            for place, predictions in enumerate(read):
+                if isinstance(predictions, InputError):
+                    self.error, read = predictions, read[:place]
                     break
         self._read = read
         self._model = model
-        self._asked = asked
-        questions = [found for found in read if isinstance(found, MaskedText)]
+        self._asked = task
+        masked_texts = [predictions for predictions in read if isinstance(predictions, MaskedText)]
         self._running = (
-            model.engine.start(questions, asked.wanted, batch_size=batch_size)
-            if isinstance(asked, FillMaskTask)
+            model.engine.start(masked_texts, task.output_spec, batch_size=batch_size)
+            if isinstance(task, FillMaskTask)
             else None
         )
 
     def results(self) -> list[Any]:
         """Wait for the answers; errors stand where their texts stood."""
-        model, asked = self._model, self._asked
-        if isinstance(asked, WholeTargets):
+        model, task = self._model, self._asked
+        if isinstance(task, WholeTargets):
             # One text at a time: each asks about all of its targets.
             return [
                 read
                 if isinstance(read, InputError)
-                else answer_steps(model.engine, asked.steps(read, model))
+                else answer_steps(model.engine, task.steps(read, model))
                 for read in self._read
             ]
-        found = iter(self._running.found()) if self._running else iter(())
+        predictions = iter(self._running.predictions()) if self._running else iter(())
         return [
-            read if isinstance(read, InputError) else asked.answer(read, next(found), model.decoder)
+            read
+            if isinstance(read, InputError)
+            else task.answer(read, next(predictions), model.decoder)
             for read in self._read
         ]
 

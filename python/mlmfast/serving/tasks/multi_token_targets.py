@@ -69,9 +69,9 @@ class WholeTargets:
         read = encode_texts(
             texts, model.vocabulary, model.limits, self.options, first=first, names=names
         )
-        for place, found in enumerate(read):
-            if isinstance(found, MaskedText):
-                error = check_length(grown_ids(found, longest), model.limits)
+        for place, predictions in enumerate(read):
+            if isinstance(predictions, MaskedText):
+                error = check_length(grown_ids(predictions, longest), model.limits)
                 if error:
                     name = names(first + place)
                     read[place] = InputError(
@@ -79,20 +79,20 @@ class WholeTargets:
                     )
         return read
 
-    def rows(self, question: MaskedText) -> int:
+    def rows(self, masked_text: MaskedText) -> int:
         """Tell how many rows the answer of a text has."""
-        return self.count * len(question.masks)
+        return self.count * len(masked_text.masks)
 
-    def passes(self, question: MaskedText) -> int:
+    def passes(self, masked_text: MaskedText) -> int:
         """Tell how often the model is asked: at each mask about each beginning of a target."""
-        return len(question.masks) * sum(map(len, self.beginnings))
+        return len(masked_text.masks) * sum(map(len, self.beginnings))
 
     def steps(
-        self, question: MaskedText, model: Model
+        self, masked_text: MaskedText, model: Model
     ) -> Steps[list[FilledRow] | list[list[FilledRow]]]:
         """Score the targets at each mask of a text, and write the best of them."""
-        scores = yield from score_targets(question, self.targets, self.beginnings)
-        return rows_of_targets(question, scores, self.targets, self.count, model)
+        scores = yield from score_targets(masked_text, self.targets, self.beginnings)
+        return rows_of_targets(masked_text, scores, self.targets, self.count, model)
 
 
 def pieces_of(targets: str | Iterable[str], vocabulary: ServingTokenizer) -> list[tuple[int, ...]]:
@@ -102,29 +102,29 @@ def pieces_of(targets: str | Iterable[str], vocabulary: ServingTokenizer) -> lis
         InputError: a target is no string or gives no token, or there is none.
     """
     words = [targets] if isinstance(targets, str) else list(targets)
-    found: dict[tuple[int, ...], None] = {}
+    predictions: dict[tuple[int, ...], None] = {}
     for word in words:
         if not isinstance(word, str):
             raise InputError(f"Targets are strings, and {word!r} is of type {type(word).__name__}.")
         pieces = tuple(vocabulary.pieces(word))
         if not pieces:
             raise InputError(f"The target {word!r} gives no token.")
-        found[pieces] = None
-    if not found:
+        predictions[pieces] = None
+    if not predictions:
         raise InputError("At least one target must be given; targets is empty.")
-    return list(found)
+    return list(predictions)
 
 
-def grown_ids(question: MaskedText, pieces: Sequence[int], place: int = 0) -> np.ndarray:
+def grown_ids(masked_text: MaskedText, pieces: Sequence[int], place: int = 0) -> np.ndarray:
     """Return the ids of the text with `pieces` in the place of one of its masks."""
-    position = int(question.masks[place])
+    position = int(masked_text.masks[place])
     return np.concatenate(
-        [question.ids[:position], np.array(pieces, np.int64), question.ids[position + 1 :]]
+        [masked_text.ids[:position], np.array(pieces, np.int64), masked_text.ids[position + 1 :]]
     )
 
 
 def score_targets(
-    question: MaskedText, targets: Sequence[tuple[int, ...]], beginnings: Sequence[Beginnings]
+    masked_text: MaskedText, targets: Sequence[tuple[int, ...]], beginnings: Sequence[Beginnings]
 ) -> Steps[list[list[float]]]:
     """Score each target at each mask of one text, a piece of all targets a step.
 
@@ -133,14 +133,14 @@ def score_targets(
         natural logarithm of a piece's probability where the pieces before it are known and those
         after it are masks.
     """
-    scores = [[0.0] * len(targets) for _ in question.masks]
+    scores = [[0.0] * len(targets) for _ in masked_text.masks]
     for step, groups in enumerate(beginnings):
-        asked = [(place, one) for place in range(len(question.masks)) for one in groups]
-        found = yield [
-            _with_pieces(question, place, known, count, [targets[n][step] for n in numbers])
-            for place, ((count, known), numbers) in asked
+        task = [(place, one) for place in range(len(masked_text.masks)) for one in groups]
+        predictions = yield [
+            _with_pieces(masked_text, place, known, count, [targets[n][step] for n in numbers])
+            for place, ((count, known), numbers) in task
         ]
-        for (place, (_, numbers)), part in zip(asked, found, strict=True):
+        for (place, (_, numbers)), part in zip(task, predictions, strict=True):
             logs = logs_of(part.scores[0]).tolist()
             columns = dict(zip(part.tokens.tolist(), logs, strict=True))
             for number in numbers:
@@ -149,7 +149,7 @@ def score_targets(
 
 
 def rows_of_targets(
-    question: MaskedText,
+    masked_text: MaskedText,
     scores: Sequence[Sequence[float]],
     targets: Sequence[tuple[int, ...]],
     count: int,
@@ -162,7 +162,7 @@ def rows_of_targets(
         answer.append(
             [
                 filled_row(
-                    grown_ids(question, targets[number], place).tolist(),
+                    grown_ids(masked_text, targets[number], place).tolist(),
                     targets[number],
                     of_mask[number],
                     model,
@@ -184,18 +184,18 @@ def _beginnings(targets: Sequence[tuple[int, ...]], step: int) -> Beginnings:
 
 
 def _with_pieces(
-    question: MaskedText, place: int, known: tuple[int, ...], count: int, wanted: list[int]
+    masked_text: MaskedText, place: int, known: tuple[int, ...], count: int, output_spec: list[int]
 ) -> MaskedText:
     """Put `count` masks in place of one, the first of them filled with what is `known`."""
-    position = int(question.masks[place])
-    mask_id = int(question.ids[position])
+    position = int(masked_text.masks[place])
+    mask_id = int(masked_text.ids[position])
     pieces = [*known, *[mask_id] * (count - len(known))]
-    types = question.type_ids
+    types = masked_text.type_ids
     return MaskedText(
-        ids=grown_ids(question, pieces, place),
+        ids=grown_ids(masked_text, pieces, place),
         type_ids=np.concatenate(
             [types[:position], np.full(count, types[position]), types[position + 1 :]]
         ),
         masks=np.array([position + len(known)]),
-        targets=np.unique(wanted),
+        targets=np.unique(output_spec),
     )

@@ -42,16 +42,19 @@ class FilledRow(TypedDict):
 Answer = list[Row] | list[list[Row]]
 
 
-def answer_of(question: MaskedText, found: Predictions, decoder: Decoder) -> Answer:
+def answer_of(masked_text: MaskedText, predictions: Predictions, decoder: Decoder) -> Answer:
     """Write the rows of one text.
 
     With several masks the open ones stay visible in `sequence`, and with them all special tokens.
     """
-    one_mask = len(question.masks) == 1
-    ids = question.ids.tolist()
+    one_mask = len(masked_text.masks) == 1
+    ids = masked_text.ids.tolist()
     answer: list[list[Row]] = []
     for mask, scores, tokens in zip(
-        question.masks.tolist(), found.scores.tolist(), found.tokens.tolist(), strict=True
+        masked_text.masks.tolist(),
+        predictions.scores.tolist(),
+        predictions.tokens.tolist(),
+        strict=True,
     ):
         sequences = decoder.sequences(ids, mask, tokens, skip_special=one_mask)
         answer.append(
@@ -68,15 +71,17 @@ def answer_of(question: MaskedText, found: Predictions, decoder: Decoder) -> Ans
     return answer[0] if one_mask else answer
 
 
-def best_targets(found: Predictions, rows: int) -> Predictions:
+def best_targets(predictions: Predictions, rows: int) -> Predictions:
     """Order the targets of each mask, best first, equal ones by id, and keep `rows` of them.
 
     Args:
         found: scores [masks, targets] of the ids [targets], ascending.
         rows: how many to keep.
     """
-    order = np.argsort(-found.scores, axis=1, kind="stable")[:, :rows]
-    return Predictions(np.take_along_axis(found.scores, order, axis=1), found.tokens[order])
+    order = np.argsort(-predictions.scores, axis=1, kind="stable")[:, :rows]
+    return Predictions(
+        np.take_along_axis(predictions.scores, order, axis=1), predictions.tokens[order]
+    )
 
 
 def logs_of(scores: np.ndarray) -> np.ndarray:

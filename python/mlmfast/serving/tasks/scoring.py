@@ -89,8 +89,8 @@ class ScoringTask:
     def steps(self, text: ScoredText, model: Model) -> Steps[TokenScores]:
         """Mask each token of a text in turn; its special tokens and masks are never scored."""
         mask_id = model.vocabulary.mask_id
-        found = yield [_masked(text, position, end, mask_id) for position, end in text.spans]
-        scores = logs_of(np.concatenate([part.scores[0] for part in found])).tolist()
+        predictions = yield [_masked(text, position, end, mask_id) for position, end in text.spans]
+        scores = logs_of(np.concatenate([part.scores[0] for part in predictions])).tolist()
         tokens = [int(text.ids[position]) for position, _ in text.spans]
         return {
             "score": sum(scores),

@@ -39,7 +39,7 @@ class Evaluator:
         inputs: dict[str, torch.Tensor],
         labels: torch.Tensor,
     ) -> torch.Tensor:
-        """Count as `mlmfast.training.model.loss.row_counts` does, `[B, 4]`, on the model's device.
+        """Count as `training.model.loss.per_block_metrics` does, `[B, 4]`, on the model's device.
 
         Args:
             inputs: the model's arguments; `input_ids` is `[B, L]`.

@@ -14,6 +14,7 @@ from mlmfast.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from mlmfast.data.store.store import BlockStore
     from mlmfast.data.tokenization.load import LoadedTokenizer
@@ -22,6 +23,27 @@ logger = logging.getLogger(__name__)
 
 # A parameter, and along which of its dimensions the vocabulary lies.
 Rows = list[tuple[torch.nn.Parameter, int]]
+
+
+def add_missing_rows(model: Any, tokens: int, name: str | Path) -> None:
+    """Give a checkpoint rows for all tokens of a larger tokenizer, as run_mlm.py does, and say so.
+
+    Args:
+        model: a masked language model of transformers, changed in place.
+        tokens: the number of ids of the tokenizer.
+        name: of the checkpoint, for the log.
+    """
+    rows = model.get_input_embeddings().num_embeddings
+    if tokens <= rows:
+        return
+    logger.warning(
+        "The tokenizer has %d tokens, the model %s %d: it gets %d new rows.",
+        tokens,
+        name,
+        rows,
+        tokens - rows,
+    )
+    model.resize_token_embeddings(tokens)
 
 
 def resize_embeddings(model: Any, before: LoadedTokenizer, after: LoadedTokenizer) -> int:

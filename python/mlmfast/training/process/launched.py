@@ -1,4 +1,4 @@
-"""The precision that `accelerate launch` was given, or its configuration file."""
+"""What `accelerate launch`, or its configuration file, says: the precision and the compiler."""
 
 from __future__ import annotations
 
@@ -7,22 +7,33 @@ from typing import Any
 
 from mlmfast.errors import InputError
 
-VARIABLE = "ACCELERATE_MIXED_PRECISION"
-# As the process began: every TrainingArguments sets the variable, to a training's own precision.
-_LAUNCHED = os.environ.get(VARIABLE)
+PRECISION = "ACCELERATE_MIXED_PRECISION"
+BACKEND, MODE = "ACCELERATE_DYNAMO_BACKEND", "ACCELERATE_DYNAMO_MODE"
+# `accelerate launch` sets this one always, and `TrainingArguments` never.
+LAUNCHER = "ACCELERATE_DYNAMO_USE_FULLGRAPH"
 
 
-def launched_precision(device: str, name: str | None = _LAUNCHED) -> dict[str, Any] | None:
-    """Give the training arguments that a launcher's precision means; None without a launcher.
+def _read_environment() -> dict[str, str]:
+    """Read what is said: by a launcher all of it, without one the precision."""
+    names = (PRECISION, BACKEND, MODE) if LAUNCHER in os.environ else (PRECISION,)
+    return {name: os.environ[name] for name in names if os.environ.get(name)}
+
+
+# Read before any training: every `TrainingArguments` writes its own over these variables.
+LAUNCHED = _read_environment()
+
+
+def launched_precision(device: str) -> dict[str, Any] | None:
+    """Give the training arguments that the precision of `LAUNCHED` means; None without one.
 
     Args:
         device: a torch device type, `cpu`, `cuda` ...
-        name: the value of `ACCELERATE_MIXED_PRECISION`.
 
     Raises:
         InputError: one that trainings do not have, or not on this device.
     """
-    if not name:
+    name = LAUNCHED.get(PRECISION)
+    if name is None:
         return None
     known = {
         "no": {"bf16": False},
@@ -31,12 +42,12 @@ def launched_precision(device: str, name: str | None = _LAUNCHED) -> dict[str, A
     }
     if name.lower() not in known:
         raise InputError(
-            f"accelerate launch (or {VARIABLE}) asks for mixed precision {name!r}; expected one of "
-            f"{', '.join(known)}."
+            f"accelerate launch (or {PRECISION}) asks for mixed precision {name!r}; expected one "
+            f"of {', '.join(known)}."
         )
     if name.lower() == "fp16" and device == "cpu":
         raise InputError(
-            f"accelerate launch (or {VARIABLE}) asks for fp16, which needs a GPU: launch with "
+            f"accelerate launch (or {PRECISION}) asks for fp16, which needs a GPU: launch with "
             "--mixed_precision bf16 or no, or give --precision."
         )
     return known[name.lower()]

@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from accelerate.state import AcceleratorState, GradientState, PartialState
 
+from mlmfast.training.process import launched
+from mlmfast.training.process.launched import BACKEND, LAUNCHER, MODE, PRECISION
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, MutableMapping
 
@@ -32,16 +35,6 @@ DETERMINISM = (
     "FLASH_ATTENTION_DETERMINISTIC",
 )
 CUDNN = ("deterministic", "benchmark", "allow_tf32")
-PRECISION = "ACCELERATE_MIXED_PRECISION"
-BACKEND, MODE = "ACCELERATE_DYNAMO_BACKEND", "ACCELERATE_DYNAMO_MODE"
-# `accelerate launch` sets this one always, and `TrainingArguments` never.
-LAUNCHER = "ACCELERATE_DYNAMO_USE_FULLGRAPH"
-# What the launcher says, before any TrainingArguments write over it.
-LAUNCHED = {
-    name: os.environ[name]
-    for name in (PRECISION, BACKEND, MODE)
-    if LAUNCHER in os.environ and name in os.environ
-}
 
 
 @dataclass
@@ -127,7 +120,7 @@ def state_for(args: TrainingArguments) -> ProcessState:
 def _as_launched(variables: MutableMapping[str, str]) -> None:
     for name in (PRECISION, BACKEND, MODE):
         variables.pop(name, None)
-    variables.update(LAUNCHED)
+    variables.update(launched.LAUNCHED)
 
 
 def _set_environment(variables: dict[str, str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,15 +14,21 @@ import transformers
 from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import InputError, OutputExistsError
 from mlmfast.training.datasets import EvaluationBlocks, MaskedBlocks
+from mlmfast.training.fit import train_steps
+from mlmfast.training.model.embeddings import add_missing_rows
 from mlmfast.training.model.from_scratch import new_model
 from mlmfast.training.model.load import check_fits, load_config, load_model
 from mlmfast.training.process.distributed import Processes
+from mlmfast.training.process.state import kept_apart
 from mlmfast.training.run_mlm.text import run_mlm_blocks
 from mlmfast.training.text_data import load_own_tokenizer
-from mlmfast.training.trainer.checkpoints import sweep, whole_checkpoints
+from mlmfast.training.trainer.checkpoints import step_of, sweep, whole_checkpoints
+from mlmfast.training.trainer.interrupt import StopAtStep, TrainingInterrupted
 from mlmfast.training.trainer.mlm_trainer import MLMTrainer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mlmfast.data.store.store import BlockStore
     from mlmfast.training.run_mlm.arguments import RunMlmArguments
 
@@ -44,10 +51,14 @@ def run_mlm(
     Returns:
         What `all_results.json` holds.
 
+    Under `torchrun` or `accelerate launch`, the processes train one model, as those of `train` do.
+
     Raises:
         InputError: an option, or text that cannot be used.
         NotFoundError: a file, a data set or a model is not there.
         OutputExistsError: the output folder is not empty, and holds no checkpoint to go on from.
+        TrainingInterrupted: Ctrl-C, SIGTERM or SIGUSR1; after the first step, with a checkpoint.
+        OtherProcessError: another process failed, and says why.
     """
     output = Path(training.output_dir)
     processes = Processes.join(
@@ -55,7 +66,8 @@ def run_mlm(
         backend=training.ddp_backend,
         seconds=training.ddp_timeout,
     )
-    with processes.together():
+    stop = StopAtStep(processes)
+    with stop, processes.together(), kept_apart():
         checkpoint = processes.from_first(lambda: _checkpoint(output, training))
         transformers.set_seed(training.seed)
         tokenizer = load_own_tokenizer(arguments, arguments.model_name_or_path)
@@ -71,9 +83,9 @@ def run_mlm(
         network = _model(arguments, stores, len(tokenizer))
         trainer = _trainer(network, training, arguments, stores, tokenizer)
         results: dict[str, float] = {}
-        with processes.in_step():
+        with _stopping(trainer, processes), processes.in_step():
             if training.do_train:
-                results |= _train(trainer, checkpoint)
+                results |= _train(trainer, checkpoint, stop)
             if training.do_eval:
                 results |= _evaluate(trainer)
             _write_card(trainer, arguments)
@@ -83,7 +95,7 @@ def run_mlm(
 def _checkpoint(output: Path, training: transformers.TrainingArguments) -> str | None:
     """The checkpoint to go on from: the one that was given, or the last one in the output."""
     given = training.resume_from_checkpoint
-    if not training.do_train or not output.is_dir() or training.overwrite_output_dir:
+    if not training.do_train or not output.is_dir() or _begins_anew(training):
         return given
     sweep(output)
     found = whole_checkpoints(output)
@@ -119,16 +131,7 @@ def _model(
         )
     config = None if shape is None else load_config(shape, **arguments.hub)
     network = load_model(name, dtype=arguments.dtype or "float32", config=config, **arguments.hub)
-    rows = network.get_input_embeddings().num_embeddings
-    if tokens > rows:
-        logger.warning(
-            "The tokenizer has %d tokens, the model %s %d: it gets %d new rows.",
-            tokens,
-            name,
-            rows,
-            tokens - rows,
-        )
-        network.resize_token_embeddings(tokens)
+    add_missing_rows(network, tokens, name)
     for each in stores.values():
         check_fits(network, each)
     return network
@@ -157,8 +160,38 @@ def _trainer(
     )
 
 
-def _train(trainer: MLMTrainer, checkpoint: str | None) -> dict[str, float]:
-    metrics = trainer.train(resume_from_checkpoint=checkpoint).metrics
+@contextmanager
+def _stopping(trainer: MLMTrainer, processes: Processes) -> Iterator[None]:
+    """Say what a signal leaves behind, and how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt as stopped:
+        told = stopped if isinstance(stopped, TrainingInterrupted) else TrainingInterrupted()
+        message = _left(trainer, told.reason) if processes.is_first else ""
+        raise TrainingInterrupted(message, told.cause) from None
+
+
+def _left(trainer: MLMTrainer, reason: str) -> str:
+    output, anew = Path(trainer.args.output_dir), _begins_anew(trainer.args)
+    found = whole_checkpoints(output)
+    if anew:  # those of an earlier training stay in the folder
+        found = [path for path in found if step_of(path) <= trainer.state.global_step]
+    if not found:
+        return f"{reason}: {output} holds no checkpoint to go on from."
+    how = f" with --resume_from_checkpoint {found[-1]}" if anew else ""
+    return (
+        f"{reason}: the checkpoint of step {step_of(found[-1])} is in {output}, and the same "
+        f"command{how} goes on from there."
+    )
+
+
+def _begins_anew(training: transformers.TrainingArguments) -> bool:
+    # `transformers` 5 has lost the field; the command line sets it.
+    return bool(getattr(training, "overwrite_output_dir", False))
+
+
+def _train(trainer: MLMTrainer, checkpoint: str | None, stop: StopAtStep) -> dict[str, float]:
+    metrics = train_steps(trainer, checkpoint, stop).metrics
     trainer.save_model()
     metrics["train_samples"] = len(trainer.train_dataset)
     trainer.log_metrics("train", metrics)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import logging
 from typing import TYPE_CHECKING, Any
 
 import datasets
 
+from mlmfast.data.sources.base import delimiter_of, quoting_of
 from mlmfast.data.sources.hub import arrow_stream, load_dataset_splits
 from mlmfast.errors import InputError, NotFoundError
 from mlmfast.training.run_mlm.arguments import BUILDERS
@@ -86,7 +88,6 @@ def _files(arguments: RunMlmArguments) -> dict[str, Any]:
     named = {"train": arguments.train_file, "validation": arguments.validation_file}
     files = {split: file for split, file in named.items() if file is not None}
     suffix = arguments.suffix_of(list(files.values())[-1])
-    further = {"sep": "\t"} if suffix == "tsv" else {}
     try:
         return dict(
             datasets.load_dataset(
@@ -95,7 +96,7 @@ def _files(arguments: RunMlmArguments) -> dict[str, Any]:
                 cache_dir=arguments.cache_dir,
                 token=arguments.token,
                 streaming=arguments.streaming,
-                **further,
+                **_reading(suffix, arguments),
             )
         )
     except FileNotFoundError as error:
@@ -103,6 +104,18 @@ def _files(arguments: RunMlmArguments) -> dict[str, Any]:
     except Exception as error:  # whatever the library's readers raise on what they cannot read
         reason = str(error.__cause__ or error).strip().splitlines() or [type(error).__name__]
         raise InputError(f"{', '.join(files.values())} cannot be read: {reason[0]}") from error
+
+
+def _reading(suffix: str, arguments: RunMlmArguments) -> dict[str, Any]:
+    """Translate the options of tables and JSON files into those of the `datasets` library."""
+    builder = BUILDERS[suffix]
+    if builder == "json":
+        return {} if arguments.json_field is None else {"field": arguments.json_field}
+    if builder != "csv":
+        return {}
+    delimiter = delimiter_of(arguments.csv_delimiter) or ("\t" if suffix == "tsv" else ",")
+    as_text = quoting_of(arguments.csv_quoting or "minimal") == "none"
+    return {"sep": delimiter, "quoting": csv.QUOTE_NONE if as_text else csv.QUOTE_MINIMAL}
 
 
 def _divided(rows: Any, share: int) -> tuple[Any, Any]:

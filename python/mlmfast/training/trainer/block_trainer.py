@@ -145,9 +145,10 @@ class BlockTrainer(BlockBatches, AtomicCheckpoints):
         raise NonFiniteLossError(
             f"{about}: epoch {epoch}, seed {feed.blocks.seed}, {len(ids)} blocks "
             f"of {feed.blocks.store.path}: {shown}. The same batch again: "
-            f"mlmfast.training.trainer.step_batches.step_batch({str(feed.blocks.store.path)!r}, {step}, "
-            f"batch_size={whole}, accumulated={feed.accumulated}, seed={feed.blocks.seed}). Often "
-            f"the learning rate ({self.args.learning_rate:g}) is too high.",
+            f"mlmfast.training.trainer.step_batches.step_batch({str(feed.blocks.store.path)!r}, "
+            f"{step}, batch_size={whole}, accumulated={feed.accumulated}, "
+            f"seed={feed.blocks.seed}). Often the learning rate ({self.args.learning_rate:g}) is "
+            "too high.",
             step=step,
             epoch=epoch,
             block_ids=ids.tolist(),

@@ -35,6 +35,11 @@ def whole_checkpoints(folder: Path) -> list[Path]:
     return [path for _, path in sorted(found)]
 
 
+def step_of(checkpoint: Path) -> int:
+    """Give the number of optimizer steps after which a checkpoint was written."""
+    return int(checkpoint.name.rpartition("-")[2])
+
+
 def is_complete(checkpoint: Path) -> bool:
     """Tell whether a checkpoint has all its files, in the sizes that they were written with.
 

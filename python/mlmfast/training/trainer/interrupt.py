@@ -73,10 +73,12 @@ class StopAtStep(TrainerCallback):
 
     Attributes:
         cause: why the training ends early, one of `CAUSES`; None while it does not.
+        first_step: the step that the training begins at, or goes on from.
     """
 
     def __init__(self, processes: Processes, seconds: float | None = None) -> None:
         self.cause: str | None = None
+        self.first_step = 0
         self._processes = processes
         self._end = None if seconds is None else time.monotonic() + seconds
         self._in_steps = False
@@ -120,6 +122,10 @@ class StopAtStep(TrainerCallback):
             self.cause = name
             if self._processes.is_first:
                 sys.stderr.write(NOTICE)
+
+    def on_train_begin(self, _args: Any, state: Any, _control: Any, **_kwargs: Any) -> None:
+        """Note the step: a stop before the next one has nothing new to write."""
+        self.first_step = state.global_step
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_kwargs: Any) -> None:
         """Stop here, with a checkpoint; where the time is up, with an evaluation too."""

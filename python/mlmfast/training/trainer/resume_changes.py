@@ -80,11 +80,21 @@ def read_arguments(checkpoint: Path) -> tuple[dict[str, Any], list[Change]]:
 
 def argument_changes(before: dict[str, Any], args: transformers.TrainingArguments) -> list[Change]:
     """Compare a checkpoint's arguments, as of `read_arguments`, with those that are given now."""
+    before = _with_one_warmup(before)
     return [
         Change(name, before[name], value)
-        for name, value in arguments_of(args).items()
+        for name, value in _with_one_warmup(arguments_of(args)).items()
         if name in before and not _same(name, before[name], value)
     ]
+
+
+def _with_one_warmup(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Write a share of the steps as transformers 5 does, as `warmup_steps` below 1."""
+    if "warmup_ratio" not in arguments:
+        return arguments
+    others = {name: value for name, value in arguments.items() if name != "warmup_ratio"}
+    steps = arguments.get("warmup_steps")
+    return {**others, "warmup_steps": steps or arguments["warmup_ratio"] or 0}
 
 
 def _same(name: str, before: Any, now: Any) -> bool:

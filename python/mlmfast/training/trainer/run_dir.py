@@ -11,7 +11,7 @@ from typing import Any
 
 from mlmfast.errors import InputError, MlmfastError, NotFoundError, OutputExistsError
 from mlmfast.fs.atomic import is_disk_full
-from mlmfast.training.trainer.checkpoints import is_complete, sweep, whole_checkpoints
+from mlmfast.training.trainer.checkpoints import is_complete, step_of, sweep, whole_checkpoints
 from mlmfast.training.trainer.resume_changes import STATE_FILE, Change, read_arguments, told
 
 logger = logging.getLogger(__name__)
@@ -182,7 +182,7 @@ class RunDir:
         if not found:
             self.remove()
             return f"{stopped} before the first checkpoint: nothing was left behind."
-        step = found[-1].name.partition("-")[2]
+        step = step_of(found[-1])
         return (
             f"{stopped}: the checkpoint of step {step} is in {self.path}, and the same command "
             "with --resume-from-checkpoint goes on from there to the finished model."

@@ -4,7 +4,7 @@ use fearless_simd::prelude::*;
 use fearless_simd::{i8x64, u8x64};
 
 use super::classes::{LETTER, NUMBER, OTHER, WHITE};
-use crate::tokenize::family::Unit;
+use crate::tokenize::unit::Unit;
 
 /// Bytes of a block.
 pub const BLOCK: usize = 64;

@@ -22,10 +22,6 @@ pub const EXCEPTION: u8 = 1 << 2;
 pub const UNSTABLE: u8 = 1 << 3;
 /// Its combining class is not 0: NFC may move it.
 pub const MARK: u8 = 1 << 4;
-/// Some token goes on from the character before into this one.
-pub const JOINS_BEFORE: u8 = 1 << 5;
-/// Some token goes on from this one into the next.
-pub const JOINS_AFTER: u8 = 1 << 6;
 
 /// How many code points there are.
 const ALL: usize = 0x11_0000;

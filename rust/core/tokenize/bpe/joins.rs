@@ -4,8 +4,12 @@
 //! A vocabulary made of English text knows few pairs of Chinese, Japanese or Thai characters, so
 //! that their long runs become short words that repeat.
 
-use super::classes::{JOINS_AFTER, JOINS_BEFORE};
 use super::utf8;
+
+/// Some token goes on from the character before into this one.
+pub const JOINS_BEFORE: u8 = 1 << 5;
+/// Some token goes on from this one into the next.
+pub const JOINS_AFTER: u8 = 1 << 6;
 
 /// Characters next to a boundary between characters inside of some token. Tokens may begin and end
 /// within a character: all characters that end or begin alike are taken then.

@@ -24,8 +24,9 @@ use std::collections::HashMap;
 use fearless_simd::Simd;
 
 use super::added::AddedTokens;
-use super::family::{Family, Stretch, Unit};
+use super::family::Family;
 use super::memo::Memo;
+use super::unit::{Stretch, Unit};
 use classes::Classes;
 use merges::{Merges, Scratch};
 use spaces::Spaces;

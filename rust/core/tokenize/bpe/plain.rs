@@ -1,8 +1,9 @@
 //! The pattern as it reads, for tests of what is done 64 bytes at a time.
 
-use super::classes::{CLASS, Classes, JOINS_AFTER, JOINS_BEFORE, LETTER, NUMBER, OTHER, WHITE};
+use super::classes::{CLASS, Classes, LETTER, NUMBER, OTHER, WHITE};
+use super::joins::{JOINS_AFTER, JOINS_BEFORE};
 use super::scan::contraction;
-use crate::tokenize::family::Unit;
+use crate::tokenize::unit::Unit;
 
 /// As [`super::scan::scan`], a character at a time.
 pub fn scan_plainly(text: &str, classes: &Classes, doubles: bool) -> Vec<Unit> {

@@ -10,7 +10,7 @@ use fearless_simd::Simd;
 use super::block::{BLOCK, Block, leads, room, write_borders};
 use super::classes::{Classes, EXCEPTION, UNSTABLE, WHITE};
 use super::wide::{Wide, add_wide, halves, is_solid};
-use crate::tokenize::family::Unit;
+use crate::tokenize::unit::Unit;
 
 /// What was found besides the words.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Runs of spaces that are added tokens, the longest first.
 
-use crate::tokenize::family::Unit;
 use crate::tokenize::file::AddedToken;
+use crate::tokenize::unit::Unit;
 
 /// The ids of runs of 2, 3, 4 ... spaces.
 #[derive(Debug, Default)]

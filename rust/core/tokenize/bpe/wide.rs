@@ -3,7 +3,8 @@
 use unicode_normalization::char::canonical_combining_class;
 
 use super::block::{BLOCK, Block};
-use super::classes::{CLASS, Classes, JOINS_AFTER, JOINS_BEFORE, MARK, WHITE};
+use super::classes::{CLASS, Classes, MARK, WHITE};
+use super::joins::{JOINS_AFTER, JOINS_BEFORE};
 use super::utf8;
 
 /// What characters past ASCII add to a block: bits from 64 on are the next block's.

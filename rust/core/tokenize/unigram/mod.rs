@@ -15,9 +15,10 @@ use fearless_simd::Simd;
 
 use super::added::AddedTokens;
 use super::encode::Encoder;
-use super::family::{Family, Stretch, Unit};
+use super::family::Family;
 use super::file::{Model, TokenizerFile};
 use super::memo::Memo;
+use super::unit::{Stretch, Unit};
 use crate::Result;
 use alphabet::WHITE;
 use scan::Scanner;

@@ -6,7 +6,7 @@ use fearless_simd::prelude::*;
 use fearless_simd::u8x64;
 
 use super::words::Tables;
-use crate::tokenize::family::Unit;
+use crate::tokenize::unit::Unit;
 
 const BLOCK: usize = 64;
 

@@ -17,10 +17,11 @@ use self::normalize::Normalizer;
 use self::pieces::Pieces;
 use super::added::AddedTokens;
 use super::encode::Encoder;
-use super::family::{Family, Stretch, Unit};
+use super::family::Family;
 use super::file::{self, AddedToken, Model, PreTokenizer, TokenizerFile};
 use super::memo::Memo;
 use super::simd;
+use super::unit::{Stretch, Unit};
 use crate::{Error, Result};
 
 /// Words of the vocabulary that a memo is filled with: the table must still fit the caches.

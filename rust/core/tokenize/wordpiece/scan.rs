@@ -3,7 +3,7 @@
 use fearless_simd::prelude::*;
 use fearless_simd::{i8x64, u8x64};
 
-use super::super::family::Unit;
+use super::super::unit::Unit;
 use super::classes::{Classes, Kind};
 
 const BLOCK: usize = 64;

@@ -34,7 +34,7 @@ class Timing(BaseModel):
 def json_endpoint(
     service: Service,
     form: type[Form],
-    question: Callable[[Form, list[str]], Call],
+    call: Callable[[Form, list[str]], Call],
     answers: Callable[[Form, InferenceResponse], list[Any]],
 ) -> Callable[[Request], Awaitable[Response]]:
     """Return an endpoint.
@@ -55,10 +55,10 @@ def json_endpoint(
         inputs: str | list[str] = body.inputs  # type: ignore[attr-defined]
         texts = [inputs] if isinstance(inputs, str) else inputs
         record = request.scope["record"]
-        answered = await service.answer(question(body, texts), record)
+        response = await service.answer(call(body, texts), record)
         content = {
             "model": record.model,
-            "answers": answers(body, answered) if answered else [],
+            "answers": answers(body, response) if response else [],
             "tokens": record.tokens,
             "timing": {
                 "queue_ms": round(record.queue_seconds * 1e3, 3),

@@ -78,5 +78,5 @@ def _question(body: JointRequest, texts: list[str]) -> FillingsQuestion:
     )
 
 
-def _answers(_body: JointRequest, answered: InferenceResponse) -> list[dict[str, Any]]:
-    return [{"fillings": answer} for answer in answered.answers]
+def _answers(_body: JointRequest, response: InferenceResponse) -> list[dict[str, Any]]:
+    return [{"fillings": answer} for answer in response.answers]

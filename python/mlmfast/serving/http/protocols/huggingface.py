@@ -68,7 +68,7 @@ def routes(service: Service) -> list[Route]:
         texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
         targets = [wanted.targets] if isinstance(wanted.targets, str) else wanted.targets
         kwargs = wanted.tokenizer_kwargs
-        answered = await service.answer(
+        response = await service.answer(
             FillMaskCall(
                 request.path_params.get("model"),
                 texts,
@@ -78,7 +78,7 @@ def routes(service: Service) -> list[Route]:
             ),
             request.scope["record"],
         )
-        answers = answered.answers if answered else []
+        answers = response.answers if response else []
         # As the pipeline does, a list of one text is answered as the text.
         return compressed(request, json_response(answers[0] if len(answers) == 1 else answers))
 

@@ -140,10 +140,10 @@ def routes(service: Service) -> list[Route]:
         except ValidationError as error:
             raise bad_body(error) from None
         wanted = _outputs(body)
-        asked = _asked(name, body, binary)
+        task = _asked(name, body, binary)
         record = request.scope["record"]
-        answered = await service.answer(asked, record)
-        tensors = {tensor.name: tensor for tensor in _tensors(answered)}
+        response = await service.answer(task, record)
+        tensors = {tensor.name: tensor for tensor in _tensors(response)}
         head_out: dict[str, Any] = {"model_name": record.model, "model_version": VERSION}
         if body.id is not None:
             head_out["id"] = body.id
@@ -258,11 +258,11 @@ def _outputs(body: InferRequest) -> list[tuple[str, bool]]:
     ]
 
 
-def _tensors(answered: InferenceResponse | None) -> list[Tensor]:
-    masks = answered.masks if answered else []
+def _tensors(response: InferenceResponse | None) -> list[Tensor]:
+    masks = response.masks if response else []
     rows: list[list[dict[str, Any]]] = []
-    if answered:
-        for answer, count in zip(answered.answers, masks, strict=True):
+    if response:
+        for answer, count in zip(response.answers, masks, strict=True):
             rows += [answer] if count == 1 else answer
     flat = [row for of_mask in rows for row in of_mask]
     shape = [len(rows), len(rows[0]) if rows else 0]

@@ -35,7 +35,7 @@ class Call(Protocol):
     def texts(self) -> Sequence[str]:
         """What it is asked about."""
 
-    async def asked(self, model: Model) -> FillMaskTask | Task:
+    async def task(self, model: Model) -> FillMaskTask | Task:
         """Check the options.
 
         Raises:
@@ -64,7 +64,7 @@ class FillMaskCall:
     tokenizer_kwargs: Mapping[str, Any] | None = None
     whole_targets: bool = False
 
-    async def asked(self, model: Model) -> FillMaskTask | Task:
+    async def task(self, model: Model) -> FillMaskTask | Task:
         """Check the options."""
         if self.targets is None:
             return fill_mask_task(
@@ -110,15 +110,15 @@ class FillingsQuestion:
     order: str
     tokenizer_kwargs: Mapping[str, Any] | None = None
 
-    async def asked(self, _model: Model) -> BeamSearchTask:
+    async def task(self, _model: Model) -> BeamSearchTask:
         """Check the options."""
-        asked = BeamSearchTask.checked(self.top_k, self.beams, self.order, self.tokenizer_kwargs)
-        if asked.search.beams > MOST_BEAMS:
+        task = BeamSearchTask.checked(self.top_k, self.beams, self.order, self.tokenizer_kwargs)
+        if task.search.beams > MOST_BEAMS:
             told = "" if self.beams is not None else ", as many as top_k"
             raise InputError(
-                f"beams must be at most {MOST_BEAMS}, and is {asked.search.beams:,}{told}."
+                f"beams must be at most {MOST_BEAMS}, and is {task.search.beams:,}{told}."
             )
-        return asked
+        return task
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +135,6 @@ class ScoresQuestion:
     texts: Sequence[str]
     method: str
 
-    async def asked(self, _model: Model) -> ScoringTask:
+    async def task(self, _model: Model) -> ScoringTask:
         """Check the options."""
         return ScoringTask(self.method)

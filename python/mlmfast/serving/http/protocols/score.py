@@ -67,7 +67,7 @@ def _question(body: ScoreRequest, texts: list[str]) -> ScoresQuestion:
     return ScoresQuestion(body.model, texts, body.method)
 
 
-def _answers(body: ScoreRequest, answered: InferenceResponse) -> list[dict[str, Any]]:
+def _answers(body: ScoreRequest, response: InferenceResponse) -> list[dict[str, Any]]:
     if body.per_token:
-        return answered.answers
-    return [{"score": answer["score"]} for answer in answered.answers]
+        return response.answers
+    return [{"score": answer["score"]} for answer in response.answers]

@@ -142,8 +142,8 @@ def _question(body: FillRequest, texts: list[str]) -> FillMaskCall:
     )
 
 
-def _answers(_body: FillRequest, answered: InferenceResponse) -> list[dict[str, Any]]:
+def _answers(_body: FillRequest, response: InferenceResponse) -> list[dict[str, Any]]:
     return [
         {"masks": [answer] if masks == 1 else answer}
-        for answer, masks in zip(answered.answers, answered.masks, strict=True)
+        for answer, masks in zip(response.answers, response.masks, strict=True)
     ]

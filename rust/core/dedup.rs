@@ -33,11 +33,11 @@ pub const KEY_BYTES: usize = 16;
 /// The texts seen so far, by their XXH3-128 hashes: 16 bytes a text and the table's own room, 20 to
 /// 40 bytes in all. Two of a billion different texts are taken for one with a chance of 1 in 10^21.
 #[derive(Default)]
-pub struct SeenTexts {
+pub struct TextHashSet {
     keys: HashSet<u128, BuildHasherDefault<LowHalf>>,
 }
 
-impl SeenTexts {
+impl TextHashSet {
     /// How many different texts were seen.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn a_text_is_new_once() {
-        let mut seen = SeenTexts::default();
+        let mut seen = TextHashSet::default();
         let rows = texts(&[Some("a"), Some("b"), None, Some("a"), Some(""), Some("")]);
         let (fresh, keys) = seen.add(&rows.slice(0, 4));
         assert_eq!(fresh, [true, true, false, false]);
@@ -98,9 +98,9 @@ mod tests {
 
     #[test]
     fn what_was_written_down_is_known_again() {
-        let mut seen = SeenTexts::default();
+        let mut seen = TextHashSet::default();
         let (_, keys) = seen.add(&texts(&[Some("a"), Some("b")]));
-        let mut again = SeenTexts::default();
+        let mut again = TextHashSet::default();
         assert!(again.is_empty());
         again.load(&keys);
         assert_eq!(again.add(&texts(&[Some("b"), Some("c"), Some("a")])).0, [false, true, false]);

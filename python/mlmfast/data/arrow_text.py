@@ -2,51 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlmfast.data.arrow_numpy import arrow_numbers, numpy_numbers, one_text
-from mlmfast.data.sources.base import unknown_column
-from mlmfast.data.sources.utf8 import checked_text
 from mlmfast.errors import InputError
-
-if TYPE_CHECKING:
-    from mlmfast.data.arrow_numpy import arrow_numbers, numpy_numbers, one_text
-from mlmfast.data.sources.base import ReadOptions
 
 _BINARY = pa.large_binary()
 
 
-def column_text(
-    column: pa.Array,
-    path: tuple[str, ...],
-    options: ReadOptions,
-    source: str,
-    where: Callable[[int], str],
-) -> pa.Array:
-    """Return the documents of a column as LargeString.
-
-    Args:
-        column: The column that `path` begins with.
-        path: The fields that lead to the text below the column; lists on the way are passed
-            through, and the strings of a list are joined by a blank.
-        options: The policy for invalid UTF-8.
-        source: Names the place for the error's message.
-        where: Names the place of a row.
-
-    Raises:
-        InputError: There is no such field, or what is there is no text.
-    """
-    return checked_text(_bytes_of(column, path, options.text_column, source), options, where)
-
-
 def plain_text(array: pa.Array) -> pa.LargeStringArray:
     """Return a column of strings, in a dictionary perhaps, as LargeString; not checked as UTF-8."""
-    return _bytes_of(array, (), "text", "the column").view(pa.large_string())
+    return column_bytes(array, (), "text", "the column").view(pa.large_string())
 
 
 def leaf_names(fields: list[pa.Field], prefix: str = "") -> list[str]:
@@ -62,15 +32,32 @@ def leaf_names(fields: list[pa.Field], prefix: str = "") -> list[str]:
     return names
 
 
-def _bytes_of(array: pa.Array, path: tuple[str, ...], column: str, source: str) -> pa.Array:
+def text_columns(schema: pa.Schema) -> list[str]:
+    """Return the names of the columns whose type is that of text."""
+    kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    return [field.name for field in schema if any(is_kind(field.type) for is_kind in kinds)]
+
+
+def column_bytes(array: pa.Array, path: tuple[str, ...], column: str, source: str) -> pa.Array:
+    """Return the texts at `path` below a column as LargeBinary; not checked as UTF-8.
+
+    Args:
+        array: The column, `[N]`.
+        path: Fields below it, from the outermost on.
+        column: What the user calls the text, for errors.
+        source: Where it comes from, for errors.
+
+    Raises:
+        InputError: There is no such field, or what is there is no text.
+    """
     kind = array.type
     if isinstance(kind, pa.BaseExtensionType):
-        return _bytes_of(array.storage, path, column, source)
+        return column_bytes(array.storage, path, column, source)
     if pa.types.is_dictionary(kind):
         # Arrow cannot take views by their numbers, and a dictionary may hold nulls of its own.
-        return _bytes_of(array.dictionary, path, column, source).take(array.indices)
+        return column_bytes(array.dictionary, path, column, source).take(array.indices)
     if pa.types.is_run_end_encoded(kind):
-        return _bytes_of(pc.run_end_decode(array), path, column, source)
+        return column_bytes(pc.run_end_decode(array), path, column, source)
     if _is_list(kind):
         return _joined(array, path, column, source)
     if pa.types.is_null(kind):
@@ -86,7 +73,9 @@ def _bytes_of(array: pa.Array, path: tuple[str, ...], column: str, source: str) 
             raise unknown_column(
                 source, column, leaf_names(list(kind), column.rsplit(".", len(path))[0] + ".")
             )
-        return _bytes_of(pc.struct_field(array, [below.index(path[0])]), path[1:], column, source)
+        return column_bytes(
+            pc.struct_field(array, [below.index(path[0])]), path[1:], column, source
+        )
     if path:
         raise InputError(
             f"{source}: the column {column!r} leads to {kind}, which has no field {path[0]!r}."
@@ -102,7 +91,7 @@ def _joined(array: pa.Array, path: tuple[str, ...], column: str, source: str) ->
     """Join the texts of every list by blanks; nulls in a list are passed over."""
     lengths = numpy_numbers(pc.list_value_length(array).cast(pa.int64()))
     lengths = np.where(numpy_numbers(array.is_valid()), lengths, 0)
-    texts = _bytes_of(array.flatten(), path, column, source)
+    texts = column_bytes(array.flatten(), path, column, source)
     if texts.null_count:
         parents = np.repeat(np.arange(len(array)), lengths)
         there = texts.is_valid()
@@ -112,6 +101,31 @@ def _joined(array: pa.Array, path: tuple[str, ...], column: str, source: str) ->
     missing = array.is_null() if array.null_count else None
     lists = pa.LargeListArray.from_arrays(offsets, texts, mask=missing)
     return pc.binary_join(lists, one_text(b" ")[0])
+
+
+class UnknownColumnError(InputError):
+    """A column is not there.
+
+    Attributes:
+        text_columns: the columns that hold text, as far as the first rows or the schema show.
+    """
+
+    def __init__(self, message: str, text_columns: Iterable[str] = ()) -> None:
+        self.text_columns = tuple(text_columns)
+        super().__init__(message)
+
+
+def unknown_column(
+    source: str, text_column: str, there: list[str], text_columns: Iterable[str] = ()
+) -> UnknownColumnError:
+    """Return the error for a column that is not there; `there` names those that are."""
+    known = ", ".join(repr(name) for name in there[:30]) or "none"
+    more = f" and {len(there) - 30} more" if len(there) > 30 else ""
+    return UnknownColumnError(
+        f"{source} has no column {text_column!r}. The columns there are: {known}{more}. "
+        "Choose one with --text-column (text_column=...).",
+        text_columns,
+    )
 
 
 def _is_list(kind: pa.DataType) -> bool:

@@ -1,7 +1,7 @@
-//! `SeenTexts`: which texts came before.
+//! `TextHashSet`: which texts came before.
 
 use arrow_array::cast::AsArray;
-use mlmfast_core::seen::SeenTexts as CoreSeen;
+use mlmfast_core::dedup::TextHashSet as CoreTextHashSet;
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -11,13 +11,13 @@ use pyo3_arrow::PyArray;
 /// A set of texts by their 128-bit hashes.
 #[pyclass(module = "mlmfast._core")]
 #[derive(Default)]
-pub struct SeenTexts(CoreSeen);
+pub struct TextHashSet(CoreTextHashSet);
 
 /// Which texts were new, and the new ones' hashes.
 type Fresh<'py> = (Bound<'py, PyArray1<bool>>, Bound<'py, PyBytes>);
 
 #[pymethods]
-impl SeenTexts {
+impl TextHashSet {
     #[new]
     fn new() -> Self {
         Self::default()

@@ -15,25 +15,25 @@ rules = st.builds(BatchRules, st.integers(1, 300), st.booleans(), st.booleans())
 
 
 def ticket_of(sizes, arrived=0):
-    questions = [SimpleNamespace(ids=range(size)) for size in sizes]
-    return SimpleNamespace(questions=questions, arrived=arrived)
+    masked_texts = [SimpleNamespace(ids=range(size)) for size in sizes]
+    return SimpleNamespace(masked_texts=masked_texts, arrived=arrived)
 
 
 def taken_of(waiting, rule):
     batches = []
     while len(waiting):
-        batches.append([(id(place.ticket), place.number) for place in waiting.take(rule)])
+        batches.append([(id(entry.request), entry.number) for entry in waiting.take(rule)])
     return batches
 
 
 @given(lengths, rules)
 def test_every_question_once_and_within_the_rules(sizes, rule):
     waiting = RequestQueue()
-    tickets = [ticket_of(each) for each in sizes]
-    for ticket in tickets:
-        waiting.add(ticket)
+    requests = [ticket_of(each) for each in sizes]
+    for request in requests:
+        waiting.add(request)
     assert waiting.tokens == sum(map(sum, sizes))
-    size = {(id(t), n): len(q.ids) for t in tickets for n, q in enumerate(t.questions)}
+    size = {(id(t), n): len(q.ids) for t in requests for n, q in enumerate(t.masked_texts)}
     batches = taken_of(waiting, rule)
     assert sorted(one for batch in batches for one in batch) == sorted(size)
     assert waiting.tokens == 0
@@ -50,12 +50,12 @@ def test_the_oldest_is_in_every_batch(sizes, rule):
     waiting = RequestQueue()
     left = []
     for number, each in enumerate(sizes):
-        ticket = ticket_of(each, arrived=number)
-        waiting.add(ticket)
-        left += [(ticket, place) for place in range(len(each))]
+        request = ticket_of(each, arrived=number)
+        waiting.add(request)
+        left += [(request, entry) for entry in range(len(each))]
     while len(waiting):
         assert waiting.oldest == left[0][0].arrived
-        taken = [(place.ticket, place.number) for place in waiting.take(rule)]
+        taken = [(entry.request, entry.number) for entry in waiting.take(rule)]
         assert left[0] in taken
         left = [one for one in left if one not in taken]
 
@@ -63,14 +63,14 @@ def test_the_oldest_is_in_every_batch(sizes, rule):
 @given(lengths, rules, st.data())
 def test_who_goes_is_never_taken(sizes, rule, data):
     waiting = RequestQueue()
-    tickets = [ticket_of(each) for each in sizes]
-    for ticket in tickets:
-        waiting.add(ticket)
-    for ticket in tickets:
+    requests = [ticket_of(each) for each in sizes]
+    for request in requests:
+        waiting.add(request)
+    for request in requests:
         if data.draw(st.booleans()):
-            waiting.remove(ticket)
-            tickets = [other for other in tickets if other is not ticket]
-    expected = sorted((id(t), n) for t in tickets for n in range(len(t.questions)))
+            waiting.remove(request)
+            requests = [other for other in requests if other is not request]
+    expected = sorted((id(t), n) for t in requests for n in range(len(t.masked_texts)))
     assert sorted(one for batch in taken_of(waiting, rule) for one in batch) == expected
 
 
@@ -79,4 +79,8 @@ def test_neighbours_in_length_share_a_batch():
     for size in (30, 5, 29, 6, 31, 50):
         waiting.add(ticket_of([size]))
     batch = waiting.take(BatchRules(93))
-    assert sorted(len(place.ticket.questions[place.number].ids) for place in batch) == [29, 30, 31]
+    assert sorted(len(entry.request.masked_texts[entry.number].ids) for entry in batch) == [
+        29,
+        30,
+        31,
+    ]

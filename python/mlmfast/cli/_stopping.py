@@ -1,0 +1,29 @@
+"""How the commands that train end where a signal or the time limit stops them."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextmanager
+def stopped_by_signals(ctx: click.Context, *, tell: bool) -> Iterator[None]:
+    """End the command with the sentence and the exit status of a training that was stopped.
+
+    Args:
+        ctx: the command's context.
+        tell: whether this process is the one that speaks.
+    """
+    from mlmfast.training.trainer.interrupt import TrainingInterrupted
+
+    try:
+        yield
+    except TrainingInterrupted as interrupted:
+        if tell:
+            click.echo(str(interrupted), err=True)
+        ctx.exit(interrupted.exit_status)

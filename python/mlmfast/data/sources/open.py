@@ -1,0 +1,176 @@
+"""From what the user named to sources: files, patterns, data sets, columns, standard input."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from mlmfast.data.sources.archives import ArchiveSource, is_archive
+from mlmfast.data.sources.base import ReadOptions, Source, bounded
+from mlmfast.data.sources.columnar import TableSource
+from mlmfast.data.sources.dataset_rows import (
+    DatasetSource,
+    StreamedSource,
+    is_dataset_column,
+)
+from mlmfast.data.sources.files import FileSource
+from mlmfast.data.sources.formats import FORMATS, format_of
+from mlmfast.data.sources.hub import (
+    is_dataset_folder,
+    load_hub_dataset,
+    open_dataset,
+    open_dataset_folder,
+)
+from mlmfast.data.sources.patterns import is_pattern, matches
+from mlmfast.data.sources.streams import STDIN
+from mlmfast.errors import InputError, NotFoundError
+from mlmfast.fs.paths import as_path
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def open_sources(
+    inputs: Any,
+    *,
+    format: str | None = None,  # noqa: A002 - the name that users type
+    split: str | None = None,
+    dataset_name: str | None = None,
+    dataset_config: str | None = None,
+) -> list[Source]:
+    """Find what the user named; every file is looked for before anything is read.
+
+    Args:
+        inputs: A path, a pattern such as "data/*.txt", "-" for standard input, an Arrow column
+            or table, a `datasets.Dataset` or `IterableDataset` or a column of one, or a list of
+            these; None with `dataset_name`.
+        format: One of FORMATS; None goes by the names of the files.
+        split: The split of a data set, also a part of it ("train[:5000]").
+        dataset_name: A data set on the Hugging Face Hub, a clone of its repository, or a folder
+            that `save_to_disk` wrote.
+        dataset_config: The configuration of a data set on the Hub.
+
+    Raises:
+        NotFoundError: A file or a data set is not there.
+        InputError: It is there, but nothing says how to read it.
+    """
+    if format is not None and format not in FORMATS:
+        raise InputError(f"format must be one of {', '.join(FORMATS)}; got {format!r}.")
+    sources: list[Source] = []
+    for entry in _listed(inputs):
+        if isinstance(entry, str | Path):
+            sources += [_open_path(name, format, split) for name in _expanded(str(entry))]
+        else:
+            sources.append(_open_object(entry, split))
+    if dataset_name is not None:
+        sources.append(_open_dataset_name(dataset_name, dataset_config, split))
+    elif dataset_config is not None:
+        raise InputError("dataset_config goes with dataset_name, which is not given.")
+    if not sources:
+        raise InputError("There is no input: name files, or a data set with --dataset-name.")
+    if split is not None and not any(
+        isinstance(source, DatasetSource | StreamedSource) for source in sources
+    ):
+        raise InputError(
+            f"split={split!r} chooses a part of a data set, but the inputs are files; "
+            "use --limit for the first documents."
+        )
+    return sources
+
+
+def read_texts(sources: Sequence[Source], options: ReadOptions) -> Iterator[pa.Array]:
+    """Yield the documents of all sources, in order, as LargeString arrays of bounded size."""
+    for source in sources:
+        for piece in source.pieces(options):
+            yield from bounded(piece.decode(options), options.batch_bytes)
+
+
+def _listed(inputs: Any) -> list[Any]:
+    if inputs is None:
+        return []
+    return list(inputs) if isinstance(inputs, list | tuple) else [inputs]
+
+
+def _expanded(name: str) -> list[str]:
+    """Expand a pattern that the shell left alone."""
+    if name == STDIN or not is_pattern(name):
+        return [name]
+    # "data/**" also finds the folders on the way.
+    found = [path for path in matches(name) if not path.is_dir() or is_dataset_folder(path)]
+    if not found:
+        raise NotFoundError(f"No file matches {name!r}.")
+    return [str(path) for path in found]
+
+
+def _open_path(name: str, kind: str | None, split: str | None) -> Source:
+    if name == STDIN:
+        if kind is None:
+            raise InputError(
+                "Standard input has no name to tell its format: use --format, "
+                f"one of {', '.join(FORMATS)}."
+            )
+        return FileSource(name, kind)
+    path = as_path(name, home=True)
+    if path.is_dir():
+        return _open_folder(path, split)
+    if not path.exists():
+        raise NotFoundError(
+            f"There is no file {name!r}. (A data set of the Hugging Face Hub is named with "
+            "--dataset-name.)"
+        )
+    if path.is_file() and is_archive(path):
+        return ArchiveSource(str(path), kind)
+    kind = kind or format_of(path)
+    if kind is None:
+        raise InputError(
+            f"The name of {name!r} does not tell its format: use --format, "
+            f"one of {', '.join(FORMATS)}."
+        )
+    return FileSource(str(path), kind)
+
+
+def _open_folder(path: Path, split: str | None) -> Source:
+    _check_no_store(path)
+    if is_dataset_folder(path):
+        return open_dataset_folder(path, split)
+    raise InputError(
+        f"{str(path)!r} is a folder, and not one of `datasets`. Name the files in it, such as "
+        f"'{path}/*.txt'; a repository of the Hugging Face Hub is named with --dataset-name."
+    )
+
+
+def _open_dataset_name(name: str, config: str | None, split: str | None) -> Source:
+    """Open what `datasets.load_dataset` or `load_from_disk` takes by this name."""
+    folder = as_path(name, home=True)
+    if not folder.is_dir():
+        return load_hub_dataset(name, config, split)
+    _check_no_store(folder)
+    if not is_dataset_folder(folder):
+        return load_hub_dataset(str(folder), config, split)
+    if config is not None:
+        raise InputError(
+            f"dataset_config={config!r}: {str(folder)!r} was written by `save_to_disk`, and has no "
+            "configurations."
+        )
+    return open_dataset_folder(folder, split)
+
+
+def _check_no_store(path: Path) -> None:
+    from mlmfast.data.store.folder import is_store_folder
+
+    if is_store_folder(path):
+        raise InputError(f"{str(path)!r} is a block store already; prepare reads text.")
+
+
+def _open_object(entry: Any, split: str | None) -> Source:
+    if hasattr(entry, "select_columns") or is_dataset_column(entry):
+        return open_dataset(entry, split)
+    if hasattr(entry, "__arrow_c_stream__") or hasattr(entry, "__arrow_c_array__"):
+        return TableSource(entry)
+    raise InputError(
+        "inputs must be paths, Arrow columns or tables, or data sets of `datasets` and their "
+        f"columns; got {type(entry).__name__}."
+    )
