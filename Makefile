@@ -31,8 +31,10 @@ COMPUTING_TESTS := $(addprefix tests/test_,$(addsuffix .py,against_the_trainer c
 TRANSFORMERS5_VERSION ?= 5.23.0
 TRANSFORMERS5 := .cache/transformers5
 TRANSFORMERS5_TESTS ?= $(addprefix tests/test_,$(addsuffix .py,architectures checkpoints cli_export cli_fill_mask collator \
-  device_memory evaluation export feed fill_mask folder fused graphs joint last_layer logits parity patches precision processes replay \
-  shared_weights slow_tokenizer sources sparse_head text_encoder tokenizer_files train trainer vocabulary))
+  collator_workers device_memory evaluation export feed fill_mask folder fused graphs joint last_layer logits \
+  measured_between_steps own_loss parity patches precision processes removed_arguments replay resume_changes run_mlm run_mlm_table \
+  shared_weights slow_tokenizer sources sparse_head streams text_encoder tokenizer_files tokenizer_rules train trainer \
+  two_trainings vocabulary))
 # The last that has models for TensorFlow, and where it is installed with it.
 TENSORFLOW := .cache/tensorflow
 # The newest client of Hugging Face, for which transformers 4 is too old, and where it is installed.

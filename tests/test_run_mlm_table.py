@@ -16,6 +16,7 @@ from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.data.tokenization.train import train_tokenizer
 from mlmfast.errors import InputError
 from mlmfast.training.options.arguments import check_names, describe_fields
+from mlmfast.training.options.removed import removed_names
 from mlmfast.training.options.run_mlm import ALIASES, OLD_NAMES, RunMlmOptions, split_options
 from mlmfast.training.run_mlm.arguments import describe_run_mlm, parse_run_mlm
 from mlmfast.training.text_data import text_options
@@ -77,7 +78,8 @@ def test_run_mlm_takes_every_flag():
     shown = {line[2:].split()[0] for line in describe_run_mlm() if line.startswith("--")}
     assert shown == FIELDS | set(THEIRS) | {name[2:] for name in table_of("Further flags")}
     told = {name.removeprefix("--") for name in table_of("Flags that do something else")}
-    assert told <= shown | {"evaluation_strategy", "torch_dtype", "use_auth_token"}
+    taken = shown | set(removed_names())
+    assert told <= taken | {"evaluation_strategy", "torch_dtype", "use_auth_token"}
 
 
 def test_train_takes_every_flag_but_those_that_its_table_calls_refused():
@@ -100,7 +102,13 @@ def test_train_takes_every_flag_but_those_that_its_table_calls_refused():
 def test_flags_in_the_table_of_train_are_flags():
     told = {name.removeprefix("--") for name in table_of("The same flags in `mlmfast train`")
             if name.startswith("--")}  # fmt: skip
-    known = FIELDS | set(THEIRS) | set(OLD_NAMES) | {"text_column", "no_use_fast_tokenizer"}
+    known = (
+        FIELDS
+        | set(removed_names())
+        | set(THEIRS)
+        | set(OLD_NAMES)
+        | {"text_column", "no_use_fast_tokenizer"}
+    )
     assert told <= known
     assert refused(split_options, {"low_cpu_mem_usage": False})
 

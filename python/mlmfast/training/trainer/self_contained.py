@@ -14,6 +14,7 @@ from mlmfast.training.model.checkpointing import (
     is_checkpointing,
 )
 from mlmfast.training.model.wrapped_forward import forward_of, set_forward, without_wrappers
+from mlmfast.training.process.launched import PRECISION
 from mlmfast.training.process.state import ProcessState, state_for
 
 if TYPE_CHECKING:
@@ -42,7 +43,10 @@ class SelfContainedTrainer(transformers.Trainer):
         self._is_at_work = False
         with self._at_work():
             # A copy: what a Trainer changes in its arguments is no business of the next one's.
-            super().__init__(model, copy.copy(args), **kwargs)
+            own = copy.copy(args)
+            if hasattr(own, "mixed_precision"):  # transformers 5 keeps what the variable was
+                own.mixed_precision = self._process_state.environment.get(PRECISION, "no")
+            super().__init__(model, own, **kwargs)
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Train as the Trainer does; takes and gives what it does."""
