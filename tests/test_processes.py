@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 import processes_at_work as work
 from launching import launch
 from mlmfast.data.tokenization.train import train_tokenizer
-from mlmfast.training.train import SUMMARY_FILE
+from mlmfast.training.report.documents import SUMMARY_FILE
 from toy import SCRATCH, sentences
 
 # 71 blocks to train on and 27 to measure on: in the last batch of all, one process has a block and

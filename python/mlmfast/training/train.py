@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -30,8 +29,8 @@ from mlmfast.training.options.run_mlm import check_doing, of_one_name, split_opt
 from mlmfast.training.process.distributed import Processes
 from mlmfast.training.process.state import kept_apart
 from mlmfast.training.report import hub
-from mlmfast.training.report.html import PICTURE_FILE, write_report
-from mlmfast.training.report.model_card import card_arguments, model_card
+from mlmfast.training.report.documents import is_trained_model, write_documents
+from mlmfast.training.report.model_card import card_arguments
 from mlmfast.training.setup import (
     blocks_a_step,
     check_seed,
@@ -58,8 +57,6 @@ if TYPE_CHECKING:
     from mlmfast.training.fit import TrainResult
 
 logger = logging.getLogger(__name__)
-
-SUMMARY_FILE = "mlmfast_training.json"
 
 
 def train(
@@ -300,26 +297,16 @@ def train(
             trainer.save_model(str(finished))
         if processes.is_first:
             load_tokenizer(train_store.path).save(finished)
-            told = card_arguments(arguments.to_dict(), training_arguments)
-            drawn = report and write_report(
+            write_documents(
                 finished,
                 result,
                 train_store,
                 log=trainer.state.log_history,
-                masks=masks,
-                arguments=told,
-            )
-            card = model_card(
-                result,
-                train_store,
                 base_model=None if from_scratch or model is None else str(model),
                 masks=masks,
-                arguments=told,
-                picture=PICTURE_FILE if drawn else None,
+                arguments=card_arguments(arguments.to_dict(), training_arguments),
+                report=report,
             )
-            (finished / "README.md").write_text(card, encoding="utf-8")
-            summary = json.dumps(result.to_dict() | {"masks": masks}, indent=2)
-            (finished / SUMMARY_FILE).write_text(summary + "\n", encoding="utf-8")
             work.keep_logs(finished)
             if keep_checkpoints:
                 work.keep(finished)
@@ -346,8 +333,3 @@ def _leaving(work: RunDir, processes: Processes) -> Iterator[None]:
         if better is error:
             raise
         raise better from error
-
-
-def is_trained_model(folder: Path) -> bool:
-    """Tell whether a folder is a model that `train` wrote."""
-    return (folder / SUMMARY_FILE).is_file()

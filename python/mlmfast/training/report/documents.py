@@ -1,0 +1,61 @@
+"""What lies beside a trained model for people and programs: card, report, summary."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from mlmfast.training.report.html import PICTURE_FILE, write_report
+from mlmfast.training.report.model_card import model_card
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mlmfast.data.store.store import BlockStore
+    from mlmfast.training.fit import TrainResult
+
+SUMMARY_FILE = "mlmfast_training.json"
+
+
+def write_documents(
+    folder: Path,
+    result: TrainResult,
+    store: BlockStore,
+    *,
+    log: list[dict[str, Any]],
+    base_model: str | None,
+    masks: dict[str, Any],
+    arguments: dict[str, Any],
+    report: bool,
+) -> None:
+    """Write `README.md`, `mlmfast_training.json` and, with `report`, `report.html` and its picture.
+
+    Args:
+        folder: the folder of the model.
+        result: what the training gave.
+        store: the blocks that were trained on.
+        log: the Trainer's log.
+        base_model: the checkpoint it began with; None for random weights.
+        masks: the mask options.
+        arguments: the training arguments that the card names.
+        report: also draw the curves.
+    """
+    drawn = report and write_report(
+        folder, result, store, log=log, masks=masks, arguments=arguments
+    )
+    card = model_card(
+        result,
+        store,
+        base_model=base_model,
+        masks=masks,
+        arguments=arguments,
+        picture=PICTURE_FILE if drawn else None,
+    )
+    (folder / "README.md").write_text(card, encoding="utf-8")
+    summary = json.dumps(result.to_dict() | {"masks": masks}, indent=2)
+    (folder / SUMMARY_FILE).write_text(summary + "\n", encoding="utf-8")
+
+
+def is_trained_model(folder: Path) -> bool:
+    """Tell whether a folder is a model that `train` wrote."""
+    return (folder / SUMMARY_FILE).is_file()
