@@ -66,6 +66,17 @@ def one_cluster(tmp_path_factory):
     lock.release()
 
 
+@pytest.fixture(scope="module")
+def one_thread():
+    """As in the processes that a test ends: with more threads, torch's sums round otherwise."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory):
     """A function from a model type to its `TinyModel`, each built and exported once a session."""

@@ -43,20 +43,32 @@ def fill_mask(onnx):
     return FillMask(onnx, device="cpu")
 
 
+class Gate(threading.Event):
+    """Holds every batch back until it is set; `reached` tells that one waits there."""
+
+    def __init__(self):
+        super().__init__()
+        self.reached = threading.Event()
+
+    def pass_through(self):
+        self.reached.set()
+        assert self.wait(PATIENCE)
+
+
 @pytest.fixture
 def gate(monkeypatch):
-    """Holds every batch back until it is opened."""
+    """The `Gate` before the engine."""
     from mlmfast.serving.engine.engine import Engine
 
-    opened, ask = threading.Event(), Engine.ask
+    gate, ask = Gate(), Engine.ask
 
     def held(*arguments):
-        assert opened.wait(PATIENCE)
+        gate.pass_through()
         return ask(*arguments)
 
     monkeypatch.setattr(Engine, "ask", held)
-    yield opened
-    opened.set()
+    yield gate
+    gate.set()
 
 
 @pytest.fixture

@@ -8,12 +8,21 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import httpx
 
 PATIENCE = 300
+
+
+def until(holds):
+    """Ask a server again and again until something holds: what goes on in it sends no event."""
+    end = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 @dataclass

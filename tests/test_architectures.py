@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-import torch
 import transformers
 
 from architectures import masked_types, tiny_model, word_tokenizer
@@ -17,12 +16,7 @@ from write_architectures import TITLES, read, row
 DIFFERENCE = TITLES.index("difference")
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize("kind", masked_types())

@@ -30,13 +30,7 @@ OPTIONS = SCRATCH | {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """As in the processes that are killed: sums of other threads round otherwise."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

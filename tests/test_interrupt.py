@@ -26,13 +26,7 @@ from toy import SCRATCH, TINY
 OPTIONS = SCRATCH | {"num_train_epochs": 1, "per_device_train_batch_size": 12}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """As in the processes that get signals: sums of other threads round otherwise."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

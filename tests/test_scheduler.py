@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import pytest
 
@@ -124,8 +123,7 @@ def test_who_is_cancelled_leaves_the_queue(begin, gate):
     watch = Watch()
     scheduler, model = begin(watch, threads=1)
     first = scheduler.submit(TEXTS[:1], fill_mask_task(model))
-    while first.begun is None:
-        time.sleep(0.001)
+    assert gate.reached.wait(PATIENCE)
     gone = [scheduler.submit(TEXTS[:1], fill_mask_task(model)) for _ in range(20)]
     assert all(request.future.cancel() for request in gone)
     assert scheduler.texts == 1

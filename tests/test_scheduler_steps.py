@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import pytest
 
@@ -13,6 +12,7 @@ from mlmfast.serving.scheduler.queue import (
     ClosedError,
     QueueFullError,
     QueueLimits,
+    RequestQueue,
     TooManyPassesError,
     TooManyRowsError,
 )
@@ -75,19 +75,18 @@ class TestSteps:
             assert max(report.texts for report in watch.batches) > len(TEXTS)
         assert scheduler.texts == 0
 
-    def test_who_comes_later_does_not_wait_for_all_of_it(self, begin, gate):
+    def test_who_comes_later_does_not_wait_for_all_of_it(self, begin, gate, monkeypatch):
         """A thousand questions are in hand; a text that comes then is run with the next of them."""
         watch = Watch()
         scheduler, model = begin(watch, threads=1)
         long = scheduler.submit(["way " * 55] * 16, ScoringTask())
-        while long.begun is None:
-            assert not long.future.done()
-            time.sleep(0.001)
+        assert gate.reached.wait(PATIENCE)
+        queued, add = threading.Event(), RequestQueue.add
+        monkeypatch.setattr(RequestQueue, "add", lambda *given: (add(*given), queued.set()))
         short = scheduler.submit(TEXTS[:1], fill_mask_task(model))
         told = []
         short.future.add_done_callback(lambda _: told.append((len(watch.batches), long.left)))
-        while not short.masked_texts:
-            time.sleep(0.001)
+        assert queued.wait(PATIENCE)
         gate.set()
         short.future.result(PATIENCE)
         long.future.result(PATIENCE)
@@ -99,9 +98,7 @@ class TestSteps:
         watch = Watch()
         scheduler, model = begin(watch, threads=1)
         gone = [scheduler.submit(["way " * 55] * 16, ScoringTask())]
-        while gone[0].begun is None:
-            assert not gone[0].future.done()
-            time.sleep(0.001)
+        assert gate.reached.wait(PATIENCE)
         gone.append(scheduler.submit(["<mask> is <mask> <mask>"], BeamSearchTask.checked(50)))
         assert all(request.future.cancel() for request in gone)
         assert scheduler.texts == 0

@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
@@ -19,7 +18,7 @@ import psutil
 import pytest
 
 from mlmfast.serving.fill_mask import FillMask
-from serving import PATIENCE, begun
+from serving import PATIENCE, begun, until
 
 TEXT = "paris is the <mask> of france"
 BODY = {"inputs": TEXT}
@@ -34,14 +33,6 @@ def onnx(tiny_model):
 def server(onnx):
     with begun(str(onnx), "--cors-origin", "https://example.org") as one:
         yield one
-
-
-def until(holds):
-    """Wait until something holds."""
-    end = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def test_it_says_where_and_binds_to_this_machine_alone(server):

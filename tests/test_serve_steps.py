@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import socket
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -13,7 +12,7 @@ import pytest
 
 from mlmfast.serving.fill_mask import FillMask
 from scheduling import near
-from serving import PATIENCE, begun
+from serving import PATIENCE, begun, until
 
 MASKS = ("paris is the <mask> of <mask>", "a <mask> galaxy", "<mask> way is <mask> <mask>")
 WORDS = ("paris is the capital of france", "far !", "the galaxyparis contains our solar system")
@@ -49,13 +48,6 @@ def patient(models):
 
 def ask(server, path, **body):
     return httpx.post(server.url + path, json=body, timeout=PATIENCE)
-
-
-def until(holds):
-    end = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 class TestFill:
