@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import logging
 import lzma
@@ -15,115 +14,32 @@ import zipfile
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from corpus import documents, jsonl, tiny_tokenizer
-from mlmfast.data.prepare import run as prepare_run
-from mlmfast.data.prepare import shuffle as prepare_shuffle
-from mlmfast.data.prepare.checkpoint import CheckpointFile
-from mlmfast.data.prepare.options import PrepareOptions
-from mlmfast.data.prepare.run import run_prepare
-from mlmfast.data.sources.base import ReadOptions
+from corpus import tiny_tokenizer
 from mlmfast.data.store.store import open_splits
 from mlmfast.data.tokenization.encoder import TextEncoder
-from mlmfast.errors import InputError, NotFoundError, OutputExistsError, StoreError
-
-TEXTS = documents(300)
-SCRIPT = Path(__file__).with_name("killed_prepare.py")
-BATCH_BYTES = 300
+from mlmfast.errors import InputError, NotFoundError, OutputExistsError
+from prepare_runs import (  # noqa: F401 (fixtures)
+    BATCH_BYTES,
+    FITTED,
+    PLAIN,
+    SCRIPT,
+    SHUFFLED,
+    SPLIT,
+    TEXTS,
+    dies,
+    files_of,
+    hidden,
+    inputs,
+    interrupted,
+    killed,
+    options_of,
+    run,
+    small_batches,
+)
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="processes are killed otherwise")
-
-
-@pytest.fixture(autouse=True)
-def small_batches(monkeypatch):
-    monkeypatch.setattr(prepare_run, "ReadOptions", lambda *names: ReadOptions(*names, BATCH_BYTES))
-
-
-@pytest.fixture
-def inputs(tmp_path):
-    """The documents, spread over files of all kinds, one document in five twice."""
-    folder = tmp_path / "in"
-    folder.mkdir()
-    texts = [text for n, text in enumerate(TEXTS) for _ in range(1 + (n % 5 == 0))]
-    (folder / "a.txt").write_text("\ufeff" + "".join(f"{text}\r\n" for text in texts[:100]))
-    records = jsonl(*({"n": 1, "text": text} for text in texts[100:180]), {"n": 2}, {"text": None})
-    (folder / "b.jsonl.gz").write_bytes(
-        gzip.compress(records[:2000]) + gzip.compress(records[2000:])
-    )
-    pq.write_table(pa.table({"text": texts[180:240]}), folder / "c.parquet", row_group_size=13)
-    (folder / "d.csv").write_text("text\n" + "".join(f'"{text}"\n' for text in texts[240:300]))
-    with pa.ipc.new_stream(str(folder / "e.arrow"), pa.schema([("text", pa.string())])) as writer:
-        writer.write_table(pa.table({"text": texts[300:]}), max_chunksize=7)
-    return sorted(map(str, folder.iterdir()))
-
-
-def options_of(**more):
-    return {
-        "tokenizer": tiny_tokenizer(), "block_size": 16, "shard_tokens": 500, "threads": 2, **more,
-    }  # fmt: skip
-
-
-def run(inputs, out, **more):
-    return run_prepare(inputs, out, PrepareOptions(**options_of(**more)))
-
-
-def killed(where, count, inputs, out, **more):
-    given = {"inputs": inputs, "output": str(out), "batch_bytes": BATCH_BYTES, **options_of(**more)}
-    ended = subprocess.run(
-        [sys.executable, str(SCRIPT), where, str(count), json.dumps(given)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == -signal.SIGKILL, ended.stderr
-    assert not out.exists()
-
-
-def files_of(folder):
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-
-
-def dies(monkeypatch, fault, *, after):
-    """Let tokenizing raise `fault` when it is called once more than `after` times."""
-    real, calls = TextEncoder.encode, []
-
-    def encode(self, texts):
-        calls.append(1)
-        if len(calls) > after:
-            raise fault
-        return real(self, texts)
-
-    monkeypatch.setattr(TextEncoder, "encode", encode)
-
-
-@pytest.fixture
-def interrupted(inputs, tmp_path, monkeypatch):
-    """A run that ended by Ctrl-C in the middle: returns what it said."""
-
-    def stop(fault=KeyboardInterrupt, *, after=40, **more):
-        with monkeypatch.context() as patch:
-            dies(patch, fault() if isinstance(fault, type) else fault, after=after)
-            with pytest.raises(BaseException) as caught:  # noqa: PT011 - the fault, or what it became
-                run(inputs, tmp_path / "out", **more)
-        return str(caught.value)
-
-    return stop
-
-
-def hidden(folder):
-    return [path.name for path in folder.iterdir() if path.name.startswith(".")]
-
-
-PLAIN = {}
-SPLIT = {"test_size": 0.3, "deduplicate": "exact"}
-SHUFFLED = {"test_size": 0.2, "deduplicate": "exact", "shuffle_documents": True}
-FITTED = {"packing": "best_fit", "special_tokens": "block"}
 
 
 def test_killed_within_an_archive_and_a_list(tmp_path):
@@ -265,131 +181,6 @@ def test_what_does_not_fit_any_more_begins_anew(
     run(inputs, tmp_path / "whole", **more)
     assert files_of(tmp_path / "out") == files_of(tmp_path / "whole")
     assert hidden(tmp_path) == []
-
-
-def flip_a_bit(path):
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 4
-    path.write_bytes(content)
-
-
-def truncate(path):
-    path.write_bytes(path.read_bytes()[:-9])
-
-
-def grow(path):
-    path.write_bytes(2 * path.read_bytes())
-
-
-DAMAGES = [Path.unlink, flip_a_bit, truncate, grow]
-
-
-@pytest.fixture
-def small_buckets(monkeypatch):
-    monkeypatch.setattr(prepare_shuffle, "_BUCKET_BYTES", 4000)
-    monkeypatch.setattr(prepare_shuffle, "_BUFFER_BYTES", 2000)
-
-
-@pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("needed", [True, False], ids=["needed", "done with"])
-@pytest.mark.usefixtures("small_buckets")
-def test_shuffled_documents_that_are_damaged_are_read_once_more(
-    inputs, tmp_path, interrupted, caplog, damage, needed
-):
-    """The finished shards are kept; buckets that are done with are not looked at."""
-    interrupted(**SHUFFLED)
-    buckets = sorted((tmp_path / ".out.partial-prepare" / "shuffled").iterdir())
-    assert len(buckets) > 4
-    damage(buckets[-1 if needed else 0])
-    report = run(inputs, tmp_path / "out", **SHUFFLED)
-    assert report.kept_shards > 0
-    warned = [record.message for record in caplog.records if record.levelname == "WARNING"]
-    assert ["reading the text once more" in message for message in warned] == [True] * needed
-    run(inputs, tmp_path / "whole", **SHUFFLED)
-    assert files_of(tmp_path / "out") == files_of(tmp_path / "whole")
-    assert hidden(tmp_path) == []
-
-
-@pytest.mark.usefixtures("small_buckets")
-def test_text_that_is_read_once_more_is_gone_on_with_again(inputs, tmp_path, interrupted):
-    interrupted(**SHUFFLED)
-    for bucket in (tmp_path / ".out.partial-prepare" / "shuffled").iterdir():
-        flip_a_bit(bucket)
-    interrupted(after=10, **SHUFFLED)
-    report = run(inputs, tmp_path / "out", **SHUFFLED)
-    assert report.kept_shards > 0
-    run(inputs, tmp_path / "whole", **SHUFFLED)
-    assert files_of(tmp_path / "out") == files_of(tmp_path / "whole")
-
-
-@pytest.mark.usefixtures("small_buckets")
-def test_shuffled_documents_that_are_damaged_meanwhile_are_an_error(inputs, tmp_path, monkeypatch):
-    real = CheckpointFile.save
-
-    def save(self, *arguments):
-        real(self, *arguments)
-        flip_a_bit(max((tmp_path / ".out.partial-prepare" / "shuffled").iterdir()))
-
-    monkeypatch.setattr(CheckpointFile, "save", save)
-    with pytest.raises(StoreError, match="is not what was written"):
-        run(inputs, tmp_path / "out", **SHUFFLED)
-    assert not (tmp_path / "out").exists()
-
-
-def flip_the_first_bit(path):
-    content = bytearray(path.read_bytes())
-    content[0] ^= 1
-    path.write_bytes(content)
-
-
-def keep_a_little(path):
-    path.write_bytes(path.read_bytes()[:40])
-
-
-@pytest.mark.parametrize("damage", [Path.unlink, flip_the_first_bit, keep_a_little])
-def test_known_texts_that_are_damaged_begin_anew(inputs, tmp_path, interrupted, caplog, damage):
-    interrupted(**SPLIT)
-    damage(tmp_path / ".out.partial-prepare" / "seen.bin")
-    assert run(inputs, tmp_path / "out", **SPLIT).kept_shards == 0
-    warned = [record.message for record in caplog.records if record.levelname == "WARNING"]
-    assert ["seen.bin" in message and "Beginning anew" in message for message in warned] == [True]
-    run(inputs, tmp_path / "whole", **SPLIT)
-    assert files_of(tmp_path / "out") == files_of(tmp_path / "whole")
-
-
-@pytest.mark.parametrize("more", [SPLIT, SHUFFLED], ids=["split", "shuffled"])
-def test_the_disk_has_what_the_state_names(inputs, tmp_path, monkeypatch, more):
-    """A power cut at any moment leaves no state that tells of files whose content is not there."""
-    synced, states = {}, []
-    fsync, replace = os.fsync, Path.replace
-
-    def noted(descriptor):
-        fsync(descriptor)
-        found = os.fstat(descriptor)
-        synced[found.st_ino] = found.st_size
-
-    def checked(path, target):
-        if path.name == "state.new":
-            content = json.loads(path.read_text())
-            states.append(content)
-            files = {path: path.stat().st_size}
-            for name, split in content["splits"].items():
-                pending = split["pending"]
-                files[path.parent / pending["file"]] = pending["bytes"]
-                for shard in split["writer"]["shards"]:
-                    files[path.parent / "output" / name / shard["file"]] = shard["bytes"]
-            for bucket in (content["spilled"] or {"files": []})["files"]:
-                files[path.parent / "shuffled" / bucket["file"]] = bucket["bytes"]
-            if content["mark"] and content["mark"]["seen"]:
-                files[path.parent / "seen.bin"] = 16 * content["mark"]["seen"][0]
-            for file, size in files.items():
-                assert synced.get(file.stat().st_ino, -1) >= size, file.name
-        return replace(path, target)
-
-    monkeypatch.setattr(os, "fsync", noted)
-    monkeypatch.setattr(Path, "replace", checked)
-    run(inputs, tmp_path / "out", **more)
-    assert len(states) > 3
 
 
 def test_inputs_that_were_not_reached_may_change(inputs, tmp_path, interrupted):

@@ -148,7 +148,7 @@ DIFFERENCES = {
     "preprocessing_num_workers": threads,
     "evaluation_strategy": lambda _: old_names_are_refused_there(),
 }  # fmt: skip
-# Differences with a test of their own: here below, in test_run_mlm_flags.py (rows are cut to the
+# Differences with a test of their own: here below, in test_text_data.py (rows are cut to the
 # longest of their batch) and in test_processes.py (losses that are no number).
 ELSEWHERE = {"model_type", "config_name", "streaming", "fp16", "logging_nan_inf_filter"}
 
