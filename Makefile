@@ -31,7 +31,7 @@ COMPUTING_TESTS := $(addprefix tests/test_,$(addsuffix .py,against_the_trainer c
 TRANSFORMERS5_VERSION ?= 5.23.0
 TRANSFORMERS5 := .cache/transformers5
 TRANSFORMERS5_TESTS ?= $(addprefix tests/test_,$(addsuffix .py,architectures checkpoints cli_export cli_fill_mask collator \
-  collator_workers device_memory evaluation export feed fill_mask folder fused graphs joint last_layer logits \
+  collator_subclasses collator_workers device_memory evaluation export feed fill_mask folder fused graphs joint last_layer logits \
   measured_between_steps own_loss parity patches precision processes removed_arguments replay resume_changes run_mlm run_mlm_table \
   shared_weights slow_tokenizer sources sparse_head streams text_encoder tokenizer_files tokenizer_rules train trainer \
   two_trainings vocabulary))

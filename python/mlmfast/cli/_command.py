@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from typing import Any
 
@@ -46,3 +47,23 @@ class ExampleCommand(click.Command):
         formatter.write("\n  ".join(["Example:", *lines]) + "\n")
         formatter.write_paragraph()
         super().format_help(ctx, formatter)
+
+
+def list_arguments(describe: Callable[[], Iterable[str]], *, text: str) -> Callable[[Any], Any]:
+    """Add `--list-arguments`, explained by `text`: it prints `describe()` and ends the command."""
+
+    def show(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+        if not value or ctx.resilient_parsing:
+            return
+        for line in describe():
+            click.echo(line)
+        ctx.exit()
+
+    return click.option(
+        "--list-arguments",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=show,
+        help=text,
+    )

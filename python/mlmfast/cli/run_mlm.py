@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import Any
 
 import click
 
-from mlmfast.cli._command import ExampleCommand
+from mlmfast.cli._command import ExampleCommand, list_arguments
 from mlmfast.cli._log import show_log
 from mlmfast.cli._settings import SUFFIXES, read_settings
 from mlmfast.cli._stopping import stopped_by_signals
@@ -30,14 +31,10 @@ class RunMlmCommand(ExampleCommand):
         return super().parse_args(ctx, args)
 
 
-def _list_arguments(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
-    if not value or ctx.resilient_parsing:
-        return
+def _described() -> Iterable[str]:
     from mlmfast.training.run_mlm.arguments import describe_run_mlm
 
-    for line in describe_run_mlm():
-        click.echo(line)
-    ctx.exit()
+    return describe_run_mlm()
 
 
 @click.command(
@@ -52,14 +49,7 @@ def _list_arguments(ctx: click.Context, _param: click.Parameter, value: bool) ->
     torchrun --nproc-per-node 2 -m mlmfast run-mlm arguments.json
     """,
 )
-@click.option(
-    "--list-arguments",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_list_arguments,
-    help="List all flags with their defaults and exit.",
-)
+@list_arguments(_described, text="List all flags with their defaults and exit.")
 @click.pass_context
 def command(ctx: click.Context, **_options: Any) -> None:
     """Train and measure by run_mlm.py's command line, and leave the files that it leaves.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from typing import Any
 
 import click
 
-from mlmfast.cli._command import Names
+from mlmfast.cli._command import Names, list_arguments
 from mlmfast.cli._log import show_log
 from mlmfast.cli._stopping import stopped_by_signals
 from mlmfast.cli._train_flags import Overrides, TrainCommand, run_mlm_flags
@@ -25,14 +26,10 @@ steps, betas 0.9 and 0.98, epsilon 1e-6. `mlmfast run-mlm` has run_mlm.py's own 
 """
 
 
-def _list_arguments(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
-    if not value or ctx.resilient_parsing:
-        return
+def _described() -> Iterable[str]:
     from mlmfast.training.options.arguments import describe_fields
 
-    for line in describe_fields():
-        click.echo(line)
-    ctx.exit()
+    return describe_fields()
 
 
 @click.command(
@@ -141,14 +138,7 @@ def _list_arguments(ctx: click.Context, _param: click.Parameter, value: bool) ->
 )
 @click.option("--quiet", is_flag=True, help="No progress, no summary.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object with the figures.")
-@click.option(
-    "--list-arguments",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_list_arguments,
-    help="List the training arguments and exit.",
-)
+@list_arguments(_described, text="List the training arguments and exit.")
 @click.pass_context
 def command(
     ctx: click.Context,
