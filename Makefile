@@ -23,18 +23,28 @@ BENCH ?=
 # The version of tokenizers to be ready for, and where it is installed.
 NEXT_VERSION ?= 1.0.0rc3
 NEXT := .cache/tokenizers-next
+# training/model/compile, of the package, is tests/training/model/test_compile.py.
+test_files = $(foreach each,$(1),tests/$(dir $(each))test_$(notdir $(each)).py)
 # What depends on the kernels that PyTorch, oneDNN and the core choose for a processor.
-COMPUTING_TESTS := $(addprefix tests/test_,$(addsuffix .py,against_the_trainer compiled_head evaluation feed flops fused graphs joint \
-  last_layer likelihood logits mask_schedule masks parity processes pseudo_perplexity replay shared_weights simd sparse_head train \
-  trainer training_precision))
+COMPUTING_TESTS := $(call test_files,data/masking/mask_schedule data/tokenization/simd exporting/graph/shared_weights exporting/parity/parity \
+  exporting/fill_mask_graph serving/engine/graphs serving/engine/logits serving/tasks/beam_search serving/tasks/scoring \
+  training/evaluation/evaluation training/evaluation/pseudo_perplexity training/model/compiled_head \
+  training/model/last_layer training/model/masked_head training/model/training_precision training/process/processes \
+  training/train training/training_masks training/trainer/against_the_trainer training/trainer/flops \
+  training/trainer/replay training/trainer/step_batches training/trainer/trainer)
 # The newest transformers, for which Optimum's exporter is too old, and where it is installed.
 TRANSFORMERS5_VERSION ?= 5.23.0
 TRANSFORMERS5 := .cache/transformers5
-TRANSFORMERS5_TESTS ?= $(addprefix tests/test_,$(addsuffix .py,architectures checkpoints cli_export cli_fill_mask collator \
-  collator_subclasses collator_workers device_memory evaluation export feed fill_mask folder fused graphs joint last_layer logits \
-  measured_between_steps own_loss parity patches precision processes removed_arguments replay resume_changes run_mlm run_mlm_table \
-  shared_weights slow_tokenizer sources sparse_head streams text_encoder tokenizer_files tokenizer_rules train trainer \
-  two_trainings vocabulary))
+TRANSFORMERS5_TESTS ?= $(call test_files,cli/cli_export cli/cli_fill_mask data/masking/collator data/masking/collator_subclasses data/masking/collator_workers \
+  data/sources/open_sources data/tokenization/slow_tokenizer data/tokenization/text_encoder \
+  data/tokenization/tokenizer_files data/tokenization/tokenizer_rules exporting/graph/shared_weights \
+  exporting/parity/parity exporting/quantization/quantization exporting/architectures exporting/export \
+  exporting/fill_mask_graph exporting/patches serving/engine/graphs serving/engine/logits serving/tasks/beam_search \
+  serving/fill_mask serving/folder training/evaluation/evaluation training/model/compatibility training/model/last_layer \
+  training/model/masked_head training/process/processes training/run_mlm/run_mlm training/run_mlm/run_mlm_table \
+  training/iterable_datasets training/measured_between_steps training/own_loss training/train training/two_trainings \
+  training/trainer/checkpoints training/trainer/device_memory training/trainer/removed_arguments training/trainer/replay \
+  training/trainer/resume_changes training/trainer/step_batches training/trainer/trainer)
 # The last that has models for TensorFlow, and where it is installed with it.
 TENSORFLOW := .cache/tensorflow
 # The newest client of Hugging Face, for which transformers 4 is too old, and where it is installed.
@@ -85,49 +95,49 @@ test-tokenizers-next: setup ## Compare tokenize and fill-mask with the coming ve
 	test -x $(NEXT)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(NEXT)
 	VIRTUAL_ENV=$(NEXT) $(BIN)/uv pip install --quiet tokenizers==$(NEXT_VERSION) click hypothesis numpy onnxruntime pyarrow pytest \
 	  pytest-timeout tqdm
-	$(BIN)/python tests/write_tokenizers.py $(NEXT)/tokenizers
-	$(BIN)/python tests/write_fill_masks.py $(NEXT)/fill-masks
+	$(BIN)/python tests/tools/write_tokenizers.py $(NEXT)/tokenizers
+	$(BIN)/python tests/tools/write_fill_masks.py $(NEXT)/fill-masks
 	PYTHONPATH=python MLMFAST_TEST_TOKENIZERS=$(abspath $(NEXT))/tokenizers \
 	  MLMFAST_TEST_FILL_MASKS=$(abspath $(NEXT))/fill-masks \
-	  $(NEXT)/bin/python -m pytest -q tests/test_library_reader.py tests/test_fill_mask_library.py
+	  $(NEXT)/bin/python -m pytest -q tests/data/tokenization/test_tokenizers_compat.py tests/serving/test_fill_mask_library.py
 
 test-transformers5: setup ## Run the tests of data, training, export and fill-mask with the newest transformers, without Optimum, in an environment of its own
 	test -x $(TRANSFORMERS5)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(TRANSFORMERS5)
 	echo "torch; sys_platform == 'none'" > $(TRANSFORMERS5)/lent.txt
 	VIRTUAL_ENV=$(TRANSFORMERS5) $(BIN)/uv pip install --quiet --override $(TRANSFORMERS5)/lent.txt transformers==$(TRANSFORMERS5_VERSION) \
 	  accelerate click 'datasets>=4' hypothesis matplotlib numpy onnx onnxruntime polars pyarrow pytest pytest-timeout pytest-xdist tqdm
-	$(BIN)/python tests/lend_packages.py $(TRANSFORMERS5) torch mlmfast
+	$(BIN)/python tests/tools/lend_packages.py $(TRANSFORMERS5) torch mlmfast
 	PYTHONPATH=python $(TRANSFORMERS5)/bin/python -m pytest -q $(IN_PARALLEL) $(TRANSFORMERS5_TESTS)
 
 test-tf: setup ## Run the tests of the guide's TensorFlow half, in an environment of its own
 	test -x $(TENSORFLOW)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(TENSORFLOW)
 	VIRTUAL_ENV=$(TENSORFLOW) $(BIN)/uv pip install --quiet 'tensorflow==2.21.*' 'tf-keras==2.21.*' 'transformers>=4.57,<5' \
 	  click 'datasets>=4' hypothesis numpy pyarrow pytest pytest-timeout tqdm
-	$(BIN)/python tests/lend_packages.py $(TENSORFLOW) mlmfast
-	PYTHONPATH=python $(TENSORFLOW)/bin/python -m pytest -q tests/test_tensorflow.py
+	$(BIN)/python tests/tools/lend_packages.py $(TENSORFLOW) mlmfast
+	PYTHONPATH=python $(TENSORFLOW)/bin/python -m pytest -q tests/data/loading/test_tensorflow.py
 
 test-clients: setup ## Ask a server with the newest client of Hugging Face, in an environment of its own
 	test -x $(CLIENTS)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(CLIENTS)
 	VIRTUAL_ENV=$(CLIENTS) $(BIN)/uv pip install --quiet --upgrade 'huggingface_hub>=$(CLIENTS_VERSION)'
-	MLMFAST_TEST_HUB_PYTHON=$(abspath $(CLIENTS))/bin/python $(BIN)/python -m pytest -q tests/test_serve_clients.py
+	MLMFAST_TEST_HUB_PYTHON=$(abspath $(CLIENTS))/bin/python $(BIN)/python -m pytest -q tests/serving/http/test_serve_clients.py
 
 test-equality: setup ## Compare every id with the tokenizers library on all of ../shared/data (minutes; not part of test)
-	$(BIN)/python tests/full_equality.py
+	$(BIN)/python tests/tools/full_equality.py
 
 test-run-mlm: setup ## Compare the perplexity after an epoch with run_mlm.py's, three seeds (minutes; not part of test)
-	$(BIN)/python tests/compare_run_mlm.py
+	$(BIN)/python tests/tools/compare_run_mlm.py
 
 # The runners of continuous integration have Google Chrome, which does as well: there `make test` tries the page.
 test-page: setup ## Try the page of `mlmfast serve` in Chromium, after installing it (Debian; elsewhere set MLMFAST_CHROMIUM)
 	@command -v chromium chromium-browser google-chrome "$$MLMFAST_CHROMIUM" >/dev/null || \
 	  { sudo=$$(test "$$(id -u)" = 0 || echo sudo); $$sudo apt-get update && $$sudo apt-get install -y --no-install-recommends chromium; }
-	$(BIN)/python -m pytest -q tests/test_page.py
+	$(BIN)/python -m pytest -q tests/serving/http/test_page.py
 	@echo "screenshots: .cache/page"
 
 fuzz: setup $(CARGO_FUZZ) ## Property tests, damaged stores, cargo-fuzz at length; FUZZ=10 takes ten times as long
 	PROPTEST_CASES=$$((20000 * $(FUZZ))) cargo test --quiet --locked --package mlmfast-core
 	MLMFAST_FUZZ_EXAMPLES=$$((2000 * $(FUZZ))) $(BIN)/python -m pytest -q --timeout 0 -m hypothesis --hypothesis-profile fuzz
-	MLMFAST_FUZZ_ROUNDS=$$((3000 * $(FUZZ))) $(BIN)/python -m pytest -q --timeout 0 tests/test_store_fuzz.py
+	MLMFAST_FUZZ_ROUNDS=$$((3000 * $(FUZZ))) $(BIN)/python -m pytest -q --timeout 0 tests/data/store/test_store_fuzz.py
 	@# No sanitizer: the core has no unsafe code, and without one the stable toolchain will do.
 	for target in texts tokenizer_file; do \
 	  mkdir -p .cache/fuzz-corpus/$$target && \
@@ -160,7 +170,7 @@ bench: setup ## Measure every claim beside its peer and rewrite benches/RESULTS.
 wheel: setup ## Build dist/mlmfast-*.whl and try it in an empty environment
 	rm -rf dist
 	$(BIN)/maturin build --quiet --release --locked --out dist
-	$(BIN)/python tests/wheel_smoke.py dist
+	$(BIN)/python tests/tools/wheel_smoke.py dist
 
 lock: setup ## Compile requirements/*.txt anew from pyproject.toml: newest versions, hashes, no index named
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \

@@ -9,6 +9,7 @@ import hypothesis
 import pytest
 
 from guards import guard
+from places import SHARED_MISSING
 from surroundings import leave, settle
 
 CACHE = settle()
@@ -39,6 +40,16 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("ray"):
             item.add_marker(pytest.mark.timeout(1800))
+
+
+def pytest_terminal_summary(terminalreporter):
+    missing = [
+        report
+        for report in terminalreporter.stats.get("skipped", [])
+        if SHARED_MISSING in str(report.longrepr)
+    ]
+    if missing:
+        terminalreporter.write_line(f"{len(missing)} tests were skipped: {SHARED_MISSING}")
 
 
 @pytest.fixture(autouse=True)

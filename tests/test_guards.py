@@ -5,9 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
-HERE = Path(__file__).parent
+from places import SUPPORT
 
 
 def run_tests(folder, *options, **seconds):
@@ -15,7 +14,7 @@ def run_tests(folder, *options, **seconds):
     (folder / "conftest.py").write_text(
         textwrap.dedent(f"""
             import sys
-            sys.path.insert(0, {str(HERE)!r})
+            sys.path.insert(0, {str(SUPPORT)!r})
             import guards
             guards.GRACE_SECONDS = {seconds.get("grace", 60)}
             guards.Silence.__init__.__defaults__ = ({seconds.get("silence", 60)},)

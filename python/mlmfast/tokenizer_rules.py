@@ -5,7 +5,8 @@ lowercases, every class but a few takes `add_prefix_space` for false. AutoTokeni
 the class, so those of tokenizer.json alone would be others. Where transformers is not installed
 (serving), these rules say what it would do. They are those of transformers 4.57, or of 5.24 where a
 version 5 is installed, as far as its classes keep the parts of the file.
-`tests/test_tokenizer_rules.py` compares them with all classes of the installed version.
+`tests/data/tokenization/test_tokenizer_rules.py` compares them with all classes of the installed
+version.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ def test_both_graphs_compute_what_pytorch_computes_and_the_docs_say_so(kind):
     assert [*found[:DIFFERENCE], *found[DIFFERENCE + 1 :]] == [
         *written[kind][:DIFFERENCE],
         *written[kind][DIFFERENCE + 1 :],
-    ], "docs/architectures.md is out of date: run tests/write_architectures.py"
+    ], "docs/architectures.md is out of date: run tests/tools/write_architectures.py"
 
 
 def test_the_docs_tell_of_every_type_and_of_no_other():

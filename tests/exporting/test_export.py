@@ -21,7 +21,8 @@ from mlmfast.errors import (
 from mlmfast.exporting.export import export
 from mlmfast.exporting.logits_graph import has_optimum
 from mlmfast.exporting.parity.logits import ShapeParity
-from tiny_models import KINDS, SHARED
+from places import SHARED, SHARED_MISSING
+from tiny_models import KINDS
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -210,7 +211,7 @@ def test_mlmfast_export_can_be_called_whatever_was_imported_before(first):
     assert "There is no folder /no/where" in done.stderr
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="../shared/data is not there")
+@pytest.mark.skipif(not SHARED.exists(), reason=SHARED_MISSING)
 def test_a_published_model_passes_within_a_hundredth_of_the_limit(tmp_path):
     report = export(SHARED / "models" / "bert-tiny-splade", tmp_path / "onnx")
     for graph in report.graphs.values():

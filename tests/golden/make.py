@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-sys.path.insert(0, str(FOLDER.parent))
+sys.path.insert(0, str(FOLDER.parent / "support"))
 
-import oracle  # noqa: E402 (it lies beside this folder)
+import oracle  # noqa: E402 (it lies in that folder)
 
 VOCABULARY = {"mask_token_id": 4, "vocab_size": 1000, "special_ids": [0, 1, 2, 3, 4]}
 # Ids from 600 on go on with a word.

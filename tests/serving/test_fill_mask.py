@@ -13,7 +13,8 @@ from mlmfast.errors import (
     NoMaskError,
 )
 from mlmfast.serving.fill_mask import FillMask
-from tiny_models import KINDS, SHARED, save_checkpoint
+from places import SHARED, SHARED_MISSING
+from tiny_models import KINDS, save_checkpoint
 
 KEYS = ["score", "token", "token_str", "sequence"]
 
@@ -301,7 +302,7 @@ print(json.dumps(FillMask({str(model.onnx)!r})("paris is <mask>")))
     assert_same(json.loads(done.stdout), FillMask(model.onnx)("paris is <mask>"))
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="../shared/data is not there")
+@pytest.mark.skipif(not SHARED.exists(), reason=SHARED_MISSING)
 @pytest.mark.parametrize("name", ["roberta-base", "modernbert-base", "bert-base-cased"])
 def test_published_tokenizers(name, tmp_path):
     from transformers import AutoTokenizer
@@ -331,7 +332,7 @@ def test_published_tokenizers(name, tmp_path):
     pair.agree(f"The {pair.mask} galaxy.", targets=[" spiral", "spiral", "xylophonist"])
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="../shared/data is not there")
+@pytest.mark.skipif(not SHARED.exists(), reason=SHARED_MISSING)
 def test_a_published_model(tmp_path):
     from mlmfast.exporting.export import export
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import transformers
 
 from tiny_tokenizers import WORDS
+
+Peer = transformers.DataCollatorForLanguageModeling
 
 
 def texts(count=12):

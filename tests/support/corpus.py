@@ -10,13 +10,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
-import pytest
-
 from mlmfast.data.sources.base import ReadOptions
 from mlmfast.data.sources.open import open_sources, read_texts
 from mlmfast.data.tokenization.train import train_tokenizer
 
-SHARED = Path(__file__).parents[1].parent / "shared" / "data"
 WORDS = [
     "the",
     "quick",
@@ -57,14 +54,6 @@ def tiny_tokenizer() -> str:
     folder = made / "tokenizer"
     train_tokenizer(documents(300, seed=1), folder, vocab_size=320)
     return str(folder)
-
-
-def shared(*parts: str) -> Path:
-    """Return a path of the shared real data, or skip the test that wants it."""
-    path = SHARED.joinpath(*parts)
-    if not path.exists():
-        pytest.skip(f"the shared data {'/'.join(parts)} is not here")
-    return path
 
 
 def read(inputs, column="text", policy="error", batch_bytes=1 << 20, reading=None, **how):

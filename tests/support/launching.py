@@ -12,10 +12,11 @@ import sys
 import traceback
 from dataclasses import dataclass
 from multiprocessing.connection import wait
-from pathlib import Path
 from typing import Any
 
-HERE = str(Path(__file__).parent)
+from places import SUPPORT
+
+HERE = str(SUPPORT)
 
 
 @dataclass

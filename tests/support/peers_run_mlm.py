@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 import re
-from pathlib import Path
 
 import datasets
 import numpy as np
 import transformers
 
-DOCS = Path(__file__).parents[1] / "docs" / "run_mlm.md"
+from places import ROOT
+
+DOCS = ROOT / "docs" / "run_mlm.md"
 # ModelArguments and DataTrainingArguments of run_mlm.py (transformers 4.57), with their defaults.
 THEIRS = {
     "model_name_or_path": None,

@@ -7,7 +7,6 @@ import json
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,11 +18,12 @@ from mlmfast.data.prepare.options import PrepareOptions
 from mlmfast.data.prepare.run import run_prepare
 from mlmfast.data.sources.base import ReadOptions
 from mlmfast.data.tokenization.encoder import TextEncoder
+from places import SUPPORT
 
 TEXTS = documents(300)
 
 
-SCRIPT = Path(__file__).with_name("killed_prepare.py")
+SCRIPT = SUPPORT / "killed_prepare.py"
 
 
 BATCH_BYTES = 300

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent
+from places import SUPPORT
+
 # A node has 15 seconds for its agents and 30 in all, which no option lengthens.
 TRIES = 5
 SETTINGS = {
@@ -36,7 +37,7 @@ def environment(**more: str) -> dict[str, str]:
     Nothing that the caller has set for a Ray of theirs is in it.
     """
     own = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    path = os.pathsep.join([*filter(None, sys.path), str(HERE)])
+    path = os.pathsep.join([*filter(None, sys.path), str(SUPPORT)])
     return {**own, **SETTINGS, "PYTHONPATH": path, **more}
 
 
@@ -56,7 +57,7 @@ def begun(script: str, *arguments: str, said: str, errors: Path):
             tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder,
             errors.open("w") as file,
             subprocess.Popen(
-                [sys.executable, str(HERE / script), *arguments],
+                [sys.executable, str(SUPPORT / script), *arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=file,
@@ -92,7 +93,7 @@ def prepare_on_ray(
         "times": times,
     }
     ended = subprocess.run(
-        [sys.executable, str(HERE / "ray_prepare.py"), json.dumps(told, default=str)],
+        [sys.executable, str(SUPPORT / "ray_prepare.py"), json.dumps(told, default=str)],
         capture_output=True,
         text=True,
         check=False,

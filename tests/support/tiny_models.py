@@ -13,7 +13,6 @@ WORDS = (
     "france while berlin is a city in germany it does not rain , it is n't far ! "
 )
 KINDS = ("bert", "distilbert", "modernbert", "roberta")
-SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 
 @dataclass(frozen=True)

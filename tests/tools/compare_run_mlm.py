@@ -20,7 +20,7 @@ from pathlib import Path
 import mlmfast
 from mlmfast.training.evaluation.statistics import half_width
 
-SHARED = Path(os.environ.get("MLMFAST_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
+SHARED = Path(os.environ.get("MLMFAST_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
 TEXT = SHARED / "text" / "wikitext-2" / "valid.tokens.txt"
 SEEDS = (1, 2, 3)
 LENGTH = 64

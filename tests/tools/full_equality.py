@@ -13,20 +13,23 @@ import sys
 import time
 import zipfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
-from corpus import SHARED
 from mlmfast import _core
 from mlmfast.data.tokenization.hf_encoder import encode_pieces, pieces_of
 from mlmfast.data.tokenization.load import LoadedTokenizer, load_tokenizer
 from mlmfast.data.tokenization.parity import Unsupported, hard_texts, verified_encoder
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+
+from places import SHARED
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 TEXTS = SHARED / "text"
 # Documents of about so much text are encoded at a time.

@@ -1,6 +1,6 @@
 """Show an environment some packages of this one, by links: torch alone would be 5 GB once more.
 
-`python tests/lend_packages.py ENVIRONMENT PACKAGE...` links each package and all it requires,
+`python tests/tools/lend_packages.py ENVIRONMENT PACKAGE...` links each package and all it requires,
 except what is there already. Install into that environment first and lend afterwards: an installer
 that replaced a package lent would follow the link.
 """

@@ -1,6 +1,6 @@
 """Run the peer's own tests of their collators with ours in the place of theirs.
 
-    python tests/run_peer_collator_suite.py PATH_TO/test_data_collator.py [pytest's arguments]
+    python tests/tools/run_peer_collator_suite.py PATH_TO/test_data_collator.py [pytest's arguments]
 
 The file is `tests/trainer/test_data_collator.py` of transformers, of the version that is installed
 (4.57 was run); it is theirs, so it is not in this repository. Without it there is nothing to run.

@@ -17,7 +17,7 @@ import venv
 import zipfile
 from pathlib import Path
 
-SOURCES = Path(__file__).parents[1] / "python"
+SOURCES = Path(__file__).parents[2] / "python"
 BLOCKS = """
 import sys
 import numpy as np, pyarrow as pa

@@ -1,6 +1,6 @@
 """Write docs/architectures.md from what becomes of every model type: run it after a change.
 
-    PYTHONPATH=python python tests/write_architectures.py
+    PYTHONPATH=python python tests/tools/write_architectures.py
 
 It rewrites the table of the installed transformers and leaves those of other versions.
 """
@@ -11,10 +11,12 @@ import re
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+
 from architectures import masked_types
 from matrix import Outcome, measure
 
-DOCUMENT = Path(__file__).parents[1] / "docs" / "architectures.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "architectures.md"
 TITLES = (
     "type",
     "trains",
@@ -28,8 +30,8 @@ TITLES = (
 INTRODUCTION = """# Model types
 
 What mlmfast makes of every type of which transformers has a masked language model. The tables are
-written by `tests/write_architectures.py` from what happened to a tiny random model of each type,
-and the tests find out whether it still does.
+written by `tests/tools/write_architectures.py` from what happened to a tiny random model of each
+type, and the tests find out whether it still does.
 
 - **trains**: what runs on the masked rows only while training: the head, or the head and what
   stands behind the attention of the last layer (output, norms, feed-forward), or nothing. Loss and

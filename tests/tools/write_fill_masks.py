@@ -1,6 +1,6 @@
 """Write ONNX folders and what they answer, for tests with a library that the exporter cannot use.
 
-`python tests/write_fill_masks.py FOLDER`
+`python tests/tools/write_fill_masks.py FOLDER`
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The graphs that answer from logits, which are part of the package: `serving` cannot build them.
 
-`python tests/write_logits_answers.py` writes them anew.
+`python tests/tools/write_logits_answers.py` writes them anew.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def answers_graph(kind: str) -> onnx.ModelProto:
 def main() -> None:
     """Write both."""
     for kind, name in LOGITS_GRAPHS.items():
-        onnx.save(answers_graph(kind), Path(mlmfast.__file__).parent / "serving" / name)
+        onnx.save(answers_graph(kind), Path(mlmfast.__file__).parent / "serving" / "engine" / name)
 
 
 if __name__ == "__main__":

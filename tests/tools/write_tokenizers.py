@@ -1,6 +1,6 @@
 """Write tokenizers of all families into a folder, for tests in an environment that cannot train.
 
-`python tests/write_tokenizers.py FOLDER`
+`python tests/tools/write_tokenizers.py FOLDER`
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import pytest
 
 import processes_at_work as work
 from launching import launch
-from test_processes import furthest
+from stopped_trainings import furthest
 
 
 @pytest.fixture(scope="module")

@@ -8,46 +8,21 @@ import signal
 import threading
 
 import pytest
-import torch
 import transformers
-from safetensors.torch import load_file
 
 from mlmfast.data.store.store import open_splits
 from mlmfast.errors import InputError, NotFoundError, OutputExistsError
 from mlmfast.training.evaluation.evaluate import evaluate
 from mlmfast.training.train import train
 from mlmfast.training.trainer.interrupt import TrainingInterrupted
+from stopped_trainings import At, press_ctrl_c, same_weights
 from toy import SCRATCH, TINY, make_blocks
-
-
-def weights(folder):
-    return load_file(folder / "model.safetensors")
-
-
-def same_weights(one, other):
-    first, second = weights(one), weights(other)
-    return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
 
 
 @pytest.fixture(scope="module")
 def trained(toy_blocks, tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained") / "model"
     return train(toy_blocks, output=folder, **SCRATCH, num_train_epochs=6)
-
-
-class At(transformers.TrainerCallback):
-    """Does something once a number of steps is done."""
-
-    def __init__(self, step, action):
-        self.step, self.action = step, action
-
-    def on_step_end(self, _args, state, _control, **_kwargs):
-        if state.global_step == self.step:
-            self.action()
-
-
-def press_ctrl_c():
-    signal.raise_signal(signal.SIGINT)
 
 
 def test_the_model_learns(trained):

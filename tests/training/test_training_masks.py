@@ -19,7 +19,7 @@ from mlmfast.training.datasets import MaskedBlocks
 from mlmfast.training.train import train
 from mlmfast.training.trainer.interrupt import TrainingInterrupted
 from mlmfast.training.trainer.mlm_trainer import MLMTrainer
-from test_train import At, press_ctrl_c, same_weights
+from stopped_trainings import At, press_ctrl_c, same_weights
 from toy import SCRATCH
 
 SCHEDULED = SCRATCH | {"mask_rate_schedule": "0.6:0.1:cosine", "num_train_epochs": 2}

@@ -12,17 +12,9 @@ import transformers
 from torch.utils.data import DataLoader
 
 import mlmfast
-from collator_rows import rows_of, texts
+from collator_rows import Peer, rows_of, texts
 from mlmfast.errors import InputError
 from tiny_tokenizers import WORDS, bert_tokenizer, roberta_tokenizer
-
-Peer = transformers.DataCollatorForLanguageModeling
-
-
-@pytest.fixture(scope="module", params=[bert_tokenizer, roberta_tokenizer])
-def tokenizer(request, tmp_path_factory):
-    return request.param(tmp_path_factory.mktemp("tokenizer"))
-
 
 KINDS = ["lists", "dicts", "encodings", "tensors", "int32 arrays", "extra columns"]
 

@@ -7,9 +7,8 @@ import dataclasses
 import pytest
 
 import mlmfast
-from collator_rows import rows_of, texts
+from collator_rows import Peer, rows_of, texts
 from mlmfast.errors import InputError
-from test_collator import Peer, tokenizer  # noqa: F401 (fixtures)
 
 ROWS = [[5, 6, 7], [8, 9, 10, 11]]
 

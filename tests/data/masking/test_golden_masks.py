@@ -4,7 +4,6 @@ the same bits."""
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +13,8 @@ from hypothesis import strategies as st
 import mlmfast
 import oracle
 from mlmfast import _core
+from places import GOLDEN
 
-GOLDEN = Path(__file__).parent / "golden"
 WORDS = st.integers(0, 2**64 - 1)
 # Ids from 40 on go on with a word.
 STARTS = [token < 40 for token in range(60)]

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from corpus import documents, shared, tiny_tokenizer
+from corpus import documents, tiny_tokenizer
 from mlmfast.data.prepare import run as prepare_run
 from mlmfast.data.prepare.api import prepare
 from mlmfast.data.prepare.options import PrepareOptions
@@ -22,6 +22,7 @@ from mlmfast.data.store import writer as shard_file
 from mlmfast.data.store.store import BlockStore
 from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import InputError, NotFoundError, OutputExistsError
+from places import shared
 
 TEXTS = documents(300)
 

@@ -12,21 +12,15 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, trainers
+from tokenizers import AddedToken, Tokenizer
 
-from corpus import SHARED
+from bpe_layouts import TRAINING, bpe_tokenizer
 from encoding import assert_equal_ids, encoded
 from mlmfast import _core
 from mlmfast.data.tokenization.parity import added_token_texts, differing_texts
+from places import SHARED, shared
 
 EXAMPLES = int(os.environ.get("MLMFAST_FUZZ_EXAMPLES", "40"))
-TRAINING = [
-    "The quick brown fox doesn't jump over the lazy dogs' 12 bowls; they're 345 years, we'll see.",
-    "I'm sure it's what you've said, he'd say: naïve café — Äpfel für 3½ €… and so on and so on",
-    "吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ。カタカナ、データ",
-    "สวัสดีชาวโลก กู้ที่ Tiếng Việt hôm nay अनुच्छेद १ مرحبا بالعالم 한국어 텍스트 🦊👩‍👩‍👧",
-    "def f(x):\n    return x\n\n\tif  x  :\r\n        pass   # done\n",
-] * 3
 ALPHABETS = [
     "abcdelrstv'\u2019 .,",
     " \t\n\r\x0b\x0c\x85\xa0\u1680\u2003\u2028\u202f\u205f\u3000ab1.",
@@ -39,42 +33,6 @@ ALPHABETS = [
     "0123456789½²٣Ⅷ一 a-",
     "<s>/mask|[]unused0 ",
 ]
-SPACES = [AddedToken(" " * count, normalized=True) for count in range(24, 1, -1)]
-
-
-@cache
-def _bpe(layout: str) -> Tokenizer:
-    tokenizer = Tokenizer(models.BPE())
-    if layout == "modernbert":
-        tokenizer.normalizer = normalizers.NFC()
-    elif layout == "sequence":
-        tokenizer.normalizer = normalizers.Sequence([normalizers.NFC()])
-    split = pre_tokenizers.ByteLevel(add_prefix_space=layout == "prefix")
-    if layout == "sequence":
-        split = pre_tokenizers.Sequence([split])
-    tokenizer.pre_tokenizer = split
-    trainer = trainers.BpeTrainer(
-        vocab_size=600,
-        min_frequency=1,
-        special_tokens=["<s>", "<pad>", "</s>"],
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(TRAINING, trainer)
-    if layout == "whole":
-        form = json.loads(tokenizer.to_str())
-        form["model"]["ignore_merges"] = True
-        vocabulary = form["model"]["vocab"]
-        for word in ["Ġquickly", "xyzzy", "èªŀæľ¬èªŀ", "ĊĊĊ"]:
-            vocabulary[word] = len(vocabulary)
-        tokenizer = Tokenizer.from_str(json.dumps(form))
-    tokenizer.add_special_tokens([AddedToken("<mask>", lstrip=True, normalized=False)])
-    if layout == "modernbert":
-        tokenizer.add_tokens(SPACES)
-        tokenizer.add_tokens([AddedToken("|||IP|||", normalized=True), "[unused0]"])
-    return tokenizer
-
-
 LAYOUTS = ["roberta", "modernbert", "sequence", "prefix", "whole"]
 WORDS = [
     "",
@@ -103,7 +61,7 @@ WORDS = [
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_every_rule_of_the_pattern(layout: str):
     texts = WORDS + [text + " The quick brown fox " * 200 + text for text in WORDS] + TRAINING
-    assert_equal_ids(_bpe(layout), texts)
+    assert_equal_ids(bpe_tokenizer(layout), texts)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -119,32 +77,32 @@ def test_mixed_text(layout: str, seed: int):
         texts.append(
             text + random_.choice(["", "", " " + " ".join(TRAINING[0].split() * 60)]) + text
         )
-    assert_equal_ids(_bpe(layout), texts)
+    assert_equal_ids(bpe_tokenizer(layout), texts)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @settings(deadline=None, max_examples=EXAMPLES)
 @given(text=st.text(max_size=120))
 def test_any_text(layout: str, text: str):
-    assert_equal_ids(_bpe(layout), [text, text + " a", "it's " + text])
+    assert_equal_ids(bpe_tokenizer(layout), [text, text + " a", "it's " + text])
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_natural_text_needs_no_library(layout: str):
     texts = [*TRAINING, "two  spaces.  And\n\n   three\u3000四\xa0five", "e\u0301 नमस्ते ก็ فَعَّلَ"]
-    assert_equal_ids(_bpe(layout), texts, nothing_pending=True)
+    assert_equal_ids(bpe_tokenizer(layout), texts, nothing_pending=True)
 
 
 @pytest.mark.parametrize("layout", ["roberta", "modernbert"])
 def test_a_megabyte_without_a_space(layout: str):
     for text in ["ab" * 500_000, "の本" * 170_000, " " * 500_000, "=" * 500_000]:
-        found, _ = encoded(_bpe(layout), [text])
-        short, _ = encoded(_bpe(layout), [text[:1200]])
+        found, _ = encoded(bpe_tokenizer(layout), [text])
+        short, _ = encoded(bpe_tokenizer(layout), [text[:1200]])
         assert found[0][:20] == short[0][:20]
 
 
 def test_code_points_named_as_exceptions_are_left_to_the_library():
-    tokenizer = _bpe("modernbert")
+    tokenizer = bpe_tokenizer("modernbert")
     texts = ["a\u2e48b", "plain", "x" * 10 + "\u2e48"]
     found, pending = encoded(tokenizer, texts, exceptions=(0x2E48,))
     assert pending == [texts[0], texts[2]]
@@ -153,7 +111,7 @@ def test_code_points_named_as_exceptions_are_left_to_the_library():
 
 @cache
 def _bpe_with_runs(longest: int) -> Tokenizer:
-    form = json.loads(_bpe("roberta").to_str())
+    form = json.loads(bpe_tokenizer("roberta").to_str())
     tokenizer = Tokenizer.from_str(json.dumps(form))
     tokenizer.add_tokens([AddedToken(" " * count) for count in range(2, longest + 1)])
     return tokenizer
@@ -202,7 +160,7 @@ def test_any_run_of_blanks(longest: int, parts: list[tuple[int, int]]):
 
 
 def _changed(change) -> str:
-    form = json.loads(_bpe("roberta").to_str())
+    form = json.loads(bpe_tokenizer("roberta").to_str())
     change(form)
     return json.dumps(form)
 
@@ -234,9 +192,7 @@ NAMES = ["roberta-base", "modernbert-base"]
 
 @cache
 def _shared(name: str) -> Tokenizer:
-    path = SHARED / "tokenizers" / name / "tokenizer.json"
-    if not path.exists():
-        pytest.skip(f"{path} is not there")
+    path = shared("tokenizers", name, "tokenizer.json")
     tokenizer = Tokenizer.from_file(str(path))
     tokenizer.no_truncation()
     tokenizer.no_padding()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import struct
 import zipfile
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -14,8 +13,8 @@ from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_to
 
 from encoding import assert_equal_ids, encoded
 from mlmfast import _core
+from places import SHARED, SHARED_MISSING
 
-SHARED = Path(__file__).parents[2] / "shared" / "data"
 SPACE = "\u2581"
 
 # What a charsmap makes of single characters and of graphemes.
@@ -246,7 +245,7 @@ def test_tokens_of_normalized_text_are_refused():
         _core.Encoder(made.to_str(), [])
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="../shared/data is not there")
+@pytest.mark.skipif(not SHARED.exists(), reason=SHARED_MISSING)
 @pytest.mark.parametrize("name", ["xlm-roberta-base", "t5-small", "xlnet-base-cased"])
 def test_real_tokenizers(name):
     made = Tokenizer.from_file(str(SHARED / "tokenizers" / name / "tokenizer.json"))

@@ -5,7 +5,6 @@ import gzip
 import itertools
 import zipfile
 from functools import cache
-from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -15,8 +14,8 @@ from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizer
 
 from encoding import assert_equal_ids, encoded
 from mlmfast import _core
+from places import SHARED, shared
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
 OPTIONS = list(itertools.product([True, False], [True, False], [None, True, False], [True, False]))
 ALPHABET = (
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,!?'-<>[]"
@@ -157,13 +156,11 @@ def test_a_word_without_an_unknown_token_is_the_librarys():
 
 @pytest.mark.parametrize("name", ["uncased", "cased", "multilingual-cased"])
 def test_natural_text_with_real_vocabularies(name):
-    file = DATA / "tokenizers" / f"bert-base-{name}" / "tokenizer.json"
-    if not file.exists():
-        pytest.skip("needs ../shared/data/tokenizers")
+    file = shared("tokenizers", f"bert-base-{name}", "tokenizer.json")
     tokenizer = Tokenizer.from_file(str(file))
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    text = DATA / "text"
+    text = SHARED / "text"
     with gzip.open(text / "books" / "books_en_48m.txt.gz", "rt", newline="") as books:
         texts = [books.read(150_000)]
     texts += (text / "multilingual" / "wagahai.ja.txt").read_text().split("\n")[:200]

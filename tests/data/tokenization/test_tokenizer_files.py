@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer
 
-from corpus import shared, tiny_tokenizer
+from corpus import tiny_tokenizer
 from mlmfast.data.tokenization.added_tokens import with_mask_token
 from mlmfast.data.tokenization.load import id_dtype, load_tokenizer
 from mlmfast.errors import InputError, NotFoundError
+from places import shared
 
 transformers = pytest.importorskip("transformers")
 

@@ -23,10 +23,10 @@ from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.data.tokenization.parity import hard_texts
 from mlmfast.errors import InputError, MissingDependencyError
 from mlmfast.tokenizers_compat import require_trainable_tokenizers
+from places import SHARED, shared
 from write_tokenizers import FAMILIES, write_tokenizers
 
 WRITTEN = os.environ.get("MLMFAST_TEST_TOKENIZERS")
-SHARED = Path(__file__).parents[2] / "shared" / "data"
 VARIANTS = ("bpe", "bpe-nfc", "wordpiece", "wordpiece-lower", "unigram", "unigram-old")
 REAL = (
     "bert-base-cased",
@@ -89,9 +89,7 @@ def test_any_text(written, variant, texts):
 
 @pytest.mark.parametrize("name", REAL)
 def test_real_tokenizers_and_texts(name):
-    file = SHARED / "tokenizers" / name / "tokenizer.json"
-    if not file.is_file():
-        pytest.skip(f"{file} is not there")
+    file = shared("tokenizers", name, "tokenizer.json")
     if not WRITTEN:
         pytest.skip("the usual version is compared with real texts by the tests of each family")
     encoder = assert_equal_ids(file, [*hard_texts(), *real_texts()])

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 
 from mlmfast.cli.serve import KEY_VARIABLE, command
+from places import ROOT
 
-DEPLOY = Path(__file__).parents[1] / "deploy"
+DEPLOY = ROOT / "deploy"
 FILES = ("Dockerfile", "compose.yaml", "kubernetes.yaml", "mlmfast.service")
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 from mlmfast.serving.fill_mask import FillMask
+from places import ROOT
 from serving import begun
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -18,7 +18,7 @@ expect = playwright.expect
 expect.set_options(timeout=120_000)
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-PICTURES = Path(__file__).parents[1] / ".cache" / "page"
+PICTURES = ROOT / ".cache" / "page"
 DESKTOP = {"viewport": {"width": 1280, "height": 860}}
 PHONE = {
     "viewport": {"width": 390, "height": 780},

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from mlmfast.serving.folder import OnnxFolder
 from mlmfast.serving.text.decoding import Decoder
 from mlmfast.serving.text.tokenizer import ServingTokenizer
-from tiny_models import SHARED, byte_level_bpe, wordpiece
+from places import SHARED
+from tiny_models import byte_level_bpe, wordpiece
 
 NAMES = [
     "bert-base-cased",

@@ -10,12 +10,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from safetensors.torch import load_file
 
 import processes_at_work as work
 from launching import launch
 from mlmfast.data.tokenization.train import train_tokenizer
 from mlmfast.training.report.documents import SUMMARY_FILE
+from stopped_trainings import furthest
 from toy import SCRATCH, sentences
 
 # 71 blocks to train on and 27 to measure on: in the last batch of all, one process has a block and
@@ -31,12 +31,6 @@ TWO = {
 def values(ended):
     assert [each.status for each in ended] == [0] * len(ended), ended
     return [each.value for each in ended]
-
-
-def furthest(one: Path, other: Path) -> float:
-    first, second = (load_file(folder / "model.safetensors") for folder in (one, other))
-    assert first.keys() == second.keys()
-    return max((first[name] - second[name]).abs().max().item() for name in first)
 
 
 def test_two_processes_train_what_one_does(toy_blocks, tmp_path):

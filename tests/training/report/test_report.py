@@ -16,9 +16,9 @@ from mlmfast.training.report.html import write_report
 from mlmfast.training.report.plots import curves_of
 from mlmfast.training.train import train
 from mlmfast.training.trainer.interrupt import TrainingInterrupted
-from test_card import RESULT
-from test_train import At, press_ctrl_c
+from stopped_trainings import At, press_ctrl_c
 from toy import SCRATCH
+from train_results import RESULT
 
 OPTIONS = SCRATCH | {"report": True, "num_train_epochs": 2}
 LOG = [
