@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from mlmfast.cli._questions import Given
     from mlmfast.serving.fill_mask import FillMask
 
-READ_AHEAD = 1024
+_READ_AHEAD = 1024
 # Texts whose masks are filled together, or that are scored, side by side: each is asked often.
-PIECE = 64
+_PIECE = 64
 
 
 def answered_texts(
@@ -59,7 +59,7 @@ def _answers(
     numbered = _Numbered(texts, pending)
     if options["joint"] or options["score"]:
         pieces = _Pieces(fill_mask, options, cut, numbered.name)
-        read_ahead = 1 if typed else 2 * PIECE
+        read_ahead = 1 if typed else 2 * _PIECE
         for answer in in_order(numbered, pieces.begin, read_ahead=read_ahead):
             if isinstance(answer, InputError) and not skip:
                 raise answer
@@ -71,7 +71,7 @@ def _answers(
         targets=words if options["targets"] else None,
         whole_targets=options["whole_targets"],
         tokenizer_kwargs=cut,
-        read_ahead=1 if typed else READ_AHEAD,
+        read_ahead=1 if typed else _READ_AHEAD,
         on_error="return" if skip else "raise",
         names=numbered.name,
     )
@@ -132,7 +132,7 @@ class _Numbered:
     def __iter__(self) -> Iterator[str]:
         for number, text in enumerate(self._texts, start=1):
             self._names[number] = self._pending[-1].name
-            self._names.pop(number - 2 * READ_AHEAD, None)
+            self._names.pop(number - 2 * _READ_AHEAD, None)
             yield text
 
     def name(self, number: int) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SUFFIXES = (".jsonl", ".ndjson", ".parquet")
-PER_MASK = ("rows", "whole targets")
+_PER_MASK = ("rows", "whole targets")
 _ROWS = 1024
 
 
@@ -83,7 +83,7 @@ class _Parquet:
         import pyarrow as pa
         import pyarrow.parquet
 
-        self._nested = asked in PER_MASK
+        self._nested = asked in _PER_MASK
         self._schema = pa.schema(
             [
                 ("line", pa.int64()),
@@ -129,4 +129,4 @@ def _answer_type(pa: Any, asked: str) -> Any:
             ("sequence", pa.string()),
         ]
     )
-    return pa.list_(pa.list_(row)) if asked in PER_MASK else pa.list_(row)
+    return pa.list_(pa.list_(row)) if asked in _PER_MASK else pa.list_(row)

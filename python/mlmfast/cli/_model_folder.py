@@ -18,9 +18,9 @@ from mlmfast.fs.paths import as_path
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-GRAPHS = ("fill_mask.onnx", "model.onnx")
+_GRAPHS = ("fill_mask.onnx", "model.onnx")
 # Of larger files the two ends, the size and the time of writing are taken.
-READ_WHOLE = 16 << 20
+_READ_WHOLE = 16 << 20
 END = 1 << 20
 
 
@@ -38,7 +38,7 @@ def model_folder(name: str, *, quiet: bool) -> Path:
         InputError: the checkpoint cannot be exported, or the cache cannot be written.
     """
     folder = as_path(name, home=True)
-    if any((folder / graph).is_file() for graph in GRAPHS):
+    if any((folder / graph).is_file() for graph in _GRAPHS):
         return folder
     if folder.exists():
         if not (folder / "config.json").is_file():
@@ -121,7 +121,7 @@ def _of_folder(folder: Path) -> list[bytes]:
 def _of_file(file: Path) -> Iterator[bytes]:
     yield file.name.encode()
     told = file.stat()
-    if told.st_size <= READ_WHOLE:
+    if told.st_size <= _READ_WHOLE:
         yield file.read_bytes()
         return
     yield f"{told.st_size} {told.st_mtime_ns}".encode()

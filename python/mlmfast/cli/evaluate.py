@@ -11,7 +11,7 @@ from mlmfast.cli._command import ExampleCommand, Names
 from mlmfast.cli._log import show_log
 from mlmfast.errors import InputError
 
-PSEUDO_METHODS = ("word_l2r", "original")
+_PSEUDO_METHODS = ("word_l2r", "original")
 
 
 @click.command(
@@ -54,7 +54,7 @@ PSEUDO_METHODS = ("word_l2r", "original")
 )
 @click.option(
     "--pseudo-method",
-    type=Names(PSEUDO_METHODS),
+    type=Names(_PSEUDO_METHODS),
     default="word_l2r",
     show_default=True,
     help="Mask the rest of the token's word with it, or the token alone.",

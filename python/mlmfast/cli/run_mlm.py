@@ -13,7 +13,7 @@ from mlmfast.cli._log import show_log
 from mlmfast.cli._settings import SUFFIXES, read_settings
 from mlmfast.cli._stopping import stopped_by_signals
 
-EPILOG = """
+_EPILOG = """
 All flags of run_mlm.py, with its defaults: --model_name_or_path, --train_file, --line_by_line ...
 and every field of transformers.TrainingArguments, with - or _ (--list-arguments shows them). A YAML
 or JSON file with the flags may be the only argument. docs/run_mlm.md lists what differs.
@@ -40,7 +40,7 @@ def _described() -> Iterable[str]:
 @click.command(
     "run-mlm",
     cls=RunMlmCommand,
-    epilog=EPILOG,
+    epilog=_EPILOG,
     options_metavar="FLAGS",
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
     example="""

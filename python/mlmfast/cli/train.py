@@ -14,7 +14,7 @@ from mlmfast.cli._log import show_log
 from mlmfast.cli._stopping import stopped_by_signals
 from mlmfast.cli._train_flags import Overrides, TrainCommand, run_mlm_flags
 
-EPILOG = """
+_EPILOG = """
 All flags of run_mlm.py are options, with - or _. --config FILE (.yaml or .json; or FILE alone)
 gives options by the same names; those of the command line win.
 
@@ -35,7 +35,7 @@ def _described() -> Iterable[str]:
 @click.command(
     "train",
     cls=TrainCommand,
-    epilog=EPILOG,
+    epilog=_EPILOG,
     example="""
     mlmfast train blocks/ --model distilroberta-base --output model/
     mlmfast train --train-file data.txt --model distilroberta-base --line-by-line --output model/

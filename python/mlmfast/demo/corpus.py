@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # Folders of the standard library that are not the library: tests, programs, other people's code.
-SKIPPED = frozenset({"test", "tests", "idlelib", "site-packages", "dist-packages", "turtledemo"})
-HAS_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-SHORTEST = 20
+_SKIPPED = frozenset({"test", "tests", "idlelib", "site-packages", "dist-packages", "turtledemo"})
+_HAS_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+_SHORTEST = 20
 """Characters a paragraph needs to say anything."""
 
 
@@ -66,13 +66,13 @@ def paragraphs(text: str) -> list[str]:
     ['Return the sum of all items.', 'Raise ValueError on none.']
     """
     joined = (" ".join(part.split()) for part in re.split(r"\n\s*\n", text))
-    return [part for part in joined if len(part) >= SHORTEST]
+    return [part for part in joined if len(part) >= _SHORTEST]
 
 
 def _documents(root: Path) -> Iterator[tuple[str, str]]:
     for path in sorted(root.rglob("*.py")):
         parts = path.relative_to(root).with_suffix("").parts
-        if SKIPPED.isdisjoint(parts) and not parts[-1].startswith("test_"):
+        if _SKIPPED.isdisjoint(parts) and not parts[-1].startswith("test_"):
             name = ".".join(parts)
             tree = _parse(path)
             if tree is None:
@@ -96,7 +96,7 @@ def _parse(path: Path) -> ast.Module | None:
 
 def _docstrings(module: str, tree: ast.Module) -> Iterator[tuple[str, str]]:
     for node in ast.walk(tree):
-        if isinstance(node, HAS_DOCSTRING):
+        if isinstance(node, _HAS_DOCSTRING):
             text = ast.get_docstring(node)
             if text:
                 yield f"{module}.{getattr(node, 'name', '')}".rstrip("."), text

@@ -24,7 +24,7 @@ from mlmfast.serving.fill_mask import FillMask
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-TOP_K = 5
+_TOP_K = 5
 
 
 def run_demo(options: DemoOptions, say: Callable[[str], None] = print) -> DemoResult:
@@ -280,7 +280,7 @@ class Road:
         self.say("")
         answers = {}
         for text, truth in asked:
-            rows = fill([text.replace(MASK, fill.mask_token)], top_k=TOP_K)
+            rows = fill([text.replace(MASK, fill.mask_token)], top_k=_TOP_K)
             first = rows if isinstance(rows[0], dict) else rows[0]
             answers[text] = [row["token_str"].strip() for row in first]
             shown = ", ".join(f"{row['token_str'].strip()} {row['score']:.0%}" for row in first)

@@ -21,7 +21,7 @@ STANDARD_LIBRARY = (
 )
 
 SHOWN = 3
-WINDOW = 24
+_WINDOW = 24
 """Tokens of a held-out block that are shown."""
 
 
@@ -34,7 +34,7 @@ def held_out(store: BlockStore, loaded: LoadedTokenizer) -> list[tuple[str, str]
     special = set(store.manifest.special_ids)
     found = []
     for block in store[:: max(1, len(store) // SHOWN)][:SHOWN]:
-        ids = [int(each) for each in block[: WINDOW * 2] if int(each) not in special][:WINDOW]
+        ids = [int(each) for each in block[: _WINDOW * 2] if int(each) not in special][:_WINDOW]
         middle = len(ids) // 2
         if not ids:
             continue

@@ -12,7 +12,7 @@ from transformers import TrainerCallback
 
 from mlmfast.training.train import train
 
-WARM_UP = 4
+_WARM_UP = 4
 """Steps that are not counted: the first ones allocate memory and choose kernels."""
 MEASURED = 40
 SHARE = 0.1
@@ -34,7 +34,7 @@ class StepClock(TrainerCallback):
 
     def step_seconds(self) -> float:
         """Give the time that one step in four stays below: other programs disturb the rest."""
-        ends = self.ends[min(WARM_UP, len(self.ends) - 2) :]
+        ends = self.ends[min(_WARM_UP, len(self.ends) - 2) :]
         steps = sorted(b - a for a, b in itertools.pairwise(ends))
         return steps[len(steps) // 4]
 
@@ -51,7 +51,7 @@ def steps_within(seconds: float, data: Path, **training: Any) -> int:
     """
     clock = StepClock(seconds * SHARE)
     probe = {
-        "max_steps": WARM_UP + MEASURED,
+        "max_steps": _WARM_UP + MEASURED,
         "eval_strategy": "no",
         "save_strategy": "no",
         "callbacks": [clock],

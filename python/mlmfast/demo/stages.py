@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-LEDGER_FILE = "demo.json"
+_LEDGER_FILE = "demo.json"
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Ledger:
     """
 
     def __init__(self, folder: Path, *, fresh: bool = False) -> None:
-        self._file = folder / LEDGER_FILE
+        self._file = folder / _LEDGER_FILE
         self._entries: dict[str, Any] = {}
         if self._file.is_file() and not fresh:
             try:

@@ -13,7 +13,7 @@ from mlmfast.doctor.facts import Import
 
 _CORE = "mlmfast._core"
 # module -> the packages that may bring it; the first one that is installed is named.
-MODULES: Mapping[str, tuple[str, ...]] = {
+_MODULES: Mapping[str, tuple[str, ...]] = {
     _CORE: ("mlmfast",),
     "numpy": ("numpy",),
     "pyarrow": ("pyarrow",),
@@ -43,7 +43,7 @@ def try_imports(
     """
 
     def one(module: str) -> Import | None:
-        package = next((name for name in MODULES[module] if versions.get(name)), None)
+        package = next((name for name in _MODULES[module] if versions.get(name)), None)
         if module == _CORE:  # it runs us, also from a source folder that is installed nowhere
             package = "mlmfast"
         if package is None:
@@ -58,7 +58,7 @@ def try_imports(
         )
 
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        return tuple(entry for entry in pool.map(one, MODULES) if entry)
+        return tuple(entry for entry in pool.map(one, _MODULES) if entry)
 
 
 def look(module: str) -> dict[str, Any]:

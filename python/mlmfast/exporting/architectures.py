@@ -13,9 +13,9 @@ from typing import Any
 
 from mlmfast.errors import InputError
 
-TASK = "fill-mask"
+_TASK = "fill-mask"
 TEXT = ("input_ids", "attention_mask")
-SEGMENTED = ("input_ids", "attention_mask", "token_type_ids")
+_SEGMENTED = ("input_ids", "attention_mask", "token_type_ids")
 
 # Inputs of the graph, for the types whose inputs their signature and sizes do not tell.
 INPUTS: dict[str, tuple[str, ...]] = {
@@ -24,33 +24,33 @@ INPUTS: dict[str, tuple[str, ...]] = {
     "big_bird": TEXT,
     "camembert": TEXT,
     "data2vec-text": TEXT,
-    "ernie": SEGMENTED,
+    "ernie": _SEGMENTED,
     "esm": TEXT,
-    "flaubert": SEGMENTED,
+    "flaubert": _SEGMENTED,
     # It has no attention mask: padding is text to it, as it is in PyTorch.
     "fnet": ("input_ids", "token_type_ids"),
     # Its tokenizer writes 2 for <cls>, which is of both segments.
-    "funnel": SEGMENTED,
+    "funnel": _SEGMENTED,
     "ibert": TEXT,
-    "layoutlm": SEGMENTED,
+    "layoutlm": _SEGMENTED,
     "longformer": TEXT,
     "luke": TEXT,
     "mbart": TEXT,
     "mega": TEXT,
     "mvp": TEXT,
-    "nezha": SEGMENTED,
+    "nezha": _SEGMENTED,
     "perceiver": TEXT,
     "reformer": TEXT,
     "roberta": TEXT,
     "roberta-prelayernorm": TEXT,
-    "roc_bert": SEGMENTED,
+    "roc_bert": _SEGMENTED,
     # Its segments are seven table coordinates a token; left out, they are those of plain text.
     "tapas": TEXT,
-    "xlm": SEGMENTED,
+    "xlm": _SEGMENTED,
     "xlm-roberta": TEXT,
     "xlm-roberta-xl": TEXT,
     "xmod": TEXT,
-    "yoso": SEGMENTED,
+    "yoso": _SEGMENTED,
 }
 # Optimum knows these. It gives two of them inputs that a text has not (boxes on a page, marks of
 # global attention), fails at Perceiver, and traces ESM without its patch.
@@ -75,7 +75,7 @@ def require_exportable(model_type: str) -> None:
 def own_inputs(config: Any) -> tuple[str, ...] | None:
     """Name the inputs of a graph of this model where its type is one of ours; None: it is not."""
     if config.model_type == "mega" and config.add_token_type_embeddings:
-        return SEGMENTED
+        return _SEGMENTED
     return INPUTS.get(config.model_type)
 
 
@@ -109,7 +109,7 @@ def register_architectures() -> None:
     register = TasksManager.create_register("onnx")
     replace = TasksManager.create_register("onnx", overwrite_existing=True)
     for model_type in INPUTS:
-        (replace if model_type in REPLACED else register)(model_type, TASK)(own)
+        (replace if model_type in REPLACED else register)(model_type, _TASK)(own)
 
 
 def _onnx_config() -> Any:

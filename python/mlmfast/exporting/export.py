@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mlmfast.exporting.parity.logits import ShapeParity
 
 # What torch's tracer can write a transformer's attention in.
-OPSETS = range(14, 22)
+_OPSETS = range(14, 22)
 
 
 def export(
@@ -74,8 +74,8 @@ def export(
         ExportMismatchError: the graph computes something else.
         MissingDependencyError: PyTorch, transformers, onnx or onnxruntime is not installed.
     """
-    if opset is not None and opset not in OPSETS:
-        raise InputError(f"opset must lie between {OPSETS[0]} and {OPSETS[-1]}, and is {opset}.")
+    if opset is not None and opset not in _OPSETS:
+        raise InputError(f"opset must lie between {_OPSETS[0]} and {_OPSETS[-1]}, and is {opset}.")
     require_checkpoint_folder(str(checkpoint))
     _require_packages()
     from mlmfast.exporting.fill_mask_graph import FUSED, write_metadata

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     import onnx
 
 FUSED = "fill_mask.onnx"
-FORMAT = "1"
-PROBED = 300
+_FORMAT = "1"
+_PROBED = 300
 
 logger = logging.getLogger(__name__)
 
@@ -158,7 +158,7 @@ def _take_rows_early(
     longest = longest_input(wrapper.model)
     try:
         moved = push_gather_up(graph, longest)
-        return moved if _agrees(graph, wrapper, names, min(longest or PROBED, PROBED)) else None
+        return moved if _agrees(graph, wrapper, names, min(longest or _PROBED, _PROBED)) else None
     except Exception as error:  # noqa: BLE001 - onnxruntime's errors share no base but this
         logger.info("The last layer stays whole: %s", error)
         return None
@@ -206,7 +206,7 @@ def write_metadata(
 
     graph = onnx.load(str(path), load_external_data=False)
     values = {
-        "format": FORMAT,
+        "format": _FORMAT,
         "vocab_size": str(vocab_size),
         "precision": precision,
         "padding_shows": "1" if padding_shows else "0",

@@ -25,10 +25,10 @@ INPUTS = (IDS, MASK, SEGMENTS)
 ROWS = "mask_positions"
 LOGITS = "logits"
 # Neither a size that configs hold nor one another, so that a baked-in length cannot hide.
-EXAMPLE = (2, 19)
+_EXAMPLE = (2, 19)
 # What a model runs before it is traced: one that keeps tables for the length it saw last (ESM's
 # rotary embedding) has to make them anew, or they would be frozen into the graph.
-BEFORE = (2, 11)
+_BEFORE = (2, 11)
 
 # How the rows are handed to the model's own head: as one text of M tokens, as M texts of one token,
 # or not at all, where the head needs all tokens and the rows of its logits are taken.
@@ -54,7 +54,7 @@ def input_names(model: Any) -> tuple[str, ...]:
 
 
 def example_inputs(
-    model: Any, names: Sequence[str], shape: tuple[int, int] = EXAMPLE
+    model: Any, names: Sequence[str], shape: tuple[int, int] = _EXAMPLE
 ) -> dict[str, torch.Tensor]:
     """Draw tokens, with padding at the end of the second row, int64 of that shape each."""
     config = text_config(model.config)
@@ -150,11 +150,11 @@ def _rows_of_base(base: Any, positions: torch.Tensor, length: int, layout: str) 
 
 def find_layout(model: Any, names: Sequence[str]) -> str:
     """Find the first of LAYOUTS in which the head gives the rows the logits it gives all tokens."""
-    inputs = [*example_inputs(model, names, BEFORE).values()]
+    inputs = [*example_inputs(model, names, _BEFORE).values()]
     positions = torch.tensor([12, 3, 4, 0, 14])
     with torch.no_grad():
         try:
-            expected = rows(Logits(model, names)(*inputs), positions, BEFORE[1])
+            expected = rows(Logits(model, names)(*inputs), positions, _BEFORE[1])
         except Exception:  # noqa: BLE001 - any model may refuse a length in its own way
             return LAYOUTS[-1]
         near = 1e-5 * max(1.0, expected.abs().max().item())
@@ -180,7 +180,7 @@ def trace(wrapper: Logits, path: Path, names: Sequence[str], *, opset: int = OPS
     Raises:
         MlmfastError: the tracer cannot write this model.
     """
-    before = example_inputs(wrapper.model, names, BEFORE)
+    before = example_inputs(wrapper.model, names, _BEFORE)
     inputs = example_inputs(wrapper.model, names)
     axes = {name: {0: "batch", 1: "length"} for name in names}
     if isinstance(wrapper, RowLogits):

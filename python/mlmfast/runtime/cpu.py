@@ -25,7 +25,7 @@ def thread_count(threads: int | None) -> int:
     return os.cpu_count() or 1
 
 
-CGROUPS = Path("/sys/fs/cgroup")
+_CGROUPS = Path("/sys/fs/cgroup")
 
 
 def available_threads() -> int:
@@ -55,7 +55,7 @@ def cores_are_ours() -> bool:
     return os.getloadavg()[0] < allowed_cores() / 2
 
 
-def cpu_quota(root: Path = CGROUPS) -> float | None:
+def cpu_quota(root: Path = _CGROUPS) -> float | None:
     """Cores' worth of time that the control group grants, None where it sets no bound."""
     for read in (_quota_v2, _quota_v1):
         try:

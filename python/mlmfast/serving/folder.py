@@ -12,11 +12,11 @@ from mlmfast.fs.paths import as_path
 
 GRAPH = "model.onnx"
 # Ours: it finds the best tokens itself, and is taken where it is there.
-FUSED_GRAPH = "fill_mask.onnx"
+_FUSED_GRAPH = "fill_mask.onnx"
 
 # Types whose position table keeps its first `pad_token_id + 1` rows for padding: a RoBERTa with
 # max_position_embeddings 514 takes 512 tokens.
-POSITIONS_AFTER_PADDING = frozenset(
+_POSITIONS_AFTER_PADDING = frozenset(
     {
         "camembert",
         "data2vec-text",
@@ -37,7 +37,7 @@ POSITIONS_AFTER_PADDING = frozenset(
 
 # Types whose tokens see the padding beside them, whatever the attention mask says: by convolution,
 # Fourier transform, pooling or landmarks. (Measured: all other types do not.)
-PADDING_SHOWS = frozenset({"convbert", "fnet", "funnel", "nystromformer", "yoso"})
+_PADDING_SHOWS = frozenset({"convbert", "fnet", "funnel", "nystromformer", "yoso"})
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class OnnxFolder:
             )
         if not folder.is_dir():
             raise InputError(f"{folder} is a file; give the ONNX folder that holds {GRAPH}.")
-        if not any((folder / name).is_file() for name in (FUSED_GRAPH, GRAPH)):
+        if not any((folder / name).is_file() for name in (_FUSED_GRAPH, GRAPH)):
             raise _no_graph(folder)
         for name in ("config.json", "tokenizer.json"):
             if not (folder / name).is_file():
@@ -82,7 +82,7 @@ class OnnxFolder:
     @property
     def graph(self) -> Path:
         """The file of the graph that answers: fill_mask.onnx where it is there."""
-        fused = self.path / FUSED_GRAPH
+        fused = self.path / _FUSED_GRAPH
         return fused if fused.is_file() else self.path / GRAPH
 
     def special_token(self, name: str) -> str | None:
@@ -96,14 +96,14 @@ class OnnxFolder:
         positions = self.config.get("max_position_embeddings")
         if not isinstance(positions, int) or positions < 1:
             return None
-        if self.config.get("model_type") in POSITIONS_AFTER_PADDING:
+        if self.config.get("model_type") in _POSITIONS_AFTER_PADDING:
             return positions - (self.config.get("pad_token_id") or 0) - 1
         return positions
 
     @property
     def padding_shows(self) -> bool:
         """Whether padding would change the answers, so that only equal lengths share a batch."""
-        return self.config.get("model_type") in PADDING_SHOWS
+        return self.config.get("model_type") in _PADDING_SHOWS
 
 
 def _no_graph(folder: Path) -> InputError | NotFoundError:

@@ -36,12 +36,12 @@ if TYPE_CHECKING:
 
 # Where a replica has more requests in hand, autoscaling adds another: one batch is run and the next
 # is gathered.
-TARGET_REQUESTS = 32.0
+_TARGET_REQUESTS = 32.0
 # A replica refuses by itself, with 429, what its queue does not take. These may come on top, for
 # what is no question (health, metrics), and only then is a request held back by Ray's proxy.
-BEYOND_QUEUE = 64
+_BEYOND_QUEUE = 64
 # What Ray decides in the server's place.
-OF_RAY = frozenset(
+_OF_RAY = frozenset(
     {"models", "host", "port", "workers", "threads", "device", "header_timeout", "log_format"}
 )
 
@@ -57,8 +57,8 @@ def app(arguments: Mapping[str, Any]) -> Application:
     """
     if "model" not in arguments:
         raise InputError("Which model? Say it as model=onnx/.")
-    hints: dict[str, Any] = {**get_type_hints(ServeSettings), **OWN}
-    known = sorted({*OWN, *(field.name for field in fields(ServeSettings))} - OF_RAY)
+    hints: dict[str, Any] = {**get_type_hints(ServeSettings), **_OWN}
+    known = sorted({*_OWN, *(field.name for field in fields(ServeSettings))} - _OF_RAY)
     read = {}
     for name, value in arguments.items():
         if name not in known:
@@ -75,7 +75,7 @@ def app(arguments: Mapping[str, Any]) -> Application:
     return application(read.pop("model"), **read)
 
 
-OWN: dict[str, Any] = {
+_OWN: dict[str, Any] = {
     "model": str | dict[str, str],
     "replicas": int,
     "max_replicas": int | None,
@@ -117,7 +117,7 @@ def application(
             raise InputError(f"{name} must be more than 0, and is {value:g}.")
     if max_replicas is not None and max_replicas < replicas:
         raise InputError(f"max_replicas is {max_replicas}, and replicas {replicas}: never fewer.")
-    if decided := sorted(OF_RAY & settings.keys()):
+    if decided := sorted(_OF_RAY & settings.keys()):
         raise InputError(f"{decided[0]} is for Ray to decide, and no option of its application.")
     named = {Path(model).absolute().name: model} if isinstance(model, (str, Path)) else model
     sources = tuple(ModelSource(name, Path(folder).absolute()) for name, folder in named.items())
@@ -135,7 +135,7 @@ def application(
             "autoscaling_config": {
                 "min_replicas": replicas,
                 "max_replicas": max_replicas,
-                "target_ongoing_requests": TARGET_REQUESTS,
+                "target_ongoing_requests": _TARGET_REQUESTS,
             }
         }
     )
@@ -143,7 +143,7 @@ def application(
         serve.ingress()(FillMaskReplica),
         name="FillMask",
         ray_actor_options={"num_cpus": cpus, "num_gpus": gpus},
-        max_ongoing_requests=told.max_queue + BEYOND_QUEUE,
+        max_ongoing_requests=told.max_queue + _BEYOND_QUEUE,
         max_queued_requests=told.max_queue,
         graceful_shutdown_timeout_s=told.drain_seconds,
         **scaling,

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 # Either of them switches compiling on.
-COMPILE_FIELDS = ("torch_compile_backend", "torch_compile_mode")
+_COMPILE_FIELDS = ("torch_compile_backend", "torch_compile_mode")
 
 
 def check_seed(seed: int) -> None:
@@ -212,7 +212,7 @@ def choose_arguments(
             logger.info("computing in %s on %s: %s", choice.name, device, choice.reason)
     elif precision != "auto":
         raise InputError(f"Give either precision={precision} or bf16/fp16, not both.")
-    if not any(given.get(name) for name in COMPILE_FIELDS) and given.get("torch_compile") is None:
+    if not any(given.get(name) for name in _COMPILE_FIELDS) and given.get("torch_compile") is None:
         found = compiling(device)
         fixed["torch_compile"] = found.on
         if device != "cpu":
@@ -220,7 +220,7 @@ def choose_arguments(
     return build_arguments(folder, given, **fixed)
 
 
-MODES = ("token", "whole_word", "span")
+_MODES = ("token", "whole_word", "span")
 
 
 def choose_masks(
@@ -240,15 +240,15 @@ def choose_masks(
         from_scratch: whether the weights are random.
         mask_replace_prob: share of the chosen tokens that become the mask.
         random_replace_prob: share of them that become another token.
-        mode: one of `MODES`.
+        mode: one of `_MODES`.
         whole_word: another name of the mode `whole_word`.
         mask_rate_schedule: in place of `mlm_probability`.
 
     Raises:
         InputError: two options that contradict each other, or one that cannot be.
     """
-    if mode not in MODES:
-        raise InputError(f"mask_mode is {mode!r}; expected one of {', '.join(MODES)}.")
+    if mode not in _MODES:
+        raise InputError(f"mask_mode is {mode!r}; expected one of {', '.join(_MODES)}.")
     if whole_word and mode == "span":
         raise InputError("Give whole_word or mask_mode='span', not both.")
     if mask_rate_schedule is None:

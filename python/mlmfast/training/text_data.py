@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 # run_mlm.py's: tokenizers that know no limit, or a very large one.
 LONGEST = 1024
-HELD_OUT = 5
+_HELD_OUT = 5
 
 
 def is_blocks(data: Any) -> bool:
@@ -127,7 +127,7 @@ def _prepare(
     given = text_options(options, tokenizer, options.config_name or model, quiet=quiet)
     train, validation = _texts(data, options)
     share = options.validation_split_percentage
-    share = HELD_OUT if share is None else share
+    share = _HELD_OUT if share is None else share
     held_out = share / 100 if validation is None and share else None
     stores = make_blocks(train, given, options, test_size=held_out)
     if validation is not None:

@@ -8,9 +8,9 @@ from typing import Any, TypedDict
 
 from mlmfast.errors import InputError
 
-REMAINDERS = ("drop", "pad", "keep")
+_REMAINDERS = ("drop", "pad", "keep")
 PACKINGS = ("concat", "best_fit")
-BOUNDARIES = ("document_ids", "sequence_lengths")
+_BOUNDARIES = ("document_ids", "sequence_lengths")
 DTYPES = ("uint16", "uint32", "int32", "int64")
 
 # What stands beside a padding token and beside a special one (a separator, [CLS], [SEP]) in the
@@ -52,9 +52,9 @@ class GroupOptions:
     def __post_init__(self) -> None:
         object.__setattr__(self, "packing", packing_name(self.packing))
         _whole("block_size", self.block_size, 1)
-        _among("remainder", self.remainder, REMAINDERS)
+        _among("remainder", self.remainder, _REMAINDERS)
         _among("packing", self.packing, PACKINGS)
-        _among("boundaries", self.boundaries, BOUNDARIES, or_none=True)
+        _among("boundaries", self.boundaries, _BOUNDARIES, or_none=True)
         _among("dtype", self.dtype, DTYPES, or_none=True)
         for name in ("separator_id", "pad_id", "cls_id", "sep_id"):
             if getattr(self, name) is not None:

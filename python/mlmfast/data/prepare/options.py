@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from mlmfast.data.store.store import BlockStore
 
 SPECIAL_TOKENS = ("document", "block", "none")
-REMAINDERS = ("drop", "pad")
-DEDUPLICATIONS = ("exact",)
-RUNNERS = ("local", "ray")
-UNPACKED = "none"
+_REMAINDERS = ("drop", "pad")
+_DEDUPLICATIONS = ("exact",)
+_RUNNERS = ("local", "ray")
+_UNPACKED = "none"
 
 
 @dataclass(frozen=True)
@@ -97,10 +97,10 @@ class PrepareOptions:
         check_test_size(self.test_size)
         thread_count(self.threads)
         _among("special_tokens", self.special_tokens, SPECIAL_TOKENS)
-        _among("remainder", self.remainder, REMAINDERS)
+        _among("remainder", self.remainder, _REMAINDERS)
         object.__setattr__(self, "packing", packing_name(self.packing))
-        _among("packing", self.packing, (*PACKINGS, UNPACKED))
-        if self.packing == UNPACKED and self.special_tokens == "block":
+        _among("packing", self.packing, (*PACKINGS, _UNPACKED))
+        if self.packing == _UNPACKED and self.special_tokens == "block":
             raise InputError(
                 "special_tokens='block' is for documents that share blocks: with packing='none', "
                 "use 'document' or 'none'."
@@ -111,9 +111,9 @@ class PrepareOptions:
         object.__setattr__(self, "csv_delimiter", delimiter_of(self.csv_delimiter))
         object.__setattr__(self, "csv_quoting", quoting_of(self.csv_quoting))
         if self.deduplicate is not None:
-            _among("deduplicate", self.deduplicate, DEDUPLICATIONS)
+            _among("deduplicate", self.deduplicate, _DEDUPLICATIONS)
         _among("tokenizer_engine", self.tokenizer_engine, ENGINES)
-        _among("engine", self.engine, RUNNERS)
+        _among("engine", self.engine, _RUNNERS)
         if self.engine == "ray":
             self._check_ray()
         _at_least("verify", self.verify, 0)
@@ -133,7 +133,7 @@ class PrepareOptions:
                     f"{option} needs all documents in one place and cannot be had with engine "
                     "'ray'; use engine 'local', or do that to the text before."
                 )
-        if self.packing == UNPACKED:
+        if self.packing == _UNPACKED:
             raise InputError("packing='none' cannot be had with engine 'ray'; use engine 'local'.")
 
 

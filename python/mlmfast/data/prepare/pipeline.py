@@ -54,7 +54,7 @@ def progress_bar(
         yield advance
 
 
-_LOG = logging.getLogger("mlmfast.prepare")
+logger = logging.getLogger("mlmfast.prepare")
 
 # Batches of tokens that wait to be written: while a shard is written, the stages before it have
 # room to go on.
@@ -188,7 +188,7 @@ def _usable(shuffle: ExternalShuffle, spilled: Spilled | None, start: Cursor) ->
     damaged = None if spilled is None else shuffle.damaged(spilled, start)
     if damaged is None:
         return spilled
-    _LOG.warning(
+    logger.warning(
         "The shuffled documents that an earlier run left are damaged (%s is not what was written): "
         "reading the text once more.",
         damaged,
@@ -212,7 +212,7 @@ def log_resume(progress: Checkpoint) -> None:
     """Say where a run begins that goes on after another one."""
     documents = sum(split["documents"] for split in progress.splits.values())
     tokens = sum(split["writer"]["tokens"] for split in progress.splits.values())
-    _LOG.info(
+    logger.info(
         "Going on where an earlier run was cut off: %s with %s and %s are kept.",
         counted(progress.shards, "finished shard"),
         counted(documents, "document"),

@@ -33,7 +33,7 @@ from mlmfast.fs.staging import StagingDir, resumable
 if TYPE_CHECKING:
     from mlmfast.data.tokenization.load import LoadedTokenizer
 
-_LOG = logging.getLogger("mlmfast.prepare")
+logger = logging.getLogger("mlmfast.prepare")
 
 
 def run_prepare(inputs: Any, output: str | Path, options: PrepareOptions) -> PrepareReport:
@@ -156,7 +156,9 @@ def _begin(
             log_resume(progress)
             return splits, progress
     if reason is not None:
-        _LOG.warning("What an earlier run left cannot be gone on with: %s. Beginning anew.", reason)
+        logger.warning(
+            "What an earlier run left cannot be gone on with: %s. Beginning anew.", reason
+        )
     work.clear()
     return split_writers(work.output, tokenizer, options), None
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import tarfile
     import zipfile
 
-_LOG = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 _COPY_BYTES = 1 << 20
 
 
@@ -74,7 +74,7 @@ class ArchiveSource:
             )
             raise InputError(f"There is no text in the archive {self.name!r}: {what}.")
         if unknown:
-            _LOG.warning(
+            logger.warning(
                 "%s: left out %d of the archive's files, whose names tell no format: %s.",
                 self.name,
                 len(unknown),

@@ -13,7 +13,7 @@ import pyarrow as pa
 from mlmfast.errors import InputError
 
 POLICIES = ("error", "replace", "skip")
-QUOTINGS = ("minimal", "none")
+_QUOTINGS = ("minimal", "none")
 
 # Text is read in pieces of about this size: large enough that a piece's own cost does not show,
 # small enough that a dozen of them on their way between threads are little memory.
@@ -78,7 +78,7 @@ def quoting_of(given: str | int) -> str:
     known: dict[Any, str] = {"minimal": "minimal", "none": "none", QUOTE_NONE: "none"}
     known |= dict.fromkeys((QUOTE_MINIMAL, QUOTE_ALL, QUOTE_NONNUMERIC), "minimal")
     if isinstance(given, bool) or given not in known:
-        raise InputError(f"csv_quoting must be one of {', '.join(QUOTINGS)}; got {given!r}.")
+        raise InputError(f"csv_quoting must be one of {', '.join(_QUOTINGS)}; got {given!r}.")
     return known[given]
 
 

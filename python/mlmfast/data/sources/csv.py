@@ -22,7 +22,7 @@ from mlmfast.errors import InputError
 if TYPE_CHECKING:
     from mlmfast.data.sources.base import ReadOptions
 
-_LOG = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 _HEADER_BYTES = 1 << 20
 _QUOTES_ARE_TEXT = (
     "Where quotes are text and no marks around fields, use --csv-quoting none (csv_quoting='none')."
@@ -146,7 +146,7 @@ def _tell(rows: CsvColumn, name: str) -> None:
     """Warn of what is allowed, but what stray quotes give as well."""
     lines, count = rows.many_lines
     if count:
-        _LOG.warning(
+        logger.warning(
             "%s: quotes that open on %s are closed on a later line: %s over lines. %s",
             name,
             _lines(lines, count),
@@ -155,7 +155,7 @@ def _tell(rows: CsvColumn, name: str) -> None:
         )
     lines, count = rows.short
     if count:
-        _LOG.warning(
+        logger.warning(
             "%s: fewer fields than in the header on %s; what is missing is null.",
             name,
             _lines(lines, count),

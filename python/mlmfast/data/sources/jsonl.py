@@ -23,7 +23,7 @@ from mlmfast.data.sources.txt import count_lines
 from mlmfast.data.sources.utf8 import column_text, decoded, whole_characters
 from mlmfast.errors import InputError
 
-_LOG = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 _KINDS = {bool: "true or false", int: "a number", float: "a number", dict: "an object"}
 
 
@@ -59,7 +59,7 @@ def read_jsonl(
             yield Piece(partial(_documents, lines, path, kind), here, stream.position)
         number += count_lines(chunk)
     if place is None and number == 2 and kind is not None and not _is_plain(kind):
-        _LOG.warning(
+        logger.warning(
             "%s holds one record, whose column %r is a list: it becomes one document. If each of "
             "its elements is to be one, use --json-field (json_field=...) for the list, and "
             "--text-column for what its elements hold.",

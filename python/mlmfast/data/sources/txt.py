@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mlmfast.data.sources.base import ReadOptions
 
 
-_LOG = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def read_lines(
@@ -41,7 +41,7 @@ def read_lines(
         if not told and b"\0" in text:
             told = True
             line = number + line_ends(text[: text.index(b"\0")])
-            _LOG.warning(
+            logger.warning(
                 "%s holds NUL bytes, the first on line %s: perhaps this is no text, but a binary "
                 "file, or UTF-16.",
                 stream.name,

@@ -14,7 +14,7 @@ from mlmfast.errors import InputError
 if TYPE_CHECKING:
     from mlmfast.data.sources.base import ReadOptions
 
-WAY_OUT = "Use --on-invalid-utf8 replace (or skip) to read on, or convert the text to UTF-8."
+_WAY_OUT = "Use --on-invalid-utf8 replace (or skip) to read on, or convert the text to UTF-8."
 
 
 def column_text(
@@ -76,7 +76,7 @@ def decoded(value: bytes, options: ReadOptions, where: Callable[[], str]) -> str
         way_out = (
             "The document holds NUL bytes too, as text hardly does: is this a binary file?"
             if b"\0" in value
-            else WAY_OUT
+            else _WAY_OUT
         )
         raise InputError(
             f"{where()}: invalid UTF-8, byte 0x{value[error.start]:02x} at position "
@@ -98,6 +98,6 @@ def whole_characters(value: str, options: ReadOptions, where: Callable[[], str])
             return None
         raise InputError(
             f"{where()}: the text holds half of a surrogate pair "
-            f"(\\u{ord(value[error.start]):04x}), which is no character. {WAY_OUT}"
+            f"(\\u{ord(value[error.start]):04x}), which is no character. {_WAY_OUT}"
         ) from None
     return value

@@ -11,7 +11,7 @@ from mlmfast.fs.paths import is_stray
 if TYPE_CHECKING:
     from pathlib import Path
 
-SPLITS = ("train", "test")
+_SPLITS = ("train", "test")
 _OWN = {MANIFEST_FILE, "dataset_info.json", "state.json", *FILE_NAMES}
 
 
@@ -23,7 +23,7 @@ def store_folders(folder: Path) -> dict[str, Path]:
     """
     if (folder / MANIFEST_FILE).is_file():
         return {"train": folder}
-    found = {name: folder / name for name in SPLITS if (folder / name / MANIFEST_FILE).is_file()}
+    found = {name: folder / name for name in _SPLITS if (folder / name / MANIFEST_FILE).is_file()}
     return found if "train" in found else {}
 
 
@@ -38,7 +38,7 @@ def holds_store_alone(folder: Path) -> bool:
     What operating systems leave in folders does not count.
     """
     names = {entry.name for entry in folder.iterdir() if not is_stray(entry)}
-    splits = names & set(SPLITS)
+    splits = names & set(_SPLITS)
     if splits and not names - splits - {"dataset_dict.json"}:
         return all((folder / name).is_dir() and holds_store_alone(folder / name) for name in splits)
     # `datasets` leaves its caches beside the data.

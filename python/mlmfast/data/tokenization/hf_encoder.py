@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 # One call into `tokenizers` gets about this much text: an encoding costs some 100 bytes a token
 # until its ids are copied out, and shorter calls spread better over the threads.
-PIECE_CHARACTERS = 1 << 19
-PIECE_TEXTS = 4096
+_PIECE_CHARACTERS = 1 << 19
+_PIECE_TEXTS = 4096
 
 
 def encode_pieces(
@@ -72,9 +72,9 @@ def pieces_of(array: pa.Array) -> Iterator[list[str]]:
     """Yield the strings of an Arrow array without nulls, in lists of bounded size."""
     start = 0
     while start < len(array):
-        stop = min(start + PIECE_TEXTS, len(array))
+        stop = min(start + _PIECE_TEXTS, len(array))
         piece = array.slice(start, stop - start)
-        while piece.nbytes > PIECE_CHARACTERS and len(piece) > 1:
+        while piece.nbytes > _PIECE_CHARACTERS and len(piece) > 1:
             piece = piece.slice(0, len(piece) // 2)
         yield piece.to_pylist()
         start += len(piece)

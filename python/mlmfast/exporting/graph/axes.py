@@ -22,7 +22,7 @@ Sizes = dict[str, tuple[Size, ...]]
 
 # (batch, length, masks): each changes once with the others as they were, and the last is long
 # enough to show a size that is rounded up, as block-wise attention rounds it.
-PROBES = ((2, 11, 3), (3, 11, 3), (2, 13, 3), (2, 11, 7), (1, 150, 5))
+_PROBES = ((2, 11, 3), (3, 11, 3), (2, 13, 3), (2, 11, 7), (1, 150, 5))
 
 
 def infer_axes(model: onnx.ModelProto, longest: int | None) -> Sizes:
@@ -38,7 +38,7 @@ def infer_axes(model: onnx.ModelProto, longest: int | None) -> Sizes:
     Raises:
         Exception: onnxruntime's own, where the graph cannot be run.
     """
-    probes = [(b, min(length, longest or length), m) for b, length, m in PROBES]
+    probes = [(b, min(length, longest or length), m) for b, length, m in _PROBES]
     shapes = _run(model, probes)
     return {
         name: tuple(

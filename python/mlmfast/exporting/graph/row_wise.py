@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
     from mlmfast.exporting.graph.axes import Sizes
 
-NORMALISING = frozenset(["LayerNormalization", "Softmax", "LogSoftmax"])
-SEVERAL = frozenset(["MatMul", "Concat", "GatherElements"])
-REDUCING = frozenset(["ReduceMean", "ReduceSum", "ReduceMax", "ReduceL2"])
+_NORMALISING = frozenset(["LayerNormalization", "Softmax", "LogSoftmax"])
+_SEVERAL = frozenset(["MatMul", "Concat", "GatherElements"])
+_REDUCING = frozenset(["ReduceMean", "ReduceSum", "ReduceMax", "ReduceL2"])
 
 
 class Rows(NamedTuple):
@@ -40,17 +40,17 @@ def inputs_by_row(graph: Graph, sizes: Sizes, node: onnx.NodeProto, axis: int) -
     out = sizes.get(node.output[0])
     kind = node.op_type
     # The others' further inputs are shapes, axes and weights of the rows, which serve all of them.
-    tensors = node.input if kind in ELEMENTWISE | SEVERAL else node.input[:1]
+    tensors = node.input if kind in ELEMENTWISE | _SEVERAL else node.input[:1]
     if out is None or any(name and name not in sizes for name in tensors):
         return None
     if kind in ELEMENTWISE:
         return _broadcast(sizes, [*node.input], len(out), axis)
-    if kind in NORMALISING:
+    if kind in _NORMALISING:
         first = attribute(node, "axis", -1) % len(out)
         whole = kind == "LayerNormalization"  # from its axis on, the others along it
         mixed = range(first, len(out)) if whole else (first,)
         return None if axis in mixed else [Rows(node.input[0], axis)]
-    if kind in REDUCING:
+    if kind in _REDUCING:
         axes = _axes(graph, node, len(sizes[node.input[0]]))
         kept = attribute(node, "keepdims", 1)
         return [Rows(node.input[0], axis)] if kept and axes and axis not in axes else None

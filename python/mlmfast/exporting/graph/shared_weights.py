@@ -20,7 +20,7 @@ WEIGHTS = "model.onnx_data"
 # Below this many bytes a tensor stays in its graph, where shape arithmetic can be folded with it.
 SMALL = 1024
 # onnxruntime maps the file; tensors begin where a page can.
-ALIGNMENT = 4096
+_ALIGNMENT = 4096
 
 
 def share_weights(graphs: Iterable[Path]) -> None:
@@ -50,7 +50,7 @@ def share_weights(graphs: Iterable[Path]) -> None:
                     continue
                 key = hashlib.sha256(data).digest()
                 if key not in stored:
-                    end = file.seek(-(-end // ALIGNMENT) * ALIGNMENT)
+                    end = file.seek(-(-end // _ALIGNMENT) * _ALIGNMENT)
                     stored[key] = (end, len(data))
                     end += file.write(data)
                 offset, length = stored[key]

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     import onnx
 
 # float32 in the 4 KB after which places in the cache repeat themselves.
-PERIOD = 1024
+_PERIOD = 1024
 # From half of a multiple of 2,048 the parts step aside, or they would be as bad.
-STEP = 256
+_STEP = 256
 
 
 def split_products(model: onnx.ModelProto) -> int:
@@ -42,7 +42,7 @@ def split_products(model: onnx.ModelProto) -> int:
         if weights is None or len(weights.dims) != 2 or weights.data_type != TensorProto.FLOAT:
             continue
         depth = weights.dims[0]
-        if depth == 0 or depth % PERIOD:
+        if depth == 0 or depth % _PERIOD:
             continue
         if node.input[0] not in inputs:
             inputs[node.input[0]] = _cut(graph, node.input[0], depth, -1)
@@ -59,7 +59,7 @@ def split_products(model: onnx.ModelProto) -> int:
 def parts(depth: int) -> list[int]:
     """Cut a multiple of 1,024 into two numbers that are none."""
     half = depth // 2
-    return [half, half] if half % PERIOD else [half + STEP, half - STEP]
+    return [half, half] if half % _PERIOD else [half + _STEP, half - _STEP]
 
 
 def _cut(graph: Graph, name: str, depth: int, axis: int) -> list[str]:

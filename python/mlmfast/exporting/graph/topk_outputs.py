@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     import onnx
 
 # What begins the name of every node added here: a lower precision leaves these in float32.
-PREFIX = "answers/"
+_PREFIX = "answers/"
 # The inputs that belong to the answers.
-ASKED = ("top_k", "targets", "want_probabilities")
+_ASKED = ("top_k", "targets", "want_probabilities")
 
 
 def add_topk_outputs(model: onnx.ModelProto, vocab_size: int) -> None:
@@ -33,24 +33,24 @@ def add_topk_outputs(model: onnx.ModelProto, vocab_size: int) -> None:
     float32, int64 = TensorProto.FLOAT, TensorProto.INT64
 
     def node(kind: str, inputs: list[str], outputs: list[str], **attributes: object) -> None:
-        name = f"{PREFIX}{kind}_{outputs[0].removeprefix(PREFIX)}"
+        name = f"{_PREFIX}{kind}_{outputs[0].removeprefix(_PREFIX)}"
         graph.node.append(helper.make_node(kind, inputs, outputs, name=name, **attributes))
 
     def constant(name: str, value: np.ndarray) -> str:
-        graph.initializer.append(numpy_helper.from_array(value, PREFIX + name))
-        return PREFIX + name
+        graph.initializer.append(numpy_helper.from_array(value, _PREFIX + name))
+        return _PREFIX + name
 
-    k, softmax = f"{PREFIX}k", f"{PREFIX}softmax"
+    k, softmax = f"{_PREFIX}k", f"{_PREFIX}softmax"
     node("Reshape", ["top_k", constant("one", np.array([1]))], [k])
-    node("TopK", [LOGITS, k], [f"{PREFIX}best", "tokens"], axis=-1, largest=1, sorted=1)
+    node("TopK", [LOGITS, k], [f"{_PREFIX}best", "tokens"], axis=-1, largest=1, sorted=1)
     node("Softmax", [LOGITS], [softmax], axis=-1)
     node("GatherElements", [softmax, "tokens"], ["scores"], axis=-1)
     node("Gather", [softmax, "targets"], ["target_scores"], axis=-1)
 
     def branch(name: str, kind: str, inputs: list[str]) -> onnx.GraphProto:
-        given = helper.make_node(kind, inputs, [f"{PREFIX}{name}"], name=f"{PREFIX}{kind}_{name}")
+        given = helper.make_node(kind, inputs, [f"{_PREFIX}{name}"], name=f"{_PREFIX}{kind}_{name}")
         output = helper.make_tensor_value_info(
-            f"{PREFIX}{name}", float32, ["probability_rows", vocab_size]
+            f"{_PREFIX}{name}", float32, ["probability_rows", vocab_size]
         )
         return helper.make_graph([given], name, [], [output])
 
@@ -88,14 +88,14 @@ def remove_topk_outputs(model: onnx.ModelProto) -> int | None:
     from onnx import TensorProto, helper
 
     graph = model.graph
-    ours = [node for node in graph.node if node.name.startswith(PREFIX)]
+    ours = [node for node in graph.node if node.name.startswith(_PREFIX)]
     if not ours:
         return None
     vocab_size = int(graph.output[-1].type.tensor_type.shape.dim[1].dim_value)
     for list_, kept in (
-        (graph.node, [node for node in graph.node if not node.name.startswith(PREFIX)]),
-        (graph.initializer, [one for one in graph.initializer if not one.name.startswith(PREFIX)]),
-        (graph.input, [entry for entry in graph.input if entry.name not in ASKED]),
+        (graph.node, [node for node in graph.node if not node.name.startswith(_PREFIX)]),
+        (graph.initializer, [one for one in graph.initializer if not one.name.startswith(_PREFIX)]),
+        (graph.input, [entry for entry in graph.input if entry.name not in _ASKED]),
     ):
         copies = [type(one).FromString(one.SerializeToString()) for one in kept]
         del list_[:]

@@ -12,7 +12,7 @@ from mlmfast.exporting.parity.logits import ShapeParity
 if TYPE_CHECKING:
     from mlmfast.exporting.parity.logits import Reference
 
-MANY = 12
+_MANY = 12
 # Shares smaller than this are rounded by the exponential, not by the model.
 TINY = 1e-30
 
@@ -39,7 +39,7 @@ def compare_fused(
     places = [row * length + np.flatnonzero(real) for row, real in enumerate(reference.real)]
     one = np.array([draw.choice(row) for row in places])
     some = np.concatenate(places[1:] or places)
-    many = draw.choice(some, min(MANY, len(some)), replace=False)
+    many = draw.choice(some, min(_MANY, len(some)), replace=False)
     return [
         _compare_positions(session, reference, positions, max_difference, every_top_k)
         for positions in (one, many)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # One token in so many is asked for, as many masks as training has.
-EVERY = 7
+_EVERY = 7
 # A best token that is ahead by this much should not depend on rounding.
 MARGIN = 0.02
 
@@ -116,7 +116,7 @@ def _masked(
         coded = tokenizer(text, return_special_tokens_mask=True, **cut)
         ids = np.array(coded["input_ids"], dtype=np.int64)
         ordinary = np.flatnonzero(np.array(coded["special_tokens_mask"]) == 0)
-        places = ordinary[number % min(EVERY, max(len(ordinary), 1)) :: EVERY]
+        places = ordinary[number % min(_EVERY, max(len(ordinary), 1)) :: _EVERY]
         if len(places):
             ids[places] = tokenizer.mask_token_id
             yield ids, places

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PRECISIONS = ("fp32", "fp16", "int8", "int8-block")
+_PRECISIONS = ("fp32", "fp16", "int8", "int8-block")
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class Precision:
     min_agreement: float = 0.9
 
     def __post_init__(self) -> None:
-        if self.name not in PRECISIONS:
-            raise InputError(f"precision must be one of {', '.join(PRECISIONS)}, not {self.name}.")
+        if self.name not in _PRECISIONS:
+            raise InputError(f"precision must be one of {', '.join(_PRECISIONS)}, not {self.name}.")
         if self.reduce_range and self.name != "int8":
             raise InputError(f"reduce_range belongs to int8, and precision is {self.name}.")
         if not 0 <= self.min_agreement <= 1:

@@ -21,8 +21,8 @@ BLOCK = 128
 # The largest weight, and the largest in seven bits.
 LARGEST, SMALLER = 127, 63
 # Tables below this many numbers, such as those of positions, are not worth the rounding.
-LARGE_TABLE = 1 << 18
-CONTRIBUTED = "com.microsoft"
+_LARGE_TABLE = 1 << 18
+_CONTRIBUTED = "com.microsoft"
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,9 @@ def to_int8(model: onnx.ModelProto, *, blocks: bool = False, reduce_range: bool 
             _replace_node(graph, node, matrices.looked_up(node))
             tables += 1
     graph.finish()
-    if blocks and all(entry.domain != CONTRIBUTED for entry in model.opset_import):
+    if blocks and all(entry.domain != _CONTRIBUTED for entry in model.opset_import):
         entry = model.opset_import.add()
-        entry.domain, entry.version = CONTRIBUTED, 1
+        entry.domain, entry.version = _CONTRIBUTED, 1
     return Rounded(products, tables)
 
 
@@ -107,7 +107,7 @@ def _is_large_table(graph: Graph, node: onnx.NodeProto) -> bool:
     return (
         attribute(node, "axis", 0) == 0
         and _is_matrix(graph, name)
-        and int(np.prod(graph.initializers[name].dims)) >= LARGE_TABLE
+        and int(np.prod(graph.initializers[name].dims)) >= _LARGE_TABLE
     )
 
 
@@ -200,7 +200,7 @@ class _Blocks:
         return graph.add(
             "MatMulNBits",
             [rows, *self._stored[key]],
-            domain=CONTRIBUTED,
+            domain=_CONTRIBUTED,
             K=depth,
             N=width,
             bits=8,
@@ -248,8 +248,8 @@ def round_blocks(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return shifted.reshape(rows, blocks, BLOCK), scales
 
 
-DEPTH = 64
-EXTREME_OPERANDS = (255, 127)
+_DEPTH = 64
+_EXTREME_OPERANDS = (255, 127)
 
 
 @cache
@@ -262,18 +262,18 @@ def eight_bits_overflow() -> bool:
     import onnxruntime
     from onnx import TensorProto, helper, numpy_helper
 
-    rows, weights = EXTREME_OPERANDS
-    matrix = np.full((DEPTH, DEPTH), weights, np.int8)
+    rows, weights = _EXTREME_OPERANDS
+    matrix = np.full((_DEPTH, _DEPTH), weights, np.int8)
     graph = helper.make_graph(
         [helper.make_node("MatMulInteger", ["x", "w"], ["y"])],
         "sum",
-        [helper.make_tensor_value_info("x", TensorProto.UINT8, [1, DEPTH])],
-        [helper.make_tensor_value_info("y", TensorProto.INT32, [1, DEPTH])],
+        [helper.make_tensor_value_info("x", TensorProto.UINT8, [1, _DEPTH])],
+        [helper.make_tensor_value_info("y", TensorProto.INT32, [1, _DEPTH])],
         [numpy_helper.from_array(matrix, "w")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), providers=["CPUExecutionProvider"]
     )
-    (found,) = session.run(["y"], {"x": np.full((1, DEPTH), rows, np.uint8)})
-    return bool((found != rows * weights * DEPTH).any())
+    (found,) = session.run(["y"], {"x": np.full((1, _DEPTH), rows, np.uint8)})
+    return bool((found != rows * weights * _DEPTH).any())

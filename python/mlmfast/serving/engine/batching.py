@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 # Where larger batches stop being faster.
 TOKENS = {"cpu": 512, "cuda": 16384}
 # Smaller batches than this lose more than a further core wins.
-FEWEST_TOKENS = 128
+_FEWEST_TOKENS = 128
 # A graph that makes batch x length x vocabulary numbers: this bounds them, at 4 bytes each.
 LOGITS = {"cpu": 32 * 2**20, "cuda": 256 * 2**20}
 
@@ -48,7 +48,7 @@ class BatchRules:
 
     def shared_by(self, workers: int, tokens: int) -> BatchRules:
         """Cut the budget so that all workers get some of `tokens`, in batches worth the call."""
-        return replace(self, budget=min(self.budget, max(FEWEST_TOKENS, -(-tokens // workers))))
+        return replace(self, budget=min(self.budget, max(_FEWEST_TOKENS, -(-tokens // workers))))
 
 
 def batches(lengths: Sequence[int], rules: BatchRules) -> Iterator[list[int]]:

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from mlmfast.serving.folder import OnnxFolder
 
-BATCHING = ("shared", "independent")
+_BATCHING = ("shared", "independent")
 # On a GPU a second thread prepares the next batch while the first one waits for the device.
-GPU_WORKERS = 2
+_GPU_WORKERS = 2
 
 
 class Engine:
@@ -59,8 +59,10 @@ class Engine:
             raise InputError(f"threads must be at least 1, and is {threads}.")
         if batch_tokens is not None and batch_tokens < 1:
             raise InputError(f"batch_tokens must be at least 1, and is {batch_tokens}.")
-        if batching not in BATCHING:
-            raise InputError(f"batching must be one of {', '.join(BATCHING)}, and is {batching!r}.")
+        if batching not in _BATCHING:
+            raise InputError(
+                f"batching must be one of {', '.join(_BATCHING)}, and is {batching!r}."
+            )
         self._file = folder.graph
         self._threads = threads or available_threads()
         self._options = SessionOptions(
@@ -112,7 +114,7 @@ class Engine:
     @property
     def workers(self) -> int:
         """Threads that keep the device busy, each with a batch of its own."""
-        return GPU_WORKERS if self.device == "cuda" else self._threads
+        return _GPU_WORKERS if self.device == "cuda" else self._threads
 
     def sessions(self) -> tuple[Any, Any]:
         """Open what `ask` takes: a session for a lone batch and one for `workers` at once.

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-COLUMNS = ("input_ids", "attention_mask", "token_type_ids")
-INTEGERS = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
+_COLUMNS = ("input_ids", "attention_mask", "token_type_ids")
+_INTEGERS = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
 _QUESTIONS = ("mask_positions", "top_k", "targets", "want_probabilities")
-FORMAT = "1"
+_FORMAT = "1"
 
 
 class FusedGraph:
@@ -41,12 +41,12 @@ class FusedGraph:
         told = session.get_modelmeta().custom_metadata_map
         self._types = _column_types(graph, session, besides=_QUESTIONS)
         names = {entry.name for entry in session.get_outputs()}
-        if told.get("mlmfast.format") != FORMAT or not {*_QUESTIONS} <= {
+        if told.get("mlmfast.format") != _FORMAT or not {*_QUESTIONS} <= {
             entry.name for entry in session.get_inputs()
         }:
             raise InputError(
                 f"{graph} has the format {told.get('mlmfast.format', 'of another program')!r}, and "
-                f"this version of mlmfast reads {FORMAT!r}: write the folder again with "
+                f"this version of mlmfast reads {_FORMAT!r}: write the folder again with "
                 "`mlmfast export --overwrite`, or install the mlmfast that wrote it."
             )
         if not {"scores", "tokens", "target_scores"} <= names:
@@ -118,15 +118,15 @@ def open_graph(file: Path, session: Any) -> Graph:
 def _column_types(graph: Path, session: Any, besides: tuple[str, ...] = ()) -> dict[str, Any]:
     """Integer types of the inputs that are one number a token."""
     types = {
-        entry.name: INTEGERS.get(entry.type)
+        entry.name: _INTEGERS.get(entry.type)
         for entry in session.get_inputs()
         if entry.name not in besides
     }
-    unknown = [name for name in types if name not in COLUMNS]
+    unknown = [name for name in types if name not in _COLUMNS]
     if unknown or None in types.values():
         raise InputError(
             f"{graph} wants the inputs {', '.join(types)}; a fill-mask graph takes integers named "
-            f"{', '.join(COLUMNS)}. Export the model with `mlmfast export`."
+            f"{', '.join(_COLUMNS)}. Export the model with `mlmfast export`."
         )
     return types
 

@@ -12,7 +12,7 @@ from mlmfast.serving.types import Batch, BatchPredictions, Predictions
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-NO_TARGETS = np.zeros(0, np.int64)
+_NO_TARGETS = np.zeros(0, np.int64)
 
 
 def feed_for(batch: Batch) -> dict[str, Any]:
@@ -20,7 +20,7 @@ def feed_for(batch: Batch) -> dict[str, Any]:
     return {
         "mask_positions": batch.positions,
         "top_k": np.array(batch.top_k or 0, np.int64),
-        "targets": NO_TARGETS if batch.targets is None else batch.targets,
+        "targets": _NO_TARGETS if batch.targets is None else batch.targets,
     }
 
 

@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from mlmfast.serving.http.service import Service
 
 # The routes are tried one after the other: those that answer questions come first.
-PROTOCOLS = (fill_mask, v1, joint, likelihood, v2, operations, docs, page)
-REASONS = {404: "no_such_path", 405: "wrong_method"}
+_PROTOCOLS = (fill_mask, v1, joint, likelihood, v2, operations, docs, page)
+_REASONS = {404: "no_such_path", 405: "wrong_method"}
 
 
 def build_app(service: Service) -> ASGIApp:
     """Put the routes behind the layers: CORS if asked for, access, keys, body."""
-    routes = [route for protocol in PROTOCOLS for route in protocol.routes(service)]
+    routes = [route for protocol in _PROTOCOLS for route in protocol.routes(service)]
     settings = service.settings
     app: ASGIApp = Routes(Router(routes, redirect_slashes=False))
     app = BodyReader(app, most=settings.max_body, seconds=settings.body_timeout)
@@ -61,7 +61,7 @@ class Routes:
         try:
             await self._router(scope, receive, send)
         except HTTPException as error:
-            reason = REASONS.get(error.status_code, "bad_request")
+            reason = _REASONS.get(error.status_code, "bad_request")
             raise HTTPError(
                 error.status_code,
                 reason,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 # Errors of a body that are shown; the others are counted.
-SHOWN = 3
+_SHOWN = 3
 
 
 class HTTPError(Exception):
@@ -75,7 +75,7 @@ def bad_body(error: ValidationError) -> HTTPError:
         return HTTPError(400, "bad_json", f"The body is no valid JSON: {found[0]['msg']}.")
     told = [
         f"{'.'.join(str(part) for part in one['loc'])[:200] or 'body'}: {one['msg']}"
-        for one in found[:SHOWN]
+        for one in found[:_SHOWN]
     ]
-    more = f" (and {len(found) - SHOWN} more)" if len(found) > SHOWN else ""
+    more = f" (and {len(found) - _SHOWN} more)" if len(found) > _SHOWN else ""
     return HTTPError(422, "bad_request", f"{'; '.join(told)}{more}")

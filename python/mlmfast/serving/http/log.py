@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from mlmfast.serving.http.service import Record
 
 # Lines of a moment are written together.
-WRITE_SECONDS = 0.05
-MOST_LINES = 10_000
+_WRITE_SECONDS = 0.05
+_MOST_LINES = 10_000
 
 access = logging.getLogger("mlmfast.serve.requests")
 
@@ -53,7 +53,7 @@ class TextLines(logging.Formatter):
 class Lines(logging.Handler):
     """Writes lines from a thread of its own, so that whoever reads them slowly slows no request.
 
-    Lines beyond `MOST_LINES` that nobody has read are dropped, and counted.
+    Lines beyond `_MOST_LINES` that nobody has read are dropped, and counted.
     """
 
     def __init__(self, stream: TextIO):
@@ -67,7 +67,7 @@ class Lines(logging.Handler):
         atexit.register(self.flush)
 
     def emit(self, record: logging.LogRecord) -> None:
-        if len(self._lines) >= MOST_LINES:
+        if len(self._lines) >= _MOST_LINES:
             self._dropped += 1
             return
         self._lines.append(self.format(record))
@@ -86,7 +86,7 @@ class Lines(logging.Handler):
 
     def _write(self) -> None:
         while self._came.wait():
-            time.sleep(WRITE_SECONDS)
+            time.sleep(_WRITE_SECONDS)
             self._came.clear()
             self.flush()
 

@@ -18,10 +18,10 @@ from prometheus_client.multiprocess import MultiProcessCollector
 if TYPE_CHECKING:
     from mlmfast.serving.scheduler.request import BatchReport
 
-SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 TOKENS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
-RATIOS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
+_RATIOS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
 # Set for every worker by the process that starts them: then numbers are kept in its files.
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
@@ -49,7 +49,7 @@ class Metrics:
             "mlmfast_request_seconds",
             "From a request's headers to its response.",
             ("protocol", "model"),
-            buckets=SECONDS,
+            buckets=_SECONDS,
             registry=registry,
         )
         self._texts = Counter(
@@ -59,7 +59,7 @@ class Metrics:
             "mlmfast_queue_seconds",
             "From a request's arrival in the queue until its first text was run.",
             ("model",),
-            buckets=SECONDS,
+            buckets=_SECONDS,
             registry=registry,
         )
         self._batch_texts = Histogram(
@@ -76,14 +76,14 @@ class Metrics:
             "mlmfast_batch_padding_ratio",
             "The part of a batch that is padding.",
             ("model",),
-            buckets=RATIOS,
+            buckets=_RATIOS,
             registry=registry,
         )
         self._inference_seconds = Histogram(
             "mlmfast_inference_seconds",
             "Time on the device of one batch.",
             ("model",),
-            buckets=SECONDS,
+            buckets=_SECONDS,
             registry=registry,
         )
         self._reloads = Counter(

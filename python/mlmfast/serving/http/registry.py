@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 # What is asked before a model is called ready: a lone text, and enough for every core.
-WARM_UP_TOKENS = 64
+_WARM_UP_TOKENS = 64
 
 
 class ServedModel:
@@ -193,10 +193,10 @@ class ModelRegistry:
 def _warm_up(model: Model, limits: QueueLimits) -> None:
     """Run a lone text, then one batch for each core, as the first requests would."""
     scheduler = Scheduler(model, limits)
-    cut: dict[str, Any] = {"truncation": "around_mask", "max_length": WARM_UP_TOKENS}
+    cut: dict[str, Any] = {"truncation": "around_mask", "max_length": _WARM_UP_TOKENS}
     task = fill_mask_task(model, 1, tokenizer_kwargs=cut)
-    text = " ".join(["a"] * WARM_UP_TOKENS + [model.vocabulary.mask_token])
-    rows = max(2, model.engine.rules.budget // WARM_UP_TOKENS) * model.engine.workers
+    text = " ".join(["a"] * _WARM_UP_TOKENS + [model.vocabulary.mask_token])
+    rows = max(2, model.engine.rules.budget // _WARM_UP_TOKENS) * model.engine.workers
     scheduler.submit([text], task).future.result()
     scheduler.submit([text] * min(rows, limits.max_texts), task).future.result()
     scheduler.close()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mlmfast.serving.http.service import Record
 
 # Less than this costs more time to compress than it saves on the way.
-WORTH_COMPRESSING = 4096
+_WORTH_COMPRESSING = 4096
 
 
 def json_response(content: Any, status: int = 200) -> Response:
@@ -51,7 +51,7 @@ def problem_response(problem: HTTPError, record: Record) -> Response:
 def compressed(request: Request, response: Response) -> Response:
     """Compress a response that is worth it, where the client takes gzip or deflate."""
     body = bytes(response.body)
-    if len(body) < WORTH_COMPRESSING:
+    if len(body) < _WORTH_COMPRESSING:
         return response
     taken = request.headers.get("accept-encoding", "").lower()
     if "gzip" in taken:

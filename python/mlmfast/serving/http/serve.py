@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from mlmfast.serving.http.settings import ServeSettings
 
-BACKLOG = 2048
+_BACKLOG = 2048
 
 
 def serve(settings: ServeSettings, *, begun: Callable[[str], None]) -> int | None:
@@ -60,7 +60,7 @@ def bind(host: str, port: int) -> socket.socket:
         listening = socket.socket(family, socket.SOCK_STREAM)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
-        listening.listen(BACKLOG)
+        listening.listen(_BACKLOG)
     except OSError as error:
         raise InputError(
             f"The server cannot listen on {host}:{port}: {error.strerror or error}. Choose another "

@@ -27,7 +27,7 @@ logger = logging.getLogger("mlmfast.serve")
 
 # Idle connections are kept for so long: longer than balancers keep theirs, which would otherwise
 # send a request into a connection that is just being closed.
-KEEP_ALIVE_SECONDS = 75
+_KEEP_ALIVE_SECONDS = 75
 # After the answers are written, clients have so long to take them.
 LAST_SECONDS = 2
 
@@ -52,7 +52,7 @@ class Server(uvicorn.Server):
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
-                timeout_keep_alive=KEEP_ALIVE_SECONDS,
+                timeout_keep_alive=_KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=LAST_SECONDS,
             )
         )

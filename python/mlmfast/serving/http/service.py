@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mlmfast.serving.scheduler.request import InferenceRequest, InferenceResponse
 
 # Requests in hand, in every state: each may hold a body.
-MOST_REQUESTS = 4096
+_MOST_REQUESTS = 4096
 
 
 @dataclass(slots=True)
@@ -85,7 +85,7 @@ class Service:
         Raises:
             Problem: it does.
         """
-        if self.in_hand > MOST_REQUESTS:
+        if self.in_hand > _MOST_REQUESTS:
             raise HTTPError(
                 429, "too_many_requests", "The server has too many requests in hand.", retry_after=1
             )

@@ -8,7 +8,7 @@ from pathlib import Path
 from mlmfast.errors import InputError
 
 # The server's own limits; those of a model come on top.
-BOUNDS: dict[str, tuple[float, float]] = {
+_BOUNDS: dict[str, tuple[float, float]] = {
     "port": (0, 65535),
     "workers": (1, 512),
     "max_delay_ms": (0, 1000),
@@ -96,7 +96,7 @@ class ServeSettings:
         if twice:
             raise InputError(f"Two models are called {min(twice)!r}: give them names.")
         for field in fields(self):
-            low_high = BOUNDS.get(field.name)
+            low_high = _BOUNDS.get(field.name)
             value = getattr(self, field.name)
             if low_high and value is not None and not low_high[0] <= value <= low_high[1]:
                 raise InputError(

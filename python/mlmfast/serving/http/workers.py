@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger("mlmfast.serve")
 
 # How a worker ends that could not load its models: another one could not either.
-NOT_LOADED = 3
+_NOT_LOADED = 3
 # More deaths than this within so many seconds end the server.
-MOST_DEATHS = 5
-DEATH_SECONDS = 60.0
-LOOK_SECONDS = 0.2
+_MOST_DEATHS = 5
+_DEATH_SECONDS = 60.0
+_LOOK_SECONDS = 0.2
 # Beyond the time to drain, a worker that still runs is killed.
-SPARE_SECONDS = 5.0
+_SPARE_SECONDS = 5.0
 
 
 def serve_workers(settings: ServeSettings, listening: socket.socket) -> int | None:
@@ -67,7 +67,7 @@ class _Workers:
         self._context: SpawnContext = multiprocessing.get_context("spawn")
         self._told: SimpleQueue[str] = self._context.SimpleQueue()
         self._processes: list[SpawnProcess] = []
-        self._deaths: deque[float] = deque(maxlen=MOST_DEATHS)
+        self._deaths: deque[float] = deque(maxlen=_MOST_DEATHS)
         self._stopped_by: int | None = None
         self._failure: MlmfastError | None = None
         self._kill_at = float("inf")
@@ -104,7 +104,7 @@ class _Workers:
 
     def _look(self) -> None:
         """Wait a moment for a worker to end, and do what follows from it."""
-        wait([process.sentinel for process in self._processes], LOOK_SECONDS)
+        wait([process.sentinel for process in self._processes], _LOOK_SECONDS)
         for process in [process for process in self._processes if process.exitcode is not None]:
             self._processes.remove(process)
             mark_process_dead(process.pid)
@@ -115,16 +115,16 @@ class _Workers:
                 process.kill()
 
     def _died(self, process: SpawnProcess) -> None:
-        if process.exitcode == NOT_LOADED:
+        if process.exitcode == _NOT_LOADED:
             told = self._told.get() if not self._told.empty() else "its log says why"
             self._end(MlmfastError(told))
             return
         logger.error("worker %s ended with %s; it is begun again", process.pid, process.exitcode)
         now = time.monotonic()
-        if len(self._deaths) == MOST_DEATHS and now - self._deaths[0] < DEATH_SECONDS:
+        if len(self._deaths) == _MOST_DEATHS and now - self._deaths[0] < _DEATH_SECONDS:
             self._end(
                 MlmfastError(
-                    f"Workers died {MOST_DEATHS + 1} times within {DEATH_SECONDS:g} s, the last "
+                    f"Workers died {_MOST_DEATHS + 1} times within {_DEATH_SECONDS:g} s, the last "
                     f"with {process.exitcode} (-9 is often the lack of memory: each worker holds "
                     "the models for itself; try fewer --workers)."
                 )
@@ -141,7 +141,7 @@ class _Workers:
         if self._stopped_by is None:
             self._stopped_by = number
             self._kill_at = (
-                time.monotonic() + self._settings.drain_seconds + LAST_SECONDS + SPARE_SECONDS
+                time.monotonic() + self._settings.drain_seconds + LAST_SECONDS + _SPARE_SECONDS
             )
         self._send(signal.SIGTERM)
 
@@ -168,7 +168,7 @@ def _work(
         )
     except MlmfastError as error:
         told.put(str(error))
-        raise SystemExit(NOT_LOADED) from None
+        raise SystemExit(_NOT_LOADED) from None
 
 
 def _end_with_parent() -> None:

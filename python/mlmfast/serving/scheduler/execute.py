@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mlmfast.serving.scheduler.request import InferenceRequest
     from mlmfast.serving.types import MaskedText, Predictions
 
-OWN = OutputSpec(own=True)
+_OWN = OutputSpec(own=True)
 
 
 def run_batch(
@@ -30,7 +30,7 @@ def run_batch(
     """Run a batch; where that fails, each text by itself, so that one does not fail the others."""
     masked_texts = [entry.masked_text for entry in entries]
     try:
-        return list(engine.ask(session, masked_texts, OWN))
+        return list(engine.ask(session, masked_texts, _OWN))
     except MlmfastError as error:
         if len(entries) == 1:
             return [error]
@@ -39,7 +39,7 @@ def run_batch(
 
 def _run_alone(engine: Engine, masked_text: MaskedText, session: Any) -> Predictions | MlmfastError:
     try:
-        return engine.ask(session, [masked_text], OWN)[0]
+        return engine.ask(session, [masked_text], _OWN)[0]
     except MlmfastError as error:
         return error
 

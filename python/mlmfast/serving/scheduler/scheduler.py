@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 # Texts that are tokenized in one call, so that the device gets the first of them soon.
-READ_AT_ONCE = 256
+_READ_AT_ONCE = 256
 # How much the newest batch counts in the average time of a text.
-NEWEST = 0.2
+_NEWEST = 0.2
 
 
 class Scheduler:
@@ -205,7 +205,7 @@ class Scheduler:
                         self._changed.notify_all()
                         break
                     self._unread_came.wait()
-                while self._unread and texts < READ_AT_ONCE:
+                while self._unread and texts < _READ_AT_ONCE:
                     request = self._unread.popleft()
                     if not request.closed:
                         requests.append(request)
@@ -286,7 +286,7 @@ class Scheduler:
                 self._alone = False
                 self._expected = max(1, len(self._requests))
                 each = seconds / len(entries) / (self._workers if self._busy else 1)
-                self._seconds_a_text += NEWEST * (each - self._seconds_a_text)
+                self._seconds_a_text += _NEWEST * (each - self._seconds_a_text)
                 self._backlog.were_run(entries)
                 self._changed.notify()
         if self._watch:

@@ -20,9 +20,9 @@ T = TypeVar("T")
 # Who drives it decides when, and beside whose masked texts, they are run.
 Steps = Generator[list[MaskedText], list[Predictions], T]
 
-OWN = OutputSpec(own=True)
+_OWN = OutputSpec(own=True)
 # Texts whose steps are taken together: each of them asks many masked texts at once.
-AT_ONCE = 64
+_AT_ONCE = 64
 
 
 class Task(Protocol):
@@ -84,7 +84,7 @@ def answer_steps(engine: Engine, steps: Steps[T]) -> T:
     try:
         masked_texts = next(steps)
         while True:
-            masked_texts = steps.send(engine.answer(masked_texts, OWN))
+            masked_texts = steps.send(engine.answer(masked_texts, _OWN))
     except StopIteration as end:
         answer: T = end.value
         return answer
@@ -114,8 +114,8 @@ def answer_texts(
     if not keep_errors:
         raise_first_error(read)
     answers: list[Any] = []
-    for start in range(0, len(read), AT_ONCE):
-        some = read[start : start + AT_ONCE]
+    for start in range(0, len(read), _AT_ONCE):
+        some = read[start : start + _AT_ONCE]
         steps = [task.steps(one, model) for one in some if not isinstance(one, InputError)]
         done = iter(answer_steps(model.engine, interleave(steps)))
         answers += [one if isinstance(one, InputError) else next(done) for one in some]

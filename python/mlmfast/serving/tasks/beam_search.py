@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mlmfast.serving.tasks.rows import FilledRow
     from mlmfast.serving.types import Predictions
 
-ORDERS = ("certain", "left_to_right")
+_ORDERS = ("certain", "left_to_right")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,8 @@ class Search:
     def __post_init__(self) -> None:
         if self.beams < 1:
             raise InputError(f"beams must be at least 1, and is {self.beams}.")
-        if self.order not in ORDERS:
-            raise InputError(f"order must be one of {', '.join(ORDERS)}, and is {self.order!r}.")
+        if self.order not in _ORDERS:
+            raise InputError(f"order must be one of {', '.join(_ORDERS)}, and is {self.order!r}.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mlmfast.serving.types import MaskedText
 
 # The least positive number of float32: a probability below it counts as it.
-LEAST = 1.4e-45
+_LEAST = 1.4e-45
 
 
 class Row(TypedDict):
@@ -86,7 +86,7 @@ def best_targets(predictions: Predictions, rows: int) -> Predictions:
 
 def logs_of(scores: np.ndarray) -> np.ndarray:
     """Natural logarithms of probabilities, float64."""
-    logs: np.ndarray = np.log(np.maximum(scores.astype(np.float64), LEAST))
+    logs: np.ndarray = np.log(np.maximum(scores.astype(np.float64), _LEAST))
     return logs
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mlmfast.serving.engine.model import Model
     from mlmfast.serving.tasks.base import Steps
 
-METHODS = ("original", "word_l2r")
+_METHODS = ("original", "word_l2r")
 
 
 class TokenScores(TypedDict):
@@ -59,8 +59,10 @@ class ScoringTask:
     method: str = "original"
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise InputError(f"method must be one of {', '.join(METHODS)}, and is {self.method!r}.")
+        if self.method not in _METHODS:
+            raise InputError(
+                f"method must be one of {', '.join(_METHODS)}, and is {self.method!r}."
+            )
 
     @property
     def reading(self) -> str:

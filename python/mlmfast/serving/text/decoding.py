@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 # Decoders that write each token by itself, whatever stands around it, save that the first one may
 # look different (it keeps its `##`, it loses its blank).
-TOKEN_BY_TOKEN = frozenset({"ByteLevel", "Metaspace", "WordPiece"})
+_TOKEN_BY_TOKEN = frozenset({"ByteLevel", "Metaspace", "WordPiece"})
 # What a byte-level decoder writes for bytes that are no UTF-8: with the bytes of the tokens beside
 # them they may be.
-BROKEN = "\ufffd"
+_BROKEN = "\ufffd"
 
 
 class Decoder:
@@ -37,7 +37,7 @@ class Decoder:
         self._tokens: dict[int, str] = {}
         self._inner: dict[int, str] = {}
         kind = (tokenizer.get("decoder") or {}).get("type")
-        self._anchor = self._find_anchor() if kind in TOKEN_BY_TOKEN else None
+        self._anchor = self._find_anchor() if kind in _TOKEN_BY_TOKEN else None
 
     def token(self, token: int) -> str:
         """Decode one token, as `token_str` shows it."""
@@ -79,7 +79,7 @@ class Decoder:
             return None
         start = self._vocabulary.decode_as_is(before, skip_special_tokens=skip_special)
         end = self._decode_inner(after, skip_special)
-        return None if BROKEN in start or BROKEN in end else (start, end)
+        return None if _BROKEN in start or _BROKEN in end else (start, end)
 
     def _inner_text(self, token: int, skip_special: bool) -> str | None:
         """Decode a token within a text; None where that depends on its neighbours."""
@@ -88,7 +88,7 @@ class Decoder:
         text = self._inner.get(token)
         if text is None:
             text = self._inner[token] = self._decode_inner([token], skip_special=False)
-        return None if BROKEN in text else text
+        return None if _BROKEN in text else text
 
     def _decode_inner(self, ids: list[int], skip_special: bool) -> str:
         """Decode tokens that are not the first of their text."""

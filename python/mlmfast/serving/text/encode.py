@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 # What people type for a mask, whatever the model: [MASK], <mask>, {mask}, <|mask|>, ___
-LIKE_A_MASK = re.compile(r"(?i)[\[<{(]\|?\s*mask\s*\|?[\]>})]|_{3,}")
+_LIKE_A_MASK = re.compile(r"(?i)[\[<{(]\|?\s*mask\s*\|?[\]>})]|_{3,}")
 SHOWN = 60
 
 
@@ -162,7 +162,7 @@ def _no_mask(text: str, mask: str, options: EncodeOptions) -> str:
             f"has lost its mask: {mask} lies in the part that was cut off for its length. "
             'truncation="around_mask" keeps it.'
         )
-    other = LIKE_A_MASK.search(text)
+    other = _LIKE_A_MASK.search(text)
     if other:
         return f"has no mask token: this model's is {mask}, so write {mask} for {other[0]}."
     return f"has no mask token: write {mask} where this model shall fill in a word."

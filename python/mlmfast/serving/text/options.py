@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 CUTS = (True, "longest_first", "only_first")
 # Ours: the cut leaves the masks in the middle, where transformers' may cut them away.
-AROUND_MASK = "around_mask"
-KEYWORDS = ("add_special_tokens", "truncation", "max_length")
-NO_CUTS = (False, None, "do_not_truncate")
+_AROUND_MASK = "around_mask"
+_KEYWORDS = ("add_special_tokens", "truncation", "max_length")
+_NO_CUTS = (False, None, "do_not_truncate")
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,10 @@ class EncodeOptions:
             InputError: a value that means nothing.
         """
         given = dict(keywords or {})
-        unknown = sorted(given.keys() - set(KEYWORDS))
+        unknown = sorted(given.keys() - set(_KEYWORDS))
         if unknown:
             raise TypeError(
-                f"tokenizer_kwargs has no {unknown[0]!r}; known are {', '.join(KEYWORDS)} "
+                f"tokenizer_kwargs has no {unknown[0]!r}; known are {', '.join(_KEYWORDS)} "
                 "(padding never changes an answer)"
             )
         length = given.get("max_length")
@@ -54,15 +54,15 @@ class EncodeOptions:
             raise InputError(f"max_length must be at least 1, and is {length}.")
         # A max_length alone cuts, as in transformers.
         truncation = given.get("truncation", None if length is None else True)
-        if truncation not in (*CUTS, AROUND_MASK, *NO_CUTS):
+        if truncation not in (*CUTS, _AROUND_MASK, *_NO_CUTS):
             raise InputError(
                 "truncation must be True, False, 'around_mask', 'longest_first', 'only_first' or "
                 f"'do_not_truncate', and is {truncation!r}."
             )
         return cls(
             add_special_tokens=bool(given.get("add_special_tokens", True)),
-            truncation=truncation in (*CUTS, AROUND_MASK),
-            around_mask=truncation == AROUND_MASK,
+            truncation=truncation in (*CUTS, _AROUND_MASK),
+            around_mask=truncation == _AROUND_MASK,
             max_length=length,
         )
 

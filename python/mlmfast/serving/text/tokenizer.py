@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 # What mask tokens are called where the folder's JSON files name none.
-COMMON_MASKS = ("<mask>", "[MASK]")
+_COMMON_MASKS = ("<mask>", "[MASK]")
 
 # English spacing that `clean_up_tokenization_spaces` puts right, in this order.
-SPACES_TO_CLEAN = (
+_SPACES_TO_CLEAN = (
     (" .", "."),
     (" ?", "?"),
     (" !", "!"),
@@ -69,7 +69,7 @@ class ServingTokenizer:
         self._usual_length = settings.get("model_max_length")
 
         named = folder.special_token("mask_token")
-        masks = [named] if named else COMMON_MASKS
+        masks = [named] if named else _COMMON_MASKS
         found = [token for token in masks if tokenizer.token_to_id(token) is not None]
         if not found:
             raise InputError(
@@ -159,7 +159,7 @@ class ServingTokenizer:
     def clean(self, text: str) -> str:
         """Put the spaces of a decoded text right, where the tokenizer says so."""
         if self._clean_up:
-            for spaced, clean in SPACES_TO_CLEAN:
+            for spaced, clean in _SPACES_TO_CLEAN:
                 text = text.replace(spaced, clean)
         return text
 

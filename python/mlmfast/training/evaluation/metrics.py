@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mlmfast.training.evaluation.pseudo_perplexity import PseudoPerplexity
 
 # Those that independent masks give a mean and a standard error of.
-FIGURES = ("perplexity", "loss", "top1", "top5", "bits_per_byte")
+_FIGURES = ("perplexity", "loss", "top1", "top5", "bits_per_byte")
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ def summarize_counts(
     text_error = ratio_estimate(by_block[:, 0], by_block[:, 3]).error
     means: dict[str, Any] = {}
     errors: dict[str, float] = {}
-    for name in FIGURES:
+    for name in _FIGURES:
         if getattr(found[0], name) is not None:
             figure = mean_of(np.array([getattr(one, name) for one in found]))
             means[name], errors[name] = figure

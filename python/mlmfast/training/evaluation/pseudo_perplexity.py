@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mlmfast.data.store.store import BlockStore
     from mlmfast.training.evaluation.evaluator import Evaluator
 
-METHODS = ("word_l2r", "original")
+_METHODS = ("word_l2r", "original")
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ def check_pseudo(blocks: int | None, method: str) -> None:
     """Raise InputError for a number of blocks or a method that cannot be."""
     if blocks is not None and blocks < 1:
         raise InputError(f"pseudo_perplexity is {blocks}; expected the number of blocks to take.")
-    if method not in METHODS:
-        raise InputError(f"pseudo_method is {method!r}; expected one of {', '.join(METHODS)}.")
+    if method not in _METHODS:
+        raise InputError(f"pseudo_method is {method!r}; expected one of {', '.join(_METHODS)}.")
 
 
 def pseudo_perplexity_of(
@@ -81,7 +81,7 @@ def pseudo_perplexity_of(
         store: the blocks, `[N, L]`; one pass of the model for each of a block's tokens.
         blocks: number of blocks to take; all of a smaller store.
         of: number of blocks, from the store's first on, to draw them from.
-        method: one of `METHODS`.
+        method: one of `_METHODS`.
         seed: draws the blocks.
         batch_size: passes at a time.
         progress: show a bar on stderr (if it is a terminal).

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 # Assumed, not measured: an encoder's forward and backward graphs are compiled twice (the second
 # time for any number of masked rows) in two minutes; a step becomes a sixth shorter; and a GPU does
 # 100 TFLOP/s on average before that. Compiling then pays from 12 minutes of training on.
-COMPILE_SECONDS = 120.0
-SPEEDUP = 1 / 6
-FLOPS_A_SECOND = 1e14
+_COMPILE_SECONDS = 120.0
+_SPEEDUP = 1 / 6
+_FLOPS_A_SECOND = 1e14
 
 
 class Compiling(NamedTuple):
@@ -37,9 +37,9 @@ def choose_compiling(device: str, network: nn.Module, tokens: float, gpus: int =
         return Compiling(False, f"a {device} is not compiled for unless asked for")
     embeddings = network.get_input_embeddings().weight.numel()  # type: ignore[operator]
     weights = sum(each.numel() for each in network.parameters()) - embeddings
-    seconds = 6.0 * weights * tokens / FLOPS_A_SECOND / max(gpus, 1)
-    about = f"about {seconds / 60:,.0f} minutes of work for a GPU of {FLOPS_A_SECOND:.0e} FLOP/s"
-    needed = COMPILE_SECONDS / SPEEDUP
+    seconds = 6.0 * weights * tokens / _FLOPS_A_SECOND / max(gpus, 1)
+    about = f"about {seconds / 60:,.0f} minutes of work for a GPU of {_FLOPS_A_SECOND:.0e} FLOP/s"
+    needed = _COMPILE_SECONDS / _SPEEDUP
     return Compiling(
         seconds > needed, f"{about}; compiling is taken to pay from {needed / 60:.0f} on"
     )

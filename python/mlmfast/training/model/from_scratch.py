@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mlmfast.data.store.store import BlockStore
 
 # Roles of special tokens whose ids configurations hold, as `pad_token_id` and so on.
-SPECIAL_TOKENS = ("pad_token", "bos_token", "eos_token", "cls_token", "sep_token", "mask_token")
+_SPECIAL_TOKENS = ("pad_token", "bos_token", "eos_token", "cls_token", "sep_token", "mask_token")
 WORDS = {"True": True, "False": False, "None": None}
 
 
@@ -126,7 +126,7 @@ def _fill_in_vocabulary(config: PretrainedConfig, store: BlockStore) -> None:
     loaded = load_tokenizer(store.path)
     config.vocab_size = loaded.id_bound
     known = config.to_dict()
-    for role in SPECIAL_TOKENS:
+    for role in _SPECIAL_TOKENS:
         field = f"{role}_id"
         if field in known:
             token = loaded.tokens.get(role)

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 # Of the largest number: products of other shapes are added up in another order.
-ROUNDING = 1e-5
+_ROUNDING = 1e-5
 
 
 @dataclass
@@ -211,7 +211,7 @@ def _same(found: LastLayer, call: Call, expected: torch.Tensor) -> bool:
             handle.remove()
     if not isinstance(rows, torch.Tensor) or rows.shape != expected.shape:
         return False
-    near = ROUNDING * expected.abs().max().item()
+    near = _ROUNDING * expected.abs().max().item()
     return torch.allclose(rows, expected, rtol=0, atol=near)
 
 

@@ -10,10 +10,10 @@ import torch
 from mlmfast.errors import InputError
 
 Precision = Literal["auto", "fp32", "bf16"]
-PRECISIONS = ("auto", "fp32", "bf16")
+_PRECISIONS = ("auto", "fp32", "bf16")
 
 # The flags of processors that multiply bf16 in hardware: AVX-512 and AMX (x86), BF16 (Arm).
-BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+_BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 
 
 class Choice(NamedTuple):
@@ -34,8 +34,8 @@ def choose_precision(precision: str, device: str) -> Choice:
     Raises:
         InputError: another word, or bf16 on a GPU that has none.
     """
-    if precision not in PRECISIONS:
-        raise InputError(f"precision is {precision!r}; expected one of {', '.join(PRECISIONS)}.")
+    if precision not in _PRECISIONS:
+        raise InputError(f"precision is {precision!r}; expected one of {', '.join(_PRECISIONS)}.")
     capable = has_bf16(device)
     if precision == "bf16" and not capable and device != "cpu":
         raise InputError(f"This {device} device does not compute in bf16; use precision fp32.")
@@ -55,7 +55,7 @@ def has_bf16(device: str, cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     for line in cpuinfo.read_text(errors="replace").splitlines():
         key, _, flags = line.partition(":")
         if key.strip() in ("flags", "Features"):
-            return not BF16_FLAGS.isdisjoint(flags.split())
+            return not _BF16_FLAGS.isdisjoint(flags.split())
     return False
 
 

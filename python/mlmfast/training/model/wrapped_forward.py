@@ -12,17 +12,17 @@ from torch import nn
 
 # Where accelerate puts the wrapped method, the one below it, and its mark that it must not wrap the
 # model again: not even one that it prepared in fp32 for a training in bf16.
-NAMES = ("forward", "_original_forward", "_is_accelerate_prepared")
+_NAMES = ("forward", "_original_forward", "_is_accelerate_prepared")
 
 
 def forward_of(model: nn.Module) -> dict[str, Any]:
     """Read what stands in place of the class's `forward`; empty for a model as it was made."""
-    return {name: vars(model)[name] for name in NAMES if name in vars(model)}
+    return {name: vars(model)[name] for name in _NAMES if name in vars(model)}
 
 
 def set_forward(model: nn.Module, forward: dict[str, Any]) -> None:
     """Put back what `forward_of` has read."""
-    for name in NAMES:
+    for name in _NAMES:
         vars(model).pop(name, None)
     vars(model).update(forward)
 

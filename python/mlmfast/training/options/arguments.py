@@ -50,7 +50,7 @@ REFUSED = {
     "logging_nan_inf_filter": "a loss that is no number ends the training, and says its blocks",
 }
 
-BOOLEAN_WORDS = {"true", "false", "yes", "no", "t", "f", "y", "n", "1", "0"}
+_BOOLEAN_WORDS = {"true", "false", "yes", "no", "t", "f", "y", "n", "1", "0"}
 
 
 def build_arguments(folder: Path, given: dict[str, Any], **fixed: Any) -> TrainingArguments:
@@ -199,7 +199,7 @@ def _default(name: str) -> Any:
 def _takes(name: str, word: str) -> bool:
     """Tell whether the next word is this flag's value; a switch needs none."""
     if isinstance(_default(name), bool):
-        return word.lower() in BOOLEAN_WORDS
+        return word.lower() in _BOOLEAN_WORDS
     return not word.startswith("--")
 
 

@@ -17,8 +17,8 @@ from transformers import TrainingArguments
 logger = logging.getLogger(__name__)
 
 MLM_PROBABILITY = 0.15
-SCRATCH_MLM_PROBABILITY = 0.3
-WARMUP = 0.06
+_SCRATCH_MLM_PROBABILITY = 0.3
+_WARMUP = 0.06
 SCRATCH_DEFAULTS: dict[str, Any] = {
     "learning_rate": 5e-4,
     "weight_decay": 0.01,
@@ -45,8 +45,8 @@ def choose_mlm_probability(given: float | None, *, from_scratch: bool) -> float:
     if given is not None:
         return given
     if from_scratch:
-        logger.info("random weights: %g of the tokens are masked", SCRATCH_MLM_PROBABILITY)
-    return SCRATCH_MLM_PROBABILITY if from_scratch else MLM_PROBABILITY
+        logger.info("random weights: %g of the tokens are masked", _SCRATCH_MLM_PROBABILITY)
+    return _SCRATCH_MLM_PROBABILITY if from_scratch else MLM_PROBABILITY
 
 
 def _warmup(given: dict[str, Any]) -> dict[str, Any]:
@@ -54,4 +54,4 @@ def _warmup(given: dict[str, Any]) -> dict[str, Any]:
         return {}
     # transformers 5 takes a share of the steps as warmup_steps below 1.
     shares = "warmup_ratio" in TrainingArguments.__dataclass_fields__
-    return {"warmup_ratio" if shares else "warmup_steps": WARMUP}
+    return {"warmup_ratio" if shares else "warmup_steps": _WARMUP}

@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from transformers import TrainingArguments
 
 SHARED = (PartialState, AcceleratorState, GradientState)
-PREFIXES = ("ACCELERATE_", "FSDP_")
+_PREFIXES = ("ACCELERATE_", "FSDP_")
 # Set by `transformers.enable_full_determinism`.
-DETERMINISM = (
+_DETERMINISM = (
     "CUDA_LAUNCH_BLOCKING",
     "CUBLAS_WORKSPACE_CONFIG",
     "ASCEND_LAUNCH_BLOCKING",
     "HCCL_DETERMINISTIC",
     "FLASH_ATTENTION_DETERMINISTIC",
 )
-CUDNN = ("deterministic", "benchmark", "allow_tf32")
+_CUDNN = ("deterministic", "benchmark", "allow_tf32")
 
 
 @dataclass
@@ -130,7 +130,7 @@ def _set_environment(variables: dict[str, str]) -> None:
 
 
 def _is_ours(name: str) -> bool:
-    return name.startswith(PREFIXES) or name in DETERMINISM
+    return name.startswith(_PREFIXES) or name in _DETERMINISM
 
 
 def _switches() -> dict[str, Any]:
@@ -141,7 +141,7 @@ def _switches() -> dict[str, Any]:
             torch.are_deterministic_algorithms_enabled(),
             torch.is_deterministic_algorithms_warn_only_enabled(),
         ),
-        **{f"cudnn.{name}": getattr(torch.backends.cudnn, name) for name in CUDNN},
+        **{f"cudnn.{name}": getattr(torch.backends.cudnn, name) for name in _CUDNN},
     }
 
 
@@ -155,6 +155,6 @@ def _switch(switches: dict[str, Any]) -> None:
     if "deterministic" in changed:
         enabled, warn_only = changed["deterministic"]
         torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
-    for name in CUDNN:
+    for name in _CUDNN:
         if f"cudnn.{name}" in changed:
             setattr(torch.backends.cudnn, name, changed[f"cudnn.{name}"])

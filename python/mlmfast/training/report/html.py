@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mlmfast.training.fit import TrainResult
 
 
-PAGE = Template("""<!doctype html>
+_PAGE = Template("""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -92,7 +92,7 @@ def page(
         charts: title of each chart, and the chart as an SVG element.
         tables: title and rows of each table.
     """
-    return PAGE.substitute(
+    return _PAGE.substitute(
         title=escape(title),
         lead=escape(lead),
         tiles="".join(_tile(*tile) for tile in tiles),
@@ -118,7 +118,7 @@ def _table(name: str, rows: dict[str, str]) -> str:
 
 logger = logging.getLogger(__name__)
 
-PAGE_FILE = "report.html"
+_PAGE_FILE = "report.html"
 PICTURE_FILE = "training.png"
 
 
@@ -152,7 +152,7 @@ def write_report(
         logger.warning(
             "no %s and no %s: they are drawn by matplotlib, which is not installed "
             "(pip install matplotlib, or 'mlmfast[train]').",
-            PAGE_FILE,
+            _PAGE_FILE,
             PICTURE_FILE,
         )
         return False
@@ -170,7 +170,7 @@ def write_report(
             ("Training arguments", {name: str(value) for name, value in arguments.items()}),
         ],
     )
-    (folder / PAGE_FILE).write_text(text, encoding="utf-8")
+    (folder / _PAGE_FILE).write_text(text, encoding="utf-8")
     return bool(curves)
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mlmfast.training.fit import TrainResult
 
 # Training arguments that shape every result; others are listed only where they were given.
-TOLD = (
+_TOLD = (
     "learning_rate",
     "weight_decay",
     "lr_scheduler_type",
@@ -67,7 +67,7 @@ def card_arguments(arguments: dict[str, Any], given: dict[str, Any]) -> dict[str
     return {
         name: arguments[name]
         for name in sorted(arguments)
-        if (name in TOLD or name in given) and not name.endswith("_token")
+        if (name in _TOLD or name in given) and not name.endswith("_token")
     }
 
 

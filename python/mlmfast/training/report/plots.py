@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 # Name of a page's colour -> its value in a picture of its own, which is light.
-COLOURS = {
+_COLOURS = {
     "ink": "#1f2430",
     "muted": "#6b7280",
     "rule": "#e3e6ec",
@@ -20,8 +20,8 @@ COLOURS = {
     "second": "#d9622b",
 }
 # Stand in for the page's colours while matplotlib draws: values that nothing else has.
-PLACEHOLDERS = {name: f"#0a0b{number:02x}" for number, name in enumerate(COLOURS)}
-FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
+_PLACEHOLDERS = {name: f"#0a0b{number:02x}" for number, name in enumerate(_COLOURS)}
+_FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 
 
 def write_picture(curves: list[Curve], path: Path) -> None:
@@ -40,8 +40,8 @@ def write_picture(curves: list[Curve], path: Path) -> None:
     FigureCanvasAgg(figure)
     for number, curve in enumerate(curves):
         axes = figure.add_subplot(rows, 2, number + 1)
-        axes.set_title(curve.title, loc="left", color=COLOURS["ink"], fontsize=11, pad=10)
-        _draw(axes, curve, COLOURS)
+        axes.set_title(curve.title, loc="left", color=_COLOURS["ink"], fontsize=11, pad=10)
+        _draw(axes, curve, _COLOURS)
     figure.savefig(path, metadata={"Software": None})
 
 
@@ -63,16 +63,16 @@ def as_svg(curve: Curve, number: int) -> str:
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": f"chart {number}"}):
         figure = Figure(figsize=(5.4, 2.9), layout="constrained")
         FigureCanvasSVG(figure)
-        _draw(figure.add_subplot(), curve, PLACEHOLDERS)
+        _draw(figure.add_subplot(), curve, _PLACEHOLDERS)
         nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         figure.savefig(written, format="svg", transparent=True, metadata=nothing)
     element = written.getvalue()
     element = element[element.index("<svg") :]
-    for name, value in PLACEHOLDERS.items():
+    for name, value in _PLACEHOLDERS.items():
         element = element.replace(value, f"var(--{name})")
     element = re.sub(r"(<svg[^>]*?) width=\"[^\"]*\"", r"\1", element, count=1)
     element = re.sub(r"(<svg[^>]*?) height=\"[^\"]*\"", r"\1", element, count=1)
-    return element.replace("'DejaVu Sans', sans-serif", FONTS).replace("'DejaVu Sans'", FONTS)
+    return element.replace("'DejaVu Sans', sans-serif", _FONTS).replace("'DejaVu Sans'", _FONTS)
 
 
 def _draw(axes: Any, curve: Curve, colours: dict[str, str]) -> None:

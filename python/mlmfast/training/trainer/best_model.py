@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mlmfast.data.store.store import BlockStore
 
 # Whether more is better.
-METRICS = {
+_METRICS = {
     "loss": False,
     "perplexity": False,
     "top1": True,
@@ -51,15 +51,15 @@ def choose_best_metric(given: dict[str, Any], measured: BlockStore | None) -> di
     if name is None:
         if str(given.get("save_strategy")) == SaveStrategy.BEST:
             raise InputError(
-                f"save_strategy 'best' needs metric_for_best_model, one of {', '.join(METRICS)}."
+                f"save_strategy 'best' needs metric_for_best_model, one of {', '.join(_METRICS)}."
             )
         return {}
     metric = str(name).removeprefix(PREFIX)
-    known = [each for each in METRICS if each != "bits_per_byte" or measured.manifest.text_bytes]
+    known = [each for each in _METRICS if each != "bits_per_byte" or measured.manifest.text_bytes]
     if metric not in known:
         raise InputError(
             f"metric_for_best_model is {name!r}; an evaluation gives {', '.join(known)}."
         )
     if given.get("greater_is_better") is not None:
         return {}
-    return {"greater_is_better": METRICS[metric]}
+    return {"greater_is_better": _METRICS[metric]}

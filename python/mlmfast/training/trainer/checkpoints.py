@@ -22,7 +22,7 @@ from mlmfast.training.trainer.resume_states import ResumedArguments
 FILES_FILE = "mlmfast_checkpoint.json"
 CHECKPOINT = re.compile(rf"{PREFIX_CHECKPOINT_DIR}-(\d+)")
 # A disk with less than this is full, whatever words a library has for it.
-NOTHING_LEFT = 1 << 20
+_NOTHING_LEFT = 1 << 20
 
 
 def whole_checkpoints(folder: Path) -> list[Path]:
@@ -186,7 +186,7 @@ def _to_disk(path: Path) -> None:
 
 def _is_full(folder: Path) -> bool:
     try:
-        return shutil.disk_usage(folder).free < NOTHING_LEFT
+        return shutil.disk_usage(folder).free < _NOTHING_LEFT
     except OSError:
         return False
 

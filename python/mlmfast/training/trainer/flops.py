@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 # Dense matrix products in bf16 or fp16 with sums in fp32, in TFLOP/s, from NVIDIA's data sheets of
 # each product (for GeForce cards the white papers of their architecture); the sheets print twice
 # the number where they count sparsity. The first name that a device's name contains is taken.
-PUBLISHED_TFLOPS = (
+_PUBLISHED_TFLOPS = (
     ("B200", 2250.0),
     ("H200", 989.4),
     ("H100 NVL", 835.5),
@@ -35,7 +35,7 @@ PUBLISHED_TFLOPS = (
     ("RTX 3090", 71.0),
 )
 MATRIX = 1024
-SECONDS_OF_PRODUCTS = 0.15
+_SECONDS_OF_PRODUCTS = 0.15
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def peak_of(device: str, precision: str) -> Peak:
     half = precision != "fp32"
     if device.startswith("cuda") and half:
         name = torch.cuda.get_device_name(device)
-        for known, tflops in PUBLISHED_TFLOPS:
+        for known, tflops in _PUBLISHED_TFLOPS:
             if known in name:
                 return Peak(tflops * 1e12, f"data sheet of {name}")
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
@@ -135,7 +135,7 @@ def _measured(device: str, dtype: torch.dtype) -> float:
     one, other = (torch.ones(size, size, dtype=dtype, device=device) for _ in range(2))
     best, began = float("inf"), time.perf_counter()
     rounds = 0
-    while rounds < 4 or time.perf_counter() - began < SECONDS_OF_PRODUCTS:
+    while rounds < 4 or time.perf_counter() - began < _SECONDS_OF_PRODUCTS:
         started = time.perf_counter()
         product = one @ other
         _wait(product)

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from mlmfast.training.evaluation.metrics import Evaluation
     from mlmfast.training.process.distributed import Processes
 
-MAX_TIME = "max_time"
+_MAX_TIME = "max_time"
 # Ctrl-C, what cluster managers send before they kill, and what Slurm's --signal=USR1 is used for.
-SIGNALS = ("SIGUSR1", "SIGTERM", "SIGINT")
+_SIGNALS = ("SIGUSR1", "SIGTERM", "SIGINT")
 # Of several causes in several processes, the later one in this order is told.
-CAUSES = (MAX_TIME, *SIGNALS)
+_CAUSES = (_MAX_TIME, *_SIGNALS)
 # As `timeout` ends where the time was up.
-TIMED_OUT = 124
-NOTICE = "\nStopping after this step, with a checkpoint; Ctrl-C again stops at once.\n"
+_TIMED_OUT = 124
+_NOTICE = "\nStopping after this step, with a checkpoint; Ctrl-C again stops at once.\n"
 
 
 class TrainingInterrupted(KeyboardInterrupt):
@@ -51,13 +51,13 @@ class TrainingInterrupted(KeyboardInterrupt):
     @property
     def reason(self) -> str:
         """Why it ended, as the beginning of a sentence."""
-        known = {"SIGINT": "Interrupted", MAX_TIME: "Stopped, since the time is up (max_time)"}
+        known = {"SIGINT": "Interrupted", _MAX_TIME: "Stopped, since the time is up (max_time)"}
         return known.get(self.cause, f"Stopped by {self.cause}")
 
     @property
     def exit_status(self) -> int:
         """How a command ends: 128 + the signal's number, as shells have it; 124 for `max_time`."""
-        return TIMED_OUT if self.cause == MAX_TIME else 128 + signal.Signals[self.cause]
+        return _TIMED_OUT if self.cause == _MAX_TIME else 128 + signal.Signals[self.cause]
 
 
 class StopAtStep(TrainerCallback):
@@ -72,7 +72,7 @@ class StopAtStep(TrainerCallback):
         seconds: that the training may take from now on; None for any time.
 
     Attributes:
-        cause: why the training ends early, one of `CAUSES`; None while it does not.
+        cause: why the training ends early, one of `_CAUSES`; None while it does not.
         first_step: the step that the training begins at, or goes on from.
     """
 
@@ -86,7 +86,7 @@ class StopAtStep(TrainerCallback):
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            for name in SIGNALS:
+            for name in _SIGNALS:
                 if number := getattr(signal, name, None):
                     self._previous[number] = signal.signal(number, self._receive)
         return self
@@ -113,7 +113,7 @@ class StopAtStep(TrainerCallback):
 
     def _receive(self, number: int, _frame: Any) -> None:
         name = signal.Signals(number).name
-        first = self.cause in (None, MAX_TIME)
+        first = self.cause in (None, _MAX_TIME)
         if not self._in_steps:
             raise TrainingInterrupted(cause=name)
         if name == "SIGINT" and not first:
@@ -121,7 +121,7 @@ class StopAtStep(TrainerCallback):
         if first:
             self.cause = name
             if self._processes.is_first:
-                sys.stderr.write(NOTICE)
+                sys.stderr.write(_NOTICE)
 
     def on_train_begin(self, _args: Any, state: Any, _control: Any, **_kwargs: Any) -> None:
         """Note the step: a stop before the next one has nothing new to write."""
@@ -133,7 +133,7 @@ class StopAtStep(TrainerCallback):
         if self.cause is None:
             return
         control.should_training_stop = True
-        control.should_evaluate = self.cause == MAX_TIME and args.eval_strategy != "no"
+        control.should_evaluate = self.cause == _MAX_TIME and args.eval_strategy != "no"
         _save(args, control)
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **_kwargs: Any) -> None:
@@ -149,7 +149,7 @@ class StopAtStep(TrainerCallback):
 
         Several processes go on to its end: here, each has batches of its own.
         """
-        if self.cause in SIGNALS and self._processes.count == 1:
+        if self.cause in _SIGNALS and self._processes.count == 1:
             raise TrainingInterrupted(cause=str(self.cause))
 
     def on_epoch_end(self, _args: Any, _state: Any, control: Any, **_kwargs: Any) -> None:
@@ -164,10 +164,10 @@ class StopAtStep(TrainerCallback):
         late = self._end is not None and time.monotonic() >= self._end
         # After the last step there is nothing to stop.
         if cause is None and late and state.global_step < state.max_steps:
-            cause = MAX_TIME
-        number = self._processes.largest(0 if cause is None else 1 + CAUSES.index(cause))
+            cause = _MAX_TIME
+        number = self._processes.largest(0 if cause is None else 1 + _CAUSES.index(cause))
         if number:
-            self.cause = CAUSES[number - 1]
+            self.cause = _CAUSES[number - 1]
 
 
 def _save(args: Any, control: Any) -> None:

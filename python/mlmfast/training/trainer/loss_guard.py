@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 # Steps between two looks at most; a look waits for the device once.
 INTERVAL = 50
-NEVER = torch.iinfo(torch.int64).max
+_NEVER = torch.iinfo(torch.int64).max
 
 
 class LossGuard:
@@ -27,7 +27,7 @@ class LossGuard:
             loss: a scalar on any device.
             step: the optimizer step, counted from 0.
         """
-        bad = torch.where(torch.isfinite(loss.detach()), NEVER, step)
+        bad = torch.where(torch.isfinite(loss.detach()), _NEVER, step)
         self._first = bad if self._first is None else torch.minimum(self._first, bad)
 
     def first_bad(self, gather: Callable[[torch.Tensor], torch.Tensor]) -> int | None:
@@ -39,4 +39,4 @@ class LossGuard:
         if self._first is None:
             return None
         found = int(gather(self._first[None]).min())
-        return None if found == NEVER else found
+        return None if found == _NEVER else found

@@ -18,9 +18,9 @@ SHOWN = {
     "tokens_per_second": "{:,.0f} tokens/s",
     "mfu": "MFU {:.1%}",
 }
-SPEED = ("tokens_per_second", "mfu")
+_SPEED = ("tokens_per_second", "mfu")
 # Between two lines with a loss, where the user did not say how often to log.
-SECONDS_BETWEEN_LINES = 5.0
+_SECONDS_BETWEEN_LINES = 5.0
 
 
 class Progress(TrainerCallback):
@@ -67,10 +67,10 @@ class Progress(TrainerCallback):
         if "loss" in logs:
             parts.append(f"{self._left(state)} left")
             if self.bar is not None:
-                speed = [SHOWN[name].format(logs[name]) for name in SPEED if name in logs]
+                speed = [SHOWN[name].format(logs[name]) for name in _SPEED if name in logs]
                 self.bar.set_postfix_str(", ".join(speed), refresh=False)
             often = args.logging_steps < 1 and state.global_step < state.max_steps
-            if often and now - self._said < SECONDS_BETWEEN_LINES:
+            if often and now - self._said < _SECONDS_BETWEEN_LINES:
                 return
             self._said = now
         line = f"step {state.global_step}/{state.max_steps}: {', '.join(parts)}"

@@ -28,11 +28,11 @@ STEP = ("max_grad_norm", "label_smoothing_factor", "neftune_noise_alpha")
 # How long the training is and what the machine computes in may change from run to run.
 FREE = ("num_train_epochs", "max_steps", "bf16", "fp16")
 
-OPTIMIZER_FILE = "optimizer.pt"
+_OPTIMIZER_FILE = "optimizer.pt"
 ARGUMENTS_FILE = "mlmfast_arguments.json"
 STATE_FILE = "trainer_state.json"
 # Which of them is the default depends on the versions of torch and transformers.
-ADAMW = ("adamw_torch", "adamw_torch_fused")
+_ADAMW = ("adamw_torch", "adamw_torch_fused")
 
 
 @dataclass(frozen=True)
@@ -100,12 +100,12 @@ def _with_one_warmup(arguments: dict[str, Any]) -> dict[str, Any]:
 def _same(name: str, before: Any, now: Any) -> bool:
     """Whether two values mean the same; what is switched off is 0, None or {}, by version."""
     both_off = not before and not now
-    return both_off or before == now or (name == "optim" and {before, now} <= set(ADAMW))
+    return both_off or before == now or (name == "optim" and {before, now} <= set(_ADAMW))
 
 
 def _of_optimizer(checkpoint: Path) -> dict[str, Any]:
     """Read what an optimizer's own state says of its arguments, without its tensors."""
-    file = checkpoint / OPTIMIZER_FILE
+    file = checkpoint / _OPTIMIZER_FILE
     if not file.is_file():
         return {}
     state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)

@@ -16,11 +16,11 @@ from mlmfast.training.trainer.resume_changes import STATE_FILE, Change, read_arg
 
 logger = logging.getLogger(__name__)
 
-RUN_FILE = "mlmfast_run.json"
-AUTO = "auto"
-LOGS = "runs"
-SCHEDULER_FILE = "scheduler.pt"
-DEEPSPEED_FILE = "latest"  # names the folder with the states of optimizer and scheduler
+_RUN_FILE = "mlmfast_run.json"
+_AUTO = "auto"
+_LOGS = "runs"
+_SCHEDULER_FILE = "scheduler.pt"
+_DEEPSPEED_FILE = "latest"  # names the folder with the states of optimizer and scheduler
 
 
 class RunDir:
@@ -66,7 +66,7 @@ class RunDir:
             InputError: the checkpoints belong to another training.
         """
         found = self.checkpoints()
-        if not resume or (resume == AUTO and not found):
+        if not resume or (resume == _AUTO and not found):
             if found and not overwrite:
                 raise OutputExistsError(
                     f"An interrupted training lies in {self.path}: go on with it "
@@ -76,7 +76,7 @@ class RunDir:
             self.path.mkdir(parents=True)
             self._write_run()
             return None
-        if resume is True or resume == AUTO:
+        if resume is True or resume == _AUTO:
             if not found:
                 raise NotFoundError(
                     f"There is no checkpoint in {self.path}: leave --resume-from-checkpoint away, "
@@ -93,7 +93,7 @@ class RunDir:
                     "written. Take another one, or begin anew with --overwrite."
                 )
         self._check_same_run(chosen, override=override)
-        if not any((chosen / name).exists() for name in (SCHEDULER_FILE, DEEPSPEED_FILE)):
+        if not any((chosen / name).exists() for name in (_SCHEDULER_FILE, _DEEPSPEED_FILE)):
             raise InputError(
                 f"The checkpoint {chosen} holds weights alone (save_only_model), from which no "
                 "training goes on as it was: give it as --model to a new one."
@@ -105,12 +105,12 @@ class RunDir:
 
     def _write_run(self) -> None:
         content = json.dumps(self.run | self.options, indent=2)
-        (self.path / RUN_FILE).write_text(content, encoding="utf-8")
+        (self.path / _RUN_FILE).write_text(content, encoding="utf-8")
 
     def _check_same_run(self, checkpoint: Path, *, override: bool) -> None:
         before, _ = read_arguments(checkpoint)
         with suppress(FileNotFoundError):  # of another program: its weights can still be continued
-            noted = (checkpoint.parent / RUN_FILE).read_text(encoding="utf-8")
+            noted = (checkpoint.parent / _RUN_FILE).read_text(encoding="utf-8")
             before = json.loads(noted) | before
         fixed, changes = (
             [
@@ -144,8 +144,8 @@ class RunDir:
 
     def keep_logs(self, target: Path) -> None:
         """Move what TensorBoard reads into a folder."""
-        if (self.path / LOGS).is_dir():
-            shutil.move(self.path / LOGS, target / LOGS)
+        if (self.path / _LOGS).is_dir():
+            shutil.move(self.path / _LOGS, target / _LOGS)
 
     def remove(self) -> None:
         """Remove the folder with all checkpoints."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 # Batches to make ahead beside those of the step under way.
-AHEAD = 2
+_AHEAD = 2
 
 
 class RankBatchSampler(BatchSampler):
@@ -149,7 +149,7 @@ class StepBatches:
         self._epoch = epoch
         self.blocks.set_epoch(epoch)
         numbers = range(update * self.accumulated, self.plan.global_batches)
-        self._batches = Prefetcher(self._make, numbers, self.accumulated + AHEAD)
+        self._batches = Prefetcher(self._make, numbers, self.accumulated + _AHEAD)
 
     def _make(self, number: int) -> Batch:
         ids = self.plan.block_ids(number, self._epoch)

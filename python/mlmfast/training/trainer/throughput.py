@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SAMPLE = 256
+_SAMPLE = 256
 # Blocks read at a time.
-READ = 4096
+_READ = 4096
 
 
 def _fill_rate(blocks: MaskedBlocks) -> float:
@@ -30,8 +30,8 @@ def _fill_rate(blocks: MaskedBlocks) -> float:
     if count == manifest.blocks or not manifest.padding_tokens:
         return manifest.fill_rate
     filled = sum(
-        int((blocks.store[first : min(first + READ, count)] != manifest.pad_token_id).sum())
-        for first in range(0, count, READ)
+        int((blocks.store[first : min(first + _READ, count)] != manifest.pad_token_id).sum())
+        for first in range(0, count, _READ)
     )
     return filled / (count * manifest.block_size)
 
@@ -54,7 +54,7 @@ class ThroughputCallback(TrainerCallback):
         manifest = blocks.store.manifest
         # Padding is no work.
         self._tokens_of_block = manifest.block_size * _fill_rate(blocks)
-        ids = blocks.store[: min(SAMPLE, len(blocks))]
+        ids = blocks.store[: min(_SAMPLE, len(blocks))]
         unasked = [*manifest.special_ids, manifest.mask_token_id, manifest.pad_token_id or 0]
         self._ordinary_of_block = float((~np.isin(ids, unasked)).sum() / len(ids))
         self.work: BlockFlops | None = None

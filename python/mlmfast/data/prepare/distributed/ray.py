@@ -188,7 +188,7 @@ def _work(job: list[Any], stop: Path, function: Callable[..., Any], call: tuple)
         return _Fault(error)
 
 
-_LOG = logging.getLogger("mlmfast.prepare")
+logger = logging.getLogger("mlmfast.prepare")
 
 
 def run_on_ray(
@@ -208,7 +208,7 @@ def run_on_ray(
     with ray_cluster(whole.job.threads) as connect:
         finished = whole.begin(fingerprint)
         if finished:
-            _LOG.info("Going on with %s of an earlier run.", counted(finished, "finished part"))
+            logger.info("Going on with %s of an earlier run.", counted(finished, "finished part"))
         splits = split_writers(work.output, tokenizer, options)
         with progress_bar(whole.size, shown=options.progress) as advance:
             counts, engine = whole.run(connect(whole.job), splits, advance)

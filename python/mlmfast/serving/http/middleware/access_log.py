@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-REQUEST_ID = re.compile(rb"[\w.:-]{1,128}")
+_REQUEST_ID = re.compile(rb"[\w.:-]{1,128}")
 # https://www.w3.org/TR/trace-context/#traceparent-header
-TRACEPARENT = re.compile(
+_TRACEPARENT = re.compile(
     rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 )
-GONE = 499  # what a log says of a client that did not wait, as in nginx
+_GONE = 499  # what a log says of a client that did not wait, as in nginx
 
 
 class Access:
@@ -57,8 +57,8 @@ class Access:
             await self._answer(error, record, scope, receive, started)
         finally:
             service.in_hand -= counted
-        status = started.status or GONE
-        if status == GONE:
+        status = started.status or _GONE
+        if status == _GONE:
             record.reason = "client_gone"
         seconds = time.perf_counter() - begun
         if counted:
@@ -121,8 +121,8 @@ def _record(method: str, path: str, headers: dict[bytes, Any]) -> Record:
     own = headers.get(b"x-request-id", b"")
     trace = headers.get(b"traceparent", b"")
     return Record(
-        request_id=own.decode() if REQUEST_ID.fullmatch(own) else random_id(),
-        traceparent=trace.decode() if TRACEPARENT.fullmatch(trace) else None,
+        request_id=own.decode() if _REQUEST_ID.fullmatch(own) else random_id(),
+        traceparent=trace.decode() if _TRACEPARENT.fullmatch(trace) else None,
         protocol=protocol_of(method, path),
     )
 

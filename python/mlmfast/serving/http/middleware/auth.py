@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 # What balancers, scrapers and people without a key may see. Everything else needs one.
-PUBLIC = frozenset(
+_PUBLIC = frozenset(
     {
         "/health",
         "/v2/health/live",
@@ -48,4 +48,4 @@ class ApiKeyAuth:
 def _is_public(scope: Scope) -> bool:
     # The page at / may be seen by all, and asks with the key that its user types.
     path, asks = scope["path"], scope["method"] not in ("GET", "HEAD")
-    return path in PUBLIC or (not asks and (path == "/" or path.startswith("/page/")))
+    return path in _PUBLIC or (not asks and (path == "/" or path.startswith("/page/")))

@@ -11,13 +11,13 @@ from mlmfast.serving.http.errors import HTTPError
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 # A client that is still sending when it is refused would not see the answer: what it sends is
 # thrown away, up to this many bytes and seconds, before it is told.
-THROWN_AWAY = 256 << 20
-THROWN_AWAY_SECONDS = 5.0
+_THROWN_AWAY = 256 << 20
+_THROWN_AWAY_SECONDS = 5.0
 # zlib's sign for "gzip or zlib, whichever it is".
-ANY_FORMAT = 47
+_ANY_FORMAT = 47
 
 
 class ClientGoneError(Exception):
@@ -33,7 +33,7 @@ class BodyReader:
         self._seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] not in WITH_BODY:
+        if scope["type"] != "http" or scope["method"] not in _WITH_BODY:
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
@@ -74,8 +74,8 @@ class BodyReader:
     async def _throw_away(self, receive: Receive) -> None:
         size, more = 0, True
         try:
-            async with asyncio.timeout(THROWN_AWAY_SECONDS):
-                while more and size <= THROWN_AWAY:
+            async with asyncio.timeout(_THROWN_AWAY_SECONDS):
+                while more and size <= _THROWN_AWAY:
                     chunk, more = await _next(receive)
                     size += len(chunk)
         except TimeoutError:
@@ -99,7 +99,7 @@ class BodyReader:
                 "unknown_encoding",
                 "The body's encoding is not known: send it as it is, or as gzip or deflate.",
             )
-        unpacker = zlib.decompressobj(ANY_FORMAT)
+        unpacker = zlib.decompressobj(_ANY_FORMAT)
         try:
             unpacked = unpacker.decompress(body, self._most + 1)
         except zlib.error as error:

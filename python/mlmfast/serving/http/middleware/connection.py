@@ -12,9 +12,9 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MOST_HEADER_BYTES = 64 << 10
+_MOST_HEADER_BYTES = 64 << 10
 # A client that takes nothing of its answer for so long is gone.
-UNREAD_MILLISECONDS = 30_000
+_UNREAD_MILLISECONDS = 30_000
 
 
 class Connection(HttpToolsProtocol):
@@ -43,7 +43,7 @@ class Connection(HttpToolsProtocol):
         super().data_received(data)
         if self._in_headers and not self.transport.is_closing():
             self._header_bytes += len(data)
-            if self._header_bytes > MOST_HEADER_BYTES:
+            if self._header_bytes > _MOST_HEADER_BYTES:
                 self._refuse(431, "The request's headers are too large.")
 
     def on_message_begin(self) -> None:
@@ -100,4 +100,4 @@ def connections(seconds: float) -> type[Connection]:
 def _set_unread_timeout(own: Any) -> None:
     option: Callable[..., None] | None = getattr(own, "setsockopt", None)
     if option and hasattr(socket, "TCP_USER_TIMEOUT"):
-        option(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MILLISECONDS)
+        option(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_MILLISECONDS)

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
     from mlmfast.serving.http.service import Service
 
-TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+_TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 # Nothing but this server's own files, and no other site's frame around them.
-POLICY = (
+_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 HEADERS = {
-    "Content-Security-Policy": POLICY,
+    "Content-Security-Policy": _POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     # Asked again each time, and answered by 304: a new version shows at once.
@@ -42,7 +42,7 @@ def routes(_service: Service) -> list[Route]:
     found = []
     for file in files(__name__).joinpath("files").iterdir():
         path = "/" if file.name == "index.html" else f"/page/{file.name}"
-        found.append(_route(path, file.read_bytes(), TYPES[file.name.rpartition(".")[2]]))
+        found.append(_route(path, file.read_bytes(), _TYPES[file.name.rpartition(".")[2]]))
     return found
 
 

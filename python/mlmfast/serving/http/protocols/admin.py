@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from mlmfast.serving.http.service import Service
 
-METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def routes(service: Service) -> list[Route]:
@@ -41,7 +41,7 @@ def routes(service: Service) -> list[Route]:
         service.models.count_texts()
         # With several workers this reads the files of all of them.
         text = await asyncio.to_thread(service.metrics.text)
-        return Response(text, media_type=METRICS_TYPE)
+        return Response(text, media_type=_METRICS_TYPE)
 
     async def info(_request: Request) -> Response:
         from importlib.metadata import version

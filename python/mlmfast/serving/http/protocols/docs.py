@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from mlmfast.serving.http.service import Service
 
-STYLE = """
+_STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
        color: #1b1b1b; background: #fff }
 pre { background: #f3f3f3; padding: .75rem; overflow-x: auto; border-radius: 6px; font-size: 14px }
@@ -30,7 +30,7 @@ summary { cursor: pointer } .sub { color: #666 }
   a { color: #8bf }
 }
 """
-SECURITY = {
+_SECURITY = {
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'",
     "x-content-type-options": "nosniff",
 }
@@ -47,7 +47,7 @@ def routes(service: Service) -> list[Route]:
         return Response(text, media_type="application/json")
 
     async def docs(_request: Request) -> Response:
-        return HTMLResponse(page, headers=SECURITY)
+        return HTMLResponse(page, headers=_SECURITY)
 
     return [
         Route("/openapi.json", openapi, methods=["GET"]),
@@ -74,7 +74,7 @@ def page_of(document: dict[str, Any]) -> str:
     return (
         "<!doctype html><html lang=en><head><meta charset=utf-8>"
         "<meta name=viewport content='width=device-width, initial-scale=1'>"
-        f"<title>{title}</title><style>{STYLE}</style></head><body><h1>{title} "
+        f"<title>{title}</title><style>{_STYLE}</style></head><body><h1>{title} "
         f"{escape(document['info']['version'])}</h1><p>{escape(document['info']['description'])} "
         "For programs: <a href='openapi.json'>openapi.json</a>.</p>"
         f"{operations}<h2>Schemas</h2>{schemas}</body></html>"

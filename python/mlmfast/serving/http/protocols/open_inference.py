@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from mlmfast.serving.scheduler.request import InferenceResponse
 
 VERSION = "1"
-PLATFORM = "onnxruntime_onnx"
-JSON_LENGTH = "inference-header-content-length"
+_PLATFORM = "onnxruntime_onnx"
+_JSON_LENGTH = "inference-header-content-length"
 INPUTS = (
     ("text", "BYTES", [-1], False),
     ("targets", "BYTES", [-1], True),
     ("top_k", "INT32", [1], True),
 )
-OUTPUTS = (
+_OUTPUTS = (
     ("score", "FP32", [-1, -1]),
     ("token", "INT64", [-1, -1]),
     ("token_str", "BYTES", [-1, -1]),
@@ -95,14 +95,14 @@ def routes(service: Service) -> list[Route]:
             {
                 "name": served.name,
                 "versions": [VERSION],
-                "platform": PLATFORM,
+                "platform": _PLATFORM,
                 "inputs": [
                     {"name": name, "datatype": kind, "shape": shape}
                     for name, kind, shape, _ in INPUTS
                 ],
                 "outputs": [
                     {"name": name, "datatype": kind, "shape": shape}
-                    for name, kind, shape in OUTPUTS
+                    for name, kind, shape in _OUTPUTS
                 ],
             }
         )
@@ -112,7 +112,7 @@ def routes(service: Service) -> list[Route]:
         return json_response(
             {
                 "name": served.name,
-                "platform": PLATFORM,
+                "platform": _PLATFORM,
                 "max_batch_size": 0,
                 "input": [
                     {"name": name, "data_type": f"TYPE_{_kind(kind)}", "dims": shape}
@@ -121,7 +121,7 @@ def routes(service: Service) -> list[Route]:
                 ],
                 "output": [
                     {"name": name, "data_type": f"TYPE_{_kind(kind)}", "dims": shape}
-                    for name, kind, shape in OUTPUTS
+                    for name, kind, shape in _OUTPUTS
                 ],
             }
         )
@@ -173,7 +173,7 @@ def _kind(datatype: str) -> str:
 def _split_body(request: Request) -> tuple[bytes, bytes]:
     """Split a body into its JSON and the bytes behind it."""
     body: bytes = request.scope["body"]
-    told = request.headers.get(JSON_LENGTH)
+    told = request.headers.get(_JSON_LENGTH)
     if told is None:
         return body, b""
     if not (told.isascii() and told.isdigit() and len(told) < 16 and int(told) <= len(body)):
@@ -242,7 +242,7 @@ def _own_bytes(tensor: InputTensor, binary: bytes) -> tuple[bytes | None, bytes]
 def _outputs(body: InferRequest) -> list[tuple[str, bool]]:
     """Return the outputs that are wanted, each with whether it is wanted as bytes."""
     everywhere = body.parameters.get("binary_data_output") is True
-    known = [name for name, _, _ in OUTPUTS]
+    known = [name for name, _, _ in _OUTPUTS]
     if not body.outputs:
         return [(name, everywhere) for name in known]
     for output in body.outputs:
@@ -268,7 +268,7 @@ def _tensors(response: InferenceResponse | None) -> list[Tensor]:
     shape = [len(rows), len(rows[0]) if rows else 0]
     of_rows = [
         Tensor(name, kind, shape, [row[name] for row in flat])
-        for name, kind, _ in OUTPUTS
+        for name, kind, _ in _OUTPUTS
         if name != "masks"
     ]
     return [*of_rows, Tensor("masks", "INT32", [len(masks)], masks)]
@@ -289,5 +289,5 @@ def _response(head: dict[str, Any], wanted: list[tuple[Tensor, bool]]) -> Respon
     return Response(
         b"".join((text, *parts)),
         media_type="application/octet-stream",
-        headers={JSON_LENGTH: str(len(text))},
+        headers={_JSON_LENGTH: str(len(text))},
     )

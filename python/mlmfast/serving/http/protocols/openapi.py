@@ -12,8 +12,8 @@ from mlmfast.serving.http.protocols.open_inference import InferRequest
 from mlmfast.serving.http.protocols.score import ScoreRequest, ScoreResponse
 from mlmfast.serving.http.protocols.v1 import ErrorBody, FillRequest, FillResponse, ModelList
 
-REF = "#/components/schemas/{model}"
-PROBLEMS = {
+_REF = "#/components/schemas/{model}"
+_PROBLEMS = {
     "400": "The body is no valid JSON.",
     "401": "The key is missing or wrong.",
     "404": "There is no such model.",
@@ -31,8 +31,8 @@ ROWS: dict[str, Any] = {
     "lists; for a list of texts a list of these.",
     "type": "array",
 }
-SENTENCE = "Paris is the <mask> of France."
-TWO_MASKS = "Paris is the <mask> of <mask>."
+_SENTENCE = "Paris is the <mask> of France."
+_TWO_MASKS = "Paris is the <mask> of <mask>."
 WORDS = "Paris is the capital of France."
 
 
@@ -56,7 +56,7 @@ def openapi_document(version: str, *, with_keys: bool) -> dict[str, Any]:
             (InferRequest, "validation"),
             (ErrorBody, "serialization"),
         ],
-        ref_template=REF,
+        ref_template=_REF,
     )
     document: dict[str, Any] = {
         "openapi": "3.1.0",
@@ -75,9 +75,9 @@ def openapi_document(version: str, *, with_keys: bool) -> dict[str, Any]:
 
 
 def _paths() -> dict[str, Any]:
-    rows_example = {"inputs": SENTENCE, "parameters": {"top_k": 3}}
+    rows_example = {"inputs": _SENTENCE, "parameters": {"top_k": 3}}
     infer_example = {
-        "inputs": [{"name": "text", "datatype": "BYTES", "shape": [1], "data": [SENTENCE]}],
+        "inputs": [{"name": "text", "datatype": "BYTES", "shape": [1], "data": [_SENTENCE]}],
         "parameters": {"top_k": 3},
     }
     model = [{"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}]
@@ -87,7 +87,7 @@ def _paths() -> dict[str, Any]:
                 "Fill masks; one form for one text and for many",
                 "FillRequest",
                 _ref("FillResponse"),
-                {"inputs": SENTENCE, "top_k": 3},
+                {"inputs": _SENTENCE, "top_k": 3},
             )
         },
         "/v1/fill": {
@@ -95,7 +95,7 @@ def _paths() -> dict[str, Any]:
                 "Fill all masks of a text together, so that the words fit each other",
                 "JointRequest",
                 _ref("JointResponse"),
-                {"inputs": TWO_MASKS, "top_k": 3, "beams": 10},
+                {"inputs": _TWO_MASKS, "top_k": 3, "beams": 10},
             )
         },
         "/v1/score": {
@@ -170,7 +170,7 @@ def _asking(
             "required": True,
             "content": {"application/json": {"schema": _ref(body), "example": example}},
         },
-        "responses": _responses(answer, set(PROBLEMS), error),
+        "responses": _responses(answer, set(_PROBLEMS), error),
     }
 
 
@@ -189,11 +189,11 @@ def _responses(
     return {
         "200": {"description": "The answer", "content": {"application/json": {"schema": answer}}},
         **{
-            status: {"description": PROBLEMS[status], "content": told}
+            status: {"description": _PROBLEMS[status], "content": told}
             for status in sorted(statuses)
         },
     }
 
 
 def _ref(name: str) -> dict[str, str]:
-    return {"$ref": REF.format(model=name)}
+    return {"$ref": _REF.format(model=name)}

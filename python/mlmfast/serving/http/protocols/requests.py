@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mlmfast.serving.tasks.base import Task
 
 # Looking these up is done on a thread: they may be many, and each may have to be tokenized.
-MOST_TARGETS = 1000
+_MOST_TARGETS = 1000
 # Each step chooses among beams x beams fillings, on a thread that else runs batches.
 MOST_BEAMS = 100
 
@@ -73,12 +73,12 @@ class FillMaskCall:
                 whole_targets=self.whole_targets,
                 tokenizer_kwargs=self.tokenizer_kwargs,
             )
-        if len(self.targets) > MOST_TARGETS:
+        if len(self.targets) > _MOST_TARGETS:
             raise HTTPError(
                 422,
                 "too_many_targets",
                 f"The request has {len(self.targets):,} targets, and one may have at most "
-                f"{MOST_TARGETS:,}.",
+                f"{_MOST_TARGETS:,}.",
             )
         return await asyncio.to_thread(
             fill_mask_task,

@@ -16,7 +16,7 @@ from mlmfast.serving.http.errors import HTTPError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-INTEGERS: dict[str, np.dtype[Any]] = {
+_INTEGERS: dict[str, np.dtype[Any]] = {
     "INT8": np.dtype("<i1"),
     "INT16": np.dtype("<i2"),
     "INT32": np.dtype("<i4"),
@@ -27,7 +27,7 @@ INTEGERS: dict[str, np.dtype[Any]] = {
     "UINT64": np.dtype("<u8"),
 }
 FLOAT: np.dtype[Any] = np.dtype("<f4")
-LENGTH_BYTES = 4
+_LENGTH_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +51,9 @@ class Tensor:
         """Describe it, and give its values as bytes."""
         if self.datatype == "BYTES":
             parts = [value.encode() for value in self.values]
-            data = b"".join(len(part).to_bytes(LENGTH_BYTES, "little") + part for part in parts)
+            data = b"".join(len(part).to_bytes(_LENGTH_BYTES, "little") + part for part in parts)
         else:
-            kind = FLOAT if self.datatype == "FP32" else INTEGERS[self.datatype]
+            kind = FLOAT if self.datatype == "FP32" else _INTEGERS[self.datatype]
             data = np.array(self.values, kind).tobytes()
         return {**self._described(), "parameters": {"binary_data_size": len(data)}}, data
 
@@ -87,7 +87,7 @@ def integer_of(
     Raises:
         Problem: it holds something else.
     """
-    kind = INTEGERS.get(datatype)
+    kind = _INTEGERS.get(datatype)
     if kind is None:
         raise _bad(name, f"has the datatype {datatype[:20]!r}, and must hold an integer")
     if binary is None:
@@ -115,7 +115,7 @@ def _flat(name: str, data: Any) -> list[Any]:
 def _split(name: str, binary: bytes) -> list[bytes]:
     values, start = [], 0
     while start < len(binary):
-        end = start + LENGTH_BYTES
+        end = start + _LENGTH_BYTES
         length = int.from_bytes(binary[start:end], "little")
         if end + length > len(binary):
             raise _bad(name, "is cut short: its lengths do not add up to its bytes")
