@@ -8,6 +8,7 @@ WORDS = (
     "the quick brown fox jumps over the lazy dog while seven wizards quietly mix a jar of very "
     "strange unbelievably complicated potions and nobody notices that the moon is rising again"
 )
+JAPANESE = "\u65e5\u672c\u8a9e\u306e\u6587\u306f\u30b3\u30fc\u30d2\u30fc\u3068\u66f8\u304f\u3002"
 
 
 def bert_tokenizer(folder: Path):
@@ -34,4 +35,20 @@ def roberta_tokenizer(folder: Path, vocab_size: int = 330):
     trainer.save_model(str(folder))
     return RobertaTokenizerFast(
         str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=64
+    )
+
+
+def japanese_tokenizer():
+    """A SentencePiece-like tokenizer whose pieces are single characters, with a marker of words."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    specials = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    marked = [f"\u2581{letter}" for letter in "abcdefgh"]
+    pieces = [*specials, *marked, "\u2581", *sorted(set(JAPANESE))]
+    tokenizer = Tokenizer(models.Unigram([(piece, -1.0) for piece in pieces], unk_id=3))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    names = ("bos_token", "pad_token", "eos_token", "unk_token", "mask_token")
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, **dict(zip(names, specials, strict=True))
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from mlmfast.training.train import train
 from mlmfast.training.trainer.interrupt import TrainingInterrupted
 from mlmfast.training.trainer.mlm_trainer import MLMTrainer
 from stopped_trainings import At, press_ctrl_c, same_weights
+from tiny_tokenizers import JAPANESE, japanese_tokenizer
 from toy import SCRATCH
 
 SCHEDULED = SCRATCH | {"mask_rate_schedule": "0.6:0.1:cosine", "num_train_epochs": 2}
@@ -133,6 +135,30 @@ def test_whole_words_are_masked_whole(toy_blocks, store, seen, tmp_path):
     assert "whole words at a time" in (tmp_path / "out" / "README.md").read_text()
 
 
+def test_whole_words_of_text_without_blanks(seen, tmp_path, monkeypatch):
+    """With the marker alone a row is one word, and most rows have no mask."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    japanese_tokenizer().save_pretrained(tmp_path / "tokenizer")
+    (tmp_path / "train.txt").write_text(f"{JAPANESE * 2}\n" * 64, encoding="utf-8")
+    masks = {}
+    for boundaries in ("marker", "characters"):
+        seen.clear()
+        words = [str(tmp_path / "train.txt"), "--output", str(tmp_path / boundaries)]
+        words += ["--model-type", "bert", "--tokenizer-name", str(tmp_path / "tokenizer")]
+        words += ["--config-overrides", "hidden_size=16,num_hidden_layers=1,num_attention_heads=2"]
+        words += ["--line-by-line", "--whole-word", "--word-boundaries", boundaries, "--use-cpu"]
+        words += ["--max-steps", "4", "--precision", "fp32", "--no-report", "--do-eval", "false"]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore" if boundaries == "marker" else "error", UserWarning)
+            result = CliRunner().invoke(command, [*words, "--validation-split-percentage", "0"])
+        assert result.exit_code == 0, (result.output, result.exception)
+        masks[boundaries] = torch.cat([labels != -100 for _, labels in seen])
+    assert masks["marker"].any(1).float().mean() < 0.5
+    assert masks["characters"].any(1).float().mean() > 0.9
+    kept = json.loads((tmp_path / "characters" / "mlmfast_training.json").read_text())
+    assert kept["masks"]["word_boundaries"] == "characters"
+
+
 def test_spans(toy_blocks, seen, tmp_path):
     options = SCRATCH | QUICK | {"max_steps": 3, "mask_mode": "span"}
     train(toy_blocks, output=tmp_path / "out", mlm_probability=0.3, **options)
@@ -150,6 +176,8 @@ def test_spans(toy_blocks, seen, tmp_path):
         ({"mask_rate_schedule": "0.3:0.1", "mlm_probability": 0.2}, "not both"),
         ({"mask_mode": "words"}, "mask_mode is 'words'"),
         ({"mask_mode": "span", "whole_word": True}, "not both"),
+        ({"word_boundaries": "characters"}, "give whole_word"),
+        ({"word_boundaries": "blanks", "whole_word": True}, "'marker' or 'characters'"),
     ],
 )
 def test_wrong_options(toy_blocks, tmp_path, options, message):

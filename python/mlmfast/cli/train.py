@@ -79,6 +79,13 @@ def _described() -> Iterable[str]:
 )
 @click.option("--whole-word", is_flag=True, help="The same as --mask-mode whole_word.")
 @click.option(
+    "--word-boundaries",
+    type=Names(("marker", "characters")),
+    default="marker",
+    show_default=True,
+    help="How whole words are found; characters: in text without blanks, too.",
+)
+@click.option(
     "--mask-rate-schedule",
     metavar="START:END[:cosine]",
     help="Let the share of chosen tokens change over the steps, such as 0.3:0.15.",

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Unpack
 
-    from mlmfast.data.masking.options import MaskOptions, ModeOptions
+    from mlmfast.data.masking.options import MaskOptions, StoreModeOptions
     from mlmfast.data.store.store import BlockStore
 
 Batch = dict[str, torch.Tensor]
@@ -47,7 +47,8 @@ class EvaluationBlocks(Dataset):
         pad_to_max_length: keep all rows at the block's length; otherwise the rows of a store with
             a document a block are cut to the batch's longest document, L' <= L.
         modes: `mode`, `masks_per_row` and so on, as `mlmfast.mask_tokens` explains them;
-            `mode="whole_word"` finds the words by the store's own tokenizer.
+            `mode="whole_word"` finds the words by the store's own tokenizer, with
+            `word_boundaries="characters"` in text without blanks, too.
 
     Raises:
         InputError: An option that cannot be.
@@ -63,7 +64,7 @@ class EvaluationBlocks(Dataset):
         random_replace_prob: float = 0.1,
         pad_to_max_length: bool = False,
         limit: int | None = None,
-        **modes: Unpack[ModeOptions],
+        **modes: Unpack[StoreModeOptions],
     ) -> None:
         self.store = store
         self.seed = seed

@@ -10,6 +10,7 @@ import torch
 
 from mlmfast.data.masking.schedule import MaskRateSchedule
 from mlmfast.data.store.store import BlockStore, open_splits
+from mlmfast.data.tokenization.word_boundaries import known_boundaries
 from mlmfast.errors import InputError, StoreError
 from mlmfast.training.model.compatibility import check_same_tokens
 from mlmfast.training.model.from_scratch import new_model
@@ -231,6 +232,7 @@ def choose_masks(
     random_replace_prob: float,
     mode: str,
     whole_word: bool,
+    word_boundaries: str,
     mask_rate_schedule: str | None,
 ) -> dict[str, Any]:
     """Put the options of the masks together, as `MaskedBlocks` takes them.
@@ -242,6 +244,7 @@ def choose_masks(
         random_replace_prob: share of them that become another token.
         mode: one of `_MODES`.
         whole_word: another name of the mode `whole_word`.
+        word_boundaries: how whole words are found; left out of the answer where it is `marker`.
         mask_rate_schedule: in place of `mlm_probability`.
 
     Raises:
@@ -261,10 +264,16 @@ def choose_masks(
     else:
         MaskRateSchedule(mask_rate_schedule, 1)
         mlm_probability = MLM_PROBABILITY  # noted beside the schedule, without effect
+    whole_word = whole_word or mode == "whole_word"
+    if known_boundaries(word_boundaries) != "marker" and not whole_word:
+        raise InputError(
+            f"word_boundaries ({word_boundaries}) tells where whole words begin: give whole_word."
+        )
     return {
         "mlm_probability": mlm_probability,
         "mask_replace_prob": mask_replace_prob,
         "random_replace_prob": random_replace_prob,
         "mode": "whole_word" if whole_word else mode,
         "mask_rate_schedule": mask_rate_schedule,
+        **({} if word_boundaries == "marker" else {"word_boundaries": word_boundaries}),
     }

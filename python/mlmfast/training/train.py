@@ -73,6 +73,7 @@ def train(
     random_replace_prob: float = 0.1,
     mask_mode: str = "token",
     whole_word: bool = False,
+    word_boundaries: str = "marker",
     mask_rate_schedule: str | None = None,
     add_tokens: str | Path | Sequence[str] | None = None,
     seed: int = 0,
@@ -120,6 +121,8 @@ def train(
         mask_mode: what is chosen as one: `token`, `whole_word`, or `span` (SpanBERT), as
             `mlmfast.mask_tokens` has it. The evaluation masks tokens.
         whole_word: the same as `mask_mode="whole_word"`.
+        word_boundaries: how whole words are found: `marker`, by the vocabulary's marker alone; or
+            `characters`, where text without blanks (Japanese, Chinese, Thai) is divided as well.
         mask_rate_schedule: `"0.3:0.15"` lets the share of chosen tokens go from the first to the
             second over the training's steps, `"0.3:0.15:cosine"` by half a wave of the cosine; in
             place of `mlm_probability`.
@@ -180,6 +183,7 @@ def train(
         random_replace_prob=random_replace_prob,
         mode=mask_mode,
         whole_word=whole_word,
+        word_boundaries=word_boundaries,
         mask_rate_schedule=mask_rate_schedule,
     )
     training_arguments |= hub.uploading(push_to_hub, training_arguments, output)

@@ -10,6 +10,7 @@ import pytest
 import mlmfast
 from mlmfast.data.tokenization.word_boundaries import word_starts
 from mlmfast.errors import InputError
+from tiny_tokenizers import JAPANESE, japanese_tokenizer
 
 
 class Vocabulary:
@@ -38,9 +39,6 @@ def test_markers_in_front(pieces, starts):
 def test_markers_behind_are_refused(pieces):
     with pytest.raises(InputError, match=r"(@@|</w>)' behind them: mask tokens"):
         word_starts(Vocabulary(*pieces), 3)
-
-
-JAPANESE = "\u65e5\u672c\u8a9e\u306e\u6587\u306f\u30b3\u30fc\u30d2\u30fc\u3068\u66f8\u304f\u3002"
 
 
 def byte_level(text):
@@ -96,27 +94,9 @@ def test_unknown_boundaries_are_refused():
 
 @pytest.fixture
 def japanese():
-    """A SentencePiece-like tokenizer whose pieces are single characters, and rows of its ids."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-    pieces = [
-        *special,
-        *(f"\u2581{letter}" for letter in "abcdefgh"),
-        "\u2581",
-        *sorted(set(JAPANESE)),
-    ]
-    model = models.Unigram([(piece, -1.0) for piece in pieces], unk_id=3)
-    tokenizer = Tokenizer(model)
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    names = dict(
-        zip(
-            ("bos_token", "pad_token", "eos_token", "unk_token", "mask_token"), special, strict=True
-        )
-    )
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names)
-    return fast, [fast(JAPANESE * 4)["input_ids"]] * 200
+    """A tokenizer of single characters, and rows of its ids."""
+    tokenizer = japanese_tokenizer()
+    return tokenizer, [tokenizer(JAPANESE * 4)["input_ids"]] * 200
 
 
 def test_whole_words_of_a_text_without_blanks_warn_and_can_be_found(japanese):

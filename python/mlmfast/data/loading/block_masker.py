@@ -28,7 +28,7 @@ class BlockMasker:
         store: The blocks, `[N, L]`.
         seed: Seed of the masks, 0 to 2^64 - 1.
         options: How the masks are drawn; for whole words without `word_starts`, those of the
-            store's own tokenizer are found.
+            store's own tokenizer are found, by `word_boundaries`.
 
     Raises:
         InputError: An option that cannot be.
@@ -129,13 +129,21 @@ class BlockMasker:
 
 
 def _with_words(store: BlockStore, options: MaskOptions) -> MaskOptions:
+    boundaries = options.get("word_boundaries")
     if options.get("mode") != "whole_word" or options.get("word_starts") is not None:
+        if boundaries is not None:
+            raise InputError(
+                f"word_boundaries ({boundaries}) tells where whole words begin: it goes with "
+                "mode='whole_word', and not beside word_starts"
+            )
         return options
     from mlmfast.data.tokenization.load import load_tokenizer
     from mlmfast.data.tokenization.word_boundaries import warn_of_long_words, word_starts
 
+    options = options.copy()
+    options.pop("word_boundaries", None)
     tokenizer = load_tokenizer(store.path).tokenizer
-    starts = word_starts(tokenizer, store.manifest.vocab_size)
+    starts = word_starts(tokenizer, store.manifest.vocab_size, boundaries=boundaries or "marker")
     sample = store[np.linspace(0, len(store) - 1, min(len(store), _SAMPLE), dtype=np.int64)]
     warn_of_long_words(sample, starts, np.isin(sample, list(store.manifest.special_ids)))
     return {**options, "word_starts": starts}

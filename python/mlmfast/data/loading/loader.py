@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from mlmfast.data.loading.batches import Batch
-    from mlmfast.data.masking.options import MaskOptions, ModeOptions
+    from mlmfast.data.masking.options import MaskOptions, StoreModeOptions
 
 _STATE_VERSION = 1
 
@@ -67,7 +67,8 @@ class BlockLoader:
         reuse_buffers: Use the memory of earlier batches again.
         threads: Threads that mask one batch; None for as many as it is worth.
         modes: `mode`, `masks_per_row`, `at_least_one` and so on, as `mask_tokens` explains them;
-            `mode="whole_word"` finds the words by the store's own tokenizer.
+            `mode="whole_word"` finds the words by the store's own tokenizer, with
+            `word_boundaries="characters"` in text without blanks, too.
 
     Raises:
         InputError: An option that cannot be.
@@ -95,7 +96,7 @@ class BlockLoader:
         pin_memory: bool = False,
         reuse_buffers: bool = False,
         threads: int | None = None,
-        **modes: Unpack[ModeOptions],
+        **modes: Unpack[StoreModeOptions],
     ) -> None:
         try:
             import torch

@@ -11,6 +11,7 @@ from mlmfast.errors import InputError
 
 if TYPE_CHECKING:
     from mlmfast import _core
+    from mlmfast.data.tokenization.word_boundaries import WordBoundaries
 
 Mode = Literal["token", "whole_word", "span"]
 RandomIds = Literal["all", "ordinary"]
@@ -28,7 +29,13 @@ class ModeOptions(TypedDict, total=False):
     random_ids: RandomIds
 
 
-class MaskOptions(ModeOptions, total=False):
+class StoreModeOptions(ModeOptions, total=False):
+    """Those of blocks of a store, whose tokenizer tells where words begin."""
+
+    word_boundaries: WordBoundaries
+
+
+class MaskOptions(StoreModeOptions, total=False):
     """How masks are drawn; every option may be left out."""
 
     mlm_probability: float

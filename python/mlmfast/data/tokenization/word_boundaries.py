@@ -160,8 +160,8 @@ def warn_of_long_words(ids: Any, starts: Any, special: Any) -> None:
         warnings.warn(
             f"The whole words of this text have {mean:.0f} tokens on average, as those of a text "
             "without blanks do: most rows will have no mask, and the others little else. Have them "
-            "found by their characters, word_boundaries='characters' (a collator's; for loaders "
-            "and mask_tokens word_starts=mlmfast.data.tokenization.word_boundaries.word_starts("
+            "found by their characters, word_boundaries='characters' (for mask_tokens "
+            "word_starts=mlmfast.data.tokenization.word_boundaries.word_starts("
             "tokenizer, vocab_size, boundaries='characters')), or mask tokens or spans.",
             UserWarning,
             stacklevel=3,
