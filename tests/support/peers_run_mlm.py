@@ -59,8 +59,8 @@ def accuracy(predictions):
     return {"accuracy": float(np.mean(hits[asked] == labels[asked]))}
 
 
-def peers_run(home, output, *, train_file, validation_file, length, steps):
-    """Train and measure as `--line_by_line --do_train --do_eval` does."""
+def peers_run(home, output, *, train_file, validation_file, length, steps, train=True):
+    """Train and measure as `--line_by_line --do_train --do_eval` does, or measure alone."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(home / "model")
     files = {"train": str(train_file), "validation": str(validation_file)}
     lines = datasets.load_dataset("text", data_files=files)
@@ -71,7 +71,7 @@ def peers_run(home, output, *, train_file, validation_file, length, steps):
 
     rows = lines.map(tokenize, batched=True, remove_columns=["text"])
     arguments = transformers.TrainingArguments(
-        output_dir=str(output), do_train=True, do_eval=True, max_steps=steps, save_steps=2,
+        output_dir=str(output), do_train=train, do_eval=True, max_steps=steps, save_steps=2,
         eval_strategy="steps", eval_steps=2, load_best_model_at_end=True,
         metric_for_best_model="eval_accuracy", use_cpu=True, report_to="none", disable_tqdm=True,
     )  # fmt: skip
@@ -85,13 +85,14 @@ def peers_run(home, output, *, train_file, validation_file, length, steps):
         compute_metrics=accuracy,
         preprocess_logits_for_metrics=lambda logits, _labels: logits.argmax(-1),
     )
-    metrics = trainer.train().metrics
-    trainer.save_model()
-    metrics["train_samples"] = len(rows["train"])
-    trainer.save_metrics("train", metrics)
-    trainer.save_state()
+    if train:
+        metrics = trainer.train().metrics
+        trainer.save_model()
+        metrics["train_samples"] = len(rows["train"])
+        trainer.save_metrics("train", metrics)
+        trainer.save_state()
     metrics = trainer.evaluate()
     metrics["eval_samples"] = len(rows["validation"])
     metrics["perplexity"] = math.exp(metrics["eval_loss"])
     trainer.save_metrics("eval", metrics)
-    trainer.create_model_card(tasks="fill-mask")
+    trainer.create_model_card(finetuned_from=str(home / "model"), tasks="fill-mask")

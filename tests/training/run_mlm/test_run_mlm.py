@@ -12,6 +12,7 @@ import yaml
 from click.testing import CliRunner
 
 from command_lines import COMMAND_LINES
+from left_by_run_mlm import FURTHER_FILES, LISTED, Run, compare
 from mlmfast.cli.run_mlm import command
 from mlmfast.data.tokenization.train import train_tokenizer
 from mlmfast.errors import InputError, OutputExistsError
@@ -128,25 +129,20 @@ def test_a_run_leaves_the_files_and_figures_that_run_mlm_leaves(home, tmp_path):
     shown = run(*words, "eval_accuracy")
     assert "***** eval metrics *****" in shown
     peers_run(home, tmp_path / "theirs", **flags, length=16, steps=4)
-    ours, theirs = ({path.name for path in (tmp_path / name).iterdir()} for name in
-                    ("ours", "theirs"))  # fmt: skip
-    assert ours == theirs
-    for name in ("train", "eval", "all"):
-        own, other = (results(tmp_path / side, name) for side in ("ours", "theirs"))
-        assert set(other) <= set(own)
-        assert set(own) - set(other) <= table_of("Further figures")
+    theirs, ours = (Run(0, tmp_path / name) for name in ("theirs", "ours"))
+    assert compare(theirs, ours) == []
     found = results(tmp_path / "ours")
     assert (found["train_samples"], found["eval_samples"]) == (50, 12)
-    other = results(tmp_path / "theirs")
-    for name in ("train_samples", "eval_samples", "epoch"):
-        assert found[name] == pytest.approx(other[name]), name
-    assert found["perplexity"] == pytest.approx(other["perplexity"], rel=0.1)
-    checkpoints = [{path.name for path in (tmp_path / side / "checkpoint-2").iterdir()} for side in
-                   ("ours", "theirs")]  # fmt: skip
-    further = {"mlmfast_checkpoint.json", "mlmfast_arguments.json"}
-    assert checkpoints[0] - checkpoints[1] == further
-    assert all(f"`{name}`" in DOCS.read_text() for name in further)
-    assert not checkpoints[1] - checkpoints[0]
+    # What the page lists is so.
+    assert set(LISTED) | {"checkpoint-*", "trainer_state.json"} == table_of("Files that differ")
+    assert all(f"`{name}`" in DOCS.read_text() for name in FURTHER_FILES)
+    texts = [run.results("tokenizer.json")["truncation"] for run in (theirs, ours)]
+    assert texts[0]["max_length"] == 16
+    assert texts[1] is None
+    logs = [run.results("trainer_state.json")["log_history"] for run in (theirs, ours)]
+    assert [[row["step"] for row in log if "loss" in row] for log in logs] == [[], [4]]
+    cards = [(run.output / "README.md").read_text() for run in (theirs, ours)]
+    assert ["base_model:" in card for card in cards] == [True, False]
     card = yaml.safe_load((tmp_path / "ours" / "README.md").read_text().split("---")[1])
     assert card["model-index"] == [{"name": "ours", "results": []}]
     model = transformers.AutoModelForMaskedLM.from_pretrained(tmp_path / "ours")
@@ -203,6 +199,32 @@ def test_measuring_alone_and_training_alone(home, tmp_path):
     assert not (tmp_path / "train" / "eval_results.json").exists()
     with pytest.raises(InputError, match="--do_train needs a split train"):
         run(*words_of(home, tmp_path / "none", validation_file=home / "valid.txt"), "--do_train")
+
+
+def test_measuring_alone_leaves_what_run_mlm_leaves(home, tmp_path):
+    flags = {"train_file": home / "train.txt", "validation_file": home / "valid.txt"}
+    words = words_of(home, tmp_path / "ours", **flags, max_seq_length=16)
+    run(*words, "--do_eval", "--line_by_line")
+    peers_run(home, tmp_path / "theirs", **flags, length=16, steps=4, train=False)
+    assert compare(Run(0, tmp_path / "theirs"), Run(0, tmp_path / "ours")) == []
+    assert "eval_model_preparation_time" in results(tmp_path / "ours", "eval")
+
+
+def test_a_stream_is_trained_and_measured_as_the_same_data_set(home, tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    for split, name in (("train", "train"), ("validation", "valid")):
+        lines = (home / f"{name}.txt").read_text().splitlines()
+        rows = [json.dumps({"number": at, "text": line}) for at, line in enumerate(lines)]
+        (data / f"{split}.jsonl").write_text("\n".join(rows) + "\n")
+    found = []
+    for name, switches in (("whole", []), ("stream", ["--streaming"])):
+        flags = {"dataset_name": data, "max_seq_length": 16, "cache_dir": tmp_path / name}
+        words = words_of(home, tmp_path / f"{name}-out", **flags)
+        run(*words, "--do_train", "--do_eval", *switches)
+        found.append(results(tmp_path / f"{name}-out"))
+    figures = "train_samples", "eval_samples", "train_loss", "eval_loss", "eval_accuracy", "epoch"
+    assert all(found[0][name] == found[1][name] for name in figures)
 
 
 def test_a_run_goes_on_from_its_last_checkpoint(home, tmp_path):

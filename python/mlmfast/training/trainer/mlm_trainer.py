@@ -179,8 +179,10 @@ class MLMTrainer(BlockTrainer):
                 dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix
             )
         started = time.perf_counter()
+        untrained = not self.accelerator._models  # noqa: SLF001 (the Trainer asks the same)
         model = self._wrap_model(self.model, training=False)
         model.eval()
+        prepared = time.perf_counter() - started
         tally = torch.zeros(4, dtype=torch.float64)
         # Beginning a pass over a data loader draws a number from torch's generator; put back, the
         # training's dropout does not depend on whether there was an evaluation.
@@ -213,6 +215,8 @@ class MLMTrainer(BlockTrainer):
             if getattr(found, name) is not None
         }
         metrics[f"{metric_key_prefix}_accuracy"] = found.top1  # run_mlm.py's name of it
+        if untrained:  # the Trainer tells it where no training has prepared the model
+            metrics[f"{metric_key_prefix}_model_preparation_time"] = round(prepared, 4)
         return EvalLoopOutput(
             predictions=None, label_ids=None, metrics=metrics, num_samples=len(blocks)
         )
