@@ -25,7 +25,7 @@ _BY_CHANCE = {"loss", "train_loss", "eval_loss", "perplexity"}
 _LEFT_OUT = {"eval_accuracy", "grad_norm", "best_metric"}
 _TIMES = re.compile(r"_runtime$|_per_second$|_preparation_time$")
 _PATHS = {"output_dir", "logging_dir", "best_model_checkpoint", "resume_from_checkpoint"}
-_NEAR = 0.15  # a few hundred masked tokens
+_NEAR = 0.15  # each draws masks of its own, a few hundred tokens
 
 
 @dataclass(frozen=True)
