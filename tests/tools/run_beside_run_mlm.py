@@ -22,8 +22,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
-from beside_run_mlm import CASES, make_inputs, preload, run_case
+from beside_run_mlm import make_inputs, preload, run_case
 from left_by_run_mlm import compare
+from run_mlm_cases import CASES
 
 
 def main(arguments: list[str]) -> int:
