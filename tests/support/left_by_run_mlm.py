@@ -20,10 +20,10 @@ LISTED = {
     "training_args.bin": {"logging_nan_inf_filter"},
 }
 _RESULTS = tuple(f"{name}_results.json" for name in ("all", "train", "eval"))
-# Chance: other masks, another order, and how fast the machine was.
+# Chance: other masks, another order, how fast the machine was, and its memory.
 _BY_CHANCE = {"loss", "train_loss", "eval_loss", "perplexity"}
 _LEFT_OUT = {"eval_accuracy", "grad_norm", "best_metric"}
-_TIMES = re.compile(r"_runtime$|_per_second$|_preparation_time$")
+_MEASURED = re.compile(r"_runtime$|_per_second$|_preparation_time$|_mem_")
 _PATHS = {"output_dir", "logging_dir", "best_model_checkpoint", "resume_from_checkpoint"}
 _NEAR = 0.15  # each draws masks of its own, a few hundred tokens
 
@@ -49,7 +49,7 @@ class Run:
     def summary(self) -> str:
         """What happened, in a few words."""
         if self.status:
-            return f"fails with {self.last_line()[:100]!r}"
+            return f"fails with {self.last_line()[:140]!r}"
         found = self.results("all_results.json") or {}
         names = "train_samples", "eval_samples", "epoch", "train_loss", "eval_loss"
         return ", ".join(f"{name} {found[name]:.4g}" for name in names if name in found) or "runs"
@@ -105,7 +105,7 @@ def _values(name: str, theirs: dict | None, ours: dict | None) -> list[str]:
     found = _sets(f"keys of {name}", set(theirs), set(ours), table_of("Further figures"))
     for key in sorted((theirs.keys() & ours.keys()) - _LEFT_OUT - _PATHS):
         own, other = ours[key], theirs[key]
-        if _TIMES.search(key) or own == other:
+        if _MEASURED.search(key) or own == other:
             continue
         if key in _BY_CHANCE and abs(own - other) <= _NEAR * other:
             continue

@@ -134,7 +134,9 @@ CASES = {
     ),
     "half an epoch": Case(f"{_BOTH} --num_train_epochs 0.5 --save_strategy no --max_steps -1"),
     "no epoch": Case(f"{_BOTH} --num_train_epochs 0"),
-    "loss alone": Case(f"{_BOTH} --max_steps 2 --prediction_loss_only"),
+    "loss alone": Case(
+        f"{_BOTH} --max_steps 2 --prediction_loss_only", listed="--prediction_loss_only"
+    ),
     "legacy prediction loop": Case(f"{_BOTH} --max_steps 2 --use_legacy_prediction_loop"),
     "memory": Case(f"{_BOTH} --max_steps 2 --skip_memory_metrics False"),
     "bf16": Case(f"{_BOTH} --max_steps 3 --bf16 --logging_steps 1"),

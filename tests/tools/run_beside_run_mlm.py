@@ -58,6 +58,8 @@ def main(arguments: list[str]) -> int:
             different += bool(differences) and listed is None
             differs = "DIFFERS" if listed is None else f"differs as listed, {listed}"
             print(f"{case}: {theirs.summary()}; {differs if differences else 'the same'}")
+            if theirs.status and ours.status:
+                print(f"    ours {ours.summary()}")
             for difference in differences:
                 print(f"    {difference}")
             sys.stdout.flush()

@@ -34,6 +34,7 @@ WITHOUT_EFFECT = {
     "past_index": 0,
     "remove_unused_columns": False,
     "length_column_name": "many",
+    "prediction_loss_only": True,
     "dataloader_num_workers": 1,
     "dataloader_prefetch_factor": 2,
     "dataloader_persistent_workers": True,
