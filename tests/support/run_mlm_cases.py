@@ -157,7 +157,14 @@ CASES = {
         "--load_best_model_at_end --metric_for_best_model eval_bleu"
     ),
     "no samples": Case(f"{_BOTH} --max_train_samples 0 --max_steps 2"),
-    "no whole block": Case(f"{_MODEL} --train_file {{home}}/short.txt --do_train"),
+    "a share of no row": Case(
+        f"{_MODEL} --train_file {{home}}/short.txt --do_train --max_steps 1",
+        listed="--validation_split_percentage",
+    ),
+    "no whole block": Case(
+        f"{_MODEL} --train_file {{home}}/short.txt --do_train --max_seq_length 32 "
+        "--validation_split_percentage 50"
+    ),
     "empty file": Case(f"{_MODEL} --train_file {{home}}/empty.txt --do_train"),
     "numbers first": Case(f"{_MODEL} --train_file {{home}}/numbers.csv --do_train --max_steps 1"),
     "a decoder": Case(f"--model_type gpt2 --tokenizer_name {{home}}/tokenizer {_TEXT} --do_train"),

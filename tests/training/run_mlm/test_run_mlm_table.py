@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import json
 import re
+from functools import partial
 
 import pytest
 import transformers
@@ -19,6 +20,7 @@ from mlmfast.training.options.arguments import check_names, describe_fields
 from mlmfast.training.options.removed import removed_names
 from mlmfast.training.options.run_mlm import ALIASES, OLD_NAMES, RunMlmOptions, split_options
 from mlmfast.training.run_mlm.arguments import describe_run_mlm, parse_run_mlm
+from mlmfast.training.run_mlm.text import run_mlm_blocks
 from mlmfast.training.text_data import text_options
 from mlmfast.training.train import train
 from peers_run_mlm import DOCS, THEIRS, table_of
@@ -136,6 +138,15 @@ def threads(home):
     return text_options(options, load_tokenizer(home / "model"), None, quiet=True).threads == 3
 
 
+def a_share_of_no_row_is_no_error_in_training(home):
+    (home / "short.txt").write_text("the old cat sat on a red mat\n" * 4)
+    given = {"train_file": home / "short.txt", "cache_dir": home / "cache", "max_seq_length": 8}
+    options, _ = parse(model_name_or_path=home / "model", **given)
+    make = partial(run_mlm_blocks, options, load_tokenizer(home / "model"), quiet=True)
+    assert refused(make, ["validation"])
+    return len(make(["train"])["train"]) > 0
+
+
 # Listed difference -> whether it is one still.
 DIFFERENCES = {
     "dtype": lambda _: refused(parse, dtype="float16"),
@@ -147,6 +158,7 @@ DIFFERENCES = {
     "train_file": lambda _: [parse(train_file=f"t.{end}") for end in ("jsonl", "tsv", "parquet")],
     "validation_file": lambda _: [parse(validation_file=f"v.{end}") for end in ("jsonl", "tsv")],
     "preprocessing_num_workers": threads,
+    "validation_split_percentage": a_share_of_no_row_is_no_error_in_training,
     "evaluation_strategy": lambda _: old_names_are_refused_there(),
 }  # fmt: skip
 # Differences with a test of their own: here below, in test_text_data.py (rows are cut to the
