@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import inspect
+from itertools import chain
 from pathlib import Path
 
 import click
@@ -33,51 +34,61 @@ STAGES = {
     "training": "Training and evaluation",
     "exporting": "Export",
     "serving": "Fill-mask",
-    "errors": "Errors",
 }
+# Every error has its place on one page, so that the others can name it.
+ERRORS = """::: mlmfast.errors
+    options:
+        show_root_toc_entry: false
+"""
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Add the generated pages to the navigation."""
     commands = [{name: f"commands/{name}.md"} for name in COMMANDS]
     config.nav.append({"Commands": ["commands/index.md", *commands]})
-    api = [
-        {title: [{name: f"api/{name}.md"} for name in names_of(package)]}
-        for package, title in STAGES.items()
+    api: list[dict] = [
+        {title: [{name: f"api/{name}.md"} for name in names]}
+        for title, names in public_names().items()
     ]
+    api.append({"Errors": "api/errors.md"})
     config.nav.append({"Python API": api})
     return config
 
 
-def on_files(_files: Files, config: MkDocsConfig) -> Files:
-    """Give the repository's pages and the generated ones."""
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Give the repository's pages and the generated ones, beside the files of the theme."""
+    for file in list(files):
+        if file.src_dir == config.docs_dir:  # comes below, under its path in the repository
+            files.remove(file)
     published = {path for pattern in PUBLISHED for path in ROOT.glob(pattern)}
-    files = Files(
-        File.generated(config, path.relative_to(ROOT).as_posix(), abs_src_path=str(path))
-        for path in sorted(published)
-    )
+    for path in sorted(published):
+        name = path.relative_to(ROOT).as_posix()
+        files.append(File.generated(config, name, abs_src_path=str(path)))
     made = {"commands/index.md": commands_page()}
     made |= {f"commands/{name}.md": command_page(name) for name in COMMANDS}
-    made |= {f"api/{name}.md": f"::: mlmfast.{name}\n" for name in mlmfast.__all__}
+    for name in chain.from_iterable(public_names().values()):
+        made[f"api/{name}.md"] = f"::: mlmfast.{name}\n"
+    made["api/errors.md"] = ERRORS
     for path, content in made.items():
         files.append(File.generated(config, path, content=content))
     return files
 
 
-def names_of(package: str) -> list[str]:
-    """Return the public names whose code lies in a package of mlmfast."""
-    return [
-        name
-        for name in mlmfast.__all__
-        if getattr(mlmfast, name).__module__.split(".")[1] == package
-    ]
+def public_names() -> dict[str, list[str]]:
+    """Return the public names under the title of the stage that their code belongs to."""
+    names: dict[str, list[str]] = {title: [] for title in STAGES.values()}
+    for name in mlmfast.__all__:
+        package = getattr(mlmfast, name).__module__.split(".")[1]
+        if package != "errors":  # they share a page
+            names[STAGES[package]].append(name)
+    return names
 
 
 def commands_page() -> str:
     """Return the table of all commands."""
     rows = [f"| [`mlmfast {name}`]({name}.md) | {text(line)} |" for name, (_, line) in
             COMMANDS.items()]  # fmt: skip
-    return "\n".join(["# Commands", "", "| command | |", "|---|---|", *rows, ""])
+    return "\n".join(["# Commands", "", "| command | description |", "|---|---|", *rows, ""])
 
 
 def command_page(name: str) -> str:
@@ -106,7 +117,7 @@ def options_table(command: click.Command, context: click.Context) -> str:
         if isinstance(parameter, click.Option)
         for names, meaning in filter(None, [parameter.get_help_record(context)])
     ]
-    return "\n".join(["| option | |", "|---|---|", *rows])
+    return "\n".join(["| option | description |", "|---|---|", *rows])
 
 
 def fenced(language: str, content: str) -> str:
