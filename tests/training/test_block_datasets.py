@@ -163,7 +163,7 @@ def test_whole_words_of_a_store_without_blanks_warn(store, monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         MaskedBlocks(store, mode="whole_word")
-    no_starts = lambda _tokenizer, size: np.zeros(size, dtype=bool)  # noqa: E731
+    no_starts = lambda _tokenizer, size, **_options: np.zeros(size, dtype=bool)  # noqa: E731
     monkeypatch.setattr("mlmfast.data.tokenization.word_boundaries.word_starts", no_starts)
     with pytest.warns(UserWarning, match="words of this text have .* tokens on average"):
         MaskedBlocks(store, mode="whole_word")
