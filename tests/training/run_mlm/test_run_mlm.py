@@ -15,7 +15,7 @@ from command_lines import COMMAND_LINES
 from left_by_run_mlm import FURTHER_FILES, LISTED, Run, compare
 from mlmfast.cli.run_mlm import command
 from mlmfast.data.tokenization.train import train_tokenizer
-from mlmfast.errors import InputError, OutputExistsError
+from mlmfast.errors import InputError, NotFoundError, OutputExistsError
 from mlmfast.training.run_mlm.arguments import RunMlmArguments, parse_run_mlm
 from peers_run_mlm import DOCS, THEIRS, peers_run, table_of
 from toy import TINY, sentences
@@ -242,6 +242,8 @@ def test_a_run_goes_on_from_its_last_checkpoint(home, tmp_path):
     words = words_of(home, tmp_path / "other", **flags, max_steps=1)
     with pytest.raises(OutputExistsError, match="--overwrite_output_dir"):
         run(*words, "--do_train")
+    with pytest.raises(NotFoundError, match="There is no checkpoint nowhere"):
+        run(*words, "--do_train", "--resume_from_checkpoint", "nowhere")
     run(*words, "--do_train", "--overwrite_output_dir")
     assert (tmp_path / "other" / "notes.txt").read_text() == "mine"
 

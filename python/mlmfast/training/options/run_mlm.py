@@ -78,8 +78,8 @@ class RunMlmOptions:
             )
         if self.dtype == "float16":
             raise InputError(
-                "dtype float16: weights of that type can become NaN in training; train with fp16=True "
-                "(--fp16), which keeps them in float32."
+                "dtype float16: weights of that type can become NaN in training; train with "
+                "fp16=True (--fp16), which keeps them in float32."
             )
         if self.dtype is not None and self.dtype not in DTYPES:
             raise InputError(f"dtype is {self.dtype!r}; expected one of {', '.join(DTYPES)}.")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import transformers
 
 from mlmfast.data.tokenization.load import load_tokenizer
-from mlmfast.errors import InputError, OutputExistsError
+from mlmfast.errors import InputError, NotFoundError, OutputExistsError
 from mlmfast.training.datasets import EvaluationBlocks, MaskedBlocks
 from mlmfast.training.fit import train_steps
 from mlmfast.training.model.embeddings import add_missing_rows
@@ -94,6 +94,11 @@ def run_mlm(
 def _checkpoint(output: Path, training: transformers.TrainingArguments) -> str | None:
     """The checkpoint to go on from: the one that was given, or the last one in the output."""
     given = training.resume_from_checkpoint
+    if training.do_train and given is not None and not Path(given).is_dir():
+        raise NotFoundError(
+            f"There is no checkpoint {given}. Without --resume_from_checkpoint, the training resumes "
+            "from the last one in the output folder."
+        )
     if not training.do_train or not output.is_dir() or _begins_anew(training):
         return given
     sweep(output)
