@@ -96,8 +96,8 @@ def _checkpoint(output: Path, training: transformers.TrainingArguments) -> str |
     given = training.resume_from_checkpoint
     if training.do_train and given is not None and not Path(given).is_dir():
         raise NotFoundError(
-            f"There is no checkpoint {given}. Without --resume_from_checkpoint, the training resumes "
-            "from the last one in the output folder."
+            f"There is no checkpoint {given}. Without --resume_from_checkpoint, the training "
+            "resumes from the last one in the output folder."
         )
     if not training.do_train or not output.is_dir() or _begins_anew(training):
         return given
