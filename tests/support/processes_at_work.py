@@ -90,7 +90,8 @@ def die_while_writing(blocks, output, options, checkpoint):
 def fail_in_process(blocks, output, options, rank):
     """One process alone finds something wrong before the training."""
     from mlmfast.errors import InputError
-    from mlmfast.training import train as module
+    from mlmfast.training.setup import model as module
+    from mlmfast.training.train import train
 
     choose = module.choose_model
 
@@ -100,7 +101,7 @@ def fail_in_process(blocks, output, options, rank):
         return choose(*args)
 
     module.choose_model = fails
-    module.train(blocks, output=output, **options)
+    train(blocks, output=output, **options)
 
 
 def own_script(blocks, folder, given):

@@ -58,7 +58,7 @@ def command(ctx: click.Context, **_options: Any) -> None:
     ~/.cache/mlmfast/blocks (or under --cache_dir), where the next run on the same text finds them.
     """
     from mlmfast.training.process.distributed import destroy_process_group
-    from mlmfast.training.process.state import kept_apart
+    from mlmfast.training.process.state import isolated_state
     from mlmfast.training.run_mlm.arguments import parse_run_mlm
     from mlmfast.training.run_mlm.command import run_mlm
 
@@ -69,6 +69,6 @@ def command(ctx: click.Context, **_options: Any) -> None:
     if len(words) == 1 and words[0].lower().endswith(SUFFIXES):
         settings, words = read_settings(words[0]), []
     # The training arguments, too, set up what accelerate keeps for the whole process.
-    with kept_apart(), stopped_by_signals(ctx, tell=first):
+    with isolated_state(), stopped_by_signals(ctx, tell=first):
         run_mlm(*parse_run_mlm(words, settings))
     destroy_process_group()

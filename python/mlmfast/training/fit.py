@@ -161,7 +161,7 @@ def train_steps(
     """
     trainer.add_callback(stop)
     try:
-        with stop.in_steps():
+        with stop.deferring_signals():
             found = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     except TrainingInterrupted:
         # Raised in an evaluation, between two steps.

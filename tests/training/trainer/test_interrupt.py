@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 import processes_at_work as work
 from launching import launch
 from mlmfast.errors import InputError
-from mlmfast.training import train as module
 from mlmfast.training.options.durations import seconds_of
+from mlmfast.training.setup import model as module
 from mlmfast.training.train import train
 from mlmfast.training.trainer.interrupt import TrainingInterrupted
 from toy import SCRATCH, TINY

@@ -143,7 +143,7 @@ def split_options(given: dict[str, Any]) -> tuple[RunMlmOptions, dict[str, Any],
     return options, aliases, rest
 
 
-def of_one_name(name: str, value: Any, aliases: dict[str, Any]) -> Any:
+def resolve_alias(name: str, value: Any, aliases: dict[str, Any]) -> Any:
     """Give the value of an option that may have been given by its other name.
 
     Raises:
@@ -154,7 +154,7 @@ def of_one_name(name: str, value: Any, aliases: dict[str, Any]) -> Any:
     return aliases.get(name, value)
 
 
-def check_doing(given: dict[str, Any]) -> dict[str, Any]:
+def resolve_do_flags(given: dict[str, Any]) -> dict[str, Any]:
     """Read do_train and do_eval as run_mlm.py does; return the other arguments.
 
     Raises:

@@ -37,7 +37,7 @@ class Processes:
         self.rank = rank
         self.count = count
         self._group = group
-        self._apart = False
+        self._detached = False
 
     @classmethod
     def join(
@@ -64,11 +64,11 @@ class Processes:
         return cls(state.process_index, state.num_processes, group)
 
     @property
-    def is_first(self) -> bool:
+    def is_main_process(self) -> bool:
         """Whether this is the process that writes."""
         return self.rank == 0
 
-    def from_first(self, make: Callable[[], T]) -> T:
+    def run_on_rank0(self, make: Callable[[], T]) -> T:
         """Let the first process make something, and give it to all; the others wait.
 
         Raises:
@@ -77,15 +77,15 @@ class Processes:
         if self.count == 1:
             return make()
         error, made = None, None
-        if self.is_first:
+        if self.is_main_process:
             try:
                 made = make()
             except BaseException as raised:  # noqa: BLE001 (raised again once the others know)
                 error = raised
-        return self._meet(error, made)[0]
+        return self._gather_errors(error, made)[0]
 
     @contextmanager
-    def together(self) -> Iterator[None]:
+    def collective_errors(self) -> Iterator[None]:
         """Leave the block with the others, or fail with them."""
         if self.count == 1:
             yield
@@ -96,13 +96,13 @@ class Processes:
         except OtherProcessError:
             raise
         except BaseException as raised:
-            if self._apart:
+            if self._detached:
                 raise
             error = raised
-        self._meet(error, None)
+        self._gather_errors(error, None)
 
     @contextmanager
-    def in_step(self) -> Iterator[None]:
+    def local_errors(self) -> Iterator[None]:
         """The training itself, in which processes wait for each other's gradients.
 
         An error here cannot be told to the others, who wait for something else: this process ends,
@@ -111,8 +111,8 @@ class Processes:
         try:
             yield
         except BaseException as raised:
-            self._apart = True
-            if self.count > 1 and not self.is_first:
+            self._detached = True
+            if self.count > 1 and not self.is_main_process:
                 if _has_lost_another(raised):
                     raise OtherProcessError("another process ended in the training") from raised
                 # What all find at the same step is said once.
@@ -120,7 +120,7 @@ class Processes:
                     _mark_as_own(raised)
             raise
 
-    def largest(self, number: int) -> int:
+    def all_reduce_max(self, number: int) -> int:
         """Give the largest of all processes' numbers; all ask at the same point."""
         if self.count == 1:
             return number
@@ -128,20 +128,20 @@ class Processes:
         distributed.all_reduce(found, distributed.ReduceOp.MAX, group=self._group)
         return int(found)
 
-    def _meet(self, error: BaseException | None, value: Any) -> list[Any]:
+    def _gather_errors(self, error: BaseException | None, value: Any) -> list[Any]:
         told: list[Any] = [None] * self.count
         mine = (None if error is None else str(error) or type(error).__name__, value)
         distributed.all_gather_object(told, mine, group=self._group)
         failed = [rank for rank, (message, _) in enumerate(told) if message is not None]
         if error is not None:
-            self._apart = True
+            self._detached = True
             if failed[0] != self.rank:
                 raise OtherProcessError(f"process {failed[0]}: {told[failed[0]][0]}") from error
             if self.rank:
                 _mark_as_own(error)
             raise error
         if failed:
-            self._apart = True
+            self._detached = True
             raise OtherProcessError(f"process {failed[0]}: {told[failed[0]][0]}")
         return [value for _, value in told]
 

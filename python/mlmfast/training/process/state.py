@@ -72,7 +72,7 @@ class ProcessState:
 
 
 @contextmanager
-def kept_apart() -> Iterator[None]:
+def isolated_state() -> Iterator[None]:
     """Begin with what the process was launched with; take back what is changed inside."""
     outside = ProcessState.current()
     inside = outside.apart()

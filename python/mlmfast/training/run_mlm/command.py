@@ -66,8 +66,8 @@ def run_mlm(
         seconds=training.ddp_timeout,
     )
     stop = StopAtStep(processes)
-    with stop, processes.together():
-        checkpoint = processes.from_first(lambda: _checkpoint(output, training))
+    with stop, processes.collective_errors():
+        checkpoint = processes.run_on_rank0(lambda: _checkpoint(output, training))
         transformers.set_seed(training.seed)
         tokenizer = load_own_tokenizer(arguments, arguments.model_name_or_path)
         wanted = ["train"] * training.do_train + ["validation"] * training.do_eval
@@ -78,11 +78,11 @@ def run_mlm(
             wanted,
             quiet=training.disable_tqdm,
         )
-        stores = processes.from_first(make)
+        stores = processes.run_on_rank0(make)
         network = _model(arguments, stores, len(tokenizer))
         trainer = _trainer(network, training, arguments, stores, tokenizer)
         results: dict[str, float] = {}
-        with _stopping(trainer, processes), processes.in_step():
+        with _stopping(trainer, processes), processes.local_errors():
             if training.do_train:
                 results |= _train(trainer, checkpoint, stop)
             if training.do_eval:
@@ -166,7 +166,7 @@ def _stopping(trainer: MLMTrainer, processes: Processes) -> Iterator[None]:
         yield
     except KeyboardInterrupt as stopped:
         told = stopped if isinstance(stopped, TrainingInterrupted) else TrainingInterrupted()
-        message = _left(trainer, told.reason) if processes.is_first else ""
+        message = _left(trainer, told.reason) if processes.is_main_process else ""
         raise TrainingInterrupted(message, told.cause) from None
 
 

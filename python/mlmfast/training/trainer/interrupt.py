@@ -63,9 +63,10 @@ class TrainingInterrupted(KeyboardInterrupt):
 class StopAtStep(TrainerCallback):
     """A context in which a signal or a time limit ends a training after a step.
 
-    While the steps run (`in_steps`), Ctrl-C, SIGTERM and SIGUSR1 let the step end and a checkpoint
-    be written; a second Ctrl-C interrupts at once. Before and after, each of them interrupts at
-    once. Outside the main thread Python delivers no signals, and the time limit alone is left.
+    During the steps (`deferring_signals`), Ctrl-C, SIGTERM and SIGUSR1 end the training after the
+    current step, with a checkpoint; a second Ctrl-C interrupts at once. Before and after the steps,
+    each of them interrupts at once. Outside the main thread Python delivers no signals, and only
+    the time limit works.
 
     Args:
         processes: those that train together; when one is to stop, all stop after that step.
@@ -103,7 +104,7 @@ class StopAtStep(TrainerCallback):
         self._previous = {}
 
     @contextmanager
-    def in_steps(self) -> Iterator[None]:
+    def deferring_signals(self) -> Iterator[None]:
         """The optimizer steps, and the evaluations and checkpoints between them."""
         self._in_steps = True
         try:
@@ -120,7 +121,7 @@ class StopAtStep(TrainerCallback):
             raise KeyboardInterrupt
         if first:
             self.cause = name
-            if self._processes.is_first:
+            if self._processes.is_main_process:
                 sys.stderr.write(_NOTICE)
 
     def on_train_begin(self, _args: Any, state: Any, _control: Any, **_kwargs: Any) -> None:
@@ -165,7 +166,7 @@ class StopAtStep(TrainerCallback):
         # After the last step there is nothing to stop.
         if cause is None and late and state.global_step < state.max_steps:
             cause = _MAX_TIME
-        number = self._processes.largest(0 if cause is None else 1 + _CAUSES.index(cause))
+        number = self._processes.all_reduce_max(0 if cause is None else 1 + _CAUSES.index(cause))
         if number:
             self.cause = _CAUSES[number - 1]
 

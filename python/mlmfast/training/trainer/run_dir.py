@@ -137,12 +137,12 @@ class RunDir:
             f"{', '.join(ways)}, or begin anew with --overwrite."
         )
 
-    def keep(self, target: Path) -> None:
+    def move_checkpoints_to(self, target: Path) -> None:
         """Move the checkpoints into a folder."""
         for checkpoint in self.checkpoints():
             shutil.move(checkpoint, target / checkpoint.name)
 
-    def keep_logs(self, target: Path) -> None:
+    def move_logs_to(self, target: Path) -> None:
         """Move what TensorBoard reads into a folder."""
         if (self.path / _LOGS).is_dir():
             shutil.move(self.path / _LOGS, target / _LOGS)
@@ -151,7 +151,7 @@ class RunDir:
         """Remove the folder with all checkpoints."""
         shutil.rmtree(self.path, ignore_errors=True)
 
-    def explain(self, error: BaseException) -> BaseException:
+    def annotate_error(self, error: BaseException) -> BaseException:
         """Give the error to raise in the place of one: it tells what is left to go on from.
 
         The folder is removed if there is nothing.
@@ -172,7 +172,7 @@ class RunDir:
                 error.add_note(kept)
         return error
 
-    def left(self, stopped: str) -> str:
+    def interrupt_message(self, stopped: str) -> str:
         """Say what a training that was stopped leaves behind, and how to go on with it.
 
         Args:
