@@ -8,6 +8,7 @@ from pathlib import Path
 
 import transformers
 
+from quiet_arguments import quiet_arguments
 from toy import SCRATCH, TINY
 
 STILL = TINY | {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
@@ -114,16 +115,7 @@ def own_script(blocks, folder, given):
     splits = open_splits(blocks)
     transformers.set_seed(0)
     model = new_model(splits["train"], model_type="roberta", config_overrides=STILL)
-    arguments = transformers.TrainingArguments(
-        folder,
-        use_cpu=True,
-        report_to="none",
-        save_strategy="no",
-        dataloader_pin_memory=False,
-        disable_tqdm=True,
-        logging_steps=1,
-        **given,
-    )
+    arguments = quiet_arguments(folder, logging_steps=1, **given)
     trainer = MLMTrainer(
         model,
         arguments,
@@ -189,16 +181,7 @@ def count_a_step(blocks, folder, kind, own_loss=False, bf16=False):
     store = open_splits(blocks)["train"]
     transformers.set_seed(0)
     model = new_model(store, model_type=kind, config_overrides=TINY)
-    arguments = transformers.TrainingArguments(
-        folder,
-        use_cpu=True,
-        report_to="none",
-        save_strategy="no",
-        dataloader_pin_memory=False,
-        disable_tqdm=True,
-        max_steps=2,
-        bf16=bf16,
-    )
+    arguments = quiet_arguments(folder, max_steps=2, bf16=bf16)
     trainer = Counts(
         model,
         arguments,
@@ -255,14 +238,9 @@ def on_a_stream(blocks, folder, base, batch, **given):
 
     transformers.set_seed(0)
     model = new_model(store, model_type="roberta", config_overrides=STILL)
-    arguments = transformers.TrainingArguments(
+    arguments = quiet_arguments(
         folder,
-        use_cpu=True,
         bf16=False,
-        report_to="none",
-        save_strategy="no",
-        dataloader_pin_memory=False,
-        disable_tqdm=True,
         max_steps=3,
         learning_rate=1e-3,
         optim="sgd",

@@ -12,6 +12,7 @@ from mlmfast.data.store.store import open_splits
 from mlmfast.training.datasets import EvaluationBlocks, MaskedBlocks
 from mlmfast.training.model.from_scratch import new_model
 from mlmfast.training.trainer.mlm_trainer import MLMTrainer
+from quiet_arguments import quiet_arguments
 from toy import TINY
 
 
@@ -28,19 +29,7 @@ def network(splits):
 
 
 def arguments(folder, **more):
-    return transformers.TrainingArguments(
-        str(folder),
-        use_cpu=True,
-        bf16=False,
-        report_to="none",
-        save_strategy="no",
-        dataloader_pin_memory=False,
-        disable_tqdm=True,
-        max_steps=2,
-        learning_rate=1e-2,
-        optim="sgd",
-        **more,
-    )
+    return quiet_arguments(folder, bf16=False, max_steps=2, learning_rate=1e-2, optim="sgd", **more)
 
 
 def weights(trainer):

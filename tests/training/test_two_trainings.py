@@ -19,6 +19,7 @@ from mlmfast.training.model.masked_head import LAST_LAYER_TOO
 from mlmfast.training.process import launched
 from mlmfast.training.process.state import ProcessState
 from mlmfast.training.trainer.mlm_trainer import MLMTrainer
+from quiet_arguments import quiet_arguments
 from toy import SCRATCH, TINY
 
 
@@ -44,16 +45,7 @@ def network(splits):
 
 
 def arguments(folder, **more):
-    return transformers.TrainingArguments(
-        str(folder),
-        use_cpu=True,
-        report_to="none",
-        save_strategy="no",
-        dataloader_pin_memory=False,
-        disable_tqdm=True,
-        max_steps=1,
-        **more,
-    )
+    return quiet_arguments(folder, max_steps=1, **more)
 
 
 def listening(model):

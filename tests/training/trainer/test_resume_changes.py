@@ -20,6 +20,7 @@ from mlmfast.training.train import train
 from mlmfast.training.trainer.interrupt import TrainingInterrupted
 from mlmfast.training.trainer.mlm_trainer import MLMTrainer
 from mlmfast.training.trainer.resume_changes import ARGUMENTS_FILE, argument_changes
+from quiet_arguments import quiet_arguments
 from toy import SCRATCH, TINY
 
 # Six steps; the rate falls in a straight line from 1e-3 to 0. What the tests change is given, not
@@ -250,12 +251,9 @@ def test_another_programs_optimizer_tells_its_rate(resume, tmp_path):
 def make_trainer(toy_blocks, folder, **given):
     splits = open_splits(toy_blocks)
     transformers.set_seed(0)
-    arguments = transformers.TrainingArguments(
+    arguments = quiet_arguments(
         folder,
-        use_cpu=True,
-        report_to="none",
-        disable_tqdm=True,
-        dataloader_pin_memory=False,
+        save_strategy="steps",
         **{"max_steps": 4, "save_steps": 2, "learning_rate": 1e-3} | given,
     )
     return MLMTrainer(
