@@ -195,7 +195,7 @@ def count_a_step(blocks, folder, kind, own_loss=False, bf16=False):
     finally:
         log.removeHandler(ear)
     operations, rows, masked = made[1]  # before the first step the rows are tried out
-    work = trainer.speed.work
+    work = trainer.throughput.block_flops
     return rows * work.of_block(masked / rows), operations, said
 
 

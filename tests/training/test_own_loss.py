@@ -54,7 +54,9 @@ def test_a_compute_loss_that_calls_the_model_trains_as_ours_does(network, splits
             eval_dataset=EvaluationBlocks(splits["test"]),
         )
         trainer.train()
-        found.append((weights(trainer), trainer.evaluate()["eval_loss"], trainer.speed.work))
+        found.append(
+            (weights(trainer), trainer.evaluate()["eval_loss"], trainer.throughput.block_flops)
+        )
     assert torch.allclose(found[0][0], found[1][0], atol=1e-6)
     assert found[0][1] == pytest.approx(found[1][1], abs=1e-5)
     # All logits are computed for it, and counted.

@@ -29,7 +29,7 @@ def _nothing_outlives():
     before = ProcessState.current()
     yield
     after = ProcessState.current()
-    assert after.switches == before.switches
+    assert after.torch_settings == before.torch_settings
     before.install()
 
 
@@ -139,7 +139,10 @@ def test_train_leaves_the_process_as_it_was(toy_blocks, tmp_path):
         )
         assert found.precision == precision
         after = ProcessState.current()
-        assert (after.environment, after.switches) == (before.environment, before.switches)
+        assert (after.environment, after.torch_settings) == (
+            before.environment,
+            before.torch_settings,
+        )
         assert AcceleratorState._shared_state == {} or before.shared[1] != {}
         AcceleratorState._reset_state()
         assert Accelerator(cpu=True, mixed_precision="bf16").mixed_precision == "bf16"

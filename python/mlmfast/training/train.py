@@ -67,75 +67,74 @@ def train(
 ) -> TrainResult:
     """Train a masked language model on blocks, or on text, and write it as a Hugging Face folder.
 
-    Text is prepared first, as run_mlm.py does it (`max_seq_length`, `line_by_line` ...), into the
-    cache folder, where the next training on the same text finds it.
+    Text is prepared first, as in run_mlm.py (`max_seq_length`, `line_by_line` ...), into the cache
+    folder; the next training on the same text reuses it.
 
-    The masks are new in every epoch and a function of (seed, epoch, block) alone; the evaluation's
-    masks are always the same, at 15 %. The output folder appears whole or not at all: until then,
-    checkpoints lie in `OUTPUT.partial`. Ctrl-C, SIGTERM, SIGUSR1 and `max_time` end the training
-    after its step with a checkpoint.
+    Every epoch has new masks, which depend on (seed, epoch, block) only; the evaluation always has
+    the same masks, at 15 %. The output folder appears when it is complete: until then, checkpoints
+    are in `OUTPUT.partial`. Ctrl-C, SIGTERM, SIGUSR1 and `max_time` end the training after the
+    current step, with a checkpoint.
 
     Under `torchrun` or `accelerate launch`, the processes train one model: a step has
-    `per_device_train_batch_size` x `gradient_accumulation_steps` blocks for each of them, and the
-    same blocks, masks and loss as one process has with as many. The first one writes the output.
+    `per_device_train_batch_size` x `gradient_accumulation_steps` blocks per process, and the same
+    blocks, masks and loss as a step of one process with as many blocks. Rank 0 writes the output.
 
     Args:
-        data: a block store, or its folder; with splits, `train` is trained on and `test` measured.
+        data: a block store, or its folder; with splits, training on `train`, evaluation on `test`.
             Or text: a file, a pattern, a folder of files or of the `datasets` library, a list of
             files, an Arrow table, a `datasets.Dataset`. None with `train_file` or `dataset_name`.
         output: the folder to write: weights (safetensors), configuration, tokenizer, model card.
         model: the checkpoint to start from, a folder or a Hub name.
-        from_scratch: start from random weights, in the shape of `model` or of `model_type`.
-        model_type: a type of transformers, such as `roberta` or `modernbert`.
-        config_overrides: changes of the new model's configuration, a dict or `"name=value,..."`.
-        eval_data: blocks to measure on, in place of the `test` split.
+        from_scratch: start from random weights, with the architecture of `model` or `model_type`.
+        model_type: a model type of transformers, such as `roberta` or `modernbert`.
+        config_overrides: changes to the configuration of a new model, a dict or `"name=value,..."`.
+        eval_data: blocks to evaluate on, in place of the `test` split.
         mlm_probability: share of the ordinary tokens that are chosen in training; None for 0.15,
-            or 0.3 from random weights.
+            or 0.3 with random weights.
         mask_replace_prob: share of the chosen tokens that become the mask token.
         random_replace_prob: share of the chosen tokens that become a random one; the rest stay.
-        mask_mode: what is chosen as one: `token`, `whole_word`, or `span` (SpanBERT), as
-            `mlmfast.mask_tokens` has it. The evaluation masks tokens.
+        mask_mode: unit of selection: `token`, `whole_word`, or `span` (SpanBERT), as in
+            `mlmfast.mask_tokens`. The evaluation masks tokens.
         whole_word: the same as `mask_mode="whole_word"`.
-        mask_rate_schedule: `"0.3:0.15"` lets the share of chosen tokens go from the first to the
-            second over the training's steps, `"0.3:0.15:cosine"` by half a wave of the cosine; in
-            place of `mlm_probability`.
-        add_tokens: words that the tokenizer is to keep whole, a file with one a line or a list. The
-            checkpoint's rows for them begin as the means of the rows of their old pieces. Blocks
-            must have been prepared with the same.
-        seed: of the masks, the order of the blocks, the dropout and the new weights.
-        precision: `auto` (bf16 autocast where the hardware computes in it), `fp32` or `bf16`.
+        mask_rate_schedule: in place of `mlm_probability`, `"0.3:0.15"` changes the share of chosen
+            tokens linearly over the steps, `"0.3:0.15:cosine"` as half a cosine wave.
+        add_tokens: words to add to the tokenizer as tokens, a list or a file with one per line. The
+            embedding of each starts as the mean of the embeddings of its old pieces. Blocks must
+            have been prepared with the same words.
+        seed: seed of the masks, the order of the blocks, the dropout and the new weights.
+        precision: `auto` (bf16 autocast if the hardware computes in it), `fp32` or `bf16`.
         overwrite: replace a model that an earlier training wrote to `output`.
-        resume_from_checkpoint: True to go on from the latest checkpoint of an interrupted training,
-            "auto" to do so where there is one and else to begin, or a checkpoint's folder.
-        override: let a resume take another learning rate, weight decay, optimizer, schedule, masks
-            and so on than its checkpoint had, from its step on; otherwise that is an error.
-        max_time: how long this call may take before the training ends early, with an evaluation and
-            a checkpoint: `"2h"`, `"90m"`, `"1h30m"`, a number of seconds, or a `timedelta`.
+        resume_from_checkpoint: True to resume from the latest checkpoint of an interrupted
+            training, "auto" to do so only if there is one, or the folder of a checkpoint.
+        override: resume with a learning rate, weight decay, optimizer, schedule, masks ... that
+            differ from those of the checkpoint, which otherwise is an error.
+        max_time: time limit of this call, after which the training ends early, with an evaluation
+            and a checkpoint: `"2h"`, `"90m"`, `"1h30m"`, a number of seconds, or a `timedelta`.
         keep_checkpoints: move the checkpoints into the output; otherwise they are removed.
         push_to_hub: upload the finished folder; `hub_model_id`, `hub_private_repo`, `hub_token`.
-        report: write `report.html` and `training.png`, the curves of the training, too.
-        verify_store: read every byte of the blocks before, and compare it with what was written.
+        report: also write `report.html` and `training.png`, the curves of the training.
+        verify_store: first compare every byte of the blocks with its checksums.
         quiet: show no progress.
-        callbacks: further callbacks of the Trainer.
+        callbacks: additional callbacks of the Trainer.
         further: any field of `transformers.TrainingArguments`; the defaults are the guide's
             (learning rate 2e-5, weight decay 0.01, 3 epochs, batches of 8) or, from random
             weights, those of `mlmfast.training.options.from_scratch`; with
-            `eval_strategy="no"` nothing is measured; `torch_compile` is chosen by the length of
-            the training where it is not given. Any flag of run_mlm.py, as
-            `mlmfast.training.options.run_mlm` tells them: `train_file`, `dataset_name`,
+            `eval_strategy="no"` there are no evaluations; `torch_compile` depends on the length of
+            the training if it is not set. Any flag of run_mlm.py, see
+            `mlmfast.training.options.run_mlm`: `train_file`, `dataset_name`,
             `tokenizer_name`, `validation_split_percentage`, `max_train_samples` ...;
-            `model_name_or_path`, `output_dir` and `overwrite_output_dir` are other names of
-            `model`, `output` and `overwrite`.
+            `model_name_or_path`, `output_dir` and `overwrite_output_dir` are aliases of `model`,
+            `output` and `overwrite`.
 
     Raises:
-        InputError: an option, or a model that does not fit the blocks.
-        NotFoundError: no such store, model or checkpoint.
+        InputError: an option is invalid, or the model does not fit the blocks.
+        NotFoundError: the store, the model or the checkpoint does not exist.
         StoreError: the blocks are damaged, or not the same in all processes.
-        OutputExistsError: the output, or an interrupted training, is there already.
+        OutputExistsError: the output, or an interrupted training, exists already.
         TrainingInterrupted: Ctrl-C, SIGTERM, SIGUSR1 or `max_time`; a KeyboardInterrupt.
-        NonFiniteLossError: the loss is no number any more; its step and blocks are named.
-        DeviceMemoryError: a batch does not fit on the device; one that does is named.
-        OtherProcessError: another process failed, and says why.
+        NonFiniteLossError: the loss is NaN or Inf; the error names its step and blocks.
+        DeviceMemoryError: a batch does not fit on the device; the error names a size that does.
+        OtherProcessError: another process failed; the error has its message.
     """
     config = TrainConfig.resolve(**locals())  # the parameters: nothing else is in scope yet
     processes = Processes.join(

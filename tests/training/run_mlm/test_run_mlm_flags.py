@@ -92,7 +92,7 @@ def test_settings_from_a_file_and_flags_that_win(text, tmp_path):
     ("options", "message"),
     [
         ({}, "nothing to train on"),
-        ({"validation_file": "v.txt"}, "measured on alone"),
+        ({"validation_file": "v.txt"}, "validation_file is for the evaluation"),
         ({"data": "a.txt", "train_file": "b.txt"}, "DATA and train_file both"),
         ({"dataset_name": "a", "train_file": "b.txt"}, "give one of them"),
         ({"train_file": "strange.xyz", "tokenizer_name": "?"}, "tokenizer"),

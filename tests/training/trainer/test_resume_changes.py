@@ -164,7 +164,7 @@ def test_an_override_that_overrides_nothing_changes_nothing(resume, toy_blocks, 
 def test_another_optimizer_begins_with_a_new_state(resume, caplog):
     with caplog.at_level(logging.WARNING):
         result, sees = resume(optim="adafactor", override=True)
-    assert "another optimizer: its state begins anew" in caplog.text
+    assert "another optimizer: its state is reset" in caplog.text
     assert result.steps == 6
     assert sees.moments == 0
     assert sees.groups[0]["lr"] == pytest.approx(1e-3 * (6 - STOPPED) / 6)

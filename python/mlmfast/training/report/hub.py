@@ -70,7 +70,7 @@ def upload(folder: Path, arguments: TrainingArguments) -> str:
         )
     except (OSError, ValueError) as error:
         raise InputError(
-            f"The model is whole in {folder}, but its upload failed ({error}): "
+            f"The model is complete in {folder}, but its upload failed ({error}): "
             f"`huggingface-cli upload {repository} {folder}` uploads it."
         ) from error
     return commit.commit_url
