@@ -13,6 +13,7 @@ from mlmfast.training.datasets import EvaluationBlocks, MaskedBlocks
 from mlmfast.training.model.from_scratch import new_model
 from mlmfast.training.trainer.mlm_trainer import MLMTrainer
 from quiet_arguments import quiet_arguments
+from tolerances import KERNELS, SUMS
 from toy import TINY
 
 
@@ -57,8 +58,8 @@ def test_a_compute_loss_that_calls_the_model_trains_as_ours_does(network, splits
         found.append(
             (weights(trainer), trainer.evaluate()["eval_loss"], trainer.throughput.block_flops)
         )
-    assert torch.allclose(found[0][0], found[1][0], atol=1e-6)
-    assert found[0][1] == pytest.approx(found[1][1], abs=1e-5)
+    assert torch.allclose(found[0][0], found[1][0], atol=SUMS)
+    assert found[0][1] == pytest.approx(found[1][1], abs=KERNELS)
     # All logits are computed for it, and counted.
     assert found[1][2].body > found[0][2].body
 
@@ -84,7 +85,7 @@ def test_the_loss_of_accumulated_batches_is_divided_as_the_trainer_does(
         trainer.model_accepts_loss_kwargs = accepts
         trainer.train()
         found.append(weights(trainer))
-    assert torch.allclose(*found, atol=1e-6)
+    assert torch.allclose(*found, atol=SUMS)
 
 
 def test_a_loss_that_changes_the_labels_first_is_ours_of_those_labels(network, splits, tmp_path):
@@ -124,7 +125,7 @@ def test_a_loss_function_gets_the_logits_of_all_rows(network, splits, tmp_path):
         )
         trainer.train()
         found.append(weights(trainer))
-    assert torch.allclose(*found, atol=1e-6)
+    assert torch.allclose(*found, atol=SUMS)
     assert all(logits == labels for logits, labels in shapes)
 
 
@@ -146,6 +147,7 @@ def test_blocks_and_rows_of_ones_own_go_together(network, splits, tmp_path, thei
     trainer.train()
     measured = trainer.evaluate()
     assert ("eval_top1" in measured) is (theirs == "train")
+    # Near log(300 tokens), 5.7, as it learned next to nothing; the masks are drawn by chance.
     assert measured["eval_loss"] == pytest.approx(5.6, abs=0.3)
     assert trainer.predict(given["eval_dataset"]).predictions.shape[0] == len(given["eval_dataset"])
 
