@@ -105,7 +105,7 @@ def test_a_model_that_cannot_be_asked_has_no_count():
 def test_a_known_gpu_has_its_published_peak_and_others_are_measured(monkeypatch):
     names = {"cuda:0": "NVIDIA H100 PCIe", "cuda:1": "NVIDIA A10G", "cuda:2": "Some Future GPU"}
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: names[device])
-    monkeypatch.setattr(flops, "_measured", lambda _device, _dtype: 1e12)
+    monkeypatch.setattr(flops, "_measure", lambda _device, _dtype: 1e12)
     peak_of.cache_clear()
     assert peak_of("cuda:0", "bf16").flops == 756.5e12
     assert peak_of("cuda:1", "bf16").flops == 70e12
