@@ -1,4 +1,4 @@
-"""A Trainer that takes its batches from block stores, and the Trainer's own from other data."""
+"""A Trainer that reads its batches from block stores, and other data sets as usual."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ logger = logging.getLogger(__name__)
 
 
 class BlockBatches(SelfContainedTrainer):
-    """Deals the blocks of `MaskedBlocks` and `EvaluationBlocks` to steps and processes.
+    """Distributes the blocks of `MaskedBlocks` and `EvaluationBlocks` over steps and processes.
 
-    The blocks of a step are a function of seed and step: processes share them without padding,
-    repeats or losses, and a resume begins at its step. A data collator is for the rows of other
-    data sets; either kind can be trained on while the other is measured on.
+    The blocks of a step are a function of seed and step: the processes share them without padding
+    or repeated and dropped blocks, and a resume starts at its step. A data collator applies to the
+    rows of other data sets; training and evaluation data may be of either kind.
     """
 
     def __init__(
@@ -56,20 +56,20 @@ class BlockBatches(SelfContainedTrainer):
                 type(data_collator).__name__,
             )
         self._feed: StepBatches | None = None
-        # The masked rows of the batches of the present step, found on the CPU; by their labels.
+        # (labels, their version, masked positions) of each batch of the current step.
         self._positions: list[tuple[torch.Tensor, int, torch.Tensor]] = []
 
     def get_train_dataloader(self) -> DataLoader:
-        """The Trainer's loader; over blocks, this process's share of an epoch."""
+        """Return the Trainer's loader; for blocks, this process's share of an epoch."""
         if not isinstance(self.train_dataset, MaskedBlocks):
             return super().get_train_dataloader()
         self._check_data_parallel()
         seed = self.args.data_seed
         # On a resume, the Trainer puts the checkpoint's own batch size into `_train_batch_size`.
-        found = self.args.auto_find_batch_size
+        searches = self.args.auto_find_batch_size
         plan = BlockSampler(
             blocks=len(self.train_dataset),
-            batch_size=self._train_batch_size if found else self.args.train_batch_size,
+            batch_size=self._train_batch_size if searches else self.args.train_batch_size,
             rank=self.args.process_index,
             world_size=self.args.world_size,
             shuffle=getattr(self.args, "train_sampling_strategy", None) != "sequential",
@@ -87,7 +87,7 @@ class BlockBatches(SelfContainedTrainer):
         return self._feed.loader()
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader:
-        """The Trainer's loader; over blocks, this process's share, each block once."""
+        """Return the Trainer's loader; for blocks, this process's share, each block once."""
         blocks = self.eval_dataset if eval_dataset is None else eval_dataset
         if isinstance(blocks, str) and isinstance(self.eval_dataset, dict):
             blocks = self.eval_dataset[blocks]
@@ -96,7 +96,7 @@ class BlockBatches(SelfContainedTrainer):
         return self._each_block_once(blocks)
 
     def get_test_dataloader(self, test_dataset: Any) -> DataLoader:
-        """The Trainer's loader; over blocks, this process's share, each block once."""
+        """Return the Trainer's loader; for blocks, this process's share, each block once."""
         if not isinstance(test_dataset, EvaluationBlocks):
             return super().get_test_dataloader(test_dataset)
         return self._each_block_once(test_dataset)
@@ -116,19 +116,19 @@ class BlockBatches(SelfContainedTrainer):
     def get_batch_samples(
         self, epoch_iterator: Any, num_batches: int, device: Any
     ) -> tuple[list[Any], Any]:
-        """Give the batches of an optimizer step, and the number of masked tokens in all of it."""
+        """Return the batches of an optimizer step, and the number of their masked tokens."""
         if self._feed is None:
             return super().get_batch_samples(epoch_iterator, num_batches, device)
         step = 0 if self.args.ignore_data_skip else self.state.global_step
         samples = self._feed.take(epoch_iterator, num_batches, step)
-        # Before the labels go to a GPU, which would have to be waited for.
+        # On the CPU: on a GPU, this would synchronize.
         positions = [find_positions(batch["labels"]) for batch in samples]
         if self.args.n_gpu > 1:
             items = self._get_num_items_in_batch(samples, device)
         else:
-            items = self._items_of_all(sum(map(len, positions)), device)
+            items = self._sum_over_processes(sum(map(len, positions)), device)
         if device.type == "cuda":
-            samples = [_sent(batch, device) for batch in samples]
+            samples = [_to_device(batch, device) for batch in samples]
             positions = [each.to(device, non_blocking=True) for each in positions]
         self._positions = [
             (batch["labels"], batch["labels"]._version, each)  # noqa: SLF001
@@ -137,17 +137,17 @@ class BlockBatches(SelfContainedTrainer):
         return samples, items
 
     def positions_in(self, labels: torch.Tensor) -> torch.Tensor:
-        """Find where labels are not -100: remembered for a batch of the feed, else looked for.
+        """Return where labels are not -100, from a cache for the batches of the current step.
 
-        They are no part of the batch, of which accelerate, DataParallel and others slice and pad
-        every tensor by rows. Labels that somebody has sliced, copied or changed are looked at anew.
+        The positions are not part of the batch, since accelerate, DataParallel and others slice and
+        pad every tensor of it by rows. Labels that were sliced, copied or changed miss the cache.
         """
         for known, version, positions in self._positions:
             if known is labels and labels._version == version:  # noqa: SLF001
                 return positions
         return find_positions(labels)
 
-    def _items_of_all(self, items: int, device: Any) -> Any:
+    def _sum_over_processes(self, items: int, device: Any) -> Any:
         if self.args.world_size == 1 or not self.args.average_tokens_across_devices:
             return items
         count = torch.tensor(items)
@@ -159,8 +159,8 @@ class BlockBatches(SelfContainedTrainer):
         tensor_parallel = (getattr(self.model, "_tp_size", None) or 1) > 1
         if tensor_parallel or getattr(self.args, "parallelism_config", None) is not None:
             raise InputError(
-                "Tensor and context parallelism divide a model's layers or its texts between "
-                "processes; on MaskedBlocks, processes divide the batches alone."
+                "MaskedBlocks supports data parallelism only: train without tensor and context "
+                "parallelism."
             )
 
     def _close_feed(self) -> None:
@@ -169,10 +169,10 @@ class BlockBatches(SelfContainedTrainer):
 
 
 def groups_by_length(args: transformers.TrainingArguments) -> bool:
-    """Whether batches are to hold rows of like lengths, in the words of transformers 4 or 5."""
+    """Whether batches group rows of similar length, by the option of transformers 4 or 5."""
     strategy = getattr(args, "train_sampling_strategy", None)
     return getattr(args, "group_by_length", False) or strategy == "group_by_length"
 
 
-def _sent(batch: Batch, device: Any) -> Batch:
+def _to_device(batch: Batch, device: Any) -> Batch:
     return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
