@@ -12,7 +12,6 @@ import torch
 import transformers
 
 from mlmfast.data.tokenization.added_tokens import read_tokens
-from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import InputError
 from mlmfast.fs.atomic import atomic_output_dir
 from mlmfast.fs.paths import as_path
@@ -244,9 +243,9 @@ def train(
             took_over = tokenizer_of(options, model) if model is not None else None
             check_added(train_store, new_tokens)
             if took_over is not None and not from_scratch:
-                resize_embeddings(network, took_over, load_tokenizer(train_store.path))
+                resize_embeddings(network, took_over, train_store.tokenizer)
         elif from_text and model is not None:
-            add_missing_rows(network, load_tokenizer(train_store.path).id_bound, model)
+            add_missing_rows(network, train_store.tokenizer.id_bound, model)
         for store in filter(None, (train_store, eval_store)):
             check_fits(network, store)
         arguments = choose_arguments(
@@ -296,7 +295,7 @@ def train(
             arguments.push_to_hub = False  # the finished folder goes there whole
             trainer.save_model(str(finished))
         if processes.is_first:
-            load_tokenizer(train_store.path).save(finished)
+            train_store.tokenizer.save(finished)
             write_documents(
                 finished,
                 result,

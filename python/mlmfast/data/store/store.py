@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from mlmfast.data.store.damage import find_damage, verify_bar
 from mlmfast.data.store.folder import store_folders
 from mlmfast.data.store.manifest import COLUMN, Manifest, changed
 from mlmfast.data.store.writer import map_shard
+from mlmfast.data.tokenization.load import LoadedTokenizer, load_tokenizer
 from mlmfast.errors import MissingDependencyError, NotFoundError, StoreError
 from mlmfast.fs.checksums import file_sha256
 from mlmfast.fs.paths import as_path
@@ -71,6 +73,16 @@ class BlockStore:
         the store that was pickled.
         """
         return self.manifest.fingerprint
+
+    @cached_property
+    def tokenizer(self) -> LoadedTokenizer:
+        """The tokenizer that the blocks were made with, loaded from the store when first used.
+
+        Raises:
+            InputError: The store's tokenizer cannot be read.
+            MissingDependencyError: It has no tokenizer.json, and transformers is not installed.
+        """
+        return load_tokenizer(self.path)
 
     @property
     def block_size(self) -> int:

@@ -30,7 +30,7 @@ def check_same_tokens(model: str | Path, store: BlockStore) -> None:
         own = load_tokenizer(str(as_path(model)) if as_path(model).is_dir() else str(model))
     except MlmfastError:
         return  # a checkpoint without a tokenizer says nothing
-    theirs = load_tokenizer(store.path)
+    theirs = store.tokenizer
     if own.sha256 == theirs.sha256:
         return
     mine = {index: token for token, index in own.tokenizer.get_vocab().items()}
