@@ -10,7 +10,7 @@ import numpy as np
 
 from mlmfast.data.masking.frameworks import Framework, known_framework, to_tensor
 from mlmfast.data.masking.keys import MaskKeys
-from mlmfast.data.masking.options import make_masker
+from mlmfast.data.masking.options import build_masker
 from mlmfast.data.masking.padding import pad_lists, pad_mappings, pad_offsets, without_columns
 from mlmfast.data.masking.vocabulary_cache import VocabularyCache
 from mlmfast.data.tokenization.word_boundaries import WordBoundaries, known_boundaries
@@ -238,7 +238,7 @@ class DataCollatorForLanguageModeling:
         out_ids, out_labels = np.empty(ids.shape, np.int64), np.empty(ids.shape, np.int64)
         if self.whole_word_mask and not self._vocabulary.measured:
             special = np.isin(ids, special_ids) if flags is None else flags
-            self._vocabulary.measure_words(ids, self._words(self._vocab_size()), special)
+            self._vocabulary.measure_words(ids, self._word_starts(self._vocab_size()), special)
         self._masker(special_ids, vocabulary).mask(
             np.ascontiguousarray(ids),
             out_ids,
@@ -262,21 +262,20 @@ class DataCollatorForLanguageModeling:
         )
         if self.mlm_probability is None:
             raise InputError("mlm_probability must be between 0 and 1, got None")
-        try:
-            return make_masker(
-                mask_token_id=mask_token_id,
-                vocab_size=vocab_size,
-                special_ids=special_ids,
-                mlm_probability=float(self.mlm_probability),
-                mask_replace_prob=float(self.mask_replace_prob),
-                random_replace_prob=float(self.random_replace_prob),
-                mode="whole_word" if self.whole_word_mask else "token",
-                word_starts=self._words(vocab_size) if self.whole_word_mask else None,
-            )
-        except (TypeError, ValueError) as error:
-            raise InputError(str(error)) from None
+        return build_masker(
+            mask_token_id=mask_token_id,
+            vocab_size=vocab_size,
+            special_ids=special_ids,
+            options={
+                "mlm_probability": self.mlm_probability,
+                "mask_replace_prob": self.mask_replace_prob,
+                "random_replace_prob": self.random_replace_prob,
+                "mode": "whole_word" if self.whole_word_mask else "token",
+                "word_starts": self._word_starts(vocab_size) if self.whole_word_mask else None,
+            },
+        )
 
-    def _words(self, vocab_size: int) -> bytes:
+    def _word_starts(self, vocab_size: int) -> bytes:
         return self._vocabulary.word_starts(self.tokenizer, vocab_size, self.word_boundaries)
 
     def _vocab_size(self) -> int:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from mlmfast.data.masking.options import Mode, RandomIds, masker_for
+from mlmfast.data.masking.options import Mode, RandomIds, build_masker
 from mlmfast.data.masking.table import TokenTable, bare_matrix
 from mlmfast.errors import InputError, InputTypeError
 
@@ -134,7 +134,7 @@ def mask_tokens(
     flags = None
     if special_tokens_mask is not None:
         flags = np.ascontiguousarray(_as_numpy(special_tokens_mask), dtype=np.bool_)
-    masker = masker_for(
+    masker = build_masker(
         mask_token_id=mask_token_id,
         vocab_size=vocab_size,
         special_ids=special_ids,

@@ -95,7 +95,7 @@ class BlockTrainer(BlockBatches, AtomicCheckpoints):
         try:
             return super().train(*args, **kwargs)
         finally:
-            self._close_feed()
+            self._close_step_batches()
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """Measure as the Trainer does; takes and gives what it does.
@@ -136,18 +136,18 @@ class BlockTrainer(BlockBatches, AtomicCheckpoints):
         if step is None:
             return
         about = f"Step {step + 1} gave a loss, or weights, that are no numbers any more"
-        if self._feed is None:
+        if self._step_batches is None:
             raise NonFiniteLossError(f"{about}.", step=step, epoch=0, block_ids=[])
-        feed = self._feed
-        epoch, ids = feed.of_step(step)
+        batches, blocks = self._step_batches, self._step_batches.blocks
+        epoch, ids = batches.blocks_of(step)
         shown = ", ".join(map(str, ids[:8])) + (" ..." if len(ids) > 8 else "")
-        whole = feed.plan.batch_size * feed.plan.world_size
+        whole = batches.sampler.batch_size * batches.sampler.world_size
         raise NonFiniteLossError(
-            f"{about}: epoch {epoch}, seed {feed.blocks.seed}, {len(ids)} blocks "
-            f"of {feed.blocks.store.path}: {shown}. The same batch again: "
-            f"mlmfast.training.trainer.step_batches.step_batch({str(feed.blocks.store.path)!r}, "
-            f"{step}, batch_size={whole}, accumulated={feed.accumulated}, "
-            f"seed={feed.blocks.seed}). Often the learning rate ({self.args.learning_rate:g}) is "
+            f"{about}: epoch {epoch}, seed {blocks.seed}, {len(ids)} blocks "
+            f"of {blocks.store.path}: {shown}. The same batch again: "
+            f"mlmfast.training.trainer.step_batches.step_batch({str(blocks.store.path)!r}, "
+            f"{step}, batch_size={whole}, accumulated={batches.accumulated}, "
+            f"seed={blocks.seed}). Often the learning rate ({self.args.learning_rate:g}) is "
             "too high.",
             step=step,
             epoch=epoch,

@@ -11,7 +11,7 @@ import transformers
 from accelerate.utils import DynamoBackend
 from transformers.trainer_utils import EvalLoopOutput
 
-from mlmfast.training.datasets import EvaluationBlocks, MaskedBlocks
+from mlmfast.training.datasets import BlockDataset, MaskedBlocks
 from mlmfast.training.evaluation.metrics import Evaluation, summarize
 from mlmfast.training.model.loss import masked_loss_sum, per_block_metrics
 from mlmfast.training.model.masked_head import MaskedHead, at_masks, find_positions
@@ -174,7 +174,7 @@ class MLMTrainer(BlockTrainer):
         """Measure on `EvaluationBlocks`; anything else is the Trainer's own loop."""
         blocks = getattr(dataloader, "dataset", None)
         others = self.compute_metrics is not None or description == "Prediction"
-        if others or not isinstance(blocks, EvaluationBlocks):
+        if others or not isinstance(blocks, BlockDataset):
             return super().evaluation_loop(
                 dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix
             )
