@@ -1,4 +1,4 @@
-"""`BatchMaker`: the same batches as tensors and as numpy arrays, in new memory or in the caller's."""
+"""`BatchMaker`: equal batches as tensors and as numpy arrays, in new or given memory."""
 
 from __future__ import annotations
 
