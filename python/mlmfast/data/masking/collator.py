@@ -212,8 +212,8 @@ class DataCollatorForLanguageModeling:
         """Return the padded batch, and the columns that only say where masks may be."""
         if not isinstance(examples[0], Mapping):
             ids = pad_lists(examples, self.tokenizer, self.pad_to_multiple_of)
-            given = ids if framework == "np" else to_tensor(ids.astype(np.int64), framework)
-            return {"input_ids": given}, {"special_tokens_mask": None}
+            tensor = ids if framework == "np" else to_tensor(ids.astype(np.int64), framework)
+            return {"input_ids": tensor}, {"special_tokens_mask": None}
         rows = without_columns(examples, ("labels", "offset_mapping"))
         batch = pad_mappings(rows, self.tokenizer, self.pad_to_multiple_of, framework)
         flags = {"special_tokens_mask": batch.pop("special_tokens_mask", None)}

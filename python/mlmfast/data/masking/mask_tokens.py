@@ -19,7 +19,7 @@ class MaskedBatch(NamedTuple):
     Attributes:
         input_ids: int64 or int32 `[B, L]`, the ids with the chosen tokens replaced.
         labels: The same type and shape, the original ids of the chosen tokens, -100 elsewhere;
-            with `labels_at_positions` `[M]`, the original ids at the positions alone.
+            with `labels_at_positions` `[M]`, the original ids at `positions` only.
         positions: int64 `[M]`, the chosen positions, ascending, flat into `B * L`.
     """
 

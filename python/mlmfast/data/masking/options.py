@@ -125,7 +125,7 @@ def _cached_masker(
 
 
 def _as_bytes(starts: Any) -> bytes:
-    """Return `word_starts` in a form that can be hashed: one byte an id, 1 where a word begins."""
+    """Return `word_starts` as bytes, which are hashable: 1 for each id that begins a word."""
     if isinstance(starts, bytes):
         return starts
     array = np.asarray(starts)

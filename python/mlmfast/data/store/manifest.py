@@ -207,8 +207,8 @@ def changed_message(path: Path) -> str:
 
 
 def _shard(content: dict[str, Any]) -> Shard:
-    known = {entry.name for entry in fields(Shard)}
-    return Shard(**{name: value for name, value in content.items() if name in known})
+    names = {entry.name for entry in fields(Shard)}
+    return Shard(**{name: value for name, value in content.items() if name in names})
 
 
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -238,8 +238,8 @@ def _no_store_message(folder: Path) -> str:
             f"{str(folder)!r} is no block store itself, but holds {' and '.join(inside)}: "
             f"give {str(folder / inside[0])!r}."
         )
-    kind = "a `datasets` folder" if (folder / "state.json").exists() else "a folder"
+    what = "a `datasets` folder" if (folder / "state.json").exists() else "a folder"
     return (
-        f"{str(folder)!r} is {kind}, but no block store: it has no {MANIFEST_FILE}. "
+        f"{str(folder)!r} is {what}, but no block store: it has no {MANIFEST_FILE}. "
         "Make one with `mlmfast prepare`."
     )

@@ -143,9 +143,9 @@ def _compact(blocks: pa.FixedSizeListArray, block_type: pa.DataType) -> pa.Fixed
 def _ids_range(path: Path) -> tuple[int, int]:
     """Return where in a shard's file the ids begin and end, in bytes."""
     with pa.memory_map(str(path)) as file:
-        whole = file.read_buffer()
-        ids = pa.ipc.open_stream(whole).read_next_batch().column(0).flatten()
-        start = ids.buffers()[1].address - whole.address
+        content = file.read_buffer()
+        ids = pa.ipc.open_stream(content).read_next_batch().column(0).flatten()
+        start = ids.buffers()[1].address - content.address
         return start, start + len(ids) * ids.type.bit_width // 8
 
 
