@@ -7,7 +7,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.fs.atomic import atomic_output_dir
 from mlmfast.training.fit import run
 from mlmfast.training.process.distributed import Processes
@@ -189,7 +188,7 @@ def _write_output(
 ) -> None:
     """Write tokenizer, model card, report and logs beside the weights in a folder."""
     store = trainer.train_dataset.store
-    load_tokenizer(store.path).save(folder)
+    store.tokenizer.save(folder)
     write_documents(
         folder,
         result,

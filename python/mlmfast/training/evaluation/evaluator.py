@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tqdm import tqdm
 
-    from mlmfast.training.datasets import EvaluationBlocks
+    from mlmfast.training.datasets import BlockDataset
 
 
 class Evaluator:
@@ -58,7 +58,7 @@ class Evaluator:
             masked = self._head(self._network, inputs, labels, positions)
             return per_block_metrics(masked, len(labels))
 
-    def block_counts(self, blocks: EvaluationBlocks, batch_size: int, bar: tqdm) -> np.ndarray:
+    def block_counts(self, blocks: BlockDataset, batch_size: int, bar: tqdm) -> np.ndarray:
         """Compute for each block: summed loss, top-1 hits, top-5 hits, masked tokens.
 
         Returns:

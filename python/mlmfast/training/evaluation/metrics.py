@@ -11,7 +11,7 @@ import torch
 
 from mlmfast.data.store.text_tokens import text_tokens
 from mlmfast.errors import InputError
-from mlmfast.training.datasets import EvaluationBlocks
+from mlmfast.training.datasets import BlockDataset, EvaluationBlocks
 from mlmfast.training.evaluation.statistics import mean_of, ratio_estimate
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def summarize_counts(
 
 
 def summarize(
-    totals: torch.Tensor, blocks: EvaluationBlocks, *, precision: str, seconds: float
+    totals: torch.Tensor, blocks: BlockDataset, *, precision: str, seconds: float
 ) -> Evaluation:
     """Convert summed `row_counts`, float64 `[4]`, to an `Evaluation`.
 

@@ -11,7 +11,6 @@ import torch
 from tqdm import tqdm
 
 from mlmfast import _core
-from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.data.tokenization.word_boundaries import word_ends, word_starts
 from mlmfast.errors import InputError
 from mlmfast.training.evaluation.statistics import ratio_estimate
@@ -93,7 +92,7 @@ def pseudo_perplexity_of(
     manifest = store.manifest
     starts = np.ones(manifest.vocab_size, dtype=np.bool_)
     if method == "word_l2r":
-        starts = word_starts(load_tokenizer(store.path).tokenizer, manifest.vocab_size)
+        starts = word_starts(store.tokenizer.tokenizer, manifest.vocab_size)
     count = min(blocks, of)
     sample = np.sort(_core.permutation(of, 0, count, seed=seed, epoch=0)).astype(np.int64)
     special_ids = np.array([*manifest.special_ids, manifest.mask_token_id])

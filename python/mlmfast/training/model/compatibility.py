@@ -30,7 +30,7 @@ def check_same_tokens(model: str | Path, store: BlockStore) -> None:
         own = load_tokenizer(str(as_path(model)) if as_path(model).is_dir() else str(model))
     except MlmfastError:
         return  # the checkpoint has no tokenizer to compare
-    theirs = load_tokenizer(store.path)
+    theirs = store.tokenizer
     if own.sha256 == theirs.sha256:
         return
     in_model = {index: token for token, index in own.tokenizer.get_vocab().items()}

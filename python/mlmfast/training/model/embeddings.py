@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mlmfast.data.tokenization.added_tokens import missing_tokens
-from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import InputError
 
 if TYPE_CHECKING:
@@ -111,7 +110,7 @@ def resize_embeddings(model: Any, before: LoadedTokenizer, after: LoadedTokenize
 
 def check_added(store: BlockStore, tokens: Sequence[str]) -> None:
     """Raise InputError if the blocks of a store were prepared without these tokens."""
-    missing = missing_tokens(load_tokenizer(store.path), tokens)
+    missing = missing_tokens(store.tokenizer, tokens)
     if missing:
         raise InputError(
             f"The blocks of {store.path} were prepared without {len(missing)} of the "

@@ -14,7 +14,6 @@ from transformers import (
     AutoModelForMaskedLM,
 )
 
-from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import InputError
 from mlmfast.training.model.load import load_config, max_input_length
 
@@ -123,7 +122,7 @@ def _apply(config: PretrainedConfig, overrides: dict[str, Any]) -> None:
 
 
 def _fill_in_vocabulary(config: PretrainedConfig, store: BlockStore) -> None:
-    loaded = load_tokenizer(store.path)
+    loaded = store.tokenizer
     config.vocab_size = loaded.id_bound
     known = config.to_dict()
     for role in _SPECIAL_TOKENS:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from transformers import AutoConfig, AutoModelForMaskedLM
 
-from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import InputError, NotFoundError
 from mlmfast.fs.paths import as_path
 
@@ -151,7 +150,7 @@ def check_fits(model: torch.nn.Module, store: BlockStore) -> None:
     """
     manifest = store.manifest
     rows = model.get_input_embeddings().num_embeddings  # type: ignore[operator]
-    needed = load_tokenizer(store.path).id_bound
+    needed = store.tokenizer.id_bound
     if rows < needed:
         raise InputError(
             f"The model knows {rows:,} tokens, but the tokenizer of {store.path} "

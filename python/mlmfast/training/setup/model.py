@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import InputError
 from mlmfast.training.model.compatibility import check_same_tokens
 from mlmfast.training.model.embeddings import add_missing_rows, check_added, resize_embeddings
@@ -36,9 +35,9 @@ def build_model(
         check_added(train_store, config.new_tokens)
         if not config.from_scratch:
             old = tokenizer_of(config.options, config.model)
-            resize_embeddings(model, old, load_tokenizer(train_store.path))
+            resize_embeddings(model, old, train_store.tokenizer)
     elif config.is_text and config.model is not None:
-        add_missing_rows(model, load_tokenizer(train_store.path).id_bound, config.model)
+        add_missing_rows(model, train_store.tokenizer.id_bound, config.model)
     for store in filter(None, (train_store, eval_store)):
         check_fits(model, store)
     return model

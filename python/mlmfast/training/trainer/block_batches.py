@@ -9,7 +9,7 @@ import torch
 
 from mlmfast.data.loading.sampler import BlockSampler
 from mlmfast.errors import InputError
-from mlmfast.training.datasets import EvaluationBlocks, MaskedBlocks
+from mlmfast.training.datasets import BlockDataset, MaskedBlocks
 from mlmfast.training.model.masked_head import find_positions
 from mlmfast.training.trainer.self_contained import SelfContainedTrainer
 from mlmfast.training.trainer.step_batches import StepBatches, rank_loader
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import transformers
     from torch.utils.data import DataLoader
 
-    from mlmfast.training.datasets import Batch
+    from mlmfast.data.loading.buffer_pool import Batch
 
 logger = logging.getLogger(__name__)
 
@@ -49,13 +49,13 @@ class BlockBatches(SelfContainedTrainer):
             **kwargs,
         )
         given = [each for each in (train_dataset, eval_dataset) if each is not None]
-        if data_collator is not None and all(isinstance(each, EvaluationBlocks) for each in given):
+        if data_collator is not None and all(isinstance(each, BlockDataset) for each in given):
             logger.warning(
                 "data_collator=%s is not used: blocks come in whole batches, already masked. It is "
                 "for the rows of other data sets.",
                 type(data_collator).__name__,
             )
-        self._feed: StepBatches | None = None
+        self._step_batches: StepBatches | None = None
         # (labels, their version, masked positions) of each batch of the current step.
         self._positions: list[tuple[torch.Tensor, int, torch.Tensor]] = []
 
@@ -67,7 +67,7 @@ class BlockBatches(SelfContainedTrainer):
         seed = self.args.data_seed
         # On a resume, the Trainer puts the checkpoint's own batch size into `_train_batch_size`.
         searches = self.args.auto_find_batch_size
-        plan = BlockSampler(
+        sampler = BlockSampler(
             blocks=len(self.train_dataset),
             batch_size=self._train_batch_size if searches else self.args.train_batch_size,
             rank=self.args.process_index,
@@ -77,32 +77,32 @@ class BlockBatches(SelfContainedTrainer):
             seed=self.train_dataset.seed if seed is None else seed,
             lengths=self.train_dataset.lengths() if groups_by_length(self.args) else None,
         )
-        self._close_feed()
-        self._feed = StepBatches(
+        self._close_step_batches()
+        self._step_batches = StepBatches(
             self.train_dataset,
-            plan,
+            sampler,
             self.args.gradient_accumulation_steps,
-            pin=self.args.dataloader_pin_memory and self.args.device.type == "cuda",
+            pin_memory=self.args.dataloader_pin_memory and self.args.device.type == "cuda",
         )
-        return self._feed.loader()
+        return self._step_batches.loader()
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader:
         """Return the Trainer's loader; for blocks, this process's share, each block once."""
         blocks = self.eval_dataset if eval_dataset is None else eval_dataset
         if isinstance(blocks, str) and isinstance(self.eval_dataset, dict):
             blocks = self.eval_dataset[blocks]
-        if not isinstance(blocks, EvaluationBlocks):
+        if not isinstance(blocks, BlockDataset):
             return super().get_eval_dataloader(eval_dataset)
         return self._each_block_once(blocks)
 
     def get_test_dataloader(self, test_dataset: Any) -> DataLoader:
         """Return the Trainer's loader; for blocks, this process's share, each block once."""
-        if not isinstance(test_dataset, EvaluationBlocks):
+        if not isinstance(test_dataset, BlockDataset):
             return super().get_test_dataloader(test_dataset)
         return self._each_block_once(test_dataset)
 
-    def _each_block_once(self, blocks: EvaluationBlocks) -> DataLoader:
-        plan = BlockSampler(
+    def _each_block_once(self, blocks: BlockDataset) -> DataLoader:
+        sampler = BlockSampler(
             blocks=len(blocks),
             batch_size=self.args.eval_batch_size,
             rank=self.args.process_index,
@@ -111,16 +111,16 @@ class BlockBatches(SelfContainedTrainer):
             drop_last=False,
             seed=0,
         )
-        return rank_loader(blocks, plan)
+        return rank_loader(blocks, sampler)
 
     def get_batch_samples(
         self, epoch_iterator: Any, num_batches: int, device: Any
     ) -> tuple[list[Any], Any]:
         """Return the batches of an optimizer step, and the number of their masked tokens."""
-        if self._feed is None:
+        if self._step_batches is None:
             return super().get_batch_samples(epoch_iterator, num_batches, device)
         step = 0 if self.args.ignore_data_skip else self.state.global_step
-        samples = self._feed.take(epoch_iterator, num_batches, step)
+        samples = self._step_batches.take(epoch_iterator, num_batches, step)
         # On the CPU: on a GPU, this would synchronize.
         positions = [find_positions(batch["labels"]) for batch in samples]
         if self.args.n_gpu > 1:
@@ -163,9 +163,9 @@ class BlockBatches(SelfContainedTrainer):
                 "parallelism."
             )
 
-    def _close_feed(self) -> None:
-        if self._feed is not None:
-            self._feed.close()
+    def _close_step_batches(self) -> None:
+        if self._step_batches is not None:
+            self._step_batches.close()
 
 
 def groups_by_length(args: transformers.TrainingArguments) -> bool:

@@ -93,7 +93,7 @@ class BlockTrainer(BlockBatches, AtomicCheckpoints):
         try:
             return super().train(*args, **kwargs)
         finally:
-            self._close_feed()
+            self._close_step_batches()
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """Evaluate as the Trainer does, with its arguments and result.
@@ -134,18 +134,18 @@ class BlockTrainer(BlockBatches, AtomicCheckpoints):
         if step is None:
             return
         about = f"Step {step + 1} gave a loss or weights of NaN or Inf"
-        if self._feed is None:
+        if self._step_batches is None:
             raise NonFiniteLossError(f"{about}.", step=step, epoch=0, block_ids=[])
-        feed = self._feed
-        epoch, ids = feed.of_step(step)
+        batches, blocks = self._step_batches, self._step_batches.blocks
+        epoch, ids = batches.blocks_of(step)
         shown = ", ".join(map(str, ids[:8])) + (" ..." if len(ids) > 8 else "")
-        batch_size = feed.plan.batch_size * feed.plan.world_size
+        batch_size = batches.sampler.batch_size * batches.sampler.world_size
         raise NonFiniteLossError(
-            f"{about}: epoch {epoch}, seed {feed.blocks.seed}, {len(ids)} blocks "
-            f"of {feed.blocks.store.path}: {shown}. To get the same batch again: "
-            f"mlmfast.training.trainer.step_batches.step_batch({str(feed.blocks.store.path)!r}, "
-            f"{step}, batch_size={batch_size}, accumulated={feed.accumulated}, "
-            f"seed={feed.blocks.seed}). Often the learning rate ({self.args.learning_rate:g}) is "
+            f"{about}: epoch {epoch}, seed {blocks.seed}, {len(ids)} blocks "
+            f"of {blocks.store.path}: {shown}. To get the same batch again: "
+            f"mlmfast.training.trainer.step_batches.step_batch({str(blocks.store.path)!r}, "
+            f"{step}, batch_size={batch_size}, accumulated={batches.accumulated}, "
+            f"seed={blocks.seed}). Often the learning rate ({self.args.learning_rate:g}) is "
             "too high.",
             step=step,
             epoch=epoch,

@@ -11,7 +11,7 @@ import transformers
 from accelerate.utils import DynamoBackend
 from transformers.trainer_utils import EvalLoopOutput
 
-from mlmfast.training.datasets import EvaluationBlocks, MaskedBlocks
+from mlmfast.training.datasets import BlockDataset, MaskedBlocks
 from mlmfast.training.evaluation.metrics import Evaluation, summarize
 from mlmfast.training.model.loss import masked_loss_sum, per_block_metrics
 from mlmfast.training.model.masked_head import MaskedHead, at_masks, find_positions
@@ -173,7 +173,7 @@ class MLMTrainer(BlockTrainer):
         """Evaluate on `EvaluationBlocks`; run the Trainer's loop on any other data set."""
         blocks = getattr(dataloader, "dataset", None)
         is_other = self.compute_metrics is not None or description == "Prediction"
-        if is_other or not isinstance(blocks, EvaluationBlocks):
+        if is_other or not isinstance(blocks, BlockDataset):
             return super().evaluation_loop(
                 dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix
             )
