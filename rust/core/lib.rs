@@ -9,7 +9,7 @@
 //! - [`mask`] draws masked-language-modelling masks that are a pure function of
 //!   (seed, epoch, block, position);
 //! - [`permutation`] is the order of the blocks in an epoch;
-//! - [`seen`] knows which texts came before;
+//! - [`dedup`] tells which texts came before;
 //! - [`tokenize`] turns text into token ids.
 #![forbid(unsafe_code)]
 
@@ -34,8 +34,8 @@ pub mod plan;
 pub mod records;
 mod replace;
 pub mod rng;
-mod row;
-mod rows;
+mod row_masker;
+mod row_source;
 mod spans;
 pub mod tokenize;
 

@@ -14,11 +14,11 @@ use crate::choose::{ChoiceKeys, Chooser, Scratch};
 use crate::ids::IdSet;
 pub use crate::ids::{OutputId, TokenId};
 pub use crate::options::{MaskOptions, Mode};
-pub use crate::output::{Found, IGNORE, Output};
+pub use crate::output::{ChosenTokens, IGNORE, Output};
 use crate::replace::Replacement;
 use crate::rng::{EpochKey, Purpose, content_hash};
-use crate::row::{Drawn, Row};
-pub use crate::rows::{Rows, Shards};
+use crate::row_masker::{DrawBuffers, RowMasker};
+pub use crate::row_source::{RowSource, Shards};
 use crate::{Error, Result, check_length, parallel};
 
 /// Tokens a thread must have to mask before it is worth starting.
@@ -40,7 +40,7 @@ pub enum Address<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct Batch<'a, I> {
     /// Token ids.
-    pub rows: Rows<'a, I>,
+    pub rows: RowSource<'a, I>,
     /// Tokens a row.
     pub length: usize,
     /// A flag for each token: true where it must not be chosen.
@@ -121,11 +121,11 @@ impl Masker {
         (seed, epoch): (u64, u64),
         output: Output<'_, O>,
         threads: Option<usize>,
-    ) -> Result<Found<O>> {
+    ) -> Result<ChosenTokens<O>> {
         let rows = batch.rows.count(batch.length);
         check(batch, rows, &output)?;
         if rows == 0 {
-            return Ok(Found { positions: Vec::new(), labels: Vec::new() });
+            return Ok(ChosenTokens { positions: Vec::new(), labels: Vec::new() });
         }
         let keys = Keys {
             choice: ChoiceKeys::new(seed, epoch),
@@ -139,7 +139,7 @@ impl Masker {
         });
         let mut found = found.into_iter();
         let Some(mut all) = found.next().transpose()? else {
-            return Ok(Found { positions: Vec::new(), labels: Vec::new() });
+            return Ok(ChosenTokens { positions: Vec::new(), labels: Vec::new() });
         };
         for part in found {
             let part = part?;
@@ -156,16 +156,16 @@ impl Masker {
         first_row: usize,
         output: Output<'_, O>,
         keys: &Keys,
-    ) -> Result<Found<O>> {
+    ) -> Result<ChosenTokens<O>> {
         let length = batch.length;
         let guess = self.chooser.estimate(output.input_ids.len());
-        let mut found = Found {
+        let mut found = ChosenTokens {
             positions: Vec::with_capacity(guess),
             labels: Vec::with_capacity(if output.labels.is_some() { 0 } else { guess }),
         };
         let mut scratch = Scratch::default();
         let values = self.chooser.token_gaps().map_or(0, |gaps| gaps.draws(length));
-        let mut drawn = Drawn::new(values);
+        let mut drawn = DrawBuffers::new(values);
         for (offset, mut out) in output.split(length).enumerate() {
             let row = first_row + offset;
             let source = batch.rows.row(row, length)?;
@@ -195,14 +195,14 @@ impl Masker {
         source: &[I],
         out: Output<'_, O>,
         keys: &Keys,
-        (scratch, drawn, positions): (&mut Scratch, &mut Drawn, &mut Vec<i64>),
+        (scratch, drawn, positions): (&mut Scratch, &mut DrawBuffers, &mut Vec<i64>),
     ) {
         let begin = number * batch.length;
         let (block, first) = match batch.address {
             Address::Blocks(blocks) => (blocks[number], 0),
             Address::Content { pad_id } => address_by_content(source, pad_id),
         };
-        let mut row = Row {
+        let mut row = RowMasker {
             replacement: &self.replacement,
             special: &self.special,
             source,
@@ -222,7 +222,7 @@ impl Masker {
                 return;
             }
         }
-        let Row { source, first, .. } = row;
+        let RowMasker { source, first, .. } = row;
         let rest = |at: usize| source[at].widen();
         let may_hide = |at: usize| row.may_hide(at);
         self.chooser.find_units(first..source.len(), rest, may_hide, scratch);
@@ -255,8 +255,8 @@ fn check<I, O>(batch: &Batch<'_, I>, rows: usize, output: &Output<'_, O>) -> Res
         return Err(Error::BlockSize(batch.length));
     }
     match batch.rows {
-        Rows::Matrix(ids) => check_length("input_ids", ids.len(), total)?,
-        Rows::Blocks(shards, _) => check_length("block", shards.length(), batch.length)?,
+        RowSource::Matrix(ids) => check_length("input_ids", ids.len(), total)?,
+        RowSource::Blocks(shards, _) => check_length("block", shards.length(), batch.length)?,
     }
     check_length("out input_ids", output.input_ids.len(), total)?;
     if let Some(labels) = &output.labels {

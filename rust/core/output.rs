@@ -10,7 +10,7 @@ pub struct Output<'a, O> {
     /// The ids with the chosen tokens replaced.
     pub input_ids: &'a mut [O],
     /// The original ids of the chosen tokens and [`IGNORE`] elsewhere; without it, the labels come
-    /// in [`Found`].
+    /// in [`ChosenTokens`].
     pub labels: Option<&'a mut [O]>,
     /// 0 where the ids are this padding id, else 1.
     pub attention_mask: Option<(u32, &'a mut [O])>,
@@ -18,7 +18,7 @@ pub struct Output<'a, O> {
 
 /// The chosen positions.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Found<O> {
+pub struct ChosenTokens<O> {
     /// Ascending, counted over the whole batch.
     pub positions: Vec<i64>,
     /// The original ids there; empty where the labels were written to a buffer.

@@ -8,7 +8,7 @@ use crate::replace::Replacement;
 use crate::rng::Key;
 
 /// Memory for what is drawn at once, which the rows of a thread share.
-pub struct Drawn {
+pub struct DrawBuffers {
     /// How many values are drawn at once.
     values: usize,
     steps: [[Step; PIECES]; DRAWS],
@@ -18,7 +18,7 @@ pub struct Drawn {
     random: [u32; DRAWS * PIECES + 1],
 }
 
-impl Drawn {
+impl DrawBuffers {
     /// `values`, up to `DRAWS`, at once.
     pub fn new(values: usize) -> Self {
         Self {
@@ -31,7 +31,7 @@ impl Drawn {
 }
 
 /// A row on its way: what it was, and where its copy is masked.
-pub struct Row<'a, I, O> {
+pub struct RowMasker<'a, I, O> {
     pub replacement: &'a Replacement,
     pub special: &'a IdSet,
     pub source: &'a [I],
@@ -49,14 +49,14 @@ pub struct Row<'a, I, O> {
     pub positions: &'a mut Vec<i64>,
 }
 
-impl<I: TokenId, O: OutputId> Row<'_, I, O> {
+impl<I: TokenId, O: OutputId> RowMasker<'_, I, O> {
     /// Hide tokens at random gaps.
     // In passes over a part of the row rather than hit by hit: each keeps what it needs in
     // registers, and none waits for a branch of another that could not be foreseen.
     #[inline(never)]
-    pub fn hide_tokens(&mut self, gaps: &Gaps, key: Key, drawn: &mut Drawn) {
+    pub fn hide_tokens(&mut self, gaps: &Gaps, key: Key, drawn: &mut DrawBuffers) {
         let end = self.source.len();
-        let Drawn { values, steps, places, random } = drawn;
+        let DrawBuffers { values, steps, places, random } = drawn;
         let steps = &mut steps[..*values];
         #[allow(clippy::cast_possible_truncation)] // `mask` refuses rows of 2^31 and more
         let (mut next, last) = (self.first as u32, end as u32);

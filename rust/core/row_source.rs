@@ -4,14 +4,14 @@ use crate::{Error, Result};
 
 /// The rows of a batch, all of one length.
 #[derive(Debug, Clone, Copy)]
-pub enum Rows<'a, I> {
+pub enum RowSource<'a, I> {
     /// Row after row.
     Matrix(&'a [I]),
     /// The blocks of these numbers of a store.
     Blocks(&'a Shards<'a, I>, &'a [u64]),
 }
 
-impl<'a, I> Rows<'a, I> {
+impl<'a, I> RowSource<'a, I> {
     /// How many rows of `length` there are.
     pub(crate) fn count(&self, length: usize) -> usize {
         match self {

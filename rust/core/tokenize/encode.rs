@@ -95,7 +95,7 @@ impl<F: Family> Encoder<F> {
                     break;
                 }
                 let span = (places[task], places[task + 1]);
-                let part = self.part(texts, span, around, &mut worker, Ids::with_room(room));
+                let part = self.part(texts, span, around, &mut worker, Ids::with_capacity(room));
                 parts.push((task, part));
             }
             self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(worker);

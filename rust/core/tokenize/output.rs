@@ -36,7 +36,7 @@ pub struct Ids<T> {
 impl<T: StoredId> Ids<T> {
     /// None so far; room for so many.
     #[must_use]
-    pub fn with_room(count: usize) -> Self {
+    pub fn with_capacity(count: usize) -> Self {
         Self { all: vec![T::default(); count], count: 0 }
     }
 

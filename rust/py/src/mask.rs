@@ -1,8 +1,8 @@
 //! `Masker`: masks into buffers that the caller owns.
 
 use mlmfast_core::mask::{
-    Address, Batch, Found, MaskOptions, Masker as CoreMasker, Mode, Output, OutputId, Rows, Shards,
-    TokenId,
+    Address, Batch, ChosenTokens, MaskOptions, Masker as CoreMasker, Mode, Output, OutputId,
+    RowSource, Shards, TokenId,
 };
 use numpy::{
     Element, IntoPyArray, PyArray1, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray2,
@@ -210,7 +210,7 @@ impl Masker {
         call: &Call<'_>,
     ) -> PyResult<Masked<'py>> {
         let matrix = contiguous(ids, "input_ids")?;
-        self.run(py, Rows::Matrix(matrix), ids.shape()[1], buffers, call)
+        self.run(py, RowSource::Matrix(matrix), ids.shape()[1], buffers, call)
     }
 
     fn mask_shards<'py, O: OutputId + Element>(
@@ -247,13 +247,13 @@ impl Masker {
             })
             .collect();
         let shards = Shards::new(parts?, length).map_err(to_python)?;
-        self.run(py, Rows::Blocks(&shards, blocks), length, buffers, call)
+        self.run(py, RowSource::Blocks(&shards, blocks), length, buffers, call)
     }
 
     fn run<'py, I: TokenId, O: OutputId + Element>(
         &self,
         py: Python<'py>,
-        rows: Rows<'_, I>,
+        rows: RowSource<'_, I>,
         length: usize,
         mut buffers: Buffers<'py, O>,
         call: &Call<'_>,
@@ -267,7 +267,7 @@ impl Masker {
         };
         let dense = buffers.labels.is_some();
         let output = buffers.output()?;
-        let Found { positions, labels } =
+        let ChosenTokens { positions, labels } =
             py.detach(|| self.0.mask(&batch, call.key, output, call.threads)).map_err(to_python)?;
         let labels = (!dense).then(|| labels.into_pyarray(py).into_any());
         Ok((positions.into_pyarray(py), labels))

@@ -61,18 +61,18 @@ impl Encoder {
         py.detach(|| {
             let texts = Texts::try_new(&chunks)?;
             let around = Around { before: &before, after: &after };
-            let found = if narrow {
-                Found::Narrow(self.0.encode(&texts, around, threads)?)
+            let encoded = if narrow {
+                AnyEncoded::Narrow(self.0.encode(&texts, around, threads)?)
             } else {
-                Found::Wide(self.0.encode(&texts, around, threads)?)
+                AnyEncoded::Wide(self.0.encode(&texts, around, threads)?)
             };
-            Ok(Encoded { texts, found: Mutex::new(Some(found)) })
+            Ok(Encoded { texts, encoded: Mutex::new(Some(encoded)) })
         })
         .map_err(to_python)
     }
 }
 
-enum Found {
+enum AnyEncoded {
     Narrow(CoreEncoded<u16>),
     Wide(CoreEncoded<u32>),
 }
@@ -81,17 +81,17 @@ enum Found {
 #[pyclass(frozen, module = "mlmfast._core")]
 pub struct Encoded {
     texts: Texts,
-    found: Mutex<Option<Found>>,
+    encoded: Mutex<Option<AnyEncoded>>,
 }
 
 #[pymethods]
 impl Encoded {
     /// The pending stretches, in order.
     fn pending(&self) -> PyResult<Vec<String>> {
-        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        let pending: Vec<_> = match &*found {
-            Some(Found::Narrow(encoded)) => encoded.pending().copied().collect(),
-            Some(Found::Wide(encoded)) => encoded.pending().copied().collect(),
+        let encoded = self.encoded.lock().unwrap_or_else(PoisonError::into_inner);
+        let pending: Vec<_> = match &*encoded {
+            Some(AnyEncoded::Narrow(encoded)) => encoded.pending().copied().collect(),
+            Some(AnyEncoded::Wide(encoded)) => encoded.pending().copied().collect(),
             None => return Err(finished()),
         };
         pending
@@ -105,10 +105,14 @@ impl Encoded {
 
     /// The rows that the pending stretches are in, in order.
     fn pending_rows(&self) -> PyResult<Vec<usize>> {
-        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*found {
-            Some(Found::Narrow(encoded)) => Ok(encoded.pending().map(|place| place.row).collect()),
-            Some(Found::Wide(encoded)) => Ok(encoded.pending().map(|place| place.row).collect()),
+        let encoded = self.encoded.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*encoded {
+            Some(AnyEncoded::Narrow(encoded)) => {
+                Ok(encoded.pending().map(|place| place.row).collect())
+            }
+            Some(AnyEncoded::Wide(encoded)) => {
+                Ok(encoded.pending().map(|place| place.row).collect())
+            }
             None => Err(finished()),
         }
     }
@@ -124,10 +128,10 @@ impl Encoded {
         lengths: PyReadonlyArray1<'py, usize>,
     ) -> PyResult<(Bound<'py, PyArray1<i64>>, Bound<'py, PyAny>)> {
         let (ids, lengths) = (ids.as_slice()?, lengths.as_slice()?);
-        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match found.ok_or_else(finished)? {
-            Found::Narrow(encoded) => lists(py, encoded, ids, lengths),
-            Found::Wide(encoded) => lists(py, encoded, ids, lengths),
+        let encoded = self.encoded.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match encoded.ok_or_else(finished)? {
+            AnyEncoded::Narrow(encoded) => lists(py, encoded, ids, lengths),
+            AnyEncoded::Wide(encoded) => lists(py, encoded, ids, lengths),
         }
     }
 }

@@ -68,7 +68,7 @@ impl Block {
 
 /// Make room behind `count` units for those of a block, and a few more.
 #[inline(always)]
-pub fn room(units: &mut Vec<Unit>, count: usize) {
+pub fn reserve(units: &mut Vec<Unit>, count: usize) {
     if units.len() < count + BLOCK + 4 {
         units.resize(2 * (count + BLOCK), Unit { start: 0, end: 0 });
     }

@@ -7,14 +7,14 @@
 
 use fearless_simd::Simd;
 
-use super::block::{BLOCK, Block, leads, room, write_borders};
+use super::block::{BLOCK, Block, leads, reserve, write_borders};
 use super::classes::{Classes, EXCEPTION, UNSTABLE, WHITE};
 use super::wide::{Wide, add_wide, halves, is_solid};
 use crate::tokenize::unit::Unit;
 
 /// What was found besides the words.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Found {
+pub struct ScanFlags {
     /// A code point that the library must see.
     pub exception: bool,
     /// The text may not be in NFC.
@@ -46,7 +46,7 @@ pub fn scan<S: Simd>(
     classes: &Classes,
     longest_run: usize,
     units: &mut Vec<Unit>,
-) -> Found {
+) -> ScanFlags {
     simd.vectorize(
         #[inline(always)]
         || find(simd, text, classes, longest_run, units),
@@ -60,7 +60,7 @@ fn find<S: Simd>(
     classes: &Classes,
     longest_run: usize,
     units: &mut Vec<Unit>,
-) -> Found {
+) -> ScanFlags {
     let mut carry = Carry::default();
     let mut wide = Wide::default();
     // Of a run that is longer than the longest token, one side or the other of a block's border has
@@ -68,7 +68,7 @@ fn find<S: Simd>(
     let part_of_run = (longest_run / 2 + 1).min(BLOCK);
     let mut many_spaces = false;
     let mut count = 0;
-    room(units, count);
+    reserve(units, count);
     units[0].start = 0;
     for base in (0..text.len()).step_by(BLOCK) {
         let mut padded = [0; BLOCK];
@@ -151,7 +151,7 @@ fn find<S: Simd>(
         }
         #[allow(clippy::cast_possible_truncation)] // texts of less than 4 GB
         let base = base as u32;
-        room(units, count);
+        reserve(units, count);
         count += write_borders(&mut units[count..], base, starts);
     }
     if let Ok(end) = u32::try_from(text.len())
@@ -161,7 +161,7 @@ fn find<S: Simd>(
         count += 1;
     }
     units.truncate(count);
-    Found {
+    ScanFlags {
         exception: wide.flags & EXCEPTION != 0,
         unstable: wide.flags & UNSTABLE != 0 || wide.disorder,
         many_spaces,
@@ -285,7 +285,7 @@ mod tests {
         };
         for stable in ["é", "Tiếng Việt", "กู้ที่", "한국어", "日本語", "عربي"]
         {
-            assert_eq!(found(stable), Found::default(), "{stable}");
+            assert_eq!(found(stable), ScanFlags::default(), "{stable}");
         }
         for unstable in
             ["e\u{301}", "\u{212b}", "\u{1112}\u{1161}", "か\u{3099}", "a\u{307}\u{5b0}"]

@@ -117,7 +117,7 @@ pub struct Tables {
 impl Words {
     /// Normalize `unit` into `codes`, behind a space; false if the library must do it.
     pub fn read(&mut self, unit: &str, tables: &Tables) -> bool {
-        self.make_room();
+        self.grow();
         self.codes.clear();
         self.codes.push(tables.alphabet.code(tables.splitting.space));
         // Where the last character began, in the text and in the codes, if it stands alone so far.
@@ -175,12 +175,12 @@ impl Words {
 
     /// The code of a character, if it has the same one, and only that, whatever stands around it.
     pub fn lone_code(&mut self, character: char, tables: &Tables) -> Option<u32> {
-        self.make_room();
+        self.grow();
         let known = self.look(character, tables);
         (known.tag() == Known::ONE).then_some(known.0 & ((1 << Known::NUMBER) - 1))
     }
 
-    fn make_room(&mut self) {
+    fn grow(&mut self) {
         if self.known.is_empty() {
             self.known = vec![Known::NOTHING; 0x11_0000];
         }

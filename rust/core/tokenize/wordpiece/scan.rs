@@ -20,7 +20,7 @@ struct Masks {
 }
 
 /// Units so far.
-struct Found<'a> {
+struct UnitWriter<'a> {
     units: &'a mut Vec<Unit>,
     count: usize,
     /// Does the last unit go on?
@@ -41,7 +41,7 @@ fn find<S: Simd>(simd: S, text: &str, classes: &Classes, units: &mut Vec<Unit>) 
     if u32::try_from(bytes.len() + BLOCK).is_err() {
         return false;
     }
-    let mut found = Found { units, count: 0, open: false };
+    let mut writer = UnitWriter { units, count: 0, open: false };
     let mut at = 0;
     while at < bytes.len() {
         let mut padded = [b' '; BLOCK];
@@ -55,20 +55,20 @@ fn find<S: Simd>(simd: S, text: &str, classes: &Classes, units: &mut Vec<Unit>) 
         let masks = masks_of(simd, block);
         let ascii = (masks.high.trailing_zeros() as usize).min(length);
         if ascii > 0 {
-            found.block(at, ascii, masks);
+            writer.block(at, ascii, masks);
             at += ascii;
         }
         if masks.high != 0 {
-            let Some(after) = found.characters(text, at, classes) else { return false };
+            let Some(after) = writer.characters(text, at, classes) else { return false };
             at = after;
         }
     }
-    let Found { units, count, .. } = found;
+    let UnitWriter { units, count, .. } = writer;
     units.truncate(count);
     true
 }
 
-impl Found<'_> {
+impl UnitWriter<'_> {
     /// The first `length` bytes of a block of ASCII at `base`.
     #[inline(always)]
     #[allow(clippy::cast_possible_truncation)] // `scan` looks at the text's length
@@ -176,24 +176,24 @@ mod tests {
     /// The same, character by character.
     fn slow(text: &str, classes: &Classes) -> Option<Vec<Unit>> {
         let mut units = Vec::new();
-        let mut found = Found { units: &mut units, count: 0, open: false };
+        let mut writer = UnitWriter { units: &mut units, count: 0, open: false };
         for (at, character) in text.char_indices() {
-            found.character(at, character, classes)?;
+            writer.character(at, character, classes)?;
         }
-        let count = found.count;
+        let count = writer.count;
         units.truncate(count);
         Some(units)
     }
 
     fn fast(text: &str, classes: &Classes) -> Option<Vec<Unit>> {
-        let found = simd::levels().into_iter().map(|level| {
+        let results = simd::levels().into_iter().map(|level| {
             let mut units = Vec::new();
             let known = dispatch!(level, simd => scan(simd, text, classes, &mut units));
             known.then_some(units)
         });
-        let found: Vec<_> = found.collect();
-        assert!(found.iter().all(|one| one == &found[0]), "{text:?}");
-        found[0].clone()
+        let results: Vec<_> = results.collect();
+        assert!(results.iter().all(|one| one == &results[0]), "{text:?}");
+        results[0].clone()
     }
 
     #[test]
