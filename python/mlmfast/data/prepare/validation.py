@@ -13,7 +13,7 @@ from mlmfast.data.prepare.split_writer import group_options
 from mlmfast.data.sources.base import Source
 from mlmfast.data.sources.files import FileSource
 from mlmfast.data.tokenization.added_tokens import with_mask_token, with_tokens
-from mlmfast.data.tokenization.encoder import LITTLE
+from mlmfast.data.tokenization.encoder import MIN_BYTES_FOR_CORE
 from mlmfast.data.tokenization.load import LoadedTokenizer, load_tokenizer
 from mlmfast.errors import InputError
 
@@ -128,4 +128,4 @@ def is_small_input(sources: list[Source]) -> bool:
     It goes by the inputs alone, so that a run that was cut off is gone on with in the same way.
     """
     known = [isinstance(source, FileSource) and source.size is not None for source in sources]
-    return all(known) and expected_text(sources) < LITTLE
+    return all(known) and expected_text(sources) < MIN_BYTES_FOR_CORE

@@ -1,4 +1,4 @@
-"""The formats of text: how files tell theirs, and who reads each."""
+"""The formats of text files: detecting them by name, and their readers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _BY_SUFFIX = {
 
 
 def format_of(path: Path) -> str | None:
-    """Tell a file's format by its name, packed or not; None where it does not tell."""
+    """Return the format that a file's name implies, compressed or not; None if it implies none."""
     for suffixes in (SUFFIXES, _ARCHIVES):
         path = path.with_suffix("") if path.suffix.lower() in suffixes else path
     return _BY_SUFFIX.get(path.suffix.lower())
@@ -43,7 +43,7 @@ def format_of(path: Path) -> str | None:
 def read_stream(
     stream: ByteStream, kind: str, options: ReadOptions, place: Place | None = None
 ) -> Iterator[Piece]:
-    """Yield the documents of a file of format `kind`, from `place` on."""
+    """Yield the documents of a file of format `kind`, starting at `place`."""
     if kind == "txt":
         return read_lines(stream, options, place)
     if kind == "jsonl":

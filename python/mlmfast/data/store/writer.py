@@ -175,9 +175,9 @@ class StoreWriter:
         self._options = options
         self._block_size = options.block_size
         self._ids = pa.from_numpy_dtype(dtype)
-        self.room = options.room
+        self.room = options.capacity
         """Tokens that fill a block."""
-        self.shard_tokens = max(1, shard_tokens // options.block_size) * options.room
+        self.shard_tokens = max(1, shard_tokens // options.block_size) * options.capacity
         """Tokens that fill a file: those of whole blocks."""
         self._pending: list[pa.LargeListArray] = []
         self._pending_tokens = 0

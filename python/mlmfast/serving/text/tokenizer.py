@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mlmfast.errors import InputError
 from mlmfast.serving.text.truncation import cut_around_masks
 from mlmfast.tokenizer_rules import class_name, read_by_class
-from mlmfast.tokenizers_compat import not_encoded, read_tokenizer, split_special_tokens
+from mlmfast.tokenizers_compat import encoding_error, read_tokenizer, split_special_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -128,7 +128,7 @@ class ServingTokenizer:
         except Exception as error:
             if type(error) is not Exception:  # the library's own are bare
                 raise
-            raise InputError(not_encoded(error)) from error
+            raise InputError(encoding_error(error)) from error
 
     def _room(self, options: EncodeOptions, longest: int | None) -> int:
         """Tokens of the text that a cut leaves."""
