@@ -14,21 +14,21 @@ use pyo3_arrow::input::AnyArray;
 
 use crate::errors::to_python;
 
-/// The vector instructions that text is read with: the processor's best, or what `MLMFAST_SIMD` says.
+/// The vector instructions in use: the processor's best, or those that `MLMFAST_SIMD` names.
 #[pyfunction]
 #[must_use]
 pub fn simd() -> &'static str {
     levels::name(levels::level())
 }
 
-/// A tokenizer whose pipeline the core knows; `ValueError` where it does not.
+/// An encoder for a tokenizer whose pipeline the core supports; `ValueError` for others.
 #[pyclass(frozen, module = "mlmfast._core")]
 pub struct Encoder(Tokenizer);
 
 #[pymethods]
 impl Encoder {
-    /// Read a tokenizer.json; texts with a code point of `exceptions`, ranges of the first and one
-    /// past the last, stay pending.
+    /// Read a tokenizer.json. Texts with a code point of `exceptions`, ranges (first, one past the
+    /// last), are left pending.
     #[new]
     #[pyo3(signature = (json, exceptions))]
     #[allow(clippy::needless_pass_by_value)] // arguments from Python
@@ -44,8 +44,8 @@ impl Encoder {
         self.0.family()
     }
 
-    /// The ids of a column of strings, as uint16 where `narrow`, each text between the ids `before`
-    /// and `after`, but for what is pending.
+    /// Encode a column of strings except pending parts, as uint16 if `narrow`, with the ids `before`
+    /// and `after` around each text.
     #[pyo3(signature = (texts, *, before, after, narrow, threads))]
     #[allow(clippy::needless_pass_by_value)] // arguments from Python
     fn encode(
@@ -77,7 +77,7 @@ enum AnyEncoded {
     Wide(CoreEncoded<u32>),
 }
 
-/// Ids of a column of strings, and the stretches of text that only the library can encode.
+/// The ids of a column of strings, and the stretches of text that only the library can encode.
 #[pyclass(frozen, module = "mlmfast._core")]
 pub struct Encoded {
     texts: Texts,
@@ -117,8 +117,8 @@ impl Encoded {
         }
     }
 
-    /// Where each text's ids begin, one more than there are texts, and all ids, with `ids` of the
-    /// pending stretches, of which each has so many as `lengths` says.
+    /// Insert the ids of the pending stretches, of which each has the number given in `lengths`.
+    /// Returns the offsets of the texts and all ids.
     #[pyo3(signature = (ids, lengths))]
     #[allow(clippy::needless_pass_by_value)] // arguments from Python
     fn finish<'py>(

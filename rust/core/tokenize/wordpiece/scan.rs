@@ -1,4 +1,4 @@
-//! Where units begin and end, 64 bytes at a time.
+//! Finding units, 64 bytes at a time.
 
 use fearless_simd::prelude::*;
 use fearless_simd::{i8x64, u8x64};
@@ -8,26 +8,26 @@ use super::classes::{Classes, Kind};
 
 const BLOCK: usize = 64;
 
-/// What 64 bytes are, a bit each.
+/// The classes of 64 bytes, one bit per byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Masks {
     /// Space, tabulator, line feed, carriage return.
     space: u64,
-    /// Punctuation of ASCII.
+    /// ASCII punctuation.
     alone: u64,
-    /// No ASCII.
+    /// Non-ASCII bytes.
     high: u64,
 }
 
-/// Units so far.
+/// Appends units to a buffer.
 struct UnitWriter<'a> {
     units: &'a mut Vec<Unit>,
     count: usize,
-    /// Does the last unit go on?
+    /// Whether the last unit may continue.
     open: bool,
 }
 
-/// Put the units of `text` into `units`. False where the library must encode it.
+/// Put the units of `text` into `units`. False if the library must encode it.
 pub fn scan<S: Simd>(simd: S, text: &str, classes: &Classes, units: &mut Vec<Unit>) -> bool {
     simd.vectorize(
         #[inline(always)]
@@ -81,13 +81,13 @@ impl UnitWriter<'_> {
         let alone = masks.alone & here;
         let word_before = word << 1 | u64::from(self.open);
         let mut starts = alone | word & !word_before;
-        // What is still open at the end of the block ends there until the next one says more.
+        // A unit that is open at the end of the block ends there, unless the next block extends it.
         let mut ends = (alone << 1 | word_before & !word) & here;
         if length < BLOCK {
             ends |= 1 << length;
         }
         let base = base as u32;
-        // The unit before, if it is open; else a place that the next one takes.
+        // The previous unit, if it is open; else an element that the next unit overwrites.
         self.units[self.count - usize::from(self.open)].end = base + ends.trailing_zeros();
         ends &= ends.wrapping_sub(u64::from(self.open));
         let more = starts.count_ones() as usize;
@@ -104,8 +104,8 @@ impl UnitWriter<'_> {
         self.open = word >> (length - 1) & 1 != 0;
     }
 
-    /// Characters from `from` on, as long as they are not ASCII for the most part. Returns where
-    /// they end; nothing where one is the library's.
+    /// Add characters from `from` on, as long as most are not ASCII. Return their end; `None` if one is
+    /// left to the library.
     #[inline(always)]
     fn characters(&mut self, text: &str, from: usize, classes: &Classes) -> Option<usize> {
         let bytes = text.as_bytes();
