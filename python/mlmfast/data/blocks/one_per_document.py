@@ -33,8 +33,7 @@ class PadDocuments:
         assert tokenizer.pad_token_id is not None  # noqa: S101 - `group_options` has checked
         self._pad_id = tokenizer.pad_token_id
         self._length = block_size
-        around = ids_around(tokenizer.tokenizer) if special_tokens else None
-        end = around[1] if around is not None else []
+        end = _tokens_at_end(tokenizer) if special_tokens else []
         self._end = np.array(end[-block_size:], np.int64)
 
     def __call__(self, tokens: pa.LargeListArray) -> tuple[pa.LargeListArray, int, int]:
@@ -60,3 +59,9 @@ class PadDocuments:
         flat = pa.array(blocks.reshape(-1))
         laid = pa.LargeListArray.from_arrays(arrow_numbers(ends), flat)
         return laid, int((self._length - kept).sum()), int((lengths - kept).sum())
+
+
+def _tokens_at_end(tokenizer: LoadedTokenizer) -> list[int]:
+    """Return the special tokens that follow a document."""
+    around = ids_around(tokenizer.tokenizer)
+    return [] if around is None else around[1]

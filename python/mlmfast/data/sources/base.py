@@ -118,7 +118,7 @@ class Source(Protocol):
 
 
 def bounded(array: pa.Array, batch_bytes: int) -> Iterator[pa.Array]:
-    """Split a LargeString array into slices of about `batch_bytes`, with at least one document."""
+    """Cut a LargeString array into slices of about `batch_bytes`, one document at least each."""
     if array.nbytes <= batch_bytes:
         if len(array):
             yield array

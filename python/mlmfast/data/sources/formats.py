@@ -43,7 +43,7 @@ def format_of(path: Path) -> str | None:
 def read_stream(
     stream: ByteStream, kind: str, options: ReadOptions, place: Place | None = None
 ) -> Iterator[Piece]:
-    """Yield the documents of a file of format `kind`, starting at `place`."""
+    """Yield the documents of a file of format `kind`, from `place` on."""
     if kind == "txt":
         return read_lines(stream, options, place)
     if kind == "jsonl":

@@ -154,13 +154,13 @@ def _lenient() -> ReadOptions:
 
 
 def _reaches(value: Any, path: tuple[str, ...]) -> bool:
-    """Whether the field `path` exists below `value`; it may be null."""
+    """Whether the field `path` is there, be it null, below `value`."""
     if isinstance(value, list):
         return not value or any(_reaches(item, path) for item in value)
     if not path or value is None:
         return True
     if not isinstance(value, dict):
-        return True  # not text; reading the line raises an error that names it
+        return True  # what is there is no text: the line at fault is named when it is read
     return path[0] in value and _reaches(value[path[0]], path[1:])
 
 
@@ -259,8 +259,8 @@ def _text(
         if value is None:
             return None
         if isinstance(value, list):
-            texts = [pick(item, path) for item in value]
-            return " ".join(text for text in texts if text is not None)
+            found = [pick(item, path) for item in value]
+            return " ".join(text for text in found if text is not None)
         if path and isinstance(value, dict):
             return pick(value.get(path[0]), path[1:])
         if not path and isinstance(value, str):

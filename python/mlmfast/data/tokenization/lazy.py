@@ -81,10 +81,10 @@ class LazyTokenizer:
 def read_cached(files: dict[str, bytes]) -> tuple[LazyTokenizer, dict[str, Any]] | None:
     """Return the unopened tokenizer of `files` and its cached facts; None if there is no cache."""
     try:
-        facts_json, serialized = without_checksum(_cache_path(files).read_bytes()).split(b"\n", 1)
-        facts = json.loads(facts_json)
+        written, known = without_checksum(_kept(files).read_bytes()).split(b"\n", 1)[::-1]
+        facts = json.loads(known)
         split = facts.pop("split_special_tokens", False)
-        lazy = LazyTokenizer(files["tokenizer.json"], serialized.decode(), facts.pop("ids"), split)
+        lazy = LazyTokenizer(files["tokenizer.json"], written.decode(), facts.pop("ids"), split)
     except (OSError, ValueError, KeyError):
         return None
     return lazy, facts
@@ -109,19 +109,19 @@ def write_cached(
     """
     if len(files["tokenizer.json"]) < _MIN_CACHED_BYTES and not slow_to_open:
         return
-    file = _cache_path(files)
+    file = _kept(files)
     partial = file.with_name(f".{file.name}.{os.getpid()}")
     split = bool(getattr(tokenizer, "encode_special_tokens", False))
-    facts_json = json.dumps({**facts, "ids": ids, "split_special_tokens": split}).encode()
+    known = json.dumps({**facts, "ids": ids, "split_special_tokens": split}).encode()
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(with_checksum(facts_json + b"\n" + tokenizer.to_str().encode()))
+        partial.write_bytes(with_checksum(known + b"\n" + tokenizer.to_str().encode()))
         partial.replace(file)
-    except OSError:  # without a cache, the next run opens the file again
+    except OSError:  # it costs a second the next time
         partial.unlink(missing_ok=True)
 
 
-def _cache_path(files: dict[str, bytes]) -> Path:
+def _kept(files: dict[str, bytes]) -> Path:
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     stamp = (importlib.metadata.version("tokenizers"), _transformers_version(), _core.__version__)
     digest = hashlib.sha256("\0".join(stamp).encode())

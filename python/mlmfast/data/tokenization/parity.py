@@ -141,7 +141,7 @@ def verified_encoder(tokenizer: Tokenizer) -> _core.Encoder | Unsupported:
     """Return the core's verified encoder for `tokenizer`, or the reason why there is none."""
     text = _effective_json(tokenizer)
     cached = _cache_file(text)
-    fallback_ranges = _read_outcome(cached)
+    fallback_ranges = _read(cached)
     if fallback_ranges is not None:
         return _build_core(text, fallback_ranges)
     unknown = unknown_code_points()
@@ -164,7 +164,7 @@ def verified_encoder(tokenizer: Tokenizer) -> _core.Encoder | Unsupported:
     mismatch = next(iter(differing_texts(tokenizer, core, texts)), None)
     if mismatch is not None:
         return Unsupported(f"the text {mismatch!r} is encoded differently", unexpected=True)
-    _write_outcome(cached, {"differing": differing, "fallback_ranges": fallback_ranges})
+    _write(cached, {"differing": differing, "fallback_ranges": fallback_ranges})
     return core
 
 
@@ -309,7 +309,7 @@ def _cache_file(text: str) -> Path:
     return Path(home) / "mlmfast" / "tokenizers" / f"{digest[:32]}.json"
 
 
-def _read_outcome(file: Path) -> list[tuple[int, int]] | None:
+def _read(file: Path) -> list[tuple[int, int]] | None:
     """Return the cached ranges of code points that fall back; None if there is no valid cache."""
     try:
         outcome = json.loads(file.read_bytes())
@@ -320,8 +320,8 @@ def _read_outcome(file: Path) -> list[tuple[int, int]] | None:
         return None
 
 
-def _write_outcome(file: Path, outcome: dict[str, Any]) -> None:
-    """Cache the outcome; if the file cannot be written, the next process verifies again."""
+def _write(file: Path, outcome: dict[str, Any]) -> None:
+    """Keep the outcome; a cache that cannot be written costs a second the next time."""
     partial = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -35,7 +35,7 @@ _BERT = {
     "mask_token": "[MASK]",
 }
 # The smallest vocabularies: byte-level BPE must hold every byte and the special tokens.
-_MIN_VOCAB_SIZE = {"bpe": 256 + len(_ROBERTA), "wordpiece": 64, "unigram": 64}
+_SMALLEST = {"bpe": 256 + len(_ROBERTA), "wordpiece": 64, "unigram": 64}
 
 
 def train_tokenizer(
@@ -72,9 +72,9 @@ def train_tokenizer(
     """
     if model not in MODELS:
         raise InputError(f"model must be one of {', '.join(MODELS)}; got {model!r}.")
-    if vocab_size < _MIN_VOCAB_SIZE[model]:
+    if vocab_size < _SMALLEST[model]:
         raise InputError(
-            f"vocab_size must be {_MIN_VOCAB_SIZE[model]} at least for {model!r}; got {vocab_size}."
+            f"vocab_size must be {_SMALLEST[model]} at least for {model!r}; got {vocab_size}."
         )
     if min_frequency < 0:
         raise InputError(f"min_frequency must not be negative; got {min_frequency}.")
