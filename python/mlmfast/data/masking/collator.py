@@ -13,7 +13,7 @@ from mlmfast.data.masking.keys import MaskKeys
 from mlmfast.data.masking.options import make_masker
 from mlmfast.data.masking.padding import pad_lists, pad_mappings, pad_offsets, without_columns
 from mlmfast.data.masking.vocabulary_cache import VocabularyCache
-from mlmfast.data.tokenization.word_boundaries import WordBoundaries, check_boundaries
+from mlmfast.data.tokenization.word_boundaries import WordBoundaries, known_boundaries
 from mlmfast.errors import InputError
 
 
@@ -81,7 +81,7 @@ class DataCollatorForLanguageModeling:
 
     def __post_init__(self) -> None:
         known_framework(self.return_tensors)
-        check_boundaries(self.word_boundaries)
+        known_boundaries(self.word_boundaries)
         if not isinstance(self.tf_experimental_compile, bool):
             raise InputError(
                 "tf_experimental_compile must be True or False, got "

@@ -47,7 +47,7 @@ _KANA_INSIDE = frozenset(
 _MAX_MEAN_WORD_LENGTH = 8
 
 
-def check_boundaries(name: str) -> WordBoundaries:
+def known_boundaries(name: str) -> WordBoundaries:
     """Return `name` if it is a valid value of `boundaries`.
 
     Raises:
@@ -90,7 +90,7 @@ def word_starts(
                 f"Whole words need a marker at the start of the pieces ({known}), but this "
                 f"vocabulary has {ending!r} at their end: mask tokens or spans of tokens instead."
             )
-    check_boundaries(boundaries)
+    known_boundaries(boundaries)
     starts = np.ones(vocab_size, dtype=np.bool_)
     if not count:
         return starts
