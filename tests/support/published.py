@@ -61,7 +61,7 @@ def languages() -> tuple[str, ...]:
 
 @cache
 def python_texts() -> tuple[str, ...]:
-    """Return sources of the standard library, each as one long text."""
+    """Return sources of the standard library, as far as it has them, each as one long text."""
     library = Path(sysconfig.get_path("stdlib"))
-    texts = [(library / name).read_text("utf-8")[:_MODULE_CHARACTERS] for name in _MODULES]
-    return tuple(texts)
+    files = [library / name for name in _MODULES if (library / name).is_file()]
+    return tuple(file.read_text("utf-8")[:_MODULE_CHARACTERS] for file in files)
