@@ -88,7 +88,7 @@ def word_starts(
             known = ", ".join(repr(name) for name in _MARKERS)
             raise InputError(
                 f"Whole words need a marker at the start of the pieces ({known}), but this "
-                f"vocabulary has {ending!r} at their end: mask tokens or spans of tokens instead."
+                f"vocabulary has {ending!r} behind them: mask tokens or spans of tokens instead."
             )
     known_boundaries(boundaries)
     starts = np.ones(vocab_size, dtype=np.bool_)
