@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 import numpy as np
 
 from mlmfast.errors import InputError
+from mlmfast.options import check_choice
 
 if TYPE_CHECKING:
     from mlmfast import _core
@@ -55,8 +56,7 @@ def masker_for(
     if mode == "token" and starts is not None:
         raise InputError("word_starts goes with mode='whole_word' or mode='span', not 'token'")
     random_ids = values.pop("random_ids", "all")
-    if random_ids not in ("all", "ordinary"):
-        raise InputError(f"random_ids must be 'all' or 'ordinary', got {random_ids!r}")
+    check_choice("random_ids", random_ids, ("all", "ordinary"), quoted=True)
     for name in ("mlm_probability", "mask_replace_prob", "random_replace_prob", "span_probability"):
         if name in values:
             values[name] = float(values[name])

@@ -28,6 +28,7 @@ from mlmfast.data.sources.patterns import is_pattern, matches
 from mlmfast.data.sources.streams import STDIN
 from mlmfast.errors import InputError, NotFoundError
 from mlmfast.fs.paths import as_path
+from mlmfast.options import check_choice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,8 +58,7 @@ def open_sources(
         NotFoundError: A file or a data set is not there.
         InputError: It is there, but nothing says how to read it.
     """
-    if format is not None and format not in FORMATS:
-        raise InputError(f"format must be one of {', '.join(FORMATS)}; got {format!r}.")
+    check_choice("format", format, FORMATS, optional=True)
     sources: list[Source] = []
     for entry in _listed(inputs):
         if isinstance(entry, str | Path):

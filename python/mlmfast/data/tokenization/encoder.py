@@ -13,9 +13,11 @@ from mlmfast import _core
 from mlmfast.data.arrow_numpy import arrow_numbers
 from mlmfast.data.tokenization.hf_encoder import encode_pieces, pieces_of
 from mlmfast.data.tokenization.load import id_dtype
+from mlmfast.data.tokenization.options import ENGINES
 from mlmfast.data.tokenization.parity import Unsupported, verified_encoder
 from mlmfast.data.tokenization.slow import SlowTokenizer
 from mlmfast.errors import InputError
+from mlmfast.options import check_choice
 from mlmfast.runtime.cpu import thread_count
 
 if TYPE_CHECKING:
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
 
     from mlmfast.data.tokenization.load import LoadedTokenizer
 
-ENGINES = ("auto", "library")
 # Less text than this is encoded by the library sooner than a tokenizer is made ready for more.
 LITTLE = 1 << 21
 LIBRARY = "library"
@@ -65,8 +66,7 @@ class TextEncoder:
         Raises:
             InputError: No such engine, or no such number of threads.
         """
-        if engine not in ENGINES:
-            raise InputError(f"engine must be one of {', '.join(ENGINES)}; got {engine!r}.")
+        check_choice("engine", engine, ENGINES)
         self._tokenizer = loaded.tokenizer
         self._dtype = id_dtype(loaded.id_bound)
         self._threads = thread_count(threads)
