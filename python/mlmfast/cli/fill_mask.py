@@ -16,7 +16,7 @@ from mlmfast.cli._command import ExampleCommand
 from mlmfast.cli._device_options import device_options
 from mlmfast.cli._model_folder import model_folder
 from mlmfast.cli._questions import FORMATS, count_texts, read_file, typed_texts
-from mlmfast.cli._text_inputs import csv_options
+from mlmfast.cli._text_options import csv_options
 from mlmfast.errors import InputError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlmfast.cli._command import ExampleCommand
-from mlmfast.cli._text_inputs import text_inputs
+from mlmfast.cli._text_options import text_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

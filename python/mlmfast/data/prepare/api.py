@@ -3,54 +3,32 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.data.prepare.options import PrepareOptions
 from mlmfast.data.prepare.run import run_prepare
-from mlmfast.data.tokenization.added_tokens import read_tokens
+from mlmfast.options import takes_fields_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from mlmfast.data.store.store import BlockStore
 
 
-def prepare(
-    inputs: Any,
-    output: str | Path,
-    *,
-    tokenizer: Any,
-    text_column: str = "text",
-    block_size: int = 128,
-    test_size: float | None = None,
-    special_tokens: str = "document",
-    remainder: str = "drop",
-    packing: str = "concat",
-    format: str | None = None,  # noqa: A002 - the name that users type
-    csv_delimiter: str | None = None,
-    csv_quoting: str = "minimal",
-    json_field: str | None = None,
-    dataset_name: str | None = None,
-    dataset_config: str | None = None,
-    split: str | None = None,
-    on_invalid_utf8: str = "error",
-    drop_empty: bool = False,
-    seed: int = 0,
-    limit: int | None = None,
-    shuffle_documents: bool = False,
-    deduplicate: str | None = None,
-    add_mask_token: str | None = None,
-    add_tokens: str | Path | Sequence[str] = (),
-    tokenizer_engine: str = "auto",
-    verify: int = 0,
-    engine: str = "local",
-    overwrite: bool = False,
-    resume: bool = True,
-    shard_tokens: int = 1 << 26,
-    threads: int | None = None,
-    progress: bool = False,
-) -> BlockStore | dict[str, BlockStore]:
+@dataclass(frozen=True)
+class _Arguments(PrepareOptions):
+    inputs: Any
+    output: str | Path
+
+    def options(self) -> PrepareOptions:
+        return PrepareOptions(
+            **{each.name: getattr(self, each.name) for each in fields(PrepareOptions)}
+        )
+
+
+@takes_fields_of(_Arguments)
+def prepare(arguments: _Arguments) -> BlockStore | dict[str, BlockStore]:
     """Turn text into a block store.
 
     Reading, decoding, tokenizing and writing go on at the same time, each in threads of its own.
@@ -131,39 +109,7 @@ def prepare(
         OutputExistsError: `output` is there already, or another run is writing it.
         MissingDependencyError: engine="ray", and Ray is not installed.
     """
-    options = PrepareOptions(
-        tokenizer=tokenizer,
-        text_column=text_column,
-        block_size=block_size,
-        test_size=test_size,
-        special_tokens=special_tokens,
-        remainder=remainder,
-        packing=packing,
-        format=format,
-        csv_delimiter=csv_delimiter,
-        csv_quoting=csv_quoting,
-        json_field=json_field,
-        dataset_name=dataset_name,
-        dataset_config=dataset_config,
-        split=split,
-        on_invalid_utf8=on_invalid_utf8,
-        drop_empty=drop_empty,
-        seed=seed,
-        limit=limit,
-        shuffle_documents=shuffle_documents,
-        deduplicate=deduplicate,
-        add_mask_token=add_mask_token,
-        add_tokens=tuple(read_tokens(add_tokens)) if add_tokens else (),
-        tokenizer_engine=tokenizer_engine,
-        verify=verify,
-        engine=engine,
-        overwrite=overwrite,
-        resume=resume,
-        shard_tokens=shard_tokens,
-        threads=threads,
-        progress=progress,
-    )
-    report = run_prepare(inputs, output, options)
+    report = run_prepare(arguments.inputs, arguments.output, arguments.options())
     for warning in report.warnings:
-        warnings.warn(warning, stacklevel=2)
-    return report.stores["train"] if test_size is None else report.stores
+        warnings.warn(warning, stacklevel=3)  # the caller of `prepare`, above `takes_fields_of`
+    return report.stores["train"] if arguments.test_size is None else report.stores

@@ -20,7 +20,8 @@ from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import StoreError
 
 if TYPE_CHECKING:
-    from mlmfast.data.prepare.options import PrepareOptions, PrepareReport
+    from mlmfast.data.prepare.options import PrepareOptions
+    from mlmfast.data.prepare.report import PrepareReport
     from mlmfast.data.store.store import BlockStore
 
 logger = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ import pyarrow as pa
 from mlmfast.data.arrow_numpy import arrow_numbers, text_bytes
 from mlmfast.data.prepare.dedup import SEEN_FILE, ExactDedup
 from mlmfast.data.prepare.documents import Counts, Cursor, Decoded, DocumentBatch, Documents
-from mlmfast.data.prepare.options import counted
+from mlmfast.data.prepare.report import counted
 from mlmfast.data.prepare.shuffle import ExternalShuffle, Spilled, expected_text
 from mlmfast.data.prepare.split import is_test_document
 from mlmfast.runtime.cpu import thread_count

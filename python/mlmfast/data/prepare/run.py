@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from mlmfast.data.prepare.checkpoint import Checkpoint, CheckpointFile, fingerprint
 from mlmfast.data.prepare.documents import Counts, Cursor
-from mlmfast.data.prepare.options import PrepareOptions, PrepareReport, counted
+from mlmfast.data.prepare.options import PrepareOptions
 from mlmfast.data.prepare.pipeline import Pipeline, PrefetchingReader, log_resume, worker_layout
+from mlmfast.data.prepare.report import PrepareReport, counted
 from mlmfast.data.prepare.split_writer import SplitWriter, split_writers
 from mlmfast.data.prepare.validation import (
     check_not_within,

@@ -4,21 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from mlmfast.errors import InputError
-
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _FIRST = np.uint64(0xBF58476D1CE4E5B9)
 _SECOND = np.uint64(0x94D049BB133111EB)
-
-
-def check_test_size(test_size: float | None) -> None:
-    """Raise InputError unless `test_size` is None or a share between 0 and 1."""
-    if test_size is None:
-        return
-    if isinstance(test_size, bool) or not isinstance(test_size, float) or not 0 < test_size < 1:
-        raise InputError(
-            f"test_size is the share of the documents to test on, such as 0.2; got {test_size!r}."
-        )
 
 
 def is_test_document(numbers: np.ndarray, *, test_size: float, seed: int) -> np.ndarray:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlmfast.data.prepare.options import PrepareOptions, PrepareReport, counted
+from mlmfast.data.prepare.options import PrepareOptions
+from mlmfast.data.prepare.report import PrepareReport, counted
 from mlmfast.data.prepare.shuffle import expected_text
 from mlmfast.data.prepare.split_writer import group_options
 from mlmfast.data.sources.base import Source
 from mlmfast.data.sources.files import FileSource
-from mlmfast.data.tokenization.added_tokens import with_mask_token, with_tokens
+from mlmfast.data.tokenization.added_tokens import read_tokens, with_mask_token, with_tokens
 from mlmfast.data.tokenization.encoder import LITTLE
 from mlmfast.data.tokenization.load import LoadedTokenizer, load_tokenizer
 from mlmfast.errors import InputError
@@ -37,7 +38,7 @@ def load_and_check_tokenizer(options: PrepareOptions, report: PrepareReport) -> 
     if options.add_mask_token is not None:
         tokenizer = with_mask_token(tokenizer, options.add_mask_token)
     if options.add_tokens:
-        tokenizer = with_tokens(tokenizer, options.add_tokens)
+        tokenizer = with_tokens(tokenizer, read_tokens(options.add_tokens))
     if tokenizer.mask_token_id is None:
         raise InputError(
             f"The tokenizer {tokenizer.name!r} has no mask token, so no masked language model can "

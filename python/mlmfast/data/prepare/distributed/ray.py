@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.data.prepare.distributed.run import DistributedPass
-from mlmfast.data.prepare.options import PrepareOptions, counted
+from mlmfast.data.prepare.options import PrepareOptions
 from mlmfast.data.prepare.pipeline import progress_bar
+from mlmfast.data.prepare.report import counted
 from mlmfast.data.prepare.split_writer import SplitWriter, split_writers
 from mlmfast.errors import InputError, MissingDependencyError, MlmfastError, NotFoundError
 

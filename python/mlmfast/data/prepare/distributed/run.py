@@ -27,8 +27,9 @@ from mlmfast.data.prepare.distributed.sharding import (
 )
 from mlmfast.data.prepare.distributed.tokenize import Tokenized, Unit, tokenize_unit, units_of
 from mlmfast.data.prepare.documents import Counts
-from mlmfast.data.prepare.options import PrepareOptions, counted
+from mlmfast.data.prepare.options import PrepareOptions
 from mlmfast.data.prepare.package_versions import versions_of
+from mlmfast.data.prepare.report import counted
 from mlmfast.errors import InputError, NotFoundError
 
 if TYPE_CHECKING:
