@@ -12,7 +12,7 @@ from mlmfast.serving.tasks.streaming import in_order
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from mlmfast.cli._questions import Given
+    from mlmfast.cli._input_texts import InputText
     from mlmfast.serving.fill_mask import FillMask
 
 _READ_AHEAD = 1024
@@ -21,10 +21,11 @@ _PIECE = 64
 
 
 def answered_texts(
-    fill_mask: FillMask, given: Iterable[Given], options: dict[str, Any]
-) -> Iterator[tuple[Given, Any]]:
+    fill_mask: FillMask, given: Iterable[InputText], options: dict[str, Any]
+) -> Iterator[tuple[InputText, Any]]:
     """Yield each text with its answer, or with an InputError where errors are skipped."""
-    pending: list[Given] = []  # read, and not answered; those with errors of their own stay in turn
+    # Read and not answered yet; a text with an error of its own waits for its turn.
+    pending: list[InputText] = []
     skip = options["on_error"] == "skip"
 
     def texts() -> Iterator[str]:
@@ -41,7 +42,7 @@ def answered_texts(
     yield from _own_errors(pending)
 
 
-def _own_errors(pending: list[Given]) -> Iterator[tuple[Given, InputError]]:
+def _own_errors(pending: list[InputText]) -> Iterator[tuple[InputText, InputError]]:
     while pending and pending[0].error is not None:
         one = pending.pop(0)
         if one.error is not None:
@@ -49,7 +50,7 @@ def _own_errors(pending: list[Given]) -> Iterator[tuple[Given, InputError]]:
 
 
 def _answers(
-    fill_mask: FillMask, texts: Iterator[str], pending: list[Given], options: dict[str, Any]
+    fill_mask: FillMask, texts: Iterator[str], pending: list[InputText], options: dict[str, Any]
 ) -> Iterator[Any]:
     skip = options["on_error"] == "skip"
     cut = {"truncation": "around_mask" if options["truncate"] else False}
@@ -124,7 +125,7 @@ class _Piece:
 class _Numbered:
     """Texts that remember what messages call those on their way."""
 
-    def __init__(self, texts: Iterator[str], pending: list[Given]):
+    def __init__(self, texts: Iterator[str], pending: list[InputText]):
         self._texts = texts
         self._pending = pending
         self._names: dict[int, str] = {}

@@ -33,6 +33,11 @@ class FileSource:
             yield from read_stream(stream, self.kind, options, place)
         self._stream = None
 
+    def streams(self) -> Iterator[tuple[ByteStream, str]]:
+        """Yield the file's bytes and their format."""
+        with ByteStream(self.name) as stream:
+            yield stream, self.kind
+
     def fingerprint(self) -> dict[str, Any] | None:
         """Name, size and time of the last change."""
         return file_fingerprint(self.name, self.kind) if self.regular else None

@@ -121,12 +121,25 @@ def _open_path(name: str, kind: str | None, split: str | None) -> Source:
             f"There is no file {name!r}. (A data set of the Hugging Face Hub is named with "
             "--dataset-name.)"
         )
+    return open_file(path, kind)
+
+
+def open_file(path: Path, kind: str | None) -> FileSource | ArchiveSource:
+    """Open a file that exists, or an archive of files.
+
+    Args:
+        path: The file, which may be a pipe.
+        kind: Its format, one of FORMATS; None goes by its name.
+
+    Raises:
+        InputError: Its name tells no format.
+    """
     if path.is_file() and is_archive(path):
         return ArchiveSource(str(path), kind)
     kind = kind or format_of(path)
     if kind is None:
         raise InputError(
-            f"The name of {name!r} does not tell its format: use --format, "
+            f"The name of {str(path)!r} does not tell its format: use --format, "
             f"one of {', '.join(FORMATS)}."
         )
     return FileSource(str(path), kind)
