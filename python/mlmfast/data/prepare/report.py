@@ -23,27 +23,27 @@ class PrepareReport:
     documents: int = 0
     """Documents that were tokenized."""
     empty: int = 0
-    """Of those read, how many held no character; kept unless `drop_empty`."""
+    """Documents read without a character; kept unless `drop_empty`."""
     null: int = 0
     """Documents without text (null, or a record without the column); left out."""
     replaced: int = 0
     """Documents in which invalid UTF-8 was replaced."""
     skipped: int = 0
-    """Documents that were left out for invalid UTF-8."""
+    """Documents left out for invalid UTF-8."""
     duplicates: int = 0
-    """Documents that were left out since their text had come before."""
+    """Documents left out because their text came before."""
     kept_shards: int = 0
-    """Files that an earlier run had finished, and"""
+    """Shards kept from the earlier run that this one resumed."""
     kept_text_bytes: int = 0
-    """the text that it had tokenized, and"""
+    """UTF-8 bytes of the text of the earlier run, part of `text_bytes`."""
     kept_tokens: int = 0
-    """the tokens that it had made of that; part of the numbers here."""
+    """Tokens of the earlier run, part of `tokens`."""
     text_bytes: int = 0
-    """UTF-8 bytes of the text that was tokenized."""
+    """UTF-8 bytes of the tokenized text."""
     tokens: int = 0
-    """Tokens that came of it, special tokens included."""
+    """Tokens of that text, including special tokens."""
     dropped_tokens: int = 0
-    """Of these, how many filled no block."""
+    """Tokens that are in no block."""
     seconds: float = 0.0
     warnings: list[str] = field(default_factory=list)
 
