@@ -27,18 +27,19 @@ class Overrides(click.ParamType):
     name = "overrides"
 
     def convert(self, value: Any, _param: Any, _ctx: Any) -> Any:
-        """Leave both as they are."""
+        """Return the value as it is."""
         return value
 
 
 class TrainCommand(ExampleCommand):
-    """A command that hands the flags it does not know to `transformers.TrainingArguments`.
+    """A command that passes the flags it does not know to `transformers.TrainingArguments`.
 
-    A file of settings stands behind the flags: `--config FILE`, or FILE alone as run_mlm.py has it.
+    A file of settings (`--config FILE`, or FILE as the only argument, as in run_mlm.py) gives the
+    defaults of the flags.
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Take the training arguments out of the command line; click parses the rest."""
+        """Parse the training arguments into `ctx.obj`; click parses the other flags."""
         options = [each for each in self.get_params(ctx) if isinstance(each, click.Option)]
         own = {
             name.replace("_", "-"): option
@@ -58,7 +59,7 @@ class TrainCommand(ExampleCommand):
     def _settings(
         self, ctx: click.Context, own: dict[str, click.Option], given: dict[str, Any]
     ) -> dict[str, Any]:
-        """Make the settings the defaults of our options; return those of TrainingArguments."""
+        """Use the settings as defaults of our options; return those of TrainingArguments."""
         defaults: dict[str, Any] = {}
         words: list[str] = []
         others: dict[str, Any] = {}
@@ -90,7 +91,7 @@ def _name(word: str) -> str:
 
 
 def _settings_file(args: list[str]) -> tuple[list[str], str | None]:
-    """Take `--config FILE` out of the words; run_mlm.py takes the file as its only one."""
+    """Split `--config FILE`, or FILE as the only word, from the other words."""
     if len(args) == 1 and args[0].lower().endswith(SUFFIXES) and not args[0].startswith("-"):
         return [], args[0]
     rest, file = [], None
@@ -106,7 +107,7 @@ def _settings_file(args: list[str]) -> tuple[list[str], str | None]:
 
 
 def _switched(args: Iterable[str], own: dict[str, click.Option]) -> Iterable[str]:
-    """Take `--line_by_line True`, as run_mlm.py's switches may be written, for `--line-by-line`."""
+    """Replace `--line_by_line True`, as run_mlm.py takes its switches, by `--line-by-line`."""
     waiting = list(args)
     while waiting:
         word = waiting.pop(0)

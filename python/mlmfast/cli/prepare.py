@@ -43,8 +43,8 @@ def command(
 
     INPUTS are files (txt, jsonl, csv, tsv, parquet, arrow; also .gz, .zst, .bz2, .xz, .lz4, .zip,
     .tar), patterns, folders of the `datasets` library, or - for standard input. A text file holds
-    one document a line. The store opens with `datasets.load_from_disk` too. A run that was killed
-    is gone on with by the same command, and the result is the same, byte for byte.
+    one document per line. The store opens with `datasets.load_from_disk` too. A killed run resumes
+    when the same command is given again; the result is the same, byte for byte.
     """
     from mlmfast.cli._log import show_log
     from mlmfast.data.prepare.run import run_prepare
@@ -66,7 +66,7 @@ def _summary(report: PrepareReport) -> str:
 
     sizes = report.as_dict()
     counts = [counted(report.documents, "document")]
-    for number, what in (
+    for number, description in (
         (report.empty, "empty"),
         (report.null, "null, left out"),
         (report.replaced, "with invalid UTF-8 replaced"),
@@ -74,11 +74,11 @@ def _summary(report: PrepareReport) -> str:
         (report.duplicates, "that came before, left out"),
     ):
         if number:
-            counts.append(f"{number:,} {what}")
-    made = f"{counted(report.tokens, 'token')} -> {counted(report.blocks, 'block')}"
+            counts.append(f"{number:,} {description}")
+    blocks = f"{counted(report.tokens, 'token')} -> {counted(report.blocks, 'block')}"
     lines = [
         f"Read     {', '.join(counts)}; {report.text_bytes / 1e6:,.1f} MB of text",
-        f"Made     {made} of {sizes['block_size']}; {_end(report)}",
+        f"Made     {blocks} of {sizes['block_size']}; {_end(report)}",
         (
             f"Took     {report.seconds:,.1f} s: {sizes['megabytes_per_second']:,.1f} MB/s, "
             f"{sizes['tokens_per_second']:,} tokens/s"
@@ -110,7 +110,7 @@ def _end(report: PrepareReport) -> str:
 
 
 def _model(report: PrepareReport) -> str:
-    """Guess the model that goes with the tokenizer, for the command to type next."""
+    """Guess the model of the tokenizer, for the next command."""
     name = report.stores["train"].manifest.tokenizer
     folder = Path(name).expanduser()
     if not folder.exists() or (folder / "config.json").exists():
