@@ -1,7 +1,7 @@
-"""Options as data: what a field says about itself, and what is made of that.
+"""Options declared once, as the fields of a dataclass.
 
-A dataclass of options holds each option's default, help and limits. Its checks, the signature of
-the function that takes them and the flags of the command all come from there.
+A field holds the default, the help and the limits of an option. The checks, the signature of the
+function that takes the options and the flags of the command are made from the fields.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ def option(text: str, default: Any = None, **about: Any) -> Any:
 
     Args:
         text: What the option does, as the command's help shows it.
-        default: Its value where it is not given. (A required option is a `dataclasses.field` with
-            this metadata, since type checkers know only that as one without a default.)
-        about: What else is known: `choices` (the only values), `minimum` (of an integer),
-            `metavar` (what the help calls the flag's value).
+        default: Its value if it is not given. (For a required option, use `dataclasses.field` with
+            this metadata: type checkers take any other call for a default.)
+        about: Further metadata: `choices` (the possible values), `minimum` (of an integer),
+            `metavar` (the name of the flag's value in the help).
     """
     return field(default=default, metadata={"help": text, **about})
 
@@ -39,7 +39,7 @@ def check_options(options: Any) -> None:
     """Check every field of a dataclass against its own `choices` and `minimum`; None passes.
 
     Raises:
-        InputError: A value is none of its choices, or no integer of its range.
+        InputError: A value is not one of its choices, or not an integer in its range.
     """
     for each in fields(options):
         value = getattr(options, each.name)
@@ -57,12 +57,12 @@ def check_choice(
     """Raise InputError unless `value` is one of `choices`.
 
     Args:
-        name: What the error calls the value.
-        value: The value; None passes where it is `optional`.
-        choices: The values that are possible.
+        name: The name of the option, for the error.
+        value: The value to check.
+        choices: The possible values.
         optional: Whether None is possible too.
-        quoted: Write the choices as Python does, as the functions on arrays say it, and not as
-            they are typed on a command line.
+        quoted: Write the choices as Python strings, as the functions on arrays do, and not as on
+            a command line.
     """
     if value in choices or (optional and value is None):
         return
@@ -76,8 +76,8 @@ def check_choice(
 def check_int(name: str, value: Any, minimum: int, maximum: int | None = None) -> None:
     """Raise InputError unless `value` is an integer from `minimum` to `maximum`.
 
-    With a maximum, the integers of numpy and others are taken too; without one, those of Python
-    alone, since such options are written into files.
+    With a maximum, any integer passes, those of numpy too; without one, only an `int` does, since
+    such options are written to files.
     """
     if maximum is None:
         if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
@@ -92,9 +92,9 @@ def check_int(name: str, value: Any, minimum: int, maximum: int | None = None) -
 def takes_fields_of(
     arguments: Callable[_P, _Arguments],
 ) -> Callable[[Callable[[_Arguments], _Result]], Callable[_P, _Result]]:
-    """Let a function of one dataclass object be called with the dataclass's fields.
+    """Decorate a function of one dataclass object to take the fields of the dataclass instead.
 
-    The function has the signature of the dataclass, for `inspect`, `help` and type checkers.
+    The result has the signature of the dataclass, for `inspect`, `help` and type checkers.
     """
 
     def decorate(function: Callable[[_Arguments], _Result]) -> Callable[_P, _Result]:

@@ -225,7 +225,10 @@ def test_files_that_cannot_be_read(model, tmp_path):
     assert run(model.onnx, "--input", odd, "--format", "txt").exit_code == 0
     broken = tmp_path / "q.parquet"
     broken.write_text("no parquet")
-    assert "Parquet" in str(run(model.onnx, "--input", broken).exception)
+    for more in ((), ("--output", tmp_path / "answers.jsonl")):
+        refused = run(model.onnx, "--input", broken, *more).exception
+        assert isinstance(refused, InputError)
+        assert "Parquet" in str(refused)
     empty = tmp_path / "q.txt"
     empty.write_text("\n\n")
     assert "holds no text" in str(run(model.onnx, "--input", empty).exception)

@@ -32,7 +32,7 @@ COMMANDS = {
     "train-tokenizer": ("mlmfast.cli.train_tokenizer", "Train a tokenizer on text."),
     "demo": ("mlmfast.cli.demo", "Every stage in minutes, on text that comes with Python."),
     "doctor": ("mlmfast.cli.doctor", "What works in this environment, and what mends the rest."),
-    "version": ("mlmfast.cli.version", "Versions of mlmfast and of what it stands on."),
+    "version": ("mlmfast.cli.version", "Versions of mlmfast and of the packages it uses."),
 }
 
 

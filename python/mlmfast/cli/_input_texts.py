@@ -53,7 +53,7 @@ def read_file(name: str, kind: str | None, options: ReadOptions) -> Iterator[Inp
 
     Raises:
         NotFoundError: there is no such file.
-        InputError: nothing tells the format, a column is not there, or there is no text at all.
+        InputError: the format is not known, a column does not exist, or there is no text.
     """
     if name != _STDIN:
         yield from _checked(_file_rows(name, kind, options), name)

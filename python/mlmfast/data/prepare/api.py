@@ -58,8 +58,8 @@ def prepare(arguments: _Arguments) -> BlockStore | dict[str, BlockStore]:
             padding. "none" gives every document a block of its own, truncated to the block size
             and padded, as `--line_by_line` of run_mlm.py does.
         format: "txt", "jsonl", "csv", "tsv", "parquet" or "arrow"; None goes by the names of the
-            files. The first bytes tell compressed files (gzip, zstd, bz2, xz, lz4) and archives
-            (zip, tar), whose files are read in the order of their names.
+            files. Compressed files (gzip, zstd, bz2, xz, lz4) and archives (zip, tar) are detected
+            by their first bytes; the files of an archive are read in the order of their names.
         csv_delimiter: The character between the fields of a row; None is a comma in CSV, a tab in
             TSV.
         csv_quoting: "minimal": quotes may surround a field, which then may hold delimiters and

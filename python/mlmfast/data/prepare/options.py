@@ -123,7 +123,7 @@ class PrepareOptions:
         metavar="FILE",
     )
     tokenizer_engine: str = option(
-        "Encode with the fast core wherever it is exact, or with `tokenizers` alone.",
+        "Encode with the fast core wherever it is exact, or always with `tokenizers`.",
         "auto",
         choices=ENGINES,
     )
@@ -186,8 +186,8 @@ class PrepareOptions:
         ):
             if chosen:
                 raise InputError(
-                    f"{name} needs all documents in one place and cannot be had with engine "
-                    "'ray'; use engine 'local', or do that to the text before."
+                    f"{name} needs all documents in one place and does not work with engine "
+                    "'ray'; use engine 'local', or do it to the text beforehand."
                 )
         if self.packing == _UNPACKED:
-            raise InputError("packing='none' cannot be had with engine 'ray'; use engine 'local'.")
+            raise InputError("packing='none' does not work with engine 'ray'; use engine 'local'.")

@@ -71,8 +71,9 @@ def run_prepare(inputs: Any, output: str | Path, options: PrepareOptions) -> Pre
             dataset_config=options.dataset_config,
         )
         check_not_within(sources, output)
-        reading = replace(
-            ReadOptions(options.text_column, options.on_invalid_utf8),
+        reading = ReadOptions(
+            options.text_column,
+            options.on_invalid_utf8,
             csv_delimiter=options.csv_delimiter,
             csv_quoting=options.csv_quoting,
             json_field=options.json_field,

@@ -98,9 +98,13 @@ def count_rows(source: FileSource | ArchiveSource) -> int | None:
     if not isinstance(source, FileSource) or not source.regular:
         return None
     if source.kind == "parquet":
-        import pyarrow.parquet
+        import pyarrow as pa
+        import pyarrow.parquet as pq
 
-        return int(pyarrow.parquet.ParquetFile(source.name).metadata.num_rows)
+        try:
+            return int(pq.read_metadata(source.name).num_rows)
+        except (pa.ArrowException, OSError):
+            return None  # reading the file raises the error that says what is wrong
     if source.kind not in LINE_FORMATS:
         return None
     from mlmfast.data.sources.records import is_json_lines
