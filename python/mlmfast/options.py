@@ -36,7 +36,9 @@ def option(text: str, default: Any = None, **about: Any) -> Any:
 
 
 def check_options(options: Any) -> None:
-    """Check every field of a dataclass against its own `choices` and `minimum`; None passes.
+    """Check every field of a dataclass against its own `choices` and `minimum`.
+
+    None passes where it is the default.
 
     Raises:
         InputError: A value is not one of its choices, or not an integer in its range.

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Arguments(PrepareOptions):
+    """The arguments of `prepare`: the options, and what it reads and writes."""
+
     inputs: Any
     output: str | Path
 
