@@ -127,12 +127,16 @@ def test_clients_of_the_server_are_clients_of_the_application(served, fill_mask)
     assert len(set(replicas().values())) == 2  # one on each node
     # What `huggingface_hub.InferenceClient.fill_mask` sends.
     asked = {"inputs": TEXTS[0], "parameters": {"top_k": 3}}
-    rows = httpx.post(served.url, json=asked).json()
+    rows = httpx.post(served.url, json=asked, timeout=PATIENCE).json()
     expected = fill_mask(TEXTS[0], top_k=3)
     assert [row["token"] for row in rows] == [row["token"] for row in expected]
-    assert httpx.get(f"{served.url}/health").json() == {"status": "ready"}
-    assert "<textarea" in httpx.get(served.url, headers={"Accept": "text/html"}).text
-    refused = httpx.post(f"{served.url}/v1/fill-mask", json={"inputs": "a [MASK]"})
+    assert httpx.get(f"{served.url}/health", timeout=PATIENCE).json() == {"status": "ready"}
+    assert (
+        "<textarea" in httpx.get(served.url, headers={"Accept": "text/html"}, timeout=PATIENCE).text
+    )
+    refused = httpx.post(
+        f"{served.url}/v1/fill-mask", json={"inputs": "a [MASK]"}, timeout=PATIENCE
+    )
     assert refused.status_code == 422
     assert "write <mask> for [MASK]" in refused.json()["error"]
 
