@@ -168,7 +168,7 @@ def make_blocks(
             text,
             replace(given, **changes),
             cache_dir=options.cache_dir,
-            anew=options.overwrite_cache,
+            overwrite_cache=options.overwrite_cache,
         )
     except InputError as error:
         if "--block-size" not in str(error):

@@ -7,10 +7,12 @@ from functools import cached_property, lru_cache
 from typing import Any, TypedDict
 
 from mlmfast.errors import InputError
+from mlmfast.options import check_choice, check_int
 
 _REMAINDERS = ("drop", "pad", "keep")
 PACKINGS = ("concat", "best_fit")
 _BOUNDARIES = ("document_ids", "sequence_lengths")
+_LARGEST = 2**31 - 1
 DTYPES = ("uint16", "uint32", "int32", "int64")
 
 # The values of a tokenizer's columns at a padding token and at a special token (a separator, [CLS],
@@ -51,14 +53,14 @@ class GroupOptions:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "packing", packing_name(self.packing))
-        _check_int("block_size", self.block_size, 1)
-        _check_choice("remainder", self.remainder, _REMAINDERS)
-        _check_choice("packing", self.packing, PACKINGS)
-        _check_choice("boundaries", self.boundaries, _BOUNDARIES, or_none=True)
-        _check_choice("dtype", self.dtype, DTYPES, or_none=True)
+        check_int("block_size", self.block_size, 1, _LARGEST)
+        check_choice("remainder", self.remainder, _REMAINDERS, quoted=True)
+        check_choice("packing", self.packing, PACKINGS, quoted=True)
+        check_choice("boundaries", self.boundaries, _BOUNDARIES, optional=True, quoted=True)
+        check_choice("dtype", self.dtype, DTYPES, optional=True, quoted=True)
         for name in ("separator_id", "pad_id", "cls_id", "sep_id"):
             if getattr(self, name) is not None:
-                _check_int(name, getattr(self, name), 0, 2**63 - 1)
+                check_int(name, getattr(self, name), 0, 2**63 - 1)
         if self.capacity < 1:
             raise InputError(
                 f"block_size {self.block_size} leaves no room for tokens beside cls_id and sep_id"
@@ -70,7 +72,7 @@ class GroupOptions:
             raise InputError(
                 "packing='best_fit' fills every block up: remainder='keep' is not for it"
             )
-        _check_int("position_offset", self.position_offset, 0, 2**31 - 1 - self.block_size)
+        check_int("position_offset", self.position_offset, 0, _LARGEST - self.block_size)
         if self.position_offset and self.boundaries != "sequence_lengths":
             raise InputError("position_offset is for boundaries='sequence_lengths'")
 
@@ -151,19 +153,3 @@ def _fill_value(column: str, token: int | None, table: dict[str, int | None]) ->
         )
     value = table.get(column)
     return token if value is None else value
-
-
-def _check_int(name: str, value: Any, minimum: int, maximum: int = 2**31 - 1) -> None:
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise InputError(f"{name} must be a whole number, got {value!r}")
-    if not minimum <= value <= maximum:
-        raise InputError(f"{name} must be between {minimum} and {maximum}, got {value}")
-
-
-def _check_choice(
-    name: str, value: Any, choices: tuple[str, ...], *, or_none: bool = False
-) -> None:
-    if value in choices or (or_none and value is None):
-        return
-    either = ", ".join(map(repr, choices[:-1])) + f" or {choices[-1]!r}"
-    raise InputError(f"{name} must be {'None, ' if or_none else ''}{either}, got {value!r}")

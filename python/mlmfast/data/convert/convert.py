@@ -22,6 +22,7 @@ from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import InputError
 from mlmfast.fs.atomic import atomic_output_dir
 from mlmfast.fs.paths import as_path, is_stray
+from mlmfast.options import check_choice
 
 _WRITERS = {"parquet": write_parquet, "megatron": write_megatron, "raw": write_raw}
 _OUTPUT_FILE = re.compile(r"(train|test)(-\d{5}-of-\d{5}\.parquet|\.bin|\.idx|\.json)")
@@ -95,6 +96,7 @@ def convert(
     start = time.perf_counter()
     sources = [source] if isinstance(source, str | Path) else list(source)
     report = ConvertReport(Path(output), to)
+    check_choice("to", to, (*_WRITERS, "store"))
     if to == "store":
         if tokenizer is None:
             raise InputError("A store holds its tokenizer: name the one that made the ids.")
@@ -127,7 +129,7 @@ def convert(
         paths = [report.output / name for name in splits] if len(splits) > 1 else [report.output]
         stores = {name: open_splits(path) for name, path in zip(splits, paths, strict=True)}
         report.blocks = {name: len(store["train"]) for name, store in stores.items()}
-    elif to in _WRITERS:
+    else:
         if len(sources) != 1:
             raise InputError(f"one block store is converted at a time; got {len(sources)} inputs.")
         with atomic_output_dir(report.output, overwrite=overwrite, is_ours=_is_ours) as folder:
@@ -136,8 +138,6 @@ def convert(
             with _bar(sum(report.blocks.values()), "block", enabled=progress) as advance:
                 for name, store in opened.items():
                     _WRITERS[to](store, folder, name, advance)
-    else:
-        raise InputError(f"to must be one of {', '.join([*_WRITERS, 'store'])}; got {to!r}.")
     files = [path for path in sorted(report.output.rglob("*")) if path.is_file()]
     report.files = [str(path.relative_to(report.output)) for path in files]
     report.bytes = sum(path.stat().st_size for path in files)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from mlmfast.data.prepare.options import PrepareOptions, counted
+from mlmfast.data.prepare.options import PrepareOptions
+from mlmfast.data.prepare.report import counted
 from mlmfast.data.prepare.split_writer import SplitWriter
 from mlmfast.data.tokenization.load import LoadedTokenizer, id_dtype
 from mlmfast.errors import InputError, MissingDependencyError, NotFoundError

@@ -50,13 +50,23 @@ class ArchiveSource:
             before = sum(member.size for member in members[:first])
             for number, member in enumerate(members[first:], first):
                 inner = place["place"] if place and number == first else None
-                with ByteStream(f"{self.name}: {member.name}", archive.open(member)) as stream:
+                with self._open(archive, member) as stream:
                     for piece in read_stream(stream, member.kind, options, inner):
                         read = before + min(piece.position, member.size)
                         position = (self.size or 0) * read // max(1, total)
                         here = {"member": number, "place": piece.place}
                         yield Piece(piece.decode, here, position)
                 before += member.size
+
+    def streams(self) -> Iterator[tuple[ByteStream, str]]:
+        """Yield the bytes of all files and their formats, in the order of their names."""
+        with _opened(self.name) as archive:
+            for member in self._readable(archive.members()):
+                with self._open(archive, member) as stream:
+                    yield stream, member.kind
+
+    def _open(self, archive: _Zip | _Tar, member: _Member) -> ByteStream:
+        return ByteStream(f"{self.name}: {member.name}", archive.open(member))
 
     def _readable(self, members: list[_Member]) -> list[_Member]:
         """Return the files with a known format, in the order to read them."""

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from csv import QUOTE_ALL, QUOTE_MINIMAL, QUOTE_NONE, QUOTE_NONNUMERIC
 from dataclasses import dataclass
-from typing import Any, Protocol
-
-import numpy as np
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mlmfast.errors import InputError
+from mlmfast.options import check_choice
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 POLICIES = ("error", "replace", "skip")
-_QUOTINGS = ("minimal", "none")
+QUOTINGS = ("minimal", "none")
 
 # Text is read in pieces of about this size: large enough to make the overhead per piece negligible,
 # small enough that a dozen pieces in flight between threads take little memory.
@@ -41,11 +42,7 @@ class ReadOptions:
     """The field of a JSON file's only object that holds the list of records."""
 
     def __post_init__(self) -> None:
-        if self.on_invalid_utf8 not in POLICIES:
-            raise InputError(
-                f"on_invalid_utf8 must be one of {', '.join(POLICIES)}; "
-                f"got {self.on_invalid_utf8!r}."
-            )
+        check_choice("on_invalid_utf8", self.on_invalid_utf8, POLICIES)
         if not self.text_column or not isinstance(self.text_column, str):
             raise InputError(f"text_column must be a column's name; got {self.text_column!r}.")
         self.csv_delimiter = delimiter_of(self.csv_delimiter)
@@ -78,7 +75,7 @@ def quoting_of(given: str | int) -> str:
     known: dict[Any, str] = {"minimal": "minimal", "none": "none", QUOTE_NONE: "none"}
     known |= dict.fromkeys((QUOTE_MINIMAL, QUOTE_ALL, QUOTE_NONNUMERIC), "minimal")
     if isinstance(given, bool) or given not in known:
-        raise InputError(f"csv_quoting must be one of {', '.join(_QUOTINGS)}; got {given!r}.")
+        raise InputError(f"csv_quoting must be one of {', '.join(QUOTINGS)}; got {given!r}.")
     return known[given]
 
 
@@ -119,6 +116,8 @@ class Source(Protocol):
 
 def bounded(array: pa.Array, batch_bytes: int) -> Iterator[pa.Array]:
     """Cut a LargeString array into slices of about `batch_bytes`, one document at least each."""
+    import numpy as np
+
     if array.nbytes <= batch_bytes:
         if len(array):
             yield array

@@ -33,6 +33,11 @@ class FileSource:
             yield from read_stream(stream, self.kind, options, place)
         self._stream = None
 
+    def streams(self) -> Iterator[tuple[ByteStream, str]]:
+        """Yield the file's bytes and their format."""
+        with ByteStream(self.name) as stream:
+            yield stream, self.kind
+
     def fingerprint(self) -> dict[str, Any] | None:
         """Return the name, size and modification time."""
         return file_fingerprint(self.name, self.kind) if self.regular else None

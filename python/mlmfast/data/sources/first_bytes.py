@@ -18,6 +18,8 @@ _PACKED = {
     b"\xfd7zXZ\0": "xz",
     b"\x04\x22\x4d\x18": "lz4",
 }
+SUFFIXES = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".xz": "xz", ".lz4": "lz4"}
+"""How a file is packed by its name; its first bytes must agree."""
 _BZ2_BLOCKS = (b"1AY&SY", b"\x17rE8P\x90")
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 _LFS = b"version https://git-lfs.github.com/spec/"

@@ -17,6 +17,7 @@ from mlmfast._core import json_strings
 from mlmfast.data.arrow_text import unknown_column
 from mlmfast.data.sources.base import Piece, Place, ReadOptions, resolve_column
 from mlmfast.data.sources.csv import large_binary
+from mlmfast.data.sources.json_fields import NotTextError, has_field, text_at
 from mlmfast.data.sources.records import is_json_lines, record_lines
 from mlmfast.data.sources.streams import ByteStream, whole_lines
 from mlmfast.data.sources.txt import count_lines
@@ -137,7 +138,7 @@ def _find_column(lines: _Lines, text_column: str) -> tuple[str, ...] | None:
     texts: dict[str, None] = {}
     for _, record in lines.records(None):
         path = resolve_column(list(record or ()), text_column)
-        if path is not None and _reaches(record, path):
+        if path is not None and has_field(record, path):
             return path
         names.update(dict.fromkeys(_leaf_names(record or {})))
         texts.update((key, None) for key, value in (record or {}).items() if isinstance(value, str))
@@ -151,17 +152,6 @@ def _find_column(lines: _Lines, text_column: str) -> tuple[str, ...] | None:
 
 def _lenient() -> ReadOptions:
     return ReadOptions(on_invalid_utf8="replace")
-
-
-def _reaches(value: Any, path: tuple[str, ...]) -> bool:
-    """Whether the field `path` is there, be it null, below `value`."""
-    if isinstance(value, list):
-        return not value or any(_reaches(item, path) for item in value)
-    if not path or value is None:
-        return True
-    if not isinstance(value, dict):
-        return True  # what is there is no text: the line at fault is named when it is read
-    return path[0] in value and _reaches(value[path[0]], path[1:])
 
 
 def _leaf_names(record: dict[str, Any], prefix: str = "") -> list[str]:
@@ -255,16 +245,10 @@ def _object_lines(data: bytes) -> int:
 def _text(
     record: dict | None, path: tuple[str, ...], lines: _Lines, line: int, options: ReadOptions
 ) -> str | None:
-    def pick(value: Any, path: tuple[str, ...]) -> str | None:
-        if value is None:
-            return None
-        if isinstance(value, list):
-            found = [pick(item, path) for item in value]
-            return " ".join(text for text in found if text is not None)
-        if path and isinstance(value, dict):
-            return pick(value.get(path[0]), path[1:])
-        if not path and isinstance(value, str):
-            return value
+    try:
+        text = text_at(record, path)
+    except NotTextError as error:
+        value = error.value
         shown = json.dumps(value, ensure_ascii=False)
         hint = (
             f" Name one of its fields, such as '{options.text_column}.{next(iter(value))}'."
@@ -274,9 +258,7 @@ def _text(
         raise InputError(
             f"{lines.where(line)}: the column {options.text_column!r} holds "
             f"{_KINDS.get(type(value), 'a string')} ({shown[:40]}), not text.{hint}"
-        )
-
-    text = pick(record, path)
+        ) from None
     if text is None:
         return None
     return without_surrogates(text, options, lambda: lines.where(line))

@@ -28,6 +28,7 @@ from mlmfast.data.sources.patterns import is_pattern, matches
 from mlmfast.data.sources.streams import STDIN
 from mlmfast.errors import InputError, NotFoundError
 from mlmfast.fs.paths import as_path
+from mlmfast.options import check_choice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,8 +58,7 @@ def open_sources(
         NotFoundError: A file or a data set does not exist.
         InputError: The format is unknown, or an input cannot be read.
     """
-    if format is not None and format not in FORMATS:
-        raise InputError(f"format must be one of {', '.join(FORMATS)}; got {format!r}.")
+    check_choice("format", format, FORMATS, optional=True)
     sources: list[Source] = []
     for entry in _as_list(inputs):
         if isinstance(entry, str | Path):
@@ -121,12 +121,25 @@ def _open_path(name: str, kind: str | None, split: str | None) -> Source:
             f"There is no file {name!r}. (A data set of the Hugging Face Hub is named with "
             "--dataset-name.)"
         )
+    return open_file(path, kind)
+
+
+def open_file(path: Path, kind: str | None) -> FileSource | ArchiveSource:
+    """Open a file that exists, or an archive of files.
+
+    Args:
+        path: The file, which may be a pipe.
+        kind: Its format, one of FORMATS; None goes by its name.
+
+    Raises:
+        InputError: Its name tells no format.
+    """
     if path.is_file() and is_archive(path):
         return ArchiveSource(str(path), kind)
     kind = kind or format_of(path)
     if kind is None:
         raise InputError(
-            f"The name of {name!r} does not tell its format: use --format, "
+            f"The name of {str(path)!r} does not tell its format: use --format, "
             f"one of {', '.join(FORMATS)}."
         )
     return FileSource(str(path), kind)

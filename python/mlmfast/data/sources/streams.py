@@ -13,6 +13,7 @@ import pyarrow as pa
 from mlmfast.data.sources.compression import damages, decompress
 from mlmfast.data.sources.first_bytes import (
     HEAD_BYTES,
+    SUFFIXES,
     archive_of,
     check_readable,
     check_text,
@@ -22,7 +23,6 @@ from mlmfast.data.sources.pipes import pipe_reader
 from mlmfast.errors import InputError, NotFoundError
 
 STDIN = "-"
-SUFFIXES = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".xz": "xz", ".lz4": "lz4"}
 _BOM = b"\xef\xbb\xbf"
 _SKIP_BYTES = 1 << 20
 

@@ -13,9 +13,11 @@ from mlmfast import _core
 from mlmfast.data.arrow_numpy import arrow_numbers
 from mlmfast.data.tokenization.hf_encoder import encode_pieces, pieces_of
 from mlmfast.data.tokenization.load import id_dtype
+from mlmfast.data.tokenization.options import ENGINES
 from mlmfast.data.tokenization.parity import Unsupported, verified_encoder
 from mlmfast.data.tokenization.slow import SlowTokenizer
 from mlmfast.errors import InputError
+from mlmfast.options import check_choice
 from mlmfast.runtime.cpu import thread_count
 
 if TYPE_CHECKING:
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
 
     from mlmfast.data.tokenization.load import LoadedTokenizer
 
-ENGINES = ("auto", "library")
 # For less text than this, verifying the core would take longer than encoding by the library.
 MIN_BYTES_FOR_CORE = 1 << 21
 LIBRARY = "library"
@@ -68,8 +69,7 @@ class TextEncoder:
         Raises:
             InputError: `engine` is unknown, or `threads` is not a valid number.
         """
-        if engine not in ENGINES:
-            raise InputError(f"engine must be one of {', '.join(ENGINES)}; got {engine!r}.")
+        check_choice("engine", engine, ENGINES)
         self._tokenizer = loaded.tokenizer
         self._dtype = id_dtype(loaded.id_bound)
         self._threads = thread_count(threads)

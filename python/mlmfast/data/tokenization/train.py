@@ -11,6 +11,7 @@ from mlmfast.data.tokenization.special_tokens import config_for
 from mlmfast.errors import InputError
 from mlmfast.fs.atomic import atomic_output_dir
 from mlmfast.fs.paths import is_stray
+from mlmfast.options import check_choice
 from mlmfast.tokenizers_compat import require_trainable_tokenizers
 
 if TYPE_CHECKING:
@@ -70,8 +71,7 @@ def train_tokenizer(
         OutputExistsError: `output` exists already.
         MissingDependencyError: The installed `tokenizers` cannot train.
     """
-    if model not in MODELS:
-        raise InputError(f"model must be one of {', '.join(MODELS)}; got {model!r}.")
+    check_choice("model", model, MODELS)
     if vocab_size < _SMALLEST[model]:
         raise InputError(
             f"vocab_size must be {_SMALLEST[model]} at least for {model!r}; got {vocab_size}."

@@ -11,6 +11,7 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 
 from mlmfast.errors import InputError
+from mlmfast.options import check_choice
 
 # Markers at the start of a piece: True if the marked piece begins a word (byte-level BPE writes a
 # leading space as U+0120, SentencePiece as U+2581), False if it continues one (WordPiece).
@@ -53,9 +54,8 @@ def known_boundaries(name: str) -> WordBoundaries:
     Raises:
         InputError: The name is not valid.
     """
-    if name in get_args(WordBoundaries):
-        return cast("WordBoundaries", name)
-    raise InputError(f"word boundaries must be 'marker' or 'characters', got {name!r}")
+    check_choice("word boundaries", name, get_args(WordBoundaries), quoted=True)
+    return cast("WordBoundaries", name)
 
 
 def word_starts(

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.errors import InputError
+from mlmfast.options import check_choice
 from mlmfast.runtime.cpu import available_threads, cores_are_ours
 from mlmfast.serving.engine.batching import BatchRules, batches, token_budget
 from mlmfast.serving.engine.graphs import open_graph
@@ -53,16 +54,12 @@ class Engine:
         pad_id: int,
         tokens: int,
     ):
-        if device not in DEVICES:
-            raise InputError(f"device must be one of {', '.join(DEVICES)}, and is {device!r}.")
+        check_choice("device", device, DEVICES)
         if threads is not None and threads < 1:
             raise InputError(f"threads must be at least 1, and is {threads}.")
         if batch_tokens is not None and batch_tokens < 1:
             raise InputError(f"batch_tokens must be at least 1, and is {batch_tokens}.")
-        if batching not in _BATCHING:
-            raise InputError(
-                f"batching must be one of {', '.join(_BATCHING)}, and is {batching!r}."
-            )
+        check_choice("batching", batching, _BATCHING)
         self._file = folder.graph
         self._threads = threads or available_threads()
         self._options = SessionOptions(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmfast.errors import InputError
+from mlmfast.options import check_choice
 from mlmfast.serving.tasks.rows import filled_row, logs_of
 from mlmfast.serving.text.encode import encode_texts
 from mlmfast.serving.text.options import EncodeOptions
@@ -52,8 +53,7 @@ class Search:
     def __post_init__(self) -> None:
         if self.beams < 1:
             raise InputError(f"beams must be at least 1, and is {self.beams}.")
-        if self.order not in _ORDERS:
-            raise InputError(f"order must be one of {', '.join(_ORDERS)}, and is {self.order!r}.")
+        check_choice("order", self.order, _ORDERS)
 
 
 @dataclass(frozen=True, slots=True)

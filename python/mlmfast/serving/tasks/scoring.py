@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import numpy as np
 
 from mlmfast.errors import InputError
+from mlmfast.options import check_choice
 from mlmfast.serving.tasks.rows import logs_of
 from mlmfast.serving.text.encode import check_length, check_text
 from mlmfast.serving.types import MaskedText
@@ -59,10 +60,7 @@ class ScoringTask:
     method: str = "original"
 
     def __post_init__(self) -> None:
-        if self.method not in _METHODS:
-            raise InputError(
-                f"method must be one of {', '.join(_METHODS)}, and is {self.method!r}."
-            )
+        check_choice("method", self.method, _METHODS)
 
     @property
     def reading(self) -> str:
