@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from mlmfast.doctor.child import Outcome, call
 from mlmfast.doctor.facts import Import
+from mlmfast.runtime.cpu import available_cores
 
 _CORE = "mlmfast._core"
 # module -> the packages that may bring it; the first one that is installed is named.
@@ -57,7 +57,7 @@ def try_imports(
             details=outcome.value or {},
         )
 
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(4, available_cores())) as pool:
         return tuple(entry for entry in pool.map(one, _MODULES) if entry)
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.errors import InputError
-from mlmfast.runtime.cpu import available_threads, cores_are_ours
+from mlmfast.runtime.cpu import available_cores, may_spin
 from mlmfast.serving.engine.batching import BatchRules, batches, token_budget
 from mlmfast.serving.engine.graphs import open_graph
 from mlmfast.serving.engine.session import DEVICES, SessionOptions, device_of, open_session
@@ -64,9 +64,9 @@ class Engine:
                 f"batching must be one of {', '.join(_BATCHING)}, and is {batching!r}."
             )
         self._file = folder.graph
-        self._threads = threads or available_threads()
+        self._threads = threads or available_cores()
         self._options = SessionOptions(
-            device, self._threads, cores_are_ours() if spinning is None else spinning
+            device, self._threads, may_spin() if spinning is None else spinning
         )
         self._all_cores: Any = open_session(self._file, self._options)
         self._answered_alone = False

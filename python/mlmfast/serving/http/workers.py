@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from prometheus_client.multiprocess import mark_process_dead
 
 from mlmfast.errors import MlmfastError
-from mlmfast.runtime.cpu import available_threads
+from mlmfast.runtime.cpu import available_cores
 from mlmfast.serving.http.log import begin_log
 from mlmfast.serving.http.metrics import SHARED_FOLDER
 from mlmfast.serving.http.server import LAST_SECONDS, serve_process
@@ -94,7 +94,7 @@ class _Workers:
         return self._stopped_by
 
     def _begin_one(self) -> None:
-        threads = self._settings.threads or available_threads()
+        threads = self._settings.threads or available_cores()
         each = max(1, threads // self._settings.workers)
         process = self._context.Process(
             target=_work, args=(self._settings, self._listening, each, self._told), daemon=True
