@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from contextlib import contextmanager
@@ -12,11 +11,12 @@ from typing import TYPE_CHECKING
 import click
 
 from mlmfast.errors import InputError, NotFoundError
+from mlmfast.fs.cache import cache_dir, digest
 from mlmfast.fs.lock import FileLock
 from mlmfast.fs.paths import as_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _GRAPHS = ("fill_mask.onnx", "model.onnx")
 # Of larger files the two ends, the size and the time of writing are taken.
@@ -43,10 +43,10 @@ def model_folder(name: str, *, quiet: bool) -> Path:
     if folder.exists():
         if not (folder / "config.json").is_file():
             return folder  # FillMask says what it is not
-        key = _digest(_of_folder(folder))
+        key = _key(_of_folder(folder))
     else:
-        key = _digest([_of_hub(name)])
-    kept = _cache() / key
+        key = _key([_of_hub(name)])
+    kept = cache_dir("exports") / key
     if (kept / "config.json").is_file():
         return kept
     with _alone(kept, name, quiet=quiet):
@@ -100,18 +100,11 @@ def _alone(kept: Path, name: str, *, quiet: bool) -> Iterator[None]:
         lock.release()
 
 
-def _cache() -> Path:
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "mlmfast" / "exports"
-
-
-def _digest(parts: list[bytes]) -> str:
+def _key(parts: Iterable[bytes]) -> str:
     from importlib.metadata import version
 
-    digest = hashlib.sha256(version("mlmfast").encode())
-    for part in parts:
-        digest.update(len(part).to_bytes(8, "little") + part)
-    return digest.hexdigest()[:32]
+    sized = (len(part).to_bytes(8, "little") + part for part in parts)
+    return digest([version("mlmfast").encode(), *sized])
 
 
 def _of_folder(folder: Path) -> list[bytes]:

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from mlmfast.doctor.facts import Cache
+from mlmfast.fs.cache import cache_home
 
 
 def look_at_caches(seconds: float = 5.0) -> tuple[Cache, ...]:
@@ -21,7 +22,7 @@ def look_at_caches(seconds: float = 5.0) -> tuple[Cache, ...]:
 
 def _folders() -> list[tuple[str, Path]]:
     # As huggingface_hub and datasets look them up, which need not be installed or whole.
-    general = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    general = cache_home()
     home = Path(os.environ.get("HF_HOME") or general / "huggingface")
     return [
         ("mlmfast", general / "mlmfast"),

@@ -1,9 +1,10 @@
-"""Output folders that appear whole or not at all."""
+"""Files and folders that appear whole or not at all."""
 
 from __future__ import annotations
 
 import errno
 import os
+import secrets
 import shutil
 import tempfile
 from contextlib import contextmanager, suppress
@@ -60,8 +61,41 @@ def atomic_output_dir(
         raise
 
 
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary sibling of `path` that becomes `path` when the block ends well.
+
+    Whatever ends the block early removes the sibling and leaves `path` as it was. The folder must
+    exist. Processes and threads that write the same file do not disturb each other: the last wins.
+
+    Args:
+        path: The file to write; one that is there is replaced.
+    """
+    partial = path.with_name(f".{path.name}.partial-{secrets.token_hex(4)}")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write a small file that is whole whenever another process reads it.
+
+    Args:
+        path: The file; missing parents are created.
+        content: Its bytes.
+
+    Raises:
+        OSError: The file cannot be written; one that was there is unchanged.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(path) as partial:
+        partial.write_bytes(content)
+
+
 def check_free(target: Path, *, overwrite: bool, is_ours: Callable[[Path], bool]) -> None:
-    """Raise OutputExistsError unless `target` may be written; see `replacing`."""
+    """Raise OutputExistsError unless `target` may be written; see `atomic_output_dir`."""
     if not target.exists():
         if target.is_symlink():
             raise OutputExistsError(f"The output {str(target)!r} is a symbolic link to nowhere.")
