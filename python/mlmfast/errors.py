@@ -12,6 +12,23 @@ class MlmfastError(Exception):
     """Base of all errors raised by mlmfast. The message names the value and the way out."""
 
 
+def first_line(error: BaseException, lines: int = 1) -> str:
+    """Quote a library's error: its first line, or the name of its type where it says nothing.
+
+    Args:
+        error: the error.
+        lines: how many lines to quote, joined by blanks.
+    """
+    text = str(error).strip() or type(error).__name__
+    return " ".join(line.strip() for line in text.splitlines()[:lines])
+
+
+def first_sentence(error: BaseException, lines: int = 1) -> str:
+    """Quote a library's error as `first_line` does, ended by a full stop."""
+    line = first_line(error, lines)
+    return line if line.endswith((".", "!", "?")) else f"{line}."
+
+
 class InputError(MlmfastError, ValueError):
     """A value, an option, a text or a file's content that cannot be used as it is."""
 

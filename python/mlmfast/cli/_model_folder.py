@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mlmfast.errors import InputError, NotFoundError
+from mlmfast.errors import InputError, NotFoundError, first_line
 from mlmfast.fs.cache import cache_dir, digest
 from mlmfast.fs.lock import FileLock
 from mlmfast.fs.paths import as_path
@@ -141,7 +141,6 @@ def _of_hub(name: str) -> bytes:
         ) from error
     except Exception as error:  # the Hub's errors share no base with those of its connection
         raise NotFoundError(
-            f"There is no folder {name}, and the Hub gives no such model: "
-            f"{(str(error).strip() or type(error).__name__).splitlines()[0]}"
+            f"There is no folder {name}, and the Hub gives no such model: {first_line(error)}"
         ) from error
     return f"{name} {config.parent.name}".encode()

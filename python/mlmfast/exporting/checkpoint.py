@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlmfast.data.tokenization.slow import is_in_python
 from mlmfast.data.tokenization.word_list import fast_form
-from mlmfast.errors import InputError, NotFoundError
+from mlmfast.errors import InputError, NotFoundError, first_sentence
 from mlmfast.exporting.architectures import require_exportable
 from mlmfast.fs.paths import as_path
 
@@ -157,12 +157,6 @@ def _load_tokenizer(name: str) -> Any:
             "training."
         )
     return tokenizer
-
-
-def first_sentence(error: Exception) -> str:
-    """Return the first line of a library's error, ended by a full stop."""
-    line = (str(error).strip().splitlines() or [type(error).__name__])[0].strip()
-    return line if line.endswith((".", "!", "?")) else f"{line}."
 
 
 @contextmanager

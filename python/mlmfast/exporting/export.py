@@ -6,10 +6,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlmfast.errors import InputError, MissingDependencyError
+from mlmfast.errors import InputError, MissingDependencyError, first_sentence
 from mlmfast.exporting.checkpoint import (
     Checkpoint,
-    first_sentence,
     load_checkpoint,
     quiet,
     require_checkpoint_folder,

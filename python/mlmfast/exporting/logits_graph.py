@@ -5,9 +5,9 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mlmfast.errors import MlmfastError
+from mlmfast.errors import MlmfastError, first_sentence
 from mlmfast.exporting.architectures import register_architectures
-from mlmfast.exporting.checkpoint import Checkpoint, first_sentence
+from mlmfast.exporting.checkpoint import Checkpoint
 from mlmfast.exporting.fill_mask_graph import write_logits
 from mlmfast.exporting.tracing import MAX_OPSET, OPSET
 

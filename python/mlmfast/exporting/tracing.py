@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mlmfast.errors import MlmfastError
+from mlmfast.errors import MlmfastError, first_line
 from mlmfast.exporting.architectures import own_inputs, text_config
 from mlmfast.exporting.patches import traceable
 
@@ -207,5 +207,5 @@ def trace(wrapper: Logits, path: Path, names: Sequence[str], *, opset: int = OPS
             )
     except Exception as error:  # the tracer raises what the model's own code raises, and its own
         kind = getattr(wrapper.model.config, "model_type", "unnamed")
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise MlmfastError(f"The type {kind} cannot be traced to ONNX: {line}") from error
+        reason = first_line(error)
+        raise MlmfastError(f"The type {kind} cannot be traced to ONNX: {reason}") from error

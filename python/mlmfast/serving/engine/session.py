@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mlmfast.errors import InputError, MissingDependencyError, MlmfastError
+from mlmfast.errors import InputError, MissingDependencyError, MlmfastError, first_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,7 +91,8 @@ def running(feed: dict[str, Any]) -> Iterator[None]:
     except Exception as error:  # onnxruntime's own exceptions share no base but this
         rows, length = feed["input_ids"].shape
         raise MlmfastError(
-            f"onnxruntime could not run a batch of {rows} x {length} tokens: {_first_line(error)}"
+            f"onnxruntime could not run a batch of {rows} x {length} tokens: "
+            f"{first_sentence(error)}"
         ) from error
 
 
@@ -124,19 +125,14 @@ def _providers(onnxruntime: Any, device: str) -> list[Any]:
 
 
 def _not_opened(graph: Path, error: Exception) -> InputError:
-    told = _first_line(error)
-    if "external" in told.lower():
+    cause = first_sentence(error)
+    if "external" in cause.lower():
         return InputError(
-            f"onnxruntime cannot open {graph}: {told} The weights lie in a file beside it, which "
+            f"onnxruntime cannot open {graph}: {cause} The weights lie in a file beside it, which "
             "is missing or cut short: copy the whole folder again, or write it again with "
             "`mlmfast export --overwrite`."
         )
     return InputError(
-        f"onnxruntime cannot open {graph}: {told} The file may be damaged or cut short; write it "
+        f"onnxruntime cannot open {graph}: {cause} The file may be damaged or cut short; write it "
         "again with `mlmfast export --overwrite`."
     )
-
-
-def _first_line(error: Exception) -> str:
-    line = str(error).strip().partition("\n")[0]
-    return line if line.endswith(".") else f"{line}."

@@ -10,7 +10,7 @@ import torch
 from transformers import AutoConfig, AutoModelForMaskedLM
 
 from mlmfast.data.tokenization.load import load_tokenizer
-from mlmfast.errors import InputError, NotFoundError
+from mlmfast.errors import InputError, NotFoundError, first_line
 from mlmfast.fs.paths import as_path
 
 if TYPE_CHECKING:
@@ -92,10 +92,10 @@ def _from_hub_or_folder(load: Callable[..., Any], name: str | Path, **options: A
         )
     except (OSError, ValueError) as error:
         if local:
-            raise InputError(f"{path} is no masked language model: {_first_line(error)}") from error
+            raise InputError(f"{path} is no masked language model: {first_line(error)}") from error
         raise NotFoundError(
             f"There is no model {name}: neither a folder of that name, nor a model in the local "
-            f"cache or on the Hub as far as it can be reached ({_first_line(error)})."
+            f"cache or on the Hub as far as it can be reached ({first_line(error)})."
         ) from error
 
 
@@ -111,11 +111,6 @@ def _is_on_hub(name: str, options: dict[str, Any]) -> bool:
         logger.debug("the Hub does not give %s: %s", name, error)
         return False
     return True
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 class Positions(NamedTuple):
