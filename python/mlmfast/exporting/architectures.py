@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any
 
 from mlmfast.errors import InputError
+from mlmfast.torch_models import max_input_length
 
 _TASK = "fill-mask"
 TEXT = ("input_ids", "attention_mask")
@@ -79,13 +80,15 @@ def own_inputs(config: Any) -> tuple[str, ...] | None:
     return INPUTS.get(config.model_type)
 
 
-def text_config(config: Any) -> Any:
-    """Return the part of a configuration that tells of text: ModernVBERT has another for images."""
-    return getattr(config, "text_config", None) or config
+def max_graph_length(model: Any) -> int | None:
+    """Count the tokens up to which a graph computes what the model computes; None: no limit."""
+    positions = max_input_length(model)
+    limits = (positions and positions.usable, _length_of_type(model.config))
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
-def longest_text(config: Any) -> int | None:
-    """Tokens up to which the graph computes what the model computes; None: no limit of its own."""
+def _length_of_type(config: Any) -> int | None:
+    """Return the limit of model types that compute long texts in a way that no graph can."""
     if config.model_type == "reformer":
         # Longer texts are hashed with random numbers drawn at every call.
         chunks = {"lsh": config.lsh_attn_chunk_length, "local": config.local_attn_chunk_length}

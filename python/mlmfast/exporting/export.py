@@ -77,9 +77,10 @@ def export(
         raise InputError(f"opset must lie between {_OPSETS[0]} and {_OPSETS[-1]}, and is {opset}.")
     require_checkpoint_folder(str(checkpoint))
     _require_packages()
+    from mlmfast.exporting.architectures import max_graph_length
     from mlmfast.exporting.fill_mask_graph import FUSED, write_metadata
     from mlmfast.exporting.logits_graph import GRAPH
-    from mlmfast.exporting.parity.logits import longest_input, require_limit
+    from mlmfast.exporting.parity.logits import require_limit
     from mlmfast.exporting.parity.verify import verify
     from mlmfast.exporting.quantization.convert import Precision, quantize
 
@@ -97,7 +98,7 @@ def export(
         loaded.tokenizer.save_pretrained(folder)
         ready = time.perf_counter()
         proof = verify(folder / GRAPH, folder / FUSED, loaded, max_difference=max_difference)
-        longest = longest_input(loaded.model)
+        longest = max_graph_length(loaded.model)
         judgement = None
         if precision != "fp32":  # the tracing is proven; what rounding costs, text tells
             judgement = quantize(

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlmfast.exporting.architectures import text_config
+from mlmfast.exporting.architectures import max_graph_length
 from mlmfast.exporting.graph.last_layer import GatherMotion, push_gather_up
 from mlmfast.exporting.graph.session import open_in_memory
 from mlmfast.exporting.graph.shared_weights import tie_decoder
 from mlmfast.exporting.graph.split_matmul import split_products
 from mlmfast.exporting.graph.topk_outputs import add_topk_outputs
-from mlmfast.exporting.parity.logits import longest_input
 from mlmfast.exporting.tracing import (
     LAYOUTS,
     OPSET,
@@ -28,6 +27,7 @@ from mlmfast.exporting.tracing import (
     input_names,
     trace,
 )
+from mlmfast.torch_models import text_config
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -155,7 +155,7 @@ def _take_rows_early(
     graph: onnx.ModelProto, wrapper: RowLogits, names: Sequence[str]
 ) -> GatherMotion | None:
     """Let the last layer run on masked rows; None where that broke the graph."""
-    longest = longest_input(wrapper.model)
+    longest = max_graph_length(wrapper.model)
     try:
         moved = push_gather_up(graph, longest)
         return moved if _agrees(graph, wrapper, names, min(longest or _PROBED, _PROBED)) else None

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mlmfast.errors import MlmfastError, first_line
-from mlmfast.exporting.architectures import own_inputs, text_config
+from mlmfast.exporting.architectures import own_inputs
 from mlmfast.exporting.patches import traceable
+from mlmfast.torch_models import text_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from mlmfast.data.arrow_numpy import arrow_numbers, numpy_numbers
+from mlmfast.data.tokenization.encoder import ids_around
 
 if TYPE_CHECKING:
     from mlmfast.data.tokenization.load import LoadedTokenizer
@@ -61,12 +62,6 @@ class PadDocuments:
 
 
 def _tokens_at_end(tokenizer: LoadedTokenizer) -> list[int]:
-    """Find the special tokens that follow a document."""
-    plain, wrapped = (
-        list(tokenizer.tokenizer.encode("a", add_special_tokens=special).ids)
-        for special in (False, True)
-    )
-    for start in range(len(wrapped) - len(plain) + 1):
-        if wrapped[start : start + len(plain)] == plain:
-            return wrapped[start + len(plain) :]
-    return []
+    """Return the special tokens that follow a document."""
+    around = ids_around(tokenizer.tokenizer)
+    return [] if around is None else around[1]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmfast.errors import ExportMismatchError, InputError
-from mlmfast.exporting.architectures import longest_text, text_config
+from mlmfast.exporting.architectures import max_graph_length
+from mlmfast.torch_models import text_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -102,7 +103,7 @@ def references(checkpoint: Checkpoint, names: Iterable[str]) -> Iterator[Referen
     names = [plain_name(name) for name in names]
     model = checkpoint.model
     main = getattr(model, "main_input_name", "input_ids")  # Perceiver's is `inputs`
-    for batch, length, padded in shapes(longest_input(model), padding="attention_mask" in names):
+    for batch, length, padded in shapes(max_graph_length(model), padding="attention_mask" in names):
         inputs = random_inputs(checkpoint, batch, length, padded=padded)
         feed = {name: inputs[name] for name in names}
         given = {
@@ -185,22 +186,6 @@ def shapes(longest: int | None, *, padding: bool) -> list[tuple[int, int, bool]]
     return list(
         dict.fromkeys((rows, min(length, limit), pads and padding) for rows, length, pads in wanted)
     )
-
-
-def longest_input(model: Any) -> int | None:
-    """Tokens the model has positions for; None where it sets no limit.
-
-    A position table with a padding row counts from behind that row, as RoBERTa's does.
-    """
-    own = text_config(model.config)
-    limits = longest_text(model.config), getattr(own, "max_position_embeddings", None)
-    limit: int | None = min((length for length in limits if length is not None), default=None)
-    for name, module in model.named_modules():
-        if name.rpartition(".")[2] == "position_embeddings" and hasattr(module, "weight"):
-            padding = getattr(module, "padding_idx", None)
-            room = len(module.weight) - (0 if padding is None else padding + 1)
-            return room if limit is None else min(room, limit)
-    return limit
 
 
 def random_inputs(

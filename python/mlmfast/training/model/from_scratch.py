@@ -16,7 +16,8 @@ from transformers import (
 
 from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import InputError
-from mlmfast.training.model.load import load_config, max_input_length
+from mlmfast.torch_models import max_input_length
+from mlmfast.training.model.load import load_config
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import AutoConfig, AutoModelForMaskedLM
@@ -12,6 +12,7 @@ from transformers import AutoConfig, AutoModelForMaskedLM
 from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import InputError, NotFoundError, first_line
 from mlmfast.fs.paths import as_path
+from mlmfast.torch_models import max_input_length
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,31 +112,6 @@ def _is_on_hub(name: str, options: dict[str, Any]) -> bool:
         logger.debug("the Hub does not give %s: %s", name, error)
         return False
     return True
-
-
-class Positions(NamedTuple):
-    """How many tokens a model can place: `table` rows, of which `reserved` are never used."""
-
-    table: int
-    reserved: int
-
-    @property
-    def usable(self) -> int:
-        """The longest input."""
-        return self.table - self.reserved
-
-
-def max_input_length(model: torch.nn.Module) -> Positions | None:
-    """Find the longest input a model takes, None where nothing limits it.
-
-    RoBERTa and its family number positions from `padding_idx + 1`: their 514 rows take 512 tokens.
-    """
-    for name, module in model.named_modules():
-        if name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding):
-            reserved = 0 if module.padding_idx is None else module.padding_idx + 1
-            return Positions(module.num_embeddings, reserved)
-    limit = getattr(getattr(model, "config", None), "max_position_embeddings", None)
-    return Positions(limit, 0) if isinstance(limit, int) and limit > 0 else None
 
 
 def check_fits(model: torch.nn.Module, store: BlockStore) -> None:
