@@ -154,7 +154,7 @@ def command(models: tuple[str, ...], **options: Any) -> None:
         ModelSource(name, model_folder(model, quiet=False).absolute()) for name, model in named
     )
     settings = ServeSettings(sources, api_keys=keys, **options)
-    ended_by = serve(settings, begun=lambda url: click.echo(f"Serving on {url}", err=True))
+    ended_by = serve(settings, on_bound=lambda url: click.echo(f"Serving on {url}", err=True))
     if ended_by == signal.SIGINT:
         raise KeyboardInterrupt("the requests in hand were answered.")
 
