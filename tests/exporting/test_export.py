@@ -23,6 +23,7 @@ from mlmfast.exporting.logits_graph import has_optimum
 from mlmfast.exporting.parity.logits import ShapeParity
 from places import SHARED, SHARED_MISSING
 from tiny_models import KINDS
+from tolerances import GRAPHS
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -43,7 +44,7 @@ def test_optimum_opens_the_folder_and_computes_what_the_checkpoint_computes(tiny
     with torch.inference_mode():
         expected = AutoModelForMaskedLM.from_pretrained(model.checkpoint)(**batch).logits
     real = batch["attention_mask"].bool()
-    np.testing.assert_allclose(served[real], expected[real], atol=1e-3)
+    np.testing.assert_allclose(served[real], expected[real], atol=GRAPHS)
 
 
 def test_the_report_in_the_folder_tells_what_was_compared(tiny_model):

@@ -6,9 +6,9 @@ import json
 import socket
 import time
 
-import httpx
 import pytest
 
+import http_client
 from serving import PATIENCE, begun
 
 TEXT = "paris is the <mask> of france"
@@ -31,7 +31,7 @@ def server(tiny_model):
 def unharmed(server):
     """After each test the server answers as before, holds nothing, and has logged no fault."""
     yield
-    assert httpx.post(server.url, content=BODY).status_code == 200
+    assert http_client.post(server.url, content=BODY).status_code == 200
     end = time.monotonic() + PATIENCE
     while server.metric("mlmfast_texts_in_hand"):
         assert time.monotonic() < end
@@ -39,7 +39,7 @@ def unharmed(server):
 
 
 def post(server, content, path="/", **headers):
-    return httpx.post(server.url + path, content=content, headers=headers)
+    return http_client.post(server.url + path, content=content, headers=headers)
 
 
 def raw(server, *parts: bytes) -> bytes:

@@ -14,6 +14,7 @@ import numpy as np
 
 from architectures import LONGEST, VOCABULARY, tiny_model
 from mlmfast.errors import MlmfastError
+from tolerances import KERNELS, LAYERS
 
 # (batch, length, padded). Graphs are traced with 2 x 16 (Optimum) and 2 x 19 (we).
 SHAPES = ((2, 16, False), (3, 24, True), (1, 9, False), (4, 5, False), (1, LONGEST, False))
@@ -257,13 +258,13 @@ def _train(model: Any) -> str:
     whole = MaskedHead(model, allowed=False)
     dense, expected = _loss_and_gradients(model, lambda: whole(model, inputs, labels))
     model.eval()
-    torch.testing.assert_close(found, dense, rtol=1e-5, atol=0)
+    torch.testing.assert_close(found, dense, rtol=KERNELS, atol=0)
     assert grads.keys() == expected.keys()
     largest = max(grad.abs().max() for grad in expected.values())
     assert torch.isfinite(largest)
     assert largest > 0
     for name, grad in expected.items():
-        torch.testing.assert_close(grads[name], grad, rtol=1e-4, atol=1e-5 * float(largest))
+        torch.testing.assert_close(grads[name], grad, rtol=LAYERS, atol=KERNELS * float(largest))
     assert head.scope is not None
     return head.scope
 

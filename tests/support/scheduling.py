@@ -10,6 +10,7 @@ from mlmfast.serving.engine.model import open_model
 from mlmfast.serving.fill_mask import FillMask
 from mlmfast.serving.scheduler.queue import QueueLimits
 from mlmfast.serving.scheduler.scheduler import Scheduler
+from tolerances import KERNELS, LAYERS
 
 PATIENCE = 300
 TEXTS = [
@@ -89,7 +90,7 @@ def begin(onnx):
 def close_to(found, expected):
     if isinstance(expected, list):
         return len(found) == len(expected) and all(map(close_to, found, expected))
-    near = abs(found["score"] - expected["score"]) < 1e-5
+    near = abs(found["score"] - expected["score"]) < KERNELS
     return near and {**found, "score": 0} == {**expected, "score": 0}
 
 
@@ -102,5 +103,5 @@ def near(found, expected):
     if isinstance(expected, list):
         return len(found) == len(expected) and all(map(near, found, expected))
     if isinstance(expected, float):
-        return found == pytest.approx(expected, rel=1e-4, abs=1e-7)
+        return found == pytest.approx(expected, rel=LAYERS, abs=1e-7)
     return found == expected

@@ -12,9 +12,8 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-import httpx
-
-PATIENCE = 300
+import http_client
+from http_client import PATIENCE
 
 
 def until(holds):
@@ -53,7 +52,7 @@ class Serving:
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric over all its label sets that have `labels`."""
         total = 0.0
-        for line in httpx.get(f"{self.url}/metrics").text.splitlines():
+        for line in http_client.get(f"{self.url}/metrics").text.splitlines():
             named = line.startswith((f"{name}{{", f"{name} "))
             if named and all(f'{key}="{value}"' in line for key, value in labels.items()):
                 total += float(line.rpartition(" ")[2])
@@ -67,8 +66,13 @@ class Serving:
 
 @contextmanager
 def begun(*arguments: str, ready: bool = True):
-    """Begin `mlmfast serve` on a free port; wait until it is ready, unless told otherwise."""
-    command = [sys.executable, "-m", "mlmfast", "serve", *arguments, "--port", "0"]
+    """Begin `mlmfast serve` on a free port; wait until it is ready, unless told otherwise.
+
+    Its time limits are as long as those of the tests: on a busy machine an answer may take longer
+    than a client of a real server would wait.
+    """
+    limits = [f"--{name}={PATIENCE}" for name in ("request-timeout", "drain-seconds")]
+    command = [sys.executable, "-m", "mlmfast", "serve", *limits, *arguments, "--port", "0"]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, env=environment, errors="replace"

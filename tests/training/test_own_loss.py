@@ -12,6 +12,7 @@ from mlmfast.data.store.store import open_splits
 from mlmfast.training.datasets import EvaluationBlocks, MaskedBlocks
 from mlmfast.training.model.from_scratch import new_model
 from mlmfast.training.trainer.mlm_trainer import MLMTrainer
+from tolerances import KERNELS, SUMS
 from toy import TINY
 
 
@@ -66,8 +67,8 @@ def test_a_compute_loss_that_calls_the_model_trains_as_ours_does(network, splits
         )
         trainer.train()
         found.append((weights(trainer), trainer.evaluate()["eval_loss"], trainer.speed.work))
-    assert torch.allclose(found[0][0], found[1][0], atol=1e-6)
-    assert found[0][1] == pytest.approx(found[1][1], abs=1e-5)
+    assert torch.allclose(found[0][0], found[1][0], atol=SUMS)
+    assert found[0][1] == pytest.approx(found[1][1], abs=KERNELS)
     # All logits are computed for it, and counted.
     assert found[1][2].body > found[0][2].body
 
@@ -93,7 +94,7 @@ def test_the_loss_of_accumulated_batches_is_divided_as_the_trainer_does(
         trainer.model_accepts_loss_kwargs = accepts
         trainer.train()
         found.append(weights(trainer))
-    assert torch.allclose(*found, atol=1e-6)
+    assert torch.allclose(*found, atol=SUMS)
 
 
 def test_a_loss_that_changes_the_labels_first_is_ours_of_those_labels(network, splits, tmp_path):
@@ -133,7 +134,7 @@ def test_a_loss_function_gets_the_logits_of_all_rows(network, splits, tmp_path):
         )
         trainer.train()
         found.append(weights(trainer))
-    assert torch.allclose(*found, atol=1e-6)
+    assert torch.allclose(*found, atol=SUMS)
     assert all(logits == labels for logits, labels in shapes)
 
 
@@ -155,6 +156,7 @@ def test_blocks_and_rows_of_ones_own_go_together(network, splits, tmp_path, thei
     trainer.train()
     measured = trainer.evaluate()
     assert ("eval_top1" in measured) is (theirs == "train")
+    # Near log(300 tokens), 5.7, as it learned next to nothing; the masks are drawn by chance.
     assert measured["eval_loss"] == pytest.approx(5.6, abs=0.3)
     assert trainer.predict(given["eval_dataset"]).predictions.shape[0] == len(given["eval_dataset"])
 

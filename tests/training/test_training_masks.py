@@ -61,6 +61,8 @@ def test_the_rate_goes_from_its_start_to_its_end(toy_blocks, store, seen, tmp_pa
     labels = [labels for _, labels in seen]
     tenth = len(labels) // 10
     assert len(labels) == result.steps
+    # Drawn for 575 tokens in a tenth and 6,097 in all: standard errors of 0.02, 0.013 and
+    # 0.006, of which each bound is at least four.
     assert share(store, labels[:tenth]) == pytest.approx(0.6, abs=0.08)
     assert share(store, labels[-tenth:]) == pytest.approx(0.1, abs=0.05)
     assert share(store, labels) == pytest.approx(0.35, abs=0.04)

@@ -20,6 +20,7 @@ from mlmfast.errors import InputError, NotFoundError
 from mlmfast.training.model.embeddings import resize_embeddings
 from mlmfast.training.train import train
 from tiny_models import save_checkpoint
+from tolerances import KERNELS, SUMS
 from toy import SCRATCH, TINY, sentences
 
 TEXT = "the solarsystem is in germany , solarsystem is solarsystems ! milkyrain"
@@ -105,9 +106,9 @@ def test_the_trained_model_opens_with_the_word_as_one_token(checkpoint, text, wo
         assert len(pieces) > 1
         for rows in ("get_input_embeddings", "get_output_embeddings"):
             expected = getattr(old, rows)().weight[pieces].mean(0).detach()
-            assert torch.allclose(getattr(model, rows)().weight[index], expected, atol=1e-6)
+            assert torch.allclose(getattr(model, rows)().weight[index], expected, atol=SUMS)
         bias = old.get_output_embeddings().bias[pieces].mean().detach()
-        assert torch.allclose(model.get_output_embeddings().bias[index], bias, atol=1e-6)
+        assert torch.allclose(model.get_output_embeddings().bias[index], bias, atol=SUMS)
     size = len(old.get_input_embeddings().weight)
     assert torch.equal(
         model.get_input_embeddings().weight[:size], old.get_input_embeddings().weight
@@ -143,10 +144,10 @@ def test_other_architectures(kind, tied, tmp_path):
         after = with_tokens(before, NEW)
         assert resize_embeddings(model, before, after) == 2
         new = model(input_ids=ids).logits
-    assert torch.allclose(new[..., : before.id_bound], old, atol=1e-6)
+    assert torch.allclose(new[..., : before.id_bound], old, atol=SUMS)
     pieces = before.tokenizer.encode("solarsystem", add_special_tokens=False).ids
     index = after.tokenizer.token_to_id("solarsystem")
-    assert torch.allclose(new[..., index], old[..., pieces].mean(-1), atol=1e-5)
+    assert torch.allclose(new[..., index], old[..., pieces].mean(-1), atol=KERNELS)
 
 
 def test_room_that_a_model_has_to_spare_is_used(tmp_path):

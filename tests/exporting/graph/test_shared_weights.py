@@ -8,6 +8,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from mlmfast.exporting.graph.shared_weights import WEIGHTS, share_weights, tie_decoder
 from mlmfast.exporting.parity.logits import open_graph
+from tolerances import LAYERS
 
 TABLE = np.random.default_rng(0).normal(size=(40, 16)).astype(np.float32)
 BIAS = np.arange(40, dtype=np.float32)
@@ -46,7 +47,7 @@ def test_a_tied_decoder_uses_the_embedding_itself(tmp_path):
         onnx.save(model, tmp_path / "tied.onnx")
         found = open_graph(tmp_path / "tied.onnx").run(None, {"ids": ids})[0]
         expected = TABLE[ids] @ TABLE.T + (BIAS if bias else ids[..., None])
-        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(found, expected, rtol=LAYERS, atol=LAYERS)
 
 
 def test_a_decoder_of_its_own_stays():
@@ -68,7 +69,7 @@ def test_graphs_of_a_folder_share_one_file(tmp_path):
     for path in paths:
         assert path.stat().st_size < TABLE.nbytes
         found = open_graph(path).run(None, {"ids": np.array([[5]])})[0]
-        np.testing.assert_allclose(found[0, 0], TABLE[5] @ TABLE.T + BIAS, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(found[0, 0], TABLE[5] @ TABLE.T + BIAS, rtol=LAYERS, atol=LAYERS)
 
 
 def test_an_export_stores_each_parameter_once(tiny_model):

@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from mlmfast.exporting.export import export
 from mlmfast.exporting.graph.split_matmul import parts, split_products
 from tiny_models import save_checkpoint
+from tolerances import GRAPHS, LAYERS
 
 
 def product(depth: int) -> onnx.ModelProto:
@@ -41,7 +42,7 @@ def test_both_products_are_cut_and_their_rows_once(depth):
     assert split_products(model) == 2
     onnx.checker.check_model(model, full_check=True)
     session = onnxruntime.InferenceSession(model.SerializeToString())
-    assert np.allclose(session.run(["y"], {"x": rows})[0], expected, rtol=1e-4, atol=1e-3)
+    assert np.allclose(session.run(["y"], {"x": rows})[0], expected, rtol=LAYERS, atol=GRAPHS)
     kinds = [node.op_type for node in model.graph.node]
     assert (kinds.count("MatMul"), kinds.count("Split")) == (4, 3)
     assert sum(parts(depth)) == depth

@@ -122,6 +122,7 @@ def test_the_bars_are_the_models_answer(visit, models):
     expected = FillMask(models["roberta"])("paris is the <mask> of france.", top_k=6)
     assert [word for word, _ in words(page)] == [label(row["token_str"]) for row in expected]
     for (_, share), row in zip(words(page), expected, strict=True):
+        # The page shows two digits.
         assert float(share.removesuffix(" %")) == pytest.approx(100 * row["score"], rel=0.05)
     widths = [box["width"] for box in _bars(page)]
     assert widths == sorted(widths, reverse=True)

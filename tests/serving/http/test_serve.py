@@ -17,6 +17,7 @@ import httpx
 import psutil
 import pytest
 
+import http_client
 from mlmfast.serving.fill_mask import FillMask
 from serving import PATIENCE, begun, until
 
@@ -41,13 +42,13 @@ def test_it_says_where_and_binds_to_this_machine_alone(server):
 
 
 def test_health(server):
-    assert httpx.get(f"{server.url}/health").json() == {"status": "ready"}
-    assert httpx.get(f"{server.url}/v2/health/live").status_code == 200
-    assert httpx.get(f"{server.url}/v2/health/ready").status_code == 200
+    assert http_client.get(f"{server.url}/health").json() == {"status": "ready"}
+    assert http_client.get(f"{server.url}/v2/health/live").status_code == 200
+    assert http_client.get(f"{server.url}/v2/health/ready").status_code == 200
 
 
 def test_info(server):
-    told = httpx.get(f"{server.url}/info").json()
+    told = http_client.get(f"{server.url}/info").json()
     assert told["models"][0]["mask_token"] == "<mask>"
     assert told["limits"]["max_texts"] == 128
     assert told["limits"]["max_passes"] == 1024
@@ -58,8 +59,8 @@ def test_metrics_count_requests_batches_and_failures(server):
     failed = server.metric("mlmfast_failures_total", reason="no_mask")
     texts = server.metric("mlmfast_texts_total")
     batches = server.metric("mlmfast_batch_texts_sum")
-    httpx.post(f"{server.url}/v1/fill-mask", json={"inputs": [TEXT, TEXT + " and germany"]})
-    httpx.post(f"{server.url}/v1/fill-mask", json={"inputs": "no mask"})
+    http_client.post(f"{server.url}/v1/fill-mask", json={"inputs": [TEXT, TEXT + " and germany"]})
+    http_client.post(f"{server.url}/v1/fill-mask", json={"inputs": "no mask"})
     assert server.metric("mlmfast_requests_total", status="200", protocol="v1") == before + 1
     assert server.metric("mlmfast_failures_total", reason="no_mask") == failed + 1
     assert server.metric("mlmfast_texts_total") == texts + 2
@@ -73,7 +74,7 @@ def test_metrics_count_requests_batches_and_failures(server):
 def test_ids_go_through_to_the_answer_and_the_log(server):
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     headers = {"x-request-id": "order-66", "traceparent": trace}
-    answer = httpx.post(server.url, json=BODY, headers=headers)
+    answer = http_client.post(server.url, json=BODY, headers=headers)
     assert answer.headers["x-request-id"] == "order-66"
     assert answer.headers["traceparent"] == trace
 
@@ -90,32 +91,34 @@ def test_ids_go_through_to_the_answer_and_the_log(server):
 
 @pytest.mark.parametrize("bad", ["a b", "x" * 200, "new\tline", 'quote"'])
 def test_ids_that_could_harm_a_log_are_replaced(server, bad):
-    answer = httpx.post(server.url, json=BODY, headers={"x-request-id": bad, "traceparent": bad})
+    answer = http_client.post(
+        server.url, json=BODY, headers={"x-request-id": bad, "traceparent": bad}
+    )
     assert answer.headers["x-request-id"] != bad
     assert "traceparent" not in answer.headers
 
 
 def test_only_the_origins_that_were_named_may_ask(server):
     asked = {"access-control-request-method": "POST"}
-    allowed = httpx.options(server.url, headers={"origin": "https://example.org", **asked})
+    allowed = http_client.options(server.url, headers={"origin": "https://example.org", **asked})
     assert allowed.headers["access-control-allow-origin"] == "https://example.org"
-    refused = httpx.options(server.url, headers={"origin": "https://evil.example", **asked})
+    refused = http_client.options(server.url, headers={"origin": "https://evil.example", **asked})
     assert "access-control-allow-origin" not in refused.headers
 
 
 def test_a_page_and_paths_that_are_not_there(server):
-    answer = httpx.get(f"{server.url}/etc/passwd")
+    answer = http_client.get(f"{server.url}/etc/passwd")
     assert answer.status_code == 404
     assert answer.json()["error_type"] == "no_such_path"
-    assert httpx.get(f"{server.url}/v1/fill-mask").status_code == 405
-    assert httpx.post(f"{server.url}/models/..%2f..%2fetc", json=BODY).status_code == 404
-    assert httpx.get(f"{server.url}/v2/models/none").json() == {
+    assert http_client.get(f"{server.url}/v1/fill-mask").status_code == 405
+    assert http_client.post(f"{server.url}/models/..%2f..%2fetc", json=BODY).status_code == 404
+    assert http_client.get(f"{server.url}/v2/models/none").json() == {
         "error": "There is no model 'none'; there is onnx."
     }
 
 
 def test_no_model_is_loaded_without_a_key(server):
-    answer = httpx.post(f"{server.url}/v2/repository/models/onnx/load")
+    answer = http_client.post(f"{server.url}/v2/repository/models/onnx/load")
     assert answer.status_code == 403
 
 
@@ -124,16 +127,16 @@ def test_a_key_is_asked_for_where_there_is_one(onnx, tmp_path):
     keys.write_text("first\nsecond\n", encoding="utf-8")
     with begun(str(onnx), "--api-key-file", str(keys)) as server:
         for given in ({}, {"authorization": "Bearer third"}, {"authorization": "Basic first"}):
-            answer = httpx.post(server.url, json=BODY, headers=given)
+            answer = http_client.post(server.url, json=BODY, headers=given)
             assert answer.status_code == 401
             assert answer.headers["www-authenticate"] == "Bearer"
         for key in ("first", "second"):
             headers = {"authorization": f"Bearer {key}"}
-            assert httpx.post(server.url, json=BODY, headers=headers).status_code == 200
+            assert http_client.post(server.url, json=BODY, headers=headers).status_code == 200
         for public in ("/health", "/metrics", "/v2/health/ready", "/docs", "/openapi.json"):
-            assert httpx.get(server.url + public).status_code == 200
+            assert http_client.get(server.url + public).status_code == 200
         for closed in ("/info", "/v1/models", "/v2", "/v2/models/onnx"):
-            assert httpx.get(server.url + closed).status_code == 401
+            assert http_client.get(server.url + closed).status_code == 401
         assert not any("first" in line for line in server.lines)
 
 
@@ -145,7 +148,7 @@ def test_requests_are_answered_while_a_model_is_loaded_anew(tiny_model, onnx, tm
         statuses, stop = [], threading.Event()
 
         def keep_asking():
-            with httpx.Client() as client:
+            with http_client.Client() as client:
                 while not stop.is_set():
                     statuses.append(client.post(server.url, json={"inputs": "a"}).status_code)
                     asked = client.get(f"{server.url}/v1/models").json()["models"][0]
@@ -164,7 +167,7 @@ def test_requests_are_answered_while_a_model_is_loaded_anew(tiny_model, onnx, tm
                 each.result()
         # 422: the mask of the one model, read by the other, or none at all.
         assert set(statuses) <= {200, 422}
-        answer = httpx.post(server.url, json={"inputs": "paris is the [MASK] of france"})
+        answer = http_client.post(server.url, json={"inputs": "paris is the [MASK] of france"})
         expected = FillMask(tiny_model("distilbert").onnx, device="cpu")(
             "paris is the [MASK] of france"
         )
@@ -173,7 +176,7 @@ def test_requests_are_answered_while_a_model_is_loaded_anew(tiny_model, onnx, tm
         link.unlink()
         server.process.send_signal(signal.SIGHUP)
         until(lambda: server.metric("mlmfast_reloads_total", result="failed") == 1)
-        assert httpx.get(f"{server.url}/health").status_code == 200
+        assert http_client.get(f"{server.url}/health").status_code == 200
 
 
 def test_a_sigterm_under_load_drops_nothing_that_was_taken(onnx):
@@ -182,7 +185,7 @@ def test_a_sigterm_under_load_drops_nothing_that_was_taken(onnx):
         answers: list[int] = []
 
         def keep_asking():
-            with httpx.Client() as client:
+            with http_client.Client() as client:
                 while True:
                     try:
                         answer = client.post(server.url, json={"inputs": [TEXT] * 50})
@@ -207,7 +210,7 @@ def test_what_is_not_answered_in_time_fails_when_the_server_ends(onnx):
     arguments = [str(onnx), "--drain-seconds", "0.2", "--body-timeout", "60"]
     with begun(*arguments) as server, socket.create_connection(server.address) as slow:
         slow.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
-        until(lambda: httpx.get(f"{server.url}/health").status_code == 200)
+        until(lambda: http_client.get(f"{server.url}/health").status_code == 200)
         assert server.stop() == 0
 
 
@@ -219,9 +222,9 @@ def test_readiness_ends_before_the_server_does(onnx):
             slow.sendall(head + body[:5])
             until(lambda: server.metric("mlmfast_model_ready") == 1)
             server.process.send_signal(signal.SIGTERM)
-            until(lambda: httpx.get(f"{server.url}/health").status_code == 503)
-            assert httpx.get(f"{server.url}/v2/health/live").status_code == 200
-            refused = httpx.post(server.url, json=BODY)
+            until(lambda: http_client.get(f"{server.url}/health").status_code == 503)
+            assert http_client.get(f"{server.url}/v2/health/live").status_code == 200
+            refused = http_client.post(server.url, json=BODY)
             assert refused.status_code == 503
             assert refused.json()["error_type"] == "draining"
             assert "retry-after" in refused.headers
@@ -294,7 +297,7 @@ class TestWorkers:
         seen = len(server.log())
 
         def one(_):
-            return httpx.post(server.url, json={"inputs": [TEXT] * 20}).status_code
+            return http_client.post(server.url, json={"inputs": [TEXT] * 20}).status_code
 
         with ThreadPoolExecutor(8) as pool:
             assert set(pool.map(one, range(64))) == {200}
@@ -309,13 +312,13 @@ class TestWorkers:
         first.kill()
         until(lambda: self.ready(server) == before + 1)
         assert len(self.children(server)) == 2
-        assert all(httpx.post(server.url, json=BODY).status_code == 200 for _ in range(20))
+        assert all(http_client.post(server.url, json=BODY).status_code == 200 for _ in range(20))
 
     def test_all_load_anew(self, server):
         before = self.loaded(server)
         server.process.send_signal(signal.SIGHUP)
         until(lambda: self.loaded(server) == before + 2)
-        assert httpx.post(server.url, json=BODY).status_code == 200
+        assert http_client.post(server.url, json=BODY).status_code == 200
 
     def test_a_sigterm_ends_all(self, onnx):
         with begun(str(onnx), "--workers", "2", ready=False) as server:

@@ -11,6 +11,7 @@ import httpx
 import psutil
 import pytest
 
+import http_client
 from limited_server import BODY, LIMIT, post, raw, server, unharmed  # noqa: F401 (fixtures)
 from serving import PATIENCE, begun
 
@@ -75,14 +76,14 @@ def test_what_is_no_question_is_refused(server, path, content):
     ],
 )
 def test_more_than_is_allowed_is_refused(server, asked, told):
-    answer = httpx.post(server.url, json=asked)
+    answer = http_client.post(server.url, json=asked)
     assert answer.status_code == 422
     assert told is None or told in answer.json()["error"]
 
 
 def test_text_of_all_kinds_is_answered(server):
     for text in ("\u202e<mask>\ufffd", "<mask> \U0001f600", "a\u0000b <mask>", "<mask>\r\n\t"):
-        assert httpx.post(server.url, json={"inputs": text}).status_code == 200
+        assert http_client.post(server.url, json={"inputs": text}).status_code == 200
 
 
 class TestBodies:
@@ -172,7 +173,7 @@ class TestQueue:
         model = str(tiny_model("roberta").onnx)
         with begun(model, "--request-timeout", "0.01", "--max-delay-ms", "0") as server:
             body = {"inputs": ["way " * 55 + "<mask>"] * 128}
-            answer = httpx.post(server.url, json=body)
+            answer = http_client.post(server.url, json=body)
             assert answer.status_code == 504
             assert answer.json()["error_type"] == "timeout"
             end = time.monotonic() + PATIENCE

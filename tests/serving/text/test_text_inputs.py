@@ -11,6 +11,7 @@ from transformers.pipelines.pt_utils import KeyDataset
 
 from mlmfast.errors import InputError
 from mlmfast.serving.fill_mask import FillMask
+from tolerances import LAYERS
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def same(left, right):
     for one, other in zip(left, right, strict=True):
         assert [row["token"] for row in one] == [row["token"] for row in other]
         scores = [[row["score"] for row in rows] for rows in (one, other)]
-        assert scores[0] == pytest.approx(scores[1], rel=1e-4)
+        assert scores[0] == pytest.approx(scores[1], rel=LAYERS)
 
 
 @pytest.mark.parametrize("kind", LISTS)

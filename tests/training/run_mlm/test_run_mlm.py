@@ -140,6 +140,7 @@ def test_a_run_leaves_the_files_and_figures_that_run_mlm_leaves(home, tmp_path):
     other = results(tmp_path / "theirs")
     for name in ("train_samples", "eval_samples", "epoch"):
         assert found[name] == pytest.approx(other[name]), name
+    # Each draws masks of its own.
     assert found["perplexity"] == pytest.approx(other["perplexity"], rel=0.1)
     checkpoints = [{path.name for path in (tmp_path / side / "checkpoint-2").iterdir()} for side in
                    ("ours", "theirs")]  # fmt: skip

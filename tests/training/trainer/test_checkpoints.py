@@ -57,6 +57,7 @@ def test_a_kill_between_checkpoints_changes_no_bit(whole, toy_blocks, tmp_path, 
     found = train(toy_blocks, output=tmp_path / "out", resume_from_checkpoint=True, **OPTIONS)
     assert same_weights(whole.output, tmp_path / "out")
     assert found.after.loss == whole.after.loss
+    # As in the Trainer, this is a mean over the steps, and a resume counts those of its own run.
     assert found.train_loss == pytest.approx(whole.train_loss, rel=0.1)
     assert found.before.loss == whole.before.loss
 

@@ -16,6 +16,7 @@ from mlmfast.training.model.masked_head import ALL_ROWS, LAST_LAYER_TOO, MASKED_
 from mlmfast.training.trainer import flops
 from mlmfast.training.trainer.flops import BlockFlops, Peak, count_work, peak_of
 from mlmfast.training.trainer.throughput import ThroughputCallback
+from tolerances import GRAPHS, LAYERS
 from toy import TINY, make_blocks
 
 LENGTH = 64
@@ -84,6 +85,7 @@ def test_the_count_is_what_a_step_computes(
     for each in found:
         assert each.status == 0, each
         counted, made, said = each.value
+        # The pooler's one token, as above.
         assert counted == pytest.approx(made, rel=0.002)
         assert said == [f"the head runs on {scope}"]
 
@@ -169,7 +171,7 @@ def test_padding_is_no_work_and_the_head_counts_at_masks(tmp_path, monkeypatch):
     clock["now"] = 1.0
     speed.on_step_end(None, AFTER_A_STEP)
     real = manifest.tokens - manifest.padding_tokens
-    assert speed.whole(1.0)["tokens_per_second"] == pytest.approx(real, rel=1e-4)
+    assert speed.whole(1.0)["tokens_per_second"] == pytest.approx(real, rel=LAYERS)
     assert speed.mfu(real, 0.5) is None
     ordinary = (
         (
@@ -181,7 +183,7 @@ def test_padding_is_no_work_and_the_head_counts_at_masks(tmp_path, monkeypatch):
         .item()
     )
     speed.work, speed.peak = BlockFlops(0.0, 10.0), Peak(1e6, "told")
-    assert speed.mfu(real, 0.5) == pytest.approx(0.5 * ordinary * 10 / 1e6, rel=1e-3)
+    assert speed.mfu(real, 0.5) == pytest.approx(0.5 * ordinary * 10 / 1e6, rel=GRAPHS)
 
 
 def test_the_first_blocks_are_counted_by_their_own_padding(tmp_path, monkeypatch):
@@ -191,7 +193,7 @@ def test_the_first_blocks_are_counted_by_their_own_padding(tmp_path, monkeypatch
     clock["now"] = 1.0
     speed.on_step_end(None, AFTER_A_STEP)
     real = (store[:3] != store.manifest.pad_token_id).sum()
-    assert speed.whole(1.0)["tokens_per_second"] == pytest.approx(real, rel=1e-4)
+    assert speed.whole(1.0)["tokens_per_second"] == pytest.approx(real, rel=LAYERS)
 
 
 def test_the_trained_model_is_counted_with_its_vocabulary(toy_blocks):
