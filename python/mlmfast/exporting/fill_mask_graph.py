@@ -155,10 +155,12 @@ def _take_rows_early(
     graph: onnx.ModelProto, wrapper: RowLogits, names: Sequence[str]
 ) -> GatherMotion | None:
     """Let the last layer run on masked rows; None where that broke the graph."""
-    longest = max_graph_length(wrapper.model)
+    max_length = max_graph_length(wrapper.model)
     try:
-        moved = push_gather_up(graph, longest)
-        return moved if _agrees(graph, wrapper, names, min(longest or _PROBED, _PROBED)) else None
+        moved = push_gather_up(graph, max_length)
+        return (
+            moved if _agrees(graph, wrapper, names, min(max_length or _PROBED, _PROBED)) else None
+        )
     except Exception as error:  # noqa: BLE001 - onnxruntime's errors share no base but this
         logger.info("The last layer stays whole: %s", error)
         return None
@@ -190,16 +192,21 @@ def save_graph(graph: onnx.ModelProto, path: str | Path) -> None:
 
 
 def write_metadata(
-    path: str | Path, *, vocab_size: int, precision: str, padding_shows: bool, longest: int | None
+    path: str | Path,
+    *,
+    vocab_size: int,
+    precision: str,
+    padding_sensitive: bool,
+    max_length: int | None,
 ) -> None:
-    """Write into fill_mask.onnx, as its metadata, what the engine has to know of it.
+    """Write into the metadata of fill_mask.onnx what the engine needs to know.
 
     Args:
-        path: the file; its weights lie in another and are not touched.
-        vocab_size: scores a mask has.
-        precision: "fp32", "bf16", "fp16" or "int8".
-        padding_shows: whether padding changes the answers.
-        longest: tokens a text may have; None: no limit.
+        path: the file; its weights are in another file, which does not change.
+        vocab_size: the size of the vocabulary.
+        precision: "fp32", "fp16", "int8" or "int8-block".
+        padding_sensitive: whether padding changes the predictions.
+        max_length: tokens a text may have; None: no limit.
     """
     import onnx
     from onnx import helper
@@ -209,8 +216,8 @@ def write_metadata(
         "format": _FORMAT,
         "vocab_size": str(vocab_size),
         "precision": precision,
-        "padding_shows": "1" if padding_shows else "0",
-        "longest": "" if longest is None else str(longest),
+        "padding_shows": "1" if padding_sensitive else "0",
+        "longest": "" if max_length is None else str(max_length),
     }
     helper.set_model_props(graph, {f"mlmfast.{key}": value for key, value in values.items()})
     Path(path).write_bytes(graph.SerializeToString())

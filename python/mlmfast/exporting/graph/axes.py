@@ -25,12 +25,12 @@ Sizes = dict[str, tuple[Size, ...]]
 _PROBES = ((2, 11, 3), (3, 11, 3), (2, 13, 3), (2, 11, 7), (1, 150, 5))
 
 
-def infer_axes(model: onnx.ModelProto, longest: int | None) -> Sizes:
+def infer_axes(model: onnx.ModelProto, max_length: int | None) -> Sizes:
     """Run the graph at a few sizes of the input, and see what the sizes of its tensors follow.
 
     Args:
         model: a traced graph with `mask_positions`, not yet with answers.
-        longest: tokens the model takes, None for no limit.
+        max_length: tokens the model takes, None for no limit.
 
     Returns:
         The sizes of each tensor of the main graph that exists at all probes in the same rank.
@@ -38,7 +38,7 @@ def infer_axes(model: onnx.ModelProto, longest: int | None) -> Sizes:
     Raises:
         Exception: onnxruntime's own, where the graph cannot be run.
     """
-    probes = [(b, min(length, longest or length), m) for b, length, m in _PROBES]
+    probes = [(b, min(length, max_length or length), m) for b, length, m in _PROBES]
     shapes = _run(model, probes)
     return {
         name: tuple(

@@ -52,14 +52,14 @@ class GatherMotion:
         return self.feed_forward + self.queries
 
 
-def push_gather_up(model: onnx.ModelProto, longest: int | None) -> GatherMotion:
+def push_gather_up(model: onnx.ModelProto, max_length: int | None) -> GatherMotion:
     """Move the Gather of `mask_positions` towards the input, in place.
 
     Args:
         model: a traced graph, without answers yet.
-        longest: tokens the model takes, None for no limit.
+        max_length: tokens the model takes, None for no limit.
     """
-    sizes = infer_axes(model, longest)
+    sizes = infer_axes(model, max_length)
     graph = Graph(model)
     fold_shapes(graph, sizes)
     _drop_whole_slices(graph, sizes)

@@ -1,4 +1,4 @@
-"""Whether model.onnx computes what the checkpoint computes, at shapes it was not traced with."""
+"""Compare model.onnx with the checkpoint, at shapes other than the traced ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from mlmfast.exporting.checkpoint import Checkpoint
 
-# (batch, length, padded). Optimum traces with 2 x 16: a size frozen into the graph shows elsewhere.
+# (batch, length, padded). Optimum traces with 2 x 16; other shapes reveal sizes frozen in a graph.
 SHAPES = ((1, 9, False), (2, 16, False), (3, 24, True), (5, 40, False))
 LONGEST = 512
 
@@ -33,7 +33,7 @@ class ShapeParity:
         difference: the largest |ONNX - PyTorch| at any logit.
         limit: the largest difference that passes.
         top1_agreement: share of the tokens at which both find the same likeliest token.
-        masks: positions that were asked for; None: every token was compared.
+        masks: how many positions were compared; None: all tokens.
     """
 
     batch: int
@@ -46,7 +46,7 @@ class ShapeParity:
 
     @property
     def passed(self) -> bool:
-        """Whether the difference keeps within its limit (NaN does not)."""
+        """Whether the difference is within its limit (NaN is not)."""
         return self.difference <= self.limit
 
     def __str__(self) -> str:
@@ -57,10 +57,10 @@ class ShapeParity:
 
 @dataclass(frozen=True)
 class Reference:
-    """What the checkpoint computes at one shape.
+    """The inputs of one shape, and the checkpoint's logits.
 
     Attributes:
-        inputs: int64 [batch, length] each, by the graph's names.
+        inputs: int64 [batch, length] each, by the names of the graph's inputs.
         logits: float32 [batch, length, vocabulary].
         real: bool [batch, length], False at padding.
         padded: whether some rows end in padding.
@@ -179,19 +179,21 @@ def require_parity(results: list[ShapeParity]) -> None:
         )
 
 
-def shapes(longest: int | None, *, padding: bool) -> list[tuple[int, int, bool]]:
-    """Shapes to compare at: the standard ones, cut to `longest`, and `longest` itself (or 512)."""
-    limit = min(longest or LONGEST, LONGEST)
-    wanted = [*SHAPES, (1, limit, False)]
+def shapes(max_length: int | None, *, padding: bool) -> list[tuple[int, int, bool]]:
+    """Return the shapes to compare: the standard ones, up to `max_length`, and that (or 512)."""
+    limit = min(max_length or LONGEST, LONGEST)
+    candidates = [*SHAPES, (1, limit, False)]
     return list(
-        dict.fromkeys((rows, min(length, limit), pads and padding) for rows, length, pads in wanted)
+        dict.fromkeys(
+            (rows, min(length, limit), pads and padding) for rows, length, pads in candidates
+        )
     )
 
 
 def random_inputs(
     checkpoint: Checkpoint, batch: int, length: int, *, padded: bool
 ) -> dict[str, np.ndarray]:
-    """Tokens drawn from the whole vocabulary, one in seven a mask, the same at every call.
+    """Draw tokens from the whole vocabulary, one in seven a mask, the same in every call.
 
     Returns:
         `input_ids`, `attention_mask`, `token_type_ids` and `position_ids`, int64 [batch, length].
