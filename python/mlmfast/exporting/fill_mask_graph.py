@@ -1,4 +1,4 @@
-"""fill_mask.onnx: mask positions in, best tokens out, the head on the masked rows only."""
+"""fill_mask.onnx: mask positions in, best tokens out; the head runs on the masked rows only."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Fused:
-    """What became of a model in its fused graph.
+    """How fill_mask.onnx was built.
 
     Attributes:
-        inputs: the inputs that are the model's own, such as `("input_ids", "attention_mask")`.
-        layout: how its head takes the masked rows, one of `tracing.LAYOUTS`; "after the head" means
+        inputs: the inputs of the model itself, such as `("input_ids", "attention_mask")`.
+        layout: how the head gets the masked rows, one of `tracing.LAYOUTS`; "after the head" means
             that the head runs on every token.
-        vocab_size: scores a mask has.
-        moved: what of the last layer runs on the masked rows only.
+        vocab_size: the size of the vocabulary.
+        moved: the operators of the last layer that run on the masked rows only.
     """
 
     inputs: tuple[str, ...]
@@ -89,9 +89,9 @@ def write_fill_mask_graph(
         model: a masked language model of transformers on the CPU, float32, in evaluation mode,
             loaded with `attn_implementation="eager"`.
         path: the file to write.
-        inputs: the model's own inputs; None: what `tracing.input_names` finds.
+        inputs: the model's own inputs; None: those that `tracing.input_names` returns.
         opset: ONNX operator set, 17 to 20.
-        split: whether products are cut where that is faster in float32; see `split_products`.
+        split: whether to split products where that is faster in float32; see `split_matmul`.
 
     Raises:
         MlmfastError: the tracer cannot write this model.
@@ -123,10 +123,10 @@ def write_logits(
     """Trace `model` into a graph with the inputs and the output of Optimum's model.onnx.
 
     Args:
-        model: as for `write_fused`.
+        model: as for `write_fill_mask_graph`.
         path: the file to write.
-        inputs: as for `write_fused`.
-        opset: as for `write_fused`.
+        inputs: as for `write_fill_mask_graph`.
+        opset: as for `write_fill_mask_graph`.
 
     Returns:
         The inputs.
@@ -142,7 +142,7 @@ def write_logits(
 
 
 def trace_to_model(wrapper: Logits, names: Sequence[str], *, opset: int = OPSET) -> onnx.ModelProto:
-    """Trace into memory, by way of a temporary folder."""
+    """Trace into memory, through a temporary folder."""
     import onnx
 
     with tempfile.TemporaryDirectory() as folder:
@@ -154,7 +154,7 @@ def trace_to_model(wrapper: Logits, names: Sequence[str], *, opset: int = OPSET)
 def _take_rows_early(
     graph: onnx.ModelProto, wrapper: RowLogits, names: Sequence[str]
 ) -> GatherMotion | None:
-    """Let the last layer run on masked rows; None where that broke the graph."""
+    """Let the last layer run on the masked rows; None if that breaks the graph."""
     max_length = max_graph_length(wrapper.model)
     try:
         moved = push_gather_up(graph, max_length)
@@ -167,7 +167,7 @@ def _take_rows_early(
 
 
 def _agrees(graph: onnx.ModelProto, wrapper: RowLogits, names: Sequence[str], length: int) -> bool:
-    """Whether the graph gives the logits of PyTorch at a length it was not traced at."""
+    """Whether the graph has PyTorch's logits at a length other than the traced one."""
     import torch
 
     shape = (3, length)
@@ -183,7 +183,7 @@ def _agrees(graph: onnx.ModelProto, wrapper: RowLogits, names: Sequence[str], le
 
 
 def save_graph(graph: onnx.ModelProto, path: str | Path) -> None:
-    """Write a graph with its weights, in a file beside it where they are over 2 GB."""
+    """Write a graph with its weights, which are in a second file if they exceed 2 GB."""
     import onnx
 
     path = Path(path)

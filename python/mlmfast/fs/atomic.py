@@ -22,20 +22,19 @@ if TYPE_CHECKING:
 def atomic_output_dir(
     path: Path | str, *, overwrite: bool, is_ours: Callable[[Path], bool]
 ) -> Iterator[Path]:
-    """Yield a temporary sibling of `path` that becomes `path` when the block ends well.
+    """Yield a temporary sibling of `path` that becomes `path` when the block succeeds.
 
-    Whatever ends the block early, Ctrl-C included, removes the temporary folder and leaves what
-    was at `path` before as it was. Whether `path` may be written is decided on entry, before any
-    work is done.
+    If the block fails, also by Ctrl-C, the temporary folder is removed and `path` stays as it was.
+    Whether `path` may be written is checked on entry.
 
     Args:
         path: The folder to write. Missing parents are created (and removed again on failure).
-        overwrite: Whether a folder that is there already may be replaced.
-        is_ours: Says whether an existing folder is of the kind that is about to be written; only
-            such a folder is ever replaced.
+        overwrite: Whether to replace an existing folder.
+        is_ours: Returns whether an existing folder is of the kind that is written here; other
+            folders are never replaced.
 
     Raises:
-        OutputExistsError: `path` is there, and may not be replaced.
+        OutputExistsError: `path` exists and may not be replaced.
         InputError: The folder cannot be created, or the disk is full.
     """
     target = Path(os.path.abspath(as_path(path)))  # noqa: PTH100 - a symbolic link as last part is kept
@@ -63,13 +62,13 @@ def atomic_output_dir(
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary sibling of `path` that becomes `path` when the block ends well.
+    """Yield a temporary sibling of `path` that becomes `path` when the block succeeds.
 
-    Whatever ends the block early removes the sibling and leaves `path` as it was. The folder must
-    exist. Processes and threads that write the same file do not disturb each other: the last wins.
+    If the block fails, the sibling is removed and `path` stays as it was. The folder must exist.
+    Several processes and threads may write the same file: the last one wins.
 
     Args:
-        path: The file to write; one that is there is replaced.
+        path: The file to write; an existing file is replaced.
     """
     partial = path.with_name(f".{path.name}.partial-{secrets.token_hex(4)}")
     try:
@@ -161,7 +160,7 @@ def _put_in_place(temporary: Path, target: Path) -> None:
 
 
 def folder_bytes(folder: Path) -> int:
-    """How many bytes the files in a folder have."""
+    """Return the total size of the files in a folder, in bytes."""
     total = 0
     for file in folder.rglob("*"):
         with suppress(OSError):
@@ -170,7 +169,7 @@ def folder_bytes(folder: Path) -> int:
 
 
 def is_disk_full(error: BaseException | None) -> bool:
-    """Whether a full disk is behind `error`, also where a library wrapped the system's error."""
+    """Return whether a full disk caused `error`, even if a library has wrapped it."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
             return True

@@ -145,7 +145,7 @@ def _begin(
 ) -> tuple[dict[str, SplitWriter], Checkpoint | None]:
     """Return the writers, and how far an earlier run had brought them."""
     progress, reason = state.load() if options.resume else (None, None)
-    work.begun = True
+    work.claimed = True
     if progress is not None:
         try:
             splits = split_writers(work.output, tokenizer, options)

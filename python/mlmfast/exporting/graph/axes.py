@@ -1,4 +1,4 @@
-"""Which axes of a graph's tensors are the batch, the length, or always the same."""
+"""Find out which axes of a graph's tensors are the batch, the length, or constant."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import onnx
 
 BATCH, LENGTH, MASKS = "batch", "length", "masks"
-# An int: always this; BATCH, LENGTH or MASKS: as many; None: something else.
+# An int: a constant size; BATCH, LENGTH or MASKS: that size; None: another size.
 Size = int | str | None
 Sizes = dict[str, tuple[Size, ...]]
 
@@ -26,11 +26,11 @@ _PROBES = ((2, 11, 3), (3, 11, 3), (2, 13, 3), (2, 11, 7), (1, 150, 5))
 
 
 def infer_axes(model: onnx.ModelProto, max_length: int | None) -> Sizes:
-    """Run the graph at a few sizes of the input, and see what the sizes of its tensors follow.
+    """Run the graph with inputs of a few sizes, and compare the sizes of its tensors.
 
     Args:
-        model: a traced graph with `mask_positions`, not yet with answers.
-        max_length: tokens the model takes, None for no limit.
+        model: a traced graph with `mask_positions`, without top-k outputs yet.
+        max_length: tokens that the model takes, None for no limit.
 
     Returns:
         The sizes of each tensor of the main graph that exists at all probes in the same rank.
@@ -92,7 +92,7 @@ def _run(
 
 
 def fold_shapes(graph: Graph, sizes: Sizes) -> None:
-    """Let shapes be read from `input_ids` alone, so that no large tensor lives for its shape.
+    """Compute shapes from `input_ids` alone, so that no large tensor is kept for its shape.
 
     A Reshape whose target can be written as constants gets them, and with that the arithmetic on
     shapes that most models trace to is gone.
@@ -114,7 +114,7 @@ def fold_shapes(graph: Graph, sizes: Sizes) -> None:
 
 
 def drop_expands(graph: Graph, sizes: Sizes) -> None:
-    """Let operators that broadcast do so, where the tracer wrote a mask out in full before them."""
+    """Let operators broadcast a mask that the tracer expands before them."""
     for node in graph.nodes:
         if node.op_type not in ELEMENTWISE:
             continue
@@ -130,7 +130,7 @@ def drop_expands(graph: Graph, sizes: Sizes) -> None:
 def constant_target(
     before: tuple[Size, ...] | None, after: tuple[Size, ...] | None
 ) -> list[int] | None:
-    """Write the target of a Reshape without looking at a tensor, if 0 (as before) and -1 do."""
+    """Write the target of a Reshape with 0 (as before) and -1 only, if possible."""
     if before is None or after is None or 0 in before or 0 in after:
         return None
     target = []

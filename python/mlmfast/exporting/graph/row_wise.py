@@ -1,4 +1,4 @@
-"""Which operators treat each row of a tensor by itself, so that rows can be taken before them."""
+"""Which operators work on each row of a tensor by itself, so that rows can be gathered before."""
 
 from __future__ import annotations
 
