@@ -12,7 +12,7 @@ from mlmfast.doctor.facts import Machine
 from mlmfast.runtime.cgroups import control_groups
 from mlmfast.runtime.cpu import allowed_cores, cpu_quota
 
-# Shown name -> the words for it in /proc/cpuinfo and in macOS' sysctl, any of which will do.
+# Shown name -> its names in /proc/cpuinfo and in macOS' sysctl, any of which is enough.
 _X86 = {
     "AVX2": ("avx2", "hw.optional.avx2_0"),
     "AVX-512": ("avx512f", "hw.optional.avx512f"),
@@ -29,8 +29,8 @@ _ARM = {
 }
 
 
-def look_at_machine(root: Path = Path("/")) -> Machine:
-    """Describe this machine; `root` is where /proc and /sys are found."""
+def probe_machine(root: Path = Path("/")) -> Machine:
+    """Describe this machine; /proc and /sys are below `root`."""
     cpu, words = _processor(root)
     arm = platform.machine().lower() in ("aarch64", "arm64")
     return Machine(
