@@ -19,24 +19,24 @@ _ROWS = 1024
 
 
 class AnswerWriter(Protocol):
-    """Takes one row a text: line, text, and answer or error."""
+    """Writes a row for each text: its line, the text, and the answer or the error."""
 
     def write(self, row: dict[str, Any]) -> None:
         """Add a row."""
 
     def close(self) -> None:
-        """Write what is held."""
+        """Write the remaining rows."""
 
 
 @contextmanager
-def answers_file(name: str, asked: str, *, overwrite: bool) -> Iterator[AnswerWriter]:
-    """Yield a writer to a temporary sibling that becomes `name` when the block ends well.
+def answers_file(name: str, kind: str, *, overwrite: bool) -> Iterator[AnswerWriter]:
+    """Yield a writer to a temporary file that becomes `name` when the block succeeds.
 
     Args:
         name: the file to write; its suffix tells the format.
-        asked: what an answer is: "rows" or "whole targets" for each mask, "fillings" of a text, or
-            its "score".
-        overwrite: whether a file that is there may be replaced.
+        kind: what the answers are: "rows" or "whole targets" for each mask, "fillings" of a text,
+            or its "score".
+        overwrite: whether to replace an existing file.
 
     Raises:
         InputError: the suffix tells no format, or the file cannot be written.
@@ -53,7 +53,7 @@ def answers_file(name: str, asked: str, *, overwrite: bool) -> Iterator[AnswerWr
         target.parent.mkdir(parents=True, exist_ok=True)
         parquet = target.suffix.lower() == ".parquet"
         with atomic_file(target) as partial:
-            writer: AnswerWriter = _Parquet(partial, asked) if parquet else _JsonLines(partial)
+            writer: AnswerWriter = _Parquet(partial, kind) if parquet else _JsonLines(partial)
             yield writer
             writer.close()
     except OSError as error:
@@ -75,16 +75,16 @@ class _JsonLines:
 class _Parquet:
     """Columns line, text, answer, error; in `answer` a list for each mask, one mask or several."""
 
-    def __init__(self, path: Path, asked: str) -> None:
+    def __init__(self, path: Path, kind: str) -> None:
         import pyarrow as pa
         import pyarrow.parquet
 
-        self._nested = asked in _PER_MASK
+        self._nested = kind in _PER_MASK
         self._schema = pa.schema(
             [
                 ("line", pa.int64()),
                 ("text", pa.string()),
-                ("answer", _answer_type(pa, asked)),
+                ("answer", _answer_type(pa, kind)),
                 ("error", pa.string()),
             ]
         )
@@ -111,12 +111,12 @@ class _Parquet:
             self._rows = []
 
 
-def _answer_type(pa: Any, asked: str) -> Any:
-    if asked == "score":
+def _answer_type(pa: Any, kind: str) -> Any:
+    if kind == "score":
         return pa.float64()
     several = pa.list_(pa.int32()), pa.list_(pa.string())
-    tokens, texts = (pa.int32(), pa.string()) if asked == "rows" else several
-    names = ("token", "token_str") if asked == "rows" else ("tokens", "token_strs")
+    tokens, texts = (pa.int32(), pa.string()) if kind == "rows" else several
+    names = ("token", "token_str") if kind == "rows" else ("tokens", "token_strs")
     row = pa.struct(
         [
             ("score", pa.float64()),
@@ -125,4 +125,4 @@ def _answer_type(pa: Any, asked: str) -> Any:
             ("sequence", pa.string()),
         ]
     )
-    return pa.list_(pa.list_(row)) if asked in _PER_MASK else pa.list_(row)
+    return pa.list_(pa.list_(row)) if kind in _PER_MASK else pa.list_(row)

@@ -116,7 +116,7 @@ def command(model: str, quiet: bool, **options: Any) -> None:
         else read_file(options["source"], options["kind"], _reading(options))
     )
     writing = (
-        answers_file(options["output"], _asked(options), overwrite=options["overwrite"])
+        answers_file(options["output"], _answer_kind(options), overwrite=options["overwrite"])
         if options["output"]
         else nullcontext()
     )
@@ -159,8 +159,8 @@ def _check(options: dict[str, Any]) -> None:
         raise click.UsageError("--overwrite goes with --output.")
 
 
-def _asked(options: dict[str, Any]) -> str:
-    """What an answer is, as `answers_file` calls it."""
+def _answer_kind(options: dict[str, Any]) -> str:
+    """Return the kind of the answers, for `answers_file`."""
     if options["score"]:
         return "score"
     if options["whole_targets"]:
@@ -191,9 +191,9 @@ def _write(
             errors += failed
             count += 1
             bar.update()
-    told = {"output": options["output"], "texts": count, "errors": errors}
+    summary = {"output": options["output"], "texts": count, "errors": errors}
     if options["as_json"]:
-        click.echo(json.dumps(told))
+        click.echo(json.dumps(summary))
     elif not quiet:
         wrong = f", {errors:,} of them with an error" if errors else ""
         click.echo(f"{count:,} texts{wrong} -> {options['output']}", err=True)

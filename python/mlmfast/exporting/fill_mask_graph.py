@@ -83,7 +83,7 @@ def write_fill_mask_graph(
 
     and gives `scores` float32 [masks, top_k] descending, `tokens` int64 [masks, top_k] (of equal
     scores the lower id first), `target_scores` float32 [masks, n], and `probabilities` float32
-    [masks, vocabulary], or [0, vocabulary] where they are not wanted.
+    [masks, vocabulary], or [0, vocabulary] if they are not requested.
 
     Args:
         model: a masked language model of transformers on the CPU, float32, in evaluation mode,
@@ -175,11 +175,11 @@ def _agrees(graph: onnx.ModelProto, wrapper: RowLogits, names: Sequence[str], le
     inputs[ROWS] = torch.tensor([length + 2, length - 5, 1, length + 3])  # none of the last text
     session = open_in_memory(graph)
     taken = [entry.name for entry in session.get_inputs()]
-    found = session.run(None, {name: inputs[name].numpy() for name in taken})[0]
+    actual = session.run(None, {name: inputs[name].numpy() for name in taken})[0]
     with torch.no_grad():
         expected = wrapper(*inputs.values()).numpy()
     limit = 1e-4 * max(1.0, float(np.abs(expected).max()))
-    return found.shape == expected.shape and bool(np.abs(found - expected).max() <= limit)
+    return actual.shape == expected.shape and bool(np.abs(actual - expected).max() <= limit)
 
 
 def save_graph(graph: onnx.ModelProto, path: str | Path) -> None:

@@ -161,10 +161,12 @@ def find_layout(model: Any, names: Sequence[str]) -> str:
         near = 1e-5 * max(1.0, expected.abs().max().item())
         for layout in LAYOUTS[: -1 if model.base_model is not model else 0]:
             try:
-                found = RowLogits(model, names, layout)(*inputs, positions)
+                actual = RowLogits(model, names, layout)(*inputs, positions)
             except Exception:  # noqa: BLE001, S112 - any head may fail on rows in its own way
                 continue
-            if found.shape == expected.shape and torch.allclose(found, expected, rtol=0, atol=near):
+            if actual.shape == expected.shape and torch.allclose(
+                actual, expected, rtol=0, atol=near
+            ):
                 return layout
     return LAYOUTS[-1]
 

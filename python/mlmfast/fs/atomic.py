@@ -50,7 +50,7 @@ def atomic_output_dir(
         for parent in new_parents:
             with suppress(OSError):
                 parent.rmdir()
-        # An error of ours has said what was written, and what is left.
+        # Errors of mlmfast already say what was written.
         if is_disk_full(error) and not isinstance(error, MlmfastError):
             raise InputError(
                 f"The disk that holds {str(target.parent)!r} is full: {written:,} bytes had been "

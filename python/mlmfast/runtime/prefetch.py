@@ -29,8 +29,8 @@ class _Shared:
         self.depth = depth
         self.changed = threading.Condition()
         self.ready: dict[int, _Outcome] = {}  # by position in the order
-        self.wanted = 0  # the position of the next result to return
-        self.taken = 0  # the position of the next number to process
+        self.next_result = 0  # the position of the next result to return
+        self.next_number = 0  # the position of the next number to process
         self.stopped = False
         self.process = os.getpid()
 
@@ -39,10 +39,10 @@ class _Shared:
 
         The end of the numbers, or an error in them, becomes the outcome of the last position.
         """
-        if self.stopped or self.taken >= self.wanted + self.depth:
+        if self.stopped or self.next_number >= self.next_result + self.depth:
             return None
-        place = self.taken
-        self.taken += 1
+        place = self.next_number
+        self.next_number += 1
         try:
             return place, next(self.numbers)
         except BaseException as raised:  # noqa: BLE001 (raised again in the user's thread)
@@ -95,15 +95,15 @@ class Prefetcher(Generic[T]):
             )
         while True:
             with shared.changed:
-                if shared.wanted in shared.ready:
-                    result, error = shared.ready.pop(shared.wanted)
-                    shared.wanted += 1
+                if shared.next_result in shared.ready:
+                    result, error = shared.ready.pop(shared.next_result)
+                    shared.next_result += 1
                     shared.changed.notify_all()
                     break
                 if shared.stopped:
                     raise StopIteration
                 job = shared.take()
-                if job is None and shared.wanted not in shared.ready:
+                if job is None and shared.next_result not in shared.ready:
                     shared.changed.wait()
             if job is not None:
                 self._help(*job)

@@ -42,10 +42,10 @@ def infer_axes(model: onnx.ModelProto, max_length: int | None) -> Sizes:
     shapes = _run(model, probes)
     return {
         name: tuple(
-            _size(values, probes) for values in zip(*(found[name] for found in shapes), strict=True)
+            _size(values, probes) for values in zip(*(run[name] for run in shapes), strict=True)
         )
         for name in shapes[0]
-        if len({len(found[name]) for found in shapes}) == 1
+        if len({len(run[name]) for run in shapes}) == 1
     }
 
 
@@ -73,7 +73,7 @@ def _run(
         session = open_in_memory(model)
     finally:
         del model.graph.output[outputs:]
-    found = []
+    runs = []
     for batch, length, masks in probes:
         full = np.ones((batch, length), dtype=np.int64)
         feed: dict[str, np.ndarray] = {entry.name: full * 0 for entry in session.get_inputs()}
@@ -81,14 +81,14 @@ def _run(
         if MASK in feed:
             feed[MASK] = full
         values = session.run(names, feed)
-        found.append({name: np.shape(value) for name, value in zip(names, values, strict=True)})
+        runs.append({name: np.shape(value) for name, value in zip(names, values, strict=True)})
     for entry in session.get_inputs():
-        for shapes, (batch, length, masks) in zip(found, probes, strict=True):
+        for shapes, (batch, length, masks) in zip(runs, probes, strict=True):
             shapes[entry.name] = (masks,) if entry.name == ROWS else (batch, length)
     for tensor in model.graph.initializer:
-        for shapes in found:
+        for shapes in runs:
             shapes[tensor.name] = tuple(tensor.dims)
-    return found
+    return runs
 
 
 def fold_shapes(graph: Graph, sizes: Sizes) -> None:

@@ -113,7 +113,7 @@ class _Region:
     """The operators that can run on rows, if only rows of the tensor at their end are needed.
 
     With `flat_rows` a batch of texts becomes one text of the masked rows, [1, masks, ...]; without,
-    every text keeps those of its rows that are wanted, [batch, slots, ...].
+    every text keeps its needed rows, [batch, slots, ...].
     """
 
     def __init__(self, graph: Graph, sizes: Sizes, end: Rows, *, flat_rows: bool) -> None:
@@ -158,17 +158,17 @@ class _Region:
         return True
 
     def _needed(self, node: onnx.NodeProto, axis: int) -> list[Rows] | None:
-        found = inputs_by_row(self._graph, self._sizes, node, axis)
-        if not self._flat or found is None:
-            return found
+        needed = inputs_by_row(self._graph, self._sizes, node, axis)
+        if not self._flat or needed is None:
+            return needed
         # The batch is laid out along the rows: neither may be mixed, and both lie in front.
         batch = inputs_by_row(self._graph, self._sizes, node, 0)
         fits = batch is not None and {rows.tensor for rows in batch} == {
-            rows.tensor for rows in found
+            rows.tensor for rows in needed
         }
-        if not fits or any(self._sizes[t][:2] != (BATCH, LENGTH) or r != 1 for t, r in found):
+        if not fits or any(self._sizes[t][:2] != (BATCH, LENGTH) or r != 1 for t, r in needed):
             return None
-        return found
+        return needed
 
     def can_be_gathered(self) -> bool:
         """Whether rows can be gathered from every tensor at which the region starts."""
@@ -227,8 +227,8 @@ class _Region:
             last = graph.add("Unsqueeze", [slots.column, graph.add_constant([-1])])
             taken = graph.add("GatherND", [ordered, last], batch_dims=1)
         else:
-            alone = graph.add("Squeeze", [ordered, graph.add_constant([0])])
-            taken = graph.add("Gather", [alone, slots.column], axis=0)
+            single_text = graph.add("Squeeze", [ordered, graph.add_constant([0])])
+            taken = graph.add("Gather", [single_text, slots.column], axis=0)
         return graph.add("Transpose", [taken], perm=[int(place) for place in np.argsort(order)])
 
     def _reshape_to(self, slots: Slots) -> None:

@@ -146,13 +146,13 @@ def compare_logits(session: Any, reference: Reference, *, max_difference: float)
     names = [entry.name for entry in session.get_inputs()]
     try:
         feed = {name: reference.inputs[plain_name(name)] for name in names}
-        found = session.run(["logits"], feed)[0][:, : reference.real.shape[1]]
+        actual = session.run(["logits"], feed)[0][:, : reference.real.shape[1]]
     except Exception as error:  # onnxruntime's own exceptions share no base but this
         raise ExportMismatchError(
             f"The exported graph fails at {reference} tokens: {error}"
         ) from error
     return _compare_logits(
-        found, reference.logits, reference.real, reference.padded, max_difference
+        actual, reference.logits, reference.real, reference.padded, max_difference
     )
 
 
@@ -221,23 +221,23 @@ def random_inputs(
 
 
 def _compare_logits(
-    found: np.ndarray, expected: np.ndarray, real: np.ndarray, padded: bool, max_difference: float
+    actual: np.ndarray, expected: np.ndarray, real: np.ndarray, padded: bool, max_difference: float
 ) -> ShapeParity:
-    if found.shape != expected.shape:
+    if actual.shape != expected.shape:
         raise ExportMismatchError(
-            f"The exported graph gives logits {found.shape}, and the checkpoint {expected.shape}."
+            f"The exported graph gives logits {actual.shape}, and the checkpoint {expected.shape}."
         )
     difference, largest, agreed = 0.0, 1.0, 0
     # Row by row: the logits of one shape can be hundreds of megabytes, and need no third copy.
     for row, mask in enumerate(real):
-        ours, theirs = found[row][mask], expected[row][mask]
+        ours, theirs = actual[row][mask], expected[row][mask]
         # np.maximum keeps a NaN, which the builtin would lose.
         difference = float(np.maximum(difference, np.abs(ours - theirs).max()))
         largest = max(largest, float(np.abs(theirs).max()))
         agreed += int((ours.argmax(axis=-1) == theirs.argmax(axis=-1)).sum())
     return ShapeParity(
-        batch=found.shape[0],
-        length=found.shape[1],
+        batch=actual.shape[0],
+        length=actual.shape[1],
         padded=padded,
         difference=difference,
         limit=max_difference * largest,

@@ -275,5 +275,5 @@ def eight_bits_overflow() -> bool:
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), providers=["CPUExecutionProvider"]
     )
-    (found,) = session.run(["y"], {"x": np.full((1, _DEPTH), rows, np.uint8)})
-    return bool((found != rows * weights * _DEPTH).any())
+    (actual,) = session.run(["y"], {"x": np.full((1, _DEPTH), rows, np.uint8)})
+    return bool((actual != rows * weights * _DEPTH).any())

@@ -38,7 +38,7 @@ def open_session(graph: Path, options: SessionOptions) -> Any:
     Raises:
         InputError: the file, or the file of its weights, is damaged or missing.
         MissingDependencyError: onnxruntime is not installed.
-        MlmfastError: CUDA was asked for and cannot be used.
+        MlmfastError: `device` is "cuda", and CUDA cannot be used.
     """
     onnxruntime = _library()
     settings = onnxruntime.SessionOptions()

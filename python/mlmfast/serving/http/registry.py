@@ -179,7 +179,7 @@ class ModelRegistry:
             try:
                 model.load()
             except MlmfastError as error:
-                logger.error("%s was not loaded anew: %s", model.name, error)  # noqa: TRY400
+                logger.error("%s was not reloaded: %s", model.name, error)  # noqa: TRY400
 
     def abandon(self) -> None:
         """Fail the requests in hand, and accept no more."""

@@ -112,14 +112,14 @@ class BodyReader:
 
     async def _while_connected(self, scope: Scope, receive: Receive, send: Send) -> None:
         work = asyncio.ensure_future(self._app(scope, receive, send))
-        gone = asyncio.ensure_future(_until_gone(receive))
+        disconnect = asyncio.ensure_future(_until_disconnect(receive))
         try:
-            await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((work, disconnect), return_when=asyncio.FIRST_COMPLETED)
             if work.done():
                 work.result()
         finally:
             work.cancel()
-            gone.cancel()
+            disconnect.cancel()
 
 
 async def _next(receive: Receive) -> tuple[bytes, bool]:
@@ -129,6 +129,6 @@ async def _next(receive: Receive) -> tuple[bytes, bool]:
     return message.get("body", b""), message.get("more_body", False)
 
 
-async def _until_gone(receive: Receive) -> None:
+async def _until_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
