@@ -57,7 +57,7 @@ CARGO_FUZZ := .cache/cargo/bin/cargo-fuzz
 BENCH_PEERS ?= .cache/bench-peers
 
 .PHONY: help setup demo test test-older-processor test-tokenizers-next test-transformers5 test-tf test-clients test-page test-equality test-run-mlm \
-  fuzz lint format bench wheel lock clean
+  fuzz lint format docs bench wheel lock clean
 
 help: ## Show this help
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -164,6 +164,10 @@ format: setup ## Rewrite all code in the project's format
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix --quiet
 
+docs: setup ## Build the documentation as a site in site/, with every link checked
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "site/index.html"
+
 bench: setup ## Measure every claim beside its peer and rewrite benches/RESULTS.md; BENCH=bench_mask for that part alone
 	MLMFAST_BENCH_PEERS=$(BENCH_PEERS) $(BIN)/python benches/run.py $(BENCH)
 
@@ -174,9 +178,9 @@ wheel: setup ## Build dist/mlmfast-*.whl and try it in an empty environment
 
 lock: setup ## Compile requirements/*.txt anew from pyproject.toml: newest versions, hashes, no index named
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-	  --no-annotate --extra dev --extra bench --output-file requirements/dev.txt pyproject.toml
+	  --no-annotate --extra dev --extra bench --extra docs --output-file requirements/dev.txt pyproject.toml
 	echo uv | $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --no-annotate --output-file requirements/bootstrap.txt -
 
 clean: ## Remove everything that was built
-	rm -rf $(VENV) target dist python/mlmfast/_core*.so
+	rm -rf $(VENV) target dist site python/mlmfast/_core*.so

@@ -1,4 +1,4 @@
-"""The README's Python runs as it stands, and its commands name options that exist."""
+"""The README and docs/: their Python runs or compiles, their commands name existing options."""
 
 from __future__ import annotations
 
@@ -8,21 +8,48 @@ import shlex
 import pytest
 
 from mlmfast.cli import COMMANDS, group
+from mlmfast.training.options.arguments import describe_fields
+from mlmfast.training.run_mlm.arguments import describe_run_mlm
 from places import ROOT
 from toy import sentences
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-SHELL = "\n".join(re.findall(r"```bash\n(.*?)```", README, re.DOTALL)).replace("\\\n", " ")
-INLINE = re.findall(r"`(mlmfast [a-z-]+ [^`]*)`", README)
-COMMAND_LINES = [line for line in SHELL.splitlines() if line.startswith("mlmfast ")] + INLINE
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+# `mlmfast` itself, or started by a launcher: torchrun ... -m mlmfast
+COMMAND = re.compile(r"(?:^|-m )mlmfast (.*)")
+# Their help leaves these to `--list-arguments`.
+DESCRIBED = {"train": describe_fields, "run-mlm": describe_run_mlm}
+
+
+def blocks(page, language):
+    return [body for kind, body in FENCED.findall(page.read_text("utf-8")) if kind == language]
+
+
+def commands_of(page):
+    """Give the commands of a page, in blocks of shell and in sentences, without `mlmfast`."""
+    shell = "\n".join(blocks(page, "bash")).replace("\\\n", " ")
+    inline = re.findall(r"`([^`]+)`", FENCED.sub("", page.read_text("utf-8")))
+    lines = [*shell.splitlines(), *(text.replace("\n", " ") for text in inline)]
+    return [found[1] for line in lines if (found := COMMAND.search(line))]
+
+
+def options_of(name):
+    known = {option for each in group.get_command(None, name).params for option in
+             (*each.opts, *each.secondary_opts)}  # fmt: skip
+    described = DESCRIBED.get(name, list)()
+    known |= {line.split()[0] for line in described if line.startswith("--")}
+    return {option.replace("_", "-") for option in known}
+
+
+COMMAND_LINES = [(page.name, line) for page in PAGES for line in commands_of(page)]
 
 
 def test_the_blocks_and_masks_example_runs():
-    exec(compile(PYTHON[0], "README.md", "exec"), {})
+    [code] = blocks(ROOT / "docs" / "python.md", "python")
+    exec(compile(code, "docs/python.md", "exec"), {})
 
 
-def test_the_whole_road_example_runs(tmp_path, monkeypatch):
+def test_the_example_of_all_stages_runs(tmp_path, monkeypatch):
     import transformers
 
     import mlmfast
@@ -42,23 +69,27 @@ def test_the_whole_road_example_runs(tmp_path, monkeypatch):
         pad_token_id=tokenizer.pad_token_id,
     )
     transformers.RobertaForMaskedLM(config).save_pretrained("checkpoint")
-    names: dict = {"mlmfast": mlmfast}
-    exec(compile(PYTHON[1], "README.md", "exec"), names)
+    names: dict = {}
+    [code] = blocks(ROOT / "README.md", "python")
+    exec(compile(code, "README.md", "exec"), names)
     assert [row["token_str"] for row in names["answers"]]
     assert len(names["answers"]) == 3
 
 
-@pytest.mark.parametrize("line", COMMAND_LINES)
-def test_commands_name_options_that_exist(line):
-    name, *words = shlex.split(line, comments=True)[1:]
-    assert name in COMMANDS
-    command = group.get_command(None, name)
-    known = {option for parameter in command.params for option in parameter.opts}
-    for word in words:
-        if word.startswith("--"):
-            assert word in known, f"{word} is no option of mlmfast {name}"
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_compiles(page):
+    for code in blocks(page, "python"):
+        compile(code, str(page), "exec")
 
 
-def test_every_command_is_told_of():
-    told = {line.split()[1] for line in COMMAND_LINES}
-    assert set(COMMANDS) - told <= {"demo", "version"}
+@pytest.mark.parametrize(("page", "line"), COMMAND_LINES)
+def test_commands_name_options_that_exist(page, line):
+    name, *words = shlex.split(line, comments=True)
+    assert name in COMMANDS, page
+    given = {word.partition("=")[0].replace("_", "-") for word in words if word.startswith("--")}
+    assert given <= options_of(name), f"{page}: mlmfast {name} has no {given - options_of(name)}"
+
+
+def test_every_command_is_shown():
+    shown = {line.split()[0] for _, line in COMMAND_LINES}
+    assert set(COMMANDS) - shown <= {"demo", "version"}

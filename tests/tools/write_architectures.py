@@ -29,43 +29,44 @@ TITLES = (
 )
 INTRODUCTION = """# Model types
 
-What mlmfast makes of every type of which transformers has a masked language model. The tables are
-written by `tests/tools/write_architectures.py` from what happened to a tiny random model of each
-type, and the tests find out whether it still does.
+This page lists what mlmfast does with every type for which transformers has a masked language
+model. `tests/tools/write_architectures.py` writes the tables from what happened to a tiny random
+model of each type, and the tests check that it still does.
 
-- **trains**: what runs on the masked rows only while training: the head, or the head and what
-  stands behind the attention of the last layer (output, norms, feed-forward), or nothing. Loss and
-  all gradients were those of all rows, up to rounding. A layer is left whole where one layer is all
-  of them (albert), where it is no module of its own (flaubert, xlm), where it keeps keys and values
-  (bart, mbart, mvp) or is run again backwards (reformer), where hidden states do not lie as
-  batch, length, width (mega, squeezebert), and where the first layer's are mixed in (neomme).
-- **model.onnx by**: who writes it. *Optimum* knows the type itself; *registered* means that mlmfast
-  names the type and its inputs to Optimum, with a patch while tracing where the remark tells of
-  one; *tracing* means that mlmfast writes it alone, as it does wherever Optimum is not installed.
-- **head**: what the head of `fill_mask.onnx` runs on.
-- **last layer**: what of the last layer runs on the masked rows only: the feed-forward network
-  behind the attention, the queries too, or nothing (-).
-- **padding**: *shows* where padding behind a text changes what the model says of it, in PyTorch
-  too; such a model is asked for texts of one length at a time.
+- **trains**: what runs on the masked rows only during training: the head, or the head and the part
+  of the last layer after its attention (output, norms, feed-forward), or nothing. Loss and all
+  gradients were those of all rows, up to rounding. The last layer stays whole if one layer serves
+  as all of them (albert), if it is not a module of its own (flaubert, xlm), if it keeps keys and
+  values (bart, mbart, mvp) or runs again in the backward pass (reformer), if hidden states do not
+  lie as batch, length, width (mega, squeezebert), and if the first layer's are mixed in (neomme).
+- **model.onnx by**: who writes it. *Optimum* knows the type itself. *registered* means that mlmfast
+  registers the type and its inputs with Optimum, and patches the model while tracing if the remark
+  mentions a patch. *tracing* means that mlmfast writes it alone, as it does whenever Optimum is not
+  installed.
+- **head**: the rows on which the head of `fill_mask.onnx` runs.
+- **last layer**: the part of the last layer that runs on the masked rows only: the feed-forward
+  network after the attention, the queries too, or nothing (-).
+- **padding**: *shows* if padding after a text changes the model's predictions for it, in PyTorch
+  too. mlmfast gives such a model texts of one length at a time.
 - **difference**: the largest |ONNX - PyTorch|, of any logit of `model.onnx` and any log-probability
   of `fill_mask.onnx`, at 2 x 16, 3 x 24 (padded), 1 x 9, 4 x 5 and 1 x 64 tokens, with one mask and
   with many; the graphs were traced with 2 x 16 and 2 x 19 tokens. The likeliest token was the same
   at every mask.
 
-Left out of every graph are inputs that a text has not: boxes on a page (layoutlm), table cells
+The graphs leave out inputs that plain text does not have: boxes on a page (layoutlm), table cells
 (tapas), entities (luke), marks of global attention (longformer), pronunciations and shapes
-(roc_bert), images (modernvbert, neomme, ultravbert). PyTorch fills in the same where they are not
-given, or does without.
+(roc_bert), images (modernvbert, neomme, ultravbert). If they are not given, PyTorch fills in the
+same values or does without them.
 
-Some types come with a tokenizer that exists in Python alone: `prepare`, `train` and `evaluate` take
-every one of them, more slowly. ESM's, a list of words, is written as a tokenizer.json with the same
-ids when it is opened, so such a model is exported and served like any other. The others of 4.57
-have no such form, and `export` says so: PhoBERT, BERTweet, Japanese BERT, FlauBERT, XLM, RoCBERT,
-LUKE, TAPAS, Perceiver, and RoFormer, whose words come from a splitter in Python.
+Some types come with a tokenizer that exists only in Python: `prepare`, `train` and `evaluate` take
+every one of them, but more slowly. ESM's tokenizer, a list of words, is written as a tokenizer.json
+with the same ids when it is opened, so such a model is exported and served like any other. The
+others of 4.57 have no such form, and `export` says so: PhoBERT, BERTweet, Japanese BERT, FlauBERT,
+XLM, RoCBERT, LUKE, TAPAS, Perceiver, and RoFormer, whose words come from a splitter in Python.
 
 transformers 5 has esmc, eurobert, gte, jina_embeddings_v3, modernvbert, neomme, nomic_bert,
-ultrabert and ultravbert, which 4.57 has not, and no longer mega, nezha and qdqbert; of wav2vec2 it
-has no masked language model. `make test-transformers5` tries all of it.
+ultrabert and ultravbert, which 4.57 does not have. It no longer has mega, nezha and qdqbert, and no
+masked language model of wav2vec2. `make test-transformers5` tests all of it.
 """
 REMARKS = {
     "big_bird": "Full attention, so texts up to (5 + 2 x num_random_blocks) x block_size tokens "
