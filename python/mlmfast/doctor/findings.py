@@ -36,7 +36,7 @@ def install(*requirements: str, anew: bool = False) -> str:
 
     Args:
         requirements: as pip takes them.
-        anew: also what is there in that version already.
+        anew: reinstall packages that already have that version.
     """
     words = " ".join(_quoted(each) for each in requirements)
     again = ("--force-reinstall " if _has_pip() else "--reinstall ") if anew else ""

@@ -14,7 +14,7 @@ _ROOT = Path("/")
 
 
 def thread_count(threads: int | None) -> int:
-    """Return `threads`, or for None what the environment asks for or `available_cores`.
+    """Return `threads`, or for None the number in the environment or `available_cores`.
 
     Raises:
         InputError: `threads` is no whole number from 1 up.
