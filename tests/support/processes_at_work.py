@@ -8,6 +8,7 @@ from pathlib import Path
 
 import transformers
 
+from quiet_arguments import quiet_arguments
 from toy import SCRATCH, TINY
 
 STILL = TINY | {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
@@ -90,7 +91,8 @@ def die_while_writing(blocks, output, options, checkpoint):
 def fail_in_process(blocks, output, options, rank):
     """One process alone finds something wrong before the training."""
     from mlmfast.errors import InputError
-    from mlmfast.training import train as module
+    from mlmfast.training.setup import model as module
+    from mlmfast.training.train import train
 
     choose = module.choose_model
 
@@ -100,7 +102,7 @@ def fail_in_process(blocks, output, options, rank):
         return choose(*args)
 
     module.choose_model = fails
-    module.train(blocks, output=output, **options)
+    train(blocks, output=output, **options)
 
 
 def own_script(blocks, folder, given):
@@ -113,16 +115,7 @@ def own_script(blocks, folder, given):
     splits = open_splits(blocks)
     transformers.set_seed(0)
     model = new_model(splits["train"], model_type="roberta", config_overrides=STILL)
-    arguments = transformers.TrainingArguments(
-        folder,
-        use_cpu=True,
-        report_to="none",
-        save_strategy="no",
-        dataloader_pin_memory=False,
-        disable_tqdm=True,
-        logging_steps=1,
-        **given,
-    )
+    arguments = quiet_arguments(folder, logging_steps=1, **given)
     trainer = MLMTrainer(
         model,
         arguments,
@@ -188,16 +181,7 @@ def count_a_step(blocks, folder, kind, own_loss=False, bf16=False):
     store = open_splits(blocks)["train"]
     transformers.set_seed(0)
     model = new_model(store, model_type=kind, config_overrides=TINY)
-    arguments = transformers.TrainingArguments(
-        folder,
-        use_cpu=True,
-        report_to="none",
-        save_strategy="no",
-        dataloader_pin_memory=False,
-        disable_tqdm=True,
-        max_steps=2,
-        bf16=bf16,
-    )
+    arguments = quiet_arguments(folder, max_steps=2, bf16=bf16)
     trainer = Counts(
         model,
         arguments,
@@ -211,7 +195,7 @@ def count_a_step(blocks, folder, kind, own_loss=False, bf16=False):
     finally:
         log.removeHandler(ear)
     operations, rows, masked = made[1]  # before the first step the rows are tried out
-    work = trainer.speed.work
+    work = trainer.throughput.block_flops
     return rows * work.of_block(masked / rows), operations, said
 
 
@@ -254,14 +238,9 @@ def on_a_stream(blocks, folder, base, batch, **given):
 
     transformers.set_seed(0)
     model = new_model(store, model_type="roberta", config_overrides=STILL)
-    arguments = transformers.TrainingArguments(
+    arguments = quiet_arguments(
         folder,
-        use_cpu=True,
         bf16=False,
-        report_to="none",
-        save_strategy="no",
-        dataloader_pin_memory=False,
-        disable_tqdm=True,
         max_steps=3,
         learning_rate=1e-3,
         optim="sgd",

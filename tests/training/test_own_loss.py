@@ -12,6 +12,7 @@ from mlmfast.data.store.store import open_splits
 from mlmfast.training.datasets import EvaluationBlocks, MaskedBlocks
 from mlmfast.training.model.from_scratch import new_model
 from mlmfast.training.trainer.mlm_trainer import MLMTrainer
+from quiet_arguments import quiet_arguments
 from tolerances import KERNELS, SUMS
 from toy import TINY
 
@@ -29,19 +30,7 @@ def network(splits):
 
 
 def arguments(folder, **more):
-    return transformers.TrainingArguments(
-        str(folder),
-        use_cpu=True,
-        bf16=False,
-        report_to="none",
-        save_strategy="no",
-        dataloader_pin_memory=False,
-        disable_tqdm=True,
-        max_steps=2,
-        learning_rate=1e-2,
-        optim="sgd",
-        **more,
-    )
+    return quiet_arguments(folder, bf16=False, max_steps=2, learning_rate=1e-2, optim="sgd", **more)
 
 
 def weights(trainer):
@@ -66,7 +55,9 @@ def test_a_compute_loss_that_calls_the_model_trains_as_ours_does(network, splits
             eval_dataset=EvaluationBlocks(splits["test"]),
         )
         trainer.train()
-        found.append((weights(trainer), trainer.evaluate()["eval_loss"], trainer.speed.work))
+        found.append(
+            (weights(trainer), trainer.evaluate()["eval_loss"], trainer.throughput.block_flops)
+        )
     assert torch.allclose(found[0][0], found[1][0], atol=SUMS)
     assert found[0][1] == pytest.approx(found[1][1], abs=KERNELS)
     # All logits are computed for it, and counted.

@@ -6,6 +6,7 @@ import json
 import logging
 import signal
 import threading
+from pathlib import Path
 
 import pytest
 import transformers
@@ -280,6 +281,35 @@ def test_push_to_hub_makes_the_repository_first_and_uploads_the_whole_folder(
     assert calls == [("create", "toy", "secret"), ("upload", "me/toy", True)]
     card = (tmp_path / "toy" / "README.md").read_text()
     assert "secret" not in card
+
+
+def test_with_a_hub_strategy_checkpoints_are_uploaded_and_the_finished_folder_once(
+    toy_blocks, tmp_path, monkeypatch
+):
+    import huggingface_hub
+
+    class Url:
+        repo_id = "me/toy"
+        commit_url = "https://hub/me/toy/commit/1"
+
+    uploads = []
+    monkeypatch.setattr(huggingface_hub, "create_repo", lambda *_args, **_kwargs: Url)
+    monkeypatch.setattr(
+        huggingface_hub,
+        "upload_folder",
+        lambda *, folder_path, **_options: uploads.append(folder_path.name) or Url,
+    )
+    theirs = transformers.Trainer
+    monkeypatch.setattr(theirs, "init_hf_repo", lambda *_args, **_kwargs: None)
+    monkeypatch.setattr(
+        theirs, "_push_from_checkpoint", lambda _self, folder: uploads.append(Path(folder).name)
+    )
+    monkeypatch.setattr(
+        theirs, "push_to_hub", lambda *_args, **_kwargs: uploads.append("from within the Trainer")
+    )
+    options = SCRATCH | {"max_steps": 1, "eval_strategy": "no", "hub_strategy": "every_save"}
+    train(toy_blocks, output=tmp_path / "toy", push_to_hub=True, **options)
+    assert uploads == ["checkpoint-1", "toy"]
 
 
 def test_a_hub_that_refuses_stops_before_the_training(toy_blocks, tmp_path, monkeypatch):

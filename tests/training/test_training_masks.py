@@ -163,7 +163,7 @@ def test_wrong_options(toy_blocks, tmp_path, options, message):
 def test_a_step_is_needed_where_the_rate_changes(store):
     blocks = MaskedBlocks(store, mask_rate_schedule="0.5:0.1")
     with pytest.raises(InputError, match="say how many"):
-        blocks.of_step([0], 0)
+        blocks.batch_at(0, [0])
 
 
 def test_the_cosine_is_slow_at_both_ends():

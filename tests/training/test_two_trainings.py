@@ -19,6 +19,7 @@ from mlmfast.training.model.masked_head import LAST_LAYER_TOO
 from mlmfast.training.process import launched
 from mlmfast.training.process.state import ProcessState
 from mlmfast.training.trainer.mlm_trainer import MLMTrainer
+from quiet_arguments import quiet_arguments
 from toy import SCRATCH, TINY
 
 
@@ -28,7 +29,7 @@ def _nothing_outlives():
     before = ProcessState.current()
     yield
     after = ProcessState.current()
-    assert after.switches == before.switches
+    assert after.torch_settings == before.torch_settings
     before.install()
 
 
@@ -44,16 +45,7 @@ def network(splits):
 
 
 def arguments(folder, **more):
-    return transformers.TrainingArguments(
-        str(folder),
-        use_cpu=True,
-        report_to="none",
-        save_strategy="no",
-        dataloader_pin_memory=False,
-        disable_tqdm=True,
-        max_steps=1,
-        **more,
-    )
+    return quiet_arguments(folder, max_steps=1, **more)
 
 
 def listening(model):
@@ -147,7 +139,10 @@ def test_train_leaves_the_process_as_it_was(toy_blocks, tmp_path):
         )
         assert found.precision == precision
         after = ProcessState.current()
-        assert (after.environment, after.switches) == (before.environment, before.switches)
+        assert (after.environment, after.torch_settings) == (
+            before.environment,
+            before.torch_settings,
+        )
         assert AcceleratorState._shared_state == {} or before.shared[1] != {}
         AcceleratorState._reset_state()
         assert Accelerator(cpu=True, mixed_precision="bf16").mixed_precision == "bf16"

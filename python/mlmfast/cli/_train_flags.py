@@ -1,4 +1,4 @@
-"""Every flag of `mlmfast train`: its own, run_mlm.py's, and those of TrainingArguments."""
+"""The flags of `mlmfast train`: its own, those of run_mlm.py and those of TrainingArguments."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class Overrides(click.ParamType):
     name = "overrides"
 
     def convert(self, value: Any, _param: Any, _ctx: Any) -> Any:
-        """Leave both as they are."""
+        """Return the value unchanged; `train` parses it."""
         return value
 
 
 def run_mlm_flags(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command an option for every field of `RunMlmOptions`."""
+    """Add an option to a command for every field of `RunMlmOptions`."""
     for each in reversed(fields(RunMlmOptions)):
         flag, text = f"--{each.name.replace('_', '-')}", each.metadata["help"]
         if each.default is True:
@@ -48,13 +48,14 @@ def run_mlm_flags(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class TrainCommand(ExampleCommand):
-    """A command that hands the flags it does not know to `transformers.TrainingArguments`.
+    """A command that passes unknown flags to `transformers.TrainingArguments`.
 
-    A file of settings stands behind the flags: `--config FILE`, or FILE alone as run_mlm.py has it.
+    Flags override a file of settings: `--config FILE`, or FILE as the only argument, as in
+    run_mlm.py.
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Take the training arguments out of the command line; click parses the rest."""
+        """Separate the training arguments from the command line; click parses the rest."""
         options = [each for each in self.get_params(ctx) if isinstance(each, click.Option)]
         own = {
             name.replace("_", "-"): option
@@ -63,7 +64,7 @@ class TrainCommand(ExampleCommand):
         }
         args, file = _settings_file(args)
         ctx.obj = self._settings(ctx, own, read_settings(file)) if file else {}
-        args = list(_switched(args, own))
+        args = list(_normalize_switches(args, own))
         if any(word.startswith("--") and _name(word) not in own for word in args):
             from mlmfast.training.options.arguments import split_flags
 
@@ -74,7 +75,7 @@ class TrainCommand(ExampleCommand):
     def _settings(
         self, ctx: click.Context, own: dict[str, click.Option], given: dict[str, Any]
     ) -> dict[str, Any]:
-        """Make the settings the defaults of our options; return those of TrainingArguments."""
+        """Set the defaults of the command's options; return the settings of TrainingArguments."""
         defaults: dict[str, Any] = {}
         words: list[str] = []
         others: dict[str, Any] = {}
@@ -106,7 +107,7 @@ def _name(word: str) -> str:
 
 
 def _settings_file(args: list[str]) -> tuple[list[str], str | None]:
-    """Take `--config FILE` out of the words; run_mlm.py takes the file as its only one."""
+    """Separate `--config FILE`, or a file as the only argument, from the other words."""
     if len(args) == 1 and args[0].lower().endswith(SUFFIXES) and not args[0].startswith("-"):
         return [], args[0]
     rest, file = [], None
@@ -121,23 +122,23 @@ def _settings_file(args: list[str]) -> tuple[list[str], str | None]:
     return rest, file
 
 
-def _switched(args: Iterable[str], own: dict[str, click.Option]) -> Iterable[str]:
-    """Take `--line_by_line True`, as run_mlm.py's switches may be written, for `--line-by-line`."""
-    waiting = list(args)
-    while waiting:
-        word = waiting.pop(0)
+def _normalize_switches(args: Iterable[str], own: dict[str, click.Option]) -> Iterable[str]:
+    """Replace `--line_by_line True`, which run_mlm.py accepts, by `--line-by-line`."""
+    remaining = list(args)
+    while remaining:
+        word = remaining.pop(0)
         if word == "--":
-            yield from [word, *waiting]
+            yield from [word, *remaining]
             return
         name, equals, value = word.partition("=")
         option = own.get(_name(word))
         if option is None or not option.is_flag:
             yield word
             continue
-        if not equals and waiting and waiting[0].lower() in {"true", "false"}:
-            value = waiting.pop(0)
+        if not equals and remaining and remaining[0].lower() in {"true", "false"}:
+            value = remaining.pop(0)
         if value.lower() not in {"", "true", "false"}:
-            raise InputError(f"{name} is a switch: give it alone, or with true or false.")
+            raise InputError(f"{name} is a switch: give it without a value, or with true or false.")
         if value.lower() != "false":
             yield name
         elif option.secondary_opts:

@@ -25,10 +25,13 @@ _PSEUDO_METHODS = ("word_l2r", "original")
 )
 @click.argument("model")
 @click.option(
-    "--data", required=True, type=click.Path(), help="Block store; of one with splits, test."
+    "--data",
+    required=True,
+    type=click.Path(),
+    help="Block store; for one with splits, the split test.",
 )
-@click.option("--against", help="Another model: compare the two on the same masks.")
-@click.option("--batch-size", default=32, show_default=True, help="Blocks at a time.")
+@click.option("--against", help="Another model, to compare both on the same masks.")
+@click.option("--batch-size", default=32, show_default=True, help="Blocks per batch.")
 @click.option(
     "--mlm-probability", default=0.15, show_default=True, help="Share of the tokens to mask."
 )
@@ -37,27 +40,27 @@ _PSEUDO_METHODS = ("word_l2r", "original")
     "--eval-seeds",
     default=1,
     show_default=True,
-    help="Number of independent masks to give means and standard errors over.",
+    help="Number of independent masks for means and standard errors.",
 )
-@click.option("--max-eval-samples", type=int, help="Measure on the first so many blocks only.")
+@click.option("--max-eval-samples", type=int, help="Evaluate on the first N blocks only.")
 @click.option(
     "--confidence",
     default=0.95,
     show_default=True,
-    help="Of the interval of the difference, with --against.",
+    help="Confidence level of the interval, with --against.",
 )
 @click.option(
     "--pseudo-perplexity",
     type=int,
     metavar="BLOCKS",
-    help="Mask each token of so many blocks in turn, too; one pass for each token.",
+    help="Also mask each token of N blocks in turn, one pass per token.",
 )
 @click.option(
     "--pseudo-method",
     type=Names(_PSEUDO_METHODS),
     default="word_l2r",
     show_default=True,
-    help="Mask the rest of the token's word with it, or the token alone.",
+    help="Mask the rest of the word, too, or the token only.",
 )
 @click.option("--device", help="cpu, cuda, cuda:1 ...  [default: the GPU if there is one]")
 @click.option(
@@ -65,11 +68,15 @@ _PSEUDO_METHODS = ("word_l2r", "original")
     type=click.Choice(["auto", "fp32", "bf16"]),
     default="fp32",
     show_default=True,
-    help="auto: bf16 where the hardware computes in it.",
+    help="auto: bf16 if the hardware supports it.",
 )
-@click.option("--verify-store", is_flag=True, help="Read every byte of the blocks before.")
-@click.option("--quiet", is_flag=True, help="No progress.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option(
+    "--verify-store",
+    is_flag=True,
+    help="First compare every byte of the blocks with its checksums.",
+)
+@click.option("--quiet", is_flag=True, help="Show no progress.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 def command(
     model: str,
     data: str,
@@ -81,23 +88,23 @@ def command(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Measure MODEL (a folder or a Hub name) on a block store, or compare it with another.
+    """Evaluate MODEL (a folder or a Hub name) on a block store, or compare it with another.
 
-    Prints perplexity, accuracy at the masks and bits per byte. The masks depend on the seed alone:
-    the answer is the same for any batch size.
+    Prints perplexity, accuracy at the masks and bits per byte. The masks depend on the seed only:
+    the result is the same for any batch size.
     """
     show_log(quiet=quiet)
-    found: Any
+    result: Any
     if against is not None:
         if pseudo_perplexity is not None:
-            raise InputError("--pseudo-perplexity is of one model: leave --against away.")
+            raise InputError("--pseudo-perplexity is for one model: leave out --against.")
         from mlmfast.training.evaluation.compare import compare
 
-        found = compare(model, against, data, confidence=confidence, progress=not quiet, **options)
+        result = compare(model, against, data, confidence=confidence, progress=not quiet, **options)
     else:
         from mlmfast.training.evaluation.evaluate import evaluate
 
-        found = evaluate(
+        result = evaluate(
             model,
             data,
             pseudo_perplexity=pseudo_perplexity,
@@ -105,4 +112,4 @@ def command(
             progress=not quiet,
             **options,
         )
-    click.echo(json.dumps(found.to_dict()) if as_json else found)
+    click.echo(json.dumps(result.to_dict()) if as_json else result)

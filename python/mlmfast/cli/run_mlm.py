@@ -16,22 +16,22 @@ from mlmfast.cli._stopping import stopped_by_signals
 _EPILOG = """
 All flags of run_mlm.py, with its defaults: --model_name_or_path, --train_file, --line_by_line ...
 and every field of transformers.TrainingArguments, with - or _ (--list-arguments shows them). A YAML
-or JSON file with the flags may be the only argument. docs/run_mlm.md lists what differs.
+or JSON file with the flags may be the only argument. docs/run_mlm.md lists the differences.
 """
 
 
 class RunMlmCommand(ExampleCommand):
-    """A command that leaves all words to run_mlm.py's own parser."""
+    """A command that passes all words to the parser of run_mlm.py."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Keep the words, those for click aside."""
+        """Keep the words in `ctx.obj`, unless they ask for help."""
         if {"-h", "--help", "--list-arguments"}.isdisjoint(args):
             ctx.obj = list(args)
             args = []
         return super().parse_args(ctx, args)
 
 
-def _described() -> Iterable[str]:
+def _describe() -> Iterable[str]:
     from mlmfast.training.run_mlm.arguments import describe_run_mlm
 
     return describe_run_mlm()
@@ -49,16 +49,16 @@ def _described() -> Iterable[str]:
     torchrun --nproc-per-node 2 -m mlmfast run-mlm arguments.json
     """,
 )
-@list_arguments(_described, text="List all flags with their defaults and exit.")
+@list_arguments(_describe, text="List all flags with their defaults and exit.")
 @click.pass_context
 def command(ctx: click.Context, **_options: Any) -> None:
-    """Train and measure by run_mlm.py's command line, and leave the files that it leaves.
+    """Train and evaluate with the command line of run_mlm.py, and write the same files.
 
-    Put `mlmfast run-mlm` in the place of `python run_mlm.py`. The text becomes blocks first, in
-    ~/.cache/mlmfast/blocks (or under --cache_dir), where the next run on the same text finds them.
+    Replace `python run_mlm.py` by `mlmfast run-mlm`. The text is prepared first, into
+    ~/.cache/mlmfast/blocks (or below --cache_dir); the next run on the same text reuses the blocks.
     """
     from mlmfast.training.process.distributed import destroy_process_group
-    from mlmfast.training.process.state import kept_apart
+    from mlmfast.training.process.state import isolated_state
     from mlmfast.training.run_mlm.arguments import parse_run_mlm
     from mlmfast.training.run_mlm.command import run_mlm
 
@@ -68,7 +68,7 @@ def command(ctx: click.Context, **_options: Any) -> None:
     settings = {}
     if len(words) == 1 and words[0].lower().endswith(SUFFIXES):
         settings, words = read_settings(words[0]), []
-    # The training arguments, too, set up what accelerate keeps for the whole process.
-    with kept_apart(), stopped_by_signals(ctx, tell=first):
+    # Building the training arguments changes process-wide state of accelerate, too.
+    with isolated_state(), stopped_by_signals(ctx, tell=first):
         run_mlm(*parse_run_mlm(words, settings))
     destroy_process_group()

@@ -11,7 +11,6 @@ from mlmfast.data.prepare.api import prepare
 from mlmfast.data.sources.base import ReadOptions
 from mlmfast.data.sources.open import open_sources, read_texts
 from mlmfast.data.store.store import open_splits
-from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.data.tokenization.train import train_tokenizer
 from mlmfast.demo.corpus import write_corpus
 from mlmfast.demo.options import DemoOptions, DemoResult
@@ -292,7 +291,8 @@ class Road:
     def _sentences(self) -> list[tuple[str, str]]:
         if self.options.texts or not (self.options.data or self.options.model):
             return [(text, "") for text in self.options.texts or STANDARD_LIBRARY]
-        return held_out(open_splits(self.blocks)["test"], load_tokenizer(self.blocks / "test"))
+        test = open_splits(self.blocks)["test"]
+        return held_out(test, test.tokenizer)
 
     def what_next(self) -> str:
         """Tell what to type next."""

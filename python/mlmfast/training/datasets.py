@@ -1,8 +1,8 @@
-"""Block stores as torch data sets whose rows come out masked.
+"""Block stores as torch data sets of masked blocks: `MaskedBlocks` and `EvaluationBlocks`.
 
-A batch is read and masked in one call (`__getitems__`), so the data loader's collate function has
-nothing left to do: it is `keep_batch`. The masks are a pure function of (seed, epoch, block), hence
-the same for any batch size, any number of workers, and after a resume.
+A batch is read and masked in one call (`__getitems__`), so the data loader's collate function,
+`keep_batch`, has nothing to do. The masks are a pure function of (seed, epoch, block), hence the
+same for any batch size, any number of workers, and after a resume.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from mlmfast.data.loading.batches import BatchMaker
 from mlmfast.data.loading.block_masker import BlockMasker
-from mlmfast.data.loading.buffer_pool import BufferPool
+from mlmfast.data.loading.buffer_pool import BufferPool, TensorAllocator
 from mlmfast.data.masking.schedule import MaskRateSchedule
 from mlmfast.data.store.lengths import block_lengths
 from mlmfast.errors import InputError
@@ -23,34 +24,33 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Unpack
 
+    from mlmfast.data.loading.buffer_pool import Batch
     from mlmfast.data.masking.options import MaskOptions, ModeOptions
     from mlmfast.data.store.store import BlockStore
 
-Batch = dict[str, torch.Tensor]
-
 
 def keep_batch(batch: Any) -> Any:
-    """Return the batch as it is: the collate function of a data set that yields whole batches."""
+    """Return the batch unchanged: the collate function for data sets that return whole batches."""
     return batch
 
 
-class EvaluationBlocks(Dataset):
-    """Blocks under masks that never change, so that two evaluations can be compared.
+class BlockDataset(Dataset):
+    """The blocks of a store, masked; the base of `MaskedBlocks` and `EvaluationBlocks`.
 
     Args:
-        store: the blocks, `[N, L]`.
-        seed: key of the masks.
-        mlm_probability: share of the ordinary tokens that are chosen.
-        mask_replace_prob: share of the chosen tokens that become the mask token.
-        random_replace_prob: share of the chosen tokens that become a random word; the rest stay.
-        limit: take the first so many blocks only; None takes all.
-        pad_to_max_length: keep all rows at the block's length; otherwise the rows of a store with
-            a document a block are cut to the batch's longest document, L' <= L.
+        store: The blocks, `[N, L]`.
+        seed: Seed of the masks, 0 to 2^64 - 1.
+        mlm_probability: Share of the ordinary tokens that are chosen.
+        mask_replace_prob: Share of the chosen tokens that become the mask token.
+        random_replace_prob: Share of the chosen tokens that become a random word; the rest stay.
+        pad_to_max_length: Keep all rows at the length of a block. Otherwise the batches of a store
+            with one document per block are cut to their longest document, L' <= L.
+        limit: The number of blocks to use, from the first on; None for all.
         modes: `mode`, `masks_per_row` and so on, as `mlmfast.mask_tokens` explains them;
-            `mode="whole_word"` finds the words by the store's own tokenizer.
+            `mode="whole_word"` finds the words with the store's own tokenizer.
 
     Raises:
-        InputError: An option that cannot be.
+        InputError: An option is unknown, out of its range, or does not fit another.
     """
 
     def __init__(
@@ -74,10 +74,10 @@ class EvaluationBlocks(Dataset):
             "mask_replace_prob": mask_replace_prob,
             "random_replace_prob": random_replace_prob,
         }
-        self._masker = BlockMasker(store, seed=seed, options=options)
-        # The batch that the user holds, the next one, and one that is on its way.
-        self._pool = BufferPool(keep=3 * len(self._masker.columns))
-
+        masker = BlockMasker(store, seed=seed, options=options)
+        # The caller's batch, the next one, and one that is being made.
+        pool = BufferPool(keep=3 * len(masker.columns))
+        self._maker = BatchMaker(masker, TensorAllocator(pool), masker.columns)
         self._trims = store.manifest.packing == "none" and not pad_to_max_length
         self._count = len(store) if limit is None else min(limit, len(store))
 
@@ -86,63 +86,75 @@ class EvaluationBlocks(Dataset):
 
     @property
     def epoch(self) -> int:
-        """The epoch whose masks are given out."""
-        return 0
+        """The epoch whose masks the next batch has."""
+        raise NotImplementedError
 
     def lengths(self) -> np.ndarray | None:
-        """Count the tokens of each block without its padding, `[N]`; None where all are as long."""
+        """Count the tokens of each block without padding, `[N]`; None if batches are not cut."""
         if not self._trims:
             return None
         return block_lengths(self.store, len(self))
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
-        """Read and mask the blocks with these numbers; without any, one block that asks nothing.
+        """Read and mask the blocks with these ids; without any, return a batch without labels.
 
         Returns:
             `input_ids` and `labels`, int64 `[B, L]` (labels are -100 where nothing was chosen), and
             `attention_mask`, int64 `[B, L]`, if the store has padding: what every model takes, and
-            what accelerate and DataParallel can cut into rows.
+            what accelerate and DataParallel can split by rows.
         """
-        if not len(indices):
-            return self._asking_nothing()
-        return self._masked(indices)
-
-    def _masked(self, indices: Sequence[int], rate: float | None = None) -> Batch:
-        """Read and mask blocks, at a rate of their own where there is one."""
-        blocks = np.asarray(indices, dtype=np.int64)
-        if blocks.size and blocks.min() < 0:
-            raise IndexError(f"block {blocks.min()}: blocks are numbered from 0 on")
-        shape = (len(blocks), self.store.block_size)
-        batch = {name: self._pool.take(*shape, torch.int64) for name in self._masker.columns}
-        buffers = {name: tensor.numpy() for name, tensor in batch.items()}
-        self._masker.fill(blocks.astype(np.uint64), buffers, epoch=self.epoch, rate=rate)
-        return _trimmed(batch) if self._trims and "attention_mask" in batch else batch
-
-    def _asking_nothing(self) -> Batch:
-        """A batch for a process that has no block of a global batch, but must keep in step."""
-        batch = EvaluationBlocks.__getitems__(self, [0])
-        batch["labels"].fill_(-100)
-        return batch
+        return self._masked_batch(indices) if len(indices) else self._batch_without_labels()
 
     def __getitem__(self, index: int) -> Batch:
         """Read and mask one block; the tensors have the shape `[L]`."""
         return {name: tensor[0] for name, tensor in self.__getitems__([index]).items()}
 
+    def _masked_batch(self, indices: Sequence[int], rate: float | None = None) -> Batch:
+        """Read and mask blocks; without a rate, at that of the options."""
+        block_ids = np.asarray(indices, dtype=np.int64)
+        if block_ids.size and block_ids.min() < 0:
+            raise IndexError(f"block {block_ids.min()}: blocks are numbered from 0 on")
+        batch = self._maker.make(block_ids.astype(np.uint64), self.epoch, rate)
+        return _trim(batch) if self._trims and "attention_mask" in batch else batch
 
-def _trimmed(batch: Batch) -> Batch:
-    """Cut the columns off that are padding in every row."""
+    def _batch_without_labels(self) -> Batch:
+        """Return one block without labels, for a rank that has no block of a global batch.
+
+        The rank still runs the model on it, since the others wait for it.
+        """
+        batch = self._masked_batch([0])
+        batch["labels"].fill_(-100)
+        return batch
+
+
+def _trim(batch: Batch) -> Batch:
+    """Drop the columns that are padding in every row."""
     longest = int(batch["attention_mask"].any(0).nonzero().max()) + 1
     return {name: tensor[:, :longest].clone() for name, tensor in batch.items()}
 
 
-class MaskedBlocks(EvaluationBlocks):
-    """Blocks under masks that are new in every epoch, for training; see `EvaluationBlocks`.
+class EvaluationBlocks(BlockDataset):
+    """Blocks under masks that never change, so that evaluations can be compared.
+
+    The arguments are those of `BlockDataset`. There is no `set_epoch`: accelerate would call it at
+    every pass.
+    """
+
+    @property
+    def epoch(self) -> int:
+        """The epoch whose masks every batch has, 0."""
+        return 0
+
+
+class MaskedBlocks(BlockDataset):
+    """Blocks under masks that are new in every epoch, for training.
 
     Args:
-        store: the blocks, `[N, L]`.
-        mask_rate_schedule: in place of `mlm_probability`, how the rate changes from the first step
-            to the last, as `mlmfast.MaskRateSchedule` has it; the steps are given by `schedule`.
-        options: as of `EvaluationBlocks`.
+        store: The blocks, `[N, L]`.
+        mask_rate_schedule: A mask rate that changes from the first optimizer step to the last, in
+            place of `mlm_probability`, as in `mlmfast.MaskRateSchedule`; `schedule` says over how
+            many steps.
+        options: The other arguments of `BlockDataset`.
     """
 
     def __init__(
@@ -154,33 +166,33 @@ class MaskedBlocks(EvaluationBlocks):
         super().__init__(store, **options)
         self.rates = mask_rate_schedule
         self._schedule: MaskRateSchedule | None = None
-        # Workers that outlive an epoch (persistent_workers) hold a copy of this object: only memory
-        # shared with them can tell them that a new epoch has begun.
+        # Workers that outlive an epoch (persistent_workers) hold a copy of this object, and learn
+        # of a new epoch through shared memory alone.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
 
     @property
     def epoch(self) -> int:
-        """The epoch whose masks are given out."""
+        """The epoch whose masks the next batch has."""
         return int(self._epoch)
 
     def set_epoch(self, epoch: int) -> None:
-        """Give out the masks of this epoch from the next batch on."""
+        """Set the epoch whose masks the next batch has."""
         self._epoch.fill_(epoch)
 
     def schedule(self, steps: int) -> None:
-        """Let the mask rate come to its end after so many optimizer steps."""
+        """Let the mask rate reach its end after so many optimizer steps."""
         if self.rates is not None:
             self._schedule = MaskRateSchedule(self.rates, steps)
 
     def rate_at(self, step: int) -> float:
-        """The mask rate of an optimizer step, counted from 0."""
+        """Return the mask rate of an optimizer step, counted from 0."""
         return self.mlm_probability if self._schedule is None else self._schedule.rate(step)
 
-    def of_step(self, indices: Sequence[int], step: int) -> Batch:
-        """Read and mask these blocks at the rate of an optimizer step, counted from 0.
+    def batch_at(self, step: int, indices: Sequence[int]) -> Batch:
+        """Read and mask blocks at the mask rate of an optimizer step, counted from 0.
 
         Raises:
-            InputError: the rate changes, and `schedule` did not say over how many steps.
+            InputError: The mask rate changes, and `schedule` was not called.
         """
         if self.rates is None or not len(indices):
             return self.__getitems__(indices)
@@ -188,4 +200,4 @@ class MaskedBlocks(EvaluationBlocks):
             raise InputError(
                 f"The mask rate {self.rates} changes over the steps: say how many (schedule)."
             )
-        return self._masked(indices, self._schedule.rate(step))
+        return self._masked_batch(indices, self._schedule.rate(step))

@@ -1,4 +1,4 @@
-"""One run of the trainer, from the first step to the figures of the result."""
+"""One run of the trainer, from the first step to the `TrainResult`."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ class TrainResult:
     """A finished training.
 
     Attributes:
-        output: the checkpoint's folder.
-        before: how well the model filled masks before; None without evaluation.
-        after: how well it fills them now; None without evaluation.
-        steps: optimizer steps, those before a resume included.
+        output: the folder of the model.
+        before: the evaluation before the first step; None without evaluations.
+        after: the evaluation of the finished model; None without evaluations.
+        steps: optimizer steps, with those before a resume.
         epochs: passes over the training blocks.
-        train_loss: mean loss of a step (since a resume), in nats a masked token.
-        seconds: time of the training itself, evaluations and checkpoints included.
-        tokens_per_second: tokens that went through the model each second of the steps since the
-            start (or the resume), padding, evaluations and checkpoints left out; 0.0 if none did.
-        parameters: number of the model's weights.
+        train_loss: mean loss of a step (since a resume), in nats per masked token.
+        seconds: duration of the training, with evaluations and checkpoints.
+        tokens_per_second: training tokens per second since the start (or the resume), without
+            padding, evaluations and checkpoints; 0.0 if there were none.
+        parameters: number of weights of the model.
         precision: `fp32`, `bf16` or `fp16`.
         device: `cpu`, `cuda` ...
-        mfu: share of the device's peak that these tokens are (operations that cannot be left away,
-            the head's at masked tokens); None where it cannot be counted.
-        peak: the device's peak, and where that number is from.
-        blocks: number of blocks that were trained on; None where it is not known.
-        changes: options that resumes gave other values, with the step from which these count.
+        mfu: model FLOPs utilization (the head counted at masked tokens only); None if the
+            operations of the model cannot be counted.
+        peak: the peak rate of the device, and the source of that number.
+        blocks: number of training blocks; None if unknown.
+        changes: options that a resume changed, with the step from which the new value holds.
     """
 
     output: Path
@@ -63,8 +63,8 @@ class TrainResult:
     changes: tuple[Change, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the fields as JSON knows them."""
-        before, after = (found.to_dict() if found else None for found in (self.before, self.after))
+        """Return the fields as values of JSON."""
+        before, after = (each.to_dict() if each else None for each in (self.before, self.after))
         return asdict(self) | {"output": str(self.output), "before": before, "after": after}
 
     def __str__(self) -> str:
@@ -81,11 +81,14 @@ class TrainResult:
         return "\n".join([*lines, f"model in {self.output}"])
 
 
-class FrequenciesOfNow(transformers.TrainerCallback):
-    """Logs, measures and saves as often as is said now; a resume brings the checkpoint's back."""
+class IntervalsCallback(transformers.TrainerCallback):
+    """Sets the present `logging_steps`, `eval_steps` and `save_steps` after a resume.
+
+    Without it, those of the checkpoint would hold.
+    """
 
     def on_train_begin(self, args: Any, state: Any, _control: Any, **_kwargs: Any) -> None:
-        """Say it."""
+        """Compute them from the present arguments."""
         state.compute_steps(args, state.max_steps)
 
 
@@ -97,36 +100,36 @@ def run(
     stop: StopAtStep,
     quiet: bool,
 ) -> TrainResult:
-    """Train, measure before and after, and put the figures together.
+    """Train, evaluate before and after, and return the result.
 
     Args:
-        trainer: ready to train.
-        output: the folder that the result names.
-        checkpoint: the checkpoint to go on from.
-        stop: ends the training early, where it has to.
+        trainer: the trainer.
+        output: the output folder, for the result.
+        checkpoint: the checkpoint to resume from; None for a new training.
+        stop: ends the training early on signals and at the time limit.
         quiet: show no progress.
 
     Raises:
-        TrainingInterrupted: a signal or the time limit ended the training; a checkpoint was written
-            if a step had been made.
+        TrainingInterrupted: a signal or the time limit ended the training, with a checkpoint if
+            there was a step.
         KeyboardInterrupt: a second Ctrl-C.
     """
     trainer.remove_callback(transformers.PrinterCallback)
     progress = Progress()
     if not quiet:
         trainer.add_callback(progress)
-    trainer.add_callback(FrequenciesOfNow())
+    trainer.add_callback(IntervalsCallback())
     try:
-        found = train_steps(trainer, checkpoint, stop)
+        trained = train_steps(trainer, checkpoint, stop)
     finally:
         progress.close()
     before, after = evaluations_of(trainer)
     epochs = trainer.state.epoch or 0.0
-    speed = trainer.speed.whole(epochs) if trainer.speed else {}
-    peak = trainer.speed.peak if trainer.speed else None
+    throughput = trainer.throughput.since_start(epochs) if trainer.throughput else {}
+    peak = trainer.throughput.peak if trainer.throughput else None
     arguments = trainer.args
     steps = trainer.state.global_step
-    train_loss = found.training_loss
+    train_loss = trained.training_loss
     if not hasattr(trainer, "_initial_global_step"):
         # transformers 4 divides the sum since a resume by all steps.
         train_loss *= steps / max(steps - stop.first_step, 1)
@@ -137,9 +140,9 @@ def run(
         steps=steps,
         epochs=epochs,
         train_loss=train_loss,
-        seconds=found.metrics["train_runtime"],
-        tokens_per_second=speed.get("tokens_per_second", 0.0),
-        mfu=speed.get("mfu"),
+        seconds=trained.metrics["train_runtime"],
+        tokens_per_second=throughput.get("tokens_per_second", 0.0),
+        mfu=throughput.get("mfu"),
         peak=None if peak is None else str(peak),
         parameters=sum(each.numel() for each in trainer.model.parameters()),
         precision="bf16" if arguments.bf16 else "fp16" if arguments.fp16 else "fp32",
@@ -152,17 +155,17 @@ def run(
 def train_steps(
     trainer: MLMTrainer, checkpoint: str | Path | None, stop: StopAtStep
 ) -> TrainOutput:
-    """Make the optimizer steps, up to the last one or to the one after which `stop` ends them.
+    """Run the optimizer steps, up to the last one or until `stop` ends the training.
 
     Raises:
-        TrainingInterrupted: a signal or the time limit ended the training; a checkpoint was written
-            if a step had been made.
+        TrainingInterrupted: a signal or the time limit ended the training, with a checkpoint if
+            there was a step.
         KeyboardInterrupt: a second Ctrl-C.
     """
     trainer.add_callback(stop)
     try:
-        with stop.in_steps():
-            found = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        with stop.deferring_signals():
+            output = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     except TrainingInterrupted:
         # Raised in an evaluation, between two steps.
         if trainer.state.global_step > stop.first_step:
@@ -171,11 +174,11 @@ def train_steps(
     if stop.cause is not None:
         last = trainer.evaluations.get(trainer.state.global_step)
         raise TrainingInterrupted(cause=stop.cause, evaluation=last)
-    return found
+    return output
 
 
 def evaluations_of(trainer: MLMTrainer) -> tuple[Evaluation | None, Evaluation | None]:
-    """Give the measurements before the first step, and of the weights that will be saved."""
+    """Return the evaluations before the first step, and of the weights that will be saved."""
     if trainer.eval_dataset is None:
         return None, None
     last = trainer.state.global_step
@@ -184,8 +187,8 @@ def evaluations_of(trainer: MLMTrainer) -> tuple[Evaluation | None, Evaluation |
     after = trainer.evaluations[last]
     if 0 in trainer.evaluations:
         return trainer.evaluations[0], after
-    # After a resume: the log of the first run, which the checkpoint carries, has the figures. Of
-    # other blocks, they could not be compared.
+    # After a resume, the log of the first run is part of the checkpoint and has the metrics. They
+    # are comparable only if they are of the same blocks.
     for entry in trainer.state.log_history:
         same = entry.get("eval_masked_tokens") == after.masked_tokens
         if entry["step"] == 0 and "eval_loss" in entry and same:

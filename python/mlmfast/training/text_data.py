@@ -1,4 +1,4 @@
-"""From text to the blocks that a training takes, as run_mlm.py makes them."""
+"""Text to training blocks, as run_mlm.py makes them."""
 
 from __future__ import annotations
 
@@ -34,13 +34,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# run_mlm.py's: tokenizers that know no limit, or a very large one.
+# As in run_mlm.py, for tokenizers without a limit or with a very large one.
 LONGEST = 1024
+# Percent of the documents, as in run_mlm.py.
 _HELD_OUT = 5
 
 
 def is_blocks(data: Any) -> bool:
-    """Tell whether DATA is a block store, or a name that can be nothing else."""
+    """Return whether DATA is a block store, or a name that can only be one."""
     if isinstance(data, BlockStore):
         return True
     if not isinstance(data, str | Path):
@@ -54,19 +55,19 @@ def is_blocks(data: Any) -> bool:
 
 
 def check_one_source(data: Any, options: RunMlmOptions) -> None:
-    """Raise InputError unless exactly one thing is named to train on."""
+    """Raise InputError unless exactly one option names what to train on."""
     names = {"DATA": data, "train_file": options.train_file, "dataset_name": options.dataset_name}
     given = [name for name, value in names.items() if value is not None]
     if len(given) > 1:
         raise InputError(f"{' and '.join(given)} both name what to train on: give one of them.")
     if not given:
-        only = " (validation_file is measured on alone)" if options.validation_file else ""
+        only = " (validation_file is for the evaluation)" if options.validation_file else ""
         raise InputError(
             f"There is nothing to train on{only}: give DATA (a block store or text), "
             "--train-file or --dataset-name."
         )
-    if data is not None and is_blocks(data) and (about_text := options.of_text()):
-        flags = ", ".join(f"--{name.replace('_', '-')}" for name in about_text)
+    if data is not None and is_blocks(data) and (text_only := options.text_only_options()):
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in text_only)
         raise InputError(
             f"{flags}: for text that is still to be prepared, but DATA is a block store. Give "
             "these to `mlmfast prepare`, or the text in place of the blocks."
@@ -81,35 +82,35 @@ def prepare_text(
     quiet: bool,
     add_tokens: Sequence[str] = (),
 ) -> dict[str, BlockStore]:
-    """Make blocks of text, or take those that were made of it before.
+    """Prepare the blocks of a text, or open those in the cache.
 
     Args:
-        data: files, folders, tables; None where `options` name the text.
-        options: as of run_mlm.py.
-        model: the checkpoint whose tokenizer is taken unless `options` name one.
+        data: files, folders, tables; None if `options` name the text.
+        options: the flags of run_mlm.py.
+        model: the checkpoint whose tokenizer is used unless `options` name one.
         quiet: show no progress.
-        add_tokens: words that the tokenizer is to keep whole.
+        add_tokens: words to add to the tokenizer as tokens.
 
     Returns:
-        The stores `train` and, unless nothing is held out, `test`.
+        The stores `train` and, if there is an evaluation split, `test`.
 
     Raises:
-        InputError: text, tokenizer or options that cannot be used.
-        NotFoundError: a file, a data set or the tokenizer is not there.
+        InputError: text, tokenizer or options cannot be used.
+        NotFoundError: a file, a data set or the tokenizer does not exist.
     """
-    make = partial(_prepare, data, model=model, quiet=quiet, add_tokens=add_tokens)
+    prepare = partial(_prepare, data, model=model, quiet=quiet, add_tokens=add_tokens)
     try:
-        return make(options)
+        return prepare(options)
     except UnknownColumnError as error:
         if options.text_column is not None or not error.text_columns or _is_read_once(data):
             raise
         column = error.text_columns[0]
         logger.info("there is no column text: the first one that holds text is taken, %s", column)
-        return make(replace(options, text_column=column))
+        return prepare(replace(options, text_column=column))
 
 
 def _is_read_once(data: Any) -> bool:
-    """Whether text is a stream, which is gone once it has been opened."""
+    """Whether text is a stream, which can be opened only once."""
     listed = data if isinstance(data, list | tuple) else [data]
     return any(
         hasattr(one, "__arrow_c_stream__") and not hasattr(one, "column_names") for one in listed
@@ -162,7 +163,7 @@ def text_options(
 def make_blocks(
     text: Any, given: PrepareOptions, options: RunMlmOptions, **changes: Any
 ) -> dict[str, BlockStore]:
-    """Make blocks of text, or take those in the cache; errors name run_mlm.py's flags."""
+    """Prepare blocks, or open those in the cache; errors name the flags of run_mlm.py."""
     try:
         return prepare_cached(
             text,
@@ -180,12 +181,12 @@ def make_blocks(
 
 
 def tokenizer_of(options: RunMlmOptions, model: str | Path | None) -> LoadedTokenizer:
-    """Load the tokenizer that the options name, or else the model's."""
+    """Load the tokenizer that the options name, or the model's."""
     name = options.tokenizer_name or model
     if name is None:
         raise InputError(
-            "Text needs a tokenizer: --tokenizer-name, or a --model that brings one. A new one "
-            "comes from `mlmfast train-tokenizer`."
+            "Text needs a tokenizer: give --tokenizer-name, or a --model that has one. "
+            "`mlmfast train-tokenizer` trains a new one."
         )
     if not options.hub and options.use_fast_tokenizer:
         return load_tokenizer(str(name))
@@ -195,7 +196,7 @@ def tokenizer_of(options: RunMlmOptions, model: str | Path | None) -> LoadedToke
 def load_own_tokenizer(
     options: RunMlmOptions, model: str | Path | None
 ) -> transformers.PreTrainedTokenizerBase:
-    """Load transformers' own object of the tokenizer that the options name, or else the model's."""
+    """Load the tokenizer that the options name, or the model's, as an object of transformers."""
     name = str(options.tokenizer_name or model)
     try:
         return transformers.AutoTokenizer.from_pretrained(
@@ -208,7 +209,7 @@ def load_own_tokenizer(
 def _block_size(
     options: RunMlmOptions, tokenizer: LoadedTokenizer, model: str | Path | None
 ) -> int:
-    """Take the wanted length; a longer one than tokenizer or model take is lowered to theirs."""
+    """Return the requested block size, lowered to the limit of tokenizer and model."""
     limits = [] if tokenizer.model_max_length is None else [tokenizer.model_max_length]
     if model is not None:
         config = load_config(model, **options.hub)
@@ -218,24 +219,24 @@ def _block_size(
                     config, trust_remote_code=options.trust_remote_code
                 )
         except (ValueError, ImportError):
-            pass  # loading the model itself says what is wrong with it
+            pass  # loading the model itself raises an error that names the problem
         else:
             positions = max_input_length(network)
             limits += [positions.usable] if positions else []
-    wanted = options.max_seq_length
-    if wanted is None:
+    requested = options.max_seq_length
+    if requested is None:
         return min([*limits, LONGEST])
-    if limits and wanted > min(limits):
+    if limits and requested > min(limits):
         logger.warning(
-            "max_seq_length is %d, but tokenizer and model take %d: that is what is used.",
-            wanted,
+            "max_seq_length is %d, but tokenizer and model take at most %d: using that.",
+            requested,
             min(limits),
         )
-    return min([*limits, wanted])
+    return min([*limits, requested])
 
 
 def _texts(data: Any, options: RunMlmOptions) -> tuple[Any, Any]:
-    """Give what to train on and what to measure on (None: part of the former)."""
+    """Return the text to train on, and to evaluate on; None to hold out part of the former."""
     validation = None if options.validation_file is None else [options.validation_file]
     name = options.dataset_name
     if name is None and isinstance(data, str | Path) and is_dataset_folder(as_path(data)):
@@ -251,8 +252,8 @@ def _texts(data: Any, options: RunMlmOptions) -> tuple[Any, Any]:
     )
     if "train" not in splits:
         raise InputError(f"The data set {name} has no split train, but {', '.join(splits)}.")
-    found = splits.get("validation") if options.validation_split_percentage is None else None
-    both = [splits["train"], validation or found]
+    own = splits.get("validation") if options.validation_split_percentage is None else None
+    both = [splits["train"], validation or own]
     if options.streaming:
         column = options.text_column or "text"
         both = [arrow_stream(one, column) if hasattr(one, "iter") else one for one in both]
@@ -260,17 +261,17 @@ def _texts(data: Any, options: RunMlmOptions) -> tuple[Any, Any]:
 
 
 def _files(data: Any) -> Any:
-    """Name the files of folders; everything else is left to `prepare`."""
+    """Replace folders by their text files; `prepare` opens everything else."""
     listed = list(data) if isinstance(data, list | tuple) else [data]
     if STDIN in listed:
         raise InputError(
-            "Standard input can be read only once: `mlmfast prepare -` makes blocks of it."
+            "Standard input can be read only once: prepare it with `mlmfast prepare -`."
         )
-    found: list[Any] = []
+    sources: list[Any] = []
     for one in listed:
         path = as_path(one, home=True) if isinstance(one, str | Path) else None
         if path is None or not path.is_dir() or is_dataset_folder(path):
-            found.append(one)
+            sources.append(one)
             continue
         if is_store_folder(path):
             raise InputError(f"{path} is a block store; train on one store, or on text.")
@@ -284,5 +285,5 @@ def _files(data: Any) -> Any:
                 f"The folder {path} holds neither blocks nor text files (.txt, .jsonl, .csv, "
                 ".parquet ...)."
             )
-        found += files
-    return found
+        sources += files
+    return sources

@@ -4,57 +4,32 @@ from __future__ import annotations
 
 import logging
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-import transformers
-
-from mlmfast.data.tokenization.added_tokens import read_tokens
-from mlmfast.data.tokenization.load import load_tokenizer
-from mlmfast.errors import InputError
 from mlmfast.fs.atomic import atomic_output_dir
-from mlmfast.fs.paths import as_path
-from mlmfast.training.datasets import EvaluationBlocks, MaskedBlocks
 from mlmfast.training.fit import run
-from mlmfast.training.model.compile import choose_compiling, tokens_of
-from mlmfast.training.model.embeddings import add_missing_rows, check_added, resize_embeddings
-from mlmfast.training.model.load import check_fits
-from mlmfast.training.model.precision import default_device
-from mlmfast.training.options.arguments import check_names
-from mlmfast.training.options.durations import seconds_of
-from mlmfast.training.options.from_scratch import with_defaults
-from mlmfast.training.options.run_mlm import check_doing, of_one_name, split_options
 from mlmfast.training.process.distributed import Processes
-from mlmfast.training.process.state import kept_apart
+from mlmfast.training.process.state import isolated_state
 from mlmfast.training.report import hub
 from mlmfast.training.report.documents import is_trained_model, write_documents
 from mlmfast.training.report.model_card import card_arguments
-from mlmfast.training.setup import (
-    blocks_a_step,
-    check_seed,
-    check_stores,
-    choose_arguments,
-    choose_masks,
-    choose_model,
-    choose_stores,
-    is_from_scratch,
-    order_of,
-)
-from mlmfast.training.text_data import check_one_source, is_blocks, prepare_text, tokenizer_of
-from mlmfast.training.trainer.best_model import choose_best_metric
+from mlmfast.training.setup.config import TrainConfig
+from mlmfast.training.setup.run_dir import open_run_dir
+from mlmfast.training.setup.stores import build_datasets
+from mlmfast.training.setup.trainer import build_trainer
 from mlmfast.training.trainer.interrupt import StopAtStep, TrainingInterrupted
-from mlmfast.training.trainer.mlm_trainer import MLMTrainer
-from mlmfast.training.trainer.resume_changes import check_resumed
-from mlmfast.training.trainer.run_dir import RunDir
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from datetime import timedelta
 
+    import transformers
+
     from mlmfast.data.store.store import BlockStore
     from mlmfast.training.fit import TrainResult
+    from mlmfast.training.trainer.mlm_trainer import MLMTrainer
+    from mlmfast.training.trainer.run_dir import RunDir
 
 logger = logging.getLogger(__name__)
 
@@ -91,245 +66,157 @@ def train(
 ) -> TrainResult:
     """Train a masked language model on blocks, or on text, and write it as a Hugging Face folder.
 
-    Text is prepared first, as run_mlm.py does it (`max_seq_length`, `line_by_line` ...), into the
-    cache folder, where the next training on the same text finds it.
+    Text is prepared first, as in run_mlm.py (`max_seq_length`, `line_by_line` ...), into the cache
+    folder; the next training on the same text reuses it.
 
-    The masks are new in every epoch and a function of (seed, epoch, block) alone; the evaluation's
-    masks are always the same, at 15 %. The output folder appears whole or not at all: until then,
-    checkpoints lie in `OUTPUT.partial`. Ctrl-C, SIGTERM, SIGUSR1 and `max_time` end the training
-    after its step with a checkpoint.
+    Every epoch has new masks, which depend on (seed, epoch, block) only; the evaluation always has
+    the same masks, at 15 %. The output folder appears when it is complete: until then, checkpoints
+    are in `OUTPUT.partial`. Ctrl-C, SIGTERM, SIGUSR1 and `max_time` end the training after the
+    current step, with a checkpoint.
 
     Under `torchrun` or `accelerate launch`, the processes train one model: a step has
-    `per_device_train_batch_size` x `gradient_accumulation_steps` blocks for each of them, and the
-    same blocks, masks and loss as one process has with as many. The first one writes the output.
+    `per_device_train_batch_size` x `gradient_accumulation_steps` blocks per process, and the same
+    blocks, masks and loss as a step of one process with as many blocks. Rank 0 writes the output.
 
     Args:
-        data: a block store, or its folder; with splits, `train` is trained on and `test` measured.
+        data: a block store, or its folder; with splits, training on `train`, evaluation on `test`.
             Or text: a file, a pattern, a folder of files or of the `datasets` library, a list of
             files, an Arrow table, a `datasets.Dataset`. None with `train_file` or `dataset_name`.
         output: the folder to write: weights (safetensors), configuration, tokenizer, model card.
         model: the checkpoint to start from, a folder or a Hub name.
-        from_scratch: start from random weights, in the shape of `model` or of `model_type`.
-        model_type: a type of transformers, such as `roberta` or `modernbert`.
-        config_overrides: changes of the new model's configuration, a dict or `"name=value,..."`.
-        eval_data: blocks to measure on, in place of the `test` split.
+        from_scratch: start from random weights, with the architecture of `model` or `model_type`.
+        model_type: a model type of transformers, such as `roberta` or `modernbert`.
+        config_overrides: changes to the configuration of a new model, a dict or `"name=value,..."`.
+        eval_data: blocks to evaluate on, in place of the `test` split.
         mlm_probability: share of the ordinary tokens that are chosen in training; None for 0.15,
-            or 0.3 from random weights.
+            or 0.3 with random weights.
         mask_replace_prob: share of the chosen tokens that become the mask token.
         random_replace_prob: share of the chosen tokens that become a random one; the rest stay.
-        mask_mode: what is chosen as one: `token`, `whole_word`, or `span` (SpanBERT), as
-            `mlmfast.mask_tokens` has it. The evaluation masks tokens.
+        mask_mode: unit of selection: `token`, `whole_word`, or `span` (SpanBERT), as in
+            `mlmfast.mask_tokens`. The evaluation masks tokens.
         whole_word: the same as `mask_mode="whole_word"`.
-        mask_rate_schedule: `"0.3:0.15"` lets the share of chosen tokens go from the first to the
-            second over the training's steps, `"0.3:0.15:cosine"` by half a wave of the cosine; in
-            place of `mlm_probability`.
-        add_tokens: words that the tokenizer is to keep whole, a file with one a line or a list. The
-            checkpoint's rows for them begin as the means of the rows of their old pieces. Blocks
-            must have been prepared with the same.
-        seed: of the masks, the order of the blocks, the dropout and the new weights.
-        precision: `auto` (bf16 autocast where the hardware computes in it), `fp32` or `bf16`.
+        mask_rate_schedule: in place of `mlm_probability`, `"0.3:0.15"` changes the share of chosen
+            tokens linearly over the steps, `"0.3:0.15:cosine"` as half a cosine wave.
+        add_tokens: words to add to the tokenizer as tokens, a list or a file with one per line. The
+            embedding of each starts as the mean of the embeddings of its old pieces. Blocks must
+            have been prepared with the same words.
+        seed: seed of the masks, the order of the blocks, the dropout and the new weights.
+        precision: `auto` (bf16 autocast if the hardware computes in it), `fp32` or `bf16`.
         overwrite: replace a model that an earlier training wrote to `output`.
-        resume_from_checkpoint: True to go on from the latest checkpoint of an interrupted training,
-            "auto" to do so where there is one and else to begin, or a checkpoint's folder.
-        override: let a resume take another learning rate, weight decay, optimizer, schedule, masks
-            and so on than its checkpoint had, from its step on; otherwise that is an error.
-        max_time: how long this call may take before the training ends early, with an evaluation and
-            a checkpoint: `"2h"`, `"90m"`, `"1h30m"`, a number of seconds, or a `timedelta`.
+        resume_from_checkpoint: True to resume from the latest checkpoint of an interrupted
+            training, "auto" to do so only if there is one, or the folder of a checkpoint.
+        override: resume with a learning rate, weight decay, optimizer, schedule, masks ... that
+            differ from those of the checkpoint, which otherwise is an error.
+        max_time: time limit of this call, after which the training ends early, with an evaluation
+            and a checkpoint: `"2h"`, `"90m"`, `"1h30m"`, a number of seconds, or a `timedelta`.
         keep_checkpoints: move the checkpoints into the output; otherwise they are removed.
         push_to_hub: upload the finished folder; `hub_model_id`, `hub_private_repo`, `hub_token`.
-        report: write `report.html` and `training.png`, the curves of the training, too.
-        verify_store: read every byte of the blocks before, and compare it with what was written.
+        report: also write `report.html` and `training.png`, the curves of the training.
+        verify_store: first compare every byte of the blocks with its checksums.
         quiet: show no progress.
-        callbacks: further callbacks of the Trainer.
+        callbacks: additional callbacks of the Trainer.
         further: any field of `transformers.TrainingArguments`; the defaults are the guide's
             (learning rate 2e-5, weight decay 0.01, 3 epochs, batches of 8) or, from random
             weights, those of `mlmfast.training.options.from_scratch`; with
-            `eval_strategy="no"` nothing is measured; `torch_compile` is chosen by the length of
-            the training where it is not given. Any flag of run_mlm.py, as
-            `mlmfast.training.options.run_mlm` tells them: `train_file`, `dataset_name`,
+            `eval_strategy="no"` there are no evaluations; `torch_compile` depends on the length of
+            the training if it is not set. Any flag of run_mlm.py, see
+            `mlmfast.training.options.run_mlm`: `train_file`, `dataset_name`,
             `tokenizer_name`, `validation_split_percentage`, `max_train_samples` ...;
-            `model_name_or_path`, `output_dir` and `overwrite_output_dir` are other names of
-            `model`, `output` and `overwrite`.
+            `model_name_or_path`, `output_dir` and `overwrite_output_dir` are aliases of `model`,
+            `output` and `overwrite`.
 
     Raises:
-        InputError: an option, or a model that does not fit the blocks.
-        NotFoundError: no such store, model or checkpoint.
+        InputError: an option is invalid, or the model does not fit the blocks.
+        NotFoundError: the store, the model or the checkpoint does not exist.
         StoreError: the blocks are damaged, or not the same in all processes.
-        OutputExistsError: the output, or an interrupted training, is there already.
+        OutputExistsError: the output, or an interrupted training, exists already.
         TrainingInterrupted: Ctrl-C, SIGTERM, SIGUSR1 or `max_time`; a KeyboardInterrupt.
-        NonFiniteLossError: the loss is no number any more; its step and blocks are named.
-        DeviceMemoryError: a batch does not fit on the device; one that does is named.
-        OtherProcessError: another process failed, and says why.
+        NonFiniteLossError: the loss is NaN or Inf; the error names its step and blocks.
+        DeviceMemoryError: a batch does not fit on the device; the error names a size that does.
+        OtherProcessError: another process failed; the error has its message.
     """
-    options, aliases, training_arguments = split_options(further)
-    model = of_one_name("model", model, aliases)
-    output = of_one_name("output", output, aliases)
-    overwrite = bool(of_one_name("overwrite", overwrite or None, aliases))
-    if output is None:
-        raise InputError("Where shall the model be written? Give output.")
-    check_names(training_arguments)
-    training_arguments = check_doing(training_arguments)
-    check_seed(seed)
-    check_one_source(data, options)
-    scratch = is_from_scratch(model, from_scratch, model_type, options)
-    training_arguments = with_defaults(training_arguments, from_scratch=scratch)
-    masks = choose_masks(
-        mlm_probability=mlm_probability,
-        from_scratch=scratch,
-        mask_replace_prob=mask_replace_prob,
-        random_replace_prob=random_replace_prob,
-        mode=mask_mode,
-        whole_word=whole_word,
-        mask_rate_schedule=mask_rate_schedule,
-    )
-    training_arguments |= hub.uploading(push_to_hub, training_arguments, output)
-    new_tokens = read_tokens(add_tokens) if add_tokens else []
-    seconds = seconds_of(max_time)
-    output = as_path(output)
-    device = "cpu" if training_arguments.get("use_cpu") else default_device()
+    config = TrainConfig.resolve(**locals())  # the parameters: nothing else is in scope yet
     processes = Processes.join(
-        use_cpu=device == "cpu",
-        backend=training_arguments.get("ddp_backend"),
-        seconds=training_arguments.get("ddp_timeout"),
+        use_cpu=config.device == "cpu",
+        backend=config.training_arguments.get("ddp_backend"),
+        seconds=config.training_arguments.get("ddp_timeout"),
     )
-    stop = StopAtStep(processes, seconds)
-    with stop, processes.together(), ExitStack() as stack:
-        stack.enter_context(kept_apart())
-        finished = processes.from_first(
+    stop = StopAtStep(processes, config.max_seconds)
+    with stop, processes.collective_errors(), ExitStack() as stack:
+        stack.enter_context(isolated_state())
+        staging = processes.run_on_rank0(
             lambda: stack.enter_context(
-                atomic_output_dir(output, overwrite=overwrite, is_ours=is_trained_model)
+                atomic_output_dir(
+                    config.output, overwrite=config.overwrite, is_ours=is_trained_model
+                )
             )
         )
-        from_text = data is None or not is_blocks(data)
-        if from_text:
-            text = partial(
-                prepare_text, data, options, model=model, quiet=quiet, add_tokens=new_tokens
+        train_blocks, eval_blocks = build_datasets(config, processes)
+        run_dir = open_run_dir(config, train_blocks, processes.count)
+        stack.enter_context(_annotated_errors(run_dir, processes))
+        checkpoint = processes.run_on_rank0(
+            lambda: run_dir.begin(
+                config.resume_from_checkpoint,
+                overwrite=config.overwrite,
+                override=config.override,
             )
-            data = processes.from_first(text)
-        train_store, eval_store = choose_stores(data, eval_data, training_arguments)
-        check_stores(
-            (train_store, eval_store),
-            processes,
-            verify=verify_store,
-            progress=processes.is_first and not quiet,
         )
-        padded = options.pad_to_max_length
-        blocks = MaskedBlocks(
-            train_store,
-            seed=seed,
-            pad_to_max_length=padded,
-            limit=options.max_train_samples,
-            **masks,
+        trainer = build_trainer(
+            config,
+            train_blocks,
+            eval_blocks,
+            run_dir=run_dir,
+            checkpoint=checkpoint,
+            processes=processes,
         )
-        work = RunDir(
-            output,
-            {
-                "data": [*(shard.sha256 for shard in train_store.manifest.shards), len(blocks)],
-                "seed": seed,
-                "data_seed": training_arguments.get("data_seed"),
-                "blocks_a_step": blocks_a_step(training_arguments, processes.count),
-                **order_of(training_arguments),
-            },
-            masks,
-        )
-        stack.enter_context(_leaving(work, processes))
-        checkpoint = processes.from_first(
-            lambda: work.begin(resume_from_checkpoint, overwrite=overwrite, override=override)
-        )
-        transformers.set_seed(seed)
-        network = choose_model(
-            train_store, model, from_scratch, model_type, config_overrides, options
-        )
-        if new_tokens:
-            took_over = tokenizer_of(options, model) if model is not None else None
-            check_added(train_store, new_tokens)
-            if took_over is not None and not from_scratch:
-                resize_embeddings(network, took_over, load_tokenizer(train_store.path))
-        elif from_text and model is not None:
-            add_missing_rows(network, load_tokenizer(train_store.path).id_bound, model)
-        for store in filter(None, (train_store, eval_store)):
-            check_fits(network, store)
-        arguments = choose_arguments(
-            work.path,
-            training_arguments | choose_best_metric(training_arguments, eval_store),
-            seed=seed,
-            # Weights in bf16 cannot be computed with in fp32.
-            precision="bf16" if network.dtype == torch.bfloat16 else precision,
-            measured=eval_store is not None,
-            resumed=checkpoint is not None,
-            compiling=lambda device: choose_compiling(
-                device,
-                network,
-                tokens_of(training_arguments, len(blocks), train_store.block_size, processes.count),
-                gpus=processes.count,
-            ),
-        )
-        processes.from_first(partial(check_resumed, checkpoint, arguments, override=override))
-        repository = processes.from_first(
-            lambda: hub.make_repository(output.name, arguments) if push_to_hub else None
-        )
-        trainer = MLMTrainer(
-            network,
-            arguments,
-            train_dataset=blocks,
-            eval_dataset=None
-            if eval_store is None
-            else EvaluationBlocks(
-                eval_store,
-                pad_to_max_length=padded,
-                limit=options.max_eval_samples,
-            ),
-            callbacks=list(callbacks),
-        )
-        trainer.override, trainer.options = override, masks
-        trainer.option_changes = tuple(work.changes)
-        with processes.in_step():
-            result = run(
-                trainer,
-                output,
-                checkpoint,
-                stop=stop,
-                quiet=quiet
-                or not processes.is_first
-                or bool(training_arguments.get("disable_tqdm")),
-            )
-            arguments.push_to_hub = False  # the finished folder goes there whole
-            trainer.save_model(str(finished))
-        if processes.is_first:
-            load_tokenizer(train_store.path).save(finished)
-            write_documents(
-                finished,
-                result,
-                train_store,
-                log=trainer.state.log_history,
-                base_model=None if from_scratch or model is None else str(model),
-                masks=masks,
-                arguments=card_arguments(arguments.to_dict(), training_arguments),
-                report=report,
-            )
-            work.keep_logs(finished)
-            if keep_checkpoints:
-                work.keep(finished)
-    if processes.is_first:
-        work.remove()
-        if repository is not None:
-            logger.info("uploaded: %s", hub.upload(output, repository, arguments))
+        hide_progress = config.hides_progress or not processes.is_main_process
+        with processes.local_errors():
+            result = run(trainer, config.output, checkpoint, stop=stop, quiet=hide_progress)
+            trainer.args.push_to_hub = False  # the finished folder is uploaded in one commit
+            trainer.save_model(str(staging))
+        if processes.is_main_process:
+            _write_output(staging, config, trainer, result, run_dir)
+    if processes.is_main_process:
+        run_dir.remove()
+        if config.push_to_hub:
+            logger.info("uploaded: %s", hub.upload(config.output, trainer.args))
     return result
 
 
+def _write_output(
+    folder: Path, config: TrainConfig, trainer: MLMTrainer, result: TrainResult, run_dir: RunDir
+) -> None:
+    """Write tokenizer, model card, report and logs beside the weights in a folder."""
+    store = trainer.train_dataset.store
+    store.tokenizer.save(folder)
+    write_documents(
+        folder,
+        result,
+        store,
+        log=trainer.state.log_history,
+        base_model=None if config.from_scratch else str(config.model),
+        masks=config.masks,
+        arguments=card_arguments(trainer.args.to_dict(), config.training_arguments),
+        report=config.report,
+    )
+    run_dir.move_logs_to(folder)
+    if config.keep_checkpoints:
+        run_dir.move_checkpoints_to(folder)
+
+
 @contextmanager
-def _leaving(work: RunDir, processes: Processes) -> Iterator[None]:
-    """Say what Ctrl-C and errors leave behind; nothing, where there is no checkpoint yet."""
+def _annotated_errors(run_dir: RunDir, processes: Processes) -> Iterator[None]:
+    """Add to interrupts and errors which checkpoint is left, and how to resume from it."""
     try:
         yield
-    except KeyboardInterrupt as stopped:
-        told = stopped if isinstance(stopped, TrainingInterrupted) else TrainingInterrupted()
-        message = work.left(told.reason) if processes.is_first else ""
-        if told.evaluation is not None and processes.is_first:
-            message = f"{message}\n{told.evaluation}"
-        raise TrainingInterrupted(message, told.cause, told.evaluation) from None
+    except KeyboardInterrupt as error:
+        cause = error if isinstance(error, TrainingInterrupted) else TrainingInterrupted()
+        message = run_dir.interrupt_message(cause.reason) if processes.is_main_process else ""
+        if cause.evaluation is not None and processes.is_main_process:
+            message = f"{message}\n{cause.evaluation}"
+        raise TrainingInterrupted(message, cause.cause, cause.evaluation) from None
     except BaseException as error:
-        better = work.explain(error) if processes.is_first else error
-        if better is error:
+        annotated = run_dir.annotate_error(error) if processes.is_main_process else error
+        if annotated is error:
             raise
-        raise better from error
+        raise annotated from error

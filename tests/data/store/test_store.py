@@ -91,6 +91,15 @@ def test_a_store_pickles_as_its_path(store):
     assert np.array_equal(pickle.loads(data)[:], store[:])
 
 
+def test_the_stores_tokenizer_is_loaded_once_and_not_pickled(store):
+    empty = len(pickle.dumps(store))
+    assert store.tokenizer is store.tokenizer
+    assert store.tokenizer.sha256 == store.manifest.tokenizer_sha256
+    assert store.tokenizer.mask_token_id == store.manifest.mask_token_id
+    assert len(pickle.dumps(store)) == empty
+    assert pickle.loads(pickle.dumps(store)).tokenizer.files == store.tokenizer.files
+
+
 def test_a_store_is_an_arrow_table(store):
     assert store.columns == ("input_ids",)
     assert store.to_arrow().schema.field("input_ids").type == pa.list_(pa.uint16(), 16)

@@ -132,7 +132,7 @@ def test_another_tokenizer_is_refused_and_bits_per_byte_named(random_models, sto
 
 def test_too_few_blocks_and_a_confidence_that_cannot_be(random_models, tmp_path):
     few = BlockStore.open(make_blocks(tmp_path, count=3, test_size=None, block_size=32))
-    with pytest.raises(InputError, match="needs 5 at the least"):
+    with pytest.raises(InputError, match="needs at least 5"):
         compare(*random_models, few, device="cpu")
     with pytest.raises(InputError, match="confidence is 95"):
         compare(*random_models, few, confidence=95, device="cpu")

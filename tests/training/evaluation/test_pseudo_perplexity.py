@@ -13,7 +13,7 @@ from mlmfast.data.store.store import BlockStore, open_splits
 from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import InputError
 from mlmfast.training.evaluation.evaluate import evaluate
-from mlmfast.training.evaluation.pseudo_perplexity import masked_in_turn
+from mlmfast.training.evaluation.pseudo_perplexity import mask_in_turn
 from mlmfast.training.model.from_scratch import new_model
 from tiny_models import WORDS
 from tolerances import KERNELS, LAYERS, SUMS
@@ -84,7 +84,7 @@ def test_words_are_masked_to_their_end():
     starts[[11, 12]] = False  # pieces that go on with a word
     ids = np.array([0, 10, 11, 12, 20, 11, 2])
     asked = ~np.isin(ids, [0, 2])
-    rows, positions = masked_in_turn(ids, asked, starts, 99)
+    rows, positions = mask_in_turn(ids, asked, starts, 99)
     assert positions.tolist() == [1, 2, 3, 4, 5]
     assert rows.tolist() == [
         [0, 99, 99, 99, 20, 11, 2],

@@ -10,7 +10,7 @@ import torch
 from architectures import tiny_model
 from mlmfast.training.model.compile import choose_compiling, tokens_of
 from mlmfast.training.process.state import state_for
-from mlmfast.training.setup import choose_arguments
+from mlmfast.training.setup.arguments import choose_arguments
 
 
 @pytest.fixture(scope="module")

@@ -105,6 +105,6 @@ def test_what_stays_on_a_compiled_model_can_be_taken_off():
     head = MaskedHead(model, static=True)
     found = head(model, *batch()).logits
     assert model.base_model._forward_hooks
-    head.take_hooks_off()
+    head.remove_hooks()
     assert not model.base_model._forward_hooks
     assert torch.equal(head(model, *batch()).logits, found)

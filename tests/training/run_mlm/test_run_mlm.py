@@ -109,7 +109,7 @@ def test_values_in_every_spelling():
         (["--learning_rate", "much"], "invalid float"),
         (["more.txt"], "belongs to no flag"),
         (["--train_file", "t.docx"], "--format"),
-        (["--include_for_metrics", "[inputs"], "no JSON array"),
+        (["--include_for_metrics", "[inputs"], "not a JSON array"),
         (["--config_overrides", "hidden_size=8"], "own configuration"),
         (["--dtype", "float16"], "--fp16"),
     ],
@@ -212,7 +212,7 @@ def test_a_run_goes_on_from_its_last_checkpoint(home, tmp_path):
     run(*words, "--do_train")
     (tmp_path / "out" / "model.safetensors").unlink()
     shown = run(*words, "--do_train", "--max_steps", "6")
-    assert f"going on from {tmp_path / 'out' / 'checkpoint-4'}" in shown
+    assert f"resuming from {tmp_path / 'out' / 'checkpoint-4'}" in shown
     state = json.loads((tmp_path / "out" / "trainer_state.json").read_text())
     assert state["global_step"] == 6
     assert "model.safetensors" in {path.name for path in (tmp_path / "out").iterdir()}

@@ -14,7 +14,7 @@ from mlmfast.cli.train import command
 from mlmfast.data.loading.sampler import BlockSampler
 from mlmfast.errors import InputError, NotFoundError
 from mlmfast.training.datasets import MaskedBlocks
-from mlmfast.training.options.run_mlm import check_doing, split_options
+from mlmfast.training.options.run_mlm import resolve_do_flags, split_options
 from mlmfast.training.train import train
 from run_mlm_text import OVERRIDES, checkpoint, own_cache, run, stores, text  # noqa: F401 (fixtures)
 from toy import SCRATCH, TINY, sentences
@@ -92,7 +92,7 @@ def test_settings_from_a_file_and_flags_that_win(text, tmp_path):
     ("options", "message"),
     [
         ({}, "nothing to train on"),
-        ({"validation_file": "v.txt"}, "measured on alone"),
+        ({"validation_file": "v.txt"}, "validation_file is for the evaluation"),
         ({"data": "a.txt", "train_file": "b.txt"}, "DATA and train_file both"),
         ({"dataset_name": "a", "train_file": "b.txt"}, "give one of them"),
         ({"train_file": "strange.xyz", "tokenizer_name": "?"}, "tokenizer"),
@@ -172,11 +172,11 @@ def test_a_missing_block_store_is_not_taken_for_text(tmp_path):
 
 
 def test_do_eval_chooses_the_evaluation():
-    assert check_doing({"do_train": True}) == {}
-    assert check_doing({"do_train": True, "do_eval": True})["eval_strategy"] == "epoch"
-    assert check_doing({"do_eval": False})["eval_strategy"] == "no"
+    assert resolve_do_flags({"do_train": True}) == {}
+    assert resolve_do_flags({"do_train": True, "do_eval": True})["eval_strategy"] == "epoch"
+    assert resolve_do_flags({"do_eval": False})["eval_strategy"] == "no"
     with pytest.raises(InputError, match="do_eval is false"):
-        check_doing({"do_eval": False, "eval_strategy": "steps"})
+        resolve_do_flags({"do_eval": False, "eval_strategy": "steps"})
 
 
 def test_options_of_the_hub_reach_from_pretrained():

@@ -99,8 +99,7 @@ def test_a_signal_leaves_a_checkpoint_that_the_same_command_goes_on_from(
     ended = run(words)
     assert ended.exit_code == status
     assert ended.stderr.strip().splitlines()[-1] == (
-        f"{reason}: the checkpoint of step 2 is in {output}, and the same command goes on from "
-        "there."
+        f"{reason}: the checkpoint of step 2 is in {output}, and the same command resumes from it."
     )
     assert [path.name for path in output.glob("checkpoint-*")] == ["checkpoint-2"]
     assert not (output / "model.safetensors").exists()
@@ -118,7 +117,7 @@ def test_beside_checkpoints_of_an_earlier_training_the_new_one_is_named(home, tm
     signals(3, signal.SIGTERM)
     words = words_for(home, output, "--overwrite_output_dir")
     told = run(words).stderr.strip().splitlines()[-1]
-    assert f"with --resume_from_checkpoint {output / 'checkpoint-3'} goes on" in told
+    assert f"with --resume_from_checkpoint {output / 'checkpoint-3'} resumes from it" in told
     signals(3, None)
     shown = run([*words, "--resume_from_checkpoint", str(output / "checkpoint-3")])
     assert shown.exit_code == 0
@@ -179,11 +178,11 @@ def test_an_error_of_the_first_ends_both(home, tmp_path):
 def test_nothing_outlives_a_run(home, tmp_path):
     """Device, precision, determinism and threads of one run are not those of the next."""
     before = ProcessState.current()
-    ProcessState(before.environment, before.switches, ({}, {}, {})).install()
+    ProcessState(before.environment, before.torch_settings, ({}, {}, {})).install()
     try:
         run(words_for(home, tmp_path / "out", "--bf16", "--full_determinism", max_steps=1))
         after = ProcessState.current()
     finally:
         before.install()
-    assert (after.environment, after.switches) == (before.environment, before.switches)
+    assert (after.environment, after.torch_settings) == (before.environment, before.torch_settings)
     assert after.shared == ({}, {}, {})

@@ -18,6 +18,7 @@ from mlmfast.training.model.masked_head import (
     find_positions,
 )
 from mlmfast.training.trainer.mlm_trainer import MLMTrainer
+from quiet_arguments import quiet_arguments
 from tolerances import KERNELS, LAYERS
 from toy import TINY
 
@@ -41,16 +42,11 @@ def network(blocks):
 
 def losses(trainer_class, network, blocks, folder, **more):
     """The loss of every step, and the weights after the last."""
-    arguments = transformers.TrainingArguments(
-        output_dir=str(folder),
+    arguments = quiet_arguments(
+        folder,
         max_steps=STEPS,
         per_device_train_batch_size=8,
         learning_rate=1e-3,
-        use_cpu=True,
-        dataloader_pin_memory=False,
-        save_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
         remove_unused_columns=False,
         **more,
     )

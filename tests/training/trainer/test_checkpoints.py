@@ -19,7 +19,7 @@ from launching import launch
 from mlmfast.data.store.store import open_splits
 from mlmfast.errors import InputError, NotFoundError
 from mlmfast.training.train import train
-from mlmfast.training.trainer.checkpoints import FILES_FILE, is_complete, whole_checkpoints
+from mlmfast.training.trainer.checkpoints import FILES_FILE, complete_checkpoints, is_complete
 from toy import SCRATCH
 
 OPTIONS = SCRATCH | {
@@ -78,7 +78,7 @@ def test_a_torn_checkpoint_is_not_the_latest(whole, toy_blocks, tmp_path):
     left = tmp_path / "out.partial"
     torn = left / "checkpoint-6" / "optimizer.pt"
     os.truncate(torn, torn.stat().st_size // 2)
-    assert [path.name for path in whole_checkpoints(left)] == ["checkpoint-2", "checkpoint-4"]
+    assert [path.name for path in complete_checkpoints(left)] == ["checkpoint-2", "checkpoint-4"]
     with pytest.raises(InputError, match="is torn"):
         train(toy_blocks, output=tmp_path / "out", resume_from_checkpoint=torn.parent, **options)
     train(toy_blocks, output=tmp_path / "out", resume_from_checkpoint=True, **options)
@@ -115,7 +115,7 @@ def test_other_numbers_of_blocks_a_step_are_refused(toy_blocks, tmp_path):
 def test_weights_alone_are_no_checkpoint_to_go_on_from(toy_blocks, tmp_path):
     options = OPTIONS | {"save_only_model": True}
     launch(1, work.train_and_die, toy_blocks, tmp_path / "out", options, 3)
-    with pytest.raises(InputError, match="weights alone"):
+    with pytest.raises(InputError, match="weights only"):
         train(toy_blocks, output=tmp_path / "out", resume_from_checkpoint=True, **options)
 
 
@@ -128,7 +128,9 @@ def test_so_many_checkpoints_are_kept_the_best_and_the_last_among_them(
     class Counts(transformers.TrainerCallback):
         def on_save(self, args, state, _control, **_kwargs):
             seen.append(names(Path(args.output_dir)))
-            assert state.best_model_checkpoint in map(str, whole_checkpoints(Path(args.output_dir)))
+            assert state.best_model_checkpoint in map(
+                str, complete_checkpoints(Path(args.output_dir))
+            )
 
     train(
         toy_blocks,
@@ -188,7 +190,7 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(whole, toy_blocks, small_di
     assert "--resume-from-checkpoint" in str(raised.value)
     left = small_disk / "out.partial"
     assert not list(left.glob(".*"))
-    found = whole_checkpoints(left)
+    found = complete_checkpoints(left)
     assert [path.name for path in found] == names(left)
     for path in found[:-1]:
         shutil.rmtree(path)

@@ -14,7 +14,7 @@ from mlmfast.training.datasets import MaskedBlocks
 from mlmfast.training.model.from_scratch import new_model
 from mlmfast.training.model.masked_head import ALL_ROWS, LAST_LAYER_TOO, MASKED_ROWS, MaskedHead
 from mlmfast.training.trainer import flops
-from mlmfast.training.trainer.flops import BlockFlops, Peak, count_work, peak_of
+from mlmfast.training.trainer.flops import BlockFlops, Peak, count_block_flops, peak_of
 from mlmfast.training.trainer.throughput import ThroughputCallback
 from tolerances import GRAPHS, LAYERS
 from toy import TINY, make_blocks
@@ -55,7 +55,7 @@ def test_the_count_is_the_formula(kind):
     model = transformers.AutoModelForMaskedLM.from_config(config).train()
     head = head_at_work(model, LENGTH)
     state = torch.random.get_rng_state()
-    found = count_work(head, LENGTH, 500)
+    found = count_block_flops(head, LENGTH, 500)
     expected = by_hand(
         vocab=500, hidden=32, layers=2, inner=64, embedding=16 if kind == "albert" else None
     )
@@ -99,13 +99,13 @@ def test_a_model_that_cannot_be_asked_has_no_count():
         def forward(self, picture):
             raise AssertionError
 
-    assert count_work(MaskedHead(Odd()), LENGTH, 10) is None
+    assert count_block_flops(MaskedHead(Odd()), LENGTH, 10) is None
 
 
 def test_a_known_gpu_has_its_published_peak_and_others_are_measured(monkeypatch):
     names = {"cuda:0": "NVIDIA H100 PCIe", "cuda:1": "NVIDIA A10G", "cuda:2": "Some Future GPU"}
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: names[device])
-    monkeypatch.setattr(flops, "_measured", lambda _device, _dtype: 1e12)
+    monkeypatch.setattr(flops, "_measure", lambda _device, _dtype: 1e12)
     peak_of.cache_clear()
     assert peak_of("cuda:0", "bf16").flops == 756.5e12
     assert peak_of("cuda:1", "bf16").flops == 70e12
@@ -160,7 +160,7 @@ def test_evaluations_and_checkpoints_are_not_the_steps_time(toy_blocks, monkeypa
     clock["now"] = 92.0
     speed.on_step_end(None, AFTER_A_STEP)
     assert speed.since_last(1.0)["tokens_per_second"] == pytest.approx(tokens, abs=0.1)
-    assert speed.whole(1.0)["tokens_per_second"] == pytest.approx(2 * tokens / 4, abs=0.1)
+    assert speed.since_start(1.0)["tokens_per_second"] == pytest.approx(2 * tokens / 4, abs=0.1)
 
 
 def test_padding_is_no_work_and_the_head_counts_at_masks(tmp_path, monkeypatch):
@@ -171,7 +171,7 @@ def test_padding_is_no_work_and_the_head_counts_at_masks(tmp_path, monkeypatch):
     clock["now"] = 1.0
     speed.on_step_end(None, AFTER_A_STEP)
     real = manifest.tokens - manifest.padding_tokens
-    assert speed.whole(1.0)["tokens_per_second"] == pytest.approx(real, rel=LAYERS)
+    assert speed.since_start(1.0)["tokens_per_second"] == pytest.approx(real, rel=LAYERS)
     assert speed.mfu(real, 0.5) is None
     ordinary = (
         (
@@ -182,7 +182,7 @@ def test_padding_is_no_work_and_the_head_counts_at_masks(tmp_path, monkeypatch):
         .sum()
         .item()
     )
-    speed.work, speed.peak = BlockFlops(0.0, 10.0), Peak(1e6, "told")
+    speed.block_flops, speed.peak = BlockFlops(0.0, 10.0), Peak(1e6, "told")
     assert speed.mfu(real, 0.5) == pytest.approx(0.5 * ordinary * 10 / 1e6, rel=GRAPHS)
 
 
@@ -193,12 +193,12 @@ def test_the_first_blocks_are_counted_by_their_own_padding(tmp_path, monkeypatch
     clock["now"] = 1.0
     speed.on_step_end(None, AFTER_A_STEP)
     real = (store[:3] != store.manifest.pad_token_id).sum()
-    assert speed.whole(1.0)["tokens_per_second"] == pytest.approx(real, rel=LAYERS)
+    assert speed.since_start(1.0)["tokens_per_second"] == pytest.approx(real, rel=LAYERS)
 
 
 def test_the_trained_model_is_counted_with_its_vocabulary(toy_blocks):
     store = open_splits(toy_blocks)["train"]
     model = new_model(store, model_type="bert", config_overrides=TINY)
     head = head_at_work(model, store.block_size)
-    small = count_work(head, store.block_size, store.manifest.vocab_size)
+    small = count_block_flops(head, store.block_size, store.manifest.vocab_size)
     assert small.head_per_mask >= 6 * (32 * 32 + 32 * store.manifest.vocab_size)

@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 import processes_at_work as work
 from launching import launch
 from mlmfast.errors import InputError
-from mlmfast.training import train as module
 from mlmfast.training.options.durations import seconds_of
+from mlmfast.training.setup import model as module
 from mlmfast.training.train import train
 from mlmfast.training.trainer.interrupt import TrainingInterrupted
 from toy import SCRATCH, TINY
@@ -62,7 +62,7 @@ def test_durations(duration, seconds):
 
 @pytest.mark.parametrize("duration", ["", "soon", "2 fortnights", "h2", 0, -1, "0m", "inf", "nan"])
 def test_what_is_no_duration(duration):
-    with pytest.raises(InputError, match="is no duration; expected one such as 90m, 2h"):
+    with pytest.raises(InputError, match="is not a duration; expected one such as 90m, 2h"):
         seconds_of(duration)
 
 
@@ -73,7 +73,7 @@ def test_a_signal_leaves_a_checkpoint_to_go_on_from(whole, toy_blocks, tmp_path,
     (stopped,) = launch(1, work.train_and_die, toy_blocks, tmp_path / "out", options, 2, 0, number)
     assert stopped.error == "TrainingInterrupted"
     assert stopped.message.startswith(f"Stopped by {number.name}: the checkpoint of step 2 is in")
-    assert "the same command with --resume-from-checkpoint goes on" in stopped.message
+    assert "the same command with --resume-from-checkpoint resumes" in stopped.message
     assert not (tmp_path / "out").exists()
     train(toy_blocks, output=tmp_path / "out", resume_from_checkpoint="auto", **OPTIONS)
     assert same_weights(whole.output, tmp_path / "out")
@@ -133,7 +133,7 @@ def test_a_signal_before_the_first_step_leaves_nothing(toy_blocks, tmp_path, mon
 def test_the_time_limit_measures_and_saves(whole, toy_blocks, tmp_path, saving):
     """Each call makes a step at least, and the last one the finished model."""
     options = OPTIONS | {"max_steps": 2, "eval_strategy": "steps", "eval_steps": 1} | saving
-    with pytest.raises(TrainingInterrupted, match="since the time is up") as told:
+    with pytest.raises(TrainingInterrupted, match="at the time limit") as told:
         train(toy_blocks, output=tmp_path / "out", max_time=1e-6, **options)
     assert told.value.exit_status == 124
     assert "the checkpoint of step 1 is in" in str(told.value)

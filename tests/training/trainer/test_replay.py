@@ -14,6 +14,7 @@ from mlmfast.training.datasets import MaskedBlocks
 from mlmfast.training.train import train
 from mlmfast.training.trainer.step_batches import step_batch
 from processes_at_work import Poisons
+from quiet_arguments import quiet_arguments
 from toy import SCRATCH
 
 OPTIONS = SCRATCH | {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
@@ -72,9 +73,7 @@ def test_an_ordinary_data_set_is_watched_too(toy_blocks, tmp_path):
     from mlmfast.training.trainer.mlm_trainer import MLMTrainer
 
     store = open_splits(toy_blocks)["train"]
-    arguments = transformers.TrainingArguments(
-        tmp_path, use_cpu=True, report_to="none", save_strategy="no", dataloader_pin_memory=False
-    )
+    arguments = quiet_arguments(tmp_path)
     tokenizer = transformers.AutoTokenizer.from_pretrained(store.path)
     trainer = MLMTrainer(
         new_model(store, model_type="roberta", config_overrides=SCRATCH["config_overrides"]),

@@ -23,20 +23,20 @@ def store(toy_blocks):
 
 def feed(store, batch, *, rank=0, world=1, accumulated=1, drop_last=False, limit=None):
     blocks = MaskedBlocks(store, limit=limit)
-    plan = BlockSampler(len(blocks), batch, rank, world, True, drop_last, 0)
-    return StepBatches(blocks, plan, accumulated)
+    sampler = BlockSampler(len(blocks), batch, rank, world, True, drop_last, 0)
+    return StepBatches(blocks, sampler, accumulated)
 
 
 def steps(feeds, *, begin=0, epochs=1):
     """What the feeds of all ranks give: for each step the rows of all its batches together."""
     first = feeds[0]
     found = []
-    for epoch in range(begin // first.steps_an_epoch, epochs):
+    for epoch in range(begin // first.steps_per_epoch, epochs):
         passes = [object() for _ in feeds]
-        start = begin % first.steps_an_epoch if not found else 0
-        for step in range(start, first.steps_an_epoch):
+        start = begin % first.steps_per_epoch if not found else 0
+        for step in range(start, first.steps_per_epoch):
             rows = []
-            at = epoch * first.steps_an_epoch + step
+            at = epoch * first.steps_per_epoch + step
             for one, iterator in zip(feeds, passes, strict=True):
                 left = len(one.loader()) - step * one.accumulated
                 batches = one.take(iterator, min(one.accumulated, left), at)
@@ -68,11 +68,11 @@ def test_any_division_gives_the_same_steps(store, limit, world, batch, accumulat
         for rank in range(world)
     ]
     assert steps(parts, epochs=2) == steps([alone], epochs=2)
-    for step in range(2 * alone.steps_an_epoch):
-        whole, part = alone.of_step(step), parts[0].of_step(step)
+    for step in range(2 * alone.steps_per_epoch):
+        whole, part = alone.blocks_of(step), parts[0].blocks_of(step)
         assert whole[0] == part[0]
         assert sorted(whole[1]) == sorted(part[1])
-    ids = [number for step in range(alone.steps_an_epoch) for number in alone.of_step(step)[1]]
+    ids = [number for step in range(alone.steps_per_epoch) for number in alone.blocks_of(step)[1]]
     assert sorted(ids) == list(range(limit))
 
 
@@ -85,12 +85,12 @@ def test_a_pass_begun_in_the_middle_is_the_end_of_the_whole(store):
 def test_the_batch_that_is_not_full_can_be_left_out(store):
     one = feed(store, 8, drop_last=True)
     assert sum(sum(step.values()) for step in steps([one])) <= 64
-    assert one.steps_an_epoch == 8
+    assert one.steps_per_epoch == 8
     with pytest.raises(InputError, match="71 blocks, and a batch of all processes has 80"):
         feed(store, 40, world=2, drop_last=True)
 
 
-def test_a_process_without_a_block_is_asked_nothing(store):
+def test_a_process_without_a_block_gets_a_batch_without_labels(store):
     batch = MaskedBlocks(store).__getitems__([])
     assert batch["input_ids"].shape == (1, store.block_size)
     assert (batch["labels"] == -100).all()

@@ -59,7 +59,7 @@ class GroupOptions:
         for name in ("separator_id", "pad_id", "cls_id", "sep_id"):
             if getattr(self, name) is not None:
                 _whole(name, getattr(self, name), 0, 2**63 - 1)
-        if self.room < 1:
+        if self.capacity < 1:
             raise InputError(
                 f"block_size {self.block_size} leaves no room for tokens beside cls_id and sep_id"
             )
@@ -75,7 +75,7 @@ class GroupOptions:
             raise InputError("position_offset is for boundaries='sequence_lengths'")
 
     @property
-    def room(self) -> int:
+    def capacity(self) -> int:
         """Tokens of the data that a block holds at most."""
         return self.block_size - (self.cls_id is not None) - (self.sep_id is not None)
 

@@ -1,87 +1,107 @@
-"""Batches of an epoch as torch tensors, each made from its number alone."""
+"""Block ids to masked batches: `BatchMaker`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-import torch
+import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from mlmfast.data.loading.block_masker import BlockMasker
-    from mlmfast.data.loading.buffer_pool import BufferPool
-    from mlmfast.data.loading.sampler import BlockSampler
-    from mlmfast.data.masking.schedule import MaskRateSchedule
 
-Batch = dict[str, torch.Tensor]
+Array = TypeVar("Array")
+
+
+class Allocator(Protocol[Array]):
+    """Where the arrays of a batch come from, and of which library they are."""
+
+    def empty(self, rows: int, length: int) -> Array:
+        """Return an array `[rows, length]` whose values are not set."""
+
+    def as_numpy(self, array: Array) -> np.ndarray:
+        """Return a numpy view of an array that `empty` returned."""
+
+    def from_numpy(self, array: np.ndarray) -> Array:
+        """Return a numpy array as an array of this library."""
+
+
+class NumpyAllocator:
+    """Batches of new numpy arrays, int64."""
+
+    def empty(self, rows: int, length: int) -> np.ndarray:
+        """Return an int64 array `[rows, length]` whose values are not set."""
+        return np.empty((rows, length), np.int64)
+
+    def as_numpy(self, array: np.ndarray) -> np.ndarray:
+        """Return the array."""
+        return array
+
+    def from_numpy(self, array: np.ndarray) -> np.ndarray:
+        """Return the array."""
+        return array
 
 
 @dataclass(frozen=True)
-class BatchMaker:
-    """What batches are made of, and the form they come in.
+class BatchMaker(Generic[Array]):
+    """Reads blocks of a store and masks them: the one place that turns block ids into a batch.
+
+    A batch is a pure function of the block ids, the epoch and the mask rate. `make` may run in
+    several threads at once.
 
     Attributes:
-        masker: Reads and masks blocks.
-        plan: Says which blocks.
-        schedule: The mask rate by step, where it is not the masker's own.
-        columns: The dense outputs.
-        positions: Whether the chosen positions are given out.
-        dtype: Of the dense outputs.
-        pin_memory: Whether tensors are pinned.
-        slots: Number of buffers that take turns; 0 for new ones each time.
-        threads: Threads that mask one batch.
-        pool: Where the memory of tensors comes from that are not pinned.
+        masker: Reads and masks the blocks.
+        allocator: Allocates the batch's arrays.
+        columns: The arrays `[B, L]` of a batch. `labels` may be left out; with `positions` a batch
+            then holds the labels at the masked positions, `[M]`.
+        positions: Whether a batch holds the masked positions, int64 `[M]`, flat into `B * L`.
+        threads: Threads at most that mask one batch; None for as many as are worth it.
     """
 
     masker: BlockMasker
-    plan: BlockSampler
-    schedule: MaskRateSchedule | None
+    allocator: Allocator[Array]
     columns: tuple[str, ...]
-    positions: bool
-    dtype: torch.dtype
-    pin_memory: bool
-    slots: int
-    threads: int | None
-    pool: BufferPool
+    positions: bool = False
+    threads: int | None = None
 
-    def of_epoch(self, epoch: int) -> Callable[[int], Batch]:
-        """A function from a batch's number to the batch, for one pass."""
-        ring = [self._buffers(self.plan.batch_size) for _ in range(self.slots)]
-
-        def make(number: int) -> Batch:
-            block_ids = self.plan.block_ids(number, epoch)
-            rows = len(block_ids)
-            if ring:
-                whole = ring[number % len(ring)]
-                dense = {name: tensor[:rows] for name, tensor in whole.items()}
-            else:
-                dense = self._buffers(rows)
-            step = epoch * self.plan.global_batches + number
-            positions, labels = self.masker.fill(
-                block_ids,
-                {name: tensor.numpy() for name, tensor in dense.items()},
-                epoch=epoch,
-                rate=None if self.schedule is None else self.schedule.rate(step),
-                threads=self.threads,
-            )
-            if labels is not None:
-                dense["labels"] = self._pinned(torch.from_numpy(labels))
-            if self.positions:
-                dense["positions"] = self._pinned(torch.from_numpy(positions))
-            return dense
-
-        return make
-
-    def _buffers(self, rows: int) -> Batch:
+    def empty(self, rows: int) -> dict[str, Array]:
+        """Allocate the arrays of a batch of `rows` blocks, `[rows, L]` each, by column."""
         length = self.masker.store.block_size
-        if self.pin_memory:  # torch keeps pinned memory itself, to use it again
-            shape = (rows, length)
-            return {
-                name: torch.empty(shape, dtype=self.dtype, pin_memory=True) for name in self.columns
-            }
-        return {name: self.pool.take(rows, length, self.dtype) for name in self.columns}
+        return {name: self.allocator.empty(rows, length) for name in self.columns}
 
-    def _pinned(self, tensor: torch.Tensor) -> torch.Tensor:
-        return tensor.pin_memory() if self.pin_memory else tensor
+    def make(
+        self,
+        block_ids: np.ndarray,
+        epoch: int,
+        rate: float | None = None,
+        *,
+        out: dict[str, Array] | None = None,
+    ) -> dict[str, Array]:
+        """Make the batch of these blocks.
+
+        Args:
+            block_ids: uint64 `[B]`.
+            epoch: The epoch whose masks are drawn.
+            rate: The mask rate; None for that of the masker's options.
+            out: Arrays of `B` rows to write to, as `empty` returns them; None for new ones.
+
+        Returns:
+            The arrays by name: `columns`, and `positions` (and `labels` `[M]`) where chosen.
+
+        Raises:
+            IndexError: The store has no such block.
+            InputError: The epoch is out of range, or an id is outside of the vocabulary.
+        """
+        batch = self.empty(len(block_ids)) if out is None else dict(out)
+        positions, labels = self.masker.fill(
+            block_ids,
+            {name: self.allocator.as_numpy(array) for name, array in batch.items()},
+            epoch=epoch,
+            rate=rate,
+            threads=self.threads,
+        )
+        if labels is not None:
+            batch["labels"] = self.allocator.from_numpy(labels)
+        if self.positions:
+            batch["positions"] = self.allocator.from_numpy(positions)
+        return batch

@@ -1,4 +1,4 @@
-"""Rows of a block store, gathered and masked in one pass."""
+"""Blocks of a store, gathered and masked in one pass of the core: `BlockMasker`."""
 
 from __future__ import annotations
 
@@ -7,31 +7,30 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlmfast.data.masking.options import MaskOptions, masker_for
+from mlmfast.data.masking.options import MaskOptions, build_masker
 from mlmfast.errors import InputError
 
 if TYPE_CHECKING:
-    from mlmfast import _core
     from mlmfast.data.store.store import BlockStore
 
 Buffers = dict[str, np.ndarray]
-# Blocks whose words are measured before they are masked as a whole.
+# Whole words are masked only after the words of a sample of so many blocks were measured.
 _SAMPLE = 64
 
 
 class BlockMasker:
-    """Reads blocks of a store by number and masks them on the way.
+    """Reads blocks of a store by their ids and masks them in the same pass.
 
-    The masks are those that `mask_tokens` gives for the same rows with `block_ids` their numbers.
+    The masks are those of `mask_tokens` for the same rows and `block_ids`.
 
     Args:
         store: The blocks, `[N, L]`.
         seed: Seed of the masks, 0 to 2^64 - 1.
-        options: How the masks are drawn; for whole words without `word_starts`, those of the
-            store's own tokenizer are found.
+        options: How the masks are drawn. For whole words without `word_starts`, the store's own
+            tokenizer decides where words begin.
 
     Raises:
-        InputError: An option that cannot be.
+        InputError: An option is unknown, out of its range, or does not fit another.
     """
 
     def __init__(self, store: BlockStore, *, seed: int, options: MaskOptions) -> None:
@@ -39,10 +38,15 @@ class BlockMasker:
             raise InputError(f"seed must be between 0 and 2^64 - 1, got {seed}")
         self.store = store
         self.seed = seed
-        self.options = _with_words(store, options)
-        padded = store.manifest.padding_tokens > 0
-        self.pad_id = store.manifest.pad_token_id if padded else None
-        self._masker = self._make()
+        self.options = _with_word_starts(store, options)
+        manifest = store.manifest
+        self.pad_id = manifest.pad_token_id if manifest.padding_tokens else None
+        self._masker = build_masker(
+            mask_token_id=manifest.mask_token_id,
+            vocab_size=manifest.vocab_size,
+            special_ids=manifest.special_ids,
+            options=self.options,
+        )
         self._shards = list(store.shards)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -53,7 +57,7 @@ class BlockMasker:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Names of the dense outputs: `attention_mask` only where the store has padding."""
+        """Names of the dense outputs; `attention_mask` only where the store has padding."""
         names = ("input_ids", "labels")
         return names if self.pad_id is None else (*names, "attention_mask")
 
@@ -66,22 +70,22 @@ class BlockMasker:
         rate: float | None = None,
         threads: int | None = None,
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Write the blocks `block_ids` `[B]` to buffers `[B, L]`, all int64 or all int32.
+        """Mask the blocks `block_ids` `[B]` into buffers `[B, L]`, all int64 or all int32.
 
         Args:
             block_ids: uint64 `[B]`.
-            buffers: By name, those of `columns`; without `labels` they are given back.
-            epoch: Epoch of the masks.
-            rate: The mask rate, where it is not that of the options.
+            buffers: One array for each of `columns`, by name; `labels` may be missing.
+            epoch: The epoch whose masks are drawn.
+            rate: The mask rate; None for that of the options.
             threads: Threads at most; None for as many as are worth it.
 
         Returns:
-            The chosen positions, int64 `[M]`, flat into `B * L`, and the labels there, `[M]`, if
-            there was no buffer for them.
+            The chosen positions, int64 `[M]`, flat into `B * L`; and the labels at these positions,
+            `[M]`, if there is no buffer for labels, else None.
 
         Raises:
-            IndexError: A block that the store does not have.
-            InputError: An epoch outside of 0 to 2^64 - 1, an id outside of the vocabulary.
+            IndexError: The store has no such block.
+            InputError: The epoch is outside of 0 to 2^64 - 1, or an id outside of the vocabulary.
         """
         if len(block_ids) and int(block_ids.max()) >= len(self.store):
             raise IndexError(f"block {block_ids.max()} of a store of {len(self.store)} blocks")
@@ -103,8 +107,8 @@ class BlockMasker:
         except ValueError as error:
             raise InputError(str(error)) from None
 
-    def identity(self) -> dict[str, Any]:
-        """What the masked rows are made of, in values that JSON can hold, to compare by."""
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what the masked blocks depend on, in values that JSON can hold."""
         manifest = self.store.manifest
         checksums = "".join(shard.sha256 for shard in manifest.shards)
         options: dict[str, Any] = dict(sorted(self.options.items()))
@@ -118,24 +122,13 @@ class BlockMasker:
             "masks": options,
         }
 
-    def _make(self) -> _core.Masker:
-        manifest = self.store.manifest
-        return masker_for(
-            mask_token_id=manifest.mask_token_id,
-            vocab_size=manifest.vocab_size,
-            special_ids=manifest.special_ids,
-            options=self.options,
-        )
 
-
-def _with_words(store: BlockStore, options: MaskOptions) -> MaskOptions:
+def _with_word_starts(store: BlockStore, options: MaskOptions) -> MaskOptions:
     if options.get("mode") != "whole_word" or options.get("word_starts") is not None:
         return options
-    from mlmfast.data.tokenization.load import load_tokenizer
     from mlmfast.data.tokenization.word_boundaries import warn_of_long_words, word_starts
 
-    tokenizer = load_tokenizer(store.path).tokenizer
-    starts = word_starts(tokenizer, store.manifest.vocab_size)
+    starts = word_starts(store.tokenizer.tokenizer, store.manifest.vocab_size)
     sample = store[np.linspace(0, len(store) - 1, min(len(store), _SAMPLE), dtype=np.int64)]
     warn_of_long_words(sample, starts, np.isin(sample, list(store.manifest.special_ids)))
     return {**options, "word_starts": starts}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlmfast.data.loading.batches import BatchMaker
 from mlmfast.data.loading.block_masker import BlockMasker
 from mlmfast.data.loading.sampler import BlockSampler
 from mlmfast.data.masking.mask_tokens import output_dtype
@@ -14,10 +15,10 @@ from mlmfast.errors import InputError, MissingDependencyError
 from mlmfast.runtime.prefetch import Prefetcher
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Unpack
 
-    from mlmfast.data.loading.batches import Batch
+    from mlmfast.data.loading.buffer_pool import Batch
     from mlmfast.data.masking.options import MaskOptions, ModeOptions
 
 _STATE_VERSION = 1
@@ -26,51 +27,50 @@ _STATE_VERSION = 1
 class BlockLoader:
     """Iterate over a block store in masked batches, gathered and masked in one pass of the core.
 
-    A pass gives one epoch's batches, dicts of torch tensors: `input_ids` and `labels` `[B, L]`,
-    `attention_mask` `[B, L]` where the store has padding, `positions` int64 `[M]` where asked for.
-    The order of the blocks is a keyed permutation that needs no memory, the masks are those of
-    `mask_tokens` for the blocks' numbers: every batch is a pure function of (seed, epoch, number).
+    A pass yields one epoch's batches, dicts of torch tensors: `input_ids` and `labels` `[B, L]`,
+    `attention_mask` `[B, L]` where the store has padding, and `positions` int64 `[M]` if requested.
+    The order of the blocks is a keyed permutation that needs no memory, and the masks are those of
+    `mask_tokens` for the blocks' ids: every batch is a pure function of (seed, epoch, number).
 
-    A whole pass moves the loader on to the next epoch; `set_epoch` chooses one. A pass that is
-    broken off leaves it in the epoch, whose batches the next pass gives again from the first,
-    unless `load_state_dict` says otherwise. `state_dict()` names the batch after the last one that
-    was given out: a loader that loads it goes on with exactly the batches that would have come,
-    without replaying any.
+    A whole pass moves the loader on to the next epoch; `set_epoch` chooses one. After a loop that
+    breaks out of a pass, the next pass yields the same epoch from its first batch, unless
+    `load_state_dict` chooses another place. `state_dict()` names the batch after the last one
+    yielded: a loader that loads it continues with exactly that batch, without replaying any.
 
-    Ranks divide each epoch among themselves; nothing is padded, repeated or dropped. Global batches
-    of `batch_size * world_size` blocks are dealt in equal shares; only the last may be smaller, and
+    Ranks divide each epoch among themselves; nothing is padded, repeated or dropped. Each global
+    batch of `batch_size * world_size` blocks is divided equally; only the last may be smaller, and
     its shares differ by one block at most. Where it has fewer blocks than there are ranks, some
-    ranks have one batch less: `drop_last=True` leaves such an end out, for training in step.
+    ranks have one batch less: `drop_last=True` drops it, so that all ranks have as many batches.
 
-    Batches are the caller's own and stay as they are. With `reuse_buffers=True` a batch is valid
-    until the next one is asked for, and its memory is then used again.
+    Batches belong to the caller and do not change. With `reuse_buffers=True` a batch is valid until
+    the next one is requested, which may overwrite its memory.
 
     Args:
         store: The blocks, or their folder.
-        batch_size: Blocks of a batch.
+        batch_size: Blocks in a batch.
         seed: Seed of the order and of the masks, 0 to 2^64 - 1.
-        epoch: The first pass's epoch.
-        rank: This process's number among `world_size`.
+        epoch: The epoch of the first pass.
+        rank: The rank of this process, from 0 to `world_size - 1`.
         world_size: Number of processes.
-        shuffle: Give the blocks in an order that is new in each epoch.
-        drop_last: Leave out the last global batch where it is not full.
-        mlm_probability: Share of the tokens that are chosen, or a `MaskRateSchedule`, whose steps
-            are the batches (of a rank) since the start of epoch 0.
+        shuffle: Shuffle the blocks, into a new order in each epoch.
+        drop_last: Drop the last global batch if it is not full.
+        mlm_probability: Share of the tokens that are chosen, or a `MaskRateSchedule` that each
+            batch (of a rank) moves on by one, from the start of epoch 0.
         mask_replace_prob: Share of the chosen tokens that become the mask token.
         random_replace_prob: Share of the chosen tokens that become a random word; the rest stays.
         positions: Add the chosen positions, flat into `B * L`.
-        labels_at_positions: Add them, and give `labels` there alone, `[M]`.
+        labels_at_positions: Add `positions`, and return `labels` at these positions only, `[M]`.
         dtype: int64 or int32, for all but `positions`.
         prefetch: Batches to make ahead in a thread; 0 for none. From 2 on, a loop that has to wait
             for a batch makes the one after it meanwhile.
         pin_memory: Put the batches into pinned memory, where there is CUDA.
-        reuse_buffers: Use the memory of earlier batches again.
-        threads: Threads that mask one batch; None for as many as it is worth.
+        reuse_buffers: Reuse the memory of earlier batches.
+        threads: Threads that mask one batch; None for as many as are worth it.
         modes: `mode`, `masks_per_row`, `at_least_one` and so on, as `mask_tokens` explains them;
             `mode="whole_word"` finds the words by the store's own tokenizer.
 
     Raises:
-        InputError: An option that cannot be.
+        InputError: An option is unknown, out of its range, or does not fit another.
         MissingDependencyError: torch is not installed.
     """
 
@@ -100,8 +100,7 @@ class BlockLoader:
         try:
             import torch
 
-            from mlmfast.data.loading.batches import BatchMaker
-            from mlmfast.data.loading.buffer_pool import BufferPool
+            from mlmfast.data.loading.buffer_pool import BufferPool, TensorAllocator
         except ImportError as error:
             raise MissingDependencyError(
                 "BlockLoader needs the package torch: pip install 'mlmfast[train]'."
@@ -118,62 +117,64 @@ class BlockLoader:
         if not isinstance(mlm_probability, MaskRateSchedule):
             options["mlm_probability"] = mlm_probability
         masker = BlockMasker(self.store, seed=seed, options=options)
-        left_out = {"labels"} if labels_at_positions else set()
-        self._plan = BlockSampler(
+        self._sampler = BlockSampler(
             len(self.store), batch_size, rank, world_size, shuffle, drop_last, seed
         )
-        columns = tuple(name for name in masker.columns if name not in left_out)
-        self._maker = BatchMaker(
-            masker=masker,
-            plan=self._plan,
-            schedule=schedule,
-            columns=columns,
-            positions=positions or labels_at_positions,
-            dtype=getattr(torch, output_dtype(dtype).name),
-            pin_memory=pin_memory and torch.cuda.is_available(),
-            slots=prefetch + 1 if reuse_buffers else 0,
-            threads=threads,
-            # Those made ahead, the user's, and the one that it takes the place of.
-            pool=BufferPool(keep=(prefetch + 2) * len(columns)),
+        columns = tuple(
+            name for name in masker.columns if not (labels_at_positions and name == "labels")
         )
+        self._maker = BatchMaker(
+            masker,
+            TensorAllocator(
+                # The batches made ahead, the caller's, and the one that replaces it.
+                BufferPool(keep=(prefetch + 2) * len(columns)),
+                dtype=getattr(torch, output_dtype(dtype).name),
+                pin_memory=pin_memory and torch.cuda.is_available(),
+            ),
+            columns,
+            positions=positions or labels_at_positions,
+            threads=threads,
+        )
+        self._schedule = schedule
         self._prefetch = prefetch
-        self._batch = 0  # the next one that the pass under way will give out
-        self._first = 0  # of the next pass
+        self._reuse_buffers = reuse_buffers
+        self._batch = 0  # the next batch of the current pass
+        self._first = 0  # the first batch of the next pass
         self._epoch = 0
         self.set_epoch(epoch)
 
     @property
     def epoch(self) -> int:
-        """The epoch of the pass under way, or of the next."""
+        """The epoch of the current pass, or of the next one."""
         return self._epoch
 
     @property
     def batch_size(self) -> int:
-        """Blocks of a batch."""
-        return self._plan.batch_size
+        """Blocks in a batch."""
+        return self._sampler.batch_size
 
     def __len__(self) -> int:
-        """Batches of a whole epoch for this rank."""
-        return len(self._plan)
+        """Number of this rank's batches in an epoch."""
+        return len(self._sampler)
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the next pass's epoch. The place of a loaded state in this very epoch is kept."""
+        """Choose the epoch of the next pass; a state that was loaded in this epoch stays valid."""
         if not 0 <= epoch < 1 << 64:
             raise InputError(f"epoch must be between 0 and 2^64 - 1, got {epoch}")
         if epoch != self._epoch:
             self._epoch, self._first, self._batch = epoch, 0, 0
 
     def state_dict(self) -> dict[str, Any]:
-        """The place in the epoch, and what the batches are made of; JSON can hold it."""
+        """Return the epoch, the next batch and what the batches depend on; JSON can hold it."""
         return {
             "version": _STATE_VERSION,
             "epoch": self._epoch,
             "batch": self._batch,
-            "made_of": self._made_of(),
+            "made_of": self._fingerprint(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Let the next pass go on where `state` was taken; this takes no time.
+        """Let the next pass continue where `state` was taken; this takes no time.
 
         Raises:
             InputError: The state's batches were made of other data or options.
@@ -183,22 +184,22 @@ class BlockLoader:
                 f"the loader's state has version {state.get('version')!r}; this mlmfast reads "
                 f"version {_STATE_VERSION}"
             )
-        there, here = state["made_of"], self._made_of()
-        for name in sorted(there.keys() | here.keys()):
-            if there.get(name) != here.get(name):
+        saved, own = state["made_of"], self._fingerprint()
+        for name in sorted(saved.keys() | own.keys()):
+            if saved.get(name) != own.get(name):
                 raise InputError(
-                    f"the state belongs to other batches: {name} was {there.get(name)!r} there, "
-                    f"and is {here.get(name)!r} here"
+                    f"the state belongs to other batches: {name} was {saved.get(name)!r} there, "
+                    f"and is {own.get(name)!r} here"
                 )
         self._epoch = state["epoch"]
         self._first = self._batch = state["batch"]
 
     def __iter__(self) -> Iterator[Batch]:
-        """Begin a pass; breaking off ends its thread."""
+        """Start a pass; a loop that breaks out of it ends its thread."""
         epoch, first = self._epoch, self._first
         self._first, self._batch = 0, first
         numbers = range(first, len(self))
-        make = self._maker.of_epoch(epoch)
+        make = self._batches_of(epoch)
         if not self._prefetch:
             for number in numbers:
                 self._batch = number + 1
@@ -215,12 +216,32 @@ class BlockLoader:
         if (self._epoch, self._batch) == (epoch, len(self)):
             self.set_epoch(epoch + 1)
 
-    def _made_of(self) -> dict[str, Any]:
-        plan, schedule = self._plan, self._maker.schedule
-        return self._maker.masker.identity() | {
-            "batch_size": plan.batch_size,
-            "world_size": plan.world_size,
-            "shuffle": plan.shuffle,
-            "drop_last": plan.drop_last,
+    def _batches_of(self, epoch: int) -> Callable[[int], Batch]:
+        """Return what makes the batches of one pass, each from its number in the epoch."""
+        sampler, maker, schedule = self._sampler, self._maker, self._schedule
+        batches_before = epoch * sampler.global_batches
+        # The batches made ahead, and the caller's.
+        buffers = self._prefetch + 1 if self._reuse_buffers else 0
+        ring = [maker.empty(sampler.batch_size) for _ in range(buffers)]
+
+        def make(number: int) -> Batch:
+            block_ids = sampler.block_ids(number, epoch)
+            rate = None if schedule is None else schedule.rate(batches_before + number)
+            if not ring:
+                return maker.make(block_ids, epoch, rate)
+            buffer = ring[number % len(ring)]
+            out = {name: tensor[: len(block_ids)] for name, tensor in buffer.items()}
+            return maker.make(block_ids, epoch, rate, out=out)
+
+        return make
+
+    def _fingerprint(self) -> dict[str, Any]:
+        """Return what every batch depends on, in values that JSON can hold."""
+        sampler, schedule = self._sampler, self._schedule
+        return self._maker.masker.fingerprint() | {
+            "batch_size": sampler.batch_size,
+            "world_size": sampler.world_size,
+            "shuffle": sampler.shuffle,
+            "drop_last": sampler.drop_last,
             "schedule": schedule and [schedule.start, schedule.end, schedule.steps, schedule.shape],
         }

@@ -1,4 +1,4 @@
-"""Which blocks a rank's batch holds, as a pure function of its number."""
+"""Which blocks a rank's batch holds, as a pure function of its number: `BlockSampler`."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from mlmfast.errors import InputError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Batches among which blocks of like lengths are brought together.
+# The most batches whose blocks are sorted by length together, as in transformers' own sampler.
 GROUPED = 50
 
 
 @dataclass(frozen=True)
 class BlockSampler:
-    """How an epoch's blocks are dealt to batches and ranks; no memory grows with their number.
+    """Divides an epoch's blocks into batches and among ranks, in memory that does not grow with N.
 
-    Global batch g is the range from `g * batch_size * world_size` of the epoch's order, and every
-    rank takes its share of it, the ranks one after the other. Only the last global batch may hold
-    less; its blocks are dealt as evenly as they go (shares differ by one at most), so that nothing
-    is padded, repeated or left out.
+    Global batch g starts at `g * batch_size * world_size` of the epoch's order and is divided among
+    the ranks, in their order. Only the last global batch may be smaller; its blocks are divided as
+    evenly as possible (shares differ by one at most), so that nothing is padded, repeated or left
+    out.
 
     Attributes:
         blocks: Number of blocks N.
-        batch_size: Blocks of a rank's batch.
-        rank: This process's number, from 0 on.
+        batch_size: Blocks in a rank's batch.
+        rank: The rank of this process, from 0 on.
         world_size: Number of processes.
         shuffle: Whether the order is a permutation, new in each epoch, or 0 to N - 1.
-        drop_last: Whether the last global batch is left out where it is not full.
+        drop_last: Whether the last global batch is dropped if it is not full.
         seed: Seed of the order.
-        lengths: Length of each block, `[N]`, to put blocks of like lengths into the same batches:
-            of each stretch of 50 batches of the random order, the longest come first. None keeps
-            the order.
+        lengths: Length of each block, `[N]`, to put blocks of similar lengths into the same batch:
+            the random order is cut into windows of up to 50 batches, and each window is sorted from
+            the longest block to the shortest. None keeps the random order.
     """
 
     blocks: int
@@ -58,18 +58,18 @@ class BlockSampler:
 
     @property
     def global_batches(self) -> int:
-        """Batches of all ranks together, counted once."""
-        whole, rest = divmod(self.blocks, self.batch_size * self.world_size)
-        return whole + (rest > 0 and not self.drop_last)
+        """Number of global batches in an epoch."""
+        full, rest = divmod(self.blocks, self.batch_size * self.world_size)
+        return full + (rest > 0 and not self.drop_last)
 
     def __len__(self) -> int:
-        """Batches of this rank."""
+        """Number of this rank's batches in an epoch; the last global batch may have none for it."""
         batches = self.global_batches
         start, stop = self._range(batches - 1) if batches else (0, 1)
         return batches - (start == stop)
 
     def block_ids(self, batch: int, epoch: int) -> NDArray[np.uint64]:
-        """The numbers of the blocks of this rank's batch number `batch`, uint64."""
+        """Return the ids of the blocks in this rank's batch number `batch`, uint64."""
         from mlmfast import _core
 
         start, stop = self._range(batch)
@@ -77,7 +77,7 @@ class BlockSampler:
             return np.arange(start, stop, dtype=np.uint64)
         if self.lengths is None or start == stop:
             return _core.permutation(self.blocks, start, stop, seed=self.seed, epoch=epoch)
-        size = self._stretch
+        size = self._window
         first = start // size * size
         ids = _core.permutation(
             self.blocks, first, min(first + size, self.blocks), seed=self.seed, epoch=epoch
@@ -86,10 +86,10 @@ class BlockSampler:
         return ids[start - first : stop - first]
 
     @property
-    def _stretch(self) -> int:
-        """Blocks that are sorted together: as many batches as in transformers' own sampler."""
-        whole = self.batch_size * self.world_size
-        return max(min(self.blocks // (whole * 4), GROUPED), 1) * whole
+    def _window(self) -> int:
+        """Number of blocks that are sorted by length together."""
+        global_batch = self.batch_size * self.world_size
+        return max(min(self.blocks // (global_batch * 4), GROUPED), 1) * global_batch
 
     def _range(self, batch: int) -> tuple[int, int]:
         first = batch * self.batch_size * self.world_size

@@ -1,4 +1,4 @@
-"""A data collator in the place of Hugging Face's: `DataCollatorForLanguageModeling`."""
+"""A drop-in for Hugging Face's data collator: `DataCollatorForLanguageModeling`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from mlmfast.data.masking.frameworks import Framework, known_framework, to_tensor
+from mlmfast.data.masking.frameworks import Framework, check_framework, to_tensor
 from mlmfast.data.masking.keys import MaskKeys
-from mlmfast.data.masking.options import make_masker
+from mlmfast.data.masking.options import build_masker
 from mlmfast.data.masking.padding import pad_lists, pad_mappings, pad_offsets, without_columns
 from mlmfast.data.masking.vocabulary_cache import VocabularyCache
 from mlmfast.data.tokenization.word_boundaries import WordBoundaries, known_boundaries
@@ -22,22 +22,23 @@ class DataCollatorForLanguageModeling:
     """Pad a list of examples to a batch and mask it.
 
     Arguments, outputs and methods are those of the class of the same name in transformers, so that
-    subclasses of that one work with this one; the masks are drawn by the compiled core. A call goes
-    through `torch_call`, `numpy_call` or `tf_call`, and these through `torch_mask_tokens`,
+    its subclasses can derive from this one; the compiled core draws the masks. A call goes through
+    `torch_call`, `numpy_call` or `tf_call`, and these through `torch_mask_tokens`,
     `numpy_mask_tokens` or `tf_mask_tokens`.
 
-    Rows of a mapping give a `BatchEncoding` as the tokenizer's own `pad` makes it, plus `labels`;
-    plain rows (lists, arrays, tensors of ids) a dict of `input_ids` and `labels`. All are
-    `[B, L]`, int64 (numpy arrays of plain rows keep the rows' type). Special tokens and padding
-    are never chosen. A `labels` column of the rows is left out, since the masks decide the labels.
+    Examples that are mappings become a `BatchEncoding`, as the tokenizer's own `pad` makes it, plus
+    `labels`; plain rows (lists, arrays, tensors of ids) become a dict of `input_ids` and `labels`.
+    All are `[B, L]`, int64 (numpy arrays of plain rows keep the rows' dtype). Special tokens and
+    padding are never chosen. A `labels` column of the examples is dropped, since the masks decide
+    the labels.
 
-    Where nobody calls `set_epoch`, every call draws fresh masks: from `seed` where one is given,
-    else from the framework's global generator, so that `transformers.set_seed` repeats a run. With
-    a seed a run repeats whatever the global generators hold, in the workers of a `DataLoader` too;
-    every pass over the data has masks of its own there. After `set_epoch` a row is masked by what
-    it holds: its mask is a pure function of (seed, epoch, its tokens), the same in whichever
-    worker, batch or order it is met and whatever it was padded to. (Rows of the very same tokens
-    then get the same mask in an epoch; the blocks of a `BlockStore`, which have numbers, do not.)
+    Until `set_epoch` is called, every call draws new masks: from `seed` if there is one, else from
+    the framework's global generator, so that `transformers.set_seed` makes a run reproducible. With
+    a seed, a run is reproducible whatever the state of the global generators, also in the workers
+    of a `DataLoader`, where every pass over the data has its own masks. After `set_epoch`, the mask
+    of a row is a pure function of (seed, epoch, its tokens): it does not depend on the worker, the
+    batch, the order or the padding. (Rows of equal tokens then get equal masks in an epoch; the
+    blocks of a `BlockStore`, which have ids, do not.)
 
     Args:
         tokenizer: A transformers tokenizer, fast or slow.
@@ -49,14 +50,14 @@ class DataCollatorForLanguageModeling:
         mask_replace_prob: Share of the chosen tokens that become the mask token.
         random_replace_prob: Share of the chosen tokens that become a random word; the rest stays.
         pad_to_multiple_of: Pad to a multiple of this many tokens.
-        tf_experimental_compile: Taken for the sake of transformers 4, without effect: the core is
-            compiled already.
+        tf_experimental_compile: Accepted for transformers 4, without effect: the core is compiled
+            already.
         return_tensors: `"pt"` for torch tensors, `"np"` for numpy arrays, `"tf"` for TensorFlow's.
         seed: Seed of the masks, 0 to 2^64 - 1; None takes the framework's.
-        word_boundaries: How whole words are found: `"marker"`, by the vocabulary's marker alone; or
-            `"characters"`, in scripts that are written without blanks by their characters too, as
-            `mlmfast.data.tokenization.word_boundaries.word_starts` says. A batch whose words are
-            very long warns.
+        word_boundaries: How whole words are found: `"marker"`, by the vocabulary's marker only; or
+            `"characters"`, in scripts that are written without spaces also by their characters, see
+            `mlmfast.data.tokenization.word_boundaries.word_starts`. If the words of the first batch
+            are very long, there is a warning.
 
     Raises:
         InputError: No mask token, a probability outside of 0..1, an unknown `return_tensors`, a
@@ -80,7 +81,7 @@ class DataCollatorForLanguageModeling:
     )
 
     def __post_init__(self) -> None:
-        known_framework(self.return_tensors)
+        check_framework(self.return_tensors)
         known_boundaries(self.word_boundaries)
         if not isinstance(self.tf_experimental_compile, bool):
             raise InputError(
@@ -98,13 +99,13 @@ class DataCollatorForLanguageModeling:
                     "mask token: add one, tokenizer.add_special_tokens({'mask_token': '<mask>'}), "
                     "or pass mlm=False"
                 )
-            self._masker(special_ids=())  # checks the probabilities now rather than at the batch
+            self._masker(special_ids=())  # checks the probabilities before the first batch
 
     def set_epoch(self, epoch: int) -> None:
         """Key the masks by this epoch, 0 to 2^63 - 1, from now on.
 
-        Data loading workers follow, those that live on from pass to pass (`persistent_workers`)
-        too. Call it between two passes: a pass that goes on would change its masks in the middle.
+        It takes effect in data loading workers as well, even in those that outlive a pass
+        (`persistent_workers`). Call it between two passes: a running pass would change its masks.
         """
         self._keys.set_epoch(epoch, self.seed)
 
@@ -112,28 +113,28 @@ class DataCollatorForLanguageModeling:
     def generator(self) -> Any:
         """The framework's generator made from `seed`, for subclasses that draw by themselves.
 
-        None without a seed. Each worker of a `DataLoader` has one of its own.
+        None without a seed. Each worker of a `DataLoader` has its own.
         """
-        return self._keys.generator(known_framework(self.return_tensors), self.seed)
+        return self._keys.generator(check_framework(self.return_tensors), self.seed)
 
     @generator.setter
     def generator(self, generator: Any) -> None:
-        self._keys.give_generator(generator)
+        self._keys.set_generator(generator)
 
     def get_generator(self, seed: int) -> Any:
-        """A generator of `return_tensors`' framework; in a worker of a `DataLoader` its own."""
-        return self._keys.new_generator(known_framework(self.return_tensors), seed)
+        """Return a generator of `return_tensors`' framework; each worker has its own."""
+        return self._keys.new_generator(check_framework(self.return_tensors), seed)
 
     def __call__(self, features: Sequence[Any], return_tensors: str | None = None) -> Any:
         """Collate `features`, a list of mappings or of rows of ids, to a batch."""
-        framework = known_framework(return_tensors or self.return_tensors)
+        framework = check_framework(return_tensors or self.return_tensors)
         if framework == "pt":
             return self.torch_call(features)
         return self.numpy_call(features) if framework == "np" else self.tf_call(features)
 
     def torch_call(self, examples: Sequence[Any]) -> Any:
         """Collate to torch tensors."""
-        batch, flags = self._padded(examples, "pt")
+        batch, flags = self._pad_examples(examples, "pt")
         if self.mlm:
             masked = self.torch_mask_tokens(batch["input_ids"], **flags)
             batch["input_ids"], batch["labels"] = masked
@@ -143,7 +144,7 @@ class DataCollatorForLanguageModeling:
 
     def numpy_call(self, examples: Sequence[Any]) -> Any:
         """Collate to numpy arrays."""
-        batch, flags = self._padded(examples, "np")
+        batch, flags = self._pad_examples(examples, "np")
         if self.mlm:
             masked = self.numpy_mask_tokens(batch["input_ids"], **flags)
             batch["input_ids"], batch["labels"] = masked
@@ -153,7 +154,7 @@ class DataCollatorForLanguageModeling:
 
     def tf_call(self, examples: Sequence[Any]) -> Any:
         """Collate to TensorFlow's tensors."""
-        batch, flags = self._padded(examples, "tf")
+        batch, flags = self._pad_examples(examples, "tf")
         if self.mlm:
             special = flags["special_tokens_mask"]
             if special is None:
@@ -176,7 +177,7 @@ class DataCollatorForLanguageModeling:
         Args:
             inputs: The ids; they are not changed.
             special_tokens_mask: `[B, L]`, true where a token must not be chosen.
-            offset_mapping: `[B, L, 2]`, not needed: the vocabulary tells where words begin.
+            offset_mapping: `[B, L, 2]`, ignored: the vocabulary tells where words begin.
         """
         del offset_mapping
         ids, labels = self._mask(inputs.numpy(), special_tokens_mask, "pt")
@@ -198,19 +199,21 @@ class DataCollatorForLanguageModeling:
         Args:
             inputs: The ids.
             vocab_size: Number of ids that random words are drawn from.
-            mask_token_id: What is put in the place of a masked token.
+            mask_token_id: The id that replaces a masked token.
             special_tokens_mask: `[B, L]`, true where a token must not be chosen.
         """
         vocabulary = vocab_size, int(mask_token_id)
         ids, labels = self._mask(np.asarray(inputs), special_tokens_mask, "tf", vocabulary)
         return to_tensor(ids, "tf"), to_tensor(labels, "tf")
 
-    def _padded(self, examples: Sequence[Any], framework: Framework) -> tuple[Any, dict[str, Any]]:
-        """The padded batch, and what of it only says where masks may fall."""
+    def _pad_examples(
+        self, examples: Sequence[Any], framework: Framework
+    ) -> tuple[Any, dict[str, Any]]:
+        """Return the padded batch, and the columns that only say where masks may be."""
         if not isinstance(examples[0], Mapping):
             ids = pad_lists(examples, self.tokenizer, self.pad_to_multiple_of)
-            given = ids if framework == "np" else to_tensor(ids.astype(np.int64), framework)
-            return {"input_ids": given}, {"special_tokens_mask": None}
+            tensor = ids if framework == "np" else to_tensor(ids.astype(np.int64), framework)
+            return {"input_ids": tensor}, {"special_tokens_mask": None}
         rows = without_columns(examples, ("labels", "offset_mapping"))
         batch = pad_mappings(rows, self.tokenizer, self.pad_to_multiple_of, framework)
         flags = {"special_tokens_mask": batch.pop("special_tokens_mask", None)}
@@ -236,9 +239,9 @@ class DataCollatorForLanguageModeling:
         seed, epoch, block_ids = self._keys.next_key(self.seed, framework, len(ids))
         special_ids = () if flags is not None else tuple(sorted(self.tokenizer.all_special_ids))
         out_ids, out_labels = np.empty(ids.shape, np.int64), np.empty(ids.shape, np.int64)
-        if self.whole_word_mask and not self._vocabulary.measured:
+        if self.whole_word_mask and not self._vocabulary.words_checked:
             special = np.isin(ids, special_ids) if flags is None else flags
-            self._vocabulary.measure_words(ids, self._words(self._vocab_size()), special)
+            self._vocabulary.check_word_lengths(ids, self._word_starts(self._vocab_size()), special)
         self._masker(special_ids, vocabulary).mask(
             np.ascontiguousarray(ids),
             out_ids,
@@ -262,21 +265,20 @@ class DataCollatorForLanguageModeling:
         )
         if self.mlm_probability is None:
             raise InputError("mlm_probability must be between 0 and 1, got None")
-        try:
-            return make_masker(
-                mask_token_id=mask_token_id,
-                vocab_size=vocab_size,
-                special_ids=special_ids,
-                mlm_probability=float(self.mlm_probability),
-                mask_replace_prob=float(self.mask_replace_prob),
-                random_replace_prob=float(self.random_replace_prob),
-                mode="whole_word" if self.whole_word_mask else "token",
-                word_starts=self._words(vocab_size) if self.whole_word_mask else None,
-            )
-        except (TypeError, ValueError) as error:
-            raise InputError(str(error)) from None
+        return build_masker(
+            mask_token_id=mask_token_id,
+            vocab_size=vocab_size,
+            special_ids=special_ids,
+            options={
+                "mlm_probability": self.mlm_probability,
+                "mask_replace_prob": self.mask_replace_prob,
+                "random_replace_prob": self.random_replace_prob,
+                "mode": "whole_word" if self.whole_word_mask else "token",
+                "word_starts": self._word_starts(vocab_size) if self.whole_word_mask else None,
+            },
+        )
 
-    def _words(self, vocab_size: int) -> bytes:
+    def _word_starts(self, vocab_size: int) -> bytes:
         return self._vocabulary.word_starts(self.tokenizer, vocab_size, self.word_boundaries)
 
     def _vocab_size(self) -> int:

@@ -1,4 +1,4 @@
-"""What differs between torch, numpy and TensorFlow for a collator: tensors, and seeds."""
+"""What a collator does differently for torch, numpy and TensorFlow: tensors, and seeds."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from mlmfast.errors import InputError
 Framework = Literal["pt", "np", "tf"]
 
 
-def known_framework(name: str) -> Framework:
-    """Return `name`, if it is one that `return_tensors` takes.
+def check_framework(name: str) -> Framework:
+    """Return `name`, which must be a value of `return_tensors`.
 
     Raises:
-        InputError: It is not.
+        InputError: It is not one.
     """
     if name in get_args(Framework):
         return cast("Framework", name)
@@ -24,7 +24,7 @@ def known_framework(name: str) -> Framework:
 
 
 def to_tensor(array: np.ndarray, framework: Framework) -> Any:
-    """Give `array` as a tensor of the framework; torch's shares its memory."""
+    """Return `array` as a tensor of the framework; torch's shares its memory."""
     if framework == "pt":
         import torch
 
@@ -37,15 +37,15 @@ def to_tensor(array: np.ndarray, framework: Framework) -> Any:
 
 
 def global_seed() -> int:
-    """The seed of the process: torch's where torch is loaded, else a draw from numpy's."""
+    """Return the process's seed: torch's if torch is loaded, else one drawn with numpy."""
     torch = sys.modules.get("torch")
     if torch is None:
-        return int(np.random.randint(0, 2**63 - 1))  # noqa: NPY002 (set_seed governs this one)
+        return int(np.random.randint(0, 2**63 - 1))  # noqa: NPY002 (set_seed seeds this generator)
     return torch.initial_seed() % (1 << 64)
 
 
-def random_word(framework: Framework) -> int:
-    """Draw 63 bits from the global generator of the framework, which `set_seed` governs."""
+def random_seed(framework: Framework) -> int:
+    """Draw a seed of 63 bits from the framework's global generator, which `set_seed` seeds."""
     if framework == "pt":
         import torch
 
@@ -54,11 +54,11 @@ def random_word(framework: Framework) -> int:
         import tensorflow as tf
 
         return int(tf.random.uniform((), 0, 2**63 - 1, dtype=tf.int64))
-    return int(np.random.randint(0, 2**63 - 1))  # noqa: NPY002 (set_seed governs this one)
+    return int(np.random.randint(0, 2**63 - 1))  # noqa: NPY002 (set_seed seeds this generator)
 
 
 def seeded_generator(framework: Framework, seed: int, stream: int = 0) -> Any:
-    """A generator of the framework: for stream 0 that of the seed itself, else one of its own."""
+    """Return a generator of the framework; each stream of a seed has its own, 0 the seed's."""
     if stream:
         seed = int(np.random.SeedSequence([seed, stream]).generate_state(1, np.uint64)[0] >> 1)
     if framework == "pt":

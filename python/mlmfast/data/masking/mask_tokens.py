@@ -1,4 +1,4 @@
-"""Masked batches: `mask_tokens`."""
+"""Mask token ids of any library: `mask_tokens`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from mlmfast.data.masking.options import Mode, RandomIds, masker_for
+from mlmfast.data.masking.options import Mode, RandomIds, build_masker
 from mlmfast.data.masking.table import TokenTable, bare_matrix
 from mlmfast.errors import InputError, InputTypeError
 
@@ -19,7 +19,7 @@ class MaskedBatch(NamedTuple):
     Attributes:
         input_ids: int64 or int32 `[B, L]`, the ids with the chosen tokens replaced.
         labels: The same type and shape, the original ids of the chosen tokens, -100 elsewhere;
-            with `labels_at_positions` `[M]`, the original ids at the positions alone.
+            with `labels_at_positions` `[M]`, the original ids at `positions` only.
         positions: int64 `[M]`, the chosen positions, ascending, flat into `B * L`.
     """
 
@@ -53,14 +53,14 @@ def mask_tokens(
     out: tuple[Any, Any] | None = None,
     threads: int | None = None,
 ) -> Any:
-    """Choose tokens and hide them, with the distribution of BERT and of Hugging Face's collator.
+    """Choose tokens and mask them, with the distribution of BERT and of Hugging Face's collator.
 
-    Every token that is not special is chosen with `mlm_probability`; of the chosen ones a share of
-    `mask_replace_prob` becomes the mask token, a share of `random_replace_prob` a word drawn
-    uniformly from the vocabulary, and the rest stays as it is.
+    Every token that is not special is chosen with `mlm_probability`. Of the chosen tokens, a share
+    of `mask_replace_prob` becomes the mask token, a share of `random_replace_prob` a word drawn
+    uniformly from the vocabulary, and the rest stays.
 
-    The masks are a pure function of (seed, epoch, block id, position): they do not change with the
-    number of threads, workers or ranks, the size of the batch or its order. The draws are a
+    The masks are a pure function of (seed, epoch, block id, position): they do not depend on the
+    number of threads, workers or ranks, nor on the size or the order of the batch. The draws are a
     documented format (docs/masks.md).
 
     Args:
@@ -68,48 +68,49 @@ def mask_tokens(
             a torch tensor on the CPU, or an Arrow column (pyarrow, polars ...) of lists of one
             length. Or a table with such a column `input_ids`: a pyarrow Table or RecordBatch, a
             polars DataFrame, a `datasets.Dataset`, a `BlockStore`, or anything else with
-            `__arrow_c_stream__`. It is not changed.
+            `__arrow_c_stream__`. The input is not modified.
         mask_token_id: The mask token's id.
         vocab_size: Number of ids, the tokenizer's added tokens included (`len(tokenizer)`).
         special_ids: Ids that are never chosen.
-        special_tokens_mask: `[B, L]`, true where a token must not be chosen, besides `special_ids`;
-            None takes a table's column of that name.
+        special_tokens_mask: `[B, L]`, true where a token must not be chosen, in addition to
+            `special_ids`; None takes a table's column of this name.
         mlm_probability: Share of the tokens to choose, in 0..1.
         mask_replace_prob: Share of the chosen tokens that become the mask token.
         random_replace_prob: Share of the chosen tokens that become a random word.
-        mode: What is chosen as one: `"token"`; `"whole_word"`, all tokens of a word, each replaced
-            on its own; `"span"` (SpanBERT, Joshi et al. 2020), runs of tokens or words until the
-            share of the row is reached, each run replaced as one.
+        mode: The unit that is chosen: `"token"`; `"whole_word"`, all tokens of a word, each of them
+            replaced independently; `"span"` (SpanBERT, Joshi et al. 2020), runs of tokens or words
+            until the share of the row is reached, all tokens of a run replaced in the same way.
         word_starts: bool `[vocab_size]`, whether an id begins a word; for whole words, and for
             spans of words. `mlmfast.data.tokenization.word_boundaries.word_starts` makes it.
         span_probability: Parameter of the spans' geometric lengths.
         max_span_length: The longest span, in tokens or words.
-        masks_per_row: Choose exactly so many tokens a row, every set of them alike (all where a row
-            has fewer), in place of `mlm_probability`; not for whole words.
-        at_least_one: Where nothing of a row would be chosen, choose one token (or word) of it.
-        random_ids: What random words are drawn from: `"all"` ids of the vocabulary, as Hugging Face
-            does, or the `"ordinary"` ones, without `special_ids` and the mask token.
+        masks_per_row: Choose exactly this many tokens in each row (all tokens of a shorter row),
+            uniformly, instead of with `mlm_probability`; not for whole words.
+        at_least_one: Choose one token (or word) in a row where none would be chosen.
+        random_ids: The ids that random words are drawn from: `"all"` of the vocabulary, as in
+            Hugging Face's collator, or the `"ordinary"` ones, without `special_ids` and the mask
+            token.
         seed: Seed of the run, 0 to 2^64 - 1.
-        epoch: Number of the epoch; another epoch gives other masks.
-        block_ids: `[B]`, the rows' numbers in the whole data set; None for 0 to B - 1.
-        labels_at_positions: Give the labels at the chosen positions alone, `[M]`.
+        epoch: Number of the epoch; each epoch has its own masks.
+        block_ids: `[B]`, the ids of the rows in the whole data set; None for 0 to B - 1.
+        labels_at_positions: Return the labels at the chosen positions only, `[M]`.
         dtype: int64 (the default) or int32, of numpy or torch, for ids and labels.
         out: Two arrays (or tensors) `[B, L]`, both int64 or both int32, to write `input_ids` and
             `labels` to; with `labels_at_positions` the second is None.
-        threads: Threads at most; None for as many as the machine has and the batch is worth.
+        threads: Threads at most; None for as many as the machine has and are worth it.
 
     Returns:
-        A `MaskedBatch` of torch tensors where `input_ids` (or `out`) is a tensor, else of numpy
-        arrays. A table comes back as a table of its kind (a `BlockStore` as a pyarrow Table): the
-        column `input_ids` masked, a column `labels` added or replaced, the others as they were, but
-        for `special_tokens_mask`, which has done its work; the positions are those where `labels`
-        is not -100.
+        A `MaskedBatch` of torch tensors if `input_ids` (or `out`) is a tensor, else of numpy
+        arrays. For a table, a table of the same library (for a `BlockStore`, a pyarrow Table): its
+        column `input_ids` is masked, a column `labels` is added or replaced, the column
+        `special_tokens_mask` is dropped, and the others are unchanged. The chosen positions are
+        those where `labels` is not -100.
 
     Raises:
-        InputError: A probability outside of 0..1, an id outside of the vocabulary (the message
-            names row, position and value), shapes or options that do not fit each other, rows of
-            different lengths, nulls, a table without `input_ids`.
-        InputTypeError: Ids that are no integers.
+        InputError: A probability is outside of 0..1, an id is outside of the vocabulary (the
+            message names row, position and value), shapes or options do not fit each other, rows
+            differ in length, there are nulls, or a table has no `input_ids`.
+        InputTypeError: The ids are not integers.
 
     Examples:
         >>> import numpy as np
@@ -134,7 +135,7 @@ def mask_tokens(
     flags = None
     if special_tokens_mask is not None:
         flags = np.ascontiguousarray(_as_numpy(special_tokens_mask), dtype=np.bool_)
-    masker = masker_for(
+    masker = build_masker(
         mask_token_id=mask_token_id,
         vocab_size=vocab_size,
         special_ids=special_ids,
@@ -177,7 +178,7 @@ def mask_tokens(
 
 
 def as_id_matrix(ids: Any) -> np.ndarray[Any, Any]:
-    """Token ids of numpy, torch or Arrow as a C-contiguous numpy array `[B, L]`."""
+    """Return token ids of numpy, torch or Arrow as a C-contiguous numpy array `[B, L]`."""
     array = _as_numpy(ids)
     if array.ndim != 2:
         raise InputError(f"input_ids must have the shape [B, L], got {list(array.shape)}")
@@ -201,46 +202,44 @@ def _as_numpy(data: Any) -> np.ndarray[Any, Any]:
 def _outputs(
     out: tuple[Any, Any] | None, shape: tuple[int, ...], dtype: Any, labels_at_positions: bool
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any] | None]:
-    """The arrays for ids and, unless they are wanted at the positions alone, labels."""
-    kind = None if dtype is None else output_dtype(dtype)
+    """Return the arrays for ids and for labels; the latter is None with labels_at_positions."""
+    array_dtype = None if dtype is None else output_dtype(dtype)
     if out is None:
-        kind = kind or np.dtype(np.int64)
-        ids = np.empty(shape, kind)
-        return ids, None if labels_at_positions else np.empty(shape, kind)
+        array_dtype = array_dtype or np.dtype(np.int64)
+        ids = np.empty(shape, array_dtype)
+        return ids, None if labels_at_positions else np.empty(shape, array_dtype)
     if labels_at_positions != (out[1] is None):
         raise InputError(
             "out must be (input_ids, None) with labels_at_positions, else (input_ids, labels)"
         )
-    buffers = [_as_output(array, shape, kind) for array in out if array is not None]
+    buffers = [_as_output(array, shape, array_dtype) for array in out if array is not None]
     if len({buffer.dtype for buffer in buffers}) > 1:
         raise InputError(f"out must hold arrays of one type, got {[b.dtype for b in buffers]}")
     return buffers[0], None if labels_at_positions else buffers[1]
 
 
 def output_dtype(dtype: Any) -> np.dtype[Any]:
-    """int64 or int32, given as a type of numpy or torch or by name."""
+    """Return int64 or int32 as a numpy dtype; `dtype` is of numpy, of torch, or a name."""
     try:
-        kind = (
-            np.dtype(str(dtype).removeprefix("torch."))
-            if not isinstance(dtype, type)
-            else (np.dtype(dtype))
+        numpy_dtype = np.dtype(
+            dtype if isinstance(dtype, type) else str(dtype).removeprefix("torch.")
         )
     except TypeError:
-        kind = None
-    if kind not in (np.int64, np.int32):
+        numpy_dtype = None
+    if numpy_dtype not in (np.int64, np.int32):
         raise InputError(f"dtype must be int64 or int32, got {dtype}")
-    return kind
+    return numpy_dtype
 
 
 def _as_output(
     array: Any, shape: tuple[int, ...], dtype: np.dtype[Any] | None
 ) -> np.ndarray[Any, Any]:
     buffer = array.numpy() if _is_torch(array) else array
-    kinds = (np.int64, np.int32) if dtype is None else (dtype,)
-    if not isinstance(buffer, np.ndarray) or buffer.dtype not in kinds or buffer.shape != shape:
-        found = f"{getattr(buffer, 'dtype', type(buffer).__name__)} {getattr(buffer, 'shape', '')}"
-        wanted = "int64 (or int32)" if dtype is None else str(dtype)
-        raise InputError(f"out must hold {wanted} arrays of shape {list(shape)}, got {found}")
+    dtypes = (np.int64, np.int32) if dtype is None else (dtype,)
+    if not isinstance(buffer, np.ndarray) or buffer.dtype not in dtypes or buffer.shape != shape:
+        actual = f"{getattr(buffer, 'dtype', type(buffer).__name__)} {getattr(buffer, 'shape', '')}"
+        expected = "int64 (or int32)" if dtype is None else str(dtype)
+        raise InputError(f"out must hold {expected} arrays of shape {list(shape)}, got {actual}")
     if not (buffer.flags.c_contiguous and buffer.flags.writeable):
         raise InputError("out must hold writable C-contiguous arrays")
     return buffer

@@ -1,4 +1,4 @@
-"""The options of the masks, and the core's masker made from them."""
+"""Mask options, and the core's masker that they make: `build_masker`."""
 
 from __future__ import annotations
 
@@ -10,14 +10,18 @@ import numpy as np
 from mlmfast.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from mlmfast import _core
+
+_PROBABILITIES = {"mlm_probability", "mask_replace_prob", "random_replace_prob", "span_probability"}
 
 Mode = Literal["token", "whole_word", "span"]
 RandomIds = Literal["all", "ordinary"]
 
 
 class ModeOptions(TypedDict, total=False):
-    """What is chosen as one, and how much; each may be left out. `mask_tokens` explains each."""
+    """What is masked as a unit, and how much of it; all are optional, see `mask_tokens`."""
 
     mode: Mode
     word_starts: Any
@@ -29,20 +33,26 @@ class ModeOptions(TypedDict, total=False):
 
 
 class MaskOptions(ModeOptions, total=False):
-    """How masks are drawn; every option may be left out."""
+    """How masks are drawn; all are optional, see `mask_tokens`."""
 
     mlm_probability: float
     mask_replace_prob: float
     random_replace_prob: float
 
 
-def masker_for(
-    *, mask_token_id: int, vocab_size: int, special_ids: Any, options: MaskOptions
+def build_masker(
+    *, mask_token_id: int, vocab_size: int, special_ids: Iterable[int], options: MaskOptions
 ) -> _core.Masker:
-    """The core's masker for the vocabulary and options.
+    """Return the core's masker for a vocabulary and options; a repeated call is cheap.
+
+    Args:
+        mask_token_id: The mask token's id.
+        vocab_size: Number of ids that random words are drawn from.
+        special_ids: Ids that are never chosen.
+        options: How masks are drawn. `word_starts` may be bytes, one for each id of the vocabulary.
 
     Raises:
-        InputError: An option that is unknown, out of its range, or does not fit another.
+        InputError: An option is unknown, out of its range, or does not fit another.
     """
     values: dict[str, Any] = dict(options)
     starts = values.pop("word_starts", None)
@@ -57,15 +67,14 @@ def masker_for(
     random_ids = values.pop("random_ids", "all")
     if random_ids not in ("all", "ordinary"):
         raise InputError(f"random_ids must be 'all' or 'ordinary', got {random_ids!r}")
-    for name in ("mlm_probability", "mask_replace_prob", "random_replace_prob", "span_probability"):
-        if name in values:
-            values[name] = float(values[name])
     try:
-        return make_masker(
+        for name in _PROBABILITIES & values.keys():
+            values[name] = float(values[name])
+        return _cached_masker(
             mask_token_id=mask_token_id,
             vocab_size=vocab_size,
             special_ids=tuple(sorted({int(special) for special in special_ids})),
-            word_starts=None if starts is None else _flags(starts),
+            word_starts=None if starts is None else _as_bytes(starts),
             random_specials=random_ids == "all",
             **values,
         )
@@ -79,7 +88,7 @@ def masker_for(
 
 
 @lru_cache(maxsize=32)
-def make_masker(
+def _cached_masker(
     *,
     mask_token_id: int,
     vocab_size: int,
@@ -95,15 +104,6 @@ def make_masker(
     at_least_one: bool = False,
     random_specials: bool = True,
 ) -> _core.Masker:
-    """The core's masker for these options; options that were seen lately are not checked again.
-
-    Args:
-        word_starts: One byte an id of the vocabulary, 1 where it begins a word.
-        random_specials: Whether random words may be special.
-
-    Raises:
-        ValueError, TypeError, OverflowError: An option that cannot be.
-    """
     from mlmfast import _core
 
     starts = None if word_starts is None else np.frombuffer(word_starts, dtype=np.bool_)
@@ -124,7 +124,8 @@ def make_masker(
     )
 
 
-def _flags(starts: Any) -> bytes:
+def _as_bytes(starts: Any) -> bytes:
+    """Return `word_starts` as bytes, which are hashable: 1 for each id that begins a word."""
     if isinstance(starts, bytes):
         return starts
     array = np.asarray(starts)

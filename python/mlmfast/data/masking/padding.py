@@ -1,4 +1,4 @@
-"""Rows of different lengths to one rectangle, as transformers' collators pad them."""
+"""Pad rows of different lengths to a batch, as transformers' collators do."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def pad_mappings(
     multiple: int | None,
     framework: Framework,
 ) -> Any:
-    """Pad rows of named columns by the tokenizer's own `pad`.
+    """Pad rows of named columns with the tokenizer's own `pad`.
 
     Args:
-        examples: One mapping a row; columns that `pad` does not know must be rectangular.
+        examples: One mapping per row; columns that `pad` does not know must have one shape.
         tokenizer: A transformers tokenizer.
         multiple: Pad to a multiple of this many tokens.
-        framework: What the columns come as.
+        framework: The kind of tensors to return.
 
     Returns:
         A `BatchEncoding` of tensors or arrays `[B, L]`.
@@ -32,16 +32,16 @@ def pad_mappings(
         from transformers import BatchEncoding
 
         return BatchEncoding({name: to_tensor(rows, framework) for name, rows in stacked.items()})
-    # `pad` warns that calling the tokenizer itself would be quicker, which is no help to somebody
-    # whose text was tokenized long ago.
+    # `pad` warns once that calling the tokenizer itself would be quicker, which does not help users
+    # whose text is tokenized already.
     warned = getattr(tokenizer, "deprecation_warnings", {})
     name = "Asking-to-pad-a-fast-tokenizer"
-    before = warned.get(name, False)
+    was_warned = warned.get(name, False)
     warned[name] = True
     try:
         return tokenizer.pad(list(examples), return_tensors=framework, pad_to_multiple_of=multiple)
     finally:
-        warned[name] = before
+        warned[name] = was_warned
 
 
 def _stack(
@@ -50,47 +50,48 @@ def _stack(
     multiple: int | None,
     framework: Framework,
 ) -> dict[str, np.ndarray] | None:
-    """The columns of rows that need no padding, in a tenth of the time `pad` takes; else None."""
+    """Stack rows that need no padding, ten times as fast as `pad`; None for other rows."""
     first = examples[0]
     length = len(first.get("input_ids", ()))
-    plain = (
+    stackable = (
         length > 0
         and length % (multiple or 1) == 0
         and all(example.keys() == first.keys() for example in examples)
         and all(len(example["input_ids"]) == length for example in examples)
-        # A tokenizer that pads in its own way may have columns of its own to fill.
-        and _pads_plainly(type(tokenizer))
+        # A tokenizer with its own `pad` may add columns of its own.
+        and _has_standard_pad(type(tokenizer))
     )
-    if not plain:
+    if not stackable:
         return None
     columns = {name: [example[name] for example in examples] for name in first}
     try:
         stacked = {name: np.asarray(rows) for name, rows in columns.items()}
-    except ValueError:  # ragged: `pad` says it best
+    except ValueError:  # ragged: `pad` raises the better error
         return None
     if any(array.dtype.kind not in "iu" for array in stacked.values()):
         return None
-    # Of Python's numbers TensorFlow makes int32, and torch int64.
-    untyped = np.int32 if framework == "tf" else np.int64
-    types = {name: np.int64 if hasattr(first[name], "dtype") else untyped for name in first}
+    # Lists of Python's numbers become int32 in TensorFlow, and int64 in torch.
+    list_type = np.int32 if framework == "tf" else np.int64
+    types = {name: np.int64 if hasattr(first[name], "dtype") else list_type for name in first}
     if "attention_mask" not in stacked and "attention_mask" in tokenizer.model_input_names:
         stacked["attention_mask"] = np.ones_like(stacked["input_ids"])
-        types["attention_mask"] = untyped
+        types["attention_mask"] = list_type
     return {name: array.astype(types[name], copy=False) for name, array in stacked.items()}
 
 
-def _pads_plainly(kind: type) -> bool:
+def _has_standard_pad(tokenizer_class: type) -> bool:
     from transformers import PreTrainedTokenizerBase
 
     return all(
-        getattr(kind, name) is getattr(PreTrainedTokenizerBase, name) for name in ("pad", "_pad")
+        getattr(tokenizer_class, name) is getattr(PreTrainedTokenizerBase, name)
+        for name in ("pad", "_pad")
     )
 
 
 def without_columns(
     rows: Sequence[Mapping[str, Any]], names: Collection[str]
 ) -> Sequence[Mapping[str, Any]]:
-    """The rows without the columns `names`; the rows themselves where none has any of them."""
+    """Return the rows without the columns `names`; unchanged rows are not copied."""
     if not any(name in row for row in rows for name in names):
         return rows
     return [{name: value for name, value in row.items() if name not in names} for row in rows]
@@ -99,11 +100,11 @@ def without_columns(
 def pad_offsets(
     rows: Sequence[Mapping[str, Any]], length: int, padding_side: str
 ) -> np.ndarray | None:
-    """The rows' `offset_mapping`, filled up with (0, 0); None where a row has none.
+    """Pad the rows' `offset_mapping` with (0, 0); return None if a row has none.
 
     Args:
-        rows: One mapping a row, offsets `[tokens, 2]`.
-        length: Tokens of a padded row.
+        rows: One mapping per row, offsets `[tokens, 2]`.
+        length: Tokens in a padded row.
         padding_side: `"right"` or `"left"`.
 
     Returns:
@@ -114,19 +115,19 @@ def pad_offsets(
     batch = np.zeros((len(rows), length, 2), np.int64)
     for out, row in zip(batch, rows, strict=True):
         offsets = np.asarray(row["offset_mapping"]).reshape(-1, 2)
-        place = (
-            slice(len(offsets)) if padding_side == "right" else slice(length - len(offsets), None)
-        )
-        out[place] = offsets
+        if padding_side == "right":
+            out[: len(offsets)] = offsets
+        else:
+            out[length - len(offsets) :] = offsets
     return batch
 
 
 def pad_lists(rows: Sequence[Any], tokenizer: Any, multiple: int | None) -> np.ndarray:
-    """Stack rows of ids (lists, numpy arrays, tensors); the shorter ones are padded.
+    """Stack rows of ids (lists, numpy arrays, tensors), and pad the shorter ones.
 
     Returns:
-        `[B, L]`, L being the longest row, or the next multiple of `multiple`; of the type of the
-        rows, which is int64 for lists.
+        `[B, L]`, where L is the length of the longest row, rounded up to a multiple of `multiple`.
+        The dtype is that of the rows; for lists int64.
 
     Raises:
         InputError: Padding is needed and the tokenizer has no padding token.

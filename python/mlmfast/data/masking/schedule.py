@@ -1,4 +1,4 @@
-"""A mask rate that changes while the training goes on: `MaskRateSchedule`."""
+"""A mask rate that changes during a training: `MaskRateSchedule`."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ SHAPES = ("linear", "cosine")
 
 @dataclass(frozen=True, init=False)
 class MaskRateSchedule:
-    """A mask rate that goes from one value to another, and stays there.
+    """A mask rate that changes from one value to another over some steps, and then stays there.
 
-    Higher rates early and lower ones late train better than one rate for all steps (Yang et al.
-    2023, "Learning Better Masking for Better Language Model Pre-training").
+    High rates early and low rates late train better than one rate for all steps (Yang et al. 2023,
+    "Learning Better Masking for Better Language Model Pre-training").
 
     Args:
-        rates: `"start:end"`, for example `"0.3:0.15"`, in a straight line; `"0.3:0.15:cosine"`
-            leaves the start and reaches the end slowly, by half a wave of the cosine.
+        rates: `"start:end"` changes linearly, for example `"0.3:0.15"`; `"0.3:0.15:cosine"`
+            follows half a cosine wave, slow at both ends.
         steps: Number of steps from the start to the end.
 
     Raises:
-        InputError: Rates outside of 0..1 or written otherwise, fewer than 1 step.
+        InputError: `rates` is not of this form, a rate is outside of 0..1, or `steps` is below 1.
 
     Examples:
         >>> schedule = MaskRateSchedule("0.3:0.1", 100)
@@ -63,9 +63,9 @@ class MaskRateSchedule:
         object.__setattr__(self, "shape", shape)
 
     def rate(self, step: int) -> float:
-        """The rate of step number `step`, counted from 0."""
+        """Return the rate at a step, counted from 0."""
         passed = min(max(step, 0), self.steps) / self.steps
         if self.shape == "cosine":
-            # Machines may differ in a cosine's last bits, and must not in what is masked.
+            # The last bits of a cosine differ between machines; the masks must not.
             passed = round((1 - math.cos(math.pi * passed)) / 2, 9)
         return self.start + (self.end - self.start) * passed

@@ -1,4 +1,4 @@
-"""The epoch of a collator, in memory that its copies in data loading workers share."""
+"""The epoch of a collator, in memory that is shared with its copies in data loading workers."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 
 class SharedEpoch:
-    """An epoch, and the seed that goes with it, seen by workers that were started before too.
+    """An epoch and its seed, which workers see even if they were started before it was set.
 
-    Processes started by `multiprocessing` share the memory, whatever their start method; any other
-    copy (`copy.deepcopy`, `pickle.dumps`) has its own, with the same values.
+    Processes started by `multiprocessing` share the memory, with any start method. Any other copy
+    (`copy.deepcopy`, `pickle.dumps`) has its own memory with the same values.
     """
 
     def __init__(self, epoch: int | None = None, seed: int = 0) -> None:
@@ -20,17 +20,17 @@ class SharedEpoch:
 
     @property
     def epoch(self) -> int | None:
-        """The epoch; None where none was set."""
+        """The epoch; None if none was set."""
         stored = int(self._words[0])
         return stored - 1 if stored else None
 
     @property
     def seed(self) -> int:
-        """The seed that was set with the first epoch."""
+        """The seed that was set with the epoch."""
         return int(self._words[1])
 
     def set(self, epoch: int, seed: int) -> None:
-        """Set both, 0 to 2^63 - 1 the epoch, 0 to 2^64 - 1 the seed."""
+        """Set the epoch, 0 to 2^63 - 1, and the seed, 0 to 2^64 - 1."""
         self._words[1] = seed
         self._words[0] = epoch + 1
 

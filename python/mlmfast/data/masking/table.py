@@ -1,4 +1,4 @@
-"""Tables of token ids in, the same tables with masks out."""
+"""Mask tables of token ids, of any library that speaks Arrow: `TokenTable`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ IDS, LABELS, SPECIAL = "input_ids", "labels", "special_tokens_mask"
 
 
 class TokenTable:
-    """A table with a column `input_ids`, of a library that speaks Arrow.
+    """A table with a column `input_ids`, of any library that speaks Arrow.
 
     Attributes:
         ids: The column `input_ids`, `[B, L]`.
-        special_tokens_mask: The column of that name, bool `[B, L]`; None where there is none.
+        special_tokens_mask: The column of this name, bool `[B, L]`; None if there is none.
     """
 
     def __init__(self, table: Any, columns: dict[str, Any]) -> None:
@@ -34,8 +34,8 @@ class TokenTable:
 
     @classmethod
     def of(cls, data: Any) -> TokenTable | None:
-        """`data` as a table, None where it is something else, a bare column of ids for example."""
-        # A datasets.Dataset speaks Arrow by its formats.
+        """Return `data` as a table; None if it is something else, such as a column of ids."""
+        # A datasets.Dataset has no Arrow method of its own, but converts with `with_format`.
         if not any(
             hasattr(data, name)
             for name in ("__arrow_c_stream__", "__arrow_c_array__", "with_format")
@@ -45,23 +45,23 @@ class TokenTable:
         return None if BARE in columns else cls(data, columns)
 
     def masked(self, ids: np.ndarray[Any, Any], labels: np.ndarray[Any, Any]) -> Any:
-        """The table with these ids and labels `[B, L]`; the flags that said where are left out."""
+        """Return the table with these ids and labels `[B, L]`, without `special_tokens_mask`."""
         columns = {name: column for name, column in self._columns.items() if name != SPECIAL}
-        columns |= {IDS: _blocks(ids), LABELS: _blocks(labels)}
+        columns |= {IDS: _to_column(ids), LABELS: _to_column(labels)}
         return to_kind_of(columns, self._table)
 
 
 def bare_matrix(data: Any) -> np.ndarray[Any, Any]:
-    """A column of ids as `[B, L]`."""
+    """Return a column of ids as `[B, L]`."""
     return arrow_matrix(columns_of(data)[BARE], IDS)
 
 
 def arrow_matrix(column: Any, name: str) -> np.ndarray[Any, Any]:
-    """A column of lists of one length as `[B, L]`, without a copy where it lies in one piece.
+    """Return a column of lists of one length as `[B, L]`; a column of one chunk is not copied.
 
     Raises:
         InputError: The rows differ in length, or there are nulls.
-        InputTypeError: It is no column of lists.
+        InputTypeError: It is not a column of lists.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -70,18 +70,17 @@ def arrow_matrix(column: Any, name: str) -> np.ndarray[Any, Any]:
         column = column.combine_chunks()
     if isinstance(column, pa.ExtensionArray):
         column = column.storage
-    kind = column.type
-    if not (
-        pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind)
-    ):
+    column_type = column.type
+    fixed = pa.types.is_fixed_size_list(column_type)
+    if not (fixed or pa.types.is_list(column_type) or pa.types.is_large_list(column_type)):
         raise InputTypeError(
-            f"{name} must be an Arrow FixedSizeList of ids (or lists of one length), got {kind}: "
-            "cut the lists into blocks with group_blocks first"
+            f"{name} must be an Arrow FixedSizeList of ids (or lists of one length), got "
+            f"{column_type}: cut the lists into blocks with group_blocks first"
         )
     if column.null_count:
         raise InputError(f"{name} has null rows: drop them first")
-    if pa.types.is_fixed_size_list(kind):
-        length = kind.list_size
+    if fixed:
+        length = column_type.list_size
     else:
         lengths = pc.unique(pc.list_value_length(column)).to_pylist()
         if len(lengths) > 1:
@@ -90,14 +89,14 @@ def arrow_matrix(column: Any, name: str) -> np.ndarray[Any, Any]:
                 "cut them into blocks with group_blocks first"
             )
         length = lengths[0] if lengths else 0
-    # flatten() minds the offset of a slice, which `values` does not.
+    # flatten() respects the offset of a slice, unlike `values`.
     values = column.flatten()
     if values.null_count:
         raise InputError(f"{name} has null values: fill or drop them first")
     return values.to_numpy(zero_copy_only=False).reshape(len(column), length)
 
 
-def _blocks(rows: np.ndarray[Any, Any]) -> Any:
+def _to_column(rows: np.ndarray[Any, Any]) -> Any:
     import pyarrow as pa
 
     return pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), rows.shape[1])

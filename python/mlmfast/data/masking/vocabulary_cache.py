@@ -1,4 +1,4 @@
-"""What a collator has to know of its tokenizer, found again only where the tokenizer changes."""
+"""What a collator needs to know about its tokenizer, cached until the tokenizer changes."""
 
 from __future__ import annotations
 
@@ -14,46 +14,46 @@ from mlmfast.data.tokenization.word_boundaries import (
 
 
 class VocabularyCache:
-    """The size of a tokenizer's vocabulary, and where its words begin.
+    """The size of a tokenizer's vocabulary, and which ids begin a word.
 
     Attributes:
-        measured: Whether the words of a batch were measured.
+        words_checked: Whether `check_word_lengths` was called.
     """
 
     def __init__(self) -> None:
-        # What each was found for, and what was found.
+        # The keys of each cached value, and the value.
         self._size: tuple[Any, int, int] | None = None
         self._starts: tuple[Any, int, str, bytes] | None = None
-        self.measured = False
+        self.words_checked = False
 
     def size(self, tokenizer: Any) -> int:
-        """Number of ids, added tokens included.
+        """Return the number of ids, added tokens included.
 
-        A fast tokenizer counts its whole vocabulary for `len`, which takes longer than all the rest
-        of a collator's call; it grows by added tokens alone.
+        `len` of a fast tokenizer counts its whole vocabulary, which takes longer than the rest of a
+        collator's call; only added tokens make it grow.
         """
         if (decoder := getattr(tokenizer, "added_tokens_decoder", None)) is None:
             return len(tokenizer)
-        added, known = len(decoder), self._size
-        if known is None or known[0] is not tokenizer or known[1] != added:
-            known = self._size = tokenizer, added, len(tokenizer)
-        return known[2]
+        added, cached = len(decoder), self._size
+        if cached is None or cached[0] is not tokenizer or cached[1] != added:
+            cached = self._size = tokenizer, added, len(tokenizer)
+        return cached[2]
 
     def word_starts(self, tokenizer: Any, size: int, boundaries: WordBoundaries) -> bytes:
-        """One byte an id, 1 where it begins a word."""
-        known = self._starts
-        if known is None or known[0] is not tokenizer or known[1:3] != (size, boundaries):
+        """Return one byte for each id, 1 where it begins a word."""
+        cached = self._starts
+        if cached is None or cached[0] is not tokenizer or cached[1:3] != (size, boundaries):
             starts = word_starts(tokenizer, size, boundaries=boundaries).tobytes()
-            known = self._starts = tokenizer, size, boundaries, starts
-        return known[3]
+            cached = self._starts = tokenizer, size, boundaries, starts
+        return cached[3]
 
-    def measure_words(self, ids: np.ndarray, starts: bytes, special: np.ndarray) -> None:
-        """Warn of very long words in the first batch.
+    def check_word_lengths(self, ids: np.ndarray, starts: bytes, special: np.ndarray) -> None:
+        """Warn if the words of a batch are very long.
 
         Args:
             ids: The batch `[B, L]`.
-            starts: As `word_starts` gives them.
+            starts: What `word_starts` returned.
             special: `[B, L]`, true for tokens that belong to no word.
         """
-        self.measured = True
+        self.words_checked = True
         warn_of_long_words(ids, np.frombuffer(starts, np.bool_), special)

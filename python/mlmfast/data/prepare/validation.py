@@ -68,7 +68,7 @@ def check_split_sizes(
             f"There is no text in the input: {counted(documents, 'document')}{said} gave no token."
         )
     padded = options.remainder == "pad" or options.packing != "concat"
-    needed = 1 if padded else next(iter(splits.values())).writer.room
+    needed = 1 if padded else next(iter(splits.values())).writer.capacity
     ways = "a smaller --block-size, " + ("" if needed == 1 else "--remainder pad, ")
     for split in splits.values():
         if split.writer.tokens >= needed:

@@ -1,4 +1,4 @@
-"""How long the rows of a block store are without their padding."""
+"""The lengths of a block store's rows without padding."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 if TYPE_CHECKING:
     from mlmfast.data.store.store import BlockStore
 
-# Rows looked at together, which bounds the memory.
-ROWS = 1 << 14
+# Rows read at a time, which bounds the memory.
+_ROWS = 1 << 14
 
 
 def block_lengths(store: BlockStore, count: int) -> np.ndarray:
-    """Count the tokens up to the padding in each of the first `count` blocks.
+    """Count the tokens before the padding in each of the first `count` blocks.
 
     Returns:
         int32 `[count]`.
@@ -23,10 +23,10 @@ def block_lengths(store: BlockStore, count: int) -> np.ndarray:
     lengths = np.full(count, store.block_size, dtype=np.int32)
     if pad is None:
         return lengths
-    for first in range(0, count, ROWS):
-        rows = store[first : min(first + ROWS, count)]
+    for first in range(0, count, _ROWS):
+        rows = store[first : min(first + _ROWS, count)]
         ordinary = rows != pad
-        # From the right, the first token that is no padding ends the row.
+        # The last token that is not padding ends the row.
         ends = store.block_size - ordinary[:, ::-1].argmax(1)
         lengths[first : first + len(rows)] = np.where(ordinary.any(1), ends, 0)
     return lengths

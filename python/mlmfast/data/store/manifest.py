@@ -1,4 +1,4 @@
-"""The manifest of a block store, `mlmfast.json`: what the blocks are and where they came from."""
+"""The manifest of a block store, `mlmfast.json`: what its blocks are and where they come from."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FORMAT_VERSION = 1
 COLUMN = "input_ids"
 """The column of the shards."""
 _DATASETS_FILES = ("dataset_info.json", "state.json")
-# What a training depends on beside the shards.
+# The fields that a training depends on, beside the shards.
 _CONTENT = (
     "block_size",
     "vocab_size",
@@ -38,19 +38,19 @@ class Shard:
     bytes: int
     sha256: str
     ids_start: int = 0
-    """Where in the file the ids begin, and"""
+    """Where the ids begin in the file, in bytes."""
     ids_end: int = 0
-    """where they end, in bytes."""
+    """Where the ids end in the file, in bytes."""
     frame_sha256: str = ""
-    """Of all bytes that are no ids. Arrow's reader trusts them, so they are checked before it."""
+    """Of all other bytes. They are checked before Arrow reads the file, since Arrow trusts them."""
     ends_sha256: str = ""
-    """Of the first and the last 4 KiB of the ids: another shard's file, or a tail that never came
-    to the disk, is noticed when the store is opened."""
+    """Of the first and the last 4 KiB of the ids: opening a store thereby detects another shard's
+    file, or a tail that never reached the disk."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a block store says of itself."""
+    """The facts of a block store; the fields of `mlmfast.json`."""
 
     format_version: int
     mlmfast_version: str
@@ -60,23 +60,24 @@ class Manifest:
     tokens: int
     """blocks x block_size, padding included."""
     padding_tokens: int
-    """How many of `tokens` are padding: at the end with remainder="pad", in every block that its
-    documents do not fill with packing="best_fit"."""
+    """How many of `tokens` are padding: with remainder="pad" at the end of the store, with
+    packing="best_fit" in every block that its documents do not fill."""
     dropped_tokens: int
-    """Tokens at the end that filled no whole block and were left out."""
+    """Tokens that are in no block: those at the end that do not fill one, with remainder="drop",
+    and those beyond a block's length, with packing="none"."""
     documents: int
     text_bytes: int
     """UTF-8 bytes of the text that was tokenized."""
     vocab_size: int
-    """Tokens of the tokenizer, added ones included."""
+    """Tokens in the tokenizer, added tokens included."""
     special_ids: tuple[int, ...]
     mask_token_id: int
     pad_token_id: int | None
     special_tokens: str
-    """"document": every document is wrapped in the tokenizer's special tokens; "block": every
-    block begins with [CLS] and ends with [SEP]; "none": neither."""
+    """"document": the tokenizer's special tokens are around every document; "block": every block
+    begins with [CLS] and ends with [SEP]; "none": neither."""
     tokenizer: str
-    """The tokenizer as the user gave it; its files lie beside the manifest."""
+    """The tokenizer, as the user named it; its files lie beside the manifest."""
     tokenizer_sha256: str
     """Of tokenizer.json."""
     tokenizers_version: str
@@ -84,24 +85,25 @@ class Manifest:
     """The inputs and the options that chose the text."""
     shards: tuple[Shard, ...]
     packing: str = "concat"
-    """"concat": documents run on from block to block; "best_fit": they are whole."""
+    """"concat": documents continue from block to block; "best_fit": blocks hold whole documents;
+    "none": one document per block."""
     tokenizer_engine: str | None = None
-    """Who encoded the text: "WordPiece", "byte-level BPE" or "Unigram" of our core, or the
-    "library"; None where it came as tokens. The ids are the same."""
+    """What encoded the text: the core's "WordPiece", "byte-level BPE" or "Unigram", or the
+    "library"; None if the store was made from tokens. The ids do not depend on it."""
     files: dict[str, Any] | None = None
-    """Checksums of the files beside the shards, the tokenizer's among them; None in stores of
+    """Checksums of the files beside the shards, including the tokenizer's; None in stores of
     earlier versions."""
     checksum: str | None = None
-    """Of all the rest of the manifest; `write` sets it."""
+    """Of all other fields of the manifest; `write` sets it."""
 
     @property
     def fill_rate(self) -> float:
-        """The share of `tokens` that is no padding."""
+        """The share of `tokens` that is not padding."""
         return 1 - self.padding_tokens / self.tokens
 
     @property
     def tokenizer_files(self) -> dict[str, str]:
-        """Checksums of the tokenizer's files, as far as they are known."""
+        """Checksums of the tokenizer's files, as far as the manifest has them."""
         if self.files is None:
             return {"tokenizer.json": self.tokenizer_sha256}
         return {
@@ -110,7 +112,7 @@ class Manifest:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the blocks and of what their ids mean: equal stores have the same."""
+        """Hash of the blocks and of what their ids mean: equal stores have equal fingerprints."""
         content = {name: getattr(self, name) for name in _CONTENT}
         shards = [(shard.blocks, shard.sha256) for shard in self.shards]
         text = json.dumps([content, shards], sort_keys=True)
@@ -121,13 +123,13 @@ class Manifest:
         """Read and check the manifest of the store in `folder`.
 
         Raises:
-            StoreError: There is none, it is damaged, or its format version is another.
+            StoreError: There is none, it is damaged, or it has another format version.
         """
         path = folder / MANIFEST_FILE
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise StoreError(_no_store(folder)) from None
+            raise StoreError(_no_store_message(folder)) from None
         except NotADirectoryError:
             raise StoreError(
                 f"{str(folder)!r} is a file, not a block store. Make one of it with "
@@ -148,18 +150,18 @@ class Manifest:
                 "version of mlmfast. Prepare the store again."
             )
         try:
-            return cls._checked(content)
+            return cls._parse(content)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise StoreError(
                 f"{str(path)!r} is damaged: {_reason(error)}. Prepare the store again."
             ) from error
 
     @classmethod
-    def _checked(cls, content: dict[str, Any]) -> Manifest:
+    def _parse(cls, content: dict[str, Any]) -> Manifest:
         values = {
             field.name: content[field.name]
             for field in fields(cls)
-            # A field with a default came later; stores without it were written before.
+            # Fields with a default were added later; older stores lack them.
             if field.name in content or field.default is MISSING
         }
         values["special_ids"] = tuple(map(int, values["special_ids"]))
@@ -174,13 +176,13 @@ class Manifest:
         if manifest.tokens != manifest.blocks * manifest.block_size:
             raise ValueError("its tokens are not blocks x block_size")
         for shard in manifest.shards:
-            places = 0 <= shard.ids_start <= shard.ids_end <= shard.bytes
-            if shard.file != Path(shard.file).name or shard.blocks < 0 or not places:
+            in_file = 0 <= shard.ids_start <= shard.ids_end <= shard.bytes
+            if shard.file != Path(shard.file).name or shard.blocks < 0 or not in_file:
                 raise ValueError(f"{shard.file!r} is no file of a store")
         for name, checksum in (manifest.files or {}).items():
             if name != Path(name).name or type(checksum) is not str:
                 raise ValueError(f"{name!r} is no file of a store")
-        # Over all that the file says: fields that only other versions know count, too.
+        # Over the whole content, including fields that only other versions know.
         if content["checksum"] != checksum_of(content):
             raise ValueError("it was changed after it was written")
         return manifest
@@ -195,8 +197,8 @@ class Manifest:
         sync_file(folder / MANIFEST_FILE)
 
 
-def changed(path: Path) -> str:
-    """Say that a file of a store is not what the manifest says."""
+def changed_message(path: Path) -> str:
+    """Return the error message for a file of a store that differs from the manifest."""
     what = "was changed after it was written" if path.is_file() else "is gone"
     return (
         f"{str(path)!r} {what}: its checksum is not the manifest's. Copy it again, or prepare the "
@@ -205,8 +207,8 @@ def changed(path: Path) -> str:
 
 
 def _shard(content: dict[str, Any]) -> Shard:
-    known = {entry.name for entry in fields(Shard)}
-    return Shard(**{name: value for name, value in content.items() if name in known})
+    names = {entry.name for entry in fields(Shard)}
+    return Shard(**{name: value for name, value in content.items() if name in names})
 
 
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -218,7 +220,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 
 def _check_types(part: Any) -> None:
-    """Raise ValueError where a whole number, a text or a mapping is something else."""
+    """Raise ValueError if a field that is an int, a str or a dict has another type."""
     for entry in fields(part):
         value = getattr(part, entry.name)
         if type(value) not in _TYPES.get(str(entry.type), (type(value),)):
@@ -229,15 +231,15 @@ def _reason(error: Exception) -> str:
     return f"it lacks {error.args[0]!r}" if isinstance(error, KeyError) else str(error)
 
 
-def _no_store(folder: Path) -> str:
+def _no_store_message(folder: Path) -> str:
     inside = sorted(path.parent.name for path in folder.glob(f"*/{MANIFEST_FILE}"))
     if inside:
         return (
             f"{str(folder)!r} is no block store itself, but holds {' and '.join(inside)}: "
             f"give {str(folder / inside[0])!r}."
         )
-    kind = "a `datasets` folder" if (folder / "state.json").exists() else "a folder"
+    what = "a `datasets` folder" if (folder / "state.json").exists() else "a folder"
     return (
-        f"{str(folder)!r} is {kind}, but no block store: it has no {MANIFEST_FILE}. "
+        f"{str(folder)!r} is {what}, but no block store: it has no {MANIFEST_FILE}. "
         "Make one with `mlmfast prepare`."
     )

@@ -1,8 +1,9 @@
-"""The block store: token blocks of one length in a folder that `datasets` opens too."""
+"""The block store: token blocks of one length, in a folder that `datasets` can open too."""
 
 from __future__ import annotations
 
 import operator
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,9 @@ import pyarrow as pa
 
 from mlmfast.data.store.damage import find_damage, verify_bar
 from mlmfast.data.store.folder import store_folders
-from mlmfast.data.store.manifest import COLUMN, Manifest, changed
+from mlmfast.data.store.manifest import COLUMN, Manifest, changed_message
 from mlmfast.data.store.writer import map_shard
+from mlmfast.data.tokenization.load import LoadedTokenizer, load_tokenizer
 from mlmfast.errors import MissingDependencyError, NotFoundError, StoreError
 from mlmfast.fs.checksums import file_sha256
 from mlmfast.fs.paths import as_path
@@ -22,11 +24,11 @@ if TYPE_CHECKING:
 
 
 class BlockStore:
-    """Blocks of token ids on disk, mapped into memory: nothing is read before it is asked for.
+    """Blocks of token ids on disk, mapped into memory: a block is read when it is used.
 
-    `len(store)` is the number of blocks B; L is `store.manifest.block_size`. Ids are uint16 where
+    `len(store)` is the number of blocks N; L is `store.manifest.block_size`. Ids are uint16 where
     the vocabulary has 65,536 tokens at most, else uint32. A store pickles as its path and its
-    fingerprint, so that it can be handed to DataLoader workers and other processes.
+    fingerprint, which makes it cheap to send to DataLoader workers and other processes.
     """
 
     columns = (COLUMN,)
@@ -50,7 +52,7 @@ class BlockStore:
 
         Raises:
             NotFoundError: There is no such folder.
-            StoreError: It is no block store, or it is damaged or of another format version.
+            StoreError: It is not a block store, or it is damaged or of another format version.
         """
         return cls(path)
 
@@ -61,16 +63,26 @@ class BlockStore:
         return f"BlockStore({str(self.path)!r}, {len(self):,} blocks of {self.block_size} tokens)"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _open_same, (str(self.path), self.fingerprint)
+        return _reopen, (str(self.path), self.fingerprint)
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the blocks and of what their ids mean: equal stores have the same.
+        """Hash of the blocks and of what their ids mean: equal stores have equal fingerprints.
 
-        A store that is unpickled, in a DataLoader worker or another process, must have the one of
-        the store that was pickled.
+        Unpickling a store, in a DataLoader worker or another process, checks that the fingerprint
+        is still the same.
         """
         return self.manifest.fingerprint
+
+    @cached_property
+    def tokenizer(self) -> LoadedTokenizer:
+        """The tokenizer that the blocks were made with, loaded from the store when first used.
+
+        Raises:
+            InputError: The store's tokenizer cannot be read.
+            MissingDependencyError: It has no tokenizer.json, and transformers is not installed.
+        """
+        return load_tokenizer(self.path)
 
     @property
     def block_size(self) -> int:
@@ -84,32 +96,32 @@ class BlockStore:
 
     @property
     def shards(self) -> Sequence[np.ndarray]:
-        """The shards as read-only arrays [n, L] that lie in the mapped files: no copy is made."""
+        """The shards as read-only arrays `[n, L]` over the mapped files, without a copy."""
         return tuple(self._shards)
 
     def __getitem__(self, key: Any) -> np.ndarray:
-        """One block as an array [L], or the blocks of a slice, list or array as [n, L].
+        """Return one block as an array `[L]`, or those of a slice, list or array as `[n, L]`.
 
-        What comes back is a copy of the caller's own. An array of booleans chooses by mask.
+        The result is a copy. An array of booleans is a mask over all blocks.
         """
         if isinstance(key, slice):
             start, stop, step = key.indices(len(self))
             if step == 1:
-                return self._range(start, max(start, stop))
-            return self._gather(np.arange(start, stop, step))
+                return self._read_range(start, max(start, stop))
+            return self._read_rows(np.arange(start, stop, step))
         if isinstance(key, list | tuple | np.ndarray) or hasattr(key, "__array__"):
             rows = np.asarray(key)
             if rows.ndim:
-                return self._gather(self._row_numbers(rows))
+                return self._read_rows(self._to_block_ids(rows))
         row = operator.index(key)
-        return self._gather(self._row_numbers(np.array([row])))[0]
+        return self._read_rows(self._to_block_ids(np.array([row])))[0]
 
     def __getitems__(self, indices: Sequence[int]) -> np.ndarray:
-        """Return the blocks of `indices` as [n, L]; a DataLoader calls this for a whole batch."""
+        """Return the blocks of `indices` as `[n, L]`; a DataLoader calls this for a batch."""
         return self[list(indices)]
 
     def to_arrow(self) -> pa.Table:
-        """Return a table over the mapped files; column input_ids is FixedSizeList<ids>[L]."""
+        """Return a table over the mapped files; its column input_ids is FixedSizeList<ids>[L]."""
         arrays = [
             pa.FixedSizeListArray.from_arrays(pa.array(shard.reshape(-1)), self.block_size)
             for shard in self._shards
@@ -130,23 +142,23 @@ class BlockStore:
         return load_from_disk(str(self.path))
 
     def verify(self, *, progress: bool = False) -> None:
-        """Read every file of the store, and compare it with what was written.
+        """Read every file of the store, and compare it with the manifest.
 
-        Opening a store has compared the manifest, the tokenizer, and the headers and ends of the
-        shards already; what lies between is compared here alone.
+        Opening a store compares the manifest, the tokenizer, and the headers and ends of the shards
+        only; this compares all bytes.
 
         Args:
             progress: Show a progress bar on standard error.
 
         Raises:
-            StoreError: A file was changed after it was written, or is gone; all such are named.
+            StoreError: Files were changed after they were written, or are missing; it names all.
         """
         with verify_bar(self.manifest, enabled=progress) as advance:
             damage = find_damage(self.path, self.manifest, advance)
         if damage:
             raise StoreError(" ".join(damage))
 
-    def _row_numbers(self, rows: np.ndarray) -> np.ndarray:
+    def _to_block_ids(self, rows: np.ndarray) -> np.ndarray:
         if rows.dtype == bool:
             if rows.shape != (len(self),):
                 raise IndexError(
@@ -162,12 +174,12 @@ class BlockStore:
                 f"got {rows.dtype} of shape {rows.shape}"
             )
         numbers = rows.astype(np.int64)
-        wrong = (numbers >= len(self)) | (numbers < -len(self))
-        if wrong.any():
-            raise IndexError(f"block {numbers[wrong][0]} of a store of {len(self)} blocks")
+        outside = (numbers >= len(self)) | (numbers < -len(self))
+        if outside.any():
+            raise IndexError(f"block {numbers[outside][0]} of a store of {len(self)} blocks")
         return np.where(numbers < 0, numbers + len(self), numbers)
 
-    def _range(self, start: int, stop: int) -> np.ndarray:
+    def _read_range(self, start: int, stop: int) -> np.ndarray:
         out = np.empty((stop - start, self.block_size), self.dtype)
         for first, shard in zip(self._starts, self._shards, strict=False):
             low, high = max(start, first), min(stop, first + len(shard))
@@ -175,18 +187,18 @@ class BlockStore:
                 out[low - start : high - start] = shard[low - first : high - first]
         return out
 
-    def _gather(self, rows: np.ndarray) -> np.ndarray:
+    def _read_rows(self, rows: np.ndarray) -> np.ndarray:
         if len(self._shards) == 1:
             return self._shards[0][rows]
         out = np.empty((len(rows), self.block_size), self.dtype)
-        where = np.searchsorted(self._starts, rows, side="right") - 1
-        for number in np.unique(where):
-            chosen = where == number
-            out[chosen] = self._shards[number][rows[chosen] - self._starts[number]]
+        shard_of = np.searchsorted(self._starts, rows, side="right") - 1
+        for number in np.unique(shard_of):
+            inside = shard_of == number
+            out[inside] = self._shards[number][rows[inside] - self._starts[number]]
         return out
 
 
-def _open_same(path: str, fingerprint: str) -> BlockStore:
+def _reopen(path: str, fingerprint: str) -> BlockStore:
     store = BlockStore(path)
     if store.fingerprint != fingerprint:
         raise StoreError(
@@ -197,21 +209,21 @@ def _open_same(path: str, fingerprint: str) -> BlockStore:
 
 
 def _check_tokenizer(folder: Path, manifest: Manifest) -> None:
-    """Raise StoreError unless the tokenizer in the store is the one that it was made with."""
+    """Raise StoreError unless the store's tokenizer is the one that its blocks were made with."""
     for name, checksum in manifest.tokenizer_files.items():
         path = folder / name
         if not path.is_file() or file_sha256(path) != checksum:
-            raise StoreError(changed(path))
+            raise StoreError(changed_message(path))
 
 
 def open_splits(path: str | Path) -> dict[str, BlockStore]:
-    """Open what `mlmfast prepare` wrote: {"train": ..., "test": ...}, or {"train": ...} alone.
+    """Open what `mlmfast prepare` wrote: {"train": ..., "test": ...}, or only {"train": ...}.
 
     Raises:
         NotFoundError: There is no such folder.
-        StoreError: There is no block store in it, or one that is damaged.
+        StoreError: It holds no block store, or a damaged one.
     """
     folders = store_folders(as_path(path))
     if not folders:
-        return {"train": BlockStore(path)}  # says what there is instead
+        return {"train": BlockStore(path)}  # raises: its message says what the folder holds
     return {name: BlockStore(folder) for name, folder in folders.items()}

@@ -1,4 +1,4 @@
-"""Whether a block store is what was written, to the last byte."""
+"""Compare a block store with its manifest, to the last byte: `verify`."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from mlmfast.fs.paths import as_path
 
 @dataclass
 class VerifyReport:
-    """What was found in a store, or in the splits of one."""
+    """What `verify` found in a store, or in its splits."""
 
     path: Path
     blocks: dict[str, int] = field(default_factory=dict)
     """Blocks of each split."""
     files: int = 0
     bytes: int = 0
-    """How much was read."""
+    """Bytes of the shards, all of which were read."""
     damage: list[str] = field(default_factory=list)
-    """A sentence for each file that is not what was written."""
+    """A sentence for each file that differs from what was written."""
     seconds: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the report as what JSON can hold."""
+        """Return the report in values that JSON can hold."""
         return {
             **vars(self),
             "path": str(self.path),
@@ -40,24 +40,24 @@ class VerifyReport:
 
 
 def verify(path: str | Path, *, progress: bool = False) -> VerifyReport:
-    """Read a block store, or all splits of one, and compare it with what was written.
+    """Read a block store, or all splits of one, and compare every file with the manifest.
 
     Args:
         path: The store.
         progress: Show a progress bar on standard error.
 
     Returns:
-        What is damaged, in `damage`, and how much there was to read.
+        What is damaged, in `damage`, and how much was read.
 
     Raises:
         NotFoundError: There is no such folder.
-        StoreError: It is no block store at all.
+        StoreError: It is not a block store.
     """
     began = time.perf_counter()
     report = VerifyReport(Path(path))
     folders = store_folders(as_path(path))
     if not folders:
-        BlockStore.open(path)  # says what there is instead
+        BlockStore.open(path)  # raises: its message says what the folder holds
     manifests = {}
     for split, folder in folders.items():
         try:

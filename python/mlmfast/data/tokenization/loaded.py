@@ -40,7 +40,7 @@ class LoadedTokenizer:
     """As the user gave it: a folder, a file or a Hub name."""
     tokenizer: Tokenizer = field(repr=False)
     """With truncation and padding switched off, whatever its file says; one that was opened before
-    may be a `LateTokenizer`. Without a tokenizer.json a `SlowTokenizer`. Both have the methods that
+    may be a `LazyTokenizer`. Without a tokenizer.json a `SlowTokenizer`. Both have the methods that
     are needed."""
     files: dict[str, bytes] = field(repr=False)
     """File name -> content; in a folder they make a tokenizer that AutoTokenizer opens."""

@@ -1,1 +1,1 @@
-"""Perplexity, accuracy and comparisons, with their errors."""
+"""Perplexity, accuracy and comparisons, with standard errors."""

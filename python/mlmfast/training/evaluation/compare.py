@@ -1,4 +1,4 @@
-"""Two models on the same masks: which is better, by how much, and whether that may be chance."""
+"""A paired comparison of two models on the same masks, with a confidence interval."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mlmfast.errors import InputError
 from mlmfast.training.evaluation.evaluate import check_evaluation, counts_of, open_evaluation_store
 from mlmfast.training.evaluation.evaluator import evaluating
 from mlmfast.training.evaluation.metrics import Evaluation, MaskSeries, finite, summarize_counts
-from mlmfast.training.evaluation.statistics import LEAST_CLUSTERS, half_width, ratio_estimate
+from mlmfast.training.evaluation.statistics import MIN_CLUSTERS, half_width, ratio_estimate
 from mlmfast.training.model.compatibility import check_same_tokens
 from mlmfast.training.model.load import check_fits, load_model
 
@@ -27,20 +27,20 @@ Model = str | Path | torch.nn.Module
 
 @dataclass(frozen=True)
 class Comparison:
-    """A paired comparison: both models were asked for the very same masked tokens.
+    """A paired comparison: both models predict the same masked tokens.
 
     Attributes:
-        names: the two models, as they were given.
-        model: how good the first is.
-        against: how good the second is.
+        names: the two models, as given.
+        model: the evaluation of the first.
+        against: the evaluation of the second.
         difference: mean over the masked tokens of the first's loss minus the second's, in nats;
             below zero the first is better.
-        standard_error: of the difference, blocks being the independent draws.
+        standard_error: standard error of the difference, with the blocks as independent samples.
         low: lower end of the confidence interval of the difference.
         high: its upper end.
-        confidence: how often such an interval holds the true difference.
+        confidence: the confidence level of the interval.
         significant: whether zero lies outside of the interval.
-        better: the name of the significantly better model; None if there is none.
+        better: the name of the significantly better model; None if neither is.
     """
 
     names: tuple[str, str]
@@ -63,9 +63,8 @@ class Comparison:
         return self.names[0 if self.difference < 0 else 1]
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the fields as JSON knows them."""
-        found = asdict(self) | {"significant": self.significant, "better": self.better}
-        return finite(found)
+        """Return the fields as values of JSON."""
+        return finite(asdict(self) | {"significant": self.significant, "better": self.better})
 
     def __str__(self) -> str:
         low, middle, high = (math.exp(each) for each in (self.low, self.difference, self.high))
@@ -76,7 +75,7 @@ class Comparison:
         )
         error, share = self.standard_error, f"{self.confidence:.0%}"
         both = zip(self.names, (self.model, self.against), strict=True)
-        lines = [f"{name}: {found}" for name, found in both]
+        lines = [f"{name}: {evaluation}" for name, evaluation in both]
         lines.append(
             f"difference of the loss {self.difference:+.4f} \u00b1 {error:.4f} a token, {share} "
             f"interval {self.low:+.4f} to {self.high:+.4f}"
@@ -103,24 +102,24 @@ def compare(
 ) -> Comparison:
     """Compare two masked language models with the same tokenizer on the same masks of a store.
 
-    What makes a text hard is hard for both, and falls out of the difference: it is known far better
-    than either loss. Its standard error takes the blocks for the independent draws, since tokens of
-    one block resemble each other; the interval is Student's.
+    A difficult text is difficult for both models, which cancels in the difference: its error is far
+    smaller than that of either loss. The standard error takes the blocks as independent samples,
+    since the tokens of a block are correlated; the interval is based on Student's t distribution.
 
     Args:
         model: a checkpoint folder, a Hub name, or a model.
-        against: the other.
-        data: a block store, or its folder; of a folder with splits, `test` is taken.
-        batch_size: blocks at a time.
+        against: the other model.
+        data: a block store, or its folder; for a folder with splits, the split `test`.
+        batch_size: blocks per batch.
         mlm_probability: share of the ordinary tokens that are masked.
         seed: key of the masks.
-        eval_seeds: number of independent masks, as of `evaluate`; more masks of the same blocks
+        eval_seeds: number of independent masks, as in `evaluate`; more masks of the same blocks
             narrow the interval less than more blocks do.
-        max_eval_samples: take the first so many blocks only.
-        confidence: of the interval.
+        max_eval_samples: evaluate on the first N blocks only.
+        confidence: confidence level of the interval.
         device: a torch device; None takes the GPU if there is one.
         precision: `fp32`, `bf16` or `auto`.
-        verify_store: read every byte of the store before, and compare it with what was written.
+        verify_store: first compare every byte of the store with its checksums.
         progress: show a bar on stderr (if it is a terminal).
 
     Raises:
@@ -135,43 +134,43 @@ def compare(
         raise InputError(f"confidence is {confidence}; expected 0.5 to 0.999.")
     store = open_evaluation_store(data, verify=verify_store, progress=progress)
     blocks = len(masks.of(store)[0])
-    if blocks < LEAST_CLUSTERS:
+    if blocks < MIN_CLUSTERS:
         raise InputError(
-            f"{store.path} has {blocks} blocks to measure on: a comparison needs "
-            f"{LEAST_CLUSTERS} at the least, and hundreds to tell small differences."
+            f"{store.path} has {blocks} blocks to evaluate on: a comparison needs at least "
+            f"{MIN_CLUSTERS}, and hundreds to resolve small differences."
         )
     both = (model, against)
     for each in both:
         _check_tokens(each, store)
-    counts, found = [], []
+    counts, evaluations = [], []
     for each in both:
         started = time.perf_counter()
         network = each if isinstance(each, torch.nn.Module) else load_model(each)
         check_fits(network, store)
-        with evaluating(network, device, precision) as measured:
-            counts.append(counts_of(measured, store, masks, batch_size, progress=progress))
-        summary = summarize_counts(counts[-1], store, masks, measured.precision)
-        found.append(replace(summary, seconds=time.perf_counter() - started))
+        with evaluating(network, device, precision) as evaluator:
+            counts.append(counts_of(evaluator, store, masks, batch_size, progress=progress))
+        summary = summarize_counts(counts[-1], store, masks, evaluator.precision)
+        evaluations.append(replace(summary, seconds=time.perf_counter() - started))
     difference, error = paired_difference(*counts)
-    reach = half_width(confidence, int((counts[0].sum(0)[:, 3] > 0).sum())) * error
+    margin = half_width(confidence, int((counts[0].sum(0)[:, 3] > 0).sum())) * error
     return Comparison(
         names=(_name(model), _name(against)),
-        model=found[0],
-        against=found[1],
+        model=evaluations[0],
+        against=evaluations[1],
         difference=difference,
         standard_error=error,
-        low=difference - reach,
-        high=difference + reach,
+        low=difference - margin,
+        high=difference + margin,
         confidence=confidence,
     )
 
 
 def paired_difference(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
-    """Give the mean difference of the loss a masked token, and its standard error.
+    """Return the mean difference of the loss per masked token, and its standard error.
 
     Args:
-        one: counts of the first model, float64 `[S, N, 4]`, as `counts_of` gives them.
-        other: those of the second, on the same masks.
+        one: counts of the first model, float64 `[S, N, 4]`, from `counts_of`.
+        other: counts of the second model, on the same masks.
     """
     first, second = one.sum(0), other.sum(0)
     return ratio_estimate(first[:, 0] - second[:, 0], first[:, 3])
@@ -184,8 +183,8 @@ def _check_tokens(model: Model, store: BlockStore) -> None:
         check_same_tokens(model, store)
     except InputError as error:
         raise InputError(
-            "Losses of different tokens cannot be compared; bits per byte can: prepare the same "
-            f"text with each model's own tokenizer, and `mlmfast evaluate` each. {error}"
+            "Losses of different tokens cannot be compared, bits per byte can: prepare the same "
+            f"text with the tokenizer of each model, and `mlmfast evaluate` each. {error}"
         ) from error
 
 

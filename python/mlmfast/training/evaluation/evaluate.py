@@ -1,4 +1,4 @@
-"""How well a model fills masks: perplexity, accuracy, bits per byte, on masks that never change."""
+"""Evaluation of a masked language model: perplexity, accuracy and bits per byte on fixed masks."""
 
 from __future__ import annotations
 
@@ -37,35 +37,34 @@ def evaluate(
     verify_store: bool = False,
     progress: bool = False,
 ) -> Evaluation:
-    """Measure a masked language model on a block store.
+    """Evaluate a masked language model on a block store.
 
-    The masks are a function of the seed and the block alone, and the loss is summed and divided by
-    the number of masked tokens: the result is the same for any batch size and number of threads, up
-    to the last digits of floating point.
+    The masks are a function of seed and block only, and the loss is the sum over all masked tokens
+    divided by their number: the result is the same for any batch size and number of threads, up to
+    floating-point rounding.
 
     Args:
         model: a checkpoint folder, a Hub name, or a model.
-        data: a block store, or its folder; of a folder with splits, `test` is taken.
-        batch_size: blocks at a time.
+        data: a block store, or its folder; for a folder with splits, the split `test`.
+        batch_size: blocks per batch.
         mlm_probability: share of the ordinary tokens that are masked.
         seed: key of the masks.
-        eval_seeds: measure under so many independent masks, with the keys `seed`, `seed + 1` ...,
-            and give means with standard errors.
-        max_eval_samples: take the first so many blocks only.
-        pseudo_perplexity: mask each token of so many blocks in turn, too; it takes one pass of the
-            model for each token.
+        eval_seeds: number of independent masks, with the keys `seed`, `seed + 1` ...; with several,
+            the result has means with standard errors.
+        max_eval_samples: evaluate on the first N blocks only.
+        pseudo_perplexity: also mask each token of N blocks in turn, one forward pass per token.
         pseudo_method: `word_l2r` masks the rest of the token's word with it (Kauf & Ivanova 2023),
-            `original` the token alone (Salazar et al. 2020).
+            `original` only the token (Salazar et al. 2020).
         device: a torch device; None takes the GPU if there is one.
         precision: `fp32`, `bf16` or `auto`; see `choose_precision`.
-        verify_store: read every byte of the store before, and compare it with what was written.
+        verify_store: first compare every byte of the store with its checksums.
         progress: show a bar on stderr (if it is a terminal).
 
     Raises:
         NotFoundError: no such model or store.
         StoreError: the store is damaged.
-        InputError: the model is too small for the store's vocabulary or block size, or no token is
-            masked.
+        InputError: the model is too small for the vocabulary or the block size of the store, or no
+            token is masked.
     """
     masks = MaskSeries(mlm_probability, seed, eval_seeds, max_eval_samples)
     check_evaluation(batch_size, masks)
@@ -74,13 +73,13 @@ def evaluate(
     network = model if isinstance(model, torch.nn.Module) else load_model(model)
     check_fits(network, store)
     started = time.perf_counter()
-    with evaluating(network, device, precision) as measured:
-        counts = counts_of(measured, store, masks, batch_size, progress=progress)
+    with evaluating(network, device, precision) as evaluator:
+        counts = counts_of(evaluator, store, masks, batch_size, progress=progress)
         pseudo = (
             None
             if pseudo_perplexity is None
             else pseudo_perplexity_of(
-                measured,
+                evaluator,
                 store,
                 pseudo_perplexity,
                 of=len(masks.of(store)[0]),
@@ -90,12 +89,12 @@ def evaluate(
                 progress=progress,
             )
         )
-    found = summarize_counts(counts, store, masks, measured.precision)
-    return replace(found, pseudo_perplexity=pseudo, seconds=time.perf_counter() - started)
+    evaluation = summarize_counts(counts, store, masks, evaluator.precision)
+    return replace(evaluation, pseudo_perplexity=pseudo, seconds=time.perf_counter() - started)
 
 
 def check_evaluation(batch_size: int, masks: MaskSeries) -> None:
-    """Raise InputError for numbers that cannot be."""
+    """Raise InputError for numbers below 1."""
     if batch_size < 1:
         raise InputError(f"batch_size is {batch_size}; expected at least 1.")
     if masks.count < 1:
@@ -105,26 +104,25 @@ def check_evaluation(batch_size: int, masks: MaskSeries) -> None:
 
 
 def counts_of(
-    measured: Evaluator, store: BlockStore, masks: MaskSeries, batch_size: int, *, progress: bool
+    evaluator: Evaluator, store: BlockStore, masks: MaskSeries, batch_size: int, *, progress: bool
 ) -> np.ndarray:
-    """Count for each of S masks and N blocks what figures are made of.
+    """Compute the sums behind the metrics for each of S masks and N blocks.
 
     Returns:
-        float64 `[S, N, 4]`: summed loss in nats, hits of the best answer, hits among the best five,
-        masked tokens.
+        float64 `[S, N, 4]`: summed loss in nats, top-1 hits, top-5 hits, masked tokens.
     """
     series = masks.of(store)
     total = sum(map(len, series))
     with tqdm(
         total=total, unit="block", desc="evaluate", disable=None if progress else True
     ) as bar:
-        return np.stack([measured.block_counts(blocks, batch_size, bar) for blocks in series])
+        return np.stack([evaluator.block_counts(blocks, batch_size, bar) for blocks in series])
 
 
 def open_evaluation_store(
     data: str | Path | BlockStore, *, verify: bool = False, progress: bool = False
 ) -> BlockStore:
-    """Open a store, or the `test` split of a folder with splits; `verify` reads every byte."""
+    """Open a store, or the split `test` of a folder with splits; `verify` checks every byte."""
     if isinstance(data, BlockStore):
         store = data
     else:

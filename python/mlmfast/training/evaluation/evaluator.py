@@ -1,4 +1,4 @@
-"""A model made ready to be measured, and put back afterwards as it was."""
+"""A model in evaluation mode, restored afterwards."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
     from tqdm import tqdm
 
-    from mlmfast.training.datasets import EvaluationBlocks
+    from mlmfast.training.datasets import BlockDataset
 
 
 class Evaluator:
-    """A model on its device that tells how well it fills masks; made by `measuring`.
+    """Evaluates a model on batches of blocks; create it with `evaluating`.
 
     Attributes:
         precision: `fp32` or `bf16`.
@@ -39,14 +39,14 @@ class Evaluator:
         inputs: dict[str, torch.Tensor],
         labels: torch.Tensor,
     ) -> torch.Tensor:
-        """Count as `training.model.loss.per_block_metrics` does, `[B, 4]`, on the model's device.
+        """Compute `training.model.loss.per_block_metrics`, `[B, 4]`, on the device of the model.
 
         Args:
-            inputs: the model's arguments; `input_ids` is `[B, L]`.
-            labels: int64 `[B, L]`, -100 where nothing is asked.
+            inputs: the arguments of the model; `input_ids` is `[B, L]`.
+            labels: int64 `[B, L]`, -100 at positions that are not masked.
         """
         inputs = {name: tensor.to(self._device) for name, tensor in inputs.items()}
-        # Found before the labels go to a GPU, which would have to be waited for.
+        # On the CPU: on a GPU, this would synchronize.
         positions = find_positions(labels).to(self._device)
         labels = labels.to(self._device)
         autocast = (
@@ -58,11 +58,11 @@ class Evaluator:
             masked = self._head(self._network, inputs, labels, positions)
             return per_block_metrics(masked, len(labels))
 
-    def block_counts(self, blocks: EvaluationBlocks, batch_size: int, bar: tqdm) -> np.ndarray:
-        """Count for each block: summed loss, best answers, answers among five, masked tokens.
+    def block_counts(self, blocks: BlockDataset, batch_size: int, bar: tqdm) -> np.ndarray:
+        """Compute for each block: summed loss, top-1 hits, top-5 hits, masked tokens.
 
         Returns:
-            float64 `[N, 4]`; waits for the device once, at the end.
+            float64 `[N, 4]`; synchronizes with the device once, at the end.
         """
         counts = []
         for first in range(0, len(blocks), batch_size):
@@ -76,7 +76,7 @@ class Evaluator:
 
 @contextmanager
 def evaluating(network: torch.nn.Module, device: str | None, precision: str) -> Iterator[Evaluator]:
-    """Put a model on a device, without dropout; back to where and how it was in the end.
+    """Move a model to a device in evaluation mode; restore device and mode on exit.
 
     Args:
         network: a masked language model.
@@ -88,7 +88,7 @@ def evaluating(network: torch.nn.Module, device: str | None, precision: str) -> 
     modes = [(module, module.training) for module in network.modules()]
     home, forward = next(network.parameters()).device, forward_of(network)
     try:
-        # Another Trainer may have left an autocast around it.
+        # A Trainer may have left autocast around `forward`.
         set_forward(network, without_wrappers(network))
         network.to(target).eval()
         yield Evaluator(network, target, choice.name)

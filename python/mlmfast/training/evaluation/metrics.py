@@ -1,4 +1,4 @@
-"""The figures of an evaluation: means over masked tokens, with their standard errors."""
+"""The metrics of an evaluation: means over masked tokens, with standard errors."""
 
 from __future__ import annotations
 
@@ -11,47 +11,47 @@ import torch
 
 from mlmfast.data.store.text_tokens import text_tokens
 from mlmfast.errors import InputError
-from mlmfast.training.datasets import EvaluationBlocks
+from mlmfast.training.datasets import BlockDataset, EvaluationBlocks
 from mlmfast.training.evaluation.statistics import mean_of, ratio_estimate
 
 if TYPE_CHECKING:
     from mlmfast.data.store.store import BlockStore
     from mlmfast.training.evaluation.pseudo_perplexity import PseudoPerplexity
 
-# Those that independent masks give a mean and a standard error of.
-_FIGURES = ("perplexity", "loss", "top1", "top5", "bits_per_byte")
+# The metrics that are averaged over independent masks.
+_METRICS = ("perplexity", "loss", "top1", "top5", "bits_per_byte")
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The answer of an evaluation, with what it was measured on.
+    """The result of an evaluation, and the data it was measured on.
 
-    With several seeds, each figure is the mean over their masks.
+    With several seeds, each metric is the mean over their masks.
 
     Attributes:
         perplexity: exp of the loss.
-        loss: mean cross-entropy of a masked token, in nats.
-        top1: share of the masked tokens that the best answer hits.
-        top5: share of the masked tokens that are among the best five answers.
-        bits_per_byte: the loss for each byte of the text; comparable between tokenizers. The loss
-            of a token times the tokens a byte that the whole text has, special tokens and padding
-            not counted. None if the store does not know its text's size.
-        masked_tokens: number of tokens the means are taken over, those of all seeds.
+        loss: mean cross-entropy per masked token, in nats.
+        top1: share of the masked tokens that are the best prediction.
+        top5: share of the masked tokens that are among the five best predictions.
+        bits_per_byte: the loss per byte of text, which is comparable between tokenizers: the loss
+            per token times the tokens per byte of the whole text, without special tokens and
+            padding. None if the store does not record the size of its text.
+        masked_tokens: number of masked tokens, over all seeds.
         blocks: number of blocks.
         block_size: tokens of a block.
         data: the store's folder.
         mlm_probability: share of masked tokens.
         seed: key of the masks; the first of several.
         precision: `fp32` or `bf16`.
-        seconds: how long it took.
+        seconds: the duration.
         eval_seeds: number of independent masks.
-        standard_errors: figure -> standard error of its mean over the masks: how far it would move
-            with other masks on the same text. None with one seed.
-        text_error: standard error of the loss, blocks being the independent draws: how far it would
-            move with other text (and masks) of the same kind. None where it was not counted.
-        pseudo_perplexity: every token of some blocks masked in turn; None where not asked for.
-        store_blocks: number of blocks in the store; `blocks` is less where the first of them were
-            taken only. None where it is not known.
+        standard_errors: metric -> standard error of its mean over the masks, for other masks on the
+            same text. None with one seed.
+        text_error: standard error of the loss with the blocks as independent samples, for other
+            text (and masks) of the same kind. None if unknown.
+        pseudo_perplexity: every token of some blocks masked in turn; None if not requested.
+        store_blocks: number of blocks in the store, of which the first `blocks` were evaluated;
+            None if unknown.
     """
 
     perplexity: float
@@ -75,21 +75,21 @@ class Evaluation:
 
     @property
     def of_blocks(self) -> str:
-        """Say how many blocks were measured, and which of the store's."""
+        """Describe how many blocks of the store were evaluated."""
         count = f"{self.blocks:,}"
         whole = self.store_blocks in (None, self.blocks)
         return count if whole else f"the first {count} of {self.store_blocks:,}"
 
     @property
     def command(self) -> str:
-        """Give the command that measures the same masks again."""
+        """Return the command that evaluates on the same masks again."""
         part = (
             "" if self.store_blocks in (None, self.blocks) else f" --max-eval-samples {self.blocks}"
         )
         return f"mlmfast evaluate MODEL --data {self.data} --precision {self.precision}{part}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the fields as JSON knows them; a number that is not finite becomes None."""
+        """Return the fields as values of JSON; a number that is not finite becomes None."""
         return finite(asdict(self))
 
     def __str__(self) -> str:
@@ -116,7 +116,7 @@ class Evaluation:
 
 
 def finite(value: Any) -> Any:
-    """Replace numbers that JSON does not know by None, in dicts and lists too."""
+    """Replace NaN and Inf, which JSON does not have, by None, also in dicts and lists."""
     if isinstance(value, dict):
         return {name: finite(one) for name, one in value.items()}
     if isinstance(value, list | tuple):
@@ -126,9 +126,9 @@ def finite(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class MaskSeries:
-    """Independent masks of one text: at what rate, from which key on, how many, of how many blocks.
+    """A series of `count` independent masks of one text, with the keys `seed`, `seed + 1` ...
 
-    `limit` takes the first so many blocks of a store only.
+    `limit` restricts it to the first blocks of a store.
     """
 
     mlm_probability: float
@@ -137,7 +137,7 @@ class MaskSeries:
     limit: int | None = None
 
     def of(self, store: BlockStore) -> list[EvaluationBlocks]:
-        """Mask the blocks of a store, once for each key."""
+        """Return the blocks of a store under each of the masks."""
         return [
             EvaluationBlocks(
                 store,
@@ -152,12 +152,12 @@ class MaskSeries:
 def summarize_counts(
     counts: np.ndarray, store: BlockStore, masks: MaskSeries, precision: str
 ) -> Evaluation:
-    """Turn the counts of `counts_of`, `[S, N, 4]`, into an `Evaluation` (without its seconds).
+    """Convert the result of `counts_of`, `[S, N, 4]`, to an `Evaluation` with 0 seconds.
 
     Raises:
         InputError: no token was masked.
     """
-    found = [
+    by_seed = [
         summarize(torch.from_numpy(one.sum(0)), blocks, precision=precision, seconds=0.0)
         for one, blocks in zip(counts, masks.of(store), strict=True)
     ]
@@ -165,14 +165,13 @@ def summarize_counts(
     text_error = ratio_estimate(by_block[:, 0], by_block[:, 3]).error
     means: dict[str, Any] = {}
     errors: dict[str, float] = {}
-    for name in _FIGURES:
-        if getattr(found[0], name) is not None:
-            figure = mean_of(np.array([getattr(one, name) for one in found]))
-            means[name], errors[name] = figure
+    for name in _METRICS:
+        if getattr(by_seed[0], name) is not None:
+            means[name], errors[name] = mean_of(np.array([getattr(one, name) for one in by_seed]))
     return replace(
-        found[0],
+        by_seed[0],
         **means,
-        masked_tokens=sum(one.masked_tokens for one in found),
+        masked_tokens=sum(one.masked_tokens for one in by_seed),
         eval_seeds=masks.count,
         standard_errors=errors if masks.count > 1 else None,
         text_error=None if math.isnan(text_error) else text_error,
@@ -180,14 +179,14 @@ def summarize_counts(
 
 
 def summarize(
-    tally: torch.Tensor, blocks: EvaluationBlocks, *, precision: str, seconds: float
+    totals: torch.Tensor, blocks: BlockDataset, *, precision: str, seconds: float
 ) -> Evaluation:
-    """Turn summed `row_counts`, float64 `[4]`, into an `Evaluation`.
+    """Convert summed `row_counts`, float64 `[4]`, to an `Evaluation`.
 
     Raises:
         InputError: no token was masked.
     """
-    loss_sum, top1, top5, masked = tally.tolist()
+    loss_sum, top1, top5, masked = totals.tolist()
     manifest = blocks.store.manifest
     if not masked:
         raise InputError(
@@ -196,13 +195,13 @@ def summarize(
         )
     loss = loss_sum / masked
     text_bytes = manifest.text_bytes
-    tokens_a_byte = text_tokens(blocks.store) / text_bytes if text_bytes else None
+    tokens_per_byte = text_tokens(blocks.store) / text_bytes if text_bytes else None
     return Evaluation(
         perplexity=math.exp(loss) if loss < 700 else math.inf,
         loss=loss,
         top1=top1 / masked,
         top5=top5 / masked,
-        bits_per_byte=None if tokens_a_byte is None else loss / math.log(2) * tokens_a_byte,
+        bits_per_byte=None if tokens_per_byte is None else loss / math.log(2) * tokens_per_byte,
         masked_tokens=int(masked),
         blocks=len(blocks),
         block_size=manifest.block_size,

@@ -1,4 +1,4 @@
-"""Pseudo-perplexity: every token of some blocks masked in turn, each asked for given the others."""
+"""Pseudo-perplexity: each token of some blocks masked in turn and predicted from the others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import torch
 from tqdm import tqdm
 
 from mlmfast import _core
-from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.data.tokenization.word_boundaries import word_ends, word_starts
 from mlmfast.errors import InputError
 from mlmfast.training.evaluation.statistics import ratio_estimate
@@ -26,17 +25,18 @@ _METHODS = ("word_l2r", "original")
 
 @dataclass(frozen=True)
 class PseudoPerplexity:
-    """How probable a model finds the tokens of a text, each given all others.
+    """The probability of the tokens of a text, each given all others.
 
     Attributes:
         perplexity: exp of the loss.
         loss: minus the mean pseudo-log-likelihood of a token, in nats.
-        standard_error: of the loss, blocks being the independent draws; None for one block.
+        standard_error: standard error of the loss, with the blocks as independent samples; None for
+            one block.
         method: `word_l2r` (Kauf & Ivanova 2023, "A Better Way to Do Masked Language Model
-            Scoring"): a token is masked together with those after it in its word, which otherwise
-            give it away; `original` (Salazar et al. 2020, "Masked Language Model Scoring"): alone.
-        tokens: number of tokens asked for.
-        blocks: number of blocks they are from, drawn by the seed.
+            Scoring") masks the later tokens of the same word, too, which would give it away;
+            `original` (Salazar et al. 2020, "Masked Language Model Scoring") masks one token.
+        tokens: number of scored tokens.
+        blocks: number of blocks, sampled with the seed.
     """
 
     perplexity: float
@@ -56,15 +56,15 @@ class PseudoPerplexity:
 
 
 def check_pseudo(blocks: int | None, method: str) -> None:
-    """Raise InputError for a number of blocks or a method that cannot be."""
+    """Raise InputError for an invalid number of blocks or an unknown method."""
     if blocks is not None and blocks < 1:
-        raise InputError(f"pseudo_perplexity is {blocks}; expected the number of blocks to take.")
+        raise InputError(f"pseudo_perplexity is {blocks}; expected a number of blocks from 1 on.")
     if method not in _METHODS:
         raise InputError(f"pseudo_method is {method!r}; expected one of {', '.join(_METHODS)}.")
 
 
 def pseudo_perplexity_of(
-    measured: Evaluator,
+    evaluator: Evaluator,
     store: BlockStore,
     blocks: int,
     *,
@@ -74,53 +74,53 @@ def pseudo_perplexity_of(
     batch_size: int,
     progress: bool,
 ) -> PseudoPerplexity:
-    """Ask for every ordinary token of some blocks.
+    """Score every ordinary token of some blocks.
 
     Args:
-        measured: the model.
-        store: the blocks, `[N, L]`; one pass of the model for each of a block's tokens.
-        blocks: number of blocks to take; all of a smaller store.
-        of: number of blocks, from the store's first on, to draw them from.
+        evaluator: the model.
+        store: the blocks, `[N, L]`; each token of a block takes one forward pass.
+        blocks: number of blocks to sample; a smaller store is scored as a whole.
+        of: sample from the first `of` blocks of the store.
         method: one of `_METHODS`.
-        seed: draws the blocks.
-        batch_size: passes at a time.
+        seed: seed of the sample.
+        batch_size: masked copies per batch.
         progress: show a bar on stderr (if it is a terminal).
 
     Raises:
-        InputError: the vocabulary does not tell where words begin, or there is no token to ask for.
+        InputError: the vocabulary does not mark where words begin, or there is no token to score.
     """
     manifest = store.manifest
     starts = np.ones(manifest.vocab_size, dtype=np.bool_)
     if method == "word_l2r":
-        starts = word_starts(load_tokenizer(store.path).tokenizer, manifest.vocab_size)
+        starts = word_starts(store.tokenizer.tokenizer, manifest.vocab_size)
     count = min(blocks, of)
-    drawn = np.sort(_core.permutation(of, 0, count, seed=seed, epoch=0)).astype(np.int64)
-    unasked = np.array([*manifest.special_ids, manifest.mask_token_id])
+    sample = np.sort(_core.permutation(of, 0, count, seed=seed, epoch=0)).astype(np.int64)
+    special_ids = np.array([*manifest.special_ids, manifest.mask_token_id])
     sums = np.zeros((count, 2))
     padded = manifest.padding_tokens > 0
     bar = tqdm(total=count, unit="block", desc="pseudo", disable=None if progress else True)
     with bar:
-        for row, block in enumerate(store[drawn].astype(np.int64)):
-            ids, attended = _without_padding(block, manifest.pad_token_id if padded else None)
-            asked, positions = masked_in_turn(
-                ids, ~np.isin(ids, unasked), starts, manifest.mask_token_id
+        for row, block in enumerate(store[sample].astype(np.int64)):
+            ids, attended = _trim_padding(block, manifest.pad_token_id if padded else None)
+            masked, positions = mask_in_turn(
+                ids, ~np.isin(ids, special_ids), starts, manifest.mask_token_id
             )
-            for first in range(0, len(asked), batch_size):
+            for first in range(0, len(masked), batch_size):
                 part = slice(first, first + batch_size)
-                inputs = {"input_ids": torch.from_numpy(asked[part])}
+                inputs = {"input_ids": torch.from_numpy(masked[part])}
                 if padded:
-                    attention = np.broadcast_to(attended, asked[part].shape).astype(np.int64)
+                    attention = np.broadcast_to(attended, masked[part].shape).astype(np.int64)
                     inputs["attention_mask"] = torch.from_numpy(attention)
                 labels = torch.full(inputs["input_ids"].shape, IGNORED)
                 at = torch.from_numpy(positions[part])
                 labels[torch.arange(len(at)), at] = torch.from_numpy(ids)[at]
-                losses = measured.row_counts(inputs, labels)[:, 0]
+                losses = evaluator.row_counts(inputs, labels)[:, 0]
                 sums[row] += losses.cpu().double().sum().item(), len(at)
             bar.update()
     if not sums[:, 1].any():
         raise InputError(
-            f"The {count} blocks of {store.path} that were drawn hold special tokens alone: there "
-            "is nothing to ask for. Take more blocks."
+            f"The {count} sampled blocks of {store.path} hold special tokens only: there is "
+            "nothing to score. Take more blocks."
         )
     loss, error = ratio_estimate(sums[:, 0], sums[:, 1])
     return PseudoPerplexity(
@@ -133,29 +133,29 @@ def pseudo_perplexity_of(
     )
 
 
-def _without_padding(block: np.ndarray, pad_id: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """Cut the padding at a block's end off; give the ids, and which of them are none, bool."""
+def _trim_padding(block: np.ndarray, pad_id: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Trim padding at the end of a block; return the ids, and which are not padding, bool."""
     attended = np.ones(len(block), np.bool_) if pad_id is None else block != pad_id
     length = np.flatnonzero(attended).max(initial=0) + 1
     return block[:length], attended[:length]
 
 
-def masked_in_turn(
-    ids: np.ndarray, asked: np.ndarray, starts: np.ndarray, mask_id: int
+def mask_in_turn(
+    ids: np.ndarray, scored: np.ndarray, starts: np.ndarray, mask_id: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mask each token in turn, with those after it in its word.
+    """Mask each token in turn, together with the later tokens of its word.
 
     Args:
         ids: int64 `[L]`.
-        asked: bool `[L]`, which tokens are masked.
-        starts: bool `[vocab_size]`, whether an id begins a word; all true masks tokens alone.
+        scored: bool `[L]`, the tokens to mask.
+        starts: bool `[vocab_size]`, whether an id begins a word; all true masks single tokens.
         mask_id: the mask token.
 
     Returns:
-        int64 `[n, L]`, the masked copies, and int64 `[n]`, the position each asks for.
+        int64 `[n, L]`, the masked copies, and int64 `[n]`, the scored position of each.
     """
-    positions = np.flatnonzero(asked)
-    ends = word_ends(starts[ids], asked)[positions]
+    positions = np.flatnonzero(scored)
+    ends = word_ends(starts[ids], scored)[positions]
     places = np.arange(len(ids))
     masked = (places >= positions[:, None]) & (places < ends[:, None])
     return np.where(masked, mask_id, ids), positions

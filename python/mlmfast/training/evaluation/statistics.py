@@ -1,4 +1,4 @@
-"""Means with their standard errors, and intervals around them."""
+"""Means with standard errors and confidence intervals."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Below so few the interval's approximation is off by more than one percent, and no difference of
-# language models is worth telling.
-LEAST_CLUSTERS = 5
+# With fewer, the approximation of the interval is off by more than one percent, and no difference
+# of language models is meaningful.
+MIN_CLUSTERS = 5
 
 
 class Estimate(NamedTuple):
-    """A mean and its standard error; the latter is NaN where there is one observation only."""
+    """A mean and its standard error, which is NaN for a single observation."""
 
     mean: float
     error: float
@@ -30,16 +30,16 @@ def mean_of(values: np.ndarray) -> Estimate:
 def ratio_estimate(sums: np.ndarray, counts: np.ndarray) -> Estimate:
     """Average over tokens that come in clusters, such as the blocks of a text.
 
-    Tokens of one cluster resemble each other; the standard error takes clusters, not tokens, for
-    the independent draws (the ratio estimator of cluster sampling: Cochran, Sampling Techniques,
+    The tokens of a cluster are correlated; the standard error takes clusters, not tokens, as
+    independent samples (the ratio estimator of cluster sampling: Cochran, Sampling Techniques,
     1977, section 6.4).
 
     Args:
-        sums: float64 `[n]`, the sum over each cluster's tokens.
-        counts: float64 `[n]`, their number; clusters without any are no observation.
+        sums: float64 `[n]`, the sum over the tokens of each cluster.
+        counts: float64 `[n]`, the number of tokens; empty clusters are ignored.
     """
-    there = counts > 0
-    sums, counts = sums[there], counts[there]
+    observed = counts > 0
+    sums, counts = sums[observed], counts[observed]
     clusters, total = len(sums), counts.sum()
     mean = float(sums.sum() / total)
     if clusters < 2:
@@ -49,10 +49,10 @@ def ratio_estimate(sums: np.ndarray, counts: np.ndarray) -> Estimate:
 
 
 def half_width(confidence: float, clusters: int) -> float:
-    """How many standard errors an interval reaches to either side: Student's t quantile.
+    """Return the half-width of an interval in standard errors: the quantile of Student's t.
 
-    From the normal quantile by the series of Abramowitz & Stegun (1964), 26.7.5; within 1 % from
-    `LEAST_CLUSTERS` clusters on, at up to 99 %.
+    It comes from the normal quantile by the series of Abramowitz & Stegun (1964), 26.7.5, and is
+    exact within 1 % from `MIN_CLUSTERS` clusters on, for up to 99 %.
 
     >>> [round(half_width(0.95, clusters), 2) for clusters in (6, 31, 1000)]
     [2.57, 2.04, 1.96]

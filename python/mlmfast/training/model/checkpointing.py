@@ -1,4 +1,4 @@
-"""Activation checkpointing of a model, by the names that transformers 4 and 5 have for it."""
+"""Activation checkpointing of a model, in transformers 4 and 5."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ from typing import Any
 
 
 def is_checkpointing(model: Any) -> bool:
-    """Whether a model computes activations again in the backward pass instead of keeping them."""
+    """Whether a model recomputes activations in the backward pass instead of storing them."""
     for name in ("is_activation_checkpointing", "is_gradient_checkpointing"):
-        found = getattr(model, name, None)
-        if found is not None:
-            return bool(found)
+        value = getattr(model, name, None)
+        if value is not None:
+            return bool(value)
     return False
 
 
 def has_input_hooks(model: Any) -> bool:
-    """Whether hooks make the embeddings' output require gradients.
+    """Whether hooks make the output of the embeddings require gradients.
 
-    transformers 5 registers them on every model of token ids that it enables checkpointing for,
-    and disabling that leaves them there.
+    transformers 5 registers them when it enables checkpointing, and leaves them when it disables
+    checkpointing.
     """
     return bool(getattr(model, "_require_grads_hooks", None))
 
 
 def disable_checkpointing(model: Any, *, input_hooks: bool) -> None:
-    """Undo what a Trainer with `gradient_checkpointing` has enabled on a model.
+    """Disable the checkpointing that a Trainer with `gradient_checkpointing` enabled on a model.
 
     Args:
         model: the model of the Trainer.
-        input_hooks: what `has_input_hooks` said before the training; such hooks stay.
+        input_hooks: the result of `has_input_hooks` before the training; if true, the hooks stay.
     """
     if hasattr(model, "activation_checkpointing_disable"):
         model.activation_checkpointing_disable()

@@ -1,4 +1,4 @@
-"""Whether a model and a store mean the same tokens by the same ids."""
+"""Whether a model and a store use the same ids for the same tokens."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def check_same_tokens(model: str | Path, store: BlockStore) -> None:
-    """Compare a checkpoint's own tokenizer, where it brings one, with the store's.
+    """Compare the tokenizer of a checkpoint, if it has one, with the store's.
 
     Ids that only one of the two has are no contradiction: tokens may have been added.
 
@@ -24,24 +24,26 @@ def check_same_tokens(model: str | Path, store: BlockStore) -> None:
         store: the blocks.
 
     Raises:
-        InputError: an id means one token to the model and another one in the blocks.
+        InputError: an id stands for one token in the model and for another one in the blocks.
     """
     try:
         own = load_tokenizer(str(as_path(model)) if as_path(model).is_dir() else str(model))
     except MlmfastError:
-        return  # a checkpoint without a tokenizer says nothing
-    theirs = load_tokenizer(store.path)
+        return  # the checkpoint has no tokenizer to compare
+    theirs = store.tokenizer
     if own.sha256 == theirs.sha256:
         return
-    mine = {index: token for token, index in own.tokenizer.get_vocab().items()}
-    other = {index: token for token, index in theirs.tokenizer.get_vocab().items()}
-    differing = sorted(index for index in mine.keys() & other.keys() if mine[index] != other[index])
+    in_model = {index: token for token, index in own.tokenizer.get_vocab().items()}
+    in_blocks = {index: token for token, index in theirs.tokenizer.get_vocab().items()}
+    differing = sorted(
+        index for index in in_model.keys() & in_blocks.keys() if in_model[index] != in_blocks[index]
+    )
     if differing:
         first = differing[0]
         raise InputError(
             f"The blocks of {store.path} have other tokens than the model {model}: "
-            f"{len(differing):,} of {len(mine):,} ids mean something else; {first} is "
-            f"{mine[first]!r} to the model and {other[first]!r} in the blocks (tokenizer "
+            f"{len(differing):,} of {len(in_model):,} ids mean something else; {first} is "
+            f"{in_model[first]!r} to the model and {in_blocks[first]!r} in the blocks (tokenizer "
             f"{store.manifest.tokenizer}, sha256 {theirs.sha256[:12]}, not {own.sha256[:12]}). "
             "Prepare the blocks with the model's own tokenizer, or train from scratch."
         )

@@ -1,4 +1,4 @@
-"""Rows for tokens that were added to a checkpoint's tokenizer, begun from their old pieces."""
+"""Embeddings for tokens that were added to the tokenizer of a checkpoint."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mlmfast.data.tokenization.added_tokens import missing_tokens
-from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,17 +20,17 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# A parameter, and along which of its dimensions the vocabulary lies.
+# Parameters, each with the dimension that is the vocabulary.
 Rows = list[tuple[torch.nn.Parameter, int]]
 
 
 def add_missing_rows(model: Any, tokens: int, name: str | Path) -> None:
-    """Give a checkpoint rows for all tokens of a larger tokenizer, as run_mlm.py does, and say so.
+    """Add rows to a checkpoint for a larger tokenizer, as run_mlm.py does, with a warning.
 
     Args:
         model: a masked language model of transformers, changed in place.
         tokens: the number of ids of the tokenizer.
-        name: of the checkpoint, for the log.
+        name: the name of the checkpoint, for the log.
     """
     rows = model.get_input_embeddings().num_embeddings
     if tokens <= rows:
@@ -47,23 +46,23 @@ def add_missing_rows(model: Any, tokens: int, name: str | Path) -> None:
 
 
 def resize_embeddings(model: Any, before: LoadedTokenizer, after: LoadedTokenizer) -> int:
-    """Give a masked language model rows for new tokens; its old ones stay as they are.
+    """Add rows for new tokens to a masked language model; its old rows stay as they are.
 
     Each new row of the embeddings, of the decoder (tied or not) and of its bias is the mean of the
-    rows of the pieces that the token was made of before: the new token begins as near to them, and
-    as probable as their geometric mean (up to the softmax's normaliser).
+    rows of the pieces that the old tokenizer splits the token into: the new token starts close to
+    them, with the geometric mean of their probabilities (up to the normalization of the softmax).
 
     Args:
         model: a masked language model of transformers, changed in place.
-        before: the tokenizer that it was trained with.
-        after: the same with more tokens.
+        before: the tokenizer of the checkpoint.
+        after: the same tokenizer with more tokens.
 
     Returns:
         The number of new tokens.
 
     Raises:
-        InputError: ids of `before` mean something else in `after`, or the model's type does not let
-            its vocabulary grow.
+        InputError: ids of `before` stand for other tokens in `after`, or the vocabulary of this
+            model type cannot grow.
     """
     old, new = before.tokenizer.get_vocab(), after.tokenizer.get_vocab()
     moved = [token for token, index in old.items() if new.get(token) != index]
@@ -81,32 +80,37 @@ def resize_embeddings(model: Any, before: LoadedTokenizer, after: LoadedTokenize
         return 0
     if empty := [index for index, ids in pieces.items() if not ids]:
         token = after.tokenizer.id_to_token(empty[0])
-        raise InputError(f"The tokenizer {before.name!r} makes nothing of the token {token!r}.")
-    rows = _grown(model, max(new.values()) + 1)
+        raise InputError(f"The tokenizer {before.name!r} encodes the token {token!r} to nothing.")
+    rows = _resize(model, max(new.values()) + 1)
     with torch.no_grad():
         for parameter, dimension in rows:
             for index, ids in pieces.items():
-                chosen = parameter.index_select(dimension, _on(parameter, ids))
-                mean = chosen.float().mean(dimension).to(parameter.dtype)
+                old_rows = torch.tensor(ids, device=parameter.device)
+                mean = (
+                    parameter.index_select(dimension, old_rows)
+                    .float()
+                    .mean(dimension)
+                    .to(parameter.dtype)
+                )
                 parameter.select(dimension, index).copy_(mean)
     model.tie_weights()
     _check(model, pieces)
     unknown = before.tokenizer.token_to_id(before.tokens.get("unk_token", ""))
-    without = sum(set(ids) == {unknown} for ids in pieces.values())
-    if without:
+    unknown_tokens = sum(set(ids) == {unknown} for ids in pieces.values())
+    if unknown_tokens:
         logger.warning(
-            "%d of %d new tokens were unknown to the tokenizer: they begin as its %s, all alike.",
-            without,
+            "%d of %d new tokens were unknown to the tokenizer: all start as copies of its %s.",
+            unknown_tokens,
             len(pieces),
             before.tokens["unk_token"],
         )
-    logger.info("%d new tokens: their rows begin as the means of their old pieces'", len(pieces))
+    logger.info("%d new tokens: their rows start as the means of their old pieces", len(pieces))
     return len(pieces)
 
 
 def check_added(store: BlockStore, tokens: Sequence[str]) -> None:
-    """Raise InputError where a store's blocks were made without these tokens."""
-    missing = missing_tokens(load_tokenizer(store.path), tokens)
+    """Raise InputError if the blocks of a store were prepared without these tokens."""
+    missing = missing_tokens(store.tokenizer, tokens)
     if missing:
         raise InputError(
             f"The blocks of {store.path} were prepared without {len(missing)} of the "
@@ -115,12 +119,12 @@ def check_added(store: BlockStore, tokens: Sequence[str]) -> None:
         )
 
 
-def _grown(model: Any, needed: int) -> Rows:
-    """Let the vocabulary grow where it is too small; find every parameter that has it."""
+def _resize(model: Any, needed: int) -> Rows:
+    """Enlarge the vocabulary if it is too small; return every parameter with a vocabulary."""
     sizes = {name: parameter.shape for name, parameter in model.named_parameters()}
     if needed > model.get_input_embeddings().num_embeddings:
         try:
-            # A few types have a method of their own that does not know the keyword.
+            # A few model types override the method without the keyword.
             known = inspect.signature(model.resize_token_embeddings).parameters
             model.resize_token_embeddings(
                 needed, **({"mean_resizing": False} if "mean_resizing" in known else {})
@@ -138,34 +142,30 @@ def _grown(model: Any, needed: int) -> Rows:
             for dimension, (one, other) in enumerate(zip(before, parameter.shape, strict=True))
             if one != other
         ]
-    # Tied weights are one parameter, found more than once.
+    # Tied weights are one parameter, listed more than once.
     return list({(id(one), dimension): (one, dimension) for one, dimension in rows}.values())
 
 
 def _check(model: Any, pieces: dict[int, list[int]]) -> None:
     """Raise InputError unless a new token's logit is the mean of its pieces'."""
     length = 8
-    shown = [*pieces][:length]
-    ids = torch.tensor([([*shown, *pieces[shown[0]]] * length)[:length]])
+    checked = [*pieces][:length]
+    ids = torch.tensor([([*checked, *pieces[checked[0]]] * length)[:length]])
     ids = ids.to(model.get_input_embeddings().weight.device)
     training = model.training
     model.eval()
     with torch.no_grad():
         logits = model(input_ids=ids).logits[0].float()
     model.train(training)
-    near = (1e-4 if model.dtype == torch.float32 else 3e-2) * logits.abs().max().item()
-    for index in shown:
+    tolerance = (1e-4 if model.dtype == torch.float32 else 3e-2) * logits.abs().max().item()
+    for index in checked:
         mean = logits[:, pieces[index]].mean(-1)
-        if not torch.allclose(logits[:, index], mean, rtol=0, atol=near):
+        if not torch.allclose(logits[:, index], mean, rtol=0, atol=tolerance):
             raise InputError(_refusal(model))
 
 
 def _refusal(model: Any) -> str:
     return (
-        f"Models of the type {model.config.model_type} do not take new tokens here: train without "
+        f"Models of the type {model.config.model_type} do not support new tokens: train without "
         "--add-tokens."
     )
-
-
-def _on(parameter: torch.Tensor, ids: list[int]) -> torch.Tensor:
-    return torch.tensor(ids, device=parameter.device)

@@ -14,7 +14,6 @@ from transformers import (
     AutoModelForMaskedLM,
 )
 
-from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import InputError
 from mlmfast.torch_models import max_input_length
 from mlmfast.training.model.load import load_config
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
     from mlmfast.data.store.store import BlockStore
 
-# Roles of special tokens whose ids configurations hold, as `pad_token_id` and so on.
+# Special tokens whose ids a configuration holds, as `pad_token_id` and so on.
 _SPECIAL_TOKENS = ("pad_token", "bos_token", "eos_token", "cls_token", "sep_token", "mask_token")
 WORDS = {"True": True, "False": False, "None": None}
 
@@ -39,14 +38,14 @@ def new_model(
     config_overrides: str | dict[str, Any] | None = None,
     **hub: Any,
 ) -> PreTrainedModel:
-    """Make a model with random weights for the vocabulary and the block size of a store.
+    """Create a model with random weights for the vocabulary and the block size of a store.
 
     Args:
-        store: its tokenizer gives the vocabulary's size and the ids of the special tokens.
-        model: a checkpoint whose architecture and sizes are taken (not its weights).
-        model_type: a type of transformers, such as `roberta`, with its own default sizes.
+        store: its tokenizer defines the size of the vocabulary and the ids of the special tokens.
+        model: a checkpoint whose architecture and sizes are used, without its weights.
+        model_type: a model type of transformers, such as `roberta`, with its default sizes.
         config_overrides: fields of the configuration, as a dict or as `"name=value,name=value"`.
-        hub: as of `load_model`.
+        hub: see `load_model`.
 
     Raises:
         InputError: an unknown type, one without a masked-language-model head, an unknown field, or
@@ -84,7 +83,7 @@ def _default_config(model_type: str) -> PretrainedConfig:
 
 
 def parse_overrides(overrides: str | dict[str, Any] | None) -> dict[str, Any]:
-    """Read `"name=value,name=value"`; a value is JSON (12, 0.1, true, null) or else a word.
+    """Parse `"name=value,name=value"`; a value is JSON (12, 0.1, true, null) or a string.
 
     >>> parse_overrides("hidden_size=256,hidden_act=gelu,tie_word_embeddings=false")
     {'hidden_size': 256, 'hidden_act': 'gelu', 'tie_word_embeddings': False}
@@ -94,15 +93,15 @@ def parse_overrides(overrides: str | dict[str, Any] | None) -> dict[str, Any]:
     """
     if not overrides or isinstance(overrides, dict):
         return dict(overrides or {})
-    found = {}
+    parsed = {}
     for part in overrides.split(","):
         name, equals, value = part.partition("=")
         if not equals or not name.strip():
             raise InputError(
                 f"config_overrides has the part {part!r}; expected name=value,name=value."
             )
-        found[name.strip()] = _value(value.strip())
-    return found
+        parsed[name.strip()] = _value(value.strip())
+    return parsed
 
 
 def _value(text: str) -> Any:
@@ -124,7 +123,7 @@ def _apply(config: PretrainedConfig, overrides: dict[str, Any]) -> None:
 
 
 def _fill_in_vocabulary(config: PretrainedConfig, store: BlockStore) -> None:
-    loaded = load_tokenizer(store.path)
+    loaded = store.tokenizer
     config.vocab_size = loaded.id_bound
     known = config.to_dict()
     for role in _SPECIAL_TOKENS:
@@ -135,7 +134,7 @@ def _fill_in_vocabulary(config: PretrainedConfig, store: BlockStore) -> None:
 
 
 def _fit_position_embeddings(config: PretrainedConfig, block_size: int, *, trust: bool) -> None:
-    """Give the model positions for a whole block; never fewer than its type's default."""
+    """Raise the number of position embeddings to the block size, if the default is lower."""
     with torch.device("meta"):
         positions = max_input_length(
             AutoModelForMaskedLM.from_config(config, trust_remote_code=trust)

@@ -1,10 +1,10 @@
-"""A model's last layer, run on the masked rows from behind its attention on.
+"""Runs the last layer of a model on the masked rows only, after its attention.
 
-Of the last layer, only the masked rows are looked at afterwards. Its attention needs every row, for
-its keys and values; what follows (output, norms, feed-forward: 9 of 12 parts of a BERT layer's
-products) treats each row by itself. So the layer is given the masked rows as its hidden states, the
-modules up to the attention are given all rows all the same, and of the attention's output the
-masked rows are kept. Which module that is is not looked up by model type: it is tried out.
+Only the masked rows of the last layer are used. Its attention needs all rows, for keys and values;
+everything after it (output projection, norms, feed-forward: 9/12 of the matrix multiplications of a
+BERT layer) works on each row separately. So hooks give the masked rows to the layer as its hidden
+states, all rows to the modules up to the attention, and keep the masked rows of the attention's
+output. The module that ends the attention is not looked up by model type but found by trial.
 """
 
 from __future__ import annotations
@@ -18,53 +18,53 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-# Of the largest number: products of other shapes are added up in another order.
+# Relative to the largest number: other shapes change the order of the sums in a product.
 _ROUNDING = 1e-5
 
 
 @dataclass
 class RowSelection:
-    """Rows that a forward has yet to keep.
+    """The rows that the next hook selects.
 
     Attributes:
-        positions: int64 `[M]`, flat into `B * L`; None when they are taken, or all are kept.
-        shape: `(B, L)`; hidden states of another one (padded to whole windows, say) are left whole.
+        positions: int64 `[M]`, flat into `B * L`; None once they are selected, or to keep all rows.
+        shape: `(B, L)`; hidden states of another shape (padded to windows, for example) stay whole.
     """
 
     positions: torch.Tensor | None = None
     shape: tuple[int, int] = (0, 0)
 
-    def ask(self, positions: torch.Tensor, like: torch.Tensor) -> None:
-        """Want these rows of hidden states that have a vector for every id of `like` `[B, L]`."""
+    def select(self, positions: torch.Tensor, like: torch.Tensor) -> None:
+        """Select these rows of hidden states with a vector for every id of `like` `[B, L]`."""
         self.positions, self.shape = positions, (like.shape[0], like.shape[1])
 
     def take(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Take the rows of `[B, L, H]` that are wanted, as `[1, M, H]`."""
+        """Return the selected rows of `[B, L, H]`, as `[1, M, H]`."""
         return hidden if self.positions is None else rows_of(hidden, self.positions)
 
     def fits(self, hidden: torch.Tensor) -> bool:
-        """Tell whether there are rows to take, and these are the hidden states of that batch."""
+        """Return whether rows are selected, and the hidden states are of that batch."""
         return self.positions is not None and hidden.shape[:2] == self.shape
 
 
 def rows_of(hidden: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-    """Take rows of `[B, L, H]`, as `[1, M, H]`."""
+    """Return rows of `[B, L, H]`, as `[1, M, H]`."""
     return hidden.flatten(0, 1).index_select(0, positions)[None]
 
 
 class Call(NamedTuple):
-    """A module's call; `began` and `ended` count the beginnings and ends of all recorded ones."""
+    """A call of a module; `start` and `end` are numbers in the sequence of all starts and ends."""
 
     module: nn.Module
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     output: Any
-    began: int
-    ended: int
+    start: int
+    end: int
 
 
 class Entry(NamedTuple):
-    """A module that takes the layer's hidden states, and by which arguments."""
+    """A module that takes the hidden states of the layer, and the arguments that hold them."""
 
     module: nn.Module
     places: tuple[int | str, ...]
@@ -72,73 +72,73 @@ class Entry(NamedTuple):
 
 @dataclass
 class LastLayer:
-    """Where the rows are taken.
+    """The modules whose hooks select the rows.
 
     Attributes:
         layer: gets the masked rows as its hidden states.
         entries: get all rows.
-        mixer: the last module that needs all rows; its masked rows are kept.
-        wanted: the rows.
+        token_mixer: the last module that needs all rows; its output is cut to the masked rows.
+        selection: the rows.
     """
 
     layer: Entry
     entries: tuple[Entry, ...]
-    mixer: nn.Module
-    wanted: RowSelection
+    token_mixer: nn.Module
+    selection: RowSelection
     _whole: torch.Tensor | None = field(default=None, repr=False)
 
     def attach(self) -> list[Any]:
-        """Register the hooks and return their handles; they do nothing while no row is wanted."""
-        begin = self.layer.module.register_forward_pre_hook(self._begin, with_kwargs=True)
-        widen = [
-            module.register_forward_pre_hook(self._widen(places), with_kwargs=True)
+        """Register the hooks and return their handles; without a selection they do nothing."""
+        start = self.layer.module.register_forward_pre_hook(self._select_rows, with_kwargs=True)
+        restore = [
+            module.register_forward_pre_hook(self._give_all_rows(places), with_kwargs=True)
             for module, places in self.entries
         ]
-        return [begin, *widen, self.mixer.register_forward_hook(self._end)]
+        return [start, *restore, self.token_mixer.register_forward_hook(self._cut_output)]
 
-    def _begin(self, _module: nn.Module, args: Any, kwargs: Any) -> Any:
+    def _select_rows(self, _module: nn.Module, args: Any, kwargs: Any) -> Any:
         hidden = _at(self.layer.places[0], args, kwargs)
-        self._whole = hidden if self.wanted.fits(hidden) else None
+        self._whole = hidden if self.selection.fits(hidden) else None
         if self._whole is None:
             return None
-        return _replaced(args, kwargs, self.layer.places, self.wanted.take(hidden))
+        return _replaced(args, kwargs, self.layer.places, self.selection.take(hidden))
 
-    def _widen(self, places: tuple[int | str, ...]) -> Any:
+    def _give_all_rows(self, places: tuple[int | str, ...]) -> Any:
         def give_all(_module: nn.Module, args: Any, kwargs: Any) -> Any:
             return None if self._whole is None else _replaced(args, kwargs, places, self._whole)
 
         return give_all
 
-    def _end(self, _module: nn.Module, _args: Any, output: Any) -> Any:
+    def _cut_output(self, _module: nn.Module, _args: Any, output: Any) -> Any:
         if self._whole is None:
             return None
         self._whole = None
-        rows = self.wanted.take(_first(output))
-        self.wanted.positions = None
+        rows = self.selection.take(_first(output))
+        self.selection.positions = None
         return (rows, *output[1:]) if isinstance(output, tuple) else rows
 
 
 @contextmanager
 def recording(modules: Iterable[nn.Module]) -> Iterator[list[Call]]:
-    """Write down the calls of these modules, in the order in which they end."""
+    """Record the calls of these modules, in the order in which they end."""
     calls: list[Call] = []
     open_calls: list[int] = []
     count = 0
 
-    def begin(*_: Any) -> None:
+    def on_start(*_: Any) -> None:
         nonlocal count
         open_calls.append(count)
         count += 1
 
-    def end(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+    def on_end(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
         nonlocal count
         calls.append(Call(module, args, kwargs, output, open_calls.pop(), count))
         count += 1
 
     handles = []
     for module in modules:
-        handles.append(module.register_forward_pre_hook(begin))
-        handles.append(module.register_forward_hook(end, with_kwargs=True))
+        handles.append(module.register_forward_pre_hook(on_start))
+        handles.append(module.register_forward_hook(on_end, with_kwargs=True))
     try:
         yield calls
     finally:
@@ -147,24 +147,24 @@ def recording(modules: Iterable[nn.Module]) -> Iterator[list[Call]]:
 
 
 def layers_of(base: nn.Module) -> list[nn.Module]:
-    """List what may be a layer: the members of every list of modules."""
+    """List the candidates for layers: the members of every `ModuleList`."""
     lists = (each for each in base.modules() if isinstance(each, nn.ModuleList))
     return [member for each in lists for member in each]
 
 
 def find_last_layer(
-    calls: list[Call], positions: torch.Tensor, like: torch.Tensor, wanted: RowSelection
+    calls: list[Call], positions: torch.Tensor, like: torch.Tensor, selection: RowSelection
 ) -> LastLayer | None:
-    """Find where the last layer's rows can be taken, None where they cannot.
+    """Find where the hooks can select rows of the last layer; None if they cannot.
 
     Args:
-        calls: of `layers_of` a model, during one forward; the model still evaluates.
-        positions: rows of that forward to try it with.
+        calls: the calls of `layers_of` a model during one forward pass; it must be in eval mode.
+        positions: rows of that pass for the trial.
         like: its ids or labels, `[B, L]`.
-        wanted: where the hooks will look for the rows.
+        selection: where the hooks look up the rows.
     """
     times = Counter(call.module for call in calls)
-    if not calls or times[calls[-1].module] > 1:  # all layers are one, as in ALBERT
+    if not calls or times[calls[-1].module] > 1:  # the layers share one module, as in ALBERT
         return None
     call = calls[-1]
     values = (*call.args, *call.kwargs.values())
@@ -176,43 +176,45 @@ def find_last_layer(
     try:
         with recording(m for m in call.module.modules() if m is not call.module) as inner:
             call.module(*call.args, **call.kwargs)
-    except Exception:  # noqa: BLE001 - what a layer keeps between calls may not fit a second one
+    except Exception:  # noqa: BLE001 - state that a layer keeps between calls may not fit a second one
         return None
-    for mixer in inner:
-        if not _is_hidden(_first(mixer.output), like):
+    for token_mixer in inner:
+        if not _is_hidden(_first(token_mixer.output), like):
             continue
-        found = LastLayer(layer, tuple(_entries(inner, mixer, hidden)), mixer.module, wanted)
-        wanted.ask(positions, like)
-        if _same(found, call, expected):
-            return found
+        candidate = LastLayer(
+            layer, tuple(_entries(inner, token_mixer, hidden)), token_mixer.module, selection
+        )
+        selection.select(positions, like)
+        if _agrees(candidate, call, expected):
+            return candidate
     return None
 
 
-def _entries(inner: list[Call], mixer: Call, hidden: torch.Tensor) -> Iterator[Entry]:
-    """The calls up to the end of `mixer` that take the hidden states; not what is inside them."""
+def _entries(inner: list[Call], token_mixer: Call, hidden: torch.Tensor) -> Iterator[Entry]:
+    """List the outermost calls up to the end of `token_mixer` that take the hidden states."""
     covered = -1
-    for call in sorted(inner, key=lambda call: call.began):
-        if call.ended > mixer.ended or call.began < covered:
+    for call in sorted(inner, key=lambda call: call.start):
+        if call.end > token_mixer.end or call.start < covered:
             continue
         if places := _places(hidden, call):
-            covered = call.ended
+            covered = call.end
             yield Entry(call.module, places)
 
 
-def _same(found: LastLayer, call: Call, expected: torch.Tensor) -> bool:
-    handles = found.attach()
+def _agrees(candidate: LastLayer, call: Call, expected: torch.Tensor) -> bool:
+    handles = candidate.attach()
     try:
         rows = _first(call.module(*call.args, **call.kwargs))
-    except Exception:  # noqa: BLE001 - any layer may fail on rows in its own way
+    except Exception:  # noqa: BLE001 - a layer may fail on fewer rows with any exception
         return False
     finally:
-        found.wanted.positions = None
+        candidate.selection.positions = None
         for handle in handles:
             handle.remove()
     if not isinstance(rows, torch.Tensor) or rows.shape != expected.shape:
         return False
-    near = _ROUNDING * expected.abs().max().item()
-    return torch.allclose(rows, expected, rtol=0, atol=near)
+    tolerance = _ROUNDING * expected.abs().max().item()
+    return torch.allclose(rows, expected, rtol=0, atol=tolerance)
 
 
 def _is_hidden(value: Any, like: torch.Tensor) -> bool:

@@ -1,4 +1,4 @@
-"""Loading a masked language model, and checking that it fits a block store."""
+"""Loads a masked language model, and checks that it fits a block store."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import AutoConfig, AutoModelForMaskedLM
 
-from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import InputError, NotFoundError, first_line
 from mlmfast.fs.paths import as_path
 from mlmfast.torch_models import max_input_length
@@ -33,17 +32,17 @@ def load_model(
 ) -> PreTrainedModel:
     """Load a checkpoint from a folder or the Hub.
 
-    A checkpoint without a head for masked tokens gets one with random weights, and a warning.
+    A checkpoint without a head for masked tokens gets one with random weights, with a warning.
 
     Args:
         name: the folder or the name.
-        dtype: of the weights: `float32`, `bfloat16`, or `auto` for the checkpoint's own.
-        config: in place of the checkpoint's own.
-        hub: `revision`, `token`, `cache_dir`, `trust_remote_code`, as `from_pretrained` takes them.
+        dtype: data type of the weights: `float32`, `bfloat16`, or `auto` for the checkpoint's own.
+        config: replaces the configuration of the checkpoint.
+        hub: `revision`, `token`, `cache_dir`, `trust_remote_code` of `from_pretrained`.
 
     Raises:
-        NotFoundError: no such folder, and no such name on the Hub (or no way to reach it).
-        InputError: what is there is no masked language model.
+        NotFoundError: neither a folder nor a model on the Hub, as far as it can be reached.
+        InputError: the checkpoint is not a masked language model.
     """
     options = hub if config is None else {**hub, "config": config}
     model, loading = _from_hub_or_folder(
@@ -77,7 +76,7 @@ def load_model(
 
 
 def load_config(name: str | Path, **hub: Any) -> PretrainedConfig:
-    """Load a checkpoint's configuration; takes and raises what `load_model` does."""
+    """Load the configuration of a checkpoint; see `load_model` for arguments and errors."""
     return _from_hub_or_folder(AutoConfig.from_pretrained, name, **hub)
 
 
@@ -101,28 +100,28 @@ def _from_hub_or_folder(load: Callable[..., Any], name: str | Path, **options: A
 
 
 def _is_on_hub(name: str, options: dict[str, Any]) -> bool:
-    """Ask the Hub once; without an answer, the loaders would ask for a minute."""
+    """Query the Hub once, with a timeout: the loaders retry for a minute."""
     from huggingface_hub import HfApi
 
     try:
         HfApi(token=options.get("token")).model_info(
             name, revision=options.get("revision"), timeout=10
         )
-    except Exception as error:  # noqa: BLE001 whatever the HTTP library of this hub version raises
-        logger.debug("the Hub does not give %s: %s", name, error)
+    except Exception as error:  # noqa: BLE001 (depends on the HTTP library of the hub version)
+        logger.debug("the Hub does not return %s: %s", name, error)
         return False
     return True
 
 
 def check_fits(model: torch.nn.Module, store: BlockStore) -> None:
-    """Check that a model has a vocabulary and positions enough for a store's blocks.
+    """Check that vocabulary and positions of a model suffice for the blocks of a store.
 
     Raises:
-        InputError: it has not.
+        InputError: they do not.
     """
     manifest = store.manifest
     rows = model.get_input_embeddings().num_embeddings  # type: ignore[operator]
-    needed = load_tokenizer(store.path).id_bound
+    needed = store.tokenizer.id_bound
     if rows < needed:
         raise InputError(
             f"The model knows {rows:,} tokens, but the tokenizer of {store.path} "

@@ -1,4 +1,4 @@
-"""The loss over masked tokens, and what an evaluation counts."""
+"""The loss over masked tokens, and the counts of an evaluation."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ def masked_loss_sum(masked: MaskedLogits, *, label_smoothing: float = 0.0) -> to
     """Sum the cross-entropy over the masked tokens; zero, with a gradient, when there are none.
 
     Args:
-        masked: the logits of M masked tokens and their labels; those of -100 count nothing.
-        label_smoothing: share of the target spread evenly over the vocabulary.
+        masked: the logits of M masked tokens and their labels; a label of -100 is ignored.
+        label_smoothing: share of the target that is spread evenly over the vocabulary.
     """
     return cross_entropy(
         masked.logits.float(),
@@ -25,20 +25,19 @@ def masked_loss_sum(masked: MaskedLogits, *, label_smoothing: float = 0.0) -> to
 
 
 def per_block_metrics(masked: MaskedLogits, blocks: int) -> torch.Tensor:
-    """Count, for each block of a batch, what perplexity and accuracy are made of.
+    """Compute the sums behind perplexity and accuracy for each block of a batch.
 
     Args:
         masked: the logits of M masked tokens, their labels and their blocks.
         blocks: number of blocks B in the batch.
 
     Returns:
-        float32 `[B, 4]`: summed loss in nats, hits of the best answer, hits among the best five,
-        masked tokens.
+        float32 `[B, 4]`: summed loss in nats, top-1 hits, top-5 hits, masked tokens.
     """
     logits, targets, rows = masked.logits.float(), masked.targets, masked.rows
     losses = cross_entropy(logits, targets, reduction="none", ignore_index=IGNORED)
-    best = logits.topk(min(5, logits.shape[-1]), dim=-1).indices == targets[:, None]
-    asked = (targets != IGNORED).float()
-    columns = (losses, best[:, 0].float(), best.any(-1).float(), asked)
+    hits = logits.topk(min(5, logits.shape[-1]), dim=-1).indices == targets[:, None]
+    is_masked = (targets != IGNORED).float()
+    columns = (losses, hits[:, 0].float(), hits.any(-1).float(), is_masked)
     counts = torch.zeros(blocks, len(columns), device=logits.device)
     return counts.index_add_(0, rows, torch.stack(columns, dim=-1))

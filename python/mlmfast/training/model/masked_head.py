@@ -1,9 +1,9 @@
-"""A model's own head, run on the masked positions only.
+"""Runs the head of a model on the masked positions only.
 
-Of every token's logits, `[B, L, V]`, masked language modelling uses one in seven. A forward hook
-on `model.base_model` keeps the hidden states of the masked positions, so that whatever head the
-model has runs on those rows and gives the very same logits for them. Where the last layer allows
-it, the rows are kept in there already (last_layer.py).
+Masked language modelling uses one in seven of the logits `[B, L, V]`. A forward hook on
+`model.base_model` keeps the hidden states of the masked positions only, so that the head of the
+model, whatever it is, runs on those rows and returns the same logits for them. If the last layer
+allows it, hooks select the rows there already (last_layer.py).
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ LAST_LAYER_TOO = "masked rows, last layer too"
 
 
 class MaskedLogits(NamedTuple):
-    """What a model says at the masked positions of a batch.
+    """The logits of a model at the masked positions of a batch.
 
     Attributes:
         logits: `[M, V]`, in the order of the positions.
-        targets: int64 `[M]`, the labels there; -100 at rows that only fill a shape up.
-        rows: int64 `[M]`, the blocks of the batch they lie in.
+        targets: int64 `[M]`, the labels there; -100 at rows that pad to a shape.
+        rows: int64 `[M]`, the blocks of the batch that they are from.
     """
 
     logits: torch.Tensor
@@ -49,19 +49,19 @@ class MaskedLogits(NamedTuple):
 
 
 class MaskedHead:
-    """Gives the logits at the masked positions; on all rows where the model does not allow less.
+    """Computes the logits at the masked positions; on all rows if the model does not allow less.
 
-    Whether it does is found out on the first batch: the logits of both ways are compared once.
+    The first batch decides: the head compares the logits of both ways once.
 
     Args:
         model: a masked language model of transformers, not wrapped.
         allowed: False always runs the head on all rows.
-        last_layer: False leaves the last layer whole.
-        static: for a compiled model: numbers of rows are filled up to a few shapes, and the hooks
-            stay on the model (they do nothing in any other call), for it is compiled with them.
+        last_layer: False runs the whole last layer on all rows.
+        static: for a compiled model: pad the number of rows to a few shapes, and keep the hooks,
+            which do nothing in other calls, on the model, since it is compiled with them.
 
     Attributes:
-        scope: what is run on the masked rows: `ALL_ROWS` (nothing), `MASKED_ROWS` (the head) or
+        scope: what runs on masked rows only: `ALL_ROWS` (nothing), `MASKED_ROWS` (the head) or
             `LAST_LAYER_TOO`; None before the first batch.
     """
 
@@ -79,7 +79,7 @@ class MaskedHead:
         self._base: Any = base if allowed and base is not model else None
         self._try_last_layer = last_layer
         self._static = static
-        self._wanted = RowSelection()
+        self._selection = RowSelection()
         self._last_layer: LastLayer | None = None
         self._handles: list[Any] = []
 
@@ -90,17 +90,17 @@ class MaskedHead:
         labels: torch.Tensor,
         positions: torch.Tensor | None = None,
         *,
-        fill_up: bool = True,
+        pad: bool = True,
     ) -> MaskedLogits:
-        """Run `model`, which is the head's own model or a wrapper of it.
+        """Run `model`, the head's own model or a wrapper of it.
 
         Args:
-            model: what to call.
+            model: the model to call.
             inputs: its arguments without labels; `input_ids` is `[B, L]`.
-            labels: int64 `[B, L]`, -100 where nothing is asked.
-            positions: int64 `[M]`, where labels are not -100, flat into `B * L`; None looks for
-                them, which on a GPU waits for the device.
-            fill_up: False leaves the number of rows as it is for a compiled model, too.
+            labels: int64 `[B, L]`, -100 at positions that are not masked.
+            positions: int64 `[M]`, where labels are not -100, flat into `B * L`; None computes
+                them, which synchronizes with a GPU.
+            pad: False keeps the number of rows for a compiled model, too.
         """
         if self.scope is None:
             self._prepare(inputs, labels)
@@ -109,46 +109,46 @@ class MaskedHead:
         if self.scope == ALL_ROWS:
             return at_masks(model(**inputs).logits, labels, positions)
         targets = labels.flatten()[positions]
-        if self._static and fill_up:
-            positions, targets = _filled_up(positions, targets, labels.numel())
+        if self._static and pad:
+            positions, targets = _pad_rows(positions, targets, labels.numel())
         if not self._handles:
             self._handles = self._attach()
         try:
-            with self._asking(positions, labels):
+            with self._selecting(positions, labels):
                 logits = model(**inputs).logits
         finally:
             if not self._static:
-                self.take_hooks_off()
+                self.remove_hooks()
         rows = positions // labels.shape[1]
         return MaskedLogits(logits.reshape(-1, logits.shape[-1]), targets, rows)
 
     def _prepare(self, inputs: dict[str, Any], labels: torch.Tensor) -> None:
-        """Find out on two rows of a batch how much can be run on masked rows, and say it."""
+        """Determine on two rows of a batch what can run on masked rows only, and log it."""
         self.scope = ALL_ROWS
         if self._base is not None:
             with _fp32_eval(self.model, labels.device):
-                self.scope = self._tried(_two_rows(inputs), labels[:2])
+                self.scope = self._try_scopes(_two_rows(inputs), labels[:2])
         logger.info("the head runs on %s", self.scope)
 
-    def take_hooks_off(self) -> None:
-        """Remove what stays on a compiled model between calls; the next call puts it on again."""
+    def remove_hooks(self) -> None:
+        """Remove the hooks that stay on a compiled model; the next call registers them again."""
         _remove(self._handles)
         self._handles = []
 
-    def _tried(self, inputs: dict[str, Any], labels: torch.Tensor) -> str:
-        asked = torch.full_like(labels, IGNORED)
-        asked[:, 1::3] = 0
-        positions = find_positions(asked)
+    def _try_scopes(self, inputs: dict[str, Any], labels: torch.Tensor) -> str:
+        trial = torch.full_like(labels, IGNORED)
+        trial[:, 1::3] = 0
+        positions = find_positions(trial)
         whole = not self._try_last_layer or is_checkpointing(self.model)
         try:
             with recording([] if whole else layers_of(self._base)) as calls:
-                dense = at_masks(self.model(**inputs).logits, asked, positions).logits.float()
-        except Exception:  # noqa: BLE001 - then the training itself will say what is wrong
+                dense = at_masks(self.model(**inputs).logits, trial, positions).logits.float()
+        except Exception:  # noqa: BLE001 - the training will raise it again
             return ALL_ROWS
-        # A checkpointed layer is run again, when the rows are no longer known; numbers of half the
-        # width agree too roughly to be sure of a layer.
+        # A checkpointed layer runs again when the selection is gone; and half precision agrees too
+        # roughly to be sure of a layer.
         if calls and dense.dtype == next(self.model.parameters()).dtype:
-            self._last_layer = find_last_layer(calls, positions, labels, self._wanted)
+            self._last_layer = find_last_layer(calls, positions, labels, self._selection)
         del calls
         if self._last_layer is not None:
             if self._agrees(inputs, labels, positions, dense):
@@ -165,35 +165,35 @@ class MaskedHead:
     ) -> bool:
         handles = self._attach()
         try:
-            with self._asking(positions, labels):
+            with self._selecting(positions, labels):
                 sparse = self.model(**inputs).logits.float()
-        except Exception:  # noqa: BLE001 - any model may fail on rows in its own way
+        except Exception:  # noqa: BLE001 - a model may fail on fewer rows with any exception
             return False
         finally:
             _remove(handles)
         sparse = sparse.reshape(-1, sparse.shape[-1])
-        # The same numbers through the same head: equal but for rounding at another shape.
+        # The same head on the same numbers: equal up to rounding at another shape.
         half = next(self.model.parameters()).dtype != torch.float32
-        near = (2e-2 if half else 1e-4) * dense.abs().max().item()
-        return sparse.shape == dense.shape and torch.allclose(sparse, dense, rtol=0, atol=near)
+        tolerance = (2e-2 if half else 1e-4) * dense.abs().max().item()
+        return sparse.shape == dense.shape and torch.allclose(sparse, dense, rtol=0, atol=tolerance)
 
     @contextmanager
-    def _asking(self, positions: torch.Tensor, labels: torch.Tensor) -> Iterator[None]:
-        self._wanted.ask(positions, labels)
+    def _selecting(self, positions: torch.Tensor, labels: torch.Tensor) -> Iterator[None]:
+        self._selection.select(positions, labels)
         try:
             yield
         finally:
-            self._wanted.positions = None
+            self._selection.positions = None
 
     def _attach(self) -> list[Any]:
         inside = [] if self._last_layer is None else self._last_layer.attach()
-        return [*inside, self._base.register_forward_hook(self._keep)]
+        return [*inside, self._base.register_forward_hook(self._keep_rows)]
 
-    def _keep(self, _module: Any, _args: Any, output: Any) -> Any:
-        if self._wanted.positions is None:
+    def _keep_rows(self, _module: Any, _args: Any, output: Any) -> Any:
+        if self._selection.positions is None:
             return None
-        rows = self._wanted.take(output[0])
-        self._wanted.positions = None
+        rows = self._selection.take(output[0])
+        self._selection.positions = None
         if isinstance(output, tuple):
             return (rows, *output[1:])
         output.last_hidden_state = rows
@@ -203,12 +203,12 @@ class MaskedHead:
 def at_masks(
     logits: torch.Tensor, labels: torch.Tensor, positions: torch.Tensor | None = None
 ) -> MaskedLogits:
-    """Pick the masked positions out of all logits.
+    """Select the masked positions from all logits.
 
     Args:
         logits: `[B, L, V]`.
-        labels: int64 `[B, L]`, -100 where nothing is asked.
-        positions: int64 `[M]`, as `find_positions` finds them.
+        labels: int64 `[B, L]`, -100 at positions that are not masked.
+        positions: int64 `[M]`, from `find_positions`.
     """
     if positions is None:
         positions = find_positions(labels)
@@ -217,9 +217,9 @@ def at_masks(
 
 
 def find_positions(labels: torch.Tensor) -> torch.Tensor:
-    """Find where labels `[B, L]` are not -100: int64 `[M]`, ascending, flat into `B * L`.
+    """Return where labels `[B, L]` are not -100: int64 `[M]`, ascending, flat into `B * L`.
 
-    Their number decides a shape: on a GPU this waits for the device.
+    The shape depends on the data: on a GPU this synchronizes.
     """
     return (labels.flatten() != IGNORED).nonzero()[:, 0]
 
@@ -229,21 +229,22 @@ def _remove(handles: list[Any]) -> None:
         handle.remove()
 
 
-def _filled_up(
+def _pad_rows(
     positions: torch.Tensor, targets: torch.Tensor, tokens: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Fill up to a multiple of about 3 % of the batch with the first row, of no label.
+    """Pad the rows to a multiple of about 3 % of the batch, with row 0 and no label.
 
-    A number of rows that is always another would be compiled for any number, and so is none at all.
+    Without it, the number differs from batch to batch and would be compiled as dynamic; and a batch
+    without masked tokens would have no rows at all.
     """
     step = max(8, 1 << (tokens // 64).bit_length())
     missing = max(step, -(-len(positions) // step) * step) - len(positions)
-    fill = torch.nn.functional.pad
-    return fill(positions, (0, missing)), fill(targets, (0, missing), value=IGNORED)
+    pad = torch.nn.functional.pad
+    return pad(positions, (0, missing)), pad(targets, (0, missing), value=IGNORED)
 
 
 def _two_rows(inputs: dict[str, Any]) -> dict[str, Any]:
-    """Two rows of a batch; where it can say so, the second ends in padding."""
+    """Return two rows of a batch; with an attention mask, the second ends in padding."""
     few = {name: tensor[:2] for name, tensor in inputs.items()}
     mask = few.get("attention_mask")
     if mask is not None and mask.dim() == 2 and len(mask) > 1:
@@ -253,10 +254,10 @@ def _two_rows(inputs: dict[str, Any]) -> dict[str, Any]:
 
 
 class _WithoutAutocast(TorchFunctionMode):
-    """Switches autocast off around every function of torch, whoever switches it on in between.
+    """Disables autocast around every function of torch, also inside of another autocast context.
 
-    accelerate puts an autocast around the `forward` of a model that trains in half precision, where
-    one from outside is of no effect.
+    accelerate wraps the `forward` of a model that trains in half precision in autocast, which a
+    context outside of it cannot disable.
     """
 
     def __init__(self, device: str) -> None:
@@ -270,9 +271,9 @@ class _WithoutAutocast(TorchFunctionMode):
 
 @contextmanager
 def _fp32_eval(model: torch.nn.Module, device: torch.device) -> Iterator[None]:
-    """Evaluate in full precision, and leave modes and random numbers as they were."""
+    """Evaluate in full precision; restore modes and random state on exit."""
     modes = [(module, module.training) for module in model.modules()]
-    products = torch.get_float32_matmul_precision()
+    precision = torch.get_float32_matmul_precision()
     devices = [device] if device.type == "cuda" else []
     model.eval()
     torch.set_float32_matmul_precision("highest")
@@ -285,6 +286,6 @@ def _fp32_eval(model: torch.nn.Module, device: torch.device) -> Iterator[None]:
         ):
             yield
     finally:
-        torch.set_float32_matmul_precision(products)
+        torch.set_float32_matmul_precision(precision)
         for module, training in modes:
             module.training = training

@@ -1,4 +1,4 @@
-"""Which number format a training or an evaluation computes in."""
+"""The precision of a training or an evaluation."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from mlmfast.errors import InputError
 Precision = Literal["auto", "fp32", "bf16"]
 _PRECISIONS = ("auto", "fp32", "bf16")
 
-# The flags of processors that multiply bf16 in hardware: AVX-512 and AMX (x86), BF16 (Arm).
+# CPU flags of bf16 matrix multiplication in hardware: AVX-512 and AMX (x86), BF16 (Arm).
 _BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 
 
 class Choice(NamedTuple):
-    """The format that was chosen, `fp32` or `bf16`, and why, as the end of a sentence."""
+    """The precision, `fp32` or `bf16`, and the reason, as the end of a sentence."""
 
     name: str
     reason: str
@@ -27,12 +27,12 @@ def choose_precision(precision: str, device: str) -> Choice:
     """Choose fp32 or bf16 (autocast: weights and optimizer stay fp32) for a device.
 
     Args:
-        precision: `auto` takes bf16 exactly where the hardware computes in it; `fp32` and `bf16`
-            are obeyed.
+        precision: `auto` takes bf16 if the hardware computes in it; `fp32` and `bf16` are used as
+            given.
         device: a torch device type, `cpu`, `cuda` ...
 
     Raises:
-        InputError: another word, or bf16 on a GPU that has none.
+        InputError: an unknown precision, or bf16 on a GPU without it.
     """
     if precision not in _PRECISIONS:
         raise InputError(f"precision is {precision!r}; expected one of {', '.join(_PRECISIONS)}.")
@@ -40,14 +40,14 @@ def choose_precision(precision: str, device: str) -> Choice:
     if precision == "bf16" and not capable and device != "cpu":
         raise InputError(f"This {device} device does not compute in bf16; use precision fp32.")
     if precision != "auto":
-        return Choice(precision, "as asked for")
+        return Choice(precision, "set by precision")
     if capable:
         return Choice("bf16", f"this {device} computes in bf16")
     return Choice("fp32", f"this {device} does not compute in bf16")
 
 
 def has_bf16(device: str, cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Tell whether the device multiplies bf16 matrices in hardware."""
+    """Return whether the device multiplies bf16 matrices in hardware."""
     if device == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device != "cpu" or not cpuinfo.is_file():
@@ -60,7 +60,7 @@ def has_bf16(device: str, cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
 
 
 def default_device() -> str:
-    """Name the device type that training and evaluation take unless told otherwise."""
+    """Return the default device type of training and evaluation."""
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"

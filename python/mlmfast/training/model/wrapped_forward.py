@@ -1,7 +1,7 @@
-"""A model's `forward` without what accelerate has wrapped around it.
+"""The `forward` of a model, with and without the wrapper of accelerate.
 
-For bf16 and fp16, accelerate puts an autocast around `forward`, on the model itself: it would stay
-there, and every later call of the model would be one in half precision.
+For bf16 and fp16, accelerate replaces `forward` of the model object by one under autocast. Left
+there, every later call of the model would run in half precision.
 """
 
 from __future__ import annotations
@@ -10,36 +10,36 @@ from typing import Any
 
 from torch import nn
 
-# Where accelerate puts the wrapped method, the one below it, and its mark that it must not wrap the
-# model again: not even one that it prepared in fp32 for a training in bf16.
+# Attributes in which accelerate stores the wrapped method, the original one, and a mark that the
+# model is prepared, which also keeps a model prepared in fp32 from being wrapped for bf16.
 _NAMES = ("forward", "_original_forward", "_is_accelerate_prepared")
 
 
 def forward_of(model: nn.Module) -> dict[str, Any]:
-    """Read what stands in place of the class's `forward`; empty for a model as it was made."""
+    """Return the attributes that override the class's `forward`; empty for an unwrapped model."""
     return {name: vars(model)[name] for name in _NAMES if name in vars(model)}
 
 
 def set_forward(model: nn.Module, forward: dict[str, Any]) -> None:
-    """Put back what `forward_of` has read."""
+    """Restore the result of `forward_of`."""
     for name in _NAMES:
         vars(model).pop(name, None)
     vars(model).update(forward)
 
 
 def without_wrappers(model: nn.Module) -> dict[str, Any]:
-    """Give what `forward_of` would read if accelerate had not wrapped it, however many times.
+    """Return what `forward_of` would return without any wrapper of accelerate.
 
-    A `forward` that somebody else has put on the model stays.
+    A `forward` that the user has set on the model object stays.
     """
-    found = forward_of(model)
-    found.pop("_is_accelerate_prepared", None)
-    if "_original_forward" not in found:
-        return found
-    below, own = found["forward"], type(model).forward
+    attributes = forward_of(model)
+    attributes.pop("_is_accelerate_prepared", None)
+    if "_original_forward" not in attributes:
+        return attributes
+    below, own = attributes["forward"], type(model).forward
     while below is not None and getattr(below, "__func__", below) is not own:
         below = getattr(below, "__wrapped__", None)
     if below is not None:
         return {}
-    original = found["_original_forward"]
+    original = attributes["_original_forward"]
     return {} if getattr(original, "__func__", None) is own else {"forward": original}

@@ -1,4 +1,4 @@
-"""`transformers.TrainingArguments` as keywords and as flags, with this project's defaults."""
+"""`transformers.TrainingArguments` as keywords and as flags, with the defaults of mlmfast."""
 
 from __future__ import annotations
 
@@ -35,51 +35,51 @@ DEFAULTS: dict[str, Any] = {
     "save_strategy": "epoch",
     "save_total_limit": 1,
     "report_to": "none",
-    # A hundredth of the steps: short trainings have a curve too, and long ones do not wait for it.
+    # One percent of the steps: also a short training logs enough points for a curve.
     "logging_steps": 0.01,
 }
 
-# Fields that would have no effect, or a wrong one, and what to do instead.
-REFUSED = {
+# Fields that would have no effect, or a wrong one, and the reason or the alternative.
+_REFUSED = {
     "output_dir": "use output",
     "overwrite_output_dir": "use overwrite",
     "label_names": "the labels are called labels",
     "include_for_metrics": "the metrics are fixed",
     "do_predict": "there is no test set to predict; `mlmfast evaluate` measures on one",
     "past_index": "masked language models keep no past",
-    "logging_nan_inf_filter": "a loss that is no number ends the training, and says its blocks",
+    "logging_nan_inf_filter": "a loss of NaN or Inf ends the training, and names its blocks",
 }
 
 _BOOLEAN_WORDS = {"true", "false", "yes", "no", "t", "f", "y", "n", "1", "0"}
 
 
 def build_arguments(folder: Path, given: dict[str, Any], **fixed: Any) -> TrainingArguments:
-    """Make TrainingArguments out of the defaults, what the user gave, and what we decide.
+    """Build TrainingArguments from the defaults, the user's fields, and fixed fields.
 
     Args:
-        folder: where the Trainer keeps its checkpoints.
-        given: fields by name, as the user gave them.
-        fixed: fields that nobody else decides.
+        folder: where the Trainer writes its checkpoints.
+        given: the fields that the user set, by name.
+        fixed: fields that override both.
 
     Raises:
-        InputError: an unknown field (with the close ones), one that would have no effect, or a
-            value that TrainingArguments refuses.
-        MissingDependencyError: what the training is to report to is not installed.
+        InputError: an unknown field (the message suggests close names), one of `_REFUSED`, or a
+            value that TrainingArguments rejects.
+        MissingDependencyError: a package of `report_to` is not installed.
     """
     check_names(given)
     given = {name: value for name, value in given.items() if value is not None}
     if "logging_steps" not in given:
-        # Of itself, transformers evaluates as often as it logs.
+        # Without it, transformers evaluates as often as it logs.
         given.setdefault("eval_steps", 500)
     return make_arguments(output_dir=str(folder), **{**DEFAULTS, **given, **fixed})
 
 
 def make_arguments(**values: Any) -> TrainingArguments:
-    """Make TrainingArguments of these fields alone, some of which transformers 5 has lost.
+    """Build TrainingArguments from these fields, also those that transformers 5 has removed.
 
     Raises:
-        InputError: a value that TrainingArguments refuses.
-        MissingDependencyError: what the training is to report to is not installed.
+        InputError: a value that TrainingArguments rejects.
+        MissingDependencyError: a package of `report_to` is not installed.
     """
     fields = without_removed(values)
     try:
@@ -94,7 +94,7 @@ def make_arguments(**values: Any) -> TrainingArguments:
 
 
 def _check_reporters(names: list[str]) -> None:
-    """Raise an error unless everything that the training reports to is known and installed."""
+    """Raise an error unless every entry of `report_to` is known and installed."""
     from transformers.integrations import (
         get_available_reporting_integrations,
         get_reporting_integration_callbacks,
@@ -114,54 +114,54 @@ def _check_reporters(names: list[str]) -> None:
 
 
 def field_names() -> list[str]:
-    """List the names of all fields of TrainingArguments, of transformers 4 and 5."""
+    """List the fields of TrainingArguments in transformers 4 and 5."""
     present = [field.name for field in dataclasses.fields(TrainingArguments) if field.init]
     return [*present, *removed_names()]
 
 
 def check_names(given: Iterable[str]) -> None:
-    """Raise InputError for a name that is no field of TrainingArguments, or a refused one."""
+    """Raise InputError for a name that is not a field of TrainingArguments, or a refused one."""
     known = field_names()
     for name in given:
-        if name in REFUSED:
-            raise InputError(f"The training argument {name} is not taken: {REFUSED[name]}.")
+        if name in _REFUSED:
+            raise InputError(f"The training argument {name} is not taken: {_REFUSED[name]}.")
         if name not in known:
             raise InputError(f"There is no training argument {name!r}{did_you_mean(name, known)}")
 
 
 def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
-    """End a sentence with the names that are close to a wrong one."""
+    """Return the end of a sentence: the known names that are close to a wrong one, if any."""
     close = difflib.get_close_matches(name, list(known), n=3)
     return f"; did you mean {' or '.join(prefix + word for word in close)}?" if close else "."
 
 
 class _Parser(HfArgumentParser):
-    """An argument parser whose complaints are our errors."""
+    """An argument parser that raises InputError."""
 
     def error(self, message: str) -> NoReturn:
         raise InputError(f"In the training arguments, {message}.")
 
 
 def split_flags(words: list[str], own: set[str]) -> tuple[list[str], dict[str, Any]]:
-    """Take the flags that are TrainingArguments out of a command line.
+    """Separate the flags of TrainingArguments from the rest of a command line.
 
     Args:
         words: the command line, such as `["blocks/", "--learning_rate", "1e-4"]`.
-        own: the command's own options, such as `"--model"`, spelt with `-`.
+        own: the options of the command itself, such as `"--model"`, written with `-`.
 
     Returns:
-        The other words in their order, and the fields that were given, with their values.
+        The other words in order, and the given fields with their values.
 
     Raises:
-        InputError: an unknown flag, with the close ones, or a value of a wrong type.
+        InputError: an unknown flag (the message suggests close names), or a value of a wrong type.
     """
     rest: list[str] = []
     flags: dict[str, str] = {}
-    waiting = list(words)
-    while waiting:
-        word = waiting.pop(0)
+    remaining = list(words)
+    while remaining:
+        word = remaining.pop(0)
         if word == "--":
-            rest += [word, *waiting]
+            rest += [word, *remaining]
             break
         flag = word.partition("=")[0].replace("_", "-")
         if not word.startswith("--") or flag in own:
@@ -170,14 +170,14 @@ def split_flags(words: list[str], own: set[str]) -> tuple[list[str], dict[str, A
         name, negated = _field_of(flag, own)
         if name in OLD_NAMES.values():
             word = f"--{name}{word[len(flag) :]}"
-        if "=" not in word and waiting and not negated and _takes(name, waiting[0]):
-            word = f"{word}={waiting.pop(0)}"
+        if "=" not in word and remaining and not negated and _is_value(name, remaining[0]):
+            word = f"{word}={remaining.pop(0)}"
         flags[name] = word
     return rest, _parse(flags)
 
 
 def _field_of(flag: str, own: set[str]) -> tuple[str, bool]:
-    """Find the field of a flag, and whether the flag is its `--no-` form."""
+    """Return the field of a flag, and whether the flag is its `--no-` form."""
     name = flag[2:].replace("-", "_")
     name = OLD_NAMES.get(name, name)
     known = field_names()
@@ -186,8 +186,8 @@ def _field_of(flag: str, own: set[str]) -> tuple[str, bool]:
     positive = name.removeprefix("no_")
     if positive in known and _default(positive) is True:
         return positive, True
-    spelt = [word.replace("_", "-") for word in known] + [word[2:] for word in own]
-    raise InputError(f"No such option: {flag}{did_you_mean(flag[2:], spelt, prefix='--')}")
+    flags = [word.replace("_", "-") for word in known] + [word[2:] for word in own]
+    raise InputError(f"No such option: {flag}{did_you_mean(flag[2:], flags, prefix='--')}")
 
 
 def _default(name: str) -> Any:
@@ -196,15 +196,15 @@ def _default(name: str) -> Any:
     return TrainingArguments.__dataclass_fields__[name].default
 
 
-def _takes(name: str, word: str) -> bool:
-    """Tell whether the next word is this flag's value; a switch needs none."""
+def _is_value(name: str, word: str) -> bool:
+    """Return whether the next word is the value of this flag; a switch needs none."""
     if isinstance(_default(name), bool):
         return word.lower() in _BOOLEAN_WORDS
     return not word.startswith("--")
 
 
 def _parse(flags: dict[str, str]) -> dict[str, Any]:
-    """Convert the values of `{field: flag with value}`; the fields that were not typed stay out."""
+    """Convert the values of `{field: "--flag=value"}`."""
     if not flags:
         return {}
     parser = _Parser(TrainingArguments, add_help=False, allow_abbrev=False, prog="mlmfast train")
@@ -214,10 +214,10 @@ def _parse(flags: dict[str, str]) -> dict[str, Any]:
 
 
 def parse_lists(values: dict[str, Any]) -> dict[str, Any]:
-    """Read the values of a command line that are written as JSON arrays, `["a", "b"]`.
+    """Parse the values of a command line that are written as JSON arrays, `["a", "b"]`.
 
     Raises:
-        InputError: it begins like one, and is none.
+        InputError: a value begins like a JSON array and is not one.
     """
     return {name: _list_of(name, value) for name, value in values.items()}
 
@@ -229,14 +229,14 @@ def _list_of(name: str, value: Any) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise InputError(f"{name} is {text!r}, which is no JSON array: {error}.") from error
+        raise InputError(f"{name} is {text!r}, which is not a JSON array: {error}.") from error
 
 
 def describe_fields() -> list[str]:
-    """Describe the training arguments that may be given: flag and default, then the help."""
+    """Describe the training arguments: a line with flag and default, then the help."""
     lines = []
     for field in dataclasses.fields(TrainingArguments):
-        if field.init and field.name not in REFUSED:
+        if field.init and field.name not in _REFUSED:
             default = DEFAULTS.get(field.name, field.default)
             shown = "" if default in (None, dataclasses.MISSING) else f"  [default: {default}]"
             lines.append(f"--{field.name.replace('_', '-')}{shown}")

@@ -1,4 +1,4 @@
-"""Durations as people write them: `90m`, `2h`, `1h30m`, or seconds."""
+"""Durations such as `90m`, `2h`, `1h30m`, or a number of seconds."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _PART = r"(\d+(?:\.\d+)?)\s*([dhms])\s*"
 
 
 def seconds_of(duration: str | float | timedelta | None) -> float | None:
-    """Read a duration in seconds; None stays None.
+    """Convert a duration to seconds; None stays None.
 
     Args:
-        duration: a number of seconds, parts with units (`1d`, `2h`, `90m`, `1h30m`, `45s`), a
-            clock's form (`1:30:00`), or a `timedelta`.
+        duration: a number of seconds, parts with units (`1d`, `2h`, `90m`, `1h30m`, `45s`), the
+            form of a clock (`1:30:00`), or a `timedelta`.
 
     Raises:
-        InputError: it is none of these, or not longer than zero.
+        InputError: another form, or a duration that is not longer than zero.
 
     >>> [seconds_of(each) for each in ("90m", "1h30m", "1:30:00", 5400)]
     [5400.0, 5400.0, 5400.0, 5400.0]
@@ -30,7 +30,7 @@ def seconds_of(duration: str | float | timedelta | None) -> float | None:
     seconds = _seconds(duration)
     if seconds is None or not 0 < seconds < math.inf:
         raise InputError(
-            f"{duration!r} is no duration; expected one such as 90m, 2h, 1h30m, 1:30:00 or a "
+            f"{duration!r} is not a duration; expected one such as 90m, 2h, 1h30m, 1:30:00 or a "
             "number of seconds, longer than zero."
         )
     return seconds

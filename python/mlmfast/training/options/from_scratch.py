@@ -1,10 +1,11 @@
-"""Training arguments and mask rate of a model that starts from random weights.
+"""Default training arguments and mask rate for a model with random weights.
 
-The guide's are for a checkpoint: at its learning rate of 2e-5 random weights learn next to nothing.
-Sources: RoBERTa (Liu et al. 2019, table 9) for the betas, the decay, and a warm-up over 6 % of the
-steps (30,000 of 500,000); BERT (Devlin et al. 2019) for the peak learning rate's neighbourhood,
-which RoBERTa's 6e-4 leaves with batches of 8,192; Wettig et al. 2023 ("Should You Mask 15% in
-Masked Language Modeling?") and ModernBERT (Warner et al. 2024) for 30 % of masks.
+The defaults of the guide are for a checkpoint: at a learning rate of 2e-5, random weights learn
+next to nothing. Sources: RoBERTa (Liu et al. 2019, table 9) for the betas, the weight decay, and a
+warm-up over 6 % of the steps (30,000 of 500,000); BERT (Devlin et al. 2019) for the order of the
+peak learning rate, since RoBERTa's 6e-4 belongs to batches of 8,192; Wettig et al. 2023 ("Should
+You Mask 15% in Masked Language Modeling?") and ModernBERT (Warner et al. 2024) for the mask rate of
+30 %.
 """
 
 from __future__ import annotations
@@ -29,19 +30,19 @@ SCRATCH_DEFAULTS: dict[str, Any] = {
 
 
 def with_defaults(given: dict[str, Any], *, from_scratch: bool) -> dict[str, Any]:
-    """Add what random weights need to the training arguments that were given, which win."""
+    """Add the defaults for random weights to the training arguments; the given ones win."""
     if not from_scratch:
         return given
     chosen = {**SCRATCH_DEFAULTS, **_warmup(given)}
     added = {name: value for name, value in chosen.items() if given.get(name) is None}
     if added:
-        told = ", ".join(f"{name} {value:g}" for name, value in added.items())
-        logger.info("random weights: %s (docs/training.md); any of them can be given", told)
+        listed = ", ".join(f"{name} {value:g}" for name, value in added.items())
+        logger.info("random weights: %s (docs/training.md); each can be given", listed)
     return {**given, **added}
 
 
 def choose_mlm_probability(given: float | None, *, from_scratch: bool) -> float:
-    """Give the mask rate of a training: as given, else that of random weights or a checkpoint."""
+    """Return the mask rate: the given one, or the default for random weights or a checkpoint."""
     if given is not None:
         return given
     if from_scratch:
@@ -52,6 +53,6 @@ def choose_mlm_probability(given: float | None, *, from_scratch: bool) -> float:
 def _warmup(given: dict[str, Any]) -> dict[str, Any]:
     if any(given.get(name) is not None for name in ("warmup_steps", "warmup_ratio")):
         return {}
-    # transformers 5 takes a share of the steps as warmup_steps below 1.
-    shares = "warmup_ratio" in TrainingArguments.__dataclass_fields__
-    return {"warmup_ratio" if shares else "warmup_steps": _WARMUP}
+    # transformers 5 takes a share of the steps as `warmup_steps` below 1.
+    has_ratio = "warmup_ratio" in TrainingArguments.__dataclass_fields__
+    return {"warmup_ratio" if has_ratio else "warmup_steps": _WARMUP}

@@ -1,7 +1,7 @@
-"""Training arguments that transformers 5 no longer has, and what replaced them.
+"""Training arguments that transformers 5 has removed, and their replacements.
 
-Scripts and command lines written for transformers 4 give them. They are taken with either version:
-what has a successor becomes it, and the others are named in a warning.
+Scripts and command lines written for transformers 4 use them. mlmfast accepts them with either
+version: an argument with a successor becomes it, and the others have no effect but a warning.
 """
 
 from __future__ import annotations
@@ -33,9 +33,10 @@ def _switch(value: Any) -> bool:
 
 @dataclass(frozen=True)
 class Removed:
-    """A field of transformers 4: the type of its values, and the field that replaced it.
+    """A removed field: the type of its values, and the field that replaced it.
 
-    `value` is what the new field gets for a switch that is on; None passes the old value on.
+    `value` is the value of the new field if the old one is a switch that is on; None passes the
+    old value on.
     """
 
     type: Callable[[Any], Any] = str
@@ -44,7 +45,7 @@ class Removed:
 
     @property
     def is_switch(self) -> bool:
-        """Whether it is true or false."""
+        """Whether its values are true and false."""
         return self.type is _switch
 
 
@@ -59,7 +60,7 @@ REMOVED = {
     "jit_mode_eval": Removed(_switch),
     "logging_dir": Removed(),
     "no_cuda": Removed(_switch, "use_cpu", True),
-    # The attribute stays: run_mlm.py's command reads it.
+    # Stays an attribute: `mlmfast run-mlm` reads it.
     "overwrite_output_dir": Removed(_switch),
     "past_index": Removed(int),
     "per_gpu_eval_batch_size": Removed(int, "per_device_eval_batch_size"),
@@ -77,7 +78,7 @@ def removed_names() -> list[str]:
 
 
 def add_removed(parser: ArgumentParser) -> None:
-    """Let a parser take them as flags; those that are not given stay out of what it returns."""
+    """Add them to a parser as flags; its result holds only those that are given."""
     for name in removed_names():
         spellings = dict.fromkeys((f"--{name}", f"--{name.replace('_', '-')}"))
         if REMOVED[name].is_switch:
@@ -87,31 +88,31 @@ def add_removed(parser: ArgumentParser) -> None:
 
 
 def without_removed(values: dict[str, Any]) -> dict[str, Any]:
-    """Replace fields that the installed transformers does not have by those that it has instead.
+    """Replace the fields that the installed transformers has removed.
 
     Args:
-        values: training arguments by name; unchanged.
+        values: training arguments by name; not modified.
 
     Raises:
         InputError: a value of the wrong type.
     """
-    found = dict(values)
-    given = {name: found.pop(name) for name in removed_names() if found.get(name) is not None}
+    result = dict(values)
+    given = {name: result.pop(name) for name in removed_names() if result.get(name) is not None}
     for name, value in given.items():
         field = REMOVED[name]
         try:
-            read = field.type(value)
+            parsed = field.type(value)
         except ValueError as error:
             raise InputError(f"{name} is {value!r}: {error}.") from error
         if field.successor is not None:
-            found |= _replacement(field, field.successor, read, found)
+            result |= _replacement(field, field.successor, parsed, result)
         elif name != "overwrite_output_dir":
-            logger.warning("%s has no effect: transformers 5 does not have it any more", name)
-    return {name: value for name, value in found.items() if name not in removed_names()}
+            logger.warning("%s has no effect: transformers 5 has removed it", name)
+    return {name: value for name, value in result.items() if name not in removed_names()}
 
 
 def overwrites_output_dir(values: dict[str, Any]) -> bool:
-    """Tell whether `overwrite_output_dir` is given and true."""
+    """Return whether `overwrite_output_dir` is given and true."""
     given = values.get("overwrite_output_dir")
     return given is not None and _switch(given)
 
@@ -119,7 +120,7 @@ def overwrites_output_dir(values: dict[str, Any]) -> bool:
 def _replacement(
     field: Removed, successor: str, value: Any, others: dict[str, Any]
 ) -> dict[str, Any]:
-    """Give the successor and its value, or nothing where the field changes nothing."""
+    """Return the successor and its value; empty if the field changes nothing."""
     if field.is_switch:
         return {successor: field.value} if value else {}
     # As in transformers 4, a number of steps wins over a share of them.

@@ -1,4 +1,4 @@
-"""The flags of run_mlm.py beside `transformers.TrainingArguments`, as options of `train`."""
+"""The flags of run_mlm.py that are not `transformers.TrainingArguments`, as options of `train`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from mlmfast.errors import InputError
 
 DTYPES = ("auto", "bfloat16", "float32")
-# Names of run_mlm.py, and those of `train` that mean the same.
+# Names in run_mlm.py, and the names of the same options in `train`.
 ALIASES = {
     "model_name_or_path": "model",
     "output_dir": "output",
@@ -20,57 +20,63 @@ OLD_NAMES = {"evaluation_strategy": "eval_strategy", "torch_dtype": "dtype"}
 
 
 def option(text: str, default: Any = None) -> Any:
-    """Give a field its default and its help."""
+    """Declare a field with its default and its help text."""
     return field(default=default, metadata={"help": text})
 
 
 @dataclass(frozen=True)
 class RunMlmOptions:
-    """What run_mlm.py asks about text, tokenizer and model; None is "not given"."""
+    """The flags of run_mlm.py for text, tokenizer and model; None means "not given"."""
 
     train_file: str | None = option("Text to train on: a file or a pattern of files.")
-    validation_file: str | None = option("Text to measure on.")
-    dataset_name: str | None = option("A data set of the Hub or its folder, split train.")
-    dataset_config_name: str | None = option("Configuration of the Hub's data set.")
-    text_column: str | None = option("Column with the text; a.b reaches deeper.  [default: text]")
-    format: str | None = option("Format of the text files.  [default: by their names]")
-    csv_delimiter: str | None = option("Between fields.  [default: comma in CSV, tab in TSV]")
-    csv_quoting: str | None = option("Quotes in CSV surround fields, or are text.")
-    json_field: str | None = option("Field of the records, where a JSON file is one object.")
+    validation_file: str | None = option("Text to evaluate on.")
+    dataset_name: str | None = option(
+        "Data set on the Hub or its folder; trains on the split train."
+    )
+    dataset_config_name: str | None = option("Configuration of the data set.")
+    text_column: str | None = option(
+        "Column with the text; a.b for a nested field.  [default: text]"
+    )
+    format: str | None = option("Format of the text files.  [default: by file name]")
+    csv_delimiter: str | None = option("Field delimiter.  [default: comma in CSV, tab in TSV]")
+    csv_quoting: str | None = option("minimal: quotes enclose fields; none: quotes are text.")
+    json_field: str | None = option("Field with the records, if a JSON file is one object.")
     validation_split_percentage: int | None = option(
-        "Documents held out at random where there is no validation text, in %.  [default: 5]"
+        "Share of the documents to hold out if there is no validation text, in %.  [default: 5]"
     )
     max_seq_length: int | None = option(
-        "Tokens of a block.  [default: what tokenizer and model take, at most 1024]"
+        "Tokens of a block.  [default: the limit of tokenizer and model, at most 1024]"
     )
-    line_by_line: bool = option("A line is a block of its own, cut or padded.", False)
+    line_by_line: bool = option("Make each line one block, truncated or padded.", False)
     pad_to_max_length: bool = option(
-        "Keep lines padded to --max-seq-length, not to the longest of their batch.", False
+        "Pad lines to --max-seq-length, not to the longest line of their batch.", False
     )
-    max_train_samples: int | None = option("Train on the first so many blocks only.")
-    max_eval_samples: int | None = option("Measure on the first so many blocks only.")
+    max_train_samples: int | None = option("Train on the first N blocks only.")
+    max_eval_samples: int | None = option("Evaluate on the first N blocks only.")
     streaming: bool = option("Read the data set as a stream, without downloading it whole.", False)
-    overwrite_cache: bool = option("Prepare the text anew, though its blocks are kept.", False)
-    preprocessing_num_workers: int | None = option("Threads that prepare.  [default: all cores]")
-    tokenizer_name: str | None = option("Tokenizer of the text.  [default: the model's]")
-    use_fast_tokenizer: bool = option("Take the tokenizer's fast version.", True)
-    config_name: str | None = option("Configuration, where it is not the model's own.")
+    overwrite_cache: bool = option("Prepare the text again, even if its blocks are cached.", False)
+    preprocessing_num_workers: int | None = option(
+        "Threads for preparing the text.  [default: all cores]"
+    )
+    tokenizer_name: str | None = option("Tokenizer for the text.  [default: the model's]")
+    use_fast_tokenizer: bool = option("Use the fast version of the tokenizer.", True)
+    config_name: str | None = option("Configuration, if it is not the model's own.")
     cache_dir: str | None = option("Folder for downloads and prepared blocks.")
     model_revision: str | None = option("Branch, tag or commit of model and tokenizer.")
     token: str | None = option("Access token of the Hub.  [default: that of `hf auth login`]")
     trust_remote_code: bool = option("Run the code that comes with a model of the Hub.", False)
-    dtype: str | None = option("Type of the weights: auto, bfloat16, float32.")
+    dtype: str | None = option("Data type of the weights: auto, bfloat16, float32.")
 
     def __post_init__(self) -> None:
-        for name, least in (
+        for name, minimum in (
             ("max_seq_length", 1),
             ("max_train_samples", 1),
             ("max_eval_samples", 1),
             ("preprocessing_num_workers", 1),
         ):
             value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or value < least):
-                raise InputError(f"{name} is {value!r}; expected a whole number from {least} on.")
+            if value is not None and (not isinstance(value, int) or value < minimum):
+                raise InputError(f"{name} is {value!r}; expected a whole number from {minimum} on.")
         share = self.validation_split_percentage
         if share is not None and not 0 <= share < 100:
             raise InputError(
@@ -86,7 +92,7 @@ class RunMlmOptions:
 
     @property
     def hub(self) -> dict[str, Any]:
-        """What `from_pretrained` takes of these, those that were given alone."""
+        """The given ones of the keywords that `from_pretrained` takes."""
         given = {
             "cache_dir": self.cache_dir,
             "revision": self.model_revision,
@@ -95,9 +101,9 @@ class RunMlmOptions:
         }
         return {name: value for name, value in given.items() if value is not None}
 
-    def of_text(self) -> list[str]:
-        """Name the options that were given and mean something for text only, not for blocks."""
-        about_text = (
+    def text_only_options(self) -> list[str]:
+        """List the given options that apply to text only, not to blocks."""
+        names = (
             "train_file",
             "validation_file",
             "dataset_name",
@@ -116,14 +122,14 @@ class RunMlmOptions:
             "use_fast_tokenizer",
         )
         defaults = {each.name: each.default for each in fields(self)}
-        return [name for name in about_text if getattr(self, name) != defaults[name]]
+        return [name for name in names if getattr(self, name) != defaults[name]]
 
 
 def split_options(given: dict[str, Any]) -> tuple[RunMlmOptions, dict[str, Any], dict[str, Any]]:
-    """Sort keywords of `train` into these options, other names of its own ones, and the rest.
+    """Split keywords of `train` into these options, aliases of its own options, and the rest.
 
     Raises:
-        InputError: A value that cannot be.
+        InputError: a value that is out of range, or an option under two names.
     """
     rest = {name: value for name, value in given.items() if value is not None}
     for old, new in OLD_NAMES.items():
@@ -133,7 +139,7 @@ def split_options(given: dict[str, Any]) -> tuple[RunMlmOptions, dict[str, Any],
             rest[new] = rest.pop(old)
     if rest.pop("low_cpu_mem_usage", True) is False:
         raise InputError(
-            "low_cpu_mem_usage=False is not taken: transformers always loads that way."
+            "low_cpu_mem_usage=False is not supported: transformers always loads that way."
         )
     own = {each.name for each in fields(RunMlmOptions)}
     options = RunMlmOptions(**{name: rest.pop(name) for name in list(rest) if name in own})
@@ -143,30 +149,30 @@ def split_options(given: dict[str, Any]) -> tuple[RunMlmOptions, dict[str, Any],
     return options, aliases, rest
 
 
-def of_one_name(name: str, value: Any, aliases: dict[str, Any]) -> Any:
-    """Give the value of an option that may have been given by its other name.
+def resolve_alias(name: str, value: Any, aliases: dict[str, Any]) -> Any:
+    """Return the value of an option that may have been given under its alias.
 
     Raises:
-        InputError: both names were given, with different values.
+        InputError: both names are given, with different values.
     """
     if value is not None and aliases.get(name, value) != value:
         raise InputError(f"{name} was given under two names: {value} and {aliases[name]}.")
     return aliases.get(name, value)
 
 
-def check_doing(given: dict[str, Any]) -> dict[str, Any]:
-    """Read do_train and do_eval as run_mlm.py does; return the other arguments.
+def resolve_do_flags(given: dict[str, Any]) -> dict[str, Any]:
+    """Apply do_train and do_eval as run_mlm.py does; return the other arguments.
 
     Raises:
-        InputError: What is asked for is no training, or contradicts itself.
+        InputError: the flags ask for no training, or contradict `eval_strategy`.
     """
     rest = dict(given)
     do_train, do_eval = rest.pop("do_train", None), rest.pop("do_eval", None)
     if do_train is False or (do_eval and do_train is None):
         raise InputError(
-            "Without do_train nothing is trained: `mlmfast run-mlm` measures alone by the same "
-            "flags, and so does `mlmfast evaluate MODEL --data BLOCKS`; to train, give --do-train "
-            "as well, or neither of the two."
+            "Without do_train there is nothing to train: to evaluate only, use `mlmfast run-mlm` "
+            "with the same flags, or `mlmfast evaluate MODEL --data BLOCKS`; to train, add "
+            "--do-train, or leave out both flags."
         )
     strategy = rest.get("eval_strategy")
     if do_eval is False:
@@ -176,6 +182,6 @@ def check_doing(given: dict[str, Any]) -> dict[str, Any]:
     elif do_eval and strategy is None:
         rest["eval_strategy"] = "epoch"
     elif do_eval and str(strategy) == "no":
-        # run_mlm.py measures once, at the end; so does every training here that measures at all.
+        # run_mlm.py evaluates once, at the end; every training that evaluates does so here, too.
         rest["eval_strategy"] = "epoch"
     return rest

@@ -1,1 +1,1 @@
-"""The process a training runs in, alone or among others."""
+"""The process that a training runs in, and the other processes of the same training."""

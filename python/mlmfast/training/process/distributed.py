@@ -1,4 +1,4 @@
-"""Several processes that train one model: who writes, who waits, and how all end with one error."""
+"""Several processes that train one model: who writes, who waits, and how all fail together."""
 
 from __future__ import annotations
 
@@ -16,39 +16,40 @@ from mlmfast.errors import NonFiniteLossError, OtherProcessError
 
 T = TypeVar("T")
 
-# Preparing text may take hours, for which the others wait; a process that dies ends all.
-PATIENCE = timedelta(days=30)
+# The others wait while rank 0 prepares text, which may take hours. A launcher ends all processes
+# when one of them dies.
+_TIMEOUT = timedelta(days=30)
 
 
 class Processes:
-    """One process among those of `torchrun` or `accelerate launch`; alone, all of it is free.
+    """The processes of `torchrun` or `accelerate launch`; without them, no method communicates.
 
-    Errors are told to the others at the points where all meet. Each process that is inside of
-    `together` goes to exactly one such point after a failure, so that nobody waits for somebody who
-    has gone.
+    The processes exchange their errors in collective calls. After a failure, each process inside of
+    `collective_errors` makes exactly one more such call, so that no process waits for one that has
+    already left.
 
     Args:
-        rank: this process's number; 0 writes the output.
-        count: number of processes.
-        group: a group of all that talks between CPUs.
+        rank: the number of this process; rank 0 writes the output.
+        count: the number of processes.
+        group: a process group of all ranks that communicates between CPUs.
     """
 
     def __init__(self, rank: int = 0, count: int = 1, group: Any = None) -> None:
         self.rank = rank
         self.count = count
         self._group = group
-        self._apart = False
+        self._detached = False
 
     @classmethod
     def join(
         cls, *, use_cpu: bool, backend: str | None = None, seconds: int | None = None
     ) -> Processes:
-        """Meet the other processes, where the environment says that there are others.
+        """Join the process group if the environment names one; a single process otherwise.
 
         Args:
-            use_cpu: whether the training computes on CPUs.
-            backend: of the gradients' exchange; None for gloo on CPUs, NCCL on GPUs.
-            seconds: that a process waits for another one's gradients; None for torch's own.
+            use_cpu: whether the training runs on CPUs.
+            backend: for the gradients; None takes gloo on CPUs and NCCL on GPUs.
+            seconds: the timeout of a collective operation; None takes torch's default.
         """
         if int(os.environ.get("WORLD_SIZE", "1")) == 1 and not distributed.is_initialized():
             return cls()
@@ -60,33 +61,33 @@ class Processes:
         state = PartialState(cpu=use_cpu, **given)
         if state.num_processes == 1:
             return cls()
-        group = distributed.new_group(backend="gloo", timeout=PATIENCE)
+        group = distributed.new_group(backend="gloo", timeout=_TIMEOUT)
         return cls(state.process_index, state.num_processes, group)
 
     @property
-    def is_first(self) -> bool:
-        """Whether this is the process that writes."""
+    def is_main_process(self) -> bool:
+        """Whether this is rank 0, which writes the output."""
         return self.rank == 0
 
-    def from_first(self, make: Callable[[], T]) -> T:
-        """Let the first process make something, and give it to all; the others wait.
+    def run_on_rank0(self, function: Callable[[], T]) -> T:
+        """Call a function on rank 0 and return its result on all ranks; the others wait for it.
 
         Raises:
-            OtherProcessError: it failed, in the others; in the first, its own error.
+            OtherProcessError: on the other ranks, if the function failed on rank 0.
         """
         if self.count == 1:
-            return make()
-        error, made = None, None
-        if self.is_first:
+            return function()
+        error, result = None, None
+        if self.is_main_process:
             try:
-                made = make()
-            except BaseException as raised:  # noqa: BLE001 (raised again once the others know)
+                result = function()
+            except BaseException as raised:  # noqa: BLE001 (raised again in _gather_errors)
                 error = raised
-        return self._meet(error, made)[0]
+        return self._gather_errors(error, result)[0]
 
     @contextmanager
-    def together(self) -> Iterator[None]:
-        """Leave the block with the others, or fail with them."""
+    def collective_errors(self) -> Iterator[None]:
+        """Leave the block together with the other processes, or fail together with them."""
         if self.count == 1:
             yield
             return
@@ -96,78 +97,78 @@ class Processes:
         except OtherProcessError:
             raise
         except BaseException as raised:
-            if self._apart:
+            if self._detached:
                 raise
             error = raised
-        self._meet(error, None)
+        self._gather_errors(error, None)
 
     @contextmanager
-    def in_step(self) -> Iterator[None]:
-        """The training itself, in which processes wait for each other's gradients.
+    def local_errors(self) -> Iterator[None]:
+        """The optimizer steps, in which the processes wait for each other's gradients.
 
-        An error here cannot be told to the others, who wait for something else: this process ends,
-        and what started the processes ends them.
+        A process that fails here cannot send its error to the others, which are inside of another
+        collective operation. It ends, and the launcher ends the other processes.
         """
         try:
             yield
         except BaseException as raised:
-            self._apart = True
-            if self.count > 1 and not self.is_first:
-                if _has_lost_another(raised):
+            self._detached = True
+            if self.count > 1 and not self.is_main_process:
+                if _is_connection_lost(raised):
                     raise OtherProcessError("another process ended in the training") from raised
-                # What all find at the same step is said once.
+                # Only rank 0 shows the errors that all processes raise at the same step.
                 if not isinstance(raised, NonFiniteLossError | KeyboardInterrupt):
                     _mark_as_own(raised)
             raise
 
-    def largest(self, number: int) -> int:
-        """Give the largest of all processes' numbers; all ask at the same point."""
+    def all_reduce_max(self, number: int) -> int:
+        """Return the largest of the numbers that the processes pass; a collective call."""
         if self.count == 1:
             return number
-        found = torch.tensor(number)
-        distributed.all_reduce(found, distributed.ReduceOp.MAX, group=self._group)
-        return int(found)
+        largest = torch.tensor(number)
+        distributed.all_reduce(largest, distributed.ReduceOp.MAX, group=self._group)
+        return int(largest)
 
-    def _meet(self, error: BaseException | None, value: Any) -> list[Any]:
-        told: list[Any] = [None] * self.count
+    def _gather_errors(self, error: BaseException | None, value: Any) -> list[Any]:
+        """Exchange errors and values; raise if any process failed, else return all values."""
+        outcomes: list[Any] = [None] * self.count
         mine = (None if error is None else str(error) or type(error).__name__, value)
-        distributed.all_gather_object(told, mine, group=self._group)
-        failed = [rank for rank, (message, _) in enumerate(told) if message is not None]
+        distributed.all_gather_object(outcomes, mine, group=self._group)
+        failed = [rank for rank, (message, _) in enumerate(outcomes) if message is not None]
         if error is not None:
-            self._apart = True
+            self._detached = True
             if failed[0] != self.rank:
-                raise OtherProcessError(f"process {failed[0]}: {told[failed[0]][0]}") from error
+                raise OtherProcessError(f"process {failed[0]}: {outcomes[failed[0]][0]}") from error
             if self.rank:
                 _mark_as_own(error)
             raise error
         if failed:
-            self._apart = True
-            raise OtherProcessError(f"process {failed[0]}: {told[failed[0]][0]}")
-        return [value for _, value in told]
+            self._detached = True
+            raise OtherProcessError(f"process {failed[0]}: {outcomes[failed[0]][0]}")
+        return [value for _, value in outcomes]
 
 
 def destroy_process_group() -> None:
-    """Part from the other processes, if there are any, where this one is about to end.
+    """Leave the process group, if there is one, before the process ends.
 
-    All of them must have come through the training: the exchange that a group's threads are in the
-    middle of is waited for.
+    All processes must have finished the training: the call waits for pending collective operations.
     """
     if not distributed.is_initialized():
         return
-    # A group's threads end with its last holder, and the Trainer, whose model holds one, lies in
-    # cycles. Left until the interpreter ends, they would let go of Python's tensors when that is
-    # no longer possible, which ends the process by SIGABRT.
+    # The threads of a group end when its last reference goes, and the Trainer, whose model holds
+    # one, is part of reference cycles. If the threads outlive the interpreter, they release Python
+    # tensors too late, and the process ends by SIGABRT.
     gc.collect()
     distributed.destroy_process_group()
 
 
 def _mark_as_own(error: BaseException) -> None:
-    """Let the command line show an error of a process that is not the first."""
+    """Let the command line show this error although the process is not rank 0."""
     error.of_one_process = True  # type: ignore[attr-defined]
 
 
-def _has_lost_another(error: BaseException) -> bool:
-    """Whether an exchange between processes broke off, because one of them is gone."""
+def _is_connection_lost(error: BaseException) -> bool:
+    """Whether a collective operation failed because another process has ended."""
     if isinstance(error, distributed.DistError):
         return True
     words = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "gloo")

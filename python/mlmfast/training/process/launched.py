@@ -1,4 +1,4 @@
-"""What `accelerate launch`, or its configuration file, says: the precision and the compiler."""
+"""Precision and compiler settings of `accelerate launch` or of its configuration file."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from mlmfast.errors import InputError
 
 PRECISION = "ACCELERATE_MIXED_PRECISION"
 BACKEND, MODE = "ACCELERATE_DYNAMO_BACKEND", "ACCELERATE_DYNAMO_MODE"
-# `accelerate launch` sets this one always, and `TrainingArguments` never.
+# `accelerate launch` always sets this variable, and `TrainingArguments` never does.
 LAUNCHER = "ACCELERATE_DYNAMO_USE_FULLGRAPH"
 
 
 def _read_environment() -> dict[str, str]:
-    """Read what is said: by a launcher all of it, without one the precision."""
+    """Read all settings under a launcher, and only the precision without one."""
     names = (PRECISION, BACKEND, MODE) if LAUNCHER in os.environ else (PRECISION,)
     return {name: os.environ[name] for name in names if os.environ.get(name)}
 
 
-# Read before any training: every `TrainingArguments` writes its own over these variables.
+# Read at import, before any training: every `TrainingArguments` overwrites these variables.
 LAUNCHED = _read_environment()
 
 
 def launched_precision(device: str) -> dict[str, Any] | None:
-    """Give the training arguments that the precision of `LAUNCHED` means; None without one.
+    """Return the training arguments for the precision of `LAUNCHED`; None if it names none.
 
     Args:
         device: a torch device type, `cpu`, `cuda` ...
 
     Raises:
-        InputError: one that trainings do not have, or not on this device.
+        InputError: the precision is unknown, or not available on this device.
     """
     name = LAUNCHED.get(PRECISION)
     if name is None:

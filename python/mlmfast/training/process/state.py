@@ -1,9 +1,9 @@
-"""What training changes for a whole process, kept to the one training that changes it.
+"""Process-wide state that a training changes, isolated from other trainings in the process.
 
-accelerate keeps precision, device and data loaders in class attributes that all its objects share,
-and reads what transformers tells it from environment variables, which a second `TrainingArguments`
-does not take back; `full_determinism`, `tf32` and accelerate's set-up on CPUs switch torch itself.
-Left there, the next training in the process would run in the precision of the last one.
+accelerate keeps precision, device and data loaders in class attributes that all its objects share.
+transformers passes settings to it in environment variables, which a second `TrainingArguments` does
+not reset. `full_determinism`, `tf32` and accelerate's set-up on CPUs change settings of torch.
+Without isolation, the next training in the process would run in the precision of the last one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from transformers import TrainingArguments
 
-SHARED = (PartialState, AcceleratorState, GradientState)
+_SHARED = (PartialState, AcceleratorState, GradientState)
 _PREFIXES = ("ACCELERATE_", "FSDP_")
 # Set by `transformers.enable_full_determinism`.
 _DETERMINISM = (
@@ -39,44 +39,44 @@ _CUDNN = ("deterministic", "benchmark", "allow_tf32")
 
 @dataclass
 class ProcessState:
-    """Environment variables, torch's switches, and what accelerate's objects share.
+    """Environment variables, torch settings, and the state that accelerate's objects share.
 
     Attributes:
         environment: the variables of accelerate, FSDP and determinism.
-        switches: torch's, by name.
-        shared: a dict for each class of `SHARED`.
+        torch_settings: settings of torch by name.
+        shared: the state of each class of `_SHARED`.
     """
 
     environment: dict[str, str]
-    switches: dict[str, Any]
+    torch_settings: dict[str, Any]
     shared: tuple[Any, ...]
 
     @classmethod
     def current(cls) -> ProcessState:
-        """Read what holds now."""
+        """Read the present state."""
         environment = {name: value for name, value in os.environ.items() if _is_ours(name)}
-        shared = tuple(vars(each)["_shared_state"] for each in SHARED)
-        return cls(environment, _switches(), shared)
+        shared = tuple(vars(each)["_shared_state"] for each in _SHARED)
+        return cls(environment, _torch_settings(), shared)
 
     def install(self) -> None:
-        """Let this hold."""
+        """Make this the present state."""
         _set_environment(self.environment)
-        for each, state in zip(SHARED, self.shared, strict=True):
-            each._shared_state = state  # noqa: SLF001 (there is no public way)
-        _switch(self.switches)
+        for each, state in zip(_SHARED, self.shared, strict=True):
+            each._shared_state = state  # noqa: SLF001 (there is no public API)
+        _apply_torch_settings(self.torch_settings)
 
-    def apart(self) -> ProcessState:
-        """Copy it, with nothing of accelerate's but the device and the process group."""
+    def isolated(self) -> ProcessState:
+        """Return a copy that keeps only device and process group of accelerate's state."""
         processes = dict(self.shared[0])
-        return ProcessState(dict(self.environment), dict(self.switches), (processes, {}, {}))
+        return ProcessState(dict(self.environment), dict(self.torch_settings), (processes, {}, {}))
 
 
 @contextmanager
-def kept_apart() -> Iterator[None]:
-    """Begin with what the process was launched with; take back what is changed inside."""
+def isolated_state() -> Iterator[None]:
+    """Enter with the settings of the launcher; restore the previous state on exit."""
     outside = ProcessState.current()
-    inside = outside.apart()
-    _as_launched(inside.environment)
+    inside = outside.isolated()
+    _set_launched(inside.environment)
     inside.install()
     try:
         yield
@@ -86,9 +86,9 @@ def kept_apart() -> Iterator[None]:
 
 @contextmanager
 def launched_environment() -> Iterator[None]:
-    """The same of the environment alone, for making `TrainingArguments`."""
+    """Do the same with the environment variables only, to build `TrainingArguments`."""
     outside = ProcessState.current()
-    _as_launched(os.environ)
+    _set_launched(os.environ)
     try:
         yield
     finally:
@@ -96,14 +96,14 @@ def launched_environment() -> Iterator[None]:
 
 
 def state_for(args: TrainingArguments) -> ProcessState:
-    """Make what a Trainer with these arguments begins with, whatever others left behind."""
-    state = ProcessState.current().apart()
+    """Build the initial state of a Trainer with these arguments, whatever ran before it."""
+    state = ProcessState.current().isolated()
     processes, variables = state.shared[0], state.environment
     if getattr(args, "distributed_state", None) is not None:
         processes |= vars(args.distributed_state)
-    if args.world_size == 1:  # arguments for another device may have been made since
+    if args.world_size == 1:  # arguments for another device may have been built since
         processes |= {"device": args.device, "_cpu": args.device.type == "cpu"}
-    _as_launched(variables)
+    _set_launched(variables)
     if args.fp16 or args.bf16:
         variables[PRECISION] = "fp16" if args.fp16 else "bf16"
     if args.torch_compile:
@@ -117,7 +117,8 @@ def state_for(args: TrainingArguments) -> ProcessState:
     return state
 
 
-def _as_launched(variables: MutableMapping[str, str]) -> None:
+def _set_launched(variables: MutableMapping[str, str]) -> None:
+    """Set the launcher's settings, in place."""
     for name in (PRECISION, BACKEND, MODE):
         variables.pop(name, None)
     variables.update(launched.LAUNCHED)
@@ -133,10 +134,10 @@ def _is_ours(name: str) -> bool:
     return name.startswith(_PREFIXES) or name in _DETERMINISM
 
 
-def _switches() -> dict[str, Any]:
+def _torch_settings() -> dict[str, Any]:
     return {
         "threads": torch.get_num_threads(),
-        "products": torch.get_float32_matmul_precision(),
+        "matmul_precision": torch.get_float32_matmul_precision(),
         "deterministic": (
             torch.are_deterministic_algorithms_enabled(),
             torch.is_deterministic_algorithms_warn_only_enabled(),
@@ -145,13 +146,13 @@ def _switches() -> dict[str, Any]:
     }
 
 
-def _switch(switches: dict[str, Any]) -> None:
-    now = _switches()
-    changed = {name: value for name, value in switches.items() if value != now[name]}
+def _apply_torch_settings(torch_settings: dict[str, Any]) -> None:
+    now = _torch_settings()
+    changed = {name: value for name, value in torch_settings.items() if value != now[name]}
     if "threads" in changed:
         torch.set_num_threads(changed["threads"])
-    if "products" in changed:  # cuda.matmul.allow_tf32 is another name of it
-        torch.set_float32_matmul_precision(changed["products"])
+    if "matmul_precision" in changed:  # cuda.matmul.allow_tf32 follows it
+        torch.set_float32_matmul_precision(changed["matmul_precision"])
     if "deterministic" in changed:
         enabled, warn_only = changed["deterministic"]
         torch.use_deterministic_algorithms(enabled, warn_only=warn_only)

@@ -1,4 +1,4 @@
-"""What lies beside a trained model for people and programs: card, report, summary."""
+"""Model card, report and summary, written beside the weights of a trained model."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def write_documents(
 
     Args:
         folder: the folder of the model.
-        result: what the training gave.
-        store: the blocks that were trained on.
-        log: the Trainer's log.
-        base_model: the checkpoint it began with; None for random weights.
+        result: the result of the training.
+        store: the training blocks.
+        log: the log history of the Trainer.
+        base_model: the checkpoint that the training started from; None for random weights.
         masks: the mask options.
-        arguments: the training arguments that the card names.
-        report: also draw the curves.
+        arguments: the training arguments for card and report.
+        report: write the report too.
     """
     drawn = report and write_report(
         folder, result, store, log=log, masks=masks, arguments=arguments
@@ -57,5 +57,5 @@ def write_documents(
 
 
 def is_trained_model(folder: Path) -> bool:
-    """Tell whether a folder is a model that `train` wrote."""
+    """Return whether `train` wrote this folder."""
     return (folder / SUMMARY_FILE).is_file()

@@ -1,4 +1,4 @@
-"""The report of a training: `report.html` and `training.png` beside the checkpoint."""
+"""The report of a training: `report.html` and `training.png` beside the weights."""
 
 from __future__ import annotations
 
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from mlmfast.data.store.store import BlockStore
     from mlmfast.training.fit import TrainResult
 
+logger = logging.getLogger(__name__)
+
+_PAGE_FILE = "report.html"
+PICTURE_FILE = "training.png"
 
 _PAGE = Template("""<!doctype html>
 <html lang="en">
@@ -83,13 +87,13 @@ def page(
     charts: list[tuple[str, str]],
     tables: list[tuple[str, dict[str, str]]],
 ) -> str:
-    """Put a page together.
+    """Render a page.
 
     Args:
-        title: its heading.
-        lead: the line below.
+        title: the heading.
+        lead: the line below the heading.
         tiles: name, value and remark of each figure.
-        charts: title of each chart, and the chart as an SVG element.
+        charts: title and SVG element of each chart.
         tables: title and rows of each table.
     """
     return _PAGE.substitute(
@@ -116,12 +120,6 @@ def _table(name: str, rows: dict[str, str]) -> str:
     return f'<section class="card"><h2>{escape(name)}</h2><table>{cells}</table></section>'
 
 
-logger = logging.getLogger(__name__)
-
-_PAGE_FILE = "report.html"
-PICTURE_FILE = "training.png"
-
-
 def write_report(
     folder: Path,
     result: TrainResult,
@@ -131,15 +129,15 @@ def write_report(
     masks: dict[str, Any],
     arguments: dict[str, Any],
 ) -> bool:
-    """Write the page and the picture; tell whether there was something to draw them with.
+    """Write the page and the picture; return whether there is a picture.
 
     Args:
-        folder: where the finished model lies.
+        folder: the folder of the model.
         result: the finished training.
         store: the training blocks.
-        log: the Trainer's `log_history`, whole also where the training was resumed.
-        masks: how tokens were masked, by the options' names.
-        arguments: training arguments to list.
+        log: the `log_history` of the Trainer, complete also after a resume.
+        masks: the mask options.
+        arguments: the training arguments to list.
     """
     curves = curves_of(log)
     try:
@@ -150,7 +148,7 @@ def write_report(
         charts = [(one.title, as_svg(one, number)) for number, one in enumerate(curves)]
     except ImportError:
         logger.warning(
-            "no %s and no %s: they are drawn by matplotlib, which is not installed "
+            "skipping %s and %s: they need matplotlib, which is not installed "
             "(pip install matplotlib, or 'mlmfast[train]').",
             _PAGE_FILE,
             PICTURE_FILE,
@@ -237,10 +235,10 @@ def _changes(result: TrainResult) -> dict[str, str]:
 
 
 def _computed(result: TrainResult) -> dict[str, str]:
-    found = {"device": result.device, "precision": result.precision}
+    rows = {"device": result.device, "precision": result.precision}
     if result.peak is not None:
-        found["peak"] = result.peak
-    return found | {"mean training loss": f"{result.train_loss:.4f}"}
+        rows["peak"] = result.peak
+    return rows | {"mean training loss": f"{result.train_loss:.4f}"}
 
 
 def _duration(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""The model card: what was trained, on what, how, and how good it became."""
+"""The model card: model, data, training and results."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from mlmfast.training.evaluation.metrics import Evaluation
     from mlmfast.training.fit import TrainResult
 
-# Training arguments that shape every result; others are listed only where they were given.
-_TOLD = (
+# Training arguments that every card lists; it lists others only if the user set them.
+_ALWAYS_LISTED = (
     "learning_rate",
     "weight_decay",
     "lr_scheduler_type",
@@ -46,10 +46,10 @@ def model_card(
     Args:
         result: the finished training.
         store: the training blocks.
-        base_model: the checkpoint it started from; None if it started from random weights.
-        masks: how tokens were masked, by the options' names.
-        arguments: the training arguments to list, as of `told_arguments`.
-        picture: the file beside the card that shows the training's curves.
+        base_model: the checkpoint that the training started from; None for random weights.
+        masks: the mask options.
+        arguments: the training arguments to list, from `card_arguments`.
+        picture: the file beside the card with the curves of the training.
     """
     sections = [
         _front_matter(base_model),
@@ -63,11 +63,11 @@ def model_card(
 
 
 def card_arguments(arguments: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """Choose what to tell: what shapes every result, and what was given; never a secret."""
+    """Choose the arguments to list: the important ones and the given ones, but no token."""
     return {
         name: arguments[name]
         for name in sorted(arguments)
-        if (name in _TOLD or name in given) and not name.endswith("_token")
+        if (name in _ALWAYS_LISTED or name in given) and not name.endswith("_token")
     }
 
 
@@ -88,7 +88,7 @@ def _front_matter(base_model: str | None) -> str:
 
 
 def is_hub_name(model: str) -> bool:
-    """Whether a model is one of the Hub; a folder of this machine is none that it could link to."""
+    """Whether a model is one of the Hub, to which the card can link, and not a local folder."""
     return bool(HUB_NAME.fullmatch(model)) and not Path(model).exists()
 
 
@@ -106,7 +106,7 @@ def _results(before: Evaluation | None, after: Evaluation | None) -> str:
     table = ["| | " + " | ".join(title for title, _ in columns) + " |"]
     table.append("|---|" + "---|" * len(columns))
     for title, field, form in rows:
-        values = [getattr(found, field) for _, found in columns]
+        values = [getattr(evaluation, field) for _, evaluation in columns]
         cells = ["" if value is None else form.format(value) for value in values]
         table.append(f"| {title} | " + " | ".join(cells) + " |")
     return "\n".join(table) + (
@@ -118,7 +118,7 @@ def _results(before: Evaluation | None, after: Evaluation | None) -> str:
 
 
 def blocks_trained_on(result: TrainResult, store: BlockStore) -> str:
-    """Say how many blocks a training read, and which of the store's."""
+    """Describe how many blocks of the store the training used."""
     count = store.manifest.blocks
     if result.blocks in (None, count):
         return f"{count:,}"
@@ -156,7 +156,7 @@ def _training(result: TrainResult, masks: dict[str, Any], picture: str | None) -
 
 
 def _changes(result: TrainResult) -> str:
-    """Tell which options were others before a resume: the table has those of the end."""
+    """Describe the options that a resume changed; the table has their last values."""
     by_step: dict[int, list[str]] = {}
     for change in result.changes:
         by_step.setdefault(change.step, []).append(f"`{change.name}` from {change.before}")

@@ -1,4 +1,4 @@
-"""Curves drawn by matplotlib: as one picture, and as charts in the colours of a page."""
+"""Curves drawn by matplotlib, as one picture and as charts in the colours of a page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-# Name of a page's colour -> its value in a picture of its own, which is light.
+# Name of a colour of the page -> its value in the picture, which is light.
 _COLOURS = {
     "ink": "#1f2430",
     "muted": "#6b7280",
@@ -19,13 +19,13 @@ _COLOURS = {
     "first": "#2f6fde",
     "second": "#d9622b",
 }
-# Stand in for the page's colours while matplotlib draws: values that nothing else has.
+# Colours for matplotlib that `as_svg` replaces by variables of the page; nothing else has them.
 _PLACEHOLDERS = {name: f"#0a0b{number:02x}" for number, name in enumerate(_COLOURS)}
 _FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 
 
 def write_picture(curves: list[Curve], path: Path) -> None:
-    """Draw all curves into one PNG, two beside each other.
+    """Draw all curves into one PNG, in two columns.
 
     Raises:
         ImportError: matplotlib is not installed.
@@ -46,11 +46,11 @@ def write_picture(curves: list[Curve], path: Path) -> None:
 
 
 def as_svg(curve: Curve, number: int) -> str:
-    """Draw one curve as an SVG element whose colours are the page's variables `--ink` and so on.
+    """Draw one curve as an SVG element whose colours are the variables `--ink` ... of the page.
 
     Args:
-        curve: what to draw.
-        number: of the chart on its page; keeps names inside of the element apart.
+        curve: the curve.
+        number: the number of the chart on its page; makes the ids inside the element unique.
 
     Raises:
         ImportError: matplotlib is not installed.
@@ -79,13 +79,13 @@ def _draw(axes: Any, curve: Curve, colours: dict[str, str]) -> None:
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     for line, colour in zip(curve.lines, ("first", "second"), strict=False):
-        few = len(line.steps) <= 24
+        has_markers = len(line.steps) <= 24
         axes.plot(
             line.steps,
             line.values,
             color=colours[colour],
             linewidth=1.6,
-            marker="o" if few else None,
+            marker="o" if has_markers else None,
             markersize=3.5,
             solid_capstyle="round",
             solid_joinstyle="round",
@@ -132,10 +132,10 @@ class Curve:
     """One chart: lines with the same unit.
 
     Attributes:
-        title: what is shown, with its unit.
-        lines: at least one.
-        form: how a value is written.
-        logarithmic: whether the values span more than a factor of ten.
+        title: the quantity with its unit.
+        lines: one or more lines.
+        form: the format string of a value.
+        logarithmic: whether the y axis is logarithmic.
     """
 
     title: str
@@ -145,16 +145,16 @@ class Curve:
 
 
 def curves_of(log: list[dict[str, Any]]) -> list[Curve]:
-    """Collect loss, perplexity, learning rate and tokens a second, those that were logged.
+    """Collect the logged values of loss, perplexity, learning rate and tokens per second.
 
     Args:
-        log: `TrainerState.log_history`; a checkpoint carries it, so that of a resumed training
-            begins with the first step.
+        log: `TrainerState.log_history`; it is part of a checkpoint, so a resumed training has it
+            from the first step.
     """
     loss = [_line(log, "training", "loss"), _line(log, "evaluation", "eval_loss")]
     perplexity = _line(log, "evaluation", "eval_perplexity")
     wide = bool(perplexity.values) and max(perplexity.values) > 10 * min(perplexity.values)
-    found = [
+    curves = [
         Curve("Loss, nats a masked token", loss, "{:.4g}"),
         Curve("Perplexity of the evaluation", [perplexity], "{:,.4g}", logarithmic=wide),
         Curve("Learning rate", [_line(log, "learning rate", "learning_rate")], "{:.1e}"),
@@ -162,7 +162,7 @@ def curves_of(log: list[dict[str, Any]]) -> list[Curve]:
     ]
     drawn = [
         Curve(one.title, [line for line in one.lines if line.steps], one.form, one.logarithmic)
-        for one in found
+        for one in curves
     ]
     return [one for one in drawn if one.lines]
 

@@ -1,1 +1,1 @@
-"""run_mlm.py as a command, on the package's own road."""
+"""run_mlm.py as a command, with the trainer and the blocks of mlmfast."""

@@ -16,7 +16,7 @@ from mlmfast.training.options.run_mlm import OLD_NAMES, RunMlmOptions, option
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-# Suffixes of the files that run_mlm.py takes, and some that it refuses -> builder of `datasets`.
+# Suffix of a text file (also some that run_mlm.py refuses) -> builder of `datasets`.
 BUILDERS = {
     "txt": "text",
     "json": "json",
@@ -31,16 +31,16 @@ BUILDERS = {
 class RunMlmArguments(RunMlmOptions):
     """run_mlm.py's ModelArguments and DataTrainingArguments, with their defaults."""
 
-    model_name_or_path: str | None = option("Checkpoint to begin with; none: random weights.")
-    model_type: str | None = option("From random weights: the architecture, such as roberta.")
-    config_overrides: str | None = option("From random weights: name=value,name=value.")
-    mlm_probability: float = option("Share of the tokens to choose.", 0.15)
+    model_name_or_path: str | None = option("Checkpoint to start from.  [default: random weights]")
+    model_type: str | None = option("Architecture of a model with random weights, such as roberta.")
+    config_overrides: str | None = option("Changes to its configuration: name=value,name=value.")
+    mlm_probability: float = option("Share of the tokens to mask.", 0.15)
     validation_split_percentage: int | None = option(
-        "First rows of the training text to measure on, in percent, where there is no validation.",
+        "First rows of the training text to evaluate on if there is no validation, in percent.",
         5,
     )
     model_revision: str | None = option("Branch, tag or commit of model and tokenizer.", "main")
-    low_cpu_mem_usage: bool = option("Without effect: transformers always loads that way.", False)
+    low_cpu_mem_usage: bool = option("No effect: transformers always loads that way.", False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -73,12 +73,12 @@ class RunMlmArguments(RunMlmOptions):
             )
 
     def suffix_of(self, file: str) -> str:
-        """What a file of text is: the format that was given, or else the end of its name."""
+        """The format of a text file: `format`, or the suffix of its name."""
         return self.format or file.rpartition(".")[2]
 
 
 class _Parser(HfArgumentParser):
-    """An argument parser whose complaints are our errors."""
+    """An argument parser that raises InputError."""
 
     def error(self, message: str) -> NoReturn:
         raise InputError(f"On the command line, {message}.")
@@ -87,28 +87,28 @@ class _Parser(HfArgumentParser):
 def parse_run_mlm(
     words: Sequence[str], settings: dict[str, Any] | None = None
 ) -> tuple[RunMlmArguments, TrainingArguments]:
-    """Read run_mlm.py's command line.
+    """Parse a command line of run_mlm.py.
 
     Args:
-        words: the flags, in any spelling that run_mlm.py takes: with `_` or `-`, with a blank or
-            `=` before the value, shortened as long as they stay unique, switches alone, with a
-            truth value or as `--no_...`; lists also as a JSON array, mappings as a JSON object.
-        settings: flags by name, as from a file; `words` win.
+        words: the flags, in any spelling that run_mlm.py accepts: with `_` or `-`, with a space or
+            `=` before the value, abbreviated to a unique prefix, switches without a value, with
+            true or false, or as `--no_...`; lists also as a JSON array, mappings as a JSON object.
+        settings: flags by name, from a file; `words` win.
 
     Raises:
-        InputError: an unknown flag, with the close ones, or a value that cannot be.
+        InputError: an unknown flag (the message suggests close names), or an invalid value.
     """
     objects, from_settings = _settings_words(settings or {})
     parser = _Parser((RunMlmArguments, TrainingArguments), prog="mlmfast run-mlm", add_help=False)
     known = {field.name for kind in parser.dataclass_types for field in fields(kind)}
     add_removed(parser)
-    found, rest = parser.parse_known_args(list(_renamed([*from_settings, *words])))
+    namespace, rest = parser.parse_known_args(list(_renamed([*from_settings, *words])))
     if unknown := [word for word in rest if word.startswith("-")]:
         flag = unknown[0].partition("=")[0].lstrip("-").replace("-", "_")
         raise InputError(f"No such option: {unknown[0]}{did_you_mean(flag, known, prefix='--')}")
     if rest:
         raise InputError(f"{' '.join(rest)} belongs to no flag.")
-    values = parse_lists(vars(found)) | objects
+    values = parse_lists(vars(namespace)) | objects
     if unknown := [name for name in objects if name not in known]:
         raise InputError(f"No such option: {unknown[0]}{did_you_mean(unknown[0], known)}")
     own = {field.name: values.pop(field.name) for field in fields(RunMlmArguments)}
@@ -116,7 +116,7 @@ def parse_run_mlm(
 
 
 def describe_run_mlm() -> Iterator[str]:
-    """Describe all flags: flag and default, then the help."""
+    """Describe all flags: a line with flag and default, then the help."""
     for kind in (RunMlmArguments, TrainingArguments):
         for field in fields(kind):
             if not field.init:
@@ -127,13 +127,13 @@ def describe_run_mlm() -> Iterator[str]:
 
 
 def _settings_words(settings: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Divide settings into those that only a file can hold as they are, and flags."""
+    """Split settings into lists and mappings, which no flag can hold, and flags."""
     objects: dict[str, Any] = {}
     words: list[str] = []
-    for spelt, value in settings.items():
-        name = spelt.replace("-", "_")
+    for key, value in settings.items():
+        name = key.replace("-", "_")
         if name == "config_overrides" and isinstance(value, dict):
-            parts = (f"{key}={json.dumps(each)}" for key, each in value.items())
+            parts = (f"{field}={json.dumps(each)}" for field, each in value.items())
             words.append(f"--{name}={','.join(parts)}")
         elif isinstance(value, dict | list):
             objects[OLD_NAMES.get(name, name)] = value
@@ -143,16 +143,16 @@ def _settings_words(settings: dict[str, Any]) -> tuple[dict[str, Any], list[str]
 
 
 def _renamed(words: Iterable[str]) -> Iterator[str]:
-    """Spell names of earlier versions of run_mlm.py as they are today."""
-    waiting = list(words)
-    while waiting:
-        word = waiting.pop(0)
+    """Replace flags of earlier versions of run_mlm.py by their present names."""
+    remaining = list(words)
+    while remaining:
+        word = remaining.pop(0)
         flag, equals, value = word.partition("=")
         name = flag[2:].replace("-", "_") if flag.startswith("--") else ""
         if name == "use_auth_token":
             # The token of `hf auth login` is used anyway.
-            if not equals and waiting and not waiting[0].startswith("--"):
-                waiting.pop(0)
+            if not equals and remaining and not remaining[0].startswith("--"):
+                remaining.pop(0)
         elif name in OLD_NAMES:
             yield f"--{OLD_NAMES[name]}{equals}{value}"
         else:

@@ -1,4 +1,4 @@
-"""run_mlm.py itself: its command line, its defaults and its files, on the package's own road."""
+"""`mlmfast run-mlm`: what run_mlm.py does, with the trainer and the blocks of mlmfast."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mlmfast.training.model.load import check_fits, load_config, load_model
 from mlmfast.training.process.distributed import Processes
 from mlmfast.training.run_mlm.text import run_mlm_blocks
 from mlmfast.training.text_data import load_own_tokenizer
-from mlmfast.training.trainer.checkpoints import step_of, sweep, whole_checkpoints
+from mlmfast.training.trainer.checkpoints import complete_checkpoints, step_of, sweep
 from mlmfast.training.trainer.interrupt import StopAtStep, TrainingInterrupted
 from mlmfast.training.trainer.mlm_trainer import MLMTrainer
 
@@ -37,25 +37,25 @@ logger = logging.getLogger(__name__)
 def run_mlm(
     arguments: RunMlmArguments, training: transformers.TrainingArguments
 ) -> dict[str, float]:
-    """Do what run_mlm.py does with these arguments: train, measure, or both.
+    """Do what run_mlm.py does with these arguments: train, evaluate, or both.
 
-    The output folder gets what run_mlm.py leaves there: the model and its tokenizer, checkpoints,
+    The output folder gets the files of run_mlm.py: the model and its tokenizer, checkpoints,
     `train_results.json`, `eval_results.json`, `all_results.json`, `trainer_state.json` and a model
-    card. `docs/run_mlm.md` lists what differs.
+    card. `docs/run_mlm.md` lists the differences.
 
     Args:
         arguments: text, tokenizer and model.
-        training: fields of `transformers.TrainingArguments`, `do_train` and `do_eval` among them.
+        training: the training arguments, with `do_train` and `do_eval`.
 
     Returns:
-        What `all_results.json` holds.
+        The content of `all_results.json`.
 
-    Under `torchrun` or `accelerate launch`, the processes train one model, as those of `train` do.
+    Under `torchrun` or `accelerate launch`, the processes train one model, as in `train`.
 
     Raises:
-        InputError: an option, or text that cannot be used.
-        NotFoundError: a file, a data set or a model is not there.
-        OutputExistsError: the output folder is not empty, and holds no checkpoint to go on from.
+        InputError: an option or the text cannot be used.
+        NotFoundError: a file, a data set or a model does not exist.
+        OutputExistsError: the output folder is not empty, and holds no checkpoint to resume from.
         TrainingInterrupted: Ctrl-C, SIGTERM or SIGUSR1; after the first step, with a checkpoint.
         OtherProcessError: another process failed, and says why.
     """
@@ -66,23 +66,23 @@ def run_mlm(
         seconds=training.ddp_timeout,
     )
     stop = StopAtStep(processes)
-    with stop, processes.together():
-        checkpoint = processes.from_first(lambda: _checkpoint(output, training))
+    with stop, processes.collective_errors():
+        checkpoint = processes.run_on_rank0(lambda: _checkpoint(output, training))
         transformers.set_seed(training.seed)
         tokenizer = load_own_tokenizer(arguments, arguments.model_name_or_path)
-        wanted = ["train"] * training.do_train + ["validation"] * training.do_eval
-        make = partial(
+        splits = ["train"] * training.do_train + ["validation"] * training.do_eval
+        prepare = partial(
             run_mlm_blocks,
             arguments,
             load_tokenizer(tokenizer),
-            wanted,
+            splits,
             quiet=training.disable_tqdm,
         )
-        stores = processes.from_first(make)
+        stores = processes.run_on_rank0(prepare)
         network = _model(arguments, stores, len(tokenizer))
         trainer = _trainer(network, training, arguments, stores, tokenizer)
         results: dict[str, float] = {}
-        with _stopping(trainer, processes), processes.in_step():
+        with _explained_interrupts(trainer, processes), processes.local_errors():
             if training.do_train:
                 results |= _train(trainer, checkpoint, stop)
             if training.do_eval:
@@ -92,30 +92,30 @@ def run_mlm(
 
 
 def _checkpoint(output: Path, training: transformers.TrainingArguments) -> str | None:
-    """The checkpoint to go on from: the one that was given, or the last one in the output."""
+    """Return the checkpoint to resume from: the given one, or the last one in the output."""
     given = training.resume_from_checkpoint
-    if not training.do_train or not output.is_dir() or _begins_anew(training):
+    if not training.do_train or not output.is_dir() or _overwrites(training):
         return given
     sweep(output)
-    found = whole_checkpoints(output)
-    if not found and given is None and any(output.iterdir()):
+    checkpoints = complete_checkpoints(output)
+    if not checkpoints and given is None and any(output.iterdir()):
         raise OutputExistsError(
-            f"The output folder {output} is there already, is not empty and holds no checkpoint to "
-            "go on from: give another --output_dir, or --overwrite_output_dir."
+            f"The output folder {output} exists, is not empty and holds no checkpoint to resume "
+            "from: give another --output_dir, or --overwrite_output_dir."
         )
-    if given is None and found:
+    if given is None and checkpoints:
         logger.info(
-            "going on from %s; --overwrite_output_dir, or another --output_dir, begins anew",
-            found[-1],
+            "resuming from %s; --overwrite_output_dir or another --output_dir starts over",
+            checkpoints[-1],
         )
-        return str(found[-1])
+        return str(checkpoints[-1])
     return given
 
 
 def _model(
     arguments: RunMlmArguments, stores: dict[str, BlockStore], tokens: int
 ) -> transformers.PreTrainedModel:
-    """Load the checkpoint, with rows for all tokens, or make a model of random weights."""
+    """Load the checkpoint, with embeddings for all tokens, or create a randomly initialized one."""
     name, shape = arguments.model_name_or_path, arguments.config_name
     store = next(iter(stores.values()), None)
     if name is None:
@@ -160,32 +160,32 @@ def _trainer(
 
 
 @contextmanager
-def _stopping(trainer: MLMTrainer, processes: Processes) -> Iterator[None]:
-    """Say what a signal leaves behind, and how to go on."""
+def _explained_interrupts(trainer: MLMTrainer, processes: Processes) -> Iterator[None]:
+    """Add to interrupts which checkpoint is left, and how to resume from it."""
     try:
         yield
-    except KeyboardInterrupt as stopped:
-        told = stopped if isinstance(stopped, TrainingInterrupted) else TrainingInterrupted()
-        message = _left(trainer, told.reason) if processes.is_first else ""
-        raise TrainingInterrupted(message, told.cause) from None
+    except KeyboardInterrupt as error:
+        cause = error if isinstance(error, TrainingInterrupted) else TrainingInterrupted()
+        message = _interrupt_message(trainer, cause.reason) if processes.is_main_process else ""
+        raise TrainingInterrupted(message, cause.cause) from None
 
 
-def _left(trainer: MLMTrainer, reason: str) -> str:
-    output, anew = Path(trainer.args.output_dir), _begins_anew(trainer.args)
-    found = whole_checkpoints(output)
-    if anew:  # those of an earlier training stay in the folder
-        found = [path for path in found if step_of(path) <= trainer.state.global_step]
-    if not found:
-        return f"{reason}: {output} holds no checkpoint to go on from."
-    how = f" with --resume_from_checkpoint {found[-1]}" if anew else ""
+def _interrupt_message(trainer: MLMTrainer, reason: str) -> str:
+    output, overwrites = Path(trainer.args.output_dir), _overwrites(trainer.args)
+    checkpoints = complete_checkpoints(output)
+    if overwrites:  # checkpoints of an earlier training may still be in the folder
+        checkpoints = [path for path in checkpoints if step_of(path) <= trainer.state.global_step]
+    if not checkpoints:
+        return f"{reason}: {output} holds no checkpoint to resume from."
+    how = f" with --resume_from_checkpoint {checkpoints[-1]}" if overwrites else ""
     return (
-        f"{reason}: the checkpoint of step {step_of(found[-1])} is in {output}, and the same "
-        f"command{how} goes on from there."
+        f"{reason}: the checkpoint of step {step_of(checkpoints[-1])} is in {output}, and the same "
+        f"command{how} resumes from it."
     )
 
 
-def _begins_anew(training: transformers.TrainingArguments) -> bool:
-    # `transformers` 5 has lost the field; the command line sets it.
+def _overwrites(training: transformers.TrainingArguments) -> bool:
+    # transformers 5 has removed the field; the command line sets the attribute.
     return bool(getattr(training, "overwrite_output_dir", False))
 
 
@@ -212,10 +212,10 @@ def _evaluate(trainer: MLMTrainer) -> dict[str, float]:
 
 
 def _write_card(trainer: MLMTrainer, arguments: RunMlmArguments) -> None:
-    """Write the Trainer's card, whose front matter has the figures as a `model-index`."""
+    """Write the model card of the Trainer, whose front matter has the metrics as `model-index`."""
     name = arguments.model_name_or_path
     about: dict[str, Any] = {"tasks": "fill-mask"}
-    # A folder of this machine is no model that the Hub could link to.
+    # The Hub cannot link to a local folder.
     if name is not None and not Path(name).is_dir():
         about["finetuned_from"] = name
     if (data := arguments.dataset_name) is not None:

@@ -1,4 +1,4 @@
-"""The text of run_mlm.py: read by the `datasets` library, as there, and made into blocks here."""
+"""The text of run_mlm.py: read by the `datasets` library, as there, and prepared by mlmfast."""
 
 from __future__ import annotations
 
@@ -27,46 +27,43 @@ logger = logging.getLogger(__name__)
 def run_mlm_blocks(
     arguments: RunMlmArguments,
     tokenizer: LoadedTokenizer,
-    wanted: Iterable[str],
+    names: Iterable[str],
     *,
     quiet: bool,
 ) -> dict[str, BlockStore]:
-    """Make the blocks of the wanted splits.
+    """Prepare the blocks of the named splits.
 
-    The rows of a split are those of run_mlm.py: its data set or files, read by the same library,
-    and of text without a validation the first `validation_split_percentage` of the rows.
+    The rows of a split are those of run_mlm.py: the same library reads the data set or the files,
+    and if there is no validation, it is the first `validation_split_percentage` of the rows.
 
     Args:
-        arguments: which text, and how it becomes blocks.
-        tokenizer: of the text.
-        wanted: `train`, `validation` or both.
+        arguments: the text, and how to prepare it.
+        tokenizer: the tokenizer for the text.
+        names: `train`, `validation` or both.
         quiet: show no progress.
 
     Returns:
-        The stores by the names of `wanted`.
+        The stores by name.
 
     Raises:
-        InputError: text that cannot be used, or a split that is not there.
-        NotFoundError: a file or a data set is not there.
+        InputError: the text cannot be used, or a split does not exist.
+        NotFoundError: a file or a data set does not exist.
     """
     splits = _splits(arguments)
     options = text_options(arguments, tokenizer, arguments.model_name_or_path, quiet=quiet)
     stores = {}
-    for name in wanted:
+    for name in names:
         if name not in splits:
             task = "--do_train" if name == "train" else "--do_eval"
-            raise InputError(
-                f"{task} needs a split {name}; the text has {', '.join(splits)} alone."
-            )
+            raise InputError(f"{task} needs a split {name}; the text has only {', '.join(splits)}.")
         column = _column(splits[name], arguments)
-        text = _column_alone(splits[name], column)
-        found = make_blocks(text, options, arguments, text_column=column)
-        stores[name] = found["train"]
+        text = _with_column(splits[name], column)
+        stores[name] = make_blocks(text, options, arguments, text_column=column)["train"]
     return stores
 
 
 def _splits(arguments: RunMlmArguments) -> dict[str, Any]:
-    """Read the text; a validation is held out where there is none."""
+    """Read the text; hold out a validation split if there is none."""
     if arguments.dataset_name is not None:
         splits = load_dataset_splits(
             arguments.dataset_name,
@@ -80,7 +77,7 @@ def _splits(arguments: RunMlmArguments) -> dict[str, Any]:
     if "validation" in splits or "train" not in splits:
         return splits
     share = arguments.validation_split_percentage or 0
-    held_out, rest = _divided(splits["train"], share)
+    held_out, rest = _split_rows(splits["train"], share)
     return {**splits, "train": rest, "validation": held_out}
 
 
@@ -96,7 +93,7 @@ def _files(arguments: RunMlmArguments) -> dict[str, Any]:
                 cache_dir=arguments.cache_dir,
                 token=arguments.token,
                 streaming=arguments.streaming,
-                **_reading(suffix, arguments),
+                **_reader_options(suffix, arguments),
             )
         )
     except FileNotFoundError as error:
@@ -106,7 +103,7 @@ def _files(arguments: RunMlmArguments) -> dict[str, Any]:
         raise InputError(f"{', '.join(files.values())} cannot be read: {reason}") from error
 
 
-def _reading(suffix: str, arguments: RunMlmArguments) -> dict[str, Any]:
+def _reader_options(suffix: str, arguments: RunMlmArguments) -> dict[str, Any]:
     """Translate the options of tables and JSON files into those of the `datasets` library."""
     builder = BUILDERS[suffix]
     if builder == "json":
@@ -118,20 +115,20 @@ def _reading(suffix: str, arguments: RunMlmArguments) -> dict[str, Any]:
     return {"sep": delimiter, "quoting": csv.QUOTE_NONE if as_text else csv.QUOTE_MINIMAL}
 
 
-def _divided(rows: Any, share: int) -> tuple[Any, Any]:
-    """Take the first `share` percent of the rows off, and give both parts."""
+def _split_rows(rows: Any, share: int) -> tuple[Any, Any]:
+    """Split the rows into the first `share` percent and the rest."""
     if hasattr(rows, "num_rows"):
         instruction = datasets.ReadInstruction.from_spec(f"train[:{share}%]")
         stop = instruction.to_absolute({"train": rows.num_rows})[0].to or 0
         return rows.select(range(stop)), rows.select(range(stop, rows.num_rows))
-    # Nobody knows how many rows a stream has: so many of each hundred, as run_mlm.py has it.
+    # The length of a stream is unknown: as run_mlm.py, hold out `share` of each hundred rows.
     held_out = rows.filter(lambda _row, at: at % 100 < share, with_indices=True)
     rest = rows.filter(lambda _row, at: at % 100 >= share, with_indices=True)
     return held_out, rest
 
 
 def _column(rows: Any, arguments: RunMlmArguments) -> str:
-    """The column with the text: `text` where there is one, else the first."""
+    """Return the column with the text: `text` if it exists, else the first one."""
     if arguments.text_column is not None:
         return arguments.text_column
     names = rows.column_names or list(next(iter(rows), {}))
@@ -143,5 +140,5 @@ def _column(rows: Any, arguments: RunMlmArguments) -> str:
     return str(names[0])
 
 
-def _column_alone(rows: Any, column: str) -> Any:
+def _with_column(rows: Any, column: str) -> Any:
     return rows if hasattr(rows, "num_rows") else arrow_stream(rows, column)

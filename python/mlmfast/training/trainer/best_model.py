@@ -1,4 +1,4 @@
-"""Which figure chooses the best model, checked before the training."""
+"""The metric that selects the best model, checked before the training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mlmfast.errors import InputError
 if TYPE_CHECKING:
     from mlmfast.data.store.store import BlockStore
 
-# Whether more is better.
+# Metric -> whether greater is better.
 _METRICS = {
     "loss": False,
     "perplexity": False,
@@ -22,30 +22,29 @@ _METRICS = {
 PREFIX = "eval_"
 
 
-def choose_best_metric(given: dict[str, Any], measured: BlockStore | None) -> dict[str, Any]:
-    """Complete the training arguments that choose the best model.
+def choose_best_metric(given: dict[str, Any], eval_store: BlockStore | None) -> dict[str, Any]:
+    """Complete the training arguments that select the best model.
 
-    transformers takes more for better unless the metric's name ends with "loss", which would make
-    the model with the highest perplexity the best one.
+    transformers assumes that greater is better unless the name of the metric ends with "loss",
+    which would select the model with the highest perplexity.
 
     Args:
-        given: the training arguments that the user gave.
-        measured: the blocks to measure on; None if nothing is measured.
+        given: the training arguments that the user set.
+        eval_store: the evaluation blocks; None without evaluations.
 
     Returns:
         The arguments to add.
 
     Raises:
-        InputError: there is no such metric, or nothing is measured.
+        InputError: the metric does not exist, or there are no evaluations.
     """
     name = given.get("metric_for_best_model")
-    if measured is None:
-        wishes = ("metric_for_best_model", "load_best_model_at_end", "greater_is_better")
-        for wish in wishes:
-            if given.get(wish):
+    if eval_store is None:
+        for option in ("metric_for_best_model", "load_best_model_at_end", "greater_is_better"):
+            if given.get(option):
                 raise InputError(
-                    f"{wish} is {given[wish]!r}, but nothing is measured: prepare the blocks with "
-                    "--test-size, or give eval_data; and no eval_strategy 'no'."
+                    f"{option} is {given[option]!r}, but nothing is measured: prepare the blocks "
+                    "with --test-size or give eval_data, and do not set eval_strategy to 'no'."
                 )
         return {}
     if name is None:
@@ -55,7 +54,7 @@ def choose_best_metric(given: dict[str, Any], measured: BlockStore | None) -> di
             )
         return {}
     metric = str(name).removeprefix(PREFIX)
-    known = [each for each in _METRICS if each != "bits_per_byte" or measured.manifest.text_bytes]
+    known = [each for each in _METRICS if each != "bits_per_byte" or eval_store.manifest.text_bytes]
     if metric not in known:
         raise InputError(
             f"metric_for_best_model is {name!r}; an evaluation gives {', '.join(known)}."

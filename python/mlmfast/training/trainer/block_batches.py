@@ -1,4 +1,4 @@
-"""A Trainer that takes its batches from block stores, and the Trainer's own from other data."""
+"""A Trainer that reads its batches from block stores, and other data sets as usual."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 from mlmfast.data.loading.sampler import BlockSampler
 from mlmfast.errors import InputError
-from mlmfast.training.datasets import EvaluationBlocks, MaskedBlocks
+from mlmfast.training.datasets import BlockDataset, MaskedBlocks
 from mlmfast.training.model.masked_head import find_positions
 from mlmfast.training.trainer.self_contained import SelfContainedTrainer
 from mlmfast.training.trainer.step_batches import StepBatches, rank_loader
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     import transformers
     from torch.utils.data import DataLoader
 
-    from mlmfast.training.datasets import Batch
+    from mlmfast.data.loading.buffer_pool import Batch
 
 logger = logging.getLogger(__name__)
 
 
 class BlockBatches(SelfContainedTrainer):
-    """Deals the blocks of `MaskedBlocks` and `EvaluationBlocks` to steps and processes.
+    """Distributes the blocks of `MaskedBlocks` and `EvaluationBlocks` over steps and processes.
 
-    The blocks of a step are a function of seed and step: processes share them without padding,
-    repeats or losses, and a resume begins at its step. A data collator is for the rows of other
-    data sets; either kind can be trained on while the other is measured on.
+    The blocks of a step are a function of seed and step: the processes share them without padding
+    or repeated and dropped blocks, and a resume starts at its step. A data collator applies to the
+    rows of other data sets; training and evaluation data may be of either kind.
     """
 
     def __init__(
@@ -49,27 +49,27 @@ class BlockBatches(SelfContainedTrainer):
             **kwargs,
         )
         given = [each for each in (train_dataset, eval_dataset) if each is not None]
-        if data_collator is not None and all(isinstance(each, EvaluationBlocks) for each in given):
+        if data_collator is not None and all(isinstance(each, BlockDataset) for each in given):
             logger.warning(
                 "data_collator=%s is not used: blocks come in whole batches, already masked. It is "
                 "for the rows of other data sets.",
                 type(data_collator).__name__,
             )
-        self._feed: StepBatches | None = None
-        # The masked rows of the batches of the present step, found on the CPU; by their labels.
+        self._step_batches: StepBatches | None = None
+        # (labels, their version, masked positions) of each batch of the current step.
         self._positions: list[tuple[torch.Tensor, int, torch.Tensor]] = []
 
     def get_train_dataloader(self) -> DataLoader:
-        """The Trainer's loader; over blocks, this process's share of an epoch."""
+        """Return the Trainer's loader; for blocks, this process's share of an epoch."""
         if not isinstance(self.train_dataset, MaskedBlocks):
             return super().get_train_dataloader()
         self._check_data_parallel()
         seed = self.args.data_seed
         # On a resume, the Trainer puts the checkpoint's own batch size into `_train_batch_size`.
-        found = self.args.auto_find_batch_size
-        plan = BlockSampler(
+        searches = self.args.auto_find_batch_size
+        sampler = BlockSampler(
             blocks=len(self.train_dataset),
-            batch_size=self._train_batch_size if found else self.args.train_batch_size,
+            batch_size=self._train_batch_size if searches else self.args.train_batch_size,
             rank=self.args.process_index,
             world_size=self.args.world_size,
             shuffle=getattr(self.args, "train_sampling_strategy", None) != "sequential",
@@ -77,32 +77,32 @@ class BlockBatches(SelfContainedTrainer):
             seed=self.train_dataset.seed if seed is None else seed,
             lengths=self.train_dataset.lengths() if groups_by_length(self.args) else None,
         )
-        self._close_feed()
-        self._feed = StepBatches(
+        self._close_step_batches()
+        self._step_batches = StepBatches(
             self.train_dataset,
-            plan,
+            sampler,
             self.args.gradient_accumulation_steps,
-            pin=self.args.dataloader_pin_memory and self.args.device.type == "cuda",
+            pin_memory=self.args.dataloader_pin_memory and self.args.device.type == "cuda",
         )
-        return self._feed.loader()
+        return self._step_batches.loader()
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader:
-        """The Trainer's loader; over blocks, this process's share, each block once."""
+        """Return the Trainer's loader; for blocks, this process's share, each block once."""
         blocks = self.eval_dataset if eval_dataset is None else eval_dataset
         if isinstance(blocks, str) and isinstance(self.eval_dataset, dict):
             blocks = self.eval_dataset[blocks]
-        if not isinstance(blocks, EvaluationBlocks):
+        if not isinstance(blocks, BlockDataset):
             return super().get_eval_dataloader(eval_dataset)
         return self._each_block_once(blocks)
 
     def get_test_dataloader(self, test_dataset: Any) -> DataLoader:
-        """The Trainer's loader; over blocks, this process's share, each block once."""
-        if not isinstance(test_dataset, EvaluationBlocks):
+        """Return the Trainer's loader; for blocks, this process's share, each block once."""
+        if not isinstance(test_dataset, BlockDataset):
             return super().get_test_dataloader(test_dataset)
         return self._each_block_once(test_dataset)
 
-    def _each_block_once(self, blocks: EvaluationBlocks) -> DataLoader:
-        plan = BlockSampler(
+    def _each_block_once(self, blocks: BlockDataset) -> DataLoader:
+        sampler = BlockSampler(
             blocks=len(blocks),
             batch_size=self.args.eval_batch_size,
             rank=self.args.process_index,
@@ -111,24 +111,24 @@ class BlockBatches(SelfContainedTrainer):
             drop_last=False,
             seed=0,
         )
-        return rank_loader(blocks, plan)
+        return rank_loader(blocks, sampler)
 
     def get_batch_samples(
         self, epoch_iterator: Any, num_batches: int, device: Any
     ) -> tuple[list[Any], Any]:
-        """Give the batches of an optimizer step, and the number of masked tokens in all of it."""
-        if self._feed is None:
+        """Return the batches of an optimizer step, and the number of their masked tokens."""
+        if self._step_batches is None:
             return super().get_batch_samples(epoch_iterator, num_batches, device)
         step = 0 if self.args.ignore_data_skip else self.state.global_step
-        samples = self._feed.take(epoch_iterator, num_batches, step)
-        # Before the labels go to a GPU, which would have to be waited for.
+        samples = self._step_batches.take(epoch_iterator, num_batches, step)
+        # On the CPU: on a GPU, this would synchronize.
         positions = [find_positions(batch["labels"]) for batch in samples]
         if self.args.n_gpu > 1:
             items = self._get_num_items_in_batch(samples, device)
         else:
-            items = self._items_of_all(sum(map(len, positions)), device)
+            items = self._sum_over_processes(sum(map(len, positions)), device)
         if device.type == "cuda":
-            samples = [_sent(batch, device) for batch in samples]
+            samples = [_to_device(batch, device) for batch in samples]
             positions = [each.to(device, non_blocking=True) for each in positions]
         self._positions = [
             (batch["labels"], batch["labels"]._version, each)  # noqa: SLF001
@@ -137,17 +137,17 @@ class BlockBatches(SelfContainedTrainer):
         return samples, items
 
     def positions_in(self, labels: torch.Tensor) -> torch.Tensor:
-        """Find where labels are not -100: remembered for a batch of the feed, else looked for.
+        """Return where labels are not -100, from a cache for the batches of the current step.
 
-        They are no part of the batch, of which accelerate, DataParallel and others slice and pad
-        every tensor by rows. Labels that somebody has sliced, copied or changed are looked at anew.
+        The positions are not part of the batch, since accelerate, DataParallel and others slice and
+        pad every tensor of it by rows. Labels that were sliced, copied or changed miss the cache.
         """
         for known, version, positions in self._positions:
             if known is labels and labels._version == version:  # noqa: SLF001
                 return positions
         return find_positions(labels)
 
-    def _items_of_all(self, items: int, device: Any) -> Any:
+    def _sum_over_processes(self, items: int, device: Any) -> Any:
         if self.args.world_size == 1 or not self.args.average_tokens_across_devices:
             return items
         count = torch.tensor(items)
@@ -159,20 +159,20 @@ class BlockBatches(SelfContainedTrainer):
         tensor_parallel = (getattr(self.model, "_tp_size", None) or 1) > 1
         if tensor_parallel or getattr(self.args, "parallelism_config", None) is not None:
             raise InputError(
-                "Tensor and context parallelism divide a model's layers or its texts between "
-                "processes; on MaskedBlocks, processes divide the batches alone."
+                "MaskedBlocks supports data parallelism only: train without tensor and context "
+                "parallelism."
             )
 
-    def _close_feed(self) -> None:
-        if self._feed is not None:
-            self._feed.close()
+    def _close_step_batches(self) -> None:
+        if self._step_batches is not None:
+            self._step_batches.close()
 
 
 def groups_by_length(args: transformers.TrainingArguments) -> bool:
-    """Whether batches are to hold rows of like lengths, in the words of transformers 4 or 5."""
+    """Whether batches group rows of similar length, by the option of transformers 4 or 5."""
     strategy = getattr(args, "train_sampling_strategy", None)
     return getattr(args, "group_by_length", False) or strategy == "group_by_length"
 
 
-def _sent(batch: Batch, device: Any) -> Batch:
+def _to_device(batch: Batch, device: Any) -> Batch:
     return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}

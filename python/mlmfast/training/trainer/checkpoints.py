@@ -1,4 +1,4 @@
-"""Checkpoints that appear whole or not at all, and how a whole one is told."""
+"""Checkpoints that are written atomically, and a check that one is complete."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ from mlmfast.training.trainer.resume_states import ResumedArguments
 
 FILES_FILE = "mlmfast_checkpoint.json"
 CHECKPOINT = re.compile(rf"{PREFIX_CHECKPOINT_DIR}-(\d+)")
-# A disk with less than this is full, whatever words a library has for it.
-_NOTHING_LEFT = 1 << 20
+# With fewer free bytes the disk is full, whatever error a library raises.
+_FULL_BELOW = 1 << 20
 
 
-def whole_checkpoints(folder: Path) -> list[Path]:
-    """List the checkpoints in a folder, oldest first; those that lack something stay out."""
-    found = [
+def complete_checkpoints(folder: Path) -> list[Path]:
+    """List the complete checkpoints in a folder, oldest first."""
+    checkpoints = [
         (int(match[1]), path)
         for path in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*")
         if (match := CHECKPOINT.fullmatch(path.name)) and is_complete(path)
     ]
-    return [path for _, path in sorted(found)]
+    return [path for _, path in sorted(checkpoints)]
 
 
 def step_of(checkpoint: Path) -> int:
-    """Give the number of optimizer steps after which a checkpoint was written."""
+    """Return the optimizer step of a checkpoint."""
     return int(checkpoint.name.rpartition("-")[2])
 
 
 def is_complete(checkpoint: Path) -> bool:
-    """Tell whether a checkpoint has all its files, in the sizes that they were written with.
+    """Return whether a checkpoint has all its files, with their original sizes.
 
-    Checkpoints of other programs do not list them; the Trainer's state, which it writes last, must
-    do.
+    A checkpoint of another program has no list of files: it counts as complete if it has the state
+    of the Trainer, which is written last.
     """
     if not (checkpoint / STATE_FILE).is_file():
         return False
@@ -58,29 +58,29 @@ def is_complete(checkpoint: Path) -> bool:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what a run that was killed left half written or half removed."""
+    """Remove the partly written or partly removed checkpoints of a killed run."""
     for path in folder.glob(f".{PREFIX_CHECKPOINT_DIR}-*"):
         shutil.rmtree(path, ignore_errors=True)
 
 
 class AtomicCheckpoints(ResumedArguments):
-    """A Trainer whose checkpoints are written under another name, and renamed once they are whole.
+    """A Trainer that writes a checkpoint under a temporary name and renames it when it is complete.
 
-    Old ones are removed afterwards: at any moment, the last good one is there, and never more than
-    `save_total_limit` beside the one in the making (one more where the best model is not the last).
+    It removes old checkpoints afterwards: at any moment the last complete one exists, and at most
+    `save_total_limit` besides the one in progress (one more if the best model is not the last).
     """
 
-    _in_the_making: Path | None = None
+    _in_progress: Path | None = None
 
     def _get_output_dir(self, trial: Any) -> str:
-        if self._in_the_making is not None:
-            return str(self._in_the_making)
+        if self._in_progress is not None:
+            return str(self._in_progress)
         return super()._get_output_dir(trial)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         home = Path(super()._get_output_dir(trial))
         name = f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
-        self._in_the_making = partial = home / f".{name}.partial"
+        self._in_progress = partial = home / f".{name}.partial"
         try:
             if self.args.should_save:
                 home.mkdir(parents=True, exist_ok=True)
@@ -88,20 +88,20 @@ class AtomicCheckpoints(ResumedArguments):
             self.accelerator.wait_for_everyone()
             super()._save_checkpoint(model, trial)
             self.accelerator.wait_for_everyone()
-            self._name_best(home)
+            self._rename_best(home)
             if self.args.should_save:
                 self._publish(partial / name, home / name)
         except Exception as error:
-            # Asked before the room is given back.
+            # Checked before the partial checkpoint is removed, which frees space.
             full = is_disk_full(error) or _is_full(home)
             written = folder_bytes(partial)
             if self.args.should_save:
                 shutil.rmtree(partial, ignore_errors=True)
             if not full:
                 raise
-            raise InputError(_no_room(home, name, written)) from error
+            raise InputError(_disk_full_message(home, name, written)) from error
         finally:
-            self._in_the_making = None
+            self._in_progress = None
         if self.args.should_save:
             shutil.rmtree(partial, ignore_errors=True)
             self._remove_old(home)
@@ -110,22 +110,23 @@ class AtomicCheckpoints(ResumedArguments):
             super()._push_from_checkpoint(str(home / name))
 
     def save_now(self) -> None:
-        """Write a checkpoint of the present step."""
+        """Write a checkpoint of the current step."""
         self._save_checkpoint(self.model, None)
 
     def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
-        """Upload when the folder has its name; an upload in the background would lose it."""
-        if self._in_the_making is None:
+        """Upload only after the rename, which would break an upload in the background."""
+        if self._in_progress is None:
             super()._push_from_checkpoint(checkpoint_folder)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if self.args.device.type == "cpu" and self.args.device.index is not None:
-            _let_torch_load_to_numbered_cpus()
+            _let_torch_load_to_indexed_cpus()
         super()._load_optimizer_and_scheduler(checkpoint)
 
-    def _name_best(self, home: Path) -> None:
+    def _rename_best(self, home: Path) -> None:
+        """Give the best checkpoint in the state its final name."""
         best = self.state.best_model_checkpoint
-        if best is not None and Path(best).parent == self._in_the_making:
+        if best is not None and Path(best).parent == self._in_progress:
             self.state.best_model_checkpoint = str(home / Path(best).name)
 
     def _publish(self, written: Path, final: Path) -> None:
@@ -135,21 +136,21 @@ class AtomicCheckpoints(ResumedArguments):
         listed = json.dumps({"step": self.state.global_step, "files": sizes}, indent=1)
         (written / FILES_FILE).write_text(listed, encoding="utf-8")
         for path in [*files, written / FILES_FILE]:
-            _to_disk(path)
-        if final.exists():  # of a run that went back behind this step
+            _fsync(path)
+        if final.exists():  # of a run that has resumed from an earlier step
             _remove(final)
         written.rename(final)
-        with suppress(OSError):  # folders of some file systems cannot be waited for
-            _to_disk(final.parent)
+        with suppress(OSError):  # some file systems cannot sync a folder
+            _fsync(final.parent)
 
     def _remove_old(self, home: Path) -> None:
         limit = self.args.save_total_limit
-        found = whole_checkpoints(home)
-        if not limit or limit < 0 or len(found) <= limit:
+        checkpoints = complete_checkpoints(home)
+        if not limit or limit < 0 or len(checkpoints) <= limit:
             return
-        kept = {found[-1], *(path for path in found if str(path) == self._best())}
-        others = [path for path in found if path not in kept]
-        for path in others[: len(found) - max(limit, len(kept))]:
+        kept = {checkpoints[-1], *(path for path in checkpoints if str(path) == self._best())}
+        removable = [path for path in checkpoints if path not in kept]
+        for path in removable[: len(checkpoints) - max(limit, len(kept))]:
             _remove(path)
 
     def _best(self) -> str | None:
@@ -158,8 +159,8 @@ class AtomicCheckpoints(ResumedArguments):
 
 
 @functools.cache
-def _let_torch_load_to_numbered_cpus() -> None:
-    """Accelerate numbers the CPUs of several processes, `cpu:0`; torch.load knows `cpu` alone."""
+def _let_torch_load_to_indexed_cpus() -> None:
+    """Let torch.load restore to `cpu:0`, the name that accelerate uses for the CPU of a process."""
     torch.serialization.register_package(
         0,
         lambda _storage: None,
@@ -168,15 +169,15 @@ def _let_torch_load_to_numbered_cpus() -> None:
 
 
 def _remove(checkpoint: Path) -> None:
-    """Remove a checkpoint so that half of it is never taken for a checkpoint."""
+    """Remove a checkpoint; rename it first, so that a partly removed one is never loaded."""
     hidden = checkpoint.with_name(f".{checkpoint.name}.removed")
     shutil.rmtree(hidden, ignore_errors=True)
     checkpoint.rename(hidden)
     shutil.rmtree(hidden, ignore_errors=True)
 
 
-def _to_disk(path: Path) -> None:
-    """Wait until the disk has it: a name must not outlive a power cut that its content does not."""
+def _fsync(path: Path) -> None:
+    """Sync a file: after a power cut, its name must not exist without its content."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -186,12 +187,12 @@ def _to_disk(path: Path) -> None:
 
 def _is_full(folder: Path) -> bool:
     try:
-        return shutil.disk_usage(folder).free < _NOTHING_LEFT
+        return shutil.disk_usage(folder).free < _FULL_BELOW
     except OSError:
         return False
 
 
-def _no_room(home: Path, name: str, written: int) -> str:
+def _disk_full_message(home: Path, name: str, written: int) -> str:
     return (
         f"The disk that holds {str(home)!r} is full: {written:,} bytes of {name} had been written, "
         f"and more are needed. Free some space, or choose an output on another disk."

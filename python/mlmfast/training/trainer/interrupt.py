@@ -1,4 +1,4 @@
-"""A training that ends early: finish the step, write a checkpoint, say how to go on."""
+"""A training that ends early: finish the step and write a checkpoint."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
     from mlmfast.training.process.distributed import Processes
 
 _MAX_TIME = "max_time"
-# Ctrl-C, what cluster managers send before they kill, and what Slurm's --signal=USR1 is used for.
+# Slurm's --signal=USR1, the signal of cluster managers before they kill a job, and Ctrl-C.
 _SIGNALS = ("SIGUSR1", "SIGTERM", "SIGINT")
-# Of several causes in several processes, the later one in this order is told.
+# If several processes have different causes, the last one in this order is reported.
 _CAUSES = (_MAX_TIME, *_SIGNALS)
-# As `timeout` ends where the time was up.
+# The exit status of `timeout`.
 _TIMED_OUT = 124
 _NOTICE = "\nStopping after this step, with a checkpoint; Ctrl-C again stops at once.\n"
 
 
 class TrainingInterrupted(KeyboardInterrupt):
-    """A training ended before its last step; the message says what remains and how to go on.
+    """A training ended before its last step; the message says how to resume it.
 
     Attributes:
         cause: `SIGINT` (Ctrl-C), `SIGTERM`, `SIGUSR1` or `max_time`.
-        evaluation: what was measured at the end, with `max_time`; else None.
+        evaluation: the evaluation at the end, with `max_time`; otherwise None.
     """
 
     def __init__(
@@ -45,35 +45,37 @@ class TrainingInterrupted(KeyboardInterrupt):
     ) -> None:
         self.cause = cause
         self.evaluation = evaluation
-        nothing = f"{self.reason}: nothing half done was left behind."
-        super().__init__(nothing if message is None else message)
+        if message is None:
+            message = f"{self.reason}: nothing half done was left behind."
+        super().__init__(message)
 
     @property
     def reason(self) -> str:
         """Why it ended, as the beginning of a sentence."""
-        known = {"SIGINT": "Interrupted", _MAX_TIME: "Stopped, since the time is up (max_time)"}
+        known = {"SIGINT": "Interrupted", _MAX_TIME: "Stopped at the time limit (max_time)"}
         return known.get(self.cause, f"Stopped by {self.cause}")
 
     @property
     def exit_status(self) -> int:
-        """How a command ends: 128 + the signal's number, as shells have it; 124 for `max_time`."""
+        """The exit status of a command: 128 + the number of the signal; 124 for `max_time`."""
         return _TIMED_OUT if self.cause == _MAX_TIME else 128 + signal.Signals[self.cause]
 
 
 class StopAtStep(TrainerCallback):
     """A context in which a signal or a time limit ends a training after a step.
 
-    While the steps run (`in_steps`), Ctrl-C, SIGTERM and SIGUSR1 let the step end and a checkpoint
-    be written; a second Ctrl-C interrupts at once. Before and after, each of them interrupts at
-    once. Outside the main thread Python delivers no signals, and the time limit alone is left.
+    During the steps (`deferring_signals`), Ctrl-C, SIGTERM and SIGUSR1 end the training after the
+    current step, with a checkpoint; a second Ctrl-C interrupts at once. Before and after the steps,
+    each of them interrupts at once. Outside the main thread Python delivers no signals, and only
+    the time limit works.
 
     Args:
-        processes: those that train together; when one is to stop, all stop after that step.
-        seconds: that the training may take from now on; None for any time.
+        processes: the processes that train together; when one has to stop, all stop at that step.
+        seconds: time limit of the training from now on; None for no limit.
 
     Attributes:
-        cause: why the training ends early, one of `_CAUSES`; None while it does not.
-        first_step: the step that the training begins at, or goes on from.
+        cause: why the training ends early, one of `_CAUSES`; None otherwise.
+        first_step: the step that the training starts at, or resumes from.
     """
 
     def __init__(self, processes: Processes, seconds: float | None = None) -> None:
@@ -81,7 +83,7 @@ class StopAtStep(TrainerCallback):
         self.first_step = 0
         self._processes = processes
         self._end = None if seconds is None else time.monotonic() + seconds
-        self._in_steps = False
+        self._defers_signals = False
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -98,82 +100,82 @@ class StopAtStep(TrainerCallback):
         traceback: TracebackType | None,
     ) -> None:
         for number, handler in self._previous.items():
-            # None is a handler that was not installed from Python.
+            # None stands for a handler that was not installed from Python.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
         self._previous = {}
 
     @contextmanager
-    def in_steps(self) -> Iterator[None]:
-        """The optimizer steps, and the evaluations and checkpoints between them."""
-        self._in_steps = True
+    def deferring_signals(self) -> Iterator[None]:
+        """Defer signals to the end of the current step."""
+        self._defers_signals = True
         try:
             yield
         finally:
-            self._in_steps = False
+            self._defers_signals = False
 
     def _receive(self, number: int, _frame: Any) -> None:
         name = signal.Signals(number).name
         first = self.cause in (None, _MAX_TIME)
-        if not self._in_steps:
+        if not self._defers_signals:
             raise TrainingInterrupted(cause=name)
         if name == "SIGINT" and not first:
             raise KeyboardInterrupt
         if first:
             self.cause = name
-            if self._processes.is_first:
+            if self._processes.is_main_process:
                 sys.stderr.write(_NOTICE)
 
     def on_train_begin(self, _args: Any, state: Any, _control: Any, **_kwargs: Any) -> None:
-        """Note the step: a stop before the next one has nothing new to write."""
+        """Record the first step: a stop before the next one has nothing new to write."""
         self.first_step = state.global_step
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_kwargs: Any) -> None:
-        """Stop here, with a checkpoint; where the time is up, with an evaluation too."""
-        self._agree(state)
+        """Stop here with a checkpoint if there is a cause; at the time limit also evaluate."""
+        self._share_cause(state)
         if self.cause is None:
             return
         control.should_training_stop = True
         control.should_evaluate = self.cause == _MAX_TIME and args.eval_strategy != "no"
-        _save(args, control)
+        _request_checkpoint(args, control)
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **_kwargs: Any) -> None:
-        """Stop after an evaluation in which a signal came, without a further step."""
+        """Stop after an evaluation during which a signal came, without another step."""
         if state.global_step:
-            self._agree(state)
+            self._share_cause(state)
             if self.cause is not None:
                 control.should_training_stop = True
-                _save(args, control)
+                _request_checkpoint(args, control)
 
     def on_prediction_step(self, _args: Any, state: Any, _control: Any, **_kwargs: Any) -> None:
-        """Leave an evaluation at once: it can take longer than those who sent the signal wait.
+        """Abort an evaluation on a signal: it can take longer than the sender of the signal waits.
 
-        Several processes go on to its end: here, each has batches of its own.
+        With several processes it continues, since each is at a batch of its own.
         """
         if self.cause in _SIGNALS and self._processes.count == 1:
             raise TrainingInterrupted(cause=str(self.cause))
 
     def on_epoch_end(self, _args: Any, _state: Any, control: Any, **_kwargs: Any) -> None:
-        """Skip the evaluation and the checkpoint of the epoch's end: the step's is written."""
+        """Skip evaluation and checkpoint at the end of the epoch: the step has written one."""
         if self.cause is not None:
             control.should_evaluate = False
             control.should_save = False
 
-    def _agree(self, state: Any) -> None:
-        """Let all processes know why any of them is to stop; all ask after the same step."""
+    def _share_cause(self, state: Any) -> None:
+        """Share the cause between all processes; a collective call after the same step."""
         cause = self.cause
-        late = self._end is not None and time.monotonic() >= self._end
+        timed_out = self._end is not None and time.monotonic() >= self._end
         # After the last step there is nothing to stop.
-        if cause is None and late and state.global_step < state.max_steps:
+        if cause is None and timed_out and state.global_step < state.max_steps:
             cause = _MAX_TIME
-        number = self._processes.largest(0 if cause is None else 1 + _CAUSES.index(cause))
+        number = self._processes.all_reduce_max(0 if cause is None else 1 + _CAUSES.index(cause))
         if number:
             self.cause = _CAUSES[number - 1]
 
 
-def _save(args: Any, control: Any) -> None:
-    """Have a checkpoint written that a training can go on from, however others are written."""
+def _request_checkpoint(args: Any, control: Any) -> None:
+    """Request a checkpoint to resume from, whatever the options for other checkpoints."""
     control.should_save = True
     args.save_only_model = False
-    # Of itself, the Trainer saves with "best" only what is better, which it finds out afterwards.
+    # With "best", the Trainer saves only a better model, and decides so after this call.
     if args.save_strategy == SaveStrategy.BEST:
         args.save_strategy = SaveStrategy.STEPS

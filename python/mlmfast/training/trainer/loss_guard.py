@@ -1,4 +1,4 @@
-"""Noticing a loss that is no number any more, without waiting for the device at every step."""
+"""Detects a loss of NaN or Inf without synchronizing with the device at every step."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Steps between two looks at most; a look waits for the device once.
+# Maximum number of steps between two checks; a check synchronizes with the device once.
 INTERVAL = 50
 _NEVER = torch.iinfo(torch.int64).max
 
 
 class LossGuard:
-    """Remembers, on the device, the first step whose loss was NaN or infinite."""
+    """Keeps the first step whose loss is NaN or Inf, on the device."""
 
     def __init__(self) -> None:
         self._first: torch.Tensor | None = None
 
-    def note(self, loss: torch.Tensor, step: int) -> None:
-        """Look at a loss without waiting for it.
+    def record(self, loss: torch.Tensor, step: int) -> None:
+        """Record a loss without synchronizing.
 
         Args:
             loss: a scalar on any device.
@@ -31,12 +31,12 @@ class LossGuard:
         self._first = bad if self._first is None else torch.minimum(self._first, bad)
 
     def first_bad(self, gather: Callable[[torch.Tensor], torch.Tensor]) -> int | None:
-        """Wait for the device and tell the first such step in any process, None for none.
+        """Synchronize and return the first such step of any process; None if there is none.
 
         Args:
-            gather: brings the tensors of all processes together.
+            gather: gathers a tensor from all processes.
         """
         if self._first is None:
             return None
-        found = int(gather(self._first[None]).min())
-        return None if found == _NEVER else found
+        first = int(gather(self._first[None]).min())
+        return None if first == _NEVER else first

@@ -1,4 +1,4 @@
-"""What batch size would fit, when a device has too little memory for a training step."""
+"""The batch size that fits when a device has too little memory for a training step."""
 
 from __future__ import annotations
 
@@ -11,60 +11,60 @@ import torch
 if TYPE_CHECKING:
     from transformers import TrainingArguments
 
-# What the backward pass, the optimizer's temporaries and holes in the memory take beside what the
-# forward pass leaves behind.
+# Factor for the backward pass, the temporaries of the optimizer and fragmentation, over the memory
+# that the forward pass leaves allocated.
 MARGIN = 1.25
 
 
 class Cost(NamedTuple):
-    """Bytes that a training step takes: `fixed`, and `row` for each block of the batch."""
+    """Bytes of a training step: `fixed`, and `row` for each block of the batch."""
 
     fixed: int
     row: int
 
 
 def measure_cost(forward: Callable[[int], Any], device: torch.device) -> Cost:
-    """Run the forward pass on one and on two blocks and see what it leaves for the backward pass.
+    """Measure the memory of the forward pass on one block and on two.
 
     Args:
-        forward: computes the loss of the first so many blocks, with gradients.
+        forward: computes the loss of the first N blocks, with gradients.
         device: a CUDA device.
     """
     gc.collect()
     torch.cuda.empty_cache()
     before = torch.cuda.memory_allocated(device)
-    taken = []
+    used = []
     for rows in (1, 2):
         torch.cuda.reset_peak_memory_stats(device)
         forward(rows)
-        taken.append(torch.cuda.max_memory_allocated(device) - before)
-    row = max(taken[1] - taken[0], 1)
-    return Cost(before + max(taken[0] - row, 0), row)
+        used.append(torch.cuda.max_memory_allocated(device) - before)
+    row = max(used[1] - used[0], 1)
+    return Cost(before + max(used[0] - row, 0), row)
 
 
 def batch_that_fits(cost: Cost, total: int, batch: int) -> int:
-    """The largest batch below `batch` that divides it and fits into `total` bytes; 0 for none."""
+    """Return the largest divisor of `batch` below it that fits into `total` bytes; 0 for none."""
     sizes = [size for size in range(1, batch) if batch % size == 0]
     fitting = [size for size in sizes if MARGIN * (cost.fixed + size * cost.row) <= total]
     return max(fitting, default=0)
 
 
 def advice(arguments: TrainingArguments, fitting: int | None) -> str:
-    """Say what to give so that a step fits and has the same blocks.
+    """Name the options with which a step fits and has the same blocks.
 
     Args:
-        arguments: those of the training that did not fit.
-        fitting: the batch that fits by measurement; 0 if none does, None without a measurement.
+        arguments: the arguments of the training that did not fit.
+        fitting: the batch size that fits by measurement; 0 for none, None without a measurement.
     """
     batch = arguments.per_device_train_batch_size
-    measured = "that fits by what was measured" if fitting else "not measured, but half"
+    basis = "this fits, by measurement" if fitting else "half, not measured"
     if fitting is None and batch > 1:
         fitting = max(size for size in range(1, batch) if batch % size == 0)
     if fitting:
         accumulated = arguments.gradient_accumulation_steps * batch // fitting
         return (
             f"give --per-device-train-batch-size {fitting} --gradient-accumulation-steps "
-            f"{accumulated} ({measured}; a step has the same blocks)"
+            f"{accumulated} ({basis}; a step has the same blocks)"
         )
     ways = [] if arguments.bf16 else ["--bf16"]
     ways += [] if arguments.gradient_checkpointing else ["--gradient-checkpointing"]

@@ -1,4 +1,4 @@
-"""`transformers.Trainer`, made to train masked language models on blocks."""
+"""A `transformers.Trainer` for masked language models on blocks."""
 
 from __future__ import annotations
 
@@ -11,43 +11,42 @@ import transformers
 from accelerate.utils import DynamoBackend
 from transformers.trainer_utils import EvalLoopOutput
 
-from mlmfast.training.datasets import EvaluationBlocks, MaskedBlocks
+from mlmfast.training.datasets import BlockDataset, MaskedBlocks
 from mlmfast.training.evaluation.metrics import Evaluation, summarize
 from mlmfast.training.model.loss import masked_loss_sum, per_block_metrics
 from mlmfast.training.model.masked_head import MaskedHead, at_masks, find_positions
 from mlmfast.training.trainer.block_trainer import BlockTrainer
 from mlmfast.training.trainer.throughput import ThroughputCallback
 
+logger = logging.getLogger(__name__)
+
 
 class MaskRateCallback(transformers.TrainerCallback):
-    """Tells the training blocks over how many steps their mask rate changes."""
+    """Sets the number of steps over which the mask rate of the training blocks changes."""
 
     def __init__(self, blocks: MaskedBlocks) -> None:
         self._blocks = blocks
 
     def on_train_begin(self, _args: Any, state: Any, _control: Any, **_kwargs: Any) -> None:
-        """Tell them."""
+        """Set it."""
         self._blocks.schedule(state.max_steps)
-
-
-logger = logging.getLogger(__name__)
 
 
 class MLMTrainer(BlockTrainer):
     """A `transformers.Trainer` for masked language models, with the Trainer's own arguments.
 
-    It differs from the Trainer in this:
+    It differs from the Trainer in these points:
 
     - `train_dataset=MaskedBlocks(store)` and `eval_dataset=EvaluationBlocks(store)` need no data
-      collator and no further option; any other data set with `labels` works as in the Trainer.
-    - The model's head runs on the masked tokens only, wherever that gives the same logits.
+      collator and no other option; any other data set with `labels` works as in the Trainer.
+    - The head of the model runs on the masked tokens only, if that gives the same logits.
     - The loss is the sum over the masked tokens divided by their number in the whole optimizer
       step, over all accumulated batches and all processes; a step without masked tokens has loss 0.
-    - Several processes and a resume read the same blocks under the same masks as one process that
-      nothing interrupts; checkpoints appear whole; a loss that is no number ends the training.
+    - Several processes, and a resumed training, read the same blocks under the same masks as one
+      uninterrupted process; checkpoints are atomic; a loss of NaN or Inf ends the training.
     - An evaluation on `EvaluationBlocks` divides the summed loss by the number of masked tokens,
       and adds `eval_perplexity`, `eval_top1`, `eval_top5` and `eval_bits_per_byte`;
-      `evaluations` keeps them by step. With `compute_metrics`, the Trainer's own evaluation runs.
+      `evaluations` holds them by step. With `compute_metrics`, the Trainer's own evaluation runs.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -55,20 +54,20 @@ class MLMTrainer(BlockTrainer):
         super().__init__(*args, **kwargs)
         self.evaluations: dict[int, Evaluation] = {}
         self._in_step = self._own_loss = False
-        self.speed: ThroughputCallback | None = None
+        self.throughput: ThroughputCallback | None = None
         if isinstance(self.train_dataset, MaskedBlocks):
-            # Where the weights lie in pieces, no process can run the model by itself.
-            whole = not (self.is_fsdp_enabled or self.is_deepspeed_enabled)
-            self.speed = ThroughputCallback(
-                self.train_dataset, self._head_of_steps if whole else None
+            # With sharded weights, no process can run the model on its own.
+            is_local = not (self.is_fsdp_enabled or self.is_deepspeed_enabled)
+            self.throughput = ThroughputCallback(
+                self.train_dataset, self._head_of_steps if is_local else None
             )
-            self.add_callback(self.speed)
+            self.add_callback(self.throughput)
             self.add_callback(MaskRateCallback(self.train_dataset))
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """Log, with `tokens_per_second` and `mfu` of the steps since the last loss was logged."""
-        if self.speed is not None and "loss" in logs:
-            logs |= self.speed.since_last(self.state.epoch or 0.0)
+        """Log, with `tokens_per_second` and `mfu` since the last logged loss."""
+        if self.throughput is not None and "loss" in logs:
+            logs |= self.throughput.since_last(self.state.epoch or 0.0)
         super().log(logs, *args, **kwargs)
 
     def compute_loss(
@@ -78,12 +77,12 @@ class MLMTrainer(BlockTrainer):
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
-        """Sum the loss over this batch's masked tokens; divide by those of the whole step."""
+        """Sum the loss over the masked tokens of a batch; divide by those of the whole step."""
         inputs = dict(inputs)
         if self.compute_loss_func is not None:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         if self._in_step:
-            # The loss is divided here, not by the Trainer.
+            # This method divides the loss, so the Trainer must not.
             self._own_loss = self.model_accepts_loss_kwargs = True
         labels = inputs.pop("labels")
         positions = self.positions_in(labels)
@@ -98,51 +97,51 @@ class MLMTrainer(BlockTrainer):
         return (loss, outputs) if return_outputs else loss
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """Make the Trainer's step on a batch; takes and gives what it does."""
+        """Run the Trainer's step on a batch, with its arguments and result."""
         accepts = self.model_accepts_loss_kwargs
         self._in_step, self._own_loss = True, False
         try:
             return super().training_step(*args, **kwargs)
         finally:
             self._in_step = False
-            # A loss of the user's own, by another `compute_loss`, is divided as the Trainer does.
+            # A `compute_loss` of a subclass is divided as in the Trainer.
             self.model_accepts_loss_kwargs = accepts
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: Any) -> Any:
         accepts = self.model_accepts_loss_kwargs
-        self.model_accepts_loss_kwargs = True  # or the Trainer would not count
+        self.model_accepts_loss_kwargs = True  # otherwise the Trainer does not count
         try:
             return super()._get_num_items_in_batch(batch_samples, device)
         finally:
             self.model_accepts_loss_kwargs = accepts
 
-    def take_hooks_off(self) -> None:
-        """Remove those of the masked head, which a compiled model has on between its calls."""
+    def remove_hooks(self) -> None:
+        """Remove the hooks of the masked head, which stay on a compiled model between calls."""
         if self._head is not None:
-            self._head.take_hooks_off()
+            self._head.remove_hooks()
 
     def _masked_head(self) -> MaskedHead:
-        """The head of the present model, which `model_init` may have made anew."""
+        """Return the head of the present model, which `model_init` may have replaced."""
         if self._head is None or self._head.model is not self.model:
-            # A hook does not know which rows the copies and shards that these make of a model get.
-            spread = {
+            # A hook cannot know the rows that a replica or shard of the model gets.
+            unsupported = {
                 "DataParallel (start one process a GPU, with torchrun)": self.args.n_gpu > 1,
                 "FSDP": self.is_fsdp_enabled,
                 "DeepSpeed": self.is_deepspeed_enabled,
             }
-            over = [name for name, used in spread.items() if used]
-            if over:
-                logger.warning("under %s, the head runs on all rows", over[0])
+            active = [name for name, used in unsupported.items() if used]
+            if active:
+                logger.warning("under %s, the head runs on all rows", active[0])
             self._head = MaskedHead(
                 self.model,
-                allowed=not over,
+                allowed=not active,
                 last_layer=not self.args.gradient_checkpointing,
                 static=self.accelerator.state.dynamo_plugin.backend != DynamoBackend.NO,
             )
         return self._head
 
     def _head_of_steps(self) -> MaskedHead:
-        """What the last step ran; a loss of the user's own takes all logits."""
+        """Return the head of the last step; a `compute_loss` of a subclass uses all logits."""
         if self._own_loss:
             return self._masked_head()
         return MaskedHead(self.model, allowed=False)
@@ -150,16 +149,16 @@ class MLMTrainer(BlockTrainer):
     def _step_items(
         self, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None
     ) -> torch.Tensor | int:
-        """Count the masked tokens that the gradient of this step is a mean over."""
+        """Return the number of masked tokens that the loss of this step is divided by."""
         if num_items_in_batch is None:
             return (labels != -100).sum().clamp(min=1)
-        if isinstance(num_items_in_batch, int):  # counted by the feed, for this process alone
+        if isinstance(num_items_in_batch, int):  # from get_batch_samples, of this process only
             return max(num_items_in_batch, 1)
         items = torch.as_tensor(num_items_in_batch, device=labels.device).flatten()[0]
         averaged = self.args.average_tokens_across_devices
         if self.args.n_gpu > 1 and not averaged:
-            items = items * self.args.n_gpu  # one process, several GPUs: the loss sees all rows
-        # The processes' gradients are averaged, so a sum over all of them needs this factor.
+            items = items * self.args.n_gpu  # DataParallel: the loss is over all rows
+        # DistributedDataParallel averages gradients over processes; this makes it a sum.
         processes = self.accelerator.num_processes if averaged else 1
         return items.clamp(min=1) / processes
 
@@ -171,48 +170,48 @@ class MLMTrainer(BlockTrainer):
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> EvalLoopOutput:
-        """Measure on `EvaluationBlocks`; anything else is the Trainer's own loop."""
+        """Evaluate on `EvaluationBlocks`; run the Trainer's loop on any other data set."""
         blocks = getattr(dataloader, "dataset", None)
-        others = self.compute_metrics is not None or description == "Prediction"
-        if others or not isinstance(blocks, EvaluationBlocks):
+        is_other = self.compute_metrics is not None or description == "Prediction"
+        if is_other or not isinstance(blocks, BlockDataset):
             return super().evaluation_loop(
                 dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix
             )
         started = time.perf_counter()
         model = self._wrap_model(self.model, training=False)
         model.eval()
-        tally = torch.zeros(4, dtype=torch.float64)
-        # Beginning a pass over a data loader draws a number from torch's generator; put back, the
-        # training's dropout does not depend on whether there was an evaluation.
+        totals = torch.zeros(4, dtype=torch.float64)
+        # Iterating over a data loader draws a number from torch's generator. With the generator
+        # restored, the dropout of the training does not depend on evaluations.
         with torch.random.fork_rng(devices=[]):
             for batch in dataloader:
-                # On the CPU: a GPU would have to be waited for.
+                # On the CPU: on a GPU, this would synchronize.
                 positions = find_positions(batch["labels"]).to(self.args.device)
                 inputs = self._prepare_inputs(batch)
                 labels = inputs.pop("labels")
                 with torch.no_grad(), self.accelerator.autocast():
                     masked = self._masked_head()(model, inputs, labels, positions)
                     counts = per_block_metrics(masked, len(labels))
-                tally += counts.double().sum(0).cpu()
+                totals += counts.double().sum(0).cpu()
                 self.control = self.callback_handler.on_prediction_step(
                     self.args, self.state, self.control
                 )
         if self.args.world_size > 1:
-            tally = self.accelerator.reduce(tally.to(self.args.device), "sum").cpu()
-        found = summarize(
-            tally,
+            totals = self.accelerator.reduce(totals.to(self.args.device), "sum").cpu()
+        evaluation = summarize(
+            totals,
             blocks,
             precision="bf16" if self.args.bf16 else "fp16" if self.args.fp16 else "fp32",
             seconds=time.perf_counter() - started,
         )
-        self.evaluations[self.state.global_step] = found
+        self.evaluations[self.state.global_step] = evaluation
         names = ("loss", "perplexity", "top1", "top5", "bits_per_byte", "masked_tokens")
         metrics = {
-            f"{metric_key_prefix}_{name}": getattr(found, name)
+            f"{metric_key_prefix}_{name}": getattr(evaluation, name)
             for name in names
-            if getattr(found, name) is not None
+            if getattr(evaluation, name) is not None
         }
-        metrics[f"{metric_key_prefix}_accuracy"] = found.top1  # run_mlm.py's name of it
+        metrics[f"{metric_key_prefix}_accuracy"] = evaluation.top1  # its name in run_mlm.py
         return EvalLoopOutput(
             predictions=None, label_ids=None, metrics=metrics, num_samples=len(blocks)
         )

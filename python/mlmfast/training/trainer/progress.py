@@ -1,4 +1,4 @@
-"""What a training shows while it runs: a bar, and a line a log, on stderr only."""
+"""Progress of a training on stderr: a bar, and a line per log."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ SHOWN = {
     "mfu": "MFU {:.1%}",
 }
 _SPEED = ("tokens_per_second", "mfu")
-# Between two lines with a loss, where the user did not say how often to log.
+# Minimum between two lines with a loss, if the user did not set `logging_steps`.
 _SECONDS_BETWEEN_LINES = 5.0
 
 
 class Progress(TrainerCallback):
-    """Show steps with rate and time left (on a terminal), and the figures of each log.
+    """Shows steps, rate and remaining time (on a terminal), and the metrics of each log.
 
-    The Trainer's own callbacks print to stdout, which belongs to the command's answer.
+    The callbacks of the Trainer print to stdout, which is for the result of the command.
     """
 
     def __init__(self) -> None:
         self.bar: tqdm | None = None
         self._first = 0
-        self._began = self._said = 0.0
+        self._start = self._last_line = 0.0
 
     def on_train_begin(self, _args: Any, state: Any, _control: Any, **_kwargs: Any) -> None:
         """Draw the bar."""
-        self._first, self._began = state.global_step, time.perf_counter()
+        self._first, self._start = state.global_step, time.perf_counter()
         self.bar = tqdm(
             total=state.max_steps,
             initial=state.global_step,
@@ -58,28 +58,28 @@ class Progress(TrainerCallback):
         logs: dict[str, Any] | None = None,
         **_kwargs: Any,
     ) -> None:
-        """Write a line with the figures that people look for."""
+        """Write a line with the most important metrics."""
         logs = logs or {}
         parts = [text.format(logs[name]) for name, text in SHOWN.items() if name in logs]
         if not parts:
             return
         now = time.perf_counter()
         if "loss" in logs:
-            parts.append(f"{self._left(state)} left")
+            parts.append(f"{self._remaining_time(state)} left")
             if self.bar is not None:
                 speed = [SHOWN[name].format(logs[name]) for name in _SPEED if name in logs]
                 self.bar.set_postfix_str(", ".join(speed), refresh=False)
-            often = args.logging_steps < 1 and state.global_step < state.max_steps
-            if often and now - self._said < _SECONDS_BETWEEN_LINES:
+            throttle = args.logging_steps < 1 and state.global_step < state.max_steps
+            if throttle and now - self._last_line < _SECONDS_BETWEEN_LINES:
                 return
-            self._said = now
+            self._last_line = now
         line = f"step {state.global_step}/{state.max_steps}: {', '.join(parts)}"
         tqdm.write(line, file=sys.stderr)
 
-    def _left(self, state: Any) -> str:
-        """Say how long the remaining steps take, evaluations and all, going by those so far."""
+    def _remaining_time(self, state: Any) -> str:
+        """Estimate the time of the remaining steps, with evaluations, from the steps so far."""
         done = max(1, state.global_step - self._first)
-        passed = time.perf_counter() - self._began
+        passed = time.perf_counter() - self._start
         return tqdm.format_interval((state.max_steps - state.global_step) * passed / done)
 
     def on_train_end(self, *_args: Any, **_kwargs: Any) -> None:
@@ -87,7 +87,7 @@ class Progress(TrainerCallback):
         self.close()
 
     def close(self) -> None:
-        """Take the bar off the screen's last line."""
+        """Close the bar, so that later output starts on a line of its own."""
         if self.bar is not None:
             self.bar.close()
             self.bar = None

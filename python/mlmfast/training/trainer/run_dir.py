@@ -1,4 +1,4 @@
-"""The folder beside the output in which a training keeps its checkpoints until it is done."""
+"""The run directory: a folder beside the output that holds the checkpoints of a training."""
 
 from __future__ import annotations
 
@@ -11,8 +11,13 @@ from typing import Any
 
 from mlmfast.errors import InputError, MlmfastError, NotFoundError, OutputExistsError
 from mlmfast.fs.atomic import is_disk_full
-from mlmfast.training.trainer.checkpoints import is_complete, step_of, sweep, whole_checkpoints
-from mlmfast.training.trainer.resume_changes import STATE_FILE, Change, read_arguments, told
+from mlmfast.training.trainer.checkpoints import complete_checkpoints, is_complete, step_of, sweep
+from mlmfast.training.trainer.resume_changes import (
+    STATE_FILE,
+    Change,
+    describe_changes,
+    read_arguments,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -24,13 +29,13 @@ _DEEPSPEED_FILE = "latest"  # names the folder with the states of optimizer and 
 
 
 class RunDir:
-    """`OUTPUT.partial`: the checkpoints of a training that is not done, and what it trains on.
+    """`OUTPUT.partial`: the checkpoints of an unfinished training, and what it trains on.
 
     Args:
-        output: the folder the finished model will have.
-        run: what must be the same for a later run to be a continuation of this one, as JSON: the
-            data, and what decides which blocks a step reads.
-        options: what a later run may change on demand, from its first step on.
+        output: the folder of the finished model.
+        run: what a resume cannot change, as values of JSON: the data, and the options that decide
+            which blocks a step reads.
+        options: the options that a resume can change with `override`.
 
     Attributes:
         changes: the options that this run changed.
@@ -46,57 +51,57 @@ class RunDir:
         self.changes: list[Change] = []
 
     def checkpoints(self) -> list[Path]:
-        """List the whole checkpoints, oldest first."""
-        return whole_checkpoints(self.path)
+        """List the complete checkpoints, oldest first."""
+        return complete_checkpoints(self.path)
 
     def begin(
         self, resume: bool | str | Path | None, *, overwrite: bool, override: bool = False
     ) -> Path | None:
-        """Make the folder ready and choose the checkpoint to go on from, None to begin anew.
+        """Create the folder and choose the checkpoint to resume from; None for a new training.
 
         Args:
-            resume: True for the latest checkpoint, "auto" for that or, where there is none, to
-                begin anew; or the folder of one.
-            overwrite: throw away the checkpoints of a training that was interrupted.
-            override: take options that are not those of the checkpoint.
+            resume: True for the latest checkpoint; "auto" for the latest, or a new training if
+                there is none; or the folder of a checkpoint.
+            overwrite: delete the checkpoints of an interrupted training.
+            override: accept options that differ from those of the checkpoint.
 
         Raises:
-            NotFoundError: no checkpoint is there to go on from.
-            OutputExistsError: there are checkpoints, and neither `resume` nor `overwrite`.
-            InputError: the checkpoints belong to another training.
+            NotFoundError: there is no checkpoint to resume from.
+            OutputExistsError: there are checkpoints, and neither `resume` nor `overwrite` is set.
+            InputError: the checkpoint is of another training, or incomplete.
         """
-        found = self.checkpoints()
-        if not resume or (resume == _AUTO and not found):
-            if found and not overwrite:
+        checkpoints = self.checkpoints()
+        if not resume or (resume == _AUTO and not checkpoints):
+            if checkpoints and not overwrite:
                 raise OutputExistsError(
-                    f"An interrupted training lies in {self.path}: go on with it "
-                    "(--resume-from-checkpoint) or throw it away (--overwrite)."
+                    f"An interrupted training is in {self.path}: resume it "
+                    "(--resume-from-checkpoint) or delete it (--overwrite)."
                 )
             shutil.rmtree(self.path, ignore_errors=True)
             self.path.mkdir(parents=True)
             self._write_run()
             return None
         if resume is True or resume == _AUTO:
-            if not found:
+            if not checkpoints:
                 raise NotFoundError(
-                    f"There is no checkpoint in {self.path}: leave --resume-from-checkpoint away, "
-                    "or give it as --resume-from-checkpoint auto."
+                    f"There is no checkpoint in {self.path}: leave out --resume-from-checkpoint, "
+                    "or use --resume-from-checkpoint auto."
                 )
-            chosen = found[-1]
+            chosen = checkpoints[-1]
         else:
             chosen = Path(resume).absolute()
             if not (chosen / STATE_FILE).is_file():
                 raise NotFoundError(f"There is no checkpoint of a training in {chosen}.")
             if not is_complete(chosen):
                 raise InputError(
-                    f"The checkpoint {chosen} is torn: files are missing or shorter than they were "
-                    "written. Take another one, or begin anew with --overwrite."
+                    f"The checkpoint {chosen} is torn: files are missing or truncated. Resume from "
+                    "another one, or start a new training with --overwrite."
                 )
         self._check_same_run(chosen, override=override)
         if not any((chosen / name).exists() for name in (_SCHEDULER_FILE, _DEEPSPEED_FILE)):
             raise InputError(
-                f"The checkpoint {chosen} holds weights alone (save_only_model), from which no "
-                "training goes on as it was: give it as --model to a new one."
+                f"The checkpoint {chosen} holds weights only (save_only_model) and cannot "
+                "resume a training: give it as --model to a new one."
             )
         sweep(self.path)
         self.path.mkdir(parents=True, exist_ok=True)
@@ -109,41 +114,41 @@ class RunDir:
 
     def _check_same_run(self, checkpoint: Path, *, override: bool) -> None:
         before, _ = read_arguments(checkpoint)
-        with suppress(FileNotFoundError):  # of another program: its weights can still be continued
-            noted = (checkpoint.parent / _RUN_FILE).read_text(encoding="utf-8")
-            before = json.loads(noted) | before
+        with suppress(FileNotFoundError):  # a checkpoint of another program has no such file
+            recorded = (checkpoint.parent / _RUN_FILE).read_text(encoding="utf-8")
+            before = json.loads(recorded) | before
         fixed, changes = (
             [
                 Change(name, before[name], now)
                 for name, now in part.items()
-                if _other(before, name, now)
+                if _is_changed(before, name, now)
             ]
             for part in (self.run, self.options)
         )
         if not fixed and (override or not changes):
             self.changes = changes
             if changes:
-                logger.warning("going on with other options from here on: %s", told(changes))
+                logger.warning("resuming with other options: %s", describe_changes(changes))
             return
         ways = ["give the same again"]
         if not fixed:
-            ways.append("take the new one from the checkpoint's step on with --override")
+            ways.append("resume with the new one by --override")
         names = " and ".join(
             change.name if isinstance(change.after, list) else f"{change.name} ({_values(change)})"
             for change in fixed + changes
         )
         raise InputError(
             f"The checkpoints in {checkpoint.parent} belong to a training with another {names}: "
-            f"{', '.join(ways)}, or begin anew with --overwrite."
+            f"{', '.join(ways)}, or start a new training with --overwrite."
         )
 
-    def keep(self, target: Path) -> None:
+    def move_checkpoints_to(self, target: Path) -> None:
         """Move the checkpoints into a folder."""
         for checkpoint in self.checkpoints():
             shutil.move(checkpoint, target / checkpoint.name)
 
-    def keep_logs(self, target: Path) -> None:
-        """Move what TensorBoard reads into a folder."""
+    def move_logs_to(self, target: Path) -> None:
+        """Move the logs for TensorBoard into a folder."""
         if (self.path / _LOGS).is_dir():
             shutil.move(self.path / _LOGS, target / _LOGS)
 
@@ -151,46 +156,46 @@ class RunDir:
         """Remove the folder with all checkpoints."""
         shutil.rmtree(self.path, ignore_errors=True)
 
-    def explain(self, error: BaseException) -> BaseException:
-        """Give the error to raise in the place of one: it tells what is left to go on from.
+    def annotate_error(self, error: BaseException) -> BaseException:
+        """Return the error to raise in place of this one: it names the checkpoint to resume from.
 
-        The folder is removed if there is nothing.
+        Without a checkpoint, the folder is removed.
         """
-        found = self.checkpoints()
+        checkpoints = self.checkpoints()
         if is_disk_full(error) and not isinstance(error, MlmfastError):
             error = InputError(
                 f"The disk that holds {str(self.path.parent)!r} is full: no finished model could "
                 "be written. Free some space."
             )
-        if not found:
+        if not checkpoints:
             self.remove()
         elif not isinstance(error, OutputExistsError | NotFoundError):
-            kept = f"{found[-1]} is kept: --resume-from-checkpoint goes on from it."
+            kept = f"{checkpoints[-1]} is kept: --resume-from-checkpoint resumes from it."
             if isinstance(error, MlmfastError):
                 error.args = (f"{error} {kept}", *error.args[1:])
             else:
                 error.add_note(kept)
         return error
 
-    def left(self, stopped: str) -> str:
-        """Say what a training that was stopped leaves behind, and how to go on with it.
+    def interrupt_message(self, reason: str) -> str:
+        """Describe what an interrupted training leaves behind, and how to resume it.
 
         Args:
-            stopped: why it ended, as the beginning of a sentence.
+            reason: why it ended, as the beginning of a sentence.
         """
-        found = self.checkpoints()
-        if not found:
+        checkpoints = self.checkpoints()
+        if not checkpoints:
             self.remove()
-            return f"{stopped} before the first checkpoint: nothing was left behind."
-        step = step_of(found[-1])
+            return f"{reason} before the first checkpoint: nothing was left behind."
+        step = step_of(checkpoints[-1])
         return (
-            f"{stopped}: the checkpoint of step {step} is in {self.path}, and the same command "
-            "with --resume-from-checkpoint goes on from there to the finished model."
+            f"{reason}: the checkpoint of step {step} is in {self.path}, and the same command "
+            "with --resume-from-checkpoint resumes from it."
         )
 
 
-def _other(before: dict[str, Any], name: str, now: Any) -> bool:
-    """Whether an option was another one; those of later versions of mlmfast were not noted."""
+def _is_changed(before: dict[str, Any], name: str, now: Any) -> bool:
+    """Whether an option differs; earlier versions of mlmfast did not record all options."""
     return name in before and before[name] != now
 
 

@@ -1,4 +1,4 @@
-"""A Trainer that leaves the process and the model as it found them."""
+"""A Trainer that restores the state of the process and of the model."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 
 class SelfContainedTrainer(transformers.Trainer):
-    """A Trainer whose settings hold while it works, and only for itself.
+    """A Trainer whose process-wide settings are active only during its own methods.
 
-    Between `train`, `evaluate`, `predict` and `save_model` the process has back what accelerate and
-    torch were set to before, and the model its own `forward`: two trainings in one process, in any
-    order, on one model or on two, each compute in the precision that their arguments name.
+    After `train`, `evaluate`, `predict` and `save_model`, accelerate and torch have their previous
+    settings again, and the model its own `forward`: several trainings in one process, in any order,
+    on one model or on several, each compute in the precision of their own arguments.
     """
 
     model: Any
@@ -38,19 +38,19 @@ class SelfContainedTrainer(transformers.Trainer):
         if args is None:
             args = transformers.TrainingArguments(output_dir="tmp_trainer")  # as the Trainer does
         self._process_state = state_for(args)
-        # The model that this trainer has wrapped, and its wrapped `forward`.
+        # The model that accelerate wrapped for this trainer, and its wrapped `forward`.
         self._wrapped: tuple[Any, dict[str, Any]] = (None, {})
-        self._is_at_work = False
-        with self._at_work():
-            # A copy: what a Trainer changes in its arguments is no business of the next one's.
+        self._is_active = False
+        with self._active():
+            # A copy: changes that this Trainer makes must not reach the next one.
             own = copy.copy(args)
-            if hasattr(own, "mixed_precision"):  # transformers 5 keeps what the variable was
+            if hasattr(own, "mixed_precision"):  # transformers 5 stores the value of the variable
                 own.mixed_precision = self._process_state.environment.get(PRECISION, "no")
             super().__init__(model, own, **kwargs)
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
-        """Train as the Trainer does; takes and gives what it does."""
-        with self._at_work():
+        """Train as the Trainer does, with its arguments and result."""
+        with self._active():
             checkpointing, input_hooks = is_checkpointing(self.model), has_input_hooks(self.model)
             try:
                 return super().train(*args, **kwargs)
@@ -59,53 +59,53 @@ class SelfContainedTrainer(transformers.Trainer):
                     disable_checkpointing(self.model, input_hooks=input_hooks)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
-        """Measure as the Trainer does; takes and gives what it does."""
-        with self._at_work():
+        """Evaluate as the Trainer does, with its arguments and result."""
+        with self._active():
             return super().evaluate(*args, **kwargs)
 
     def predict(self, *args: Any, **kwargs: Any) -> Any:
-        """Predict as the Trainer does; takes and gives what it does."""
-        with self._at_work():
+        """Predict as the Trainer does, with its arguments and result."""
+        with self._active():
             return super().predict(*args, **kwargs)
 
     def save_model(self, *args: Any, **kwargs: Any) -> Any:
-        """Save as the Trainer does; takes and gives what it does."""
-        with self._at_work():
+        """Save as the Trainer does, with its arguments and result."""
+        with self._active():
             return super().save_model(*args, **kwargs)
 
-    def take_hooks_off(self) -> None:
-        """Remove the hooks that are on the model, if any stay there between its calls."""
+    def remove_hooks(self) -> None:
+        """Remove the hooks that stay on the model between its calls, if any."""
 
     @contextmanager
-    def _at_work(self) -> Iterator[None]:
-        """Let this trainer's settings hold; nested, nothing more happens."""
-        if self._is_at_work:
+    def _active(self) -> Iterator[None]:
+        """Activate the settings of this trainer; a nested call does nothing."""
+        if self._is_active:
             yield
             return
         outside = ProcessState.current()
         model = getattr(self, "model", None)
-        found = {} if model is None else forward_of(model)
+        previous = {} if model is None else forward_of(model)
         if model is not None:
             wrapped_model, forward = self._wrapped
             set_forward(model, forward if wrapped_model is model else without_wrappers(model))
         self._process_state.install()
-        self._is_at_work = True
+        self._is_active = True
         try:
             yield
         finally:
-            self._is_at_work = False
+            self._is_active = False
             self._process_state = ProcessState.current()
             outside.install()
-            self._put_back(model, found)
+            self._restore_forward(model, previous)
 
-    def _put_back(self, model: Any, found: dict[str, Any]) -> None:
-        self.take_hooks_off()
+    def _restore_forward(self, model: Any, previous: dict[str, Any]) -> None:
+        self.remove_hooks()
         now = getattr(self, "model", None)
         if now is None:
             return
         if now is model:
             self._wrapped = (now, forward_of(now))
-            set_forward(now, found)
-        elif model is not None:  # made by `model_init`, so nobody else's before
+            set_forward(now, previous)
+        elif model is not None:  # created by `model_init`, so it has no previous `forward`
             self._wrapped = (now, forward_of(now))
             set_forward(now, without_wrappers(now))

@@ -1,4 +1,4 @@
-"""The blocks of each optimizer step, for one process among several: `BlockFeed`."""
+"""The batches of each optimizer step, for one process among several: `StepBatches`."""
 
 from __future__ import annotations
 
@@ -22,120 +22,125 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mlmfast.training.datasets import Batch, EvaluationBlocks, MaskedBlocks
+    from mlmfast.data.loading.buffer_pool import Batch
+    from mlmfast.training.datasets import BlockDataset
 
-
-# Batches to make ahead beside those of the step under way.
-_AHEAD = 2
+# Batches to make ahead, beside those of the current step.
+_PREFETCH = 2
 
 
 class RankBatchSampler(BatchSampler):
-    """The numbers of the blocks in each of a rank's batches, as many batches as all ranks have.
+    """Yields the block ids of a rank's batches, the same number of batches on every rank.
 
-    Where the last global batch has fewer blocks than there are ranks, some get an empty list, which
-    `EvaluationBlocks` turns into a batch that asks for nothing: no rank waits for another in vain,
+    Where the last global batch has fewer blocks than there are ranks, some ranks get an empty list,
+    for which a `BlockDataset` returns a batch without labels: no rank waits for another in vain,
     and no block comes twice.
     """
 
-    def __init__(self, plan: BlockSampler, epoch: int = 0) -> None:
-        self.plan = plan
+    def __init__(self, sampler: BlockSampler, epoch: int = 0) -> None:
+        self.block_sampler = sampler
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.plan.global_batches
+        return self.block_sampler.global_batches
 
     def __iter__(self) -> Iterator[list[int]]:
         for number in range(len(self)):
-            yield self.plan.block_ids(number, self.epoch).tolist()
+            yield self.block_sampler.block_ids(number, self.epoch).tolist()
 
 
-def rank_loader(blocks: EvaluationBlocks, plan: BlockSampler) -> DataLoader:
-    """A data loader over one rank's share of the blocks."""
-    # A generator of its own: beginning a pass draws a number, which dropout must not notice.
+def rank_loader(blocks: BlockDataset, sampler: BlockSampler) -> DataLoader:
+    """Return a data loader over one rank's share of the blocks."""
+    # Starting a pass draws from the loader's generator; the global one is left to dropout.
     return DataLoader(
         blocks,
-        batch_sampler=RankBatchSampler(plan),
+        batch_sampler=RankBatchSampler(sampler),
         collate_fn=keep_batch,
         generator=torch.Generator(),
     )
 
 
 class StepBatches:
-    """Gives out a rank's batches, pass after pass, and knows which blocks a step has.
+    """Makes the batches of a rank, epoch by epoch, and knows which blocks a step has.
 
-    The blocks of a step are a function of (seed, step) and of the number of blocks in a step of all
-    ranks together: any division into ranks, batches and accumulated batches gives the same blocks
-    under the same masks, and a training goes on at any step without reading what came before.
+    A step is an optimizer step of all ranks, counted from 0 at the start of the training. Its
+    blocks are a pure function of (seed, step) and of the number of blocks in a step: any division
+    into ranks, batches and accumulated batches trains on the same blocks under the same masks, and
+    a training resumes at any step without reading what came before.
+
+    `BlockLoader` counts batches instead, and may have none for a rank at the end of an epoch, where
+    a training needs one without labels. Both make batches with `BatchMaker`, here through
+    `MaskedBlocks`, so that subclasses of it can change what a training reads.
 
     Args:
-        blocks: what to train on.
-        plan: how its epochs are dealt to batches and ranks.
-        accumulated: batches of a rank in an optimizer step.
-        pin: put batches into pinned memory, from where a GPU fetches them without being waited for.
+        blocks: The blocks to train on.
+        sampler: Divides their epochs into batches and among ranks.
+        accumulated: Batches of a rank in an optimizer step.
+        pin_memory: Put batches into pinned memory, for copies to a GPU that nothing waits for.
 
     Raises:
-        InputError: there is no whole batch, and the last one is left out where it is not full.
+        InputError: The sampler drops the last global batch, and there is no other.
     """
 
     def __init__(
         self,
         blocks: MaskedBlocks,
-        plan: BlockSampler,
+        sampler: BlockSampler,
         accumulated: int,
         *,
-        pin: bool = False,
+        pin_memory: bool = False,
     ) -> None:
-        if not plan.global_batches:
+        if not sampler.global_batches:
             raise InputError(
-                f"{blocks.store.path} has {plan.blocks} blocks, and a batch of all processes has "
-                f"{plan.batch_size * plan.world_size}: with dataloader_drop_last none is left."
+                f"{blocks.store.path} has {sampler.blocks} blocks, and a batch of all processes "
+                f"has {sampler.batch_size * sampler.world_size}: with dataloader_drop_last none is "
+                "left."
             )
         self.blocks = blocks
-        self.plan = plan
+        self.sampler = sampler
         self.accumulated = accumulated
-        self._pin = pin
+        self._pin_memory = pin_memory
         self._epoch = 0
-        self._begun_for: Any = None
+        self._iterator: Any = None
         self._batches: Prefetcher[Batch] | None = None
 
     @property
-    def steps_an_epoch(self) -> int:
-        """Optimizer steps of a pass; the last may have fewer blocks."""
-        return -(-self.plan.global_batches // self.accumulated)
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps in an epoch; the last may have fewer blocks."""
+        return -(-self.sampler.global_batches // self.accumulated)
 
-    @property
-    def blocks_a_step(self) -> int:
-        """Blocks of a whole optimizer step, those of all ranks together."""
-        return self.plan.batch_size * self.plan.world_size * self.accumulated
-
-    def of_step(self, step: int) -> tuple[int, NDArray[np.uint64]]:
-        """The epoch of a step, counted from 0, and its blocks on all ranks, in their order."""
-        epoch, update = divmod(step, self.steps_an_epoch)
-        whole = replace(
-            self.plan, batch_size=self.plan.batch_size * self.plan.world_size, rank=0, world_size=1
+    def blocks_of(self, step: int) -> tuple[int, NDArray[np.uint64]]:
+        """Return the epoch of a step, and the ids of its blocks on all ranks, in their order."""
+        epoch, step_in_epoch = divmod(step, self.steps_per_epoch)
+        all_ranks = replace(
+            self.sampler,
+            batch_size=self.sampler.batch_size * self.sampler.world_size,
+            rank=0,
+            world_size=1,
         )
-        first = update * self.accumulated
-        numbers = range(first, min(first + self.accumulated, self.plan.global_batches))
-        return epoch, np.concatenate([whole.block_ids(number, epoch) for number in numbers])
+        first = step_in_epoch * self.accumulated
+        numbers = range(first, min(first + self.accumulated, self.sampler.global_batches))
+        return epoch, np.concatenate([all_ranks.block_ids(number, epoch) for number in numbers])
 
     def loader(self) -> DataLoader:
-        """The Trainer's view of an epoch: its length, its data set, its batches for who looks."""
-        return rank_loader(self.blocks, self.plan)
+        """Return the Trainer's view of an epoch: its length and data set, and its batches."""
+        return rank_loader(self.blocks, self.sampler)
 
     def take(self, iterator: Any, count: int, step: int) -> list[Batch]:
-        """Give the next `count` batches of the pass that the Trainer makes.
+        """Return the next `count` batches of the Trainer's pass over `loader()`.
 
         Args:
-            iterator: the Trainer's own over `loader()`, a new one for each pass; nothing is read
-                from it.
-            count: batches at most.
-            step: optimizer steps before this one, where the first pass begins.
+            iterator: The Trainer's own, a new one for each pass. It only marks the pass: nothing is
+                read from it.
+            count: Batches at most.
+            step: The current step, at which the first pass starts.
         """
-        if iterator is not self._begun_for:
-            first_pass = self._begun_for is None
-            epoch, update = divmod(step, self.steps_an_epoch)
-            self._begin(*((epoch, update) if first_pass else (self._epoch + 1, 0)))
-            self._begun_for = iterator
+        if iterator is not self._iterator:
+            if self._iterator is None:
+                self._start(*divmod(step, self.steps_per_epoch))
+            else:
+                self._start(self._epoch + 1)
+            self._iterator = iterator
         return list(islice(self._batches or (), count))
 
     def close(self) -> None:
@@ -144,18 +149,18 @@ class StepBatches:
             self._batches.close()
             self._batches = None
 
-    def _begin(self, epoch: int, update: int) -> None:
+    def _start(self, epoch: int, step_in_epoch: int = 0) -> None:
         self.close()
         self._epoch = epoch
         self.blocks.set_epoch(epoch)
-        numbers = range(update * self.accumulated, self.plan.global_batches)
-        self._batches = Prefetcher(self._make, numbers, self.accumulated + _AHEAD)
+        numbers = range(step_in_epoch * self.accumulated, self.sampler.global_batches)
+        self._batches = Prefetcher(self._make, numbers, self.accumulated + _PREFETCH)
 
     def _make(self, number: int) -> Batch:
-        ids = self.plan.block_ids(number, self._epoch)
-        step = self._epoch * self.steps_an_epoch + number // self.accumulated
-        batch = self.blocks.of_step(ids.tolist(), step)
-        if not self._pin:
+        block_ids = self.sampler.block_ids(number, self._epoch)
+        step = self._epoch * self.steps_per_epoch + number // self.accumulated
+        batch = self.blocks.batch_at(step, block_ids.tolist())
+        if not self._pin_memory:
             return batch
         return {name: tensor.pin_memory() for name, tensor in batch.items()}
 
@@ -172,19 +177,19 @@ def step_batch(
     steps: int = 1,
     **masks: Any,
 ) -> Batch:
-    """Give what a training read at a step: the same blocks in the same order, masked the same.
+    """Return what a training read at a step: the same blocks, in the same order, masked the same.
 
     Args:
-        store: what was trained on; of a folder with splits, `train`.
-        step: the optimizer step, counted from 0.
-        batch_size: blocks of a batch, those of all processes together.
-        accumulated: `gradient_accumulation_steps`.
-        drop_last: `dataloader_drop_last`.
-        seed: of the training.
-        data_seed: of the blocks' order, where it was given.
-        steps: of the whole training, where the mask rate changes over them.
-        masks: `mlm_probability` and so on, and `limit` for `max_train_samples`; as of
-            `MaskedBlocks`.
+        store: The store of the training, or its folder; of a folder with splits, `train` is read.
+        step: The optimizer step, counted from 0.
+        batch_size: Blocks in a batch of all processes together.
+        accumulated: `gradient_accumulation_steps` of the training.
+        drop_last: `dataloader_drop_last` of the training.
+        seed: `seed` of the training.
+        data_seed: `data_seed` of the training, if it was given.
+        steps: Optimizer steps of the whole training, if the mask rate changes over them.
+        masks: The other arguments of `MaskedBlocks`: `mlm_probability` and so on, and `limit` for
+            `max_train_samples`.
 
     Returns:
         `input_ids` and `labels`, int64 `[B, L]` with B the blocks of the step, and
@@ -192,7 +197,7 @@ def step_batch(
     """
     opened = store if isinstance(store, BlockStore) else open_splits(store)["train"]
     blocks = MaskedBlocks(opened, seed=seed, **masks)
-    plan = BlockSampler(
+    sampler = BlockSampler(
         blocks=len(blocks),
         batch_size=batch_size,
         rank=0,
@@ -201,7 +206,7 @@ def step_batch(
         drop_last=drop_last,
         seed=seed if data_seed is None else data_seed,
     )
-    epoch, ids = StepBatches(blocks, plan, accumulated).of_step(step)
+    epoch, block_ids = StepBatches(blocks, sampler, accumulated).blocks_of(step)
     blocks.set_epoch(epoch)
     blocks.schedule(steps)
-    return blocks.of_step(ids.tolist(), step)
+    return blocks.batch_at(step, block_ids.tolist())

@@ -1,4 +1,4 @@
-"""Tokens a second and the share of the device's peak, over the steps alone."""
+"""Tokens per second and model FLOPs utilization of the training steps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from transformers import TrainerCallback
 
-from mlmfast.training.trainer.flops import BlockFlops, Peak, count_work, peak_of
+from mlmfast.training.trainer.flops import BlockFlops, Peak, count_block_flops, peak_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _SAMPLE = 256
-# Blocks read at a time.
+# Blocks to read at a time.
 _READ = 4096
 
 
 def _fill_rate(blocks: MaskedBlocks) -> float:
-    """The share of these blocks' tokens that is no padding."""
+    """Return the share of the tokens in the blocks that are not padding."""
     manifest, count = blocks.store.manifest, len(blocks)
     if count == manifest.blocks or not manifest.padding_tokens:
         return manifest.fill_rate
@@ -37,39 +37,41 @@ def _fill_rate(blocks: MaskedBlocks) -> float:
 
 
 class ThroughputCallback(TrainerCallback):
-    """Measures a training's steps; evaluations and checkpoints in between are left out.
-
-    Attributes:
-        peak: of the device in the training's precision; None before the training.
-        work: operations of one block; None before the first step, and where they cannot be counted.
+    """Measures the training steps, without the evaluations and checkpoints between them.
 
     Args:
-        blocks: what is trained on.
-        head: gives what runs the model in a step; None where its operations cannot be counted.
+        blocks: the training blocks.
+        head: returns the head that runs the model in a step; None if its operations cannot be
+            counted.
+
+    Attributes:
+        peak: peak of the device in the precision of the training; None before the training.
+        block_flops: operations of one block; None before the first step, or if they cannot be
+            counted.
     """
 
     def __init__(self, blocks: MaskedBlocks, head: Callable[[], MaskedHead] | None) -> None:
         self._blocks = blocks
         self._head = head
         manifest = blocks.store.manifest
-        # Padding is no work.
-        self._tokens_of_block = manifest.block_size * _fill_rate(blocks)
+        # Without padding.
+        self._tokens_per_block = manifest.block_size * _fill_rate(blocks)
         ids = blocks.store[: min(_SAMPLE, len(blocks))]
-        unasked = [*manifest.special_ids, manifest.mask_token_id, manifest.pad_token_id or 0]
-        self._ordinary_of_block = float((~np.isin(ids, unasked)).sum() / len(ids))
-        self.work: BlockFlops | None = None
+        special = [*manifest.special_ids, manifest.mask_token_id, manifest.pad_token_id or 0]
+        self._ordinary_per_block = float((~np.isin(ids, special)).sum() / len(ids))
+        self.block_flops: BlockFlops | None = None
         self._counted = False
         self.peak: Peak | None = None
         self._processes = 1
         self._first = self._epoch = 0.0
         self._before = self._seconds = 0.0
-        self._rates = 0.0  # the sum over the steps
+        self._rates = 0.0  # the sum of the mask rates of the steps
         self._steps = 0
         self._since: float | None = None
 
     def on_train_begin(self, args: Any, state: Any, _control: Any, **_kwargs: Any) -> None:
-        """Find the device's peak."""
-        self.work, self._counted = None, False
+        """Determine the peak of the device."""
+        self.block_flops, self._counted = None, False
         if self._head is not None:
             precision = "bf16" if args.bf16 else "fp16" if args.fp16 else "fp32"
             self.peak = peak_of(str(args.device), precision)
@@ -80,59 +82,63 @@ class ThroughputCallback(TrainerCallback):
         self._since = time.perf_counter()
 
     def on_step_end(self, _args: Any, state: Any, *_others: Any, **_kwargs: Any) -> None:
-        """Take the time since the last step, the wait for the batch included."""
+        """Add the time since the last step, with the wait for the batch."""
         self._rates += self._blocks.rate_at(state.global_step - 1)
         self._steps += 1
         now = time.perf_counter()
         if self._since is not None:
             self._seconds += now - self._since
         if self._head is not None and not self._counted:
-            # Now the head knows on which rows it runs.
+            # After the first step, the head knows on which rows it runs.
             self._counted = True
             manifest = self._blocks.store.manifest
-            self.work = count_work(self._head(), manifest.block_size, manifest.vocab_size)
+            self.block_flops = count_block_flops(
+                self._head(), manifest.block_size, manifest.vocab_size
+            )
             now = time.perf_counter()
         self._since = now
 
     def on_evaluate(self, *_args: Any, **_kwargs: Any) -> None:
-        """Leave out what came since the last step."""
+        """Exclude the time since the last step."""
         self._since = time.perf_counter()
 
     def on_save(self, *_args: Any, **_kwargs: Any) -> None:
-        """Leave out what came since the last step."""
+        """Exclude the time since the last step."""
         self._since = time.perf_counter()
 
     def since_last(self, epoch: float) -> dict[str, float]:
-        """Give `tokens_per_second`, and `mfu` where it is known, since this was last asked.
+        """Return `tokens_per_second`, and `mfu` if known, since the last call.
 
         Args:
-            epoch: the Trainer's, with its fraction.
+            epoch: the epoch of the Trainer, with its fraction.
         """
         passed, seconds = epoch - self._epoch, self._seconds - self._before
         self._epoch, self._before = epoch, self._seconds
-        return self._figures(passed, seconds)
+        return self._metrics(passed, seconds)
 
-    def whole(self, epoch: float) -> dict[str, float]:
-        """Give the same since the training began, or was resumed."""
-        return self._figures(epoch - self._first, self._seconds)
+    def since_start(self, epoch: float) -> dict[str, float]:
+        """Return the same since the training started, or resumed."""
+        return self._metrics(epoch - self._first, self._seconds)
 
-    def _figures(self, passed: float, seconds: float) -> dict[str, float]:
+    def _metrics(self, passed: float, seconds: float) -> dict[str, float]:
         if passed <= 0 or seconds <= 0:
             return {}
-        rate = passed * len(self._blocks) * self._tokens_of_block / seconds
-        # The mean of all steps so far; the head's share of the work hardly shows a changing rate.
+        rate = passed * len(self._blocks) * self._tokens_per_block / seconds
+        # The mean mask rate of all steps so far: the head is a small part of the operations.
         share = self.mfu(rate, self._rates / self._steps)
-        found = {"tokens_per_second": round(rate, 1)}
-        return found if share is None else found | {"mfu": round(share, 4)}
+        metrics = {"tokens_per_second": round(rate, 1)}
+        return metrics if share is None else metrics | {"mfu": round(share, 4)}
 
     def mfu(self, tokens_per_second: float, mask_rate: float) -> float | None:
-        """Give the share of all devices' peak that so many tokens a second are.
+        """Return the model FLOPs utilization at a rate of tokens per second.
 
-        Model FLOPs utilization as of Chowdhery et al. 2022 ("PaLM", appendix B); what runs on
-        masked tokens only is counted at these.
+        As in Chowdhery et al. 2022 ("PaLM", appendix B); the operations that run on masked tokens
+        only are counted at masked tokens only.
         """
-        if self.work is None or self.peak is None:
+        if self.block_flops is None or self.peak is None:
             return None
-        masked = mask_rate * self._ordinary_of_block
-        needed = self.work.of_block(masked) * tokens_per_second / self._tokens_of_block
-        return needed / (self.peak.flops * self._processes)
+        masked = mask_rate * self._ordinary_per_block
+        flops_per_second = (
+            self.block_flops.of_block(masked) * tokens_per_second / self._tokens_per_block
+        )
+        return flops_per_second / (self.peak.flops * self._processes)

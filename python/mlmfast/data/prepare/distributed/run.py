@@ -196,7 +196,7 @@ class DistributedPass:
             for number, plan in enumerate(self._plan(split, shares, sizes))
         ]
         for written in tasks.map(write_part, calls):
-            split.writer.adopt(written)
+            split.writer.add_shard(written)
 
     def _plan(
         self, split: SplitWriter, shares: list[UnitSplit], sizes: list[Sizes]

@@ -13,7 +13,7 @@ from mlmfast.data.prepare.distributed.job import Job, whole_file
 from mlmfast.data.prepare.distributed.tokenize import read_batches
 from mlmfast.data.prepare.split import is_test_document
 from mlmfast.data.prepare.split_writer import group_options
-from mlmfast.data.store.writer import Written, write_shard
+from mlmfast.data.store.writer import WrittenShard, write_shard
 from mlmfast.data.tokenization.load import id_dtype
 
 
@@ -166,7 +166,7 @@ def _sizes(job: Job, share: UnitSplit) -> Sizes:
 
 def write_part(
     job: Job, file: str, parts: tuple[tuple[UnitSplit, int, int], ...], full: bool
-) -> Written:
+) -> WrittenShard:
     """Write one shard.
 
     Args:

@@ -1,0 +1,208 @@
+"""The options of `train`, checked and resolved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from mlmfast.data.masking.schedule import MaskRateSchedule
+from mlmfast.data.tokenization.added_tokens import read_tokens
+from mlmfast.errors import InputError
+from mlmfast.fs.paths import as_path
+from mlmfast.training.model.precision import default_device
+from mlmfast.training.options.arguments import check_names
+from mlmfast.training.options.durations import seconds_of
+from mlmfast.training.options.from_scratch import (
+    MLM_PROBABILITY,
+    choose_mlm_probability,
+    with_defaults,
+)
+from mlmfast.training.options.run_mlm import resolve_alias, resolve_do_flags, split_options
+from mlmfast.training.report import hub
+from mlmfast.training.text_data import check_one_source, is_blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import timedelta
+    from pathlib import Path
+
+    import transformers
+
+    from mlmfast.data.store.store import BlockStore
+    from mlmfast.training.options.run_mlm import RunMlmOptions
+
+_MODES = ("token", "whole_word", "span")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The options of `train` with aliases and defaults resolved; see there for the others.
+
+    Attributes:
+        data: what to train on; None where `options` name the text.
+        is_text: whether `data` is text, which has to be prepared, and not a block store.
+        output: the folder to write.
+        from_scratch: whether the weights start at random, by whichever option.
+        masks: the mask options of the training, as `MaskedBlocks` takes them.
+        new_tokens: the words of `add_tokens`.
+        max_seconds: `max_time` in seconds; None for no limit.
+        options: the flags of run_mlm.py that are not options of `train` itself.
+        training_arguments: the fields of `transformers.TrainingArguments` that the user gave, and
+            the defaults of a training from scratch.
+    """
+
+    data: Any
+    is_text: bool
+    output: Path
+    model: str | Path | None
+    from_scratch: bool
+    model_type: str | None
+    config_overrides: str | dict[str, Any] | None
+    eval_data: str | Path | BlockStore | None
+    masks: dict[str, Any]
+    new_tokens: list[str]
+    seed: int
+    precision: str
+    overwrite: bool
+    resume_from_checkpoint: bool | str | Path | None
+    override: bool
+    max_seconds: float | None
+    keep_checkpoints: bool
+    push_to_hub: bool
+    report: bool
+    verify_store: bool
+    quiet: bool
+    callbacks: Iterable[transformers.TrainerCallback]
+    options: RunMlmOptions
+    training_arguments: dict[str, Any]
+
+    @classmethod
+    def resolve(
+        cls,
+        *,
+        data: Any,
+        output: str | Path | None,
+        model: str | Path | None,
+        from_scratch: bool,
+        model_type: str | None,
+        mlm_probability: float | None,
+        mask_replace_prob: float,
+        random_replace_prob: float,
+        mask_mode: str,
+        whole_word: bool,
+        mask_rate_schedule: str | None,
+        add_tokens: str | Path | Sequence[str] | None,
+        seed: int,
+        overwrite: bool,
+        max_time: str | float | timedelta | None,
+        push_to_hub: bool,
+        further: dict[str, Any],
+        **unchanged: Any,
+    ) -> Self:
+        """Check the keywords of `train` and resolve them; `unchanged` become fields as they are.
+
+        Raises:
+            InputError: an unknown or contradictory option, or a value that is out of range.
+        """
+        options, aliases, arguments = split_options(further)
+        model = resolve_alias("model", model, aliases)
+        output = resolve_alias("output", output, aliases)
+        overwrite = bool(resolve_alias("overwrite", overwrite or None, aliases))
+        if output is None:
+            raise InputError("Where shall the model be written? Give output.")
+        check_names(arguments)
+        arguments = resolve_do_flags(arguments)
+        _check_seed(seed)
+        check_one_source(data, options)
+        # As in run_mlm.py, a model type or a configuration without a model means random weights.
+        scratch = from_scratch or (model is None and bool(model_type or options.config_name))
+        arguments = with_defaults(arguments, from_scratch=scratch)
+        masks = _resolve_masks(
+            mlm_probability=mlm_probability,
+            from_scratch=scratch,
+            mask_replace_prob=mask_replace_prob,
+            random_replace_prob=random_replace_prob,
+            mode=mask_mode,
+            whole_word=whole_word,
+            mask_rate_schedule=mask_rate_schedule,
+        )
+        return cls(
+            data=data,
+            is_text=data is None or not is_blocks(data),
+            output=as_path(output),
+            model=model,
+            from_scratch=scratch,
+            model_type=model_type,
+            masks=masks,
+            new_tokens=read_tokens(add_tokens) if add_tokens else [],
+            seed=seed,
+            overwrite=overwrite,
+            max_seconds=seconds_of(max_time),
+            push_to_hub=push_to_hub,
+            options=options,
+            training_arguments=arguments | hub.upload_arguments(push_to_hub, arguments, output),
+            **unchanged,
+        )
+
+    @property
+    def device(self) -> str:
+        """The type of the device to train on, `cpu`, `cuda` or `mps`."""
+        return "cpu" if self.training_arguments.get("use_cpu") else default_device()
+
+    @property
+    def hides_progress(self) -> bool:
+        """Whether the training itself shows no progress, by `quiet` or `disable_tqdm`."""
+        return self.quiet or bool(self.training_arguments.get("disable_tqdm"))
+
+
+def _check_seed(seed: int) -> None:
+    """Raise InputError for a seed that one of the random generators does not take."""
+    if not 0 <= seed < 2**32:
+        raise InputError(f"seed is {seed}; expected a whole number from 0 to 2^32 - 1.")
+
+
+def _resolve_masks(
+    *,
+    mlm_probability: float | None,
+    from_scratch: bool,
+    mask_replace_prob: float,
+    random_replace_prob: float,
+    mode: str,
+    whole_word: bool,
+    mask_rate_schedule: str | None,
+) -> dict[str, Any]:
+    """Put the mask options together, as `MaskedBlocks` takes them.
+
+    Args:
+        mlm_probability: the rate; None for the default, which depends on `from_scratch`.
+        from_scratch: whether the weights start at random.
+        mask_replace_prob: share of the chosen tokens that become the mask token.
+        random_replace_prob: share of the chosen tokens that become a random token.
+        mode: one of `_MODES`.
+        whole_word: another name of the mode `whole_word`.
+        mask_rate_schedule: in place of `mlm_probability`.
+
+    Raises:
+        InputError: two options contradict each other, or a value is out of range.
+    """
+    if mode not in _MODES:
+        raise InputError(f"mask_mode is {mode!r}; expected one of {', '.join(_MODES)}.")
+    if whole_word and mode == "span":
+        raise InputError("Give whole_word or mask_mode='span', not both.")
+    if mask_rate_schedule is None:
+        mlm_probability = choose_mlm_probability(mlm_probability, from_scratch=from_scratch)
+    elif mlm_probability is not None:
+        raise InputError(
+            f"Give mlm_probability ({mlm_probability}) or mask_rate_schedule "
+            f"({mask_rate_schedule}), not both."
+        )
+    else:
+        MaskRateSchedule(mask_rate_schedule, 1)  # raises InputError for one that is malformed
+        mlm_probability = MLM_PROBABILITY  # recorded beside the schedule, without effect
+    return {
+        "mlm_probability": mlm_probability,
+        "mask_replace_prob": mask_replace_prob,
+        "random_replace_prob": random_replace_prob,
+        "mode": "whole_word" if whole_word else mode,
+        "mask_rate_schedule": mask_rate_schedule,
+    }

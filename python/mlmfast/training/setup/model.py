@@ -1,0 +1,81 @@
+"""The model that a training starts from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlmfast.errors import InputError
+from mlmfast.training.model.compatibility import check_same_tokens
+from mlmfast.training.model.embeddings import add_missing_rows, check_added, resize_embeddings
+from mlmfast.training.model.from_scratch import new_model
+from mlmfast.training.model.load import check_fits, load_config, load_model
+from mlmfast.training.text_data import tokenizer_of
+
+if TYPE_CHECKING:
+    import transformers
+
+    from mlmfast.data.store.store import BlockStore
+    from mlmfast.training.setup.config import TrainConfig
+
+
+def build_model(
+    config: TrainConfig, train_store: BlockStore, eval_store: BlockStore | None
+) -> transformers.PreTrainedModel:
+    """Load the checkpoint to start from, or create a model with random weights.
+
+    A checkpoint gets embeddings for the tokens of `add_tokens`, and for those of a tokenizer that
+    has more tokens than the checkpoint.
+
+    Raises:
+        InputError: the options contradict each other, or the model does not fit the blocks.
+        NotFoundError: the checkpoint does not exist.
+    """
+    model = choose_model(config, train_store)
+    if config.new_tokens:
+        check_added(train_store, config.new_tokens)
+        if not config.from_scratch:
+            old = tokenizer_of(config.options, config.model)
+            resize_embeddings(model, old, train_store.tokenizer)
+    elif config.is_text and config.model is not None:
+        add_missing_rows(model, train_store.tokenizer.id_bound, config.model)
+    for store in filter(None, (train_store, eval_store)):
+        check_fits(model, store)
+    return model
+
+
+def choose_model(config: TrainConfig, store: BlockStore) -> transformers.PreTrainedModel:
+    """Load the checkpoint to start from, or create a model with random weights for a store.
+
+    Raises:
+        InputError: no model is named, or options that exclude each other.
+        NotFoundError: the checkpoint does not exist.
+    """
+    options, shape = config.options, config.options.config_name
+    if config.from_scratch:
+        if options.dtype not in (None, "float32"):
+            raise InputError(
+                f"dtype {options.dtype} is for the weights of a checkpoint; new ones are float32 "
+                "(--precision bf16 computes in bf16)."
+            )
+        if config.model is not None and shape is not None:
+            raise InputError("From scratch, give the shape by model or by config_name, not both.")
+        return new_model(
+            store,
+            model=config.model if shape is None else shape,
+            model_type=config.model_type,
+            config_overrides=config.config_overrides,
+            **options.hub,
+        )
+    if config.model_type or config.config_overrides:
+        raise InputError(
+            "model_type and config_overrides are for --from-scratch: a checkpoint has its own."
+        )
+    if config.model is None:
+        raise InputError(
+            "Training needs a model to start from (--model distilroberta-base) or --from-scratch "
+            "with --model-type."
+        )
+    check_same_tokens(config.model, store)
+    model_config = None if shape is None else load_config(shape, **options.hub)
+    dtype = options.dtype or "float32"
+    return load_model(config.model, dtype=dtype, config=model_config, **options.hub)

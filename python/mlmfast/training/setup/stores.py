@@ -1,0 +1,121 @@
+"""The blocks of a training: opened, or prepared from text, and compared between processes."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from mlmfast.data.store.store import BlockStore, open_splits
+from mlmfast.errors import InputError, StoreError
+from mlmfast.training.datasets import EvaluationBlocks, MaskedBlocks
+from mlmfast.training.text_data import prepare_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from mlmfast.training.process.distributed import Processes
+    from mlmfast.training.setup.config import TrainConfig
+
+
+def build_datasets(
+    config: TrainConfig, processes: Processes
+) -> tuple[MaskedBlocks, EvaluationBlocks | None]:
+    """Open the blocks to train on and to measure on, the same ones in all processes.
+
+    Returns:
+        The training blocks, and the evaluation blocks; None if nothing is measured.
+
+    Raises:
+        InputError: the text, the store or a mask option cannot be used.
+        NotFoundError: the text or the store does not exist.
+        StoreError: the store is damaged, or another one in another process.
+    """
+    data = config.data
+    if config.is_text:
+        prepare = partial(
+            prepare_text,
+            data,
+            config.options,
+            model=config.model,
+            quiet=config.quiet,
+            add_tokens=config.new_tokens,
+        )
+        data = processes.run_on_rank0(prepare)
+    train_store, eval_store = _choose_stores(data, config.eval_data, config.training_arguments)
+    _check_stores(
+        (train_store, eval_store),
+        processes,
+        verify=config.verify_store,
+        progress=processes.is_main_process and not config.quiet,
+    )
+    options = config.options
+    padded = options.pad_to_max_length
+    train = MaskedBlocks(
+        train_store,
+        seed=config.seed,
+        pad_to_max_length=padded,
+        limit=options.max_train_samples,
+        **config.masks,
+    )
+    if eval_store is None:
+        return train, None
+    return train, EvaluationBlocks(
+        eval_store, pad_to_max_length=padded, limit=options.max_eval_samples
+    )
+
+
+def _choose_stores(
+    data: str | Path | BlockStore | dict[str, BlockStore],
+    eval_data: str | Path | BlockStore | None,
+    given: dict[str, Any],
+) -> tuple[BlockStore, BlockStore | None]:
+    """Choose the blocks to train on, and those to measure on; None if nothing is measured.
+
+    Raises:
+        InputError: a store is empty, or `given` asks for an evaluation that has no blocks.
+    """
+    if isinstance(data, dict):
+        splits = data
+    else:
+        splits = {"train": data} if isinstance(data, BlockStore) else open_splits(data)
+    if eval_data is not None:
+        store = eval_data if isinstance(eval_data, BlockStore) else BlockStore.open(eval_data)
+        splits = {**splits, "test": store}
+    train_store, eval_store = splits["train"], splits.get("test")
+    strategy = given.get("eval_strategy")
+    if str(strategy) == "no":
+        eval_store = None
+    elif strategy is not None and eval_store is None:
+        raise InputError(
+            f"eval_strategy is {strategy!r}, but {train_store.path} has no test split: prepare it "
+            "with --test-size, or give eval_data."
+        )
+    for store in filter(None, (train_store, eval_store)):
+        if not len(store):
+            raise InputError(f"The block store {store.path} is empty.")
+    return train_store, eval_store
+
+
+def _check_stores(
+    stores: Sequence[BlockStore | None], processes: Processes, *, verify: bool, progress: bool
+) -> None:
+    """Raise StoreError unless all processes opened the same blocks.
+
+    Args:
+        stores: the stores that this process opened.
+        processes: the processes that train together.
+        verify: read every byte first, in one process on each machine.
+        progress: show a bar on stderr.
+    """
+    opened = [store for store in stores if store is not None]
+    if verify and int(os.environ.get("LOCAL_RANK", "0")) == 0:
+        for store in opened:
+            store.verify(progress=progress)
+    mine = [store.fingerprint for store in opened]
+    if mine != processes.run_on_rank0(lambda: mine):
+        raise StoreError(
+            f"Process {processes.rank} found other blocks in {opened[0].path} than the first "
+            "process: every machine needs the same store, and nothing may replace it."
+        )

@@ -1,0 +1,83 @@
+"""The trainer of a training, from its model to its callbacks."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+import transformers
+
+from mlmfast.training.model.compile import choose_compiling, tokens_of
+from mlmfast.training.report import hub
+from mlmfast.training.setup.arguments import choose_arguments
+from mlmfast.training.setup.model import build_model
+from mlmfast.training.trainer.best_model import choose_best_metric
+from mlmfast.training.trainer.mlm_trainer import MLMTrainer
+from mlmfast.training.trainer.resume_changes import check_resumed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mlmfast.training.datasets import EvaluationBlocks, MaskedBlocks
+    from mlmfast.training.process.distributed import Processes
+    from mlmfast.training.setup.config import TrainConfig
+    from mlmfast.training.trainer.run_dir import RunDir
+
+
+def build_trainer(
+    config: TrainConfig,
+    train_blocks: MaskedBlocks,
+    eval_blocks: EvaluationBlocks | None,
+    *,
+    run_dir: RunDir,
+    checkpoint: Path | None,
+    processes: Processes,
+) -> MLMTrainer:
+    """Build the model, the training arguments and the trainer.
+
+    With `push_to_hub`, the repository is created too, and its full name is the trainer's
+    `args.hub_model_id`.
+
+    Args:
+        config: the options of the training.
+        train_blocks: what to train on.
+        eval_blocks: what to measure on; None to measure nothing.
+        run_dir: where the trainer keeps its checkpoints.
+        checkpoint: the checkpoint to resume from; None for a new training.
+        processes: the processes that train together.
+
+    Raises:
+        InputError: an option, or a model that does not fit the blocks or the checkpoint.
+        NotFoundError: the model does not exist.
+    """
+    transformers.set_seed(config.seed)
+    eval_store = None if eval_blocks is None else eval_blocks.store
+    model = build_model(config, train_blocks.store, eval_store)
+    given = config.training_arguments
+    tokens = tokens_of(given, len(train_blocks), train_blocks.store.block_size, processes.count)
+    arguments = choose_arguments(
+        run_dir.path,
+        given | choose_best_metric(given, eval_store),
+        seed=config.seed,
+        # Weights in bf16 cannot be computed with in fp32.
+        precision="bf16" if model.dtype == torch.bfloat16 else config.precision,
+        measured=eval_store is not None,
+        resumed=checkpoint is not None,
+        compiling=lambda device: choose_compiling(device, model, tokens, gpus=processes.count),
+    )
+    processes.run_on_rank0(partial(check_resumed, checkpoint, arguments, override=config.override))
+    if config.push_to_hub:
+        arguments.hub_model_id = processes.run_on_rank0(
+            partial(hub.make_repository, config.output.name, arguments)
+        )
+    trainer = MLMTrainer(
+        model,
+        arguments,
+        train_dataset=train_blocks,
+        eval_dataset=eval_blocks,
+        callbacks=list(config.callbacks),
+    )
+    trainer.override, trainer.options = config.override, config.masks
+    trainer.option_changes = tuple(run_dir.changes)
+    return trainer
