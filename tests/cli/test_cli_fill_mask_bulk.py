@@ -311,11 +311,11 @@ def test_many_texts_are_asked_side_by_side(model, monkeypatch):
 
     sizes = []
 
-    def ask(self, session, questions, wanted, ask=Engine.ask):
-        sizes.append(len(questions))
-        return ask(self, session, questions, wanted)
+    def counted(self, session, masked_texts, output_spec, run_batch=Engine.run_batch):
+        sizes.append(len(masked_texts))
+        return run_batch(self, session, masked_texts, output_spec)
 
-    monkeypatch.setattr(Engine, "ask", ask)
+    monkeypatch.setattr(Engine, "run_batch", counted)
     for texts, flag in ((["<mask> is <mask>"] * 40, "--joint"), (["is far"] * 40, "--score")):
         sizes.clear()
         assert run(model.onnx, *texts, flag, "--top-k", 1, "--json").exit_code == 0

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mlmfast.errors import InputError, OutputExistsError
-from mlmfast.fs.atomic import is_disk_full
+from mlmfast.fs.atomic import atomic_file, is_disk_full
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,19 +49,16 @@ def answers_file(name: str, kind: str, *, overwrite: bool) -> Iterator[AnswerWri
         raise OutputExistsError(f"The output {name} is a folder; give the name of a file.")
     if target.exists() and not overwrite:
         raise OutputExistsError(f"The output {name} exists already. Use --overwrite to replace it.")
-    partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         parquet = target.suffix.lower() == ".parquet"
-        writer: AnswerWriter = _Parquet(partial, kind) if parquet else _JsonLines(partial)
-        yield writer
-        writer.close()
-        partial.replace(target)
+        with atomic_file(target) as partial:
+            writer: AnswerWriter = _Parquet(partial, kind) if parquet else _JsonLines(partial)
+            yield writer
+            writer.close()
     except OSError as error:
         why = "the disk is full" if is_disk_full(error) else error.strerror or str(error)
         raise InputError(f"{name} cannot be written: {why}.") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 class _JsonLines:

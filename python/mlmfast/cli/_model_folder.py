@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from contextlib import contextmanager
@@ -11,12 +10,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mlmfast.errors import InputError, NotFoundError
+from mlmfast.errors import InputError, NotFoundError, first_line
+from mlmfast.fs.cache import cache_dir, digest
 from mlmfast.fs.lock import FileLock
 from mlmfast.fs.paths import as_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _GRAPHS = ("fill_mask.onnx", "model.onnx")
 # Of larger files, the key depends on both ends, the size and the time of the last change.
@@ -43,10 +43,10 @@ def model_folder(name: str, *, quiet: bool) -> Path:
     if folder.exists():
         if not (folder / "config.json").is_file():
             return folder  # FillMask raises an error that says what is missing
-        key = _digest(_parts_of_folder(folder))
+        key = _key(_parts_of_folder(folder))
     else:
-        key = _digest([_hub_commit(name)])
-    cached = _cache() / key
+        key = _key([_hub_commit(name)])
+    cached = cache_dir("exports") / key
     if (cached / "config.json").is_file():
         return cached
     with _locked(cached, name, quiet=quiet):
@@ -99,18 +99,11 @@ def _locked(output: Path, name: str, *, quiet: bool) -> Iterator[None]:
         lock.release()
 
 
-def _cache() -> Path:
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "mlmfast" / "exports"
-
-
-def _digest(parts: list[bytes]) -> str:
+def _key(parts: Iterable[bytes]) -> str:
     from importlib.metadata import version
 
-    digest = hashlib.sha256(version("mlmfast").encode())
-    for part in parts:
-        digest.update(len(part).to_bytes(8, "little") + part)
-    return digest.hexdigest()[:32]
+    sized = (len(part).to_bytes(8, "little") + part for part in parts)
+    return digest([version("mlmfast").encode(), *sized])
 
 
 def _parts_of_folder(folder: Path) -> list[bytes]:
@@ -149,7 +142,6 @@ def _hub_commit(name: str) -> bytes:
         ) from error
     except Exception as error:  # the Hub's errors share no base with those of its connection
         raise NotFoundError(
-            f"There is no folder {name}, and the Hub gives no such model: "
-            f"{(str(error).strip() or type(error).__name__).splitlines()[0]}"
+            f"There is no folder {name}, and the Hub gives no such model: {first_line(error)}"
         ) from error
     return f"{name} {config.parent.name}".encode()

@@ -53,13 +53,13 @@ if TYPE_CHECKING:
     default="text",
     show_default=True,
     metavar="NAME",
-    help="Field of a JSON line or column of a table with the text; a.b reaches deeper.",
+    help="Field of a JSON line or column of a table with the text; a.b is a nested field.",
 )
 @csv_options
 @click.option(
     "--output",
     metavar="FILE",
-    help="Write the answers into a .jsonl or .parquet file: one row a text, with its line.",
+    help="Write the answers to a .jsonl or .parquet file: one row per text, with its line.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace --output where it exists.")
 @click.option(
@@ -67,9 +67,9 @@ if TYPE_CHECKING:
     type=click.Choice(["stop", "skip"]),
     default="stop",
     show_default=True,
-    help="At a text that cannot be asked: stop, or write what is wrong in place of its answer.",
+    help="At a text that cannot be used: stop, or write the error in place of its answer.",
 )
-@click.option("--top-k", type=int, default=5, show_default=True, help="Rows a mask gets.")
+@click.option("--top-k", type=int, default=5, show_default=True, help="Rows of each mask.")
 @click.option(
     "--targets",
     multiple=True,
@@ -99,7 +99,7 @@ if TYPE_CHECKING:
 def command(model: str, quiet: bool, **options: Any) -> None:
     """Fill the masks of each TEXT with MODEL, a folder that `mlmfast export` wrote.
 
-    A TEXT of - reads texts from standard input, one a line. With --json the answer has the form
+    A TEXT of - reads texts from standard input, one per line. With --json the answer has the form
     that `pipeline("fill-mask")` gives: a list of rows for one mask, a list of such lists for
     several masks, and a list of answers for several texts.
 

@@ -9,6 +9,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mlmfast.fs.atomic import write_atomic
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -88,6 +90,4 @@ class StageCache:
 
     def save(self) -> None:
         """Write the file atomically."""
-        temporary = self._file.with_suffix(".tmp")
-        temporary.write_text(json.dumps(self._entries, indent=2), encoding="utf-8")
-        temporary.replace(self._file)
+        write_atomic(self._file, json.dumps(self._entries, indent=2).encode())

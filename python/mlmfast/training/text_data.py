@@ -24,7 +24,8 @@ from mlmfast.data.tokenization.added_tokens import with_tokens
 from mlmfast.data.tokenization.load import LoadedTokenizer, load_tokenizer
 from mlmfast.errors import InputError, NotFoundError
 from mlmfast.fs.paths import as_path, is_stray
-from mlmfast.training.model.load import load_config, max_input_length
+from mlmfast.torch_models import max_input_length
+from mlmfast.training.model.load import load_config
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -28,8 +28,8 @@ def opened_folder(folder):
     (folder / "config.json").write_text("{}")
     (folder / "model.onnx").touch()
     onnx = OnnxFolder.open(folder)
-    vocabulary = ServingTokenizer(onnx)
-    return vocabulary, Decoder(vocabulary, onnx)
+    tokenizer = ServingTokenizer(onnx)
+    return tokenizer, Decoder(tokenizer, onnx)
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +57,8 @@ def decoders(tmp_path_factory):
 @given(st.data())
 def test_parts_are_the_whole(decoders, data):
     """Random ids: halves of characters, special tokens, padding, pieces at the start."""
-    vocabulary, decoder = decoders[data.draw(st.sampled_from(sorted(decoders)))]
-    token = st.integers(0, len(vocabulary) - 1) | st.integers(0, 20)
+    tokenizer, decoder = decoders[data.draw(st.sampled_from(sorted(decoders)))]
+    token = st.integers(0, len(tokenizer) - 1) | st.integers(0, 20)
     ids = data.draw(st.lists(token, min_size=1, max_size=12))
     mask = data.draw(st.integers(0, len(ids) - 1))
     candidates = data.draw(st.lists(token, min_size=2, max_size=6))
@@ -66,22 +66,22 @@ def test_parts_are_the_whole(decoders, data):
     whole = []
     for candidate in candidates:
         filled = [*ids[:mask], candidate, *ids[mask + 1 :]]
-        kept = [one for one in filled if one != vocabulary.pad_id]
-        whole.append(vocabulary.decode(kept, skip_special_tokens=skip))
+        kept = [one for one in filled if one != tokenizer.pad_id]
+        whole.append(tokenizer.decode(kept, skip_special_tokens=skip))
     assert decoder.sequences(ids, mask, candidates, skip_special=skip) == whole
     assert [decoder.token(one) for one in candidates] == [
-        vocabulary.decode([one]) for one in candidates
+        tokenizer.decode([one]) for one in candidates
     ]
 
 
 def test_the_parts_are_used(decoders, monkeypatch):
     """Else the test above would compare the slow way with itself."""
-    for vocabulary, decoder in decoders.values():
-        ids = vocabulary._tokenizer.encode("the capital of france").ids
-        candidates = vocabulary._tokenizer.encode("paris is a far city").ids
+    for tokenizer, decoder in decoders.values():
+        ids = tokenizer._tokenizer.encode("the capital of france").ids
+        candidates = tokenizer._tokenizer.encode("paris is a far city").ids
         decoded = []
         with monkeypatch.context() as patch:
-            patch.setattr(vocabulary, "decode", lambda *_, kept=decoded, **__: kept.append(1) or "")
+            patch.setattr(tokenizer, "decode", lambda *_, kept=decoded, **__: kept.append(1) or "")
             texts = decoder.sequences(ids, 2, candidates, skip_special=True)
         assert len(texts) == len(candidates)
         assert not decoded

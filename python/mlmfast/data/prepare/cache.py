@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
-import os
 import shutil
 import tempfile
 from dataclasses import replace
@@ -18,6 +16,7 @@ from mlmfast.data.sources.open import open_sources
 from mlmfast.data.store.store import open_splits
 from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import StoreError
+from mlmfast.fs import cache as fs_cache
 
 if TYPE_CHECKING:
     from mlmfast.data.prepare.options import PrepareOptions
@@ -54,8 +53,7 @@ def prepare_cached(
     """
     tokenizer = load_tokenizer(options.tokenizer)
     options = replace(options, tokenizer=tokenizer)
-    home = Path(cache_dir or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    cache = home / "mlmfast" / "blocks"
+    cache = fs_cache.cache_dir("blocks", cache_dir)
     cache.mkdir(parents=True, exist_ok=True)
     stream = hasattr(inputs, "__arrow_c_stream__")
     sources = [] if stream else open_sources(inputs, format=options.format)
@@ -114,4 +112,4 @@ def _open_cached(folder: Path) -> dict[str, BlockStore] | None:
 
 
 def _key(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
+    return fs_cache.digest([json.dumps(content, sort_keys=True).encode()])

@@ -150,7 +150,7 @@ def _begin(
 ) -> tuple[dict[str, SplitWriter], Checkpoint | None]:
     """Return the writers, and the checkpoint from which they resume, if any."""
     checkpoint, reason = state.load() if options.resume else (None, None)
-    work.begun = True
+    work.claimed = True
     if checkpoint is not None:
         try:
             splits = split_writers(work.output, tokenizer, options)

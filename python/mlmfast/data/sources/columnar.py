@@ -13,7 +13,7 @@ import pyarrow as pa
 from mlmfast.data.arrow_text import leaf_names, text_columns, unknown_column
 from mlmfast.data.sources.base import BATCH_BYTES, Piece, Place, ReadOptions, resolve_column
 from mlmfast.data.sources.utf8 import column_text
-from mlmfast.errors import InputError
+from mlmfast.errors import InputError, first_line
 
 if TYPE_CHECKING:
     from mlmfast.data.sources.base import ReadOptions
@@ -172,8 +172,7 @@ def _leaf(file: Any, path: tuple[str, ...]) -> str:
 def _damage_error(name: str, kind: str, error: Exception) -> Exception:
     if isinstance(error, InputError):
         return error
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return InputError(f"{name} is no whole {kind} file: {reason}.")
+    return InputError(f"{name} is no whole {kind} file: {first_line(error)}.")
 
 
 class TableSource:

@@ -20,7 +20,12 @@ from mlmfast.data.sources.dataset_rows import (
     dataset_and_column,
 )
 from mlmfast.data.sources.first_bytes import check_readable
-from mlmfast.errors import InputError, MissingDependencyError, NotFoundError
+from mlmfast.errors import (
+    InputError,
+    MissingDependencyError,
+    NotFoundError,
+    first_line,
+)
 from mlmfast.fs.paths import as_path
 
 
@@ -146,11 +151,11 @@ def _loading(name: str) -> Iterator[None]:
     except (OSError, not_found) as error:
         raise NotFoundError(
             f"No data set {name!r}: there is no such folder, and no such name can be reached on "
-            f"the Hugging Face Hub ({_first_lines(error, 1)})."
+            f"the Hugging Face Hub ({first_line(error).rstrip('.')})."
         ) from error
     except Exception as error:  # the library raises various errors for unreadable data
         raise InputError(
-            f"The data set {name!r} cannot be loaded: {_first_lines(error, 2)}."
+            f"The data set {name!r} cannot be loaded: {first_line(error, lines=2).rstrip('.')}."
         ) from error
 
 
@@ -177,7 +182,7 @@ def _select_split(dataset: Any, name: str, split: str | None) -> Any:
     except (ValueError, AssertionError) as error:
         raise InputError(
             f"{name} has the splits {', '.join(dataset)}; {split!r} cannot be taken of them: "
-            f"{_first_lines(error, 1)}."
+            f"{first_line(error).rstrip('.')}."
         ) from error
     chosen = [
         dataset[part.splitname].select(
@@ -224,8 +229,3 @@ def _library() -> Any:
             "pip install 'mlmfast[train]'."
         ) from error
     return datasets
-
-
-def _first_lines(error: BaseException, lines: int) -> str:
-    words = (str(error).strip() or type(error).__name__).splitlines()[:lines]
-    return " ".join(words).rstrip(".")

@@ -8,15 +8,16 @@ is opened once something else is needed.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import json
-import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmfast import _core
+from mlmfast.fs.atomic import write_atomic
+from mlmfast.fs.cache import cache_dir, digest
 from mlmfast.fs.checksums import with_checksum, without_checksum
 from mlmfast.tokenizers_compat import read_tokenizer, split_special_tokens
 
@@ -81,7 +82,7 @@ class LazyTokenizer:
 def read_cached(files: dict[str, bytes]) -> tuple[LazyTokenizer, dict[str, Any]] | None:
     """Return the unopened tokenizer of `files` and its cached facts; None if there is no cache."""
     try:
-        written, known = without_checksum(_kept(files).read_bytes()).split(b"\n", 1)[::-1]
+        written, known = without_checksum(_cache_file(files).read_bytes()).split(b"\n", 1)[::-1]
         facts = json.loads(known)
         split = facts.pop("split_special_tokens", False)
         lazy = LazyTokenizer(files["tokenizer.json"], written.decode(), facts.pop("ids"), split)
@@ -109,25 +110,19 @@ def write_cached(
     """
     if len(files["tokenizer.json"]) < _MIN_CACHED_BYTES and not slow_to_open:
         return
-    file = _kept(files)
-    partial = file.with_name(f".{file.name}.{os.getpid()}")
     split = bool(getattr(tokenizer, "encode_special_tokens", False))
     known = json.dumps({**facts, "ids": ids, "split_special_tokens": split}).encode()
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(with_checksum(known + b"\n" + tokenizer.to_str().encode()))
-        partial.replace(file)
-    except OSError:  # it costs a second the next time
-        partial.unlink(missing_ok=True)
+    content = with_checksum(known + b"\n" + tokenizer.to_str().encode())
+    with suppress(OSError):  # without a cache, opening it costs a second the next time
+        write_atomic(_cache_file(files), content)
 
 
-def _kept(files: dict[str, bytes]) -> Path:
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+def _cache_file(files: dict[str, bytes]) -> Path:
     stamp = (importlib.metadata.version("tokenizers"), _transformers_version(), _core.__version__)
-    digest = hashlib.sha256("\0".join(stamp).encode())
-    for name, content in sorted(files.items()):
-        digest.update(f"\0{name}\0{len(content)}\0".encode() + content)
-    return Path(home) / "mlmfast" / "opened" / digest.hexdigest()[:32]
+    contents = (
+        f"\0{name}\0{len(content)}\0".encode() + content for name, content in sorted(files.items())
+    )
+    return cache_dir("opened") / digest(["\0".join(stamp).encode(), *contents])
 
 
 def _transformers_version() -> str:

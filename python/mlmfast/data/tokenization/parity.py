@@ -10,13 +10,12 @@ the user's cache folder, keyed by tokenizer and versions.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import json
-import os
 import random
 import sys
 import unicodedata
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -28,6 +27,8 @@ import pyarrow as pa
 from mlmfast import _core
 from mlmfast.data.tokenization.hf_encoder import encode_pieces
 from mlmfast.errors import InputError
+from mlmfast.fs.atomic import write_atomic
+from mlmfast.fs.cache import cache_dir, digest
 from mlmfast.fs.checksums import checksum_of
 
 if TYPE_CHECKING:
@@ -294,7 +295,6 @@ def _encode_with_library(
 
 
 def _cache_file(text: str) -> Path:
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     stamp = Path(_core.__file__).stat() if _core.__file__ else None
     parts = (
         text,
@@ -305,8 +305,8 @@ def _cache_file(text: str) -> Path:
         _core.simd(),  # other instructions run other code, which is verified separately
         str(stamp and (stamp.st_size, stamp.st_mtime_ns)),
     )
-    digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
-    return Path(home) / "mlmfast" / "tokenizers" / f"{digest[:32]}.json"
+    name = digest(["\0".join(parts).encode()])
+    return cache_dir("tokenizers") / f"{name}.json"
 
 
 def _read(file: Path) -> list[tuple[int, int]] | None:
@@ -322,11 +322,6 @@ def _read(file: Path) -> list[tuple[int, int]] | None:
 
 def _write(file: Path, outcome: dict[str, Any]) -> None:
     """Keep the outcome; a cache that cannot be written costs a second the next time."""
-    partial = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        content = {**outcome, "checksum": checksum_of(outcome)}
-        partial.write_text(json.dumps(content), encoding="utf-8")
-        partial.replace(file)
-    except OSError:
-        partial.unlink(missing_ok=True)
+    content = {**outcome, "checksum": checksum_of(outcome)}
+    with suppress(OSError):
+        write_atomic(file, json.dumps(content).encode())

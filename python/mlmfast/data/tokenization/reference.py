@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlmfast.errors import InputError, MissingDependencyError
+from mlmfast.errors import InputError, MissingDependencyError, first_line
 from mlmfast.tokenizer_rules import differences
 from mlmfast.tokenizers_compat import read_tokenizer
 
@@ -124,8 +124,4 @@ def _open_error(name: str, folder: Path, error: Exception) -> str:
                 f"The tokenizer {name!r} has {contents}, which does not name its class: write a "
                 f"tokenizer_config.json beside it, such as {config}."
             )
-    return f"The tokenizer {name!r} cannot be opened by transformers: {_first_line(error)}"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return f"The tokenizer {name!r} cannot be opened by transformers: {first_line(error)}"

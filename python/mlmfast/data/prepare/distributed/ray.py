@@ -18,7 +18,13 @@ from mlmfast.data.prepare.options import PrepareOptions
 from mlmfast.data.prepare.pipeline import progress_bar
 from mlmfast.data.prepare.report import counted
 from mlmfast.data.prepare.split_writer import SplitWriter, split_writers
-from mlmfast.errors import InputError, MissingDependencyError, MlmfastError, NotFoundError
+from mlmfast.errors import (
+    InputError,
+    MissingDependencyError,
+    MlmfastError,
+    NotFoundError,
+    first_line,
+)
 
 if TYPE_CHECKING:
     from mlmfast.data.prepare.distributed.job import Job
@@ -93,10 +99,9 @@ class RayCluster:
                 ) from error
             raise
         except self._ray.exceptions.RayError as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise InputError(
                 f"Ray could not finish the work, though a task is tried {_RETRIES + 1} times when "
-                f"its worker dies: {reason}"
+                f"its worker dies: {first_line(error)}"
             ) from error
         if isinstance(result, _Fault):
             raise result.error

@@ -108,7 +108,7 @@ class DistributedPass:
         else:
             self._work.clear()
             path.write_bytes(text)
-        self._work.begun = True
+        self._work.claimed = True
         self.job.tokens.mkdir(exist_ok=True)
         if fingerprint is not None:
             self._work.kept = self._describe_kept
