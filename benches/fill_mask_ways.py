@@ -12,7 +12,7 @@ import fill_mask_worker
 from fill_mask_input import BERT_BASE, Model
 
 import mlmfast
-from mlmfast.doctor.machine import look_at_machine
+from mlmfast.doctor.machine import probe_machine
 from mlmfast.exporting.quantization.int8 import eight_bits_overflow
 
 OPENVINO = "optimum-intel[openvino]==2.2.0"
@@ -96,7 +96,7 @@ def _openvino(model: Model, folder: Path) -> tuple[list[Way], list[str]]:
         problem = _run(command, fill_mask_worker.environment(path))
     if problem is not None:
         return [], [f"OpenVINO is left out: {problem}"]
-    kinds = ["f32", "bf16"] if look_at_machine().features.get("bf16") else ["f32"]
+    kinds = ["f32", "bf16"] if probe_machine().features.get("bf16") else ["f32"]
     return [Way(f"`pipeline`, OpenVINO, {k}", f"openvino {k}", folder, path) for k in kinds], []
 
 

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 #![allow(missing_docs)]
 
-use mlmfast_core::mask::{Address, Batch, MaskOptions, Masker, Output, OutputId, Rows, Shards};
+use mlmfast_core::mask::{
+    Address, Batch, MaskOptions, Masker, Output, OutputId, RowSource, Shards,
+};
 use mlmfast_core::{Error, permutation::Permutation};
 use proptest::prelude::*;
 
@@ -33,7 +35,7 @@ fn thirty_two_bits_hold_the_same() {
 fn thirty_two_bits_refuse_what_they_cannot_hold() {
     let ids = [5_i64, 1 << 40];
     let batch = Batch {
-        rows: Rows::Matrix(&ids),
+        rows: RowSource::Matrix(&ids),
         length: 2,
         special_tokens_mask: None,
         address: Address::Blocks(&[0]),
@@ -75,7 +77,7 @@ proptest! {
         let expected = mask(&options(), &batch(&rows, length, &blocks), (seed, epoch), 1);
 
         let gathered =
-            Batch { rows: Rows::Blocks(&shards, &blocks), ..batch(&ids, length, &blocks) };
+            Batch { rows: RowSource::Blocks(&shards, &blocks), ..batch(&ids, length, &blocks) };
         let masker = Masker::new(&options()).unwrap();
         let (mut input_ids, mut attention) = (buffer::<i64>(ids.len()), buffer(ids.len()));
         let output = Output {
@@ -100,7 +102,7 @@ fn a_block_that_is_not_there_is_named() {
     let ids = text(6, 4);
     let shards = Shards::new(vec![&ids[..8], &ids[8..]], 4).unwrap();
     let blocks = [1, 6];
-    let gathered = Batch { rows: Rows::Blocks(&shards, &blocks), ..batch(&ids, 4, &blocks) };
+    let gathered = Batch { rows: RowSource::Blocks(&shards, &blocks), ..batch(&ids, 4, &blocks) };
     let (mut input_ids, mut labels) = (buffer::<i64>(8), buffer(8));
     let output =
         Output { input_ids: &mut input_ids, labels: Some(&mut labels), attention_mask: None };

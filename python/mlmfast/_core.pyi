@@ -1,4 +1,4 @@
-# The compiled core. Use the functions of `mlmfast`, which take more kinds of input.
+# The compiled core. Use the functions of `mlmfast`, which accept more kinds of input.
 
 from collections.abc import Sequence
 from typing import Any, final

@@ -9,7 +9,24 @@ from __future__ import annotations
 
 
 class MlmfastError(Exception):
-    """Base of all errors raised by mlmfast. The message names the value and the way out."""
+    """Base of all errors raised by mlmfast. The message names the value and says what to do."""
+
+
+def first_line(error: BaseException, lines: int = 1) -> str:
+    """Quote a library's error: its first line, or the name of its type where it says nothing.
+
+    Args:
+        error: the error.
+        lines: how many lines to quote, joined by blanks.
+    """
+    text = str(error).strip() or type(error).__name__
+    return " ".join(line.strip() for line in text.splitlines()[:lines])
+
+
+def first_sentence(error: BaseException, lines: int = 1) -> str:
+    """Quote a library's error as `first_line` does, ended by a full stop."""
+    line = first_line(error, lines)
+    return line if line.endswith((".", "!", "?")) else f"{line}."
 
 
 class InputError(MlmfastError, ValueError):
@@ -17,26 +34,26 @@ class InputError(MlmfastError, ValueError):
 
 
 class NotFoundError(MlmfastError, FileNotFoundError):
-    """A file, a folder or a name that is not there."""
+    """A file, a folder or a name that does not exist."""
 
-    # FileNotFoundError formats its arguments as an OSError would; the message alone is wanted.
+    # FileNotFoundError would format its arguments as an OSError.
     def __str__(self) -> str:
         return str(self.args[0])
 
 
 class OutputExistsError(MlmfastError, FileExistsError):
-    """The output is there already, and `overwrite` was not given."""
+    """The output exists, and `overwrite` was not given."""
 
     def __str__(self) -> str:
         return str(self.args[0])
 
 
 class StoreError(InputError):
-    """A folder that is no block store, or one that is damaged or of another format version."""
+    """A folder that is no block store, is damaged, or has another format version."""
 
 
 class MissingDependencyError(MlmfastError, ImportError):
-    """An optional package is not installed; the message names the extra that brings it."""
+    """An optional package is not installed; the message names the extra that installs it."""
 
 
 class ExportMismatchError(MlmfastError, RuntimeError):
@@ -52,7 +69,7 @@ class InputTypeError(MlmfastError, TypeError):
 
 
 class NonFiniteLossError(MlmfastError, ArithmeticError):
-    """A training's loss is no number any more; the message names the step and its blocks.
+    """The loss of a training is NaN or Inf; the message names the step and its blocks.
 
     Attributes:
         step: the optimizer step, counted from 0.
@@ -68,8 +85,8 @@ class NonFiniteLossError(MlmfastError, ArithmeticError):
 
 
 class DeviceMemoryError(MlmfastError, MemoryError):
-    """The device has too little memory; the message names the batch size that would fit."""
+    """The device has too little memory; the message names a batch size that would fit."""
 
 
 class OtherProcessError(MlmfastError, RuntimeError):
-    """Another process of the same training failed, and says why; this one ends with it."""
+    """Another process of the same training failed, and reports why; this one ends too."""

@@ -1,10 +1,10 @@
-"""What transformers' tokenizer classes change of a tokenizer.json when they open it.
+"""Rules for what the tokenizer classes of transformers change when they open a tokenizer.json.
 
-A class sets options of its own where tokenizer_config.json does not name them: `BertTokenizer`
-lowercases, every class but a few takes `add_prefix_space` for false. AutoTokenizer's ids follow
-the class, so those of tokenizer.json alone would be others. Where transformers is not installed
-(serving), these rules say what it would do. They are those of transformers 4.57, or of 5.24 where a
-version 5 is installed, as far as its classes keep the parts of the file.
+A class applies defaults of its own to options that tokenizer_config.json does not set:
+`BertTokenizer` lowercases, and most classes assume `add_prefix_space=False`. AutoTokenizer's ids
+follow the class and can differ from those of tokenizer.json alone. Where transformers is not
+installed (serving), these rules apply the same changes. They are the rules of transformers 4.57, or
+of 5.24 if a version 5 is installed, as far as its classes keep the parts of the file.
 `tests/data/tokenization/test_tokenizer_rules.py` compares them with all classes of the installed
 version.
 """
@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-# Classes that say nothing of how text is split. The second one takes tokenizer.json as it is.
+# Classes without rules of their own. `TokenizersBackend` reads tokenizer.json unchanged.
 GENERIC = ("PreTrainedTokenizer", "TokenizersBackend", "PythonBackend")
 
-# Option of tokenizer_config.json -> entry of a BertNormalizer, and what is assumed without it.
+# Option of tokenizer_config.json -> entry of a BertNormalizer, and its default.
 _BERT_OPTIONS: dict[str, tuple[str, bool | None]] = {
     "do_lower_case": ("lowercase", True),
     "strip_accents": ("strip_accents", None),
@@ -44,7 +44,7 @@ _BERT_CLASSES: dict[str, dict[str, tuple[str, bool | None]]] = {
     ),
 }
 
-# `add_prefix_space` of ByteLevel without an option; None leaves it as it is.
+# The class's default of ByteLevel's `add_prefix_space`; None keeps the value of tokenizer.json.
 _PREFIX_SPACE = {
     "LayoutLMv3Tokenizer": True,
     "LlamaTokenizer": None,
@@ -53,10 +53,10 @@ _PREFIX_SPACE = {
     "TokenizersBackend": None,
 }
 
-# The same of version 5, where it is another.
+# The same for version 5.
 _PREFIX_SPACE_5 = {**_PREFIX_SPACE, "BlenderbotTokenizer": True, "PreTrainedTokenizer": None}
 
-# Types of models whose config.json alone names one of the classes with rules for normalizers.
+# Model types whose config.json implies one of the classes with rules for normalizers.
 _CLASS_OF_MODEL = {
     **dict.fromkeys(
         (
@@ -84,8 +84,8 @@ _CLASS_OF_MODEL = {
     "squeezebert": "SqueezeBertTokenizer",
 }
 
-# What of a tokenizer.json decides nothing about a text's ids.
-_NO_IDS = {"decoder", "padding", "post_processor", "truncation", "version"}
+# Parts of a tokenizer.json that do not affect the ids of a text.
+_IRRELEVANT_PARTS = {"decoder", "padding", "post_processor", "truncation", "version"}
 
 
 @dataclass(frozen=True)
@@ -93,15 +93,15 @@ class Reading:
     """A tokenizer.json as a tokenizer class reads it."""
 
     content: dict[str, Any]
-    """What tokenizer.json would have to say."""
+    """The tokenizer.json that gives the class's ids."""
     split_special_tokens: bool
-    """Special tokens in a text are text like any other."""
+    """Whether special tokens in a text are encoded as ordinary text."""
     differences: tuple[str, ...]
-    """What the class reads otherwise than the file says, in words; empty where they agree."""
+    """What the class changes, in words; empty if it changes nothing."""
 
 
 def class_name(config: dict[str, Any], model_config: dict[str, Any]) -> str | None:
-    """Return the class that opens a tokenizer, without `Fast`; None where no file names one.
+    """Return the class that opens a tokenizer, without `Fast`; None if no file names one.
 
     Args:
         config: tokenizer_config.json, or empty.
@@ -131,50 +131,52 @@ def read_by_class(
     if name is None:
         return Reading(content, split, ())
     read = dict(content)
-    for part, (wanted, _) in _wanted(name, content, config, _installed_rules()).items():
-        read[part] = {**content[part], **wanted}
+    for part, (entries, _) in _class_settings(name, content, config, _installed_rules()).items():
+        read[part] = {**content[part], **entries}
     return Reading(read, split, tuple(differences(content, read)))
 
 
 def pinned(content: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
-    """Return a tokenizer_config.json with which every class reads `content` as it stands.
+    """Return a tokenizer_config.json with which every class reads `content` unchanged.
 
     Args:
-        content: tokenizer.json.
-        config: tokenizer_config.json; without a class, the generic one is named.
+        content: The tokenizer.json.
+        config: The tokenizer_config.json; if it names no class, the generic class is added.
     """
-    fixed = dict(config)
-    if not isinstance(fixed.get("tokenizer_class"), str):
-        fixed["tokenizer_class"] = "PreTrainedTokenizerFast"
-    name = fixed["tokenizer_class"].removesuffix("Fast")
+    pinned_config = dict(config)
+    if not isinstance(pinned_config.get("tokenizer_class"), str):
+        pinned_config["tokenizer_class"] = "PreTrainedTokenizerFast"
+    name = pinned_config["tokenizer_class"].removesuffix("Fast")
     for rules in (_PREFIX_SPACE, _PREFIX_SPACE_5):
-        for part, (wanted, options) in _wanted(name, content, fixed, rules).items():
+        for part, (entries, options) in _class_settings(
+            name, content, pinned_config, rules
+        ).items():
             for entry, option in options.items():
-                if wanted[entry] != content[part].get(entry):
-                    fixed[option] = content[part].get(entry)
-    return fixed
+                if entries[entry] != content[part].get(entry):
+                    pinned_config[option] = content[part].get(entry)
+    return pinned_config
 
 
 def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """Say where two tokenizer.json differ in what decides about a text's own ids."""
-    found = []
-    for key in sorted((before.keys() | after.keys()) - _NO_IDS):
+    """Describe the differences of two tokenizer.json files that affect the ids of a text."""
+    changes = []
+    for key in sorted((before.keys() | after.keys()) - _IRRELEVANT_PARTS):
         old, new = before.get(key), after.get(key)
         if old == new:
             continue
         if key == "added_tokens":
-            found += _token_differences(old or [], new or [])
+            changes += _token_differences(old or [], new or [])
         elif key == "model":
-            found.append("other pieces or another model")
+            changes.append("other pieces or another model")
         elif isinstance(old, dict) and isinstance(new, dict) and old.get("type") == new.get("type"):
-            found += [
+            changes += [
                 f"{entry} is {json.dumps(new.get(entry))} instead of {json.dumps(old.get(entry))}"
                 for entry in sorted(old.keys() | new.keys())
                 if old.get(entry) != new.get(entry)
             ]
         else:
-            found.append(f"another {key}")
-    return found
+            changes.append(f"another {key}")
+    return changes
 
 
 def _token_differences(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[str]:
@@ -187,31 +189,31 @@ def _token_differences(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> 
     ]
 
 
-def _wanted(
+def _class_settings(
     name: str,
     content: dict[str, Any],
     config: dict[str, Any],
     prefix_space: dict[str, bool | None],
 ) -> dict[str, tuple[dict[str, Any], dict[str, str]]]:
-    """Part of tokenizer.json -> its entries as the class sets them, and their options' names."""
-    found: dict[str, tuple[dict[str, Any], dict[str, str]]] = {}
+    """Return part of tokenizer.json -> (entries that the class sets, entry -> its option)."""
+    settings: dict[str, tuple[dict[str, Any], dict[str, str]]] = {}
     normalizer = content.get("normalizer") or {}
     rules = _BERT_CLASSES.get(name, {})
     if normalizer.get("type") == "BertNormalizer" and rules:
-        wanted = {entry: config.get(option, usual) for option, (entry, usual) in rules.items()}
+        entries = {entry: config.get(option, default) for option, (entry, default) in rules.items()}
         options = {entry: option for option, (entry, _) in rules.items()}
-        found["normalizer"] = (wanted, options)
+        settings["normalizer"] = (entries, options)
     splitter = content.get("pre_tokenizer") or {}
-    usual_prefix = prefix_space.get(name, False)
-    if splitter.get("type") == "ByteLevel" and usual_prefix is not None:
+    default_prefix = prefix_space.get(name, False)
+    if splitter.get("type") == "ByteLevel" and default_prefix is not None:
         option = "add_prefix_space"
-        found["pre_tokenizer"] = ({option: config.get(option, usual_prefix)}, {option: option})
-    return found
+        settings["pre_tokenizer"] = ({option: config.get(option, default_prefix)}, {option: option})
+    return settings
 
 
 @cache
 def _installed_rules() -> dict[str, bool | None]:
-    """Return what the installed transformers assumes; without one, what 4.57 does."""
+    """Return the prefix-space rules of the installed transformers; of 4.57 if there is none."""
     try:
         version = importlib.metadata.version("transformers")
     except importlib.metadata.PackageNotFoundError:

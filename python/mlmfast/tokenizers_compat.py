@@ -1,4 +1,4 @@
-"""A tokenizer.json opened by the `tokenizers` library, whichever version is installed."""
+"""Opening a tokenizer.json with any supported version of the `tokenizers` library."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _MAYBE_DROPOUT = re.compile(rb'"dropout"\s*:\s*[0-9.]')
-# The words of byte-level BPE, as form 2.0 spells them out.
-_GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+# The pre-tokenization pattern of byte-level BPE, which format 2.0 writes out.
+_GPT2_PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 
 
 class TextEncoding:
-    """The encoding of a text, which can be cut; that of `tokenizers` 1.0 cannot."""
+    """A text's encoding that can be truncated; the one of `tokenizers` 1.0 cannot."""
 
     __slots__ = ("_inner", "_start", "_stop")
 
     def __init__(self, inner: Any) -> None:
-        """Stand for `inner`, the library's own encoding."""
+        """Wrap `inner`, the library's own encoding."""
         self._inner = inner
         self._start, self._stop = 0, len(inner)
 
     def __len__(self) -> int:
-        """Count the tokens."""
+        """Return the number of tokens."""
         return self._stop - self._start
 
     @property
@@ -52,7 +52,7 @@ class TextEncoding:
         return self._inner.type_ids[self._start : self._stop]
 
     def truncate(self, max_length: int, *, direction: str = "right") -> None:
-        """Keep `max_length` tokens at most: the first, or the last with direction="left"."""
+        """Keep at most `max_length` tokens: the first ones, or the last with direction="left"."""
         if direction == "left":
             self._start = max(self._start, self._stop - max_length)
         else:
@@ -61,7 +61,7 @@ class TextEncoding:
 
 @dataclass(frozen=True)
 class WholeEncoding:
-    """The encoding of a text between its special tokens."""
+    """The encoding of a text, including its special tokens."""
 
     ids: list[int]
     type_ids: list[int]
@@ -69,9 +69,9 @@ class WholeEncoding:
 
 @dataclass(frozen=True)
 class TokenizersV1:
-    """A tokenizer of `tokenizers` 1.0, with the methods of earlier versions that we use.
+    """A tokenizer of `tokenizers` 1.0 with the methods of earlier versions that mlmfast uses.
 
-    That version encodes and decodes, and no longer tells the vocabulary: tokenizer.json does.
+    Version 1.0 encodes and decodes, but no longer exposes the vocabulary; tokenizer.json holds it.
     """
 
     inner: Any = field(repr=False)
@@ -80,8 +80,8 @@ class TokenizersV1:
 
     @cached_property
     def content(self) -> str:
-        """The tokenizer.json in the form that the core knows."""
-        return json.dumps(_with_scores(_in_todays_form(self.read), self.inner))
+        """The tokenizer.json in format 1.0, which the core reads."""
+        return json.dumps(_with_scores(_with_omitted_fields(self.read), self.inner))
 
     @cached_property
     def ids(self) -> dict[str, int]:
@@ -103,13 +103,13 @@ class TokenizersV1:
     ) -> list[TextEncoding]:
         """Return the encodings of several texts.
 
-        One after the other: the library's own call for batches wakes a pool of threads that no
-        setting keeps asleep, and a process with such a pool cannot fork safely.
+        They are encoded one by one: the library's batch call starts a thread pool that no setting
+        can disable, and a process with such a pool cannot fork safely.
         """
         return [self.encode(text, add_special_tokens=add_special_tokens) for text in texts]
 
     def post_process(self, encoding: TextEncoding) -> WholeEncoding:
-        """Return an encoding without special tokens with those that go around it."""
+        """Add the special tokens around an encoding."""
         before, inside, after = self._around
         return WholeEncoding(
             [*before.ids, *encoding.ids, *after.ids],
@@ -117,7 +117,7 @@ class TokenizersV1:
         )
 
     def num_special_tokens_to_add(self, is_pair: bool) -> int:
-        """Count the tokens that go around one text."""
+        """Return the number of special tokens added around one text."""
         if is_pair:
             raise InputError("Pairs of texts are not encoded here.")
         before, _, after = self._around
@@ -125,7 +125,7 @@ class TokenizersV1:
 
     @cached_property
     def _around(self) -> tuple[WholeEncoding, int, WholeEncoding]:
-        """Special tokens before a text, the segment of its own tokens, special tokens after it."""
+        """The special tokens before a text, the text's segment id, the special tokens after it."""
         plain, whole = (self.encode("a b", add_special_tokens=special) for special in (False, True))
         count, ids, types = len(plain), whole.ids, whole.type_ids
         for at in range(len(whole) - count + 1):
@@ -136,11 +136,11 @@ class TokenizersV1:
         raise InputError("The tokenizer's post-processor does more than put tokens around a text.")
 
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
-        """Turn ids back into text."""
+        """Decode ids to text."""
         return self.inner.decode(ids, skip_special_tokens=skip_special_tokens)
 
     def to_str(self) -> str:
-        """Return the tokenizer.json; the library itself would write one that only it can read."""
+        """Return the tokenizer.json in format 1.0; the library itself writes format 2.0."""
         return self.content
 
     def token_to_id(self, token: str) -> int | None:
@@ -152,7 +152,7 @@ class TokenizersV1:
         return self.tokens.get(number)
 
     def get_vocab_size(self, with_added_tokens: bool = True) -> int:
-        """Count the tokens."""
+        """Return the number of tokens."""
         return len(self.get_vocab(with_added_tokens))
 
     def get_vocab(self, with_added_tokens: bool = True) -> dict[str, int]:
@@ -160,28 +160,28 @@ class TokenizersV1:
         return dict(self.ids) if with_added_tokens else _model_ids(self.read)
 
     def no_truncation(self) -> None:
-        """Switch off what the file says."""
+        """Disable the truncation that the file sets."""
         self.inner.truncation = None
 
     def no_padding(self) -> None:
-        """Switch off what the file says."""
+        """Disable the padding that the file sets."""
         self.inner.padding = None
 
 
 def read_tokenizer(content: bytes) -> Tokenizer:
     """Open a tokenizer.json.
 
-    BPE dropout, which draws pieces at random, is left out: a text has the same ids every time.
+    BPE dropout, which drops merges at random, is disabled, so that encoding is deterministic.
 
     Raises:
-        InputError: The file is of a form that is newer than the library.
-        Exception: The library cannot read it; it raises bare Exceptions.
+        InputError: The file's format is newer than the library.
+        Exception: The library cannot read the file; it raises bare Exceptions.
     """
     from tokenizers import Tokenizer
 
     content = _without_dropout(content)
     if hasattr(Tokenizer, "from_buffer"):
-        _check_form(content)
+        _check_format(content)
         return Tokenizer.from_buffer(content)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "tokenizer.json"
@@ -190,8 +190,8 @@ def read_tokenizer(content: bytes) -> Tokenizer:
     return cast("Any", TokenizersV1(inner, json.loads(content)))
 
 
-def not_encoded(error: Exception) -> str:
-    """Say what to do where the library cannot encode a text."""
+def encoding_error(error: Exception) -> str:
+    """Return the error message for a text that the library cannot encode."""
     return (
         f"The tokenizer cannot encode a text: {error}. Its vocabulary does not cover the text, and "
         "its tokenizer.json names no token for what is unknown: set the model's unk_token (of a "
@@ -200,10 +200,10 @@ def not_encoded(error: Exception) -> str:
 
 
 def split_special_tokens(tokenizer: Any) -> None:
-    """Let a tokenizer take special tokens in a text for text like any other.
+    """Make a tokenizer encode special tokens in a text as ordinary text.
 
     Raises:
-        MissingDependencyError: The library is its version 1.0, which cannot.
+        MissingDependencyError: The installed library is version 1.0, which has no such setting.
     """
     if not hasattr(tokenizer, "encode_special_tokens"):
         version = importlib.metadata.version("tokenizers")
@@ -215,51 +215,51 @@ def split_special_tokens(tokenizer: Any) -> None:
 
 
 def _without_dropout(content: bytes) -> bytes:
-    """Return a tokenizer.json whose model, if it is BPE, leaves out no merges at random."""
-    # A vocabulary may hold the word, too: this only saves reading most files.
+    """Return the tokenizer.json with BPE dropout disabled."""
+    # A cheap test that spares parsing most files; a vocabulary may contain the word as well.
     if not _MAYBE_DROPOUT.search(content):
         return content
     try:
         read = json.loads(content)
         rate = read["model"].get("dropout")
     except (ValueError, KeyError, TypeError, AttributeError):
-        return content  # the library says what is wrong with it
+        return content  # the library reports what is wrong with the file
     if not rate:
         return content
-    _say_dropout(rate)
+    _warn_dropout(rate)
     read["model"]["dropout"] = None
     return json.dumps(read, ensure_ascii=False).encode()
 
 
 @cache
-def _say_dropout(rate: float) -> None:
+def _warn_dropout(rate: float) -> None:
     logger.warning(
-        "The tokenizer.json asks for BPE dropout of %g, which draws other pieces each time: it is "
-        "taken for 0 here.",
+        "The tokenizer.json sets a BPE dropout of %g, which would give different ids each time: "
+        "mlmfast disables it.",
         rate,
     )
 
 
-def _check_form(content: bytes) -> None:
-    """Say what to do about a file of `tokenizers` 1.0, of which its earlier versions say little."""
+def _check_format(content: bytes) -> None:
+    """Raise InputError for a file of `tokenizers` 1.0 if an earlier version is installed."""
     try:
-        form = json.loads(content)["version"]
+        format_version = json.loads(content)["version"]
     except (ValueError, KeyError, TypeError):
-        return  # the library says what is wrong with it
-    if form != "1.0":
+        return  # the library reports what is wrong with the file
+    if format_version != "1.0":
         version = importlib.metadata.version("tokenizers")
         raise InputError(
-            f"it is written in form {form}, that of a later version than the installed tokenizers "
-            f"{version}, which reads form 1.0. Take the file that the model was published with, "
-            "or install the version that wrote it"
+            f"it is written in form {format_version}, that of a later version than the installed "
+            f"tokenizers {version}, which reads form 1.0. Take the file that the model was "
+            "published with, or install the version that wrote it"
         )
 
 
 def require_trainable_tokenizers(purpose: str) -> None:
-    """Make sure that the library can make tokenizers, which its version 1.0 cannot yet.
+    """Check that the library can create tokenizers, which version 1.0 cannot.
 
     Raises:
-        MissingDependencyError: It can only open them.
+        MissingDependencyError: The installed library can only open tokenizers.
     """
     import tokenizers
 
@@ -279,30 +279,30 @@ def _model_ids(content: dict[str, Any]) -> dict[str, int]:
     return {token: number for number, (token, _) in enumerate(vocabulary)}
 
 
-def _in_todays_form(content: dict[str, Any]) -> dict[str, Any]:
-    """Write out what old files left to be guessed; earlier versions did so in `to_str`."""
+def _with_omitted_fields(content: dict[str, Any]) -> dict[str, Any]:
+    """Add the fields that old files omit; earlier versions of the library did so in `to_str`."""
     model = content["model"]
     if "type" not in model:
         kinds = {"merges": "BPE", "unk_id": "Unigram", "max_input_chars_per_word": "WordPiece"}
         kind = next((kind for name, kind in kinds.items() if name in model), None)
         model = model if kind is None else {"type": kind, **model}
-    splitter = _with_schemes(content.get("pre_tokenizer"))
-    return _in_first_form({**content, "model": model, "pre_tokenizer": splitter})
+    splitter = _with_prepend_schemes(content.get("pre_tokenizer"))
+    return _in_format_1({**content, "model": model, "pre_tokenizer": splitter})
 
 
-def _in_first_form(content: dict[str, Any]) -> dict[str, Any]:
-    """Write what form 2.0 says of byte-level BPE and of Unigram as form 1.0 did, for the core."""
+def _in_format_1(content: dict[str, Any]) -> dict[str, Any]:
+    """Convert byte-level BPE and Unigram of format 2.0 to format 1.0, which the core reads."""
     model, splitter = content["model"], content.get("pre_tokenizer") or {}
     pattern = splitter.get("pattern") or {}
-    if model.get("byte_level") and pattern.get("Regex") == _GPT2:
-        first = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}
-        return {**content, "pre_tokenizer": first}
+    if model.get("byte_level") and pattern.get("Regex") == _GPT2_PATTERN:
+        byte_level = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}
+        return {**content, "pre_tokenizer": byte_level}
     normalizer = content.get("normalizer") or {}
     steps = normalizer.get("normalizers") or [normalizer]
     last = steps[-1]
     if last.get("type") != "MetaspaceNormalizer" or pattern.get("String") != last["replacement"]:
         return content
-    space = {
+    metaspace = {
         "type": "Metaspace",
         "replacement": last["replacement"],
         "prepend_scheme": last["prepend"],
@@ -312,15 +312,15 @@ def _in_first_form(content: dict[str, Any]) -> dict[str, Any]:
     return {
         **content,
         "normalizer": {"type": "Sequence", "normalizers": steps[:-1]} if steps[:-1] else None,
-        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [*before, space]},
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [*before, metaspace]},
     }
 
 
 def _with_scores(content: dict[str, Any], inner: Any) -> dict[str, Any]:
-    """Take the scores of a Unigram model from the library, which rounds those of the file.
+    """Replace the scores of a Unigram model by the numbers that the library computes with.
 
-    It reads decimal digits with an error in the last bit, which decides between equal splits. What
-    it would be pickled as holds the numbers that it computes with.
+    The library parses decimals with an error in the last bit, which can decide between otherwise
+    equal segmentations. Its pickled form holds the parsed numbers.
     """
     model = content["model"]
     if model.get("type") != "Unigram":
@@ -329,12 +329,12 @@ def _with_scores(content: dict[str, Any], inner: Any) -> dict[str, Any]:
     return {**content, "model": {**model, "vocab": json.loads(pickled)["model"]["vocab"]}}
 
 
-def _with_schemes(splitter: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Say by today's name where a pre-tokenizer puts a space in front."""
+def _with_prepend_schemes(splitter: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Set `prepend_scheme` of Metaspace pre-tokenizers, for which old files use another name."""
     if splitter is None:
         return None
     if "pretokenizers" in splitter:
-        parts = [_with_schemes(part) for part in splitter["pretokenizers"]]
+        parts = [_with_prepend_schemes(part) for part in splitter["pretokenizers"]]
         return {**splitter, "pretokenizers": parts}
     if splitter.get("type") == "Metaspace" and "prepend_scheme" not in splitter:
         scheme = "always" if splitter.get("add_prefix_space", True) else "never"

@@ -1,4 +1,4 @@
-//! The blocks themselves: tokens copied (or shared) to where a [`Plan`] wants them.
+//! Writing blocks: tokens are copied (or shared) as a [`Plan`] lays them out.
 
 use std::ops::Range;
 
@@ -9,14 +9,14 @@ use crate::narrow::{Reader, Token, value_at};
 use crate::plan::{Piece, Plan, lengths, starts};
 use crate::{Error, Result, parallel};
 
-/// Tokens a thread must have to copy before it is worth starting.
+/// Minimum number of tokens per thread that makes starting it worthwhile.
 const GRAIN: usize = 1 << 20;
 
-/// Tokens that a thread copies before it takes the next ones.
+/// Number of tokens in one task of a thread.
 const TASK: usize = 1 << 20;
 
-/// The values that stand between and beside the tokens of one column; None where a plan has no
-/// place for them.
+/// The values inserted between and beside the tokens of one column; `None` if the plan does not
+/// insert them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Fills {
     /// Between one document and the next.
@@ -30,11 +30,11 @@ pub struct Fills {
 }
 
 impl Plan {
-    /// The blocks' values where the column's own memory holds them already, side by side: nothing
-    /// is copied. None where something has to be moved, and for an empty result.
+    /// The blocks' values without a copy, if the column's memory holds them contiguously. `None` if
+    /// values must be moved, and for an empty result.
     ///
     /// # Errors
-    /// Rows that are not those the plan was made for.
+    /// The rows are not those that the plan was made for.
     pub fn share(&self, column: &ListColumn) -> Result<Option<ArrayRef>> {
         let mut runs = self.runs(column)?;
         if !self.is_plain() {
@@ -52,11 +52,11 @@ impl Plan {
 
     /// Write `blocks` of the column into `out`, converted to its type.
     ///
-    /// Every element of `out` is written. Any number of threads writes the same.
+    /// Every element of `out` is written. The result does not depend on `threads`.
     ///
     /// # Errors
-    /// An id that does not fit the type; a fill that is missing or does not fit; rows that are not
-    /// those the plan was made for; an `out` of another length than the blocks have.
+    /// An id does not fit the type; a fill value is missing or does not fit; the rows are not those
+    /// that the plan was made for; the length of `out` is not that of the blocks.
     pub fn write<T: Token>(
         &self,
         column: &ListColumn,
@@ -83,7 +83,7 @@ impl Plan {
             return Err(Error::Length { name: "out", found: out.len(), expected });
         }
         let threads = parallel::thread_count(threads, expected, GRAIN);
-        // Several tasks a thread, so that all end together; yet long ones, for long copies.
+        // Several tasks per thread, so that all threads end together, but tasks of long copies.
         let count = if threads > 1 { threads.max(expected / TASK) } else { 1 };
         let share = blocks.len().div_ceil(count).max(1);
         let mut tasks = Vec::with_capacity(count);
@@ -167,7 +167,7 @@ struct Writer<'a, T> {
 }
 
 impl<T: Token> Writer<'_, T> {
-    /// Write one piece to the beginning of `out`; how long it was.
+    /// Write one piece to the start of `out`; return its length.
     fn write(&self, piece: Piece, out: &mut [T]) -> Result<usize> {
         let (count, value) = match piece {
             Piece::Cls => (1, self.fills.cls),

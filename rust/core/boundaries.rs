@@ -5,14 +5,14 @@ use std::ops::Range;
 use crate::plan::{Piece, Plan};
 use crate::{Error, Result, parallel};
 
-/// Positions a thread must have to fill before it is worth starting.
+/// Minimum number of positions per thread that makes starting it worthwhile.
 const GRAIN: usize = 1 << 20;
 
 /// Lengths of the documents in each block. The id that begins a block belongs to its first
 /// document, a separator and the id that ends a block to the document before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Segments {
-    /// Block by block; the padding is not among them.
+    /// The lengths, block by block, without padding.
     pub lengths: Vec<i32>,
     /// Block `b` has `lengths[ends[b]..ends[b + 1]]`; one entry more than there are blocks.
     pub ends: Vec<i64>,
@@ -22,7 +22,7 @@ impl Plan {
     /// Lengths of the documents in each block.
     ///
     /// # Errors
-    /// A plan that was made without `boundaries`.
+    /// The plan was made without `boundaries`.
     pub fn segments(&self, threads: Option<usize>) -> Result<Segments> {
         let documents = self.documents().ok_or(Error::NoBoundaries)?;
         let parts = parallel::run(
@@ -52,20 +52,20 @@ impl Plan {
         Ok(segments)
     }
 
-    /// The number of its document within the block for every position, -1 for padding.
+    /// Write for every position the number of its document within the block, -1 for padding.
     ///
     /// # Errors
-    /// `out` is not as long as all blocks, or the segments are not this plan's.
+    /// The length of `out` is not that of all blocks, or the segments belong to another plan.
     pub fn document_ids(&self, segments: &Segments, out: &mut [i32]) -> Result<()> {
         self.fill(segments, out, -1, |number, part| part.fill(number))
     }
 
-    /// Every position's distance from the start of its document plus `offset`; padding gets
-    /// `offset - 1` (`padding_idx` of `RoBERTa`), but nothing below 0.
+    /// Write for every position its distance from the start of its document plus `offset`; padding
+    /// gets `offset - 1` (`padding_idx` of `RoBERTa`), but at least 0.
     ///
     /// # Errors
-    /// `out` is not as long as all blocks, the segments are not this plan's, or the largest
-    /// position exceeds 2^31 - 1.
+    /// The length of `out` is not that of all blocks, the segments belong to another plan, or the
+    /// largest position exceeds 2^31 - 1.
     pub fn position_ids(&self, segments: &Segments, offset: i32, out: &mut [i32]) -> Result<()> {
         let size = i32::try_from(self.options().block_size).map_err(|_| Error::TooLarge)?;
         if offset < 0 || offset.checked_add(size).is_none() {

@@ -15,7 +15,7 @@ use crate::{Error, Result, check_length};
 pub struct Chooser {
     /// `None` where the rate is zero.
     gaps: Option<Arc<Gaps>>,
-    /// The shares of the chosen that are hidden, and hidden or random, of 2^63.
+    /// Cumulative shares of the chosen tokens, as fractions of 2^63: masked; masked or random.
     shares: (u64, u64),
     /// The rate times 2^64.
     rate: u128,
@@ -44,7 +44,7 @@ impl ChoiceKeys {
     }
 }
 
-/// Memory that the rows of a thread share, so that no row allocates.
+/// Buffers that a thread reuses from row to row.
 #[derive(Debug, Default)]
 pub struct Scratch {
     units: Vec<Range<u32>>,
@@ -85,7 +85,7 @@ impl Chooser {
         chooser.with_rate(options.mlm_probability)
     }
 
-    /// The same choice at another rate.
+    /// A copy with another rate.
     pub fn with_rate(&self, rate: f64) -> Result<Self> {
         if !(0.0..=1.0).contains(&rate) {
             let value = rate.to_string();
@@ -95,13 +95,13 @@ impl Chooser {
         Ok(Self { gaps, rate: scale(rate), ..self.clone() })
     }
 
-    /// The gaps between chosen tokens, where each token is chosen on its own and at a rate.
+    /// The gaps between chosen tokens; `None` unless tokens are chosen independently at a rate.
     pub fn token_gaps(&self) -> Option<&Gaps> {
         let units = self.words.is_some() || self.spans.is_some() || self.per_row.is_some();
         if units { None } else { self.gaps.as_deref() }
     }
 
-    /// How many of `tokens` are chosen, roughly.
+    /// Approximate number of chosen tokens among `tokens`.
     pub fn estimate(&self, tokens: usize) -> usize {
         // The rate's high half: 2^32 for all tokens.
         let share = usize::try_from((tokens as u128 * (self.rate >> 32)) >> 32).unwrap_or(tokens);
@@ -112,11 +112,11 @@ impl Chooser {
         self.at_least_one
     }
 
-    /// Find what of a row is chosen as one: each token that may be hidden, or each word, which
-    /// begins at a token that begins words, or after one that may not be hidden, and ends before
-    /// the next such token.
+    /// Find the units of a row that are chosen as a whole: each token that may be hidden, or each
+    /// word. A word begins at a token that starts words, or after a token that may not be hidden,
+    /// and ends before the next such token.
     ///
-    /// `tokens` are the row's positions from its first token on; `id` and `may_hide` tell a
+    /// `tokens` are the row's positions from its first token on; `id` and `may_hide` return a
     /// position's id and whether it may be chosen.
     pub fn find_units(
         &self,
@@ -137,7 +137,7 @@ impl Chooser {
                 continue;
             }
             let begins = self.words.as_ref().is_none_or(|starts| starts.contains(id(at)));
-            // Selections rather than branches: where words begin cannot be foreseen.
+            // Conditional moves instead of branches, since word starts are unpredictable.
             #[allow(clippy::needless_bitwise_bool)]
             let new = begins | (end != position);
             count += usize::from(new);
@@ -149,7 +149,7 @@ impl Chooser {
         units.truncate(count);
     }
 
-    /// Choose among the units that were found: call `hide` for each chosen token in ascending
+    /// Choose among the units of `scratch`: call `hide` for each chosen token in ascending
     /// order, with its position and that of the token whose draw decides what replaces it (its
     /// own, or its span's first).
     pub fn choose_units(
@@ -216,7 +216,7 @@ impl Chooser {
     }
 }
 
-/// Exactly `wanted` of the units, or all where there are fewer: every set of that size alike
+/// Choose exactly `wanted` of the units (all if there are fewer), every subset equally likely
 /// (Floyd's algorithm, Bentley and Floyd 1987).
 fn choose_exactly(
     wanted: usize,

@@ -1,48 +1,48 @@
-//! One column out of delimited text, read as pandas reads it.
+//! Extracting one column of delimited text, as pandas reads it.
 //!
-//! A quote opens a field only as its first character; what follows a closing quote belongs to the
-//! field as it stands. `\n`, `\r` and `\r\n` end a row, blank lines are none. With quotes that are
-//! closed by chance, rows run together without a fault in the form, so fields that hold line ends
-//! are counted and told.
+//! A quote opens a field only as its first character; text after a closing quote belongs to the field
+//! unchanged. `\n`, `\r` and `\r\n` end a row; blank lines are ignored. A stray quote that is closed by
+//! chance merges rows without violating the format, so fields that contain line ends are counted and
+//! reported.
 
 use memchr::{memchr, memchr2_iter, memchr3};
 
-/// A field may hold so many bytes; a quote that is never closed would take the rest of the file.
+/// Maximum bytes of a field, since a quote that is never closed would take the rest of the file.
 pub const LONGEST_FIELD: usize = 1 << 26;
-/// Of the fields that run over lines, so many are told by their lines.
+/// Maximum number of lines that are reported.
 const TOLD: usize = 5;
 
-/// What is wrong with the text.
+/// An error in the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// A row has more fields than the header.
     #[error("Expected {columns} columns, got {fields} in the row that begins on line {line}")]
     Columns {
-        /// The header's fields.
+        /// Number of the header's fields.
         columns: usize,
-        /// The row's fields.
+        /// Number of the row's fields.
         fields: usize,
-        /// Where the row begins, counted from 1.
+        /// The line on which the row begins, counted from 1.
         line: u64,
     },
     /// The text ends within quotes.
     #[error("the quotes that open on line {line} are never closed")]
     Unclosed {
-        /// Where the quotes open, counted from 1.
+        /// The line on which the quote opens, counted from 1.
         line: u64,
     },
     /// A field is longer than `LONGEST_FIELD`.
     #[error("the field that begins on line {line} is longer than {} bytes", LONGEST_FIELD)]
     Long {
-        /// Where the field begins, counted from 1.
+        /// The line on which the field begins, counted from 1.
         line: u64,
     },
 }
 
-/// The column's fields of the rows that ended in one piece.
+/// The column's fields of the rows that end in one piece of text.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Fields {
-    /// Where each field begins in `values`, and where the last one ends.
+    /// The offsets of the fields in `values`.
     pub offsets: Vec<i64>,
     /// The fields' bytes, one after the other.
     pub values: Vec<u8>,
@@ -56,7 +56,7 @@ enum State {
     FieldStart,
     Plain,
     Quoted,
-    /// Behind a quote within quotes: the field's end, or one half of a quote that is text.
+    /// After a quote inside a quoted field: the end of the field, or the first half of an escaped quote.
     QuoteInQuoted,
 }
 
@@ -68,9 +68,9 @@ pub struct Reader {
     column: usize,
     columns: usize,
     state: State,
-    /// Number of the current field in its row.
+    /// Index of the current field in its row.
     field: usize,
-    /// Bytes of the current field, whichever it is.
+    /// Bytes of the current field, even if it is not of the column.
     length: usize,
     /// Whether the row holds nothing but blanks so far.
     blank: bool,
@@ -78,10 +78,10 @@ pub struct Reader {
     line: u64,
     row_line: u64,
     opened: u64,
-    /// Bytes read before the piece at hand.
+    /// Bytes before the current piece.
     read: u64,
     row_start: u64,
-    /// The last byte of the piece before.
+    /// The last byte of the previous piece.
     last: u8,
     found: Fields,
     many_lines: Vec<u64>,
@@ -118,7 +118,7 @@ impl Reader {
         }
     }
 
-    /// Where the first row begins that has not ended yet: (bytes read before it, its line).
+    /// The start of the current, unfinished row: (byte offset, line).
     #[must_use]
     pub fn next_row(&self) -> (u64, u64) {
         if self.state == State::RowStart {
@@ -128,20 +128,19 @@ impl Reader {
         }
     }
 
-    /// The lines on which rows with fields over several lines begin, a few of them, and how many
-    /// such fields there are.
+    /// Fields that span several lines: the lines on which the first few begin, and their number.
     #[must_use]
     pub fn many_lines(&self) -> (&[u64], u64) {
         (&self.many_lines, self.many_lines_count)
     }
 
-    /// The same of rows with fewer fields than the header.
+    /// Rows with fewer fields than the header: the lines of the first few, and their number.
     #[must_use]
     pub fn short(&self) -> (&[u64], u64) {
         (&self.short, self.short_count)
     }
 
-    /// Read a piece, and give the rows that ended in it.
+    /// Read a piece and return the rows that end in it.
     ///
     /// # Errors
     /// A row has too many fields, or a field is too long.
@@ -155,10 +154,10 @@ impl Reader {
         Ok(self.take())
     }
 
-    /// Give the last row, where no line end follows it.
+    /// Return the last row, if no line end follows it.
     ///
     /// # Errors
-    /// Quotes are open, or the row has too many fields.
+    /// A quote is still open, or the row has too many fields.
     pub fn finish(&mut self) -> Result<Fields, Fault> {
         match self.state {
             State::Quoted => return Err(Fault::Unclosed { line: self.opened }),
@@ -170,7 +169,7 @@ impl Reader {
         Ok(self.take())
     }
 
-    /// The rows that have ended; the bytes of one that has not stay here.
+    /// Take the finished rows; the bytes of an unfinished row are kept.
     fn take(&mut self) -> Fields {
         let mut done =
             std::mem::replace(&mut self.found, Fields { offsets: vec![0], ..Fields::default() });
@@ -180,7 +179,7 @@ impl Reader {
         done
     }
 
-    /// Read from `at` on, and tell how many bytes that were.
+    /// Read from `at` on; return the number of bytes read.
     fn step(&mut self, data: &[u8], at: usize) -> Result<usize, Fault> {
         let byte = data[at];
         if std::mem::take(&mut self.after_return) && byte == b'\n' && self.state != State::Quoted {
@@ -253,7 +252,7 @@ impl Reader {
         Ok(end + 1)
     }
 
-    /// Count the line ends within quotes; a `\r\n` that two pieces share counts once.
+    /// Count the line ends within quotes; a `\r\n` split between two pieces counts once.
     fn count_lines(&mut self, text: &[u8], data: &[u8], at: usize) {
         for place in memchr2_iter(b'\n', b'\r', text) {
             let before = (at + place).checked_sub(1).map_or(self.last, |before| data[before]);

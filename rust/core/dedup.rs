@@ -1,4 +1,4 @@
-//! Which texts came before: a set of 128-bit hashes, not of the texts.
+//! Exact deduplication: a set of the 128-bit hashes of texts.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -6,7 +6,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use arrow_array::{Array, LargeStringArray};
 use twox_hash::XxHash3_128;
 
-/// The hashes are spread evenly already: their low half places them.
+/// A hasher that uses the low half of the hashes, which are uniformly distributed already.
 #[derive(Default)]
 pub struct LowHalf(u64);
 
@@ -17,7 +17,7 @@ impl Hasher for LowHalf {
         }
     }
 
-    #[allow(clippy::cast_possible_truncation)] // the low half is what is wanted
+    #[allow(clippy::cast_possible_truncation)] // the low half is intended
     fn write_u128(&mut self, value: u128) {
         self.0 = value as u64;
     }
@@ -27,31 +27,31 @@ impl Hasher for LowHalf {
     }
 }
 
-/// Bytes of a hash where hashes are written down.
+/// Bytes of a serialized hash.
 pub const KEY_BYTES: usize = 16;
 
-/// The texts seen so far, by their XXH3-128 hashes: 16 bytes a text and the table's own room, 20 to
-/// 40 bytes in all. Two of a billion different texts are taken for one with a chance of 1 in 10^21.
+/// The XXH3-128 hashes of the texts so far. A text takes 20 to 40 bytes, including the table's spare
+/// capacity. Among a billion different texts, the probability of a collision is 1 in 10^21.
 #[derive(Default)]
 pub struct TextHashSet {
     keys: HashSet<u128, BuildHasherDefault<LowHalf>>,
 }
 
 impl TextHashSet {
-    /// How many different texts were seen.
+    /// Number of different texts.
     #[must_use]
     pub fn len(&self) -> usize {
         self.keys.len()
     }
 
-    /// Whether none was.
+    /// Whether there are no texts yet.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
 
-    /// Take texts in; tell for each whether it is new, and give the hashes of the new ones in
-    /// order, 16 little-endian bytes each. A null is never new.
+    /// Add texts; return for each whether it is new, and the hashes of the new ones in order, 16
+    /// little-endian bytes each. A null is never new.
     pub fn add(&mut self, texts: &LargeStringArray) -> (Vec<bool>, Vec<u8>) {
         let mut keys = Vec::new();
         let fresh = (0..texts.len())
@@ -70,7 +70,7 @@ impl TextHashSet {
         (fresh, keys)
     }
 
-    /// Take in hashes that `add` gave; bytes past the last whole hash are not looked at.
+    /// Add hashes returned by `add`; bytes after the last whole hash are ignored.
     pub fn load(&mut self, keys: &[u8]) {
         let (whole, _) = keys.as_chunks::<KEY_BYTES>();
         self.keys.extend(whole.iter().map(|key| u128::from_le_bytes(*key)));

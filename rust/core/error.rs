@@ -1,8 +1,8 @@
-//! What can be wrong with the input. Every message names the value and what was expected.
+//! Errors of the input. Every message names the value and what was expected.
 
 use arrow_schema::DataType;
 
-/// A fault of the input or of an option.
+/// An error of the input or of an option.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The column does not hold lists.
@@ -58,7 +58,7 @@ pub enum Error {
         /// The type of the column's values.
         data_type: DataType,
     },
-    /// An id that the type asked for cannot hold.
+    /// An id that the requested type cannot hold.
     #[error("row {row}, position {position}: id {value} does not fit {data_type}")]
     IdDoesNotFit {
         /// Row number over all chunks, counted from 0.
@@ -67,28 +67,28 @@ pub enum Error {
         position: usize,
         /// The id.
         value: i128,
-        /// The type asked for.
+        /// The requested type.
         data_type: DataType,
     },
-    /// An id that a plan has a place for and nobody named.
+    /// An id that the plan inserts and that was not given.
     #[error("{name} is needed and missing")]
     Missing {
         /// The option's name.
         name: &'static str,
     },
-    /// Types that no block is made of.
+    /// A type that blocks do not support.
     #[error("token ids are not converted to {0}: choose uint16, uint32, int32 or int64")]
     NoConversion(DataType),
-    /// A block with no place for a token.
+    /// A block without capacity for tokens.
     #[error("block_size {0} leaves no room for tokens beside cls_id and sep_id")]
     NoRoom(usize),
-    /// Boundaries of a plan that was made without.
+    /// Boundaries of a plan that was made without them.
     #[error("the plan was made without document boundaries")]
     NoBoundaries,
     /// Positions below 0 or above 2^31 - 1.
     #[error("position_offset must be at least 0, and with block_size below 2147483648; got {0}")]
     PositionOffset(i32),
-    /// A row of another length than the same row of the first column.
+    /// A row whose length differs from that of the same row of the first column.
     #[error("row {row} has {found} tokens, but {expected} in the first column")]
     RowLength {
         /// Row number over all chunks, counted from 0.
@@ -112,21 +112,21 @@ pub enum Error {
     /// The two replacement shares exceed the whole.
     #[error("mask_replace_prob + random_replace_prob must not exceed 1, got {0}")]
     ReplaceProbabilities(String),
-    /// A parameter of the spans' lengths that gives no lengths.
+    /// An invalid parameter of the span lengths.
     #[error("span_probability must be between 0.000001 and 1, got {0}")]
     SpanProbability(String),
-    /// A longest span without a token, or longer than anything sensible.
+    /// An invalid maximum span length.
     #[error("max_span_length must be between 1 and 1000, got {0}")]
     SpanLength(usize),
-    /// A number of masks that is none.
+    /// An invalid number of masks.
     #[error("masks_per_row must be at least 1; for no masks give mlm_probability 0")]
     NoMasksPerRow,
-    /// A number of tokens asked for where whole words are chosen.
+    /// An exact number of tokens, combined with whole-word masking.
     #[error(
         "masks_per_row counts tokens, and whole words do not come apart: choose mode 'token' or 'span'"
     )]
     MasksPerRowOfWords,
-    /// Random words asked for where no id may be one.
+    /// Random words, while no id may be one.
     #[error(
         "every id of the vocabulary is special (vocab_size {0}): no ordinary id is left for random words"
     )]
@@ -134,9 +134,9 @@ pub enum Error {
     /// A block number past the last block.
     #[error("block {block} of a store of {blocks} blocks")]
     NoSuchBlock {
-        /// The number asked for.
+        /// The block number.
         block: u64,
-        /// Blocks that there are.
+        /// Number of blocks.
         blocks: u64,
     },
     /// An id outside of the vocabulary given as an option.
@@ -175,22 +175,22 @@ pub enum Error {
         /// Row number over all chunks, counted from 0.
         row: usize,
     },
-    /// A tokenizer whose pipeline the core does not know; the library alone can encode with it.
+    /// A tokenizer whose pipeline the core does not support; only the library can encode with it.
     #[error("the tokenizer's {part} is not one that is encoded here: {found}")]
     Pipeline {
         /// The part of tokenizer.json.
         part: &'static str,
-        /// What it says.
+        /// Its content.
         found: String,
     },
-    /// Two buffers that should have one length.
+    /// A buffer whose length does not match.
     #[error("{name} has {found} elements, expected {expected}")]
     Length {
-        /// What is too short or too long.
+        /// The buffer's name.
         name: &'static str,
         /// Its length.
         found: usize,
-        /// The length that fits the input.
+        /// The expected length.
         expected: usize,
     },
 }

@@ -1,25 +1,26 @@
-//! Geometric gaps: how far it is to the next masked position, and what becomes of it.
+//! Geometric gaps: the distance to the next masked position, and what replaces its token.
 //!
 //! Bernoulli draws on every token and geometric jumps from hit to hit have the same distribution;
-//! the jumps need a quarter of a draw a hit instead of a draw a token.
+//! the jumps need a quarter of a draw per hit instead of one draw per token.
 
 use crate::rng::Key;
 
-/// Longest gap that one piece can give; a longer one is this plus another piece's (the geometric
+/// Longest gap that one piece can encode; a longer gap is this plus another piece's (the geometric
 /// distribution has no memory, so this is exact).
 const LONGEST: usize = 128;
-/// Pieces of a value, a hit each.
+/// Pieces of a 64-bit value, one per hit.
 pub const PIECES: usize = 4;
 const PIECE_BITS: usize = 64 / PIECES;
 /// Top bits of a piece that choose its entry in the guide.
 const GUIDE_BITS: usize = 13;
 const GUIDE: usize = 1 << GUIDE_BITS;
-/// Values drawn at once, at most.
+/// Maximum number of values drawn at once.
 pub const DRAWS: usize = 32;
-/// Where the values that tell pieces apart begin, far past those that pieces are cut from.
+/// Index of the first value that decides between outcomes of a piece, far above the indices of the
+/// values that pieces are taken from.
 const REST: u64 = 1 << 63;
 
-/// Where a walk goes next: past a gap, to a hit of one of three kinds.
+/// A step of a walk: a gap, followed by a hit of one of three kinds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Step(u16);
 
@@ -29,7 +30,7 @@ impl Step {
     const SKIP: u16 = 1 << 14;
     const OPEN: u16 = 1 << 15;
 
-    /// The step that `outcome` stands for: three kinds for each gap, and no hit after the last.
+    /// The step of `outcome`: three kinds for each gap, and no hit after the longest gap.
     fn of(outcome: usize) -> Self {
         // `LONGEST` fits eight bits.
         let length = |gap: usize| u16::try_from(gap).unwrap_or(0);
@@ -40,18 +41,18 @@ impl Step {
         Self(kind | length(outcome / 3 + 1))
     }
 
-    /// One of several, from `least` on.
+    /// An entry of the guide that leaves several outcomes open, the first of which is `least`.
     fn open(least: usize) -> Self {
         Self(Self::OPEN | u16::try_from(least).unwrap_or(0))
     }
 
-    /// How far the walk gets: the gap and the hit after it.
+    /// Length of the step: the gap and the hit after it.
     #[inline]
     pub fn length(self) -> u32 {
         u32::from(self.0 & 0xff)
     }
 
-    /// Whether there is no hit at its end.
+    /// Whether the step ends without a hit.
     #[inline]
     pub fn is_skip(self) -> bool {
         self.0 & Self::SKIP != 0
@@ -71,12 +72,12 @@ impl Step {
 }
 
 /// The inverse distribution function of gap and kind, to 64 bits, in integers only: the same on
-/// every machine and easily written again in another language.
+/// every machine, and easy to reimplement in another language.
 #[derive(Debug, Clone)]
 pub struct Gaps {
-    /// A value has as many outcomes before its own as there are thresholds above it.
+    /// The number of thresholds above a value is the number of outcomes before the value's own.
     thresholds: Vec<u128>,
-    /// For each value of a piece's top bits its step, or an open one where there are several.
+    /// The step for each value of a piece's top bits, or an open entry if there are several.
     guide: [Step; GUIDE],
 }
 
@@ -116,7 +117,7 @@ impl Gaps {
         Some(Self { thresholds, guide })
     }
 
-    /// How many values are worth drawing at once for a walk over `count` places: mostly enough.
+    /// Number of values to draw at once so that they nearly always suffice for `count` positions.
     pub fn draws(&self, count: usize) -> usize {
         // Twice the deviation above the mean; the first gap's share is the rate of all.
         let miss = self.thresholds.get(2).copied().unwrap_or(0);
@@ -132,7 +133,7 @@ impl Gaps {
             let value = key.at(number);
             for (piece, step) in steps.iter_mut().enumerate() {
                 let top = value >> (PIECE_BITS * (piece + 1) - GUIDE_BITS);
-                #[allow(clippy::cast_possible_truncation)] // the low bits are what is wanted
+                #[allow(clippy::cast_possible_truncation)] // the low bits are intended
                 let entry = self.guide[top as usize % GUIDE];
                 open |= entry.0;
                 *step = entry;
@@ -147,7 +148,7 @@ impl Gaps {
         }
     }
 
-    /// Find the steps that the guide leaves open. Rare: a piece or two in a hundred are.
+    /// Resolve steps that the guide leaves open, about one or two pieces in a hundred.
     #[cold]
     fn tell_apart(&self, key: Key, number: u64, steps: &mut [Step; PIECES]) {
         let value = key.at(number);
@@ -164,7 +165,7 @@ impl Gaps {
         }
     }
 
-    /// Call `hit` for each place below `end` that a walk hits.
+    /// Call `hit` for each position below `end` that a walk hits.
     pub fn walk(&self, key: Key, end: usize, mut hit: impl FnMut(usize)) {
         let mut next = 0;
         for number in 0.. {

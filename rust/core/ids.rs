@@ -1,8 +1,8 @@
-//! The integer types that token ids come in and go out as.
+//! The integer types of token ids, as input and as output.
 
-/// A type that token ids come in.
+/// An input type of token ids.
 pub trait TokenId: Copy + Send + Sync {
-    /// The id as a number that holds all of them.
+    /// The id as an `i64`, which holds the ids of every type.
     fn widen(self) -> i64;
 
     /// Whether any of `ids` lies outside of `0..vocab_size`, for a `vocab_size` of 1 to 2^31 - 1.
@@ -47,7 +47,7 @@ macro_rules! wide_or_signed {
 }
 wide_or_signed!(u32, i8, i16, i32, i64);
 
-/// A type that masked batches go out as.
+/// An output type of masked batches.
 pub trait OutputId: Copy + Send + Sync {
     /// Whether every `i64` fits.
     const HOLDS_ALL: bool;
@@ -75,7 +75,7 @@ impl OutputId for i32 {
     }
 }
 
-/// A set of ids of a vocabulary, a bit each, so that it stays in the nearest cache.
+/// A bit set of ids of a vocabulary, small enough for the first-level cache.
 #[derive(Debug, Clone)]
 pub struct IdSet {
     words: Vec<u64>,
@@ -84,7 +84,7 @@ pub struct IdSet {
     longest_gap: Run,
 }
 
-/// Ids that follow each other.
+/// A range of consecutive ids.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Run {
     first: i64,
@@ -99,7 +99,7 @@ impl Run {
 }
 
 impl IdSet {
-    /// The `members`, all of which are below `vocab_size`; nothing outside of it.
+    /// The set of `members`, all of which are below `vocab_size`.
     pub fn new(vocab_size: u32, members: &[u32]) -> Self {
         let mut words = vec![0; vocab_size.div_ceil(64) as usize];
         for &id in members {
@@ -119,7 +119,7 @@ impl IdSet {
         Self { words, outside: false, longest_gap }
     }
 
-    /// The ids whose flag is set, and everything outside of the vocabulary.
+    /// The set of ids whose flag is set, and of all ids outside of the vocabulary.
     pub fn of_flags(flags: &[bool]) -> Self {
         // The last word's bits past the vocabulary stay set.
         let push = |word: u64, &flag: &bool| word << 1 | u64::from(flag);
@@ -131,8 +131,8 @@ impl IdSet {
         }
     }
 
-    /// The longest run of the vocabulary's ids that the set has nothing of: most of all ids
-    /// where members are few, and quicker to ask. (Not known of a set of flags.)
+    /// The longest range of ids without members: with few members, it holds most ids and is faster
+    /// to test than the set. (Unknown for a set made of flags.)
     pub fn longest_gap(&self) -> Run {
         self.longest_gap
     }

@@ -1,18 +1,18 @@
-//! One string field out of JSON lines, without a tree of the rest.
+//! Extracting one string field of JSON lines, without building a tree of the rest.
 //!
-//! What is read here is strict JSON, an object a line. Anything that readers of JSON treat
-//! differently, or that deserves an error, is [`strings`]' `None`: a slower reader then decides, and
-//! says what is wrong. So is what is merely rare.
+//! This parser accepts strict JSON with one object per line. For anything that JSON readers treat
+//! differently, that is an error, or that is merely rare, [`strings`] returns `None`; a slower reader
+//! then reads the piece and reports errors.
 
 use memchr::{memchr_iter, memchr2};
 
 /// Objects and lists deeper than this are left to the slower reader.
 const DEEPEST: usize = 64;
 
-/// A column of strings as Arrow lays it out: valid UTF-8, one after the other.
+/// A column of strings in Arrow's layout: contiguous, valid UTF-8.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Strings {
-    /// Where each string begins in `values`, and where the last one ends.
+    /// The offsets of the strings in `values`.
     pub offsets: Vec<i64>,
     /// The strings' bytes.
     pub values: Vec<u8>,
@@ -20,25 +20,25 @@ pub struct Strings {
     pub nulls: Vec<usize>,
 }
 
-/// How many line ends there are.
+/// Count the line ends.
 #[must_use]
 pub fn line_ends(data: &[u8]) -> usize {
     memchr_iter(b'\n', data).count()
 }
 
-/// The string that `path` leads to in every line's object, blank lines left out; a field that is not
-/// there, or null, is a null. `None` where a line is no such object, or an odd one: broken, with the
-/// field twice, with another type on the way to it, with escapes in a key or half a surrogate pair.
+/// Extract the string at `path` of every line's object, skipping blank lines; a missing or null field
+/// is a null. `None` if a line is not such an object or is unusual: broken, with the field twice, with
+/// another type on the path, with escapes in a key, or with an unpaired surrogate.
 #[must_use]
 pub fn strings(data: &[u8], path: &[&str]) -> Option<Strings> {
     std::str::from_utf8(data).ok()?;
-    let mut reader = Reader { data, at: 0, found: Strings::default() };
-    reader.found.values.reserve(data.len());
-    reader.found.offsets.push(0);
+    let mut reader = Reader { data, at: 0, strings: Strings::default() };
+    reader.strings.values.reserve(data.len());
+    reader.strings.offsets.push(0);
     loop {
         reader.skip_blanks();
         match reader.peek() {
-            None => return Some(reader.found),
+            None => return Some(reader.strings),
             Some(b'\n') => reader.at += 1,
             Some(b'{') => {
                 reader.at += 1;
@@ -52,7 +52,7 @@ pub fn strings(data: &[u8], path: &[&str]) -> Option<Strings> {
 struct Reader<'a> {
     data: &'a [u8],
     at: usize,
-    found: Strings,
+    strings: Strings,
 }
 
 impl Reader<'_> {
@@ -62,16 +62,16 @@ impl Reader<'_> {
         if !matches!(self.peek(), None | Some(b'\n')) {
             return None;
         }
-        let found = &mut self.found;
+        let strings = &mut self.strings;
         if !there {
-            found.nulls.push(found.offsets.len() - 1);
+            strings.nulls.push(strings.offsets.len() - 1);
         }
-        found.offsets.push(i64::try_from(found.values.len()).ok()?);
+        strings.offsets.push(i64::try_from(strings.values.len()).ok()?);
         Some(())
     }
 
-    /// Read an object from behind its brace on; with a `path`, take the string that it leads to, and
-    /// tell whether there is one.
+    /// Read an object after its opening brace; with a `path`, append the string there, and return
+    /// whether there is one.
     fn object(&mut self, path: &[&str], depth: usize) -> Option<bool> {
         let (mut met, mut there) = (false, false);
         self.skip_blanks();
@@ -80,16 +80,16 @@ impl Reader<'_> {
         }
         loop {
             self.expect(b'"')?;
-            let wanted = self.key_is(path.first())?;
+            let on_path = self.key_is(path.first())?;
             self.skip_blanks();
             self.expect(b':')?;
             self.skip_blanks();
-            if wanted {
+            if on_path {
                 if met {
                     return None;
                 }
                 met = true;
-                there = self.wanted(&path[1..], depth)?;
+                there = self.value_at(&path[1..], depth)?;
             } else {
                 self.skip(depth)?;
             }
@@ -102,8 +102,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Read the value of a field on the way, of which `path` is left.
-    fn wanted(&mut self, path: &[&str], depth: usize) -> Option<bool> {
+    /// Read the value of a field on the path, of which `path` remains.
+    fn value_at(&mut self, path: &[&str], depth: usize) -> Option<bool> {
         match self.peek()? {
             b'"' if path.is_empty() => {
                 self.at += 1;
@@ -119,7 +119,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Pass over a value.
+    /// Skip a value.
     fn skip(&mut self, depth: usize) -> Option<()> {
         match self.peek()? {
             b'"' => {
@@ -185,21 +185,21 @@ impl Reader<'_> {
         (count > 0).then_some(())
     }
 
-    /// Read a key from behind its quote on, and compare it.
-    fn key_is(&mut self, wanted: Option<&&str>) -> Option<bool> {
+    /// Read a key after its opening quote, and compare it.
+    fn key_is(&mut self, key: Option<&&str>) -> Option<bool> {
         let rest = &self.data[self.at..];
         let end = memchr2(b'"', b'\\', rest)?;
         if rest[end] != b'"' || has_controls(&rest[..end]) {
             return None;
         }
         self.at += end + 1;
-        Some(wanted.is_some_and(|name| name.as_bytes() == &rest[..end]))
+        Some(key.is_some_and(|name| name.as_bytes() == &rest[..end]))
     }
 
-    /// Read a string from behind its quote on, and with `keep` append it to the values.
+    /// Read a string after its opening quote; with `keep`, append it to the values.
     fn string(&mut self, keep: bool) -> Option<()> {
         loop {
-            // Escapes often follow one another.
+            // Escapes often occur consecutively.
             let rest = &self.data[self.at..];
             let end = match rest.first()? {
                 b'"' | b'\\' => 0,
@@ -210,7 +210,7 @@ impl Reader<'_> {
                 return None;
             }
             if keep {
-                self.found.values.extend_from_slice(plain);
+                self.strings.values.extend_from_slice(plain);
             }
             self.at += end + 1;
             if rest[end] == b'"' {
@@ -219,12 +219,12 @@ impl Reader<'_> {
             let letter = self.escaped()?;
             if keep {
                 let mut bytes = [0; 4];
-                self.found.values.extend_from_slice(letter.encode_utf8(&mut bytes).as_bytes());
+                self.strings.values.extend_from_slice(letter.encode_utf8(&mut bytes).as_bytes());
             }
         }
     }
 
-    /// Read an escape from behind its backslash on.
+    /// Read an escape after its backslash.
     fn escaped(&mut self) -> Option<char> {
         let code = *self.data.get(self.at)?;
         self.at += 1;
@@ -257,7 +257,7 @@ impl Reader<'_> {
             .try_fold(0, |value, &digit| Some(value << 4 | char::from(digit).to_digit(16)?))
     }
 
-    /// Pass over white space within a line.
+    /// Skip white space within a line.
     fn skip_blanks(&mut self) {
         while let Some(b' ' | b'\t' | b'\r') = self.peek() {
             self.at += 1;
@@ -281,6 +281,6 @@ impl Reader<'_> {
 
 /// Whether there are characters that must be escaped in a string; line ends are among them.
 fn has_controls(bytes: &[u8]) -> bool {
-    // The least byte, in a loop that needs no branch.
+    // The smallest byte, by a loop without branches.
     bytes.iter().fold(u8::MAX, |least, &byte| least.min(byte)) < 0x20
 }

@@ -1,15 +1,15 @@
 //! Token blocks and masks over Arrow buffers: the core of mlmfast, with no Python in it.
 //!
-//! - [`jsonl`] takes one string field out of JSON lines, [`records`] makes such lines of other JSON, and
-//!   [`csv`] takes one column out of delimited text;
-//! - [`lists`] sees columns of token lists in every layout that Arrow has;
-//! - [`plan`] lays blocks out before a token is moved, [`packing`] whole documents;
-//! - [`blocks`] moves the tokens, converting them on the way, and [`boundaries`] says where in a
-//!   block documents begin and end;
+//! - [`jsonl`] extracts one string field from JSON lines, [`records`] converts other JSON to JSON lines,
+//!   and [`csv`] extracts one column from delimited text;
+//! - [`lists`] reads columns of token lists in every layout that Arrow has;
+//! - [`plan`] lays out blocks before any token is moved, [`packing`] packs whole documents;
+//! - [`blocks`] copies and converts the tokens, and [`boundaries`] computes where in a block documents
+//!   begin and end;
 //! - [`mask`] draws masked-language-modelling masks that are a pure function of
 //!   (seed, epoch, block, position);
 //! - [`permutation`] is the order of the blocks in an epoch;
-//! - [`seen`] knows which texts came before;
+//! - [`dedup`] detects texts that occurred before;
 //! - [`tokenize`] turns text into token ids.
 #![forbid(unsafe_code)]
 
@@ -34,8 +34,8 @@ pub mod plan;
 pub mod records;
 mod replace;
 pub mod rng;
-mod row;
-mod rows;
+mod row_masker;
+mod row_source;
 mod spans;
 pub mod tokenize;
 

@@ -1,4 +1,4 @@
-//! One view of every Arrow list layout: where each row's values lie in the child array.
+//! A view of Arrow lists of any layout: where each row's values lie in the child array.
 
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef};
@@ -7,7 +7,7 @@ use arrow_schema::DataType;
 
 use crate::{Error, Result};
 
-/// A stretch of a chunk's child array: `start..end` of chunk number `chunk`.
+/// A range of a chunk's child array: `start..end` of chunk number `chunk`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Run {
     pub chunk: usize,
@@ -86,7 +86,7 @@ impl ListColumn {
         self.chunks.iter().map(|chunk| &chunk.values)
     }
 
-    /// One run for each row that is not empty.
+    /// One run per row that is not empty.
     pub(crate) fn documents(&self) -> Result<Vec<Run>> {
         let mut runs = Vec::new();
         for (number, chunk) in self.chunks.iter().enumerate() {
@@ -95,7 +95,7 @@ impl ListColumn {
         Ok(runs)
     }
 
-    /// The same tokens in as few runs as there can be.
+    /// The same tokens in as few runs as possible.
     pub(crate) fn stretches(&self) -> Result<Vec<Run>> {
         let mut runs = Vec::new();
         for (number, chunk) in self.chunks.iter().enumerate() {
@@ -126,7 +126,7 @@ impl ListColumn {
 }
 
 /// A list array of any layout, without null rows or null tokens. Rows are checked to lie inside of
-/// the values when they are asked for: most calls need the first and the last alone.
+/// the values only on access, since most calls need just the first and the last.
 struct ListChunk {
     values: ArrayRef,
     layout: Layout,

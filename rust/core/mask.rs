@@ -1,4 +1,4 @@
-//! Masked-language-modelling masks: which tokens are hidden, and what stands in their place.
+//! Masks for masked language modelling: which tokens are hidden, and what replaces them.
 //!
 //! The distribution is BERT's (Devlin et al. 2019), as `DataCollatorForLanguageModeling` draws it:
 //! each token that is not special is chosen with `mlm_probability`; of the chosen ones a share of
@@ -6,7 +6,7 @@
 //! uniformly from the vocabulary, and the rest stays. Gaps are drawn over all tokens and hits on
 //! special tokens are dropped, which leaves every other token's probability as it is.
 //!
-//! The draws, in what order and from which keys, are a format: `docs/masks.md`.
+//! The order of the draws and their keys are a documented format: `docs/masks.md`.
 
 use std::sync::Arc;
 
@@ -14,14 +14,14 @@ use crate::choose::{ChoiceKeys, Chooser, Scratch};
 use crate::ids::IdSet;
 pub use crate::ids::{OutputId, TokenId};
 pub use crate::options::{MaskOptions, Mode};
-pub use crate::output::{Found, IGNORE, Output};
+pub use crate::output::{ChosenTokens, IGNORE, Output};
 use crate::replace::Replacement;
 use crate::rng::{EpochKey, Purpose, content_hash};
-use crate::row::{Drawn, Row};
-pub use crate::rows::{Rows, Shards};
+use crate::row_masker::{DrawBuffers, RowMasker};
+pub use crate::row_source::{RowSource, Shards};
 use crate::{Error, Result, check_length, parallel};
 
-/// Tokens a thread must have to mask before it is worth starting.
+/// Minimum number of tokens per thread that makes starting it worthwhile.
 const GRAIN: usize = 1 << 18;
 
 /// Where a row's random numbers come from.
@@ -31,7 +31,7 @@ pub enum Address<'a> {
     Blocks(&'a [u64]),
     /// A row is addressed by its own content, without the padding around it.
     Content {
-        /// The id of the padding, where there is any.
+        /// The padding id, if there is one.
         pad_id: Option<u32>,
     },
 }
@@ -40,7 +40,7 @@ pub enum Address<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct Batch<'a, I> {
     /// Token ids.
-    pub rows: Rows<'a, I>,
+    pub rows: RowSource<'a, I>,
     /// Tokens a row.
     pub length: usize,
     /// A flag for each token: true where it must not be chosen.
@@ -102,7 +102,7 @@ impl Masker {
         })
     }
 
-    /// The same masker at another rate; the tables of the vocabulary are shared.
+    /// A masker with another rate that shares the tables of the vocabulary.
     ///
     /// # Errors
     /// A probability outside of 0..=1.
@@ -121,11 +121,11 @@ impl Masker {
         (seed, epoch): (u64, u64),
         output: Output<'_, O>,
         threads: Option<usize>,
-    ) -> Result<Found<O>> {
+    ) -> Result<ChosenTokens<O>> {
         let rows = batch.rows.count(batch.length);
         check(batch, rows, &output)?;
         if rows == 0 {
-            return Ok(Found { positions: Vec::new(), labels: Vec::new() });
+            return Ok(ChosenTokens { positions: Vec::new(), labels: Vec::new() });
         }
         let keys = Keys {
             choice: ChoiceKeys::new(seed, epoch),
@@ -134,14 +134,14 @@ impl Masker {
         let threads = parallel::thread_count(threads, rows * batch.length, GRAIN);
         let share = rows.div_ceil(threads);
         let parts = output.split(share * batch.length).enumerate().collect();
-        let found = parallel::run(parts, threads, |(part, output)| {
+        let results = parallel::run(parts, threads, |(part, output)| {
             self.mask_rows(batch, part * share, output, &keys)
         });
-        let mut found = found.into_iter();
-        let Some(mut all) = found.next().transpose()? else {
-            return Ok(Found { positions: Vec::new(), labels: Vec::new() });
+        let mut results = results.into_iter();
+        let Some(mut all) = results.next().transpose()? else {
+            return Ok(ChosenTokens { positions: Vec::new(), labels: Vec::new() });
         };
-        for part in found {
+        for part in results {
             let part = part?;
             all.positions.extend(part.positions);
             all.labels.extend(part.labels);
@@ -156,16 +156,16 @@ impl Masker {
         first_row: usize,
         output: Output<'_, O>,
         keys: &Keys,
-    ) -> Result<Found<O>> {
+    ) -> Result<ChosenTokens<O>> {
         let length = batch.length;
         let guess = self.chooser.estimate(output.input_ids.len());
-        let mut found = Found {
+        let mut chosen = ChosenTokens {
             positions: Vec::with_capacity(guess),
             labels: Vec::with_capacity(if output.labels.is_some() { 0 } else { guess }),
         };
         let mut scratch = Scratch::default();
         let values = self.chooser.token_gaps().map_or(0, |gaps| gaps.draws(length));
-        let mut drawn = Drawn::new(values);
+        let mut drawn = DrawBuffers::new(values);
         for (offset, mut out) in output.split(length).enumerate() {
             let row = first_row + offset;
             let source = batch.rows.row(row, length)?;
@@ -174,17 +174,17 @@ impl Masker {
             }
             out.prepare(source);
             let dense = out.labels.is_some();
-            let before = found.positions.len();
-            let memory = (&mut scratch, &mut drawn, &mut found.positions);
+            let before = chosen.positions.len();
+            let memory = (&mut scratch, &mut drawn, &mut chosen.positions);
             self.mask_row(batch, row, source, out, keys, memory);
             if !dense {
                 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // of this row
                 let ids =
-                    found.positions[before..].iter().map(|&at| source[at as usize - row * length]);
-                found.labels.extend(ids.map(|id| O::from_wide(id.widen())));
+                    chosen.positions[before..].iter().map(|&at| source[at as usize - row * length]);
+                chosen.labels.extend(ids.map(|id| O::from_wide(id.widen())));
             }
         }
-        Ok(found)
+        Ok(chosen)
     }
 
     /// Mask a row that `out` holds a copy of, and append the positions of its chosen tokens.
@@ -195,14 +195,14 @@ impl Masker {
         source: &[I],
         out: Output<'_, O>,
         keys: &Keys,
-        (scratch, drawn, positions): (&mut Scratch, &mut Drawn, &mut Vec<i64>),
+        (scratch, drawn, positions): (&mut Scratch, &mut DrawBuffers, &mut Vec<i64>),
     ) {
         let begin = number * batch.length;
         let (block, first) = match batch.address {
             Address::Blocks(blocks) => (blocks[number], 0),
             Address::Content { pad_id } => address_by_content(source, pad_id),
         };
-        let mut row = Row {
+        let mut row = RowMasker {
             replacement: &self.replacement,
             special: &self.special,
             source,
@@ -222,7 +222,7 @@ impl Masker {
                 return;
             }
         }
-        let Row { source, first, .. } = row;
+        let RowMasker { source, first, .. } = row;
         let rest = |at: usize| source[at].widen();
         let may_hide = |at: usize| row.may_hide(at);
         self.chooser.find_units(first..source.len(), rest, may_hide, scratch);
@@ -255,8 +255,8 @@ fn check<I, O>(batch: &Batch<'_, I>, rows: usize, output: &Output<'_, O>) -> Res
         return Err(Error::BlockSize(batch.length));
     }
     match batch.rows {
-        Rows::Matrix(ids) => check_length("input_ids", ids.len(), total)?,
-        Rows::Blocks(shards, _) => check_length("block", shards.length(), batch.length)?,
+        RowSource::Matrix(ids) => check_length("input_ids", ids.len(), total)?,
+        RowSource::Blocks(shards, _) => check_length("block", shards.length(), batch.length)?,
     }
     check_length("out input_ids", output.input_ids.len(), total)?;
     if let Some(labels) = &output.labels {
@@ -274,8 +274,8 @@ fn check<I, O>(batch: &Batch<'_, I>, rows: usize, output: &Output<'_, O>) -> Res
     Ok(())
 }
 
-/// A row's hash and the position of its first token, both without the padding on either side, so
-/// that a text is masked alike whatever it was padded to.
+/// A row's hash and the position of its first token, both ignoring padding on either side, so that the
+/// masks of a text do not depend on its padding.
 fn address_by_content<I: TokenId>(ids: &[I], pad_id: Option<u32>) -> (u64, usize) {
     let is_text = |id: &I| pad_id.is_none_or(|pad| id.widen() != i64::from(pad));
     let first = ids.iter().position(is_text).unwrap_or(0);

@@ -1,4 +1,4 @@
-//! Copies of token ids from one integer type to another that notice an id that does not fit.
+//! Copying token ids from one integer type to another, with a check that every id fits.
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
@@ -7,8 +7,8 @@ use arrow_array::types::{
 use arrow_array::{Array, ArrayRef};
 use arrow_schema::DataType;
 
-/// Copies the values from an index on into a slice; gives back the place in the slice of the first
-/// value that does not fit its type.
+/// Copies the values from an index on into a slice; returns the slice index of the first value that
+/// does not fit its type.
 pub type Reader<'a, D> = Box<dyn Fn(usize, &mut [D]) -> Option<usize> + Send + Sync + 'a>;
 
 /// An integer type that blocks can be made of.
@@ -16,7 +16,7 @@ pub trait Token: Copy + Default + Send + Sync + TryFrom<i64> + 'static {
     /// The Arrow type.
     const DATA_TYPE: DataType;
 
-    /// How to read `values` as this type; None where there is no way from their type.
+    /// A reader that converts `values` to this type; `None` if their type is not supported.
     fn reader(values: &ArrayRef) -> Option<Reader<'_, Self>>;
 }
 
@@ -24,7 +24,7 @@ trait Narrow<D>: Copy {
     fn narrow(from: &[Self], to: &mut [D]) -> Option<usize>;
 }
 
-// The casts wrap on purpose: a value that comes back changed, or with another sign, did not fit.
+// The casts wrap on purpose: a value that changes in the round trip, or its sign, did not fit.
 macro_rules! narrow {
     ($($from:ty => $($to:ty)+;)+) => {$($(
         #[allow(
@@ -33,7 +33,7 @@ macro_rules! narrow {
         )]
         impl Narrow<$to> for $from {
             fn narrow(from: &[Self], to: &mut [$to]) -> Option<usize> {
-                // No branch a value, so that the loop runs on vectors; the search comes after.
+                // No branch per value, so that the loop is vectorized; a search follows only on failure.
                 let changed = |value: $from, cast: $to| {
                     (cast as $from != value) | ((cast < 0) != (value < 0))
                 };
@@ -98,7 +98,7 @@ fn read<S: Narrow<D> + Send + Sync, D>(values: &[S]) -> Reader<'_, D> {
     Box::new(|start, to| S::narrow(&values[start..start + to.len()], to))
 }
 
-/// The value at `index`, of whatever integer type; None where the type holds no integers.
+/// The value at `index` of any integer array; `None` for other types.
 pub fn value_at(values: &ArrayRef, index: usize) -> Option<i128> {
     macro_rules! at {
         ($($variant:ident $name:ident)+) => {

@@ -35,9 +35,9 @@ pub struct MaskOptions {
     pub mode: Mode,
     /// Share of the tokens that are chosen.
     pub mlm_probability: f64,
-    /// Choose exactly so many tokens a row (all of them where a row has fewer) instead of a share.
+    /// Choose exactly this many tokens per row (all of them if a row has fewer), not a share.
     pub masks_per_row: Option<usize>,
-    /// Where nothing of a row would be chosen, choose one of its tokens (or words).
+    /// Choose at least one token (or word) in every row.
     pub at_least_one: bool,
     /// Share of the chosen tokens that become the mask token.
     pub mask_replace_prob: f64,

@@ -1,24 +1,24 @@
-//! What masking writes: the batch's buffers, and the positions that were chosen.
+//! The output of masking: the batch's buffers and the chosen positions.
 
 use crate::ids::{OutputId, TokenId};
 
 /// The label of a position that takes no part in the loss.
 pub const IGNORE: i64 = -100;
-/// Buffers of the batch's size to write to.
+/// Output buffers of the batch's size.
 #[derive(Debug)]
 pub struct Output<'a, O> {
     /// The ids with the chosen tokens replaced.
     pub input_ids: &'a mut [O],
-    /// The original ids of the chosen tokens and [`IGNORE`] elsewhere; without it, the labels come
-    /// in [`Found`].
+    /// The original ids of the chosen tokens and [`IGNORE`] elsewhere; if `None`, the labels are
+    /// returned in [`ChosenTokens`].
     pub labels: Option<&'a mut [O]>,
     /// 0 where the ids are this padding id, else 1.
     pub attention_mask: Option<(u32, &'a mut [O])>,
 }
 
-/// The chosen positions.
+/// The chosen tokens.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Found<O> {
+pub struct ChosenTokens<O> {
     /// Ascending, counted over the whole batch.
     pub positions: Vec<i64>,
     /// The original ids there; empty where the labels were written to a buffer.
@@ -39,7 +39,7 @@ impl<O: OutputId> Output<'_, O> {
         })
     }
 
-    /// Write what a row without any chosen token would have.
+    /// Initialize the buffers as for a row without chosen tokens.
     pub(crate) fn prepare<I: TokenId>(&mut self, source: &[I]) {
         for (to, from) in self.input_ids.iter_mut().zip(source) {
             *to = O::from_wide(from.widen());

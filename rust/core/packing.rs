@@ -1,6 +1,6 @@
-//! Best-fit decreasing: whole documents into blocks, as few blocks as a greedy pass finds.
+//! Best-fit decreasing: packing whole documents greedily into few blocks.
 
-/// A document, or a piece of one that is longer than a block, at its place in a block.
+/// A document in a block, or a piece of a document that is longer than a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fragment {
     /// Number of the document.
@@ -20,23 +20,24 @@ pub struct Packed {
     pub ends: Vec<usize>,
 }
 
-/// Pack documents of `lengths` (none empty) into blocks that hold `room` tokens, `gap` of which
-/// are spent between one document of a block and the next.
+/// Pack documents of `lengths` (none empty) into blocks of `capacity` tokens, `gap` of which separate
+/// consecutive documents of a block.
 ///
-/// A document longer than `room` is cut into pieces of `room` tokens first; nothing else is cut.
-/// Documents are placed from the longest to the shortest, equal ones in their order, each where
-/// the least space is left over that still takes it (best-fit decreasing, as TRL's `bfd`). The
-/// blocks come in the order of their first documents, not of their making, so that a store that is
-/// read without shuffling does not begin with all the long documents.
+/// A document longer than `capacity` is first cut into pieces of `capacity` tokens; nothing else is
+/// cut.
+/// Documents are placed from the longest to the shortest, ties in their order, each into the block
+/// with the least remaining space that fits it (best-fit decreasing, as TRL's `bfd`). The blocks are
+/// sorted by their first documents, not by creation, so that a store that is read without shuffling
+/// does not begin with all the long documents.
 ///
-/// Takes O(documents + room) steps: sizes are small whole numbers, so sorting is counting, and the
-/// best space is found in a bitmap of the spaces that some block has.
+/// Takes O(documents + capacity) steps: sizes are small integers, so a counting sort suffices, and a
+/// bitmap of the available spaces finds the best one.
 #[must_use]
-pub fn best_fit(lengths: &[usize], room: usize, gap: usize) -> Packed {
-    let fragments = cut(lengths, room);
+pub fn best_fit(lengths: &[usize], capacity: usize, gap: usize) -> Packed {
+    let fragments = cut(lengths, capacity);
     let total: usize = fragments.iter().map(|fragment| fragment.len + gap).sum();
     // Each document costs a gap, the last of a block into space that no token can use.
-    let capacity = (room + gap).min(total);
+    let capacity = (capacity + gap).min(total);
     let longest = fragments.iter().map(|fragment| fragment.len).max().unwrap_or(0);
     let shortest = fragments.iter().map(|fragment| fragment.len).min().unwrap_or(0);
     let mut open = OpenBlocks::new(capacity);
@@ -52,12 +53,12 @@ pub fn best_fit(lengths: &[usize], room: usize, gap: usize) -> Packed {
     arrange(&fragments, &block_of, open.count())
 }
 
-fn cut(lengths: &[usize], room: usize) -> Vec<Fragment> {
+fn cut(lengths: &[usize], capacity: usize) -> Vec<Fragment> {
     let mut fragments = Vec::with_capacity(lengths.len());
     for (document, &length) in lengths.iter().enumerate() {
         let mut start = 0;
         while start < length {
-            let len = room.min(length - start);
+            let len = capacity.min(length - start);
             fragments.push(Fragment { document, start, len });
             start += len;
         }
@@ -137,7 +138,7 @@ impl OpenBlocks {
         self.below.len()
     }
 
-    /// Take the block with the least space that holds `weight`, or a new one; with its space.
+    /// Take the block with the least space that fits `weight`, or a new one; return it with its space.
     fn best(&mut self, weight: usize) -> (usize, usize) {
         let Some(space) = self.at_least(weight) else {
             self.below.push(NONE);

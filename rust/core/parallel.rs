@@ -1,17 +1,17 @@
-//! Work spread over threads that live as long as one call.
+//! Running tasks on threads that live as long as one call.
 //!
-//! Scoped threads rather than a pool: a pool's threads are lost when a `DataLoader` forks its
-//! workers, and the first call in a worker would wait for them for ever.
+//! Scoped threads rather than a pool: a pool's threads do not survive when a `DataLoader` forks its
+//! workers, and the first call in a worker would wait for them forever.
 
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-/// Threads to use for `work` units where a thread is worth starting for `grain` of them;
-/// `wanted` caps the number, `None` takes the machine's.
+/// Number of threads for `work` units, if a thread is worth starting for `grain` of them; at most
+/// `wanted`, or the machine's parallelism if `None`.
 pub fn thread_count(wanted: Option<usize>, work: usize, grain: usize) -> usize {
     let useful = work.div_ceil(grain.max(1)).max(1);
     if useful == 1 {
-        return 1; // asking for the machine's parallelism costs a system call
+        return 1; // querying the machine's parallelism costs a system call
     }
     let cap =
         wanted.unwrap_or_else(|| thread::available_parallelism().map_or(1, std::num::NonZero::get));
@@ -21,8 +21,8 @@ pub fn thread_count(wanted: Option<usize>, work: usize, grain: usize) -> usize {
 /// Run `job` on every item, on `threads` threads, of which the caller's is one; results come in the
 /// items' order.
 ///
-/// A thread takes the next item when it is done with one: a core that is busy otherwise, or a
-/// thread that the system does not start, slows the others down by no more than an item.
+/// A thread takes the next item when it has finished one, so a busy core, or a thread that the system
+/// fails to start, delays the others by at most one item.
 pub fn run<T: Send, R: Send>(items: Vec<T>, threads: usize, job: impl Fn(T) -> R + Sync) -> Vec<R> {
     if threads <= 1 || items.len() <= 1 {
         return items.into_iter().map(job).collect();

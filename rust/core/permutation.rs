@@ -1,4 +1,4 @@
-//! The order of the blocks in an epoch: a keyed bijection, in no memory at all.
+//! The order of the blocks in an epoch: a keyed bijection that needs no memory.
 //!
 //! A Feistel network (Luby and Rackoff 1988) permutes the numbers of the next power of two, and
 //! what comes out at or past the count goes through it again until it is below ("cycle walking",

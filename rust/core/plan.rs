@@ -1,4 +1,4 @@
-//! Which token goes where: the layout of blocks, known before a token is moved.
+//! The layout of blocks: where each token goes, computed before any token is moved.
 
 use std::ops::Range;
 
@@ -9,20 +9,20 @@ use crate::{Error, Result};
 /// What becomes of the tokens after the last whole block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Remainder {
-    /// They are left out.
+    /// They are dropped.
     Drop,
-    /// They are filled up to a block.
+    /// They are padded to a whole block.
     Pad,
     /// They become a last, shorter block.
     Keep,
 }
 
-/// How documents come into blocks.
+/// How documents are put into blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Packing {
-    /// One after the other, cut wherever a block ends.
+    /// Concatenated, and cut wherever a block ends.
     Concat,
-    /// Whole, and every block filled up to its size; see [`best_fit`].
+    /// As a whole, with padding after them; see [`best_fit`].
     BestFit,
 }
 
@@ -30,9 +30,9 @@ pub enum Packing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools)] // four independent switches, each named by its user's option
 pub struct PlanOptions {
-    /// Tokens a block.
+    /// Tokens per block.
     pub block_size: usize,
-    /// What becomes of the tokens after the last whole block; best fit pads always.
+    /// What becomes of the tokens after the last whole block; best fit always pads.
     pub remainder: Remainder,
     /// How documents come into blocks.
     pub packing: Packing,
@@ -42,21 +42,21 @@ pub struct PlanOptions {
     pub cls: bool,
     /// Whether an id ends the tokens of every block.
     pub sep: bool,
-    /// Whether [`Plan::segments`] will be asked for.
+    /// Whether [`Plan::segments`] will be needed.
     pub boundaries: bool,
 }
 
 enum Layout {
-    /// The documents as one stream, of which so many tokens go into blocks.
+    /// The documents as one stream, and the number of its tokens that go into blocks.
     Stream {
         kept: usize,
     },
     Packed(Packed),
 }
 
-/// The layout of the blocks of one column, good for every column with rows of the same lengths.
+/// The layout of the blocks of one column, valid for every column with rows of the same lengths.
 ///
-/// All counts are `usize`, 64 bits wide: more than 2^31 tokens are as good as any number.
+/// All counts are `usize`, 64 bits wide, so there may be more than 2^31 tokens.
 pub struct Plan {
     options: PlanOptions,
     /// Where in the stream each document begins, and its end; only where documents matter.
@@ -88,14 +88,16 @@ impl Plan {
     /// Lay out the rows of `column`.
     ///
     /// # Errors
-    /// A block size of zero, or with no room beside the ids that frame a block; damaged offsets.
+    /// The block size is zero, or leaves no capacity beside the ids that frame a block; offsets are
+    /// damaged.
     pub fn new(column: &ListColumn, options: PlanOptions) -> Result<Self> {
         let size = options.block_size;
         if size == 0 || i32::try_from(size).is_err() {
             return Err(Error::BlockSize(size));
         }
         let frame = usize::from(options.cls) + usize::from(options.sep);
-        let room = size.checked_sub(frame).filter(|&room| room > 0).ok_or(Error::NoRoom(size))?;
+        let capacity =
+            size.checked_sub(frame).filter(|&capacity| capacity > 0).ok_or(Error::NoRoom(size))?;
         let packed = options.packing == Packing::BestFit;
         let mut documents = None;
         let (tokens, total) = if options.separator || options.boundaries || packed {
@@ -111,14 +113,14 @@ impl Plan {
         };
         let (layout, blocks, kept, placed) = if let (true, Some(starts)) = (packed, &documents) {
             let lengths = lengths(starts, options.separator);
-            let packed = best_fit(&lengths, room, usize::from(options.separator));
+            let packed = best_fit(&lengths, capacity, usize::from(options.separator));
             let blocks = packed.ends.len() - 1;
             let separators = if options.separator { packed.fragments.len() - blocks } else { 0 };
             (Layout::Packed(packed), blocks, total, tokens + separators)
         } else {
             let drop = options.remainder == Remainder::Drop;
-            let blocks = if drop { total / room } else { total.div_ceil(room) };
-            let kept = if drop { blocks * room } else { total };
+            let blocks = if drop { total / capacity } else { total.div_ceil(capacity) };
+            let kept = if drop { blocks * capacity } else { total };
             (Layout::Stream { kept }, blocks, kept, kept)
         };
         let keep = options.remainder == Remainder::Keep && !packed;
@@ -143,43 +145,43 @@ impl Plan {
         })
     }
 
-    /// Tokens of the rows.
+    /// Number of tokens of the rows.
     #[must_use]
     pub fn tokens(&self) -> usize {
         self.tokens
     }
 
-    /// Of [`Plan::tokens`], how many come into no block.
+    /// Number of [`Plan::tokens`] that are in no block.
     #[must_use]
     pub fn dropped(&self) -> usize {
         self.dropped
     }
 
-    /// How many blocks there are.
+    /// Number of blocks.
     #[must_use]
     pub fn blocks(&self) -> usize {
         self.blocks
     }
 
-    /// Positions of all blocks.
+    /// Number of positions of all blocks.
     #[must_use]
     pub fn length(&self) -> usize {
         self.length
     }
 
-    /// Of [`Plan::length`], how many are filled up.
+    /// Number of positions filled with padding.
     #[must_use]
     pub fn padding(&self) -> usize {
         self.padding
     }
 
-    /// The options it was made of.
+    /// The options of the plan.
     #[must_use]
     pub fn options(&self) -> &PlanOptions {
         &self.options
     }
 
-    /// The documents' starts; None where the plan does without.
+    /// The documents' starts; `None` if the plan does not need them.
     pub(crate) fn documents(&self) -> Option<&[usize]> {
         self.documents.as_deref()
     }
@@ -190,7 +192,7 @@ impl Plan {
         block.saturating_mul(self.options.block_size).min(self.length)
     }
 
-    /// Whether the blocks are the stream itself, cut: nothing framed, nothing moved, nothing padded.
+    /// Whether the blocks are the unchanged stream, only cut: without framing ids, moves and padding.
     pub(crate) fn is_plain(&self) -> bool {
         let options = &self.options;
         let framed = options.cls || options.sep;
@@ -206,7 +208,7 @@ impl Plan {
     ) -> Result<()> {
         let options = &self.options;
         if let (Layout::Stream { kept }, false) = (&self.layout, options.cls || options.sep) {
-            // Nothing stands between the blocks: they are one stretch.
+            // Nothing is inserted between the blocks, so they are one contiguous range.
             let (from, to) = (self.offset(blocks.start), self.offset(blocks.end));
             self.stream(starts, from, to.min(*kept), sink)?;
             return if to > *kept { sink(Piece::Pad(to - kept.max(&from))) } else { Ok(()) };
@@ -226,9 +228,9 @@ impl Plan {
             match &self.layout {
                 Layout::Stream { kept } => {
                     let frame = usize::from(options.cls) + usize::from(options.sep);
-                    let room = options.block_size - frame;
-                    let from = block * room;
-                    self.stream(starts, from, (*kept).min(from + room), &mut count)?;
+                    let capacity = options.block_size - frame;
+                    let from = block * capacity;
+                    self.stream(starts, from, (*kept).min(from + capacity), &mut count)?;
                 }
                 Layout::Packed(packed) => {
                     let fragments = &packed.fragments[packed.ends[block]..packed.ends[block + 1]];

@@ -1,24 +1,24 @@
-//! JSON that is no JSON lines - one list, or objects over many lines - as JSON lines.
+//! Converting other JSON - a list, or objects over several lines - to JSON lines.
 //!
-//! Only strings and brackets are told apart here, as much as is needed to know where a record ends;
-//! whoever reads the lines finds what else is wrong with one.
+//! Only strings and brackets are recognized, just enough to find where a record ends; the reader of
+//! the lines reports other errors.
 
 use memchr::memchr2;
 
-/// What is wrong with the text, and where.
+/// An error in the text, with its position.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// A character that cannot stand there.
+    /// An unexpected character.
     #[error("line {line}: broken JSON: {byte:?} where {expected} should be")]
     Unexpected {
         /// Counted from 1.
         line: u64,
-        /// What is there.
+        /// The character.
         byte: char,
-        /// What should be.
+        /// What was expected.
         expected: &'static str,
     },
-    /// A string that goes on over a line's end.
+    /// A string that contains a line end.
     #[error("line {line}: broken JSON: a string holds a line end")]
     LineEnd {
         /// Counted from 1.
@@ -33,12 +33,12 @@ pub enum Fault {
     /// The object has no such field.
     #[error("the object has no field {field:?}; its fields are {fields}")]
     NoField {
-        /// The field that was looked for.
+        /// The missing field.
         field: String,
-        /// Those that are there.
+        /// The existing fields.
         fields: String,
     },
-    /// The field holds something else.
+    /// The field does not hold a list.
     #[error("line {line}: the field {field:?} holds no list of records")]
     NoList {
         /// Counted from 1.
@@ -51,14 +51,14 @@ pub enum Fault {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Start,
-    /// Objects one after the other.
+    /// Between consecutive objects.
     Objects,
-    /// Behind `[`.
+    /// After `[`.
     FirstElement,
-    /// Behind a comma of the list.
+    /// After a comma of the list.
     Element,
     AfterElement,
-    /// Behind the `{` of the object that has the field.
+    /// After the `{` of the object that has the field.
     FirstKey,
     Key,
     InKey,
@@ -67,27 +67,27 @@ enum State {
     AfterField,
     /// Within a value.
     Value,
-    /// Within a value that is a number or a word.
+    /// Within a number, `true`, `false` or `null`.
     Word,
-    /// Behind the list.
+    /// After the list.
     End,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Value {
-    /// Of a field that is of no interest.
+    /// The value of a field to ignore.
     Skipped,
     Record,
-    /// A record that is no object: it becomes the field `text` of one.
+    /// A record that is not an object: it becomes the field `text` of one.
     Bare,
 }
 
-/// Makes lines of a text that comes piece by piece.
+/// Converts a text to lines, piece by piece.
 #[derive(Debug)]
 pub struct Reader {
     field: Option<String>,
     state: State,
-    /// Where to go on behind the value at hand.
+    /// The state after the current value.
     after: State,
     value: Value,
     depth: usize,
@@ -118,11 +118,11 @@ impl Reader {
         }
     }
 
-    /// Read a piece, and give the lines of the records that ended in it, perhaps the beginning of
-    /// another one as well.
+    /// Read a piece and return the lines of the records that end in it, possibly with the start of the
+    /// next one.
     ///
     /// # Errors
-    /// The text is no such JSON.
+    /// The text is not such JSON.
     pub fn feed(&mut self, data: &[u8]) -> Result<Vec<u8>, Fault> {
         let mut at = 0;
         while at < data.len() {
@@ -131,10 +131,10 @@ impl Reader {
         Ok(std::mem::take(&mut self.out))
     }
 
-    /// Tell what is missing at the end.
+    /// Check that the text is complete.
     ///
     /// # Errors
-    /// The text was cut off, or the field was not there.
+    /// The text is truncated, or the field is missing.
     pub fn finish(&self) -> Result<(), Fault> {
         match self.state {
             State::Start | State::Objects | State::End => Ok(()),
@@ -142,7 +142,7 @@ impl Reader {
         }
     }
 
-    /// Read bytes of a string, and tell how many.
+    /// Read bytes of a string; return how many.
     fn string(&mut self, rest: &[u8]) -> Result<usize, Fault> {
         let end = match rest[0] {
             _ if self.escaped => {
@@ -172,7 +172,7 @@ impl Reader {
         Ok(end)
     }
 
-    /// Read a byte outside strings, and tell whether it was used up.
+    /// Read a byte outside strings; return whether it was consumed.
     fn step(&mut self, byte: u8) -> Result<usize, Fault> {
         if matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
             if self.state == State::Word {
@@ -196,7 +196,7 @@ impl Reader {
             State::FirstElement | State::AfterElement if byte == b']' => self.state = State::End,
             State::FirstElement | State::Element => self.begin(byte, State::AfterElement, true)?,
             State::AfterElement if byte == b',' => self.state = State::Element,
-            // Behind the list, an object has other fields; they are of no interest.
+            // The object may have other fields after the list; they are ignored.
             State::End if self.field.is_some() => {}
             _ => return self.in_object(byte),
         }

@@ -1,7 +1,7 @@
 //! Random numbers by address: every value is a pure function of a key and an index.
 //!
-//! Nothing is drawn from a shared stream, so the value at an index is the same whichever thread,
-//! worker or machine asks for it, and in whatever order. `docs/masks.md` is the format's page.
+//! There is no shared stream, so the value at an index is the same for every thread, worker and
+//! machine, and in any order of access. `docs/masks.md` documents the format.
 
 /// 2^64 divided by the golden ratio, odd: the increment of `SplitMix64`.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -15,9 +15,9 @@ pub enum Purpose {
     Replacement = 2,
     /// The order of the blocks in an epoch.
     Permutation = 3,
-    /// Which of a row's tokens are masked where their number is given.
+    /// Which of a row's tokens are masked, if their number is given.
     Choice = 4,
-    /// Where spans begin and how long they are.
+    /// The starts and lengths of spans.
     Span = 5,
 }
 
@@ -82,7 +82,7 @@ const fn absorb(state: u64, word: u64) -> u64 {
     mix(state ^ mix(word.wrapping_add(GOLDEN)))
 }
 
-/// A hash of a row's token ids, used as its block number where a row has no other address.
+/// A hash of a row's token ids, used as its block number if the row has no other address.
 #[must_use]
 pub fn content_hash(ids: impl Iterator<Item = u64>) -> u64 {
     ids.fold(GOLDEN, |state: u64, id| (state.rotate_left(5) ^ id).wrapping_mul(GOLDEN))

@@ -9,15 +9,15 @@ use crate::{Error, Result};
 /// Marks a token that no span covers.
 pub const UNCOVERED: u32 = u32::MAX;
 
-/// Smallest parameter, far above what 64 bits can tell from zero.
+/// Smallest parameter, far above the resolution of 64 bits.
 const LEAST_PROBABILITY: f64 = 1e-6;
 
-/// Geometric lengths cut off at a maximum: length `l` is drawn in proportion to `(1 - p)^(l - 1)`.
+/// Geometric lengths truncated at a maximum: length `l` is drawn in proportion to `(1 - p)^(l - 1)`.
 #[derive(Debug, Clone)]
 pub struct SpanLengths {
     /// `ends[k]` = 2^64 times the untruncated probability of at most `k + 1`, but for the longest.
     ends: Vec<u128>,
-    /// The same of the longest length, which draws are scaled to.
+    /// The same for the longest length, to which draws are scaled.
     total: u128,
 }
 
@@ -40,7 +40,7 @@ impl SpanLengths {
         Ok(Self { ends, total })
     }
 
-    /// The length that `value` draws.
+    /// The length that the draw `value` selects.
     pub fn draw(&self, value: u64) -> usize {
         // Below `total`, which is at most 2^64: the product fits.
         let scaled = (u128::from(value) * self.total) >> 64;
@@ -48,12 +48,12 @@ impl SpanLengths {
     }
 }
 
-/// Cover `budget` tokens of a row with spans; `cover` gets, for each covered token, the first
+/// Cover `budget` tokens of a row with spans; `cover` receives, for each covered token, the first
 /// token of its span.
 ///
 /// A span begins at a unit (a token or a word) drawn uniformly among those not covered yet, and
-/// goes on for a drawn number of units while they follow each other without a gap. What other
-/// spans cover already stays theirs. The last span ends where the budget does.
+/// continues for a drawn number of adjacent units. Tokens that another span covers keep that span.
+/// The last span ends when the budget is used up.
 pub fn cover_spans(
     units: &[Range<u32>],
     lengths: &SpanLengths,
@@ -61,7 +61,7 @@ pub fn cover_spans(
     key: Key,
     cover: &mut [u32],
 ) {
-    // A budget larger than the units' tokens would never be reached.
+    // A budget larger than the units' tokens would never be used up.
     budget = budget.min(units.iter().map(ExactSizeIterator::len).sum());
     let mut draws = (1..).step_by(2);
     while let (true, Some(draw)) = (budget > 0, draws.next()) {

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import lzma
 import shutil
+import subprocess
+import sys
+import zipfile
 
 import pyarrow as pa
 import pyarrow.csv
@@ -102,6 +105,45 @@ def test_tables_and_lists_as_input(model, answers, tmp_path):
     assert run(model.onnx, "--input", odd, *how).exit_code == 0
 
 
+def test_files_are_read_as_prepare_reads_them(model, answers, tmp_path):
+    text = "".join(f"{one}\n" for one in TEXTS).encode()
+    with pa.CompressedOutputStream(tmp_path / "q.txt.zst", "zstd") as packed:
+        packed.write(text)
+    (tmp_path / "mac.txt").write_bytes(text.replace(b"\n", b"\r"))
+    (tmp_path / "marked.txt").write_bytes(b"\xef\xbb\xbf" + text)
+    lists = [{"text": one.split(" ")} for one in TEXTS]  # joined by blanks
+    (tmp_path / "lists.jsonl").write_text("\n".join(map(json.dumps, lists)))
+    with zipfile.ZipFile(tmp_path / "q.zip", "w") as archive:
+        archive.writestr("a.txt", f"\n{TEXTS[0]}\n")
+        archive.writestr("b.json", json.dumps([{"text": one} for one in [*TEXTS[1:], "none"]]))
+    for name in ("q.txt.zst", "mac.txt", "marked.txt", "lists.jsonl", "q.zip"):
+        output = tmp_path / f"{name}.answers.jsonl"
+        how = ("--output", output, "--on-error", "skip", "--quiet")
+        done = run(model.onnx, "--input", tmp_path / name, *how)
+        assert done.exit_code == 0, done.exception
+        rows = lines(output)
+        same([row["answer"] for row in rows[:3]], answers)
+    assert [row["line"] for row in rows] == [2, 1, 2, 3]
+    assert rows[3]["error"].startswith(f"Record 3 of {tmp_path / 'q.zip'}: b.json")
+
+
+def test_plain_text_needs_no_pyarrow(model, tmp_path):
+    source = tmp_path / "q.txt"
+    source.write_text("".join(f"{one}\n" for one in TEXTS))
+    program = "import sys; sys.modules['pyarrow'] = None; from mlmfast.cli import main; main()"
+
+    def command(*arguments, **options):
+        words = [sys.executable, "-c", program, "fill-mask", model.onnx, *arguments, "--json"]
+        return subprocess.run(words, capture_output=True, text=True, check=False, **options)
+
+    for done in (command("--input", source), command("-", input=source.read_text())):
+        assert done.returncode == 0, done.stderr
+        assert len(json.loads(done.stdout)) == len(TEXTS)
+    packed = tmp_path / "q.txt.xz"
+    packed.write_bytes(lzma.compress(source.read_bytes()))
+    assert "pip install pyarrow" in command("--input", packed).stderr
+
+
 def test_answers_as_parquet(model, answers, tmp_path):
     output = tmp_path / "answers.parquet"
     done = run(model.onnx, *TEXTS, "--output", output, "--json")
@@ -183,7 +225,10 @@ def test_files_that_cannot_be_read(model, tmp_path):
     assert run(model.onnx, "--input", odd, "--format", "txt").exit_code == 0
     broken = tmp_path / "q.parquet"
     broken.write_text("no parquet")
-    assert "Parquet" in str(run(model.onnx, "--input", broken).exception)
+    for more in ((), ("--output", tmp_path / "answers.jsonl")):
+        refused = run(model.onnx, "--input", broken, *more).exception
+        assert isinstance(refused, InputError)
+        assert "Parquet" in str(refused)
     empty = tmp_path / "q.txt"
     empty.write_text("\n\n")
     assert "holds no text" in str(run(model.onnx, "--input", empty).exception)
@@ -266,11 +311,11 @@ def test_many_texts_are_asked_side_by_side(model, monkeypatch):
 
     sizes = []
 
-    def ask(self, session, questions, wanted, ask=Engine.ask):
-        sizes.append(len(questions))
-        return ask(self, session, questions, wanted)
+    def counted(self, session, masked_texts, output_spec, run_batch=Engine.run_batch):
+        sizes.append(len(masked_texts))
+        return run_batch(self, session, masked_texts, output_spec)
 
-    monkeypatch.setattr(Engine, "ask", ask)
+    monkeypatch.setattr(Engine, "run_batch", counted)
     for texts, flag in ((["<mask> is <mask>"] * 40, "--joint"), (["is far"] * 40, "--score")):
         sizes.clear()
         assert run(model.onnx, *texts, flag, "--top-k", 1, "--json").exit_code == 0

@@ -9,8 +9,8 @@ import pytest
 
 from mlmfast.demo.corpus import paragraphs, write_corpus
 from mlmfast.demo.options import SMALL_MODEL, DemoOptions
-from mlmfast.demo.road import run_demo
-from mlmfast.demo.stages import Ledger
+from mlmfast.demo.run import run_demo
+from mlmfast.demo.stages import StageCache
 from mlmfast.errors import InputError, NotFoundError
 from toy import SCRATCH, make_blocks, sentences
 
@@ -107,7 +107,7 @@ def test_stages_are_done_again_when_their_input_changes(tmp_path):
         return {"n": len(made)}
 
     def run(inputs, *, fresh=False):
-        return Ledger(tmp_path, fresh=fresh).run("stage", inputs, tmp_path / "out", make)
+        return StageCache(tmp_path, fresh=fresh).run("stage", inputs, tmp_path / "out", make)
 
     first = run({"a": 1})
     assert not first.reused

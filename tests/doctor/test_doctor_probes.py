@@ -13,8 +13,8 @@ import pytest
 from mlmfast import _core
 from mlmfast.doctor.caches import measure
 from mlmfast.doctor.child import call
-from mlmfast.doctor.gpus import look_at_gpus
-from mlmfast.doctor.machine import look_at_machine
+from mlmfast.doctor.gpus import probe_gpus
+from mlmfast.doctor.machine import probe_machine
 from mlmfast.doctor.shared_libraries import missing_libraries, named_in, needed_libraries
 from mlmfast.doctor.tiny_graph import SIZE, matrix_product
 
@@ -88,17 +88,17 @@ def test_the_loaders_message_is_read():
 
 def test_gpus_by_nvidia_smi():
     output = "NVIDIA H200, 143771, 143000, 580.65.06\nNVIDIA A100, 80GB, 81920, [N/A], 580.65.06\n"
-    first, second = look_at_gpus(lambda: (0, output)).found
+    first, second = probe_gpus(lambda: (0, output)).found
     assert (first.name, first.memory, first.driver) == ("NVIDIA H200", 143771 << 20, "580.65.06")
     assert (second.name, second.memory, second.free) == ("NVIDIA A100, 80GB", 81920 << 20, None)
 
 
 def test_gpus_without_nvidia_smi():
-    assert "not installed" in look_at_gpus(lambda: None).note
-    seen = look_at_gpus(lambda: None, [{"name": "NVIDIA L4", "memory": 24 << 30}])
+    assert "not installed" in probe_gpus(lambda: None).note
+    seen = probe_gpus(lambda: None, [{"name": "NVIDIA L4", "memory": 24 << 30}])
     assert seen.found[0].name == "NVIDIA L4"
     assert "told by torch" in seen.note
-    broken = look_at_gpus(lambda: (9, "couldn't communicate with the NVIDIA driver.\n"))
+    broken = probe_gpus(lambda: (9, "couldn't communicate with the NVIDIA driver.\n"))
     assert not broken.found
     assert broken.error == "couldn't communicate with the NVIDIA driver."
 
@@ -123,7 +123,7 @@ def test_a_machine_with_limits(tmp_path):
             "sys/fs/cgroup/pod/memory.max": "max\n",
         },
     )
-    machine = look_at_machine(tmp_path)
+    machine = probe_machine(tmp_path)
     assert machine.cpu == "A CPU"
     assert [name for name, there in machine.features.items() if there] == [
         "AVX2",
@@ -147,13 +147,13 @@ def test_control_groups_of_version_1(tmp_path):
             "sys/fs/cgroup/memory/box/memory.limit_in_bytes": "9223372036854771712\n",
         },
     )
-    machine = look_at_machine(tmp_path)
+    machine = probe_machine(tmp_path)
     assert machine.quota_cores == 2
     assert machine.memory_limit is None
 
 
 def test_a_machine_that_tells_nothing(tmp_path):
-    machine = look_at_machine(tmp_path)
+    machine = probe_machine(tmp_path)
     assert machine.quota_cores is None
     assert machine.allowed_cores >= 1
 

@@ -8,8 +8,7 @@ import torch
 from architectures import masked_types, tiny_model
 from matrix import draw
 from mlmfast.errors import InputError
-from mlmfast.exporting.architectures import longest_text
-from mlmfast.exporting.parity.logits import longest_input
+from mlmfast.exporting.architectures import max_graph_length
 from mlmfast.exporting.patches import PATCHED, traceable
 from tolerances import KERNELS
 
@@ -82,11 +81,12 @@ def test_a_funnel_that_pools_by_length_is_refused():
 
 
 def test_texts_are_no_longer_than_the_graph_is_right_for():
-    assert longest_text(tiny_model("bert").config) is None
+    bert = tiny_model("bert")
+    assert max_graph_length(bert) == bert.config.max_position_embeddings
     reformer = tiny_model("reformer", local_attn_chunk_length=16, lsh_attn_chunk_length=12)
-    assert longest_input(reformer) == 12
-    assert longest_input(tiny_model("big_bird")) == (5 + 2) * 4
-    assert longest_input(tiny_model("big_bird", attention_type="original_full")) == 66
+    assert max_graph_length(reformer) == 12
+    assert max_graph_length(tiny_model("big_bird")) == (5 + 2) * 4
+    assert max_graph_length(tiny_model("big_bird", attention_type="original_full")) == 66
     if "mega" in masked_types():  # transformers 5 has it no more
-        assert longest_input(tiny_model("mega", max_positions=30)) == 30
-        assert longest_input(tiny_model("mega", use_chunking=True, chunk_size=8)) == 8
+        assert max_graph_length(tiny_model("mega", max_positions=30)) == 30
+        assert max_graph_length(tiny_model("mega", use_chunking=True, chunk_size=8)) == 8

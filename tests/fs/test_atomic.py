@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mlmfast.errors import InputError, OutputExistsError
-from mlmfast.fs.atomic import atomic_output_dir
+from mlmfast.fs.atomic import atomic_file, atomic_output_dir, write_atomic
 
 
 def ours(folder: Path) -> bool:
@@ -119,3 +119,41 @@ def test_the_folder_has_the_usual_permissions(tmp_path):
     write(tmp_path / "out", "x")
     (tmp_path / "plain").mkdir()
     assert (tmp_path / "out").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_a_small_file_appears_whole_with_its_folder(tmp_path):
+    path = tmp_path / "new" / "cache" / "entry.json"
+    write_atomic(path, b"first")
+    write_atomic(path, b"second")
+    assert path.read_bytes() == b"second"
+    assert [file.name for file in path.parent.iterdir()] == ["entry.json"]
+
+
+def test_a_file_that_is_not_finished_leaves_the_one_before(tmp_path):
+    path = tmp_path / "answers.jsonl"
+    path.write_text("old")
+
+    def write_and_stop():
+        with atomic_file(path) as partial:
+            partial.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_and_stop()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_is_written_twice_at_the_same_time_and_the_last_wins(tmp_path):
+    path = tmp_path / "entry"
+    with atomic_file(path) as first, atomic_file(path) as second:
+        first.write_text("first")
+        second.write_text("second")
+    assert path.read_text() == "first"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_small_file_that_cannot_be_written_is_an_error(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OSError, match="file"):
+        write_atomic(tmp_path / "file" / "entry", b"content")

@@ -23,7 +23,7 @@ def test_results_come_in_order_from_several_threads():
 
     with ThreadedPipeline() as overlap:
         squares = overlap.map(square, range(50), threads=4, depth=8)
-        assert list(overlap.ahead(squares, depth=2)) == [number**2 for number in range(50)]
+        assert list(overlap.prefetch(squares, depth=2)) == [number**2 for number in range(50)]
     assert threads_of_ours() == []
 
 
@@ -39,7 +39,7 @@ def test_a_stage_runs_ahead_but_not_further_than_it_may():
             yield number
 
     with ThreadedPipeline() as overlap:
-        results = overlap.ahead(numbers(), depth=3)
+        results = overlap.prefetch(numbers(), depth=3)
         assert reached.wait(300)
         assert len(drawn) == 4  # three wait in the queue, one for room in it
         assert next(results) == 0
@@ -77,7 +77,7 @@ def test_what_a_stage_raises_comes_out_in_its_place_and_ends_all(stage, fault):
     def run():
         with ThreadedPipeline() as overlap:
             doubled = overlap.map(double, read(), threads=2, depth=4)
-            for item in overlap.ahead(follow(doubled), depth=4):
+            for item in overlap.prefetch(follow(doubled), depth=4):
                 if stage == "user" and item == 40:
                     raise fault
                 seen.append(item)
@@ -93,7 +93,7 @@ def test_what_a_stage_raises_comes_out_in_its_place_and_ends_all(stage, fault):
 
 def test_leaving_early_ends_the_threads():
     with ThreadedPipeline() as overlap:
-        for item in overlap.ahead(iter(int, 1), depth=2):
+        for item in overlap.prefetch(iter(int, 1), depth=2):
             assert item == 0
             break
     assert threads_of_ours() == []

@@ -13,7 +13,8 @@ from mlmfast.errors import (
     NoMaskError,
 )
 from mlmfast.serving.fill_mask import FillMask
-from places import SHARED, SHARED_MISSING
+from places import SHARED, SHARED_MISSING, shared
+from published import PUBLISHED, published_folder
 from tiny_models import KINDS, save_checkpoint
 from tolerances import GRAPHS, KERNELS
 
@@ -303,14 +304,14 @@ print(json.dumps(FillMask({str(model.onnx)!r})("paris is <mask>")))
     assert_same(json.loads(done.stdout), FillMask(model.onnx)("paris is <mask>"))
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason=SHARED_MISSING)
 @pytest.mark.parametrize("name", ["roberta-base", "modernbert-base", "bert-base-cased"])
 def test_published_tokenizers(name, tmp_path):
     from transformers import AutoTokenizer
 
     from mlmfast.exporting.export import export
 
-    tokenizer = AutoTokenizer.from_pretrained(SHARED / "tokenizers" / name)
+    folder = published_folder(name) if name in PUBLISHED else shared("tokenizers", name)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
     kind = name.removesuffix("-base").removesuffix("-base-cased")
     checkpoint = save_checkpoint(
         kind,

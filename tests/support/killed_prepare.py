@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 from mlmfast.data.prepare import run as prepare_run
@@ -52,7 +53,7 @@ def main() -> None:
     options = json.loads(given)
     inputs, output = options.pop("inputs"), options.pop("output")
     batch_bytes = options.pop("batch_bytes")
-    prepare_run.ReadOptions = lambda *names: ReadOptions(*names, batch_bytes)
+    prepare_run.ReadOptions = partial(ReadOptions, batch_bytes=batch_bytes)
     prepare_shuffle._BUFFER_BYTES = batch_bytes
     die_at(where, int(count))
     prepare_run.run_prepare(inputs, output, PrepareOptions(**options))

@@ -152,9 +152,9 @@ def every_shape(model: Any, names: tuple[str, ...]):
     """Yield (inputs, PyTorch's logits [B, L, V]) at every shape the model takes."""
     import torch
 
-    from mlmfast.exporting.parity.logits import longest_input
+    from mlmfast.exporting.architectures import max_graph_length
 
-    limit = longest_input(model) or LONGEST
+    limit = max_graph_length(model) or LONGEST
     for batch, length, padded in SHAPES:
         inputs = draw(model, names, batch, min(length, limit), padded=padded)
         with torch.inference_mode():

@@ -2,7 +2,7 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::cast_precision_loss)]
 #![allow(clippy::cast_possible_truncation, missing_docs, unreachable_pub)]
 
-use mlmfast_core::mask::{Address, Batch, MaskOptions, Masker, Mode, Output, Rows};
+use mlmfast_core::mask::{Address, Batch, MaskOptions, Masker, Mode, Output, RowSource};
 
 pub const VOCAB: u32 = 1_000;
 pub const MASK: u32 = 4;
@@ -31,7 +31,7 @@ pub struct Masked {
 
 pub fn batch<'a>(ids: &'a [u16], length: usize, blocks: &'a [u64]) -> Batch<'a, u16> {
     let address = Address::Blocks(blocks);
-    let rows = Rows::Matrix(ids);
+    let rows = RowSource::Matrix(ids);
     Batch { rows, length, special_tokens_mask: None, address, strict: true }
 }
 
@@ -42,7 +42,7 @@ pub fn mask(
     key: (u64, u64),
     threads: usize,
 ) -> Masked {
-    let Rows::Matrix(ids) = batch.rows else { unreachable!() };
+    let RowSource::Matrix(ids) = batch.rows else { unreachable!() };
     let (mut input_ids, mut labels) = (vec![-7; ids.len()], vec![-7; ids.len()]);
     let output =
         Output { input_ids: &mut input_ids, labels: Some(&mut labels), attention_mask: None };

@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import sys
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -31,7 +32,7 @@ BATCH_BYTES = 300
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch):
-    monkeypatch.setattr(prepare_run, "ReadOptions", lambda *names: ReadOptions(*names, BATCH_BYTES))
+    monkeypatch.setattr(prepare_run, "ReadOptions", partial(ReadOptions, batch_bytes=BATCH_BYTES))
 
 
 @pytest.fixture

@@ -21,16 +21,16 @@ TEXTS = [
 ]
 
 
-class Watch:
-    """Remembers what it is told."""
+class Observer:
+    """Remembers what a scheduler reports."""
 
     def __init__(self):
         self.batches, self.waits = [], []
 
-    def batch_was_run(self, report):
+    def on_batch(self, report):
         self.batches.append(report)
 
-    def request_has_begun(self, queue_seconds):
+    def on_request_started(self, queue_seconds):
         self.waits.append(queue_seconds)
 
 
@@ -61,13 +61,13 @@ def gate(monkeypatch):
     """The `Gate` before the engine."""
     from mlmfast.serving.engine.engine import Engine
 
-    gate, ask = Gate(), Engine.ask
+    gate, run_batch = Gate(), Engine.run_batch
 
     def held(*arguments):
         gate.pass_through()
-        return ask(*arguments)
+        return run_batch(*arguments)
 
-    monkeypatch.setattr(Engine, "ask", held)
+    monkeypatch.setattr(Engine, "run_batch", held)
     yield gate
     gate.set()
 
@@ -77,9 +77,9 @@ def begin(onnx):
     """Return a function that begins a scheduler, which is closed after the test."""
     begun = []
 
-    def scheduler(watch=None, threads=2, batching="shared", **limits):
+    def scheduler(observer=None, threads=2, batching="shared", **limits):
         model = open_model(onnx, device="cpu", threads=threads, batching=batching)
-        begun.append(Scheduler(model, QueueLimits(**limits), watch))
+        begun.append(Scheduler(model, QueueLimits(**limits), observer))
         return begun[-1], model
 
     yield scheduler

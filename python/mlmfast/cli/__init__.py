@@ -30,9 +30,9 @@ COMMANDS = {
     "convert": ("mlmfast.cli.convert", "Block store <-> Parquet, Megatron, raw ids, lists."),
     "verify": ("mlmfast.cli.verify", "Whether a block store is what was written."),
     "train-tokenizer": ("mlmfast.cli.train_tokenizer", "Train a tokenizer on text."),
-    "demo": ("mlmfast.cli.demo", "The whole road on text that Python itself carries."),
+    "demo": ("mlmfast.cli.demo", "Every stage in minutes, on text that comes with Python."),
     "doctor": ("mlmfast.cli.doctor", "What works in this environment, and what mends the rest."),
-    "version": ("mlmfast.cli.version", "Versions of mlmfast and of what it stands on."),
+    "version": ("mlmfast.cli.version", "Versions of mlmfast and of the packages it uses."),
 }
 
 
@@ -56,7 +56,7 @@ class LazyGroup(click.Group):
 def group() -> None:
     """Text -> blocks -> masked batches -> trained model -> ONNX -> answers.
 
-    Begin with `mlmfast demo`, which walks the whole road in a few minutes.
+    Begin with `mlmfast demo`, which runs every stage in a few minutes.
     """
 
 

@@ -1,4 +1,4 @@
-"""Answers for people: a table for each mask."""
+"""Answers as text for the terminal: a table for each mask."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def describe(text: str, answer: Answer) -> str:
-    """Write one text with the table of each of its masks."""
+    """Return a text with a table for each of its masks."""
     lines = [_one_line(text)]
     for number, part in enumerate(answer, start=1):
         if isinstance(part, dict):  # one mask: the answer is its rows
@@ -19,7 +19,7 @@ def describe(text: str, answer: Answer) -> str:
 
 
 def describe_score(text: str, score: float) -> str:
-    """Write one text with its pseudo-log-likelihood."""
+    """Return a text with its pseudo-log-likelihood."""
     return f"{score:10.3f}  {_one_line(text)}"
 
 
@@ -39,7 +39,7 @@ def _tokens(row: dict[str, Any]) -> str:
 
 
 def _token(text: str) -> str:
-    """Show a token without the blank before it, and one that has nothing to show in quotes."""
+    """Return a token without the blank before it, in quotes if nothing of it is visible."""
     word = text.strip()
     return word if word and word.isprintable() else repr(text)
 

@@ -1,4 +1,4 @@
-"""Each text of a `fill-mask` run with its answer, or with what is wrong with it."""
+"""Answers the texts of a `fill-mask` run in order, each with its rows or its error."""
 
 from __future__ import annotations
 
@@ -12,23 +12,25 @@ from mlmfast.serving.tasks.streaming import in_order
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from mlmfast.cli._questions import Given
+    from mlmfast.cli._input_texts import InputText
     from mlmfast.serving.fill_mask import FillMask
 
 _READ_AHEAD = 1024
-# Texts whose masks are filled together, or that are scored, side by side: each is asked often.
-_PIECE = 64
+# Texts that are scored, or whose masks are filled jointly, at the same time: each takes many calls
+# of the model.
+_CHUNK = 64
 
 
 def answered_texts(
-    fill_mask: FillMask, given: Iterable[Given], options: dict[str, Any]
-) -> Iterator[tuple[Given, Any]]:
-    """Yield each text with its answer, or with an InputError where errors are skipped."""
-    pending: list[Given] = []  # read, and not answered; those with errors of their own stay in turn
+    fill_mask: FillMask, inputs: Iterable[InputText], options: dict[str, Any]
+) -> Iterator[tuple[InputText, Any]]:
+    """Yield each text with its answer, or with an InputError if errors are skipped."""
+    # Read and not answered yet; a text with an error of its own waits for its turn.
+    pending: list[InputText] = []
     skip = options["on_error"] == "skip"
 
     def texts() -> Iterator[str]:
-        for one in given:
+        for one in inputs:
             if one.error is not None and not skip:
                 raise one.error
             pending.append(one)
@@ -41,7 +43,7 @@ def answered_texts(
     yield from _own_errors(pending)
 
 
-def _own_errors(pending: list[Given]) -> Iterator[tuple[Given, InputError]]:
+def _own_errors(pending: list[InputText]) -> Iterator[tuple[InputText, InputError]]:
     while pending and pending[0].error is not None:
         one = pending.pop(0)
         if one.error is not None:
@@ -49,7 +51,7 @@ def _own_errors(pending: list[Given]) -> Iterator[tuple[Given, InputError]]:
 
 
 def _answers(
-    fill_mask: FillMask, texts: Iterator[str], pending: list[Given], options: dict[str, Any]
+    fill_mask: FillMask, texts: Iterator[str], pending: list[InputText], options: dict[str, Any]
 ) -> Iterator[Any]:
     skip = options["on_error"] == "skip"
     cut = {"truncation": "around_mask" if options["truncate"] else False}
@@ -58,9 +60,9 @@ def _answers(
     typed = "-" in (*options["texts"], options["source"]) and sys.stdin.isatty()
     numbered = _Numbered(texts, pending)
     if options["joint"] or options["score"]:
-        pieces = _Pieces(fill_mask, options, cut, numbered.name)
-        read_ahead = 1 if typed else 2 * _PIECE
-        for answer in in_order(numbered, pieces.begin, read_ahead=read_ahead):
+        chunks = _Chunks(fill_mask, options, cut, numbered.name)
+        read_ahead = 1 if typed else 2 * _CHUNK
+        for answer in in_order(numbered, chunks.begin, read_ahead=read_ahead):
             if isinstance(answer, InputError) and not skip:
                 raise answer
             yield answer
@@ -77,8 +79,8 @@ def _answers(
     )
 
 
-class _Pieces:
-    """Texts whose masks are filled together, or that are scored, some at a time."""
+class _Chunks:
+    """Scores texts, or fills their masks jointly, a chunk of texts at a time."""
 
     def __init__(
         self,
@@ -99,14 +101,14 @@ class _Pieces:
             )
         )
 
-    def begin(self, texts: list[str], first: int) -> _Piece:
-        """Name `texts`, whose first has the number `first`."""
+    def begin(self, texts: list[str], first: int) -> _Chunk:
+        """Return a chunk of `texts`, the first of which has the number `first`."""
         names = [self._name(first + place) for place in range(len(texts))]
-        return _Piece(partial(self._answer, texts, on_error="return", names=lambda n: names[n - 1]))
+        return _Chunk(partial(self._answer, texts, on_error="return", names=lambda n: names[n - 1]))
 
 
-class _Piece:
-    """Texts that are answered when their turn has come."""
+class _Chunk:
+    """Texts that are answered when `results` is called."""
 
     error: InputError | None = None
 
@@ -114,17 +116,17 @@ class _Piece:
         self._answer = answer
 
     def results(self) -> list[Any]:
-        """Answer them."""
+        """Return the answers."""
         return self._answer()
 
     def cancel(self) -> None:
-        """Nothing has begun."""
+        """Do nothing, since nothing has started."""
 
 
 class _Numbered:
-    """Texts that remember what messages call those on their way."""
+    """Yields texts and keeps the names of those that are not answered yet."""
 
-    def __init__(self, texts: Iterator[str], pending: list[Given]):
+    def __init__(self, texts: Iterator[str], pending: list[InputText]):
         self._texts = texts
         self._pending = pending
         self._names: dict[int, str] = {}
@@ -136,5 +138,5 @@ class _Numbered:
             yield text
 
     def name(self, number: int) -> str:
-        """Name a text that is on its way."""
+        """Return what messages call text `number`."""
         return self._names[number]

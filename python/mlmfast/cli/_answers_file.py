@@ -1,15 +1,14 @@
-"""Answers in bulk: a file of JSON lines or Parquet that appears whole or not at all."""
+"""Writes answers to a file of JSON lines or Parquet, atomically."""
 
 from __future__ import annotations
 
 import json
-import os
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mlmfast.errors import InputError, OutputExistsError
-from mlmfast.fs.atomic import is_disk_full
+from mlmfast.fs.atomic import atomic_file, is_disk_full
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,28 +19,28 @@ _ROWS = 1024
 
 
 class AnswerWriter(Protocol):
-    """Takes one row a text: line, text, and answer or error."""
+    """Takes one row for each text: line, text, and answer or error."""
 
     def write(self, row: dict[str, Any]) -> None:
         """Add a row."""
 
     def close(self) -> None:
-        """Write what is held."""
+        """Write the buffered rows."""
 
 
 @contextmanager
-def answers_file(name: str, asked: str, *, overwrite: bool) -> Iterator[AnswerWriter]:
+def answers_file(name: str, kind: str, *, overwrite: bool) -> Iterator[AnswerWriter]:
     """Yield a writer to a temporary sibling that becomes `name` when the block ends well.
 
     Args:
-        name: the file to write; its suffix tells the format.
-        asked: what an answer is: "rows" or "whole targets" for each mask, "fillings" of a text, or
-            its "score".
-        overwrite: whether a file that is there may be replaced.
+        name: the file to write; its suffix is its format.
+        kind: the kind of answers: "rows" or "whole targets" for each mask, "fillings" of a text,
+            or its "score".
+        overwrite: whether an existing file may be replaced.
 
     Raises:
-        InputError: the suffix tells no format, or the file cannot be written.
-        OutputExistsError: the file is there already.
+        InputError: the suffix is of no known format, or the file cannot be written.
+        OutputExistsError: the file exists already.
     """
     target = Path(name)
     if target.suffix.lower() not in SUFFIXES:
@@ -50,19 +49,16 @@ def answers_file(name: str, asked: str, *, overwrite: bool) -> Iterator[AnswerWr
         raise OutputExistsError(f"The output {name} is a folder; give the name of a file.")
     if target.exists() and not overwrite:
         raise OutputExistsError(f"The output {name} exists already. Use --overwrite to replace it.")
-    partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         parquet = target.suffix.lower() == ".parquet"
-        writer: AnswerWriter = _Parquet(partial, asked) if parquet else _JsonLines(partial)
-        yield writer
-        writer.close()
-        partial.replace(target)
+        with atomic_file(target) as partial:
+            writer: AnswerWriter = _Parquet(partial, kind) if parquet else _JsonLines(partial)
+            yield writer
+            writer.close()
     except OSError as error:
         why = "the disk is full" if is_disk_full(error) else error.strerror or str(error)
         raise InputError(f"{name} cannot be written: {why}.") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 class _JsonLines:
@@ -77,18 +73,18 @@ class _JsonLines:
 
 
 class _Parquet:
-    """Columns line, text, answer, error; in `answer` a list for each mask, one mask or several."""
+    """Columns line, text, answer and error; `answer` always holds a list for each mask."""
 
-    def __init__(self, path: Path, asked: str) -> None:
+    def __init__(self, path: Path, kind: str) -> None:
         import pyarrow as pa
         import pyarrow.parquet
 
-        self._nested = asked in _PER_MASK
+        self._nested = kind in _PER_MASK
         self._schema = pa.schema(
             [
                 ("line", pa.int64()),
                 ("text", pa.string()),
-                ("answer", _answer_type(pa, asked)),
+                ("answer", _answer_type(pa, kind)),
                 ("error", pa.string()),
             ]
         )
@@ -115,12 +111,12 @@ class _Parquet:
             self._rows = []
 
 
-def _answer_type(pa: Any, asked: str) -> Any:
-    if asked == "score":
+def _answer_type(pa: Any, kind: str) -> Any:
+    if kind == "score":
         return pa.float64()
     several = pa.list_(pa.int32()), pa.list_(pa.string())
-    tokens, texts = (pa.int32(), pa.string()) if asked == "rows" else several
-    names = ("token", "token_str") if asked == "rows" else ("tokens", "token_strs")
+    tokens, texts = (pa.int32(), pa.string()) if kind == "rows" else several
+    names = ("token", "token_str") if kind == "rows" else ("tokens", "token_strs")
     row = pa.struct(
         [
             ("score", pa.float64()),
@@ -129,4 +125,4 @@ def _answer_type(pa: Any, asked: str) -> Any:
             ("sequence", pa.string()),
         ]
     )
-    return pa.list_(pa.list_(row)) if asked in _PER_MASK else pa.list_(row)
+    return pa.list_(pa.list_(row)) if kind in _PER_MASK else pa.list_(row)

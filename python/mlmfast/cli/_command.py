@@ -19,16 +19,16 @@ CONTEXT = {
 
 
 class Names(click.Choice[str]):
-    """Names of Python's side, shown as they are written there; a `-` is taken for their `_`."""
+    """Choices shown as Python spells them, with `_`; `-` is accepted as well."""
 
     def normalize_choice(self, choice: Any, ctx: click.Context | None) -> str:
         return str(choice).replace("-", "_")
 
 
 class ExampleCommand(click.Command):
-    """A command whose help shows how it is typed before it explains anything.
+    """A command whose help begins with examples.
 
-    `example` holds one command a line, without a leading `$`.
+    `example` holds one command per line, without a leading `$`.
     """
 
     def __init__(self, *args: Any, example: str, **kwargs: Any) -> None:
@@ -37,12 +37,12 @@ class ExampleCommand(click.Command):
         self.example = example
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; with --quiet, the libraries that it uses are quiet too."""
+        """Run the command; with --quiet, without the progress bars of libraries."""
         with silent_bars() if ctx.params.get("quiet") else nullcontext():
             return super().invoke(ctx)
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        # Written as it is: a command broken over two lines could not be copied.
+        # Not wrapped, so that each command can be copied.
         lines = [line.strip() for line in self.example.strip().splitlines()]
         formatter.write("\n  ".join(["Example:", *lines]) + "\n")
         formatter.write_paragraph()
@@ -50,7 +50,7 @@ class ExampleCommand(click.Command):
 
 
 def list_arguments(describe: Callable[[], Iterable[str]], *, text: str) -> Callable[[Any], Any]:
-    """Add `--list-arguments`, explained by `text`: it prints `describe()` and ends the command."""
+    """Add `--list-arguments` with the help `text`: print the lines of `describe()` and exit."""
 
     def show(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
         if not value or ctx.resilient_parsing:

@@ -1,4 +1,4 @@
-"""The options of every command that answers from an ONNX folder."""
+"""The options of the commands that run an ONNX folder."""
 
 from __future__ import annotations
 

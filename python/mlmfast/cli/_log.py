@@ -1,4 +1,4 @@
-"""What the library logs, on the command line: plain sentences on stderr."""
+"""The log of the library on the command line: plain sentences on standard error."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ class _Stderr(logging.Handler):
 
 
 def show_log(*, quiet: bool, silent: bool = False) -> None:
-    """Show the log of mlmfast on stderr: all of it, or with `quiet` the warnings alone.
+    """Show the log of mlmfast on standard error, as long as the command runs.
 
-    `silent` shows errors alone, for a process beside the one that speaks.
+    Args:
+        quiet: show only warnings and errors.
+        silent: show only errors, as in all but the first of several processes.
     """
     logger = logging.getLogger("mlmfast")
     context = click.get_current_context(silent=True)
-    if context is not None:  # a program that runs commands has its own log again behind each
+    if context is not None:  # a program that runs commands gets its own log back
         context.call_on_close(_restorer(logger))
     logger.handlers = [_Stderr()]
     logger.propagate = False

@@ -1,8 +1,7 @@
-"""The ONNX folder behind MODEL: itself, or a checkpoint's export, made once and kept."""
+"""The ONNX folder of MODEL: the folder itself, or the cached export of a checkpoint."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from contextlib import contextmanager
@@ -11,30 +10,31 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mlmfast.errors import InputError, NotFoundError
+from mlmfast.errors import InputError, NotFoundError, first_line
+from mlmfast.fs.cache import cache_dir, digest
 from mlmfast.fs.lock import FileLock
 from mlmfast.fs.paths import as_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _GRAPHS = ("fill_mask.onnx", "model.onnx")
-# Of larger files the two ends, the size and the time of writing are taken.
+# Of larger files, the key depends on both ends, the size and the time of the last change.
 _READ_WHOLE = 16 << 20
 END = 1 << 20
 
 
 def model_folder(name: str, *, quiet: bool) -> Path:
-    """Return the ONNX folder of `name`; a checkpoint is exported into the cache the first time.
+    """Return the ONNX folder of `name`; export a checkpoint into the cache if it is not there.
 
-    Where several processes want the same export, one makes it and the others wait.
+    If several processes need the same export, one makes it and the others wait.
 
     Args:
         name: an ONNX folder, a folder of a checkpoint, or a name on the Hub.
-        quiet: do not say that an export is made.
+        quiet: print no message about the export.
 
     Raises:
-        NotFoundError: it is neither a folder nor a name that the Hub or its cache knows.
+        NotFoundError: there is no such folder, and no such model on the Hub or in its cache.
         InputError: the checkpoint cannot be exported, or the cache cannot be written.
     """
     folder = as_path(name, home=True)
@@ -42,41 +42,41 @@ def model_folder(name: str, *, quiet: bool) -> Path:
         return folder
     if folder.exists():
         if not (folder / "config.json").is_file():
-            return folder  # FillMask says what it is not
-        key = _digest(_of_folder(folder))
+            return folder  # FillMask raises an error that says what is missing
+        key = _key(_parts_of_folder(folder))
     else:
-        key = _digest([_of_hub(name)])
-    kept = _cache() / key
-    if (kept / "config.json").is_file():
-        return kept
-    with _alone(kept, name, quiet=quiet):
-        if not (kept / "config.json").is_file():
-            _export(str(folder) if folder.exists() else name, kept, quiet=quiet)
-    return kept
+        key = _key([_hub_commit(name)])
+    cached = cache_dir("exports") / key
+    if (cached / "config.json").is_file():
+        return cached
+    with _locked(cached, name, quiet=quiet):
+        if not (cached / "config.json").is_file():
+            _export(str(folder) if folder.exists() else name, cached, quiet=quiet)
+    return cached
 
 
-def _export(checkpoint: str, kept: Path, *, quiet: bool) -> None:
+def _export(checkpoint: str, output: Path, *, quiet: bool) -> None:
     if not quiet:
         click.echo(
-            f"{checkpoint} is a checkpoint: exporting it once into {kept} "
+            f"{checkpoint} is a checkpoint: exporting it once into {output} "
             "(about a minute for a base-sized model) ...",
             err=True,
         )
-    for left in kept.parent.glob(f".{kept.name}.partial-*"):  # by a process that was killed
-        shutil.rmtree(left, ignore_errors=True)
+    for partial in output.parent.glob(f".{output.name}.partial-*"):  # of a killed process
+        shutil.rmtree(partial, ignore_errors=True)
     from mlmfast.exporting.export import export
 
-    export(checkpoint, kept)
+    export(checkpoint, output)
 
 
 @contextmanager
-def _alone(kept: Path, name: str, *, quiet: bool) -> Iterator[None]:
-    """Let one process at a time write `kept`; the others wait, and find it there.
+def _locked(output: Path, name: str, *, quiet: bool) -> Iterator[None]:
+    """Hold the lock of `output`, so that one process writes it and the others wait for it.
 
     Raises:
         InputError: the cache cannot be written.
     """
-    file = kept.with_name(f"{kept.name}.lock")
+    file = output.with_name(f"{output.name}.lock")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -93,46 +93,40 @@ def _alone(kept: Path, name: str, *, quiet: bool) -> Iterator[None]:
         ) from error
     try:
         yield
-        # Whoever waits for the file that is gone finds the export made, and whoever makes the file
-        # anew does too.
+        # Safe to remove: a process that waits for it, or creates it again, finds the export.
         file.unlink(missing_ok=True)
     finally:
         lock.release()
 
 
-def _cache() -> Path:
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "mlmfast" / "exports"
-
-
-def _digest(parts: list[bytes]) -> str:
+def _key(parts: Iterable[bytes]) -> str:
     from importlib.metadata import version
 
-    digest = hashlib.sha256(version("mlmfast").encode())
-    for part in parts:
-        digest.update(len(part).to_bytes(8, "little") + part)
-    return digest.hexdigest()[:32]
+    sized = (len(part).to_bytes(8, "little") + part for part in parts)
+    return digest([version("mlmfast").encode(), *sized])
 
 
-def _of_folder(folder: Path) -> list[bytes]:
-    return [part for file in sorted(folder.iterdir()) if file.is_file() for part in _of_file(file)]
+def _parts_of_folder(folder: Path) -> list[bytes]:
+    return [
+        part for file in sorted(folder.iterdir()) if file.is_file() for part in _parts_of_file(file)
+    ]
 
 
-def _of_file(file: Path) -> Iterator[bytes]:
+def _parts_of_file(file: Path) -> Iterator[bytes]:
     yield file.name.encode()
-    told = file.stat()
-    if told.st_size <= _READ_WHOLE:
+    status = file.stat()
+    if status.st_size <= _READ_WHOLE:
         yield file.read_bytes()
         return
-    yield f"{told.st_size} {told.st_mtime_ns}".encode()
+    yield f"{status.st_size} {status.st_mtime_ns}".encode()
     with file.open("rb") as opened:
         yield opened.read(END)
         opened.seek(-END, os.SEEK_END)
         yield opened.read(END)
 
 
-def _of_hub(name: str) -> bytes:
-    """Find the commit of a model on the Hub, or of its copy in the Hub's cache."""
+def _hub_commit(name: str) -> bytes:
+    """Return the name and commit of a model on the Hub, or in the Hub's cache."""
     from mlmfast.exporting.checkpoint import HUB_NAME
 
     if not HUB_NAME.fullmatch(name):
@@ -148,7 +142,6 @@ def _of_hub(name: str) -> bytes:
         ) from error
     except Exception as error:  # the Hub's errors share no base with those of its connection
         raise NotFoundError(
-            f"There is no folder {name}, and the Hub gives no such model: "
-            f"{(str(error).strip() or type(error).__name__).splitlines()[0]}"
+            f"There is no folder {name}, and the Hub gives no such model: {first_line(error)}"
         ) from error
     return f"{name} {config.parent.name}".encode()

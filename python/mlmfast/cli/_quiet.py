@@ -1,4 +1,4 @@
-"""Silence for the progress bars of libraries, as long as a command runs."""
+"""Hides the progress bars of libraries while a command runs."""
 
 from __future__ import annotations
 
@@ -8,18 +8,22 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# A module that is loaded is switched by its functions; one that comes later reads the variable.
+# A loaded module is switched off by its functions; one that is loaded later reads the variable.
 _LIBRARIES = (
     ("huggingface_hub.utils", "progress_bars", "HF_HUB_DISABLE_PROGRESS_BARS"),
     ("datasets.utils.tqdm", "progress_bars", "HF_DATASETS_DISABLE_PROGRESS_BARS"),
-    ("transformers.utils.logging", "progress_bar", None),  # goes by the Hub's before it is loaded
+    (
+        "transformers.utils.logging",
+        "progress_bar",
+        None,
+    ),  # follows the Hub's until it is loaded
     ("tqdm", None, "TQDM_DISABLE"),
 )
 
 
 @contextmanager
 def silent_bars() -> Iterator[None]:
-    """Let no library show a progress bar; what was before is so again at the end."""
+    """Hide the progress bars of all libraries, and restore them at the end."""
     switched, variables = [], []
     for name, function, variable in _LIBRARIES:
         if name in sys.modules and function is not None:

@@ -1,4 +1,4 @@
-"""A file of settings, in YAML or JSON, in the place of flags."""
+"""Files of settings, in YAML or JSON, that replace flags."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ SUFFIXES = (".yaml", ".yml", ".json")
 
 
 def read_settings(file: str) -> dict[str, Any]:
-    """Read a mapping of flags' names, written with - or _, to values; null means "not given".
+    """Read a mapping of flag names, written with - or _, to values; null means "not given".
 
     Raises:
         NotFoundError: there is no such file.
-        InputError: it holds something else.
+        InputError: it holds no such mapping.
     """
     path = Path(file).expanduser()
     if path.suffix.lower() not in SUFFIXES:
@@ -25,13 +25,13 @@ def read_settings(file: str) -> dict[str, Any]:
         raise NotFoundError(f"There is no file of settings {file}.")
     text = path.read_text(encoding="utf-8")
     try:
-        found = json.loads(text) if path.suffix.lower() == ".json" else _yaml(text)
+        settings = json.loads(text) if path.suffix.lower() == ".json" else _yaml(text)
     except ValueError as error:
         raise InputError(f"The settings {file} cannot be read: {error}.") from error
-    if not isinstance(found, dict):
+    if not isinstance(settings, dict):
         raise InputError(f"The settings {file} must hold names and values, such as `model: bert/`.")
     return {
-        str(name).replace("_", "-"): value for name, value in found.items() if value is not None
+        str(name).replace("_", "-"): value for name, value in settings.items() if value is not None
     }
 
 

@@ -1,4 +1,4 @@
-"""How the commands that train end where a signal or the time limit stops them."""
+"""How commands that train end when a signal or the time limit stops them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 @contextmanager
 def stopped_by_signals(ctx: click.Context, *, tell: bool) -> Iterator[None]:
-    """End the command with the sentence and the exit status of a training that was stopped.
+    """End the command with the message and the exit status of a training that was stopped.
 
     Args:
         ctx: the command's context.
-        tell: whether this process is the one that speaks.
+        tell: whether to print the message, which one of several processes does.
     """
     from mlmfast.training.trainer.interrupt import TrainingInterrupted
 

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import fields
+from collections.abc import Iterable
 from typing import Any
 
 import click
 
 from mlmfast.cli._command import ExampleCommand
+from mlmfast.cli._option_flags import option_flags
 from mlmfast.cli._settings import SUFFIXES, read_settings
+from mlmfast.data.sources.base import QUOTINGS
+from mlmfast.data.sources.formats import FORMATS
 from mlmfast.errors import InputError
 from mlmfast.training.options.run_mlm import DTYPES, RunMlmOptions
 
-_FORMATS = ("txt", "jsonl", "csv", "tsv", "parquet", "arrow")
-_CHOICES = {
-    "format": click.Choice(_FORMATS),
-    "csv_quoting": click.Choice(["minimal", "none"]),
-    "dtype": click.Choice([*DTYPES, "float16"]),
-}
+# The options refuse float16 themselves, and say what to do instead.
+_CHOICES = {"format": FORMATS, "csv_quoting": QUOTINGS, "dtype": (*DTYPES, "float16")}
+run_mlm_flags = option_flags(RunMlmOptions, choices=_CHOICES, aliases={"dtype": "--torch-dtype"})
+"""Gives a command an option for every field of `RunMlmOptions`."""
 
 
 class Overrides(click.ParamType):
@@ -29,22 +29,6 @@ class Overrides(click.ParamType):
     def convert(self, value: Any, _param: Any, _ctx: Any) -> Any:
         """Return the value unchanged; `train` parses it."""
         return value
-
-
-def run_mlm_flags(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add an option to a command for every field of `RunMlmOptions`."""
-    for each in reversed(fields(RunMlmOptions)):
-        flag, text = f"--{each.name.replace('_', '-')}", each.metadata["help"]
-        if each.default is True:
-            option = click.option(f"{flag}/--no-{flag[2:]}", default=True, help=text)
-        elif each.default is False:
-            option = click.option(flag, is_flag=True, help=text)
-        else:
-            names = [flag, "--torch-dtype"] if each.name == "dtype" else [flag]
-            kind = _CHOICES.get(each.name, int if "int" in str(each.type) else str)
-            option = click.option(*names, each.name, type=kind, help=text)
-        function = option(function)
-    return function
 
 
 class TrainCommand(ExampleCommand):

@@ -60,7 +60,7 @@ _FOR_STORES = {
     type=click.Choice(["drop", "pad"]),
     default="drop",
     show_default=True,
-    help="For a store: what becomes of the tokens after the last whole block.",
+    help="For a store: drop the tokens after the last whole block, or pad them to a block.",
 )
 @click.option(
     "--packing",
@@ -90,8 +90,8 @@ def command(
     """Convert a block store to another format, or lists of token ids to a block store.
 
     SOURCE is a block store, or with --to store Parquet files, a folder of them, or a folder of the
-    `datasets` library. parquet: one file a shard. megatron: the .bin and .idx of Megatron-LM and
-    NeMo. raw: little-endian ids for numpy.memmap, and a JSON that says their type and shape.
+    `datasets` library. parquet: one file per shard. megatron: the .bin and .idx of Megatron-LM and
+    NeMo. raw: little-endian ids for numpy.memmap, and a JSON file with their type and shape.
     """
     from mlmfast.data.convert.convert import convert
 

@@ -26,7 +26,7 @@ from mlmfast.demo.options import DemoOptions
     "--seconds",
     default=float(DemoOptions.seconds),
     show_default=True,
-    help="How long the training shall take.",
+    help="How long the training should take.",
 )
 @click.option(
     "--data",
@@ -38,8 +38,12 @@ from mlmfast.demo.options import DemoOptions
     "--text-column", default="text", show_default=True, help="The column with the text in --data."
 )
 @click.option("--model", help="Checkpoint to adapt.  [default: a small ModernBERT from scratch]")
-@click.option("--text", "texts", multiple=True, help="A sentence with <mask> to fill in the end.")
-@click.option("--fresh", is_flag=True, help="Do the stages again that an earlier run finished.")
+@click.option("--text", "texts", multiple=True, help="A sentence with <mask> to fill at the end.")
+@click.option(
+    "--fresh",
+    is_flag=True,
+    help="Run every stage again, finished or not.",
+)
 @click.option("--quiet", is_flag=True, help="No report.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a report.")
 @click.pass_context
@@ -55,12 +59,13 @@ def command(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Walk the whole road in a few minutes, without a network.
+    """Run every stage in a few minutes, without a network.
 
-    Text that Python itself carries becomes a tokenizer, token blocks, a small masked language model
-    trained from scratch, an ONNX model and filled masks. A repeated call finds the finished stages.
+    From text that comes with Python it makes a tokenizer, token blocks, a small masked language
+    model trained from scratch, an ONNX model and filled masks. A repeated call skips the finished
+    stages.
     """
-    from mlmfast.demo.road import run_demo
+    from mlmfast.demo.run import run_demo
 
     show_log(quiet=quiet)
     options = DemoOptions(
@@ -77,7 +82,7 @@ def command(
         result = run_demo(options, say=say)
     except KeyboardInterrupt as stopped:
         click.echo(
-            f"Interrupted: finished stages stay in {output}; the same command goes on from there.",
+            f"Interrupted: finished stages stay in {output}; the same command resumes from there.",
             err=True,
         )
         ctx.exit(getattr(stopped, "exit_status", 130))

@@ -20,10 +20,10 @@ from mlmfast.cli._command import ExampleCommand
     help="Seconds after which an import or a provider counts as hanging.",
 )
 def command(as_json: bool, limit: float) -> int:
-    """Examine this environment: packages, providers, processor, GPUs, and what mends their faults.
+    """Examine this environment: packages, providers, processor, GPUs, and how to fix faults.
 
     Every package and every provider of onnxruntime is tried in a process of its own. Exit status:
-    0 if all that is installed works, 1 if something that is installed is broken.
+    0 if everything that is installed works, 1 if something that is installed is broken.
     """
     from mlmfast.doctor.examine import examine
     from mlmfast.doctor.text import describe

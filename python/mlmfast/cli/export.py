@@ -24,26 +24,26 @@ if TYPE_CHECKING:
 )
 @click.argument("checkpoint")
 @click.argument("output", type=click.Path(file_okay=False))
-@click.option("--overwrite", is_flag=True, help="Replace OUTPUT where an export wrote it.")
+@click.option("--overwrite", is_flag=True, help="Replace an OUTPUT that an earlier export wrote.")
 @click.option(
     "--precision",
     type=click.Choice(["fp32", "fp16", "int8", "int8-block"]),
     default="fp32",
     show_default=True,
-    help="fp16 is for GPUs, int8 for CPUs with VNNI; int8-block is slower than int8, and no answer "
-    "depends on the texts beside it.",
+    help="fp16 is for GPUs, int8 for CPUs with VNNI; int8-block is slower than int8, and its "
+    "predictions do not depend on the other texts of a batch.",
 )
 @click.option(
     "--calibration",
     type=click.Path(),
-    help="Judge a lower precision on this file, one text a line.  [default: built-in sentences]",
+    help="Texts on which to measure a lower precision, one per line.  [default: built-in ones]",
 )
 @click.option(
     "--min-agreement",
     type=float,
     default=0.9,
     show_default=True,
-    help="Smallest share of masks at which a lower precision finds float32's best token.",
+    help="Smallest share of masks at which a lower precision must have float32's best token.",
 )
 @click.option("--reduce-range", is_flag=True, help="int8 for CPUs without VNNI: seven bits.")
 @click.option("--opset", type=int, help="ONNX operator set, 14 to 21.  [default: Optimum's, or 17]")
@@ -63,11 +63,11 @@ def command(
     quiet: bool,
     **options: Any,
 ) -> None:
-    """Write CHECKPOINT, a folder or a Hub name, as the ONNX folder OUTPUT.
+    """Export CHECKPOINT, a folder or a Hub name, to the ONNX folder OUTPUT.
 
-    It holds model.onnx, by Optimum where Optimum knows the type, and fill_mask.onnx, which computes
-    the masked positions only. Both are run beside PyTorch at several batch sizes and lengths, and
-    OUTPUT appears only where all give the same.
+    It holds model.onnx, which Optimum writes if it knows the model type, and fill_mask.onnx, which
+    computes the masked positions only. Both are compared with PyTorch at several batch sizes and
+    lengths, and OUTPUT is written only if all results agree.
     """
     from mlmfast.exporting.export import export
 
@@ -81,7 +81,7 @@ def command(
 
 
 def describe(report: ExportReport) -> str:
-    """Write the report for people."""
+    """Return the report as text."""
     lines = [
         f"{report.checkpoint} -> {report.output}",
         f"  {report.model_type}, {report.parameters:,} parameters, {report.precision}",
@@ -89,7 +89,7 @@ def describe(report: ExportReport) -> str:
         "Files",
         *(f"  {name:26} {size / 1e6:10,.2f} MB" for name, size in report.files.items()),
         *(line for name, graph in report.graphs.items() for line in _graph(name, graph)),
-        *(_judged(report.precision, report.judgement) if report.judgement else ()),
+        *(_agreement(report.precision, report.judgement) if report.judgement else ()),
         "",
         f"Exported in {report.export_seconds:.1f} s, compared in {report.compare_seconds:.1f} s.",
         f'Next: mlmfast fill-mask {report.output} "A text with {report.mask_token} in it."',
@@ -118,13 +118,13 @@ def _graph(name: str, graph: GraphReport) -> list[str]:
     return lines
 
 
-def _judged(precision: str, found: Agreement) -> list[str]:
-    texts = f"{found.texts:,} {'built-in sentences' if found.built_in else 'texts'}"
-    same, sure = found.top1_agreement, found.sure_top1_agreement
-    mean, largest = found.mean_shift, found.largest_shift
+def _agreement(precision: str, agreement: Agreement) -> list[str]:
+    texts = f"{agreement.texts:,} {'built-in sentences' if agreement.built_in else 'texts'}"
+    same, sure = agreement.top1_agreement, agreement.sure_top1_agreement
+    mean, largest = agreement.mean_shift, agreement.largest_shift
     return [
         "",
-        f"{precision} against float32, {found.masks:,} masks in {texts}",
-        f"  same best token {same:.1%}; {sure:.1%} of {found.sure_masks:,} where 0.02 ahead",
+        f"{precision} against float32, {agreement.masks:,} masks in {texts}",
+        f"  same best token {same:.1%}; {sure:.1%} of {agreement.sure_masks:,} where 0.02 ahead",
         f"  its probability moves by {mean:.4f} on average, by {largest:.4f} at most",
     ]

@@ -14,16 +14,17 @@ from mlmfast.cli._answering import answered_texts
 from mlmfast.cli._answers_file import answers_file
 from mlmfast.cli._command import ExampleCommand
 from mlmfast.cli._device_options import device_options
+from mlmfast.cli._input_texts import count_texts, read_file, typed_texts
 from mlmfast.cli._model_folder import model_folder
-from mlmfast.cli._questions import FORMATS, count_texts, read_file, typed_texts
-from mlmfast.cli._text_inputs import csv_options
+from mlmfast.cli._text_options import csv_options
+from mlmfast.data.sources.formats import FORMATS
 from mlmfast.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from mlmfast.cli._answers_file import AnswerWriter
-    from mlmfast.cli._questions import Given
+    from mlmfast.cli._input_texts import InputText
     from mlmfast.data.sources.base import ReadOptions
 
 
@@ -52,13 +53,13 @@ if TYPE_CHECKING:
     default="text",
     show_default=True,
     metavar="NAME",
-    help="Field of a JSON line or column of a table with the text; a.b reaches deeper.",
+    help="Field of a JSON line or column of a table with the text; a.b is a nested field.",
 )
 @csv_options
 @click.option(
     "--output",
     metavar="FILE",
-    help="Write the answers into a .jsonl or .parquet file: one row a text, with its line.",
+    help="Write the answers to a .jsonl or .parquet file: one row per text, with its line.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace --output where it exists.")
 @click.option(
@@ -66,9 +67,9 @@ if TYPE_CHECKING:
     type=click.Choice(["stop", "skip"]),
     default="stop",
     show_default=True,
-    help="At a text that cannot be asked: stop, or write what is wrong in place of its answer.",
+    help="At a text that cannot be used: stop, or write the error in place of its answer.",
 )
-@click.option("--top-k", type=int, default=5, show_default=True, help="Rows a mask gets.")
+@click.option("--top-k", type=int, default=5, show_default=True, help="Rows of each mask.")
 @click.option(
     "--targets",
     multiple=True,
@@ -98,7 +99,7 @@ if TYPE_CHECKING:
 def command(model: str, quiet: bool, **options: Any) -> None:
     """Fill the masks of each TEXT with MODEL, a folder that `mlmfast export` wrote.
 
-    A TEXT of - reads texts from standard input, one a line. With --json the answer has the form
+    A TEXT of - reads texts from standard input, one per line. With --json the answer has the form
     that `pipeline("fill-mask")` gives: a list of rows for one mask, a list of such lists for
     several masks, and a list of answers for several texts.
 
@@ -116,7 +117,7 @@ def command(model: str, quiet: bool, **options: Any) -> None:
         else read_file(options["source"], options["kind"], _reading(options))
     )
     writing = (
-        answers_file(options["output"], _asked(options), overwrite=options["overwrite"])
+        answers_file(options["output"], _answer_kind(options), overwrite=options["overwrite"])
         if options["output"]
         else nullcontext()
     )
@@ -159,8 +160,8 @@ def _check(options: dict[str, Any]) -> None:
         raise click.UsageError("--overwrite goes with --output.")
 
 
-def _asked(options: dict[str, Any]) -> str:
-    """What an answer is, as `answers_file` calls it."""
+def _answer_kind(options: dict[str, Any]) -> str:
+    """Return the kind of the answers, as `answers_file` takes it."""
     if options["score"]:
         return "score"
     if options["whole_targets"]:
@@ -169,7 +170,7 @@ def _asked(options: dict[str, Any]) -> str:
 
 
 def _write(
-    answered: Iterable[tuple[Given, Any]],
+    answered: Iterable[tuple[InputText, Any]],
     writer: AnswerWriter,
     options: dict[str, Any],
     *,
@@ -191,15 +192,15 @@ def _write(
             errors += failed
             count += 1
             bar.update()
-    told = {"output": options["output"], "texts": count, "errors": errors}
+    summary = {"output": options["output"], "texts": count, "errors": errors}
     if options["as_json"]:
-        click.echo(json.dumps(told))
+        click.echo(json.dumps(summary))
     elif not quiet:
         wrong = f", {errors:,} of them with an error" if errors else ""
         click.echo(f"{count:,} texts{wrong} -> {options['output']}", err=True)
 
 
-def _print_json(answered: Iterable[tuple[Given, Any]]) -> None:
+def _print_json(answered: Iterable[tuple[InputText, Any]]) -> None:
     answers = [
         {"error": str(answer)} if isinstance(answer, InputError) else answer
         for _, answer in answered
@@ -207,7 +208,7 @@ def _print_json(answered: Iterable[tuple[Given, Any]]) -> None:
     click.echo(json.dumps(answers[0] if len(answers) == 1 else answers, ensure_ascii=False))
 
 
-def _print_tables(answered: Iterable[tuple[Given, Any]], *, score: bool) -> None:
+def _print_tables(answered: Iterable[tuple[InputText, Any]], *, score: bool) -> None:
     for one, answer in answered:
         if isinstance(answer, InputError):
             click.echo(f"Error: {answer}" + ("" if score else "\n"))

@@ -37,34 +37,34 @@ KEY_VARIABLE = "MLMFAST_API_KEY"
     type=int,
     default=1,
     show_default=True,
-    help="Processes, which share the port and divide the cores; each holds the models for itself.",
+    help="Processes that share the port and divide the cores; each has its own copy of the models.",
 )
 @click.option(
     "--api-key",
     metavar="KEY",
     help=f"Key that requests must carry as a Bearer token.  [default: ${KEY_VARIABLE}]",
 )
-@click.option("--api-key-file", metavar="FILE", help="Keys that requests may carry, one a line.")
+@click.option("--api-key-file", metavar="FILE", help="Keys that requests may carry, one per line.")
 @click.option(
     "--cors-origin",
     "cors_origins",
     multiple=True,
     metavar="ORIGIN",
-    help="Let pages of this origin ask, such as https://example.org; may be repeated.",
+    help="Allow requests from pages of this origin, such as https://example.org; may be repeated.",
 )
 @click.option(
     "--max-delay-ms",
     type=float,
     default=2.0,
     show_default=True,
-    help="Longest wait of a request for others that share its batch; one alone never waits.",
+    help="Longest wait of a request for others to share its batch; a single request never waits.",
 )
 @click.option(
     "--max-queue",
     type=int,
     default=1024,
     show_default=True,
-    help="Texts in hand, of a model and in a worker; more are refused with 429.",
+    help="Texts in hand, of each model and in each worker; more are refused with 429.",
 )
 @click.option(
     "--max-batch-tokens",
@@ -72,7 +72,9 @@ KEY_VARIABLE = "MLMFAST_API_KEY"
     help="Tokens of a batch, padding included.  [default: 512 on the CPU, 16384 on a GPU]",
 )
 @click.option("--max-texts", type=int, default=128, show_default=True, help="Texts of a request.")
-@click.option("--max-tokens", type=int, help="Tokens of a text.  [default: what the model takes]")
+@click.option(
+    "--max-tokens", type=int, help="Tokens of a text.  [default: as many as the model takes]"
+)
 @click.option(
     "--max-rows",
     type=int,
@@ -85,7 +87,7 @@ KEY_VARIABLE = "MLMFAST_API_KEY"
     type=int,
     default=1024,
     show_default=True,
-    help="How often the model may be asked for one request's scores, fillings or whole targets.",
+    help="Passes of the model for the scores, fillings or whole targets of one request.",
 )
 @click.option(
     "--max-body-mb", type=float, default=2.0, show_default=True, help="Megabytes of a request."
@@ -95,35 +97,35 @@ KEY_VARIABLE = "MLMFAST_API_KEY"
     type=float,
     default=30.0,
     show_default=True,
-    help="Seconds in which a request must be answered.",
+    help="Seconds within which a request must be answered.",
 )
 @click.option(
     "--header-timeout",
     type=float,
     default=10.0,
     show_default=True,
-    help="Seconds in which a request's headers must come.",
+    help="Seconds within which a request's headers must come.",
 )
 @click.option(
     "--body-timeout",
     type=float,
     default=30.0,
     show_default=True,
-    help="Seconds in which its body must come.",
+    help="Seconds within which its body must come.",
 )
 @click.option(
     "--drain-seconds",
     type=float,
     default=30.0,
     show_default=True,
-    help="Seconds that requests in hand have to be answered after a SIGTERM.",
+    help="Seconds after a SIGTERM to answer the requests in hand.",
 )
 @click.option(
     "--log-format",
     type=click.Choice(["json", "text"]),
     default="json",
     show_default=True,
-    help="Log on standard error: a line a request, and one an event.",
+    help="Format of the log on standard error: a line for each request and each event.",
 )
 def command(models: tuple[str, ...], **options: Any) -> None:
     """Serve fill-mask with each MODEL over HTTP, until Ctrl-C or SIGTERM.
@@ -133,7 +135,7 @@ def command(models: tuple[str, ...], **options: Any) -> None:
     part of MODEL; the first model answers those that name none.
 
     It speaks the protocols of huggingface_hub.InferenceClient and of tritonclient.http, and JSON on
-    /v1/fill-mask: see /docs of the running server. SIGHUP loads the models anew.
+    /v1/fill-mask: see /docs of the running server. SIGHUP reloads the models.
     """
     try:
         from mlmfast.serving.http.serve import serve
@@ -146,15 +148,15 @@ def command(models: tuple[str, ...], **options: Any) -> None:
 
     keys = _keys(options.pop("api_key"), options.pop("api_key_file"))
     named = [_named(model) for model in models]
-    # What an option says wrong is told before a checkpoint is exported.
+    # Wrong options are reported before a checkpoint is exported.
     sources = tuple(ModelSource(name, Path(model)) for name, model in named)
     ServeSettings(sources, api_keys=keys, **options)
-    # Not resolved: a link may point elsewhere when the models are loaded anew.
+    # Not resolved: a link may point elsewhere when the models are reloaded.
     sources = tuple(
         ModelSource(name, model_folder(model, quiet=False).absolute()) for name, model in named
     )
     settings = ServeSettings(sources, api_keys=keys, **options)
-    ended_by = serve(settings, begun=lambda url: click.echo(f"Serving on {url}", err=True))
+    ended_by = serve(settings, on_bound=lambda url: click.echo(f"Serving on {url}", err=True))
     if ended_by == signal.SIGINT:
         raise KeyboardInterrupt("the requests in hand were answered.")
 

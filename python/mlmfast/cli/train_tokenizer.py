@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlmfast.cli._command import ExampleCommand
-from mlmfast.cli._text_inputs import text_inputs
+from mlmfast.cli._text_options import text_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 @click.option(
     "--model-max-length", type=int, metavar="N", help="Tokens the model takes. [default: not said]"
 )
-@click.option("--overwrite", is_flag=True, help="Replace a tokenizer that is there already.")
+@click.option("--overwrite", is_flag=True, help="Replace a tokenizer that already exists.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress bar and no summary.")
 def command(

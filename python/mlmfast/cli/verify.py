@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress bar and no summary.")
 def command(store: str, as_json: bool, quiet: bool) -> None:
-    """Read every byte of a block store, and compare it with what was written.
+    """Read every byte of a block store, and compare it with the store's checksums.
 
-    STORE is what `mlmfast prepare` or `convert --to store` wrote, with splits or without. Exit
-    status 0 where it is whole, 2 where a file was changed or is gone; each such file is named.
+    STORE is what `mlmfast prepare` or `convert --to store` wrote, with splits or without. The exit
+    status is 0 if it is intact, and 2 if a file has changed or is missing; each such file is named.
 
-    Opening a store, as every command does, compares its manifest, its tokenizer, and the sizes,
-    headers and ends of its files; a bit that flipped in between is found here alone, by `convert`,
-    and by `mlmfast train --verify-store`.
+    Every command that opens a store checks its manifest, its tokenizer, and the sizes, headers and
+    ends of its files. A flipped bit in between is found only by `verify`, `convert` and
+    `mlmfast train --verify-store`.
     """
     from mlmfast.data.store.verify import verify
 

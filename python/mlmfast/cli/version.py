@@ -29,10 +29,10 @@ PACKAGES = (
 @click.command("version", cls=ExampleCommand, example="mlmfast version --json")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(as_json: bool) -> None:
-    """Versions of mlmfast, Python and the packages it stands on (null: not installed)."""
-    found = installed_versions(PACKAGES)
+    """Versions of mlmfast, Python and the packages it uses (null: not installed)."""
+    versions = installed_versions(PACKAGES)
     if as_json:
-        click.echo(json.dumps(found))
+        click.echo(json.dumps(versions))
         return
-    for name, version in found.items():
+    for name, version in versions.items():
         click.echo(f"{name:16} {version or 'not installed'}")

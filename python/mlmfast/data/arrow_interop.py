@@ -1,7 +1,7 @@
-"""Arrow data of any library in, and the same kind back.
+"""Converting Arrow data of any library to pyarrow, and results back to the same library.
 
-Data comes through the Arrow C interfaces, so nothing is copied and no library but pyarrow has to
-be installed.
+Data is exchanged through the Arrow C data interface, without copies; only pyarrow must be
+installed.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from typing import Any
 
 from mlmfast.errors import InputTypeError
 
-# The name of the one column of data that has no columns.
+# The column name that stands for data without columns, such as a bare array.
 BARE = ""
 
 
 def columns_of(data: Any) -> dict[str, Any]:
-    """The columns of Arrow data: name -> pyarrow Array or ChunkedArray.
+    """Return the columns of Arrow data: name -> pyarrow Array or ChunkedArray.
 
     Raises:
-        InputTypeError: Something that is no Arrow data.
+        InputTypeError: `data` is not Arrow data.
     """
     import pyarrow as pa
 
@@ -34,9 +34,9 @@ def columns_of(data: Any) -> dict[str, Any]:
 
 
 def to_kind_of(columns: dict[str, Any], like: Any) -> Any:
-    """pyarrow `columns` as the kind of data that `like` is.
+    """Convert pyarrow `columns` to the kind of data that `like` is.
 
-    Data of a library that is not known here comes back as pyarrow data.
+    For data of other libraries, the result is pyarrow data.
     """
     import pyarrow as pa
 
@@ -56,7 +56,7 @@ def to_kind_of(columns: dict[str, Any], like: Any) -> Any:
 
 
 def _table_of(data: Any) -> Any:
-    """`data` as a table (or record batch); None where it is a single column."""
+    """Return `data` as a table (or record batch); None if it is a single column."""
     import pyarrow as pa
 
     if isinstance(data, pa.Table | pa.RecordBatch):
@@ -67,7 +67,7 @@ def _table_of(data: Any) -> Any:
         try:
             return pa.RecordBatchReader.from_stream(data).read_all()
         except (pa.ArrowInvalid, TypeError, ValueError):
-            return None  # a stream of arrays that are no structs: one column
+            return None  # the stream's arrays are not structs, so it is a single column
     if hasattr(data, "__arrow_c_array__"):
         array = pa.array(data)
         return pa.RecordBatch.from_struct_array(array) if pa.types.is_struct(array.type) else None
@@ -83,5 +83,5 @@ def _is_dataset(data: Any) -> bool:
 
 
 def _polars(data: Any) -> Any:
-    """The polars module where `data` is polars' own, else None."""
+    """Return the polars module if `data` is a polars object, else None."""
     return sys.modules["polars"] if type(data).__module__.split(".")[0] == "polars" else None

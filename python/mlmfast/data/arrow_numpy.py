@@ -1,7 +1,7 @@
-"""Between numpy and Arrow by the shortest way.
+"""Converting between numpy and Arrow without pandas.
 
-`pyarrow.array`, `pyarrow.scalar` and `to_numpy` would do, but import pandas where that is there: a
-second at every start.
+`pyarrow.array`, `pyarrow.scalar` and `to_numpy` would do the same, but import pandas if it is
+installed, which takes a second at every start.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import pyarrow as pa
 
 
 def arrow_numbers(values: np.ndarray) -> pa.Array:
-    """Return an array of numbers [count] as an Arrow array, without a copy."""
+    """Return a numpy array of numbers [count] as an Arrow array, without a copy."""
     values = np.ascontiguousarray(values)
     buffers = [None, pa.py_buffer(values)]
     return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), buffers)
 
 
 def numpy_numbers(array: pa.Array) -> np.ndarray:
-    """Return an Arrow array of numbers or booleans as numpy's [count]; nulls are any value."""
+    """Return an Arrow array of numbers or booleans as numpy's [count]; nulls are undefined."""
     if pa.types.is_boolean(array.type):
         return numpy_numbers(array.cast(pa.uint8())).view(np.bool_)
     values = np.frombuffer(array.buffers()[1], array.type.to_pandas_dtype())
@@ -26,7 +26,7 @@ def numpy_numbers(array: pa.Array) -> np.ndarray:
 
 
 def text_offsets(texts: pa.Array) -> np.ndarray:
-    """Where the texts of a LargeString or LargeBinary array begin and end, int64 [count + 1]."""
+    """Return the offsets of a LargeString or LargeBinary array, int64 [count + 1]."""
     if not len(texts):
         return np.zeros(1, np.int64)
     offsets = np.frombuffer(texts.buffers()[1], np.int64)
@@ -34,7 +34,7 @@ def text_offsets(texts: pa.Array) -> np.ndarray:
 
 
 def text_bytes(texts: pa.Array) -> int:
-    """How many bytes the texts of a LargeString or LargeBinary array without nulls have."""
+    """Return the total bytes of the texts of a LargeString or LargeBinary array without nulls."""
     offsets = text_offsets(texts)
     return int(offsets[-1] - offsets[0])
 

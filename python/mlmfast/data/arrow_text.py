@@ -1,4 +1,4 @@
-"""Text out of an Arrow column, however deep it lies."""
+"""Extracting text from Arrow columns, nested to any depth."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _BINARY = pa.large_binary()
 
 
 def plain_text(array: pa.Array) -> pa.LargeStringArray:
-    """Return a column of strings, in a dictionary perhaps, as LargeString; not checked as UTF-8."""
+    """Return a (dictionary-encoded) column of strings as LargeString; UTF-8 is unchecked."""
     return column_bytes(array, (), "text", "the column").view(pa.large_string())
 
 
 def leaf_names(fields: list[pa.Field], prefix: str = "") -> list[str]:
-    """Return the names by which `text_column` can reach what an Arrow schema holds."""
+    """Return the dotted names of all fields without children, as `text_column` accepts them."""
     names: list[str] = []
     for field in fields:
         kind = field.type
@@ -33,48 +33,48 @@ def leaf_names(fields: list[pa.Field], prefix: str = "") -> list[str]:
 
 
 def text_columns(schema: pa.Schema) -> list[str]:
-    """Return the names of the columns whose type is that of text."""
+    """Return the names of the string columns."""
     kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
     return [field.name for field in schema if any(is_kind(field.type) for is_kind in kinds)]
 
 
 def column_bytes(array: pa.Array, path: tuple[str, ...], column: str, source: str) -> pa.Array:
-    """Return the texts at `path` below a column as LargeBinary; not checked as UTF-8.
+    """Return the texts at `path` below a column as LargeBinary; UTF-8 is unchecked.
 
     Args:
         array: The column, `[N]`.
-        path: Fields below it, from the outermost on.
-        column: What the user calls the text, for errors.
-        source: Where it comes from, for errors.
+        path: The fields below the column, outermost first.
+        column: The user's name for the text, for errors.
+        source: The name of the source, for errors.
 
     Raises:
-        InputError: There is no such field, or what is there is no text.
+        InputError: The field does not exist, or does not hold text.
     """
     kind = array.type
     if isinstance(kind, pa.BaseExtensionType):
         return column_bytes(array.storage, path, column, source)
     if pa.types.is_dictionary(kind):
-        # Arrow cannot take views by their numbers, and a dictionary may hold nulls of its own.
+        # Arrow's `take` does not support string views, and a dictionary may hold nulls itself.
         return column_bytes(array.dictionary, path, column, source).take(array.indices)
     if pa.types.is_run_end_encoded(kind):
         return column_bytes(pc.run_end_decode(array), path, column, source)
     if _is_list(kind):
-        return _joined(array, path, column, source)
+        return _join_lists(array, path, column, source)
     if pa.types.is_null(kind):
         return array.cast(_BINARY)
     if pa.types.is_struct(kind):
-        below = [field.name for field in kind]
+        children = [field.name for field in kind]
         if not path:
             raise InputError(
                 f"{source}: the column {column!r} holds fields, not text: name one of them, "
-                f"such as {f'{column}.{below[0]}' if below else 'another column'!r}."
+                f"such as {f'{column}.{children[0]}' if children else 'another column'!r}."
             )
-        if path[0] not in below:
+        if path[0] not in children:
             raise unknown_column(
                 source, column, leaf_names(list(kind), column.rsplit(".", len(path))[0] + ".")
             )
         return column_bytes(
-            pc.struct_field(array, [below.index(path[0])]), path[1:], column, source
+            pc.struct_field(array, [children.index(path[0])]), path[1:], column, source
         )
     if path:
         raise InputError(
@@ -87,27 +87,27 @@ def column_bytes(array: pa.Array, path: tuple[str, ...], column: str, source: st
     raise InputError(f"{source}: the column {column!r} holds {kind}, not text.")
 
 
-def _joined(array: pa.Array, path: tuple[str, ...], column: str, source: str) -> pa.Array:
-    """Join the texts of every list by blanks; nulls in a list are passed over."""
+def _join_lists(array: pa.Array, path: tuple[str, ...], column: str, source: str) -> pa.Array:
+    """Join the texts of each list with spaces; nulls in a list are skipped."""
     lengths = numpy_numbers(pc.list_value_length(array).cast(pa.int64()))
     lengths = np.where(numpy_numbers(array.is_valid()), lengths, 0)
     texts = column_bytes(array.flatten(), path, column, source)
     if texts.null_count:
         parents = np.repeat(np.arange(len(array)), lengths)
-        there = texts.is_valid()
-        lengths = np.bincount(parents[numpy_numbers(there)], minlength=len(array))
-        texts = texts.filter(there)
+        valid = texts.is_valid()
+        lengths = np.bincount(parents[numpy_numbers(valid)], minlength=len(array))
+        texts = texts.filter(valid)
     offsets = arrow_numbers(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
-    missing = array.is_null() if array.null_count else None
-    lists = pa.LargeListArray.from_arrays(offsets, texts, mask=missing)
+    null_lists = array.is_null() if array.null_count else None
+    lists = pa.LargeListArray.from_arrays(offsets, texts, mask=null_lists)
     return pc.binary_join(lists, one_text(b" ")[0])
 
 
 class UnknownColumnError(InputError):
-    """A column is not there.
+    """A column does not exist.
 
     Attributes:
-        text_columns: the columns that hold text, as far as the first rows or the schema show.
+        text_columns: The columns that hold text, according to the first rows or the schema.
     """
 
     def __init__(self, message: str, text_columns: Iterable[str] = ()) -> None:
@@ -116,11 +116,11 @@ class UnknownColumnError(InputError):
 
 
 def unknown_column(
-    source: str, text_column: str, there: list[str], text_columns: Iterable[str] = ()
+    source: str, text_column: str, available: list[str], text_columns: Iterable[str] = ()
 ) -> UnknownColumnError:
-    """Return the error for a column that is not there; `there` names those that are."""
-    known = ", ".join(repr(name) for name in there[:30]) or "none"
-    more = f" and {len(there) - 30} more" if len(there) > 30 else ""
+    """Return the error for a missing column; `available` names the existing columns."""
+    known = ", ".join(repr(name) for name in available[:30]) or "none"
+    more = f" and {len(available) - 30} more" if len(available) > 30 else ""
     return UnknownColumnError(
         f"{source} has no column {text_column!r}. The columns there are: {known}{more}. "
         "Choose one with --text-column (text_column=...).",

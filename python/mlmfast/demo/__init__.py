@@ -1,1 +1,1 @@
-"""The demonstration: the whole road, on text that every Python installation carries."""
+"""The demonstration: every stage, from text to filled masks, on text that comes with Python."""

@@ -1,4 +1,4 @@
-"""English text that is on every machine with Python: its language reference and docstrings."""
+"""English text that comes with every Python: its language reference and docstrings."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def write_corpus(output: Path, library: Path | None = None) -> tuple[int, int]:
         The number of documents and the bytes of their text in UTF-8.
 
     Raises:
-        InputError: the library carries no text, because its sources were stripped.
+        InputError: the library has no text, because its sources were stripped.
     """
     library = library or Path(sysconfig.get_path("stdlib"))
     count = size = 0

@@ -1,4 +1,4 @@
-"""What the demonstration runs on, and what it gives back."""
+"""The options of the demonstration and its result."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-# A ModernBERT learns grammar within minutes on two cores. Its rotary positions and its narrow local
-# attention (8 tokens to either side, in two layers of three) are what a RoBERTa would have to find.
+# A ModernBERT learns grammar within minutes on two cores: it has rotary positions and narrow local
+# attention (8 tokens to either side, in two layers of three), which a RoBERTa would have to learn.
 SMALL_MODEL = {
     "hidden_size": 256,
     "intermediate_size": 384,
@@ -23,37 +23,37 @@ SMALL_MODEL = {
 
 @dataclass(frozen=True)
 class DemoOptions:
-    """What the demonstration runs on; the defaults need no network and no file."""
+    """The options of the demonstration; the defaults need no network and no file."""
 
     output: Path = Path("demo")
-    """The folder for everything that is made."""
+    """The folder for all outputs."""
     seconds: float = 200
-    """How long the training shall take."""
+    """How long the training should take."""
     least_steps: int = 600
-    """Steps that a new model is trained for, however slow the machine: fewer teach it nothing."""
+    """The least training steps of a new model, however slow the machine: fewer teach it nothing."""
     data: tuple[str, ...] = ()
-    """Files of the user's own, as `prepare` takes them; none: Python's own documentation."""
+    """Text files, as `prepare` takes them; empty for Python's own documentation."""
     text_column: str = "text"
-    """The column with the text, in the user's own files."""
+    """The column with the text in `data`."""
     model: str | None = None
     """A checkpoint to adapt; None trains a small model from scratch."""
     texts: tuple[str, ...] = ()
-    """Sentences with `<mask>` to fill in the end; none: the demonstration's own."""
+    """Sentences with `<mask>` to fill at the end; empty for the built-in ones."""
     block_size: int = 128
     """Tokens of a block."""
     test_size: float = 0.05
-    """Share of the documents that the model is measured on and never sees."""
+    """Share of the documents held out for the evaluation."""
     vocab_size: int = 4096
     """Tokens of the new tokenizer."""
     config: dict[str, Any] = field(default_factory=lambda: dict(SMALL_MODEL))
     """The new model's configuration, a ModernBERT's."""
     fresh: bool = False
-    """Do every stage again."""
+    """Run every stage again."""
 
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What a demonstration made.
+    """The result of a demonstration.
 
     Attributes:
         model: the checkpoint's folder.

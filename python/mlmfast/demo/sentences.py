@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from mlmfast.data.tokenization.load import LoadedTokenizer
 
 MASK = "<mask>"
-"""Stands for the mask token of whatever model is asked."""
+"""Stands for the mask token of the model."""
 
-# Their answers are in the documentation of Python, which the model has read.
+# Their answers are in the documentation of Python, which the model was trained on.
 STANDARD_LIBRARY = (
     f"Return True if the object is an {MASK} of the class.",
     f"Return the {MASK} of items in the list.",
@@ -26,13 +26,13 @@ _WINDOW = 24
 
 
 def held_out(store: BlockStore, loaded: LoadedTokenizer) -> list[tuple[str, str]]:
-    """Take pieces of text out of a store, each with one word replaced by the mask.
+    """Take excerpts out of a store, each with one token replaced by the mask.
 
     Returns:
-        Pairs of the text and the token that was there.
+        Pairs of the text and the replaced token.
     """
     special = set(store.manifest.special_ids)
-    found = []
+    excerpts = []
     for block in store[:: max(1, len(store) // SHOWN)][:SHOWN]:
         ids = [int(each) for each in block[: _WINDOW * 2] if int(each) not in special][:_WINDOW]
         middle = len(ids) // 2
@@ -43,5 +43,5 @@ def held_out(store: BlockStore, loaded: LoadedTokenizer) -> list[tuple[str, str]
             loaded.tokenizer.decode(part) for part in (ids[:middle], ids[middle + 1 :])
         )
         gap = " " if truth.startswith(" ") or not before else ""
-        found.append((f"{before}{gap}{MASK}{after}", truth.strip()))
-    return found
+        excerpts.append((f"{before}{gap}{MASK}{after}", truth.strip()))
+    return excerpts

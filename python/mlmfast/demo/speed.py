@@ -1,4 +1,4 @@
-"""How long a training step takes here, so that a training fits into a time."""
+"""The time of a training step on this machine, so that a training fits into a given time."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ _WARM_UP = 4
 """Steps that are not counted: the first ones allocate memory and choose kernels."""
 MEASURED = 40
 SHARE = 0.1
-"""Of the time for the training: the measuring stops after it, on a slow machine or large model."""
+"""Share of the training time after which measuring stops, on a slow machine or a large model."""
 
 
 class StepClock(TrainerCallback):
-    """Notes when each step ends, and stops when the time is up and two steps can be compared."""
+    """Records the end of each step; stops after the given time, with at least two steps."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self.ends: list[float] = []
 
     def on_step_end(self, _args: Any, _state: Any, control: Any, **_kwargs: Any) -> None:
-        """Note the time."""
+        """Record the time."""
         self.ends.append(time.perf_counter())
         if len(self.ends) > 1 and self.ends[-1] - self.ends[0] > self._seconds:
             control.should_training_stop = True
 
     def step_seconds(self) -> float:
-        """Give the time that one step in four stays below: other programs disturb the rest."""
+        """Return the lower quartile of the steps' times, since other programs slow some down."""
         ends = self.ends[min(_WARM_UP, len(self.ends) - 2) :]
         steps = sorted(b - a for a, b in itertools.pairwise(ends))
         return steps[len(steps) // 4]
 
 
 def steps_within(seconds: float, data: Path, **training: Any) -> int:
-    """Tell how many steps of a training fit into a number of seconds on this machine.
+    """Return how many training steps fit into `seconds` on this machine, at least one.
 
-    A few steps are done and thrown away. At least one step fits.
+    It runs a few steps and discards them.
 
     Args:
         seconds: the time that the steps may take.

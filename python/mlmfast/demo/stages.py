@@ -1,4 +1,4 @@
-"""Stages that are done once: a finished one is found again by what went into it."""
+"""Stages that run once: a finished stage is recognized by a key of its inputs."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mlmfast.fs.atomic import write_atomic
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-_LEDGER_FILE = "demo.json"
+_CACHE_FILE = "demo.json"
 
 
 @dataclass(frozen=True)
@@ -21,10 +23,10 @@ class Stage:
     """A finished stage.
 
     Attributes:
-        key: stands for everything that went into it, the stages before it included.
-        figures: what it told about itself, as JSON.
-        seconds: how long it took when it was done.
-        reused: it was found finished.
+        key: a hash of its inputs, including those of the stages before it.
+        figures: its results, as JSON.
+        seconds: how long it took when it ran.
+        reused: whether an earlier run finished it.
     """
 
     key: str
@@ -33,22 +35,22 @@ class Stage:
     reused: bool
 
 
-class Ledger:
-    """The file that remembers which stages of a folder are finished, and from what.
+class StageCache:
+    """The file that records the finished stages of a folder with the keys of their inputs.
 
     Args:
-        folder: where the outputs of the stages lie.
-        fresh: forget what was finished.
+        folder: the folder of the stages' outputs.
+        fresh: ignore the stages that an earlier run finished.
     """
 
     def __init__(self, folder: Path, *, fresh: bool = False) -> None:
-        self._file = folder / _LEDGER_FILE
+        self._file = folder / _CACHE_FILE
         self._entries: dict[str, Any] = {}
         if self._file.is_file() and not fresh:
             try:
                 self._entries = dict(json.loads(self._file.read_text(encoding="utf-8")))
             except ValueError:
-                self._entries = {}  # cut off while it was written: the stages are done again
+                self._entries = {}  # cut off while it was written: all stages run again
 
     def run(
         self,
@@ -57,13 +59,13 @@ class Ledger:
         output: Path,
         make: Callable[[str], dict[str, Any]],
     ) -> Stage:
-        """Find a stage finished with the same inputs and its output in place, or do it.
+        """Run a stage, unless it is finished with the same inputs and its output exists.
 
         Args:
-            name: of the stage.
-            inputs: all that decides its result, as JSON.
-            output: what it writes.
-            make: does the stage, given its key, and returns its figures.
+            name: the name of the stage.
+            inputs: everything that its result depends on, as JSON.
+            output: the file or folder that it writes.
+            make: runs the stage, given its key, and returns its figures.
         """
         described = {"version": importlib.metadata.version("mlmfast"), "stage": name, **inputs}
         key = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
@@ -77,17 +79,15 @@ class Ledger:
         self.save()
         return Stage(key, figures, seconds, reused=False)
 
-    def recall(self, name: str) -> dict[str, Any]:
-        """Give back what `remember` was told."""
+    def get(self, name: str) -> dict[str, Any]:
+        """Return the entry `name`; empty if there is none."""
         return self._entries.get(name, {})
 
-    def remember(self, name: str, entry: dict[str, Any]) -> None:
-        """Note something that a later run needs to know."""
+    def put(self, name: str, entry: dict[str, Any]) -> None:
+        """Record an entry for a later run."""
         self._entries[name] = entry
         self.save()
 
     def save(self) -> None:
-        """Write the file, whole or not at all."""
-        temporary = self._file.with_suffix(".tmp")
-        temporary.write_text(json.dumps(self._entries, indent=2), encoding="utf-8")
-        temporary.replace(self._file)
+        """Write the file atomically."""
+        write_atomic(self._file, json.dumps(self._entries, indent=2).encode())

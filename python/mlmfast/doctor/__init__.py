@@ -1,1 +1,1 @@
-"""What works in this environment, what does not, and the command that mends it."""
+"""Diagnose an environment: what works, what does not, and the commands that fix it."""

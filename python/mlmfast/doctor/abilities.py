@@ -1,4 +1,4 @@
-"""Which commands of mlmfast can run in an environment, and what the others lack."""
+"""Which commands of mlmfast can run in an environment, and what is missing for the others."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mlmfast.doctor.facts import Facts
 from mlmfast.doctor.findings import install
 
 _BASE = ("mlmfast._core", "numpy", "pyarrow", "tokenizers")
-# command -> the modules it needs, and the extra that brings them.
+# command -> the modules that it needs, and the extra that installs them.
 _NEEDS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "prepare": (_BASE, "mlmfast"),
     "train": ((*_BASE, "torch", "transformers", "accelerate"), "mlmfast[train]"),
@@ -37,24 +37,24 @@ class Ability:
 
     @property
     def ready(self) -> bool:
-        """Whether nothing stands in the way."""
+        """Whether the command can run."""
         return not self.lacks and not self.broken
 
 
 def find_abilities(facts: Facts) -> tuple[Ability, ...]:
-    """Tell for each command whether its modules are there and load."""
+    """Return for each command whether its modules are installed and can be imported."""
     abilities = []
     for command, (modules, extra) in _NEEDS.items():
         tried = {name: facts.module(name) for name in modules}
         lacks = tuple(name for name, entry in tried.items() if entry is None)
         broken = tuple(name for name, entry in tried.items() if entry and entry.error)
-        wanted = extra.replace("cpu]", "gpu]") if facts.gpus.found else extra
+        extra_for_device = extra.replace("cpu]", "gpu]") if facts.gpus.found else extra
         abilities.append(
             Ability(
                 command=command,
                 lacks=lacks,
                 broken=broken,
-                mend=install(wanted) if lacks else None,
+                mend=install(extra_for_device) if lacks else None,
             )
         )
     return tuple(abilities)

@@ -1,4 +1,4 @@
-"""Folders that fill in the course of work, and how large they are."""
+"""Cache folders and their sizes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import time
 from pathlib import Path
 
 from mlmfast.doctor.facts import Cache
+from mlmfast.fs.cache import cache_home
 
 
-def look_at_caches(seconds: float = 5.0) -> tuple[Cache, ...]:
-    """Measure the cache folders; counting each is given up after `seconds`."""
+def probe_caches(seconds: float = 5.0) -> tuple[Cache, ...]:
+    """Measure the cache folders, each for at most `seconds`."""
     return tuple(
         Cache(what=what, path=str(path), size=size, complete=complete)
         for what, path in _folders()
@@ -20,8 +21,8 @@ def look_at_caches(seconds: float = 5.0) -> tuple[Cache, ...]:
 
 
 def _folders() -> list[tuple[str, Path]]:
-    # As huggingface_hub and datasets look them up, which need not be installed or whole.
-    general = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    # As huggingface_hub and datasets find them; these may not be installed, or broken.
+    general = cache_home()
     home = Path(os.environ.get("HF_HOME") or general / "huggingface")
     return [
         ("mlmfast", general / "mlmfast"),
@@ -31,7 +32,7 @@ def _folders() -> list[tuple[str, Path]]:
 
 
 def measure(folder: Path, seconds: float) -> tuple[int | None, bool]:
-    """Bytes of the files in `folder` (None: no such folder), and whether all were counted."""
+    """Return the bytes of the files in `folder` (None: no such folder), and if all were counted."""
     if not folder.is_dir():
         return None, True
     until = time.monotonic() + seconds
@@ -39,11 +40,11 @@ def measure(folder: Path, seconds: float) -> tuple[int | None, bool]:
     for place, _, names in os.walk(folder):
         for name in names:
             try:
-                found = os.lstat(os.path.join(place, name))  # noqa: PTH118  twice as fast as Path
+                status = os.lstat(os.path.join(place, name))  # noqa: PTH118  twice as fast as Path
             except OSError:
                 continue
-            if stat.S_ISREG(found.st_mode):  # a Hub cache's links point at files counted already
-                size += found.st_size
+            if stat.S_ISREG(status.st_mode):  # a Hub cache's links point at files counted already
+                size += status.st_size
         if time.monotonic() > until:
             return size, False
     return size, True

@@ -1,4 +1,4 @@
-"""Calls in processes of their own, which may fail, crash or hang without harm to us."""
+"""Calls in child processes, which may fail, crash or hang without harm to this one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ print("\\n{_MARK}" + json.dumps(answer), flush=True)
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a call in another process came to.
+    """The outcome of a call in another process.
 
     Attributes:
         value: what it returned.
@@ -49,10 +49,10 @@ def call(function: str, *arguments: str, limit: float) -> Outcome:
         arguments: what it is called with.
         limit: seconds after which it is stopped.
     """
-    # -P: a file `torch.py` in the current folder is not what `import torch` means to anybody else.
+    # -P: a file `torch.py` in the current folder must not be imported as torch.
     command = [sys.executable, "-P", "-c", _PROGRAM, function, *arguments]
     began = time.monotonic()
-    # Files instead of pipes: what the child itself started could hold a pipe open for ever.
+    # Files instead of pipes: a process that the child has started could hold a pipe open for ever.
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         try:
             status = subprocess.run(

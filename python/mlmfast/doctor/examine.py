@@ -1,4 +1,4 @@
-"""Gather the facts, judge them."""
+"""Examine an environment: gather the facts and derive the findings."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from mlmfast.doctor.abilities import Ability, find_abilities
-from mlmfast.doctor.caches import look_at_caches
+from mlmfast.doctor.caches import probe_caches
 from mlmfast.doctor.child import Outcome, call
 from mlmfast.doctor.facts import Cache, Facts, Gpus, Machine
 from mlmfast.doctor.findings import Finding
-from mlmfast.doctor.gpus import look_at_gpus
+from mlmfast.doctor.gpus import probe_gpus
 from mlmfast.doctor.imports import try_imports
 from mlmfast.doctor.judge_devices import judge_devices
 from mlmfast.doctor.judge_packages import judge_packages
-from mlmfast.doctor.machine import look_at_machine
+from mlmfast.doctor.machine import probe_machine
 from mlmfast.doctor.providers import try_providers
 from mlmfast.doctor.requirements import find_conflicts, installed_requirements
 from mlmfast.runtime.versions import installed_versions
@@ -42,30 +42,30 @@ PACKAGES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Probes:
-    """How the facts are come by; another environment can be put in the place of this one.
+    """The functions that gather the facts; tests replace them to describe other environments.
 
     Attributes:
-        versions: of the packages named.
-        requirements: of the packages named, in the words of their metadata.
-        version_of: versions for comparing requirements with; None asks the environment.
+        versions: returns the versions of packages.
+        requirements: returns the requirements in the metadata of packages.
+        version_of: versions to compare requirements with; None: those in this environment.
         call: runs `module:function` in another process.
-        gpus: GPUs, given those that torch sees.
-        machine: processor and memory.
-        caches: cache folders.
+        gpus: lists the GPUs, given those that torch sees.
+        machine: describes processor and memory.
+        caches: measures the cache folders.
     """
 
     versions: Callable[[Iterable[str]], dict[str, str | None]] = installed_versions
     requirements: Callable[[Iterable[str]], dict[str, list[str]]] = installed_requirements
     version_of: Mapping[str, str | None] | None = None
     call: Callable[..., Outcome] = call
-    gpus: Callable[..., Gpus] = look_at_gpus
-    machine: Callable[[], Machine] = look_at_machine
-    caches: Callable[[], tuple[Cache, ...]] = look_at_caches
+    gpus: Callable[..., Gpus] = probe_gpus
+    machine: Callable[[], Machine] = probe_machine
+    caches: Callable[[], tuple[Cache, ...]] = probe_caches
 
 
 @dataclass(frozen=True, kw_only=True)
 class Diagnosis:
-    """The facts and what they amount to."""
+    """The facts, and the findings from them."""
 
     facts: Facts
     findings: tuple[Finding, ...]
@@ -73,12 +73,12 @@ class Diagnosis:
 
     @property
     def faults(self) -> tuple[Finding, ...]:
-        """What is installed and does not work."""
+        """Findings about installed things that do not work."""
         return tuple(finding for finding in self.findings if finding.fault)
 
     @property
     def verdict(self) -> str:
-        """The whole in one sentence."""
+        """A summary in one sentence."""
         ready = [each.command for each in self.abilities if each.ready]
         can = f"ready: {', '.join(ready)}" if ready else "no command of mlmfast is ready"
         if self.faults:
@@ -87,7 +87,7 @@ class Diagnosis:
         return f"All that is installed works; {can}."
 
     def to_json(self) -> dict[str, Any]:
-        """Everything, as JSON takes it."""
+        """Return everything as a dictionary for JSON."""
         return {
             "healthy": not self.faults,
             "verdict": self.verdict,
@@ -101,25 +101,25 @@ def examine(probes: Probes | None = None, *, limit: float = 180.0) -> Diagnosis:
     """Examine an environment; nothing heavy is imported into this process.
 
     Args:
-        probes: how to come by the facts, this environment's own if None.
+        probes: the functions that gather the facts; None: those for this environment.
         limit: seconds after which an import or a provider counts as hanging.
     """
-    ask = probes or Probes()
-    versions = ask.versions(PACKAGES)
-    imports = try_imports(versions, limit=limit, call=ask.call)
-    told = {entry.module: entry.details for entry in imports}
+    probes = probes or Probes()
+    versions = probes.versions(PACKAGES)
+    imports = try_imports(versions, limit=limit, call=probes.call)
+    details = {entry.module: entry.details for entry in imports}
     facts = Facts(
         versions=versions,
         imports=imports,
         conflicts=find_conflicts(
-            ask.requirements(name for name in PACKAGES if versions.get(name)), ask.version_of
+            probes.requirements(name for name in PACKAGES if versions.get(name)), probes.version_of
         ),
         providers=try_providers(
-            told.get("onnxruntime", {}).get("providers", ()), limit=limit, call=ask.call
+            details.get("onnxruntime", {}).get("providers", ()), limit=limit, call=probes.call
         ),
-        machine=ask.machine(),
-        gpus=ask.gpus(by_torch=told.get("torch", {}).get("gpus", ())),
-        caches=ask.caches(),
+        machine=probes.machine(),
+        gpus=probes.gpus(by_torch=details.get("torch", {}).get("gpus", ())),
+        caches=probes.caches(),
     )
     judges = (judge_packages, judge_devices)
     return Diagnosis(

@@ -1,4 +1,4 @@
-"""What was found out about an environment, before anything is made of it."""
+"""The facts about an environment, from which the findings are derived."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Import:
-    """What came of importing a module in a process of its own.
+    """The outcome of importing a module in a process of its own.
 
     Attributes:
         module: its name.
-        package: the package that brings it.
-        seconds: what the whole process took.
-        error: why it failed; None where it works.
-        details: what the module tells of itself.
+        package: the package that installs it.
+        seconds: how long the whole process took.
+        error: why it failed; None if it works.
+        details: what the module reports about itself.
     """
 
     module: str
@@ -31,9 +31,9 @@ class Provider:
     """An execution provider that is compiled into onnxruntime.
 
     Attributes:
-        name: as onnxruntime spells it.
-        error: why it cannot compute a product of two matrices; None where it can.
-        missing: shared libraries that it needs and that are nowhere to be found.
+        name: its name in onnxruntime.
+        error: why it cannot compute a product of two matrices; None if it can.
+        missing: shared libraries that it needs and that cannot be found.
     """
 
     name: str
@@ -46,10 +46,10 @@ class Conflict:
     """A requirement of an installed package that the environment does not meet.
 
     Attributes:
-        package: who requires.
-        wanted: the name of the package that is required.
-        specifier: which versions of it; "" for any.
-        found: the version that is there; None where it is not installed.
+        package: the package with the requirement.
+        wanted: the name of the required package.
+        specifier: its allowed versions; "" for any.
+        found: its installed version; None if it is not installed.
     """
 
     package: str
@@ -64,13 +64,13 @@ class Machine:
 
     Attributes:
         system: operating system and architecture.
-        cpu: the processor's name, "" where the system does not tell.
+        cpu: the processor's name, "" if it is unknown.
         features: instruction sets that matter here, and whether the processor has them.
         cores: cores of the machine.
-        allowed_cores: cores that the affinity mask leaves to this process.
-        quota_cores: cores' worth of time that the control group grants; None without a limit.
-        memory: bytes of the machine; None where the system does not tell.
-        memory_limit: bytes that the control group grants; None without a limit.
+        allowed_cores: cores in the affinity mask of this process.
+        quota_cores: the CPU quota of the control groups, in cores; None without a quota.
+        memory: bytes of memory of the machine; None if it is unknown.
+        memory_limit: the memory limit of the control groups in bytes; None without a limit.
     """
 
     system: str
@@ -85,7 +85,7 @@ class Machine:
 
 @dataclass(frozen=True, kw_only=True)
 class Gpu:
-    """One NVIDIA GPU; memory in bytes, "" or None where it is not told."""
+    """One NVIDIA GPU; memory in bytes; "" or None for what is unknown."""
 
     name: str
     memory: int | None = None
@@ -95,12 +95,12 @@ class Gpu:
 
 @dataclass(frozen=True, kw_only=True)
 class Gpus:
-    """The GPUs, and who told of them.
+    """The GPUs, and how they were listed.
 
     Attributes:
-        found: one entry a GPU.
+        found: the GPUs.
         note: where the list comes from, or why it is empty.
-        error: what `nvidia-smi` says where it is installed and fails.
+        error: the error of `nvidia-smi` if it is installed and fails.
     """
 
     found: tuple[Gpu, ...] = ()
@@ -110,13 +110,13 @@ class Gpus:
 
 @dataclass(frozen=True, kw_only=True)
 class Cache:
-    """A folder that fills in the course of work.
+    """A cache folder.
 
     Attributes:
-        what: who fills it.
-        path: where it lies.
-        size: bytes of its files; None where there is no such folder.
-        complete: False where counting was given up after some seconds.
+        what: what it holds.
+        path: its path.
+        size: bytes of its files; None if there is no such folder.
+        complete: False if counting took too long and was stopped.
     """
 
     what: str
@@ -127,7 +127,7 @@ class Cache:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """Everything that the verdict is made of."""
+    """All facts about an environment."""
 
     versions: Mapping[str, str | None]
     imports: tuple[Import, ...] = ()
@@ -138,10 +138,10 @@ class Facts:
     caches: tuple[Cache, ...] = ()
 
     def module(self, name: str) -> Import | None:
-        """What came of importing `name`; None where its package is not installed."""
+        """Return the outcome of importing `name`; None if its package is not installed."""
         return next((entry for entry in self.imports if entry.module == name), None)
 
     def detail(self, module: str, name: str) -> Any:
-        """What `module` told of itself under `name`; None where it told nothing."""
+        """Return a detail that `module` reports about itself; None if it reports none."""
         entry = self.module(module)
         return entry.details.get(name) if entry else None

@@ -1,4 +1,4 @@
-"""What the facts amount to: a list of findings, each with the command that mends it."""
+"""Findings, each with the command that fixes it."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ class Finding:
 
 
 def fault(what: str, mend: str) -> Finding:
-    """Something that is installed does not work."""
+    """Return a finding about something that is installed and does not work."""
     return Finding(fault=True, what=what, mend=mend)
 
 
 def advice(what: str, mend: str | None = None) -> Finding:
-    """Something that works, and could be better."""
+    """Return a finding about something that works and could be better."""
     return Finding(fault=False, what=what, mend=mend)
 
 
 def install(*requirements: str, anew: bool = False) -> str:
-    """The command that installs `requirements` into this environment.
+    """Return the command that installs `requirements` into this environment.
 
     Args:
         requirements: as pip takes them.
-        anew: also what is there in that version already.
+        anew: reinstall packages that already have that version.
     """
     words = " ".join(_quoted(each) for each in requirements)
     again = ("--force-reinstall " if _has_pip() else "--reinstall ") if anew else ""
@@ -44,7 +44,7 @@ def install(*requirements: str, anew: bool = False) -> str:
 
 
 def uninstall(*packages: str) -> str:
-    """The command that removes `packages` from this environment."""
+    """Return the command that removes `packages` from this environment."""
     return f"{_installer()} uninstall {'-y ' if _has_pip() else ''}{' '.join(packages)}"
 
 
@@ -53,8 +53,8 @@ def _installer() -> str:
 
 
 def _has_pip() -> bool:
-    # Not `importlib.util.find_spec`: at the name pip, a hook of setuptools takes its distutils away
-    # for the rest of the process, and `import setuptools` fails.
+    # Not `importlib.util.find_spec`: for the name pip, a hook of setuptools removes distutils for
+    # the rest of the process, and `import setuptools` fails.
     return importlib.machinery.PathFinder.find_spec("pip") is not None
 
 

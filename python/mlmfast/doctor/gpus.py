@@ -9,17 +9,17 @@ from typing import Any
 
 from mlmfast.doctor.facts import Gpu, Gpus
 
-_ASKED = "name,memory.total,memory.free,driver_version"
+_FIELDS = "name,memory.total,memory.free,driver_version"
 
 
-def look_at_gpus(
+def probe_gpus(
     run: Callable[[], tuple[int, str] | None] | None = None,
     by_torch: Iterable[Mapping[str, Any]] = (),
 ) -> Gpus:
-    """List the GPUs, by `nvidia-smi` or, where it is not installed, by torch.
+    """List the GPUs with `nvidia-smi` or, if it is not installed, with torch.
 
     Args:
-        run: gives exit status and output of `nvidia-smi`, None where there is no such program.
+        run: returns exit status and output of `nvidia-smi`, or None if it is not installed.
         by_torch: name and memory in bytes of the GPUs that torch sees.
     """
     answer = (run or _run)()
@@ -39,7 +39,7 @@ def _run() -> tuple[int, str] | None:
     program = shutil.which("nvidia-smi")
     if program is None:
         return None
-    command = [program, f"--query-gpu={_ASKED}", "--format=csv,noheader,nounits"]
+    command = [program, f"--query-gpu={_FIELDS}", "--format=csv,noheader,nounits"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     except subprocess.TimeoutExpired:
@@ -50,7 +50,7 @@ def _run() -> tuple[int, str] | None:
 
 
 def _gpu(line: str) -> Gpu:
-    # A name may hold commas, the three numbers behind it do not.
+    # A name may have commas; the three values after it have none.
     name, total, free, driver = (word.strip() for word in line.rsplit(",", 3))
     return Gpu(name=name, memory=_mebibytes(total), free=_mebibytes(free), driver=driver)
 

@@ -1,18 +1,18 @@
-"""Whether the installed packages can be imported, and what they tell of themselves."""
+"""Whether the installed packages can be imported, and what they report about themselves."""
 
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from mlmfast.doctor.child import Outcome, call
 from mlmfast.doctor.facts import Import
+from mlmfast.runtime.cpu import available_cores
 
 _CORE = "mlmfast._core"
-# module -> the packages that may bring it; the first one that is installed is named.
+# module -> the packages that may install it; the first installed one is reported.
 _MODULES: Mapping[str, tuple[str, ...]] = {
     _CORE: ("mlmfast",),
     "numpy": ("numpy",),
@@ -44,11 +44,11 @@ def try_imports(
 
     def one(module: str) -> Import | None:
         package = next((name for name in _MODULES[module] if versions.get(name)), None)
-        if module == _CORE:  # it runs us, also from a source folder that is installed nowhere
+        if module == _CORE:  # it is there, even if mlmfast runs from a source folder
             package = "mlmfast"
         if package is None:
             return None
-        outcome = call("mlmfast.doctor.imports:look", module, limit=limit)
+        outcome = call("mlmfast.doctor.imports:probe_module", module, limit=limit)
         return Import(
             module=module,
             package=package,
@@ -57,17 +57,17 @@ def try_imports(
             details=outcome.value or {},
         )
 
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(4, available_cores())) as pool:
         return tuple(entry for entry in pool.map(one, _MODULES) if entry)
 
 
-def look(module: str) -> dict[str, Any]:
-    """Import `module` and ask it what only it knows. Runs in a process of its own."""
-    found = importlib.import_module(module)
-    return _QUESTIONS.get(module, lambda _: {})(found)
+def probe_module(name: str) -> dict[str, Any]:
+    """Import a module and return details about it. Runs in a process of its own."""
+    module = importlib.import_module(name)
+    return _DETAILS.get(name, lambda _: {})(module)
 
 
-def _ask_core(core: Any) -> dict[str, Any]:
+def _core_details(core: Any) -> dict[str, Any]:
     return {
         "version": core.__version__,
         "release": not core.DEBUG_BUILD,
@@ -76,7 +76,7 @@ def _ask_core(core: Any) -> dict[str, Any]:
     }
 
 
-def _ask_torch(torch: Any) -> dict[str, Any]:
+def _torch_details(torch: Any) -> dict[str, Any]:
     sees = bool(torch.version.cuda) and torch.cuda.is_available()
     properties = [
         torch.cuda.get_device_properties(index)
@@ -89,12 +89,12 @@ def _ask_torch(torch: Any) -> dict[str, Any]:
     }
 
 
-def _ask_transformers(transformers: Any) -> dict[str, Any]:
-    # It passes over a torch that is too old for it, and then offers no models.
+def _transformers_details(transformers: Any) -> dict[str, Any]:
+    # It ignores a torch that is too old for it, and then has no models.
     return {"uses_torch": bool(transformers.is_torch_available())}
 
 
-def _ask_onnxruntime(onnxruntime: Any) -> dict[str, Any]:
+def _onnxruntime_details(onnxruntime: Any) -> dict[str, Any]:
     try:
         build = importlib.import_module("onnxruntime.capi.build_and_package_info")
     except ImportError:
@@ -106,16 +106,16 @@ def _ask_onnxruntime(onnxruntime: Any) -> dict[str, Any]:
     }
 
 
-_QUESTIONS: dict[str, Callable[[Any], dict[str, Any]]] = {
-    _CORE: _ask_core,
-    "torch": _ask_torch,
-    "transformers": _ask_transformers,
-    "onnxruntime": _ask_onnxruntime,
+_DETAILS: dict[str, Callable[[Any], dict[str, Any]]] = {
+    _CORE: _core_details,
+    "torch": _torch_details,
+    "transformers": _transformers_details,
+    "onnxruntime": _onnxruntime_details,
 }
 
 
 def _one_line(error: str | None) -> str | None:
-    """An error's first lines as one: some libraries put the cause on the second."""
+    """Join an error's first lines: in some libraries the second one names the cause."""
     if error is None:
         return None
     lines = [line.strip() for line in error.splitlines() if line.strip()]

@@ -1,4 +1,4 @@
-"""Findings about where to compute: providers, GPUs, cores."""
+"""Findings about devices: providers, GPUs, cores."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _DRIVER = "libcuda.so.1"  # comes with the NVIDIA driver, and with no package of
 
 
 def judge_devices(facts: Facts) -> Iterator[Finding]:
-    """Yield what is to be said about providers, GPUs and cores."""
+    """Yield the findings about providers, GPUs and cores."""
     if facts.gpus.error:
         yield fault(
             f"nvidia-smi is installed and fails: {facts.gpus.error}",

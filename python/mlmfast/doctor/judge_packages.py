@@ -1,4 +1,4 @@
-"""Findings about packages: those that do not load, and those that do not fit together."""
+"""Findings about packages that cannot be imported or do not fit together."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from mlmfast.doctor.facts import Conflict, Facts, Import
 from mlmfast.doctor.findings import Finding, advice, fault, install, uninstall
 
-# They all write the folder site-packages/onnxruntime.
+# They all install into the folder site-packages/onnxruntime.
 RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino")
 
 
 def judge_packages(facts: Facts) -> Iterator[Finding]:
-    """Yield what is to be said about the installed packages."""
+    """Yield the findings about the installed packages."""
     yield from _runtimes(facts)
     own_exporter = _outgrown(facts)
     if own_exporter:
@@ -42,7 +42,7 @@ def judge_packages(facts: Facts) -> Iterator[Finding]:
 
 
 def runtime_package(facts: Facts) -> str:
-    """The onnxruntime that suits this machine, as pip takes it."""
+    """Return the onnxruntime package for this machine, as a requirement for pip."""
     return "onnxruntime-gpu[cuda,cudnn]" if facts.gpus.found else "onnxruntime"
 
 
@@ -73,7 +73,7 @@ def _outgrown(facts: Facts) -> Finding | None:
 
 
 def _conflict(conflict: Conflict, facts: Facts) -> Finding:
-    # What every package asks of the same one belongs into one command, or mending one breaks two.
+    # All requirements for one package go into one command, so that fixing one breaks no other.
     specifiers = sorted(
         {
             part

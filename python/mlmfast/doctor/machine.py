@@ -9,8 +9,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mlmfast.doctor.facts import Machine
+from mlmfast.runtime.cgroups import control_groups
+from mlmfast.runtime.cpu import allowed_cores, cpu_quota
 
-# Shown name -> the words for it in /proc/cpuinfo and in macOS' sysctl, any of which will do.
+# Shown name -> its names in /proc/cpuinfo and in macOS' sysctl, any of which is enough.
 _X86 = {
     "AVX2": ("avx2", "hw.optional.avx2_0"),
     "AVX-512": ("avx512f", "hw.optional.avx512f"),
@@ -27,11 +29,10 @@ _ARM = {
 }
 
 
-def look_at_machine(root: Path = Path("/")) -> Machine:
-    """Describe this machine; `root` is where /proc and /sys are found."""
+def probe_machine(root: Path = Path("/")) -> Machine:
+    """Describe this machine; /proc and /sys are below `root`."""
     cpu, words = _processor(root)
     arm = platform.machine().lower() in ("aarch64", "arm64")
-    groups = list(_control_groups(root))
     return Machine(
         system=f"{platform.system()} {platform.machine()}",
         cpu=cpu,
@@ -42,13 +43,10 @@ def look_at_machine(root: Path = Path("/")) -> Machine:
         if words
         else {},
         cores=os.cpu_count() or 1,
-        allowed_cores=(
-            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        )
-        or 1,
-        quota_cores=min(_quotas(groups), default=None),
+        allowed_cores=allowed_cores(),
+        quota_cores=cpu_quota(root),
         memory=_memory(),
-        memory_limit=min(_memory_limits(groups), default=None),
+        memory_limit=min(_memory_limits(control_groups("memory", root)), default=None),
     )
 
 
@@ -86,36 +84,6 @@ def _processor_of_macos() -> tuple[str, set[str]]:
     return name, {key for key, value in pairs.items() if value.strip() == "1"}
 
 
-def _control_groups(root: Path) -> Iterable[Path]:
-    """The folders of this process' control group and of all above it: each may set a limit."""
-    try:
-        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return
-    for line in lines:
-        number, kinds, path = line.split(":", 2)
-        tops = (
-            [root / "sys/fs/cgroup"]
-            if number == "0"
-            else [root / "sys/fs/cgroup" / kind for kind in kinds.split(",")]
-        )
-        for top in tops:
-            place = top / path.lstrip("/")
-            while place != top:
-                yield place
-                place = place.parent
-            yield top
-
-
-def _quotas(groups: Iterable[Path]) -> Iterable[float]:
-    for group in groups:
-        words = _words(group / "cpu.max")
-        if len(words) < 2:  # version 1 of control groups keeps them in two files
-            words = _words(group / "cpu.cfs_quota_us") + _words(group / "cpu.cfs_period_us")
-        if len(words) == 2 and all(word.isdigit() for word in words) and int(words[1]):
-            yield int(words[0]) / int(words[1])
-
-
 def _memory_limits(groups: Iterable[Path]) -> Iterable[int]:
     for group in groups:
         for name in ("memory.max", "memory.limit_in_bytes"):
@@ -128,7 +96,7 @@ def _memory_limits(groups: Iterable[Path]) -> Iterable[int]:
 def _words(file: Path) -> list[str]:
     try:
         return file.read_text(encoding="utf-8").split()
-    except OSError:
+    except (OSError, ValueError):
         return []
 
 

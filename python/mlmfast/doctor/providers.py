@@ -1,4 +1,4 @@
-"""Which execution providers of onnxruntime really compute something, and why the others do not."""
+"""Which execution providers of onnxruntime work, and why the others do not."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _provider(name: str, outcome: Outcome) -> Provider:
 
 
 def _reason(log: str) -> str | None:
-    """What onnxruntime's log says about a provider that does not load."""
+    """Return what onnxruntime's log says about a provider that does not load."""
     library = re.search(r"Failed to load library \S+ with error: (.+)", log)
     if library:
         return library[1].strip()
@@ -59,7 +59,7 @@ def _reason(log: str) -> str | None:
 
 
 def multiply(name: str) -> dict[str, Any]:
-    """Compute a product with provider `name` alone. Runs in a process of its own."""
+    """Compute a product with only the provider `name`. Runs in a process of its own."""
     import numpy as np
     import onnxruntime
 

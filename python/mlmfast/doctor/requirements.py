@@ -9,18 +9,18 @@ from mlmfast.doctor.facts import Conflict
 
 
 def installed_requirements(packages: Iterable[str]) -> dict[str, list[str]]:
-    """What each installed package of `packages` requires, in the words of its metadata."""
-    found = {}
+    """Return the requirements in the metadata of each installed package of `packages`."""
+    requirements = {}
     for name in packages:
         try:
-            found[name] = importlib.metadata.requires(name) or []
+            requirements[name] = importlib.metadata.requires(name) or []
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return requirements
 
 
 def installed_version(name: str) -> str | None:
-    """The version of a package; None where it is not installed."""
+    """Return the version of a package; None if it is not installed."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
@@ -31,7 +31,7 @@ def find_conflicts(
     requirements: Mapping[str, Iterable[str]],
     version_of: Mapping[str, str | None] | None = None,
 ) -> tuple[Conflict, ...]:
-    """Requirements that are not met; extras that nobody asked for are left out.
+    """Return the requirements that are not met, without those of extras.
 
     Args:
         requirements: of each package, as `installed_requirements` gives them.
@@ -45,22 +45,22 @@ def find_conflicts(
     for package, lines in requirements.items():
         for line in lines:
             try:
-                wanted = Requirement(line)
+                requirement = Requirement(line)
             except InvalidRequirement:
                 continue
-            if wanted.marker and not wanted.marker.evaluate({"extra": ""}):
+            if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
                 continue
             found = (
-                installed_version(wanted.name)
+                installed_version(requirement.name)
                 if version_of is None
-                else version_of.get(wanted.name)
+                else version_of.get(requirement.name)
             )
-            if found is None or not wanted.specifier.contains(found, prereleases=True):
+            if found is None or not requirement.specifier.contains(found, prereleases=True):
                 conflicts.append(
                     Conflict(
                         package=package,
-                        wanted=wanted.name,
-                        specifier=str(wanted.specifier),
+                        wanted=requirement.name,
+                        specifier=str(requirement.specifier),
                         found=found,
                     )
                 )

@@ -15,7 +15,7 @@ _NEEDED, _STRING_TABLE = 1, 5
 
 
 def missing_libraries(library: Path) -> list[str]:
-    """Names of the shared libraries without which `library` cannot be loaded; [] where it can."""
+    """Return the names of the missing shared libraries that `library` needs."""
     try:
         ctypes.CDLL(str(library))
     except OSError as error:
@@ -31,13 +31,13 @@ def missing_libraries(library: Path) -> list[str]:
 
 
 def named_in(message: str) -> list[str]:
-    """Libraries that a loader's message calls missing."""
-    found = re.findall(r"([\w.+-]+\.so[\w.]*): cannot open shared object", message)
-    return list(dict.fromkeys(found))
+    """Return the libraries that the loader's message names as missing."""
+    names = re.findall(r"([\w.+-]+\.so[\w.]*): cannot open shared object", message)
+    return list(dict.fromkeys(names))
 
 
 def needed_libraries(library: Path) -> list[str]:
-    """The DT_NEEDED names of a 64-bit little-endian ELF file; [] for any other file.
+    """Return the DT_NEEDED names of a 64-bit little-endian ELF file; [] for any other file.
 
     See `man 5 elf`.
     """

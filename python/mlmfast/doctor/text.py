@@ -1,4 +1,4 @@
-"""A diagnosis for people to read."""
+"""A diagnosis as text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mlmfast.doctor.facts import Facts
 
 
 def describe(diagnosis: Diagnosis) -> str:
-    """Write a diagnosis: the facts, the findings with what mends them, the verdict last."""
+    """Return a diagnosis as text: the facts, the findings with their fixes, and the verdict."""
     facts = diagnosis.facts
     parts = [
         ("Packages", _packages(facts)),
@@ -75,10 +75,10 @@ def _machine(facts: Facts) -> Iterator[str]:
         memory += f", limited to {size_of(machine.memory_limit)}"
     yield f"  {'memory':10} {memory}"
     for gpu in facts.gpus.found:
-        told = [size_of(gpu.memory) if gpu.memory else "memory not told"]
-        told += [f"{size_of(gpu.free)} free"] if gpu.free is not None else []
-        told += [f"driver {gpu.driver}"] if gpu.driver else []
-        yield f"  {'GPU':10} {gpu.name}: {', '.join(told)} ({facts.gpus.note})"
+        parts = [size_of(gpu.memory) if gpu.memory else "memory not told"]
+        parts += [f"{size_of(gpu.free)} free"] if gpu.free is not None else []
+        parts += [f"driver {gpu.driver}"] if gpu.driver else []
+        yield f"  {'GPU':10} {gpu.name}: {', '.join(parts)} ({facts.gpus.note})"
     if not facts.gpus.found:
         yield f"  {'GPU':10} {facts.gpus.note}"
     for cache in facts.caches:
@@ -106,7 +106,7 @@ def _findings(diagnosis: Diagnosis, *, fault: bool) -> Iterator[str]:
 
 
 def size_of(count: int) -> str:
-    """Bytes in the unit that leaves a readable number."""
+    """Return a number of bytes in a readable unit."""
     for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if count >= factor:
             return f"{count / factor:.1f} {unit}"

@@ -10,7 +10,7 @@ SIZE = 4
 
 
 def matrix_product() -> bytes:
-    """An ONNX model with input x and output y, both float32 [SIZE, SIZE]."""
+    """Return an ONNX model with input x and output y, both float32 [SIZE, SIZE]."""
     node = _text(1, "x") + _text(1, "x") + _text(2, "y") + _text(4, "MatMul")
     graph = (
         _field(1, node) + _text(2, "product") + _field(11, _tensor("x")) + _field(12, _tensor("y"))

@@ -1,8 +1,8 @@
-"""Model types with inputs, limits or an absence of their own, and how Optimum learns of them.
+"""Model types with special inputs or limits, and their registration with Optimum.
 
-Optimum exports what is registered with its `TasksManager`: a configuration a model type, that names
-the graph's inputs. Of the 46 types of which transformers 4.57 has a masked language model,
-optimum-onnx 0.1.0 knows 28.
+Optimum exports what is registered with its `TasksManager`: a configuration for each model type,
+which names the graph's inputs. optimum-onnx 0.1.0 knows 28 of the 46 types of masked language
+models in transformers 4.57.
 """
 
 from __future__ import annotations
@@ -12,15 +12,16 @@ from functools import cache
 from typing import Any
 
 from mlmfast.errors import InputError
+from mlmfast.torch_models import max_input_length
 
 _TASK = "fill-mask"
 TEXT = ("input_ids", "attention_mask")
 _SEGMENTED = ("input_ids", "attention_mask", "token_type_ids")
 
-# Inputs of the graph, for the types whose inputs their signature and sizes do not tell.
+# Inputs of the graph, for the types whose signature and sizes do not determine them.
 INPUTS: dict[str, tuple[str, ...]] = {
     "bart": TEXT,
-    # Neither the tokenizers of these nor Optimum give segments, even where config.json counts two.
+    # Their tokenizers and Optimum have no segments, even if config.json has two.
     "big_bird": TEXT,
     "camembert": TEXT,
     "data2vec-text": TEXT,
@@ -44,7 +45,7 @@ INPUTS: dict[str, tuple[str, ...]] = {
     "roberta": TEXT,
     "roberta-prelayernorm": TEXT,
     "roc_bert": _SEGMENTED,
-    # Its segments are seven table coordinates a token; left out, they are those of plain text.
+    # Its segments are seven table coordinates for each token; without them the text is plain text.
     "tapas": TEXT,
     "xlm": _SEGMENTED,
     "xlm-roberta": TEXT,
@@ -52,8 +53,8 @@ INPUTS: dict[str, tuple[str, ...]] = {
     "xmod": TEXT,
     "yoso": _SEGMENTED,
 }
-# Optimum knows these. It gives two of them inputs that a text has not (boxes on a page, marks of
-# global attention), fails at Perceiver, and traces ESM without its patch.
+# Optimum knows these types, but gives two of them inputs that texts do not have (boxes on a page,
+# global attention), fails with Perceiver, and traces ESM without its patch.
 REPLACED = ("esm", "layoutlm", "longformer", "perceiver")
 # Types of which no graph can be right, and why.
 REFUSED = {
@@ -73,19 +74,21 @@ def require_exportable(model_type: str) -> None:
 
 
 def own_inputs(config: Any) -> tuple[str, ...] | None:
-    """Name the inputs of a graph of this model where its type is one of ours; None: it is not."""
+    """Return the inputs of the graph of a model type in INPUTS; None for other types."""
     if config.model_type == "mega" and config.add_token_type_embeddings:
         return _SEGMENTED
     return INPUTS.get(config.model_type)
 
 
-def text_config(config: Any) -> Any:
-    """Return the part of a configuration that tells of text: ModernVBERT has another for images."""
-    return getattr(config, "text_config", None) or config
+def max_graph_length(model: Any) -> int | None:
+    """Count the tokens up to which a graph computes what the model computes; None: no limit."""
+    positions = max_input_length(model)
+    limits = (positions and positions.usable, _length_of_type(model.config))
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
-def longest_text(config: Any) -> int | None:
-    """Tokens up to which the graph computes what the model computes; None: no limit of its own."""
+def _length_of_type(config: Any) -> int | None:
+    """Return the limit of model types that compute long texts in a way that no graph can."""
     if config.model_type == "reformer":
         # Longer texts are hashed with random numbers drawn at every call.
         chunks = {"lsh": config.lsh_attn_chunk_length, "local": config.local_attn_chunk_length}
@@ -100,7 +103,7 @@ def longest_text(config: Any) -> int | None:
 
 @cache
 def register_architectures() -> None:
-    """Make Optimum export every type of `INPUTS` for fill-mask, those it knows in its own way."""
+    """Register every type of `INPUTS` with Optimum for fill-mask."""
     # The import registers Optimum's own.
     import optimum.exporters.onnx.model_configs  # noqa: F401
     from optimum.exporters.tasks import TasksManager

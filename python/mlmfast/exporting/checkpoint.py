@@ -1,4 +1,4 @@
-"""A checkpoint to export: found, loaded and refused where its head would be made up."""
+"""Load a checkpoint for export; one without a masked-language-model head is refused."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from mlmfast.data.tokenization.slow import is_in_python
 from mlmfast.data.tokenization.word_list import fast_form
-from mlmfast.errors import InputError, NotFoundError
+from mlmfast.errors import InputError, NotFoundError, first_sentence
 from mlmfast.exporting.architectures import require_exportable
 from mlmfast.fs.paths import as_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# What can be the name of a model on the Hub: `roberta-base`, `FacebookAI/roberta-base`.
+# Names of models on the Hub: `roberta-base`, `FacebookAI/roberta-base`.
 HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 
 
@@ -51,7 +51,7 @@ def load_checkpoint(name: str | Path) -> Checkpoint:
 
 
 def require_checkpoint_folder(name: str) -> None:
-    """Refuse what a look at the folder tells is no checkpoint; a Hub name passes.
+    """Check, without loading it, that a folder is a checkpoint; a Hub name passes.
 
     Raises:
         NotFoundError: there is no such folder, and it cannot be a Hub name.
@@ -100,7 +100,7 @@ def _load_model(name: str) -> Any:
 def _require_exportable_type(name: str) -> None:
     from transformers import PretrainedConfig
 
-    # Read before anything is loaded, which for some of these types fails with a riddle.
+    # Checked before the model is loaded, which for some types fails with an obscure error.
     with suppress(OSError):
         require_exportable(PretrainedConfig.get_config_dict(name)[0].get("model_type", ""))
 
@@ -120,7 +120,7 @@ def _not_loaded(name: str, error: Exception) -> InputError | NotFoundError:
 def _random_head(name: str, config: Any, missing: list[str]) -> str:
     kind = ", ".join(getattr(config, "architectures", None) or ["an unnamed architecture"])
     return (
-        f"{name} holds {kind}, and a masked language model needs weights it has not: "
+        f"{name} holds {kind}, and a masked language model needs weights that it lacks: "
         f"{missing[0]}{f' and {len(missing) - 1} more' if len(missing) > 1 else ''} would be "
         "random, and so would every answer. Give a checkpoint of a masked language model, as "
         "`mlmfast train` writes it."
@@ -138,7 +138,7 @@ def _load_tokenizer(name: str) -> Any:
             "the model: AutoTokenizer.from_pretrained(...).save_pretrained(folder)."
         ) from error
     if tokenizer.is_fast and len(tokenizer) <= len(tokenizer.all_special_ids):
-        # Where there is no file, transformers 5 makes up a tokenizer without words.
+        # Without its files, transformers 5 makes an empty tokenizer.
         raise InputError(
             f"{name} has no tokenizer: without a vocabulary, every word would be unknown. Put one "
             "beside the model: AutoTokenizer.from_pretrained(...).save_pretrained(folder)."
@@ -159,22 +159,18 @@ def _load_tokenizer(name: str) -> Any:
     return tokenizer
 
 
-def first_sentence(error: Exception) -> str:
-    """Return the first line of a library's error, ended by a full stop."""
-    line = (str(error).strip().splitlines() or [type(error).__name__])[0].strip()
-    return line if line.endswith((".", "!", "?")) else f"{line}."
-
-
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence the libraries: what matters of their warnings is checked and said by mlmfast."""
+    """Silence the libraries: mlmfast checks and reports what matters of their warnings."""
     import warnings
 
     from huggingface_hub.utils import logging as hub_logging
     from transformers.utils import logging as transformers_logging
 
     libraries: list[Any] = [hub_logging, transformers_logging]
-    with suppress(ImportError):  # beside a transformers it does not know yet, it is not there
+    with suppress(
+        ImportError
+    ):  # it cannot be imported with a transformers that it does not support yet
         from optimum.utils import logging as optimum_logging
 
         libraries.append(optimum_logging)

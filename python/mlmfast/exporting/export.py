@@ -1,4 +1,4 @@
-"""A checkpoint to an ONNX folder of two graphs, compared with PyTorch."""
+"""Export a checkpoint to an ONNX folder with two graphs, which are compared with PyTorch."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlmfast.errors import InputError, MissingDependencyError
+from mlmfast.errors import InputError, MissingDependencyError, first_sentence
 from mlmfast.exporting.checkpoint import (
     Checkpoint,
-    first_sentence,
     load_checkpoint,
     quiet,
     require_checkpoint_folder,
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from mlmfast.exporting.logits_graph import Written
     from mlmfast.exporting.parity.logits import ShapeParity
 
-# What torch's tracer can write a transformer's attention in.
+# Operator sets in which torch's tracer can write attention.
 _OPSETS = range(14, 22)
 
 
@@ -42,50 +41,55 @@ def export(
     opset: int | None = None,
     max_difference: float = 1e-4,
 ) -> ExportReport:
-    """Write `checkpoint` as an ONNX folder, and prove that it computes the same.
+    """Export `checkpoint` to an ONNX folder, and verify that its graphs compute the same.
 
-    The folder holds model.onnx, which Optimum writes where it can, fill_mask.onnx, the weights of
-    both in model.onnx_data, config.json, the tokenizer's files and export_report.json. Both
-    `FillMask(output)` and Optimum's `ORTModelForMaskedLM.from_pretrained(output)` open it. It
-    appears when the comparison has passed, or not at all.
+    The folder holds model.onnx, which Optimum writes if it can, fill_mask.onnx, the weights of both
+    in model.onnx_data, config.json, the tokenizer's files and export_report.json. Both
+    `FillMask(output)` and Optimum's `ORTModelForMaskedLM.from_pretrained(output)` open it. It is
+    written only if the comparison passes.
 
     Args:
         checkpoint: a folder or a Hub name of a masked language model.
         output: the folder to write.
-        overwrite: replace `output` where an earlier export wrote it.
-        precision: "fp32"; "fp16", for GPUs; "int8", for CPUs with VNNI or its like; "int8-block",
-            whose answers, unlike those of "int8", do not depend on the texts of the same batch.
-        calibration: what to judge a lower precision on: a text file, one text a line, or texts;
-            None: built-in sentences, most of them English.
-        min_agreement: the smallest share of masks at which a lower precision has to find the best
+        overwrite: replace an `output` that an earlier export wrote.
+        precision: "fp32"; "fp16", for GPUs; "int8", for CPUs with VNNI or similar instructions;
+            "int8-block", whose predictions do not depend on the other texts of a batch, as those
+            of "int8" do.
+        calibration: texts on which to measure a lower precision: a text file with a text on each
+            line, or a list of texts; None: built-in sentences, most of them English.
+        min_agreement: the smallest share of masks at which a lower precision must have the best
             token of float32.
-        reduce_range: with "int8", weights of seven bits: for CPUs without VNNI, on which eight
+        reduce_range: with "int8", weights of seven bits, for CPUs without VNNI, on which eight bits
             overflow.
-        opset: ONNX operator set, 14 to 21 (our own tracing stops at 20); None: the one Optimum
-            chooses for the model type, and 17 for our own tracing.
+        opset: ONNX operator set, 14 to 21 (mlmfast's own tracing stops at 20); None: the one that
+            Optimum chooses for the model type, and 17 for mlmfast's own tracing.
         max_difference: the largest |ONNX - PyTorch| that passes, as a share of the largest |logit|
-            of the shape that is compared, or of 1 where that is smaller.
+            at the compared shape, or of 1 if that is larger.
+
+    Returns:
+        The report that is also in export_report.json.
 
     Raises:
         NotFoundError: there is no such checkpoint.
         InputError: it is no masked language model with a fast tokenizer.
-        MlmfastError: its type cannot be exported.
-        OutputExistsError: `output` is there already.
-        ExportMismatchError: the graph computes something else.
+        MlmfastError: its model type cannot be exported.
+        OutputExistsError: `output` exists.
+        ExportMismatchError: a graph does not compute what the checkpoint computes.
         MissingDependencyError: PyTorch, transformers, onnx or onnxruntime is not installed.
     """
     if opset is not None and opset not in _OPSETS:
         raise InputError(f"opset must lie between {_OPSETS[0]} and {_OPSETS[-1]}, and is {opset}.")
     require_checkpoint_folder(str(checkpoint))
     _require_packages()
+    from mlmfast.exporting.architectures import max_graph_length
     from mlmfast.exporting.fill_mask_graph import FUSED, write_metadata
     from mlmfast.exporting.logits_graph import GRAPH
-    from mlmfast.exporting.parity.logits import longest_input, require_limit
+    from mlmfast.exporting.parity.logits import require_limit
     from mlmfast.exporting.parity.verify import verify
     from mlmfast.exporting.quantization.convert import Precision, quantize
 
     require_limit(max_difference)
-    wanted = Precision(precision, reduce_range, read_texts(calibration), min_agreement)
+    options = Precision(precision, reduce_range, read_texts(calibration), min_agreement)
     target = Path(output)
     with (
         atomic_output_dir(target, overwrite=overwrite, is_ours=is_exported_folder) as folder,
@@ -94,26 +98,26 @@ def export(
         started = time.perf_counter()
         loaded = load_checkpoint(checkpoint)
         written, fused = _write_graphs(loaded, folder, opset, split=precision == "fp32")
-        # What AutoTokenizer made of the files, so that serving without it reads the same tokenizer.
+        # As AutoTokenizer loaded it, so that serving reads the same tokenizer without it.
         loaded.tokenizer.save_pretrained(folder)
         ready = time.perf_counter()
-        proof = verify(folder / GRAPH, folder / FUSED, loaded, max_difference=max_difference)
-        longest = longest_input(loaded.model)
+        parity = verify(folder / GRAPH, folder / FUSED, loaded, max_difference=max_difference)
+        max_length = max_graph_length(loaded.model)
         judgement = None
-        if precision != "fp32":  # the tracing is proven; what rounding costs, text tells
+        if precision != "fp32":  # verified in float32; the loss by rounding is measured on text
             judgement = quantize(
-                folder / GRAPH, folder / FUSED, loaded.tokenizer, wanted, longest=longest
+                folder / GRAPH, folder / FUSED, loaded.tokenizer, options, max_length=max_length
             )
         write_metadata(
             folder / FUSED,
             vocab_size=fused.vocab_size,
             precision=precision,
-            padding_shows=proof.padding_shows,
-            longest=longest,
+            padding_sensitive=parity.padding_sensitive,
+            max_length=max_length,
         )
         graphs = {
-            GRAPH: _graph_report(folder / GRAPH, written, precision, proof.model),
-            FUSED: _graph_report(folder / FUSED, None, precision, proof.fused, fused),
+            GRAPH: _graph_report(folder / GRAPH, written, precision, parity.model),
+            FUSED: _graph_report(folder / FUSED, None, precision, parity.fused, fused),
         }
         report = ExportReport(
             checkpoint=str(checkpoint),
@@ -124,8 +128,8 @@ def export(
             precision=precision,
             judgement=judgement,
             graphs=graphs,
-            padding_shows=proof.padding_shows,
-            longest=longest,
+            padding_shows=parity.padding_sensitive,
+            longest=max_length,
             files={file.name: file.stat().st_size for file in sorted(folder.iterdir())},
             max_difference=max_difference,
             export_seconds=round(ready - started, 3),
@@ -138,10 +142,10 @@ def export(
 
 def _require_packages() -> None:
     try:
-        import onnx  # noqa: F401 - only whether it is there
-        import onnxruntime  # noqa: F401 - only whether it is there
-        import torch  # noqa: F401 - only whether it is there
-        import transformers  # noqa: F401 - only whether it is there
+        import onnx  # noqa: F401 - only to see whether it is installed
+        import onnxruntime  # noqa: F401 - only to see whether it is installed
+        import torch  # noqa: F401 - only to see whether it is installed
+        import transformers  # noqa: F401 - only to see whether it is installed
     except ImportError as error:
         raise MissingDependencyError(
             "Exporting needs PyTorch, transformers, onnx and onnxruntime, and one of them cannot "
@@ -152,7 +156,7 @@ def _require_packages() -> None:
 def _write_graphs(
     checkpoint: Checkpoint, folder: Path, opset: int | None, *, split: bool
 ) -> tuple[Written, Fused]:
-    """Write model.onnx and fill_mask.onnx in float32, their weights in one file beside them."""
+    """Write model.onnx and fill_mask.onnx in float32, with their weights in one file."""
     from mlmfast.exporting.fill_mask_graph import FUSED, write_fill_mask_graph
     from mlmfast.exporting.graph.shared_weights import share_weights
     from mlmfast.exporting.logits_graph import GRAPH, write_model_graph

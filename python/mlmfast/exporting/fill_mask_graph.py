@@ -1,4 +1,4 @@
-"""fill_mask.onnx: mask positions in, best tokens out, the head on the masked rows only."""
+"""fill_mask.onnx: mask positions in, best tokens out; the head runs on the masked rows only."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlmfast.exporting.architectures import text_config
+from mlmfast.exporting.architectures import max_graph_length
 from mlmfast.exporting.graph.last_layer import GatherMotion, push_gather_up
 from mlmfast.exporting.graph.session import open_in_memory
 from mlmfast.exporting.graph.shared_weights import tie_decoder
 from mlmfast.exporting.graph.split_matmul import split_products
 from mlmfast.exporting.graph.topk_outputs import add_topk_outputs
-from mlmfast.exporting.parity.logits import longest_input
 from mlmfast.exporting.tracing import (
     LAYOUTS,
     OPSET,
@@ -28,6 +27,7 @@ from mlmfast.exporting.tracing import (
     input_names,
     trace,
 )
+from mlmfast.torch_models import text_config
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,14 +43,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Fused:
-    """What became of a model in its fused graph.
+    """How fill_mask.onnx was built.
 
     Attributes:
-        inputs: the inputs that are the model's own, such as `("input_ids", "attention_mask")`.
-        layout: how its head takes the masked rows, one of `tracing.LAYOUTS`; "after the head" means
+        inputs: the inputs of the model itself, such as `("input_ids", "attention_mask")`.
+        layout: how the head gets the masked rows, one of `tracing.LAYOUTS`; "after the head" means
             that the head runs on every token.
-        vocab_size: scores a mask has.
-        moved: what of the last layer runs on the masked rows only.
+        vocab_size: the size of the vocabulary.
+        moved: the operators of the last layer that run on the masked rows only.
     """
 
     inputs: tuple[str, ...]
@@ -83,15 +83,15 @@ def write_fill_mask_graph(
 
     and gives `scores` float32 [masks, top_k] descending, `tokens` int64 [masks, top_k] (of equal
     scores the lower id first), `target_scores` float32 [masks, n], and `probabilities` float32
-    [masks, vocabulary], or [0, vocabulary] where they are not wanted.
+    [masks, vocabulary], or [0, vocabulary] if they are not requested.
 
     Args:
         model: a masked language model of transformers on the CPU, float32, in evaluation mode,
             loaded with `attn_implementation="eager"`.
         path: the file to write.
-        inputs: the model's own inputs; None: what `tracing.input_names` finds.
+        inputs: the model's own inputs; None: those that `tracing.input_names` returns.
         opset: ONNX operator set, 17 to 20.
-        split: whether products are cut where that is faster in float32; see `split_products`.
+        split: whether to split products where that is faster in float32; see `split_matmul`.
 
     Raises:
         MlmfastError: the tracer cannot write this model.
@@ -123,10 +123,10 @@ def write_logits(
     """Trace `model` into a graph with the inputs and the output of Optimum's model.onnx.
 
     Args:
-        model: as for `write_fused`.
+        model: as for `write_fill_mask_graph`.
         path: the file to write.
-        inputs: as for `write_fused`.
-        opset: as for `write_fused`.
+        inputs: as for `write_fill_mask_graph`.
+        opset: as for `write_fill_mask_graph`.
 
     Returns:
         The inputs.
@@ -142,7 +142,7 @@ def write_logits(
 
 
 def trace_to_model(wrapper: Logits, names: Sequence[str], *, opset: int = OPSET) -> onnx.ModelProto:
-    """Trace into memory, by way of a temporary folder."""
+    """Trace into memory, through a temporary folder."""
     import onnx
 
     with tempfile.TemporaryDirectory() as folder:
@@ -154,18 +154,20 @@ def trace_to_model(wrapper: Logits, names: Sequence[str], *, opset: int = OPSET)
 def _take_rows_early(
     graph: onnx.ModelProto, wrapper: RowLogits, names: Sequence[str]
 ) -> GatherMotion | None:
-    """Let the last layer run on masked rows; None where that broke the graph."""
-    longest = longest_input(wrapper.model)
+    """Let the last layer run on the masked rows; None if that breaks the graph."""
+    max_length = max_graph_length(wrapper.model)
     try:
-        moved = push_gather_up(graph, longest)
-        return moved if _agrees(graph, wrapper, names, min(longest or _PROBED, _PROBED)) else None
+        moved = push_gather_up(graph, max_length)
+        return (
+            moved if _agrees(graph, wrapper, names, min(max_length or _PROBED, _PROBED)) else None
+        )
     except Exception as error:  # noqa: BLE001 - onnxruntime's errors share no base but this
         logger.info("The last layer stays whole: %s", error)
         return None
 
 
 def _agrees(graph: onnx.ModelProto, wrapper: RowLogits, names: Sequence[str], length: int) -> bool:
-    """Whether the graph gives the logits of PyTorch at a length it was not traced at."""
+    """Whether the graph has PyTorch's logits at a length other than the traced one."""
     import torch
 
     shape = (3, length)
@@ -173,15 +175,15 @@ def _agrees(graph: onnx.ModelProto, wrapper: RowLogits, names: Sequence[str], le
     inputs[ROWS] = torch.tensor([length + 2, length - 5, 1, length + 3])  # none of the last text
     session = open_in_memory(graph)
     taken = [entry.name for entry in session.get_inputs()]
-    found = session.run(None, {name: inputs[name].numpy() for name in taken})[0]
+    actual = session.run(None, {name: inputs[name].numpy() for name in taken})[0]
     with torch.no_grad():
         expected = wrapper(*inputs.values()).numpy()
     limit = 1e-4 * max(1.0, float(np.abs(expected).max()))
-    return found.shape == expected.shape and bool(np.abs(found - expected).max() <= limit)
+    return actual.shape == expected.shape and bool(np.abs(actual - expected).max() <= limit)
 
 
 def save_graph(graph: onnx.ModelProto, path: str | Path) -> None:
-    """Write a graph with its weights, in a file beside it where they are over 2 GB."""
+    """Write a graph with its weights, which are in a second file if they exceed 2 GB."""
     import onnx
 
     path = Path(path)
@@ -190,16 +192,21 @@ def save_graph(graph: onnx.ModelProto, path: str | Path) -> None:
 
 
 def write_metadata(
-    path: str | Path, *, vocab_size: int, precision: str, padding_shows: bool, longest: int | None
+    path: str | Path,
+    *,
+    vocab_size: int,
+    precision: str,
+    padding_sensitive: bool,
+    max_length: int | None,
 ) -> None:
-    """Write into fill_mask.onnx, as its metadata, what the engine has to know of it.
+    """Write into the metadata of fill_mask.onnx what the engine needs to know.
 
     Args:
-        path: the file; its weights lie in another and are not touched.
-        vocab_size: scores a mask has.
-        precision: "fp32", "bf16", "fp16" or "int8".
-        padding_shows: whether padding changes the answers.
-        longest: tokens a text may have; None: no limit.
+        path: the file; its weights are in another file, which does not change.
+        vocab_size: the size of the vocabulary.
+        precision: "fp32", "fp16", "int8" or "int8-block".
+        padding_sensitive: whether padding changes the predictions.
+        max_length: tokens a text may have; None: no limit.
     """
     import onnx
     from onnx import helper
@@ -209,8 +216,8 @@ def write_metadata(
         "format": _FORMAT,
         "vocab_size": str(vocab_size),
         "precision": precision,
-        "padding_shows": "1" if padding_shows else "0",
-        "longest": "" if longest is None else str(longest),
+        "padding_shows": "1" if padding_sensitive else "0",
+        "longest": "" if max_length is None else str(max_length),
     }
     helper.set_model_props(graph, {f"mlmfast.{key}": value for key, value in values.items()})
     Path(path).write_bytes(graph.SerializeToString())

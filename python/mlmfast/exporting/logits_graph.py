@@ -1,13 +1,13 @@
-"""model.onnx: by Optimum where it knows the type, else by our own tracing, with the same names."""
+"""model.onnx: written by Optimum if it knows the model type, else by mlmfast's own tracing."""
 
 from __future__ import annotations
 
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mlmfast.errors import MlmfastError
+from mlmfast.errors import MlmfastError, first_sentence
 from mlmfast.exporting.architectures import register_architectures
-from mlmfast.exporting.checkpoint import Checkpoint, first_sentence
+from mlmfast.exporting.checkpoint import Checkpoint
 from mlmfast.exporting.fill_mask_graph import write_logits
 from mlmfast.exporting.tracing import MAX_OPSET, OPSET
 
@@ -18,11 +18,11 @@ GRAPH = "model.onnx"
 
 
 class Written(NamedTuple):
-    """How a graph came about.
+    """How model.onnx was written.
 
     Attributes:
         exporter: "optimum" or "mlmfast".
-        remark: why it was not Optimum; "" where there is nothing to say.
+        remark: why it was not Optimum; "" if it was.
     """
 
     exporter: str
@@ -55,7 +55,7 @@ def write_model_graph(checkpoint: Checkpoint, folder: Path, opset: int | None) -
 
 
 def has_optimum() -> bool:
-    """Whether Optimum's exporter can be imported beside the installed transformers."""
+    """Whether Optimum's exporter can be imported with the installed transformers."""
     try:
         return find_spec("optimum.exporters.onnx") is not None and _imports()
     except (ImportError, ValueError):
@@ -69,13 +69,13 @@ def _imports() -> bool:
 
 
 def _by_optimum(checkpoint: Checkpoint, folder: Path, opset: int | None) -> str:
-    """Let Optimum write; return "" or why it did not."""
+    """Let Optimum write the graph; return "", or why it could not."""
     from optimum.exporters.onnx import main_export
 
     register_architectures()
     given: dict[str, Any] = {"opset": opset, "do_validation": False}
     try:
-        # library_name, because a sentence-transformers folder would be taken for another task.
+        # library_name: otherwise Optimum exports a sentence-transformers folder for another task.
         main_export(checkpoint.name, folder, task="fill-mask", library_name="transformers", **given)
     except Exception as error:  # noqa: BLE001 - whatever stops Optimum, our tracer comes next
         return f"Optimum cannot: {first_sentence(error)}"

@@ -1,4 +1,4 @@
-"""What an export did: returned to the caller and kept beside the graph."""
+"""The report of an export, which is returned and written beside the graphs."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ class GraphReport:
     """One graph of an export.
 
     Attributes:
-        exporter: who traced it: "optimum" or "mlmfast".
-        remark: why Optimum did not, where it could have.
-        precision: what its weights and most of its arithmetic are in.
+        exporter: the exporter that traced it: "optimum" or "mlmfast".
+        remark: why Optimum did not trace it, if mlmfast did.
+        precision: the precision of its weights and of most of its arithmetic.
         opset: ONNX operator set.
-        comparisons: the graph against PyTorch, one or more a shape.
+        comparisons: comparisons with PyTorch, one or more for each shape.
         difference: the largest difference of a logit in them.
-        top1_agreement: the smallest share of positions with the same likeliest token.
-        operators: operators that run, as onnxruntime puts them together for the CPU, by kind.
-        fused_operators: how many of them are onnxruntime's own, and stand for several.
-        head: where it runs in fill_mask.onnx: "masked rows" or "all rows"; "" for model.onnx.
+        top1_agreement: the smallest share of positions with the same best token.
+        operators: how many operators of each type run after onnxruntime's optimizations for the
+            CPU.
+        fused_operators: how many of them are onnxruntime's fusions of several operators.
+        head: where the head runs in fill_mask.onnx: "masked rows" or "all rows"; "" for model.onnx.
         last_layer: matrix products of the last layer that run on masked rows only.
     """
 
@@ -49,27 +50,27 @@ class GraphReport:
 
 @dataclass(frozen=True)
 class ExportReport:
-    """One export, which passed its comparison.
+    """A successful export.
 
     Attributes:
         checkpoint: the folder or Hub name that was exported.
         output: the ONNX folder.
-        model_type: as config.json calls it.
-        parameters: numbers in the model, shared ones counted once.
-        mask_token: what stands for a word to be filled in a text.
-        precision: of both graphs. The comparisons are those of float32, from which a lower one was
-            made.
-        judgement: what the lower precision costs, on text; None for float32.
-        graphs: what is known of model.onnx and fill_mask.onnx, by file.
-        padding_shows: whether padding changes the answers, so that only texts of one length may
-            share a batch.
-        longest: tokens a text may have, special ones included; None: no limit.
-        files: bytes of each file in the folder, this report left out. The weights of both graphs
-            are in model.onnx_data.
-        max_difference: what was asked for: the largest difference, as a share of the largest logit.
-        export_seconds: loading the checkpoint and writing the graphs.
-        compare_seconds: the comparison.
-        versions: packages that took part; None: not installed as a package.
+        model_type: the model type in config.json.
+        parameters: parameters of the model, shared ones counted once.
+        mask_token: the mask token of the tokenizer.
+        precision: the precision of both graphs. The comparisons are those in float32, before the
+            graphs were converted.
+        judgement: how far the lower precision agrees with float32 on text; None for float32.
+        graphs: the reports of model.onnx and fill_mask.onnx, by file.
+        padding_shows: whether padding changes the predictions, so that only texts of equal length
+            may share a batch.
+        longest: tokens a text may have, special tokens included; None: no limit.
+        files: bytes of each file in the folder, without this report. The weights of both graphs are
+            in model.onnx_data.
+        max_difference: the allowed difference, as a share of the largest logit.
+        export_seconds: the time to load the checkpoint and to write the graphs.
+        compare_seconds: the time of the comparison.
+        versions: versions of packages; None: not installed as a package.
     """
 
     checkpoint: str
@@ -89,7 +90,7 @@ class ExportReport:
     versions: dict[str, str | None]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the report as JSON takes it."""
+        """Return the report as a dictionary for JSON."""
         return {"written_by": "mlmfast export", **asdict(self), "output": str(self.output)}
 
     def write(self, folder: Path) -> None:
@@ -99,7 +100,7 @@ class ExportReport:
 
 
 def is_exported_folder(folder: Path) -> bool:
-    """Whether `mlmfast export` wrote `folder`, so that it may be replaced."""
+    """Return whether `mlmfast export` wrote `folder`, so that it may be replaced."""
     try:
         report = json.loads((folder / FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):

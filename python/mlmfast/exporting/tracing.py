@@ -1,4 +1,4 @@
-"""A PyTorch masked language model traced to ONNX, with all logits or with those of some rows."""
+"""Trace a PyTorch masked language model to ONNX, with all logits or with those of some rows."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mlmfast.errors import MlmfastError
-from mlmfast.exporting.architectures import own_inputs, text_config
+from mlmfast.errors import MlmfastError, first_line
+from mlmfast.exporting.architectures import own_inputs
 from mlmfast.exporting.patches import traceable
+from mlmfast.torch_models import text_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,19 +25,19 @@ IDS, MASK, SEGMENTS = "input_ids", "attention_mask", "token_type_ids"
 INPUTS = (IDS, MASK, SEGMENTS)
 ROWS = "mask_positions"
 LOGITS = "logits"
-# Neither a size that configs hold nor one another, so that a baked-in length cannot hide.
+# Sizes that differ from each other and from those in configurations, so that a frozen size shows.
 _EXAMPLE = (2, 19)
-# What a model runs before it is traced: one that keeps tables for the length it saw last (ESM's
-# rotary embedding) has to make them anew, or they would be frozen into the graph.
+# The shape that a model runs before it is traced: one that caches tables for its last length (ESM's
+# rotary embedding) must compute them again, or they would be frozen into the graph.
 _BEFORE = (2, 11)
 
-# How the rows are handed to the model's own head: as one text of M tokens, as M texts of one token,
-# or not at all, where the head needs all tokens and the rows of its logits are taken.
+# How the head gets the rows: as one text of M tokens, as M texts of one token, or not at all, if
+# it needs all tokens and the rows of its logits are selected.
 LAYOUTS = ("one text", "many texts", "after the head")
 
 
 def input_names(model: Any) -> tuple[str, ...]:
-    """Name the inputs of a graph of `model`, in their order.
+    """Return the names of the inputs of a graph of `model`, in their order.
 
     token_type_ids is among them where the model tells two segments apart.
     """
@@ -100,7 +101,7 @@ class Logits(torch.nn.Module):
 
 
 class RowLogits(Logits):
-    """The same with the logits of some rows, whose positions are the last tensor.
+    """The same with the logits of some rows; their positions are the last tensor.
 
     Args:
         model: a masked language model of transformers.
@@ -149,7 +150,7 @@ def _rows_of_base(base: Any, positions: torch.Tensor, length: int, layout: str) 
 
 
 def find_layout(model: Any, names: Sequence[str]) -> str:
-    """Find the first of LAYOUTS in which the head gives the rows the logits it gives all tokens."""
+    """Return the first of LAYOUTS in which the head computes the same logits as for all tokens."""
     inputs = [*example_inputs(model, names, _BEFORE).values()]
     positions = torch.tensor([12, 3, 4, 0, 14])
     with torch.no_grad():
@@ -160,10 +161,12 @@ def find_layout(model: Any, names: Sequence[str]) -> str:
         near = 1e-5 * max(1.0, expected.abs().max().item())
         for layout in LAYOUTS[: -1 if model.base_model is not model else 0]:
             try:
-                found = RowLogits(model, names, layout)(*inputs, positions)
+                actual = RowLogits(model, names, layout)(*inputs, positions)
             except Exception:  # noqa: BLE001, S112 - any head may fail on rows in its own way
                 continue
-            if found.shape == expected.shape and torch.allclose(found, expected, rtol=0, atol=near):
+            if actual.shape == expected.shape and torch.allclose(
+                actual, expected, rtol=0, atol=near
+            ):
                 return layout
     return LAYOUTS[-1]
 
@@ -193,7 +196,7 @@ def trace(wrapper: Logits, path: Path, names: Sequence[str], *, opset: int = OPS
         with torch.no_grad(), warnings.catch_warnings():
             with suppress(Exception):  # too short for some
                 wrapper(*before.values())
-            # What the tracer freezes is found by the comparison at other shapes.
+            # The comparison at other shapes finds what the tracer freezes.
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 wrapper,
@@ -207,5 +210,5 @@ def trace(wrapper: Logits, path: Path, names: Sequence[str], *, opset: int = OPS
             )
     except Exception as error:  # the tracer raises what the model's own code raises, and its own
         kind = getattr(wrapper.model.config, "model_type", "unnamed")
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise MlmfastError(f"The type {kind} cannot be traced to ONNX: {line}") from error
+        reason = first_line(error)
+        raise MlmfastError(f"The type {kind} cannot be traced to ONNX: {reason}") from error

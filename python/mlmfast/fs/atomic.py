@@ -1,9 +1,10 @@
-"""Output folders that appear whole or not at all."""
+"""Files and folders that appear whole or not at all."""
 
 from __future__ import annotations
 
 import errno
 import os
+import secrets
 import shutil
 import tempfile
 from contextlib import contextmanager, suppress
@@ -21,20 +22,19 @@ if TYPE_CHECKING:
 def atomic_output_dir(
     path: Path | str, *, overwrite: bool, is_ours: Callable[[Path], bool]
 ) -> Iterator[Path]:
-    """Yield a temporary sibling of `path` that becomes `path` when the block ends well.
+    """Yield a temporary sibling of `path` that becomes `path` when the block succeeds.
 
-    Whatever ends the block early, Ctrl-C included, removes the temporary folder and leaves what
-    was at `path` before as it was. Whether `path` may be written is decided on entry, before any
-    work is done.
+    If the block fails, also by Ctrl-C, the temporary folder is removed and `path` stays as it was.
+    Whether `path` may be written is checked on entry.
 
     Args:
         path: The folder to write. Missing parents are created (and removed again on failure).
-        overwrite: Whether a folder that is there already may be replaced.
-        is_ours: Says whether an existing folder is of the kind that is about to be written; only
-            such a folder is ever replaced.
+        overwrite: Whether to replace an existing folder.
+        is_ours: Returns whether an existing folder is of the kind that is written here; other
+            folders are never replaced.
 
     Raises:
-        OutputExistsError: `path` is there, and may not be replaced.
+        OutputExistsError: `path` exists and may not be replaced.
         InputError: The folder cannot be created, or the disk is full.
     """
     target = Path(os.path.abspath(as_path(path)))  # noqa: PTH100 - a symbolic link as last part is kept
@@ -50,7 +50,7 @@ def atomic_output_dir(
         for parent in new_parents:
             with suppress(OSError):
                 parent.rmdir()
-        # An error of ours has said what was written, and what is left.
+        # Errors of mlmfast already say what was written.
         if is_disk_full(error) and not isinstance(error, MlmfastError):
             raise InputError(
                 f"The disk that holds {str(target.parent)!r} is full: {written:,} bytes had been "
@@ -60,8 +60,41 @@ def atomic_output_dir(
         raise
 
 
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary sibling of `path` that becomes `path` when the block succeeds.
+
+    If the block fails, the sibling is removed and `path` stays as it was. The folder must exist.
+    Several processes and threads may write the same file: the last one wins.
+
+    Args:
+        path: The file to write; an existing file is replaced.
+    """
+    partial = path.with_name(f".{path.name}.partial-{secrets.token_hex(4)}")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write a small file that is whole whenever another process reads it.
+
+    Args:
+        path: The file; missing parents are created.
+        content: Its bytes.
+
+    Raises:
+        OSError: The file cannot be written; one that was there is unchanged.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(path) as partial:
+        partial.write_bytes(content)
+
+
 def check_free(target: Path, *, overwrite: bool, is_ours: Callable[[Path], bool]) -> None:
-    """Raise OutputExistsError unless `target` may be written; see `replacing`."""
+    """Raise OutputExistsError unless `target` may be written; see `atomic_output_dir`."""
     if not target.exists():
         if target.is_symlink():
             raise OutputExistsError(f"The output {str(target)!r} is a symbolic link to nowhere.")
@@ -127,7 +160,7 @@ def _put_in_place(temporary: Path, target: Path) -> None:
 
 
 def folder_bytes(folder: Path) -> int:
-    """How many bytes the files in a folder have."""
+    """Return the total size of the files in a folder, in bytes."""
     total = 0
     for file in folder.rglob("*"):
         with suppress(OSError):
@@ -136,7 +169,7 @@ def folder_bytes(folder: Path) -> int:
 
 
 def is_disk_full(error: BaseException | None) -> bool:
-    """Whether a full disk is behind `error`, also where a library wrapped the system's error."""
+    """Return whether a full disk caused `error`, even if a library has wrapped it."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
             return True

@@ -1,4 +1,4 @@
-"""Files that are believed later: on the disk before anything names them, known by their hashes."""
+"""Checksums of files and content, and syncing files to disk."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _END = 4096
 
 @dataclass(frozen=True)
 class FileStamp:
-    """What a file was when it was written."""
+    """The name, size and checksum of a file when it was written."""
 
     file: str
     """Its name, without the folder."""
@@ -32,7 +32,7 @@ class FileStamp:
         return cls(path.name, path.stat().st_size, file_sha256(path))
 
     def matches(self, folder: Path) -> bool:
-        """Tell whether the file is in `folder`, as it was."""
+        """Return whether the file is in `folder` and unchanged."""
         path = folder / self.file
         try:
             return path.stat().st_size == self.bytes and file_sha256(path) == self.sha256
@@ -41,21 +41,21 @@ class FileStamp:
 
 
 def checksum_of(content: dict[str, Any]) -> str:
-    """Return the checksum of what JSON can hold, its own entry `checksum` left out."""
+    """Return the checksum of a JSON object, without its entry `checksum`."""
     text = json.dumps({**content, "checksum": None}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def with_checksum(content: bytes) -> bytes:
-    """Return content that `without_checksum` knows for what it was."""
+    """Prepend a checksum, for `without_checksum`."""
     return hashlib.sha256(content).hexdigest().encode() + b"\n" + content
 
 
 def without_checksum(content: bytes) -> bytes:
-    """Return what `with_checksum` was called with.
+    """Check and remove the checksum that `with_checksum` prepended.
 
     Raises:
-        ValueError: It is not that any more.
+        ValueError: The content has changed.
     """
     checksum, _, rest = content.partition(b"\n")
     if checksum != hashlib.sha256(rest).hexdigest().encode():
@@ -68,7 +68,7 @@ def file_sha256(path: Path, advance: Callable[[int], object] | None = None) -> s
 
     Args:
         path: The file.
-        advance: Is told how many bytes were read, as they are.
+        advance: Called with the number of bytes after each read.
     """
     with path.open("rb") as file:
         if advance is None:
@@ -101,8 +101,10 @@ def ends_sha256(path: Path, start: int, end: int) -> str:
 
 
 def sync_file(path: Path) -> None:
-    """Wait until the disk has the content of a file."""
-    descriptor = os.open(path, os.O_RDWR)  # Windows syncs no file that is open for reading alone
+    """Flush the content of a file to disk."""
+    descriptor = os.open(
+        path, os.O_RDWR
+    )  # Windows cannot sync a file that is open for reading only
     try:
         os.fsync(descriptor)
     finally:
@@ -110,7 +112,7 @@ def sync_file(path: Path) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Wait until the disk has the names in a folder, where its file system can wait for them."""
+    """Flush the entries of a folder to disk, if the file system supports it."""
     with suppress(OSError):
         descriptor = os.open(path, os.O_RDONLY)
         try:

@@ -1,4 +1,4 @@
-"""A lock between processes that no crash leaves closed."""
+"""A lock between processes, which a crash releases."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ else:
 
 
 class FileLock:
-    """Held by one process at a time; the system opens it when the process ends, however it does."""
+    """A lock that one process at a time holds; the system releases it when the process ends."""
 
     def __init__(self, path: Path, *, wait: bool = False) -> None:
-        """Take the lock.
+        """Acquire the lock.
 
         Args:
-            path: The file that stands for it, made where it is not there.
+            path: The lock file; it is created if it does not exist.
             wait: Whether to wait until it is free.
 
         Raises:
-            BlockingIOError: Another process has it, or another thread of this one.
-            OSError: The file cannot be made, or its disk knows no locks.
+            BlockingIOError: Another process, or another thread of this one, holds it.
+            OSError: The file cannot be created, or its file system has no locks.
         """
         self._path = path
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -51,18 +51,18 @@ class FileLock:
             if wait:
                 raise
             raise BlockingIOError(*error.args) from error
-        except BaseException:  # Ctrl-C: nobody would know of the lock, and it would stay closed
+        except BaseException:  # Ctrl-C: otherwise the lock would stay held
             os.close(self._descriptor)
             raise
 
     def is_current(self) -> bool:
-        """Whether the file is still the one at its path: its last owner may have removed it."""
+        """Return whether the lock file still exists: its last holder may have removed it."""
         try:
             return os.path.samestat(os.fstat(self._descriptor), self._path.stat())
         except FileNotFoundError:
             return False
 
     def release(self) -> None:
-        """Open the lock."""
+        """Release the lock."""
         with suppress(OSError):
             os.close(self._descriptor)

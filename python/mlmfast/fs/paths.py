@@ -1,4 +1,4 @@
-"""Names that users type, as paths."""
+"""Paths that users type."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from mlmfast.errors import InputError
 
 _LONGEST_SHOWN = 80
-# Nothing is there: whoever opens the path says so, and what is missing.
+# The path does not exist, which is reported when it is opened.
 _ABSENT = {errno.ENOENT, errno.ENOTDIR}
 
 # Of the Finder and Explorer; ._x holds a Mac's extra attributes of x, .nfs... is a file that was
@@ -19,15 +19,15 @@ _STRAY_BEGINNINGS = ("._", ".nfs")
 
 
 def as_path(name: str | os.PathLike[str], *, home: bool = False) -> Path:
-    """Return `name` as a path, of something that is there or may come to be.
+    """Return `name` as a path, which may not exist yet.
 
     Args:
         name: What the user typed.
-        home: Whether a `~` in front stands for a home folder.
+        home: Whether to expand a leading `~`.
 
     Raises:
-        InputError: The system cannot look for it: it is too long, holds a NUL, is of a user who is
-            not known, or lies where this process may not look.
+        InputError: The path cannot be looked up: it is too long, contains a NUL, names an unknown
+            user's home folder, or is not accessible to this process.
     """
     path = Path(name)
     try:
@@ -46,13 +46,13 @@ def as_path(name: str | os.PathLike[str], *, home: bool = False) -> Path:
 
 
 def is_stray(path: Path) -> bool:
-    """Tell whether a file is one that an operating system left in a folder, unasked."""
+    """Return whether a file is one that operating systems leave in folders."""
     name = path.name
     return (name in _STRAY or name.startswith(_STRAY_BEGINNINGS)) and not path.is_dir()
 
 
 def _shown(path: Path) -> str:
-    """Return the name in quotes, shortened where it would fill the screen."""
+    """Return the name in quotes, shortened if it is very long."""
     name = str(path)
     if len(name) <= _LONGEST_SHOWN:
         return repr(name)

@@ -1,4 +1,4 @@
-"""An output folder in the making that a killed run leaves behind, and the next one finds again."""
+"""A staging folder for an output, which survives a killed run so that the next run can resume."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from mlmfast.fs.paths import as_path
 
 @dataclass
 class StagingDir:
-    """The hidden folder beside the output in which it is made."""
+    """The hidden folder beside the output in which the output is written."""
 
     root: Path
     kept: Callable[[], str | None] = field(default=lambda: None)
-    """Asked when the work fails: what is worth keeping, in words; None removes it all."""
-    begun: bool = False
-    """Whether what an earlier run left has been taken up or cleared away."""
+    """Called when the work fails: says in words what is kept; None removes everything."""
+    claimed: bool = False
+    """Whether this run has resumed or cleared what an earlier run left."""
 
     @property
     def output(self) -> Path:
-        """What becomes the output."""
+        """The folder that becomes the output."""
         return self.root / "output"
 
     @property
     def state(self) -> Path:
-        """The file that says how far the work has come."""
+        """The file with the state of the work."""
         return self.root / "state.json"
 
     @property
     def replaced(self) -> Path:
-        """Where an old output waits until the new one is in its place."""
+        """The place of an old output until the new one is in its place."""
         return self.root / "replaced"
 
     def clear(self) -> None:
-        """Begin anew: an empty output folder and nothing beside it."""
+        """Start over: empty the staging folder except for an empty output folder."""
         for entry in self.root.iterdir():
             if entry.is_dir():
                 shutil.rmtree(entry)
@@ -57,15 +57,15 @@ _LOCK = "lock"
 def resumable(
     path: Path, *, overwrite: bool, is_ours: Callable[[Path], bool]
 ) -> Iterator[StagingDir]:
-    """Yield a workplace whose `output` becomes `path` when the block ends well.
+    """Yield a staging folder whose `output` becomes `path` when the block succeeds.
 
-    As `atomic.replacing`, but the workplace always has the same name and is not removed when the
-    process is killed, nor after a fault where `kept` has something to say. One process at a time
-    works on a path. Of what another run left, nothing is removed here: the caller goes on with it,
-    or calls `clear`.
+    As `atomic_output_dir`, but the staging folder always has the same name. It is not removed when
+    the process is killed, nor after an error for which `kept` returns a text. Only one process at a
+    time works on a path. What an earlier run left is not removed: the caller resumes it, or calls
+    `clear`.
 
     Raises:
-        OutputExistsError: `path` is there, and may not be replaced; or another process is at it.
+        OutputExistsError: `path` exists and may not be replaced, or another process is writing it.
         InputError: The folder cannot be created, or the disk is full.
     """
     target = Path(os.path.abspath(as_path(path)))  # noqa: PTH100 - a symbolic link as last part is kept
@@ -93,7 +93,7 @@ def resumable(
 
 
 def _sweep_unused(work: StagingDir) -> None:
-    """Remove a workplace in which nothing was begun, unless another process has it."""
+    """Remove a staging folder that holds nothing, unless another process uses it."""
     try:
         lock = FileLock(work.root / _LOCK)
     except OSError:
@@ -132,12 +132,12 @@ def _locked(work: StagingDir, target: Path) -> Iterator[None]:
 
 
 def _undo_half_a_swap(work: StagingDir, target: Path) -> None:
-    """Where a run was killed while it replaced the output, put the old one back."""
+    """Restore the old output if a run was killed while it replaced it."""
     if not work.replaced.exists():
         return
     real = target.resolve()
     if real.exists():
-        work.clear()  # it was done, but for the sweeping
+        work.clear()  # the new output is in its place
     else:
         work.replaced.rename(real)
 
@@ -156,8 +156,8 @@ def _put_in_place(work: StagingDir, target: Path) -> None:
 
 
 def _fail(work: StagingDir, target: Path, error: BaseException) -> None:
-    """Remove or keep what was made; bring `error` to say so."""
-    if not work.begun and work.state.exists():
+    """Remove or keep what was written; add to `error` what is kept."""
+    if not work.claimed and work.state.exists():
         return  # a mistyped option must not cost the work of an earlier run
     kept = work.kept()
     written = folder_bytes(work.root)

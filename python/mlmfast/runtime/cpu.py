@@ -1,48 +1,52 @@
-"""How many threads to use."""
+"""How many cores this process may use, and how many threads it starts."""
 
 from __future__ import annotations
 
 import math
 import os
+from functools import cache
 from pathlib import Path
 
 from mlmfast.errors import InputError
+from mlmfast.runtime.cgroups import control_groups
+
+_ROOT = Path("/")
 
 
 def thread_count(threads: int | None) -> int:
-    """`threads`, or for None what the environment and the cores of this process suggest."""
+    """Return `threads`, or for None the number in the environment or `available_cores`.
+
+    Raises:
+        InputError: `threads` is no whole number from 1 up.
+    """
     if threads is not None:
         if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
             raise InputError(f"threads must be a whole number from 1 up, or None; got {threads!r}.")
         return threads
     if os.environ.get("TOKENIZERS_PARALLELISM", "").lower() in {"0", "false", "off", "no", "n"}:
         return 1
-    wanted = os.environ.get("RAYON_NUM_THREADS", "")
-    if wanted.isdigit() and int(wanted) > 0:
-        return int(wanted)
+    rayon = os.environ.get("RAYON_NUM_THREADS", "")
+    if rayon.isdecimal() and int(rayon) > 0:
+        return int(rayon)
+    return available_cores()
+
+
+def available_cores() -> int:
+    """Count the cores that this process may keep busy, by its affinity mask and its CPU quota."""
+    quota = cpu_quota()
+    cores = allowed_cores()
+    return cores if quota is None else max(1, min(cores, math.ceil(quota)))
+
+
+def allowed_cores() -> int:
+    """Count the cores in this process's affinity mask, which `taskset` or a container may cut."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-_CGROUPS = Path("/sys/fs/cgroup")
-
-
-def available_threads() -> int:
-    """Cores this process may keep busy: its affinity mask, cut by a container's quota."""
-    quota = cpu_quota()
-    return allowed_cores() if quota is None else max(1, min(allowed_cores(), math.ceil(quota)))
-
-
-def allowed_cores() -> int:
-    """Cores this process may run on."""
-    if hasattr(os, "sched_getaffinity"):  # a container or taskset may leave us fewer than there are
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def cores_are_ours() -> bool:
-    """Whether a thread may wait by spinning without taking the core from somebody else.
+def may_spin() -> bool:
+    """Whether threads may wait by spinning without taking a core from another process.
 
     Under a quota every turn of the loop is paid for, and on a busy machine it is taken from a
     neighbour.
@@ -55,24 +59,36 @@ def cores_are_ours() -> bool:
     return os.getloadavg()[0] < allowed_cores() / 2
 
 
-def cpu_quota(root: Path = _CGROUPS) -> float | None:
-    """Cores' worth of time that the control group grants, None where it sets no bound."""
-    for read in (_quota_v2, _quota_v1):
+def cpu_quota(root: Path = _ROOT) -> float | None:
+    """Return the processor time, in cores, that control groups grant; None without a quota.
+
+    Args:
+        root: where /proc and /sys are.
+
+    Returns:
+        The smallest quota of the process's control group and its ancestors.
+    """
+    quotas = map(_quota, _cpu_groups(root))
+    return min((quota for quota in quotas if quota is not None), default=None)
+
+
+@cache  # a quota may change while the process runs, its place hardly ever
+def _cpu_groups(root: Path) -> list[Path]:
+    return control_groups("cpu", root)
+
+
+def _quota(group: Path) -> float | None:
+    """Read the quota of one control group, None where it has none or the file is unreadable."""
+    try:
+        granted, period = (group / "cpu.max").read_text().split()
+    except (OSError, ValueError):  # version 1 of control groups keeps the two in two files
         try:
-            quota = read(root)
+            granted = (group / "cpu.cfs_quota_us").read_text()
+            period = (group / "cpu.cfs_period_us").read_text()
         except (OSError, ValueError):
-            continue
-        if quota is not None:
-            return quota
-    return None
-
-
-def _quota_v2(root: Path) -> float | None:
-    granted, period = (root / "cpu.max").read_text().split()
-    return None if granted == "max" else int(granted) / int(period)
-
-
-def _quota_v1(root: Path) -> float | None:
-    granted = int((root / "cpu" / "cpu.cfs_quota_us").read_text())
-    period = int((root / "cpu" / "cpu.cfs_period_us").read_text())
-    return granted / period if granted > 0 else None
+            return None
+    try:
+        quota = int(granted) / int(period)
+    except (ValueError, ArithmeticError):  # "max" means no quota
+        return None
+    return quota if quota > 0 else None

@@ -15,11 +15,11 @@ R = TypeVar("R")
 
 
 class Stopped(Exception):  # noqa: N818 - nothing went wrong
-    """Work goes on nowhere: said to a stage that still waits for its neighbour."""
+    """Raised in a stage that waits for its neighbour when the pipeline stops."""
 
 
 class _Queue:
-    """A bounded queue whose two sides can be told to give up."""
+    """A bounded queue that can be stopped, which releases both sides."""
 
     def __init__(self, depth: int) -> None:
         self._depth = depth
@@ -54,14 +54,14 @@ class _Queue:
 
 
 class ThreadedPipeline:
-    """Runs iterators ahead of those who consume them.
+    """Runs iterators in threads, ahead of their consumers.
 
-    What a stage raises comes out of the iterator behind it, where its result would have come. When
-    the `with` block ends, however it does, every stage is stopped and every thread has ended.
+    An exception in a stage is raised by the iterator of that stage, in place of the result. When
+    the `with` block ends, for whatever reason, every stage is stopped and every thread has ended.
 
-        with Overlap() as overlap:
-            pieces = overlap.ahead(read(), depth=4)
-            parsed = overlap.map(parse, pieces, threads=2, depth=4)
+        with ThreadedPipeline() as pipeline:
+            pieces = pipeline.prefetch(read(), depth=4)
+            parsed = pipeline.map(parse, pieces, threads=2, depth=4)
             for result in parsed: ...
     """
 
@@ -70,8 +70,8 @@ class ThreadedPipeline:
         self._threads: list[threading.Thread] = []
         self._pools: list[ThreadPoolExecutor] = []
 
-    def ahead(self, items: Iterable[T], *, depth: int) -> Iterator[T]:
-        """Yield `items`, drawn by a thread of their own, at most `depth` ahead."""
+    def prefetch(self, items: Iterable[T], *, depth: int) -> Iterator[T]:
+        """Yield `items`, which a thread of their own reads at most `depth` ahead."""
         queue = _Queue(depth)
         self._queues.append(queue)
         thread = threading.Thread(target=_draw, args=(items, queue), name="mlmfast-stage")
@@ -86,10 +86,10 @@ class ThreadedPipeline:
         pool = ThreadPoolExecutor(threads, thread_name_prefix="mlmfast-stage")
         self._pools.append(pool)
         futures: Iterator[Future[R]] = (pool.submit(function, item) for item in items)
-        return (future.result() for future in self.ahead(futures, depth=depth))
+        return (future.result() for future in self.prefetch(futures, depth=depth))
 
     def stop(self) -> None:
-        """Stop all stages and wait for their threads; each ends with what it has in hand."""
+        """Stop all stages and wait for their threads; each finishes its present item."""
         for queue in self._queues:
             queue.stop()
         for pool in self._pools:
@@ -114,7 +114,7 @@ def _draw(items: Iterable[Any], queue: _Queue) -> None:
             error: BaseException = StopIteration()
         except Stopped:
             return
-        except BaseException as raised:  # noqa: BLE001 - it is raised again where it is waited for
+        except BaseException as raised:  # noqa: BLE001 - raised again in the consumer
             error = raised
         finally:
             # Closes files here, in the thread that reads them.
@@ -134,4 +134,4 @@ def _results(queue: _Queue) -> Iterator[Any]:
         if error is not None:
             raise error
         yield item
-        del item  # so that nothing is held on to while the next one is waited for
+        del item  # so that it is not kept in memory while the next one is computed

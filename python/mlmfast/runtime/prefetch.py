@@ -1,4 +1,4 @@
-"""Work done ahead in a thread of its own: `Prefetcher`."""
+"""Compute the results of an iterator ahead in a thread: `Prefetcher`."""
 
 from __future__ import annotations
 
@@ -14,43 +14,43 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# The thread is in the middle of a batch at most, which takes milliseconds; where the disk does not
-# answer, the process must be able to end all the same.
+# The thread finishes at most one batch, which takes milliseconds; if the disk does not respond, the
+# process must still be able to end.
 _PATIENCE_SECONDS = 10.0
 
 _Outcome = tuple[Any, BaseException | None]
 
 
 class _Shared:
-    """What the two threads have in common. It knows nothing of the iterator, which may go."""
+    """The state that both threads share, without a reference to the iterator, which may go away."""
 
     def __init__(self, numbers: Iterator[int], depth: int) -> None:
         self.numbers = numbers
         self.depth = depth
         self.changed = threading.Condition()
-        self.ready: dict[int, _Outcome] = {}  # by place in the order
-        self.wanted = 0  # the place of the next result to give out
-        self.taken = 0  # the place of the next number to make something of
+        self.ready: dict[int, _Outcome] = {}  # by position in the order
+        self.next_result = 0  # the position of the next result to return
+        self.next_number = 0  # the position of the next number to process
         self.stopped = False
         self.process = os.getpid()
 
     def take(self) -> tuple[int, int] | None:
-        """The next place and its number, if there is one to begin with now; under the lock.
+        """Return the next position and its number, if one can start now. The caller holds the lock.
 
-        The end of the numbers, or an error of theirs, becomes the last place's outcome.
+        The end of the numbers, or an error in them, becomes the outcome of the last position.
         """
-        if self.stopped or self.taken >= self.wanted + self.depth:
+        if self.stopped or self.next_number >= self.next_result + self.depth:
             return None
-        place = self.taken
-        self.taken += 1
+        place = self.next_number
+        self.next_number += 1
         try:
             return place, next(self.numbers)
-        except BaseException as raised:  # noqa: BLE001 (it is the user's, in the user's thread)
+        except BaseException as raised:  # noqa: BLE001 (raised again in the user's thread)
             self.put(place, (None, raised))
             return None
 
     def put(self, place: int, outcome: _Outcome) -> None:
-        """Add an outcome; under the lock. Nothing is begun after an error."""
+        """Add an outcome. Nothing starts after an error. The caller holds the lock."""
         self.ready[place] = outcome
         if outcome[1] is not None:
             self.depth = 0
@@ -58,25 +58,25 @@ class _Shared:
 
 
 class Prefetcher(Generic[T]):
-    """An iterator over `make(number)` for each of `numbers`, made ahead by a thread.
+    """An iterator over `make(number)` for each of `numbers`, computed ahead by a thread.
 
-    At most `depth` results are ready or being made beside the one that the user holds. Where the
-    next result is not ready, the user's thread does not wait for it idly: it makes the one after
-    it, if `depth` allows, so that a loop which does little else has two threads' work. An exception
-    of `make` comes out where its result would have. The thread ends when the numbers do, when the
-    iterator is closed or dropped, and when the interpreter ends.
+    At most `depth` results are ready or being computed, besides the one that the user holds. If the
+    next result is not ready, the user's thread computes the one after it, if `depth` allows, so
+    that a loop which does little else gets the work of two threads. An exception in `make` is
+    raised in place of its result. The thread ends when the numbers end, when the iterator is closed
+    or dropped, and when the interpreter ends.
 
     Args:
-        make: Called for one number after the other, in the thread and in the user's, at times in
-            both at once.
-        numbers: What to call it with.
-        depth: Results to make ahead, at least 1.
+        make: Called for each number, in the thread and in the user's thread, sometimes in both at
+            the same time.
+        numbers: The arguments of `make`.
+        depth: How many results to compute ahead, at least 1.
     """
 
     def __init__(self, make: Callable[[int], T], numbers: Iterable[int], depth: int) -> None:
         self._make = make
         self._shared = _Shared(iter(numbers), depth)
-        # A daemon, since the interpreter waits for other threads before it tells them to stop.
+        # A daemon: the interpreter waits for other threads before it runs finalizers.
         thread = threading.Thread(
             target=_produce, args=(self._shared, make), name="mlmfast-prefetch", daemon=True
         )
@@ -95,15 +95,15 @@ class Prefetcher(Generic[T]):
             )
         while True:
             with shared.changed:
-                if shared.wanted in shared.ready:
-                    result, error = shared.ready.pop(shared.wanted)
-                    shared.wanted += 1
+                if shared.next_result in shared.ready:
+                    result, error = shared.ready.pop(shared.next_result)
+                    shared.next_result += 1
                     shared.changed.notify_all()
                     break
                 if shared.stopped:
                     raise StopIteration
                 job = shared.take()
-                if job is None and shared.wanted not in shared.ready:
+                if job is None and shared.next_result not in shared.ready:
                     shared.changed.wait()
             if job is not None:
                 self._help(*job)
@@ -120,7 +120,7 @@ class Prefetcher(Generic[T]):
         outcome: _Outcome
         try:
             outcome = self._make(number), None
-        except Exception as raised:  # noqa: BLE001 (it comes out where the result would have)
+        except Exception as raised:  # noqa: BLE001 (raised in place of the result)
             outcome = None, raised
         except BaseException:  # the user's thread is interrupted now, not some results later
             self.close()
@@ -142,17 +142,17 @@ def _produce(shared: _Shared, make: Callable[[int], Any]) -> None:
         outcome: _Outcome
         try:
             outcome = make(number), None
-        except BaseException as raised:  # noqa: BLE001 (it is the user's, in the user's thread)
+        except BaseException as raised:  # noqa: BLE001 (raised again in the user's thread)
             outcome = None, raised
         with shared.changed:
             if not shared.stopped:
                 shared.put(place, outcome)
-        del outcome  # nothing is held on to while the next one is made
+        del outcome  # it is not kept in memory while the next one is computed
 
 
 def _stop(shared: _Shared, thread: threading.Thread) -> None:
     if os.getpid() != shared.process:
-        return  # the thread did not come along into a forked process, and its lock may be held
+        return  # a forked process has no such thread, and its lock may be held
     with shared.changed:
         shared.stopped = True
         shared.ready.clear()

@@ -1,4 +1,4 @@
-"""Which versions are installed, for reports."""
+"""Versions of installed packages, for reports."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Iterable
 
 
 def installed_versions(packages: Iterable[str]) -> dict[str, str | None]:
-    """Versions of Python and of `packages`; None for one that is not installed."""
-    found: dict[str, str | None] = {"python": platform.python_version()}
+    """Return the versions of Python and of `packages`; None for one that is not installed."""
+    versions: dict[str, str | None] = {"python": platform.python_version()}
     for name in packages:
         try:
-            found[name] = importlib.metadata.version(name)
+            versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            found[name] = None
-    return found
+            versions[name] = None
+    return versions

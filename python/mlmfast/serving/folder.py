@@ -1,4 +1,4 @@
-"""What an ONNX folder holds, read and checked before anything heavy is loaded."""
+"""The files of an ONNX folder, read and checked before anything heavy is loaded."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from mlmfast.errors import InputError, NotFoundError
 from mlmfast.fs.paths import as_path
 
 GRAPH = "model.onnx"
-# Ours: it finds the best tokens itself, and is taken where it is there.
+# Written by `mlmfast export`: it outputs the best tokens, and is preferred where it exists.
 _FUSED_GRAPH = "fill_mask.onnx"
 
 # Types whose position table keeps its first `pad_token_id + 1` rows for padding: a RoBERTa with
-# max_position_embeddings 514 takes 512 tokens.
+# max_position_embeddings 514 takes 512 tokens. Only for folders of Optimum: fill_mask.onnx has the
+# limit that `mlmfast export` read from the model itself.
 _POSITIONS_AFTER_PADDING = frozenset(
     {
         "camembert",
@@ -35,9 +36,9 @@ _POSITIONS_AFTER_PADDING = frozenset(
     }
 )
 
-# Types whose tokens see the padding beside them, whatever the attention mask says: by convolution,
-# Fourier transform, pooling or landmarks. (Measured: all other types do not.)
-_PADDING_SHOWS = frozenset({"convbert", "fnet", "funnel", "nystromformer", "yoso"})
+# Types in which padding changes the logits in spite of the attention mask: by convolution, Fourier
+# transform, pooling or landmarks. (Measured: in all other types it does not.)
+_PADDING_SENSITIVE = frozenset({"convbert", "fnet", "funnel", "nystromformer", "yoso"})
 
 
 @dataclass(frozen=True)
@@ -81,18 +82,18 @@ class OnnxFolder:
 
     @property
     def graph(self) -> Path:
-        """The file of the graph that answers: fill_mask.onnx where it is there."""
+        """The file of the graph to use: fill_mask.onnx where it exists."""
         fused = self.path / _FUSED_GRAPH
         return fused if fused.is_file() else self.path / GRAPH
 
     def special_token(self, name: str) -> str | None:
-        """Look up `mask_token`, `pad_token` ...; None where the folder names none."""
+        """Return the `mask_token`, `pad_token` ...; None where the folder names none."""
         token = self.tokenizer_config.get(name)
         return token.get("content") if isinstance(token, dict) else token
 
     @property
     def max_length(self) -> int | None:
-        """Tokens a text may have, special tokens included; None where the config sets no limit."""
+        """Tokens a text may have, special tokens included; None if config.json sets no limit."""
         positions = self.config.get("max_position_embeddings")
         if not isinstance(positions, int) or positions < 1:
             return None
@@ -101,9 +102,9 @@ class OnnxFolder:
         return positions
 
     @property
-    def padding_shows(self) -> bool:
-        """Whether padding would change the answers, so that only equal lengths share a batch."""
-        return self.config.get("model_type") in _PADDING_SHOWS
+    def padding_sensitive(self) -> bool:
+        """Whether padding changes the predictions, so that only equal lengths share a batch."""
+        return self.config.get("model_type") in _PADDING_SENSITIVE
 
 
 def _no_graph(folder: Path) -> InputError | NotFoundError:
@@ -120,7 +121,7 @@ def _no_graph(folder: Path) -> InputError | NotFoundError:
 
 
 def _read_json(file: Path) -> dict[str, Any]:
-    """Return the object in `file`; an absent file is an empty object."""
+    """Return the object in `file`; a missing file gives an empty object."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:

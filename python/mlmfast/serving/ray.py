@@ -2,8 +2,8 @@
 
     serve run mlmfast.serving.ray:app model=onnx/ replicas=2 cpus=4
 
-Every replica holds the models and a queue of its own, and batches what it is asked at once, by the
-same scheduler as the server; HTTP clients find the same routes. Ray's proxies spread the requests.
+Every replica has its own copy of the models and its own queue, and batches concurrent requests with
+the server's scheduler. HTTP clients find the server's routes. Ray's proxies distribute requests.
 Needs `pip install 'mlmfast[ray-serve,cpu]'`, which brings Ray 2.56 or newer.
 """
 
@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from mlmfast.errors import InputError, MissingDependencyError, MlmfastError
 from mlmfast.serving.http.app import build_app
 from mlmfast.serving.http.errors import HTTPError
-from mlmfast.serving.http.protocols.requests import FillingsQuestion, FillMaskCall, ScoresQuestion
+from mlmfast.serving.http.protocols.requests import FillCall, FillMaskCall, ScoreCall
 from mlmfast.serving.http.service import Record, Service
 from mlmfast.serving.http.settings import ModelSource, ServeSettings
 from mlmfast.serving.scheduler.queue import QueueFullError
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from mlmfast.serving.tasks.rows import Answer, FilledRow
     from mlmfast.serving.tasks.scoring import TokenScores
 
-# Where a replica has more requests in hand, autoscaling adds another: one batch is run and the next
+# Autoscaling adds replicas when each has more requests than this: one batch runs, and the next one
 # is gathered.
 _TARGET_REQUESTS = 32.0
-# A replica refuses by itself, with 429, what its queue does not take. These may come on top, for
-# what is no question (health, metrics), and only then is a request held back by Ray's proxy.
+# A replica itself answers requests beyond its queue with 429. So many more pass Ray's proxy, for
+# those that are not queued (health, metrics), before it holds requests back.
 _BEYOND_QUEUE = 64
-# What Ray decides in the server's place.
+# Options of the server that Ray decides.
 _OF_RAY = frozenset(
     {"models", "host", "port", "workers", "threads", "device", "header_timeout", "log_format"}
 )
@@ -53,26 +53,26 @@ def app(arguments: Mapping[str, Any]) -> Application:
         arguments: those of `application` by name, as text or as values.
 
     Raises:
-        InputError: an argument that is not known, is missing, or has a value that cannot be used.
+        InputError: an argument is not known, is missing, or has a wrong value.
     """
     if "model" not in arguments:
         raise InputError("Which model? Say it as model=onnx/.")
     hints: dict[str, Any] = {**get_type_hints(ServeSettings), **_OWN}
     known = sorted({*_OWN, *(field.name for field in fields(ServeSettings))} - _OF_RAY)
-    read = {}
+    options = {}
     for name, value in arguments.items():
         if name not in known:
             raise InputError(f"There is no argument {name!r}; there is {', '.join(known)}.")
-        # Of a command line, several values come as one text.
+        # On a command line, several values are one text.
         several = isinstance(value, str) and "tuple" in str(hints[name])
         try:
-            read[name] = TypeAdapter(hints[name]).validate_python(
+            options[name] = TypeAdapter(hints[name]).validate_python(
                 tuple(value.split(",")) if several else value
             )
         except ValidationError as error:
-            told = error.errors(include_url=False)[0]["msg"]
-            raise InputError(f"{name} is {value!r}: {told}.") from None
-    return application(read.pop("model"), **read)
+            problem = error.errors(include_url=False)[0]["msg"]
+            raise InputError(f"{name} is {value!r}: {problem}.") from None
+    return application(options.pop("model"), **options)
 
 
 _OWN: dict[str, Any] = {
@@ -96,11 +96,11 @@ def application(
     """Build a Ray Serve application, for `ray.serve.run` or as a part of others.
 
     Args:
-        model: an ONNX folder, which every node must see under this path, or several by name.
-        replicas: how many replicas there are.
-        max_replicas: how many there may be under load, from `replicas` on; None: never more.
-        cpus: cores of one replica: what Ray sets aside for it, and as many threads as it uses.
-        gpus: GPUs of one replica; with any, it runs on CUDA and nowhere else.
+        model: an ONNX folder at a path that exists on every node, or several folders by name.
+        replicas: the number of replicas.
+        max_replicas: the largest number of replicas under load; None: always `replicas`.
+        cpus: cores of one replica, which Ray reserves for it, and its threads.
+        gpus: GPUs of one replica; with any, it runs on CUDA only.
         **settings: options of `ServeSettings` that Ray does not decide: api_keys, cors_origins,
             batching, max_delay_ms, max_queue, max_batch_tokens, max_texts, max_tokens, max_rows,
             max_passes, max_body_mb, body_timeout, request_timeout, drain_seconds.
@@ -109,7 +109,7 @@ def application(
         An application whose handle has the method `fill_mask`, see `FillMaskReplica`.
 
     Raises:
-        InputError: an option that is not known or out of range.
+        InputError: an option is not known or out of range.
         MissingDependencyError: Ray Serve is not installed.
     """
     for name, value in (("replicas", replicas), ("cpus", cpus)):
@@ -117,11 +117,11 @@ def application(
             raise InputError(f"{name} must be more than 0, and is {value:g}.")
     if max_replicas is not None and max_replicas < replicas:
         raise InputError(f"max_replicas is {max_replicas}, and replicas {replicas}: never fewer.")
-    if decided := sorted(_OF_RAY & settings.keys()):
-        raise InputError(f"{decided[0]} is for Ray to decide, and no option of its application.")
+    if refused := sorted(_OF_RAY & settings.keys()):
+        raise InputError(f"{refused[0]} is for Ray to decide, and no option of its application.")
     named = {Path(model).absolute().name: model} if isinstance(model, (str, Path)) else model
     sources = tuple(ModelSource(name, Path(folder).absolute()) for name, folder in named.items())
-    told = ServeSettings(
+    serve_settings = ServeSettings(
         models=sources,
         device="cuda" if gpus else "cpu",
         threads=max(1, int(cpus)),
@@ -143,13 +143,13 @@ def application(
         serve.ingress()(FillMaskReplica),
         name="FillMask",
         ray_actor_options={"num_cpus": cpus, "num_gpus": gpus},
-        max_ongoing_requests=told.max_queue + _BEYOND_QUEUE,
-        max_queued_requests=told.max_queue,
-        graceful_shutdown_timeout_s=told.drain_seconds,
+        max_ongoing_requests=serve_settings.max_queue + _BEYOND_QUEUE,
+        max_queued_requests=serve_settings.max_queue,
+        graceful_shutdown_timeout_s=serve_settings.drain_seconds,
         **scaling,
     )
-    built: Application = deployment.bind(told)
-    return built
+    bound: Application = deployment.bind(serve_settings)
+    return bound
 
 
 class FillMaskReplica:
@@ -160,7 +160,7 @@ class FillMaskReplica:
         self._service.models.load()
 
     async def __serve_build_asgi_app__(self) -> ASGIApp:
-        """Return the routes of `mlmfast serve`; Ray asks for them."""
+        """Return the routes of `mlmfast serve`, for Ray."""
         return build_app(self._service)
 
     async def fill_mask(
@@ -177,18 +177,18 @@ class FillMaskReplica:
 
         Args:
             texts: one text or several.
-            model: a name; None: the first.
+            model: the model's name; None: the first one.
             top_k: as for `FillMask`.
             targets: as for `FillMask`.
             tokenizer_kwargs: as for `FillMask`.
             whole_targets: as for `FillMask`.
 
         Returns:
-            For each text its rows, as `FillMask` gives them; also for one text a list.
+            For each text its rows, as `FillMask` returns them; for one text a list too.
 
         Raises:
-            InputError: a text that cannot be asked, or a model that is not there.
-            MlmfastError: the replica has its hands full, or no time was left.
+            InputError: a text cannot be used, or there is no such model.
+            MlmfastError: the queue of the replica is full, or the request timed out.
         """
         return await self._answer(
             FillMaskCall(model, _listed(texts), top_k, targets, tokenizer_kwargs, whole_targets)
@@ -204,25 +204,25 @@ class FillMaskReplica:
         order: str = "certain",
         tokenizer_kwargs: Mapping[str, Any] | None = None,
     ) -> list[list[FilledRow]]:
-        """Fill all masks of each text together, as `FillMask.fill`; errors are `fill_mask`'s."""
+        """Fill all masks of each text together, as `FillMask.fill`; raises as `fill_mask` does."""
         return await self._answer(
-            FillingsQuestion(model, _listed(texts), top_k, beams, order, tokenizer_kwargs)
+            FillCall(model, _listed(texts), top_k, beams, order, tokenizer_kwargs)
         )
 
     async def score(
         self, texts: str | Sequence[str], *, model: str | None = None, method: str = "original"
     ) -> list[TokenScores]:
         """Score texts and their tokens, as `FillMask.score(texts, per_token=True)`."""
-        return await self._answer(ScoresQuestion(model, _listed(texts), method))
+        return await self._answer(ScoreCall(model, _listed(texts), method))
 
     async def _answer(self, call: Call) -> list[Any]:
         try:
             response = await self._service.answer(call, Record("", protocol="ray"))
-        except HTTPError as problem:  # which cannot travel to another process
-            kind = InputError if problem.status < 429 else MlmfastError
-            raise kind(problem.message) from None
-        except QueueFullError as full:
-            raise MlmfastError(str(full)) from None
+        except HTTPError as error:  # it cannot be pickled
+            kind = InputError if error.status < 429 else MlmfastError
+            raise kind(error.message) from None
+        except QueueFullError as error:
+            raise MlmfastError(str(error)) from None
         return response.answers if response else []
 
     def _reload(self) -> None:

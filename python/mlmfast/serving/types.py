@@ -1,4 +1,4 @@
-"""What is asked of a graph: rows of token ids, and positions in them."""
+"""The inputs and outputs of a graph: masked texts, batches of them, and predictions."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class MaskedText:
     Attributes:
         ids: token ids, int64 [length].
         type_ids: segment ids, int64 [length].
-        masks: the positions that are asked about, int64 [masks], ascending, at least one.
-        targets: ids whose probabilities are wanted at each of these positions, int64 [targets];
-            None where the best tokens, or targets common to all texts, are.
-        top_k: how many of the best tokens are wanted, where each masked text says so for itself.
+        masks: positions of its masks, int64 [masks], ascending, at least one.
+        targets: ids whose probabilities to predict at each mask, int64 [targets]; used where
+            `OutputSpec.per_text` is set. None: the best tokens are predicted.
+        top_k: how many of the best tokens to predict; used where `OutputSpec.per_text` is set.
     """
 
     ids: np.ndarray
@@ -33,28 +33,28 @@ class MaskedText:
 
 @dataclass(frozen=True, slots=True)
 class OutputSpec:
-    """What is wanted at each position of every text.
+    """What to predict at each mask.
 
     Attributes:
-        top_k: this many of the best tokens, where there are no targets.
-        targets: the probabilities of these ids, int64 [targets].
-        own: what each masked text says for itself: the probabilities of its own targets, or its own
-            number of the best tokens. One batch answers both kinds.
+        top_k: how many of the best tokens, where there are no targets.
+        targets: ids whose probabilities to predict, int64 [targets].
+        per_text: take `targets` and `top_k` of each `MaskedText` instead. Texts with targets and
+            texts without may share a batch.
     """
 
     top_k: int = 0
     targets: np.ndarray | None = None
-    own: bool = False
+    per_text: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """What a graph found for one text.
+    """The predictions for one text.
 
     Attributes:
-        scores: probabilities over the whole vocabulary, float32 [masks, top_k or targets]; the best
-            tokens descending, targets in their order.
-        tokens: their ids, int64, of the same shape or [targets].
+        scores: probabilities over the whole vocabulary, float32 [masks, top_k or targets]; those of
+            the best tokens descend, those of targets have the order of the targets.
+        tokens: ids of the tokens, int64, of the same shape or [targets].
     """
 
     scores: np.ndarray
@@ -63,11 +63,11 @@ class Predictions:
 
 @dataclass(frozen=True, slots=True)
 class BatchPredictions:
-    """What a graph found for a batch with M masks.
+    """The predictions for a batch with M masks.
 
     Attributes:
-        best: the best tokens, [M, top_k], best first; None where not asked for.
-        targets: probabilities [M, targets] of the batch's targets; None without any.
+        best: the best tokens, [M, top_k], best first; None where they were not requested.
+        targets: probabilities [M, targets] of the batch's targets; None for a batch without any.
     """
 
     best: Predictions | None
@@ -82,8 +82,8 @@ class Batch:
         columns: the graph's inputs of the shape [B, length], int64, by name.
         positions: all masks as row x length + column, int64 [masks].
         counts: masks of each masked text.
-        top_k: how many of the best tokens are wanted at each mask; None: targets alone are.
-        targets: ids wanted of the whole batch, int64 [targets], ascending; None: no targets are.
+        top_k: how many of the best tokens to predict at each mask; None: none, only targets.
+        targets: ids whose probabilities to predict, int64 [targets], ascending; None: none.
     """
 
     columns: dict[str, np.ndarray]
@@ -107,7 +107,7 @@ def make_batch(masked_texts: Sequence[MaskedText], output_spec: OutputSpec, pad_
         attention[row, :end] = 1
         types[row, :end] = masked_text.type_ids
         positions.append(masked_text.masks + row * length)
-    top_k, targets = _of_all(masked_texts, output_spec)
+    top_k, targets = _batch_outputs(masked_texts, output_spec)
     return Batch(
         columns={"input_ids": ids, "attention_mask": attention, "token_type_ids": types},
         positions=np.concatenate(positions),
@@ -117,13 +117,13 @@ def make_batch(masked_texts: Sequence[MaskedText], output_spec: OutputSpec, pad_
     )
 
 
-def split_found(
+def split_predictions(
     masked_texts: Sequence[MaskedText],
     batch: Batch,
     output_spec: OutputSpec,
     predictions: BatchPredictions,
 ) -> list[Predictions]:
-    """Give each masked text its part of what was found for its batch."""
+    """Split the predictions for a batch into those for each masked text."""
     parts = []
     start = 0
     for masked_text, count in zip(masked_texts, batch.counts, strict=True):
@@ -136,25 +136,25 @@ def _part(
     masked_text: MaskedText, rows: slice, output_spec: OutputSpec, predictions: BatchPredictions
 ) -> Predictions:
     best, targets = predictions.best, predictions.targets
-    if targets and output_spec.own and masked_text.targets is not None:
+    if targets and output_spec.per_text and masked_text.targets is not None:
         columns = np.searchsorted(targets.tokens, masked_text.targets)
         return Predictions(targets.scores[rows][:, columns], masked_text.targets)
     if best and output_spec.targets is None:
-        end = masked_text.top_k if output_spec.own else output_spec.top_k
+        end = masked_text.top_k if output_spec.per_text else output_spec.top_k
         return Predictions(best.scores[rows, :end], best.tokens[rows, :end])
     if targets is None:
-        raise ValueError("a batch was found without what its questions want")
+        raise ValueError("the batch has no predictions for the targets of its texts")
     return Predictions(targets.scores[rows], targets.tokens)
 
 
-def _of_all(
+def _batch_outputs(
     masked_texts: Sequence[MaskedText], output_spec: OutputSpec
 ) -> tuple[int | None, np.ndarray | None]:
     """Return the largest `top_k` and all targets that any masked text of a batch needs.
 
-    The best tokens of a mask are ordered, equal ones by id, so that fewer of them are a beginning.
+    The best tokens of a mask are sorted, equal ones by id, so that a smaller `top_k` is a prefix.
     """
-    if not output_spec.own:
+    if not output_spec.per_text:
         return (output_spec.top_k if output_spec.targets is None else None), output_spec.targets
     targets = [
         masked_text.targets for masked_text in masked_texts if masked_text.targets is not None

@@ -24,7 +24,8 @@ from mlmfast.data.tokenization.added_tokens import with_tokens
 from mlmfast.data.tokenization.load import LoadedTokenizer, load_tokenizer
 from mlmfast.errors import InputError, NotFoundError
 from mlmfast.fs.paths import as_path, is_stray
-from mlmfast.training.model.load import load_config, max_input_length
+from mlmfast.torch_models import max_input_length
+from mlmfast.training.model.load import load_config
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -168,7 +169,7 @@ def make_blocks(
             text,
             replace(given, **changes),
             cache_dir=options.cache_dir,
-            anew=options.overwrite_cache,
+            overwrite_cache=options.overwrite_cache,
         )
     except InputError as error:
         if "--block-size" not in str(error):

@@ -1,25 +1,25 @@
-//! Added tokens, such as `<mask>`: what they do to the text around them is the library's business;
-//! here they only have to be seen.
+//! Added tokens, such as `<mask>`. Stretches that contain one are left to the library, which knows how
+//! they affect the text around them; here they only have to be detected.
 
 use super::file::AddedToken;
 use crate::{Error, Result};
 
-/// The texts that make a stretch one for the library.
+/// The texts that send a stretch to the library.
 #[derive(Debug, Clone, Default)]
 pub struct AddedTokens {
-    /// The bytes that a token may begin with, in all cases that count.
+    /// The bytes that a token may begin with, in both cases if case is folded.
     leads: Vec<u8>,
     contents: Vec<Vec<u8>>,
     fold_case: bool,
 }
 
 impl AddedTokens {
-    /// Watch for `tokens`; with `fold_case` in upper and lower case alike, for normalizers that lower
-    /// the text before they look for the tokens in it.
+    /// Detect `tokens`; with `fold_case` ignoring case, for normalizers that lowercase the text before
+    /// the tokens are matched.
     ///
     /// # Errors
-    /// An empty token, or one with white space in it: a text may be cut there. One that takes white
-    /// space behind it along and ends like a word: a text may be cut there, too.
+    /// A token is empty, contains white space, or ends in a letter or digit and strips the white space
+    /// after it: a text may be cut at such white space.
     pub fn new<'a>(
         tokens: impl IntoIterator<Item = &'a AddedToken>,
         fold_case: bool,
@@ -43,7 +43,7 @@ impl AddedTokens {
         Ok(all)
     }
 
-    /// Is one of the tokens in `text`?
+    /// Whether `text` contains one of the tokens.
     #[must_use]
     pub fn is_in(&self, text: &str) -> bool {
         let text = text.as_bytes();

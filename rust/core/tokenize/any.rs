@@ -1,4 +1,4 @@
-//! The families under one name.
+//! One encoder type for all families.
 
 use super::bpe::ByteLevelBpe;
 use super::encode::{Around, Encoder};
@@ -9,13 +9,13 @@ use super::unigram::{self, Unigram};
 use super::wordpiece::WordPiece;
 use crate::{Error, Result};
 
-/// A tokenizer of a family that is encoded here.
+/// An encoder of any supported family.
 pub enum Tokenizer {
-    /// BERT's.
+    /// The family of BERT.
     WordPiece(Encoder<WordPiece>),
-    /// That of `RoBERTa` and `ModernBERT`.
+    /// The family of `RoBERTa` and `ModernBERT`.
     ByteLevelBpe(Box<Encoder<ByteLevelBpe>>),
-    /// That of XLM-R, T5 and `XLNet`.
+    /// The family of XLM-R, T5 and `XLNet`.
     Unigram(Encoder<Unigram>),
 }
 
@@ -24,7 +24,7 @@ impl Tokenizer {
     /// the library.
     ///
     /// # Errors
-    /// A pipeline that belongs to none of the families.
+    /// The pipeline belongs to none of the families.
     pub fn from_json(json: &str, exceptions: &[u32]) -> Result<Self> {
         let file = TokenizerFile::parse(json)?;
         match &file.model {

@@ -1,4 +1,4 @@
-//! Texts to ids, in parallel: stretch by stretch, units first, then what the memo knows of them.
+//! Encoding texts in parallel: for each stretch, find the units, then look them up in the memo.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -15,18 +15,18 @@ use super::texts::Texts;
 use super::unit::{Stretch, Unit};
 use crate::{Error, Result, parallel};
 
-/// Bytes of a task: what a thread takes at a time.
+/// Bytes per task.
 const TASK: usize = 1 << 20;
-/// Bytes for which a thread is worth starting.
+/// Minimum number of bytes that makes starting a thread worthwhile.
 const GRAIN: usize = 1 << 17;
-/// Units whose memory is asked for before that of the units before them is looked at.
+/// Number of units whose slots are prefetched before the first of them is looked up.
 const BATCH: usize = 64;
-/// Numbers of a value of the memo.
+/// Length of a value of the memo.
 const VALUE: usize = INLINE + 1;
-/// Bytes of text that an id stands for, at least in most texts.
+/// Minimum bytes of text per id, in most texts.
 const BYTES_PER_ID: usize = 3;
 
-/// A family's tables, and what its words have been found to be.
+/// A family's tables, and a memo of encoded words.
 pub struct Encoder<F: Family> {
     family: F,
     added: AddedTokens,
@@ -35,7 +35,7 @@ pub struct Encoder<F: Family> {
     idle: Mutex<Vec<Worker<F::Scratch>>>,
 }
 
-/// What a thread works with, kept from call to call.
+/// A thread's buffers and memo, kept between calls.
 struct Worker<S> {
     memo: Memo,
     scratch: S,
@@ -49,9 +49,9 @@ struct Worker<S> {
 /// Ids around every text, such as those of `<s>` and `</s>`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Around<'a> {
-    /// Before the first id of the text.
+    /// Inserted before the ids of each text.
     pub before: &'a [u32],
-    /// After the last.
+    /// Inserted after them.
     pub after: &'a [u32],
 }
 
@@ -70,8 +70,8 @@ impl<F: Family> Encoder<F> {
         Self { family, added, level: simd::level(), prefilled, idle }
     }
 
-    /// The ids of `texts`, but for the stretches that the library must encode. The result does not
-    /// depend on `threads`, nor on what was encoded before.
+    /// Encode `texts`, except for the stretches that the library must encode. The result depends
+    /// neither on `threads` nor on earlier calls.
     ///
     /// # Errors
     /// Texts that are not UTF-8, damaged offsets.
@@ -84,9 +84,9 @@ impl<F: Family> Encoder<F> {
         let (places, bytes) = tasks(texts, self.family.cuts_at_line_breaks())?;
         let count = places.len() - 1;
         let threads = parallel::thread_count(threads, bytes, GRAIN).min(count.max(1));
-        let room = bytes.min(TASK) / BYTES_PER_ID + BATCH * VALUE;
+        let capacity = bytes.min(TASK) / BYTES_PER_ID + BATCH * VALUE;
         let next = AtomicUsize::new(0);
-        let found = parallel::run((0..threads).collect(), threads, |_| {
+        let results = parallel::run((0..threads).collect(), threads, |_| {
             let mut worker = self.worker();
             let mut parts = Vec::new();
             loop {
@@ -95,13 +95,14 @@ impl<F: Family> Encoder<F> {
                     break;
                 }
                 let span = (places[task], places[task + 1]);
-                let part = self.part(texts, span, around, &mut worker, Ids::with_room(room));
+                let part =
+                    self.part(texts, span, around, &mut worker, Ids::with_capacity(capacity));
                 parts.push((task, part));
             }
             self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(worker);
             parts
         });
-        let mut parts: Vec<_> = found.into_iter().flatten().collect();
+        let mut parts: Vec<_> = results.into_iter().flatten().collect();
         parts.sort_unstable_by_key(|&(task, _)| task);
         let parts = parts.into_iter().map(|(_, part)| part).collect::<Result<_>>()?;
         Ok(Encoded { texts: texts.len(), parts, threads })
@@ -170,8 +171,8 @@ impl<F: Family> Encoder<F> {
         Ok(Part { first: from.row, ids: ids.into_vec(), counts, pending })
     }
 
-    /// Append the ids of a stretch. False where the library must encode it; `ids` may then hold
-    /// some of them.
+    /// Append the ids of a stretch. False if the library must encode it; `ids` may then hold some of
+    /// them.
     #[inline(always)]
     fn stretch<S: Simd, T: StoredId>(
         &self,
@@ -221,7 +222,7 @@ impl<F: Family> Encoder<F> {
     }
 }
 
-/// The places between tasks, the beginning and the end among them, and how many bytes there are.
+/// The boundaries of tasks, including the start and the end, and the total number of bytes.
 fn tasks(texts: &Texts, line_breaks: bool) -> Result<(Vec<Place>, usize)> {
     let mut places = vec![Place { row: 0, byte: 0 }];
     let (mut all, mut filled) = (0, 0);

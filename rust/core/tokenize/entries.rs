@@ -1,4 +1,4 @@
-//! The many small parts of a tokenizer.json, read without a copy of each.
+//! The many small strings of a tokenizer.json, deserialized without copying each.
 
 use std::borrow::{Borrow, Cow};
 use std::fmt::Formatter;
@@ -8,7 +8,7 @@ use serde::de::value::SeqAccessDeserializer;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// A string of the file, where it lies if it holds no escapes: a vocabulary has many.
+/// A string of the file, borrowed from it unless it contains escapes: a vocabulary has many.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Text<'a>(Cow<'a, str>);
 
@@ -48,12 +48,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     }
 }
 
-/// Two tokens that become one.
+/// A merge: two tokens that become one.
 #[derive(Debug)]
 pub enum Merge<'a> {
-    /// As it is written today.
+    /// Today's format.
     Pair(Text<'a>, Text<'a>),
-    /// As it was written once, with a space between the two.
+    /// The old format, with a space between the two.
     Text(Text<'a>),
 }
 

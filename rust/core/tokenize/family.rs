@@ -1,23 +1,24 @@
-//! What one family of tokenizers knows: where its words end and what they become.
+//! The interface of a family of tokenizers: finding units, and encoding them.
 
 use fearless_simd::Simd;
 
 use super::memo::Memo;
 use super::unit::{Stretch, Unit};
 
-/// A family of tokenizers that differ in their tables alone.
+/// A family of tokenizers that differ only in their tables.
 pub trait Family: Send + Sync {
     /// The working memory of one thread.
     type Scratch: Default + Send;
 
-    /// Bytes of the longest unit that is worth remembering.
+    /// Maximum bytes of a unit that is worth remembering.
     const REMEMBERED: usize = usize::MAX;
 
-    /// Find the units of a stretch, in order; `units` then holds them alone. To be inlined always.
+    /// Find the units of a stretch, in order, and replace the contents of `units` by them. Must always be
+    /// inlined.
     ///
-    /// Returns the bytes that the units point into: those of the stretch, or of `buffer` where the
-    /// text has to be changed first. `None` leaves the whole stretch to the library; `units` may
-    /// then hold anything.
+    /// Returns the bytes that the units refer to: those of the stretch, or of `buffer` if the text must
+    /// be normalized first. `None` leaves the whole stretch to the library; the contents of `units`
+    /// are then undefined.
     fn scan<'t, S: Simd>(
         &self,
         simd: S,
@@ -26,14 +27,14 @@ pub trait Family: Send + Sync {
         units: &mut Vec<Unit>,
     ) -> Option<&'t [u8]>;
 
-    /// Can a stretch begin with a line break? Where documents get a space in front of their first
-    /// word, the library would put it in front of a line break too.
+    /// Whether a stretch may begin with a line break. If documents get a space before their first word,
+    /// the library would also insert one before the line break.
     fn cuts_at_line_breaks(&self) -> bool {
         true
     }
 
-    /// Append the ids of a unit that the memo does not know. False leaves the stretch that it came
-    /// from to the library; `ids` may then hold anything. What the memo knows may be of help.
+    /// Append the ids of a unit that is not in the memo. False leaves its stretch to the library; the
+    /// contents of `ids` are then undefined. The memo may help to encode it.
     fn encode(
         &self,
         unit: &[u8],
@@ -42,6 +43,6 @@ pub trait Family: Send + Sync {
         ids: &mut Vec<u32>,
     ) -> bool;
 
-    /// Fill a memo with units whose ids are certain without encoding them, the frequent ones first.
+    /// Fill a memo with units whose ids are known without encoding, the most frequent first.
     fn prefill(&self, memo: &mut Memo);
 }

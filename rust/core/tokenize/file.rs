@@ -1,4 +1,4 @@
-//! tokenizer.json, as far as the core understands it.
+//! The parts of a tokenizer.json that the core supports.
 
 use std::fmt::Formatter;
 
@@ -10,17 +10,17 @@ use serde::{Deserialize, Deserializer};
 use super::entries::{Merge, Text};
 use crate::{Error, Result};
 
-/// A tokenizer's file, in the form in which its library writes it today.
+/// A tokenizer.json, in the format that the library writes today.
 #[derive(Debug, Deserialize)]
 pub struct TokenizerFile<'a> {
-    /// Changes the text first.
+    /// Normalizes the text first.
     pub normalizer: Option<Normalizer>,
     /// Splits it into words.
     pub pre_tokenizer: Option<PreTokenizer>,
     /// Turns words into tokens.
     #[serde(borrow)]
     pub model: Model<'a>,
-    /// Tokens that are found in the text before anything else.
+    /// Tokens that are matched in the text before anything else.
     #[serde(default)]
     pub added_tokens: Vec<AddedToken>,
 }
@@ -33,24 +33,24 @@ pub struct AddedToken {
     pub id: u32,
     /// Its text.
     pub content: String,
-    /// Only as a word of its own.
+    /// Whether it matches only as a whole word.
     #[serde(default)]
     pub single_word: bool,
-    /// Takes white space before it along.
+    /// Whether it also strips the white space before it.
     #[serde(default)]
     pub lstrip: bool,
-    /// Takes white space after it along.
+    /// Whether it also strips the white space after it.
     #[serde(default)]
     pub rstrip: bool,
-    /// Is looked for in the text after normalization.
+    /// Whether it is matched after normalization.
     #[serde(default)]
     pub normalized: bool,
-    /// Is left out of decoded text.
+    /// Whether decoding can skip it.
     #[serde(default)]
     pub special: bool,
 }
 
-/// What is replaced, in `Replace` and `Split`.
+/// The pattern of `Replace` and `Split`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub enum Pattern {
     /// A text.
@@ -59,7 +59,7 @@ pub enum Pattern {
     Regex(String),
 }
 
-/// A normalizer, or several in turn.
+/// A normalizer, or a sequence of them.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(tag = "type")]
 #[allow(missing_docs)] // names are the library's
@@ -95,7 +95,7 @@ pub enum Normalizer {
     Unknown,
 }
 
-/// A pre-tokenizer, or several in turn.
+/// A pre-tokenizer, or a sequence of them.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(tag = "type")]
 #[allow(missing_docs)] // names are the library's
@@ -153,8 +153,8 @@ pub enum Model<'a> {
     Unknown,
 }
 
-/// The fields of all models. With a tag inside of it an enum would be read into a tree first, which
-/// takes longer than all the rest for a large vocabulary.
+/// The fields of all models. An internally tagged enum would be read into a tree first, which takes
+/// longer than everything else for a large vocabulary.
 #[derive(Deserialize)]
 struct AnyModel<'a> {
     #[serde(rename = "type")]
@@ -255,7 +255,7 @@ impl<'a> TokenizerFile<'a> {
     /// Read a tokenizer.json.
     ///
     /// # Errors
-    /// A file of another form.
+    /// The file has another format.
     pub fn parse(json: &'a str) -> Result<Self> {
         serde_json::from_str(json)
             .map_err(|error| Error::Pipeline { part: "tokenizer.json", found: error.to_string() })

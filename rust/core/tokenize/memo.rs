@@ -1,8 +1,8 @@
-//! What is known of words already: word -> ids, made for reading speed.
+//! The ids of words encoded before: a hash table word -> ids, optimized for lookups.
 //!
-//! A word of up to 15 bytes is its own key in a slot of half a cache line, with up to three ids
-//! beside it; everything else lies in a second table. Keys are compared in full: a hash alone is
-//! never trusted. Both tables are bounded; when they are full, unknown words are encoded each time.
+//! A word of up to 15 bytes is its own key in a slot of half a cache line, with up to three ids beside
+//! it; everything else is in a second table. Keys are compared in full, never by hash alone. Both
+//! tables are bounded; once they are full, new words are encoded each time.
 
 use rustc_hash::FxHashMap;
 
@@ -12,11 +12,11 @@ use super::unit::Unit;
 const SHORT: usize = 15;
 /// Ids that a slot holds.
 pub const INLINE: usize = 3;
-/// Slots at the beginning, and at most: 32 MB. The fuller the table, the closer to the processor it
-/// stays; at half of it a word is found at its first place in two of three cases.
+/// Initial and maximum number of slots (32 MB). A fuller table makes better use of the caches; half
+/// full, two of three words are in their first slot.
 const FIRST_SLOTS: usize = 1 << 14;
 const MOST_SLOTS: usize = 1 << 20;
-/// Bytes of longer words at most.
+/// Maximum total bytes of longer words.
 const MOST_LONG: usize = 32 << 20;
 /// Marks a slot whose ids lie in the arena: the first number is where, the second how many.
 const ELSEWHERE: u32 = u32::MAX;
@@ -29,10 +29,10 @@ struct Slot {
     value: Value,
 }
 
-/// Up to three ids and, last, how many there are.
+/// Up to three ids, followed by their number.
 pub type Value = [u32; INLINE + 1];
 
-/// What is needed to look for a word: its key, and where to begin.
+/// The data for looking up a word: its key, and the first slot to probe.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Probe {
     key: u128,
@@ -61,7 +61,7 @@ impl Default for Memo {
     }
 }
 
-/// The first so many bytes of a key. Shifts of 128 bits would branch.
+/// Masks for the first n bytes of a key, since shifts of 128 bits would branch.
 const MASKS: [u128; SHORT + 1] = {
     let mut masks = [0; SHORT + 1];
     let mut length = 1;
@@ -102,7 +102,7 @@ fn hash(key: u128) -> u64 {
     product as u64 ^ (product >> 64) as u64
 }
 
-/// Ask for a slot's memory without waiting for it: a load would hold up all that comes after it.
+/// Prefetch a slot; a load would stall the instructions after it.
 #[inline(always)]
 fn fetch(slot: &Slot) {
     #[cfg(target_arch = "x86_64")]
@@ -112,15 +112,15 @@ fn fetch(slot: &Slot) {
 }
 
 impl Memo {
-    /// Get ready to look for the next units of `text`: a pass of its own, so that the memory of many
-    /// words is on its way at a time.
+    /// Prepare to look up the next units of `text`, in a separate pass, so that the slots of many words
+    /// are prefetched at the same time.
     #[inline(always)]
     #[allow(clippy::cast_possible_truncation)] // slots are counted in 32 bits
     pub fn prepare(&self, text: &[u8], units: &[Unit], probes: &mut [Probe]) {
         let last = self.slots.len() - 1;
         for (probe, unit) in probes.iter_mut().zip(units) {
             let (start, end) = (unit.start as usize, unit.end as usize);
-            // The key of a longer word is that of no slot.
+            // The key of a longer word matches no slot.
             let key = if end - start <= SHORT { key_of(text, start, end) } else { u128::MAX };
             let hash = hash(key) as u32;
             fetch(&self.slots[hash as usize & last]);
@@ -128,7 +128,7 @@ impl Memo {
         }
     }
 
-    /// The value of a word that is at its first place, if it has few ids.
+    /// The value of a word with few ids, if it is in its first slot.
     #[inline(always)]
     #[must_use]
     pub fn few(&self, probe: Probe) -> Option<&Value> {
@@ -152,7 +152,7 @@ impl Memo {
         slot.value.get(..slot.value[INLINE] as usize)
     }
 
-    /// Remember the ids of a word, which must not be known yet, if there is room.
+    /// Store the ids of a word, which must be new, if there is space.
     pub fn insert(&mut self, word: &[u8], ids: &[u32]) {
         if word.len() > SHORT {
             return self.insert_long(word, ids);
@@ -177,7 +177,7 @@ impl Memo {
         self.used += 1;
     }
 
-    /// Where the key is, or the empty slot where it would be.
+    /// The slot of the key, or the empty slot where it belongs.
     #[inline]
     #[allow(clippy::cast_possible_truncation)] // a power of two masks it
     fn place(&self, key: u128) -> usize {

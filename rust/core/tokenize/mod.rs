@@ -1,9 +1,9 @@
-//! Text to token ids, as the tokenizer's own library answers.
+//! Text to token ids, with exactly the ids of the `tokenizers` library.
 //!
 //! Natural text repeats its words, and in the pipelines of masked language models words are
-//! independent of each other: [`family`] says where one ends and what it becomes, [`memo`] remembers
-//! that, [`encode`] runs both over Arrow strings in parallel. A stretch that holds anything else (an
-//! added token, a character whose treatment is not certain) is left to the library, word for word.
+//! independent of each other: [`family`] finds and encodes them, [`memo`] stores their ids, and
+//! [`encode`] runs both over Arrow strings in parallel. A stretch that contains anything else (an added
+//! token, a character whose treatment is not certain) is left to the library unchanged.
 
 // Vector instructions reach only what is inlined: see [`simd`].
 #![allow(clippy::inline_always)]

@@ -1,11 +1,11 @@
-//! Ids on their way out: parts by thread, places that wait for the library, one array at the end.
+//! Collecting ids: partial results per thread, gaps for the library's ids, one array at the end.
 
 use arrow_buffer::ArrowNativeType;
 
 use super::memo::{INLINE, Value};
 use crate::{Result, check_length, parallel};
 
-/// The types that ids are stored in.
+/// The types in which ids are stored.
 pub trait StoredId: ArrowNativeType + Default + Send + Sync {
     /// An id below the vocabulary's size, which fits.
     fn from_id(id: u32) -> Self;
@@ -26,7 +26,7 @@ impl StoredId for u32 {
     }
 }
 
-/// Ids as they are found, with room behind them.
+/// A growing list of ids with spare capacity at its end.
 #[derive(Debug)]
 pub struct Ids<T> {
     all: Vec<T>,
@@ -34,25 +34,25 @@ pub struct Ids<T> {
 }
 
 impl<T: StoredId> Ids<T> {
-    /// None so far; room for so many.
+    /// An empty list with capacity for `count` ids.
     #[must_use]
-    pub fn with_room(count: usize) -> Self {
+    pub fn with_capacity(count: usize) -> Self {
         Self { all: vec![T::default(); count], count: 0 }
     }
 
-    /// How many there are.
+    /// Number of ids.
     #[must_use]
     pub fn len(&self) -> usize {
         self.count
     }
 
-    /// Are there none?
+    /// Whether there are no ids.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// Make room for `more`.
+    /// Reserve capacity for `more` ids.
     #[inline(always)]
     pub fn reserve(&mut self, more: usize) {
         if self.all.len() - self.count < more {
@@ -65,7 +65,7 @@ impl<T: StoredId> Ids<T> {
         self.all.resize(self.all.len() * 3 / 2 + more, T::default());
     }
 
-    /// Append any number.
+    /// Append a slice of any length.
     pub fn append(&mut self, ids: &[u32]) {
         self.reserve(ids.len());
         for (place, &id) in self.all[self.count..].iter_mut().zip(ids) {
@@ -74,7 +74,7 @@ impl<T: StoredId> Ids<T> {
         self.count += ids.len();
     }
 
-    /// Append as many as the last number says, without a branch; there must be room for all.
+    /// Append as many ids as the last number says, without a branch; there must be capacity for all.
     #[inline(always)]
     pub fn append_few(&mut self, value: &Value) {
         if let Some(places) = self.all[self.count..].first_chunk_mut() {
@@ -83,12 +83,12 @@ impl<T: StoredId> Ids<T> {
         self.count += value[INLINE] as usize;
     }
 
-    /// Forget all but the first `count`.
+    /// Drop all but the first `count`.
     pub fn truncate(&mut self, count: usize) {
         self.count = count.min(self.count);
     }
 
-    /// The ids alone.
+    /// The ids without spare capacity.
     #[must_use]
     pub fn into_vec(mut self) -> Vec<T> {
         self.all.truncate(self.count);
@@ -99,32 +99,33 @@ impl<T: StoredId> Ids<T> {
 /// A stretch of a text that the library must encode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pending {
-    /// Number of the text.
+    /// Index of the text.
     pub row: usize,
     /// Its first byte in the text.
     pub start: usize,
     /// One past its last byte.
     pub end: usize,
-    /// How many ids of the part come before its own.
+    /// Number of ids of the part before its own.
     pub at: usize,
 }
 
-/// What one task found: ids of consecutive texts, the first and the last of which may be cut.
+/// The result of one task: the ids of consecutive texts, of which the first and the last may be
+/// partial.
 #[derive(Debug, Clone)]
 pub struct Part<T> {
-    /// Number of the first text.
+    /// Index of the first text.
     pub first: usize,
-    /// The ids, those of pending stretches left out.
+    /// The ids, without those of pending stretches.
     pub ids: Vec<T>,
-    /// How many ids each text has here.
+    /// Number of ids of each text in this part.
     pub counts: Vec<usize>,
-    /// The stretches left out, in order.
+    /// The pending stretches, in order.
     pub pending: Vec<Pending>,
 }
 
 impl<T: StoredId> Part<T> {
-    /// Write the ids into `places`, of which there are just enough, with `answers` among them, of
-    /// so many ids as `lengths` says.
+    /// Write the ids into `places`, which has exactly their number, and insert `answers`, whose
+    /// numbers of ids are `lengths`.
     fn write(self, mut answers: &[u32], lengths: &[usize], mut places: &mut [T]) {
         let mut from = 0;
         for (pending, &length) in self.pending.iter().zip(lengths) {
@@ -139,37 +140,37 @@ impl<T: StoredId> Part<T> {
     }
 }
 
-/// Write `ids` at the front; returns the places behind them.
+/// Write `ids` to the front; return the rest.
 fn fill<'a, T: Copy>(places: &'a mut [T], ids: &[T]) -> &'a mut [T] {
     let (front, rest) = places.split_at_mut(ids.len());
     front.copy_from_slice(ids);
     rest
 }
 
-/// The ids of a column of texts, but for what is pending.
+/// The ids of a column of texts, except pending stretches.
 #[derive(Debug)]
 pub struct Encoded<T> {
-    /// How many texts there are.
+    /// Number of texts.
     pub texts: usize,
-    /// In the texts' order.
+    /// The parts in the order of the texts.
     pub parts: Vec<Part<T>>,
-    /// How many threads may put them together.
+    /// Maximum number of threads for joining them.
     pub threads: usize,
 }
 
 impl<T: StoredId> Encoded<T> {
-    /// The stretches that wait for the library, in order.
+    /// The stretches that the library must encode, in order.
     pub fn pending(&self) -> impl Iterator<Item = &Pending> {
         self.parts.iter().flat_map(|part| &part.pending)
     }
 
-    /// Put the library's answers in their places: `answers` holds the ids of all pending stretches
-    /// and `lengths` how many each has.
+    /// Insert the library's ids: `answers` holds the ids of all pending stretches, and `lengths` the
+    /// number of each.
     ///
     /// Returns the offsets of the texts, one more than there are texts, and the ids.
     ///
     /// # Errors
-    /// Other numbers of answers than of pending stretches.
+    /// The number of answers differs from that of pending stretches.
     pub fn finish(self, answers: &[u32], lengths: &[usize]) -> Result<(Vec<i64>, Vec<T>)> {
         check_length("answers", lengths.len(), self.pending().count())?;
         check_length("answered ids", answers.len(), lengths.iter().sum())?;

@@ -1,11 +1,10 @@
 //! Vector instructions, chosen at run time.
 //!
-//! What reads all of a text is generic over [`Simd`] and compiled for each level that the crate
-//! `fearless_simd` knows: AVX-512, AVX2, SSE4.2 and SSE2 on x86, NEON on ARM, no vectors at all. The
-//! processor's best one is taken unless the environment variable `MLMFAST_SIMD` names another one
-//! (`avx512`, `avx2`, `sse4.2`, `sse2`, `neon`, `scalar`) that the processor has. Instructions reach
-//! only what is inlined, down to the last function that is worth it: hence so much
-//! `inline(always)`.
+//! Functions that scan text are generic over [`Simd`] and compiled for each level that the crate
+//! `fearless_simd` supports: AVX-512, AVX2, SSE4.2 and SSE2 on x86, NEON on ARM, no vectors at all. The
+//! processor's best level is used unless the environment variable `MLMFAST_SIMD` names another one
+//! (`avx512`, `avx2`, `sse4.2`, `sse2`, `neon`, `scalar`) that the processor supports. A level applies
+//! only to inlined functions, hence the many `inline(always)`.
 //!
 //! [`Simd`]: fearless_simd::Simd
 
@@ -16,17 +15,17 @@ use fearless_simd::Level;
 /// The environment variable that may name a level.
 pub const VARIABLE: &str = "MLMFAST_SIMD";
 
-/// The level in use, found once.
+/// The level in use, determined once.
 #[must_use]
 pub fn level() -> Level {
     static CHOSEN: OnceLock<Level> = OnceLock::new();
     *CHOSEN.get_or_init(|| {
-        let wanted = std::env::var(VARIABLE).unwrap_or_default();
-        levels().into_iter().find(|&level| name(level) == wanted).unwrap_or_else(Level::new)
+        let requested = std::env::var(VARIABLE).unwrap_or_default();
+        levels().into_iter().find(|&level| name(level) == requested).unwrap_or_else(Level::new)
     })
 }
 
-/// The levels of this processor, the best one first.
+/// The levels that this processor supports, the best one first.
 #[must_use]
 pub fn levels() -> Vec<Level> {
     let best = Level::new();

@@ -1,13 +1,15 @@
-//! Documents in stretches: where a text can be cut so that both sides are encoded on their own.
+//! Splitting documents into stretches: where a text can be cut so that both sides are encoded
+//! independently.
 //!
-//! The one place that holds for every pipeline of [`super::family`]: a letter or digit of ASCII,
-//! one space or line break, a letter or digit of ASCII. The white space goes with what follows.
-//! Normalizers work within graphemes, which end there; words of byte-level BPE take the space
-//! before them along; added tokens with white space inside of them are refused when a tokenizer is
-//! read. Some pipelines (see [`super::family::Family::cuts_at_line_breaks`]) take spaces alone.
+//! One kind of position is valid in every pipeline of [`super::family`]: between an ASCII letter or
+//! digit and a single space or line break that another ASCII letter or digit follows. The white space
+//! belongs to the right side. Normalizers work within graphemes, which end there; words of byte-level
+//! BPE include the space before them; tokenizers with added tokens that contain white space are
+//! refused. Some pipelines (see [`super::family::Family::cuts_at_line_breaks`]) can be cut at spaces
+//! only.
 
-/// Bytes of a stretch, about: what a trap in it sends to the library, and what the working buffers
-/// hold. Small enough for the first-level cache.
+/// Approximate bytes of a stretch, the unit that is sent to the library and that the buffers hold.
+/// Small enough for the first-level cache.
 const STRETCH: usize = 2048;
 
 /// The end of the stretch of `text` that begins at `start`.
@@ -16,7 +18,7 @@ pub fn end_of(text: &[u8], start: usize, line_breaks: bool) -> usize {
     cut_after(text, start + STRETCH, line_breaks)
 }
 
-/// The first place from `at` on where `text` can be cut, or its end.
+/// The first position from `at` on where `text` can be cut, or its end.
 #[must_use]
 pub fn cut_after(text: &[u8], at: usize, line_breaks: bool) -> usize {
     let from = at.max(1) - 1;

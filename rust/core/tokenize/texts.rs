@@ -1,4 +1,4 @@
-//! One view of every Arrow string layout.
+//! A view of Arrow strings of any layout.
 
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef};
@@ -7,14 +7,14 @@ use arrow_schema::DataType;
 
 use crate::{Error, Result};
 
-/// Bytes of a view, and of the text that it holds itself.
+/// Bytes of a view, and maximum bytes of the text that it holds inline.
 const VIEW: usize = 16;
 const INLINE: usize = 12;
 
 enum Layout {
     Utf8(OffsetBuffer<i32>, Buffer),
     LargeUtf8(OffsetBuffer<i64>, Buffer),
-    /// The views, 16 bytes each, and what they point into.
+    /// The views, 16 bytes each, and the buffers that they refer to.
     View(Buffer, Vec<Buffer>),
 }
 
@@ -33,9 +33,9 @@ impl Texts {
     /// View `chunks`.
     ///
     /// # Errors
-    /// A column that does not hold strings; nulls.
+    /// The column does not hold strings, or has nulls.
     pub fn try_new(chunks: &[ArrayRef]) -> Result<Self> {
-        let mut found = Vec::with_capacity(chunks.len());
+        let mut views = Vec::with_capacity(chunks.len());
         let mut count = 0;
         for array in chunks {
             let layout = match array.data_type() {
@@ -59,28 +59,28 @@ impl Texts {
             {
                 return Err(Error::NullRow { row: count + row });
             }
-            found.push(Chunk { layout, first: count });
+            views.push(Chunk { layout, first: count });
             count += array.len();
         }
-        Ok(Self { chunks: found, count })
+        Ok(Self { chunks: views, count })
     }
 
-    /// How many texts there are.
+    /// Number of texts.
     #[must_use]
     pub fn len(&self) -> usize {
         self.count
     }
 
-    /// Is there no text?
+    /// Whether there is no text.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// The bytes of text number `row`, which is there. They are not known to be UTF-8.
+    /// The bytes of text `row`, which must exist. They may be invalid UTF-8.
     ///
     /// # Errors
-    /// Damaged offsets or views.
+    /// Offsets or views are damaged.
     pub fn bytes(&self, row: usize) -> Result<&[u8]> {
         let number = match self.chunks.len() {
             1 => 0,
@@ -101,8 +101,8 @@ fn between<O: TryInto<usize>>(values: &Buffer, start: O, end: O) -> Option<&[u8]
     values.get(start.try_into().ok()?..end.try_into().ok()?)
 }
 
-/// View number `at`: a length, then the text itself, or its first four bytes, the number of its
-/// buffer and where it begins there. Arrow's own accessors trust these numbers.
+/// The text of view `at`: a length, followed by the text itself, or by its first four bytes, the
+/// index of its buffer and its offset there. Arrow's own accessors do not check these numbers.
 fn viewed<'a>(views: &'a Buffer, buffers: &'a [Buffer], at: usize) -> Option<&'a [u8]> {
     let view = views.get(at.checked_mul(VIEW)?..)?.first_chunk::<VIEW>()?;
     let number = |from: usize| {

@@ -1,6 +1,6 @@
-//! What a family cuts a text into before it looks anything up: stretches, and units within them.
+//! The parts of a text that are encoded independently: stretches, and units within them.
 
-/// A word in a text, in bytes: the smallest part whose ids depend on nothing around it.
+/// A byte range of a text: the smallest part whose ids do not depend on its surroundings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unit {
     /// Its first byte.
@@ -9,11 +9,11 @@ pub struct Unit {
     pub end: u32,
 }
 
-/// A stretch of a document that can be encoded on its own (see [`super::stretches`]).
+/// A part of a document that can be encoded independently (see [`super::stretches`]).
 #[derive(Debug, Clone, Copy)]
 pub struct Stretch<'a> {
     /// The text.
     pub text: &'a str,
-    /// Does the document begin here?
+    /// Whether this is the start of the document.
     pub begins_document: bool,
 }

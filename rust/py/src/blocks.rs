@@ -11,7 +11,7 @@ use pyo3_arrow::input::AnyArray;
 
 use crate::errors::to_python;
 
-/// An Arrow column of lists of integers, looked over once.
+/// An Arrow column of lists of integers, validated once.
 #[pyclass(frozen, module = "mlmfast._core")]
 pub struct ListColumn(CoreColumn);
 
@@ -29,20 +29,21 @@ impl ListColumn {
         self.0.tokens().map_err(to_python)
     }
 
-    /// The tokens' type by numpy's name, such as "uint16".
+    /// The tokens' numpy type name, such as "uint16".
     #[getter]
     fn dtype(&self) -> String {
         self.0.item_type().to_string().to_lowercase()
     }
 }
 
-/// Which token goes where; made of one column, good for every column with rows of the same lengths.
+/// The layout of blocks, computed for one column and valid for all columns with rows of the same
+/// lengths.
 #[pyclass(frozen, module = "mlmfast._core")]
 pub struct BlockPlan(Plan);
 
 #[pymethods]
 impl BlockPlan {
-    /// The flags say whether the ids of those names will be given to `write`.
+    /// Each flag is True if `write` will receive the id of that name.
     #[new]
     #[pyo3(signature = (column, block_size, *, remainder, packing, separator_id, cls_id, sep_id, boundaries))]
     #[allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools)] // keyword arguments in Python
@@ -100,13 +101,14 @@ impl BlockPlan {
         self.0.blocks()
     }
 
-    /// Positions of all blocks: how long the buffers must be.
+    /// Number of positions of all blocks: the required length of the buffers.
     #[getter]
     fn length(&self) -> usize {
         self.0.length()
     }
 
-    /// The blocks' values as a pyarrow array over the column's own memory; None where that cannot be.
+    /// The blocks' values as a pyarrow array over the column's own memory; None if tokens must be
+    /// moved.
     fn share(&self, py: Python<'_>, column: &ListColumn) -> PyResult<Option<Py<PyAny>>> {
         let shared = py.detach(|| self.0.share(&column.0)).map_err(to_python)?;
         shared

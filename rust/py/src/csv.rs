@@ -1,4 +1,4 @@
-//! One column out of delimited text.
+//! `CsvColumn`: one column of delimited text.
 
 use mlmfast_core::csv::{Fault, Fields, Reader};
 use numpy::{IntoPyArray, PyArray1};
@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 type Column<'py> =
     (Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<u8>>, Bound<'py, PyArray1<usize>>);
 
-/// Reads one column of a text that comes piece by piece.
+/// Reads one column of a text, piece by piece.
 #[pyclass(module = "mlmfast._core")]
 pub struct CsvColumn(Reader);
 
@@ -27,25 +27,25 @@ impl CsvColumn {
         wrapped(py, py.detach(|| reader.feed(data)))
     }
 
-    /// The row that no line end follows.
+    /// The last row, if no line end follows it.
     fn finish<'py>(&mut self, py: Python<'py>) -> PyResult<Column<'py>> {
         wrapped(py, self.0.finish())
     }
 
-    /// Where the first row begins that has not ended: (bytes before it, its line).
+    /// The start of the current, unfinished row: (byte offset, line).
     #[getter]
     fn next_row(&self) -> (u64, u64) {
         self.0.next_row()
     }
 
-    /// Lines on which quotes open that close on another one, a few of them, and how many there are.
+    /// Quoted fields that span several lines: the lines on which the first few begin, and their number.
     #[getter]
     fn many_lines(&self) -> (Vec<u64>, u64) {
         let (lines, count) = self.0.many_lines();
         (lines.to_vec(), count)
     }
 
-    /// Lines of rows with fewer fields than the header, a few of them, and how many there are.
+    /// Rows with fewer fields than the header: the lines of the first few, and their number.
     #[getter]
     fn short(&self) -> (Vec<u64>, u64) {
         let (lines, count) = self.0.short();
@@ -53,11 +53,11 @@ impl CsvColumn {
     }
 }
 
-fn wrapped(py: Python<'_>, found: Result<Fields, Fault>) -> PyResult<Column<'_>> {
-    let found = found.map_err(|fault| PyValueError::new_err(fault.to_string()))?;
+fn wrapped(py: Python<'_>, fields: Result<Fields, Fault>) -> PyResult<Column<'_>> {
+    let fields = fields.map_err(|fault| PyValueError::new_err(fault.to_string()))?;
     Ok((
-        found.offsets.into_pyarray(py),
-        found.values.into_pyarray(py),
-        found.nulls.into_pyarray(py),
+        fields.offsets.into_pyarray(py),
+        fields.values.into_pyarray(py),
+        fields.nulls.into_pyarray(py),
     ))
 }

@@ -1,4 +1,4 @@
-//! `TextHashSet`: which texts came before.
+//! `TextHashSet`: exact deduplication.
 
 use arrow_array::cast::AsArray;
 use mlmfast_core::dedup::TextHashSet as CoreTextHashSet;
@@ -13,7 +13,7 @@ use pyo3_arrow::PyArray;
 #[derive(Default)]
 pub struct TextHashSet(CoreTextHashSet);
 
-/// Which texts were new, and the new ones' hashes.
+/// For each text whether it is new, and the hashes of the new ones.
 type Fresh<'py> = (Bound<'py, PyArray1<bool>>, Bound<'py, PyBytes>);
 
 #[pymethods]
@@ -27,7 +27,7 @@ impl TextHashSet {
         self.0.len()
     }
 
-    /// Take in a `LargeString` array: (bool for each, is it new; the new ones' hashes).
+    /// Add a `LargeString` array: (bool per text, True if new; the hashes of the new ones).
     #[allow(clippy::needless_pass_by_value)] // what extraction gives
     fn add<'py>(&mut self, py: Python<'py>, texts: PyArray) -> PyResult<Fresh<'py>> {
         let Some(texts) = texts.array().as_string_opt::<i64>() else {
@@ -38,7 +38,7 @@ impl TextHashSet {
         Ok((fresh.into_pyarray(py), PyBytes::new(py, &keys)))
     }
 
-    /// Take in hashes that `add` gave.
+    /// Add hashes returned by `add`.
     fn load(&mut self, py: Python<'_>, keys: &[u8]) {
         let seen = &mut self.0;
         py.detach(|| seen.load(keys));

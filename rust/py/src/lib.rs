@@ -12,7 +12,7 @@ mod tokenize;
 
 use pyo3::prelude::*;
 
-/// The compiled core of mlmfast. Use the functions of `mlmfast`, which take more kinds of input.
+/// The compiled core of mlmfast. Use the functions of `mlmfast`, which accept more kinds of input.
 #[pymodule(gil_used = false)]
 mod _core {
     #[pymodule_export]

@@ -1,8 +1,8 @@
 //! `Masker`: masks into buffers that the caller owns.
 
 use mlmfast_core::mask::{
-    Address, Batch, Found, MaskOptions, Masker as CoreMasker, Mode, Output, OutputId, Rows, Shards,
-    TokenId,
+    Address, Batch, ChosenTokens, MaskOptions, Masker as CoreMasker, Mode, Output, OutputId,
+    RowSource, Shards, TokenId,
 };
 use numpy::{
     Element, IntoPyArray, PyArray1, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray2,
@@ -17,10 +17,10 @@ use crate::errors::to_python;
 #[pyclass(frozen, module = "mlmfast._core")]
 pub struct Masker(CoreMasker);
 
-/// The positions and, where they go into no buffer, the labels.
+/// The positions and, if there is no buffer for them, the labels.
 type Masked<'py> = (Bound<'py, PyArray1<i64>>, Option<Bound<'py, PyAny>>);
 
-/// What one call adds to the options, whatever the ids' type.
+/// The arguments of one call that do not depend on the ids' type.
 struct Call<'a> {
     key: (u64, u64),
     special_tokens_mask: Option<&'a [bool]>,
@@ -88,7 +88,7 @@ impl Masker {
         CoreMasker::new(&options).map(Self).map_err(to_python)
     }
 
-    /// The same masker at another rate.
+    /// A masker with another rate.
     fn with_probability(&self, mlm_probability: f64) -> PyResult<Self> {
         self.0.with_probability(mlm_probability).map(Self).map_err(to_python)
     }
@@ -96,9 +96,9 @@ impl Masker {
     /// Mask `input_ids` `[B, L]` into `out_ids` and `out_labels` (both int64 or both int32 `[B, L]`,
     /// C-contiguous).
     ///
-    /// With `block_ids` (uint64 `[B]`) the masks are keyed by block number, without by content.
-    /// Returns the masked positions, int64 `[M]`, flat into `B * L`, and without `out_labels` the
-    /// labels there, `[M]`, else None.
+    /// With `block_ids` (uint64 `[B]`) the masks are keyed by block number, otherwise by content.
+    /// Returns the masked positions, int64 `[M]`, flat into `B * L`, and the labels there, `[M]`, or
+    /// None if `out_labels` is given.
     #[pyo3(signature = (input_ids, out_ids, out_labels, *, seed, epoch, block_ids, special_tokens_mask, pad_id, strict,
         threads))]
     // Keyword arguments on the Python side, which arrive as owned borrows of numpy's.
@@ -182,7 +182,7 @@ impl Masker {
         buffers: Buffers<'py, O>,
         call: &Call<'_>,
     ) -> PyResult<Masked<'py>> {
-        // The types that stores and tokenizers give come first.
+        // The types of stores and tokenizers come first.
         if let Ok(ids) = ids.extract::<PyReadonlyArray2<'_, u16>>() {
             self.mask_matrix(py, &ids, buffers, call)
         } else if let Ok(ids) = ids.extract::<PyReadonlyArray2<'_, i64>>() {
@@ -210,7 +210,7 @@ impl Masker {
         call: &Call<'_>,
     ) -> PyResult<Masked<'py>> {
         let matrix = contiguous(ids, "input_ids")?;
-        self.run(py, Rows::Matrix(matrix), ids.shape()[1], buffers, call)
+        self.run(py, RowSource::Matrix(matrix), ids.shape()[1], buffers, call)
     }
 
     fn mask_shards<'py, O: OutputId + Element>(
@@ -247,13 +247,13 @@ impl Masker {
             })
             .collect();
         let shards = Shards::new(parts?, length).map_err(to_python)?;
-        self.run(py, Rows::Blocks(&shards, blocks), length, buffers, call)
+        self.run(py, RowSource::Blocks(&shards, blocks), length, buffers, call)
     }
 
     fn run<'py, I: TokenId, O: OutputId + Element>(
         &self,
         py: Python<'py>,
-        rows: Rows<'_, I>,
+        rows: RowSource<'_, I>,
         length: usize,
         mut buffers: Buffers<'py, O>,
         call: &Call<'_>,
@@ -267,7 +267,7 @@ impl Masker {
         };
         let dense = buffers.labels.is_some();
         let output = buffers.output()?;
-        let Found { positions, labels } =
+        let ChosenTokens { positions, labels } =
             py.detach(|| self.0.mask(&batch, call.key, output, call.threads)).map_err(to_python)?;
         let labels = (!dense).then(|| labels.into_pyarray(py).into_any());
         Ok((positions.into_pyarray(py), labels))

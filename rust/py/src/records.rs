@@ -1,11 +1,11 @@
-//! JSON lists and objects over many lines as JSON lines.
+//! `JsonRecords`: JSON lists, and objects over several lines, to JSON lines.
 
 use mlmfast_core::records::Reader;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-/// Makes JSON lines of a text that comes piece by piece.
+/// Converts JSON to JSON lines, piece by piece.
 #[pyclass(module = "mlmfast._core")]
 pub struct JsonRecords(Reader);
 
@@ -17,7 +17,7 @@ impl JsonRecords {
         Self(Reader::new(field))
     }
 
-    /// What a piece gives of lines; the last one may not be whole.
+    /// The lines of a piece; the last one may be incomplete.
     fn feed<'py>(&mut self, py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
         let reader = &mut self.0;
         let lines = py
@@ -26,7 +26,7 @@ impl JsonRecords {
         Ok(PyBytes::new(py, &lines))
     }
 
-    /// Raise `ValueError` where the text was cut off.
+    /// Raise `ValueError` if the text is truncated.
     fn finish(&self) -> PyResult<()> {
         self.0.finish().map_err(|fault| PyValueError::new_err(fault.to_string()))
     }

@@ -14,21 +14,21 @@ use pyo3_arrow::input::AnyArray;
 
 use crate::errors::to_python;
 
-/// The vector instructions that text is read with: the processor's best, or what `MLMFAST_SIMD` says.
+/// The vector instructions in use: the processor's best, or those that `MLMFAST_SIMD` names.
 #[pyfunction]
 #[must_use]
 pub fn simd() -> &'static str {
     levels::name(levels::level())
 }
 
-/// A tokenizer whose pipeline the core knows; `ValueError` where it does not.
+/// An encoder for a tokenizer whose pipeline the core supports; `ValueError` for others.
 #[pyclass(frozen, module = "mlmfast._core")]
 pub struct Encoder(Tokenizer);
 
 #[pymethods]
 impl Encoder {
-    /// Read a tokenizer.json; texts with a code point of `exceptions`, ranges of the first and one
-    /// past the last, stay pending.
+    /// Read a tokenizer.json. Texts with a code point of `exceptions`, ranges (first, one past the
+    /// last), are left pending.
     #[new]
     #[pyo3(signature = (json, exceptions))]
     #[allow(clippy::needless_pass_by_value)] // arguments from Python
@@ -44,8 +44,8 @@ impl Encoder {
         self.0.family()
     }
 
-    /// The ids of a column of strings, as uint16 where `narrow`, each text between the ids `before`
-    /// and `after`, but for what is pending.
+    /// Encode a column of strings except pending parts, as uint16 if `narrow`, with the ids `before`
+    /// and `after` around each text.
     #[pyo3(signature = (texts, *, before, after, narrow, threads))]
     #[allow(clippy::needless_pass_by_value)] // arguments from Python
     fn encode(
@@ -61,37 +61,37 @@ impl Encoder {
         py.detach(|| {
             let texts = Texts::try_new(&chunks)?;
             let around = Around { before: &before, after: &after };
-            let found = if narrow {
-                Found::Narrow(self.0.encode(&texts, around, threads)?)
+            let encoded = if narrow {
+                AnyEncoded::Narrow(self.0.encode(&texts, around, threads)?)
             } else {
-                Found::Wide(self.0.encode(&texts, around, threads)?)
+                AnyEncoded::Wide(self.0.encode(&texts, around, threads)?)
             };
-            Ok(Encoded { texts, found: Mutex::new(Some(found)) })
+            Ok(Encoded { texts, encoded: Mutex::new(Some(encoded)) })
         })
         .map_err(to_python)
     }
 }
 
-enum Found {
+enum AnyEncoded {
     Narrow(CoreEncoded<u16>),
     Wide(CoreEncoded<u32>),
 }
 
-/// Ids of a column of strings, and the stretches of text that only the library can encode.
+/// The ids of a column of strings, and the stretches of text that only the library can encode.
 #[pyclass(frozen, module = "mlmfast._core")]
 pub struct Encoded {
     texts: Texts,
-    found: Mutex<Option<Found>>,
+    encoded: Mutex<Option<AnyEncoded>>,
 }
 
 #[pymethods]
 impl Encoded {
     /// The pending stretches, in order.
     fn pending(&self) -> PyResult<Vec<String>> {
-        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        let pending: Vec<_> = match &*found {
-            Some(Found::Narrow(encoded)) => encoded.pending().copied().collect(),
-            Some(Found::Wide(encoded)) => encoded.pending().copied().collect(),
+        let encoded = self.encoded.lock().unwrap_or_else(PoisonError::into_inner);
+        let pending: Vec<_> = match &*encoded {
+            Some(AnyEncoded::Narrow(encoded)) => encoded.pending().copied().collect(),
+            Some(AnyEncoded::Wide(encoded)) => encoded.pending().copied().collect(),
             None => return Err(finished()),
         };
         pending
@@ -105,16 +105,20 @@ impl Encoded {
 
     /// The rows that the pending stretches are in, in order.
     fn pending_rows(&self) -> PyResult<Vec<usize>> {
-        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*found {
-            Some(Found::Narrow(encoded)) => Ok(encoded.pending().map(|place| place.row).collect()),
-            Some(Found::Wide(encoded)) => Ok(encoded.pending().map(|place| place.row).collect()),
+        let encoded = self.encoded.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*encoded {
+            Some(AnyEncoded::Narrow(encoded)) => {
+                Ok(encoded.pending().map(|place| place.row).collect())
+            }
+            Some(AnyEncoded::Wide(encoded)) => {
+                Ok(encoded.pending().map(|place| place.row).collect())
+            }
             None => Err(finished()),
         }
     }
 
-    /// Where each text's ids begin, one more than there are texts, and all ids, with `ids` of the
-    /// pending stretches, of which each has so many as `lengths` says.
+    /// Insert the ids of the pending stretches, of which each has the number given in `lengths`.
+    /// Returns the offsets of the texts and all ids.
     #[pyo3(signature = (ids, lengths))]
     #[allow(clippy::needless_pass_by_value)] // arguments from Python
     fn finish<'py>(
@@ -124,10 +128,10 @@ impl Encoded {
         lengths: PyReadonlyArray1<'py, usize>,
     ) -> PyResult<(Bound<'py, PyArray1<i64>>, Bound<'py, PyAny>)> {
         let (ids, lengths) = (ids.as_slice()?, lengths.as_slice()?);
-        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match found.ok_or_else(finished)? {
-            Found::Narrow(encoded) => lists(py, encoded, ids, lengths),
-            Found::Wide(encoded) => lists(py, encoded, ids, lengths),
+        let encoded = self.encoded.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match encoded.ok_or_else(finished)? {
+            AnyEncoded::Narrow(encoded) => lists(py, encoded, ids, lengths),
+            AnyEncoded::Wide(encoded) => lists(py, encoded, ids, lengths),
         }
     }
 }

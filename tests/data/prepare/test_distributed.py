@@ -297,7 +297,7 @@ def test_plans_take_every_document_once(lengths, shard_tokens):
         [len(share) for share in lengths], tokens, ends.__getitem__, shard_tokens
     )
     shards = [
-        [(s.share, at) for s in plan.stretches for at in range(s.start, s.stop)] for plan in plans
+        [(s.unit, at) for s in plan.slices for at in range(s.start, s.stop)] for plan in plans
     ]
     assert list(chain(*shards)) == [
         (k, at) for k, share in enumerate(lengths) for at in range(len(share))
@@ -306,6 +306,6 @@ def test_plans_take_every_document_once(lengths, shard_tokens):
         held = [lengths[share][at] for share, at in shard]
         assert plan.full == (sum(held) >= shard_tokens)
         assert sum(held[:-1]) < shard_tokens
-    sizes = [sum(s.stop - s.start for s in p.stretches) for p in plan_tokens(tokens, shard_tokens)]
+    sizes = [sum(s.stop - s.start for s in p.slices) for p in plan_tokens(tokens, shard_tokens)]
     assert all(size == shard_tokens for size in sizes[:-1])
     assert sum(sizes) == sum(tokens)

@@ -23,6 +23,7 @@ from mlmfast.data.store.store import BlockStore
 from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import InputError, NotFoundError, OutputExistsError
 from places import shared
+from published import languages, published_folder, python_texts
 
 TEXTS = documents(300)
 
@@ -95,13 +96,22 @@ def test_nested_json_gives_the_blocks_of_the_guides_recipe(tmp_path):
     assert store[:].tolist() == expected
 
 
-def test_real_text_gives_the_blocks_of_the_guides_recipe(tmp_path):
-    roberta = shared("tokenizers", "roberta-base")
-    lines = gzip.decompress(
-        shared("text", "eli5_category", "validation2.jsonl.gz").read_bytes()
-    ).splitlines(keepends=True)[:300]
+def own_lines():
+    texts = [*languages(), *(line for text in python_texts() for line in text.split("\n"))][:2000]
+    groups = [texts[at : at + at % 4] for at in range(0, len(texts), 3)]
+    return [json.dumps({"answers": {"text": group}}).encode() + b"\n" for group in groups]
+
+
+def eli5_lines():
+    file = shared("text", "eli5_category", "validation2.jsonl.gz")
+    return gzip.decompress(file.read_bytes()).splitlines(keepends=True)[:300]
+
+
+@pytest.mark.parametrize("lines", [own_lines, eli5_lines])
+def test_real_text_gives_the_blocks_of_the_guides_recipe(lines, tmp_path):
+    roberta = published_folder("roberta-base")
     path = tmp_path / "a.jsonl"
-    path.write_bytes(b"".join(lines))
+    path.write_bytes(b"".join(lines()))
     expected = recipe([str(path)], "json", "answers.text", roberta, 128, tmp_path / "cache")
     store = prepare(path, tmp_path / "out", tokenizer=roberta, text_column="answers.text")
     assert store[:].tolist() == expected

@@ -99,7 +99,7 @@ def test_known_texts_that_are_damaged_begin_anew(inputs, tmp_path, interrupted, 
     damage(tmp_path / ".out.partial-prepare" / "seen.bin")
     assert run(inputs, tmp_path / "out", **SPLIT).kept_shards == 0
     warned = [record.message for record in caplog.records if record.levelname == "WARNING"]
-    assert ["seen.bin" in message and "Beginning anew" in message for message in warned] == [True]
+    assert ["seen.bin" in message and "Starting over" in message for message in warned] == [True]
     run(inputs, tmp_path / "whole", **SPLIT)
     assert files_of(tmp_path / "out") == files_of(tmp_path / "whole")
 

@@ -6,6 +6,7 @@ import collections
 import gzip
 import random
 import threading
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -38,7 +39,7 @@ def numbers(store):
 
 
 def in_batches_of(size, monkeypatch):
-    monkeypatch.setattr(prepare_run, "ReadOptions", lambda *names: ReadOptions(*names, size))
+    monkeypatch.setattr(prepare_run, "ReadOptions", partial(ReadOptions, batch_bytes=size))
 
 
 # Shuffling

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mlmfast.data.prepare.split import check_test_size, is_test_document
+from mlmfast.data.prepare.options import PrepareOptions
+from mlmfast.data.prepare.split import is_test_document
 from mlmfast.errors import InputError
 
 
@@ -51,4 +52,4 @@ def test_seeds_do_not_shift_one_another():
 @pytest.mark.parametrize("wrong", [0.0, 1.0, -0.1, 5, True, "0.2", float("nan")])
 def test_what_is_no_share_is_refused(wrong):
     with pytest.raises(InputError, match=r"such as 0\.2"):
-        check_test_size(wrong)
+        PrepareOptions(tokenizer="any", test_size=wrong)

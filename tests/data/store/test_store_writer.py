@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -63,7 +64,7 @@ def test_best_fit_keeps_documents_whole_by_the_shard(tmp_path, encode, special, 
         ("a", 1 << 20, 500), ("b", 60, 500), ("whole", 60, 1 << 20),
     ):  # fmt: skip
         monkeypatch.setattr(
-            prepare_run, "ReadOptions", lambda *a, size=batch_bytes: ReadOptions(*a, size)
+            prepare_run, "ReadOptions", partial(ReadOptions, batch_bytes=batch_bytes)
         )
         store = prepare(
             pa.array(TEXTS), tmp_path / name, tokenizer=tiny_tokenizer(), block_size=32,

@@ -19,6 +19,7 @@ from encoding import assert_equal_ids, encoded
 from mlmfast import _core
 from mlmfast.data.tokenization.parity import added_token_texts, differing_texts
 from places import SHARED, shared
+from published import published_tokenizer
 
 EXAMPLES = int(os.environ.get("MLMFAST_FUZZ_EXAMPLES", "40"))
 ALPHABETS = [
@@ -185,6 +186,12 @@ def test_other_pipelines_are_refused(change):
     _core.Encoder(_changed(lambda _: None), [])
     with pytest.raises(ValueError, match="not one that is encoded here"):
         _core.Encoder(_changed(change), [])
+
+
+def test_every_rule_with_a_real_vocabulary():
+    tokenizer = published_tokenizer("roberta-base")
+    assert_equal_ids(tokenizer, WORDS + TRAINING)
+    assert_equal_ids(tokenizer, TRAINING, nothing_pending=True)
 
 
 NAMES = ["roberta-base", "modernbert-base"]

@@ -14,6 +14,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_to
 from encoding import assert_equal_ids, encoded
 from mlmfast import _core
 from places import SHARED, SHARED_MISSING
+from published import published_tokenizer
 
 SPACE = "\u2581"
 
@@ -243,6 +244,12 @@ def test_tokens_of_normalized_text_are_refused():
     made.add_tokens([AddedToken("house", normalized=True)])
     with pytest.raises(ValueError, match="added token"):
         _core.Encoder(made.to_str(), [])
+
+
+def test_adversarial_texts_with_a_real_vocabulary():
+    made = published_tokenizer("t5-small")
+    assert_equal_ids(made, [*TEXTS, "\n\n".join(TEXTS), "the <extra_id_0> house</s>"])
+    assert_equal_ids(made, TEXTS[:8] + TEXTS[15:17] + TEXTS[19:24], nothing_pending=True)
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason=SHARED_MISSING)

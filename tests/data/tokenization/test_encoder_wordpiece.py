@@ -15,6 +15,7 @@ from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizer
 from encoding import assert_equal_ids, encoded
 from mlmfast import _core
 from places import SHARED, shared
+from published import published_tokenizer
 
 OPTIONS = list(itertools.product([True, False], [True, False], [None, True, False], [True, False]))
 ALPHABET = (
@@ -152,6 +153,14 @@ def test_a_word_without_an_unknown_token_is_the_librarys():
     encoder = _core.Encoder(tokenizer.to_str(), [])
     found = encoder.encode(texts, before=[], after=[], narrow=True, threads=1)
     assert found.pending() == ["an x"]
+
+
+def test_hard_texts_with_a_real_vocabulary():
+    tokenizer = published_tokenizer("bert-base-uncased")
+    texts = [*WORDS, " ".join(WORDS), "a [MASK] b [SEP]", "[UNK][MASK", "[CLS]\u0301x"]
+    assert_equal_ids(tokenizer, texts)
+    usual = [text for text in WORDS if "\U0001d165" not in text]
+    assert_equal_ids(tokenizer, usual, nothing_pending=True)
 
 
 @pytest.mark.parametrize("name", ["uncased", "cased", "multilingual-cased"])

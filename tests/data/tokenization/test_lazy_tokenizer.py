@@ -10,8 +10,8 @@ from tokenizers import Tokenizer
 
 from corpus import documents, tiny_tokenizer
 from mlmfast.data.tokenization import encoder as text_encoder
-from mlmfast.data.tokenization import lazy as kept_tokenizer
-from mlmfast.data.tokenization import load as tokenizer_files
+from mlmfast.data.tokenization import lazy as lazy_tokenizer
+from mlmfast.data.tokenization import load as load_module
 from mlmfast.data.tokenization.encoder import TextEncoder
 from mlmfast.data.tokenization.lazy import LazyTokenizer
 from mlmfast.data.tokenization.load import load_tokenizer
@@ -22,7 +22,7 @@ def cache(tmp_path, monkeypatch):
     """A cache of this test's own, for small files too."""
     tiny_tokenizer()  # opens what it trains, when it is first called
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(kept_tokenizer, "_LARGE", 0)
+    monkeypatch.setattr(lazy_tokenizer, "_MIN_CACHED_BYTES", 0)
     monkeypatch.setattr(text_encoder, "_ready", type(text_encoder._ready)())
     return tmp_path / "mlmfast" / "opened"
 
@@ -42,14 +42,14 @@ def folder(tmp_path):
     return folder
 
 
-def test_what_is_kept_is_what_was_opened(folder, monkeypatch):
+def test_a_cached_tokenizer_equals_the_opened_one(folder, monkeypatch):
     first = load_tokenizer(folder)
     assert isinstance(first.tokenizer, Tokenizer)
     expected = TextEncoder(first).encode(pa.array(documents(20), pa.large_string()))
     text_encoder._ready.clear()
     with monkeypatch.context() as patch:
-        patch.setattr(kept_tokenizer, "read_tokenizer", pytest.fail)
-        patch.setattr(tokenizer_files, "read_tokenizer", pytest.fail)
+        patch.setattr(lazy_tokenizer, "read_tokenizer", pytest.fail)
+        patch.setattr(load_module, "read_tokenizer", pytest.fail)
         again = load_tokenizer(folder)
         assert isinstance(again.tokenizer, LazyTokenizer)
         known = {key: value for key, value in vars(first).items() if key != "tokenizer"}

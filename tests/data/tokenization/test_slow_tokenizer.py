@@ -9,7 +9,7 @@ from tokenizers import pre_tokenizers
 import mlmfast
 from mlmfast.data.tokenization.added_tokens import with_mask_token, with_tokens
 from mlmfast.data.tokenization.load import load_tokenizer
-from mlmfast.data.tokenization.slow import say_slow
+from mlmfast.data.tokenization.slow import warn_slow
 from mlmfast.errors import InputError
 
 transformers = pytest.importorskip("transformers")
@@ -31,7 +31,7 @@ def test_tokenizers_without_a_tokenizer_json_encode_as_they_do_themselves(slow, 
     slow.save_pretrained(folder)
     for source in (slow, folder):
         caplog.clear()
-        say_slow.cache_clear()  # each tokenizer is told of once
+        warn_slow.cache_clear()  # each tokenizer is told of once
         with caplog.at_level(logging.WARNING):
             for special in (False, True):
                 ours = mlmfast.tokenize(TEXTS, source, add_special_tokens=special)

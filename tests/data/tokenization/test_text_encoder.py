@@ -7,7 +7,7 @@ import pytest
 
 from corpus import documents, tiny_tokenizer
 from mlmfast.data.tokenization import encoder as text_encoder
-from mlmfast.data.tokenization import parity as encoder_check
+from mlmfast.data.tokenization import parity
 from mlmfast.data.tokenization.encoder import TextEncoder
 from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import InputError
@@ -43,8 +43,8 @@ def test_the_outcome_of_the_check_is_kept(loaded, cache, monkeypatch):
     (file,) = (cache / "mlmfast" / "tokenizers").iterdir()
     assert isinstance(json.loads(file.read_text())["differing"], list)
     text_encoder._ready.clear()
-    monkeypatch.setattr(encoder_check, "differing_code_points", pytest.fail)
-    monkeypatch.setattr(encoder_check, "differing_texts", pytest.fail)
+    monkeypatch.setattr(parity, "differing_code_points", pytest.fail)
+    monkeypatch.setattr(parity, "differing_texts", pytest.fail)
     assert TextEncoder(loaded).engine == "byte-level BPE"
 
 
@@ -52,10 +52,10 @@ def test_an_outcome_that_is_damaged_is_not_believed(loaded, cache, monkeypatch):
     TextEncoder(loaded)
     (file,) = (cache / "mlmfast" / "tokenizers").iterdir()
     whole = file.read_text()
-    file.write_text(json.dumps({**json.loads(whole), "left": []}))
+    file.write_text(json.dumps({**json.loads(whole), "fallback_ranges": []}))
     text_encoder._ready.clear()
     tried = []
-    monkeypatch.setattr(encoder_check, "differing_code_points", lambda *_: tried.append(1) or [])
+    monkeypatch.setattr(parity, "differing_code_points", lambda *_: tried.append(1) or [])
     TextEncoder(loaded)
     assert tried
     file.write_text(whole)

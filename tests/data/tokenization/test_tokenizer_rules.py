@@ -14,7 +14,7 @@ import mlmfast
 from mlmfast import tokenizer_rules
 from mlmfast.data.tokenization import load as tokenizer_files
 from mlmfast.data.tokenization.load import load_tokenizer
-from mlmfast.data.tokenization.reference import say_differences
+from mlmfast.data.tokenization.reference import warn_differences
 from mlmfast.errors import InputError, MissingDependencyError
 from mlmfast.serving.text.tokenizer import ServingTokenizer
 from mlmfast.tokenizer_rules import differences, pinned, read_by_class
@@ -27,7 +27,7 @@ TEXTS = ["Ab É字c", "éA [MASK] <mask> b", " ab", "", "a\u0301 字 CAB"]
 
 @pytest.fixture(autouse=True)
 def said_anew():
-    say_differences.cache_clear()
+    warn_differences.cache_clear()
 
 
 def wordpiece(*, lowercase=False, strip_accents=None, chinese=True) -> Tokenizer:
@@ -288,9 +288,9 @@ def test_a_vocabulary_without_a_class_gives_one_sentence(files, tmp_path):
 
 
 def test_dropout_is_left_out_and_told_once(tmp_path, caplog):
-    from mlmfast.tokenizers_compat import _say_dropout
+    from mlmfast.tokenizers_compat import _warn_dropout
 
-    _say_dropout.cache_clear()
+    _warn_dropout.cache_clear()
     tokenizer = byte_level()
     tokenizer.model.dropout = 0.5
     folder = save(tmp_path / "drops", tokenizer, {"tokenizer_class": "PreTrainedTokenizerFast"})

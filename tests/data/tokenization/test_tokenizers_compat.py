@@ -24,6 +24,8 @@ from mlmfast.data.tokenization.parity import hard_texts
 from mlmfast.errors import InputError, MissingDependencyError
 from mlmfast.tokenizers_compat import require_trainable_tokenizers
 from places import SHARED, shared
+from published import FAMILIES as PUBLISHED_FAMILIES
+from published import PUBLISHED, languages, published_folder, python_texts
 from write_tokenizers import FAMILIES, write_tokenizers
 
 WRITTEN = os.environ.get("MLMFAST_TEST_TOKENIZERS")
@@ -85,6 +87,13 @@ def test_hard_texts(written, variant):
 @given(texts=st.lists(st.text(st.one_of(COMMON, ALPHABET), max_size=40), max_size=20))
 def test_any_text(written, variant, texts):
     assert_equal_ids(written / variant / "tokenizer.json", texts)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_tokenizers(name):
+    texts = [*hard_texts(), *languages(), *python_texts()]
+    encoder = assert_equal_ids(published_folder(name) / "tokenizer.json", texts)
+    assert encoder.engine == PUBLISHED_FAMILIES[name], encoder.reason
 
 
 @pytest.mark.parametrize("name", REAL)

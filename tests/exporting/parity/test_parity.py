@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from mlmfast.errors import ExportMismatchError, InputError
+from mlmfast.exporting.architectures import max_graph_length
 from mlmfast.exporting.checkpoint import load_checkpoint, quiet
 from mlmfast.exporting.parity.logits import (
     ShapeParity,
     compare,
-    longest_input,
     random_inputs,
     require_parity,
     shapes,
@@ -148,7 +148,7 @@ def test_shapes_keep_within_the_model():
 @pytest.mark.parametrize("kind", ["bert", "distilbert", "modernbert", "roberta"])
 def test_the_longest_input_is_what_the_model_really_takes(tiny_model, kind):
     with quiet():
-        assert longest_input(load_checkpoint(tiny_model(kind).checkpoint).model) == 64
+        assert max_graph_length(load_checkpoint(tiny_model(kind).checkpoint).model) == 64
 
 
 def test_a_model_without_segments_gets_none(checkpoint, monkeypatch):

@@ -180,7 +180,7 @@ def test_too_little_agreement_changes_nothing(tiny_model, tmp_path, monkeypatch,
             folder / "fill_mask.onnx",
             AutoTokenizer.from_pretrained(folder),
             Precision("int8", min_agreement=1),
-            longest=64,
+            max_length=64,
         )
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
     # Seven bits are advised where eight overflow, and nowhere else.

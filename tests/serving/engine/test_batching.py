@@ -28,13 +28,13 @@ def test_like_lengths_meet(lengths):
 
 def test_a_large_vocabulary_makes_smaller_batches():
     def budget(device, vocab_size):
-        return token_budget(device, vocab_size, logits_leave=True)
+        return token_budget(device, vocab_size, outputs_logits=True)
 
     assert budget("cpu", 30_000) == 512
     assert budget("cpu", 250_002) * 250_002 * 4 <= 128 * 2**20
     assert budget("cuda", 50_265) == 4096
     assert budget("cpu", 10**9) == 1
-    assert token_budget("cpu", 10**9, logits_leave=False) == 512
+    assert token_budget("cpu", 10**9, outputs_logits=False) == 512
 
 
 @given(lengths, st.integers(1, 64))
@@ -47,7 +47,7 @@ def test_workers_share_what_is_worth_sharing(lengths, workers):
 
 @given(lengths)
 def test_alone(lengths):
-    assert all(len(batch) == 1 for batch in batches(lengths, BatchRules(10**6, alone=True)))
+    assert all(len(batch) == 1 for batch in batches(lengths, BatchRules(10**6, independent=True)))
 
 
 @given(st.lists(st.integers(1, 600), min_size=1, max_size=60), st.integers(1, 9))

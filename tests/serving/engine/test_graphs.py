@@ -51,9 +51,9 @@ def test_a_lone_text_and_many_go_to_different_sessions_with_the_same_answers(tin
     fill_mask = FillMask(tiny_model("bert").onnx, device="cpu", threads=2)
     text = "paris is the [MASK] of france"
     alone = fill_mask(text)
-    assert fill_mask._engine._one_core is None
+    assert fill_mask._engine._single_core is None
     many = fill_mask([text] * 100)
-    assert fill_mask._engine._one_core is not None
+    assert fill_mask._engine._single_core is not None
     assert rows_of(many[57]) == rows_of(alone)
 
 

@@ -60,7 +60,7 @@ def test_the_best_tokens_and_the_targets_are_those_of_the_softmax(graph):
     positions = [14, 0, 6, 6]
     expected = shares[ids.reshape(-1)[positions]]
     for top_k in (0, 1, 7, 40):
-        found = ours.ask(session, batch_of(ids, positions, top_k)).best
+        found = ours.run(session, batch_of(ids, positions, top_k)).best
         assert found.tokens.shape == found.scores.shape == (4, top_k)
         assert found.scores.dtype == np.float32
         order = np.argsort(-expected, axis=-1)[:, :top_k]
@@ -69,8 +69,8 @@ def test_the_best_tokens_and_the_targets_are_those_of_the_softmax(graph):
             found.scores, np.take_along_axis(expected, found.tokens, -1), rtol=KERNELS
         )
     targets = np.array([2, 5, 39])
-    both = ours.ask(session, batch_of(ids, positions, 5, targets))
-    alone = ours.ask(session, batch_of(ids, positions, targets=targets))
+    both = ours.run(session, batch_of(ids, positions, 5, targets))
+    alone = ours.run(session, batch_of(ids, positions, targets=targets))
     assert alone.best is None
     assert np.array_equal(both.best.tokens, np.argsort(-expected, axis=-1)[:, :5])
     for found in (both.targets, alone.targets):
@@ -81,6 +81,6 @@ def test_the_best_tokens_and_the_targets_are_those_of_the_softmax(graph):
 def test_a_failure_names_the_batch(graph):
     ours, session, _ = graph
     with pytest.raises(MlmfastError, match="a batch of 2 x 3 tokens"):
-        ours.ask(session, batch_of(np.full((2, 3), 77), [0], 5))
+        ours.run(session, batch_of(np.full((2, 3), 77), [0], 5))
     with pytest.raises(MlmfastError, match="a batch of 2 x 3 tokens"):
-        ours.ask(session, batch_of(np.zeros((2, 3), np.int64), [6], 5))
+        ours.run(session, batch_of(np.zeros((2, 3), np.int64), [6], 5))

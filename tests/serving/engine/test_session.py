@@ -10,7 +10,7 @@ import pytest
 
 from mlmfast.errors import InputError, MissingDependencyError, MlmfastError
 from mlmfast.runtime import cpu as cores
-from mlmfast.runtime.cpu import available_threads
+from mlmfast.runtime.cpu import available_cores
 from mlmfast.serving.fill_mask import FillMask
 
 
@@ -40,10 +40,10 @@ def test_devices(tiny_model):
 def test_threads_are_the_cores_this_process_may_use(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {2, 5, 7}, raising=False)
     monkeypatch.setattr(cores, "cpu_quota", lambda: None)
-    assert available_threads() == 3
+    assert available_cores() == 3
     monkeypatch.setattr(cores, "cpu_quota", lambda: 1.5)
-    assert available_threads() == 2
-    assert not cores.cores_are_ours()
+    assert available_cores() == 2
+    assert not cores.may_spin()
 
 
 def test_cuda_that_falls_back_to_the_cpu_is_refused(tiny_model, monkeypatch):

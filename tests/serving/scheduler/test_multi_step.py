@@ -23,9 +23,9 @@ class Request:
             for step in sizes:
                 yield [SimpleNamespace(ids=range(size)) for size in step]
 
-        self.work = MultiStepState(of(), sum(map(len, sizes)), masks=[], tokens=0)
-        self.masked_texts = self.work.go_on([])
-        self.left = len(self.masked_texts)
+        self.multi_step = MultiStepState(of(), sum(map(len, sizes)), masks=[], tokens=0)
+        self.masked_texts = self.multi_step.next_step([])
+        self.pending = len(self.masked_texts)
 
 
 def lengths_of(entries):
@@ -34,65 +34,65 @@ def lengths_of(entries):
 
 @given(st.lists(steps, min_size=1, max_size=5), st.integers(1, 200), st.integers(1, 100))
 def test_every_masked_text_once_and_never_more_than_there_is_room(requests, room, budget):
-    waiting = RequestQueue()
-    backlog = MultiStepQueue(waiting, room=room, most=1_000_000)
+    queue = RequestQueue()
+    multi_step = MultiStepQueue(queue, capacity=room, max_passes=1_000_000)
     steps_of_all = requests
     requests = [Request(sizes) for sizes in steps_of_all]
     for request in requests:
-        assert backlog.takes(request)
-        backlog.add(request)
-    assert backlog.passes == sum(len(step) for sizes in steps_of_all for step in sizes)
+        assert multi_step.try_admit(request)
+        multi_step.add_step(request)
+    assert multi_step.passes == sum(len(step) for sizes in steps_of_all for step in sizes)
     asked = []
-    while len(waiting):
-        assert waiting.tokens < room + 60  # one masked text may lie across the bound
-        entries = waiting.take(BatchRules(budget))
+    while len(queue):
+        assert queue.tokens < room + 60  # one masked text may lie across the bound
+        entries = queue.pop_batch(BatchRules(budget))
         asked += lengths_of(entries)
-        backlog.were_run(entries)
+        multi_step.batch_done(entries)
         for entry in entries:
             request = entry.request
-            request.left -= 1
-            if not request.left:
-                request.masked_texts = request.work.go_on(request.masked_texts)
-                request.left = len(request.masked_texts)
-                if request.left:
-                    backlog.add(request)
+            request.pending -= 1
+            if not request.pending:
+                request.masked_texts = request.multi_step.next_step(request.masked_texts)
+                request.pending = len(request.masked_texts)
+                if request.pending:
+                    multi_step.add_step(request)
                 else:
-                    backlog.remove(request)
+                    multi_step.remove(request)
     assert sorted(asked) == sorted(n for sizes in steps_of_all for step in sizes for n in step)
-    assert backlog.passes == 0
+    assert multi_step.passes == 0
 
 
 def test_the_short_one_does_not_wait_for_the_long_one():
-    waiting = RequestQueue()
-    backlog = MultiStepQueue(waiting, room=10, most=1_000_000)
+    queue = RequestQueue()
+    multi_step = MultiStepQueue(queue, capacity=10, max_passes=1_000_000)
     long, short = Request([[10] * 100]), Request([[10] * 3])
     for request in (long, short):
-        assert backlog.takes(request)
-        backlog.add(request)
+        assert multi_step.try_admit(request)
+        multi_step.add_step(request)
     order = []
-    while len(waiting):
-        (entry,) = waiting.take(BatchRules(10))
+    while len(queue):
+        (entry,) = queue.pop_batch(BatchRules(10))
         order.append(entry.request)
-        backlog.were_run([entry])
+        multi_step.batch_done([entry])
     assert order[:8].count(short) == 3
 
 
 def test_who_leaves_makes_room_and_frees_what_was_booked():
-    waiting = RequestQueue()
-    backlog = MultiStepQueue(waiting, room=20, most=120)
+    queue = RequestQueue()
+    multi_step = MultiStepQueue(queue, capacity=20, max_passes=120)
     first, second = Request([[10] * 100]), Request([[5] * 100])
-    assert backlog.takes(first)
-    backlog.add(first)
-    assert not backlog.takes(second)
-    assert "need up to 100 passes" in backlog.refusal
-    waiting.remove(first)
-    backlog.remove(first)
-    assert len(waiting) == 0
-    assert backlog.takes(second)
-    backlog.add(second)
-    assert waiting.tokens == 20
+    assert multi_step.try_admit(first)
+    multi_step.add_step(first)
+    assert not multi_step.try_admit(second)
+    assert "need up to 100 passes" in multi_step.refusal
+    queue.remove(first)
+    multi_step.remove(first)
+    assert len(queue) == 0
+    assert multi_step.try_admit(second)
+    multi_step.add_step(second)
+    assert queue.tokens == 20
 
 
 def test_one_alone_is_taken_however_much_it_asks():
-    backlog = MultiStepQueue(RequestQueue(), room=20, most=1)
-    assert backlog.takes(Request([[10] * 100]))
+    multi_step = MultiStepQueue(RequestQueue(), capacity=20, max_passes=1)
+    assert multi_step.try_admit(Request([[10] * 100]))

@@ -14,72 +14,72 @@ lengths = st.lists(st.lists(st.integers(1, 60), min_size=1, max_size=4), max_siz
 rules = st.builds(BatchRules, st.integers(1, 300), st.booleans(), st.booleans())
 
 
-def ticket_of(sizes, arrived=0):
+def request_of(sizes, arrived=0):
     masked_texts = [SimpleNamespace(ids=range(size)) for size in sizes]
     return SimpleNamespace(masked_texts=masked_texts, arrived=arrived)
 
 
-def taken_of(waiting, rule):
+def taken_of(queue, rule):
     batches = []
-    while len(waiting):
-        batches.append([(id(entry.request), entry.number) for entry in waiting.take(rule)])
+    while len(queue):
+        batches.append([(id(entry.request), entry.index) for entry in queue.pop_batch(rule)])
     return batches
 
 
 @given(lengths, rules)
 def test_every_question_once_and_within_the_rules(sizes, rule):
-    waiting = RequestQueue()
-    requests = [ticket_of(each) for each in sizes]
+    queue = RequestQueue()
+    requests = [request_of(each) for each in sizes]
     for request in requests:
-        waiting.add(request)
-    assert waiting.tokens == sum(map(sum, sizes))
+        queue.add(request)
+    assert queue.tokens == sum(map(sum, sizes))
     size = {(id(t), n): len(q.ids) for t in requests for n, q in enumerate(t.masked_texts)}
-    batches = taken_of(waiting, rule)
+    batches = taken_of(queue, rule)
     assert sorted(one for batch in batches for one in batch) == sorted(size)
-    assert waiting.tokens == 0
-    assert waiting.oldest is None
+    assert queue.tokens == 0
+    assert queue.oldest_arrival is None
     for batch in batches:
         in_batch = [size[one] for one in batch]
         assert len(batch) == 1 or len(batch) * max(in_batch) <= rule.budget
         assert rule.padding or len(set(in_batch)) == 1
-        assert not rule.alone or len(batch) == 1
+        assert not rule.independent or len(batch) == 1
 
 
 @given(lengths, rules)
 def test_the_oldest_is_in_every_batch(sizes, rule):
-    waiting = RequestQueue()
+    queue = RequestQueue()
     left = []
     for number, each in enumerate(sizes):
-        request = ticket_of(each, arrived=number)
-        waiting.add(request)
+        request = request_of(each, arrived=number)
+        queue.add(request)
         left += [(request, entry) for entry in range(len(each))]
-    while len(waiting):
-        assert waiting.oldest == left[0][0].arrived
-        taken = [(entry.request, entry.number) for entry in waiting.take(rule)]
+    while len(queue):
+        assert queue.oldest_arrival == left[0][0].arrived
+        taken = [(entry.request, entry.index) for entry in queue.pop_batch(rule)]
         assert left[0] in taken
         left = [one for one in left if one not in taken]
 
 
 @given(lengths, rules, st.data())
 def test_who_goes_is_never_taken(sizes, rule, data):
-    waiting = RequestQueue()
-    requests = [ticket_of(each) for each in sizes]
+    queue = RequestQueue()
+    requests = [request_of(each) for each in sizes]
     for request in requests:
-        waiting.add(request)
+        queue.add(request)
     for request in requests:
         if data.draw(st.booleans()):
-            waiting.remove(request)
+            queue.remove(request)
             requests = [other for other in requests if other is not request]
     expected = sorted((id(t), n) for t in requests for n in range(len(t.masked_texts)))
-    assert sorted(one for batch in taken_of(waiting, rule) for one in batch) == expected
+    assert sorted(one for batch in taken_of(queue, rule) for one in batch) == expected
 
 
 def test_neighbours_in_length_share_a_batch():
-    waiting = RequestQueue()
+    queue = RequestQueue()
     for size in (30, 5, 29, 6, 31, 50):
-        waiting.add(ticket_of([size]))
-    batch = waiting.take(BatchRules(93))
-    assert sorted(len(entry.request.masked_texts[entry.number].ids) for entry in batch) == [
+        queue.add(request_of([size]))
+    batch = queue.pop_batch(BatchRules(93))
+    assert sorted(len(entry.request.masked_texts[entry.index].ids) for entry in batch) == [
         29,
         30,
         31,

@@ -13,7 +13,7 @@ from mlmfast.serving.scheduler.queue import (
     TooManyRowsError,
 )
 from mlmfast.serving.tasks.fill_mask import fill_mask_task
-from scheduling import PATIENCE, TEXTS, Watch, begin, close_to, fill_mask, gate, onnx  # noqa: F401 (fixtures)
+from scheduling import PATIENCE, TEXTS, Observer, begin, close_to, fill_mask, gate, onnx  # noqa: F401 (fixtures)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
@@ -21,8 +21,8 @@ from scheduling import PATIENCE, TEXTS, Watch, begin, close_to, fill_mask, gate,
 def test_requests_of_all_kinds_share_batches_and_get_their_own_answers(
     begin, fill_mask, gate, threads, batching
 ):
-    watch = Watch()
-    scheduler, model = begin(watch, threads=threads, batching=batching)
+    observer = Observer()
+    scheduler, model = begin(observer, threads=threads, batching=batching)
     kinds = [
         {"top_k": 1},
         {"top_k": 9},
@@ -38,12 +38,12 @@ def test_requests_of_all_kinds_share_batches_and_get_their_own_answers(
         answered = request.future.result(PATIENCE)
         assert close_to(answered.answers, [fill_mask(text, **kind) for text in texts])
         assert answered.masks == [text.count("<mask>") for text in texts]
-    assert sum(report.texts for report in watch.batches) == sum(len(texts) for texts, _ in asked)
-    assert len(watch.waits) == len(asked)
+    assert sum(report.texts for report in observer.batches) == sum(len(texts) for texts, _ in asked)
+    assert len(observer.waits) == len(asked)
     if batching == "shared":
-        assert max(report.texts for report in watch.batches) > 2
+        assert max(report.texts for report in observer.batches) > 2
     else:
-        assert all(report.texts == 1 and not report.padding for report in watch.batches)
+        assert all(report.texts == 1 and not report.padding for report in observer.batches)
     assert scheduler.texts == 0
 
 
@@ -57,17 +57,17 @@ def test_a_lone_request_does_not_wait(begin):
 
 def test_requests_wait_for_as_many_as_there_were(begin, gate):
     """Two were in hand; so after them the third waits for a fourth, and they share a batch."""
-    watch = Watch()
-    scheduler, model = begin(watch, max_delay=60.0)
+    observer = Observer()
+    scheduler, model = begin(observer, max_delay=60.0)
     requests = [scheduler.submit(TEXTS[:1], fill_mask_task(model)) for _ in range(2)]
     gate.set()
     for request in requests:
         request.future.result(PATIENCE)
-    before = len(watch.batches)
+    before = len(observer.batches)
     requests = [scheduler.submit(TEXTS[:1], fill_mask_task(model)) for _ in range(2)]
     for request in requests:
         request.future.result(PATIENCE)
-    assert [report.texts for report in watch.batches[before:]] == [2]
+    assert [report.texts for report in observer.batches[before:]] == [2]
 
 
 def test_what_cannot_be_asked_fails_alone(begin, fill_mask, gate):
@@ -89,14 +89,14 @@ def test_what_cannot_be_asked_fails_alone(begin, fill_mask, gate):
 
 def test_a_text_that_fails_in_the_model_fails_alone(begin, fill_mask, gate, monkeypatch):
     scheduler, model = begin(threads=1)
-    ask = model.engine.graph.ask
+    run = model.engine.graph.run
 
     def breaks(session, batch):
         if 9 in batch.counts:
             raise MlmfastError("nine masks are too many")
-        return ask(session, batch)
+        return run(session, batch)
 
-    monkeypatch.setattr(model.engine.graph, "ask", breaks)
+    monkeypatch.setattr(model.engine.graph, "run", breaks)
     good = [scheduler.submit(TEXTS[:1], fill_mask_task(model)) for _ in range(3)]
     bad = scheduler.submit(["<mask> " * 9], fill_mask_task(model))
     gate.set()
@@ -120,8 +120,8 @@ def test_a_full_queue_refuses_and_takes_again(begin, gate):
 
 
 def test_who_is_cancelled_leaves_the_queue(begin, gate):
-    watch = Watch()
-    scheduler, model = begin(watch, threads=1)
+    observer = Observer()
+    scheduler, model = begin(observer, threads=1)
     first = scheduler.submit(TEXTS[:1], fill_mask_task(model))
     assert gate.reached.wait(PATIENCE)
     gone = [scheduler.submit(TEXTS[:1], fill_mask_task(model)) for _ in range(20)]
@@ -130,7 +130,7 @@ def test_who_is_cancelled_leaves_the_queue(begin, gate):
     gate.set()
     first.future.result(PATIENCE)
     scheduler.submit(TEXTS[:1], fill_mask_task(model)).future.result(PATIENCE)
-    assert sum(report.texts for report in watch.batches) == 2
+    assert sum(report.texts for report in observer.batches) == 2
     assert scheduler.texts == 0
 
 

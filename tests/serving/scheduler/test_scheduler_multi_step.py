@@ -17,11 +17,11 @@ from mlmfast.serving.scheduler.queue import (
     TooManyRowsError,
 )
 from mlmfast.serving.scheduler.request import InferenceRequest
-from mlmfast.serving.scheduler.tokenize import read_tickets
+from mlmfast.serving.scheduler.tokenize import tokenize_requests
 from mlmfast.serving.tasks.beam_search import BeamSearchTask
 from mlmfast.serving.tasks.fill_mask import fill_mask_task
 from mlmfast.serving.tasks.scoring import ScoringTask
-from scheduling import PATIENCE, TEXTS, Watch, begin, close_to, fill_mask, gate, near, onnx  # noqa: F401 (fixtures)
+from scheduling import PATIENCE, TEXTS, Observer, begin, close_to, fill_mask, gate, near, onnx  # noqa: F401 (fixtures)
 
 
 class TestSteps:
@@ -56,8 +56,8 @@ class TestSteps:
     def test_they_share_batches_and_get_the_answers_of_fill_mask(
         self, begin, fill_mask, gate, threads, batching
     ):
-        watch = Watch()
-        scheduler, model = begin(watch, threads=threads, batching=batching)
+        observer = Observer()
+        scheduler, model = begin(observer, threads=threads, batching=batching)
         gate.set()
         kinds = list(self.kinds(model, fill_mask)) * 3
         gate.clear()
@@ -72,20 +72,20 @@ class TestSteps:
             expected = [fill_mask(text) for text in TEXTS]
             assert close_to(request.future.result(PATIENCE).answers, expected)
         if batching == "shared":
-            assert max(report.texts for report in watch.batches) > len(TEXTS)
+            assert max(report.texts for report in observer.batches) > len(TEXTS)
         assert scheduler.texts == 0
 
     def test_who_comes_later_does_not_wait_for_all_of_it(self, begin, gate, monkeypatch):
         """A thousand questions are in hand; a text that comes then is run with the next of them."""
-        watch = Watch()
-        scheduler, model = begin(watch, threads=1)
+        observer = Observer()
+        scheduler, model = begin(observer, threads=1)
         long = scheduler.submit(["way " * 55] * 16, ScoringTask())
         assert gate.reached.wait(PATIENCE)
         queued, add = threading.Event(), RequestQueue.add
         monkeypatch.setattr(RequestQueue, "add", lambda *given: (add(*given), queued.set()))
         short = scheduler.submit(TEXTS[:1], fill_mask_task(model))
         told = []
-        short.future.add_done_callback(lambda _: told.append((len(watch.batches), long.left)))
+        short.future.add_done_callback(lambda _: told.append((len(observer.batches), long.pending)))
         assert queued.wait(PATIENCE)
         gate.set()
         short.future.result(PATIENCE)
@@ -95,8 +95,8 @@ class TestSteps:
         assert left > 800
 
     def test_who_is_cancelled_asks_no_more(self, begin, gate):
-        watch = Watch()
-        scheduler, model = begin(watch, threads=1)
+        observer = Observer()
+        scheduler, model = begin(observer, threads=1)
         gone = [scheduler.submit(["way " * 55] * 16, ScoringTask())]
         assert gate.reached.wait(PATIENCE)
         gone.append(scheduler.submit(["<mask> is <mask> <mask>"], BeamSearchTask.checked(50)))
@@ -105,7 +105,7 @@ class TestSteps:
         gate.set()
         scheduler.submit(TEXTS[:1], fill_mask_task(model)).future.result(PATIENCE)
         # What was on the device by then, and the last text.
-        assert len(watch.batches) == 2
+        assert len(observer.batches) == 2
 
     def test_more_passes_than_one_request_may_need(self, begin):
         scheduler, model = begin(max_passes=20)
@@ -151,10 +151,10 @@ class TestSteps:
             for word in (" galaxyparis" * 4, " city")
         ]
         for given in (requests, requests[::-1]):
-            read = dict(read_tickets(given, model, QueueLimits()))
+            read = dict(tokenize_requests(given, model, QueueLimits()))
             assert "masks in place of one" in str(read[requests[0]])
             assert read[requests[1]] == []
-            assert requests[1].work is not None
+            assert requests[1].multi_step is not None
 
     def test_closing_takes_all_steps_that_are_left(self, begin, fill_mask, gate):
         scheduler, _ = begin()
@@ -176,17 +176,17 @@ class TestSteps:
 
     def test_a_step_that_fails_in_the_model_fails_alone(self, begin, fill_mask, monkeypatch):
         scheduler, model = begin(threads=1)
-        ask = model.engine.graph.ask
+        run = model.engine.graph.run
 
         def breaks(session, batch):
             if 2 in batch.counts:
                 raise MlmfastError("two masks are too many")
-            return ask(session, batch)
+            return run(session, batch)
 
-        monkeypatch.setattr(model.engine.graph, "ask", breaks)
+        monkeypatch.setattr(model.engine.graph, "run", breaks)
         bad = scheduler.submit(["<mask> is <mask> <mask>"], BeamSearchTask.checked(3))
         good = scheduler.submit(self.WORDS, ScoringTask())
         assert "two masks" in str(bad.future.exception(PATIENCE))
         expected = fill_mask.score(self.WORDS, per_token=True)
         assert near(good.future.result(PATIENCE).answers, expected)
-        assert scheduler._backlog.passes == 0
+        assert scheduler._multi_step.passes == 0

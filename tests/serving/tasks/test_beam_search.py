@@ -32,13 +32,13 @@ def test_one_mask_gives_the_rows_of_a_call(fill_mask):
 
 def test_from_left_to_right_with_all_beams_it_finds_the_best_of_all(fill_mask):
     """Every first word is kept, so that the best pair cannot be missed."""
-    size = len(fill_mask._vocabulary)
+    size = len(fill_mask._model.tokenizer)
     mask = fill_mask.mask_token
     text = f"{mask} is the {mask} of france"
     best = fill_mask.fill(text, top_k=3, beams=size, order="left_to_right")
     first = fill_mask(text, top_k=size)[0]
     pairs = {}
-    vocabulary = fill_mask._vocabulary
+    vocabulary = fill_mask._model.tokenizer
     ids = vocabulary._tokenizer.encode(text).ids
     place = ids.index(vocabulary.mask_id)
     for row in first[:12]:
@@ -54,9 +54,9 @@ def test_from_left_to_right_with_all_beams_it_finds_the_best_of_all(fill_mask):
 
 def second_words(fill_mask, ids):
     row = np.array(ids)
-    masks = np.flatnonzero(row == fill_mask._vocabulary.mask_id)
+    masks = np.flatnonzero(row == fill_mask._model.tokenizer.mask_id)
     question = MaskedText(row, np.zeros_like(row), masks)
-    (found,) = fill_mask._engine.answer([question], OutputSpec(top_k=fill_mask._limits.vocab_size))
+    (found,) = fill_mask._engine.predict([question], OutputSpec(top_k=fill_mask._limits.vocab_size))
     return dict(zip(found.tokens[0].tolist(), found.scores[0].tolist(), strict=True))
 
 
@@ -65,13 +65,15 @@ def test_the_most_certain_mask_is_filled_first(fill_mask):
     mask = fill_mask.mask_token
     text = f"{mask} is the {mask} of {mask}"
     (row,) = fill_mask.fill(text, top_k=1)
-    ids = fill_mask._vocabulary._tokenizer.encode(text).ids
-    places = [place for place, token in enumerate(ids) if token == fill_mask._vocabulary.mask_id]
+    ids = fill_mask._model.tokenizer._tokenizer.encode(text).ids
+    places = [
+        place for place, token in enumerate(ids) if token == fill_mask._model.tokenizer.mask_id
+    ]
     score = 1.0
     still_open = list(places)
     while still_open:
         question = MaskedText(np.array(ids), np.zeros(len(ids), np.int64), np.array(still_open))
-        (found,) = fill_mask._engine.answer([question], OutputSpec(top_k=1))
+        (found,) = fill_mask._engine.predict([question], OutputSpec(top_k=1))
         chosen = int(found.scores[:, 0].argmax())
         score *= float(found.scores[chosen, 0])
         ids[still_open.pop(chosen)] = int(found.tokens[chosen, 0])
@@ -112,7 +114,7 @@ def test_a_bad_text_is_told_before_the_model_is_asked(fill_mask, monkeypatch):
     def asked(*_):
         raise AssertionError("the model was asked")
 
-    monkeypatch.setattr(Engine, "ask", asked)
+    monkeypatch.setattr(Engine, "run_batch", asked)
     with pytest.raises(NoMaskError, match="Text 101"):
         fill_mask.fill([f"a {fill_mask.mask_token}"] * 100 + ["a city"])
     with pytest.raises(InputError, match="Text 101"):
@@ -126,7 +128,7 @@ def test_a_target_of_several_tokens_is_the_chain_of_its_pieces(fill_mask):
     rows = fill_mask(text, targets=words, whole_targets=True)
     assert len(rows) == 3
     assert [row["score"] for row in rows] == sorted((r["score"] for r in rows), reverse=True)
-    vocabulary = fill_mask._vocabulary
+    vocabulary = fill_mask._model.tokenizer
     pieces = vocabulary.pieces("galaxyparis")
     assert len(pieces) > 1
     ids = vocabulary._tokenizer.encode(text).ids
@@ -165,7 +167,7 @@ def test_whole_targets_with_several_masks_and_texts(fill_mask):
     # A text that is as long as it may be has no room for further masks.
     full = "is " * 61 + mask
     options = {"targets": ["galaxyparis"], "whole_targets": True}
-    if len(fill_mask._vocabulary._tokenizer.encode(full)) == fill_mask.max_length:
+    if len(fill_mask._model.tokenizer._tokenizer.encode(full)) == fill_mask.max_length:
         with pytest.raises(InputError, match="masks in place of one has"):
             fill_mask(full, **options)
         kept = list(fill_mask.stream([full, texts[1]], on_error="return", **options))

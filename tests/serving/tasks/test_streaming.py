@@ -106,7 +106,7 @@ def test_an_error_comes_after_the_answers_of_the_texts_before_it(fill_mask):
 
 
 def test_a_long_list_in_several_pieces(fill_mask, monkeypatch):
-    monkeypatch.setattr("mlmfast.serving.fill_mask.CALL_AHEAD", 8)
+    monkeypatch.setattr("mlmfast.serving.fill_mask.CALL_READ_AHEAD", 8)
     texts = [f"{'is ' * (number % 9)}<mask> far {number}" for number in range(50)]
     together = fill_mask(texts, top_k=1)
     alone = [fill_mask(text, top_k=1) for text in texts]
@@ -143,6 +143,6 @@ def test_a_failure_in_a_worker_reaches_the_caller(fill_mask, monkeypatch):
     def broken(*_):
         raise MlmfastError("onnxruntime could not run a batch")
 
-    monkeypatch.setattr(fill_mask._engine.graph, "ask", broken)
+    monkeypatch.setattr(fill_mask._engine.graph, "run", broken)
     with pytest.raises(MlmfastError, match="could not run"):
         fill_mask(["is " * 50 + "<mask>"] * 40)

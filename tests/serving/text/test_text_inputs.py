@@ -100,13 +100,13 @@ def test_fill_and_score_take_them_too(fill_mask, kind):
 def test_batch_size_bounds_the_rows_of_a_batch(model, answers, monkeypatch):
     fill_mask = FillMask(model.onnx, device="cpu", threads=1, batch_size=3)
     rows = []
-    ask = fill_mask._engine.ask
+    run_batch = fill_mask._engine.run_batch
 
-    def counted(session, questions, wanted):
-        rows.append(len(questions))
-        return ask(session, questions, wanted)
+    def counted(session, masked_texts, output_spec):
+        rows.append(len(masked_texts))
+        return run_batch(session, masked_texts, output_spec)
 
-    monkeypatch.setattr(fill_mask._engine, "ask", counted)
+    monkeypatch.setattr(fill_mask._engine, "run_batch", counted)
     same(fill_mask(TEXTS), answers)
     assert rows == [3, 3, 1]
     rows.clear()

@@ -1,7 +1,7 @@
-"""Grouping Arrow columns: the core lays out and writes, into memory of pyarrow's pool.
+"""Grouping Arrow columns with the core, which writes into memory of pyarrow's pool.
 
-The pool keeps the pages of results that are gone, so that a call does not wait for the system to
-hand out and clear new ones; that costs more than copying the tokens does.
+The pool reuses the pages of freed results. Fresh pages, which the system must map and clear, would
+cost more time than copying the tokens does.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from mlmfast.data.arrow_interop import BARE
 from mlmfast.data.blocks.options import GroupOptions, GroupStats, fill_rate
 from mlmfast.errors import InputError, InputTypeError
 
-# The rows of these lie side by side by their very layout.
-_SIDE_BY_SIDE = (pa.LargeListArray, pa.ListArray)
-# By their numbers: to hash a type takes longer than to cut a column.
-_INTEGERS = frozenset(
+# Array types whose rows are contiguous by their layout.
+_CONTIGUOUS = (pa.LargeListArray, pa.ListArray)
+# Type ids, since hashing a type takes longer than cutting a column.
+_INTEGER_TYPE_IDS = frozenset(
     kind.id
     for sign in ("int", "uint")
     for kind in (getattr(pa, f"{sign}{bits}")() for bits in (8, 16, 32, 64))
@@ -34,47 +34,47 @@ def share_columns(columns: dict[str, Any], options: GroupOptions) -> tuple[dict[
         options: How to group.
 
     Returns:
-        Name -> `FixedSizeList[block_size]`, and the tokens of all rows. There are no columns where
-        something has to be moved, converted or looked into (and where the data is at fault): the
-        core does that then, and names faults.
+        Name -> `FixedSizeList[block_size]`, and the number of tokens of all rows. No columns if
+        tokens must be moved, converted or checked, or if the data is invalid: then the core groups
+        them and reports errors.
     """
-    nothing: tuple[dict[str, Any], int] = {}, 0
-    if not options.cuts_alone:
-        return nothing
+    unshared: tuple[dict[str, Any], int] = {}, 0
+    if not options.is_zero_copy:
+        return unshared
     size, total = int(options.block_size), -1
     blocks: dict[str, Any] = {}
     for name, column in columns.items():
-        found = _stretch(column)
-        if found is None:
-            return nothing
-        values, start, tokens = found
+        token_range = _contiguous_tokens(column)
+        if token_range is None:
+            return unshared
+        values, start, tokens = token_range
         length = tokens // size * size
         if total not in (-1, tokens) or not length:
-            return nothing
+            return unshared
         total = tokens
         blocks[name] = pa.FixedSizeListArray.from_arrays(values.slice(start, length), size)
     return blocks, total
 
 
-def _stretch(column: Any) -> tuple[pa.Array, int, int] | None:
-    """The tokens of a column as one stretch: (values, start, length); None where they are none."""
+def _contiguous_tokens(column: Any) -> tuple[pa.Array, int, int] | None:
+    """Return a column's tokens as (values, start, length); None if they are not contiguous."""
     if isinstance(column, pa.ChunkedArray):
         if column.num_chunks != 1:
             return None
         column = column.chunk(0)
-    if type(column) not in _SIDE_BY_SIDE or column.null_count or not len(column):
+    if type(column) not in _CONTIGUOUS or column.null_count or not len(column):
         return None
     values = column.values
-    if values.type.id not in _INTEGERS or values.null_count:
+    if values.type.id not in _INTEGER_TYPE_IDS or values.null_count:
         return None
     offsets = column.offsets
     start, stop = offsets[0].as_py(), offsets[-1].as_py()
-    # Offsets that are damaged are the core's to complain of.
+    # The core reports invalid offsets.
     return (values, start, stop - start) if 0 <= start <= stop <= len(values) else None
 
 
-# Columns that hold token ids, to which `dtype` applies.
-_IDS = (BARE, "input_ids")
+# Columns of token ids, to which `dtype` applies.
+_ID_COLUMNS = (BARE, "input_ids")
 
 
 def group_columns(
@@ -84,27 +84,27 @@ def group_columns(
     labels: bool = False,
     threads: int | None = None,
 ) -> tuple[dict[str, Any], GroupStats]:
-    """Group all columns by one plan, made of the first.
+    """Group all columns by one plan, which is laid out for the first column.
 
     Args:
         columns: Name -> pyarrow Array or ChunkedArray of lists.
         options: How to group.
         labels: Add `labels`, equal to `input_ids`.
-        threads: Threads at most; None for as many as the machine has.
+        threads: Maximum number of threads; None uses all cores of the machine.
 
     Returns:
-        Name -> pyarrow array with one row a block, and what was made.
+        Name -> pyarrow array with one row per block, and the statistics.
 
     Raises:
-        InputError: Nulls, columns of different lengths, values that do not fit.
-        InputTypeError: A column that holds no lists of integers.
+        InputError: There are nulls, columns of different lengths, or values that do not fit.
+        InputTypeError: A column does not hold lists of integers.
     """
     blocks, tokens = share_columns(columns, options)
     if blocks:
         count, dropped = divmod(tokens, int(options.block_size))
-        _label(blocks, labels)
+        _add_labels(blocks, labels)
         return blocks, GroupStats(tokens, count, 1.0, dropped, 0)
-    added = _added(columns, options)
+    added = _boundary_columns(columns, options)
     lists = {name: _call(name, _core.ListColumn, column) for name, column in columns.items()}
     totals = {name: _call(name, getattr, column, "tokens") for name, column in lists.items()}
     if len(set(totals.values())) > 1:
@@ -126,16 +126,16 @@ def group_columns(
         boundaries=options.boundaries is not None,
     )
     for name, column in lists.items():
-        dtype = options.dtype if options.dtype and name in _IDS else column.dtype
+        dtype = options.dtype if options.dtype and name in _ID_COLUMNS else column.dtype
         fills = options.fills_for(name)
         values = _call(name, plan.share, column) if dtype == column.dtype else None
         if values is None:
-            values, out = _values(dtype, plan.length)
+            values, out = _allocate(dtype, plan.length)
             _call(name, plan.write, column, out, **fills, threads=threads)
         blocks[name] = _cut(values, plan, options)
-    _label(blocks, labels)
+    _add_labels(blocks, labels)
     for name in added:
-        blocks[name] = _boundary(name, plan, options, threads)
+        blocks[name] = _boundary_column(name, plan, options, threads)
     positions, padding = plan.length, plan.padding_tokens
     stats = GroupStats(
         plan.tokens, plan.blocks, fill_rate(positions, padding), plan.dropped_tokens, padding
@@ -143,13 +143,13 @@ def group_columns(
     return blocks, stats
 
 
-def _label(blocks: dict[str, Any], labels: bool) -> None:
+def _add_labels(blocks: dict[str, Any], labels: bool) -> None:
     if labels and "input_ids" in blocks:
         blocks["labels"] = blocks["input_ids"]
 
 
-def _added(columns: dict[str, Any], options: GroupOptions) -> list[str]:
-    """Names of the columns that tell the boundaries."""
+def _boundary_columns(columns: dict[str, Any], options: GroupOptions) -> list[str]:
+    """Return the names of the boundary columns to add."""
     if options.boundaries is None:
         return []
     if BARE in columns:
@@ -166,12 +166,12 @@ def _added(columns: dict[str, Any], options: GroupOptions) -> list[str]:
     return names
 
 
-def _boundary(name: str, plan: Any, options: GroupOptions, threads: int | None) -> Any:
+def _boundary_column(name: str, plan: Any, options: GroupOptions, threads: int | None) -> Any:
     if name == "sequence_lengths":
         # LargeList: there can be more than 2^31 documents.
         offsets, lengths = plan.segments(threads=threads)
         return pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(lengths))
-    values, out = _values("int32", plan.length)
+    values, out = _allocate("int32", plan.length)
     if name == "document_ids":
         plan.document_ids(out, threads=threads)
     else:
@@ -179,8 +179,8 @@ def _boundary(name: str, plan: Any, options: GroupOptions, threads: int | None) 
     return _cut(values, plan, options)
 
 
-def _values(dtype: str, length: int) -> tuple[pa.Array, np.ndarray]:
-    """A pyarrow array of `length` values that are not written yet, and its memory to write to."""
+def _allocate(dtype: str, length: int) -> tuple[pa.Array, np.ndarray]:
+    """Allocate a pyarrow array of `length` values; return it with its writable memory."""
     kind = np.dtype(dtype)
     buffer = pa.allocate_buffer(length * kind.itemsize)
     out = np.frombuffer(buffer, kind) if length else np.empty(0, kind)
@@ -196,14 +196,14 @@ def _cut(values: pa.Array, plan: Any, options: GroupOptions) -> pa.Array:
 
 
 def _call(column: str, function: Any, *args: Any, **kwargs: Any) -> Any:
-    """Call the core, and name the column where it finds a fault."""
+    """Call the core; its errors name the column."""
     try:
         return function(*args, **kwargs)
     except TypeError as error:
-        raise InputTypeError(_named(column, error)) from None
+        raise InputTypeError(_with_column(column, error)) from None
     except ValueError as error:
-        raise InputError(_named(column, error)) from None
+        raise InputError(_with_column(column, error)) from None
 
 
-def _named(column: str, error: Exception) -> str:
+def _with_column(column: str, error: Exception) -> str:
     return f"column {column!r}: {error}" if column else str(error)

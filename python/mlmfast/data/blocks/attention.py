@@ -1,4 +1,4 @@
-"""Attention that does not cross the documents of a packed block: `block_diagonal_mask`."""
+"""`block_diagonal_mask`: attention within the documents of a packed block."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from mlmfast.errors import InputTypeError
 
 
 def block_diagonal_mask(document_ids: Any) -> Any:
-    """The attention mask of blocks that hold several documents each.
+    """Return the attention mask of blocks that hold several documents each.
 
-    A token attends to the tokens of its own document. Padding attends to padding: a row without
-    any True would make the softmax of its position NaN.
+    A token attends to the tokens of its own document. Padding attends to padding, since a row
+    without any True would make the softmax of its position NaN.
 
     Args:
-        document_ids: Integers [B, L], numpy or torch, as `group_blocks` with
-            `boundaries="document_ids"` gives them: -1 on padding.
+        document_ids: Integers [B, L], numpy or torch, from `group_blocks` with
+            `boundaries="document_ids"`: -1 on padding.
 
     Returns:
-        Booleans [B, 1, L, L] of the same library (and device), True where attention is allowed:
-        what `torch.nn.functional.scaled_dot_product_attention` and the models of transformers
-        take; for models that want three dimensions, `mask[:, 0]`.
+        Booleans [B, 1, L, L] of the same library (and device), True where attention is allowed, as
+        `torch.nn.functional.scaled_dot_product_attention` and the models of transformers accept
+        them; for models that expect three dimensions, use `mask[:, 0]`.
 
     Raises:
-        InputTypeError: No array of integers in two dimensions.
+        InputTypeError: `document_ids` is not a two-dimensional array of integers.
 
     >>> import numpy as np
     >>> block_diagonal_mask(np.array([[0, 0, 1, -1]])).astype(int).tolist()

@@ -32,7 +32,7 @@ def group_blocks(
     """Concatenate the rows of every list column, in order, and cut them into blocks.
 
     Arrow data goes through the compiled core, across all chunks at once, and keeps its integer
-    type; one chunk whose rows lie side by side is not copied. A mapping of lists, which is what
+    type; a single chunk with contiguous rows is not copied. A mapping of lists, which is what
     `datasets.Dataset.map(group_blocks, batched=True)` passes, gives exactly what `group_texts` of
     the Hugging Face guide gives; for the Arrow path inside `map`, format the data set first:
     `dataset.with_format("arrow").map(group_blocks, batched=True)`.
@@ -43,48 +43,48 @@ def group_blocks(
             `__arrow_c_stream__` or `__arrow_c_array__` (List, LargeList, ListView, LargeListView,
             FixedSizeList of int8 to uint64); every column of a table must be such a list. Or a
             mapping of column name to lists.
-        block_size: Tokens a block.
-        remainder: What becomes of the tokens after the last whole block: `"drop"` leaves them out,
-            `"pad"` fills them up, `"keep"` makes them a last, shorter block.
-        separator_id: An id to put into `input_ids` between one document (a row that is not empty)
-            and the next.
-        pad_id: The padding token's id; needed by `remainder="pad"` and `packing="best_fit"`.
-        cls_id: An id to begin every block with; `block_size` counts it. In the other columns
-            stand what a tokenizer would write there (attention_mask 1, special_tokens_mask 1 ...);
-            the same goes for the other ids.
+        block_size: Tokens per block.
+        remainder: What to do with the tokens after the last whole block: `"drop"` drops them,
+            `"pad"` pads them to a whole block, `"keep"` makes them a last, shorter block.
+        separator_id: An id to insert into `input_ids` between consecutive documents (rows that are
+            not empty).
+        pad_id: The padding token's id; required by `remainder="pad"` and `packing="best_fit"`.
+        cls_id: An id to begin every block with, included in `block_size`. The other columns get the
+            values that a tokenizer would write there (attention_mask 1, special_tokens_mask 1 ...),
+            as for the other inserted ids.
         sep_id: An id to end the tokens of every block with, before any padding.
-        packing: `"concat"` lays the rows one after the other and cuts wherever a block ends.
-            `"best_fit"` keeps every row whole that fits a block: a longer one is cut into pieces
-            of a block's room first, the rest is placed by best-fit decreasing (TRL's `bfd`), and
-            every block is filled up with `pad_id`; `remainder` means nothing then.
+        packing: `"concat"` concatenates the rows and cuts wherever a block ends. `"best_fit"` keeps
+            every row whole that fits into a block: longer rows are first cut into pieces of a
+            block's capacity, then all are placed by best-fit decreasing (TRL's `bfd`), and every
+            block is padded with `pad_id`; `remainder` is ignored.
         boundaries: `"document_ids"` adds an int32 column of that name: 0, 1, 2 ... by the block's
             documents, -1 on padding (see `mlmfast.block_diagonal_mask`). `"sequence_lengths"` adds
-            a column of the lengths of each block's documents, and `position_ids`, which start anew
-            in each document. [CLS] belongs to the document after it, a separator and [SEP] to the
-            one before. Needs columns: a table or a mapping.
+            a column of the lengths of each block's documents, and `position_ids`, which restart at
+            each document. [CLS] belongs to the document after it, a separator and [SEP] to the
+            one before. Requires columns: a table or a mapping.
         position_offset: The first position of a document: 0, or padding_idx + 1 for RoBERTa.
             Padding gets one less, but at least 0.
         dtype: `"uint16"`, `"uint32"`, `"int32"` or `"int64"`: convert `input_ids` (or the bare
-            lists) in the same pass; the other columns keep their types. None keeps it. For Arrow
-            data: the integers of a mapping have no type.
-        labels: Add a `labels` column, equal to `input_ids`. None: yes for a mapping, as the guide
-            does; no for Arrow data, since the collator makes the labels.
-        keep_short: Keep tokens that do not fill even one block as one short block. None: yes for a
-            mapping, as the guide does (False is what run_mlm.py does); no for Arrow data, and
+            lists) in the same pass; the other columns keep their types. None keeps the type. Only
+            for Arrow data: the integers of a mapping have no type.
+        labels: Add a `labels` column, equal to `input_ids`. None means True for a mapping, as in
+            the guide, and False for Arrow data, since the collator makes the labels.
+        keep_short: Keep tokens that do not fill one block as a single short block. None means True
+            for a mapping, as in the guide (run_mlm.py does as False), and False for Arrow data and
             with `cls_id`, `sep_id`, `packing="best_fit"` or `boundaries`.
         return_stats: Return `(data, GroupStats)`: how full the blocks are, what was dropped.
-        threads: Threads at most; None for as many as the machine has.
+        threads: Maximum number of threads; None uses all cores of the machine.
 
     Returns:
-        The kind of data that was given, one row a block: `FixedSizeList[block_size]` (with
-        `remainder="keep"`, `LargeList`) for Arrow data, lists for a mapping. Any number of tokens
-        is good; offsets have 64 bits.
+        Data of the same kind as `data`, one row per block: `FixedSizeList[block_size]` (with
+        `remainder="keep"`, `LargeList`) for Arrow data, lists for a mapping. The number of tokens
+        is not limited; offsets have 64 bits.
 
     Raises:
-        InputError: An option or a value that cannot be used: nulls, columns of different lengths,
-            an id that is missing or does not fit the column's type or `dtype` (row and value
-            are named).
-        InputTypeError: A column that holds no lists of integers.
+        InputError: An option or a value cannot be used: nulls, columns of different lengths, an id
+            that is missing or does not fit the column's type or `dtype` (the message names the row
+            and the value).
+        InputTypeError: A column does not hold lists of integers.
 
     Examples:
         >>> import pyarrow as pa

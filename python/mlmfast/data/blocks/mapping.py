@@ -1,6 +1,6 @@
-"""Grouping a mapping of Python lists, as the Hugging Face guide's `group_texts` does it.
+"""Grouping a mapping of Python lists, as `group_texts` of the Hugging Face guide does.
 
-The cost here is Python's own integers; `chain` touches each of them once.
+Handling Python's integers takes most of the time, and `chain` touches each of them only once.
 """
 
 from __future__ import annotations
@@ -16,40 +16,40 @@ from mlmfast.errors import InputError, InputTypeError
 def group_mapping(
     batch: Mapping[str, Any], options: GroupOptions, *, labels: bool, keep_short: bool | None
 ) -> tuple[dict[str, list[Any]], GroupStats]:
-    """Group lists; what the guide's function does not know goes the way of Arrow data.
+    """Group lists; options that the guide's function does not have are handled as Arrow data.
 
     Args:
-        batch: Column name to rows, a row being a list (or array) of tokens.
+        batch: Column name -> rows; a row is a list (or array) of tokens.
         options: How to group.
         labels: Add `labels`, a copy of `input_ids`.
-        keep_short: With `remainder="drop"`, keep a total of less than one block; None is yes.
+        keep_short: With `remainder="drop"`, keep a total of less than one block; None means True.
 
     Returns:
-        Column name to blocks, each a list; and what was made.
+        Column name -> blocks, each a list; and the statistics.
 
     Raises:
-        InputError: An option that is for Arrow data.
-        InputTypeError: A row that is no list.
+        InputError: An option applies to Arrow data only.
+        InputTypeError: A row is not a list.
     """
     if options.dtype is not None:
         raise InputError("dtype is for Arrow data: the integers of Python's lists have no type")
-    if options.plain:
+    if options.matches_group_texts:
         return _group_texts(batch, options, labels=labels, keep_short=keep_short is not False)
     if keep_short:
         raise InputError(
             "keep_short=True is not for cls_id, sep_id, packing='best_fit' or boundaries: use "
             "remainder='keep'"
         )
-    return _by_arrow(batch, options, labels=labels)
+    return _group_as_arrow(batch, options, labels=labels)
 
 
 def _group_texts(
     batch: Mapping[str, Any], options: GroupOptions, *, labels: bool, keep_short: bool
 ) -> tuple[dict[str, list[Any]], GroupStats]:
-    """Concatenate every column and cut all of them where the first column's total says."""
+    """Concatenate every column, and cut all columns at the length of the first."""
     fills = {name: options.fills_for(name) for name in batch}
     rows = {name: [_as_list(name, row) for row in batch[name]] for name in batch}
-    joined = {name: list(_joined(rows[name], fills[name]["separator_id"])) for name in batch}
+    joined = {name: list(_concatenated(rows[name], fills[name]["separator_id"])) for name in batch}
     size = options.block_size
     total = length = len(next(iter(joined.values()), []))
     tokens = sum(map(len, next(iter(rows.values()), [])))
@@ -71,15 +71,15 @@ def _group_texts(
 
 
 def _tokens_within(kept: int, rows: dict[str, list[Any]], options: GroupOptions) -> int:
-    """How many of the first `kept` positions are the rows' own tokens, not separators."""
+    """Count the tokens among the first `kept` positions that are not separators."""
     if options.separator_id is None:
         return kept
     ends = accumulate(len(row) + 1 for row in next(iter(rows.values()), []) if row)
-    # The last document has no separator; its end lies beyond `kept` in any case.
+    # No separator follows the last document, and its end is never counted: it exceeds `kept`.
     return kept - sum(end <= kept for end in ends)
 
 
-def _by_arrow(
+def _group_as_arrow(
     batch: Mapping[str, Any], options: GroupOptions, *, labels: bool
 ) -> tuple[dict[str, list[Any]], GroupStats]:
     import pyarrow as pa
@@ -97,7 +97,7 @@ def _by_arrow(
     return {name: column.to_pylist() for name, column in blocks.items()}, stats
 
 
-def _joined(lists: list[Any], separator: int | None) -> Iterator[Any]:
+def _concatenated(lists: list[Any], separator: int | None) -> Iterator[Any]:
     if separator is None:
         return chain.from_iterable(lists)
     documents = (row for row in lists if row)

@@ -1,4 +1,4 @@
-"""Documents that share no block with others: cut at the block's length, filled up with padding."""
+"""Blocks of one document each: truncated at the block's length, padded up to it."""
 
 from __future__ import annotations
 
@@ -8,38 +8,39 @@ import numpy as np
 import pyarrow as pa
 
 from mlmfast.data.arrow_numpy import arrow_numbers, numpy_numbers
+from mlmfast.data.tokenization.encoder import ids_around
 
 if TYPE_CHECKING:
     from mlmfast.data.tokenization.load import LoadedTokenizer
 
-# Rows laid out at a time: an index of 8 bytes stands for each of their positions meanwhile.
+# Rows laid out at a time; each of their positions takes an 8-byte index meanwhile.
 _ROWS = 4096
 
 
 class PadDocuments:
-    """Lays the tokens of each document into a block of its own, as `line_by_line` means it.
+    """Puts each document into a block of its own, as `line_by_line` of run_mlm.py does.
 
     Args:
-        tokenizer: Has a padding token.
-        block_size: Tokens of a block L.
-        special_tokens: Whether the tokenizer puts its special tokens around a document; those at
-            its end stay when it is cut.
+        tokenizer: A tokenizer with a padding token.
+        block_size: Tokens per block L.
+        special_tokens: Whether documents come with the tokenizer's special tokens; truncation keeps
+            those at the end.
     """
 
     def __init__(
         self, tokenizer: LoadedTokenizer, block_size: int, *, special_tokens: bool
     ) -> None:
-        assert tokenizer.pad_token_id is not None  # noqa: S101 - `grouping` has looked
+        assert tokenizer.pad_token_id is not None  # noqa: S101 - `group_options` has checked
         self._pad_id = tokenizer.pad_token_id
         self._length = block_size
         end = _tokens_at_end(tokenizer) if special_tokens else []
         self._end = np.array(end[-block_size:], np.int64)
 
     def __call__(self, tokens: pa.LargeListArray) -> tuple[pa.LargeListArray, int, int]:
-        """Give the blocks of documents; one without any token gets none.
+        """Return the blocks of documents; a document without tokens gets none.
 
         Returns:
-            Lists of L ids each, how many of these are padding, and how many tokens were cut off.
+            Lists of L ids each, the number of padding ids, and the number of tokens cut off.
         """
         offsets = numpy_numbers(tokens.offsets).astype(np.int64)
         ids = numpy_numbers(tokens.flatten())
@@ -61,12 +62,6 @@ class PadDocuments:
 
 
 def _tokens_at_end(tokenizer: LoadedTokenizer) -> list[int]:
-    """Find the special tokens that follow a document."""
-    plain, wrapped = (
-        list(tokenizer.tokenizer.encode("a", add_special_tokens=special).ids)
-        for special in (False, True)
-    )
-    for start in range(len(wrapped) - len(plain) + 1):
-        if wrapped[start : start + len(plain)] == plain:
-            return wrapped[start + len(plain) :]
-    return []
+    """Return the special tokens that follow a document."""
+    around = ids_around(tokenizer.tokenizer)
+    return [] if around is None else around[1]

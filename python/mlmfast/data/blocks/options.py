@@ -1,4 +1,4 @@
-"""The options of grouping, checked once, what each kind of column is filled with, the report."""
+"""The options of grouping and their checks, the fill values of each column, the statistics."""
 
 from __future__ import annotations
 
@@ -7,26 +7,28 @@ from functools import cached_property, lru_cache
 from typing import Any, TypedDict
 
 from mlmfast.errors import InputError
+from mlmfast.options import check_choice, check_int
 
 _REMAINDERS = ("drop", "pad", "keep")
 PACKINGS = ("concat", "best_fit")
 _BOUNDARIES = ("document_ids", "sequence_lengths")
+_LARGEST = 2**31 - 1
 DTYPES = ("uint16", "uint32", "int32", "int64")
 
-# What stands beside a padding token and beside a special one (a separator, [CLS], [SEP]) in the
-# columns a tokenizer makes. None: the token's own id.
-_BESIDE_PADDING = {
+# The values of a tokenizer's columns at a padding token and at a special token (a separator, [CLS],
+# [SEP]). None stands for the token's own id.
+_AT_PADDING = {
     "input_ids": None,
     "attention_mask": 0,
     "token_type_ids": 0,
     "special_tokens_mask": 1,
     "labels": -100,
 }
-_BESIDE_SPECIAL = {**_BESIDE_PADDING, "attention_mask": 1, "labels": None}
+_AT_SPECIAL = {**_AT_PADDING, "attention_mask": 1, "labels": None}
 
 
 class Fills(TypedDict):
-    """The ids to put between and beside the tokens of one column."""
+    """The values to insert between and beside the tokens of one column."""
 
     separator_id: int | None
     cls_id: int | None
@@ -51,14 +53,14 @@ class GroupOptions:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "packing", packing_name(self.packing))
-        _whole("block_size", self.block_size, 1)
-        _among("remainder", self.remainder, _REMAINDERS)
-        _among("packing", self.packing, PACKINGS)
-        _among("boundaries", self.boundaries, _BOUNDARIES, or_none=True)
-        _among("dtype", self.dtype, DTYPES, or_none=True)
+        check_int("block_size", self.block_size, 1, _LARGEST)
+        check_choice("remainder", self.remainder, _REMAINDERS, quoted=True)
+        check_choice("packing", self.packing, PACKINGS, quoted=True)
+        check_choice("boundaries", self.boundaries, _BOUNDARIES, optional=True, quoted=True)
+        check_choice("dtype", self.dtype, DTYPES, optional=True, quoted=True)
         for name in ("separator_id", "pad_id", "cls_id", "sep_id"):
             if getattr(self, name) is not None:
-                _whole(name, getattr(self, name), 0, 2**63 - 1)
+                check_int(name, getattr(self, name), 0, 2**63 - 1)
         if self.capacity < 1:
             raise InputError(
                 f"block_size {self.block_size} leaves no room for tokens beside cls_id and sep_id"
@@ -70,98 +72,84 @@ class GroupOptions:
             raise InputError(
                 "packing='best_fit' fills every block up: remainder='keep' is not for it"
             )
-        _whole("position_offset", self.position_offset, 0, 2**31 - 1 - self.block_size)
+        check_int("position_offset", self.position_offset, 0, _LARGEST - self.block_size)
         if self.position_offset and self.boundaries != "sequence_lengths":
             raise InputError("position_offset is for boundaries='sequence_lengths'")
 
     @property
     def capacity(self) -> int:
-        """Tokens of the data that a block holds at most."""
+        """Maximum number of the data's tokens in a block."""
         return self.block_size - (self.cls_id is not None) - (self.sep_id is not None)
 
     @property
-    def plain(self) -> bool:
-        """Whether blocks are cut as the Hugging Face guide cuts them, without anything of ours."""
+    def matches_group_texts(self) -> bool:
+        """Whether the options are those of the Hugging Face guide's `group_texts`."""
         ours = (self.cls_id, self.sep_id, self.boundaries)
         return self.packing == "concat" and all(option is None for option in ours)
 
     @cached_property
-    def cuts_alone(self) -> bool:
-        """Whether the tokens are cut and nothing else: none added, converted or moved."""
-        whole = self.remainder == "drop" and self.dtype is None
-        return whole and self.plain and self.separator_id is None
+    def is_zero_copy(self) -> bool:
+        """Whether tokens are only cut into blocks: none added, converted or moved."""
+        unchanged = self.remainder == "drop" and self.dtype is None
+        return unchanged and self.matches_group_texts and self.separator_id is None
 
     def fills_for(self, column: str) -> Fills:
-        """The values that stand between and beside the tokens of a column."""
+        """Return the values to insert between and beside the tokens of a column."""
         pads = self.remainder == "pad" or self.packing == "best_fit"
         return {
-            "separator_id": _fill(column, self.separator_id, _BESIDE_SPECIAL),
-            "cls_id": _fill(column, self.cls_id, _BESIDE_SPECIAL),
-            "sep_id": _fill(column, self.sep_id, _BESIDE_SPECIAL),
-            "pad_id": _fill(column, self.pad_id if pads else None, _BESIDE_PADDING),
+            "separator_id": _fill_value(column, self.separator_id, _AT_SPECIAL),
+            "cls_id": _fill_value(column, self.cls_id, _AT_SPECIAL),
+            "sep_id": _fill_value(column, self.sep_id, _AT_SPECIAL),
+            "pad_id": _fill_value(column, self.pad_id if pads else None, _AT_PADDING),
         }
 
 
 def packing_name(packing: Any) -> Any:
-    """Return a packing's name in our spelling; "best-fit" is taken as well."""
+    """Return the canonical name of a packing; "best-fit" is accepted for "best_fit"."""
     return "best_fit" if packing == "best-fit" else packing
 
 
 @dataclass(frozen=True)
 class GroupStats:
-    """What grouping made of the tokens; see `mlmfast.group_blocks`."""
+    """Statistics of grouping; see `mlmfast.group_blocks`."""
 
     tokens: int
-    """Tokens of all rows."""
+    """Number of tokens of all rows."""
     blocks: int
     fill_rate: float
-    """The share of the blocks' positions that is no padding; 1.0 where there is no block."""
+    """The fraction of positions that are not padding; 1.0 if there is no block."""
     dropped_tokens: int
-    """Of `tokens`, how many came into no block."""
+    """Number of `tokens` that are in no block."""
     padding_tokens: int
-    """Positions that were filled up."""
+    """Number of positions filled with padding."""
 
 
-# Of equal values with other types (1 and True), one may be good and the other not.
+# typed: of two equal values of different types (1 and True), one may be invalid.
 _checked = lru_cache(maxsize=64, typed=True)(GroupOptions)
 
 
 def checked_options(*options: Any) -> GroupOptions:
-    """`GroupOptions(*options)`; what was good in an earlier call is not looked at again."""
+    """Return `GroupOptions(*options)`, cached: valid options are checked once."""
     try:
         return _checked(*options)
-    except TypeError:  # a value that cannot be hashed: GroupOptions says what is wrong with it
+    except TypeError:  # an unhashable value: GroupOptions raises the error that names it
         return GroupOptions(*options)
 
 
 def fill_rate(positions: int, padding: int) -> float:
-    """The share of `positions` that is no padding."""
+    """Return the fraction of `positions` that are not padding."""
     return 1 - padding / positions if positions else 1.0
 
 
-def _fill(column: str, token: int | None, table: dict[str, int | None]) -> int | None:
+def _fill_value(column: str, token: int | None, table: dict[str, int | None]) -> int | None:
     if token is None:
         return None
     # A column without a name is a bare array of token ids.
     if column and column not in table:
-        known = ", ".join(table)
+        choices = ", ".join(table)
         raise InputError(
-            f"column {column!r}: no filling value is known for it (known: {known}): "
+            f"column {column!r}: no filling value is known for it (known: {choices}): "
             "leave the column out, or use neither padding nor separator_id, cls_id, sep_id"
         )
     value = table.get(column)
     return token if value is None else value
-
-
-def _whole(name: str, value: Any, least: int, most: int = 2**31 - 1) -> None:
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise InputError(f"{name} must be a whole number, got {value!r}")
-    if not least <= value <= most:
-        raise InputError(f"{name} must be between {least} and {most}, got {value}")
-
-
-def _among(name: str, value: Any, known: tuple[str, ...], *, or_none: bool = False) -> None:
-    if value in known or (or_none and value is None):
-        return
-    either = ", ".join(map(repr, known[:-1])) + f" or {known[-1]!r}"
-    raise InputError(f"{name} must be {'None, ' if or_none else ''}{either}, got {value!r}")

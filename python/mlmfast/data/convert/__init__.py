@@ -1,1 +1,1 @@
-"""Block stores to the formats of others, and token lists of others to block stores."""
+"""Block stores to other formats, and token lists of other formats to block stores."""

@@ -1,4 +1,4 @@
-"""Convert block stores to and from the formats of others: `convert`."""
+"""`convert`: block stores to and from other formats."""
 
 from __future__ import annotations
 
@@ -22,26 +22,27 @@ from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import InputError
 from mlmfast.fs.atomic import atomic_output_dir
 from mlmfast.fs.paths import as_path, is_stray
+from mlmfast.options import check_choice
 
 _WRITERS = {"parquet": write_parquet, "megatron": write_megatron, "raw": write_raw}
-_OURS = re.compile(r"(train|test)(-\d{5}-of-\d{5}\.parquet|\.bin|\.idx|\.json)")
+_OUTPUT_FILE = re.compile(r"(train|test)(-\d{5}-of-\d{5}\.parquet|\.bin|\.idx|\.json)")
 
 
 @dataclass
 class ConvertReport:
-    """What `convert` wrote."""
+    """The result of `convert`."""
 
     output: Path
     to: str
     blocks: dict[str, int] = field(default_factory=dict)
-    """Blocks of each split."""
+    """Number of blocks of each split."""
     files: list[str] = field(default_factory=list)
-    """Files in `output`, relative to it."""
+    """Paths of the files in `output`, relative to it."""
     bytes: int = 0
     seconds: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the report as what JSON can hold."""
+        """Return the report as a JSON object."""
         return {**vars(self), "output": str(self.output), "seconds": round(self.seconds, 3)}
 
 
@@ -62,39 +63,40 @@ def convert(
 ) -> ConvertReport:
     """Convert a block store to another format, or token lists of another format to a store.
 
-    Every id comes through as it is; a block store is verified before. A store with the splits
-    train and test gives the files of both; a store alone counts as train.
+    Ids are never changed; a block store is verified first. A store with the splits train and test
+    gives files for both; a single store becomes the split train.
 
     Args:
         source: A block store; with `to="store"`, Parquet files, a folder of them, or a folder of
             the `datasets` library.
-        output: The folder to write; it appears when it is whole.
-        to: "parquet" (train-00000-of-00001.parquet ..., one a shard), "megatron" (train.bin and
-            train.idx, an indexed data set of Megatron-LM and NeMo with a block a document), "raw"
-            (train.bin, little-endian ids that `numpy.memmap` opens, and train.json, which says
-            their type and shape), or "store".
-        tokenizer: The tokenizer that made the ids; for a store, which holds its files.
-        column: The column with the lists of ids; this and the rest is for a store alone.
-        block_size: Tokens a block; None takes the rows' length where their type fixes it, else 128.
+        output: The folder to write; it appears only when it is complete.
+        to: "parquet" (train-00000-of-00001.parquet ..., one per shard), "megatron" (train.bin and
+            train.idx, an indexed data set of Megatron-LM and NeMo with one block per document),
+            "raw" (train.bin, little-endian ids that `numpy.memmap` opens, and train.json, which
+            holds their type and shape), or "store".
+        tokenizer: The tokenizer that made the ids; required for a store, which holds its files.
+        column: The column with the lists of ids; this and the options below are for a store only.
+        block_size: Tokens per block; None uses the rows' length if their type fixes it, else 128.
         remainder: "drop" or "pad" the tokens after the last whole block.
-        packing: "concat" or "best_fit"; a row counts as a document.
+        packing: "concat" or "best_fit"; each row is a document.
         special_tokens: "none", or "block" to begin and end every block with the tokenizer's own.
-        shard_tokens: About how many tokens a file of the store holds; bounds the memory used.
-        overwrite: Replace what an earlier conversion wrote.
+        shard_tokens: Approximate number of tokens per file of the store; bounds the memory used.
+        overwrite: Replace the output of an earlier conversion.
         progress: Show a progress bar on standard error.
 
     Returns:
-        What was written.
+        The report.
 
     Raises:
         InputError: An option or the input cannot be used.
-        StoreError: The source is no block store, or it is damaged.
-        NotFoundError: The source or the tokenizer is not there.
-        OutputExistsError: `output` is there already.
+        StoreError: The source is not a block store, or it is damaged.
+        NotFoundError: The source or the tokenizer does not exist.
+        OutputExistsError: `output` exists already.
     """
-    began = time.perf_counter()
+    start = time.perf_counter()
     sources = [source] if isinstance(source, str | Path) else list(source)
     report = ConvertReport(Path(output), to)
+    check_choice("to", to, (*_WRITERS, "store"))
     if to == "store":
         if tokenizer is None:
             raise InputError("A store holds its tokenizer: name the one that made the ids.")
@@ -124,10 +126,10 @@ def convert(
                     block_size=block_size,
                     advance=advance,
                 )
-        made = [report.output / name for name in splits] if len(splits) > 1 else [report.output]
-        stores = {name: open_splits(path) for name, path in zip(splits, made, strict=True)}
+        paths = [report.output / name for name in splits] if len(splits) > 1 else [report.output]
+        stores = {name: open_splits(path) for name, path in zip(splits, paths, strict=True)}
         report.blocks = {name: len(store["train"]) for name, store in stores.items()}
-    elif to in _WRITERS:
+    else:
         if len(sources) != 1:
             raise InputError(f"one block store is converted at a time; got {len(sources)} inputs.")
         with atomic_output_dir(report.output, overwrite=overwrite, is_ours=_is_ours) as folder:
@@ -136,17 +138,15 @@ def convert(
             with _bar(sum(report.blocks.values()), "block", enabled=progress) as advance:
                 for name, store in opened.items():
                     _WRITERS[to](store, folder, name, advance)
-    else:
-        raise InputError(f"to must be one of {', '.join([*_WRITERS, 'store'])}; got {to!r}.")
     files = [path for path in sorted(report.output.rglob("*")) if path.is_file()]
     report.files = [str(path.relative_to(report.output)) for path in files]
     report.bytes = sum(path.stat().st_size for path in files)
-    report.seconds = time.perf_counter() - began
+    report.seconds = time.perf_counter() - start
     return report
 
 
 def _verified(path: str | Path, *, progress: bool) -> dict[str, BlockStore]:
-    """Open a store whose bytes are those that were written: damage is not handed on."""
+    """Open a store and verify its checksums, so that damage is not converted too."""
     stores = open_splits(path)
     for store in stores.values():
         store.verify(progress=progress)
@@ -155,7 +155,7 @@ def _verified(path: str | Path, *, progress: bool) -> dict[str, BlockStore]:
 
 def _is_ours(folder: Path) -> bool:
     return all(
-        is_stray(entry) or (_OURS.fullmatch(entry.name) and entry.is_file())
+        is_stray(entry) or (_OUTPUT_FILE.fullmatch(entry.name) and entry.is_file())
         for entry in folder.iterdir()
     )
 
@@ -164,7 +164,7 @@ def _is_ours(folder: Path) -> bool:
 def _bar(total: int, unit: str, *, enabled: bool) -> Iterator[Callable[[int], object]]:
     from tqdm import tqdm
 
-    # None: no bar where standard error is no terminal.
+    # None: no bar if standard error is not a terminal.
     disable = None if enabled else True
     with tqdm(total=total, unit=unit, unit_scale=True, desc="convert", disable=disable) as bar:
         yield bar.update

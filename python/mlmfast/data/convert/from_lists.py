@@ -1,4 +1,4 @@
-"""Token lists of others, read in batches: Parquet files, and folders of `datasets`."""
+"""Reading token lists of other tools in batches: Parquet files, and folders of `datasets`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from mlmfast.data.prepare.options import PrepareOptions, counted
+from mlmfast.data.prepare.options import PrepareOptions
+from mlmfast.data.prepare.report import counted
 from mlmfast.data.prepare.split_writer import SplitWriter
 from mlmfast.data.tokenization.load import LoadedTokenizer, id_dtype
 from mlmfast.errors import InputError, MissingDependencyError, NotFoundError
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
 
 _BATCH_ROWS = 10_000
-# How `convert --to parquet` and the Hub name the files of a split.
-_OF_SPLIT = re.compile(r"(train|test|validation)-\d{5}-of-\d{5}\.parquet")
+# File names of a split, as `convert --to parquet` writes them and the Hub expects them.
+_SPLIT_FILE = re.compile(r"(train|test|validation)-\d{5}-of-\d{5}\.parquet")
 
 
 @dataclass(frozen=True)
@@ -33,16 +34,16 @@ class TokenLists:
     """The token lists of one split."""
 
     name: str
-    """Where they are, for messages."""
+    """Their path, for messages."""
     kind: pa.DataType
-    """Type of the column."""
+    """The column's Arrow type."""
     rows: int
     read: Callable[[], Iterator[pa.Array]]
     """Yields the column in batches."""
 
     @property
     def width(self) -> int | None:
-        """The length of every row where the column's type fixes it."""
+        """The rows' length if the column's type fixes it, else None."""
         return self.kind.list_size if pa.types.is_fixed_size_list(self.kind) else None
 
 
@@ -53,9 +54,9 @@ def open_token_lists(sources: Iterable[str | Path], column: str) -> dict[str, To
         {"train": lists}, {"test": lists} or both.
 
     Raises:
-        NotFoundError: There is no such file or folder.
-        InputError: It holds no such lists.
-        MissingDependencyError: A `datasets` folder, and the package is not installed.
+        NotFoundError: A file or folder does not exist.
+        InputError: There are no lists of token ids.
+        MissingDependencyError: The source is a `datasets` folder, and the package is not installed.
     """
     paths = [as_path(source, home=True) for source in sources]
     if not paths:
@@ -74,20 +75,21 @@ def open_token_lists(sources: Iterable[str | Path], column: str) -> dict[str, To
             )
     by_split: dict[str, list[Path]] = {}
     for path in paths:
-        found = _OF_SPLIT.fullmatch(path.name)
-        by_split.setdefault(found[1] if found else "train", []).append(path)
+        match = _SPLIT_FILE.fullmatch(path.name)
+        by_split.setdefault(match[1] if match else "train", []).append(path)
     return {
-        split: _parquet(files, column) for split, files in _two_at_most(by_split, paths[0]).items()
+        split: _parquet(files, column)
+        for split, files in _train_and_test(by_split, paths[0]).items()
     }
 
 
-def _two_at_most(splits: dict[str, Any], where: Path) -> dict[str, Any]:
-    """The splits by the names that a store knows; a validation split is one to test on."""
+def _train_and_test(splits: dict[str, Any], source: Path) -> dict[str, Any]:
+    """Return the splits as train and test; a split called validation becomes test."""
     if "validation" in splits and "test" not in splits:
-        splits = {"test" if name == "validation" else name: it for name, it in splits.items()}
+        splits = {"test" if name == "validation" else name: split for name, split in splits.items()}
     if set(splits) - {"train", "test"}:
         raise InputError(
-            f"{str(where)!r} has the splits {', '.join(splits)}; a block store has train and test "
+            f"{str(source)!r} has the splits {', '.join(splits)}; a block store has train and test "
             "alone. Convert the others by themselves."
         )
     return {name: splits[name] for name in ("train", "test") if name in splits}
@@ -136,7 +138,7 @@ def _datasets_splits(folder: Path, column: str) -> dict[str, TokenLists]:
     splits = loaded if isinstance(loaded, datasets.DatasetDict) else {"train": loaded}
     return {
         split: _dataset(data, column, f"{folder} ({split})")
-        for split, data in _two_at_most(dict(splits), folder).items()
+        for split, data in _train_and_test(dict(splits), folder).items()
     }
 
 
@@ -164,7 +166,7 @@ def _kind(schema: pa.Schema, column: str, name: str) -> pa.DataType:
     return kind
 
 
-_USUAL_BLOCK_SIZE = 128
+_DEFAULT_BLOCK_SIZE = 128
 
 
 def write_store(
@@ -176,21 +178,21 @@ def write_store(
     block_size: int | None,
     advance: Callable[[int], object],
 ) -> None:
-    """Write the splits into `folder` as stores, ids as they are.
+    """Write the splits into `folder` as stores, with unchanged ids.
 
     Args:
-        splits: As `open_token_lists` gives them.
-        folder: Exists and is empty.
-        tokenizer: The one that made the ids.
-        options: How to group; its block size does not count.
-        block_size: Tokens a block; None takes the rows' length where their type fixes it, else 128.
-        advance: Is told how many rows were read.
+        splits: The result of `open_token_lists`.
+        folder: An existing, empty folder.
+        tokenizer: The tokenizer that made the ids.
+        options: How to group; its block size is ignored.
+        block_size: Tokens per block; None uses the rows' length if their type fixes it, else 128.
+        advance: Called with the number of rows after each batch.
 
     Raises:
-        InputError: A null, an id outside of the vocabulary, or not one block.
+        InputError: A row is null, an id is outside the vocabulary, or there is less than one block.
     """
     for name, lists in splits.items():
-        size = block_size or lists.width or _USUAL_BLOCK_SIZE
+        size = block_size or lists.width or _DEFAULT_BLOCK_SIZE
         writer = SplitWriter(
             name,
             folder if len(splits) == 1 else folder / name,
@@ -217,7 +219,7 @@ def write_store(
 def _checked(
     batch: pa.Array, first: int, name: str, tokenizer: LoadedTokenizer
 ) -> pa.LargeListArray:
-    """The batch as LargeList of the type of a store's ids; row number `first` is its first."""
+    """Check a batch that begins with row `first`; return it as LargeList of the store's id type."""
     if batch.null_count:
         row = batch.is_null().index(True).as_py()
         raise InputError(f"{name}, row {first + row:,} is null.")
@@ -229,13 +231,13 @@ def _checked(
         at = values.is_null().index(True).as_py()
     else:
         ids = values.to_numpy(zero_copy_only=False)
-        wrong = ids >= tokenizer.id_bound
+        invalid = ids >= tokenizer.id_bound
         if ids.dtype.kind == "i":
-            wrong |= ids < 0
-        if not wrong.any():
+            invalid |= ids < 0
+        if not invalid.any():
             kind = id_dtype(tokenizer.id_bound)
             return pa.LargeListArray.from_arrays(offsets, pa.array(ids.astype(kind)))
-        at = int(np.argmax(wrong))
+        at = int(np.argmax(invalid))
     row = int(np.searchsorted(offsets, at, side="right")) - 1
     raise InputError(
         f"{name}, row {first + row:,}, position {at - offsets[row]:,}: {values[at].as_py()} is no "

@@ -26,22 +26,22 @@ if TYPE_CHECKING:
 
 _MAGIC = b"MMIDIDX\x00\x00"
 _VERSION = 1
-# The format knows no uint32: larger vocabularies take int32 there, as Megatron's own tools do.
+# The format has no uint32; larger vocabularies use int32, as with Megatron's own tools.
 _UINT16, _INT32 = 8, 4
-# Entries of the index made at a time.
-_PIECE = 1 << 20
+# Entries of the index written at a time.
+_CHUNK_ENTRIES = 1 << 20
 
 
 def write_megatron(
     store: BlockStore, folder: Path, name: str, advance: Callable[[int], object]
 ) -> list[str]:
-    """Write `store` into `folder` as `name`.bin and `name`.idx, every block a document.
+    """Write `store` into `folder` as `name`.bin and `name`.idx, one document per block.
 
     Returns:
         The names of the files.
 
     Raises:
-        InputError: The vocabulary has more ids than int32 can tell apart.
+        InputError: The vocabulary has more ids than int32 can represent.
     """
     small = store.dtype.itemsize == 2
     code, kind = (_UINT16, np.dtype("<u2")) if small else (_INT32, np.dtype("<i4"))
@@ -61,6 +61,6 @@ def write_megatron(
 
 
 def _write_column(file: BinaryIO, count: int, values: Callable[[np.ndarray], np.ndarray]) -> None:
-    for start in range(0, count, _PIECE):
-        numbers = np.arange(start, min(count, start + _PIECE), dtype="<i8")
+    for start in range(0, count, _CHUNK_ENTRIES):
+        numbers = np.arange(start, min(count, start + _CHUNK_ENTRIES), dtype="<i8")
         file.write(values(numbers).data)

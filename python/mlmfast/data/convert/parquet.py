@@ -1,4 +1,4 @@
-"""A block store as Parquet files: one a shard, named as data sets on the Hub name theirs."""
+"""Block stores to Parquet: one file per shard, named like the files of data sets on the Hub."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from mlmfast.data.store.store import BlockStore
 
-# Tokens in a row group: what a reader must unpack at a time.
+# Tokens per row group, the unit that readers decompress at a time.
 _GROUP_TOKENS = 1 << 22
 
 
@@ -23,7 +23,7 @@ def write_parquet(
 ) -> list[str]:
     """Write `store` into `folder` as `name`-00000-of-00002.parquet and so on.
 
-    The one column, input_ids, is FixedSizeList<uint16 or uint32>[L] in Arrow's eyes.
+    The only column, input_ids, has the Arrow type FixedSizeList<uint16 or uint32>[L].
 
     Returns:
         The names of the files.

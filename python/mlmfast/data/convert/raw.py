@@ -1,4 +1,4 @@
-"""A block store as one file of little-endian ids, and a JSON that says how to open it."""
+"""Block stores to one file of little-endian ids, with a JSON file that describes it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from mlmfast.data.store.store import BlockStore
 
-# Bytes written at a time, so that progress shows and Ctrl-C is heard.
-_PIECE = 1 << 24
+# Bytes written at a time, so that progress is visible and Ctrl-C takes effect.
+_CHUNK_BYTES = 1 << 24
 
 
 def write_raw(
@@ -28,7 +28,7 @@ def write_raw(
     kind = store.dtype.newbyteorder("<")
     write_ids(store, folder / f"{name}.bin", kind, advance)
     manifest = store.manifest
-    about: dict[str, Any] = {
+    description: dict[str, Any] = {
         "file": f"{name}.bin",
         "dtype": kind.str,
         "shape": [len(store), store.block_size],
@@ -43,7 +43,7 @@ def write_raw(
         "tokenizer_sha256": manifest.tokenizer_sha256,
         "mlmfast_version": manifest.mlmfast_version,
     }
-    text = json.dumps(about, indent=2, ensure_ascii=False)
+    text = json.dumps(description, indent=2, ensure_ascii=False)
     (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
     return [f"{name}.bin", f"{name}.json"]
 
@@ -52,10 +52,10 @@ def write_ids(
     store: BlockStore, path: Path, kind: np.dtype, advance: Callable[[int], object]
 ) -> None:
     """Write all ids of `store` to `path` as `kind`, row by row."""
-    rows = max(1, _PIECE // (store.block_size * kind.itemsize))
+    rows = max(1, _CHUNK_BYTES // (store.block_size * kind.itemsize))
     with path.open("wb") as file:
         for shard in store.shards:
             for start in range(0, len(shard), rows):
-                piece = shard[start : start + rows]
-                file.write(np.ascontiguousarray(piece, kind).data)
-                advance(len(piece))
+                chunk = shard[start : start + rows]
+                file.write(np.ascontiguousarray(chunk, kind).data)
+                advance(len(chunk))

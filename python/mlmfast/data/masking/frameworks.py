@@ -7,7 +7,7 @@ from typing import Any, Literal, cast, get_args
 
 import numpy as np
 
-from mlmfast.errors import InputError
+from mlmfast.options import check_choice
 
 Framework = Literal["pt", "np", "tf"]
 
@@ -18,9 +18,8 @@ def check_framework(name: str) -> Framework:
     Raises:
         InputError: It is not one.
     """
-    if name in get_args(Framework):
-        return cast("Framework", name)
-    raise InputError(f"return_tensors must be 'pt', 'np' or 'tf', got {name!r}")
+    check_choice("return_tensors", name, get_args(Framework), quoted=True)
+    return cast("Framework", name)
 
 
 def to_tensor(array: np.ndarray, framework: Framework) -> Any:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 import numpy as np
 
 from mlmfast.errors import InputError
+from mlmfast.options import check_choice
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -72,8 +73,7 @@ def build_masker(
     if mode == "token" and starts is not None:
         raise InputError("word_starts goes with mode='whole_word' or mode='span', not 'token'")
     random_ids = values.pop("random_ids", "all")
-    if random_ids not in ("all", "ordinary"):
-        raise InputError(f"random_ids must be 'all' or 'ordinary', got {random_ids!r}")
+    check_choice("random_ids", random_ids, ("all", "ordinary"), quoted=True)
     try:
         for name in _PROBABILITIES & values.keys():
             values[name] = float(values[name])

@@ -1,4 +1,4 @@
-"""How far a run of `prepare` has come, on disk, so that the next one can go on from there."""
+"""The checkpoint of a `prepare` run on disk, from which the same command resumes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from mlmfast.data.prepare.dedup import SEEN_FILE, check_seen
-from mlmfast.data.prepare.documents import Counts, Cursor, as_mark
+from mlmfast.data.prepare.documents import Counts, Cursor
 from mlmfast.data.prepare.package_versions import versions_of
 from mlmfast.data.prepare.shuffle import Spilled
 from mlmfast.errors import StoreError
@@ -25,18 +25,19 @@ if TYPE_CHECKING:
     from mlmfast.data.tokenization.load import LoadedTokenizer
     from mlmfast.fs.staging import StagingDir
 
-# These change how a run goes, not what it writes.
-_FREE = {"tokenizer", "engine", "threads", "progress", "overwrite", "resume"}
+# Options that do not change what a run writes.
+_NOT_IN_FINGERPRINT = {"tokenizer", "engine", "threads", "progress", "overwrite", "resume"}
 _VERSION = 2
 
 
-def fingerprint(
+def run_fingerprint(
     sources: list[Source], tokenizer: LoadedTokenizer, options: PrepareOptions
 ) -> dict[str, Any] | None:
-    """Tell everything that the store's bytes depend on; None where an input cannot be read again.
+    """Describe everything that the bytes of the store depend on.
 
     Returns:
-        What JSON can hold, flat but for `inputs`, a list with an entry for each source.
+        A mapping that JSON can hold, flat except for `inputs`, a list with an entry for each
+        source; None if an input cannot be read a second time.
     """
     inputs = [source.fingerprint() for source in sources]
     if None in inputs:
@@ -44,62 +45,62 @@ def fingerprint(
     digest = hashlib.sha256(tokenizer.name.encode())
     for name, content in sorted(tokenizer.files.items()):
         digest.update(f"\0{name}\0{len(content)}\0".encode() + content)
-    found = {
+    described = {
         **{
             option.name: getattr(options, option.name)
             for option in fields(options)
-            if option.name not in _FREE
+            if option.name not in _NOT_IN_FINGERPRINT
         },
         "tokenizer": digest.hexdigest(),
         **{f"version of {package}": version for package, version in versions_of(tokenizer).items()},
         "inputs": inputs,
     }
-    return json.loads(json.dumps(found))
+    return json.loads(json.dumps(described))
 
 
 @dataclass
 class Checkpoint:
-    """What a run that was cut off had done."""
+    """The progress of an interrupted run."""
 
-    mark: Cursor | None
-    """Where to begin; None where the documents were shuffled, and no more."""
+    cursor: Cursor | None
+    """Where to begin; None if the documents have been shuffled and none is written."""
     counts: Counts
-    """Of the documents, where they were shuffled."""
+    """Counts of the documents, where they are shuffled."""
     splits: dict[str, Any]
-    """What each split's writer needs."""
+    """The state of each split's writer."""
     spilled: Spilled | None
-    """Where the documents are shuffled: the files in which they wait."""
+    """The buckets of the shuffled documents, where they are shuffled."""
 
     @property
     def shards(self) -> int:
-        """Finished files of all splits."""
+        """Finished shards of all splits."""
         return sum(len(split["writer"]["shards"]) for split in self.splits.values())
 
 
 class CheckpointFile:
-    """Keeps the state of a run in its workplace."""
+    """Keeps the checkpoint of a run in its staging folder."""
 
-    def __init__(self, work: StagingDir, found: dict[str, Any] | None) -> None:
-        """Keep it in `work`; with no fingerprint `found` nothing is kept."""
+    def __init__(self, work: StagingDir, fingerprint: dict[str, Any] | None) -> None:
+        """Keep it in `work`; without a fingerprint of the run nothing is kept."""
         self._work = work
-        self._found = found
+        self._fingerprint = fingerprint
         self._saves = 0
         self.shards = 0
-        """Finished files that the file on disk tells of."""
+        """Finished shards in the checkpoint on disk."""
 
     def save(
         self,
-        mark: Cursor | None,
+        cursor: Cursor | None,
         counts: Counts,
         splits: dict[str, SplitWriter],
         spilled: Spilled | None = None,
     ) -> None:
-        """Write down that everything before `mark` is done.
+        """Record that everything before `cursor` is done.
 
-        Every file that the state names has its size and checksum there, and is on the disk before
-        the state is: the shards since they were written, as `spilled` is; the others here.
+        The checkpoint names every file with its size and checksum, and each is synced to disk
+        before the checkpoint is: the shards and `spilled` when they were written, the others here.
         """
-        if self._found is None:
+        if self._fingerprint is None:
             return
         self._saves += 1
         states = {name: split.state() for name, split in splits.items()}
@@ -113,8 +114,8 @@ class CheckpointFile:
             sync_file(self._work.root / SEEN_FILE)
         content = {
             "version": _VERSION,
-            "fingerprint": self._found,
-            "mark": None if mark is None else asdict(mark),
+            "fingerprint": self._fingerprint,
+            "mark": None if cursor is None else asdict(cursor),
             "counts": asdict(counts),
             "splits": states,
             "spilled": None if spilled is None else asdict(spilled),
@@ -128,11 +129,11 @@ class CheckpointFile:
         sync_folder(self._work.root)
         new.replace(self._work.state)
         sync_folder(self._work.root)
-        self._sweep({state["pending"]["file"] for state in states.values()})
+        self._remove_pending_except({state["pending"]["file"] for state in states.values()})
         self.shards = sum(split.writer.shards for split in splits.values())
 
     def load(self) -> tuple[Checkpoint | None, str | None]:
-        """Return what can be gone on with, or None; and why nothing can, where that is news."""
+        """Return the checkpoint to resume from, or None and why one that exists is not used."""
         path = self._work.state
         if not path.exists():
             return None, None
@@ -140,58 +141,58 @@ class CheckpointFile:
             content = json.loads(path.read_text(encoding="utf-8"))
             if content["version"] != _VERSION or content["checksum"] != checksum_of(content):
                 return None, "its state file is damaged or of another version"
-            mark = None if content["mark"] is None else as_mark(content["mark"])
+            cursor = None if content["mark"] is None else Cursor(**content["mark"])
             spilled = content["spilled"] and Spilled.from_json(content["spilled"])
-            progress = Checkpoint(mark, Counts(**content["counts"]), content["splits"], spilled)
+            checkpoint = Checkpoint(cursor, Counts(**content["counts"]), content["splits"], spilled)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             return None, f"its state file cannot be read ({error})"
-        if self._found is None:
+        if self._fingerprint is None:
             return None, "this run's input cannot be read a second time"
-        return self._same(content["fingerprint"], progress)
+        return self._same(content["fingerprint"], checkpoint)
 
-    def restore(self, progress: Checkpoint, splits: dict[str, SplitWriter]) -> None:
-        """Bring the writers where they were.
+    def restore(self, checkpoint: Checkpoint, splits: dict[str, SplitWriter]) -> None:
+        """Restore the writers of the splits.
 
         Raises:
             StoreError: A file is not what was written.
         """
-        for name, state in progress.splits.items():
+        for name, state in checkpoint.splits.items():
             stamp = FileStamp(**state["pending"])
             path = self._work.root / stamp.file
             if not stamp.matches(self._work.root):
                 raise StoreError(f"{str(path)!r} is not what was written.")
             splits[name].restore(state, _read_column(path))
             self._saves = max(self._saves, int(path.stem.rsplit("-", 1)[1]))
-        if progress.mark is not None and progress.mark.seen is not None:
-            check_seen(self._work.root / SEEN_FILE, progress.mark.seen)
-        self.shards = progress.shards
+        if checkpoint.cursor is not None and checkpoint.cursor.seen is not None:
+            check_seen(self._work.root / SEEN_FILE, checkpoint.cursor.seen)
+        self.shards = checkpoint.shards
 
     def _same(
-        self, then: dict[str, Any], progress: Checkpoint
+        self, then: dict[str, Any], checkpoint: Checkpoint
     ) -> tuple[Checkpoint | None, str | None]:
-        now = dict(self._found or {})
+        now = dict(self._fingerprint or {})
         then = dict(then)
         new_inputs, old_inputs = now.pop("inputs"), then.pop("inputs")
         for name in {**then, **now}:
             was, is_ = then.get(name), now.get(name)
             if was != is_:
-                shown = "" if name == "tokenizer" else f" (it was {was!r}, and now is {is_!r})"
-                return None, f"{name} is another one{shown}"
-        if progress.mark is None or now["shuffle_documents"]:
+                values = "" if name == "tokenizer" else f" from {was!r} to {is_!r}"
+                return None, f"{name} has changed{values}"
+        if checkpoint.cursor is None or now["shuffle_documents"]:
             needed = max(len(new_inputs), len(old_inputs))
         else:
-            needed = progress.mark.source + 1  # what comes after it was not read yet
+            needed = checkpoint.cursor.source + 1  # the sources after it have not been read
         for number in range(needed):
             old = old_inputs[number] if number < len(old_inputs) else None
             new = new_inputs[number] if number < len(new_inputs) else None
             if old != new:
                 changed = old or new or {}
                 return None, f"the input {changed.get('name')!r} has changed"
-        return progress, None
+        return checkpoint, None
 
-    def _sweep(self, wanted: set[str]) -> None:
+    def _remove_pending_except(self, kept: set[str]) -> None:
         for path in self._work.root.glob("pending-*.arrow"):
-            if path.name not in wanted:
+            if path.name not in kept:
                 path.unlink()
 
 

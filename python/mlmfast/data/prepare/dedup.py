@@ -1,4 +1,4 @@
-"""Which texts came before, for as long as a run and its continuation last."""
+"""Exact deduplication: the hashes of all texts so far, kept on disk for a resumed run."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SEEN_FILE = "seen.bin"
-"""Its name in the folder of a run."""
+"""Name of the file of hashes in the folder of a run."""
 _KEY_BYTES = 16
 _CHUNK = 1 << 24
 
 
 class ExactDedup:
-    """The 128-bit hashes of all texts so far, in memory and in a file beside the output.
+    """Tells texts that came before, by 128-bit hashes in memory and in a file beside the output.
 
-    Memory: 16 bytes a different text and the table's own room, 20 to 40 bytes in all.
+    Each distinct text takes 20 to 40 bytes of memory: a hash of 16 bytes, in a hash table.
     """
 
     def __init__(self, path: Path) -> None:
@@ -33,32 +33,32 @@ class ExactDedup:
         self._file = path.open("ab", buffering=0)
 
     @property
-    def mark(self) -> list[int]:
-        """How many texts there are and their checksum, for `restore`."""
+    def state(self) -> list[int]:
+        """The number of distinct texts and the checksum of their hashes, for `restore`."""
         return [len(self._texts), self._checksum]
 
-    def restore(self, mark: list[int]) -> None:
-        """Forget what came after `mark`.
+    def restore(self, state: list[int]) -> None:
+        """Forget the texts that came after `state`.
 
         Raises:
-            StoreError: The file does not hold what it held then.
+            StoreError: The file does not hold the hashes of `state`.
         """
-        size = mark[0] * _KEY_BYTES
+        size = state[0] * _KEY_BYTES
         with self._path.open("rb") as file:
             keys = file.read(size)
-        if len(keys) != size or zlib.crc32(keys) != mark[1]:
+        if len(keys) != size or zlib.crc32(keys) != state[1]:
             raise StoreError(f"{str(self._path)!r} is not what was written.")
         self._file.truncate(size)
         self._texts = TextHashSet()
         self._texts.load(keys)
-        self._checksum = mark[1]
+        self._checksum = state[1]
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Forget all texts."""
         self.restore([0, 0])
 
     def add(self, texts: pa.LargeStringArray) -> np.ndarray:
-        """Tell for each text whether it is new; a null never is."""
+        """Return for each text whether it is new; a null never is."""
         fresh, keys = self._texts.add(texts)
         self._file.write(keys)
         self._checksum = zlib.crc32(keys, self._checksum)
@@ -69,15 +69,15 @@ class ExactDedup:
         self._file.close()
 
 
-def check_seen(path: Path, mark: list[int]) -> None:
-    """Raise StoreError unless the file at `path` still holds what it held at `mark`."""
-    left, checksum = mark[0] * _KEY_BYTES, 0
+def check_seen(path: Path, state: list[int]) -> None:
+    """Raise StoreError unless the file at `path` still holds the hashes of `state`."""
+    remaining, checksum = state[0] * _KEY_BYTES, 0
     try:
         with path.open("rb") as file:
-            while left and (chunk := file.read(min(left, _CHUNK))):
-                left -= len(chunk)
+            while remaining and (chunk := file.read(min(remaining, _CHUNK))):
+                remaining -= len(chunk)
                 checksum = zlib.crc32(chunk, checksum)
     except OSError as error:
         raise StoreError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
-    if left or checksum != mark[1]:
+    if remaining or checksum != state[1]:
         raise StoreError(f"{str(path)!r} is not what was written.")

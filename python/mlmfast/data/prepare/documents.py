@@ -1,10 +1,10 @@
-"""The documents of a run: read, decoded, numbered, and those left out that are not wanted."""
+"""The documents of a run: read, decoded, numbered and filtered."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class Counts:
-    """What was met on the way."""
+    """How many documents were special in some way."""
 
     empty: int = 0
     null: int = 0
-    """Without text, those that were skipped for invalid UTF-8 included."""
+    """Documents without text, including those skipped for invalid UTF-8."""
     replaced: int = 0
     skipped: int = 0
     duplicates: int = 0
@@ -32,39 +32,39 @@ class Counts:
 
 @dataclass(frozen=True)
 class Cursor:
-    """Where a pass can begin again; JSON can hold it."""
+    """A position from which a run can resume; serializable as JSON."""
 
     source: int = 0
-    """Number of the source; of the bucket, where documents are shuffled."""
+    """Index of the source; with shuffled documents, of the bucket."""
     place: Place | None = None
-    """Where in it a piece begins; None at its beginning."""
+    """Where a piece of the source begins; None is its beginning."""
     number: int = 0
     """Of the piece's first document."""
     counts: dict[str, int] = field(default_factory=lambda: asdict(Counts()))
-    """What had been met before the piece."""
+    """`Counts` before the piece."""
     seen: list[int] | None = None
-    """`SeenFile.mark` before the piece."""
+    """`ExactDedup.state` before the piece."""
     rows: int = 0
-    """How many of the piece's documents are done with."""
+    """How many of the piece's documents are done."""
     position: int = 0
-    """How far reading had come, for the progress bar."""
+    """How far the sources have been read, for the progress bar."""
 
 
 @dataclass(frozen=True)
 class DocumentBatch:
-    """Documents on their way."""
+    """Documents on their way to the tokenizer."""
 
     texts: pa.LargeStringArray
     """Without nulls."""
     numbers: np.ndarray
     """The documents' numbers in the order of reading, uint64."""
-    mark: Cursor
-    """Behind these documents."""
+    cursor: Cursor
+    """Just after these documents."""
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """A piece's documents."""
+    """The documents of a piece."""
 
     source: int
     place: Place
@@ -76,7 +76,7 @@ class Decoded:
 
 
 class Documents:
-    """Reads the documents of all sources; its parts may run in different threads."""
+    """Reads the documents of all sources; the stages may run in different threads."""
 
     def __init__(
         self,
@@ -91,10 +91,10 @@ class Documents:
         self._seen: ExactDedup | None = None
         self.counts = Counts()
         self.read = 0
-        """Documents that were read, those included that are not wanted."""
+        """Documents that were read, including those left out."""
 
     def pieces(self, start: Cursor) -> Iterator[tuple[int, int, Piece]]:
-        """Yield (source's number, bytes of the sources before it, piece) from a mark on."""
+        """Yield (index of the source, bytes of the sources before it, piece) from a cursor on."""
         before = 0
         for number, source in enumerate(self._sources):
             if number >= start.source:
@@ -115,15 +115,15 @@ class Documents:
     def batches(
         self, decoded: Iterator[Decoded], start: Cursor, seen: ExactDedup | None = None
     ) -> Iterator[DocumentBatch]:
-        """Yield the documents that are wanted, and count the others.
+        """Yield the documents to tokenize, and count those left out.
 
         Args:
-            decoded: What `decode` gave, in order.
-            start: The mark where reading began.
-            seen: With it, a text is taken once.
+            decoded: The results of `decode`, in order.
+            start: The cursor where reading began.
+            seen: Leaves out texts that came before.
 
         Raises:
-            StoreError: What was seen before `start` is not known any more.
+            StoreError: The texts before `start` are not known any more.
         """
         self.counts = Counts(**start.counts)
         self._seen = seen
@@ -132,25 +132,25 @@ class Documents:
         number, limit = start.number, self._options.limit
         done = start.rows
         for piece in decoded:
-            mark = Cursor(
+            cursor = Cursor(
                 piece.source,
                 piece.place,
                 number,
                 asdict(self.counts),
-                None if self._seen is None else self._seen.mark,
+                None if self._seen is None else self._seen.state,
                 position=piece.position,
             )
             texts = piece.texts if limit is None else piece.texts.slice(0, limit - number)
-            rows = self._wanted(texts, piece)
-            yield from self._cut(texts, rows[np.searchsorted(rows, done) :], number, mark)
+            rows = self._select(texts, piece)
+            yield from self._batches(texts, rows[np.searchsorted(rows, done) :], number, cursor)
             number += len(texts)
             self.read = number
-            # A source may cut its pieces in another way when it does not begin at its beginning.
+            # A source that starts elsewhere than at its beginning may be cut into other pieces.
             done = max(0, done - len(texts))
             if number == limit:
                 return
 
-    def _wanted(self, texts: pa.LargeStringArray, piece: Decoded) -> np.ndarray:
+    def _select(self, texts: pa.LargeStringArray, piece: Decoded) -> np.ndarray:
         counts = self.counts
         counts.replaced += piece.replaced
         counts.skipped += piece.skipped
@@ -167,18 +167,13 @@ class Documents:
             keep &= fresh
         return np.flatnonzero(keep)
 
-    def _cut(
-        self, texts: pa.LargeStringArray, rows: np.ndarray, number: int, mark: Cursor
+    def _batches(
+        self, texts: pa.LargeStringArray, rows: np.ndarray, number: int, cursor: Cursor
     ) -> Iterator[DocumentBatch]:
         chosen = texts if len(rows) == len(texts) else texts.take(arrow_numbers(rows))
         first = 0
         for part in bounded(chosen, self._reading.batch_bytes):
-            mine = rows[first : first + len(part)]
+            part_rows = rows[first : first + len(part)]
             first += len(part)
-            numbers = mine.astype(np.uint64) + np.uint64(number)
-            yield DocumentBatch(part, numbers, replace(mark, rows=int(mine[-1]) + 1))
-
-
-def as_mark(content: dict[str, Any]) -> Cursor:
-    """Return the mark that `dataclasses.asdict` was called with."""
-    return Cursor(**content)
+            numbers = part_rows.astype(np.uint64) + np.uint64(number)
+            yield DocumentBatch(part, numbers, replace(cursor, rows=int(part_rows[-1]) + 1))

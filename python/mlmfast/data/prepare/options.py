@@ -1,238 +1,193 @@
-"""The options of `prepare`, checked once at the door, and its report."""
+"""The options of `prepare`: one table for its signature, its checks, its flags and their help."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-from mlmfast.data.blocks.options import PACKINGS, fill_rate, packing_name
-from mlmfast.data.prepare.split import check_test_size
-from mlmfast.data.sources.base import POLICIES, delimiter_of, quoting_of
+from mlmfast.data.blocks.options import PACKINGS, packing_name
+from mlmfast.data.sources.base import POLICIES, QUOTINGS, delimiter_of, quoting_of
 from mlmfast.data.sources.formats import FORMATS
-from mlmfast.data.tokenization.encoder import ENGINES
+from mlmfast.data.tokenization.options import ENGINES
 from mlmfast.errors import InputError
+from mlmfast.options import check_options, option
 from mlmfast.runtime.cpu import thread_count
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from mlmfast.data.store.store import BlockStore
-
-SPECIAL_TOKENS = ("document", "block", "none")
-_REMAINDERS = ("drop", "pad")
-_DEDUPLICATIONS = ("exact",)
-_RUNNERS = ("local", "ray")
 _UNPACKED = "none"
 
+SOURCE_OPTIONS = (
+    "text_column",
+    "format",
+    "csv_delimiter",
+    "csv_quoting",
+    "json_field",
+    "dataset_name",
+    "dataset_config",
+    "split",
+    "on_invalid_utf8",
+)
+"""Those that say what is read and how, which `train-tokenizer` has too."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class PrepareOptions:
-    """How text becomes blocks; the defaults are the Hugging Face guide's."""
+    """How text becomes blocks; the defaults are the Hugging Face guide's.
 
-    tokenizer: Any
-    """A folder, a tokenizer.json, a Hub name or a tokenizer object."""
-    text_column: str = "text"
-    """The column with the text; dots reach into nested fields, lists are joined by blanks."""
-    block_size: int = 128
-    """Tokens in a block."""
-    test_size: float | None = None
-    """The share of the documents that go to a test split; None makes no split."""
-    special_tokens: str = "document"
-    """"document" wraps every document as the tokenizer itself does, "block" begins every block with
-    the tokenizer's cls (or bos) token and ends it with sep (or eos), "none" adds nothing."""
-    remainder: str = "drop"
-    """The tokens after the last whole block: "drop" them or "pad" the block."""
-    packing: str = "concat"
-    """"concat" lets documents run on from block to block, "best_fit" keeps them whole, "none" gives
-    each a block of its own."""
-    format: str | None = None
-    """The files' format; None goes by their names."""
-    csv_delimiter: str | None = None
-    """What stands between the fields of a row; None: a comma in CSV, a tab in TSV."""
-    csv_quoting: str = "minimal"
-    """"minimal": quotes may surround a field of CSV and TSV; "none": quotes are text."""
-    json_field: str | None = None
-    """The field of a JSON file's only object that holds the list of records."""
-    dataset_name: str | None = None
-    """A data set on the Hub, a clone of its repository, or what `save_to_disk` wrote."""
-    dataset_config: str | None = None
-    """The configuration of a data set on the Hub."""
-    split: str | None = None
-    """The split of a data set, or a part of it ("train[:5000]")."""
-    on_invalid_utf8: str = "error"
-    """"error", "replace" or "skip"."""
-    drop_empty: bool = False
-    """Leave out documents without text or of white space alone; run_mlm.py keeps them."""
-    seed: int = 0
-    """Chooses which documents go to the test split, and their order with `shuffle_documents`."""
-    limit: int | None = None
-    """Read the first so many documents only."""
-    shuffle_documents: bool = False
-    """Put all documents into a random order that `seed` chooses; by way of the disk."""
-    deduplicate: str | None = None
-    """"exact": take a text once, where it comes first; known by a 128-bit hash."""
-    add_mask_token: str | None = None
-    """Give a tokenizer without mask token this one."""
-    add_tokens: tuple[str, ...] = ()
-    """Words that the tokenizer is to keep whole."""
-    tokenizer_engine: str = "auto"
-    """"auto" encodes with the fast core wherever it is exact, "library" with `tokenizers` alone;
-    the ids are the same."""
-    verify: int = 0
-    """Encode so many documents with `tokenizers` as well, and compare."""
-    engine: str = "local"
-    """"local" works in this process, "ray" on a Ray cluster; the bytes are the same."""
-    overwrite: bool = False
-    """Replace a store that is there already."""
-    resume: bool = True
-    """Go on where a run of the same command was cut off."""
-    shard_tokens: int = 1 << 26
-    """About how many tokens one file of the store holds; bounds the memory."""
-    threads: int | None = None
-    """Threads that tokenize, of each task with engine="ray"; None takes all cores, or one there."""
-    progress: bool = False
-    """Show a progress bar on standard error."""
+    `mlmfast.prepare` has these fields as its keywords and documents them at length;
+    `mlmfast prepare` has a flag for each but `progress`. Whoever adds one adds it here, and to the
+    docstring of `mlmfast.prepare`.
+    """
+
+    tokenizer: Any = field(
+        metadata={
+            "help": "A folder, a tokenizer.json or a name on the Hugging Face Hub.",
+            "metavar": "NAME",
+        }
+    )
+    text_column: str = option(
+        "Column with the text; a.b reaches into nested fields, and the strings of a list are "
+        "joined by blanks.",
+        "text",
+        metavar="NAME",
+    )
+    block_size: int = option("Tokens in a block.", 128, minimum=1)
+    test_size: float | None = option(
+        "Share of the documents for a test split, such as 0.2.  [default: no split]",
+        metavar="SHARE",
+    )
+    special_tokens: str = option(
+        "Wrap every document, or every block, in the tokenizer's special tokens, or add none.",
+        "document",
+        choices=("document", "block", "none"),
+    )
+    remainder: str = option(
+        "Drop the tokens after the last whole block, or pad them to a block.",
+        "drop",
+        choices=("drop", "pad"),
+    )
+    packing: str = option(
+        "Let documents run on from block to block, keep them whole and pad the blocks, or give "
+        "each a block of its own.",
+        "concat",
+        choices=(*PACKINGS, _UNPACKED),
+    )
+    format: str | None = option(
+        "Format of the files, compressed or not.  [default: by their names]", choices=FORMATS
+    )
+    csv_delimiter: str | None = option(
+        "Character between the fields of a row.  [default: comma in CSV, tab in TSV]",
+        metavar="CHARACTER",
+    )
+    csv_quoting: str = option(
+        "In CSV and TSV, quotes may surround a field (minimal), or are text (none).",
+        "minimal",
+        choices=QUOTINGS,
+    )
+    json_field: str | None = option(
+        'Field with the list of records, where a JSON file is one object: {"NAME": [...]}.',
+        metavar="NAME",
+    )
+    dataset_name: str | None = option(
+        "A data set of the Hugging Face Hub, or its folder.", metavar="NAME"
+    )
+    dataset_config: str | None = option("Configuration of the Hub's data set.", metavar="NAME")
+    split: str | None = option(
+        'Split of a data set, or a part of it, such as "train[:5000]".', metavar="SPLIT"
+    )
+    on_invalid_utf8: str = option(
+        "Where a document is not valid UTF-8: stop, replace the bytes by U+FFFD, or skip the "
+        "document.",
+        "error",
+        choices=POLICIES,
+    )
+    drop_empty: bool = option("Leave out empty and blank documents.", False)
+    seed: int = option("Seed of the test split and of the shuffled order.", 0, minimum=0)
+    limit: int | None = option("Read the first N documents only.", minimum=1, metavar="N")
+    shuffle_documents: bool = option(
+        "Shuffle all documents; meanwhile the disk holds the text once more.", False
+    )
+    deduplicate: str | None = option(
+        "Keep the first of equal texts; takes 20 to 40 bytes of memory a text.  "
+        "[default: keep all]",
+        choices=("exact",),
+    )
+    add_mask_token: str | None = option(
+        "Add this mask token to a tokenizer without one.", metavar="TOKEN"
+    )
+    add_tokens: str | Path | Sequence[str] = option(  # noqa: RUF009 - it is a field
+        "File of words that the tokenizer keeps whole, one a line; see `mlmfast train "
+        "--add-tokens`.",
+        (),
+        metavar="FILE",
+    )
+    tokenizer_engine: str = option(
+        "Encode with the fast core wherever it is exact, or always with `tokenizers`.",
+        "auto",
+        choices=ENGINES,
+    )
+    verify: int = option(
+        "Encode N documents with `tokenizers` as well, and compare.", 0, minimum=0, metavar="N"
+    )
+    engine: str = option(
+        "Work in this process, or on all nodes of a Ray cluster; the store's bytes are the same.",
+        "local",
+        choices=("local", "ray"),
+    )
+    overwrite: bool = option("Replace a store that already exists.", False)
+    resume: bool = option("Resume a run of the same command that was interrupted.", True)
+    shard_tokens: int = option("Tokens in one file of the store.", 1 << 26, minimum=1)
+    threads: int | None = option(
+        "Threads that tokenize; with Ray, those of each task.  [default: all cores; with Ray, 1]",
+        metavar="N",
+    )
+    progress: bool = option("Show a progress bar on standard error.", False)
 
     def __post_init__(self) -> None:
-        check_test_size(self.test_size)
+        for name, value in (
+            ("packing", packing_name(self.packing)),
+            ("csv_delimiter", delimiter_of(self.csv_delimiter)),
+            ("csv_quoting", quoting_of(self.csv_quoting)),
+        ):
+            object.__setattr__(self, name, value)
+        check_options(self)
+        self._check_test_size()
         thread_count(self.threads)
-        _among("special_tokens", self.special_tokens, SPECIAL_TOKENS)
-        _among("remainder", self.remainder, _REMAINDERS)
-        object.__setattr__(self, "packing", packing_name(self.packing))
-        _among("packing", self.packing, (*PACKINGS, _UNPACKED))
         if self.packing == _UNPACKED and self.special_tokens == "block":
             raise InputError(
                 "special_tokens='block' is for documents that share blocks: with packing='none', "
                 "use 'document' or 'none'."
             )
-        _among("on_invalid_utf8", self.on_invalid_utf8, POLICIES)
-        if self.format is not None:
-            _among("format", self.format, FORMATS)
-        object.__setattr__(self, "csv_delimiter", delimiter_of(self.csv_delimiter))
-        object.__setattr__(self, "csv_quoting", quoting_of(self.csv_quoting))
-        if self.deduplicate is not None:
-            _among("deduplicate", self.deduplicate, _DEDUPLICATIONS)
-        _among("tokenizer_engine", self.tokenizer_engine, ENGINES)
-        _among("engine", self.engine, _RUNNERS)
         if self.engine == "ray":
             self._check_ray()
-        _at_least("verify", self.verify, 0)
-        _at_least("block_size", self.block_size, 1)
-        _at_least("shard_tokens", self.shard_tokens, 1)
-        _at_least("seed", self.seed, 0)
-        if self.limit is not None:
-            _at_least("limit", self.limit, 1)
+        object.__setattr__(self, "add_tokens", self._read_tokens())
+
+    def _check_test_size(self) -> None:
+        share = self.test_size
+        if share is None:
+            return
+        if isinstance(share, bool) or not isinstance(share, float) or not 0 < share < 1:
+            raise InputError(
+                f"test_size is the share of the documents to test on, such as 0.2; got {share!r}."
+            )
+
+    def _read_tokens(self) -> tuple[str, ...]:
+        if not self.add_tokens:
+            return ()
+        from mlmfast.data.tokenization.added_tokens import read_tokens
+
+        return tuple(read_tokens(self.add_tokens))
 
     def _check_ray(self) -> None:
-        for option, chosen in (
+        for name, chosen in (
             ("shuffle_documents", self.shuffle_documents),
             ("deduplicate", self.deduplicate is not None),
         ):
             if chosen:
                 raise InputError(
-                    f"{option} needs all documents in one place and cannot be had with engine "
-                    "'ray'; use engine 'local', or do that to the text before."
+                    f"{name} needs all documents in one place and does not work with engine "
+                    "'ray'; use engine 'local', or do it to the text beforehand."
                 )
         if self.packing == _UNPACKED:
-            raise InputError("packing='none' cannot be had with engine 'ray'; use engine 'local'.")
-
-
-@dataclass
-class PrepareReport:
-    """What `prepare` did."""
-
-    output: Path
-    stores: dict[str, BlockStore] = field(default_factory=dict)
-    """{"train": ..., "test": ...}, or {"train": ...} alone."""
-    documents: int = 0
-    """Documents that were tokenized."""
-    empty: int = 0
-    """Of those read, how many held no character; kept unless `drop_empty`."""
-    null: int = 0
-    """Documents without text (null, or a record without the column); left out."""
-    replaced: int = 0
-    """Documents in which invalid UTF-8 was replaced."""
-    skipped: int = 0
-    """Documents that were left out for invalid UTF-8."""
-    duplicates: int = 0
-    """Documents that were left out since their text had come before."""
-    kept_shards: int = 0
-    """Files that an earlier run had finished, and"""
-    kept_text_bytes: int = 0
-    """the text that it had tokenized, and"""
-    kept_tokens: int = 0
-    """the tokens that it had made of that; part of the numbers here."""
-    text_bytes: int = 0
-    """UTF-8 bytes of the text that was tokenized."""
-    tokens: int = 0
-    """Tokens that came of it, special tokens included."""
-    dropped_tokens: int = 0
-    """Of these, how many filled no block."""
-    seconds: float = 0.0
-    warnings: list[str] = field(default_factory=list)
-
-    @property
-    def fill_rate(self) -> float:
-        """The share of all blocks' positions that is no padding."""
-        manifests = [store.manifest for store in self.stores.values()]
-        return fill_rate(
-            sum(manifest.tokens for manifest in manifests),
-            sum(manifest.padding_tokens for manifest in manifests),
-        )
-
-    @property
-    def blocks(self) -> int:
-        """Blocks of all splits."""
-        return sum(map(len, self.stores.values()))
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the report as what JSON can hold."""
-        return {
-            "output": str(self.output),
-            "splits": {
-                name: {
-                    "path": str(store.path),
-                    "documents": store.manifest.documents,
-                    "blocks": len(store),
-                    "tokens": store.manifest.tokens,
-                    "padding_tokens": store.manifest.padding_tokens,
-                    "fill_rate": round(store.manifest.fill_rate, 6),
-                    "dropped_tokens": store.manifest.dropped_tokens,
-                }
-                for name, store in self.stores.items()
-            },
-            "block_size": next(iter(self.stores.values())).block_size,
-            "documents": self.documents,
-            "empty_documents": self.empty,
-            "null_documents": self.null,
-            "replaced_documents": self.replaced,
-            "skipped_documents": self.skipped,
-            "duplicate_documents": self.duplicates,
-            "text_bytes": self.text_bytes,
-            "tokens": self.tokens,
-            "blocks": self.blocks,
-            "dropped_tokens": self.dropped_tokens,
-            "fill_rate": round(self.fill_rate, 6),
-            "seconds": round(self.seconds, 3),
-            "kept_shards": self.kept_shards,
-            "megabytes_per_second": round(
-                (self.text_bytes - self.kept_text_bytes) / 1e6 / self.seconds, 3
-            ),
-            "tokens_per_second": round((self.tokens - self.kept_tokens) / self.seconds),
-            "warnings": self.warnings,
-        }
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a count in words, such as "1 block" or "2,375 documents"."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _among(name: str, value: Any, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise InputError(f"{name} must be one of {', '.join(known)}; got {value!r}.")
-
-
-def _at_least(name: str, value: Any, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InputError(f"{name} must be a whole number from {least} up; got {value!r}.")
+            raise InputError("packing='none' does not work with engine 'ray'; use engine 'local'.")

@@ -1,4 +1,4 @@
-"""The one pass from text to shards, its stages overlapped, and its continuation."""
+"""One pass from text to shards: read, decode, tokenize and write at the same time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pyarrow as pa
 from mlmfast.data.arrow_numpy import arrow_numbers, text_bytes
 from mlmfast.data.prepare.dedup import SEEN_FILE, ExactDedup
 from mlmfast.data.prepare.documents import Counts, Cursor, Decoded, DocumentBatch, Documents
-from mlmfast.data.prepare.options import counted
+from mlmfast.data.prepare.report import counted
 from mlmfast.data.prepare.shuffle import ExternalShuffle, Spilled, expected_text
 from mlmfast.data.prepare.split import is_test_document
 from mlmfast.runtime.cpu import thread_count
@@ -56,14 +56,14 @@ def progress_bar(
 
 logger = logging.getLogger("mlmfast.prepare")
 
-# Batches of tokens that wait to be written: while a shard is written, the stages before it have
-# room to go on.
+# Batches of tokens in the queue of the writer, so that the other stages go on while a shard is
+# written.
 _TOKENS_AHEAD = 8
 _LANES = 4
 
 
 class Pipeline:
-    """Takes all documents from the sources to the writers of the splits."""
+    """Tokenizes all documents of the sources and writes them to the splits."""
 
     def __init__(
         self,
@@ -72,29 +72,29 @@ class Pipeline:
         options: PrepareOptions,
         state: CheckpointFile,
     ) -> None:
-        """Work in `work` with what has been opened and checked."""
+        """Work in the staging folder `work`."""
         self._work = work
         self._reader = reader
         self._options = options
         self._state = state
 
     def run(
-        self, encoder: TextEncoder, splits: dict[str, SplitWriter], progress: Checkpoint | None
+        self, encoder: TextEncoder, splits: dict[str, SplitWriter], checkpoint: Checkpoint | None
     ) -> Counts:
-        """Tokenize and write everything, from where `progress` says; return what was met."""
+        """Tokenize and write everything after `checkpoint`; return the counts of the documents."""
         seen = None
         if self._options.deduplicate is not None:
             seen = ExactDedup(self._work.root / SEEN_FILE)
         try:
             if self._options.shuffle_documents:
-                return self._shuffled(encoder, splits, progress, seen)
-            start = Cursor() if progress is None or progress.mark is None else progress.mark
+                return self._run_shuffled(encoder, splits, checkpoint, seen)
+            start = _start_of(checkpoint)
             reader = self._reader
-            # The reader is stopped first: the stages behind it may be waiting for it.
-            with ThreadedPipeline() as overlap, reader, self._bar(reader.size, start) as advance:
+            # The reader is stopped first, since later stages may be waiting for it.
+            with ThreadedPipeline() as stages, reader, self._bar(reader.size, start) as advance:
                 batches = reader.batches(start, seen)
-                for mark in self._write(overlap, batches, encoder, splits):
-                    advance(mark.position)
+                for cursor in self._write(stages, batches, encoder, splits):
+                    advance(cursor.position)
                 if self._options.limit is None:
                     advance(reader.size)
             return reader.documents.counts
@@ -102,31 +102,31 @@ class Pipeline:
             if seen is not None:
                 seen.close()
 
-    def _shuffled(
+    def _run_shuffled(
         self,
         encoder: TextEncoder,
         splits: dict[str, SplitWriter],
-        progress: Checkpoint | None,
+        checkpoint: Checkpoint | None,
         seen: ExactDedup | None,
     ) -> Counts:
         reader = self._reader
         shuffle = ExternalShuffle(self._work.root / "shuffled", self._options.seed)
-        start = Cursor() if progress is None or progress.mark is None else progress.mark
-        spilled = None if progress is None else _usable(shuffle, progress.spilled, start)
-        if progress is None or spilled is None:
+        start = _start_of(checkpoint)
+        spilled = None if checkpoint is None else _intact(shuffle, checkpoint.spilled, start)
+        if checkpoint is None or spilled is None:
             spilled = self._spill(shuffle, seen)
-            mark = None if progress is None else progress.mark
-            self._state.save(mark, reader.documents.counts, splits, spilled)
+            cursor = None if checkpoint is None else checkpoint.cursor
+            self._state.save(cursor, reader.documents.counts, splits, spilled)
         else:
-            reader.documents.counts = progress.counts
-        with ThreadedPipeline() as overlap, self._bar(spilled.text_bytes, start) as advance:
+            reader.documents.counts = checkpoint.counts
+        with ThreadedPipeline() as stages, self._bar(spilled.text_bytes, start) as advance:
             batches = shuffle.batches(spilled, start, reader.reading.batch_bytes)
-            for mark in self._write(overlap, batches, encoder, splits, spilled):
-                advance(mark.position)
+            for cursor in self._write(stages, batches, encoder, splits, spilled):
+                advance(cursor.position)
         return reader.documents.counts
 
     def _spill(self, shuffle: ExternalShuffle, seen: ExactDedup | None) -> Spilled:
-        """Take all documents to the shuffle's buckets."""
+        """Read all documents into the buckets of the shuffle."""
         reader = self._reader
         if seen is not None:
             seen.clear()
@@ -142,15 +142,15 @@ class Pipeline:
 
     def _write(
         self,
-        overlap: ThreadedPipeline,
+        stages: ThreadedPipeline,
         batches: Iterator[DocumentBatch],
         encoder: TextEncoder,
         splits: dict[str, SplitWriter],
         spilled: Spilled | None = None,
     ) -> Iterator[Cursor]:
-        """Tokenize and write; yield the mark behind each batch that is done with."""
+        """Tokenize and write; yield the cursor after each batch that is done."""
         lanes, _ = worker_layout(self._options)
-        encoded = overlap.map(
+        encoded = stages.map(
             lambda batch: (batch, encoder.encode(batch.texts)),
             batches,
             threads=lanes,
@@ -158,13 +158,13 @@ class Pipeline:
         )
         for batch, tokens in encoded:
             before = sum(split.writer.shards for split in splits.values())
-            for name, texts, lists in self._parts(batch, tokens):
+            for name, texts, lists in self._by_split(batch, tokens):
                 splits[name].add(lists, text_bytes=text_bytes(texts))
             if sum(split.writer.shards for split in splits.values()) > before:
-                self._state.save(batch.mark, self._reader.documents.counts, splits, spilled)
-            yield batch.mark
+                self._state.save(batch.cursor, self._reader.documents.counts, splits, spilled)
+            yield batch.cursor
 
-    def _parts(
+    def _by_split(
         self, batch: DocumentBatch, tokens: pa.LargeListArray
     ) -> Iterator[tuple[str, pa.LargeStringArray, pa.LargeListArray]]:
         size, seed = self._options.test_size, self._options.seed
@@ -172,8 +172,8 @@ class Pipeline:
             yield "train", batch.texts, tokens
             return
         test = is_test_document(batch.numbers, test_size=size, seed=seed)
-        for name, wanted in (("train", ~test), ("test", test)):
-            rows = arrow_numbers(np.flatnonzero(wanted))
+        for name, chosen in (("train", ~test), ("test", test)):
+            rows = arrow_numbers(np.flatnonzero(chosen))
             if len(rows):
                 yield name, batch.texts.take(rows), tokens.take(rows)
 
@@ -183,13 +183,19 @@ class Pipeline:
         return progress_bar(total, shown=self._options.progress, start=start.position, what=what)
 
 
-def _usable(shuffle: ExternalShuffle, spilled: Spilled | None, start: Cursor) -> Spilled | None:
-    """Return the buckets of an earlier run, or None where the text must be read once more."""
+def _start_of(checkpoint: Checkpoint | None) -> Cursor:
+    if checkpoint is None or checkpoint.cursor is None:
+        return Cursor()
+    return checkpoint.cursor
+
+
+def _intact(shuffle: ExternalShuffle, spilled: Spilled | None, start: Cursor) -> Spilled | None:
+    """Return the buckets of an earlier run, or None if the text must be read again."""
     damaged = None if spilled is None else shuffle.damaged(spilled, start)
     if damaged is None:
         return spilled
     logger.warning(
-        "The shuffled documents that an earlier run left are damaged (%s is not what was written): "
+        "The shuffled documents of the earlier run are damaged (%s is not what was written): "
         "reading the text once more.",
         damaged,
     )
@@ -197,9 +203,9 @@ def _usable(shuffle: ExternalShuffle, spilled: Spilled | None, start: Cursor) ->
 
 
 def worker_layout(options: PrepareOptions) -> tuple[int, int]:
-    """How many batches are tokenized at the same time, and by how many threads each.
+    """Return how many batches are tokenized at the same time, and the threads of each.
 
-    Threads that share a batch wait for each other at its end.
+    Threads that share a batch wait for each other at its end, so a few batches run at a time.
     """
     threads = thread_count(options.threads)
     if options.verify:
@@ -208,54 +214,54 @@ def worker_layout(options: PrepareOptions) -> tuple[int, int]:
     return lanes, -(-threads // lanes)
 
 
-def log_resume(progress: Checkpoint) -> None:
-    """Say where a run begins that goes on after another one."""
-    documents = sum(split["documents"] for split in progress.splits.values())
-    tokens = sum(split["writer"]["tokens"] for split in progress.splits.values())
+def log_resume(checkpoint: Checkpoint) -> None:
+    """Log what a resumed run keeps of the earlier one."""
+    documents = sum(split["documents"] for split in checkpoint.splits.values())
+    tokens = sum(split["writer"]["tokens"] for split in checkpoint.splits.values())
     logger.info(
-        "Going on where an earlier run was cut off: %s with %s and %s are kept.",
-        counted(progress.shards, "finished shard"),
+        "Resuming the earlier run: %s with %s and %s are kept.",
+        counted(checkpoint.shards, "finished shard"),
         counted(documents, "document"),
         counted(tokens, "token"),
     )
 
 
-# Pieces of text that are read and decoded ahead: what two threads read while a tokenizer is loaded.
+# Pieces of text to read and decode ahead: what two threads read while a tokenizer is loaded.
 _TEXTS_AHEAD = 8
 _MOST_DECODERS = 4
 
 
 class PrefetchingReader:
-    """Reads the documents of all sources ahead of those who want them, in order.
+    """Reads the documents of all sources ahead in threads, in order.
 
-    When the `with` block ends, reading is stopped and every thread has ended.
+    When the `with` block ends, reading has stopped and every thread has ended.
 
-        with Reader(sources, reading, options) as reader:
-            reader.begin(Mark())
-            ...  # what takes its time
-            for batch in reader.batches(Mark()): ...
+        with PrefetchingReader(sources, reading, options) as reader:
+            reader.begin(Cursor())
+            ...  # work that takes a while, such as loading a tokenizer
+            for batch in reader.batches(Cursor()): ...
     """
 
     def __init__(
         self, sources: list[Source], reading: ReadOptions, options: PrepareOptions
     ) -> None:
-        """Read `sources`, each as `reading` says."""
+        """Read `sources` with the options `reading`."""
         self.sources = sources
         self.reading = reading
         self.documents = Documents(sources, reading, options)
         self._threads = min(_MOST_DECODERS, thread_count(options.threads))
-        self._overlap = ThreadedPipeline()
+        self._stages = ThreadedPipeline()
         self._begun: tuple[Cursor, Iterator[Decoded]] | None = None
 
     @property
     def size(self) -> int | None:
-        """What marks' positions reach at the end; None where it is not known."""
+        """The position of the last cursor; None if it is not known."""
         sizes = [source.size for source in self.sources]
         return None if None in sizes else sum(size or 0 for size in sizes)
 
     def begin(self, start: Cursor) -> None:
-        """Read ahead from `start` on; what goes wrong is raised where the batches are wanted."""
-        decoded = self._overlap.map(
+        """Start to read ahead from `start`; `batches` raises the errors of reading."""
+        decoded = self._stages.map(
             self.documents.decode,
             self.documents.pieces(start),
             threads=self._threads,
@@ -264,7 +270,7 @@ class PrefetchingReader:
         self._begun = start, decoded
 
     def batches(self, start: Cursor, seen: ExactDedup | None = None) -> Iterator[DocumentBatch]:
-        """Yield the documents that are wanted, from where reading began; see `Documents`."""
+        """Yield the documents from `start` on, where reading began; see `Documents.batches`."""
         if self._begun is None:
             self.begin(start)
         begun, decoded = self._begun or (start, iter(()))
@@ -273,10 +279,10 @@ class PrefetchingReader:
         return self.documents.batches(decoded, start, seen)
 
     def stop(self) -> None:
-        """End reading, and every wait for data that may never come."""
+        """Stop reading, including every wait for data that may never come."""
         for source in self.sources:
             source.stop()
-        self._overlap.stop()
+        self._stages.stop()
 
     def __enter__(self) -> Self:
         return self

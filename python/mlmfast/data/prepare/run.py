@@ -1,4 +1,4 @@
-"""A run of `prepare`, from the user's words to the report."""
+"""A run of `prepare`, from the options to the report."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlmfast.data.prepare.checkpoint import Checkpoint, CheckpointFile, fingerprint
+from mlmfast.data.prepare.checkpoint import Checkpoint, CheckpointFile, run_fingerprint
 from mlmfast.data.prepare.documents import Counts, Cursor
-from mlmfast.data.prepare.options import PrepareOptions, PrepareReport, counted
+from mlmfast.data.prepare.options import PrepareOptions
 from mlmfast.data.prepare.pipeline import Pipeline, PrefetchingReader, log_resume, worker_layout
+from mlmfast.data.prepare.report import PrepareReport, counted
 from mlmfast.data.prepare.split_writer import SplitWriter, split_writers
 from mlmfast.data.prepare.validation import (
     check_not_within,
@@ -37,17 +38,17 @@ logger = logging.getLogger("mlmfast.prepare")
 
 
 def run_prepare(inputs: Any, output: str | Path, options: PrepareOptions) -> PrepareReport:
-    """Turn text into a block store, or one a split, and report on it.
+    """Turn text into a block store, or one for each split, and report on it.
 
     Args:
-        inputs: As `mlmfast.data.prepare.api.prepare` takes them.
+        inputs: As `mlmfast.prepare` takes them.
         output: The folder to write.
-        options: Everything else.
+        options: All other arguments of `mlmfast.prepare`.
 
     Raises:
         InputError: A text cannot be used, or there is not one block of text.
-        NotFoundError: A file, a data set or the tokenizer is not there.
-        OutputExistsError: `output` is there already, or another run is writing it.
+        NotFoundError: A file, a data set or the tokenizer does not exist.
+        OutputExistsError: `output` exists already, or another run is writing it.
         MissingDependencyError: options.engine is "ray", and Ray is not installed.
     """
     if options.engine == "ray":
@@ -60,7 +61,7 @@ def run_prepare(inputs: Any, output: str | Path, options: PrepareOptions) -> Pre
     with resumable(output, overwrite=options.overwrite, is_ours=holds_store_alone) as work:
         tokenizer = None
         if options.dataset_name is not None:
-            # Nothing is fetched for a tokenizer that cannot be used.
+            # Checked before the data set is downloaded.
             tokenizer = load_and_check_tokenizer(options, report)
         sources = open_sources(
             inputs,
@@ -70,8 +71,9 @@ def run_prepare(inputs: Any, output: str | Path, options: PrepareOptions) -> Pre
             dataset_config=options.dataset_config,
         )
         check_not_within(sources, output)
-        reading = replace(
-            ReadOptions(options.text_column, options.on_invalid_utf8),
+        reading = ReadOptions(
+            options.text_column,
+            options.on_invalid_utf8,
             csv_delimiter=options.csv_delimiter,
             csv_quoting=options.csv_quoting,
             json_field=options.json_field,
@@ -101,7 +103,10 @@ def run_prepare(inputs: Any, output: str | Path, options: PrepareOptions) -> Pre
 
 
 def _can_prefetch(work: StagingDir, sources: list[Source], options: PrepareOptions) -> bool:
-    """Tell if files are read from their beginning, which can go on while a tokenizer is loaded."""
+    """Whether all files are read from their beginning, so that reading need not wait for the rest.
+
+    The tokenizer is loaded meanwhile.
+    """
     files = all(isinstance(source, FileSource) and source.regular for source in sources)
     resumed = options.resume and work.state.exists()
     return files and not resumed and options.engine == "local"
@@ -114,18 +119,18 @@ def _run(
     options: PrepareOptions,
     report: PrepareReport,
 ) -> tuple[str, Counts, dict[str, SplitWriter]]:
-    """Take all text to the writers; return who encoded it, what was met, and the writers."""
+    """Write all text; return the engine that encoded it, the documents' counts and the writers."""
     sources = reader.sources
-    found = fingerprint(sources, tokenizer, options)
+    fingerprint = run_fingerprint(sources, tokenizer, options)
     if options.engine == "ray":
         from mlmfast.data.prepare.distributed.ray import run_on_ray
 
-        return run_on_ray(work, sources, reader.reading, tokenizer, options, found)
-    state = CheckpointFile(work, found)
-    work.kept = lambda: _kept(work, state)
-    splits, progress = _begin(work, state, tokenizer, options)
-    if progress is not None:
-        report.kept_shards = progress.shards
+        return run_on_ray(work, sources, reader.reading, tokenizer, options, fingerprint)
+    state = CheckpointFile(work, fingerprint)
+    work.kept = lambda: _describe_kept(work, state)
+    splits, checkpoint = _begin(work, state, tokenizer, options)
+    if checkpoint is not None:
+        report.kept_shards = checkpoint.shards
         report.kept_text_bytes = sum(split.text_bytes for split in splits.values())
         report.kept_tokens = sum(split.writer.tokens for split in splits.values())
     _, threads = worker_layout(options)
@@ -136,29 +141,27 @@ def _run(
         engine=options.tokenizer_engine,
         verify=options.verify,
     )
-    counts = Pipeline(work, reader, options, state).run(encoder, splits, progress)
+    counts = Pipeline(work, reader, options, state).run(encoder, splits, checkpoint)
     return encoder.engine, counts, splits
 
 
 def _begin(
     work: StagingDir, state: CheckpointFile, tokenizer: LoadedTokenizer, options: PrepareOptions
 ) -> tuple[dict[str, SplitWriter], Checkpoint | None]:
-    """Return the writers, and how far an earlier run had brought them."""
-    progress, reason = state.load() if options.resume else (None, None)
-    work.begun = True
-    if progress is not None:
+    """Return the writers, and the checkpoint from which they resume, if any."""
+    checkpoint, reason = state.load() if options.resume else (None, None)
+    work.claimed = True
+    if checkpoint is not None:
         try:
             splits = split_writers(work.output, tokenizer, options)
-            state.restore(progress, splits)
+            state.restore(checkpoint, splits)
         except (StoreError, OSError) as error:
             reason = str(error).rstrip(".")
         else:
-            log_resume(progress)
-            return splits, progress
+            log_resume(checkpoint)
+            return splits, checkpoint
     if reason is not None:
-        logger.warning(
-            "What an earlier run left cannot be gone on with: %s. Beginning anew.", reason
-        )
+        logger.warning("Cannot resume the earlier run: %s. Starting over.", reason)
     work.clear()
     return split_writers(work.output, tokenizer, options), None
 
@@ -192,12 +195,12 @@ def _close(
         (work.output / "dataset_dict.json").write_text(content)
 
 
-def _kept(work: StagingDir, state: CheckpointFile) -> str | None:
-    """Say what a failed run leaves, and what to do with it; None where that is nothing."""
+def _describe_kept(work: StagingDir, state: CheckpointFile) -> str | None:
+    """Say what a failed run keeps and how to resume it; None if it keeps nothing."""
     if not state.shards:
         return None
     return (
         f"{counted(state.shards, 'finished shard')} {'is' if state.shards == 1 else 'are'} kept in "
-        f"{str(work.root)!r}: the same command goes on from there, and begins anew with "
-        "--no-resume; delete the folder to drop it."
+        f"{str(work.root)!r}: the same command resumes from there, and starts over with "
+        "--no-resume; delete the folder to discard it."
     )

@@ -1,4 +1,4 @@
-"""Documents in a random order that is exact, whatever their number: by way of the disk."""
+"""A uniform random order of any number of documents, by an external sort on disk."""
 
 from __future__ import annotations
 
@@ -20,55 +20,55 @@ from mlmfast.data.sources.files import FileSource
 from mlmfast.errors import StoreError
 from mlmfast.fs.checksums import FileStamp, sync_file, sync_folder
 
-# A bucket is sorted in memory, which takes about three times its size; so much is aimed at.
+# Size to aim at: a bucket is sorted in memory, which takes about three times its size.
 _BUCKET_BYTES = 64 << 20
 _MOST_BUCKETS = 1024
 _BUFFER_BYTES = 64 << 20
-_UNPACKING = 4  # times that packed text grows, about
+_UNPACKING = 4  # about how many times larger compressed text becomes
 _PACKED = (".gz", ".zst", ".bz2", ".xz", ".lz4", ".parquet")
 _UNKNOWN_BYTES = 16 << 30
-_SALT = 0x53_48_55_46_46_4C_45  # the order has nothing to do with the split of the same seed
+_SALT = 0x53_48_55_46_46_4C_45  # makes the order independent of the split of the same seed
 _SCHEMA = pa.schema([("number", pa.uint64()), ("text", pa.large_string())])
 _OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")
 
 
 @dataclass(frozen=True)
 class Spilled:
-    """The buckets that a first pass left, which a second one may read in another process."""
+    """The buckets that the first pass wrote; the second may read them in another process."""
 
     buckets: int
     text_bytes: int
     """UTF-8 bytes of all documents."""
     files: tuple[FileStamp, ...]
-    """Those of the buckets that hold something, in their order."""
+    """The buckets that are not empty, in order."""
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Spilled:
-        """Return what `dataclasses.asdict` was called with."""
+        """Undo `dataclasses.asdict`."""
         return cls(**{**content, "files": tuple(FileStamp(**file) for file in content["files"])})
 
 
 class ExternalShuffle:
-    """All documents, sorted by a random 64-bit key, which is a pure function of seed and number.
+    """Sorts all documents by a random 64-bit key, a pure function of the seed and their number.
 
-    One pass spreads the documents over buckets, files in `folder`, by the first bits of their keys;
-    the next one takes bucket by bucket, sorts it in memory and yields it. Any permutation can come
-    out, and how many buckets there are changes nothing. The disk holds the text once more, packed
-    by lz4; memory holds one bucket, 64 MB at most for up to 64 GB of text, and a 1024th of it
-    beyond that, three times.
+    The first pass distributes the documents over buckets, files in `folder`, by the first bits of
+    their keys; the second sorts one bucket after the other in memory and yields its documents.
+    Every permutation is possible, and the number of buckets does not change the order. The disk
+    holds the text once more, compressed with lz4; memory holds three times a bucket, which has at
+    most 64 MB for up to 64 GB of text and a 1024th of the text beyond that.
     """
 
     def __init__(self, folder: Path, seed: int) -> None:
-        """Spill into `folder`."""
+        """Keep the buckets in `folder`."""
         self._folder = folder
         self._seed = seed ^ _SALT
         self._hashes: dict[int, Any] = {}  # bucket -> hash of its file so far
 
     def damaged(self, spilled: Spilled, start: Cursor) -> str | None:
-        """Return the name of a bucket that is not as it was written; None where all are.
+        """Return the name of a bucket that is not as it was written; None if all are.
 
         Args:
-            spilled: What was written.
+            spilled: The buckets that were written.
             start: Where the second pass begins; buckets before it are not needed.
         """
         for stamp in spilled.files:
@@ -83,15 +83,12 @@ class ExternalShuffle:
         expected_bytes: int,
         advance: Callable[[int], object],
     ) -> Spilled:
-        """Write all documents.
+        """Write all documents to their buckets, and sync them to disk.
 
         Args:
             batches: The documents, in the order of reading.
             expected_bytes: About how much text there is.
-            advance: Is told each batch's position when it is taken in.
-
-        Returns:
-            What was written; the disk has it.
+            advance: Called with the position of each batch when it has been read.
         """
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir()
@@ -106,7 +103,7 @@ class ExternalShuffle:
             if size >= _BUFFER_BYTES:
                 total += self._write(held, bits)
                 held, size = [], 0
-            advance(batch.mark.position)
+            advance(batch.cursor.position)
         if held:
             total += self._write(held, bits)
         files = []
@@ -118,7 +115,7 @@ class ExternalShuffle:
         return Spilled(1 << bits, total, tuple(files))
 
     def batches(self, spilled: Spilled, start: Cursor, batch_bytes: int) -> Iterator[DocumentBatch]:
-        """Yield the documents in their new order, from a mark of such a batch on.
+        """Yield the documents in their new order, from the cursor of such a batch on.
 
         Raises:
             StoreError: A bucket is not as it was written.
@@ -130,7 +127,7 @@ class ExternalShuffle:
                 continue
             if not stamp.matches(self._folder):
                 raise StoreError(
-                    f"{str(self._folder / stamp.file)!r}, in which shuffled documents wait, is not "
+                    f"{str(self._folder / stamp.file)!r}, a bucket of shuffled documents, is not "
                     "what was written: something changed it, or the disk loses data."
                 )
             table = _read(self._folder / stamp.file)
@@ -140,12 +137,11 @@ class ExternalShuffle:
             texts = table["text"].combine_chunks().take(arrow_numbers(order))
             first = 0
             for part in bounded(texts, batch_bytes):
-                mine = numbers[first : first + len(part)]
+                part_numbers = numbers[first : first + len(part)]
                 first += len(part)
                 position += text_bytes(part)
-                yield DocumentBatch(
-                    part, mine, Cursor(number, rows=done + first, position=position)
-                )
+                cursor = Cursor(number, rows=done + first, position=position)
+                yield DocumentBatch(part, part_numbers, cursor)
             done = 0
 
     def _write(self, batches: list[DocumentBatch], bits: int) -> int:
@@ -178,7 +174,7 @@ class ExternalShuffle:
 
 
 def expected_text(sources: Iterable[Source]) -> int:
-    """About how much text the sources hold; files tell, of all else little is known."""
+    """Return about how much text the sources hold; a guess where they are not files."""
     total = 0
     for source in sources:
         if not isinstance(source, FileSource) or source.size is None:
@@ -193,12 +189,12 @@ def _bucket_of(stamp: FileStamp) -> int:
 
 
 def _first_bits(keys: np.ndarray, bits: int) -> np.ndarray:
-    # Shifting a 64-bit number by 64 bits is not defined.
+    # In two steps, since shifting a 64-bit number by 64 bits is not defined.
     return (keys >> np.uint64(1)) >> np.uint64(63 - bits)
 
 
 def _read(path: Path) -> pa.Table:
-    """Read the streams that lie one after the other in a bucket's file."""
+    """Read a bucket, a file of several Arrow streams."""
     size = path.stat().st_size
     tables = []
     with path.open("rb") as file:

@@ -4,44 +4,32 @@ from __future__ import annotations
 
 import numpy as np
 
-from mlmfast.errors import InputError
-
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _FIRST = np.uint64(0xBF58476D1CE4E5B9)
 _SECOND = np.uint64(0x94D049BB133111EB)
 
 
-def check_test_size(test_size: float | None) -> None:
-    """Raise InputError unless `test_size` is None or a share between 0 and 1."""
-    if test_size is None:
-        return
-    if isinstance(test_size, bool) or not isinstance(test_size, float) or not 0 < test_size < 1:
-        raise InputError(
-            f"test_size is the share of the documents to test on, such as 0.2; got {test_size!r}."
-        )
-
-
 def is_test_document(numbers: np.ndarray, *, test_size: float, seed: int) -> np.ndarray:
-    """Tell for documents, by their numbers, whether they belong to the test split.
+    """Return for documents, by their numbers, whether they belong to the test split.
 
-    A document's place is a pure function of (seed, its number), so it depends neither on how
-    many documents there are nor on how they are read. Each is drawn on its own: the share of a
-    small corpus differs from `test_size` by chance.
+    The split of a document is a pure function of the seed and its number: it depends neither on
+    how many documents there are nor on how they are read. Each is drawn independently, so the
+    share of a small corpus differs from `test_size` by chance.
 
     Args:
         numbers: Unsigned 64-bit numbers [count].
         test_size: The share of the test split.
-        seed: Any whole number.
+        seed: Any integer.
 
     Returns:
         Booleans [count].
     """
-    # 53 bits make a float exactly, between 0 and 1.
+    # 53 bits are exactly a float between 0 and 1.
     return (hash_u64(numbers, seed) >> np.uint64(11)) * 2.0**-53 < test_size
 
 
 def hash_u64(numbers: np.ndarray, seed: int) -> np.ndarray:
-    """Send 64-bit numbers to 64-bit numbers, each seed in another way, no two to the same."""
+    """Permute the 64-bit numbers; each seed is another permutation."""
     key = _mix(np.array([seed & 0xFFFF_FFFF_FFFF_FFFF], np.uint64) + _GOLDEN)
     return _mix(_mix(numbers.astype(np.uint64) * _GOLDEN + key) + key)
 

@@ -1,4 +1,4 @@
-"""One split in the making: the tokens of documents in, a block store out."""
+"""Writes the block store of one split from the tokens of its documents."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def group_options(tokenizer: LoadedTokenizer, options: PrepareOptions) -> GroupOptions:
-    """How the tokens of a tokenizer become the blocks that `options` ask for.
+    """Translate the options of `prepare` into those of grouping, with the tokenizer's ids.
 
     Raises:
         InputError: The tokenizer lacks a token that is needed.
@@ -45,7 +45,7 @@ def group_options(tokenizer: LoadedTokenizer, options: PrepareOptions) -> GroupO
         pad_id=tokenizer.pad_token_id if pads else None,
         cls_id=cls_id,
         sep_id=sep_id,
-        # Without packing, what comes to the writer are whole blocks already.
+        # Without packing, the writer gets whole blocks.
         packing="concat" if options.packing == "none" else options.packing,
     )
 
@@ -70,9 +70,9 @@ class SplitWriter:
 
         Args:
             name: "train" or "test".
-            folder: Made where it is not there.
+            folder: Created if it does not exist.
             tokenizer: Has a mask token.
-            options: As the user gave them.
+            options: The options of `prepare`.
         """
         if tokenizer.mask_token_id is None:
             raise InputError(f"The tokenizer {tokenizer.name!r} has no mask token.")
@@ -81,11 +81,11 @@ class SplitWriter:
         self.folder = folder
         self.documents = 0
         self.text_bytes = 0
-        self._padding_seen = 0  # padding that came with the tokens
-        self._cut_tokens = 0  # of documents that are longer than the block they have
-        self._alone = None
+        self._input_padding = 0  # padding tokens among those added
+        self._cut_tokens = 0  # cut off documents that are longer than their block
+        self._padder = None
         if options.packing == "none":
-            self._alone = PadDocuments(
+            self._padder = PadDocuments(
                 tokenizer,
                 options.block_size,
                 special_tokens=options.special_tokens == "document",
@@ -102,51 +102,56 @@ class SplitWriter:
         )
 
     def add(self, tokens: pa.LargeListArray, *, text_bytes: int) -> None:
-        """Take the tokens of documents, one list each, that had `text_bytes` bytes of text."""
+        """Add documents.
+
+        Args:
+            tokens: A list of token ids for each document.
+            text_bytes: UTF-8 bytes of their text.
+        """
         self.documents += len(tokens)
         self.text_bytes += text_bytes
-        if self._alone is not None:
-            tokens, padding, cut = self._alone(tokens)
-            self._padding_seen += padding
+        if self._padder is not None:
+            tokens, padding, cut = self._padder(tokens)
+            self._input_padding += padding
             self._cut_tokens += cut
         self.writer.add(tokens)
 
     @property
     def tokens(self) -> int:
-        """Tokens of the documents, those that were cut off included and padding not."""
-        added = self._padding_seen if self._alone is not None else 0
+        """Tokens of the documents, including those cut off, without padding."""
+        added = self._input_padding if self._padder is not None else 0
         return self.writer.tokens - added + self._cut_tokens
 
     def state(self) -> dict[str, Any]:
-        """Return what `restore` needs, beside the writer's pending tokens, to go on from here."""
+        """Return what `restore` needs besides the pending tokens of the writer."""
         counts = {
             "documents": self.documents,
             "text_bytes": self.text_bytes,
-            "padding_seen": self._padding_seen,
+            "padding_seen": self._input_padding,
             "cut_tokens": self._cut_tokens,
         }
         return {**counts, "writer": self.writer.state()}
 
     def restore(self, state: dict[str, Any], pending: pa.ChunkedArray) -> None:
-        """Go on where another writer was; see `StoreWriter.restore`."""
+        """Continue after `state` of an earlier writer; see `StoreWriter.restore`."""
         self.documents, self.text_bytes = state["documents"], state["text_bytes"]
-        self._padding_seen, self._cut_tokens = state["padding_seen"], state["cut_tokens"]
+        self._input_padding, self._cut_tokens = state["padding_seen"], state["cut_tokens"]
         self.writer.restore(state["writer"], pending)
 
     def add_tokens(self, tokens: pa.LargeListArray, *, documents: int) -> None:
-        """Take documents that are token ids of the tokenizer already."""
+        """Add documents that are already token ids of the tokenizer."""
         self.documents += documents
         if self._tokenizer.pad_token_id is not None:
             ids = tokens.flatten().to_numpy()
-            self._padding_seen += int((ids == self._tokenizer.pad_token_id).sum())
+            self._input_padding += int((ids == self._tokenizer.pad_token_id).sum())
         self.writer.add(tokens)
 
     def close(self, origin: dict[str, Any], *, engine: str | None = None) -> None:
         """Finish the store.
 
         Args:
-            origin: Where its text came from.
-            engine: Who encoded it; None where it came as tokens.
+            origin: Where the text came from, for the manifest.
+            engine: The engine that encoded it; None if it came as tokens.
         """
         tokenizer, options, writer = self._tokenizer, self._options, self.writer
         shards = writer.close()
@@ -158,7 +163,7 @@ class SplitWriter:
             block_size=options.block_size,
             blocks=writer.blocks,
             tokens=tokens,
-            padding_tokens=min(tokens, writer.padding_tokens + self._padding_seen),
+            padding_tokens=min(tokens, writer.padding_tokens + self._input_padding),
             dropped_tokens=writer.dropped_tokens + self._cut_tokens,
             documents=self.documents,
             text_bytes=self.text_bytes,
@@ -189,7 +194,7 @@ class SplitWriter:
 def split_writers(
     folder: Path, tokenizer: LoadedTokenizer, options: PrepareOptions
 ) -> dict[str, SplitWriter]:
-    """Return the writer of the store in `folder`, or those of its splits."""
+    """Return the writers of the splits, or the one of a store without a test split."""
     if options.test_size is None:
         return {"train": SplitWriter("train", folder, tokenizer, options)}
     return {

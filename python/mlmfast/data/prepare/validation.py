@@ -1,4 +1,4 @@
-"""What `prepare` refuses, before it reads and after."""
+"""Checks of `prepare`, before it reads and after."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlmfast.data.prepare.options import PrepareOptions, PrepareReport, counted
+from mlmfast.data.prepare.options import PrepareOptions
+from mlmfast.data.prepare.report import PrepareReport, counted
 from mlmfast.data.prepare.shuffle import expected_text
 from mlmfast.data.prepare.split_writer import group_options
 from mlmfast.data.sources.base import Source
 from mlmfast.data.sources.files import FileSource
-from mlmfast.data.tokenization.added_tokens import with_mask_token, with_tokens
-from mlmfast.data.tokenization.encoder import LITTLE
+from mlmfast.data.tokenization.added_tokens import read_tokens, with_mask_token, with_tokens
+from mlmfast.data.tokenization.encoder import MIN_BYTES_FOR_CORE
 from mlmfast.data.tokenization.load import LoadedTokenizer, load_tokenizer
 from mlmfast.errors import InputError
 
@@ -21,30 +22,30 @@ if TYPE_CHECKING:
     from mlmfast.data.prepare.split_writer import SplitWriter
 
 
-# Blocks of a store in which unknown tokens are counted, and the share of them that is worth a word.
+# Unknown tokens are counted in so many blocks of a store; from this share on there is a warning.
 _COUNTED_BLOCKS = 1024
 _MUCH_UNKNOWN = 0.1
 
 
 def load_and_check_tokenizer(options: PrepareOptions, report: PrepareReport) -> LoadedTokenizer:
-    """Load the tokenizer that `options` name; what is odd about it becomes a warning.
+    """Load the tokenizer of `options`; add warnings about it to the report.
 
     Raises:
         InputError: It lacks a token that is needed.
-        NotFoundError: It is not there.
+        NotFoundError: It does not exist.
     """
     tokenizer = load_tokenizer(options.tokenizer)
     if options.add_mask_token is not None:
         tokenizer = with_mask_token(tokenizer, options.add_mask_token)
     if options.add_tokens:
-        tokenizer = with_tokens(tokenizer, options.add_tokens)
+        tokenizer = with_tokens(tokenizer, read_tokens(options.add_tokens))
     if tokenizer.mask_token_id is None:
         raise InputError(
             f"The tokenizer {tokenizer.name!r} has no mask token, so no masked language model can "
             "be trained with it. Add one with --add-mask-token '<mask>' "
             "(add_mask_token='<mask>'), or train a tokenizer with `mlmfast train-tokenizer`."
         )
-    group_options(tokenizer, options)  # says what is missing before anything is read
+    group_options(tokenizer, options)  # raises an error before anything is read
     longest = tokenizer.model_max_length
     if longest is not None and options.block_size > longest:
         report.warnings.append(
@@ -58,14 +59,14 @@ def load_and_check_tokenizer(options: PrepareOptions, report: PrepareReport) -> 
 def check_split_sizes(
     splits: dict[str, SplitWriter], report: PrepareReport, options: PrepareOptions
 ) -> None:
-    """Raise InputError unless every split has a block at least."""
+    """Raise InputError unless every split has at least one block."""
     documents = sum(split.documents for split in splits.values())
     tokens = sum(split.writer.tokens for split in splits.values())
     if not tokens:
         left_out = report.null + report.skipped + (report.empty if options.drop_empty else 0)
-        said = f" ({left_out:,} null, empty or invalid ones were left out)" if left_out else ""
+        note = f" ({left_out:,} null, empty or invalid ones were left out)" if left_out else ""
         raise InputError(
-            f"There is no text in the input: {counted(documents, 'document')}{said} gave no token."
+            f"There is no text in the input: {counted(documents, 'document')}{note} gave no token."
         )
     padded = options.remainder == "pad" or options.packing != "concat"
     needed = 1 if padded else next(iter(splits.values())).writer.capacity
@@ -87,22 +88,22 @@ def check_split_sizes(
 
 
 def warn_of_unknown(tokenizer: LoadedTokenizer, report: PrepareReport) -> None:
-    """Add a warning where much of the text is the unknown token, which nothing is learned from.
+    """Add a warning if much of the text is the unknown token, which teaches a model nothing.
 
-    Blocks at even distances are counted, all of them where they are few.
+    A sample of evenly spaced blocks is counted.
     """
     unknown = tokenizer.tokens.get("unk_token")
-    number = None if unknown is None else tokenizer.tokenizer.token_to_id(unknown)
-    if number is None:
+    unknown_id = None if unknown is None else tokenizer.tokenizer.token_to_id(unknown)
+    if unknown_id is None:
         return
-    others = [special for special in tokenizer.special_ids if special != number]
-    found = counted_text = 0
+    others = [special for special in tokenizer.special_ids if special != unknown_id]
+    unknown_tokens = text_tokens = 0
     for store in report.stores.values():
         rows = np.unique(np.linspace(0, len(store) - 1, _COUNTED_BLOCKS).astype(int))
         ids = store[rows]
-        found += int((ids == number).sum())
-        counted_text += int(ids.size - np.isin(ids, others).sum())
-    share = found / counted_text if counted_text else 0.0
+        unknown_tokens += int((ids == unknown_id).sum())
+        text_tokens += int(ids.size - np.isin(ids, others).sum())
+    share = unknown_tokens / text_tokens if text_tokens else 0.0
     if share >= _MUCH_UNKNOWN:
         report.warnings.append(
             f"{100 * share:.0f} % of the tokens are the unknown token {unknown!r}: the vocabulary "
@@ -112,7 +113,7 @@ def warn_of_unknown(tokenizer: LoadedTokenizer, report: PrepareReport) -> None:
 
 
 def check_not_within(sources: list[Source], output: Path) -> None:
-    """Refuse to replace the folder that the text is read from."""
+    """Raise InputError if the output would replace the folder that the text is read from."""
     for source in sources:
         path = Path(source.name).resolve()
         if path.exists() and path.is_relative_to(output.resolve()):
@@ -123,9 +124,9 @@ def check_not_within(sources: list[Source], output: Path) -> None:
 
 
 def is_small_input(sources: list[Source]) -> bool:
-    """Tell if the inputs are known to hold so little that making a tokenizer ready does not pay.
+    """Whether the inputs are so small that preparing the fast encoder takes longer than it saves.
 
-    It goes by the inputs alone, so that a run that was cut off is gone on with in the same way.
+    It depends on the inputs alone, so that a resumed run decides the same.
     """
     known = [isinstance(source, FileSource) and source.size is not None for source in sources]
-    return all(known) and expected_text(sources) < LITTLE
+    return all(known) and expected_text(sources) < MIN_BYTES_FOR_CORE

@@ -1,4 +1,4 @@
-"""Zip and tar archives: their files are read one after the other, as `datasets` reads them."""
+"""Zip and tar archives, whose files are read in the order in which `datasets` reads them."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ _COPY_BYTES = 1 << 20
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a file is a zip or tar archive, packed or not; its first bytes tell."""
+    """Whether a file is a zip or tar archive, compressed or not, according to its first bytes."""
     with ByteStream(str(path), archive=True) as stream:
         return stream.archive is not None
 
 
 class ArchiveSource:
-    """The files of an archive, each read by the format that its own name tells."""
+    """The files of an archive, each read in the format that its name implies."""
 
     def __init__(self, name: str, kind: str | None) -> None:
-        """Read the archive at `name`; with a `kind`, all of its files are of that format."""
+        """Read the archive at `name`; if `kind` is given, all files are read in that format."""
         self.name = name
         self.kind = kind
         self.size: int | None = Path(name).stat().st_size
         self._stream: ByteStream | None = None
 
     def pieces(self, options: ReadOptions, place: Place | None = None) -> Iterator[Piece]:
-        """Yield the documents of all files, in the order of their names."""
+        """Yield the documents of all files, sorted by name."""
         first = place["member"] if place else 0
         with _opened(self.name) as archive:
             members = self._readable(archive.members())
@@ -50,7 +50,7 @@ class ArchiveSource:
             before = sum(member.size for member in members[:first])
             for number, member in enumerate(members[first:], first):
                 inner = place["place"] if place and number == first else None
-                with ByteStream(f"{self.name}: {member.name}", archive.open(member)) as stream:
+                with self._open(archive, member) as stream:
                     for piece in read_stream(stream, member.kind, options, inner):
                         read = before + min(piece.position, member.size)
                         position = (self.size or 0) * read // max(1, total)
@@ -58,11 +58,21 @@ class ArchiveSource:
                         yield Piece(piece.decode, here, position)
                 before += member.size
 
+    def streams(self) -> Iterator[tuple[ByteStream, str]]:
+        """Yield the bytes of all files and their formats, in the order of their names."""
+        with _opened(self.name) as archive:
+            for member in self._readable(archive.members()):
+                with self._open(archive, member) as stream:
+                    yield stream, member.kind
+
+    def _open(self, archive: _Zip | _Tar, member: _Member) -> ByteStream:
+        return ByteStream(f"{self.name}: {member.name}", archive.open(member))
+
     def _readable(self, members: list[_Member]) -> list[_Member]:
-        """Return the files to read with their formats, in order."""
+        """Return the files with a known format, in the order to read them."""
         for member in members:
-            told = format_of(Path(member.name)) or format_of(Path(self.name))
-            member.kind = self.kind or told or ""
+            by_name = format_of(Path(member.name)) or format_of(Path(self.name))
+            member.kind = self.kind or by_name or ""
         known = sorted((member for member in members if member.kind), key=_walk_order)
         unknown = [member.name for member in members if not member.kind]
         if not known:
@@ -83,11 +93,11 @@ class ArchiveSource:
         return known
 
     def fingerprint(self) -> dict[str, Any] | None:
-        """Name, size and time of the last change."""
+        """Return the name, size and modification time."""
         return file_fingerprint(self.name, f"archive of {self.kind}")
 
     def stop(self) -> None:
-        """Reading never waits."""
+        """Do nothing: reading never blocks."""
 
 
 @dataclass
@@ -99,7 +109,7 @@ class _Member:
 
 
 def _walk_order(member: _Member) -> list[tuple[bool, str]]:
-    """Sort as `datasets` walks what it unpacked: a folder's files, then its folders."""
+    """Sort key for the order of `datasets`: the files of a folder before its subfolders."""
     *folders, name = PurePosixPath(member.name).parts
     return [*((True, folder) for folder in folders), (False, name)]
 
@@ -142,8 +152,8 @@ class _Tar:
 def _opened(name: str) -> Iterator[_Zip | _Tar]:
     """Open an archive.
 
-    A packed tar archive is unpacked into a temporary file: its files lie in any order, and reading
-    them in another one would unpack it over and over.
+    A compressed tar archive is decompressed into a temporary file: its files are read in another
+    order than they are stored, which would otherwise decompress it again and again.
     """
     import tarfile
     import zipfile

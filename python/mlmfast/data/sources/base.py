@@ -1,51 +1,48 @@
-"""What every source of text has in common."""
+"""The interface of text sources, and options for reading them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from csv import QUOTE_ALL, QUOTE_MINIMAL, QUOTE_NONE, QUOTE_NONNUMERIC
 from dataclasses import dataclass
-from typing import Any, Protocol
-
-import numpy as np
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mlmfast.errors import InputError
+from mlmfast.options import check_choice
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 POLICIES = ("error", "replace", "skip")
-_QUOTINGS = ("minimal", "none")
+QUOTINGS = ("minimal", "none")
 
-# Text is read in pieces of about this size: large enough that a piece's own cost does not show,
-# small enough that a dozen of them on their way between threads are little memory.
+# Text is read in pieces of about this size: large enough to make the overhead per piece negligible,
+# small enough that a dozen pieces in flight between threads take little memory.
 BATCH_BYTES = 4 << 20
 
 
 @dataclass
 class ReadOptions:
-    """How text is read; one object serves a whole run and counts what it met."""
+    """How text is read; one object is used for a whole run and counts invalid documents."""
 
     text_column: str = "text"
-    """A column's name; dots reach into nested fields ("answers.text")."""
+    """The column's name; dots select nested fields ("answers.text")."""
     on_invalid_utf8: str = "error"
-    """"error", "replace" (by U+FFFD) or "skip" (leave the document out)."""
+    """"error", "replace" (with U+FFFD) or "skip" (drop the document)."""
     batch_bytes: int = BATCH_BYTES
     replaced: int = 0
-    """Documents in which invalid UTF-8 was replaced."""
+    """Number of documents in which invalid UTF-8 was replaced."""
     skipped: int = 0
-    """Documents that were left out for invalid UTF-8; they come as nulls."""
+    """Number of documents skipped because of invalid UTF-8; they are read as nulls."""
     csv_delimiter: str | None = None
-    """What stands between the fields; None: a comma in CSV, a tab in TSV."""
+    """The character between fields; None: a comma in CSV, a tab in TSV."""
     csv_quoting: str = "minimal"
-    """"minimal": quotes may surround a field; "none": quotes are text."""
+    """"minimal": quotes may enclose a field; "none": quotes are text."""
     json_field: str | None = None
     """The field of a JSON file's only object that holds the list of records."""
 
     def __post_init__(self) -> None:
-        if self.on_invalid_utf8 not in POLICIES:
-            raise InputError(
-                f"on_invalid_utf8 must be one of {', '.join(POLICIES)}; "
-                f"got {self.on_invalid_utf8!r}."
-            )
+        check_choice("on_invalid_utf8", self.on_invalid_utf8, POLICIES)
         if not self.text_column or not isinstance(self.text_column, str):
             raise InputError(f"text_column must be a column's name; got {self.text_column!r}.")
         self.csv_delimiter = delimiter_of(self.csv_delimiter)
@@ -53,10 +50,10 @@ class ReadOptions:
 
 
 def delimiter_of(given: str | None) -> str | None:
-    r"""Return what separates fields; a tab may be spelled as the two characters \t.
+    r"""Return the delimiter; a tab may be given as the two characters \t.
 
     Raises:
-        InputError: It is not one ASCII character that may stand between fields.
+        InputError: The delimiter is not a single ASCII character that can separate fields.
     """
     delimiter = "\t" if given == "\\t" else given
     if delimiter is None or (
@@ -70,55 +67,57 @@ def delimiter_of(given: str | None) -> str | None:
 
 
 def quoting_of(given: str | int) -> str:
-    """Return "minimal" or "none", which may be given as the `csv` module's constants too.
+    """Return "minimal" or "none"; the constants of the `csv` module are accepted too.
 
     Raises:
-        InputError: It is something else.
+        InputError: The value is invalid.
     """
     known: dict[Any, str] = {"minimal": "minimal", "none": "none", QUOTE_NONE: "none"}
     known |= dict.fromkeys((QUOTE_MINIMAL, QUOTE_ALL, QUOTE_NONNUMERIC), "minimal")
     if isinstance(given, bool) or given not in known:
-        raise InputError(f"csv_quoting must be one of {', '.join(_QUOTINGS)}; got {given!r}.")
+        raise InputError(f"csv_quoting must be one of {', '.join(QUOTINGS)}; got {given!r}.")
     return known[given]
 
 
 Place = dict[str, Any]
-"""Where in a source a piece begins, as JSON can hold it; only the source itself understands it.
-With a "stop", reading ends there: see `mlmfast.data.sources.sections`."""
+"""Where a piece begins in a source, as a JSON object whose meaning only the source knows. With a
+"stop", reading ends there: see `mlmfast.data.sources.sections`."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of a source, read but perhaps not decoded yet."""
+    """A part of a source that is read but not yet decoded."""
 
     decode: Callable[[ReadOptions], pa.Array]
-    """Gives the documents as LargeString, a null for one without text. May be called in any
-    thread, together with those of other pieces as long as each has its own ReadOptions."""
+    """Returns the documents as LargeString, with nulls for documents without text. May be called in
+    any thread, in parallel with other pieces, provided that each call has its own ReadOptions."""
     place: Place
-    """Where it begins: `source.pieces(options, place)` begins with this piece."""
+    """Where the piece begins: `source.pieces(options, place)` starts with this piece."""
     position: int
-    """How far reading had come after it, in the units of the source's `size`."""
+    """Progress after this piece, in the units of the source's `size`."""
 
 
 class Source(Protocol):
-    """Documents from one place, read once and in order."""
+    """A sequence of documents, read once and in order."""
 
     name: str
     size: int | None
-    """What `Piece.position` reaches at the end; None where it is not known."""
+    """The final value of `Piece.position`; None if unknown."""
 
     def pieces(self, options: ReadOptions, place: Place | None = None) -> Iterator[Piece]:
-        """Yield the documents in pieces, from `place` on; None begins at the beginning."""
+        """Yield the documents in pieces, starting at `place`; None is the start of the source."""
 
     def fingerprint(self) -> dict[str, Any] | None:
-        """Tell what the source is, so that a change shows; None where it cannot be read again."""
+        """Return values that change with the content; None if the source cannot be read again."""
 
     def stop(self) -> None:
-        """End a wait for data that may never come; called from another thread."""
+        """Interrupt a read that waits for data; called from another thread."""
 
 
 def bounded(array: pa.Array, batch_bytes: int) -> Iterator[pa.Array]:
     """Cut a LargeString array into slices of about `batch_bytes`, one document at least each."""
+    import numpy as np
+
     if array.nbytes <= batch_bytes:
         if len(array):
             yield array
@@ -134,9 +133,9 @@ def bounded(array: pa.Array, batch_bytes: int) -> Iterator[pa.Array]:
 
 
 def resolve_column(names: list[str], text_column: str) -> tuple[str, ...] | None:
-    """Return the way to `text_column` below columns `names`, or None if there is none.
+    """Return the path to `text_column` among the columns `names`; None if there is none.
 
-    A column whose own name holds the dots goes before a nested field.
+    A column whose name contains the dots takes precedence over a nested field.
     """
     if text_column in names:
         return (text_column,)

@@ -13,7 +13,7 @@ import pyarrow as pa
 from mlmfast.data.arrow_text import leaf_names, text_columns, unknown_column
 from mlmfast.data.sources.base import BATCH_BYTES, Piece, Place, ReadOptions, resolve_column
 from mlmfast.data.sources.utf8 import column_text
-from mlmfast.errors import InputError
+from mlmfast.errors import InputError, first_line
 
 if TYPE_CHECKING:
     from mlmfast.data.sources.base import ReadOptions
@@ -26,7 +26,7 @@ _COPY_BYTES = 1 << 20
 def read_parquet(
     stream: ByteStream, options: ReadOptions, place: Place | None = None
 ) -> Iterator[Piece]:
-    """Yield the documents of a Parquet file; only the column's own pages are read."""
+    """Yield the documents of a Parquet file; only the pages of the column are read."""
     import pyarrow.parquet as pq
 
     try:
@@ -47,7 +47,7 @@ def read_parquet(
         pieces = _Pieces(path, stream.name, meta.num_rows, stream.size, int(starts[group]))
         yield from pieces.of(batches, row)
     except (pa.ArrowException, OSError) as error:
-        raise _damaged(stream.name, "Parquet", error) from error
+        raise _damage_error(stream.name, "Parquet", error) from error
 
 
 def read_arrow(
@@ -69,7 +69,7 @@ def read_arrow(
         pieces = _Pieces(path, stream.name, 0, stream.size, 0, tell=source.tell)
         yield from pieces.of(batches, place["row"] if place else 0)
     except (pa.ArrowException, OSError) as error:
-        raise _damaged(stream.name, "Arrow", error) from error
+        raise _damage_error(stream.name, "Arrow", error) from error
 
 
 def read_batches(
@@ -81,22 +81,22 @@ def read_batches(
     rows: int = 0,
     first: int = 0,
 ) -> Iterator[Piece]:
-    """Yield the documents of record batches that are in memory or made as they are asked for.
+    """Yield the documents of record batches, which may be produced lazily.
 
     Args:
-        schema: Of the batches.
+        schema: The schema of the batches.
         batches: Record batches or tables.
-        options: What to read.
-        name: What messages call it.
-        rows: How many there are in all; the pieces' positions count them.
-        first: How many rows were left out before.
+        options: How to read.
+        name: The source's name in messages.
+        rows: The total number of rows, the unit of the pieces' positions.
+        first: Number of rows that precede the batches.
     """
     path = _resolve(schema, options.text_column, name)
     return _Pieces(path, name, rows, rows, first).of(batches, first)
 
 
 class _Pieces:
-    """Makes pieces of record batches, and knows how many rows went before."""
+    """Makes pieces of record batches and counts their rows."""
 
     def __init__(
         self,
@@ -115,15 +115,15 @@ class _Pieces:
         self._tell = tell
 
     def of(self, batches: Any, start: int) -> Iterator[Piece]:
-        """Yield a piece for every batch that reaches beyond row `start`."""
+        """Yield a piece for every batch that ends after row `start`."""
         for batch in batches:
             column = batch.column(self._path[0])
             for array in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
-                missing = min(max(0, start - self._row), len(array))
-                row = self._row + missing
+                skipped = min(max(0, start - self._row), len(array))
+                row = self._row + skipped
                 self._row += len(array)
-                if missing < len(array) or not missing:
-                    decode = partial(_decode, array.slice(missing), self._path, self._name, row + 1)
+                if skipped < len(array) or not skipped:
+                    decode = partial(_decode, array.slice(skipped), self._path, self._name, row + 1)
                     yield Piece(decode, {"row": row}, self._position())
 
     def _position(self) -> int:
@@ -146,10 +146,10 @@ def _resolve(schema: pa.Schema, text_column: str, name: str) -> tuple[str, ...]:
 
 
 def _seekable(stream: ByteStream) -> Any:
-    """Return the file, mapped; what is packed or comes through a pipe is copied to the disk."""
+    """Memory-map the file; compressed files and pipes are copied to a temporary file."""
     if stream.path is not None and not stream.compressed:
         return pa.memory_map(str(stream.path))
-    copy = tempfile.TemporaryFile()  # noqa: SIM115 - closed with what reads it
+    copy = tempfile.TemporaryFile()  # noqa: SIM115 - closed by its reader
     while data := stream.read(_COPY_BYTES):
         copy.write(data)
     copy.seek(0)
@@ -157,27 +157,26 @@ def _seekable(stream: ByteStream) -> Any:
 
 
 def _rows(metadata: Any) -> int:
-    """Return how many rows hold about a batch of bytes."""
+    """Return the number of rows that take about `BATCH_BYTES`."""
     size = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
     return max(1, min(1 << 16, BATCH_BYTES * max(1, metadata.num_rows) // max(1, size)))
 
 
 def _leaf(file: Any, path: tuple[str, ...]) -> str:
-    """Return the name by which only the wanted part of a nested column is read."""
-    wanted = ".".join(path)
+    """Return the column name that makes Parquet read only the requested nested field."""
+    field = ".".join(path)
     leaves = [file.schema.column(number).path for number in range(len(file.schema))]
-    return wanted if any(f"{leaf}.".startswith(f"{wanted}.") for leaf in leaves) else path[0]
+    return field if any(f"{leaf}.".startswith(f"{field}.") for leaf in leaves) else path[0]
 
 
-def _damaged(name: str, kind: str, error: Exception) -> Exception:
+def _damage_error(name: str, kind: str, error: Exception) -> Exception:
     if isinstance(error, InputError):
         return error
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return InputError(f"{name} is no whole {kind} file: {reason}.")
+    return InputError(f"{name} is no whole {kind} file: {first_line(error)}.")
 
 
 class TableSource:
-    """An Arrow column or table that is in memory or comes as a stream."""
+    """An Arrow column or table, in memory or streamed."""
 
     name = "the table"
     size: int | None = None
@@ -187,7 +186,7 @@ class TableSource:
         self._data = data
 
     def pieces(self, options: ReadOptions, place: Place | None = None) -> Iterator[Piece]:
-        """Yield the documents; a column of texts needs no name."""
+        """Yield the documents; a bare column is read whatever its name."""
         if not hasattr(self._data, "__arrow_c_stream__"):
             column = pa.chunked_array([pa.array(self._data)])
         else:
@@ -200,15 +199,15 @@ class TableSource:
         yield from read_batches(table.schema, table.to_batches(), options, self.name)
 
     def fingerprint(self) -> dict[str, Any] | None:
-        """None: a stream is gone once it is read."""
+        """Return None: a stream cannot be read twice."""
         return None
 
     def stop(self) -> None:
-        """Reading never waits."""
+        """Do nothing: reading never blocks."""
 
 
 def _as_reader(data: Any) -> pa.RecordBatchReader | None:
-    """Return a stream of tables, or None where the stream is one of bare columns."""
+    """Return a reader of tables; None if the stream consists of bare arrays."""
     if isinstance(data, pa.ChunkedArray):
         return None
     try:

@@ -1,4 +1,4 @@
-"""Unpacking what is compressed, by the fastest library that is there."""
+"""Decompression with the fastest installed library."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ _FEED_BYTES = 1 << 18
 
 
 def decompress(raw: Any, packing: str) -> Any:
-    """Return a stream with `read(size)` over the unpacked bytes of `raw`.
+    """Return a stream with `read(size)` over the decompressed bytes of `raw`.
 
-    gzip goes through `isal` where that is installed, which is two to three times as fast; all else
-    through Arrow. Members that follow each other are one stream. What is damaged or cut off raises
-    OSError.
+    gzip is decompressed by `isal` if it is installed, which is two to three times as fast; the
+    other formats by Arrow, or by Python for xz. Concatenated members form one stream. Damaged or
+    truncated data raises OSError.
 
     Args:
-        raw: A file, open for reading bytes, of Python's or Arrow's.
+        raw: A file of Python or Arrow, open for reading bytes.
         packing: "gzip", "zstd", "bz2", "xz" or "lz4".
     """
     if packing == "xz":
@@ -37,27 +37,26 @@ def decompress(raw: Any, packing: str) -> Any:
 
 
 def damages() -> tuple[type[Exception], ...]:
-    """Return what the libraries raise where packed bytes are damaged, or cannot be read."""
+    """Return the exceptions that the libraries raise for damaged or unreadable data."""
     import lzma
     import tarfile
     import zipfile
     import zlib
 
-    # Zip archives raise RuntimeError for what is encrypted, and NotImplementedError, which is one,
-    # for a method of packing that Python does not know.
+    # Zip archives raise RuntimeError for encrypted files, and its subclass NotImplementedError for
+    # compression methods that Python does not support.
     kinds = (lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile, zlib.error)
     return (OSError, EOFError, RuntimeError, *kinds)
 
 
 class _Gzip:
-    """Gzip members, one after the other, by a library with zlib's interface."""
+    """Decompresses consecutive gzip members, with a library that has zlib's interface."""
 
     def __init__(self, raw: Any, library: Any) -> None:
         self._raw = raw
         self._library = library
         self._member = library.decompressobj(wbits=31)
         self._packed = b""
-        self._begun = False
 
     def read(self, size: int = -1) -> bytes:
         parts = []
@@ -68,7 +67,7 @@ class _Gzip:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _part(self, size: int) -> bytes:
-        """Return the next bytes, `size` at most where it is positive; none at the end."""
+        """Return the next bytes, at most `size` if it is positive; b"" at the end."""
         while True:
             if self._member.eof and not self._next_member():
                 return b""
@@ -79,7 +78,6 @@ class _Gzip:
                 part = self._member.decompress(self._packed, max(size, 0))
             except self._library.error as error:
                 raise OSError(str(error)) from error
-            self._begun = True
             self._packed = (
                 self._member.unused_data if self._member.eof else self._member.unconsumed_tail
             )
@@ -89,7 +87,7 @@ class _Gzip:
                 raise OSError("the file ends before its gzip data do")
 
     def _next_member(self) -> bool:
-        """Go on to the next member; False at the end. Zeros may follow a member, as on tapes."""
+        """Start the next member; False at the end. Zero bytes may follow a member, as on tapes."""
         while not self._packed.lstrip(b"\0"):
             self._packed = self._raw.read(_FEED_BYTES)
             if not self._packed:

@@ -15,7 +15,7 @@ import pyarrow as pa
 from mlmfast._core import CsvColumn
 from mlmfast.data.arrow_text import unknown_column
 from mlmfast.data.sources.base import Piece, Place
-from mlmfast.data.sources.streams import ByteStream, without_mark
+from mlmfast.data.sources.streams import ByteStream, without_bom
 from mlmfast.data.sources.utf8 import checked_text
 from mlmfast.errors import InputError
 
@@ -24,25 +24,23 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 _HEADER_BYTES = 1 << 20
-_QUOTES_ARE_TEXT = (
-    "Where quotes are text and no marks around fields, use --csv-quoting none (csv_quoting='none')."
-)
+_QUOTING_HINT = "If quotes are part of the text, use --csv-quoting none (csv_quoting='none')."
 
 
 def read_csv(
     stream: ByteStream, options: ReadOptions, place: Place | None = None, *, delimiter: str = ","
 ) -> Iterator[Piece]:
-    """Yield one column of a table in text, as pandas reads it; fields in quotes may hold line ends.
+    """Yield one column of a CSV file as pandas reads it; quoted fields may contain line ends.
 
-    A row with fewer fields than the header has nulls in their stead. "NA" and its like are text.
+    Missing fields at the end of a row are null. "NA" and similar values are text.
 
     Raises:
-        InputError: There is no such column, a row has more fields than the header, or quotes are
+        InputError: The column does not exist, a row has more fields than the header, or a quote is
             never closed.
     """
     delimiter = options.csv_delimiter or delimiter
     head = stream.read(max(options.batch_bytes, _HEADER_BYTES))
-    data = without_mark(stream.name, head)
+    data = without_bom(stream.name, head)
     offset = len(head) - len(data)
     if not data.strip():
         return
@@ -60,7 +58,7 @@ def read_csv(
         line=line,
     )
     if place:
-        data = _skipped(stream, head, place["offset"])
+        data = _data_from(stream, head, place["offset"])
         offset = place["offset"]
     try:
         while True:
@@ -78,15 +76,15 @@ def read_csv(
                 break
             data = stream.read(options.batch_bytes)
     finally:
-        _tell(rows, stream.name)
+        _warn(rows, stream.name)
 
 
-def _skipped(stream: ByteStream, head: bytes, offset: int) -> bytes:
-    """Return what follows the first `offset` bytes, of which `head` has been read already."""
+def _data_from(stream: ByteStream, head: bytes, offset: int) -> bytes:
+    """Return the data after the first `offset` bytes, of which `head` has already been read."""
     if offset >= len(head):
-        left = offset - len(head)
-        while left and (part := stream.read(min(left, _HEADER_BYTES))):
-            left -= len(part)
+        remaining = offset - len(head)
+        while remaining and (part := stream.read(min(remaining, _HEADER_BYTES))):
+            remaining -= len(part)
         return stream.read(_HEADER_BYTES)
     return head[offset:]
 
@@ -95,12 +93,12 @@ def _column(rows: CsvColumn, data: bytes, name: str, *, last: bool) -> pa.Array:
     try:
         offsets, values, nulls = rows.finish() if last else rows.feed(data)
     except ValueError as error:
-        raise InputError(f"{name} is no well-formed table: {error}. {_QUOTES_ARE_TEXT}") from None
+        raise InputError(f"{name} is no well-formed table: {error}. {_QUOTING_HINT}") from None
     return large_binary(offsets, values, nulls)
 
 
 def large_binary(offsets: Any, values: Any, nulls: Any) -> pa.Array:
-    """Return a LargeBinary array of the core's buffers."""
+    """Build a LargeBinary array from the core's buffers."""
     rows = len(offsets) - 1
     valid = None
     if len(nulls):
@@ -120,16 +118,16 @@ def _documents(column: pa.Array, name: str, first: int, options: ReadOptions) ->
 def _first_rows(
     data: bytes, delimiter: str, quoting: str, name: str
 ) -> tuple[list[str], list[str]]:
-    """Read the header and the row below it, which is empty where it cannot be read."""
+    """Read the header and the first row, which is empty if it cannot be parsed."""
     text = io.StringIO(data[:_HEADER_BYTES].decode(errors="replace"), newline="")
     style: Literal[0, 3] = csv.QUOTE_NONE if quoting == "none" else csv.QUOTE_MINIMAL
     try:
-        found = csv.reader(text, delimiter=delimiter, quoting=style)
-        header = next(row for row in found if "".join(row).strip() or len(row) > 1)
+        reader = csv.reader(text, delimiter=delimiter, quoting=style)
+        header = next(row for row in reader if "".join(row).strip() or len(row) > 1)
     except (csv.Error, StopIteration) as error:
         raise InputError(f"The header row of {name} cannot be read: {error}.") from error
     try:
-        return header, next(found, [])
+        return header, next(reader, [])
     except csv.Error:
         return header, []
 
@@ -142,8 +140,8 @@ def _is_number(value: str) -> bool:
     return True
 
 
-def _tell(rows: CsvColumn, name: str) -> None:
-    """Warn of what is allowed, but what stray quotes give as well."""
+def _warn(rows: CsvColumn, name: str) -> None:
+    """Warn of valid input that stray quotes also produce."""
     lines, count = rows.many_lines
     if count:
         logger.warning(
@@ -151,7 +149,7 @@ def _tell(rows: CsvColumn, name: str) -> None:
             name,
             _lines(lines, count),
             "that field runs" if count == 1 else f"these {count:,} fields run",
-            _QUOTES_ARE_TEXT,
+            _QUOTING_HINT,
         )
     lines, count = rows.short
     if count:

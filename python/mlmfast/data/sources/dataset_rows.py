@@ -1,4 +1,4 @@
-"""The rows of data sets of the `datasets` library."""
+"""The rows of `datasets` data sets as sources."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
     from mlmfast.data.sources.base import ReadOptions
 
 ROWS = 1000
-"""Rows that are read together."""
+"""Number of rows read at a time."""
 
 
 class DatasetSource:
     """The rows of a `datasets.Dataset`, with its selections and shuffles."""
 
     def __init__(self, name: str, dataset: Any, column: str | None = None) -> None:
-        """Read `dataset`, which messages call `name`; `column` goes before the options' one."""
+        """Read `dataset`, which messages call `name`; `column` overrides the options' one."""
         self.name = name
         self.size: int | None = dataset.num_rows
         self._dataset = dataset
         self._column = column
 
     def pieces(self, options: ReadOptions, place: Place | None = None) -> Iterator[Piece]:
-        """Yield the documents; only the column's own data is read."""
-        dataset, options = self._dataset, _about(options, self._column)
+        """Yield the documents; only the column's data is read."""
+        dataset, options = self._dataset, _with_column(options, self._column)
         path = resolve_column(dataset.column_names, options.text_column)
         if path is not None:
             dataset = dataset.select_columns([path[0]])
@@ -44,43 +44,43 @@ class DatasetSource:
         return read_batches(schema, tables, options, self.name, rows=rows, first=first)
 
     def fingerprint(self) -> dict[str, Any] | None:
-        """The library's own fingerprint, which names the content."""
+        """Return the library's own fingerprint, which identifies the content."""
         own = getattr(self._dataset, "_fingerprint", None)
         return {"name": self.name, "rows": self.size, "fingerprint": own} if own else None
 
     def stop(self) -> None:
-        """Reading never waits."""
+        """Do nothing: reading never blocks."""
 
 
 class StreamedSource:
-    """The rows of a `datasets.IterableDataset`, in memory a few at a time."""
+    """The rows of a `datasets.IterableDataset`, of which only a few are in memory at a time."""
 
     size: int | None = None
 
     def __init__(self, name: str, dataset: Any, column: str | None = None) -> None:
-        """Read `dataset`, which messages call `name`; `column` goes before the options' one."""
+        """Read `dataset`, which messages call `name`; `column` overrides the options' one."""
         self.name = name
         self._dataset = dataset
         self._column = column
 
     def pieces(self, options: ReadOptions, place: Place | None = None) -> Iterator[Piece]:
-        """Yield the documents; they can be read from the beginning only."""
-        options = _about(options, self._column)
+        """Yield the documents, always from the start of the stream."""
+        options = _with_column(options, self._column)
         tables = iter(self._dataset.with_format("arrow").iter(batch_size=ROWS))
         first = next(tables, None)
         if first is None:
             raise InputError(f"{self.name} is empty.")
-        # What was streamed row by row comes in chunks of a row each.
-        wanted = _only(first, options.text_column)
-        batches = (wanted(table).combine_chunks() for table in chain([first], tables))
+        # A data set that streams row by row gives chunks of one row each.
+        select = _column_selector(first, options.text_column)
+        batches = (select(table).combine_chunks() for table in chain([first], tables))
         return read_batches(first.schema, batches, options, self.name)
 
     def fingerprint(self) -> dict[str, Any] | None:
-        """None: what a stream holds is not known before it is read."""
+        """Return None: the content of a stream is unknown before it is read."""
         return None
 
     def stop(self) -> None:
-        """Reading ends behind the rows at hand."""
+        """Do nothing: reading ends after the current rows."""
 
 
 def is_dataset_column(data: Any) -> bool:
@@ -89,7 +89,7 @@ def is_dataset_column(data: Any) -> bool:
 
 
 def dataset_and_column(data: Any) -> tuple[Any, str | None]:
-    """Return a data set, and of a column (of a column) of one its dotted name."""
+    """Return the data set of `data`, and the dotted name if `data` is a (nested) column of it."""
     names: list[str] = []
     while is_dataset_column(data):
         names.insert(0, data.column_name)
@@ -97,11 +97,11 @@ def dataset_and_column(data: Any) -> tuple[Any, str | None]:
     return data, ".".join(names) or None
 
 
-def _only(table: Any, text_column: str) -> Callable[[Any], Any]:
-    """Return what takes the text's column out of a table, or all where there is none."""
+def _column_selector(table: Any, text_column: str) -> Callable[[Any], Any]:
+    """Return a function that selects the text's column of a table; all columns if it is missing."""
     path = resolve_column(table.column_names, text_column)
     return lambda table: table if path is None else table.select([path[0]])
 
 
-def _about(options: ReadOptions, column: str | None) -> ReadOptions:
+def _with_column(options: ReadOptions, column: str | None) -> ReadOptions:
     return options if column is None else replace(options, text_column=column)

@@ -1,4 +1,4 @@
-"""A file of any format, or standard input, as a source."""
+"""Files of any format and standard input as sources."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class FileSource:
     """One file, or standard input."""
 
     def __init__(self, name: str, kind: str) -> None:
-        """Read `name` as `kind`, one of FORMATS."""
+        """Read `name` in the format `kind`, one of FORMATS."""
         self.name = name
         self.kind = kind
         self.regular = name != STDIN and Path(name).is_file()
-        """Whether it is a file that can be read again, not a pipe."""
+        """Whether this is a regular file, which can be read again, and not a pipe."""
         self.size: int | None = Path(name).stat().st_size if self.regular else None
         self._stream: ByteStream | None = None
         self._stopped = False
@@ -33,24 +33,29 @@ class FileSource:
             yield from read_stream(stream, self.kind, options, place)
         self._stream = None
 
+    def streams(self) -> Iterator[tuple[ByteStream, str]]:
+        """Yield the file's bytes and their format."""
+        with ByteStream(self.name) as stream:
+            yield stream, self.kind
+
     def fingerprint(self) -> dict[str, Any] | None:
-        """Name, size and time of the last change."""
+        """Return the name, size and modification time."""
         return file_fingerprint(self.name, self.kind) if self.regular else None
 
     def stop(self) -> None:
-        """End a wait for a pipe."""
+        """Interrupt a read that waits for a pipe."""
         self._stopped = True
         if self._stream is not None:
             self._stream.stop()
 
 
 def file_fingerprint(name: str, kind: str) -> dict[str, Any]:
-    """Tell which file is read, how, and when it was changed last."""
+    """Return a file's path, format, size and modification time."""
     path = Path(name)
-    found = path.stat()
+    stat = path.stat()
     return {
         "name": str(path.resolve()),
         "kind": kind,
-        "size": found.st_size,
-        "mtime_ns": found.st_mtime_ns,
+        "size": stat.st_size,
+        "mtime_ns": stat.st_mtime_ns,
     }

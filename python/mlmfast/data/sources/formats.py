@@ -1,4 +1,4 @@
-"""The formats of text: how files tell theirs, and who reads each."""
+"""The formats of text files: detecting them by name, and their readers."""
 
 from __future__ import annotations
 
@@ -6,11 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlmfast.data.sources.columnar import read_arrow, read_parquet
-from mlmfast.data.sources.csv import read_csv
-from mlmfast.data.sources.jsonl import read_jsonl
-from mlmfast.data.sources.streams import SUFFIXES
-from mlmfast.data.sources.txt import read_lines
+from mlmfast.data.sources.first_bytes import SUFFIXES
 
 if TYPE_CHECKING:
     from mlmfast.data.sources.base import Piece, Place, ReadOptions
@@ -34,7 +30,7 @@ _BY_SUFFIX = {
 
 
 def format_of(path: Path) -> str | None:
-    """Tell a file's format by its name, packed or not; None where it does not tell."""
+    """Return the format that a file's name implies, compressed or not; None if it implies none."""
     for suffixes in (SUFFIXES, _ARCHIVES):
         path = path.with_suffix("") if path.suffix.lower() in suffixes else path
     return _BY_SUFFIX.get(path.suffix.lower())
@@ -44,6 +40,11 @@ def read_stream(
     stream: ByteStream, kind: str, options: ReadOptions, place: Place | None = None
 ) -> Iterator[Piece]:
     """Yield the documents of a file of format `kind`, from `place` on."""
+    from mlmfast.data.sources.columnar import read_arrow, read_parquet
+    from mlmfast.data.sources.csv import read_csv
+    from mlmfast.data.sources.jsonl import read_jsonl
+    from mlmfast.data.sources.txt import read_lines
+
     if kind == "txt":
         return read_lines(stream, options, place)
     if kind == "jsonl":

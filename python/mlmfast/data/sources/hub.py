@@ -1,4 +1,4 @@
-"""Data sets of the `datasets` library: objects, folders and names on the Hub."""
+"""Opening data sets of the `datasets` library: objects, folders and names on the Hub."""
 
 from __future__ import annotations
 
@@ -20,7 +20,12 @@ from mlmfast.data.sources.dataset_rows import (
     dataset_and_column,
 )
 from mlmfast.data.sources.first_bytes import check_readable
-from mlmfast.errors import InputError, MissingDependencyError, NotFoundError
+from mlmfast.errors import (
+    InputError,
+    MissingDependencyError,
+    NotFoundError,
+    first_line,
+)
 from mlmfast.fs.paths import as_path
 
 
@@ -30,31 +35,31 @@ def is_dataset_folder(folder: Path) -> bool:
 
 
 def open_dataset_folder(folder: Path, split: str | None) -> DatasetSource | StreamedSource:
-    """Open what `save_to_disk` wrote; `split` may be a slice such as "train[:5000]"."""
+    """Open a folder of `save_to_disk`; `split` may be a slice such as "train[:5000]"."""
     datasets = _library()
-    _check_fetched(folder.rglob("*.arrow"))
+    _check_no_lfs_pointers(folder.rglob("*.arrow"))
     try:
-        found = datasets.load_from_disk(str(folder))
-    except Exception as error:  # whatever the library's parts raise on damaged files
+        dataset = datasets.load_from_disk(str(folder))
+    except Exception as error:  # the library raises various errors for damaged files
         raise InputError(
             f"{str(folder)!r} looks like a `datasets` folder, but cannot be opened: {error}."
         ) from error
-    return open_dataset(found, split, str(folder))
+    return open_dataset(dataset, split, str(folder))
 
 
 def open_dataset(
     data: Any, split: str | None, name: str = "the data set"
 ) -> DatasetSource | StreamedSource:
-    """Open a data set, a column of one, or the wanted split of a dict of data sets."""
-    found, column = dataset_and_column(data)
-    if isinstance(found, dict):
-        found = _choose(found, name, split)
+    """Open a data set, a column of one, or the requested split of a dict of data sets."""
+    dataset, column = dataset_and_column(data)
+    if isinstance(dataset, dict):
+        dataset = _select_split(dataset, name, split)
     elif split is not None:
-        # A data set alone answers to whatever name its part is asked for by.
-        found = _choose({split.split("[")[0]: found}, name, split)
-    if hasattr(found, "num_rows"):
-        return DatasetSource(name, found, column)
-    return StreamedSource(name, found, column)
+        # A single data set accepts any split name; the slice applies to it.
+        dataset = _select_split({split.split("[")[0]: dataset}, name, split)
+    if hasattr(dataset, "num_rows"):
+        return DatasetSource(name, dataset, column)
+    return StreamedSource(name, dataset, column)
 
 
 def load_dataset_splits(
@@ -70,36 +75,36 @@ def load_dataset_splits(
     Args:
         name: The folder or the name.
         config: The configuration of a data set on the Hub.
-        cache_dir: Where it is downloaded to; None for the library's own folder.
-        token: The Hub's access token, for what is private.
-        streaming: Download it while it is read.
+        cache_dir: The download folder; None for the library's own folder.
+        token: The access token of the Hub, for private data sets.
+        streaming: Download the data set while it is read.
 
     Raises:
-        NotFoundError: It is not there, or the Hub cannot be reached.
-        InputError: It cannot be loaded.
+        NotFoundError: The data set does not exist, or the Hub cannot be reached.
+        InputError: The data set cannot be loaded.
     """
     datasets = _library()
     folder = as_path(name, home=True)
     with _loading(name):
         if is_dataset_folder(folder):
-            found = datasets.load_from_disk(str(folder))
+            dataset = datasets.load_from_disk(str(folder))
         else:
-            _check_files_fetched(folder, config)
-            found = datasets.load_dataset(
+            _check_data_files(folder, config)
+            dataset = datasets.load_dataset(
                 str(folder) if folder.is_dir() else name,
                 config,
                 cache_dir=cache_dir,
                 token=token,
                 streaming=streaming,
             )
-    return dict(found) if isinstance(found, dict) else {"train": found}
+    return dict(dataset) if isinstance(dataset, dict) else {"train": dataset}
 
 
 def arrow_stream(dataset: Any, column: str) -> pa.RecordBatchReader:
-    """Give a column of a streamed data set, which is read once, as Arrow batches.
+    """Return a column of a streamed data set as Arrow batches, which can be read once.
 
     Raises:
-        InputError: There is no such column, or no row.
+        InputError: The column does not exist, or the data set is empty.
     """
     tables = iter(dataset.with_format("arrow").iter(batch_size=ROWS))
     first = next(tables, None)
@@ -109,13 +114,13 @@ def arrow_stream(dataset: Any, column: str) -> pa.RecordBatchReader:
     if path is None:
         texts = text_columns(first.schema)
         raise unknown_column("the streamed data set", column, first.column_names, texts)
-    wanted = first.select([path[0]]).schema
+    schema = first.select([path[0]]).schema
     batches = (
         batch
         for table in chain([first], tables)
-        for batch in table.select([path[0]]).cast(wanted).to_batches()
+        for batch in table.select([path[0]]).cast(schema).to_batches()
     )
-    return pa.RecordBatchReader.from_batches(wanted, batches)
+    return pa.RecordBatchReader.from_batches(schema, batches)
 
 
 def load_hub_dataset(
@@ -124,19 +129,19 @@ def load_hub_dataset(
     """Load a data set by its name on the Hub, or from a clone of its repository.
 
     Raises:
-        NotFoundError: It is not there, or the Hub cannot be reached.
-        InputError: It cannot be loaded, or has no such split.
+        NotFoundError: The data set does not exist, or the Hub cannot be reached.
+        InputError: The data set cannot be loaded, or has no such split.
     """
     datasets = _library()
     with _loading(name):
-        _check_files_fetched(Path(name), config)
-        found = datasets.load_dataset(name, config, split=split)
-    return open_dataset(found, None, f"the data set {name!r}")
+        _check_data_files(Path(name), config)
+        dataset = datasets.load_dataset(name, config, split=split)
+    return open_dataset(dataset, None, f"the data set {name!r}")
 
 
 @contextmanager
 def _loading(name: str) -> Iterator[None]:
-    """Turn what the library and its parts raise into errors that name the data set."""
+    """Convert errors of the library into errors that name the data set."""
     not_found = _library().exceptions.DatasetNotFoundError
     try:
         with _without_retry_log():
@@ -146,41 +151,41 @@ def _loading(name: str) -> Iterator[None]:
     except (OSError, not_found) as error:
         raise NotFoundError(
             f"No data set {name!r}: there is no such folder, and no such name can be reached on "
-            f"the Hugging Face Hub ({_first_lines(error, 1)})."
+            f"the Hugging Face Hub ({first_line(error).rstrip('.')})."
         ) from error
-    except Exception as error:  # whatever the parts raise on what they cannot read
+    except Exception as error:  # the library raises various errors for unreadable data
         raise InputError(
-            f"The data set {name!r} cannot be loaded: {_first_lines(error, 2)}."
+            f"The data set {name!r} cannot be loaded: {first_line(error, lines=2).rstrip('.')}."
         ) from error
 
 
-def _choose(found: Any, name: str, split: str | None) -> Any:
-    """Return the wanted split, or the wanted parts of splits, of a DatasetDict."""
+def _select_split(dataset: Any, name: str, split: str | None) -> Any:
+    """Return the requested split, or slices of splits, of a DatasetDict."""
     datasets = _library()
     if split is None:
-        if len(found) == 1:
-            return next(iter(found.values()))
+        if len(dataset) == 1:
+            return next(iter(dataset.values()))
         raise InputError(
-            f"{name} has the splits {', '.join(found)}: choose one with --split, "
+            f"{name} has the splits {', '.join(dataset)}: choose one with --split, "
             "such as --split train or --split train[:5000]."
         )
-    if split in found:
-        return found[split]
-    if not all(hasattr(rows, "num_rows") for rows in found.values()):
+    if split in dataset:
+        return dataset[split]
+    if not all(hasattr(rows, "num_rows") for rows in dataset.values()):
         raise InputError(
-            f"{name} is read as a stream, of which no part can be taken: name one of its splits "
-            f"({', '.join(found)}), and take the first documents by --limit."
+            f"{name} is read as a stream, which cannot be sliced: name one of its splits "
+            f"({', '.join(dataset)}), and limit the number of documents by --limit."
         )
     try:
-        lengths = {key: len(rows) for key, rows in found.items()}
+        lengths = {key: len(rows) for key, rows in dataset.items()}
         parts = datasets.ReadInstruction.from_spec(split).to_absolute(lengths)
     except (ValueError, AssertionError) as error:
         raise InputError(
-            f"{name} has the splits {', '.join(found)}; {split!r} cannot be taken of them: "
-            f"{_first_lines(error, 1)}."
+            f"{name} has the splits {', '.join(dataset)}; {split!r} cannot be taken of them: "
+            f"{first_line(error).rstrip('.')}."
         ) from error
     chosen = [
-        found[part.splitname].select(
+        dataset[part.splitname].select(
             range(part.from_ or 0, lengths[part.splitname] if part.to is None else part.to)
         )
         for part in parts
@@ -188,15 +193,15 @@ def _choose(found: Any, name: str, split: str | None) -> Any:
     return chosen[0] if len(chosen) == 1 else datasets.concatenate_datasets(chosen)
 
 
-def _check_files_fetched(folder: Path, config: str | None) -> None:
-    """Refuse pointers of Git LFS among the files that `load_dataset` reads of a folder."""
+def _check_data_files(folder: Path, config: str | None) -> None:
+    """Raise InputError if a file that `load_dataset` would read is a pointer of Git LFS."""
     if folder.is_dir():
         builder = _library().load_dataset_builder(str(folder), config)
         files = (builder.config.data_files or {}).values()
-        _check_fetched(Path(file) for of_split in files for file in of_split)
+        _check_no_lfs_pointers(Path(file) for split_files in files for file in split_files)
 
 
-def _check_fetched(files: Iterable[Path]) -> None:
+def _check_no_lfs_pointers(files: Iterable[Path]) -> None:
     for file in files:
         if file.is_file():
             with file.open("rb") as opened:
@@ -205,7 +210,7 @@ def _check_fetched(files: Iterable[Path]) -> None:
 
 @contextmanager
 def _without_retry_log() -> Iterator[None]:
-    """Keep the Hub's client from logging every try; the last one's outcome is told anyway."""
+    """Silence the Hub client's log of retries; the final error is reported anyway."""
     logger = logging.getLogger("huggingface_hub")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -224,8 +229,3 @@ def _library() -> Any:
             "pip install 'mlmfast[train]'."
         ) from error
     return datasets
-
-
-def _first_lines(error: BaseException, lines: int) -> str:
-    words = (str(error).strip() or type(error).__name__).splitlines()[:lines]
-    return " ".join(words).rstrip(".")

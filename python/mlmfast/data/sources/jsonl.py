@@ -1,4 +1,4 @@
-"""JSON lines: every line is an object, one field of it is the document."""
+"""JSON lines: every line is an object, and one of its fields is the document."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from mlmfast._core import json_strings
 from mlmfast.data.arrow_text import unknown_column
 from mlmfast.data.sources.base import Piece, Place, ReadOptions, resolve_column
 from mlmfast.data.sources.csv import large_binary
+from mlmfast.data.sources.json_fields import NotTextError, has_field, text_at
 from mlmfast.data.sources.records import is_json_lines, record_lines
 from mlmfast.data.sources.streams import ByteStream, whole_lines
 from mlmfast.data.sources.txt import count_lines
-from mlmfast.data.sources.utf8 import column_text, decoded, whole_characters
+from mlmfast.data.sources.utf8 import column_text, decoded, without_surrogates
 from mlmfast.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -30,25 +31,25 @@ _KINDS = {bool: "true or false", int: "a number", float: "a number", dict: "an o
 def read_jsonl(
     stream: ByteStream, options: ReadOptions, place: Place | None = None
 ) -> Iterator[Piece]:
-    """Yield the documents of a file of JSON lines, or of other JSON that `record_lines` makes such.
+    """Yield the documents of JSON lines, or of other JSON that `record_lines` converts to them.
 
-    The core reads whole pieces whose field is a string or null, Arrow's parser those with lists on
-    the way to it. A piece that they refuse, or whose field has several types, is read again line by
-    line with Python's parser, which knows the number of the line at fault.
+    The core parses pieces whose field is a string or null, Arrow's parser those with lists on the
+    path to the field. If they reject a piece, or its field has several types, Python's parser reads
+    the piece again line by line, so that errors name the line.
 
     Raises:
-        InputError: A line is no JSON object, the column is nowhere in the first piece, or what
-            it holds is no text.
+        InputError: A line is not a JSON object, the column does not occur in the first piece, or a
+            value is not text.
     """
     unit = "line"
-    lines_of = stream
+    line_stream = stream
     if options.json_field is not None or not is_json_lines(stream):
-        unit, lines_of = "record", record_lines(stream, options.json_field)
+        unit, line_stream = "record", record_lines(stream, options.json_field)
     number: int = place["line"] if place else 1
     path: tuple[str, ...] | None = tuple(place["path"]) if place else None
     kind: pa.DataType | None = None
     start, stop = (place["offset"], place.get("stop")) if place else (0, None)
-    for offset, chunk in whole_lines(lines_of, options.batch_bytes, start=start, stop=stop):
+    for offset, chunk in whole_lines(line_stream, options.batch_bytes, start=start, stop=stop):
         lines = _Lines(stream.name, chunk, number, unit)
         if path is None:
             path = _find_column(lines, options.text_column)
@@ -58,7 +59,7 @@ def read_jsonl(
             here = {"offset": offset, "line": number, "path": list(path)}
             yield Piece(partial(_documents, lines, path, kind), here, stream.position)
         number += count_lines(chunk)
-    if place is None and number == 2 and kind is not None and not _is_plain(kind):
+    if place is None and number == 2 and kind is not None and not _has_no_lists(kind):
         logger.warning(
             "%s holds one record, whose column %r is a list: it becomes one document. If each of "
             "its elements is to be one, use --json-field (json_field=...) for the list, and "
@@ -71,19 +72,19 @@ def read_jsonl(
 def _documents(
     lines: _Lines, path: tuple[str, ...], kind: pa.DataType | None, options: ReadOptions
 ) -> pa.Array:
-    found = _strings(lines, path) if kind is None or _is_plain(kind) else None
-    if found is None and kind is not None:
-        found = _parse(lines, path, kind)
-    if found is None:
+    documents = _parse_with_core(lines, path) if kind is None or _has_no_lists(kind) else None
+    if documents is None and kind is not None:
+        documents = _parse_with_arrow(lines, path, kind)
+    if documents is None:
         texts = (
             _text(record, path, lines, line, options) for line, record in lines.records(options)
         )
-        found = pa.array(texts, pa.large_string())
-    return found
+        documents = pa.array(texts, pa.large_string())
+    return documents
 
 
 class _Lines:
-    """A piece of the file and the number of its first line."""
+    """A piece of the file with the number of its first line."""
 
     def __init__(self, name: str, data: bytes, first: int, unit: str) -> None:
         self.name = name
@@ -95,9 +96,9 @@ class _Lines:
         return f"{self.name}, {self.unit} {line:,}"
 
     def records(self, options: ReadOptions | None) -> Iterator[tuple[int, dict | None]]:
-        """Yield the number and the object of every line that is not blank.
+        """Yield the line number and the object of every line that is not blank.
 
-        Without options, lines that are no JSON objects are passed over.
+        Without options, lines that are not JSON objects are skipped.
         """
         for line, data in enumerate(self.data.split(b"\n"), self.first):
             if not data.strip():
@@ -115,7 +116,7 @@ class _Lines:
             except (ValueError, RecursionError) as error:
                 if options is None:
                     continue
-                raise InputError(f"{self.where(line)}: {_broken(error)}") from None
+                raise InputError(f"{self.where(line)}: {_syntax_error(error)}") from None
             if isinstance(record, dict):
                 yield line, record
             elif options is not None:
@@ -125,23 +126,23 @@ class _Lines:
                 )
 
 
-def _broken(error: Exception) -> str:
+def _syntax_error(error: Exception) -> str:
     if isinstance(error, json.JSONDecodeError):
         return f"broken JSON: {error.msg} at position {error.pos + 1}."
     return f"broken JSON: {error}."
 
 
 def _find_column(lines: _Lines, text_column: str) -> tuple[str, ...] | None:
-    """Find the way to the column; None if the piece holds blank or broken lines alone."""
+    """Find the path to the column; None if all lines of the piece are blank or broken."""
     names: dict[str, None] = {}
     texts: dict[str, None] = {}
     for _, record in lines.records(None):
         path = resolve_column(list(record or ()), text_column)
-        if path is not None and _reaches(record, path):
+        if path is not None and has_field(record, path):
             return path
         names.update(dict.fromkeys(_leaf_names(record or {})))
         texts.update((key, None) for key, value in (record or {}).items() if isinstance(value, str))
-    # A broken line is the likelier fault than a column that no line has, and comes first.
+    # A broken line is more likely the cause than a missing column, so it is reported first.
     for _ in lines.records(_lenient()):
         pass
     if names:
@@ -153,28 +154,17 @@ def _lenient() -> ReadOptions:
     return ReadOptions(on_invalid_utf8="replace")
 
 
-def _reaches(value: Any, path: tuple[str, ...]) -> bool:
-    """Whether the field `path` is there, be it null, below `value`."""
-    if isinstance(value, list):
-        return not value or any(_reaches(item, path) for item in value)
-    if not path or value is None:
-        return True
-    if not isinstance(value, dict):
-        return True  # what is there is no text: the line at fault is named when it is read
-    return path[0] in value and _reaches(value[path[0]], path[1:])
-
-
 def _leaf_names(record: dict[str, Any], prefix: str = "") -> list[str]:
     names = []
-    for key, found in record.items():
-        inner = found[0] if isinstance(found, list) and found else found
+    for key, value in record.items():
+        inner = value[0] if isinstance(value, list) and value else value
         nested = isinstance(inner, dict) and inner
         names += _leaf_names(inner, f"{prefix}{key}.") if nested else [prefix + key]
     return names
 
 
 def _first_type(lines: _Lines, path: tuple[str, ...]) -> pa.DataType | None:
-    """Return the Arrow type of the path's first field, as the first records show it."""
+    """Return the Arrow type of the path's first field, inferred from the first records."""
     for _, record in islice(lines.records(None), 1000):
         kind = _type_of(record, path)
         if kind is not None:
@@ -195,28 +185,30 @@ def _type_of(value: Any, path: tuple[str, ...]) -> pa.DataType | None:
     return None
 
 
-def _is_plain(kind: pa.DataType) -> bool:
-    """Whether only objects lie on the way to the text."""
-    return _is_plain(kind.field(0).type) if pa.types.is_struct(kind) else pa.types.is_string(kind)
+def _has_no_lists(kind: pa.DataType) -> bool:
+    """Whether the path to the text leads through objects only, without lists."""
+    return (
+        _has_no_lists(kind.field(0).type) if pa.types.is_struct(kind) else pa.types.is_string(kind)
+    )
 
 
-def _strings(lines: _Lines, path: tuple[str, ...]) -> pa.Array | None:
-    """Parse a piece with the core; None where another parser must decide."""
-    found = json_strings(lines.data, path)
-    if found is None:
+def _parse_with_core(lines: _Lines, path: tuple[str, ...]) -> pa.Array | None:
+    """Parse a piece with the core; None if another parser must read it."""
+    buffers = json_strings(lines.data, path)
+    if buffers is None:
         return None
-    return large_binary(*found).view(pa.large_string())
+    return large_binary(*buffers).view(pa.large_string())
 
 
-def _parse(lines: _Lines, path: tuple[str, ...], kind: pa.DataType) -> pa.Array | None:
-    """Parse a piece with Arrow; None where it refuses, or would read something else."""
+def _parse_with_arrow(lines: _Lines, path: tuple[str, ...], kind: pa.DataType) -> pa.Array | None:
+    """Parse a piece with Arrow; None if Arrow rejects it or could misread it."""
     data = lines.data
     if len(data) >= 1 << 31:
         return None
     try:
         table = pyarrow.json.read_json(
             pa.BufferReader(data),
-            # One block, so that a line never lies in two.
+            # A single block, so that no line is split.
             pyarrow.json.ReadOptions(use_threads=False, block_size=len(data) + 1),
             pyarrow.json.ParseOptions(
                 explicit_schema=pa.schema([(path[0], kind)]), unexpected_field_behavior="ignore"
@@ -227,18 +219,18 @@ def _parse(lines: _Lines, path: tuple[str, ...], kind: pa.DataType) -> pa.Array 
             column = pa.concat_arrays(column.chunks)
         if len(column) != _object_lines(data):
             return None
-        lenient = _lenient()
-        texts = column_text(column, path[1:], lenient, lines.name, str)
+        lenient_options = _lenient()
+        texts = column_text(column, path[1:], lenient_options, lines.name, str)
     except (pa.ArrowInvalid, UnicodeDecodeError):
         return None
-    return None if lenient.replaced else texts
+    return None if lenient_options.replaced else texts
 
 
 def _object_lines(data: bytes) -> int:
-    """How many lines there are if each begins with { and ends with }, else -1.
+    """Return the number of lines if each begins with { and ends with }, else -1.
 
-    As many objects as such lines: then every line is one object. Where lines are blank, or hold
-    two objects, or an object lies over several, the careful way decides.
+    If it equals the number of objects, every line is one object. Otherwise (blank lines, several
+    objects on a line, an object over several lines), the slower parser must read the piece.
     """
     codes = np.frombuffer(data, np.uint8)
     ends = np.flatnonzero(codes == ord("\n"))
@@ -246,23 +238,17 @@ def _object_lines(data: bytes) -> int:
         ends = np.append(ends, len(data))
     starts = np.append(0, ends[:-1] + 1)
     last = ends - 1 - (codes[ends - 1] == ord("\r"))
-    framed = (codes[starts] == ord("{")) & (codes[last] == ord("}"))
-    return len(ends) if framed.all() else -1
+    delimited = (codes[starts] == ord("{")) & (codes[last] == ord("}"))
+    return len(ends) if delimited.all() else -1
 
 
 def _text(
     record: dict | None, path: tuple[str, ...], lines: _Lines, line: int, options: ReadOptions
 ) -> str | None:
-    def pick(value: Any, path: tuple[str, ...]) -> str | None:
-        if value is None:
-            return None
-        if isinstance(value, list):
-            found = [pick(item, path) for item in value]
-            return " ".join(text for text in found if text is not None)
-        if path and isinstance(value, dict):
-            return pick(value.get(path[0]), path[1:])
-        if not path and isinstance(value, str):
-            return value
+    try:
+        text = text_at(record, path)
+    except NotTextError as error:
+        value = error.value
         shown = json.dumps(value, ensure_ascii=False)
         hint = (
             f" Name one of its fields, such as '{options.text_column}.{next(iter(value))}'."
@@ -272,9 +258,7 @@ def _text(
         raise InputError(
             f"{lines.where(line)}: the column {options.text_column!r} holds "
             f"{_KINDS.get(type(value), 'a string')} ({shown[:40]}), not text.{hint}"
-        )
-
-    text = pick(record, path)
+        ) from None
     if text is None:
         return None
-    return whole_characters(text, options, lambda: lines.where(line))
+    return without_surrogates(text, options, lambda: lines.where(line))

@@ -1,4 +1,4 @@
-"""From what the user named to sources: files, patterns, data sets, columns, standard input."""
+"""Opening the user's inputs as sources: files, patterns, data sets, columns, standard input."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from mlmfast.data.sources.patterns import is_pattern, matches
 from mlmfast.data.sources.streams import STDIN
 from mlmfast.errors import InputError, NotFoundError
 from mlmfast.fs.paths import as_path
+from mlmfast.options import check_choice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,28 +42,27 @@ def open_sources(
     dataset_name: str | None = None,
     dataset_config: str | None = None,
 ) -> list[Source]:
-    """Find what the user named; every file is looked for before anything is read.
+    """Open all inputs; every file is checked before anything is read.
 
     Args:
         inputs: A path, a pattern such as "data/*.txt", "-" for standard input, an Arrow column
             or table, a `datasets.Dataset` or `IterableDataset` or a column of one, or a list of
             these; None with `dataset_name`.
-        format: One of FORMATS; None goes by the names of the files.
-        split: The split of a data set, also a part of it ("train[:5000]").
+        format: One of FORMATS; None detects the format by the file names.
+        split: The split of a data set, or a slice of it ("train[:5000]").
         dataset_name: A data set on the Hugging Face Hub, a clone of its repository, or a folder
-            that `save_to_disk` wrote.
+            written by `save_to_disk`.
         dataset_config: The configuration of a data set on the Hub.
 
     Raises:
-        NotFoundError: A file or a data set is not there.
-        InputError: It is there, but nothing says how to read it.
+        NotFoundError: A file or a data set does not exist.
+        InputError: The format is unknown, or an input cannot be read.
     """
-    if format is not None and format not in FORMATS:
-        raise InputError(f"format must be one of {', '.join(FORMATS)}; got {format!r}.")
+    check_choice("format", format, FORMATS, optional=True)
     sources: list[Source] = []
-    for entry in _listed(inputs):
+    for entry in _as_list(inputs):
         if isinstance(entry, str | Path):
-            sources += [_open_path(name, format, split) for name in _expanded(str(entry))]
+            sources += [_open_path(name, format, split) for name in _expand(str(entry))]
         else:
             sources.append(_open_object(entry, split))
     if dataset_name is not None:
@@ -88,21 +88,21 @@ def read_texts(sources: Sequence[Source], options: ReadOptions) -> Iterator[pa.A
             yield from bounded(piece.decode(options), options.batch_bytes)
 
 
-def _listed(inputs: Any) -> list[Any]:
+def _as_list(inputs: Any) -> list[Any]:
     if inputs is None:
         return []
     return list(inputs) if isinstance(inputs, list | tuple) else [inputs]
 
 
-def _expanded(name: str) -> list[str]:
-    """Expand a pattern that the shell left alone."""
+def _expand(name: str) -> list[str]:
+    """Expand a pattern that the shell did not expand."""
     if name == STDIN or not is_pattern(name):
         return [name]
-    # "data/**" also finds the folders on the way.
-    found = [path for path in matches(name) if not path.is_dir() or is_dataset_folder(path)]
-    if not found:
+    # "data/**" also matches the folders themselves.
+    paths = [path for path in matches(name) if not path.is_dir() or is_dataset_folder(path)]
+    if not paths:
         raise NotFoundError(f"No file matches {name!r}.")
-    return [str(path) for path in found]
+    return [str(path) for path in paths]
 
 
 def _open_path(name: str, kind: str | None, split: str | None) -> Source:
@@ -121,12 +121,25 @@ def _open_path(name: str, kind: str | None, split: str | None) -> Source:
             f"There is no file {name!r}. (A data set of the Hugging Face Hub is named with "
             "--dataset-name.)"
         )
+    return open_file(path, kind)
+
+
+def open_file(path: Path, kind: str | None) -> FileSource | ArchiveSource:
+    """Open a file that exists, or an archive of files.
+
+    Args:
+        path: The file, which may be a pipe.
+        kind: Its format, one of FORMATS; None goes by its name.
+
+    Raises:
+        InputError: Its name tells no format.
+    """
     if path.is_file() and is_archive(path):
         return ArchiveSource(str(path), kind)
     kind = kind or format_of(path)
     if kind is None:
         raise InputError(
-            f"The name of {name!r} does not tell its format: use --format, "
+            f"The name of {str(path)!r} does not tell its format: use --format, "
             f"one of {', '.join(FORMATS)}."
         )
     return FileSource(str(path), kind)
@@ -143,7 +156,7 @@ def _open_folder(path: Path, split: str | None) -> Source:
 
 
 def _open_dataset_name(name: str, config: str | None, split: str | None) -> Source:
-    """Open what `datasets.load_dataset` or `load_from_disk` takes by this name."""
+    """Open a name that `datasets.load_dataset` or `load_from_disk` accepts."""
     folder = as_path(name, home=True)
     if not folder.is_dir():
         return load_hub_dataset(name, config, split)

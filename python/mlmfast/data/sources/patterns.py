@@ -1,4 +1,4 @@
-"""Patterns such as "data/*.txt" that the shell left alone."""
+"""Patterns such as "data/*.txt" that the shell did not expand."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from mlmfast.fs.paths import as_path
 
 
 def is_pattern(name: str) -> bool:
-    """Whether a name is a pattern; a file that is called so goes first."""
+    """Whether a name is a pattern and not the name of an existing file."""
     return glob.has_magic(name) and not as_path(name, home=True).exists()
 
 
 def matches(pattern: str) -> list[Path]:
-    """Return the files and folders that a pattern names, sorted.
+    """Return the files and folders that match a pattern, sorted.
 
-    Folders on the way that are called like patterns, such as "[v1]", are taken by their names.
+    Existing parent folders whose names look like patterns, such as "[v1]", are taken literally.
     """
     path = as_path(pattern, home=True)
     parts = list(path.parts)

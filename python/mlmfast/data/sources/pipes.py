@@ -1,4 +1,4 @@
-"""Reading from pipes and terminals without being stuck in a read that nobody answers."""
+"""Interruptible reading from pipes and terminals."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import stat
 import sys
 from typing import Any
 
-_PATIENCE_SECONDS = 0.1
+_POLL_SECONDS = 0.1
 
 
 class PipeReader(io.RawIOBase):
-    """The bytes of a pipe or a terminal; `stop` ends a wait for them, from any thread."""
+    """A reader of a pipe or a terminal whose waits `stop` interrupts, from any thread."""
 
     def __init__(self, descriptor: int, *, close: bool) -> None:
-        """Read `descriptor`, and close it at the end if `close` says so."""
+        """Read `descriptor`; close it at the end if `close` is True."""
         self._descriptor = descriptor
         self._close = close
         self._stopped = False
@@ -26,13 +26,13 @@ class PipeReader(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         while not self._stopped:
-            ready, _, _ = select.select([self._descriptor], [], [], _PATIENCE_SECONDS)
+            ready, _, _ = select.select([self._descriptor], [], [], _POLL_SECONDS)
             if ready:
                 return os.readv(self._descriptor, [buffer])
         raise InterruptedError("reading was stopped")
 
     def stop(self) -> None:
-        """End a wait that is on, and every later one."""
+        """Interrupt the current wait and all later ones."""
         self._stopped = True
 
     def close(self) -> None:
@@ -42,9 +42,9 @@ class PipeReader(io.RawIOBase):
 
 
 def pipe_reader(file: Any, *, close: bool) -> PipeReader | None:
-    """Return a reader for an open file that may keep one waiting; None for any other."""
+    """Return a reader for an open file if reads may block; None for other files."""
     if sys.platform == "win32":
-        return None  # select knows sockets alone there
+        return None  # on Windows, select supports sockets only
     try:
         descriptor = file.fileno()
     except (OSError, AttributeError):

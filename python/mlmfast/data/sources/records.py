@@ -1,4 +1,4 @@
-"""JSON files that are no JSON lines: a list of records, objects over many lines."""
+"""JSON files other than JSON lines: a list of records, or objects over several lines."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from mlmfast._core import JsonRecords
-from mlmfast.data.sources.streams import ByteStream, without_mark
+from mlmfast.data.sources.streams import ByteStream, without_bom
 from mlmfast.errors import InputError
 
 _FEED_BYTES = 1 << 20
@@ -16,11 +16,11 @@ _TWO_OBJECTS = re.compile(rb"\}\s*\{")
 
 
 def is_json_lines(stream: ByteStream) -> bool:
-    """Whether a JSON file holds an object a line, as far as its first line tells.
+    """Whether a JSON file holds one object per line, judging by its first line.
 
-    A first line that is broken is one of JSON lines: who reads it says what is wrong.
+    A broken first line counts as JSON lines, whose reader reports the error.
     """
-    head = without_mark(stream.name, stream.peek()).lstrip()
+    head = without_bom(stream.name, stream.peek()).lstrip()
     line, ended, _ = head.partition(b"\n")
     if not head.startswith(b"{"):
         return not head.startswith(b"[")
@@ -36,11 +36,11 @@ def is_json_lines(stream: ByteStream) -> bool:
 
 
 def record_lines(stream: ByteStream, field: str | None) -> ByteStream:
-    """Give the records of a JSON file as JSON lines, one at a time in memory.
+    """Convert the records of a JSON file to JSON lines, with one record in memory at a time.
 
-    What `datasets.load_dataset("json")` reads: a list of objects, or of strings, which become
-    objects with the field `text`; objects one after the other, over any lines; and with `field`,
-    the list that the file's only object has there.
+    The accepted files are those of `datasets.load_dataset("json")`: a list of objects; a list of
+    strings, which become objects with the field `text`; consecutive objects over any number of
+    lines; and with `field`, a single object that holds the list in this field.
     """
     return ByteStream(stream.name, _Records(stream, field), packed=False)
 
@@ -49,7 +49,7 @@ class _Records(io.RawIOBase):
     def __init__(self, stream: ByteStream, field: str | None) -> None:
         self._stream = stream
         self._records = JsonRecords(field)
-        self._begun = self._ended = False
+        self._started = self._ended = False
         self._lines = memoryview(b"")
 
     def readable(self) -> bool:
@@ -57,17 +57,17 @@ class _Records(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         while not self._lines and not self._ended:
-            self._lines = memoryview(self._more())
+            self._lines = memoryview(self._next_lines())
         part = self._lines[: len(buffer)]
         self._lines = self._lines[len(part) :]
         buffer[: len(part)] = part
         return len(part)
 
-    def _more(self) -> bytes:
+    def _next_lines(self) -> bytes:
         data = self._stream.read(_FEED_BYTES)
-        if not self._begun:
-            self._begun = True
-            data = without_mark(self._stream.name, data)
+        if not self._started:
+            self._started = True
+            data = without_bom(self._stream.name, data)
         self._ended = not data
         try:
             if self._ended:

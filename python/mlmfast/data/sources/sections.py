@@ -1,4 +1,4 @@
-"""Sources cut into sections that can be read apart, each where the others are not."""
+"""Splitting sources into sections that different processes can read independently."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _LINE_BYTES = 1 << 16
 
 @dataclass
 class Section:
-    """A part of a source, and a source itself: together the sections give the whole, in order."""
+    """A part of a source, itself a source; the sections in order give the whole source."""
 
     source: Source
     place: Place | None
-    """Where it begins, and in "stop" where it ends; None for all of the source."""
+    """Where the section begins and, as "stop", ends; None for the whole source."""
     size: int | None
     name: str = field(init=False)
 
@@ -37,10 +37,10 @@ class Section:
         self.name = self.source.name
 
     def pieces(self, options: ReadOptions, place: Place | None = None) -> Iterator[Piece]:
-        """Yield the documents of the section; it is always read from its beginning."""
+        """Yield the documents of the section, always from its start."""
         start = self.place
         if start is not None and "offset" in start and _kind(self.source) == "jsonl":
-            # The file's first piece decides how the column is reached, wherever the section lies.
+            # The first piece of the file decides the path to the column, for all sections.
             first = next(self.source.pieces(options), None)
             if first is None:
                 return
@@ -48,36 +48,39 @@ class Section:
         yield from self.source.pieces(options, start)
 
     def numbered(self) -> Section:
-        """Count the lines before the section, so that errors name them by their numbers."""
+        """Return the section with the number of its first line, which error messages need."""
         if self.place is None or "offset" not in self.place or not self.place["offset"]:
             return self
-        ends = _kind(self.source) == "txt"
+        is_text = _kind(self.source) == "txt"
         with ByteStream(self.name) as stream:
             before = whole_lines(
-                stream, BATCH_BYTES, stop=self.place["offset"], carriage_returns=ends
+                stream, BATCH_BYTES, stop=self.place["offset"], carriage_returns=is_text
             )
-            line = 1 + sum(count_lines(unix_lines(data) if ends else data) for _, data in before)
+            line = 1 + sum(count_lines(unix_lines(data) if is_text else data) for _, data in before)
         return replace(self, place={**self.place, "line": line})
 
     def fingerprint(self) -> dict[str, Any] | None:
-        """The source's, and the place."""
+        """Return the source's fingerprint together with the place."""
         whole = self.source.fingerprint()
         return None if whole is None else {**whole, "section": self.place}
 
     def stop(self) -> None:
-        """Reading never waits."""
+        """Do nothing: reading never blocks."""
 
 
 def split_source(source: Source, size: int, reading: ReadOptions | None = None) -> list[Section]:
-    """Cut a source into sections of about `size` bytes, where it can be cut.
+    """Split a source into sections of about `size` bytes, if its format allows it.
 
-    `reading` tells how it is to be read.
+    Text and JSON lines are split at line ends, Parquet between row groups, data sets between rows.
+    Compressed files, archives, CSV, Arrow and JSON other than JSON lines are a single section.
 
-    Text and JSON lines are cut at line ends, Parquet between row groups, data sets between rows.
-    What is packed, CSV and Arrow files, and JSON that is no JSON lines, are one section.
+    Args:
+        source: The source.
+        size: Approximate bytes per section.
+        reading: How the source will be read.
 
     Raises:
-        InputError: The source is there for this process alone.
+        InputError: Other processes cannot read the source.
     """
     if isinstance(source, DatasetSource):
         return _row_sections(source, source.size or 0)
@@ -86,17 +89,17 @@ def split_source(source: Source, size: int, reading: ReadOptions | None = None) 
         return [Section(source, None, source.size)]
     if not isinstance(source, FileSource) or not source.regular:
         raise InputError(
-            f"{source.name!r} is there for this process alone: with --engine ray the inputs must "
-            "be files or data sets that every node can read. Write it to a file first, or use "
+            f"Only this process can read {source.name!r}: with --engine ray, the inputs must be "
+            "files or data sets that every node can read. Write it to a file first, or use "
             "--engine local."
         )
-    # Another process has another current folder.
+    # Absolute, since another process may have another working directory.
     source = FileSource(str(Path(source.name).absolute()), source.kind)
     whole = [Section(source, None, source.size)]
     if source.size is None or source.size <= size:
         return whole
     with ByteStream(source.name) as stream:
-        if stream.compressed or (source.kind == "jsonl" and not _has_lines(stream, reading)):
+        if stream.compressed or (source.kind == "jsonl" and not _is_line_based(stream, reading)):
             return whole
     if source.kind in {"txt", "jsonl"}:
         return _line_sections(source, source.size, size)
@@ -128,17 +131,19 @@ def _group_sections(source: FileSource, size: int) -> list[Section]:
     try:
         meta = pq.read_metadata(source.name)
     except (pa.ArrowException, OSError):
-        return [Section(source, None, source.size)]  # who reads it says what is wrong
+        return [Section(source, None, source.size)]  # reading the file raises a clear error
     groups = [meta.row_group(number) for number in range(meta.num_row_groups)]
     sections: list[Section] = []
-    start = row = held = 0
+    start = row = section_bytes = 0
     for number, group in enumerate(groups):
         row += group.num_rows
-        held += sum(group.column(at).total_compressed_size for at in range(group.num_columns))
-        if held >= size or number + 1 == len(groups):
+        section_bytes += sum(
+            group.column(at).total_compressed_size for at in range(group.num_columns)
+        )
+        if section_bytes >= size or number + 1 == len(groups):
             if row > start:
-                sections.append(Section(source, {"row": start, "stop": row}, held))
-            start, held = row, 0
+                sections.append(Section(source, {"row": start, "stop": row}, section_bytes))
+            start, section_bytes = row, 0
     return sections or [Section(source, None, source.size)]
 
 
@@ -150,7 +155,7 @@ def _row_sections(source: DatasetSource, rows: int) -> list[Section]:
     ]
 
 
-def _has_lines(stream: ByteStream, reading: ReadOptions | None) -> bool:
+def _is_line_based(stream: ByteStream, reading: ReadOptions | None) -> bool:
     return (reading is None or reading.json_field is None) and is_json_lines(stream)
 
 

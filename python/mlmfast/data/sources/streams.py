@@ -1,4 +1,4 @@
-"""Opening files and standard input, and unpacking what is compressed."""
+"""Byte streams of files and standard input, decompressed on the fly."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pyarrow as pa
 from mlmfast.data.sources.compression import damages, decompress
 from mlmfast.data.sources.first_bytes import (
     HEAD_BYTES,
+    SUFFIXES,
     archive_of,
     check_readable,
     check_text,
@@ -22,15 +23,14 @@ from mlmfast.data.sources.pipes import pipe_reader
 from mlmfast.errors import InputError, NotFoundError
 
 STDIN = "-"
-SUFFIXES = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".xz": "xz", ".lz4": "lz4"}
 _BOM = b"\xef\xbb\xbf"
 _SKIP_BYTES = 1 << 20
 
 
 class ByteStream:
-    """The unpacked bytes of a file or of standard input.
+    """The decompressed bytes of a file or of standard input.
 
-    What is compressed is known by its first bytes, not by its name.
+    Compression is detected by the first bytes, not by the name.
     """
 
     def __init__(
@@ -39,10 +39,10 @@ class ByteStream:
         """Open `name`, a path or "-" for standard input.
 
         Args:
-            name: What to open; with a member, what messages call it.
+            name: The path to open; with `member`, only the name in messages.
             member: A file of an archive, open for reading bytes.
-            archive: The bytes may be those of an archive.
-            packed: The bytes may be packed, which the first of them tell.
+            archive: Whether the bytes may be an archive.
+            packed: Whether the bytes may be compressed, which the first of them show.
         """
         self.name = "standard input" if name == STDIN else name
         regular = member is None and name != STDIN and Path(name).is_file()
@@ -56,19 +56,19 @@ class ByteStream:
             self._raw = io.BufferedReader(self._pipe, 1 << 20)
         self._name = name
         self._opened: Any = None if packed else self._raw
-        self._ahead = b""
+        self._peeked = b""
         self._damage: Exception | None = None
-        self._left: int | None = None
+        self._remaining: int | None = None
         self._checked = archive or not packed
 
     @property
     def compressed(self) -> bool:
-        """Whether the bytes are unpacked on the way; the first of them tell."""
-        return self._unpacked() is not self._raw
+        """Whether the file is compressed, according to its first bytes."""
+        return self._decompressed() is not self._raw
 
     @property
     def archive(self) -> str | None:
-        """What archive the unpacked bytes are, "zip" or "tar"; None where they are none."""
+        """The archive format of the decompressed bytes, "zip" or "tar"; None if there is none."""
         return archive_of(self.peek())
 
     def _refuse_archive(self) -> None:
@@ -80,21 +80,21 @@ class ByteStream:
             )
 
     def peek(self) -> bytes:
-        """Return the first unpacked bytes, before any was read, and read them all the same later.
+        """Return the first decompressed bytes without consuming them, before anything is read.
 
-        A pipe may give fewer than there will be, and a damaged file gives none.
+        A pipe may return fewer than it will deliver, and a damaged file returns none.
         """
-        stream = self._unpacked()
+        stream = self._decompressed()
         if stream is self._raw:
             return _peek(self._raw)
         try:
-            self._ahead = self._ahead or stream.read(HEAD_BYTES)
+            self._peeked = self._peeked or stream.read(HEAD_BYTES)
         except damages() as error:
             self._damage = error
-        return self._ahead
+        return self._peeked
 
-    def _unpacked(self) -> Any:
-        # Not when it is opened: the first bytes of a pipe may be long in coming.
+    def _decompressed(self) -> Any:
+        # Not in the constructor, since the first bytes of a pipe may take long to arrive.
         if self._opened is None:
             head = _peek(self._raw)
             packing = compression_of(head)
@@ -103,7 +103,7 @@ class ByteStream:
             if expected and head and packing != expected:
                 raise InputError(f"{self._name!r} is no {expected} file, as its name says it is.")
             if packing is not None and self.path is not None:
-                # Arrow reads a file of its own without asking for the interpreter each time.
+                # Arrow reads its own files without acquiring the GIL for each read.
                 self._raw.close()
                 self._raw = pa.OSFile(str(self.path))
             self._opened = self._raw if packing is None else decompress(self._raw, packing)
@@ -111,7 +111,7 @@ class ByteStream:
 
     @property
     def position(self) -> int:
-        """Bytes read of the file as it lies on disk; 0 where that is not known."""
+        """Number of bytes read from the (compressed) file; 0 if unknown."""
         if self._pipe is not None:
             return 0
         try:
@@ -120,15 +120,15 @@ class ByteStream:
             return 0
 
     def read(self, size: int = -1) -> bytes:
-        """Read `size` unpacked bytes, fewer at the end; -1 reads everything."""
-        stream = self._unpacked()
+        """Read `size` decompressed bytes, fewer at the end; -1 reads everything."""
+        stream = self._decompressed()
         if not self._checked:
             self._refuse_archive()
-        if self._left is not None:
-            size = self._left if size < 0 else min(size, self._left)
-            self._left -= size
-        parts = [self._ahead[:size] if size >= 0 else self._ahead]
-        self._ahead = self._ahead[len(parts[0]) :]
+        if self._remaining is not None:
+            size = self._remaining if size < 0 else min(size, self._remaining)
+            self._remaining -= size
+        parts = [self._peeked[:size] if size >= 0 else self._peeked]
+        self._peeked = self._peeked[len(parts[0]) :]
         try:
             if self._damage is not None:
                 raise self._damage
@@ -147,7 +147,7 @@ class ByteStream:
             ) from error
 
     def skip(self, size: int) -> None:
-        """Pass over the first `size` unpacked bytes; a file that is not packed is not read."""
+        """Skip the first `size` decompressed bytes; in an uncompressed file, seek instead."""
         if self.path is not None and not self.compressed:
             self._raw.seek(size)
             return
@@ -155,11 +155,11 @@ class ByteStream:
             size -= len(part)
 
     def read_at_most(self, size: int) -> None:
-        """Let `read` end after `size` more bytes, as if the file did."""
-        self._left = size
+        """Make `read` stop after `size` more bytes, as if the file ended there."""
+        self._remaining = size
 
     def stop(self) -> None:
-        """End a wait for bytes that may never come; called from another thread."""
+        """Interrupt a read that waits for data; called from another thread."""
         if self._pipe is not None:
             self._pipe.stop()
 
@@ -183,19 +183,19 @@ def whole_lines(
     stop: int | None = None,
     carriage_returns: bool = False,
 ) -> Iterator[tuple[int, bytes]]:
-    r"""Yield (unpacked bytes before it, a piece of a text), each piece ending where a line ends.
+    r"""Yield (offset in decompressed bytes, piece of text); every piece ends at a line end.
 
     Args:
-        stream: What is read; a UTF-8 byte order mark at its start is left out.
-        size: Bytes of a piece; a longer line makes a longer piece.
-        start: A number that was yielded before: begin with that piece.
-        stop: Where a line begins: the text ends before it.
-        carriage_returns: A lone carriage return ends a line too.
+        stream: The stream to read; a UTF-8 byte order mark at its start is skipped.
+        size: Bytes per piece; a line longer than that makes a longer piece.
+        start: The offset of an earlier piece, to start with that piece.
+        stop: The offset of a line, to stop before that line.
+        carriage_returns: Whether a lone carriage return ends a line too.
 
     Raises:
         InputError: The text begins with the byte order mark of UTF-16 or UTF-32.
     """
-    held: list[bytes] = []
+    carried: list[bytes] = []
     place = start
     if start:
         stream.skip(start)
@@ -204,24 +204,24 @@ def whole_lines(
     if start:
         data = stream.read(size)
     else:
-        head = stream.read(max(size, 4))  # a byte order mark goes into it
-        data = without_mark(stream.name, head)
+        head = stream.read(max(size, 4))  # holds any byte order mark
+        data = without_bom(stream.name, head)
         place = len(head) - len(data)
         data = data or stream.read(size)
     while data:
-        cut = data.rfind(b"\n") + 1
+        end = data.rfind(b"\n") + 1
         if carriage_returns:
-            # The last byte may be the first half of a \r\n, so it never ends a piece.
-            cut = max(cut, data.rfind(b"\r", 0, -1) + 1)
-        if cut:
-            piece = b"".join([*held, memoryview(data)[:cut]])
+            # Not after the last byte, which may be the first half of a \r\n.
+            end = max(end, data.rfind(b"\r", 0, -1) + 1)
+        if end:
+            piece = b"".join([*carried, memoryview(data)[:end]])
             yield place, piece
             place += len(piece)
-            held = [data[cut:]]
+            carried = [data[end:]]
         else:
-            held.append(data)
+            carried.append(data)
         data = stream.read(size)
-    rest = b"".join(held)
+    rest = b"".join(carried)
     if rest:
         yield place, rest
 
@@ -237,16 +237,16 @@ def _open(name: str) -> Any:
         raise InputError(f"{name!r} cannot be read: {error.strerror}.") from error
 
 
-def without_mark(name: str, data: bytes) -> bytes:
-    """Return the beginning of a text without its byte order mark.
+def without_bom(name: str, data: bytes) -> bytes:
+    """Return the start of a text without its byte order mark.
 
     Raises:
-        InputError: It is UTF-16 or UTF-32, or no text at all.
+        InputError: The data is UTF-16 or UTF-32, or not text.
     """
     check_text(data[:HEAD_BYTES], name)
     return data.removeprefix(_BOM)
 
 
 def _peek(file: Any) -> bytes:
-    """Return the bytes that lie ahead; a pipe may give fewer than there will be."""
+    """Return the next bytes without consuming them; a pipe may return fewer than will follow."""
     return file.peek(HEAD_BYTES)

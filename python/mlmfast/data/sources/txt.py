@@ -28,21 +28,21 @@ def read_lines(
 ) -> Iterator[Piece]:
     r"""Yield the lines of a text without their line ends.
 
-    Lines end as in Python's text files and in `datasets.load_dataset("text")`: at \n, \r\n and
-    \r, at nothing else. An empty line is an empty document; no line follows the last line end.
+    As in Python's text files and in `datasets.load_dataset("text")`, lines end at \n, \r\n and \r
+    only. An empty line is an empty document; the last line end does not start another line.
     """
     number = place["line"] if place else 1
-    told = False
+    warned = False
     start, stop = (place["offset"], place.get("stop")) if place else (0, None)
     for offset, data in whole_lines(
         stream, options.batch_bytes, start=start, stop=stop, carriage_returns=True
     ):
         text = unix_lines(data)
-        if not told and b"\0" in text:
-            told = True
+        if not warned and b"\0" in text:
+            warned = True
             line = number + line_ends(text[: text.index(b"\0")])
             logger.warning(
-                "%s holds NUL bytes, the first on line %s: perhaps this is no text, but a binary "
+                "%s holds NUL bytes, the first on line %s: perhaps this is not text, but a binary "
                 "file, or UTF-16.",
                 stream.name,
                 f"{line:,}",
@@ -53,14 +53,14 @@ def read_lines(
 
 
 def unix_lines(data: bytes) -> bytes:
-    r"""Return whole lines, each ended by \n alone."""
+    r"""Return whole lines with all line ends replaced by \n."""
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     return data
 
 
 def count_lines(data: bytes) -> int:
-    """How many lines there are; what follows the last line end is one more."""
+    """Return the number of lines; text after the last line end counts as a line."""
     return line_ends(data) + (not data.endswith(b"\n"))
 
 

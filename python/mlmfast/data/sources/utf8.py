@@ -1,4 +1,4 @@
-"""The guard that lets only valid UTF-8 through."""
+"""Decoding documents and handling invalid UTF-8."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mlmfast.errors import InputError
 if TYPE_CHECKING:
     from mlmfast.data.sources.base import ReadOptions
 
-_WAY_OUT = "Use --on-invalid-utf8 replace (or skip) to read on, or convert the text to UTF-8."
+_HINT = "Use --on-invalid-utf8 replace (or skip) to read on, or convert the text to UTF-8."
 
 
 def column_text(
@@ -28,28 +28,28 @@ def column_text(
 
     Args:
         column: The column that `path` begins with.
-        path: The fields that lead to the text below the column; lists on the way are passed
-            through, and the strings of a list are joined by a blank.
+        path: The fields that lead from the column to the text. Lists on the path are flattened, and
+            the strings of a list are joined with a space.
         options: The policy for invalid UTF-8.
-        source: Names the place for the error's message.
-        where: Names the place of a row.
+        source: The source's name in error messages.
+        where: Returns the location of a row for error messages.
 
     Raises:
-        InputError: There is no such field, or what is there is no text.
+        InputError: The field does not exist, or does not hold text.
     """
     return checked_text(column_bytes(column, path, options.text_column, source), options, where)
 
 
 def checked_text(array: pa.Array, options: ReadOptions, where: Callable[[int], str]) -> pa.Array:
-    """Return a LargeBinary array as LargeString, invalid UTF-8 treated as the options say.
+    """Return a LargeBinary array as LargeString; the options decide about invalid UTF-8.
 
     Args:
         array: The documents' bytes; nulls stay nulls.
-        options: The policy; its counts are brought up to date.
-        where: Names the place of a row for the error's message.
+        options: The policy; its counters are updated.
+        where: Returns the location of a row for error messages.
 
     Raises:
-        InputError: A document is no UTF-8, and the policy is "error".
+        InputError: A document is not UTF-8, and the policy is "error".
     """
     try:
         return array.cast(pa.large_string())
@@ -63,7 +63,7 @@ def checked_text(array: pa.Array, options: ReadOptions, where: Callable[[int], s
 
 
 def decoded(value: bytes, options: ReadOptions, where: Callable[[], str]) -> str | None:
-    """Decode one document as the policy says; None leaves it out."""
+    """Decode one document according to the policy; None skips it."""
     try:
         return value.decode()
     except UnicodeDecodeError as error:
@@ -76,7 +76,7 @@ def decoded(value: bytes, options: ReadOptions, where: Callable[[], str]) -> str
         way_out = (
             "The document holds NUL bytes too, as text hardly does: is this a binary file?"
             if b"\0" in value
-            else _WAY_OUT
+            else _HINT
         )
         raise InputError(
             f"{where()}: invalid UTF-8, byte 0x{value[error.start]:02x} at position "
@@ -84,8 +84,8 @@ def decoded(value: bytes, options: ReadOptions, where: Callable[[], str]) -> str
         ) from None
 
 
-def whole_characters(value: str, options: ReadOptions, where: Callable[[], str]) -> str | None:
-    """Treat halves of surrogate pairs, which JSON's escapes can spell, as invalid UTF-8."""
+def without_surrogates(value: str, options: ReadOptions, where: Callable[[], str]) -> str | None:
+    """Treat unpaired surrogates, which JSON escapes can contain, as invalid UTF-8."""
     try:
         value.encode()
     except UnicodeEncodeError as error:
@@ -98,6 +98,6 @@ def whole_characters(value: str, options: ReadOptions, where: Callable[[], str])
             return None
         raise InputError(
             f"{where()}: the text holds half of a surrogate pair "
-            f"(\\u{ord(value[error.start]):04x}), which is no character. {_WAY_OUT}"
+            f"(\\u{ord(value[error.start]):04x}), which is no character. {_HINT}"
         ) from None
     return value

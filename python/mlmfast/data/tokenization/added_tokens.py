@@ -1,4 +1,4 @@
-"""New tokens beside those a tokenizer was made with: a mask token, and words to keep whole."""
+"""Adding tokens to a tokenizer: a mask token, and words to keep whole."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 def with_mask_token(loaded: LoadedTokenizer, mask_token: str) -> LoadedTokenizer:
-    """Return `loaded` with `mask_token` as its mask token, added where it is new.
+    """Return `loaded` with `mask_token` as its mask token, added if it is new.
 
-    A model that knew the tokenizer without this token needs one more row in its embeddings:
+    A model trained without this token needs one more row in its embeddings:
     `model.resize_token_embeddings(len(tokenizer))`.
     """
     if not mask_token or mask_token != mask_token.strip():
@@ -36,7 +36,7 @@ def with_mask_token(loaded: LoadedTokenizer, mask_token: str) -> LoadedTokenizer
             f"already; {mask_token!r} is not added beside it."
         )
     if isinstance(loaded.tokenizer, SlowTokenizer):
-        return _with_more(
+        return _with_slow_tokens(
             loaded, lambda inner: inner.add_special_tokens({"mask_token": mask_token})
         )
     require_trainable_tokenizers("A new mask token")
@@ -52,14 +52,14 @@ def with_mask_token(loaded: LoadedTokenizer, mask_token: str) -> LoadedTokenizer
 
 
 def read_tokens(source: str | Path | Sequence[str]) -> list[str]:
-    """Read new tokens, in their order and each once.
+    """Read new tokens in order, without duplicates.
 
     Args:
-        source: a UTF-8 file with a token a line (blank lines are passed over), or the tokens.
+        source: A UTF-8 file with one token per line (blank lines are ignored), or the tokens.
 
     Raises:
-        NotFoundError: there is no such file.
-        InputError: it cannot be read, or holds no token.
+        NotFoundError: The file does not exist.
+        InputError: The file cannot be read, or there is no token.
     """
     if isinstance(source, str | Path):
         path = as_path(source, home=True)
@@ -80,23 +80,23 @@ def read_tokens(source: str | Path | Sequence[str]) -> list[str]:
 
 
 def with_tokens(source: Any, tokens: Sequence[str]) -> LoadedTokenizer:
-    """Return a tokenizer with new tokens after its own; those that it has already stay as they are.
+    """Return a tokenizer with new tokens after its own; tokens that it already has are unchanged.
 
-    Where a vocabulary writes the blank before a word into the word's piece (byte-level BPE,
-    SentencePiece), so does a new token: it stands for the word inside of a text, as ` word`, and
-    texts are decoded as they were. Elsewhere (WordPiece) a token that begins and ends with a letter
-    or digit stands for whole words only.
+    If the vocabulary includes the space before a word in the word's piece (byte-level BPE,
+    SentencePiece), so does a new token: it is added as ` word`, and decoding still gives the
+    original text. In other vocabularies (WordPiece), a token that begins and ends with a letter or
+    digit matches whole words only.
 
     Args:
-        source: a tokenizer, as `load_tokenizer` takes it.
-        tokens: their texts, without the blank.
+        source: A tokenizer, as `load_tokenizer` accepts it.
+        tokens: The texts of the tokens, without the space.
     """
     loaded = load_tokenizer(source)
     new = missing_tokens(loaded, tokens) if tokens else []
     if not new:
         return loaded
     if isinstance(loaded.tokenizer, SlowTokenizer):
-        return _with_more(loaded, lambda inner: inner.add_tokens(new))
+        return _with_slow_tokens(loaded, lambda inner: inner.add_tokens(new))
     require_trainable_tokenizers("A new token")
     from tokenizers import AddedToken, Tokenizer
 
@@ -107,28 +107,28 @@ def with_tokens(source: Any, tokens: Sequence[str]) -> LoadedTokenizer:
     return from_files(loaded.name, _changed_files(loaded, changed))
 
 
-def _with_more(loaded: LoadedTokenizer, add: Callable[[Any], object]) -> LoadedTokenizer:
-    """Return a tokenizer written in Python to a copy of which `add` has added tokens."""
+def _with_slow_tokens(loaded: LoadedTokenizer, add: Callable[[Any], object]) -> LoadedTokenizer:
+    """Return a copy of a slow tokenizer to which `add` has added tokens."""
     changed = copy.deepcopy(cast("Any", loaded.tokenizer).inner)
     add(changed)
     return replace(load_tokenizer(changed), name=loaded.name)
 
 
 def missing_tokens(loaded: LoadedTokenizer, tokens: Sequence[str]) -> list[str]:
-    """Give the texts of those tokens that a tokenizer has not got, as it would write them."""
+    """Return the tokens missing from a tokenizer, spelled as its vocabulary would spell them."""
     vocabulary = loaded.tokenizer.get_vocab()
-    spelt = has_space_prefix(loaded.tokenizer)
-    written = [f" {token}" if spelt and token[0].isalnum() else token for token in tokens]
+    with_space = has_space_prefix(loaded.tokenizer)
+    spellings = [f" {token}" if with_space and token[0].isalnum() else token for token in tokens]
     return [
-        each
-        for each, token in zip(written, tokens, strict=True)
-        if not {each, token, f"\u0120{token}", f"\u2581{token}"} & vocabulary.keys()
+        spelling
+        for spelling, token in zip(spellings, tokens, strict=True)
+        if not {spelling, token, f"\u0120{token}", f"\u2581{token}"} & vocabulary.keys()
     ]
 
 
 def _changed_files(loaded: LoadedTokenizer, changed: Tokenizer, **roles: str) -> dict[str, bytes]:
     config = json.loads(loaded.files["tokenizer_config.json"])
-    # The config's own list of added tokens would contradict tokenizer.json, which rules without it.
+    # The config's list lacks the new tokens; without the list, tokenizer.json alone decides.
     config.pop("added_tokens_decoder", None)
     files = {name: content for name, content in loaded.files.items() if name != "added_tokens.json"}
     files["tokenizer.json"] = changed.to_str(pretty=True).encode()

@@ -1,4 +1,4 @@
-"""A tokenizer made ready for much text: the fast core where it is exact, the library elsewhere."""
+"""Encoding much text: by the core where it is exact, by the `tokenizers` library elsewhere."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from mlmfast import _core
 from mlmfast.data.arrow_numpy import arrow_numbers
 from mlmfast.data.tokenization.hf_encoder import encode_pieces, pieces_of
 from mlmfast.data.tokenization.load import id_dtype
+from mlmfast.data.tokenization.options import ENGINES
 from mlmfast.data.tokenization.parity import Unsupported, verified_encoder
 from mlmfast.data.tokenization.slow import SlowTokenizer
 from mlmfast.errors import InputError
+from mlmfast.options import check_choice
 from mlmfast.runtime.cpu import thread_count
 
 if TYPE_CHECKING:
@@ -23,23 +25,25 @@ if TYPE_CHECKING:
 
     from mlmfast.data.tokenization.load import LoadedTokenizer
 
-ENGINES = ("auto", "library")
-# Less text than this is encoded by the library sooner than a tokenizer is made ready for more.
-LITTLE = 1 << 21
+# For less text than this, verifying the core would take longer than encoding by the library.
+MIN_BYTES_FOR_CORE = 1 << 21
 LIBRARY = "library"
 
-# Texts to verify are spread over so many calls.
+# The texts to verify are spread over this many calls.
 _VERIFYING_CALLS = 8
 
-# Tokenizers that were made ready in this process, the last used last.
+# Texts from which `ids_around` learns what the post-processor adds.
+_PROBES = ("a b", "", " ", "Ein Satz, und noch einer.", "b", "a a a a a a a a")
+
+# Encoders of this process in the order of their last use, the most recent one last.
 _ready: OrderedDict[tuple[str, bool], _core.Encoder | Unsupported] = OrderedDict()
-_READY_AT_MOST = 4
+_MAX_READY = 4
 
 logger = logging.getLogger(__name__)
 
 
 class TextEncoder:
-    """Encodes Arrow strings with one tokenizer, exactly as its library does."""
+    """Encodes Arrow strings with exactly the ids of the `tokenizers` library."""
 
     def __init__(
         self,
@@ -50,23 +54,22 @@ class TextEncoder:
         engine: str = "auto",
         verify: int = 0,
     ) -> None:
-        """Make `loaded` ready.
+        """Prepare `loaded` for encoding.
 
         Args:
             loaded: The tokenizer.
             add_special_tokens: Wrap every text as the tokenizer's own post-processor does.
-            threads: How many threads; None takes all cores this process may use.
-            engine: "auto" takes the fast core where the tokenizer is one that it encodes exactly,
-                and the library for whatever the core is not certain of; "library" takes the
-                `tokenizers` library for everything. The ids are the same.
-            verify: Encode so many of the texts by the library as well, spread over the calls, and
-                compare.
+            threads: Number of threads; None uses all cores available to this process.
+            engine: "auto" uses the core for tokenizers that it encodes exactly, and the library for
+                texts that the core cannot decide; "library" uses the `tokenizers` library for
+                everything. The ids are the same.
+            verify: Also encode this many of the texts with the library, spread over the calls, and
+                compare the ids.
 
         Raises:
-            InputError: No such engine, or no such number of threads.
+            InputError: `engine` is unknown, or `threads` is not a valid number.
         """
-        if engine not in ENGINES:
-            raise InputError(f"engine must be one of {', '.join(ENGINES)}; got {engine!r}.")
+        check_choice("engine", engine, ENGINES)
         self._tokenizer = loaded.tokenizer
         self._dtype = id_dtype(loaded.id_bound)
         self._threads = thread_count(threads)
@@ -77,18 +80,18 @@ class TextEncoder:
         self._before: list[int] = []
         self._after: list[int] = []
         self.reason: str | None = None
-        """Why the library does it all, where it does."""
+        """Why the core is not used; None if it is."""
         if engine == "auto":
-            self._make_fast(loaded)
+            self._enable_core(loaded)
         else:
-            self.reason = "it was asked for"
+            self.reason = "engine='library' was requested"
 
     @property
     def engine(self) -> str:
-        """Who encodes: "byte-level BPE", "WordPiece" or "Unigram" of our core, or "library"."""
+        """What encodes: the core's "byte-level BPE", "WordPiece" or "Unigram", or the "library"."""
         return LIBRARY if self._core is None else self._core.family
 
-    def _make_fast(self, loaded: LoadedTokenizer) -> None:
+    def _enable_core(self, loaded: LoadedTokenizer) -> None:
         if isinstance(loaded.tokenizer, SlowTokenizer):
             self.reason = "it is written in Python"
             return
@@ -104,7 +107,7 @@ class TextEncoder:
         self._before, self._after = list(around[0]), list(around[1])
 
     def encode(self, texts: pa.Array | pa.ChunkedArray) -> pa.LargeListArray:
-        """Token ids of strings without nulls, one list a text.
+        """Encode strings without nulls into one list of token ids per text.
 
         Args:
             texts: Utf8, LargeUtf8 or Utf8View.
@@ -113,13 +116,13 @@ class TextEncoder:
             LargeList<uint16>, or LargeList<uint32> where the vocabulary has more than 65,536 ids.
 
         Raises:
-            InputError: A null, or a text that is not UTF-8; a text that was to be verified, and is
-                encoded otherwise by the library.
+            InputError: A text is null or not UTF-8, or verification found a text whose ids differ
+                from the library's.
         """
         if self._core is None:
-            return self._encode_by_library(texts)
+            return self._encode_all_with_library(texts)
         try:
-            found = self._core.encode(
+            partial = self._core.encode(
                 texts,
                 before=self._before,
                 after=self._after,
@@ -128,14 +131,14 @@ class TextEncoder:
             )
         except ValueError as error:
             raise InputError(f"texts: {error}") from None
-        lengths, ids = self._by_library(_strings(found.pending()), special=False)
-        encoded = _lists(*found.finish(ids.astype(np.uint32), lengths.astype(np.uintp)))
+        lengths, ids = self._encode_with_library(_strings(partial.pending()), special=False)
+        encoded = _lists(*partial.finish(ids.astype(np.uint32), lengths.astype(np.uintp)))
         if self._to_verify:
             self._verify(texts, encoded)
         return encoded
 
     def _verify(self, texts: pa.Array | pa.ChunkedArray, encoded: pa.LargeListArray) -> None:
-        """Raise InputError where the library answers otherwise."""
+        """Compare a sample of the texts with the library; raise InputError if any ids differ."""
         count = min(self._to_verify, self._verify_at_once, len(texts))
         self._to_verify -= count
         for row in np.linspace(0, len(texts) - 1, count).astype(int).tolist():
@@ -148,15 +151,15 @@ class TextEncoder:
                     "Please report it, and use --tokenizer-engine library until it is mended."
                 )
 
-    def _encode_by_library(self, texts: pa.Array | pa.ChunkedArray) -> pa.LargeListArray:
+    def _encode_all_with_library(self, texts: pa.Array | pa.ChunkedArray) -> pa.LargeListArray:
         try:
-            lengths, ids = self._by_library(texts, special=self._add_special_tokens)
+            lengths, ids = self._encode_with_library(texts, special=self._add_special_tokens)
         except UnicodeDecodeError:
             row = next(row for row in range(len(texts)) if not _is_utf8(texts[row]))
             raise InputError(f"texts: row {row} is not UTF-8: decode the text first") from None
         return _lists(np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]), ids)
 
-    def _by_library(
+    def _encode_with_library(
         self, texts: pa.Array | pa.ChunkedArray, *, special: bool
     ) -> tuple[np.ndarray, np.ndarray]:
         chunks = texts.chunks if isinstance(texts, pa.ChunkedArray) else [texts]
@@ -170,12 +173,12 @@ class TextEncoder:
 
 
 def is_ready(loaded: LoadedTokenizer) -> bool:
-    """Tell if this tokenizer was made ready in this process before."""
+    """Whether this process has already prepared an encoder for this tokenizer."""
     return _key(loaded) in _ready
 
 
 def ids_around(tokenizer: Tokenizer) -> tuple[list[int], list[int]] | None:
-    """Ids that the post-processor puts before and after a text; None where it does more."""
+    """Return the ids that the post-processor adds before and after a text; None if it does more."""
 
     def ids(text: str, special: bool) -> list[int]:
         return tokenizer.encode(text, add_special_tokens=special).ids
@@ -206,21 +209,20 @@ def _strings(texts: list[str]) -> pa.Array:
     return pa.array(texts, pa.large_string())
 
 
-_PROBES = ("a b", "", " ", "Ein Satz, und noch einer.", "b", "a a a a a a a a")
-
-
 def _key(loaded: LoadedTokenizer) -> tuple[str, bool]:
     return loaded.sha256, loaded.splits_special_tokens
 
 
 def _core_for(loaded: LoadedTokenizer) -> Any:
     key = _key(loaded)
-    found = _ready.pop(key, None)
-    if found is None:
-        found = verified_encoder(loaded.tokenizer)
-        if isinstance(found, Unsupported) and found.surprising:
-            logger.warning("The tokenizer %r is encoded by its library: %s", loaded.name, found)
-    _ready[key] = found
-    while len(_ready) > _READY_AT_MOST:
+    core = _ready.pop(key, None)
+    if core is None:
+        core = verified_encoder(loaded.tokenizer)
+        if isinstance(core, Unsupported) and core.unexpected:
+            logger.warning(
+                "The tokenizer %r is encoded by the tokenizers library: %s", loaded.name, core
+            )
+    _ready[key] = core
+    while len(_ready) > _MAX_READY:
         _ready.popitem(last=False)
-    return found
+    return core

@@ -1,4 +1,4 @@
-"""Token ids as the `tokenizers` library of this environment answers: exact by definition."""
+"""Encoding with the installed `tokenizers` library, whose ids are the reference."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from mlmfast.errors import InputError
 from mlmfast.runtime.cpu import thread_count
-from mlmfast.tokenizers_compat import not_encoded
+from mlmfast.tokenizers_compat import encoding_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from tokenizers import Tokenizer
 
-# One call into `tokenizers` gets about this much text: an encoding costs some 100 bytes a token
-# until its ids are copied out, and shorter calls spread better over the threads.
-_PIECE_CHARACTERS = 1 << 19
+# About this much text is passed to `tokenizers` in one call: an encoding takes some 100 bytes per
+# token until its ids are copied out, and short calls balance the threads better.
+_PIECE_BYTES = 1 << 19
 _PIECE_TEXTS = 4096
 
 
@@ -35,25 +35,25 @@ def encode_pieces(
     add_special_tokens: bool = False,
     threads: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return how many ids each text of `pieces` has (int64), and all ids in order (`dtype`).
+    """Return the number of ids of each text in `pieces` (int64), and all ids in order (`dtype`).
 
     Raises:
-        InputError: A text has something that the tokenizer has no id for, not even an unknown one.
+        InputError: The vocabulary does not cover a text, and the tokenizer has no unknown token.
     """
     count = thread_count(threads)
 
     def encode(piece: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         try:
-            found = tokenizer.encode_batch_fast(piece, add_special_tokens=add_special_tokens)
+            encodings = tokenizer.encode_batch_fast(piece, add_special_tokens=add_special_tokens)
         except Exception as error:
             if type(error) is not Exception:  # the library's own are bare
                 raise
-            raise InputError(not_encoded(error)) from error
-        lengths = np.fromiter(map(len, found), np.int64, len(found))
-        ids = chain.from_iterable(encoding.ids for encoding in found)
+            raise InputError(encoding_error(error)) from error
+        lengths = np.fromiter(map(len, encodings), np.int64, len(encodings))
+        ids = chain.from_iterable(encoding.ids for encoding in encodings)
         return lengths, np.fromiter(ids, dtype, int(lengths.sum()))
 
-    with _own_threads():
+    with _without_library_threads():
         if count == 1:
             parts = [encode(piece) for piece in pieces]
         else:
@@ -61,7 +61,7 @@ def encode_pieces(
                 try:
                     parts = list(pool.map(encode, pieces))
                 except BaseException:
-                    # Ctrl-C must not wait for the pieces that nobody wants any more.
+                    # Ctrl-C must not wait for the remaining pieces.
                     pool.shutdown(cancel_futures=True)
                     raise
     lengths = np.concatenate([np.empty(0, np.int64), *(part[0] for part in parts)])
@@ -74,7 +74,7 @@ def pieces_of(array: pa.Array) -> Iterator[list[str]]:
     while start < len(array):
         stop = min(start + _PIECE_TEXTS, len(array))
         piece = array.slice(start, stop - start)
-        while piece.nbytes > _PIECE_CHARACTERS and len(piece) > 1:
+        while piece.nbytes > _PIECE_BYTES and len(piece) > 1:
             piece = piece.slice(0, len(piece) // 2)
         yield piece.to_pylist()
         start += len(piece)
@@ -86,12 +86,12 @@ _switch_before: str | None = None
 
 
 @contextmanager
-def _own_threads() -> Iterator[None]:
-    """Keep `tokenizers` from starting its own pool while our threads call it.
+def _without_library_threads() -> Iterator[None]:
+    """Keep `tokenizers` from starting its own thread pool while our threads call it.
 
-    Its pool has a size that is fixed at first use, and a process that used it can no longer fork
+    The size of its pool is fixed at first use, and a process that has used it can no longer fork
     safely (DataLoader workers); our threads end with the call. The switch is an environment
-    variable, hence counted, so that calls which overlap leave it as the first one found it.
+    variable. Overlapping calls are counted, so that the last one restores its original value.
     """
     global _switch_users, _switch_before  # noqa: PLW0603 - the environment is global as well
     with _switch_lock:

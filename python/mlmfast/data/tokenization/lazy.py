@@ -1,57 +1,59 @@
-"""What is known of a tokenizer.json that was opened before, so that it need not be opened again.
+"""A cache of facts about each tokenizer.json, so that most runs need not open it.
 
-The `tokenizers` library takes up to two seconds to read a large one, and where the fast core
-encodes it is asked for little: the ids of a few tokens, a stretch of odd text now and then. What
-it said is kept in the user's cache folder, by content and versions; it is opened when it is needed.
+The `tokenizers` library takes up to two seconds to read a large file, and where the core encodes,
+little is needed of it: the ids of a few tokens, and the ids of rare texts that the core cannot
+decide. These facts are cached in the user's cache folder, keyed by content and versions; the file
+is opened once something else is needed.
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import json
-import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmfast import _core
+from mlmfast.fs.atomic import write_atomic
+from mlmfast.fs.cache import cache_dir, digest
 from mlmfast.fs.checksums import with_checksum, without_checksum
 from mlmfast.tokenizers_compat import read_tokenizer, split_special_tokens
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-# A smaller file is opened in no time.
-_LARGE = 1 << 18
+# Smaller files open quickly enough without a cache.
+_MIN_CACHED_BYTES = 1 << 18
 
 
 @dataclass
 class LazyTokenizer:
-    """A tokenizer of the `tokenizers` library that is opened when more is asked than is known."""
+    """A tokenizer of the `tokenizers` library that is opened only for facts that are not cached."""
 
     content: bytes = field(repr=False)
-    """Its tokenizer.json."""
-    written: str = field(repr=False)
-    """The same as the library writes it, without truncation and padding."""
+    """The tokenizer.json."""
+    serialized: str = field(repr=False)
+    """The tokenizer.json as the library writes it, without truncation and padding."""
     ids: dict[str, int]
     """Token -> id of its special tokens."""
     encode_special_tokens: bool = False
-    """Special tokens in a text are text like any other."""
+    """Whether special tokens in a text are encoded as ordinary text."""
     opened: Any = field(default=None, repr=False)
 
     def __getattr__(self, name: str) -> Any:
-        """Return what the opened tokenizer has."""
+        """Return an attribute of the opened tokenizer."""
         if name.startswith("__") or "content" not in self.__dict__:  # while it is copied or pickled
             raise AttributeError(name)
         return getattr(self.open(), name)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy needs; a pickle of the opened one would leave out a switch."""
+        """Return the state without the opened tokenizer, whose own pickle omits a setting."""
         return {**vars(self), "opened": None}
 
     def open(self) -> Tokenizer:
-        """Return the opened tokenizer."""
+        """Open the tokenizer, unless it is open already, and return it."""
         if self.opened is None:
             opened = read_tokenizer(self.content)
             opened.no_truncation()
@@ -63,30 +65,30 @@ class LazyTokenizer:
 
     def to_str(self) -> str:
         """Return the tokenizer.json as the library writes it."""
-        return self.written
+        return self.serialized
 
     def token_to_id(self, token: str) -> int | None:
         """Return a token's id."""
-        known = self.ids.get(token)
-        return self.open().token_to_id(token) if known is None else known
+        cached_id = self.ids.get(token)
+        return self.open().token_to_id(token) if cached_id is None else cached_id
 
     def no_truncation(self) -> None:
-        """Nothing is cut."""
+        """Do nothing: truncation is disabled already."""
 
     def no_padding(self) -> None:
-        """Nothing is padded."""
+        """Do nothing: padding is disabled already."""
 
 
 def read_cached(files: dict[str, bytes]) -> tuple[LazyTokenizer, dict[str, Any]] | None:
-    """Return the tokenizer of `files`, unopened, and what was kept beside it; None if it is new."""
+    """Return the unopened tokenizer of `files` and its cached facts; None if there is no cache."""
     try:
-        written, known = without_checksum(_kept(files).read_bytes()).split(b"\n", 1)[::-1]
+        written, known = without_checksum(_cache_file(files).read_bytes()).split(b"\n", 1)[::-1]
         facts = json.loads(known)
         split = facts.pop("split_special_tokens", False)
-        late = LazyTokenizer(files["tokenizer.json"], written.decode(), facts.pop("ids"), split)
+        lazy = LazyTokenizer(files["tokenizer.json"], written.decode(), facts.pop("ids"), split)
     except (OSError, ValueError, KeyError):
         return None
-    return late, facts
+    return lazy, facts
 
 
 def write_cached(
@@ -95,42 +97,36 @@ def write_cached(
     ids: dict[str, int],
     facts: dict[str, Any],
     *,
-    costly: bool = False,
+    slow_to_open: bool = False,
 ) -> None:
-    """Keep what `tokenizer`, that of `files`, has said; `facts` go to JSON and back.
+    """Cache facts about a tokenizer.
 
     Args:
-        files: its files, by which it is found again.
-        tokenizer: the tokenizer.
-        ids: token -> id of its special tokens.
-        facts: what else was found out.
-        costly: keep a small one, too.
+        files: The tokenizer's files: the key of the cache.
+        tokenizer: The tokenizer.
+        ids: Token -> id of its special tokens.
+        facts: Further facts, as JSON can hold them.
+        slow_to_open: Cache a small tokenizer too.
     """
-    if len(files["tokenizer.json"]) < _LARGE and not costly:
+    if len(files["tokenizer.json"]) < _MIN_CACHED_BYTES and not slow_to_open:
         return
-    file = _kept(files)
-    partial = file.with_name(f".{file.name}.{os.getpid()}")
     split = bool(getattr(tokenizer, "encode_special_tokens", False))
     known = json.dumps({**facts, "ids": ids, "split_special_tokens": split}).encode()
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(with_checksum(known + b"\n" + tokenizer.to_str().encode()))
-        partial.replace(file)
-    except OSError:  # it costs a second the next time
-        partial.unlink(missing_ok=True)
+    content = with_checksum(known + b"\n" + tokenizer.to_str().encode())
+    with suppress(OSError):  # without a cache, opening it costs a second the next time
+        write_atomic(_cache_file(files), content)
 
 
-def _kept(files: dict[str, bytes]) -> Path:
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+def _cache_file(files: dict[str, bytes]) -> Path:
     stamp = (importlib.metadata.version("tokenizers"), _transformers_version(), _core.__version__)
-    digest = hashlib.sha256("\0".join(stamp).encode())
-    for name, content in sorted(files.items()):
-        digest.update(f"\0{name}\0{len(content)}\0".encode() + content)
-    return Path(home) / "mlmfast" / "opened" / digest.hexdigest()[:32]
+    contents = (
+        f"\0{name}\0{len(content)}\0".encode() + content for name, content in sorted(files.items())
+    )
+    return cache_dir("opened") / digest(["\0".join(stamp).encode(), *contents])
 
 
 def _transformers_version() -> str:
-    """Return the version whose classes have a say in what a tokenizer's files mean."""
+    """Return the version of transformers, whose classes change how the files are read."""
     try:
         return importlib.metadata.version("transformers")
     except importlib.metadata.PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""A user's tokenizer: found, read, and ready to be copied beside what it made."""
+"""Loading a tokenizer from a folder, a file, the Hugging Face Hub or an object."""
 
 from __future__ import annotations
 
@@ -16,8 +16,13 @@ from mlmfast.data.tokenization.loaded import (
     describe,
     id_dtype,
 )
-from mlmfast.data.tokenization.reference import changes_of, open_files, open_folder, say_differences
-from mlmfast.data.tokenization.slow import SlowTokenizer, files_of, is_in_python, say_slow
+from mlmfast.data.tokenization.reference import (
+    changes_of,
+    open_files,
+    open_folder,
+    warn_differences,
+)
+from mlmfast.data.tokenization.slow import SlowTokenizer, files_of, is_in_python, warn_slow
 from mlmfast.data.tokenization.special_tokens import (
     ROLES,
     config_for,
@@ -37,10 +42,10 @@ if TYPE_CHECKING:
 
 
 def download(name: str, files: Iterable[str]) -> Path:
-    """Return the folder of a tokenizer on the Hugging Face Hub.
+    """Download a tokenizer from the Hugging Face Hub and return its folder.
 
     Raises:
-        NotFoundError: It is not there, or the Hub cannot be reached.
+        NotFoundError: The tokenizer does not exist, or the Hub cannot be reached.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
@@ -67,23 +72,23 @@ __all__ = ["FILE_NAMES", "LoadedTokenizer", "as_json", "from_files", "id_dtype",
 
 logger = logging.getLogger(__name__)
 
-# The model's own; it names the tokenizer's class where tokenizer_config.json does not.
+# The model's config; it names the tokenizer's class where tokenizer_config.json does not.
 _MODEL_CONFIG = "config.json"
 _KEYS_OF_MODEL = ("model_type", "tokenizer_class")
 
 
 def load_tokenizer(source: Any) -> LoadedTokenizer:
-    """Load a tokenizer from wherever the user has it.
+    """Load a tokenizer from a path, a Hub name or a tokenizer object.
 
     Args:
         source: A folder, a `tokenizer.json`, the name of a model on the Hugging Face Hub, a
             `tokenizers.Tokenizer`, a fast tokenizer of transformers, or a `LoadedTokenizer`.
 
     Raises:
-        NotFoundError: No such folder, and no such name can be reached on the Hub.
-        InputError: It is there, but it cannot be used.
-        MissingDependencyError: It has no tokenizer.json, and transformers, which could convert
-            it, is not installed.
+        NotFoundError: There is neither such a folder nor a reachable Hub model of that name.
+        InputError: The tokenizer exists, but cannot be used.
+        MissingDependencyError: The tokenizer has no tokenizer.json, and transformers, which could
+            convert it, is not installed.
     """
     from tokenizers import Tokenizer
 
@@ -96,7 +101,7 @@ def load_tokenizer(source: Any) -> LoadedTokenizer:
                 "from: give the tokenizer's folder, or its tokenizer.json."
             )
         files = {"tokenizer.json": source.to_str().encode()}
-        if source.encode_special_tokens:  # the only thing that its file does not say
+        if source.encode_special_tokens:  # the one setting that tokenizer.json does not hold
             files["tokenizer_config.json"] = as_json({"split_special_tokens": True})
         return from_files(type(source).__name__, files)
     if hasattr(source, "backend_tokenizer") and not is_in_python(source):
@@ -125,34 +130,35 @@ def _from_folder(name: str, folder: Path) -> LoadedTokenizer:
         raise InputError(
             f"{name!r} holds no tokenizer: none of {', '.join(FILE_NAMES[:4])} ... is in it."
         )
-    return _of_transformers(name, open_folder(name, folder))
+    return _from_any_transformers(name, open_folder(name, folder))
 
 
 def _files_in(folder: Path) -> dict[str, bytes]:
-    there = [folder / name for name in (*FILE_NAMES, _MODEL_CONFIG)]
-    return {file.name: file.read_bytes() for file in there if file.is_file()}
+    paths = [folder / name for name in (*FILE_NAMES, _MODEL_CONFIG)]
+    return {file.name: file.read_bytes() for file in paths if file.is_file()}
 
 
 def _neighbours(path: Path) -> dict[str, bytes]:
-    """Return the files of the tokenizer that `path`, a `tokenizer.json`, belongs to."""
+    """Return the tokenizer files beside `path`, a `tokenizer.json`, and the file itself."""
     if path.name != "tokenizer.json":
         return {"tokenizer.json": path.read_bytes()}
     return _files_in(path.parent)
 
 
 def from_files(name: str, files: dict[str, bytes]) -> LoadedTokenizer:
-    """Load a tokenizer from the content of its files, tokenizer.json among them.
+    """Load a tokenizer from the content of its files, which include tokenizer.json.
 
-    The ids are AutoTokenizer's: where transformers is installed it is asked what the tokenizer's
-    class makes of the files, once for each version; elsewhere the rules of its classes are applied.
+    The ids are those of AutoTokenizer. Where transformers is installed, AutoTokenizer opens the
+    files once per version, to show what the tokenizer's class changes; elsewhere `tokenizer_rules`
+    applies the rules of its classes.
 
     Args:
-        name: what it is called in messages.
-        files: file name -> content; the model's config.json may be one of them.
+        name: The tokenizer's name in messages.
+        files: File name -> content; the model's config.json may be included.
 
     Raises:
-        InputError: it cannot be read.
-        MissingDependencyError: transformers would have to convert it, and is not installed.
+        InputError: The files cannot be read.
+        MissingDependencyError: Only transformers could convert them, and it is not installed.
     """
     model_config = {
         key: value
@@ -160,10 +166,10 @@ def from_files(name: str, files: dict[str, bytes]) -> LoadedTokenizer:
         if key in _KEYS_OF_MODEL
     }
     files = {file: content for file, content in files.items() if file != _MODEL_CONFIG}
-    asked = {**files, **({_MODEL_CONFIG: as_json(model_config)} if model_config else {})}
-    known = read_cached(asked)
-    if known is not None:
-        tokenizer, facts = known
+    all_files = {**files, **({_MODEL_CONFIG: as_json(model_config)} if model_config else {})}
+    cached = read_cached(all_files)
+    if cached is not None:
+        tokenizer, facts = cached
         return LoadedTokenizer(
             name=name,
             tokenizer=cast("Any", tokenizer),
@@ -173,28 +179,28 @@ def from_files(name: str, files: dict[str, bytes]) -> LoadedTokenizer:
     config = _read_json(name, files, "tokenizer_config.json")
     content = _read_json(name, files, "tokenizer.json")
     reading = read_by_class(content, config, model_config)
-    reader = class_name(config, model_config)
-    same_tokens = same_added_tokens(content, config)
-    costly = (reader is not None and reader not in GENERIC) or bool(reading.differences)
-    if costly or not same_tokens:
-        opened = _as_reference(name, asked, needed=not same_tokens)
+    class_ = class_name(config, model_config)
+    tokens_agree = same_added_tokens(content, config)
+    slow_to_open = (class_ is not None and class_ not in GENERIC) or bool(reading.differences)
+    if slow_to_open or not tokens_agree:
+        opened = _open_reference(name, all_files, needed=not tokens_agree)
         if opened is not None:
-            return _compared(name, asked, files, opened)
+            return _from_reference(name, all_files, files, opened)
     if reading.differences:
-        say_differences(name, str(reader), reading.differences)
+        warn_differences(name, str(class_), reading.differences)
         files = {**files, "tokenizer.json": as_json(reading.content)}
-    read = _read(name, files["tokenizer.json"], split=reading.split_special_tokens)
+    tokenizer = _read_fast(name, files["tokenizer.json"], split=reading.split_special_tokens)
     roles, extra = named_tokens(content, config, _read_json(name, files, "special_tokens_map.json"))
-    if any(read.token_to_id(token) is None for token in [*roles.values(), *extra]):
-        return _of_transformers(name, open_files(name, asked))
+    if any(tokenizer.token_to_id(token) is None for token in [*roles.values(), *extra]):
+        return _from_any_transformers(name, open_files(name, all_files))
     loaded = describe(
-        name, read, _with_config(files, roles), roles, extra, config.get("model_max_length")
+        name, tokenizer, _with_config(files, roles), roles, extra, config.get("model_max_length")
     )
-    _keep(asked, loaded, extra)
+    _cache(all_files, loaded, extra)
     return loaded
 
 
-def _as_reference(name: str, files: dict[str, bytes], *, needed: bool) -> Any:
+def _open_reference(name: str, files: dict[str, bytes], *, needed: bool) -> Any:
     """Return the tokenizer that AutoTokenizer makes of the files; None if it makes none."""
     try:
         return open_files(name, files)
@@ -206,24 +212,26 @@ def _as_reference(name: str, files: dict[str, bytes], *, needed: bool) -> Any:
     return None
 
 
-def _compared(
-    name: str, asked: dict[str, bytes], files: dict[str, bytes], opened: Any
+def _from_reference(
+    name: str, all_files: dict[str, bytes], files: dict[str, bytes], opened: Any
 ) -> LoadedTokenizer:
-    """Load a tokenizer that AutoTokenizer has opened, with its own files where they suffice."""
+    """Load a tokenizer that AutoTokenizer has opened; keep its files if they give the same ids."""
     if is_in_python(opened):
         return _from_slow(name, opened)
-    read = _read(name, files["tokenizer.json"], split=opened.split_special_tokens)
-    changes = changes_of(opened, read)
+    tokenizer = _read_fast(name, files["tokenizer.json"], split=opened.split_special_tokens)
+    changes = changes_of(opened, tokenizer)
     if changes:
-        say_differences(name, type(opened).__name__, tuple(changes))
+        warn_differences(name, type(opened).__name__, tuple(changes))
         return replace(_from_transformers(name, opened), name=name)
     roles, extra = _roles_of(opened)
-    loaded = describe(name, read, _with_config(files, roles), roles, extra, opened.model_max_length)
-    _keep(asked, loaded, extra, costly=True)
+    loaded = describe(
+        name, tokenizer, _with_config(files, roles), roles, extra, opened.model_max_length
+    )
+    _cache(all_files, loaded, extra, slow_to_open=True)
     return loaded
 
 
-def _read(name: str, content: bytes, *, split: bool) -> Tokenizer:
+def _read_fast(name: str, content: bytes, *, split: bool) -> Tokenizer:
     try:
         tokenizer = read_tokenizer(content)
     except Exception as error:  # the library raises bare Exceptions
@@ -237,23 +245,27 @@ def _read(name: str, content: bytes, *, split: bool) -> Tokenizer:
     return tokenizer
 
 
-def _keep(
-    asked: dict[str, bytes], loaded: LoadedTokenizer, extra: Iterable[str], *, costly: bool = False
+def _cache(
+    all_files: dict[str, bytes],
+    loaded: LoadedTokenizer,
+    extra: Iterable[str],
+    *,
+    slow_to_open: bool = False,
 ) -> None:
     ids = {
         token: loaded.tokenizer.token_to_id(token) for token in [*loaded.tokens.values(), *extra]
     }
-    facts = {key: value for key, value in vars(loaded).items() if key not in _NO_FACTS}
+    facts = {key: value for key, value in vars(loaded).items() if key not in _NOT_CACHED}
     facts["config"] = loaded.files["tokenizer_config.json"].decode()
-    write_cached(asked, loaded.tokenizer, ids, facts, costly=costly)
+    write_cached(all_files, loaded.tokenizer, ids, facts, slow_to_open=slow_to_open)
 
 
-# What of a loaded tokenizer is not kept: it is at hand.
-_NO_FACTS = ("name", "tokenizer", "files")
+# Fields of LoadedTokenizer that are not cached: the caller has them.
+_NOT_CACHED = ("name", "tokenizer", "files")
 
 
 def _with_config(files: dict[str, bytes], roles: dict[str, str]) -> dict[str, bytes]:
-    """Return `files` with a tokenizer_config.json by which every class reads them alike."""
+    """Return `files` with a tokenizer_config.json that gives the same ids with every class."""
     content = json.loads(files["tokenizer.json"])
     file = "tokenizer_config.json"
     config = json.loads(files[file]) if file in files else {}
@@ -265,7 +277,7 @@ def _with_config(files: dict[str, bytes], roles: dict[str, str]) -> dict[str, by
     return {**files, file: as_json(fixed)}
 
 
-def _of_transformers(name: str, tokenizer: Any) -> LoadedTokenizer:
+def _from_any_transformers(name: str, tokenizer: Any) -> LoadedTokenizer:
     if is_in_python(tokenizer):
         return _from_slow(name, tokenizer)
     return replace(_from_transformers(name, tokenizer), name=name)
@@ -278,7 +290,7 @@ def _from_transformers(name: str, tokenizer: Any) -> LoadedTokenizer:
     if split != bool(config.get("split_special_tokens")):
         files["tokenizer_config.json"] = as_json({**config, "split_special_tokens": split})
     roles, extra = _roles_of(tokenizer)
-    backend = _read(name, files["tokenizer.json"], split=split)
+    backend = _read_fast(name, files["tokenizer.json"], split=split)
     whole = _with_config(files, roles)
     return describe(name, backend, whole, roles, extra, tokenizer.model_max_length)
 
@@ -287,14 +299,14 @@ def _from_slow(name: str, tokenizer: Any) -> LoadedTokenizer:
     fast = fast_form(tokenizer)
     if fast is not None:
         return replace(_from_transformers(name, fast), name=name)
-    say_slow(name, type(tokenizer).__name__)
+    warn_slow(name, type(tokenizer).__name__)
     roles, extra = _roles_of(tokenizer)
     slow = cast("Any", SlowTokenizer(tokenizer))
     return describe(name, slow, files_of(tokenizer), roles, extra, tokenizer.model_max_length)
 
 
 def _roles_of(tokenizer: Any) -> tuple[dict[str, str], list[str]]:
-    """Return role -> token of a tokenizer of transformers, and its other special tokens."""
+    """Return a transformers tokenizer's roles (role -> token) and its other special tokens."""
     roles = {
         role: str(getattr(tokenizer, role))
         for role in ROLES

@@ -1,4 +1,4 @@
-"""A tokenizer that is loaded, and what masked language modelling must know of it."""
+"""A loaded tokenizer with the facts that masked language modelling needs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tokenizers import Tokenizer
 
-# What a tokenizer's folder may hold and what is copied into stores and checkpoints.
+# Files that may make up a tokenizer's folder; they are copied into stores and checkpoints.
 FILE_NAMES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -34,50 +34,50 @@ FILE_NAMES = (
 
 @dataclass(frozen=True)
 class LoadedTokenizer:
-    """A tokenizer, and what masked language modelling must know of it."""
+    """A tokenizer with the facts that masked language modelling needs."""
 
     name: str
     """As the user gave it: a folder, a file or a Hub name."""
     tokenizer: Tokenizer = field(repr=False)
-    """With truncation and padding switched off, whatever its file says; one that was opened before
-    may be a `LazyTokenizer`. Without a tokenizer.json a `SlowTokenizer`. Both have the methods that
-    are needed."""
+    """Truncation and padding are disabled, whatever the file says. A `LazyTokenizer` if the cache
+    knows the files, a `SlowTokenizer` if there is no tokenizer.json; both offer the methods of
+    `Tokenizer` that mlmfast uses."""
     files: dict[str, bytes] = field(repr=False)
-    """File name -> content; in a folder they make a tokenizer that AutoTokenizer opens."""
+    """File name -> content. Written into a folder, AutoTokenizer can open them."""
     tokens: dict[str, str]
-    """Role (`mask_token`, `pad_token` ...) -> the token's text; without a token: absent."""
+    """Role (`mask_token`, `pad_token` ...) -> token; roles without a token are absent."""
     vocab_size: int
-    """How many tokens there are, added ones included: transformers' `len(tokenizer)`."""
+    """Number of tokens, including added ones: transformers' `len(tokenizer)`."""
     id_bound: int
-    """One more than the largest id; larger than `vocab_size` only where ids have gaps."""
+    """The largest id plus one; larger than `vocab_size` only if the ids have gaps."""
     special_ids: tuple[int, ...]
     """Ids that are never masked, ascending: transformers' `all_special_ids`."""
     mask_token_id: int | None
     pad_token_id: int | None
     model_max_length: int | None
-    """How many tokens the model takes, where the tokenizer's files say so."""
+    """The model's maximum number of tokens, if the tokenizer's files name it."""
 
     @property
     def sha256(self) -> str:
-        """Hash of tokenizer.json, or of all files where there is none, in hexadecimal digits."""
+        """Hexadecimal SHA-256 of tokenizer.json, or of all files if there is none."""
         if "tokenizer.json" in self.files:
             return hashlib.sha256(self.files["tokenizer.json"]).hexdigest()
-        whole = hashlib.sha256()
+        digest = hashlib.sha256()
         for name, content in sorted(self.files.items()):
-            whole.update(f"{name}\0{len(content)}\0".encode() + content)
-        return whole.hexdigest()
+            digest.update(f"{name}\0{len(content)}\0".encode() + content)
+        return digest.hexdigest()
 
     @property
     def splits_special_tokens(self) -> bool:
-        """Whether special tokens in a text are text like any other."""
+        """Whether special tokens in a text are encoded as ordinary text."""
         return bool(getattr(self.tokenizer, "encode_special_tokens", False))
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a pickle holds; the library's own leaves out one switch."""
+        """Return the state to pickle; the library's own state omits `encode_special_tokens`."""
         return {**vars(self), "splits": self.splits_special_tokens}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Set the switch again."""
+        """Restore the state, including `encode_special_tokens`."""
         splits = state.pop("splits")
         vars(self).update(state)
         if splits:
@@ -90,7 +90,7 @@ class LoadedTokenizer:
 
 
 def id_dtype(id_bound: int) -> np.dtype:
-    """Return the type that ids below `id_bound` are stored in: uint16 if it suffices, or uint32."""
+    """Return the dtype that stores ids below `id_bound`: uint16 if possible, else uint32."""
     return np.dtype(np.uint16 if id_bound <= 1 << 16 else np.uint32)
 
 
@@ -100,20 +100,20 @@ def describe(
     files: dict[str, bytes],
     roles: dict[str, str],
     extra: list[str],
-    longest: Any,
+    max_length: Any,
 ) -> LoadedTokenizer:
-    """Gather what must be known of a tokenizer.
+    """Build the `LoadedTokenizer` of a tokenizer.
 
     Args:
-        name: what it is called in messages.
-        tokenizer: with truncation and padding switched off.
-        files: file name -> content.
-        roles: role -> token.
-        extra: further special tokens.
-        longest: how many tokens the model takes, if that is known.
+        name: The tokenizer's name in messages.
+        tokenizer: Truncation and padding are disabled.
+        files: File name -> content.
+        roles: Role -> token.
+        extra: Further special tokens.
+        max_length: The model's maximum number of tokens, if known.
 
     Raises:
-        InputError: it has no vocabulary.
+        InputError: The vocabulary is empty.
     """
     ids = tokenizer.get_vocab(with_added_tokens=True)
     if not ids:
@@ -130,8 +130,8 @@ def describe(
         special_ids=tuple(sorted(special)),
         mask_token_id=None if mask is None else tokenizer.token_to_id(mask),
         pad_token_id=None if pad is None else tokenizer.token_to_id(pad),
-        # transformers writes 1e30 where nothing is known.
-        model_max_length=int(longest) if longest and longest < 1 << 31 else None,
+        # transformers writes 1e30 if the maximum is unknown.
+        model_max_length=int(max_length) if max_length and max_length < 1 << 31 else None,
     )
 
 

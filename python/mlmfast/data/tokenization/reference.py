@@ -1,4 +1,4 @@
-"""A tokenizer's files as AutoTokenizer opens them: its ids are the ones that users compare with."""
+"""Opening a tokenizer's files with AutoTokenizer, whose ids are the reference."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlmfast.errors import InputError, MissingDependencyError
+from mlmfast.errors import InputError, MissingDependencyError, first_line
 from mlmfast.tokenizer_rules import differences
 from mlmfast.tokenizers_compat import read_tokenizer
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# What a folder without tokenizer.json and without a named class may hold, and what to write there.
+# For folders with a bare vocabulary: the vocabulary's file -> the tokenizer_config.json to suggest.
 _CLASS_FOR = {
     "vocab.txt": '{"tokenizer_class": "BertTokenizer", "do_lower_case": false}',
     "merges.txt": '{"tokenizer_class": "RobertaTokenizer"}',
@@ -26,10 +26,10 @@ _CLASS_FOR = {
 
 
 def open_folder(name: str, folder: Path) -> Any:
-    """Return the tokenizer of transformers that AutoTokenizer makes of a folder.
+    """Open a folder with AutoTokenizer and return the transformers tokenizer.
 
     Raises:
-        InputError: It cannot be opened.
+        InputError: The folder cannot be opened.
         MissingDependencyError: transformers is not installed.
     """
     try:
@@ -41,18 +41,18 @@ def open_folder(name: str, folder: Path) -> Any:
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
     except Exception as error:  # transformers raises whatever its parts raise
-        raise InputError(_why_not(name, folder, error)) from error
+        raise InputError(_open_error(name, folder, error)) from error
     if len(tokenizer) <= len(tokenizer.all_special_ids):
-        # Where there is no vocabulary, transformers 5 makes up a tokenizer without words.
-        raise InputError(_why_not(name, folder, ValueError("it has no vocabulary")))
+        # If there is no vocabulary, transformers 5 returns a tokenizer with special tokens only.
+        raise InputError(_open_error(name, folder, ValueError("it has no vocabulary")))
     return tokenizer
 
 
 def open_files(name: str, files: dict[str, bytes]) -> Any:
-    """Return the tokenizer of transformers that AutoTokenizer makes of these files.
+    """Open files with AutoTokenizer and return the transformers tokenizer.
 
     Raises:
-        InputError: They cannot be opened.
+        InputError: The files cannot be opened.
         MissingDependencyError: transformers is not installed.
     """
     with tempfile.TemporaryDirectory() as folder:
@@ -62,66 +62,66 @@ def open_files(name: str, files: dict[str, bytes]) -> Any:
 
 
 def changes_of(tokenizer: Any, content: Tokenizer) -> list[str]:
-    """Say what a fast tokenizer of transformers has changed of the tokenizer.json it was made of.
+    """Describe how a fast transformers tokenizer differs from the tokenizer.json it was built from.
 
     Args:
-        tokenizer: the tokenizer of transformers.
-        content: what tokenizer.json alone gives, without truncation and padding.
+        tokenizer: The transformers tokenizer.
+        content: The tokenizer that tokenizer.json alone gives, without truncation and padding.
     """
-    theirs = read_tokenizer(tokenizer.backend_tokenizer.to_str().encode())
-    theirs.no_truncation()
-    theirs.no_padding()
-    before, after = content.to_str(), theirs.to_str()
+    reference = read_tokenizer(tokenizer.backend_tokenizer.to_str().encode())
+    reference.no_truncation()
+    reference.no_padding()
+    before, after = content.to_str(), reference.to_str()
     if before == after:
         return []
-    found = differences(json.loads(before), json.loads(after))
-    if not found and any(_around(content, text) != _around(theirs, text) for text in _PROBES):
-        found.append("other special tokens are put around a text")
-    return found
+    changes = differences(json.loads(before), json.loads(after))
+    if not changes and any(
+        _with_special_tokens(content, text) != _with_special_tokens(reference, text)
+        for text in _PROBES
+    ):
+        changes.append("other special tokens are put around a text")
+    return changes
 
 
-# A text, and none.
+# A text, and an empty one.
 _PROBES = ("a", "")
 
 
-def _around(tokenizer: Tokenizer, text: str) -> list[int]:
+def _with_special_tokens(tokenizer: Tokenizer, text: str) -> list[int]:
     ids: list[int] = tokenizer.encode(text, add_special_tokens=True).ids
     return ids
 
 
 @cache
-def say_differences(name: str, reader: str, found: tuple[str, ...]) -> None:
-    """Warn, once, that a tokenizer's files mean something else to their class than by themselves.
+def warn_differences(name: str, class_: str, changes: tuple[str, ...]) -> None:
+    """Warn, once, that a tokenizer's class reads its files differently from tokenizer.json.
 
     Args:
-        name: the tokenizer.
-        reader: the class.
-        found: the differences, in words.
+        name: The tokenizer.
+        class_: The tokenizer class of transformers.
+        changes: The differences, in words.
     """
-    shown = "; ".join(found[:4]) + (f"; and {len(found) - 4} more" if len(found) > 4 else "")
+    shown = "; ".join(changes[:4]) + (f"; and {len(changes) - 4} more" if len(changes) > 4 else "")
     logger.warning(
-        "The tokenizer %r is read as transformers' %s reads it, not as its tokenizer.json alone "
-        "says: %s. Name these options in its tokenizer_config.json if that is not what you want.",
+        "The class %s of transformers reads the tokenizer %r differently from its tokenizer.json "
+        "alone: %s. mlmfast follows the class; if that is not what you want, set these options in "
+        "tokenizer_config.json.",
+        class_,
         name,
-        reader,
         shown,
     )
 
 
-def _why_not(name: str, folder: Path, error: Exception) -> str:
+def _open_error(name: str, folder: Path, error: Exception) -> str:
     files = {file.name for file in folder.iterdir()}
-    lacking = not files & {"tokenizer.json", "tokenizer_config.json", "config.json"}
+    bare_vocabulary = not files & {"tokenizer.json", "tokenizer_config.json", "config.json"}
     for vocabulary, config in _CLASS_FOR.items():
-        if lacking and vocabulary in files:
-            found = (
+        if bare_vocabulary and vocabulary in files:
+            contents = (
                 "only vocab.txt" if vocabulary == "vocab.txt" else "only vocab.json and merges.txt"
             )
             return (
-                f"The tokenizer {name!r} has {found}, which does not tell what reads it: write a "
+                f"The tokenizer {name!r} has {contents}, which does not name its class: write a "
                 f"tokenizer_config.json beside it, such as {config}."
             )
-    return f"The tokenizer {name!r} cannot be opened by transformers: {_first_line(error)}"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return f"The tokenizer {name!r} cannot be opened by transformers: {first_line(error)}"

@@ -1,4 +1,4 @@
-"""Tokenizers that exist in Python alone, seen as those of the `tokenizers` library are."""
+"""Tokenizers without a fast version, behind the interface of the `tokenizers` library."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Ids:
-    """The ids of one text."""
+    """The ids of one text, as the `tokenizers` library returns them."""
 
     ids: list[int]
 
     def __len__(self) -> int:
-        """How many ids there are."""
+        """Return the number of ids."""
         return len(self.ids)
 
 
 @dataclass(frozen=True)
 class SlowTokenizer:
-    """A `PreTrainedTokenizer` of transformers, with the methods of `tokenizers` that we use."""
+    """A `PreTrainedTokenizer` with the methods of the `tokenizers` library that mlmfast uses."""
 
     inner: Any
 
     def encode(self, text: str, *, add_special_tokens: bool = True) -> Ids:
         """Return the ids of one text."""
-        # Longer texts than the model takes are no news here: they are cut into blocks later.
-        found = self.inner(text, add_special_tokens=add_special_tokens, verbose=False)
-        return Ids(found["input_ids"])
+        # Not verbose: a text may be longer than the model allows, since blocks are cut later.
+        encoding = self.inner(text, add_special_tokens=add_special_tokens, verbose=False)
+        return Ids(encoding["input_ids"])
 
     def encode_batch_fast(self, texts: list[str], *, add_special_tokens: bool = True) -> list[Ids]:
-        """Return the ids of several texts, one after the other: Python holds its lock for each."""
+        """Return the ids of several texts, one by one: threads do not speed up Python code."""
         return [self.encode(text, add_special_tokens=add_special_tokens) for text in texts]
 
     def token_to_id(self, token: str) -> int | None:
@@ -48,14 +48,14 @@ class SlowTokenizer:
         return self.inner.get_vocab() if with_added_tokens else dict(self.inner.vocab)
 
     def no_truncation(self) -> None:
-        """Nothing is cut unless it is asked for."""
+        """Do nothing: this tokenizer truncates only on request."""
 
     def no_padding(self) -> None:
-        """Nothing is padded unless it is asked for."""
+        """Do nothing: this tokenizer pads only on request."""
 
 
 def files_of(tokenizer: Any) -> dict[str, bytes]:
-    """Return file name -> content of all that `tokenizer` saves."""
+    """Return the files that `tokenizer` saves: file name -> content."""
     with tempfile.TemporaryDirectory() as folder:
         tokenizer.save_pretrained(folder)
         files = sorted(path for path in Path(folder).iterdir() if path.is_file())
@@ -63,7 +63,7 @@ def files_of(tokenizer: Any) -> dict[str, bytes]:
 
 
 def is_in_python(tokenizer: Any) -> bool:
-    """Whether a tokenizer of transformers, or a part of it, has no form that a file can hold."""
+    """Whether a transformers tokenizer, or a part of it, cannot be written as a tokenizer.json."""
     if not getattr(tokenizer, "is_fast", False):
         return True
     try:
@@ -74,7 +74,7 @@ def is_in_python(tokenizer: Any) -> bool:
 
 
 @cache
-def say_slow(name: str, kind: str) -> None:
+def warn_slow(name: str, kind: str) -> None:
     """Warn, once, that a tokenizer is written in Python."""
     logger.warning(
         "The tokenizer %r is written in Python (%s) and has no fast version: encoding with it is "

@@ -1,4 +1,4 @@
-"""Which tokens play a special role, as a tokenizer's JSON files tell it."""
+"""Special tokens and their roles, read from a tokenizer's JSON files."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ ROLES = (
     "mask_token",
 )
 
-# Where no file names a role, these tokens are taken for it if tokenizer.json declares them special.
-# They are what the tokenizer classes of transformers assume for BERT's and RoBERTa's relatives.
-_USUAL = {
+# If no file names a role, one of these tokens gets it, provided that tokenizer.json declares it as
+# special. The tokenizer classes of transformers assume them for the BERT and RoBERTa families.
+_DEFAULTS = {
     "bos_token": ("<s>",),
     "eos_token": ("</s>",),
     "unk_token": ("[UNK]", "<unk>"),
@@ -33,22 +33,22 @@ def named_tokens(
     """Return the token of every role, and the further special tokens.
 
     Args:
-        content: tokenizer.json.
-        config: tokenizer_config.json, or empty.
-        special_map: special_tokens_map.json, or empty; it rules where both name a role.
+        content: The tokenizer.json.
+        config: The tokenizer_config.json, or empty.
+        special_map: The special_tokens_map.json, or empty; it takes precedence over `config`.
     """
     declared = {
         token["content"] for token in content.get("added_tokens", []) if token.get("special")
     }
     roles: dict[str, str] = {}
     for role in ROLES:
-        given = next((known[role] for known in (special_map, config) if role in known), None)
-        if given is not None:
-            roles[role] = _text(given)
+        named = next((known[role] for known in (special_map, config) if role in known), None)
+        if named is not None:
+            roles[role] = _text(named)
         elif role not in special_map and role not in config:
-            usual = next((token for token in _USUAL[role] if token in declared), None)
-            if usual is not None:
-                roles[role] = usual
+            default = next((token for token in _DEFAULTS[role] if token in declared), None)
+            if default is not None:
+                roles[role] = default
     extra: list[str] = []
     for known in (special_map, config):
         for key in ("additional_special_tokens", "extra_special_tokens"):
@@ -58,14 +58,16 @@ def named_tokens(
 
 
 def same_added_tokens(content: dict[str, Any], config: dict[str, Any]) -> bool:
-    """Whether tokenizer.json has all added tokens that tokenizer_config.json lists, just so.
+    """Whether tokenizer.json holds every added token of tokenizer_config.json unchanged.
 
-    transformers adds those that it has not, and changes those that are listed otherwise.
+    transformers adds the tokens that are missing, and replaces those that differ.
     """
     declared = {token["id"]: token for token in content.get("added_tokens", [])}
     for number, token in config.get("added_tokens_decoder", {}).items():
-        there = declared.get(int(number))
-        if there is None or any(there.get(key) != value for key, value in token.items()):
+        token_in_json = declared.get(int(number))
+        if token_in_json is None or any(
+            token_in_json.get(key) != value for key, value in token.items()
+        ):
             return False
     return True
 
@@ -76,7 +78,7 @@ def config_for(
     """Return a tokenizer_config.json with which AutoTokenizer opens a bare tokenizer.json."""
     inputs = ["input_ids", "token_type_ids", "attention_mask"]
     if not token_types:
-        # Not every model takes token types (ModernBERT refuses them), and none needs zeros.
+        # Some models reject token types (ModernBERT), and none needs them if they are all zero.
         inputs.remove("token_type_ids")
     config: dict[str, Any] = {
         "clean_up_tokenization_spaces": False,
@@ -90,5 +92,5 @@ def config_for(
 
 
 def _text(token: Any) -> str:
-    """Return a token's text; files hold it bare or as `content` of an object."""
+    """Return a token's text; the files hold a string, or an object with `content`."""
     return str(token["content"] if isinstance(token, dict) else token)

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from mlmfast.data.arrow_text import plain_text
-from mlmfast.data.tokenization.encoder import LITTLE, TextEncoder, is_ready
+from mlmfast.data.tokenization.encoder import MIN_BYTES_FOR_CORE, TextEncoder, is_ready
 from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import InputError
 
@@ -19,7 +19,7 @@ def tokenize(
     add_special_tokens: bool = False,
     threads: int | None = None,
 ) -> pa.LargeListArray:
-    """Token ids of `texts`, one list a text.
+    """Encode `texts` into one list of token ids per text.
 
     Args:
         texts: A list of strings, or strings in Arrow (anything with `__arrow_c_array__` or
@@ -28,15 +28,15 @@ def tokenize(
             `transformers.PreTrainedTokenizerFast`.
         add_special_tokens: Wrap every text as the tokenizer's own post-processor does
             (`<s> ... </s>`).
-        threads: How many threads; None takes all cores this process may use, or one where
-            `TOKENIZERS_PARALLELISM` is false. The result is the same for any number.
+        threads: Number of threads; None uses all cores available to this process, or one if
+            `TOKENIZERS_PARALLELISM` is false. The result does not depend on it.
 
     Returns:
         LargeList<uint16>, or LargeList<uint32> where the vocabulary has more than 65,536 ids.
 
     Raises:
-        InputError: A text is null or no text, or the tokenizer cannot be used.
-        NotFoundError: There is no such tokenizer.
+        InputError: A text is null or not a string, or the tokenizer cannot be used.
+        NotFoundError: The tokenizer does not exist.
 
     >>> from tokenizers import Tokenizer, models, pre_tokenizers
     >>> words = Tokenizer(models.WordLevel({"[UNK]": 0, "red": 1, "blue": 2}, unk_token="[UNK]"))
@@ -46,12 +46,12 @@ def tokenize(
     """
     column = _column(texts)
     loaded = load_tokenizer(tokenizer)
-    little = column.nbytes < LITTLE and not is_ready(loaded)
+    use_library = column.nbytes < MIN_BYTES_FOR_CORE and not is_ready(loaded)
     encoder = TextEncoder(
         loaded,
         add_special_tokens=add_special_tokens,
         threads=threads,
-        engine="library" if little else "auto",
+        engine="library" if use_library else "auto",
     )
     return encoder.encode(column)
 

@@ -1,4 +1,4 @@
-"""Train a tokenizer in the layout of RoBERTa, BERT or XLM-R."""
+"""Training a tokenizer like that of RoBERTa, BERT or XLM-R."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from mlmfast.data.tokenization.special_tokens import config_for
 from mlmfast.errors import InputError
 from mlmfast.fs.atomic import atomic_output_dir
 from mlmfast.fs.paths import is_stray
+from mlmfast.options import check_choice
 from mlmfast.tokenizers_compat import require_trainable_tokenizers
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ _BERT = {
     "sep_token": "[SEP]",
     "mask_token": "[MASK]",
 }
-# Every byte and the special tokens must fit in before anything can be learned.
+# The smallest vocabularies: byte-level BPE must hold every byte and the special tokens.
 _SMALLEST = {"bpe": 256 + len(_ROBERTA), "wordpiece": 64, "unigram": 64}
 
 
@@ -53,25 +54,24 @@ def train_tokenizer(
     """Train a tokenizer on `texts` and write it as a folder that AutoTokenizer opens.
 
     Args:
-        texts: The texts, one string each; an iterator is read once.
+        texts: The texts; an iterator is read once.
         output: The folder to write.
-        model: "bpe" (byte-level BPE as RoBERTa and ModernBERT have it: no text is ever unknown),
-            "wordpiece" (as BERT has it) or "unigram" (as XLM-R has it, for languages without
-            spaces between words).
-        vocab_size: How many tokens at most, special ones included. A small corpus gives fewer.
+        model: "bpe" (byte-level BPE as in RoBERTa and ModernBERT: no text is ever unknown),
+            "wordpiece" (as in BERT) or "unigram" (as in XLM-R, for languages without spaces between
+            words).
+        vocab_size: Maximum number of tokens, special ones included. A small corpus gives fewer.
         min_frequency: How often a pair must occur to become a token ("bpe", "wordpiece").
-        lowercase: Make text lower-case, and for "wordpiece" strip accents, before anything else.
-        model_max_length: How many tokens the model will take; left out of the files if None.
-        overwrite: Replace a tokenizer's folder that is there already.
+        lowercase: Lowercase text first; "wordpiece" also strips accents.
+        model_max_length: The model's maximum number of tokens; omitted from the files if None.
+        overwrite: Replace an existing tokenizer folder.
         progress: Show the trainer's progress bars on standard error.
 
     Raises:
-        InputError: An option has no meaning, or there is no text at all.
-        OutputExistsError: `output` is there already.
-        MissingDependencyError: The `tokenizers` installed is one that cannot train.
+        InputError: An option is invalid, or there is no text.
+        OutputExistsError: `output` exists already.
+        MissingDependencyError: The installed `tokenizers` cannot train.
     """
-    if model not in MODELS:
-        raise InputError(f"model must be one of {', '.join(MODELS)}; got {model!r}.")
+    check_choice("model", model, MODELS)
     if vocab_size < _SMALLEST[model]:
         raise InputError(
             f"vocab_size must be {_SMALLEST[model]} at least for {model!r}; got {vocab_size}."
@@ -84,7 +84,7 @@ def train_tokenizer(
     roles = _BERT if model == "wordpiece" else {**_ROBERTA, "cls_token": "<s>", "sep_token": "</s>"}
     build = {"bpe": _bpe, "wordpiece": _wordpiece, "unigram": _unigram}[model]
     with atomic_output_dir(Path(output), overwrite=overwrite, is_ours=_is_tokenizer) as folder:
-        counted = _Counted(texts)
+        counted = _CountedTexts(texts)
         tokenizer = build(counted, vocab_size, min_frequency, lowercase, progress)
         if not counted.characters:
             raise InputError("There is no text to train a tokenizer on: every text is empty.")
@@ -98,8 +98,8 @@ def train_tokenizer(
     return LoadedTokenizer(**{**vars(loaded), "name": str(output)})
 
 
-class _Counted:
-    """The texts, passed on while their characters are counted."""
+class _CountedTexts:
+    """Iterates over texts and counts their characters."""
 
     def __init__(self, texts: Iterable[str]) -> None:
         self._texts = texts
@@ -193,7 +193,7 @@ def _unigram(
 
 
 def _special(roles: dict[str, str]) -> list[Any]:
-    """Return the special tokens in order; `<mask>` takes the space before it, `[MASK]` not."""
+    """Return the special tokens in order; only `<mask>` strips the space before it."""
     from tokenizers import AddedToken
 
     return [

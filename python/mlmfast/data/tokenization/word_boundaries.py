@@ -1,4 +1,4 @@
-"""Which entries of a vocabulary begin a word, by the tokenizer family's own marker."""
+"""Finding the vocabulary entries that begin a word, by the marker of the tokenizer family."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 
 from mlmfast.errors import InputError
+from mlmfast.options import check_choice
 
-# A marker in front of a piece, and whether it says that the piece begins a word (byte-level BPE
-# writes a leading space as U+0120, SentencePiece as U+2581) or goes on with one (WordPiece).
+# Markers at the start of a piece: True if the marked piece begins a word (byte-level BPE writes a
+# leading space as U+0120, SentencePiece as U+2581), False if it continues one (WordPiece).
 _MARKERS = {"##": False, "\u0120": True, "\u2581": True}
-# Markers behind a piece: the next piece goes on with its word (PhoBERT), or it ends one (XLM).
+# Markers at the end of a piece: the next piece continues its word (PhoBERT), or ends it (XLM).
 _ENDINGS = ("@@", "</w>")
-# Line feed, carriage return and tab in byte-level BPE's alphabet: a piece that begins with one of
-# them follows white space as well.
+# Line feed, carriage return and tab in the alphabet of byte-level BPE: a piece that begins with one
+# of them begins a word too.
 _BYTE_LEVEL_SPACES = ("\u010a", "\u010d", "\u0109")
 
 WordBoundaries = Literal["marker", "characters"]
-# Scripts that are written without blanks between words, as ranges of code points: Thai and Lao;
+# Scripts written without spaces between words, as ranges of code points: Thai and Lao;
 # Tibetan; Myanmar; Khmer; CJK punctuation, Hiragana and Katakana; Han; the full-width forms.
-_WITHOUT_BLANKS = (
+_SPACELESS_SCRIPTS = (
     (0x0E00, 0x0EFF),
     (0x0F00, 0x0FFF),
     (0x1000, 0x109F),
@@ -37,58 +38,56 @@ _WITHOUT_BLANKS = (
     (0xFF01, 0xFF9F),
     (0x20000, 0x323AF),
 )
-# Kana that no word begins with: small ones, the signs of a long vowel and of repetition.
+# Kana that cannot begin a word: small kana, and the marks of long vowels and of repetition.
 _KANA_INSIDE = frozenset(
     "\u3005\u3041\u3043\u3045\u3047\u3049\u3063\u3083\u3085\u3087\u308e\u309d\u309e"
     "\u30a1\u30a3\u30a5\u30a7\u30a9\u30c3\u30e3\u30e5\u30e7\u30ee\u30fc\u30fd\u30fe"
 )
-# Mean tokens of a word from which on a text can only be one without blanks. English has 1.3 and
-# agglutinative languages 2 to 4; Japanese in XLM-R's vocabulary has more than 20.
-_LONG_WORDS = 8
+# With more tokens per word than this on average, a text must be written without spaces. English has
+# 1.3 and agglutinative languages 2 to 4; Japanese in XLM-R's vocabulary has more than 20.
+_MAX_MEAN_WORD_LENGTH = 8
 
 
 def known_boundaries(name: str) -> WordBoundaries:
-    """Return `name`, if it is one that `boundaries` takes.
+    """Return `name` if it is a valid value of `boundaries`.
 
     Raises:
-        InputError: It is not.
+        InputError: The name is not valid.
     """
-    if name in get_args(WordBoundaries):
-        return cast("WordBoundaries", name)
-    raise InputError(f"word boundaries must be 'marker' or 'characters', got {name!r}")
+    check_choice("word boundaries", name, get_args(WordBoundaries), quoted=True)
+    return cast("WordBoundaries", name)
 
 
 def word_starts(
     tokenizer: Any, vocab_size: int, *, boundaries: WordBoundaries = "marker"
 ) -> np.ndarray[Any, Any]:
-    """For each id, whether its piece begins a word.
+    """Return for each id whether its piece begins a word.
 
-    The family is the one whose marker stands in front of the most pieces; in a vocabulary without
-    any marker every piece is a word.
+    The family is the one whose marker begins the most pieces; in a vocabulary without any marker,
+    every piece is a word.
 
     Args:
         tokenizer: A transformers tokenizer, fast or slow.
         vocab_size: Number of ids, added tokens included.
-        boundaries: `"marker"`: the marker alone tells, and a text without blanks is one long word.
-            `"characters"`: a piece begins a word too where its first character belongs to a script
-            that is written without blanks (Han, Hiragana, Katakana, Thai, Lao, Khmer, Myanmar,
-            Tibetan) and can begin a word (a sign of a long vowel, a small kana or a combining mark
-            cannot).
+        boundaries: `"marker"`: the marker alone decides, and a text without spaces is one long
+            word. `"characters"`: a piece also begins a word if its first character belongs to a
+            script written without spaces (Han, Hiragana, Katakana, Thai, Lao, Khmer, Myanmar,
+            Tibetan) and can begin a word (long vowel marks, small kana and combining marks cannot).
 
     Returns:
         bool `[vocab_size]`; ids without a piece begin a word.
 
     Raises:
-        InputError: The marker stands behind the pieces: then no piece tells by itself whether it
-            begins a word.
+        InputError: The marker is at the end of the pieces, so that a piece alone does not show
+            whether it begins a word.
     """
     pieces = {index: piece for piece, index in tokenizer.get_vocab().items()}
-    marker, count = _commonest_marker(pieces.values())
+    marker, count = _most_common_marker(pieces.values())
     for ending in _ENDINGS:
         if sum(piece.endswith(ending) for piece in pieces.values()) > count:
             known = ", ".join(repr(name) for name in _MARKERS)
             raise InputError(
-                f"Whole words are found by a marker in front of the pieces ({known}), and this "
+                f"Whole words need a marker at the start of the pieces ({known}), but this "
                 f"vocabulary has {ending!r} behind them: mask tokens or spans of tokens instead."
             )
     known_boundaries(boundaries)
@@ -96,45 +95,45 @@ def word_starts(
     if not count:
         return starts
     begins = _MARKERS[marker]
-    fronts = (marker, *_BYTE_LEVEL_SPACES) if marker == "\u0120" else (marker,)
-    # An added token is written as in the text, with the blank itself in the marker's place.
-    fronts = (*fronts, " ") if begins else fronts
+    prefixes = (marker, *_BYTE_LEVEL_SPACES) if marker == "\u0120" else (marker,)
+    # An added token is spelled as in the text, with a space in place of the marker.
+    prefixes = (*prefixes, " ") if begins else prefixes
     for index, piece in pieces.items():
         if index < vocab_size:
-            starts[index] = piece.startswith(fronts) == begins or (
-                boundaries == "characters" and _begins_by_character(piece, marker)
+            starts[index] = piece.startswith(prefixes) == begins or (
+                boundaries == "characters" and _begins_word_by_character(piece, marker)
             )
     return starts
 
 
-def _begins_by_character(piece: str, marker: str) -> bool:
-    """Whether the first character is of a script without blanks, and one that can begin a word."""
+def _begins_word_by_character(piece: str, marker: str) -> bool:
+    """Whether the first character can begin a word and its script is written without spaces."""
     first = piece.removeprefix(marker)[:1]
     if marker == "\u0120":
-        first = _first_of_bytes(piece)
+        first = _first_character(piece)
     return (
-        any(low <= ord(letter) <= high for letter in first for low, high in _WITHOUT_BLANKS)
+        any(low <= ord(letter) <= high for letter in first for low, high in _SPACELESS_SCRIPTS)
         and first not in _KANA_INSIDE
         and not unicodedata.category(first).startswith("M")
     )
 
 
-def _first_of_bytes(piece: str) -> str:
-    """The first character of a byte-level piece; "" where it begins in the middle of one."""
+def _first_character(piece: str) -> str:
+    """Return the first character of a byte-level piece; "" if the piece begins inside one."""
     known = (_byte_of(letter) for letter in piece[:4])
-    spelled = bytes(byte for byte in known if byte is not None)
-    if not spelled or 0x80 <= spelled[0] < 0xC0:
+    encoded = bytes(byte for byte in known if byte is not None)
+    if not encoded or 0x80 <= encoded[0] < 0xC0:
         return ""
-    decoded = spelled.decode("utf-8", errors="replace")[0]
+    decoded = encoded.decode("utf-8", errors="replace")[0]
     if decoded != "\ufffd":
         return decoded
-    # Only the first bytes of a character: nearly all that begin with these are of Han.
-    return "\u4e00" if 0xE4 <= spelled[0] <= 0xE9 else ""
+    # Only the first bytes of a character; characters with these bytes are nearly always Han.
+    return "\u4e00" if 0xE4 <= encoded[0] <= 0xE9 else ""
 
 
 @functools.cache
 def _byte_of(letter: str) -> int | None:
-    """The byte that a letter of byte-level BPE's alphabet stands for; None for other letters."""
+    """Return the byte that a letter of byte-level BPE's alphabet encodes; None for others."""
     printed = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
     if ord(letter) in printed:
         return ord(letter)
@@ -143,10 +142,10 @@ def _byte_of(letter: str) -> int | None:
 
 
 def warn_of_long_words(ids: Any, starts: Any, special: Any) -> None:
-    """Warn where the words of a sample are so long that most rows would stay unmasked.
+    """Warn if the words of a sample are so long that most rows would stay unmasked.
 
     Args:
-        ids: Rows of ids `[B, L]`.
+        ids: Token ids `[B, L]`.
         starts: bool `[vocab_size]`, whether an id begins a word.
         special: bool `[B, L]`, true for tokens that belong to no word.
     """
@@ -156,33 +155,34 @@ def warn_of_long_words(ids: Any, starts: Any, special: Any) -> None:
     begins[:, 1:] |= ordinary[:, 1:] & ~ordinary[:, :-1]
     begins[:, :1] |= ordinary[:, :1]
     words = int(begins.sum())
-    if words and (mean := ordinary.sum() / words) > _LONG_WORDS:
+    if words and (mean := ordinary.sum() / words) > _MAX_MEAN_WORD_LENGTH:
         warnings.warn(
-            f"The whole words of this text have {mean:.0f} tokens on average, as those of a text "
-            "without blanks do: most rows will have no mask, and the others little else. Have them "
-            "found by their characters, word_boundaries='characters' (for mask_tokens "
-            "word_starts=mlmfast.data.tokenization.word_boundaries.word_starts("
-            "tokenizer, vocab_size, boundaries='characters')), or mask tokens or spans.",
+            f"The whole words of this text have {mean:.0f} tokens on average, as in a text without "
+            "spaces: most rows will have no mask, and in the others nearly everything will be "
+            "masked. Detect words by their characters: word_boundaries='characters', "
+            "or for mask_tokens word_starts="
+            "mlmfast.data.tokenization.word_boundaries.word_starts("
+            "tokenizer, vocab_size, boundaries='characters'). Or mask tokens or spans.",
             UserWarning,
             stacklevel=3,
         )
 
 
 def has_space_prefix(tokenizer: Any) -> bool:
-    """Whether a vocabulary writes the blank before a word into the word's first piece."""
-    marker, count = _commonest_marker(tokenizer.get_vocab())
+    """Whether the first piece of a word includes the space before the word."""
+    marker, count = _most_common_marker(tokenizer.get_vocab())
     return count > 0 and _MARKERS[marker]
 
 
-def _commonest_marker(pieces: Collection[str]) -> tuple[str, int]:
-    """The marker that stands in front of the most pieces, and of how many."""
+def _most_common_marker(pieces: Collection[str]) -> tuple[str, int]:
+    """Return the marker that begins the most pieces, and their number."""
     counts = {marker: sum(piece.startswith(marker) for piece in pieces) for marker in _MARKERS}
     marker = max(counts, key=lambda name: counts[name])
     return marker, counts[marker]
 
 
 def word_ends(starts: np.ndarray[Any, Any], ordinary: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """For each token of a row, where its word ends: the first position behind it.
+    """Return for each token of a row the end of its word: the first position after the word.
 
     Args:
         starts: bool `[L]`, whether the token's id begins a word.

@@ -1,8 +1,8 @@
-"""Tokenizers of Python that are a list of words, written as a tokenizer.json.
+"""Converting word-list tokenizers, which exist only in Python, to a tokenizer.json.
 
-ESM's splits a text at every entry of its vocabulary, the longest first, and at white space; what is
-left over is unknown. The same is a `WordLevel` model behind a splitter, which the `tokenizers`
-library runs, so that such a model can be served without transformers.
+ESM's tokenizer splits a text at every entry of its vocabulary, the longest first, and at white
+space; anything else is unknown. A `WordLevel` model with a matching pre-tokenizer does the same in
+the `tokenizers` library, so that such a model can be served without transformers.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from mlmfast.data.tokenization.special_tokens import ROLES
 
 _CLASSES = ("EsmTokenizer",)
 _HARD_TEXTS = 300
-_OWN_TEXTS = 200
+_VOCABULARY_TEXTS = 200
 
 
 def fast_form(tokenizer: Any) -> Any:
-    """Return a fast tokenizer of transformers with a Python tokenizer's ids; None if there is none.
+    """Return a fast tokenizer with the same ids as a slow one; None if there is none.
 
     Args:
-        tokenizer: a `PreTrainedTokenizer` of transformers.
+        tokenizer: A `PreTrainedTokenizer` of transformers.
     """
-    written = _compared(tokenizer)
-    if written is None:
+    converted = _verified(tokenizer)
+    if converted is None:
         return None
     from transformers import PreTrainedTokenizerFast
 
     tokens = {role: getattr(tokenizer, role) for role in ROLES}
     return PreTrainedTokenizerFast(
-        tokenizer_object=written,
+        tokenizer_object=converted,
         model_max_length=tokenizer.model_max_length,
         model_input_names=list(tokenizer.model_input_names),
         clean_up_tokenization_spaces=tokenizer.clean_up_tokenization_spaces,
@@ -41,54 +41,54 @@ def fast_form(tokenizer: Any) -> Any:
     )
 
 
-def _compared(tokenizer: Any) -> Any:
-    """Return the `tokenizers.Tokenizer`, if texts of many kinds have the same ids by it."""
+def _verified(tokenizer: Any) -> Any:
+    """Convert to a `tokenizers.Tokenizer`; None if the ids of any test text differ."""
     if type(tokenizer).__name__ not in _CLASSES or tokenizer.unk_token is None:
         return None
-    written = _written(tokenizer)
-    texts = [*hard_texts()[:_HARD_TEXTS], *_own_texts(tokenizer)]
+    converted = _convert(tokenizer)
+    texts = [*hard_texts()[:_HARD_TEXTS], *_vocabulary_texts(tokenizer)]
     for special in (False, True):
         expected = [
             tokenizer(text, add_special_tokens=special, verbose=False)["input_ids"]
             for text in texts
         ]
-        found = written.encode_batch(texts, add_special_tokens=special)
-        if [encoding.ids for encoding in found] != expected:
+        encodings = converted.encode_batch(texts, add_special_tokens=special)
+        if [encoding.ids for encoding in encodings] != expected:
             return None
-    return written
+    return converted
 
 
-def _written(tokenizer: Any) -> Any:
+def _convert(tokenizer: Any) -> Any:
     from tokenizers import AddedToken, Regex, Tokenizer, models, pre_tokenizers, processors
 
     ids = tokenizer.get_vocab()
-    written = Tokenizer(models.WordLevel(ids, unk_token=tokenizer.unk_token))
+    converted = Tokenizer(models.WordLevel(ids, unk_token=tokenizer.unk_token))
     longest_first = "|".join(re.escape(token) for token in sorted(ids, key=len, reverse=True))
-    written.pre_tokenizer = pre_tokenizers.Sequence(
+    converted.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(longest_first), "isolated"),
-            # What `str.split` takes for white space; the library's own set is another.
-            pre_tokenizers.Split(Regex(f"[{''.join(_white())}]+"), "removed"),
+            # The white space of `str.split`; the library's own set differs.
+            pre_tokenizers.Split(Regex(f"[{''.join(_white_space())}]+"), "removed"),
         ]
     )
-    written.add_special_tokens(
+    converted.add_special_tokens(
         [AddedToken(token, normalized=False) for token in tokenizer.all_special_tokens]
     )
     start, end = tokenizer.cls_token, tokenizer.eos_token
     around = [token for token in (start, end) if token is not None]
-    written.post_processor = processors.TemplateProcessing(
+    converted.post_processor = processors.TemplateProcessing(
         single=" ".join([*([start] if start else []), "$A", *([end] if end else [])]),
         special_tokens=[(token, ids[token]) for token in dict.fromkeys(around)],
     )
-    return written
+    return converted
 
 
-def _white() -> list[str]:
+def _white_space() -> list[str]:
     return [letter for letter in map(chr, range(sys.maxunicode + 1)) if letter.isspace()]
 
 
-def _own_texts(tokenizer: Any) -> list[str]:
-    """Texts of the vocabulary's own entries."""
+def _vocabulary_texts(tokenizer: Any) -> list[str]:
+    """Return random texts made of the vocabulary's entries."""
     draw = random.Random(33)  # noqa: S311 - no secret
     entries = [*sorted(tokenizer.get_vocab()), " ", "  ", "\n", "\x1c", "\x85", "?", "x", "é"]
-    return ["".join(draw.choices(entries, k=draw.randint(1, 40))) for _ in range(_OWN_TEXTS)]
+    return ["".join(draw.choices(entries, k=draw.randint(1, 40))) for _ in range(_VOCABULARY_TEXTS)]

@@ -1,1 +1,1 @@
-"""Rewriting ONNX graphs."""
+"""Rewrite ONNX graphs."""

@@ -1,4 +1,4 @@
-"""Which axes of a graph's tensors are the batch, the length, or always the same."""
+"""Find out which axes of a graph's tensors are the batch, the length, or constant."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import onnx
 
 BATCH, LENGTH, MASKS = "batch", "length", "masks"
-# An int: always this; BATCH, LENGTH or MASKS: as many; None: something else.
+# An int: a constant size; BATCH, LENGTH or MASKS: that size; None: another size.
 Size = int | str | None
 Sizes = dict[str, tuple[Size, ...]]
 
@@ -25,12 +25,12 @@ Sizes = dict[str, tuple[Size, ...]]
 _PROBES = ((2, 11, 3), (3, 11, 3), (2, 13, 3), (2, 11, 7), (1, 150, 5))
 
 
-def infer_axes(model: onnx.ModelProto, longest: int | None) -> Sizes:
-    """Run the graph at a few sizes of the input, and see what the sizes of its tensors follow.
+def infer_axes(model: onnx.ModelProto, max_length: int | None) -> Sizes:
+    """Run the graph with inputs of a few sizes, and compare the sizes of its tensors.
 
     Args:
-        model: a traced graph with `mask_positions`, not yet with answers.
-        longest: tokens the model takes, None for no limit.
+        model: a traced graph with `mask_positions`, without top-k outputs yet.
+        max_length: tokens that the model takes, None for no limit.
 
     Returns:
         The sizes of each tensor of the main graph that exists at all probes in the same rank.
@@ -38,14 +38,14 @@ def infer_axes(model: onnx.ModelProto, longest: int | None) -> Sizes:
     Raises:
         Exception: onnxruntime's own, where the graph cannot be run.
     """
-    probes = [(b, min(length, longest or length), m) for b, length, m in _PROBES]
+    probes = [(b, min(length, max_length or length), m) for b, length, m in _PROBES]
     shapes = _run(model, probes)
     return {
         name: tuple(
-            _size(values, probes) for values in zip(*(found[name] for found in shapes), strict=True)
+            _size(values, probes) for values in zip(*(run[name] for run in shapes), strict=True)
         )
         for name in shapes[0]
-        if len({len(found[name]) for found in shapes}) == 1
+        if len({len(run[name]) for run in shapes}) == 1
     }
 
 
@@ -73,7 +73,7 @@ def _run(
         session = open_in_memory(model)
     finally:
         del model.graph.output[outputs:]
-    found = []
+    runs = []
     for batch, length, masks in probes:
         full = np.ones((batch, length), dtype=np.int64)
         feed: dict[str, np.ndarray] = {entry.name: full * 0 for entry in session.get_inputs()}
@@ -81,18 +81,18 @@ def _run(
         if MASK in feed:
             feed[MASK] = full
         values = session.run(names, feed)
-        found.append({name: np.shape(value) for name, value in zip(names, values, strict=True)})
+        runs.append({name: np.shape(value) for name, value in zip(names, values, strict=True)})
     for entry in session.get_inputs():
-        for shapes, (batch, length, masks) in zip(found, probes, strict=True):
+        for shapes, (batch, length, masks) in zip(runs, probes, strict=True):
             shapes[entry.name] = (masks,) if entry.name == ROWS else (batch, length)
     for tensor in model.graph.initializer:
-        for shapes in found:
+        for shapes in runs:
             shapes[tensor.name] = tuple(tensor.dims)
-    return found
+    return runs
 
 
 def fold_shapes(graph: Graph, sizes: Sizes) -> None:
-    """Let shapes be read from `input_ids` alone, so that no large tensor lives for its shape.
+    """Compute shapes from `input_ids` alone, so that no large tensor is kept for its shape.
 
     A Reshape whose target can be written as constants gets them, and with that the arithmetic on
     shapes that most models trace to is gone.
@@ -114,7 +114,7 @@ def fold_shapes(graph: Graph, sizes: Sizes) -> None:
 
 
 def drop_expands(graph: Graph, sizes: Sizes) -> None:
-    """Let operators that broadcast do so, where the tracer wrote a mask out in full before them."""
+    """Let operators broadcast a mask that the tracer expands before them."""
     for node in graph.nodes:
         if node.op_type not in ELEMENTWISE:
             continue
@@ -130,7 +130,7 @@ def drop_expands(graph: Graph, sizes: Sizes) -> None:
 def constant_target(
     before: tuple[Size, ...] | None, after: tuple[Size, ...] | None
 ) -> list[int] | None:
-    """Write the target of a Reshape without looking at a tensor, if 0 (as before) and -1 do."""
+    """Write the target of a Reshape with 0 (as before) and -1 only, if possible."""
     if before is None or after is None or 0 in before or 0 in after:
         return None
     target = []

@@ -1,4 +1,4 @@
-"""An ONNX graph to look around in and to change: who makes a tensor, who uses it, what is dead."""
+"""An ONNX graph with indexes of producers and users, and functions to change it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import onnx
 
 
-# Operators whose inputs broadcast and whose every number depends on those at its own place.
+# Elementwise operators, whose inputs broadcast.
 # fmt: off
 ELEMENTWISE = frozenset({
     "Abs", "Add", "And", "Cast", "Clip", "Cos", "Div", "Dropout", "Equal", "Erf", "Exp", "Gelu",
@@ -38,7 +38,7 @@ class Graph:
         self.index()
 
     def index(self) -> None:
-        """Look the producers, users and constants up again."""
+        """Build the indexes of producers, users and constants again."""
         self.initializers = {tensor.name: tensor for tensor in self.proto.initializer}
         self.producer = {name: node for node in self.nodes for name in node.output if name}
         self.outputs = {entry.name for entry in self.proto.output}
@@ -60,12 +60,12 @@ class Graph:
         return None if value is None else numpy_helper.to_array(value)
 
     def kind(self, name: str) -> str | None:
-        """Return the operator that makes a tensor; None for inputs and weights."""
+        """Return the operator that produces a tensor; None for inputs and weights."""
         node = self.producer.get(name)
         return None if node is None else node.op_type
 
     def fresh(self, hint: str) -> str:
-        """Invent a name that no tensor and no node has."""
+        """Return a name that no tensor and no node has."""
         taken = (self.producer, self.initializers, self._node_names)
         while True:
             self._names += 1
@@ -84,7 +84,7 @@ class Graph:
         return name
 
     def add(self, kind: str, inputs: Iterable[str], **attributes: Any) -> str:
-        """Add a node with one output, and return the name of that."""
+        """Add a node with one output, and return the name of the output."""
         name = self.fresh(kind)
         self.add_many(kind, inputs, [name], **attributes)
         return name
@@ -101,21 +101,21 @@ class Graph:
         )
 
     def replace_uses(self, old: str, new: str) -> None:
-        """Let every node that uses the tensor `old` use `new`."""
+        """Replace the tensor `old` by `new` in every node that uses it."""
         for node in self.nodes:
             for place, name in enumerate(node.input):
                 if name == old:
                     node.input[place] = new
 
     def finish(self) -> None:
-        """Remove nodes and weights that nobody uses, and order the nodes by their use."""
+        """Remove unused nodes and weights, and sort the nodes topologically."""
         self.index()
-        wanted, kept = [*self.outputs], set()
-        while wanted:
-            node = self.producer.get(wanted.pop())
+        pending, kept = [*self.outputs], set()
+        while pending:
+            node = self.producer.get(pending.pop())
             if node is not None and id(node) not in kept:
                 kept.add(id(node))
-                wanted.extend(used_names(node))
+                pending.extend(used_names(node))
         self.nodes = self._sorted([node for node in self.nodes if id(node) in kept])
         used = {name for node in self.nodes for name in used_names(node)} | self.outputs
         for place in reversed(range(len(self.proto.initializer))):
@@ -153,7 +153,7 @@ def _copy(node: onnx.NodeProto) -> onnx.NodeProto:
 
 
 def used_names(node: onnx.NodeProto) -> Iterator[str]:
-    """Yield the tensors a node uses, those that only its inner graphs use among them."""
+    """Yield the tensors that a node uses, including those that only its subgraphs use."""
     yield from (name for name in node.input if name)
     for entry in node.attribute:
         for inner in (entry.g, *entry.graphs) if entry.type in (5, 10) else ():

@@ -1,4 +1,4 @@
-"""The last layer at masked rows only, by taking the rows earlier in the traced graph.
+"""Run the last layer on the masked rows only, by gathering the rows earlier in the traced graph.
 
 A traced graph runs the whole encoder and takes the masked rows of its last hidden state. Here that
 Gather moves towards the input, past every operator that treats each row by itself: first past the
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class GatherMotion:
-    """What runs on masked rows only, the head left out.
+    """What runs on the masked rows only, without the head.
 
     Attributes:
         feed_forward: matrix products with weights behind the last attention; 0: none could be
@@ -52,14 +52,14 @@ class GatherMotion:
         return self.feed_forward + self.queries
 
 
-def push_gather_up(model: onnx.ModelProto, longest: int | None) -> GatherMotion:
+def push_gather_up(model: onnx.ModelProto, max_length: int | None) -> GatherMotion:
     """Move the Gather of `mask_positions` towards the input, in place.
 
     Args:
-        model: a traced graph, without answers yet.
-        longest: tokens the model takes, None for no limit.
+        model: a traced graph, without top-k outputs yet.
+        max_length: tokens that the model takes, None for no limit.
     """
-    sizes = infer_axes(model, longest)
+    sizes = infer_axes(model, max_length)
     graph = Graph(model)
     fold_shapes(graph, sizes)
     _drop_whole_slices(graph, sizes)
@@ -90,7 +90,7 @@ def push_gather_up(model: onnx.ModelProto, longest: int | None) -> GatherMotion:
 
 
 def _drop_whole_slices(graph: Graph, sizes: Sizes) -> None:
-    """Remove what cuts a text to its own length, as LUKE does where entities could follow."""
+    """Remove slices of a text to its own length, as LUKE has where entities could follow."""
     for node in graph.nodes:
         if node.op_type != "Slice" or len(node.input) < 4:
             continue
@@ -110,10 +110,10 @@ def _steps(graph: Graph, node: onnx.NodeProto) -> np.ndarray:
 
 
 class _Region:
-    """The operators that can run on rows, when only rows of the tensor at their end are wanted.
+    """The operators that can run on rows, if only rows of the tensor at their end are needed.
 
     With `flat_rows` a batch of texts becomes one text of the masked rows, [1, masks, ...]; without,
-    every text keeps those of its rows that are wanted, [batch, slots, ...].
+    every text keeps its needed rows, [batch, slots, ...].
     """
 
     def __init__(self, graph: Graph, sizes: Sizes, end: Rows, *, flat_rows: bool) -> None:
@@ -128,7 +128,7 @@ class _Region:
 
     @property
     def products(self) -> int:
-        """How many matrix products are in it."""
+        """How many matrix products it has."""
         return sum(node.op_type == "MatMul" for node in self.nodes)
 
     def _grow(self) -> None:
@@ -158,22 +158,22 @@ class _Region:
         return True
 
     def _needed(self, node: onnx.NodeProto, axis: int) -> list[Rows] | None:
-        found = inputs_by_row(self._graph, self._sizes, node, axis)
-        if not self._flat or found is None:
-            return found
+        needed = inputs_by_row(self._graph, self._sizes, node, axis)
+        if not self._flat or needed is None:
+            return needed
         # The batch is laid out along the rows: neither may be mixed, and both lie in front.
         batch = inputs_by_row(self._graph, self._sizes, node, 0)
         fits = batch is not None and {rows.tensor for rows in batch} == {
-            rows.tensor for rows in found
+            rows.tensor for rows in needed
         }
-        if not fits or any(self._sizes[t][:2] != (BATCH, LENGTH) or r != 1 for t, r in found):
+        if not fits or any(self._sizes[t][:2] != (BATCH, LENGTH) or r != 1 for t, r in needed):
             return None
-        return found
+        return needed
 
     def can_be_gathered(self) -> bool:
-        """Whether rows can be taken of every tensor at which the region begins."""
-        alone = len(self._graph.users.get(self._end.tensor, ())) == 1
-        return alone and all(self._gatherable(rows) for rows in self.stops)
+        """Whether rows can be gathered from every tensor at which the region starts."""
+        one_user = len(self._graph.users.get(self._end.tensor, ())) == 1
+        return one_user and all(self._gatherable(rows) for rows in self.stops)
 
     def _gatherable(self, rows: Rows) -> bool:
         sizes = self._sizes[rows.tensor]
@@ -188,7 +188,7 @@ class _Region:
         return sizes[0] == 1
 
     def rewrite(self, taken_rows: str, slots: Slots | None = None) -> None:
-        """Take rows where the region begins, and no more those that a Gather took at its end."""
+        """Gather rows where the region starts, instead of at its end."""
         graph = self._graph
         end = graph.producer[taken_rows]
         for rows in self.stops:
@@ -227,8 +227,8 @@ class _Region:
             last = graph.add("Unsqueeze", [slots.column, graph.add_constant([-1])])
             taken = graph.add("GatherND", [ordered, last], batch_dims=1)
         else:
-            alone = graph.add("Squeeze", [ordered, graph.add_constant([0])])
-            taken = graph.add("Gather", [alone, slots.column], axis=0)
+            single_text = graph.add("Squeeze", [ordered, graph.add_constant([0])])
+            taken = graph.add("Gather", [single_text, slots.column], axis=0)
         return graph.add("Transpose", [taken], perm=[int(place) for place in np.argsort(order)])
 
     def _reshape_to(self, slots: Slots) -> None:
@@ -245,7 +245,7 @@ class _Region:
 
 
 class Slots:
-    """Where the masked rows of each text lie, if every text gets as many slots as the fullest has.
+    """Slots for the masked rows of each text, as many for each as the text with most masks needs.
 
     Attributes:
         count: int64 [1], slots a text has.

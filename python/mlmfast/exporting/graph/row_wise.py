@@ -1,4 +1,4 @@
-"""Which operators treat each row of a tensor by itself, so that rows can be taken before them."""
+"""Which operators work on each row of a tensor by itself, so that rows can be gathered before."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Rows(NamedTuple):
 
 
 def inputs_by_row(graph: Graph, sizes: Sizes, node: onnx.NodeProto, axis: int) -> list[Rows] | None:
-    """Tell which inputs must be taken by rows, if those of the outputs along `axis` are wanted.
+    """Return which inputs to gather by rows, if only rows of the outputs along `axis` are needed.
 
     Returns:
         The inputs with their row axes; the others serve all rows. None where a row of the output
@@ -69,12 +69,12 @@ def inputs_by_row(graph: Graph, sizes: Sizes, node: onnx.NodeProto, axis: int) -
 
 
 def _broadcast(sizes: Sizes, names: list[str], rank: int, axis: int) -> list[Rows] | None:
-    found = []
+    needed = []
     for name in filter(None, names):
         own = axis - (rank - len(sizes[name]))
         if own >= 0 and sizes[name][own] != 1:
-            found.append(Rows(name, own))
-    return list(dict.fromkeys(found))
+            needed.append(Rows(name, own))
+    return list(dict.fromkeys(needed))
 
 
 def _product(sizes: Sizes, node: onnx.NodeProto, axis: int) -> list[Rows] | None:

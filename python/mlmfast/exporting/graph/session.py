@@ -63,7 +63,7 @@ def _without_weights(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str,
 def count_operators(graph: str | Path) -> dict[str, int]:
     """Count the operators of `graph` after all of onnxruntime's optimisations for the CPU.
 
-    Nothing of them is kept: they depend on the machine, and are made anew at every start.
+    They are not saved: they depend on the machine, and onnxruntime repeats them at every start.
 
     Returns:
         Operator to number, the most frequent first. Operators that onnxruntime put together, which

@@ -1,4 +1,4 @@
-"""Whether model.onnx computes what the checkpoint computes, at shapes it was not traced with."""
+"""Compare model.onnx with the checkpoint, at shapes other than the traced ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmfast.errors import ExportMismatchError, InputError
-from mlmfast.exporting.architectures import longest_text, text_config
+from mlmfast.exporting.architectures import max_graph_length
+from mlmfast.torch_models import text_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from mlmfast.exporting.checkpoint import Checkpoint
 
-# (batch, length, padded). Optimum traces with 2 x 16: a size frozen into the graph shows elsewhere.
+# (batch, length, padded). Optimum traces with 2 x 16; other shapes reveal sizes frozen in a graph.
 SHAPES = ((1, 9, False), (2, 16, False), (3, 24, True), (5, 40, False))
 LONGEST = 512
 
@@ -32,7 +33,7 @@ class ShapeParity:
         difference: the largest |ONNX - PyTorch| at any logit.
         limit: the largest difference that passes.
         top1_agreement: share of the tokens at which both find the same likeliest token.
-        masks: positions that were asked for; None: every token was compared.
+        masks: how many positions were compared; None: all tokens.
     """
 
     batch: int
@@ -45,7 +46,7 @@ class ShapeParity:
 
     @property
     def passed(self) -> bool:
-        """Whether the difference keeps within its limit (NaN does not)."""
+        """Whether the difference is within its limit (NaN is not)."""
         return self.difference <= self.limit
 
     def __str__(self) -> str:
@@ -56,10 +57,10 @@ class ShapeParity:
 
 @dataclass(frozen=True)
 class Reference:
-    """What the checkpoint computes at one shape.
+    """The inputs of one shape, and the checkpoint's logits.
 
     Attributes:
-        inputs: int64 [batch, length] each, by the graph's names.
+        inputs: int64 [batch, length] each, by the names of the graph's inputs.
         logits: float32 [batch, length, vocabulary].
         real: bool [batch, length], False at padding.
         padded: whether some rows end in padding.
@@ -102,7 +103,7 @@ def references(checkpoint: Checkpoint, names: Iterable[str]) -> Iterator[Referen
     names = [plain_name(name) for name in names]
     model = checkpoint.model
     main = getattr(model, "main_input_name", "input_ids")  # Perceiver's is `inputs`
-    for batch, length, padded in shapes(longest_input(model), padding="attention_mask" in names):
+    for batch, length, padded in shapes(max_graph_length(model), padding="attention_mask" in names):
         inputs = random_inputs(checkpoint, batch, length, padded=padded)
         feed = {name: inputs[name] for name in names}
         given = {
@@ -145,13 +146,13 @@ def compare_logits(session: Any, reference: Reference, *, max_difference: float)
     names = [entry.name for entry in session.get_inputs()]
     try:
         feed = {name: reference.inputs[plain_name(name)] for name in names}
-        found = session.run(["logits"], feed)[0][:, : reference.real.shape[1]]
+        actual = session.run(["logits"], feed)[0][:, : reference.real.shape[1]]
     except Exception as error:  # onnxruntime's own exceptions share no base but this
         raise ExportMismatchError(
             f"The exported graph fails at {reference} tokens: {error}"
         ) from error
     return _compare_logits(
-        found, reference.logits, reference.real, reference.padded, max_difference
+        actual, reference.logits, reference.real, reference.padded, max_difference
     )
 
 
@@ -178,35 +179,21 @@ def require_parity(results: list[ShapeParity]) -> None:
         )
 
 
-def shapes(longest: int | None, *, padding: bool) -> list[tuple[int, int, bool]]:
-    """Shapes to compare at: the standard ones, cut to `longest`, and `longest` itself (or 512)."""
-    limit = min(longest or LONGEST, LONGEST)
-    wanted = [*SHAPES, (1, limit, False)]
+def shapes(max_length: int | None, *, padding: bool) -> list[tuple[int, int, bool]]:
+    """Return the shapes to compare: the standard ones, up to `max_length`, and that (or 512)."""
+    limit = min(max_length or LONGEST, LONGEST)
+    candidates = [*SHAPES, (1, limit, False)]
     return list(
-        dict.fromkeys((rows, min(length, limit), pads and padding) for rows, length, pads in wanted)
+        dict.fromkeys(
+            (rows, min(length, limit), pads and padding) for rows, length, pads in candidates
+        )
     )
-
-
-def longest_input(model: Any) -> int | None:
-    """Tokens the model has positions for; None where it sets no limit.
-
-    A position table with a padding row counts from behind that row, as RoBERTa's does.
-    """
-    own = text_config(model.config)
-    limits = longest_text(model.config), getattr(own, "max_position_embeddings", None)
-    limit: int | None = min((length for length in limits if length is not None), default=None)
-    for name, module in model.named_modules():
-        if name.rpartition(".")[2] == "position_embeddings" and hasattr(module, "weight"):
-            padding = getattr(module, "padding_idx", None)
-            room = len(module.weight) - (0 if padding is None else padding + 1)
-            return room if limit is None else min(room, limit)
-    return limit
 
 
 def random_inputs(
     checkpoint: Checkpoint, batch: int, length: int, *, padded: bool
 ) -> dict[str, np.ndarray]:
-    """Tokens drawn from the whole vocabulary, one in seven a mask, the same at every call.
+    """Draw tokens from the whole vocabulary, one in seven a mask, the same in every call.
 
     Returns:
         `input_ids`, `attention_mask`, `token_type_ids` and `position_ids`, int64 [batch, length].
@@ -234,23 +221,23 @@ def random_inputs(
 
 
 def _compare_logits(
-    found: np.ndarray, expected: np.ndarray, real: np.ndarray, padded: bool, max_difference: float
+    actual: np.ndarray, expected: np.ndarray, real: np.ndarray, padded: bool, max_difference: float
 ) -> ShapeParity:
-    if found.shape != expected.shape:
+    if actual.shape != expected.shape:
         raise ExportMismatchError(
-            f"The exported graph gives logits {found.shape}, and the checkpoint {expected.shape}."
+            f"The exported graph gives logits {actual.shape}, and the checkpoint {expected.shape}."
         )
     difference, largest, agreed = 0.0, 1.0, 0
     # Row by row: the logits of one shape can be hundreds of megabytes, and need no third copy.
     for row, mask in enumerate(real):
-        ours, theirs = found[row][mask], expected[row][mask]
+        ours, theirs = actual[row][mask], expected[row][mask]
         # np.maximum keeps a NaN, which the builtin would lose.
         difference = float(np.maximum(difference, np.abs(ours - theirs).max()))
         largest = max(largest, float(np.abs(theirs).max()))
         agreed += int((ours.argmax(axis=-1) == theirs.argmax(axis=-1)).sum())
     return ShapeParity(
-        batch=found.shape[0],
-        length=found.shape[1],
+        batch=actual.shape[0],
+        length=actual.shape[1],
         padded=padded,
         difference=difference,
         limit=max_difference * largest,

@@ -1,4 +1,4 @@
-"""The proof of an export: both graphs beside the checkpoint, at the same inputs."""
+"""Verify an export: compare both graphs with the checkpoint on the same inputs."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ParityReport:
-    """What the comparisons found.
+    """The results of the comparisons.
 
     Attributes:
-        model: of model.onnx, one a shape.
-        fused: of fill_mask.onnx, two a shape.
-        padding_shows: whether padding behind a text changes the logits of the text.
+        model: those of model.onnx, one for each shape.
+        fused: those of fill_mask.onnx, two for each shape.
+        padding_sensitive: whether padding after a text changes the logits of the text.
     """
 
     model: tuple[ShapeParity, ...]
     fused: tuple[ShapeParity, ...]
-    padding_shows: bool
+    padding_sensitive: bool
 
 
 def verify(
@@ -45,13 +45,13 @@ def verify(
     """Compare model.onnx and fill_mask.onnx with `checkpoint`.
 
     Args:
-        model: the file of the one.
-        fused: the file of the other.
-        checkpoint: what they were written from.
-        max_difference: as for `parity.compare`.
+        model: model.onnx.
+        fused: fill_mask.onnx.
+        checkpoint: the checkpoint that was exported.
+        max_difference: as for `compare_logits`.
 
     Raises:
-        ExportMismatchError: one of them computes something else.
+        ExportMismatchError: one of them does not compute what the checkpoint computes.
         InputError: `max_difference` is not above 0.
     """
     require_limit(max_difference)
@@ -60,7 +60,7 @@ def verify(
     fused_names = [entry.name for entry in fused_session.get_inputs()]
     results: list[ShapeParity] = []
     fused_results: list[ShapeParity] = []
-    shows = "attention_mask" not in fused_names
+    sensitive = "attention_mask" not in fused_names
     # Shape by shape, since the logits of one can be hundreds of megabytes.
     for reference in references(checkpoint, names):
         results.append(compare_logits(session, reference, max_difference=max_difference))
@@ -70,27 +70,29 @@ def verify(
             max_difference=max_difference,
             every_top_k=not fused_results,  # the first shape is the smallest
         )
-        if reference.padded and not shows:
-            shows = _padding_shows(checkpoint, reference, max_difference)
+        if reference.padded and not sensitive:
+            sensitive = _is_padding_sensitive(checkpoint, reference, max_difference)
     require_parity(results)
     require_parity(fused_results)
-    return ParityReport(tuple(results), tuple(fused_results), shows)
+    return ParityReport(tuple(results), tuple(fused_results), sensitive)
 
 
-def _padding_shows(checkpoint: Checkpoint, reference: Reference, max_difference: float) -> bool:
-    """Whether the checkpoint answers the last text otherwise when it stands alone."""
+def _is_padding_sensitive(
+    checkpoint: Checkpoint, reference: Reference, max_difference: float
+) -> bool:
+    """Whether the checkpoint's logits of the last text change without its padding."""
     import torch
 
     real = int(reference.real[-1].sum())
     main = getattr(checkpoint.model, "main_input_name", "input_ids")
-    alone = {
+    unpadded = {
         main if name == "input_ids" else name: torch.from_numpy(value[-1:, :real])
         for name, value in reference.inputs.items()
     }
     try:
         with torch.no_grad():
-            logits = checkpoint.model(**alone).logits[0, :real].numpy()
-    except Exception:  # noqa: BLE001 - a model may refuse some lengths; then they must not be mixed
+            logits = checkpoint.model(**unpadded).logits[0, :real].numpy()
+    except Exception:  # noqa: BLE001 - some models refuse some lengths, so lengths must not be mixed
         return True
     padded = reference.logits[-1, :real]
     limit = max_difference * max(1.0, float(np.abs(padded).max()))

@@ -1,1 +1,1 @@
-"""Lower precisions, and how far their answers agree."""
+"""Lower precisions, and how far their predictions agree with float32."""

@@ -1,4 +1,4 @@
-"""What a lower precision costs, on text: the same masks asked of both graphs."""
+"""How far a lower precision agrees with float32 at the masks of texts."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-# One token in so many is asked for, as many masks as training has.
+# One token in so many is masked, as in training.
 _EVERY = 7
-# A best token that is ahead by this much should not depend on rounding.
+# A best token that leads by this probability should not depend on rounding.
 MARGIN = 0.02
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """A lower precision beside float32, on the same masks.
+    """A lower precision compared with float32 at the same masks.
 
     Attributes:
-        texts: that were read.
+        texts: how many texts there were.
         built_in: whether they are the built-in sentences.
-        masks: that were asked for in them.
+        masks: how many masks they have.
         top1_agreement: share of the masks at which both find the same best token.
-        sure_masks: masks at which float32's best token is ahead of its second by over 0.02.
+        sure_masks: masks at which float32's best token leads its second by over 0.02.
         sure_top1_agreement: the same share of these; 1 where there are none.
         mean_shift: mean |change| of the probability of float32's best token.
         largest_shift: the largest.
@@ -52,16 +52,16 @@ def measure_agreement(
     tokenizer: Any,
     texts: Sequence[str] | None = None,
     *,
-    longest: int | None,
+    max_length: int | None,
 ) -> Agreement:
-    """Ask two forms of fill_mask.onnx for the same masks.
+    """Compare the predictions of two versions of fill_mask.onnx at the same masks.
 
     Args:
         exact: the graph in float32.
-        lowered: the other.
+        lowered: the graph in a lower precision.
         tokenizer: the fast tokenizer of transformers.
-        texts: what to read; None: the built-in sentences.
-        longest: tokens a text may have; longer texts are cut.
+        texts: the texts; None: the built-in sentences.
+        max_length: tokens a text may have; longer texts are truncated.
 
     Raises:
         InputError: no text has a token that can be masked.
@@ -73,13 +73,13 @@ def measure_agreement(
     same: list[bool] = []
     margins: list[float] = []
     shifts: list[float] = []
-    for ids, places in _masked(SENTENCES if texts is None else texts, tokenizer, longest):
+    for ids, positions in _masked(SENTENCES if texts is None else texts, tokenizer, max_length):
         read += 1
         shape = {"input_ids": ids[None], "attention_mask": np.ones((1, len(ids)), np.int64)}
         feed = {
             **shape,
             "token_type_ids": np.zeros((1, len(ids)), np.int64),
-            "mask_positions": places,
+            "mask_positions": positions,
             "top_k": np.array(2),
             "want_probabilities": np.array(False),
             "targets": np.zeros(0, np.int64),
@@ -108,15 +108,15 @@ def measure_agreement(
 
 
 def _masked(
-    texts: Sequence[str], tokenizer: Any, longest: int | None
+    texts: Sequence[str], tokenizer: Any, max_length: int | None
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield ids int64 [L] with masks in them, and the places of the masks, int64 [M]."""
+    """Yield ids int64 [L] with masks in them, and the positions of the masks, int64 [M]."""
     for number, text in enumerate(texts):
-        cut = {} if longest is None else {"truncation": True, "max_length": longest}
-        coded = tokenizer(text, return_special_tokens_mask=True, **cut)
-        ids = np.array(coded["input_ids"], dtype=np.int64)
-        ordinary = np.flatnonzero(np.array(coded["special_tokens_mask"]) == 0)
-        places = ordinary[number % min(_EVERY, max(len(ordinary), 1)) :: _EVERY]
-        if len(places):
-            ids[places] = tokenizer.mask_token_id
-            yield ids, places
+        truncation = {} if max_length is None else {"truncation": True, "max_length": max_length}
+        encoding = tokenizer(text, return_special_tokens_mask=True, **truncation)
+        ids = np.array(encoding["input_ids"], dtype=np.int64)
+        ordinary = np.flatnonzero(np.array(encoding["special_tokens_mask"]) == 0)
+        positions = ordinary[number % min(_EVERY, max(len(ordinary), 1)) :: _EVERY]
+        if len(positions):
+            ids[positions] = tokenizer.mask_token_id
+            yield ids, positions

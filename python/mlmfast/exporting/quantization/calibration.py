@@ -1,4 +1,4 @@
-"""The texts that a lower precision is judged on."""
+"""The texts on which a lower precision is measured."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def read_texts(given: str | Path | Sequence[str] | None) -> list[str] | None:
-    """Read a text file, one text a line without the blank ones, or take the texts that are given.
+    """Read a text file, a text on each line that is not blank, or take a list of texts.
 
     Raises:
         NotFoundError: there is no such file.

@@ -1,4 +1,4 @@
-"""Both graphs of a folder in a lower precision, judged on text before they replace the others."""
+"""Convert both graphs of a folder to a lower precision, if it agrees with float32 on text."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _PRECISIONS = ("fp32", "fp16", "int8", "int8-block")
 
 @dataclass(frozen=True)
 class Precision:
-    """What an export shall be in.
+    """The precision of an export.
 
     Attributes:
         name: one of PRECISIONS.
         reduce_range: with int8, weights of seven bits, for processors without VNNI or its like.
-        texts: what to judge it on; None: the built-in sentences.
+        texts: texts on which to measure it; None: the built-in sentences.
         min_agreement: the smallest share of masks with the same best token that passes.
 
     Raises:
@@ -56,16 +56,16 @@ class Precision:
 
 
 def quantize(
-    model: Path, fused: Path, tokenizer: Any, precision: Precision, *, longest: int | None
+    model: Path, fused: Path, tokenizer: Any, precision: Precision, *, max_length: int | None
 ) -> Agreement:
-    """Convert two graphs that share their weights, and judge the second beside what it was.
+    """Convert two graphs that share their weights, and compare the second with its float32 version.
 
     Args:
         model: model.onnx in float32.
         fused: fill_mask.onnx in float32, in the same folder.
         tokenizer: the fast tokenizer of transformers.
-        precision: what to convert to, any but fp32.
-        longest: tokens a text may have.
+        precision: the precision to convert to, any but fp32.
+        max_length: tokens a text may have.
 
     Raises:
         ExportMismatchError: too few masks get the token they got in float32.
@@ -83,7 +83,7 @@ def quantize(
             _convert(source, target, precision)
         share_weights(lowered)
         judgement = measure_agreement(
-            fused, lowered[1], tokenizer, precision.texts, longest=longest
+            fused, lowered[1], tokenizer, precision.texts, max_length=max_length
         )
         if not judgement.top1_agreement >= precision.min_agreement:
             mend = "leave out what overflows (--reduce-range), " if overflows else ""
@@ -111,7 +111,7 @@ def _convert(source: Path, target: Path, precision: Precision) -> None:
 
 
 def _to_fp16(graph: onnx.ModelProto) -> Any:
-    """Convert to float16, but for the answers' softmax; inputs and outputs keep their types."""
+    """Convert to float16, except the softmax at the masks; inputs and outputs keep their types."""
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
     vocab_size = remove_topk_outputs(graph)

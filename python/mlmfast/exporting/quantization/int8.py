@@ -15,23 +15,23 @@ if TYPE_CHECKING:
     import onnx
 
 
-# Numbers that share a scale where scales go by block. Smaller blocks are nearer to float32, and
+# Numbers that share a scale in blockwise quantization. Smaller blocks are closer to float32, and
 # slower.
 BLOCK = 128
 # The largest weight, and the largest in seven bits.
 LARGEST, SMALLER = 127, 63
-# Tables below this many numbers, such as those of positions, are not worth the rounding.
+# Smaller tables, such as those of positions, save too little memory for their loss by rounding.
 _LARGE_TABLE = 1 << 18
 _CONTRIBUTED = "com.microsoft"
 
 
 @dataclass(frozen=True)
 class Rounded:
-    """What became of a graph.
+    """How much of a graph was quantized.
 
     Attributes:
-        products: matrix products that run in integers now.
-        tables: embedding tables that are kept in integers now.
+        products: matrix products that compute with integers now.
+        tables: embedding tables that are stored as integers now.
     """
 
     products: int
@@ -39,7 +39,7 @@ class Rounded:
 
 
 def to_int8(model: onnx.ModelProto, *, blocks: bool = False, reduce_range: bool = False) -> Rounded:
-    """Turn products with a constant matrix, and large embedding tables, to int8, in place.
+    """Convert products with a constant matrix and large embedding tables to int8, in place.
 
     Weights are signed, with a scale an output channel: the dot product of eight bits takes signed
     weights at twice the speed of unsigned ones. Activations are rounded while the graph runs, by
@@ -81,7 +81,7 @@ def to_int8(model: onnx.ModelProto, *, blocks: bool = False, reduce_range: bool 
 
 
 def _constant_matrix(graph: Graph, node: onnx.NodeProto) -> tuple[str, bool] | None:
-    """Name the constant float32 matrix of a product, and say whether it is taken transposed."""
+    """Return the constant float32 matrix of a product, and whether it is transposed."""
     if node.op_type == "MatMul":
         name = node.input[1]
         turned = graph.producer.get(name)  # as Optimum writes tied embeddings
@@ -112,7 +112,7 @@ def _is_large_table(graph: Graph, node: onnx.NodeProto) -> bool:
 
 
 def _replace_node(graph: Graph, node: onnx.NodeProto, output: str) -> None:
-    """Let `output` be what `node` gave."""
+    """Let `output` replace the output of `node`."""
     graph.nodes = [other for other in graph.nodes if other is not node]
     if node.output[0] in graph.outputs:
         graph.add_many("Identity", [output], [node.output[0]])
@@ -121,7 +121,7 @@ def _replace_node(graph: Graph, node: onnx.NodeProto, output: str) -> None:
 
 
 class _Matrices:
-    """The constant matrices of a graph in int8, each rounded and stored once."""
+    """The constant matrices of a graph in int8, each quantized and stored once."""
 
     def __init__(self, graph: Graph, largest: int) -> None:
         self._graph = graph
@@ -129,7 +129,7 @@ class _Matrices:
         self._rows: dict[tuple[str, bool], tuple[str, str]] = {}
 
     def rows(self, name: str, *, turned: bool = False) -> tuple[str, str]:
-        """Return the names of a matrix rounded by rows, or of its transpose, and of its scales."""
+        """Return the names of a matrix (or its transpose) quantized by rows, and of its scales."""
         if (name, turned) not in self._rows:
             matrix = _float_matrix(self._graph, name, turned=turned)
             values, scales = round_rows(matrix, self._largest)
@@ -140,7 +140,7 @@ class _Matrices:
         return self._rows[name, turned]
 
     def looked_up(self, node: onnx.NodeProto) -> str:
-        """Read the rows of a table from its int8 form."""
+        """Add the lookup of a table's rows in its int8 version."""
         graph = self._graph
         table, scales = self.rows(node.input[0])
         whole = graph.add(
@@ -152,7 +152,7 @@ class _Matrices:
 
 
 class _Channels:
-    """Products with a scale an output channel, and one for all the activations."""
+    """Products with a scale for each output channel, and one for all activations."""
 
     def __init__(self, graph: Graph, matrices: _Matrices) -> None:
         self._graph = graph
@@ -161,11 +161,11 @@ class _Channels:
         self._zero = graph.add_constant(np.array(0, dtype=np.int8), "zero")
 
     def product(self, rows: str, matrix: str, *, transposed: bool) -> str:
-        """Multiply, in the form that onnxruntime puts together to one operator."""
+        """Add the product in the form that onnxruntime fuses to one operator."""
         graph = self._graph
         values, scale, zero = self._rounded(rows)
         weights, scales = self._matrices.rows(matrix, turned=not transposed)
-        # Stored by output channels, as the table of tied embeddings lies; turned once, at loading.
+        # Stored by output channels, as a tied embedding table is; transposed once, at loading.
         weights = graph.add("Transpose", [weights], perm=[1, 0])
         sums = graph.add("MatMulInteger", [values, weights, zero, self._zero])
         both = graph.add("Mul", [scale, scales])
@@ -187,7 +187,7 @@ class _Blocks:
         self._stored: dict[tuple[str, bool], tuple[str, str]] = {}
 
     def product(self, rows: str, matrix: str, *, transposed: bool) -> str:
-        """Multiply by onnxruntime's operator for it."""
+        """Add the product as onnxruntime's own operator."""
         graph = self._graph
         depth, width = graph.initializers[matrix].dims[:: -1 if transposed else 1]
         key = (matrix, transposed)
@@ -215,11 +215,11 @@ def _float_matrix(graph: Graph, name: str, *, turned: bool) -> np.ndarray:
 
 
 def round_rows(matrix: np.ndarray, largest: int = LARGEST) -> tuple[np.ndarray, np.ndarray]:
-    """Round each row to int8.
+    """Quantize each row to int8.
 
     Args:
         matrix: float32 [rows, columns].
-        largest: the number that the largest of a row becomes.
+        largest: the integer for the largest absolute value of a row.
 
     Returns:
         int8 [rows, columns] and float32 scales [rows], whose product is near the matrix.
@@ -230,7 +230,7 @@ def round_rows(matrix: np.ndarray, largest: int = LARGEST) -> tuple[np.ndarray, 
 
 
 def round_blocks(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Round each BLOCK of a row to eight bits with 128 in the middle, as MatMulNBits takes them.
+    """Quantize each BLOCK of a row to eight bits with zero point 128, as MatMulNBits expects.
 
     Args:
         matrix: float32 [rows, columns].
@@ -275,5 +275,5 @@ def eight_bits_overflow() -> bool:
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), providers=["CPUExecutionProvider"]
     )
-    (found,) = session.run(["y"], {"x": np.full((1, _DEPTH), rows, np.uint8)})
-    return bool((found != rows * weights * _DEPTH).any())
+    (actual,) = session.run(["y"], {"x": np.full((1, _DEPTH), rows, np.uint8)})
+    return bool((actual != rows * weights * _DEPTH).any())

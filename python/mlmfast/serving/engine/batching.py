@@ -1,4 +1,4 @@
-"""Texts of like length share a batch, so that little of it is padding."""
+"""Which texts share a batch: those of similar length, so that little of it is padding."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ if TYPE_CHECKING:
 
 # Where larger batches stop being faster.
 TOKENS = {"cpu": 512, "cuda": 16384}
-# Smaller batches than this lose more than a further core wins.
+# Batches smaller than this lose more time than one more core saves.
 _FEWEST_TOKENS = 128
-# A graph that makes batch x length x vocabulary numbers: this bounds them, at 4 bytes each.
+# Bounds the logits, batch x length x vocabulary numbers of 4 bytes, of graphs that output them.
 LOGITS = {"cpu": 32 * 2**20, "cuda": 256 * 2**20}
 
 
-def token_budget(device: str, vocab_size: int, *, logits_leave: bool) -> int:
+def token_budget(device: str, vocab_size: int, *, outputs_logits: bool) -> int:
     """Tokens a batch may hold, padding included.
 
     Args:
         device: "cpu" or "cuda".
-        vocab_size: numbers a token costs where logits leave the graph.
-        logits_leave: whether they do, so that they must stay within memory.
+        vocab_size: logits of one token.
+        outputs_logits: whether the graph outputs logits, which must fit into memory.
     """
-    if not logits_leave:
+    if not outputs_logits:
         return TOKENS[device]
     return min(TOKENS[device], 4096, max(1, LOGITS[device] // vocab_size))
 
@@ -34,20 +34,20 @@ class BatchRules:
     """Which masked texts may share a batch.
 
     Attributes:
-        budget: tokens a batch may hold, counted as rows x longest row. A row longer than that is a
-            batch of its own.
+        budget: tokens a batch may hold, counted as rows x longest row. A longer row is a batch of
+            its own.
         padding: whether rows of different lengths may share a batch.
-        alone: whether every row is a batch of its own.
+        independent: whether every row is a batch of its own.
         rows: rows a batch may hold; None: as many as the budget allows.
     """
 
     budget: int
     padding: bool = True
-    alone: bool = False
+    independent: bool = False
     rows: int | None = None
 
     def shared_by(self, workers: int, tokens: int) -> BatchRules:
-        """Cut the budget so that all workers get some of `tokens`, in batches worth the call."""
+        """Lower the budget so that all workers get some of `tokens`, in batches worth a call."""
         return replace(self, budget=min(self.budget, max(_FEWEST_TOKENS, -(-tokens // workers))))
 
 
@@ -56,7 +56,7 @@ def batches(lengths: Sequence[int], rules: BatchRules) -> Iterator[list[int]]:
 
     Args:
         lengths: tokens of each row.
-        rules: what may share a batch.
+        rules: which rows may share a batch.
 
     Yields:
         Row numbers; every row occurs exactly once.
@@ -65,7 +65,7 @@ def batches(lengths: Sequence[int], rules: BatchRules) -> Iterator[list[int]]:
     for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
         longest = lengths[batch[0]] if batch else 0
         full = (
-            rules.alone
+            rules.independent
             or (len(batch) + 1) * longest > rules.budget
             or (rules.rows is not None and len(batch) >= rules.rows)
         )

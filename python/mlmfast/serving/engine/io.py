@@ -1,4 +1,4 @@
-"""Which outputs of a graph of ours a batch needs, and what they mean."""
+"""The inputs of fill_mask.onnx beside the tokens, and its outputs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NO_TARGETS = np.zeros(0, np.int64)
 
 
 def feed_for(batch: Batch) -> dict[str, Any]:
-    """What to tell the graph of the batch, besides its tokens: places, top_k and targets."""
+    """Return the graph's inputs beside the tokens: mask positions, top_k and targets."""
     return {
         "mask_positions": batch.positions,
         "top_k": np.array(batch.top_k or 0, np.int64),
@@ -25,16 +25,16 @@ def feed_for(batch: Batch) -> dict[str, Any]:
 
 
 def output_names(batch: Batch) -> list[str]:
-    """The names of the outputs that the batch needs; nothing else is computed."""
+    """Return the names of the outputs that the batch needs; nothing else is computed."""
     names = [] if batch.top_k is None else ["scores", "tokens"]
     return names if batch.targets is None else [*names, "target_scores"]
 
 
 def read_outputs(batch: Batch, values: Sequence[np.ndarray]) -> BatchPredictions:
-    """Read the values of the outputs that `outputs_for` names.
+    """Read the values of the outputs that `output_names` lists.
 
     Raises:
-        MlmfastError: a probability is NaN, so that no order among the tokens means anything.
+        MlmfastError: a probability is NaN.
     """
     outputs = dict(zip(output_names(batch), values, strict=True))
     if any(np.isnan(outputs[name]).any() for name in outputs if name != "tokens"):

@@ -1,4 +1,4 @@
-"""From the logits of all tokens to answers, with the logits left where they were computed."""
+"""The best tokens from the logits of model.onnx, which stay where they were computed."""
 
 from __future__ import annotations
 
@@ -13,43 +13,43 @@ if TYPE_CHECKING:
 
     from mlmfast.serving.types import Batch, BatchPredictions
 
-# By the type of the logits: small graphs of our own that find the best tokens.
+# Type of the logits -> a small graph of ours that computes the best tokens of them.
 LOGITS_GRAPHS = {
     "tensor(float)": "answers_float32.onnx",
     "tensor(float16)": "answers_float16.onnx",
 }
 
 
-class LogitsAnswers:
-    """The end that model.onnx has not: softmax, best tokens and targets at the masks.
+class LogitsTopK:
+    """The last part of a fill-mask graph, which model.onnx lacks: softmax and top k at the masks.
 
-    A batch's logits are batch x length x vocabulary numbers, of which a few rows are wanted. By
-    onnxruntime's IO binding they stay in the memory of the device: a second session, on the same
-    device, reads them there, and only its answers come to the CPU. On the CPU itself nothing is
+    A batch has batch x length x vocabulary logits, of which only the rows at the masks are used.
+    With onnxruntime's IO binding they stay in the memory of the device: a second session on the
+    same device reads them there, and only the best tokens come to the CPU. On the CPU nothing is
     copied either. (On a GPU this has not been run.)
 
     Args:
         kind: the type of the logits, a key of LOGITS_GRAPHS.
-        session: onnxruntime's, of model.onnx: the answers are found on its device.
+        session: the onnxruntime session of model.onnx.
     """
 
     def __init__(self, kind: str, session: Any):
         self._device = device_of(session)
-        self._answers = open_session(
+        self._top_k = open_session(
             Path(__file__).with_name(LOGITS_GRAPHS[kind]),
             SessionOptions(self._device, threads=1, spinning=False),
         )
 
-    def ask(self, session: Any, columns: dict[str, np.ndarray], batch: Batch) -> BatchPredictions:
+    def run(self, session: Any, columns: dict[str, np.ndarray], batch: Batch) -> BatchPredictions:
         """Run one batch.
 
         Args:
-            session: onnxruntime's, of model.onnx.
+            session: the onnxruntime session of model.onnx.
             columns: its inputs, [B, length] each.
-            batch: the masks, and what is wanted there.
+            batch: the masks, and what to predict there.
 
         Raises:
-            MlmfastError: onnxruntime failed, or the model gives NaN.
+            MlmfastError: onnxruntime failed, or the model outputs NaN.
         """
         with running(columns):
             model = session.io_binding()
@@ -58,12 +58,12 @@ class LogitsAnswers:
             model.bind_output("logits", self._device)
             session.run_with_iobinding(model)
             model.synchronize_outputs()
-            answers = self._answers.io_binding()
-            answers.bind_ortvalue_input("logits", model.get_outputs()[0])
+            top_k = self._top_k.io_binding()
+            top_k.bind_ortvalue_input("logits", model.get_outputs()[0])
             for name, value in feed_for(batch).items():
-                answers.bind_cpu_input(name, value)
+                top_k.bind_cpu_input(name, value)
             for name in output_names(batch):
-                answers.bind_output(name)
-            self._answers.run_with_iobinding(answers)
-            values = answers.copy_outputs_to_cpu()
+                top_k.bind_output(name)
+            self._top_k.run_with_iobinding(top_k)
+            values = top_k.copy_outputs_to_cpu()
         return read_outputs(batch, values)

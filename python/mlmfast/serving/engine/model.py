@@ -1,4 +1,4 @@
-"""An ONNX folder opened for masked texts: its engine, its tokenizer, its limits."""
+"""A model opened from an ONNX folder: its engine, its tokenizer, its limits."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What answers are made with."""
+    """A masked language model that is ready for use."""
 
     folder: OnnxFolder
     engine: Engine
     decoder: Decoder
-    vocabulary: ServingTokenizer
+    tokenizer: ServingTokenizer
     limits: Limits
 
 
@@ -35,7 +35,7 @@ def open_model(
     spinning: bool | None = None,
     batching: str = "shared",
     batch_tokens: int | None = None,
-    longest: int | None = None,
+    max_length: int | None = None,
 ) -> Model:
     """Open an ONNX folder.
 
@@ -45,15 +45,15 @@ def open_model(
         threads: as for `FillMask`.
         spinning: as for `FillMask`.
         batching: as for `FillMask`.
-        batch_tokens: tokens a batch may hold, padding included; None: where larger ones stop being
+        batch_tokens: tokens a batch may hold, padding included; None: as many as still make it
             faster.
-        longest: tokens a text may have at most, where that is less than the model takes.
+        max_length: tokens a text may have, where that is less than the model takes.
 
     Raises:
         MlmfastError: as `FillMask`.
     """
     opened = OnnxFolder.open(folder)
-    vocabulary = ServingTokenizer(opened)
+    tokenizer = ServingTokenizer(opened)
     engine = Engine(
         opened,
         device=device,
@@ -61,11 +61,12 @@ def open_model(
         spinning=spinning,
         batching=batching,
         batch_tokens=batch_tokens,
-        pad_id=vocabulary.pad_id or 0,
-        tokens=len(vocabulary),
+        pad_id=tokenizer.pad_id or 0,
+        tokens=len(tokenizer),
     )
     graph = engine.graph
-    takes = graph.longest if isinstance(graph, FusedGraph) else opened.max_length
-    bounds = [bound for bound in (takes, longest) if bound is not None]
+    # The export measured the limit of its graph; Optimum's graphs do not say theirs.
+    of_model = graph.max_length if isinstance(graph, FusedGraph) else opened.max_length
+    bounds = [bound for bound in (of_model, max_length) if bound is not None]
     limits = Limits(min(bounds, default=None), engine.vocab_size)
-    return Model(opened, engine, Decoder(vocabulary, opened), vocabulary, limits)
+    return Model(opened, engine, Decoder(tokenizer, opened), tokenizer, limits)

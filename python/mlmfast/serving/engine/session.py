@@ -1,4 +1,4 @@
-"""Open an onnxruntime session, or say why it cannot be."""
+"""Open onnxruntime sessions and run them, with errors that say what to do."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mlmfast.errors import InputError, MissingDependencyError, MlmfastError
+from mlmfast.errors import InputError, MissingDependencyError, MlmfastError, first_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +19,7 @@ CPU = "CPUExecutionProvider"
 
 @dataclass(frozen=True, slots=True)
 class SessionOptions:
-    """What a session is opened with.
+    """The options of a session.
 
     Attributes:
         device: "cpu", "cuda" or "auto".
@@ -38,7 +38,7 @@ def open_session(graph: Path, options: SessionOptions) -> Any:
     Raises:
         InputError: the file, or the file of its weights, is damaged or missing.
         MissingDependencyError: onnxruntime is not installed.
-        MlmfastError: CUDA was asked for and cannot be used.
+        MlmfastError: `device` is "cuda", and CUDA cannot be used.
     """
     onnxruntime = _library()
     settings = onnxruntime.SessionOptions()
@@ -47,7 +47,7 @@ def open_session(graph: Path, options: SessionOptions) -> Any:
     settings.add_session_config_entry(
         "session.intra_op.allow_spinning", "1" if options.spinning else "0"
     )
-    # Between two questions nobody spins, whatever happens within one.
+    # Threads may spin within a run, never between two runs.
     settings.add_session_config_entry("session.force_spinning_stop", "1")
     providers = _providers(onnxruntime, options.device)
     try:
@@ -64,7 +64,7 @@ def open_session(graph: Path, options: SessionOptions) -> Any:
 
 
 def device_of(session: Any) -> str:
-    """Tell where a session really runs: "cpu" or "cuda"."""
+    """Return where a session really runs: "cpu" or "cuda"."""
     return "cuda" if session.get_providers()[0] == CUDA else "cpu"
 
 
@@ -75,13 +75,13 @@ def run_session(session: Any, outputs: list[str], feed: dict[str, Any]) -> list[
         MlmfastError: onnxruntime failed; the message names the batch's shape.
     """
     with running(feed):
-        found: list[Any] = session.run(outputs, feed)
-    return found
+        values: list[Any] = session.run(outputs, feed)
+    return values
 
 
 @contextmanager
 def running(feed: dict[str, Any]) -> Iterator[None]:
-    """Tell a failure of onnxruntime by the shape of the batch that was run.
+    """Turn any error of onnxruntime into one that names the shape of the batch.
 
     Raises:
         MlmfastError: whatever onnxruntime raised.
@@ -91,7 +91,8 @@ def running(feed: dict[str, Any]) -> Iterator[None]:
     except Exception as error:  # onnxruntime's own exceptions share no base but this
         rows, length = feed["input_ids"].shape
         raise MlmfastError(
-            f"onnxruntime could not run a batch of {rows} x {length} tokens: {_first_line(error)}"
+            f"onnxruntime could not run a batch of {rows} x {length} tokens: "
+            f"{first_sentence(error)}"
         ) from error
 
 
@@ -118,25 +119,20 @@ def _providers(onnxruntime: Any, device: str) -> list[Any]:
         return [CPU]
     if hasattr(onnxruntime, "preload_dlls"):
         onnxruntime.preload_dlls()
-    # The arena's default doubles with every larger batch and never gives back. TF32 would round the
-    # factors of every fp32 product to 10 bits: who wants that speed exports in fp16.
+    # By default the arena doubles with every larger batch and never shrinks. TF32 would round the
+    # factors of every fp32 product to 10 bits; whoever wants that speed exports in fp16.
     return [(CUDA, {"arena_extend_strategy": "kSameAsRequested", "use_tf32": "0"}), CPU]
 
 
 def _not_opened(graph: Path, error: Exception) -> InputError:
-    told = _first_line(error)
-    if "external" in told.lower():
+    cause = first_sentence(error)
+    if "external" in cause.lower():
         return InputError(
-            f"onnxruntime cannot open {graph}: {told} The weights lie in a file beside it, which "
+            f"onnxruntime cannot open {graph}: {cause} The weights lie in a file beside it, which "
             "is missing or cut short: copy the whole folder again, or write it again with "
             "`mlmfast export --overwrite`."
         )
     return InputError(
-        f"onnxruntime cannot open {graph}: {told} The file may be damaged or cut short; write it "
+        f"onnxruntime cannot open {graph}: {cause} The file may be damaged or cut short; write it "
         "again with `mlmfast export --overwrite`."
     )
-
-
-def _first_line(error: Exception) -> str:
-    line = str(error).strip().partition("\n")[0]
-    return line if line.endswith(".") else f"{line}."

@@ -1,4 +1,4 @@
-"""The application: the routes of all protocols behind the layers that every request passes."""
+"""The application: the routes of all protocols, behind the middleware."""
 
 from __future__ import annotations
 
@@ -10,34 +10,37 @@ from starlette.routing import Router
 
 from mlmfast.serving.http import page
 from mlmfast.serving.http.errors import HTTPError
-from mlmfast.serving.http.middleware.access_log import Access
+from mlmfast.serving.http.middleware.access_log import AccessLog
 from mlmfast.serving.http.middleware.auth import ApiKeyAuth
 from mlmfast.serving.http.middleware.body import BodyReader
-from mlmfast.serving.http.protocols import admin as operations
-from mlmfast.serving.http.protocols import docs, v1
-from mlmfast.serving.http.protocols import fill as joint
-from mlmfast.serving.http.protocols import huggingface as fill_mask
-from mlmfast.serving.http.protocols import open_inference as v2
-from mlmfast.serving.http.protocols import score as likelihood
+from mlmfast.serving.http.protocols import (
+    admin,
+    docs,
+    fill,
+    huggingface,
+    open_inference,
+    score,
+    v1,
+)
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from mlmfast.serving.http.service import Service
 
-# The routes are tried one after the other: those that answer questions come first.
-_PROTOCOLS = (fill_mask, v1, joint, likelihood, v2, operations, docs, page)
+# Routes are tried in this order: those that run a model come first.
+_PROTOCOLS = (huggingface, v1, fill, score, open_inference, admin, docs, page)
 _REASONS = {404: "no_such_path", 405: "wrong_method"}
 
 
 def build_app(service: Service) -> ASGIApp:
-    """Put the routes behind the layers: CORS if asked for, access, keys, body."""
+    """Put the routes behind the middleware: CORS (optional), access log, API keys, body."""
     routes = [route for protocol in _PROTOCOLS for route in protocol.routes(service)]
     settings = service.settings
     app: ASGIApp = Routes(Router(routes, redirect_slashes=False))
-    app = BodyReader(app, most=settings.max_body, seconds=settings.body_timeout)
+    app = BodyReader(app, max_bytes=settings.max_body, seconds=settings.body_timeout)
     app = ApiKeyAuth(app, settings.api_keys)
-    app = Access(app, service)
+    app = AccessLog(app, service)
     if settings.cors_origins:
         app = CORSMiddleware(
             app,
@@ -50,13 +53,13 @@ def build_app(service: Service) -> ASGIApp:
 
 
 class Routes:
-    """The router, whose own errors become problems."""
+    """The router, with its errors turned into `HTTPError`."""
 
     def __init__(self, router: Router):
         self._router = router
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # An application in the scope makes the router raise what it would answer as plain text.
+        # With an application in the scope, the router raises errors instead of answering.
         scope["app"] = self
         try:
             await self._router(scope, receive, send)

@@ -1,4 +1,4 @@
-"""Everything that can be wrong with a request: its status, its reason, what the client is told."""
+"""The errors of requests: their status, their reason, and the message to the client."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _SHOWN = 3
 
 
 class HTTPError(Exception):
-    """A request that is not answered as it wished.
+    """A request that fails.
 
     Attributes:
-        status: of the response.
+        status: the status of the response.
         reason: one word for programs and metrics.
         message: a sentence for people.
-        retry_after: seconds after which to try again, where that helps.
-        close: whether the connection ends with the response.
+        retry_after: seconds after which to try again, if that may help.
+        close: whether to close the connection after the response.
     """
 
     def __init__(
@@ -47,8 +47,8 @@ class HTTPError(Exception):
         self.close = close
 
 
-def problem_of(error: Exception) -> HTTPError | None:
-    """Tell what a client is told of `error`; None: it is a fault of ours."""
+def http_error_of(error: Exception) -> HTTPError | None:
+    """Return the HTTP error for an error; None for one that is a fault of the server."""
     if isinstance(error, HTTPError):
         return error
     if isinstance(error, QueueFullError):
@@ -69,13 +69,13 @@ def problem_of(error: Exception) -> HTTPError | None:
 
 
 def bad_body(error: ValidationError) -> HTTPError:
-    """Tell what is wrong with a JSON body."""
-    found = error.errors(include_url=False, include_context=False, include_input=False)
-    if found and found[0]["type"] == "json_invalid":
-        return HTTPError(400, "bad_json", f"The body is no valid JSON: {found[0]['msg']}.")
-    told = [
+    """Return the HTTP error for a JSON body that is not valid."""
+    errors = error.errors(include_url=False, include_context=False, include_input=False)
+    if errors and errors[0]["type"] == "json_invalid":
+        return HTTPError(400, "bad_json", f"The body is no valid JSON: {errors[0]['msg']}.")
+    messages = [
         f"{'.'.join(str(part) for part in one['loc'])[:200] or 'body'}: {one['msg']}"
-        for one in found[:_SHOWN]
+        for one in errors[:_SHOWN]
     ]
-    more = f" (and {len(found) - _SHOWN} more)" if len(found) > _SHOWN else ""
-    return HTTPError(422, "bad_request", f"{'; '.join(told)}{more}")
+    more = f" (and {len(errors) - _SHOWN} more)" if len(errors) > _SHOWN else ""
+    return HTTPError(422, "bad_request", f"{'; '.join(messages)}{more}")

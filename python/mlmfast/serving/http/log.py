@@ -1,4 +1,4 @@
-"""One line a request and one an event, as JSON for programs or as text for people."""
+"""The server's log: a line for each request and each event, as JSON or as text."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ import orjson
 if TYPE_CHECKING:
     from mlmfast.serving.http.service import Record
 
-# Lines of a moment are written together.
+# Lines are collected for so long and written together.
 _WRITE_SECONDS = 0.05
-_MOST_LINES = 10_000
+_MAX_LINES = 10_000
 
 access = logging.getLogger("mlmfast.serve.requests")
 
@@ -45,15 +45,15 @@ class TextLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         at = time.strftime("%H:%M:%S", time.localtime(record.created))
         fields = getattr(record, "fields", {})
-        told = "".join(f" {key}={value}" for key, value in fields.items() if value is not None)
-        line = f"{at} {record.levelname.lower():7} {record.getMessage()}{told}"
+        shown = "".join(f" {key}={value}" for key, value in fields.items() if value is not None)
+        line = f"{at} {record.levelname.lower():7} {record.getMessage()}{shown}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
 class Lines(logging.Handler):
-    """Writes lines from a thread of its own, so that whoever reads them slowly slows no request.
+    """Writes lines from a thread of its own, so that a slow reader of the log slows no request.
 
-    Lines beyond `_MOST_LINES` that nobody has read are dropped, and counted.
+    When `_MAX_LINES` wait to be written, further lines are dropped and counted.
     """
 
     def __init__(self, stream: TextIO):
@@ -61,18 +61,18 @@ class Lines(logging.Handler):
         self._stream = stream
         self._lines: deque[str] = deque()
         self._dropped = 0
-        self._came = threading.Event()
+        self._has_lines = threading.Event()
         self._writing = threading.Lock()
         threading.Thread(target=self._write, name="mlmfast-log", daemon=True).start()
         atexit.register(self.flush)
 
     def emit(self, record: logging.LogRecord) -> None:
-        if len(self._lines) >= _MOST_LINES:
+        if len(self._lines) >= _MAX_LINES:
             self._dropped += 1
             return
         self._lines.append(self.format(record))
-        if not self._came.is_set():
-            self._came.set()
+        if not self._has_lines.is_set():
+            self._has_lines.set()
 
     def flush(self) -> None:
         with self._writing:
@@ -85,20 +85,20 @@ class Lines(logging.Handler):
                 self._stream.flush()
 
     def _write(self) -> None:
-        while self._came.wait():
+        while self._has_lines.wait():
             time.sleep(_WRITE_SECONDS)
-            self._came.clear()
+            self._has_lines.clear()
             self.flush()
 
 
-def begin_log(kind: str) -> None:
+def configure_logging(kind: str) -> None:
     """Write the log of the server, of the library and of uvicorn to standard error."""
     handler = Lines(sys.stderr)
     handler.setFormatter(JsonLines() if kind == "json" else TextLines())
     for name, level in (
         ("mlmfast", logging.INFO),
         ("uvicorn", logging.WARNING),
-        # Each request could make it write a line a target.
+        # It may warn of every target of every request.
         ("mlmfast.serving.text.tokenizer", logging.ERROR),
     ):
         logger = logging.getLogger(name)

@@ -1,4 +1,4 @@
-"""What Prometheus reads: requests, failures, queue, batches, inference, padding."""
+"""The metrics for Prometheus: requests, failures, queue, batches, inference, padding."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 TOKENS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
 _RATIOS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
-# Set for every worker by the process that starts them: then numbers are kept in its files.
+# If it is set, by the process that starts the workers, the metrics of all workers are in its files.
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 
 class Metrics:
-    """All numbers of a process, or of all workers together."""
+    """The metrics of a process, or of all workers together."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # a second series beside every one, which nobody reads
+        disable_created_metrics()  # they would double the number of series
         registry = CollectorRegistry()
         self._registry = registry
         self._requests = Counter(
@@ -104,32 +104,32 @@ class Metrics:
             multiprocess_mode="livesum",
         )
 
-    def request_is_done(
+    def count_request(
         self, protocol: str, model: str, status: int, reason: str | None, seconds: float
     ) -> None:
-        """Count a request; `model` is empty where none was found."""
+        """Count a request; `model` is empty if the request found none."""
         self._requests.labels(protocol, model, str(status)).inc()
         self._request_seconds.labels(protocol, model).observe(seconds)
         if reason:
             self._failures.labels(model, reason).inc()
 
-    def texts_are_answered(self, model: str, texts: int) -> None:
-        """Count texts."""
+    def count_texts(self, model: str, texts: int) -> None:
+        """Count texts that were answered."""
         self._texts.labels(model).inc(texts)
 
-    def texts_in_hand(self, model: str, texts: int) -> None:
-        """Set how many texts wait or are run."""
+    def set_texts_in_hand(self, model: str, texts: int) -> None:
+        """Set how many texts are queued or running."""
         self._in_hand.labels(model).set(texts)
 
-    def model_was_loaded(self, model: str, *, well: bool) -> None:
-        """Count a load, the first one too."""
-        self._reloads.labels(model, "loaded" if well else "failed").inc()
-        if well:
+    def count_load(self, model: str, *, success: bool) -> None:
+        """Count a load, including the first one."""
+        self._reloads.labels(model, "loaded" if success else "failed").inc()
+        if success:
             self._ready.labels(model).set(1)
 
-    def watch(self, model: str) -> ModelWatch:
-        """Return who counts the batches of a model."""
-        return ModelWatch(
+    def observer(self, model: str) -> ModelObserver:
+        """Return the observer that counts the batches of a model."""
+        return ModelObserver(
             self._queue_seconds.labels(model),
             self._batch_texts.labels(model),
             self._batch_tokens.labels(model),
@@ -138,15 +138,15 @@ class Metrics:
         )
 
     def text(self) -> bytes:
-        """Write all numbers in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format."""
         if SHARED_FOLDER not in os.environ:
             return generate_latest(self._registry)
-        together = CollectorRegistry()
-        MultiProcessCollector(together)
-        return generate_latest(together)
+        all_workers = CollectorRegistry()
+        MultiProcessCollector(all_workers)
+        return generate_latest(all_workers)
 
 
-class ModelWatch:
+class ModelObserver:
     """Counts the batches of one model."""
 
     def __init__(
@@ -163,11 +163,11 @@ class ModelWatch:
         self._padding = padding
         self._seconds = seconds
 
-    def batch_was_run(self, report: BatchReport) -> None:
+    def on_batch(self, report: BatchReport) -> None:
         self._texts.observe(report.texts)
         self._tokens.observe(report.tokens)
         self._padding.observe(report.padding / (report.tokens + report.padding))
         self._seconds.observe(report.seconds)
 
-    def request_has_begun(self, queue_seconds: float) -> None:
+    def on_request_started(self, queue_seconds: float) -> None:
         self._queue.observe(queue_seconds)

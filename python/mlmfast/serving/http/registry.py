@@ -1,4 +1,4 @@
-"""The models that are served, by name; each can be loaded anew while the old one still answers."""
+"""The models of a server, by name. Each can be reloaded while its old version still answers."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# What is asked before a model is called ready: a lone text, and enough for every core.
+# The length of the texts that a model runs before it counts as ready.
 _WARM_UP_TOKENS = 64
 
 
 class ServedModel:
-    """One name, and what answers for it now.
+    """A model that is served under a name.
 
     Attributes:
-        name: what requests call it.
+        name: the name in requests.
         loads: how often it was loaded.
     """
 
@@ -45,67 +45,69 @@ class ServedModel:
         self._threads = threads
         self._metrics = metrics
         self._loading = threading.Lock()
-        self._now: tuple[Model, Scheduler] | None = None
+        self._current: tuple[Model, Scheduler] | None = None
 
     @property
     def ready(self) -> bool:
-        """Whether it answers."""
-        return self._now is not None
+        """Whether it is loaded."""
+        return self._current is not None
 
     @property
     def model(self) -> Model:
-        """What answers now.
+        """The version that answers now.
 
         Raises:
-            Problem: nothing does yet.
+            HTTPError: it is not loaded yet.
         """
         return self.serving()[0]
 
     @property
     def texts(self) -> int:
         """Texts in hand."""
-        return self._now[1].texts if self._now else 0
+        return self._current[1].texts if self._current else 0
 
     def load(self) -> None:
-        """Open the folder as it is now, warm up, and answer with it; requests in hand stay.
+        """Load the folder as it is now, warm up, and switch to it.
+
+        The version before answers the requests that it has.
 
         Raises:
-            MlmfastError: the folder cannot be opened; what answered before still does.
+            MlmfastError: the folder cannot be opened; the version before still answers.
         """
         with self._loading:
-            begun = time.perf_counter()
+            started = time.perf_counter()
             try:
-                fresh = self._open()
+                new = self._open()
             except MlmfastError:
-                self._metrics.model_was_loaded(self.name, well=False)
+                self._metrics.count_load(self.name, success=False)
                 raise
-            old, self._now = self._now, fresh
+            old, self._current = self._current, new
             self.loads += 1
-            self._metrics.model_was_loaded(self.name, well=True)
+            self._metrics.count_load(self.name, success=True)
             logger.info(
                 "%s is ready after %.1f s, on %s",
                 self.name,
-                time.perf_counter() - begun,
-                fresh[0].engine.device,
+                time.perf_counter() - started,
+                new[0].engine.device,
             )
             if old:
                 old[1].close()
 
     def abandon(self) -> None:
-        """Fail what is in hand, and take no more."""
-        if self._now:
-            self._now[1].abandon()
+        """Fail the requests in hand, and accept no more."""
+        if self._current:
+            self._current[1].abandon()
 
     def serving(self) -> tuple[Model, Scheduler]:
-        """Return what answers now, and its queue.
+        """Return the version that answers now, and its scheduler.
 
         Raises:
-            Problem: nothing does yet.
+            HTTPError: it is not loaded yet.
         """
-        now = self._now
-        if now is None:
+        current = self._current
+        if current is None:
             raise HTTPError(503, "loading", f"The model {self.name} is loading.", retry_after=5)
-        return now
+        return current
 
     def _open(self) -> tuple[Model, Scheduler]:
         settings = self._settings
@@ -115,7 +117,7 @@ class ServedModel:
             threads=self._threads,
             batching=settings.batching,
             batch_tokens=settings.max_batch_tokens,
-            longest=settings.max_tokens,
+            max_length=settings.max_tokens,
         )
         limits = QueueLimits(
             settings.max_queue,
@@ -124,14 +126,14 @@ class ServedModel:
             settings.max_passes,
         )
         _warm_up(model, QueueLimits())
-        return model, Scheduler(model, limits, self._metrics.watch(self.name))
+        return model, Scheduler(model, limits, self._metrics.observer(self.name))
 
 
 class ModelRegistry:
     """All models of a server.
 
     Attributes:
-        default: the name that stands for requests which name no model.
+        default: the name of the model for requests that name none.
     """
 
     def __init__(self, settings: ServeSettings, threads: int | None, metrics: Metrics):
@@ -147,23 +149,23 @@ class ModelRegistry:
 
     @property
     def ready(self) -> bool:
-        """Whether every model answers."""
+        """Whether every model is loaded."""
         return all(model.ready for model in self)
 
     def get(self, name: str | None) -> ServedModel:
-        """Look a model up; None stands for the default.
+        """Return a model by its name; None means the default.
 
         Raises:
-            Problem: no model is called so.
+            HTTPError: there is no model of this name.
         """
-        found = self._by_name.get(self.default if name is None else name)
-        if found is None:
+        model = self._by_name.get(self.default if name is None else name)
+        if model is None:
             known = ", ".join(self._by_name)
             raise HTTPError(404, "no_such_model", f"There is no model {name!r}; there is {known}.")
-        return found
+        return model
 
     def load(self) -> None:
-        """Load all, one after the other.
+        """Load all models, one after the other.
 
         Raises:
             MlmfastError: one of them cannot be opened.
@@ -172,30 +174,30 @@ class ModelRegistry:
             model.load()
 
     def reload(self) -> None:
-        """Load all anew; one that cannot be opened goes on as it was."""
+        """Reload all models; one that cannot be opened keeps its version before."""
         for model in self:
             try:
                 model.load()
             except MlmfastError as error:
-                logger.error("%s was not loaded anew: %s", model.name, error)  # noqa: TRY400
+                logger.error("%s was not reloaded: %s", model.name, error)  # noqa: TRY400
 
     def abandon(self) -> None:
-        """Fail what is in hand, and take no more."""
+        """Fail the requests in hand, and accept no more."""
         for model in self:
             model.abandon()
 
-    def count_texts(self) -> None:
-        """Tell the metrics how many texts are in hand."""
+    def update_metrics(self) -> None:
+        """Update the metric of the texts in hand."""
         for model in self:
-            self._metrics.texts_in_hand(model.name, model.texts)
+            self._metrics.set_texts_in_hand(model.name, model.texts)
 
 
 def _warm_up(model: Model, limits: QueueLimits) -> None:
-    """Run a lone text, then one batch for each core, as the first requests would."""
+    """Run a single text, then one batch for each core, as requests will."""
     scheduler = Scheduler(model, limits)
-    cut: dict[str, Any] = {"truncation": "around_mask", "max_length": _WARM_UP_TOKENS}
-    task = fill_mask_task(model, 1, tokenizer_kwargs=cut)
-    text = " ".join(["a"] * _WARM_UP_TOKENS + [model.vocabulary.mask_token])
+    kwargs: dict[str, Any] = {"truncation": "around_mask", "max_length": _WARM_UP_TOKENS}
+    task = fill_mask_task(model, 1, tokenizer_kwargs=kwargs)
+    text = " ".join(["a"] * _WARM_UP_TOKENS + [model.tokenizer.mask_token])
     rows = max(2, model.engine.rules.budget // _WARM_UP_TOKENS) * model.engine.workers
     scheduler.submit([text], task).future.result()
     scheduler.submit([text] * min(rows, limits.max_texts), task).future.result()

@@ -1,4 +1,4 @@
-"""Responses of all protocols: JSON, bytes, errors in the protocol's own form, gzip where asked."""
+"""Responses: JSON, errors in the form of each protocol, compression."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from mlmfast.serving.http.errors import HTTPError
     from mlmfast.serving.http.service import Record
 
-# Less than this costs more time to compress than it saves on the way.
-_WORTH_COMPRESSING = 4096
+# Smaller bodies take more time to compress than that saves on the network.
+_MIN_COMPRESSED = 4096
 
 
 def json_response(content: Any, status: int = 200) -> Response:
@@ -24,44 +24,44 @@ def json_response(content: Any, status: int = 200) -> Response:
     return Response(orjson.dumps(content), status, media_type="application/json")
 
 
-def problem_response(problem: HTTPError, record: Record) -> Response:
-    """Write an error: `{"error": ...}` is what all of our protocols' clients look for.
+def error_response(error: HTTPError, record: Record) -> Response:
+    """Write an error as JSON with the key `error`, which the clients of all protocols read.
 
-    The Open Inference Protocol has no more than that, and 400 for what is wrong with a request.
+    The Open Inference Protocol has no other keys, and the status 400 for any bad request.
     """
     if record.protocol == "v2":
-        status = 400 if problem.status == 422 else problem.status
-        response = json_response({"error": problem.message}, status)
+        status = 400 if error.status == 422 else error.status
+        response = json_response({"error": error.message}, status)
     else:
         content = {
-            "error": problem.message,
-            "error_type": problem.reason,
+            "error": error.message,
+            "error_type": error.reason,
             "request_id": record.request_id,
         }
-        response = json_response(content, problem.status)
-    if problem.retry_after is not None:
-        response.headers["retry-after"] = str(problem.retry_after)
-    if problem.status == 401:
+        response = json_response(content, error.status)
+    if error.retry_after is not None:
+        response.headers["retry-after"] = str(error.retry_after)
+    if error.status == 401:
         response.headers["www-authenticate"] = "Bearer"
-    if problem.close:
+    if error.close:
         response.headers["connection"] = "close"
     return response
 
 
 def compressed(request: Request, response: Response) -> Response:
-    """Compress a response that is worth it, where the client takes gzip or deflate."""
+    """Compress a large response if the client accepts gzip or deflate."""
     body = bytes(response.body)
-    if len(body) < _WORTH_COMPRESSING:
+    if len(body) < _MIN_COMPRESSED:
         return response
-    taken = request.headers.get("accept-encoding", "").lower()
-    if "gzip" in taken:
-        packed, name = gzip.compress(body, compresslevel=1), "gzip"
-    elif "deflate" in taken:
-        packed, name = zlib.compress(body, 1), "deflate"
+    accepted = request.headers.get("accept-encoding", "").lower()
+    if "gzip" in accepted:
+        data, name = gzip.compress(body, compresslevel=1), "gzip"
+    elif "deflate" in accepted:
+        data, name = zlib.compress(body, 1), "deflate"
     else:
         return response
-    response.body = packed
-    response.headers["content-length"] = str(len(packed))
+    response.body = data
+    response.headers["content-length"] = str(len(data))
     response.headers["content-encoding"] = name
     response.headers["vary"] = "Accept-Encoding"
     return response

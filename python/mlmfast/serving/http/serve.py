@@ -8,7 +8,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from mlmfast.errors import InputError
-from mlmfast.serving.http.log import begin_log
+from mlmfast.serving.http.log import configure_logging
 from mlmfast.serving.http.server import serve_process
 from mlmfast.serving.http.workers import serve_workers
 
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
 _BACKLOG = 2048
 
 
-def serve(settings: ServeSettings, *, begun: Callable[[str], None]) -> int | None:
-    """Serve until a signal comes, and answer what is in hand before the end.
+def serve(settings: ServeSettings, *, on_bound: Callable[[str], None]) -> int | None:
+    """Serve until a signal comes, and answer the requests in hand before the end.
 
     Args:
-        settings: what to serve, and how.
-        begun: is told the server's URL once its port is bound.
+        settings: the settings.
+        on_bound: is called with the server's URL once its port is bound.
 
     Returns:
         The signal that ended it.
 
     Raises:
         InputError: the address cannot be bound.
-        MlmfastError: a model cannot be loaded, or a worker ends again and again.
+        MlmfastError: a model cannot be loaded, or workers die again and again.
     """
-    begin_log(settings.log_format)
+    configure_logging(settings.log_format)
     with bind(settings.host, settings.port) as listening:
-        begun(url_of(listening))
+        on_bound(url_of(listening))
         if settings.workers > 1:
             return serve_workers(settings, listening)
         return serve_process(

@@ -1,4 +1,4 @@
-"""One serving process: load in the background, serve, and stop without dropping what is in hand."""
+"""One serving process: loads in the background, and answers the requests in hand when it stops."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("mlmfast.serve")
 
-# Idle connections are kept for so long: longer than balancers keep theirs, which would otherwise
-# send a request into a connection that is just being closed.
+# Idle connections are kept longer than load balancers keep theirs: otherwise a balancer may send a
+# request into a connection that is just being closed.
 _KEEP_ALIVE_SECONDS = 75
-# After the answers are written, clients have so long to take them.
+# How long clients have to read the last responses.
 LAST_SECONDS = 2
 
 
 class Server(uvicorn.Server):
-    """uvicorn, stopping in two steps: first it refuses new requests, then it ends.
+    """uvicorn, stopped in two steps: first it refuses new requests, then it ends.
 
     Attributes:
-        failure: why the models could not be loaded, if they could not.
-        stopped_by: the signal that began the end.
+        failure: the error of loading the models, if there was one.
+        stopped_by: the signal that stops it.
     """
 
     def __init__(self, service: Service):
@@ -67,7 +67,7 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         service = self._service
-        if service.draining:  # asked twice: at once
+        if service.draining:  # a second signal: stop at once
             self.should_exit = self.force_exit = True
             return
         self.stopped_by = sig
@@ -86,14 +86,14 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Handle signals, and leave their handlers as they were; none is raised again."""
+        """Handle signals, and restore their handlers at the end; no signal is raised again."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
         handlers: dict[int, Callable[[int, FrameType | None], Any]] = {
             signal.SIGTERM: self.handle_exit
         }
-        if self._service.settings.workers == 1:  # else the process that began us decides
+        if self._service.settings.workers == 1:  # else the parent process decides
             handlers[signal.SIGINT] = self.handle_exit
         if hasattr(signal, "SIGHUP"):
             handlers[signal.SIGHUP] = lambda _signal, _frame: self._reload()
@@ -134,10 +134,10 @@ def serve_process(
     """Serve on a socket until a signal comes.
 
     Args:
-        settings: what the server was told.
+        settings: the settings.
         listening: a bound socket, which other processes may share.
         threads: cores of this process.
-        reload_all: loads the models of all processes anew.
+        reload_all: reloads the models of all processes.
 
     Returns:
         The signal that ended it.

@@ -1,4 +1,4 @@
-"""What all protocols stand on: the models, whether the server takes requests, and one answer."""
+"""What all protocols share: the models, the state of the server, and the answer to a call."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
     from mlmfast.serving.http.settings import ServeSettings
     from mlmfast.serving.scheduler.request import InferenceRequest, InferenceResponse
 
-# Requests in hand, in every state: each may hold a body.
-_MOST_REQUESTS = 4096
+# Requests in hand, whatever their state: each may hold a body.
+_MAX_REQUESTS = 4096
 
 
 @dataclass(slots=True)
 class Record:
-    """What is known of a request, for its log line and the metrics.
+    """A request, as its log line and the metrics describe it.
 
     Attributes:
         request_id: the client's own, or a random one.
-        traceparent: that of the client, where it is well formed.
+        traceparent: that of the client, if it is well formed.
         protocol: "fill-mask", "v1", "v2" or "operations".
-        model: its name; empty until it is found.
-        texts: how many it asks about.
-        tokens: of all its texts.
-        queue_seconds: as in `Answered`.
-        run_seconds: as in `Answered`.
+        model: the name of its model; empty until it is looked up.
+        texts: how many texts it has.
+        tokens: tokens of all its texts.
+        queue_seconds: as in `InferenceResponse`.
+        run_seconds: as in `InferenceResponse`.
         reason: why it failed.
     """
 
@@ -54,12 +54,12 @@ class Service:
     """The models of one process, and its state.
 
     Attributes:
-        settings: what the server was told.
-        metrics: who counts.
-        models: what answers.
-        draining: whether it takes no more requests because it will stop.
-        in_hand: requests that were taken and are not answered.
-        reload_all: begins to load all models anew, in every worker, and returns at once.
+        settings: the settings.
+        metrics: the metrics.
+        models: the models.
+        draining: whether it accepts no more requests because it will stop.
+        in_hand: requests that were accepted and are not answered yet.
+        reload_all: starts to reload all models, in every worker, and returns at once.
     """
 
     def __init__(
@@ -80,12 +80,12 @@ class Service:
         return "ready" if self.models.ready else "loading"
 
     def require_open(self) -> None:
-        """Refuse requests while the server stops, or has too many in hand.
+        """Refuse a request while the server stops, or has too many in hand.
 
         Raises:
-            Problem: it does.
+            HTTPError: the request is refused.
         """
-        if self.in_hand > _MOST_REQUESTS:
+        if self.in_hand > _MAX_REQUESTS:
             raise HTTPError(
                 429, "too_many_requests", "The server has too many requests in hand.", retry_after=1
             )
@@ -98,24 +98,25 @@ class Service:
         Cancelling this takes the request out of the queue.
 
         Raises:
-            HTTPError: the model is not there or not ready, the request is too large, or its time
-                is over.
-            MlmfastError: a text cannot be asked, the queue is full, or the model failed.
+            HTTPError: there is no such model or it is not ready, the request is too large, or it
+                timed out.
+            MlmfastError: a text cannot be used, the queue is full, or the model failed.
         """
         served = self.models.get(call.model)
         record.model = served.name
         record.texts = len(call.texts)
-        most = self.settings.max_texts
-        if len(call.texts) > most:
+        max_texts = self.settings.max_texts
+        if len(call.texts) > max_texts:
             raise HTTPError(
                 422,
                 "too_many_texts",
-                f"The request has {len(call.texts):,} texts, and one may have at most {most:,}.",
+                f"The request has {len(call.texts):,} texts, and one may have at most "
+                f"{max_texts:,}.",
             )
         request = await self._submit(served, call)
         if request is None:
             return None
-        self.metrics.texts_in_hand(served.name, served.texts)
+        self.metrics.set_texts_in_hand(served.name, served.texts)
         try:
             async with asyncio.timeout(self.settings.request_timeout):
                 response = await asyncio.wrap_future(request.future)
@@ -127,15 +128,15 @@ class Service:
                 retry_after=1,
             ) from None
         finally:
-            self.metrics.texts_in_hand(served.name, served.texts)
+            self.metrics.set_texts_in_hand(served.name, served.texts)
         record.tokens = response.tokens
         record.queue_seconds = response.queue_seconds
         record.run_seconds = response.run_seconds
-        self.metrics.texts_are_answered(served.name, len(call.texts))
+        self.metrics.count_texts(served.name, len(call.texts))
         return response
 
     async def _submit(self, served: ServedModel, call: Call) -> InferenceRequest | None:
-        """Put a question into the queue of the model that has checked its options."""
+        """Submit a call to the version of the model that has checked its options."""
         while True:
             model, scheduler = served.serving()
             task = await call.task(model)
@@ -144,5 +145,5 @@ class Service:
             try:
                 return scheduler.submit(call.texts, task)
             except ClosedError:
-                if served.serving()[1] is scheduler:  # the server stops
+                if served.serving()[1] is scheduler:  # not replaced: the server stops
                     raise

@@ -1,4 +1,4 @@
-"""What `mlmfast serve` is told, checked once."""
+"""The settings of `mlmfast serve`, and their checks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mlmfast.errors import InputError
 
-# The server's own limits; those of a model come on top.
+# Allowed values, both ends included.
 _BOUNDS: dict[str, tuple[float, float]] = {
     "port": (0, 65535),
     "workers": (1, 512),
@@ -29,7 +29,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
 
 @dataclass(frozen=True)
 class ModelSource:
-    """One model to serve: the name that requests call it by, and its ONNX folder."""
+    """A model to serve: its name in requests, and its ONNX folder."""
 
     name: str
     folder: Path
@@ -37,31 +37,30 @@ class ModelSource:
 
 @dataclass(frozen=True)
 class ServeSettings:
-    """Everything that a server is told.
+    """The settings of a server.
 
     Attributes:
-        models: what to serve; the first answers requests that name none.
+        models: the models; the first one answers requests that name none.
         host: address to listen on.
-        port: port to listen on; 0: any that is free.
+        port: port to listen on; 0: any free one.
         device: "auto", "cpu" or "cuda".
         batching: "shared" or "independent", as for `FillMask`.
-        threads: cores for the models, all workers together; None: those the process may use.
-        workers: processes, each with the models for itself.
-        api_keys: keys that requests may carry; none: no key is asked for.
-        cors_origins: origins whose pages may ask; none: no other than the server's own.
+        threads: cores for the models, all workers together; None: all that the process may use.
+        workers: processes, each with its own copy of the models.
+        api_keys: keys that requests may carry; empty: requests need no key.
+        cors_origins: origins whose pages may call the server; empty: only the server's own.
         max_delay_ms: milliseconds that a request waits for others to share its batch.
         max_queue: texts in hand, of each model and in each worker.
-        max_batch_tokens: tokens of a batch, padding included; None: the engine's own choice.
+        max_batch_tokens: tokens of a batch, padding included; None: the engine chooses.
         max_texts: texts of one request.
-        max_tokens: tokens of one text; None: what the model takes.
+        max_tokens: tokens of one text; None: as many as the model takes.
         max_rows: rows of one answer: masks x top_k, over all texts of the request.
-        max_passes: how often the model may be asked for one request's scores, fillings or whole
-            targets.
-        max_body_mb: megabytes (2**20 bytes) of one request, unpacked.
-        request_timeout: seconds until a request must be answered.
-        header_timeout: seconds in which a request's headers must come.
-        body_timeout: seconds in which its body must come.
-        drain_seconds: seconds that requests in hand have to be answered after a SIGTERM.
+        max_passes: passes of the model for one request's scores, fillings or whole targets.
+        max_body_mb: megabytes (2**20 bytes) of one request, decompressed.
+        request_timeout: seconds within which a request must be answered.
+        header_timeout: seconds within which a request's headers must come.
+        body_timeout: seconds within which its body must come.
+        drain_seconds: seconds after a SIGTERM to answer the requests in hand.
         log_format: "json" or "text".
     """
 
@@ -92,9 +91,9 @@ class ServeSettings:
         if not self.models:
             raise InputError("At least one model must be served.")
         names = [model.name for model in self.models]
-        twice = {name for name in names if names.count(name) > 1}
-        if twice:
-            raise InputError(f"Two models are called {min(twice)!r}: give them names.")
+        duplicates = {name for name in names if names.count(name) > 1}
+        if duplicates:
+            raise InputError(f"Two models are called {min(duplicates)!r}: give them names.")
         for field in fields(self):
             low_high = _BOUNDS.get(field.name)
             value = getattr(self, field.name)

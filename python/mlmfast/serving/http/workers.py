@@ -1,4 +1,4 @@
-"""Several serving processes on one socket: begun, watched, begun again, stopped together."""
+"""Several serving processes on one socket: started, restarted when they die, stopped together."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from prometheus_client.multiprocess import mark_process_dead
 
 from mlmfast.errors import MlmfastError
-from mlmfast.runtime.cpu import available_threads
-from mlmfast.serving.http.log import begin_log
+from mlmfast.runtime.cpu import available_cores
+from mlmfast.serving.http.log import configure_logging
 from mlmfast.serving.http.metrics import SHARED_FOLDER
 from mlmfast.serving.http.server import LAST_SECONDS, serve_process
 
@@ -30,27 +30,27 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("mlmfast.serve")
 
-# How a worker ends that could not load its models: another one could not either.
+# Exit status of a worker that could not load its models; a new worker could not either.
 _NOT_LOADED = 3
 # More deaths than this within so many seconds end the server.
-_MOST_DEATHS = 5
+_MAX_DEATHS = 5
 _DEATH_SECONDS = 60.0
-_LOOK_SECONDS = 0.2
-# Beyond the time to drain, a worker that still runs is killed.
+_POLL_SECONDS = 0.2
+# A worker that still runs so long after its time to drain is killed.
 _SPARE_SECONDS = 5.0
 
 
 def serve_workers(settings: ServeSettings, listening: socket.socket) -> int | None:
     """Serve with `settings.workers` processes until a signal comes.
 
-    A worker that dies is begun again; the requests in its hands are lost, and no others. One that
-    cannot load its models ends the server, and so do too many deaths in a short time.
+    A worker that dies is replaced; only the requests that it had in hand are lost. One that cannot
+    load its models ends the server, and so do too many deaths in a short time.
 
     Returns:
         The signal that ended it.
 
     Raises:
-        MlmfastError: a worker could not begin, or workers died again and again.
+        MlmfastError: a worker could not load its models, or workers died again and again.
     """
     with tempfile.TemporaryDirectory(prefix="mlmfast-metrics-") as folder:
         os.environ[SHARED_FOLDER] = folder
@@ -65,9 +65,9 @@ class _Workers:
         self._settings = settings
         self._listening = listening
         self._context: SpawnContext = multiprocessing.get_context("spawn")
-        self._told: SimpleQueue[str] = self._context.SimpleQueue()
+        self._failures: SimpleQueue[str] = self._context.SimpleQueue()
         self._processes: list[SpawnProcess] = []
-        self._deaths: deque[float] = deque(maxlen=_MOST_DEATHS)
+        self._deaths: deque[float] = deque(maxlen=_MAX_DEATHS)
         self._stopped_by: int | None = None
         self._failure: MlmfastError | None = None
         self._kill_at = float("inf")
@@ -81,9 +81,9 @@ class _Workers:
         before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
         try:
             for _ in range(self._settings.workers):
-                self._begin_one()
+                self._start_worker()
             while self._processes:
-                self._look()
+                self._poll()
         finally:
             for process in self._processes:
                 process.kill()
@@ -93,45 +93,45 @@ class _Workers:
             raise self._failure
         return self._stopped_by
 
-    def _begin_one(self) -> None:
-        threads = self._settings.threads or available_threads()
+    def _start_worker(self) -> None:
+        threads = self._settings.threads or available_cores()
         each = max(1, threads // self._settings.workers)
         process = self._context.Process(
-            target=_work, args=(self._settings, self._listening, each, self._told), daemon=True
+            target=_work, args=(self._settings, self._listening, each, self._failures), daemon=True
         )
         process.start()
         self._processes.append(process)
 
-    def _look(self) -> None:
-        """Wait a moment for a worker to end, and do what follows from it."""
-        wait([process.sentinel for process in self._processes], _LOOK_SECONDS)
+    def _poll(self) -> None:
+        """Wait a moment for workers to end, and replace them or stop."""
+        wait([process.sentinel for process in self._processes], _POLL_SECONDS)
         for process in [process for process in self._processes if process.exitcode is not None]:
             self._processes.remove(process)
             mark_process_dead(process.pid)
             if self._stopped_by is None and self._failure is None:
-                self._died(process)
+                self._replace(process)
         if time.monotonic() > self._kill_at:
             for process in self._processes:
                 process.kill()
 
-    def _died(self, process: SpawnProcess) -> None:
+    def _replace(self, process: SpawnProcess) -> None:
         if process.exitcode == _NOT_LOADED:
-            told = self._told.get() if not self._told.empty() else "its log says why"
-            self._end(MlmfastError(told))
+            reason = self._failures.get() if not self._failures.empty() else "its log says why"
+            self._end(MlmfastError(reason))
             return
-        logger.error("worker %s ended with %s; it is begun again", process.pid, process.exitcode)
+        logger.error("worker %s ended with %s; it is replaced", process.pid, process.exitcode)
         now = time.monotonic()
-        if len(self._deaths) == _MOST_DEATHS and now - self._deaths[0] < _DEATH_SECONDS:
+        if len(self._deaths) == _MAX_DEATHS and now - self._deaths[0] < _DEATH_SECONDS:
             self._end(
                 MlmfastError(
-                    f"Workers died {_MOST_DEATHS + 1} times within {_DEATH_SECONDS:g} s, the last "
+                    f"Workers died {_MAX_DEATHS + 1} times within {_DEATH_SECONDS:g} s, the last "
                     f"with {process.exitcode} (-9 is often the lack of memory: each worker holds "
                     "the models for itself; try fewer --workers)."
                 )
             )
             return
         self._deaths.append(now)
-        self._begin_one()
+        self._start_worker()
 
     def _end(self, failure: MlmfastError) -> None:
         self._failure = failure
@@ -152,12 +152,12 @@ class _Workers:
 
 
 def _work(
-    settings: ServeSettings, listening: socket.socket, threads: int, told: SimpleQueue[str]
+    settings: ServeSettings, listening: socket.socket, threads: int, failures: SimpleQueue[str]
 ) -> None:
-    """Be one worker. Ctrl-C reaches all processes, and only the first decides what follows."""
+    """Run one worker. Ctrl-C reaches all processes, and only the parent reacts to it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    begin_log(settings.log_format)
+    configure_logging(settings.log_format)
     threading.Thread(target=_end_with_parent, name="mlmfast-parent", daemon=True).start()
     try:
         serve_process(
@@ -167,7 +167,7 @@ def _work(
             reload_all=lambda: os.kill(os.getppid(), signal.SIGHUP),
         )
     except MlmfastError as error:
-        told.put(str(error))
+        failures.put(str(error))
         raise SystemExit(_NOT_LOADED) from None
 
 

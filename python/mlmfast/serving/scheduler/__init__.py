@@ -1,1 +1,1 @@
-"""Requests that come at any time, answered in batches that are formed anew for every run."""
+"""Continuous batching: requests that come at any time share batches."""

@@ -1,4 +1,4 @@
-"""Run one batch of masked texts that belong to several requests, and finish their requests."""
+"""Run one batch of masked texts, which may belong to several requests, and answer the requests."""
 
 from __future__ import annotations
 
@@ -21,32 +21,34 @@ if TYPE_CHECKING:
     from mlmfast.serving.scheduler.request import InferenceRequest
     from mlmfast.serving.types import MaskedText, Predictions
 
-_OWN = OutputSpec(own=True)
+_PER_TEXT = OutputSpec(per_text=True)
 
 
 def run_batch(
     engine: Engine, entries: Sequence[QueueEntry], session: Any
 ) -> list[Predictions | MlmfastError]:
-    """Run a batch; where that fails, each text by itself, so that one does not fail the others."""
+    """Run a batch; if it fails, run each text by itself, so that one does not fail the others."""
     masked_texts = [entry.masked_text for entry in entries]
     try:
-        return list(engine.ask(session, masked_texts, _OWN))
+        return list(engine.run_batch(session, masked_texts, _PER_TEXT))
     except MlmfastError as error:
         if len(entries) == 1:
             return [error]
-    return [_run_alone(engine, masked_text, session) for masked_text in masked_texts]
+    return [_run_single(engine, masked_text, session) for masked_text in masked_texts]
 
 
-def _run_alone(engine: Engine, masked_text: MaskedText, session: Any) -> Predictions | MlmfastError:
+def _run_single(
+    engine: Engine, masked_text: MaskedText, session: Any
+) -> Predictions | MlmfastError:
     try:
-        return engine.ask(session, [masked_text], _OWN)[0]
+        return engine.run_batch(session, [masked_text], _PER_TEXT)[0]
     except MlmfastError as error:
         return error
 
 
 def response_of(request: InferenceRequest, model: Model) -> InferenceResponse:
-    """Write the answers of a request whose masked texts are all predicted, or steps all done."""
-    task, work = request.task, request.work
+    """Write the response to a request whose predictions, or steps, are complete."""
+    task, state = request.task, request.multi_step
     if isinstance(task, FillMaskTask):
         answers = [
             task.answer(masked_text, predictions, model.decoder)
@@ -56,35 +58,36 @@ def response_of(request: InferenceRequest, model: Model) -> InferenceResponse:
             if predictions is not None
         ]
     else:
-        answers = work.answers if work else []
-    begun = request.begun or request.arrived
+        answers = state.answers if state else []
+    if state:
+        masks, tokens = state.masks, state.tokens
+    else:
+        masks = [len(masked_text.masks) for masked_text in request.masked_texts]
+        tokens = sum(len(masked_text.ids) for masked_text in request.masked_texts)
+    started = request.started or request.arrived
     return InferenceResponse(
         answers=answers,
-        masks=work.masks
-        if work
-        else [len(masked_text.masks) for masked_text in request.masked_texts],
-        tokens=work.tokens
-        if work
-        else sum(len(masked_text.ids) for masked_text in request.masked_texts),
-        queue_seconds=begun - request.arrived,
-        run_seconds=time.perf_counter() - begun,
+        masks=masks,
+        tokens=tokens,
+        queue_seconds=started - request.arrived,
+        run_seconds=time.perf_counter() - started,
     )
 
 
 def report_of(entries: Sequence[QueueEntry], seconds: float) -> BatchReport:
-    """Tell what a batch held."""
+    """Report the size of a batch and the time it took."""
     lengths = [len(entry.masked_text.ids) for entry in entries]
     tokens = sum(lengths)
     return BatchReport(len(entries), tokens, len(lengths) * max(lengths) - tokens, seconds)
 
 
 def finish(request: InferenceRequest, response: InferenceResponse) -> None:
-    """Give a request its answer."""
-    with suppress(InvalidStateError):  # its client has gone
+    """Give a request its response."""
+    with suppress(InvalidStateError):  # the client has cancelled it
         request.future.set_result(response)
 
 
 def fail(request: InferenceRequest, error: Exception) -> None:
-    """Give a request an error in place of its answer."""
-    with suppress(InvalidStateError):  # its client has gone, or another of its texts failed
+    """Give a request an error in place of its response."""
+    with suppress(InvalidStateError):  # the client has cancelled it, or another text failed first
         request.future.set_exception(error)

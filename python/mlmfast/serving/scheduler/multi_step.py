@@ -1,4 +1,4 @@
-"""Questions of requests that are answered in steps: they enter the queue a few at a time."""
+"""Multi-step requests: their masked texts enter the queue a few at a time."""
 
 from __future__ import annotations
 
@@ -14,88 +14,88 @@ if TYPE_CHECKING:
 
 
 class MultiStepQueue:
-    """What stands before the queue, so that nobody has to wait for all of it.
+    """Feeds the queue from multi-step requests, so that nobody has to wait for all of them.
 
-    One request may ask the model a thousand times. Of all such requests together no more is in the
-    queue, or run, than keeps the device busy when nobody else asks; each of them adds a masked text
-    in its turn, behind whoever came meanwhile. So a request that comes waits for one batch of them
-    and not for a thousand masked texts, and a short one among them is not held up by a long one.
+    One request may need a thousand passes of the model. All such requests together have no more
+    tokens in the queue or in batches than keep the device busy; they add one masked text each, in
+    turn, behind whatever came meanwhile. So a new request waits for one batch of them and not for
+    a thousand masked texts, and a short multi-step request is not held up by a long one.
 
     Args:
-        waiting: the queue.
-        room: tokens that may be in it or be run. One masked text may always be.
-        most: passes that all requests together may need.
+        queue: the queue to feed.
+        capacity: tokens that may be in the queue or in batches. One masked text always may.
+        max_passes: passes of the model that all multi-step requests together may need.
 
     Attributes:
-        passes: how many they may need at most.
+        passes: passes of the model that the admitted requests need at most.
     """
 
-    def __init__(self, waiting: RequestQueue, *, room: int, most: int):
+    def __init__(self, queue: RequestQueue, *, capacity: int, max_passes: int):
         self.passes = 0
-        self._waiting = waiting
-        self._room = room
-        self._most = most
-        self._inside = 0
+        self._queue = queue
+        self._capacity = capacity
+        self._max_passes = max_passes
+        self._tokens = 0
         self._requests: set[InferenceRequest] = set()
         self._turns: deque[InferenceRequest] = deque()
 
-    def takes(self, request: InferenceRequest) -> bool:
-        """Take a request, unless those in hand need too much already."""
-        if request.work is None:
-            raise ValueError("a request that is not answered in steps")
-        if self._requests and self.passes + request.work.passes > self._most:
+    def try_admit(self, request: InferenceRequest) -> bool:
+        """Admit a request, unless those that are admitted already need too many passes."""
+        if request.multi_step is None:
+            raise ValueError("the request has no steps")
+        if self._requests and self.passes + request.multi_step.passes > self._max_passes:
             return False
         self._requests.add(request)
-        self.passes += request.work.passes
+        self.passes += request.multi_step.passes
         return True
 
     @property
     def refusal(self) -> str:
-        """What a request is told that was not taken."""
+        """The message for a request that was not admitted."""
         return (
             f"The requests in hand need up to {self.passes:,} passes of the model for scores, "
-            f"fillings and whole targets, and the server takes at most {self._most:,}: try again "
-            "later."
+            f"fillings and whole targets, and the server takes at most {self._max_passes:,}: try "
+            "again later."
         )
 
-    def add(self, request: InferenceRequest) -> None:
-        """Let the masked texts of a request's next step in, as far as there is room."""
-        if request.work:
-            request.work.task = 0
+    def add_step(self, request: InferenceRequest) -> None:
+        """Queue the masked texts of a request's next step, as far as the capacity allows."""
+        if request.multi_step:
+            request.multi_step.submitted = 0
             self._turns.append(request)
-            self._let_in()
+            self._fill_queue()
 
-    def were_run(self, entries: Iterable[QueueEntry]) -> None:
-        """Let others in for masked texts that have left the queue and were run."""
+    def batch_done(self, entries: Iterable[QueueEntry]) -> None:
+        """Queue further masked texts in place of those that were run."""
         if not self._requests:
             return
         for entry in entries:
-            work = entry.request.work
-            if work and entry.request in self._requests:
+            state = entry.request.multi_step
+            if state and entry.request in self._requests:
                 length = len(entry.masked_text.ids)
-                work.inside -= length
-                self._inside -= length
-        self._let_in()
+                state.queued_tokens -= length
+                self._tokens -= length
+        self._fill_queue()
 
     def remove(self, request: InferenceRequest) -> None:
         """Forget a request that is answered or cancelled."""
-        if request.work and request in self._requests:
+        if request.multi_step and request in self._requests:
             self._requests.remove(request)
-            self.passes -= request.work.passes
-            self._inside -= request.work.inside
+            self.passes -= request.multi_step.passes
+            self._tokens -= request.multi_step.queued_tokens
             if request in self._turns:
                 self._turns.remove(request)
-            self._let_in()
+            self._fill_queue()
 
-    def _let_in(self) -> None:
-        while self._turns and self._inside < self._room:
+    def _fill_queue(self) -> None:
+        while self._turns and self._tokens < self._capacity:
             request = self._turns.popleft()
-            work = request.work
-            if work is None:
+            state = request.multi_step
+            if state is None:
                 continue
-            length = self._waiting.put(request, work.task, time.perf_counter())
-            work.task += 1
-            work.inside += length
-            self._inside += length
-            if work.task < len(request.masked_texts):
+            length = self._queue.put(request, state.submitted, time.perf_counter())
+            state.submitted += 1
+            state.queued_tokens += length
+            self._tokens += length
+            if state.submitted < len(request.masked_texts):
                 self._turns.append(request)

@@ -1,4 +1,4 @@
-"""Questions that wait for a batch: the oldest leads it, those of like length join it."""
+"""Masked texts that wait for a batch: the oldest leads it, others of like length join it."""
 
 from __future__ import annotations
 
@@ -18,26 +18,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class QueueEntry:
-    """One masked text of a request."""
+    """One masked text of a request.
+
+    Attributes:
+        request: the request.
+        index: the place of the masked text among those of the request.
+    """
 
     request: InferenceRequest
-    number: int
+    index: int
 
     @property
     def masked_text(self) -> MaskedText:
         """The masked text itself."""
-        return self.request.masked_texts[self.number]
+        return self.request.masked_texts[self.index]
 
 
 class _Queued(NamedTuple):
     length: int
     order: int
     entry: QueueEntry
-    since: float
+    arrived: float
 
 
 class RequestQueue:
-    """Masked texts in the order of their length, and their requests in the order of arrival.
+    """Masked texts that wait, sorted by length and by age.
 
     The oldest masked text leads every batch, so that none waits for ever; the others of the batch
     are its neighbours in length, so that little of the batch is padding.
@@ -50,103 +55,109 @@ class RequestQueue:
         self.tokens = 0
         self._by_length: list[_Queued] = []
         self._by_age: deque[_Queued] = deque()
-        self._taken: set[int] = set()  # orders that still stand in `_by_age`
-        self._numbers = count()
+        self._removed: set[int] = set()  # orders of entries that are still in `_by_age`
+        self._orders = count()
 
     def __len__(self) -> int:
         return len(self._by_length)
 
     def add(self, request: InferenceRequest) -> None:
-        """Let all masked texts of a request wait."""
-        for number in range(len(request.masked_texts)):
-            self.put(request, number, request.arrived)
+        """Queue all masked texts of a request."""
+        for index in range(len(request.masked_texts)):
+            self.put(request, index, request.arrived)
 
-    def put(self, request: InferenceRequest, number: int, since: float) -> int:
-        """Let one masked text of a request wait, and tell how many tokens it has.
+    def put(self, request: InferenceRequest, index: int, arrived: float) -> int:
+        """Queue one masked text of a request.
 
         Args:
-            request: whose masked text it is.
-            number: which of its masked texts.
-            since: when it came, by `time.perf_counter`.
+            request: the request.
+            index: which of its masked texts.
+            arrived: when it came, by `time.perf_counter`.
+
+        Returns:
+            How many tokens it has.
         """
-        entry = QueueEntry(request, number)
-        queued = _Queued(len(entry.masked_text.ids), next(self._numbers), entry, since)
+        entry = QueueEntry(request, index)
+        queued = _Queued(len(entry.masked_text.ids), next(self._orders), entry, arrived)
         insort(self._by_length, queued, key=_rank)
         self._by_age.append(queued)
         self.tokens += queued.length
         return queued.length
 
     def remove(self, request: InferenceRequest) -> None:
-        """Forget the masked texts of a request."""
+        """Remove the masked texts of a request."""
         for queued in [queued for queued in self._by_age if queued.entry.request is request]:
-            if queued.order not in self._taken:
+            if queued.order not in self._removed:
                 start = bisect_left(self._by_length, _rank(queued), key=_rank)
-                self._cut(start, start + 1)
+                self._pop(start, start + 1)
 
     @property
-    def oldest(self) -> float | None:
-        """When the oldest masked text came; None where none waits."""
-        first = self._first()
-        return first and first.since
+    def oldest_arrival(self) -> float | None:
+        """When the oldest masked text came; None where the queue is empty."""
+        oldest = self._oldest()
+        return oldest and oldest.arrived
 
-    def take(self, rules: BatchRules) -> list[QueueEntry]:
-        """Take the next batch: the oldest masked text and its neighbours in length.
+    def pop_batch(self, rules: BatchRules) -> list[QueueEntry]:
+        """Remove and return the next batch: the oldest masked text and neighbours in length.
 
         Args:
-            rules: what may share a batch.
+            rules: which masked texts may share a batch.
 
         Returns:
-            At least one masked text; more of them within the budget of the rules.
+            At least one masked text; more of them within the token budget of the rules.
         """
-        lead = self._first()
+        lead = self._oldest()
         if lead is None:
-            raise IndexError("no question waits")
+            raise IndexError("the queue is empty")
         queued = self._by_length
         start = bisect_left(queued, _rank(lead), key=_rank)
         end = start + 1
-        while not rules.alone:
-            room = rules.budget // (end - start + 1)
-            longer = self._distance(end, lead, rules) if self._fits(end, room) else None
-            shorter = self._distance(start - 1, lead, rules) if self._fits(end - 1, room) else None
+        while not rules.independent:
+            max_length = rules.budget // (end - start + 1)
+            longer = shorter = None
+            if self._fits(end, max_length):
+                longer = self._distance(end, lead, rules)
+            if self._fits(end - 1, max_length):
+                shorter = self._distance(start - 1, lead, rules)
             if longer is None and shorter is None:
                 break
             if shorter is None or (longer is not None and longer < shorter):
                 end += 1
             else:
                 start -= 1
-        return self._cut(start, end)
+        return self._pop(start, end)
 
-    def _fits(self, entry: int, room: int) -> bool:
-        """Whether a row as long as that at `place` fits into each row of a batch."""
-        return entry < len(self._by_length) and self._by_length[entry].length <= room
+    def _fits(self, position: int, max_length: int) -> bool:
+        """Whether there is an entry at a position of `_by_length`, and it is short enough."""
+        return position < len(self._by_length) and self._by_length[position].length <= max_length
 
-    def _distance(self, entry: int, lead: _Queued, rules: BatchRules) -> int | None:
-        """Tell how far a neighbour's length is from the lead's; None where it may not join."""
-        if entry < 0:
+    def _distance(self, position: int, lead: _Queued, rules: BatchRules) -> int | None:
+        """Return the difference in length to the lead; None for an entry that may not join it."""
+        if position < 0:
             return None
-        distance = abs(self._by_length[entry].length - lead.length)
+        distance = abs(self._by_length[position].length - lead.length)
         return distance if rules.padding or not distance else None
 
-    def _first(self) -> _Queued | None:
-        while self._by_age and self._by_age[0].order in self._taken:
-            self._taken.discard(self._by_age.popleft().order)
+    def _oldest(self) -> _Queued | None:
+        while self._by_age and self._by_age[0].order in self._removed:
+            self._removed.discard(self._by_age.popleft().order)
         return self._by_age[0] if self._by_age else None
 
-    def _cut(self, start: int, end: int) -> list[QueueEntry]:
-        taken = self._by_length[start:end]
+    def _pop(self, start: int, end: int) -> list[QueueEntry]:
+        popped = self._by_length[start:end]
         del self._by_length[start:end]
-        self._taken.update(queued.order for queued in taken)
-        self.tokens -= sum(queued.length for queued in taken)
-        return [queued.entry for queued in taken]
+        self._removed.update(queued.order for queued in popped)
+        self.tokens -= sum(queued.length for queued in popped)
+        return [queued.entry for queued in popped]
 
 
 def _rank(queued: _Queued) -> tuple[int, int]:
     return queued.length, queued.order
 
 
-# Texts are held as they came until they are tokenized: this bounds them, in characters.
-MOST_CHARACTERS = 64 << 20
-# Requests as large as they may be, answered in steps, whose passes may be in hand at once.
+# Characters of all texts in hand: they are kept until their request is answered.
+MAX_CHARACTERS = 64 << 20
+# Multi-step requests of the largest size whose passes may be in hand at once.
 FULL_REQUESTS = 4
 
 
@@ -155,10 +166,10 @@ class QueueLimits:
     """Bounds of one model's queue.
 
     Attributes:
-        max_texts: texts that are in hand at once, those being run included.
+        max_texts: texts in hand at once, those in batches included.
         max_delay: seconds that a request waits for others to share its batch.
-        max_rows: rows that one request may be answered with: masks x top_k, over all its texts.
-        max_passes: masked texts that one request may need which is answered in steps.
+        max_rows: rows in the answer of one request: masks x top_k, over all its texts.
+        max_passes: passes of the model that one multi-step request may need.
     """
 
     max_texts: int = 1024
@@ -180,12 +191,12 @@ class QueueFullError(MlmfastError):
 
 
 class ClosedError(MlmfastError):
-    """The model takes no more requests: it was replaced, or the server stops."""
+    """The scheduler accepts no more requests: its model was replaced, or the server stops."""
 
 
 class TooManyRowsError(InputError):
-    """A request that would be answered with more rows than one request may have."""
+    """A request whose answer would have more rows than one answer may."""
 
 
 class TooManyPassesError(InputError):
-    """A request for which the model would be asked more often than for one it may be."""
+    """A request that needs more passes of the model than one request may."""

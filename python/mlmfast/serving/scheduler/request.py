@@ -1,4 +1,4 @@
-"""One request on its way: texts that came together and are answered together."""
+"""A request, its progress and its response: texts that come together and are answered together."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class InferenceResponse:
-    """What became of a request.
+    """The answers to a request.
 
     Attributes:
-        answers: for each text what `FillMask` gives for it: its rows, fillings or scores.
+        answers: for each text what `FillMask` returns for it: its rows, fillings or scores.
         masks: masks of each text.
         tokens: tokens of all texts together, special tokens included.
-        queue_seconds: from its arrival until its first text was run.
+        queue_seconds: from the arrival of the request until its first text was run.
         run_seconds: from then until its last text was answered.
     """
 
@@ -38,19 +38,19 @@ class InferenceResponse:
 
 @dataclass(eq=False, slots=True)
 class InferenceRequest:
-    """A request that the scheduler has taken.
+    """A request that the scheduler has accepted.
 
     Attributes:
         texts: its texts, at least one.
-        asked: its options.
-        future: set to an `Answered`, or to an InputError where a text cannot be asked. Who cancels
-            it takes the request out of the queue.
+        task: the task with its options.
+        future: gets an `InferenceResponse`, or an InputError where a text cannot be used. Whoever
+            cancels it takes the request out of the queue.
         arrived: when it came, by `time.perf_counter`.
-        begun: when its first text was run.
-        work: its steps, where its texts are answered in several.
-        masked texts: its texts as ids, or what its present step asks; empty until it is tokenized.
-        found: what was found for each of them so far.
-        left: how many are not answered yet.
+        started: when its first text was run.
+        multi_step: its steps, where its task has several.
+        masked_texts: its texts as ids, or those of its present step; empty until it is tokenized.
+        predictions: for each of them its predictions, None until they are there.
+        pending: how many of them have no predictions yet.
         closed: whether it is answered, refused or cancelled.
     """
 
@@ -58,11 +58,11 @@ class InferenceRequest:
     task: FillMaskTask | Task
     future: Future[InferenceResponse] = field(default_factory=Future)
     arrived: float = field(default_factory=time.perf_counter)
-    begun: float | None = None
-    work: MultiStepState | None = None
+    started: float | None = None
+    multi_step: MultiStepState | None = None
     masked_texts: list[MaskedText] = field(default_factory=list)
     predictions: list[Predictions | None] = field(default_factory=list)
-    left: int = 0
+    pending: int = 0
     closed: bool = False
 
     @property
@@ -70,29 +70,29 @@ class InferenceRequest:
         """Characters of all texts."""
         return sum(map(len, self.texts))
 
-    def ask(self, masked_texts: list[MaskedText]) -> None:
-        """Take the masked texts that are to be answered now."""
+    def set_masked_texts(self, masked_texts: list[MaskedText]) -> None:
+        """Set the masked texts that are to be run now."""
         self.masked_texts = masked_texts
         self.predictions = [None] * len(masked_texts)
-        self.left = len(masked_texts)
+        self.pending = len(masked_texts)
 
-    def name(self, entry: int) -> str:
-        """Return what messages call a text, by its place counted from 0."""
-        return the_text(1) if len(self.texts) == 1 else text_number(entry + 1)
+    def text_name(self, index: int) -> str:
+        """Return what messages call a text, by its index from 0."""
+        return the_text(1) if len(self.texts) == 1 else text_number(index + 1)
 
 
 @dataclass(eq=False, slots=True)
 class MultiStepState:
-    """The steps of a request.
+    """The steps of a request, and how far they are.
 
     Attributes:
-        steps: those of all its texts, side by side.
-        passes: masked texts that they have at most, all together.
+        steps: the steps of all its texts, interleaved.
+        passes: passes of the model that they need at most, all together.
         masks: masks of each text.
         tokens: tokens of all texts together, special tokens included.
         answers: for each text its answer; empty until the last step is done.
-        asked: masked texts of the present step that were let into the queue.
-        inside: tokens of those among them that wait there or are run.
+        submitted: masked texts of the present step that were put into the queue.
+        queued_tokens: tokens of those among them that are in the queue or in batches.
     """
 
     steps: Steps[list[Any]]
@@ -100,14 +100,14 @@ class MultiStepState:
     masks: list[int]
     tokens: int
     answers: list[Any] = field(default_factory=list)
-    task: int = 0
-    inside: int = 0
+    submitted: int = 0
+    queued_tokens: int = 0
 
-    def go_on(self, predictions: Sequence[Predictions | None]) -> list[MaskedText]:
-        """Return the masked texts of the next step; none where all are answered.
+    def next_step(self, predictions: Sequence[Predictions | None]) -> list[MaskedText]:
+        """Return the masked texts of the next step; none where all texts are answered.
 
         Args:
-            found: what was found for those of the last step; nothing before the first.
+            predictions: those of the last step; empty before the first.
         """
         try:
             if not predictions:
@@ -136,10 +136,10 @@ class BatchReport:
 
 
 class SchedulerObserver(Protocol):
-    """Whoever keeps count. It is called by the scheduler's threads, and must be quick."""
+    """Counts what a scheduler does. The scheduler's threads call it, so it must be quick."""
 
-    def batch_was_run(self, report: BatchReport) -> None:
-        """Count a batch."""
+    def on_batch(self, report: BatchReport) -> None:
+        """Count a batch that was run."""
 
-    def request_has_begun(self, queue_seconds: float) -> None:
-        """Count the time a request waited until its first text was run."""
+    def on_request_started(self, queue_seconds: float) -> None:
+        """Count the time that a request waited until its first text was run."""

@@ -1,33 +1,27 @@
-"""Continuous batching: whenever the device is free, what waits then becomes its next batch."""
+"""Continuous batching: whenever the device is free, it gets a batch of what is queued."""
 
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.errors import MlmfastError
+from mlmfast.serving.scheduler.admission import AdmissionControl
+from mlmfast.serving.scheduler.batch_policy import BatchPolicy
 from mlmfast.serving.scheduler.execute import fail, finish, report_of, response_of, run_batch
 from mlmfast.serving.scheduler.multi_step import MultiStepQueue
-from mlmfast.serving.scheduler.queue import (
-    FULL_REQUESTS,
-    MOST_CHARACTERS,
-    ClosedError,
-    QueueEntry,
-    QueueFullError,
-    QueueLimits,
-    RequestQueue,
-)
+from mlmfast.serving.scheduler.queue import FULL_REQUESTS, ClosedError, QueueFullError, RequestQueue
 from mlmfast.serving.scheduler.request import InferenceRequest
-from mlmfast.serving.scheduler.tokenize import read_tickets
+from mlmfast.serving.scheduler.tokenize import tokenize_requests
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from mlmfast.serving.engine.model import Model
+    from mlmfast.serving.scheduler.queue import QueueEntry, QueueLimits
     from mlmfast.serving.scheduler.request import SchedulerObserver
     from mlmfast.serving.tasks.base import Task
     from mlmfast.serving.tasks.fill_mask import FillMaskTask
@@ -35,63 +29,54 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Texts that are tokenized in one call, so that the device gets the first of them soon.
-_READ_AT_ONCE = 256
-# How much the newest batch counts in the average time of a text.
-_NEWEST = 0.2
+# Texts that are tokenized in one call: few, so that the device gets the first of them soon.
+_TOKENIZED_AT_ONCE = 256
 
 
 class Scheduler:
     """One model's queue, the thread that tokenizes for it, and those that run its batches.
 
-    A request that comes while nothing else is in hand is run at once. Others wait, `max_delay` at
-    most, until as many requests are in hand as there were when the last batch was done (clients
-    that got an answer soon ask again), or until a batch is full.
+    A request that comes while no other is in hand is run at once. Otherwise it waits, at most
+    `max_delay`, until a batch is full or as many requests are queued as were in hand when the last
+    batch ended: clients that got an answer soon send their next request.
 
-    As in `Engine`, few masked texts are run by a session with all cores, which has the device for
-    itself, and many by as many threads as there are cores, each with a batch of its own.
+    As in `Engine`, a session with all cores runs few masked texts, one batch at a time; many are
+    run by as many threads as there are cores, each with a batch of its own: see `BatchPolicy`.
 
-    A request that is answered in steps asks the masked texts of its next step once those of the
-    last one are answered. They share batches with everybody's, and take turns (see `Backlog`).
+    A multi-step request queues the masked texts of its next step once those of the last one are
+    answered. They share batches with those of other requests, and take turns: see `MultiStepQueue`.
 
     Args:
-        model: what answers.
+        model: the model.
         limits: how much may be in hand.
-        watch: who counts batches and waiting times.
+        observer: counts batches and waiting times.
     """
 
-    def __init__(self, model: Model, limits: QueueLimits, watch: SchedulerObserver | None = None):
+    def __init__(
+        self, model: Model, limits: QueueLimits, observer: SchedulerObserver | None = None
+    ):
         self._model = model
         self._limits = limits
-        self._watch = watch
-        self._sessions = model.engine.sessions()
-        self._workers = model.engine.workers
-        # With all cores for a lone batch: not on a GPU, and nothing to gain from one core.
-        self._splits = self._sessions[0] is not self._sessions[1]
+        self._observer = observer
         lock = threading.Lock()
-        self._unread_came = threading.Condition(lock)
+        self._untokenized_came = threading.Condition(lock)
         self._changed = threading.Condition(lock)
-        self._unread: deque[InferenceRequest] = deque()
-        self._waiting = RequestQueue()
-        self._backlog = MultiStepQueue(
-            self._waiting,
-            room=model.engine.rules.budget * self._workers,
-            most=limits.max_passes * FULL_REQUESTS,
+        self._untokenized: deque[InferenceRequest] = deque()
+        self._queue = RequestQueue()
+        self._multi_step = MultiStepQueue(
+            self._queue,
+            capacity=model.engine.rules.budget * model.engine.workers,
+            max_passes=limits.max_passes * FULL_REQUESTS,
         )
-        self._requests: set[InferenceRequest] = set()
-        self._reading = 0
-        self._texts = 0
-        self._characters = 0
-        self._expected = 1
-        self._busy = 0
-        self._alone = False
-        self._seconds_a_text = 0.0
+        self._admission = AdmissionControl(limits)
+        self._policy = BatchPolicy(model.engine, self._queue, limits.max_delay)
+        self._in_tokenizer = 0
         self._closed = False
         self._threads = [
-            threading.Thread(target=self._read, name="mlmfast-read", daemon=True),
+            threading.Thread(target=self._tokenize_loop, name="mlmfast-read", daemon=True),
             *(
-                threading.Thread(target=self._work, name=f"mlmfast-run-{number}", daemon=True)
-                for number in range(self._workers)
+                threading.Thread(target=self._run_loop, name=f"mlmfast-run-{number}", daemon=True)
+                for number in range(model.engine.workers)
             ),
         ]
         for thread in self._threads:
@@ -99,123 +84,109 @@ class Scheduler:
 
     @property
     def texts(self) -> int:
-        """Texts that are in hand."""
-        return self._texts
+        """Texts of all requests in hand."""
+        return self._admission.texts
 
     def submit(self, texts: Sequence[str], task: FillMaskTask | Task) -> InferenceRequest:
-        """Take a request.
+        """Accept a request.
 
         Raises:
-            QueueFullError: too much is in hand. Where it is the passes of requests that are
-                answered in steps, the request's future says so.
+            QueueFullError: too much is in hand. Where multi-step requests need too many passes, the
+                request's future gets this error.
             ClosedError: the scheduler was closed.
         """
         request = InferenceRequest(texts, task)
         with self._changed:
             if self._closed:
                 raise ClosedError("This model takes no more requests.")
-            many = self._texts + len(texts) > self._limits.max_texts
-            if self._requests and (many or self._characters + request.characters > MOST_CHARACTERS):
-                raise QueueFullError(
-                    f"The server has {self._texts} texts in hand, and takes at most "
-                    f"{self._limits.max_texts}: try again later.",
-                    self._seconds_for(self._texts),
-                )
-            self._requests.add(request)
-            self._texts += len(texts)
-            self._characters += request.characters
-            self._unread.append(request)
-            self._unread_came.notify()
-        request.future.add_done_callback(lambda _: self._forget(request))
+            self._admission.admit(request)
+            self._untokenized.append(request)
+            self._untokenized_came.notify()
+        request.future.add_done_callback(lambda _: self._release(request))
         return request
 
     def close(self) -> None:
-        """Take no more requests, and wait until those in hand are answered."""
-        with self._changed:
-            self._closed = True
-            self._unread_came.notify_all()
-            self._changed.notify_all()
+        """Accept no more requests, and wait until those in hand are answered."""
+        self._stop_accepting()
         for thread in self._threads:
             thread.join()
 
     def abandon(self) -> None:
-        """Take no more requests, and fail those in hand."""
-        with self._changed:
-            self._closed = True
-            requests = list(self._requests)
-            self._unread_came.notify_all()
-            self._changed.notify_all()
-        for request in requests:
+        """Accept no more requests, and fail those in hand."""
+        for request in self._stop_accepting():
             fail(request, ClosedError("The server stopped before this request was answered."))
 
-    def _seconds_for(self, masked_texts: int) -> int:
-        return min(60, max(1, math.ceil(masked_texts * self._seconds_a_text)))
+    def _stop_accepting(self) -> list[InferenceRequest]:
+        """Accept no more requests; return those in hand."""
+        with self._changed:
+            self._closed = True
+            self._untokenized_came.notify_all()
+            self._changed.notify_all()
+            return list(self._admission.requests)
 
-    def _forget(self, request: InferenceRequest) -> None:
-        """Take a request that is answered, refused or cancelled out of the books."""
+    def _release(self, request: InferenceRequest) -> None:
+        """Forget a request that is answered, refused or cancelled."""
         with self._changed:
             if request.closed:
                 return
             request.closed = True
-            self._requests.discard(request)
-            self._texts -= len(request.texts)
-            self._characters -= request.characters
-            if request.left:
-                self._waiting.remove(request)
-            self._backlog.remove(request)
+            self._admission.release(request)
+            if request.pending:
+                self._queue.remove(request)
+            self._multi_step.remove(request)
             self._changed.notify(len(self._threads) if self._closed else 1)
 
     # The thread that tokenizes.
 
-    def _read(self) -> None:
-        while requests := self._next_unread():
-            read = read_tickets(requests, self._model, self._limits)
-            for request, masked_texts in read:
+    def _tokenize_loop(self) -> None:
+        while requests := self._next_untokenized():
+            tokenized = tokenize_requests(requests, self._model, self._limits)
+            for request, masked_texts in tokenized:
                 if isinstance(masked_texts, Exception):
                     fail(request, masked_texts)
             with self._changed:
-                self._reading = 0
-                for request, masked_texts in read:
-                    if not (request.closed or request.work or isinstance(masked_texts, Exception)):
-                        request.ask(masked_texts)
-                        self._waiting.add(request)
+                self._in_tokenizer = 0
+                for request, masked_texts in tokenized:
+                    if request.closed or request.multi_step or isinstance(masked_texts, Exception):
+                        continue
+                    request.set_masked_texts(masked_texts)
+                    self._queue.add(request)
                 self._changed.notify()
-            for request, _ in read:
-                if request.work:
-                    self._begin_steps(request)
+            for request, _ in tokenized:
+                if request.multi_step:
+                    self._start_steps(request)
 
-    def _begin_steps(self, request: InferenceRequest) -> None:
-        """Ask the masked texts of the first step, unless too much is in hand already."""
+    def _start_steps(self, request: InferenceRequest) -> None:
+        """Queue the first step of a request, unless others need too many passes already."""
         with self._changed:
-            taken = request.closed or self._backlog.takes(request)
-        if taken:
-            self._go_on(request)
+            admitted = request.closed or self._multi_step.try_admit(request)
+        if admitted:
+            self._advance(request)
         else:
-            seconds = self._seconds_for(self._backlog.passes)
-            fail(request, QueueFullError(self._backlog.refusal, seconds))
+            seconds = self._admission.retry_after(self._multi_step.passes)
+            fail(request, QueueFullError(self._multi_step.refusal, seconds))
 
-    def _next_unread(self) -> list[InferenceRequest]:
-        """Wait for requests that are not tokenized; an empty list where no more will come."""
-        with self._unread_came:
+    def _next_untokenized(self) -> list[InferenceRequest]:
+        """Wait for requests that are not tokenized; an empty list once no more will come."""
+        with self._untokenized_came:
             requests: list[InferenceRequest] = []
             texts = 0
             while not requests:
-                if not self._unread:
-                    if self._closed:
-                        self._changed.notify_all()
-                        break
-                    self._unread_came.wait()
-                while self._unread and texts < _READ_AT_ONCE:
-                    request = self._unread.popleft()
+                self._untokenized_came.wait_for(lambda: self._untokenized or self._closed)
+                if not self._untokenized:
+                    self._changed.notify_all()
+                    break
+                while self._untokenized and texts < _TOKENIZED_AT_ONCE:
+                    request = self._untokenized.popleft()
                     if not request.closed:
                         requests.append(request)
                         texts += len(request.texts)
-            self._reading = len(requests)
+            self._in_tokenizer = len(requests)
             return requests
 
     # The threads that run batches.
 
-    def _work(self) -> None:
+    def _run_loop(self) -> None:
         while batch := self._next_batch():
             entries, session = batch
             try:
@@ -226,116 +197,99 @@ class Scheduler:
                     fail(entry.request, error)
 
     def _next_batch(self) -> tuple[list[QueueEntry], Any] | None:
-        """Wait for masked texts that are to be run now; None where no more will come."""
+        """Wait for a batch that is to be run now; None once no more will come."""
         with self._changed:
             while True:
-                if not len(self._waiting):
-                    if self._closed and not self._requests:
+                if not len(self._queue):
+                    if self._closed and not self._admission.requests:
                         return None
                     self._changed.wait()
-                elif self._alone:
+                elif self._policy.exclusive:
                     self._changed.wait()
-                elif (patience := self._patience()) > 0:
-                    self._changed.wait(patience)
+                elif (delay := self._delay()) > 0:
+                    self._changed.wait(delay)
                 else:
                     break
-            self._alone = self._splits and not self._busy and self._are_few()
-            rules = self._model.engine.rules
-            if self._splits and not self._alone:
-                rules = rules.shared_by(self._workers - self._busy, self._waiting.tokens)
-            entries = self._waiting.take(rules)
-            self._busy += 1
-            for entry in entries:
-                self._begin(entry.request)
-            if len(self._waiting) and not self._alone:
+            entries, session = self._policy.start_batch()
+            self._mark_started(entry.request for entry in entries)
+            if len(self._queue) and not self._policy.exclusive:
                 self._changed.notify()
-            return entries, self._sessions[0 if self._alone else 1]
+            return entries, session
 
-    def _patience(self) -> float:
-        """Tell how long the masked texts that wait shall go on waiting, in seconds."""
-        oldest = self._waiting.oldest
-        gathered = len(self._requests) - len(self._unread) - self._reading
-        all_are_here = gathered >= max(self._expected, len(self._requests))
-        full = self._waiting.tokens >= self._model.engine.rules.budget
-        if oldest is None or all_are_here or full or self._closed:
+    def _delay(self) -> float:
+        if self._closed:
             return 0.0
-        return oldest + self._limits.max_delay - time.perf_counter()
+        in_hand = len(self._admission.requests)
+        tokenized = in_hand - len(self._untokenized) - self._in_tokenizer
+        return self._policy.delay(in_hand, tokenized)
 
-    def _are_few(self) -> bool:
-        """Whether the masked texts that wait make fewer batches than there are cores."""
-        rules, tokens = self._model.engine.rules, self._waiting.tokens
-        shared = rules.shared_by(self._workers, tokens).budget
-        count = len(self._waiting) if rules.alone else -(-tokens // shared)
-        return count < max(2, self._workers)
-
-    def _begin(self, request: InferenceRequest) -> None:
-        if request.begun is None:
-            request.begun = time.perf_counter()
-            if self._watch:
-                self._watch.request_has_begun(request.begun - request.arrived)
+    def _mark_started(self, requests: Iterable[InferenceRequest]) -> None:
+        for request in requests:
+            if request.started is None:
+                request.started = time.perf_counter()
+                if self._observer:
+                    self._observer.on_request_started(request.started - request.arrived)
 
     def _run(self, entries: Sequence[QueueEntry], session: Any) -> None:
-        """Run one batch, let the next one begin, and write the answers."""
-        begun = time.perf_counter()
+        """Run one batch, let the next one start, and deliver the predictions."""
+        started = time.perf_counter()
         try:
             predictions = run_batch(self._model.engine, entries, session)
         finally:
-            seconds = time.perf_counter() - begun
+            seconds = time.perf_counter() - started
             with self._changed:
-                self._busy -= 1
-                self._alone = False
-                self._expected = max(1, len(self._requests))
-                each = seconds / len(entries) / (self._workers if self._busy else 1)
-                self._seconds_a_text += _NEWEST * (each - self._seconds_a_text)
-                self._backlog.were_run(entries)
+                self._policy.end_batch(in_hand=len(self._admission.requests))
+                self._admission.observe(seconds / len(entries) / self._policy.parallel)
+                self._multi_step.batch_done(entries)
                 self._changed.notify()
-        if self._watch:
-            self._watch.batch_was_run(report_of(entries, seconds))
-        ended = [
+        if self._observer:
+            self._observer.on_batch(report_of(entries, seconds))
+        finished_steps = [
             entry.request
             for entry, part in zip(entries, predictions, strict=True)
             if self._deliver(entry, part)
         ]
-        for request in ended:
-            self._go_on(request)
+        for request in finished_steps:
+            self._advance(request)
 
     def _deliver(self, entry: QueueEntry, predictions: Predictions | MlmfastError) -> bool:
-        """Give a request what was found, and answer it where that was all.
+        """Store the predictions for a masked text, and answer its request if they were the last.
 
         Returns:
-            Whether that was all of a step. The next one may take a while to make out, so that those
-            who share the batch get their answers before.
+            Whether they were the last of a step. The next step may take a while to compute, so the
+            other requests of the batch get their responses first.
         """
         request = entry.request
         if isinstance(predictions, MlmfastError):
             fail(request, predictions)
             return False
         with self._changed:
-            request.predictions[entry.number] = predictions
-            request.left -= 1
-            unfinished = request.left > 0 or request.closed
-        if not unfinished and not request.work:
-            self._answer(request)
-        return not unfinished and request.work is not None
+            request.predictions[entry.index] = predictions
+            request.pending -= 1
+            unfinished = request.pending > 0 or request.closed
+        if not unfinished and not request.multi_step:
+            self._respond(request)
+        return not unfinished and request.multi_step is not None
 
-    def _go_on(self, request: InferenceRequest) -> None:
-        """Ask the masked texts of a request's next step, or answer it where there is none."""
+    def _advance(self, request: InferenceRequest) -> None:
+        """Queue the next step of a request, or answer it after the last one."""
+        state = request.multi_step
         try:
-            masked_texts = request.work.go_on(request.predictions) if request.work else []
+            masked_texts = state.next_step(request.predictions) if state else []
         except Exception as error:
             logger.exception("A step could not be taken")
             fail(request, error)
             return
         if not masked_texts:
-            self._answer(request)
+            self._respond(request)
             return
         with self._changed:
             if not request.closed:
-                request.ask(masked_texts)
-                self._backlog.add(request)
+                request.set_masked_texts(masked_texts)
+                self._multi_step.add_step(request)
                 self._changed.notify()
 
-    def _answer(self, request: InferenceRequest) -> None:
+    def _respond(self, request: InferenceRequest) -> None:
         try:
             response = response_of(request, self._model)
         except Exception as error:

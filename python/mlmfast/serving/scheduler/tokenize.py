@@ -7,10 +7,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.errors import InputError, MlmfastError
-from mlmfast.serving.scheduler.queue import (
-    TooManyPassesError,
-    TooManyRowsError,
-)
+from mlmfast.serving.scheduler.queue import TooManyPassesError, TooManyRowsError
 from mlmfast.serving.scheduler.request import MultiStepState
 from mlmfast.serving.tasks.base import interleave
 from mlmfast.serving.tasks.fill_mask import FillMaskTask
@@ -25,80 +22,82 @@ if TYPE_CHECKING:
     from mlmfast.serving.scheduler.request import InferenceRequest
     from mlmfast.serving.tasks.base import Task
 
-
 logger = logging.getLogger(__name__)
 
 
-def read_tickets(
+def tokenize_requests(
     requests: Sequence[InferenceRequest], model: Model, limits: QueueLimits
 ) -> list[tuple[InferenceRequest, list[MaskedText] | Exception]]:
-    """Tokenize all texts of `requests`; requests whose texts are read alike share a call.
+    """Tokenize the texts of all requests; those with equal tokenizer options share a call.
 
     Returns:
-        Each request with its masked texts, which know what is asked of them, or with what is wrong
-        with the first of its texts that cannot be asked. A request whose texts are answered in
-        steps gets its work, and has no masked text before that begins.
+        Each request with its masked texts, or with the error of its first text that cannot be used.
+        A multi-step request gets its `multi_step` state instead, and no masked texts yet.
     """
-    read: list[tuple[InferenceRequest, list[MaskedText] | Exception]] = []
-    for _, same in groupby(sorted(requests, key=_reading), key=_reading):
-        together = list(same)
+    tokenized: list[tuple[InferenceRequest, list[MaskedText] | Exception]] = []
+    for _, group in groupby(sorted(requests, key=_encode_key), key=_encode_key):
+        alike = list(group)
         try:
-            read += _read_together(together, model, limits)
+            tokenized += _tokenize_alike(alike, model, limits)
         except BaseException:  # noqa: BLE001 - a panic of the tokenizer is no Exception
-            read += [(request, _read_alone(request, model, limits)) for request in together]
-    return read
+            tokenized += [(request, _tokenize_single(request, model, limits)) for request in alike]
+    return tokenized
 
 
-def _read_alone(
+def _tokenize_single(
     request: InferenceRequest, model: Model, limits: QueueLimits
 ) -> list[MaskedText] | Exception:
     try:
-        return _read_together([request], model, limits)[0][1]
+        return _tokenize_alike([request], model, limits)[0][1]
     except BaseException as error:
         logger.exception("A text could not be tokenized")
         return MlmfastError(f"The tokenizer failed: {error}")
 
 
-def _read_together(
+def _tokenize_alike(
     requests: Sequence[InferenceRequest], model: Model, limits: QueueLimits
 ) -> list[tuple[InferenceRequest, list[MaskedText] | Exception]]:
     texts = [text for request in requests for text in request.texts]
-    names = [request.name(entry) for request in requests for entry in range(len(request.texts))]
-    predictions = iter(requests[0].task.read(texts, model, names=lambda number: names[number - 1]))
+    names = [
+        request.text_name(index) for request in requests for index in range(len(request.texts))
+    ]
+    encoded = iter(requests[0].task.encode(texts, model, names=lambda number: names[number - 1]))
     return [
-        (request, _masked_texts(request, [next(predictions) for _ in request.texts], model, limits))
+        (request, _masked_texts(request, [next(encoded) for _ in request.texts], model, limits))
         for request in requests
     ]
 
 
-def _reading(request: InferenceRequest) -> str:
-    """What decides how the texts of a request are read."""
+def _encode_key(request: InferenceRequest) -> str:
+    """Return what the encoding of a request's texts depends on."""
     task = request.task
-    return f"{type(task).__name__} {task.reading!r}"
+    return f"{type(task).__name__} {task.encode_key!r}"
 
 
 def _masked_texts(
-    request: InferenceRequest, read: Sequence[Any], model: Model, limits: QueueLimits
+    request: InferenceRequest, encoded: Sequence[Any], model: Model, limits: QueueLimits
 ) -> list[MaskedText] | Exception:
     task = request.task
     try:
-        texts = raise_first_error(read)
+        texts = raise_first_error(encoded)
         if isinstance(task, FillMaskTask):
             _check_rows(task.rows * sum(len(text.masks) for text in texts), limits)
-            return [task.of(text) for text in texts]
-        request.work = _work(task, texts, model, limits)
+            return [task.with_options(text) for text in texts]
+        request.multi_step = _multi_step_state(task, texts, model, limits)
     except InputError as error:
         return error
     return []
 
 
-def _work(task: Task, texts: Sequence[Any], model: Model, limits: QueueLimits) -> MultiStepState:
+def _multi_step_state(
+    task: Task, texts: Sequence[Any], model: Model, limits: QueueLimits
+) -> MultiStepState:
     _check_rows(sum(task.rows(text) for text in texts), limits)
     passes = sum(task.passes(text) for text in texts)
     if passes > limits.max_passes:
         raise TooManyPassesError(
-            f"The request needs {passes:,} passes of the model, {task.price}, and one may need at "
-            f"most {limits.max_passes:,}: ask for less, or in several requests."
+            f"The request needs {passes:,} passes of the model, {task.cost_unit}, and one may need "
+            f"at most {limits.max_passes:,}: ask for less, or in several requests."
         )
     return MultiStepState(
         steps=interleave([task.steps(text, model) for text in texts]),

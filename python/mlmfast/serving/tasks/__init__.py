@@ -1,1 +1,1 @@
-"""What can be asked of a model: fill-mask, beam search, scoring."""
+"""What a model can do with texts: fill-mask, beam search, scoring, targets of several tokens."""

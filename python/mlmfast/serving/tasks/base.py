@@ -1,4 +1,4 @@
-"""Answers for which the model is asked several times, each time with what it said before."""
+"""Tasks that run the model several times for a text, each time with what it predicted before."""
 
 from __future__ import annotations
 
@@ -16,75 +16,72 @@ if TYPE_CHECKING:
     from mlmfast.serving.engine.model import Model
 
 T = TypeVar("T")
-# Yields the masked texts of a step, is sent what was found for each of them, returns the answer.
-# Who drives it decides when, and beside whose masked texts, they are run.
+# Yields the masked texts of a step, is sent their predictions, and returns the answer. The caller
+# decides when they are run, and in which batches.
 Steps = Generator[list[MaskedText], list[Predictions], T]
 
-_OWN = OutputSpec(own=True)
-# Texts whose steps are taken together: each of them asks many masked texts at once.
+_PER_TEXT = OutputSpec(per_text=True)
+# Texts whose steps are interleaved: each of them has many masked texts in a step.
 _AT_ONCE = 64
 
 
 class Task(Protocol):
-    """The options of a call, checked, whose texts are answered in steps.
+    """The checked options of a call whose texts are answered in steps.
 
-    A text is read into something that knows its token ids, and what to ask about them.
+    `encode` turns each text into an object of the task's own, which the other methods take.
     """
 
     @property
-    def reading(self) -> Hashable:
-        """What reading a text depends on: where that is equal, requests are read together."""
+    def encode_key(self) -> Hashable:
+        """What `encode` depends on: the texts of requests with equal keys may share a call."""
 
     @property
-    def price(self) -> str:
-        """What costs a pass of the model, for messages."""
+    def cost_unit(self) -> str:
+        """What each pass of the model is for, for messages."""
 
-    def read(
+    def encode(
         self, texts: Sequence[Any], model: Model, *, first: int = 1, names: Callable[[int], str]
     ) -> list[Any]:
-        """Tokenize texts; an InputError stands in the place of one that cannot be asked."""
+        """Tokenize texts; one that cannot be used gives an InputError."""
 
     def rows(self, text: Any) -> int:
-        """Tell how many rows the answer of a text has at most."""
+        """Return how many rows the answer to a text has at most."""
 
     def passes(self, text: Any) -> int:
-        """Tell how many masked texts the steps of a text have at most."""
+        """Return how many passes of the model a text needs at most."""
 
     def steps(self, text: Any, model: Model) -> Steps[Any]:
-        """Begin to answer a text."""
+        """Start the steps that answer a text."""
 
 
 def interleave(parts: Sequence[Steps[T]]) -> Steps[list[T]]:
-    """Take the steps of several answers side by side: in each round one of every unfinished."""
+    """Interleave the steps of several answers: a joint step has one step of each open answer."""
     answers: list[Any] = [None] * len(parts)
-    task: dict[int, list[MaskedText]] = {}
+    open_steps: dict[int, list[MaskedText]] = {}
 
-    def advance(place: int, predictions: list[Predictions] | None) -> None:
+    def advance(index: int, predictions: list[Predictions] | None) -> None:
+        part = parts[index]
         try:
-            task[place] = (
-                next(parts[place]) if predictions is None else parts[place].send(predictions)
-            )
+            open_steps[index] = next(part) if predictions is None else part.send(predictions)
         except StopIteration as end:
-            task.pop(place, None)
-            answers[place] = end.value
+            open_steps.pop(index, None)
+            answers[index] = end.value
 
-    for place in range(len(parts)):
-        advance(place, None)
-    while task:
-        predictions = iter(
-            (yield [masked_text for masked_texts in task.values() for masked_text in masked_texts])
-        )
-        for place, masked_texts in list(task.items()):
-            advance(place, [next(predictions) for _ in masked_texts])
+    for index in range(len(parts)):
+        advance(index, None)
+    while open_steps:
+        predictions = iter((yield [text for step in open_steps.values() for text in step]))
+        for index, step in list(open_steps.items()):
+            advance(index, [next(predictions) for _ in step])
     return answers
 
 
-def answer_steps(engine: Engine, steps: Steps[T]) -> T:
-    """Take all steps, one after the other, on an engine of our own."""
+def run_steps(engine: Engine, steps: Steps[T]) -> T:
+    """Run all steps, one after the other, on an engine."""
     try:
         masked_texts = next(steps)
         while True:
-            masked_texts = steps.send(engine.answer(masked_texts, _OWN))
+            masked_texts = steps.send(engine.predict(masked_texts, _PER_TEXT))
     except StopIteration as end:
         answer: T = end.value
         return answer
@@ -98,25 +95,25 @@ def answer_texts(
     names: Callable[[int], str],
     keep_errors: bool,
 ) -> list[Any]:
-    """Answer texts, some of them at a time; all are read before the model is asked.
+    """Answer texts, some of them at a time. All are encoded before the model runs.
 
     Args:
-        model: what answers.
-        asked: what is asked of each text.
+        model: the model.
+        task: the task.
         texts: strings; anything else is refused.
         names: what messages call the text of a number, counted from 1.
         keep_errors: errors take the place of answers.
 
     Raises:
-        InputError: what is wrong with a text that cannot be asked.
+        InputError: a text cannot be used.
     """
-    read = task.read(texts, model, names=names)
+    encoded = task.encode(texts, model, names=names)
     if not keep_errors:
-        raise_first_error(read)
+        raise_first_error(encoded)
     answers: list[Any] = []
-    for start in range(0, len(read), _AT_ONCE):
-        some = read[start : start + _AT_ONCE]
-        steps = [task.steps(one, model) for one in some if not isinstance(one, InputError)]
-        done = iter(answer_steps(model.engine, interleave(steps)))
-        answers += [one if isinstance(one, InputError) else next(done) for one in some]
+    for start in range(0, len(encoded), _AT_ONCE):
+        part = encoded[start : start + _AT_ONCE]
+        steps = [task.steps(text, model) for text in part if not isinstance(text, InputError)]
+        finished = iter(run_steps(model.engine, interleave(steps)))
+        answers += [text if isinstance(text, InputError) else next(finished) for text in part]
     return answers

@@ -1,4 +1,4 @@
-"""Fill several masks together: a beam search in which the model is asked again after each word."""
+"""Fill several masks together: a beam search that runs the model again after each token."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmfast.errors import InputError
-from mlmfast.serving.tasks.rows import filled_row, logs_of
+from mlmfast.options import check_choice
+from mlmfast.serving.tasks.rows import filled_row, log_probabilities
 from mlmfast.serving.text.encode import encode_texts
 from mlmfast.serving.text.options import EncodeOptions
 from mlmfast.serving.types import MaskedText
@@ -29,7 +30,7 @@ class Beam:
     """A text with some of its masks filled.
 
     Attributes:
-        masked text: the text, with the masks that are still open.
+        masked_text: the text, with the masks that are still open.
         log_score: natural logarithm of the product of the probabilities so far.
     """
 
@@ -39,10 +40,10 @@ class Beam:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """How masks are filled together.
+    """The options of the beam search.
 
     Attributes:
-        beams: partial fillings that are kept after each word.
+        beams: partial fillings that are kept after each token.
         order: "certain" or "left_to_right".
     """
 
@@ -52,18 +53,17 @@ class Search:
     def __post_init__(self) -> None:
         if self.beams < 1:
             raise InputError(f"beams must be at least 1, and is {self.beams}.")
-        if self.order not in _ORDERS:
-            raise InputError(f"order must be one of {', '.join(_ORDERS)}, and is {self.order!r}.")
+        check_choice("order", self.order, _ORDERS)
 
 
 @dataclass(frozen=True, slots=True)
 class BeamSearchTask:
-    """What a call that fills masks together asks of every text, checked.
+    """The checked options of a call that fills masks together.
 
     Attributes:
-        top_k: fillings that are returned.
-        search: how they are looked for.
-        options: how texts become ids.
+        top_k: fillings to return.
+        search: the options of the beam search.
+        options: how texts are encoded.
     """
 
     top_k: int
@@ -90,34 +90,34 @@ class BeamSearchTask:
         return cls(top_k, search, EncodeOptions.from_keywords(tokenizer_kwargs))
 
     @property
-    def reading(self) -> EncodeOptions:
-        """What reading a text depends on."""
+    def encode_key(self) -> EncodeOptions:
+        """What `encode` depends on."""
         return self.options
 
     @property
-    def price(self) -> str:
-        """What costs a pass of the model, for messages."""
+    def cost_unit(self) -> str:
+        """What each pass of the model is for, for messages."""
         return "one for each beam and mask"
 
-    def read(
+    def encode(
         self, texts: Sequence[Any], model: Model, *, first: int = 1, names: Callable[[int], str]
     ) -> list[MaskedText | InputError]:
         """Tokenize texts and find their masks."""
         return encode_texts(
-            texts, model.vocabulary, model.limits, self.options, first=first, names=names
+            texts, model.tokenizer, model.limits, self.options, first=first, names=names
         )
 
-    def rows(self, _question: MaskedText) -> int:
-        """Tell how many rows the answer of a text has at most."""
+    def rows(self, _text: MaskedText) -> int:
+        """Return how many rows the answer to a text has at most."""
         return min(self.top_k, self.search.beams)
 
     def passes(self, masked_text: MaskedText) -> int:
-        """Tell how often the model is asked at most: about the text, then about each beam."""
+        """Return how many passes a text needs at most: one for the text, then one for each beam."""
         return 1 + self.search.beams * (len(masked_text.masks) - 1)
 
     def steps(self, masked_text: MaskedText, model: Model) -> Steps[list[FilledRow]]:
         """Fill the masks of a text, and write the best fillings."""
-        beams = yield from fill_together(masked_text, self.search, model.limits.vocab_size)
+        beams = yield from beam_search(masked_text, self.search, model.limits.vocab_size)
         return [
             filled_row(
                 beam.masked_text.ids.tolist(),
@@ -129,11 +129,11 @@ class BeamSearchTask:
         ]
 
 
-def fill_together(masked_text: MaskedText, search: Search, vocab_size: int) -> Steps[list[Beam]]:
+def beam_search(masked_text: MaskedText, search: Search, vocab_size: int) -> Steps[list[Beam]]:
     """Fill all masks of a text.
 
-    In each step every beam is asked about its open masks, and one of them is filled: the one whose
-    best token is the most probable, or the leftmost.
+    In each step the model predicts the open masks of every beam, and one of them is filled: the one
+    whose best token is the most probable, or the leftmost.
 
     Returns:
         The finished beams, best first, at most `search.beams`.
@@ -148,9 +148,9 @@ def fill_together(masked_text: MaskedText, search: Search, vocab_size: int) -> S
 def _expand(
     beams: Sequence[Beam], predictions: Sequence[Predictions], search: Search
 ) -> list[Beam]:
-    """Fill one mask of each beam with each of its best tokens, and keep the best.
+    """Fill one mask of each beam with each of its best tokens, and keep the best beams.
 
-    The same words put in by two ways are one beam, with the better score.
+    Two ways to the same tokens are one beam, with the better score.
     """
     masks = [
         0 if search.order == "left_to_right" else int(part.scores[:, 0].argmax())
@@ -158,13 +158,13 @@ def _expand(
     ]
     scores = np.stack(
         [
-            beam.log_score + logs_of(part.scores[mask])
+            beam.log_score + log_probabilities(part.scores[mask])
             for beam, part, mask in zip(beams, predictions, masks, strict=True)
         ]
     )
     best: dict[bytes, Beam] = {}
-    for place in np.argsort(-scores, axis=None, kind="stable").tolist():
-        row, column = divmod(place, scores.shape[1])
+    for index in np.argsort(-scores, axis=None, kind="stable").tolist():
+        row, column = divmod(index, scores.shape[1])
         token = int(predictions[row].tokens[masks[row], column])
         masked_text = _filled(beams[row].masked_text, masks[row], token)
         best.setdefault(masked_text.ids.tobytes(), Beam(masked_text, float(scores[row, column])))
@@ -174,7 +174,7 @@ def _expand(
 
 
 def _filled(masked_text: MaskedText, mask: int, token: int) -> MaskedText:
-    """Put a token in the place of one of the open masks."""
+    """Fill one of the open masks with a token."""
     ids = masked_text.ids.copy()
     ids[masked_text.masks[mask]] = token
     return replace(masked_text, ids=ids, masks=np.delete(masked_text.masks, mask))

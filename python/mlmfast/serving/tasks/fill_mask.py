@@ -1,4 +1,4 @@
-"""What a call asks of every text, and texts on their way to an answer."""
+"""Fill-mask: each mask of a text by itself, in one pass of the model."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmfast.errors import InputError
-from mlmfast.serving.tasks.base import answer_steps
-from mlmfast.serving.tasks.multi_token_targets import WholeTargets, pieces_of
-from mlmfast.serving.tasks.rows import answer_of, best_targets
+from mlmfast.serving.tasks.base import run_steps
+from mlmfast.serving.tasks.multi_token_targets import WholeTargetsTask, target_pieces
+from mlmfast.serving.tasks.rows import best_targets, fill_mask_rows
 from mlmfast.serving.text.encode import encode_texts
-from mlmfast.serving.text.options import EncodeOptions, rows_wanted
+from mlmfast.serving.text.options import EncodeOptions, rows_per_mask
 from mlmfast.serving.types import MaskedText, OutputSpec
 
 if TYPE_CHECKING:
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class FillMaskTask:
-    """The options of a call that asks the model once about a text, checked.
+    """The checked options of a fill-mask call.
 
     Attributes:
-        rows: how many rows a mask gets.
-        options: how texts become ids.
+        rows: rows of each mask.
+        options: how texts are encoded.
         targets: the only ids to choose from, int64, ascending; None: all.
     """
 
@@ -39,36 +39,36 @@ class FillMaskTask:
     targets: np.ndarray | None = None
 
     @property
-    def reading(self) -> EncodeOptions:
-        """What reading a text depends on."""
+    def encode_key(self) -> EncodeOptions:
+        """What `encode` depends on."""
         return self.options
 
     @property
     def output_spec(self) -> OutputSpec:
-        """What the graph is asked."""
+        """What to predict at each mask."""
         return (
             OutputSpec(top_k=self.rows)
             if self.targets is None
             else OutputSpec(targets=self.targets)
         )
 
-    def read(
+    def encode(
         self, texts: Sequence[Any], model: Model, *, first: int = 1, names: Callable[[int], str]
     ) -> list[MaskedText | InputError]:
         """Tokenize texts and find their masks."""
         return encode_texts(
-            texts, model.vocabulary, model.limits, self.options, first=first, names=names
+            texts, model.tokenizer, model.limits, self.options, first=first, names=names
         )
 
-    def of(self, masked_text: MaskedText) -> MaskedText:
-        """Return a masked text that says for itself what is asked."""
+    def with_options(self, masked_text: MaskedText) -> MaskedText:
+        """Return the masked text with the options of this task, for `OutputSpec.per_text`."""
         return replace(masked_text, top_k=self.rows, targets=self.targets)
 
     def answer(self, masked_text: MaskedText, predictions: Predictions, decoder: Decoder) -> Answer:
-        """Write the rows of one text."""
+        """Return the rows of one text."""
         if self.targets is not None:
             predictions = best_targets(predictions, self.rows)
-        return answer_of(masked_text, predictions, decoder)
+        return fill_mask_rows(masked_text, predictions, decoder)
 
 
 def fill_mask_task(
@@ -78,7 +78,7 @@ def fill_mask_task(
     *,
     whole_targets: bool = False,
     tokenizer_kwargs: Mapping[str, Any] | None = None,
-) -> FillMaskTask | WholeTargets:
+) -> FillMaskTask | WholeTargetsTask:
     """Check the options of a call.
 
     Raises:
@@ -90,14 +90,18 @@ def fill_mask_task(
     if targets is None:
         if whole_targets:
             raise InputError("whole_targets says how targets are scored, and there are none.")
-        return FillMaskTask(rows_wanted(top_k, vocab_size, None), options)
+        return FillMaskTask(rows_per_mask(top_k, vocab_size, None), options)
     if whole_targets:
-        pieces = pieces_of(targets, model.vocabulary)
+        pieces = target_pieces(targets, model.tokenizer)
         _require_known(max(map(max, pieces)), vocab_size)
-        return WholeTargets.checked(rows_wanted(top_k, vocab_size, len(pieces)), options, pieces)
-    ids = model.vocabulary.target_ids(targets)
+        return WholeTargetsTask.checked(
+            rows_per_mask(top_k, vocab_size, len(pieces)), options, pieces
+        )
+    ids = model.tokenizer.target_ids(targets)
     _require_known(ids[-1], vocab_size)
-    return FillMaskTask(rows_wanted(top_k, vocab_size, len(ids)), options, np.array(ids, np.int64))
+    return FillMaskTask(
+        rows_per_mask(top_k, vocab_size, len(ids)), options, np.array(ids, np.int64)
+    )
 
 
 def _require_known(token: int, vocab_size: int) -> None:
@@ -109,32 +113,32 @@ def _require_known(token: int, vocab_size: int) -> None:
 
 
 class PendingAnswers:
-    """Texts that the engine is at work on; those that are asked in steps are when it is their turn.
+    """Texts that the engine is running. Whole targets are run when `results` is called.
 
     Attributes:
-        error: what is wrong with the first text that has no answer; always None where errors take
-            the place of answers.
+        error: the error of the first text that cannot be used, after which none is answered; always
+            None where errors take the place of answers.
     """
 
     def __init__(
         self,
-        read: Sequence[MaskedText | InputError],
+        encoded: Sequence[MaskedText | InputError],
         model: Model,
-        task: FillMaskTask | WholeTargets,
+        task: FillMaskTask | WholeTargetsTask,
         *,
         keep_errors: bool,
         batch_size: int | None = None,
     ):
         self.error: InputError | None = None
         if not keep_errors:
-            for place, predictions in enumerate(read):
-                if isinstance(predictions, InputError):
-                    self.error, read = predictions, read[:place]
+            for index, text in enumerate(encoded):
+                if isinstance(text, InputError):
+                    self.error, encoded = text, encoded[:index]
                     break
-        self._read = read
+        self._encoded = encoded
         self._model = model
-        self._asked = task
-        masked_texts = [predictions for predictions in read if isinstance(predictions, MaskedText)]
+        self._task = task
+        masked_texts = [text for text in encoded if isinstance(text, MaskedText)]
         self._running = (
             model.engine.start(masked_texts, task.output_spec, batch_size=batch_size)
             if isinstance(task, FillMaskTask)
@@ -142,25 +146,25 @@ class PendingAnswers:
         )
 
     def results(self) -> list[Any]:
-        """Wait for the answers; errors stand where their texts stood."""
-        model, task = self._model, self._asked
-        if isinstance(task, WholeTargets):
-            # One text at a time: each asks about all of its targets.
+        """Wait for the answers, in the order of the texts, with errors among them."""
+        model, task = self._model, self._task
+        if isinstance(task, WholeTargetsTask):
+            # One text at a time: the targets of a single text make large batches.
             return [
-                read
-                if isinstance(read, InputError)
-                else answer_steps(model.engine, task.steps(read, model))
-                for read in self._read
+                text
+                if isinstance(text, InputError)
+                else run_steps(model.engine, task.steps(text, model))
+                for text in self._encoded
             ]
         predictions = iter(self._running.predictions()) if self._running else iter(())
         return [
-            read
-            if isinstance(read, InputError)
-            else task.answer(read, next(predictions), model.decoder)
-            for read in self._read
+            text
+            if isinstance(text, InputError)
+            else task.answer(text, next(predictions), model.decoder)
+            for text in self._encoded
         ]
 
     def cancel(self) -> None:
-        """Drop what has not begun."""
+        """Drop the batches that have not started."""
         if self._running:
             self._running.cancel()

@@ -1,4 +1,4 @@
-"""Targets of several tokens: as many masks as the word has pieces, filled one after the other."""
+"""Targets of several tokens: as many masks as a target has tokens, filled one after the other."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmfast.errors import InputError
-from mlmfast.serving.tasks.rows import filled_row, logs_of
+from mlmfast.serving.tasks.rows import filled_row, log_probabilities
 from mlmfast.serving.text.encode import check_length, encode_texts
 from mlmfast.serving.types import MaskedText
 
@@ -22,129 +22,131 @@ if TYPE_CHECKING:
     from mlmfast.serving.text.options import EncodeOptions
     from mlmfast.serving.text.tokenizer import ServingTokenizer
 
-Beginnings = list[tuple[tuple[int, tuple[int, ...]], list[int]]]
+# For one step: (length, prefix) of targets that share a masked text, and their indices.
+Prefixes = list[tuple[tuple[int, tuple[int, ...]], list[int]]]
 
 
 @dataclass(frozen=True, slots=True)
-class WholeTargets:
-    """What a call with targets of several tokens asks of every text, checked.
+class WholeTargetsTask:
+    """The checked options of a call with targets of several tokens.
 
     Attributes:
-        count: how many rows a mask gets.
-        options: how texts become ids.
-        targets: the pieces of each target.
-        beginnings: for each step what is asked at a mask: length and beginning of targets that ask
-            the same, and the numbers of these targets.
+        count: rows of each mask.
+        options: how texts are encoded.
+        targets: the tokens of each target.
+        prefixes: for each step the targets, grouped by length and by the tokens that are filled in.
     """
 
     count: int
     options: EncodeOptions
     targets: tuple[tuple[int, ...], ...]
-    beginnings: tuple[Beginnings, ...]
+    prefixes: tuple[Prefixes, ...]
 
     @classmethod
     def checked(
         cls, count: int, options: EncodeOptions, targets: Sequence[tuple[int, ...]]
-    ) -> WholeTargets:
+    ) -> WholeTargetsTask:
         """Group the targets once for all texts."""
         longest = max(map(len, targets))
-        beginnings = tuple(_beginnings(targets, step) for step in range(longest))
-        return cls(count, options, tuple(targets), beginnings)
+        prefixes = tuple(_group_by_prefix(targets, step) for step in range(longest))
+        return cls(count, options, tuple(targets), prefixes)
 
     @property
-    def reading(self) -> tuple[EncodeOptions, int]:
-        """What reading a text depends on: it must have room for all targets."""
-        return self.options, len(self.beginnings)
+    def encode_key(self) -> tuple[EncodeOptions, int]:
+        """What `encode` depends on: the longest target must fit into the text."""
+        return self.options, len(self.prefixes)
 
     @property
-    def price(self) -> str:
-        """What costs a pass of the model, for messages."""
+    def cost_unit(self) -> str:
+        """What each pass of the model is for, for messages."""
         return "one for each mask and each beginning of a target"
 
-    def read(
+    def encode(
         self, texts: Sequence[Any], model: Model, *, first: int = 1, names: Callable[[int], str]
     ) -> list[MaskedText | InputError]:
-        """Tokenize texts and find their masks; each must have room for the longest target."""
+        """Tokenize texts and find their masks; the longest target must fit into each."""
         longest = max(self.targets, key=len)
-        read = encode_texts(
-            texts, model.vocabulary, model.limits, self.options, first=first, names=names
+        encoded = encode_texts(
+            texts, model.tokenizer, model.limits, self.options, first=first, names=names
         )
-        for place, predictions in enumerate(read):
-            if isinstance(predictions, MaskedText):
-                error = check_length(grown_ids(predictions, longest), model.limits)
+        for index, text in enumerate(encoded):
+            if isinstance(text, MaskedText):
+                error = check_length(ids_with_pieces(text, longest), model.limits)
                 if error:
-                    name = names(first + place)
-                    read[place] = InputError(
+                    name = names(first + index)
+                    encoded[index] = InputError(
                         f"{name} with {len(longest)} masks in place of one {error}"
                     )
-        return read
+        return encoded
 
     def rows(self, masked_text: MaskedText) -> int:
-        """Tell how many rows the answer of a text has."""
+        """Return how many rows the answer to a text has."""
         return self.count * len(masked_text.masks)
 
     def passes(self, masked_text: MaskedText) -> int:
-        """Tell how often the model is asked: at each mask about each beginning of a target."""
-        return len(masked_text.masks) * sum(map(len, self.beginnings))
+        """Return how many passes a text needs: one for each mask and each prefix of a target."""
+        return len(masked_text.masks) * sum(map(len, self.prefixes))
 
     def steps(
         self, masked_text: MaskedText, model: Model
     ) -> Steps[list[FilledRow] | list[list[FilledRow]]]:
         """Score the targets at each mask of a text, and write the best of them."""
-        scores = yield from score_targets(masked_text, self.targets, self.beginnings)
+        scores = yield from score_targets(masked_text, self.targets, self.prefixes)
         return rows_of_targets(masked_text, scores, self.targets, self.count, model)
 
 
-def pieces_of(targets: str | Iterable[str], vocabulary: ServingTokenizer) -> list[tuple[int, ...]]:
+def target_pieces(
+    targets: str | Iterable[str], tokenizer: ServingTokenizer
+) -> list[tuple[int, ...]]:
     """Tokenize `targets`, each once.
 
     Raises:
         InputError: a target is no string or gives no token, or there is none.
     """
     words = [targets] if isinstance(targets, str) else list(targets)
-    predictions: dict[tuple[int, ...], None] = {}
+    distinct: dict[tuple[int, ...], None] = {}
     for word in words:
         if not isinstance(word, str):
             raise InputError(f"Targets are strings, and {word!r} is of type {type(word).__name__}.")
-        pieces = tuple(vocabulary.pieces(word))
+        pieces = tuple(tokenizer.pieces(word))
         if not pieces:
             raise InputError(f"The target {word!r} gives no token.")
-        predictions[pieces] = None
-    if not predictions:
+        distinct[pieces] = None
+    if not distinct:
         raise InputError("At least one target must be given; targets is empty.")
-    return list(predictions)
+    return list(distinct)
 
 
-def grown_ids(masked_text: MaskedText, pieces: Sequence[int], place: int = 0) -> np.ndarray:
-    """Return the ids of the text with `pieces` in the place of one of its masks."""
-    position = int(masked_text.masks[place])
+def ids_with_pieces(masked_text: MaskedText, pieces: Sequence[int], mask: int = 0) -> np.ndarray:
+    """Return the ids of the text with `pieces` in place of its mask number `mask`."""
+    position = int(masked_text.masks[mask])
     return np.concatenate(
         [masked_text.ids[:position], np.array(pieces, np.int64), masked_text.ids[position + 1 :]]
     )
 
 
 def score_targets(
-    masked_text: MaskedText, targets: Sequence[tuple[int, ...]], beginnings: Sequence[Beginnings]
+    masked_text: MaskedText, targets: Sequence[tuple[int, ...]], prefixes: Sequence[Prefixes]
 ) -> Steps[list[list[float]]]:
-    """Score each target at each mask of one text, a piece of all targets a step.
+    """Score each target at each mask of one text, one more token of all targets in each step.
 
     Returns:
-        For each mask the targets' log scores: the sum over the pieces, from left to right, of the
-        natural logarithm of a piece's probability where the pieces before it are known and those
-        after it are masks.
+        For each mask the targets' log scores: the sum over a target's tokens, from left to right,
+        of the natural logarithm of the token's probability with the tokens before it filled in and
+        masks in place of those after it.
     """
     scores = [[0.0] * len(targets) for _ in masked_text.masks]
-    for step, groups in enumerate(beginnings):
-        task = [(place, one) for place in range(len(masked_text.masks)) for one in groups]
+    for step, groups in enumerate(prefixes):
+        at_masks = [(mask, group) for mask in range(len(masked_text.masks)) for group in groups]
         predictions = yield [
-            _with_pieces(masked_text, place, known, count, [targets[n][step] for n in numbers])
-            for place, ((count, known), numbers) in task
+            _with_prefix(masked_text, mask, prefix, length, [targets[n][step] for n in numbers])
+            for mask, ((length, prefix), numbers) in at_masks
         ]
-        for (place, (_, numbers)), part in zip(task, predictions, strict=True):
-            logs = logs_of(part.scores[0]).tolist()
+        for (mask, (_, numbers)), part in zip(at_masks, predictions, strict=True):
+            logs = log_probabilities(part.scores[0]).tolist()
             columns = dict(zip(part.tokens.tolist(), logs, strict=True))
             for number in numbers:
-                scores[place][number] += columns[targets[number][step]]
+                scores[mask][number] += columns[targets[number][step]]
     return scores
 
 
@@ -155,14 +157,14 @@ def rows_of_targets(
     count: int,
     model: Model,
 ) -> list[FilledRow] | list[list[FilledRow]]:
-    """Write the `count` best targets of each mask: one list for one mask, else one a mask."""
+    """Return the rows of the `count` best targets: a list for one mask, else a list for each."""
     answer = []
-    for place, of_mask in enumerate(scores):
+    for mask, of_mask in enumerate(scores):
         best = sorted(range(len(targets)), key=lambda number: -of_mask[number])[:count]
         answer.append(
             [
                 filled_row(
-                    grown_ids(masked_text, targets[number], place).tolist(),
+                    ids_with_pieces(masked_text, targets[number], mask).tolist(),
                     targets[number],
                     of_mask[number],
                     model,
@@ -174,8 +176,8 @@ def rows_of_targets(
     return answer[0] if len(answer) == 1 else answer
 
 
-def _beginnings(targets: Sequence[tuple[int, ...]], step: int) -> Beginnings:
-    """Group the targets longer than `step`: those of one length that begin alike ask the same."""
+def _group_by_prefix(targets: Sequence[tuple[int, ...]], step: int) -> Prefixes:
+    """Group the targets longer than `step`: those of one length and prefix share a masked text."""
     groups: dict[tuple[int, tuple[int, ...]], list[int]] = defaultdict(list)
     for number, pieces in enumerate(targets):
         if len(pieces) > step:
@@ -183,19 +185,19 @@ def _beginnings(targets: Sequence[tuple[int, ...]], step: int) -> Beginnings:
     return list(groups.items())
 
 
-def _with_pieces(
-    masked_text: MaskedText, place: int, known: tuple[int, ...], count: int, output_spec: list[int]
+def _with_prefix(
+    masked_text: MaskedText, mask: int, prefix: tuple[int, ...], length: int, targets: list[int]
 ) -> MaskedText:
-    """Put `count` masks in place of one, the first of them filled with what is `known`."""
-    position = int(masked_text.masks[place])
+    """Replace a mask by `length` masks, the first of them filled with `prefix`."""
+    position = int(masked_text.masks[mask])
     mask_id = int(masked_text.ids[position])
-    pieces = [*known, *[mask_id] * (count - len(known))]
+    pieces = [*prefix, *[mask_id] * (length - len(prefix))]
     types = masked_text.type_ids
     return MaskedText(
-        ids=grown_ids(masked_text, pieces, place),
+        ids=ids_with_pieces(masked_text, pieces, mask),
         type_ids=np.concatenate(
-            [types[:position], np.full(count, types[position]), types[position + 1 :]]
+            [types[:position], np.full(length, types[position]), types[position + 1 :]]
         ),
-        masks=np.array([position + len(known)]),
-        targets=np.unique(output_spec),
+        masks=np.array([position + len(prefix)]),
+        targets=np.unique(targets),
     )

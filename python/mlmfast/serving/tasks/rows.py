@@ -1,4 +1,4 @@
-"""What a graph found, as the rows that callers get."""
+"""Predictions as the rows that callers get."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from mlmfast.serving.text.decoding import Decoder
     from mlmfast.serving.types import MaskedText
 
-# The least positive number of float32: a probability below it counts as it.
-_LEAST = 1.4e-45
+# The smallest positive float32: it stands for any smaller probability.
+_SMALLEST = 1.4e-45
 
 
 class Row(TypedDict):
@@ -42,10 +42,10 @@ class FilledRow(TypedDict):
 Answer = list[Row] | list[list[Row]]
 
 
-def answer_of(masked_text: MaskedText, predictions: Predictions, decoder: Decoder) -> Answer:
-    """Write the rows of one text.
+def fill_mask_rows(masked_text: MaskedText, predictions: Predictions, decoder: Decoder) -> Answer:
+    """Return the rows of one text.
 
-    With several masks the open ones stay visible in `sequence`, and with them all special tokens.
+    With several masks, `sequence` shows the open masks and all other special tokens.
     """
     one_mask = len(masked_text.masks) == 1
     ids = masked_text.ids.tolist()
@@ -72,10 +72,10 @@ def answer_of(masked_text: MaskedText, predictions: Predictions, decoder: Decode
 
 
 def best_targets(predictions: Predictions, rows: int) -> Predictions:
-    """Order the targets of each mask, best first, equal ones by id, and keep `rows` of them.
+    """Sort the targets of each mask, best first, equal ones by id, and keep `rows` of them.
 
     Args:
-        found: scores [masks, targets] of the ids [targets], ascending.
+        predictions: scores [masks, targets] of the ids [targets], ascending.
         rows: how many to keep.
     """
     order = np.argsort(-predictions.scores, axis=1, kind="stable")[:, :rows]
@@ -84,9 +84,9 @@ def best_targets(predictions: Predictions, rows: int) -> Predictions:
     )
 
 
-def logs_of(scores: np.ndarray) -> np.ndarray:
-    """Natural logarithms of probabilities, float64."""
-    logs: np.ndarray = np.log(np.maximum(scores.astype(np.float64), _LEAST))
+def log_probabilities(scores: np.ndarray) -> np.ndarray:
+    """Return the natural logarithms of probabilities, float64."""
+    logs: np.ndarray = np.log(np.maximum(scores.astype(np.float64), _SMALLEST))
     return logs
 
 
@@ -98,14 +98,14 @@ def filled_row(
     *,
     skip_special: bool = True,
 ) -> FilledRow:
-    """Write one filling: `tokens` in the order of their masks, `ids` the text with them in it."""
-    vocabulary = model.vocabulary
+    """Return the row of a filling: `tokens` in the order of the masks, `ids` the filled text."""
+    tokenizer = model.tokenizer
     return {
         "score": math.exp(log_score),
         "tokens": list(tokens),
         "token_strs": [model.decoder.token(token) for token in tokens],
-        "sequence": vocabulary.decode(
-            [token for token in ids if token != vocabulary.pad_id],
+        "sequence": tokenizer.decode(
+            [token for token in ids if token != tokenizer.pad_id],
             skip_special_tokens=skip_special,
         ),
     }

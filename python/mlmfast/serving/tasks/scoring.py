@@ -1,4 +1,4 @@
-"""Pseudo-log-likelihood: how probable the model finds each word of a text, given the others."""
+"""Pseudo-log-likelihood: how probable each token of a text is to the model, given the others."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import numpy as np
 
 from mlmfast.errors import InputError
-from mlmfast.serving.tasks.rows import logs_of
+from mlmfast.options import check_choice
+from mlmfast.serving.tasks.rows import log_probabilities
 from mlmfast.serving.text.encode import check_length, check_text
 from mlmfast.serving.types import MaskedText
 
@@ -34,12 +35,12 @@ class TokenScores(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class ScoredText:
-    """A text that is to be scored.
+    """An encoded text to score.
 
     Attributes:
         ids: its token ids, int64 [length].
         type_ids: segment ids, int64 [length].
-        spans: for each token that is scored its position, and the end of what is masked with it.
+        spans: for each token to score its position, and the end of the tokens masked with it.
     """
 
     ids: np.ndarray
@@ -49,50 +50,51 @@ class ScoredText:
 
 @dataclass(frozen=True, slots=True)
 class ScoringTask:
-    """What a call that scores texts asks of every one, checked.
+    """The checked options of a call that scores texts.
 
     Attributes:
-        method: "original": one token is masked at a time; "word_l2r": with a token those after it
-            in its word.
+        method: "original" masks one token at a time; "word_l2r" masks with it the later tokens of
+            its word.
     """
 
     method: str = "original"
 
     def __post_init__(self) -> None:
-        if self.method not in _METHODS:
-            raise InputError(
-                f"method must be one of {', '.join(_METHODS)}, and is {self.method!r}."
-            )
+        check_choice("method", self.method, _METHODS)
 
     @property
-    def reading(self) -> str:
-        """What reading a text depends on."""
+    def encode_key(self) -> str:
+        """What `encode` depends on."""
         return self.method
 
     @property
-    def price(self) -> str:
-        """What costs a pass of the model, for messages."""
+    def cost_unit(self) -> str:
+        """What each pass of the model is for, for messages."""
         return "one for each token"
 
-    def read(
+    def encode(
         self, texts: Sequence[Any], model: Model, *, first: int = 1, names: Callable[[int], str]
     ) -> list[ScoredText | InputError]:
-        """Tokenize texts without masks; an InputError stands in the place of a bad one."""
-        return [self._read(text, model, names(number)) for number, text in enumerate(texts, first)]
+        """Tokenize texts; one that cannot be used gives an InputError."""
+        return [
+            self._encode(text, model, names(number)) for number, text in enumerate(texts, first)
+        ]
 
     def rows(self, _text: ScoredText) -> int:
-        """Tell how many rows the answer of a text has."""
+        """Return how many rows the answer to a text has."""
         return 1
 
     def passes(self, text: ScoredText) -> int:
-        """Tell how often the model is asked: about each token."""
+        """Return how many passes a text needs: one for each token."""
         return len(text.spans)
 
     def steps(self, text: ScoredText, model: Model) -> Steps[TokenScores]:
-        """Mask each token of a text in turn; its special tokens and masks are never scored."""
-        mask_id = model.vocabulary.mask_id
+        """Mask each token of a text in turn. Special tokens and masks are not scored."""
+        mask_id = model.tokenizer.mask_id
         predictions = yield [_masked(text, position, end, mask_id) for position, end in text.spans]
-        scores = logs_of(np.concatenate([part.scores[0] for part in predictions])).tolist()
+        scores = log_probabilities(
+            np.concatenate([part.scores[0] for part in predictions])
+        ).tolist()
         tokens = [int(text.ids[position]) for position, _ in text.spans]
         return {
             "score": sum(scores),
@@ -101,19 +103,22 @@ class ScoringTask:
             "token_scores": scores,
         }
 
-    def _read(self, text: Any, model: Model, name: str) -> ScoredText | InputError:
+    def _encode(self, text: Any, model: Model, name: str) -> ScoredText | InputError:
         error = check_text(text, name)
         if error:
             return error
-        encoding = model.vocabulary.encode_words([text])[0]
+        encoding = model.tokenizer.encode_words([text])[0]
         ids = np.array(encoding.ids, np.int64)
         error = check_length(ids, model.limits)
         if error:
             return InputError(f"{name} {error}")
         spans = [
-            (place, _end_of_word(encoding, place) if self.method == "word_l2r" else place + 1)
-            for place, special in enumerate(encoding.special_tokens_mask)
-            if not special and ids[place] != model.vocabulary.mask_id
+            (
+                position,
+                _end_of_word(encoding, position) if self.method == "word_l2r" else position + 1,
+            )
+            for position, special in enumerate(encoding.special_tokens_mask)
+            if not special and ids[position] != model.tokenizer.mask_id
         ]
         if not spans:
             return InputError(f"{name} has no token to score: it is empty, or all special tokens.")
@@ -121,7 +126,7 @@ class ScoringTask:
 
 
 def _masked(text: ScoredText, position: int, end: int, mask_id: int) -> MaskedText:
-    """Mask the tokens from `position` to `end`, and ask for the first of them."""
+    """Mask the tokens from `position` to `end`, with the first of them as target."""
     ids = text.ids.copy()
     ids[position:end] = mask_id
     target = text.ids[position : position + 1]

@@ -1,4 +1,4 @@
-"""Answers in the order of the texts, with a bounded number of texts on their way."""
+"""Answers in the order of the texts, with a bounded number of texts in flight."""
 
 from __future__ import annotations
 
@@ -15,55 +15,55 @@ if TYPE_CHECKING:
 class Pending(Protocol):
     """Texts that are being answered."""
 
-    # What is wrong with the text after the last one that is answered, if anything is.
+    # The error of the text after the last one that is answered, if there is one.
     error: InputError | None
 
     def results(self) -> list[Any]:
         """Wait for the answers."""
 
     def cancel(self) -> None:
-        """Drop what has not begun."""
+        """Drop what has not started."""
 
 
 def in_order(
     texts: Iterable[Any],
-    begin: Callable[[list[Any], int], Pending],
+    start: Callable[[list[Any], int], Pending],
     *,
     read_ahead: int,
 ) -> Iterator[Any]:
-    """Answer `texts` piece by piece: one piece is read and written while another is computed.
+    """Answer `texts` in pieces: one piece is tokenized and decoded while another is computed.
 
     Args:
         texts: any iterable.
-        begin: starts a piece, given its texts and the number of the first, counted from 1.
-        read_ahead: texts that are read and not answered, at most.
+        start: starts a piece, given its texts and the number of the first, counted from 1.
+        read_ahead: texts that are read and not answered yet, at most.
 
     Yields:
         The answers, in the order of the texts.
 
     Raises:
-        Exception: whatever ends `texts` or a piece early, once all texts before have their answers.
+        Exception: the error of `texts` or of a piece, after the answers of all texts before it.
     """
     remaining = iter(texts)
     piece = max(1, read_ahead // 2)
     running: deque[tuple[int, Pending]] = deque()
-    on_their_way, number = 0, 1
+    in_flight, number = 0, 1
     failure: Exception | None = None
     ended = False
     try:
         while True:
-            while not ended and on_their_way + piece <= read_ahead:
+            while not ended and in_flight + piece <= read_ahead:
                 taken: list[Any] = []
                 try:
                     for text in islice(remaining, piece):
-                        taken.append(text)  # noqa: PERF402 - kept should the source fail
-                except Exception as error:  # noqa: BLE001 - held until its turn has come
+                        taken.append(text)  # noqa: PERF402 - kept if the source fails
+                except Exception as error:  # noqa: BLE001 - raised after the answers before it
                     failure = error
                 ended = len(taken) < piece
                 if taken:
-                    pending = begin(taken, number)
+                    pending = start(taken, number)
                     running.append((len(taken), pending))
-                    on_their_way += len(taken)
+                    in_flight += len(taken)
                     number += len(taken)
                     if pending.error:
                         failure, ended = pending.error, True
@@ -71,7 +71,7 @@ def in_order(
                 break
             count, pending = running.popleft()
             yield from pending.results()
-            on_their_way -= count
+            in_flight -= count
     finally:
         for _, pending in running:
             pending.cancel()
@@ -80,7 +80,7 @@ def in_order(
 
 
 class SizedAnswers:
-    """An iterator of answers that knows how many there are in all, as tqdm likes to."""
+    """An iterator of answers with a length, for progress bars."""
 
     def __init__(self, answers: Iterator[Any], length: int) -> None:
         self._answers = answers

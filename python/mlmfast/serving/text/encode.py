@@ -1,4 +1,4 @@
-"""Texts as they come from a caller, turned into ids with known masks, or refused by name."""
+"""Encode the texts of a caller and find their masks, or say what is wrong with them."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ if TYPE_CHECKING:
     from mlmfast.serving.text.tokenizer import ServingTokenizer
 
 T = TypeVar("T")
-# What people type for a mask, whatever the model: [MASK], <mask>, {mask}, <|mask|>, ___
+# What people write for a mask, whatever the model's is: [MASK], <mask>, {mask}, <|mask|>, ___
 _LIKE_A_MASK = re.compile(r"(?i)[\[<{(]\|?\s*mask\s*\|?[\]>})]|_{3,}")
 SHOWN = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the model takes: tokens in a text (None: no limit) and distinct ids."""
+    """Limits of a model: tokens of a text (None: no limit), and distinct ids."""
 
     max_length: int | None
     vocab_size: int
 
 
 def the_text(_number: int) -> str:
-    """Call a text that came alone."""
+    """Name a single text in messages."""
     return "The text"
 
 
 def text_number(number: int) -> str:
-    """Call one text of several."""
+    """Name one of several texts in messages."""
     return f"Text {number}"
 
 
 def encode_texts(
     texts: Sequence[Any],
-    vocabulary: ServingTokenizer,
+    tokenizer: ServingTokenizer,
     limits: Limits,
     options: EncodeOptions,
     *,
@@ -56,40 +56,38 @@ def encode_texts(
 
     Args:
         texts: strings; anything else is refused.
-        vocabulary: the model's tokenizer.
-        limits: what the model takes.
+        tokenizer: the model's tokenizer.
+        limits: the model's limits.
         options: special tokens and truncation.
         first: the number of the first text in messages.
         names: what messages call the text of a number.
 
     Returns:
-        Each text ready for the graph, or a NoMaskError (it has no mask, or truncation cut it away)
-        or another InputError (it is no string, no valid Unicode, or longer than the model takes).
+        For each text a masked text, or a NoMaskError (it has no mask, or truncation cut it away) or
+        another InputError (it is no string, no valid Unicode, or longer than the model takes).
     """
-    read: list[MaskedText | InputError] = [_not_a_text(text) or _UNREAD for text in texts]
-    places = [place for place, error in enumerate(read) if error is _UNREAD]
-    strings = [texts[place] for place in places]
-    encodings = vocabulary.encode(strings, options, limits.max_length) if strings else []
-    for place, encoding in zip(places, encodings, strict=True):
-        read[place] = _question(texts[place], encoding, vocabulary, limits, options)
+    encoded: list[MaskedText | InputError] = [_not_a_text(text) or _PENDING for text in texts]
+    valid = [index for index, error in enumerate(encoded) if error is _PENDING]
+    strings = [texts[index] for index in valid]
+    encodings = tokenizer.encode(strings, options, limits.max_length) if strings else []
+    for index, encoding in zip(valid, encodings, strict=True):
+        encoded[index] = _masked_text(texts[index], encoding, tokenizer, limits, options)
     return [
-        _named(found, texts[place], names(first + place))
-        if isinstance(found, InputError)
-        else found
-        for place, found in enumerate(read)
+        _named(text, texts[index], names(first + index)) if isinstance(text, InputError) else text
+        for index, text in enumerate(encoded)
     ]
 
 
-def raise_first_error(read: Sequence[T | InputError]) -> list[T]:
-    """Raise the first error, if there is one; a mask is missed only where all else is well."""
-    errors = [found for found in read if isinstance(found, InputError)]
+def raise_first_error(encoded: Sequence[T | InputError]) -> list[T]:
+    """Raise the first error, if there is one; missing masks come after all other errors."""
+    errors = [text for text in encoded if isinstance(text, InputError)]
     if errors:
         raise next((e for e in errors if not isinstance(e, NoMaskError)), errors[0])
-    return [found for found in read if not isinstance(found, InputError)]
+    return [text for text in encoded if not isinstance(text, InputError)]
 
 
 def check_length(ids: np.ndarray, limits: Limits) -> InputError | None:
-    """Tell what is wrong with the ids of a text: too many, or unknown to the model."""
+    """Return what is wrong with the ids of a text: too many, or unknown to the model."""
     if limits.max_length is not None and len(ids) > limits.max_length:
         return InputError(
             f"has {len(ids)} tokens, and this model takes at most {limits.max_length}. Shorten it, "
@@ -105,37 +103,37 @@ def check_length(ids: np.ndarray, limits: Limits) -> InputError | None:
 
 
 def check_text(text: object, name: str) -> InputError | None:
-    """Tell why `text` cannot be tokenized: no string, or no valid Unicode."""
+    """Return why `text` cannot be tokenized: it is no string, or no valid Unicode."""
     error = _not_a_text(text)
     return error and _named(error, text, name)
 
 
-_UNREAD = InputError("unread")
+_PENDING = InputError("not encoded yet")
 
 
-def _question(
+def _masked_text(
     text: str,
     encoding: Encoding | InputError,
-    vocabulary: ServingTokenizer,
+    tokenizer: ServingTokenizer,
     limits: Limits,
     options: EncodeOptions,
 ) -> MaskedText | InputError:
     if isinstance(encoding, InputError):
         return InputError(f"is too long, and cannot be cut: {encoding}")
     ids = np.array(encoding.ids, dtype=np.int64)
-    masks = np.flatnonzero(ids == vocabulary.mask_id)
+    masks = np.flatnonzero(ids == tokenizer.mask_id)
     if not len(masks):
-        return NoMaskError(_no_mask(text, vocabulary.mask_token, options))
+        return NoMaskError(_no_mask(text, tokenizer.mask_token, options))
     error = check_length(ids, limits)
     return error or MaskedText(ids, np.array(encoding.type_ids, dtype=np.int64), masks)
 
 
-def _named(error: InputError, text: object, called: str) -> InputError:
-    """Put the text's name, and the beginning of what it says, before what is wrong with it."""
-    told = str(error)
-    if isinstance(text, str) and text.strip() and "surrogate" not in told:
-        called += f' "{text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."}"'
-    return type(error)(f"{called} {told}")
+def _named(error: InputError, text: object, name: str) -> InputError:
+    """Put the text's name and its first characters before the message of an error."""
+    message = str(error)
+    if isinstance(text, str) and text.strip() and "surrogate" not in message:
+        name += f' "{text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."}"'
+    return type(error)(f"{name} {message}")
 
 
 def _not_a_text(text: object) -> InputError | None:

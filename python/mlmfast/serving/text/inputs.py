@@ -1,4 +1,4 @@
-"""What callers give as texts: one string, a list, a column of a table, a data set, an iterator."""
+"""The kinds of texts that callers pass: a string, a list, a column, a data set, an iterator."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _SCALARS = (str, bytes, bytearray, memoryview, Mapping, AbstractSet)
 
 
 def is_lazy(texts: Any) -> bool:
-    """Whether texts are read one by one while those before are answered.
+    """Whether texts are read one by one while earlier ones are answered.
 
-    Iterators are (generators, files, `map` ...), data sets of torch (transformers' `KeyDataset`)
-    and iterables that do not know their length (a column of a `datasets.IterableDataset`).
+    That holds for iterators (generators, files, `map` ...), data sets of torch (transformers'
+    `KeyDataset`) and iterables without a length (a column of a `datasets.IterableDataset`).
     """
     if isinstance(texts, _SCALARS):
         return False
@@ -24,8 +24,8 @@ def is_lazy(texts: Any) -> bool:
     return isinstance(texts, Iterator) or _is_torch_dataset(texts) or unsized
 
 
-def one_by_one(texts: Any) -> Iterator[Any]:
-    """The texts of anything that holds several."""
+def iterate_texts(texts: Any) -> Iterator[Any]:
+    """Return an iterator over the texts of anything that holds several."""
     _refuse_tables(texts)
     if _is_torch_dataset(texts) and not hasattr(texts, "__iter__"):
         return (texts[number] for number in range(len(texts)))
@@ -33,7 +33,7 @@ def one_by_one(texts: Any) -> Iterator[Any]:
 
 
 def as_list(texts: Any) -> tuple[bool, Sequence[Any]]:
-    """Whether `texts` is one text (or what should be one), and the texts as a list."""
+    """Return whether `texts` is a single text (or should be one), and the texts as a list."""
     if isinstance(texts, list | tuple):
         return False, texts
     _refuse_tables(texts)
@@ -45,14 +45,14 @@ def as_list(texts: Any) -> tuple[bool, Sequence[Any]]:
         and hasattr(texts, "__iter__")
         and getattr(texts, "ndim", 1) > 0
     )
-    return (False, list(one_by_one(texts))) if several else (True, [texts])
+    return (False, list(iterate_texts(texts))) if several else (True, [texts])
 
 
 def _refuse_tables(texts: Any) -> None:
     """Refuse a table, whose rows are no texts.
 
     Raises:
-        InputError: It is one; the message names a column.
+        InputError: `texts` is a table; the message names a column.
     """
     names = getattr(texts, "column_names", None) or getattr(texts, "columns", None)
     if names is not None and not isinstance(texts, _SCALARS) and not callable(names):

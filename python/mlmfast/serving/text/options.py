@@ -1,4 +1,4 @@
-"""The keywords of a call, checked once."""
+"""The keywords of a call, and their checks."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ from mlmfast.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-CUTS = (True, "longest_first", "only_first")
-# Ours: the cut leaves the masks in the middle, where transformers' may cut them away.
+TRUNCATIONS = (True, "longest_first", "only_first")
+# Not in transformers, whose truncation may remove the masks.
 _AROUND_MASK = "around_mask"
 _KEYWORDS = ("add_special_tokens", "truncation", "max_length")
-_NO_CUTS = (False, None, "do_not_truncate")
+_NO_TRUNCATION = (False, None, "do_not_truncate")
 
 
 @dataclass(frozen=True)
 class EncodeOptions:
-    """How texts become ids: the part of a tokenizer's keywords that can change an answer.
+    """How texts are encoded: the keywords of a tokenizer that can change an answer.
 
     Attributes:
-        add_special_tokens: put the model's own tokens around the text.
-        truncation: cut a text that is too long.
-        around_mask: cut both of its ends, so that its masks stay.
-        max_length: tokens to cut to, special tokens included; None: as long as the model takes.
+        add_special_tokens: put the model's special tokens around the text.
+        truncation: truncate a text that is too long.
+        around_mask: truncate it at both ends, so that its masks stay.
+        max_length: tokens to truncate to, special tokens included; None: as many as the model
+            takes.
     """
 
     add_special_tokens: bool = True
@@ -39,40 +40,40 @@ class EncodeOptions:
         """Read `tokenizer_kwargs`.
 
         Raises:
-            TypeError: a keyword that is not known, or a `max_length` that is no integer.
-            InputError: a value that means nothing.
+            TypeError: a keyword is not known, or `max_length` is no integer.
+            InputError: a value is not allowed.
         """
-        given = dict(keywords or {})
-        unknown = sorted(given.keys() - set(_KEYWORDS))
+        keywords = dict(keywords or {})
+        unknown = sorted(keywords.keys() - set(_KEYWORDS))
         if unknown:
             raise TypeError(
                 f"tokenizer_kwargs has no {unknown[0]!r}; known are {', '.join(_KEYWORDS)} "
                 "(padding never changes an answer)"
             )
-        length = given.get("max_length")
+        length = keywords.get("max_length")
         if length is not None and (length := operator.index(length)) < 1:
             raise InputError(f"max_length must be at least 1, and is {length}.")
-        # A max_length alone cuts, as in transformers.
-        truncation = given.get("truncation", None if length is None else True)
-        if truncation not in (*CUTS, _AROUND_MASK, *_NO_CUTS):
+        # As in transformers, max_length without truncation truncates.
+        truncation = keywords.get("truncation", None if length is None else True)
+        if truncation not in (*TRUNCATIONS, _AROUND_MASK, *_NO_TRUNCATION):
             raise InputError(
                 "truncation must be True, False, 'around_mask', 'longest_first', 'only_first' or "
                 f"'do_not_truncate', and is {truncation!r}."
             )
         return cls(
-            add_special_tokens=bool(given.get("add_special_tokens", True)),
-            truncation=truncation in (*CUTS, _AROUND_MASK),
+            add_special_tokens=bool(keywords.get("add_special_tokens", True)),
+            truncation=truncation in (*TRUNCATIONS, _AROUND_MASK),
             around_mask=truncation == _AROUND_MASK,
             max_length=length,
         )
 
 
-def rows_wanted(top_k: int | None, vocabulary: int, targets: int | None) -> int:
-    """How many rows a mask gets: `top_k` (None: 5), never more than there are targets.
+def rows_per_mask(top_k: int | None, vocabulary: int, targets: int | None) -> int:
+    """Return how many rows a mask gets: `top_k` (None: 5), at most one for each target.
 
     Raises:
         TypeError: `top_k` is no integer.
-        InputError: `top_k` is below 0, or above the vocabulary where no targets cap it.
+        InputError: `top_k` is below 0, or above the size of the vocabulary if there are no targets.
     """
     rows = 5 if top_k is None else operator.index(top_k)
     if rows < 0 or (targets is None and rows > vocabulary):
@@ -83,7 +84,7 @@ def rows_wanted(top_k: int | None, vocabulary: int, targets: int | None) -> int:
 
 
 def keeps_errors(on_error: str) -> bool:
-    """Tell whether errors take the place of answers.
+    """Return whether errors take the place of answers.
 
     Raises:
         InputError: `on_error` is neither "raise" nor "return".
@@ -94,7 +95,7 @@ def keeps_errors(on_error: str) -> bool:
 
 
 def checked_batch_size(batch_size: int | None) -> int | None:
-    """Return `batch_size`.
+    """Check and return `batch_size`.
 
     Raises:
         TypeError: it is no integer.

@@ -1,4 +1,4 @@
-"""Cut texts that are too long: at their end, as transformers does, or around their masks."""
+"""Truncate texts around their masks."""
 
 from __future__ import annotations
 
@@ -12,43 +12,43 @@ if TYPE_CHECKING:
     from tokenizers import Encoding
 
 
-def window(length: int, masks: Sequence[int], room: int) -> tuple[int, int]:
-    """Place a window of `room` tokens so that the masks lie in its middle.
+def window(length: int, masks: Sequence[int], size: int) -> tuple[int, int]:
+    """Place a window of `size` tokens so that the masks lie in its middle.
 
     Args:
-        length: tokens of the text, more than `room`.
+        length: tokens of the text, more than `size`.
         masks: positions of its masks, ascending.
-        room: tokens that may stay.
+        size: tokens to keep.
 
     Returns:
-        The first position that stays, and the first after it that does not.
+        The first position in the window, and the first position after it.
 
     Raises:
-        InputError: the masks lie further apart than `room`.
+        InputError: the masks do not fit into the window.
     """
     if not masks:
-        return 0, room
+        return 0, size
     span = masks[-1] - masks[0] + 1
-    if span > room:
+    if span > size:
         raise InputError(
-            f"its masks lie {span} tokens apart, and the model takes {room} beside its special "
+            f"its masks lie {span} tokens apart, and the model takes {size} beside its special "
             "tokens. Ask about them in two texts."
         )
-    start = masks[0] - (room - span) // 2
-    start = min(max(start, 0), length - room)
-    return start, start + room
+    start = masks[0] - (size - span) // 2
+    start = min(max(start, 0), length - size)
+    return start, start + size
 
 
-def cut_around_masks(encoding: Encoding, mask_id: int, room: int) -> None:
-    """Cut `encoding`, which has no special tokens around it, to `room` tokens with its masks.
+def truncate_around_masks(encoding: Encoding, mask_id: int, size: int) -> None:
+    """Truncate `encoding`, which has no special tokens around it, to `size` tokens with its masks.
 
     Raises:
         InputError: as in `window`.
     """
     ids = encoding.ids
-    if len(ids) <= room:
+    if len(ids) <= size:
         return
     masks = [position for position, token in enumerate(ids) if token == mask_id]
-    start, _ = window(len(ids), masks, room)
+    start, _ = window(len(ids), masks, size)
     encoding.truncate(len(ids) - start, direction="left")
-    encoding.truncate(room, direction="right")
+    encoding.truncate(size, direction="right")

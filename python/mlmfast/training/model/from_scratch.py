@@ -15,7 +15,8 @@ from transformers import (
 )
 
 from mlmfast.errors import InputError
-from mlmfast.training.model.load import load_config, max_input_length
+from mlmfast.torch_models import max_input_length
+from mlmfast.training.model.load import load_config
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import AutoConfig, AutoModelForMaskedLM
 
-from mlmfast.errors import InputError, NotFoundError
+from mlmfast.errors import InputError, NotFoundError, first_line
 from mlmfast.fs.paths import as_path
+from mlmfast.torch_models import max_input_length
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,10 +92,10 @@ def _from_hub_or_folder(load: Callable[..., Any], name: str | Path, **options: A
         )
     except (OSError, ValueError) as error:
         if local:
-            raise InputError(f"{path} is no masked language model: {_first_line(error)}") from error
+            raise InputError(f"{path} is no masked language model: {first_line(error)}") from error
         raise NotFoundError(
             f"There is no model {name}: neither a folder of that name, nor a model in the local "
-            f"cache or on the Hub as far as it can be reached ({_first_line(error)})."
+            f"cache or on the Hub as far as it can be reached ({first_line(error)})."
         ) from error
 
 
@@ -110,36 +111,6 @@ def _is_on_hub(name: str, options: dict[str, Any]) -> bool:
         logger.debug("the Hub does not return %s: %s", name, error)
         return False
     return True
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
-
-
-class Positions(NamedTuple):
-    """The position embeddings of a model: `table` rows, of which `reserved` are never used."""
-
-    table: int
-    reserved: int
-
-    @property
-    def usable(self) -> int:
-        """The longest input in tokens."""
-        return self.table - self.reserved
-
-
-def max_input_length(model: torch.nn.Module) -> Positions | None:
-    """Return the longest input of a model; None without a limit.
-
-    RoBERTa and its family number positions from `padding_idx + 1`: their 514 rows take 512 tokens.
-    """
-    for name, module in model.named_modules():
-        if name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding):
-            reserved = 0 if module.padding_idx is None else module.padding_idx + 1
-            return Positions(module.num_embeddings, reserved)
-    limit = getattr(getattr(model, "config", None), "max_position_embeddings", None)
-    return Positions(limit, 0) if isinstance(limit, int) and limit > 0 else None
 
 
 def check_fits(model: torch.nn.Module, store: BlockStore) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from mlmfast.errors import InputError
+from mlmfast.options import option
 
 DTYPES = ("auto", "bfloat16", "float32")
 # Names in run_mlm.py, and the names of the same options in `train`.
@@ -17,11 +18,6 @@ ALIASES = {
 
 # Names of earlier versions of transformers, which many scripts still use.
 OLD_NAMES = {"evaluation_strategy": "eval_strategy", "torch_dtype": "dtype"}
-
-
-def option(text: str, default: Any = None) -> Any:
-    """Declare a field with its default and its help text."""
-    return field(default=default, metadata={"help": text})
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from transformers import HfArgumentParser, TrainingArguments
 
 from mlmfast.errors import InputError
+from mlmfast.options import option
 from mlmfast.training.options.arguments import did_you_mean, make_arguments, parse_lists
 from mlmfast.training.options.removed import add_removed
-from mlmfast.training.options.run_mlm import OLD_NAMES, RunMlmOptions, option
+from mlmfast.training.options.run_mlm import OLD_NAMES, RunMlmOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

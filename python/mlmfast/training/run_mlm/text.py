@@ -10,7 +10,7 @@ import datasets
 
 from mlmfast.data.sources.base import delimiter_of, quoting_of
 from mlmfast.data.sources.hub import arrow_stream, load_dataset_splits
-from mlmfast.errors import InputError, NotFoundError
+from mlmfast.errors import InputError, NotFoundError, first_line
 from mlmfast.training.run_mlm.arguments import BUILDERS
 from mlmfast.training.text_data import make_blocks, text_options
 
@@ -99,8 +99,8 @@ def _files(arguments: RunMlmArguments) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise NotFoundError(f"There is no file {' or '.join(files.values())}.") from error
     except Exception as error:  # whatever the library's readers raise on what they cannot read
-        reason = str(error.__cause__ or error).strip().splitlines() or [type(error).__name__]
-        raise InputError(f"{', '.join(files.values())} cannot be read: {reason[0]}") from error
+        reason = first_line(error.__cause__ or error)
+        raise InputError(f"{', '.join(files.values())} cannot be read: {reason}") from error
 
 
 def _reader_options(suffix: str, arguments: RunMlmArguments) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 //! The alphabet of byte-level vocabularies: a printable character for each byte.
 
-/// The character that stands for a byte: the byte itself where that prints, else one past U+00FF.
+/// The character that encodes a byte: the byte itself if it is printable, else one above U+00FF.
 fn character(byte: u8) -> char {
     match byte {
         b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff => char::from(byte),
@@ -27,7 +27,7 @@ impl Alphabet {
         Self { bytes }
     }
 
-    /// The bytes that `token` stands for, or nothing where it has another character.
+    /// The bytes that `token` encodes; `None` if it contains a character outside the alphabet.
     pub fn bytes(&self, token: &str) -> Option<Vec<u8>> {
         let mut bytes = Vec::with_capacity(token.len());
         for c in token.chars() {

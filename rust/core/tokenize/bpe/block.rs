@@ -12,18 +12,18 @@ pub const BLOCK: usize = 64;
 /// What the bytes of a block are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Block {
-    /// By class. Bytes past ASCII are in none of them.
+    /// One mask per class; bytes of non-ASCII characters are in none of them.
     pub classes: [u64; 4],
-    /// U+0020, which is white too.
+    /// Spaces (U+0020), which are also in the class of white space.
     pub space: u64,
-    /// Apostrophes, which are other too.
+    /// Apostrophes, which are also in the class of other characters.
     pub apostrophe: u64,
-    /// Past ASCII.
+    /// Bytes of non-ASCII characters.
     pub high: u64,
 }
 
 impl Block {
-    /// Look at 64 bytes.
+    /// Classify 64 bytes.
     #[inline(always)]
     pub fn of<S: Simd>(simd: S, bytes: &[u8; BLOCK]) -> Self {
         let bytes = u8x64::from_slice(simd, bytes);
@@ -66,16 +66,16 @@ impl Block {
     }
 }
 
-/// Make room behind `count` units for those of a block, and a few more.
+/// Reserve space after `count` units for those of a block, and a few more.
 #[inline(always)]
-pub fn room(units: &mut Vec<Unit>, count: usize) {
+pub fn reserve(units: &mut Vec<Unit>, count: usize) {
     if units.len() < count + BLOCK + 4 {
         units.resize(2 * (count + BLOCK), Unit { start: 0, end: 0 });
     }
 }
 
-/// Write the ends of a block's units, each of which is the start of the next; returns how many they
-/// are. What is written behind the last one is overwritten by the next block.
+/// Write the ends of a block's units, each of which is the start of the next; return their number.
+/// The next block overwrites what is written after the last one.
 #[inline(always)]
 pub fn write_borders(mut places: &mut [Unit], base: u32, mut borders: u64) -> usize {
     let count = borders.count_ones() as usize;
@@ -92,7 +92,7 @@ pub fn write_borders(mut places: &mut [Unit], base: u32, mut borders: u64) -> us
     count
 }
 
-/// The bytes of a block that begin a character past ASCII.
+/// The bytes of a block that begin a non-ASCII character.
 #[inline(always)]
 pub fn leads<S: Simd>(simd: S, bytes: &[u8; BLOCK]) -> u64 {
     let bytes = u8x64::from_slice(simd, bytes);

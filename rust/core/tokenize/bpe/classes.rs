@@ -1,4 +1,4 @@
-//! What the scan has to know of each code point, in one byte.
+//! The properties of each code point that the scan needs, in one byte.
 
 use unicode_normalization::char::canonical_combining_class;
 use unicode_normalization::{IsNormalized, is_nfc_quick};
@@ -16,19 +16,19 @@ pub const NUMBER: u8 = 1;
 pub const OTHER: u8 = 2;
 /// `\s`.
 pub const WHITE: u8 = 3;
-/// A stretch with this one is left to the library.
+/// A stretch with this code point is left to the library.
 pub const EXCEPTION: u8 = 1 << 2;
-/// NFC may change this one, or what is before it.
+/// NFC may change this code point, or the one before it.
 pub const UNSTABLE: u8 = 1 << 3;
 /// Its combining class is not 0: NFC may move it.
 pub const MARK: u8 = 1 << 4;
 
-/// How many code points there are.
+/// Number of code points.
 const ALL: usize = 0x11_0000;
 /// Planes with characters that are letters, numbers or change in NFC; all others hold none.
 const PLANES: [std::ops::Range<u32>; 2] = [0..0x4_0000, 0xe_0000..0xe_1000];
 
-/// Letters in bulk, none of which changes.
+/// Large ranges of letters that NFC never changes.
 const LETTERS: [std::ops::Range<u32>; 4] =
     [0x3400..0x4dc0, 0x4e00..0xa000, 0xac00..0xd7a4, 0x2_0000..0x2_a6e0];
 
@@ -42,7 +42,7 @@ pub struct Classes {
 }
 
 impl Classes {
-    /// Classes for a vocabulary of which `joins` tells; NFC matters where `nfc`.
+    /// Classes for a vocabulary with the given `joins`; `nfc` if text is normalized to NFC.
     pub fn new(nfc: bool, joins: &Joins, exceptions: &[u32]) -> Self {
         let mut table = vec![OTHER; ALL].into_boxed_slice();
         for bulk in LETTERS {
@@ -70,14 +70,14 @@ impl Classes {
         Self { table }
     }
 
-    /// What is known of a code point.
+    /// The properties of a code point.
     #[inline]
     pub fn of(&self, code: u32) -> u8 {
         self.table.get(code as usize).copied().unwrap_or(EXCEPTION)
     }
 }
 
-/// The class of a character in the eyes of Oniguruma.
+/// The class of a character according to Oniguruma.
 pub fn class_of(c: char) -> u8 {
     if c.is_whitespace() {
         return WHITE;

@@ -1,14 +1,14 @@
-//! Which characters a vocabulary ever joins: between two that no token holds side by side, merges
-//! on the left know nothing of those on the right, and a word can be cut there.
+//! The pairs of characters that a vocabulary can join. Between two characters that are adjacent in no
+//! token, merges on the left do not affect those on the right, so a word can be cut there.
 //!
-//! A vocabulary made of English text knows few pairs of Chinese, Japanese or Thai characters, so
-//! that their long runs become short words that repeat.
+//! A vocabulary trained on English text has few pairs of Chinese, Japanese or Thai characters, so long
+//! runs of them become short, repeating words.
 
 use super::utf8;
 
-/// Some token goes on from the character before into this one.
+/// Some token continues from the previous character into this one.
 pub const JOINS_BEFORE: u8 = 1 << 5;
-/// Some token goes on from this one into the next.
+/// Some token continues from this character into the next.
 pub const JOINS_AFTER: u8 = 1 << 6;
 
 /// Characters next to a boundary between characters inside of some token. Tokens may begin and end
@@ -36,13 +36,13 @@ impl Default for Joins {
 }
 
 impl Joins {
-    /// Join everything, for vocabularies that are asked for whole words first: a word in parts would
-    /// find its parts there.
+    /// Join everything, for vocabularies that look up whole words first: a word cut into parts would
+    /// match its parts instead.
     pub fn all() -> Self {
         Self { all: true, ..Self::default() }
     }
 
-    /// Learn the boundaries in `token`.
+    /// Record the boundaries in `token`.
     pub fn add(&mut self, token: &[u8]) {
         if token.is_ascii() {
             return;

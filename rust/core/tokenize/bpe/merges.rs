@@ -1,21 +1,21 @@
-//! The merges of byte-level BPE: the pair of lowest rank first, of equals the leftmost.
+//! The merges of byte-level BPE: the pair of lowest rank first, the leftmost among equals.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// Ids and ranks that a table can hold: a pair and its rank are one number of 64 bits.
+/// Limits of the table's ids and ranks: a pair and its rank are one number of 64 bits.
 const ID_BITS: u32 = 20;
 const RANK_BITS: u32 = 64 - 2 * ID_BITS;
 /// No merge, in ranks; larger than each of them.
 const NONE: u32 = (1 << RANK_BITS) - 1;
 /// No pair, in slots: its rank would be [`NONE`].
 const EMPTY: u64 = u64::MAX;
-/// Bits that tell most pairs that are none: ten for each of the usual 50,000.
+/// Size of the bit table that rules out most pairs: ten bits for each of the usual 50,000 merges.
 const BITS: usize = 1 << 19;
-/// Bytes of words that are merged in plain arrays; longer ones take a heap.
+/// Maximum bytes of words that are merged in plain arrays; longer words use a heap.
 const SHORT: usize = 160;
 
-/// What becomes of two neighbours.
+/// The merges.
 pub struct Merges {
     /// The ids of the bytes.
     bytes: [u32; 256],
@@ -24,9 +24,9 @@ pub struct Merges {
     /// Pair and rank, by hash.
     slots: Vec<u64>,
     shift: u32,
-    /// A bit for each pair, by hash: most neighbours are none, which a small table tells.
+    /// One bit per pair, by hash: a small table that rules out most neighbours, which are no pair.
     bits: Vec<u64>,
-    /// The ids that merges make, by rank.
+    /// The ids that merges produce, by rank.
     made: Vec<u32>,
 }
 
@@ -66,10 +66,10 @@ fn bit_of(key: u64) -> (usize, u64) {
 }
 
 impl Merges {
-    /// Merges of the ids `bytes` stand for: `pairs` says what is merged, and into what, by rank.
-    /// Where a pair comes twice, the later rank counts.
+    /// Merges of the ids `bytes` of the 256 bytes: `pairs` lists by rank which ids merge into which.
+    /// If a pair occurs twice, the later rank counts.
     ///
-    /// `None` where ids or ranks are too large.
+    /// `None` if ids or ranks are too large.
     pub fn new(bytes: &[u32; 256], pairs: &[Option<(u32, u32, u32)>]) -> Option<Self> {
         let fits = |&id: &u32| id < (1 << ID_BITS) - 1;
         if pairs.len() >= NONE as usize || !bytes.iter().all(fits) {
@@ -183,8 +183,8 @@ impl Merges {
         ids.extend_from_slice(&symbols[..count]);
     }
 
-    /// As above, in n log n: symbols as a linked list, pairs in a heap, where those that are no
-    /// more stay until they come up.
+    /// The same in O(n log n): symbols as a linked list, pairs in a heap, from which outdated pairs are
+    /// discarded when they come up.
     fn apply_long(&self, word: &[u8], scratch: &mut Scratch, ids: &mut Vec<u32>) {
         const END: u32 = u32::MAX;
         let Scratch { list, heap, .. } = scratch;

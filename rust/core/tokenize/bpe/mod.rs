@@ -1,9 +1,8 @@
-//! Byte-level BPE: what `RoBERTa`, `ModernBERT` and the tokenizers of [`super::file`] that are trained
-//! like them do.
+//! Byte-level BPE, as in `RoBERTa`, `ModernBERT` and tokenizers that are trained like theirs.
 //!
 //! [`scan`] finds the words of GPT-2's pattern 64 bytes at a time ([`block`], [`classes`], [`wide`]), [`nfc`]
-//! composes what is not composed, [`spaces`] knows runs of spaces that are tokens, [`merges`] turns
-//! a new word into ids, and [`joins`] makes words of scripts that the vocabulary hardly knows short.
+//! composes text that is not in NFC, [`spaces`] handles runs of spaces that are tokens, [`merges`] turns
+//! a new word into ids, and [`joins`] shortens words of scripts that the vocabulary hardly covers.
 
 mod alphabet;
 mod block;
@@ -35,14 +34,14 @@ use spaces::Spaces;
 pub struct ByteLevelBpe {
     classes: Classes,
     merges: Merges,
-    /// Words that are tokens whatever the merges say.
+    /// Words that are tokens regardless of the merges.
     whole: HashMap<Vec<u8>, u32>,
     spaces: Spaces,
-    /// Tokens that are looked for in composed text.
+    /// Tokens that are matched in normalized text.
     composed: AddedTokens,
-    /// A document that does not begin with a space gets one.
+    /// Whether a document that does not begin with a space gets one.
     prefix_space: bool,
-    /// Tokens that may be words, the frequent ones first.
+    /// Tokens that may be words, the most frequent first.
     frequent: Vec<Vec<u8>>,
 }
 
@@ -62,17 +61,17 @@ impl Family for ByteLevelBpe {
             return None;
         }
         let longest_run = self.spaces.longest();
-        let mut found = scan::scan(simd, text.as_bytes(), &self.classes, longest_run, units);
-        if found.exception {
+        let mut flags = scan::scan(simd, text.as_bytes(), &self.classes, longest_run, units);
+        if flags.exception {
             return None;
         }
         let prefix = self.prefix_space && begins_document && !text.starts_with(' ');
-        let text = if prefix || found.unstable {
+        let text = if prefix || flags.unstable {
             buffer.clear();
             if prefix {
                 buffer.push(' ');
             }
-            if found.unstable {
+            if flags.unstable {
                 nfc::compose(text, &self.classes, buffer);
                 if self.composed.is_in(buffer) {
                     return None;
@@ -81,12 +80,12 @@ impl Family for ByteLevelBpe {
                 buffer.push_str(text);
             }
             units.clear();
-            found = scan::scan(simd, buffer.as_bytes(), &self.classes, longest_run, units);
+            flags = scan::scan(simd, buffer.as_bytes(), &self.classes, longest_run, units);
             buffer.as_bytes()
         } else {
             text.as_bytes()
         };
-        if found.many_spaces && !self.spaces.cut(text, units) {
+        if flags.many_spaces && !self.spaces.cut(text, units) {
             return None;
         }
         Some(text)

@@ -1,11 +1,11 @@
-//! NFC of texts that are in it for the most part.
+//! Normalizing to NFC texts that are mostly in NFC already.
 
 use unicode_normalization::UnicodeNormalization;
 
 use super::classes::{Classes, MARK, UNSTABLE};
 
-/// Append `text` in NFC to `into`. Characters that never change and begin anew are copied; the
-/// others are composed, together with the one before them.
+/// Append `text` in NFC to `into`. Starters that never change are copied; the others are composed,
+/// together with the character before them.
 pub fn compose(text: &str, classes: &Classes, into: &mut String) {
     let moves = |c: char| !c.is_ascii() && classes.of(c as u32) & (UNSTABLE | MARK) != 0;
     let (mut copied, mut before) = (0, 0);

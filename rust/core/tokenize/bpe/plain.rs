@@ -1,11 +1,11 @@
-//! The pattern as it reads, for tests of what is done 64 bytes at a time.
+//! A direct implementation of the pattern, to test the one that reads 64 bytes at a time.
 
 use super::classes::{CLASS, Classes, LETTER, NUMBER, OTHER, WHITE};
 use super::joins::{JOINS_AFTER, JOINS_BEFORE};
 use super::scan::contraction;
 use crate::tokenize::unit::Unit;
 
-/// As [`super::scan::scan`], a character at a time.
+/// The same as [`super::scan::scan`], one character at a time.
 pub fn scan_plainly(text: &str, classes: &Classes, doubles: bool) -> Vec<Unit> {
     let flags = |c: char| classes.of(c as u32);
     let class = |c: char| flags(c) & CLASS;

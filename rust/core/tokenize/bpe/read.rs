@@ -1,4 +1,4 @@
-//! From tokenizer.json, which must say nothing that is not done here.
+//! Reading a tokenizer.json, which must contain nothing that is not implemented here.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ use crate::tokenize::entries::Merge;
 use crate::tokenize::file::{AddedToken, Ids, Model, Normalizer, PreTokenizer, TokenizerFile};
 use crate::{Error, Result};
 
-/// Words that a memo begins with, at most, and the bytes of one.
+/// Maximum number of words that a memo is filled with, and maximum bytes of each.
 const FREQUENT: usize = 1 << 14;
 const FREQUENT_LENGTH: usize = 15;
 
@@ -25,7 +25,7 @@ impl ByteLevelBpe {
     /// the library.
     ///
     /// # Errors
-    /// A part or an option that is not done here.
+    /// A part or an option is not supported.
     pub fn from_file(file: &TokenizerFile<'_>, exceptions: &[u32]) -> Result<Encoder<Self>> {
         if exceptions.iter().any(|&code| code < 0x80) {
             return Err(refused("characters", &"ASCII is treated otherwise"));
@@ -68,7 +68,7 @@ impl ByteLevelBpe {
     }
 }
 
-/// Is the text brought into NFC first?
+/// Whether the text is normalized to NFC first.
 fn composes(normalizer: Option<&Normalizer>) -> Result<bool> {
     match normalizer {
         None => Ok(false),
@@ -82,7 +82,7 @@ fn composes(normalizer: Option<&Normalizer>) -> Result<bool> {
     }
 }
 
-/// Does each part of the text begin with a space?
+/// Whether each part of the text gets a leading space.
 fn adds_prefix_space(pre_tokenizer: Option<&PreTokenizer>) -> Result<bool> {
     match pre_tokenizer {
         Some(PreTokenizer::ByteLevel { add_prefix_space, use_regex: true }) => {
@@ -112,7 +112,7 @@ impl Vocabulary {
             continuing_subword_prefix,
             end_of_word_suffix,
             ignore_merges,
-            // What happens to symbols that are not in the vocabulary; here all are.
+            // Options for symbols outside of the vocabulary, of which there are none here.
             unk_token: _,
             fuse_unk: _,
             byte_fallback: _,
@@ -143,7 +143,7 @@ impl Vocabulary {
                 bytes[usize::from(byte)] = Some(*id);
             }
         }
-        // Some bytes no UTF-8 has, and some vocabularies do without them.
+        // Some bytes never occur in UTF-8, and some vocabularies omit them.
         let needed = |byte: u8| !matches!(byte, 0xc0 | 0xc1 | 0xf5..=0xff);
         if (0..=u8::MAX).any(|byte| needed(byte) && bytes[usize::from(byte)].is_none()) {
             return Err(refused("vocabulary", &"some bytes are missing"));
@@ -156,7 +156,7 @@ impl Vocabulary {
     }
 }
 
-/// The ids of a merge's two tokens, and of what it makes of them; `both` is room to work in.
+/// The ids of a merge's two tokens and of its result; `both` is a scratch buffer.
 fn pair(merge: &Merge<'_>, vocab: &Ids<'_>, both: &mut String) -> Result<Option<(u32, u32, u32)>> {
     let find = |(left, right): (&str, &str)| {
         both.clear();
@@ -164,8 +164,8 @@ fn pair(merge: &Merge<'_>, vocab: &Ids<'_>, both: &mut String) -> Result<Option<
         both.push_str(right);
         Some((*vocab.get(left)?, *vocab.get(right)?, *vocab.get(both.as_str())?))
     };
-    let found = merge.pair().and_then(find);
-    found.map(Some).ok_or_else(|| refused("merge", merge))
+    let ids = merge.pair().and_then(find);
+    ids.map(Some).ok_or_else(|| refused("merge", merge))
 }
 
 fn refused(part: &'static str, found: &(impl std::fmt::Debug + ?Sized)) -> Error {

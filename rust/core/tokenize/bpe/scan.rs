@@ -1,21 +1,21 @@
-//! Where words begin and end in the pattern of GPT-2:
+//! Finding the words of GPT-2's pattern:
 //! `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`.
 //!
-//! Words begin where the class changes, but a space goes with what follows it; of a run of white
-//! space the last one stands for itself. Runs of two and more spaces may be added tokens: then they
-//! are a class of their own, and text begins anew behind them.
+//! Words begin where the class changes, but a space belongs to the word after it, and the last
+//! character of a run of white space is separate. Runs of two and more spaces may be added tokens: then
+//! they are a class of their own, and text restarts after them.
 
 use fearless_simd::Simd;
 
-use super::block::{BLOCK, Block, leads, room, write_borders};
+use super::block::{BLOCK, Block, leads, reserve, write_borders};
 use super::classes::{Classes, EXCEPTION, UNSTABLE, WHITE};
 use super::wide::{Wide, add_wide, halves, is_solid};
 use crate::tokenize::unit::Unit;
 
-/// What was found besides the words.
+/// Properties of the text found during the scan.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Found {
-    /// A code point that the library must see.
+pub struct ScanFlags {
+    /// There is a code point that only the library can encode.
     pub exception: bool,
     /// The text may not be in NFC.
     pub unstable: bool,
@@ -23,8 +23,8 @@ pub struct Found {
     pub many_spaces: bool,
 }
 
-/// What one block leaves to the next; masks hold it in their lowest bit, those of the last two
-/// fields in as many as they need.
+/// State that one block passes to the next: in the lowest bit of each mask, in the last two fields in
+/// as many bits as needed.
 #[derive(Default)]
 struct Carry {
     classes: [u64; 4],
@@ -33,20 +33,20 @@ struct Carry {
     double: u64,
     /// Classes of the bytes that a character has in the next block.
     spill: [u64; 4],
-    /// Words that begin there although the classes do not say so, and the other way about.
+    /// Word starts at positions where the classes imply none, and the reverse.
     forced: u64,
     removed: u64,
 }
 
-/// Put the words of `text`, which is UTF-8 and shorter than 4 GB, into `units`. `longest_run` is how
-/// many spaces the longest run has that is a token; unless it is 0, runs are a class of their own.
+/// Put the words of `text`, which is UTF-8 and shorter than 4 GB, into `units`. `longest_run` is the
+/// number of spaces in the longest run that is a token; unless it is 0, runs are a class of their own.
 pub fn scan<S: Simd>(
     simd: S,
     text: &[u8],
     classes: &Classes,
     longest_run: usize,
     units: &mut Vec<Unit>,
-) -> Found {
+) -> ScanFlags {
     simd.vectorize(
         #[inline(always)]
         || find(simd, text, classes, longest_run, units),
@@ -60,15 +60,15 @@ fn find<S: Simd>(
     classes: &Classes,
     longest_run: usize,
     units: &mut Vec<Unit>,
-) -> Found {
+) -> ScanFlags {
     let mut carry = Carry::default();
     let mut wide = Wide::default();
-    // Of a run that is longer than the longest token, one side or the other of a block's border has
-    // at least half.
+    // If a run is longer than the longest token and crosses a block boundary, at least half of it is
+    // on one side.
     let part_of_run = (longest_run / 2 + 1).min(BLOCK);
     let mut many_spaces = false;
     let mut count = 0;
-    room(units, count);
+    reserve(units, count);
     units[0].start = 0;
     for base in (0..text.len()).step_by(BLOCK) {
         let mut padded = [0; BLOCK];
@@ -151,7 +151,7 @@ fn find<S: Simd>(
         }
         #[allow(clippy::cast_possible_truncation)] // texts of less than 4 GB
         let base = base as u32;
-        room(units, count);
+        reserve(units, count);
         count += write_borders(&mut units[count..], base, starts);
     }
     if let Ok(end) = u32::try_from(text.len())
@@ -161,14 +161,14 @@ fn find<S: Simd>(
         count += 1;
     }
     units.truncate(count);
-    Found {
+    ScanFlags {
         exception: wide.flags & EXCEPTION != 0,
         unstable: wide.flags & UNSTABLE != 0 || wide.disorder,
         many_spaces,
     }
 }
 
-/// Are there `length` ones in a row? It is at least 1.
+/// Whether there are `length` consecutive ones; `length` is at least 1.
 #[inline(always)]
 fn has_run(mut mask: u64, length: usize) -> bool {
     let mut reached = 1;
@@ -274,25 +274,25 @@ mod tests {
     #[test]
     fn what_nfc_may_change_is_seen() {
         let classes = Classes::new(true, &Joins::default(), &[0x1f4a9]);
-        let found = |text: &str| {
-            let found = simd::levels().into_iter().map(|level| {
+        let flags = |text: &str| {
+            let flags = simd::levels().into_iter().map(|level| {
                 let text = text.as_bytes();
                 dispatch!(level, simd => scan(simd, text, &classes, 24, &mut Vec::new()))
             });
-            let found: Vec<_> = found.collect();
-            assert!(found.iter().all(|one| one == &found[0]), "{text:?}");
-            found[0]
+            let flags: Vec<_> = flags.collect();
+            assert!(flags.iter().all(|one| one == &flags[0]), "{text:?}");
+            flags[0]
         };
         for stable in ["é", "Tiếng Việt", "กู้ที่", "한국어", "日本語", "عربي"]
         {
-            assert_eq!(found(stable), Found::default(), "{stable}");
+            assert_eq!(flags(stable), ScanFlags::default(), "{stable}");
         }
         for unstable in
             ["e\u{301}", "\u{212b}", "\u{1112}\u{1161}", "か\u{3099}", "a\u{307}\u{5b0}"]
         {
-            assert!(found(unstable).unstable, "{unstable}");
+            assert!(flags(unstable).unstable, "{unstable}");
         }
-        assert!(found("x💩").exception);
+        assert!(flags("x💩").exception);
     }
 
     #[test]
@@ -303,14 +303,14 @@ mod tests {
                 let text = "x".repeat(from) + &" ".repeat(longest + 1) + "y";
                 for level in simd::levels() {
                     let text = text.as_bytes();
-                    let found = dispatch!(level, simd => scan(simd, text, &classes, longest, &mut Vec::new()));
-                    assert!(found.many_spaces, "{longest} at {from}");
+                    let flags = dispatch!(level, simd => scan(simd, text, &classes, longest, &mut Vec::new()));
+                    assert!(flags.many_spaces, "{longest} at {from}");
                 }
             }
             let short = "x ".repeat(BLOCK);
-            let found = dispatch!(simd::level(), simd =>
+            let flags = dispatch!(simd::level(), simd =>
                 scan(simd, short.as_bytes(), &classes, longest, &mut Vec::new()));
-            assert!(!found.many_spaces);
+            assert!(!flags.many_spaces);
         }
     }
 }

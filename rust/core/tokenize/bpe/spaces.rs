@@ -10,13 +10,13 @@ pub struct Spaces {
 }
 
 impl Spaces {
-    /// Is this token a run of two or more spaces, and nothing else?
+    /// Whether this token consists of two or more spaces only.
     pub fn is_one(token: &AddedToken) -> bool {
         token.content.len() >= 2 && token.content.bytes().all(|byte| byte == b' ')
     }
 
-    /// The runs among `tokens`. `None` where one is missing between the shortest of two and the
-    /// longest, or where one takes more with it than itself.
+    /// The runs among `tokens`. `None` if a length between two and the longest is missing, or if a token
+    /// also strips white space around it.
     pub fn new<'a>(tokens: impl Iterator<Item = &'a AddedToken>) -> Option<Self> {
         let mut runs: Vec<_> = tokens.filter(|token| Self::is_one(token)).collect();
         runs.sort_by_key(|token| token.content.len());
@@ -27,28 +27,28 @@ impl Spaces {
         all.then(|| Self { ids: runs.iter().map(|token| token.id).collect() })
     }
 
-    /// Are there none?
+    /// Whether there are no runs.
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
     }
 
-    /// How many spaces the longest has; 0 where there are none.
+    /// Number of spaces in the longest run; 0 if there are none.
     pub fn longest(&self) -> usize {
         if self.ids.is_empty() { 0 } else { self.ids.len() + 1 }
     }
 
-    /// The id of a word that is such a run.
+    /// The id of a word, if it is such a run.
     #[inline]
     pub fn id(&self, word: &[u8]) -> Option<u32> {
         if self.ids.is_empty() || !word.starts_with(b"  ") {
             return None;
         }
-        // Nothing but a run of spaces begins with two of them.
+        // Only a run of spaces begins with two spaces.
         self.ids.get(word.len() - 2).copied()
     }
 
-    /// Cut runs that are longer than the longest token. False where a lone space is left over: it
-    /// belongs to what follows.
+    /// Cut runs that are longer than the longest token. False if a single space remains, since it
+    /// belongs to the word after it.
     pub fn cut(&self, text: &[u8], units: &mut Vec<Unit>) -> bool {
         let longest = self.longest();
         let is_long = |unit: &Unit| {

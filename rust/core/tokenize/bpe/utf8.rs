@@ -1,6 +1,6 @@
 //! Code points in bytes.
 
-/// Is this a byte inside of a character?
+/// Whether this is a continuation byte.
 #[inline]
 pub fn continues(byte: u8) -> bool {
     byte & 0xc0 == 0x80
@@ -18,8 +18,8 @@ pub fn length(lead: u8) -> Option<usize> {
     }
 }
 
-/// The code point that begins at `at`, and its length. Bytes that are not UTF-8 give something or
-/// nothing, but no code point past U+10FFFF.
+/// The code point that begins at `at`, and its length. For invalid UTF-8 the result is arbitrary, but
+/// never a code point above U+10FFFF.
 #[inline]
 pub fn decode(bytes: &[u8], at: usize) -> Option<(u32, usize)> {
     let tail = |offset: usize| bytes.get(at + offset).map(|&byte| u32::from(byte & 0x3f));

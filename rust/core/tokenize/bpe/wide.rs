@@ -1,4 +1,4 @@
-//! Characters past ASCII, which are rare in most texts: what each of them adds to a block.
+//! Classifying non-ASCII characters one by one, since they are rare in most texts.
 
 use unicode_normalization::char::canonical_combining_class;
 
@@ -7,17 +7,17 @@ use super::classes::{CLASS, Classes, MARK, WHITE};
 use super::joins::{JOINS_AFTER, JOINS_BEFORE};
 use super::utf8;
 
-/// What characters past ASCII add to a block: bits from 64 on are the next block's.
+/// The bits that non-ASCII characters add to a block; bits from 64 on belong to the next block.
 #[derive(Default)]
 pub struct Wide {
     pub forced: u128,
     pub flags: u8,
     pub disorder: bool,
-    /// Where the last mark ended, and its code point.
+    /// The end of the last combining mark, and its code point.
     mark: Option<(usize, u32)>,
 }
 
-/// Add the characters past ASCII that begin at the bytes `leads` of the block.
+/// Add the non-ASCII characters that begin at the bytes `leads` of the block.
 #[inline(never)]
 pub fn add_wide(
     text: &[u8],
@@ -65,13 +65,13 @@ fn combining(code: u32) -> u8 {
     char::from_u32(code).map_or(0, canonical_combining_class)
 }
 
-/// Is there something at `at` that is not white?
+/// Whether there is a character other than white space at `at`.
 #[inline(always)]
 pub fn is_solid(text: &[u8], at: usize, classes: &Classes) -> bool {
     match text.get(at) {
         None => false,
         Some(byte) if byte.is_ascii() => !matches!(byte, b' ' | b'\t'..=b'\r'),
-        // Within a character it is not asked for, and anything will do.
+        // Never called within a character, so any value will do.
         Some(_) => {
             utf8::decode(text, at).is_some_and(|(code, _)| classes.of(code) & CLASS != WHITE)
         }

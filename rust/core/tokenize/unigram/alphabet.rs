@@ -1,16 +1,16 @@
-//! Characters as small numbers, those of the vocabulary first.
+//! Mapping characters to small numbers (codes), those of the vocabulary first.
 
 /// The code of white space that ends a word.
 pub const WHITE: u32 = 0;
-/// Codes of characters that no piece holds begin here; below, there is one for each that some does.
+/// The first code of characters outside of the vocabulary.
 const FOREIGN: u32 = 1 << 21;
 
 /// Character <-> code.
 #[derive(Debug, Clone)]
 pub struct Alphabet {
-    /// By code point; 0 where there is none.
+    /// Code point -> code; 0 if it has none.
     codes: Vec<u32>,
-    /// By code.
+    /// Code -> character.
     letters: Vec<char>,
 }
 
@@ -21,7 +21,7 @@ impl Default for Alphabet {
 }
 
 impl Alphabet {
-    /// The code of `character`, which gets one if it has none yet.
+    /// The code of `character`, assigned on first use.
     pub fn add(&mut self, character: char) -> u32 {
         let code = &mut self.codes[character as usize];
         if *code == 0 {
@@ -51,7 +51,7 @@ impl Alphabet {
         }
     }
 
-    /// How many codes there are below those of foreign characters, [`WHITE`] included.
+    /// Number of codes below those of foreign characters, including [`WHITE`].
     #[must_use]
     pub fn len(&self) -> usize {
         self.letters.len()

@@ -1,11 +1,11 @@
-//! The precompiled map of characters that `SentencePiece` models carry.
+//! The precompiled character map of `SentencePiece` models.
 //!
-//! The format: the size of a trie in bytes (u32), the trie, and texts that end in NUL. The trie is a
-//! double array over the bytes of a key; its values are places in the texts.
+//! Format: the size of a trie in bytes (u32), the trie, and NUL-terminated texts. The trie is a double
+//! array over the bytes of a key; its values are offsets of texts.
 
 use unicode_segmentation::UnicodeSegmentation;
 
-/// Keys of fewer bytes than this may be whole graphemes; longer graphemes go character by character.
+/// Graphemes with fewer bytes than this are looked up as a whole; longer ones character by character.
 const GRAPHEME: usize = 6;
 
 /// Text -> text.
@@ -16,7 +16,7 @@ pub struct Charsmap {
 }
 
 impl Charsmap {
-    /// Read a map in base64; nothing if it is none.
+    /// Read a base64-encoded map; `None` if it is invalid.
     #[must_use]
     pub fn from_base64(text: &str) -> Option<Self> {
         Self::from_bytes(&decode(text)?)
@@ -32,8 +32,8 @@ impl Charsmap {
         Some(Self { units: units.collect(), texts: String::from_utf8(texts.to_vec()).ok()? })
     }
 
-    /// What `key` becomes: the text of the *shortest* entry that `key` begins with, whatever comes
-    /// after that. This is how the library does it.
+    /// The replacement of `key`: the text of the *shortest* entry that is a prefix of `key`, whatever
+    /// follows, as in the library.
     #[must_use]
     pub fn get(&self, key: &[u8]) -> Option<&str> {
         let mut at = offset(*self.units.first()?);
@@ -57,7 +57,7 @@ impl Charsmap {
         None
     }
 
-    /// Append what `text` becomes to `out`, grapheme by grapheme.
+    /// Append the replacement of `text` to `out`, grapheme by grapheme.
     pub fn apply(&self, text: &str, out: &mut String) {
         for grapheme in text.graphemes(true) {
             if grapheme.len() < GRAPHEME
@@ -72,7 +72,7 @@ impl Charsmap {
         }
     }
 
-    /// Append what a character becomes outside of any grapheme.
+    /// Append the replacement of a single character.
     fn apply_one(&self, character: char, out: &mut String) {
         match self.get(character.encode_utf8(&mut [0; 4]).as_bytes()) {
             Some(text) => out.push_str(text),
@@ -81,7 +81,7 @@ impl Charsmap {
     }
 }
 
-/// Where a unit's children are, relative to it.
+/// The offset of a unit's children, relative to the unit.
 fn offset(unit: u32) -> usize {
     let far = unit >> 10;
     // At most 30 bits: 22 of the offset and 8 of the shift.
@@ -117,7 +117,7 @@ pub(super) mod tests {
     use super::*;
     use std::collections::{BTreeMap, BTreeSet};
 
-    /// A map of `entries`, in the format above, each node's children in a room of 256 of its own.
+    /// A map of `entries` in the format above, with 256 units reserved for the children of each node.
     pub fn charsmap(entries: &[(&str, &str)]) -> Charsmap {
         let mut texts = String::new();
         let mut places = BTreeMap::new();
@@ -132,7 +132,7 @@ pub(super) mod tests {
         }
         let rooms: BTreeMap<_, _> = nodes.iter().zip(1_u32..).collect();
         let mut units = vec![0xff_u32; 256 * (nodes.len() + 1)];
-        // The root lies at 0, where no room is; all others in their parent's room.
+        // The root is at 0, outside of the reserved units; every other node is in its parent's.
         for (node, &room) in &rooms {
             let (label, at) = match node.split_last() {
                 None => (0, 0),
@@ -143,7 +143,7 @@ pub(super) mod tests {
             let value = places.get(*node);
             let relative = at ^ room << 8;
             let low = relative & 0xff;
-            // A leaf's value lies at label 0 of its room.
+            // A leaf's value is at label 0 of its units.
             units[at as usize] = label | u32::from(value.is_some()) << 8 | relative << 10;
             assert!(relative < 1 << 21 && (low == label || at == 0));
             if let Some(&value) = value {

@@ -1,7 +1,7 @@
-//! Which characters can be one grapheme with a neighbour.
+//! Which characters can form a grapheme with a neighbour.
 //!
-//! The segmentation crate tells graphemes, but not the classes behind them; so a character is tried
-//! beside others that join with its class.
+//! The segmentation crate finds graphemes, but does not expose the classes behind them, so each
+//! character is tested beside others that join with its class.
 
 use unicode_segmentation::UnicodeSegmentation;
 
@@ -17,15 +17,15 @@ fn joined(before: &str, character: char, after: &str) -> bool {
     is_one(&text)
 }
 
-/// Can `character` belong to the grapheme of a character before it that does not [`joins_after`]?
+/// Whether `character` can extend the grapheme of a preceding character without [`joins_after`].
 #[must_use]
 pub fn joins_before(character: char) -> bool {
-    // A Hangul syllable joins with marks as all letters do, and with the vowels and finals of jamo.
+    // A Hangul syllable joins with marks, as all letters do, and with vowel and final jamo.
     !character.is_ascii()
         && (joined("\u{ac00}", character, "") || joined("\u{1f468}", character, ""))
 }
 
-/// Can the character after `character` belong to its grapheme, though it does not [`joins_before`]?
+/// Whether `character` can form a grapheme with a following character without [`joins_before`].
 #[must_use]
 pub fn joins_after(character: char) -> bool {
     if character.is_ascii() {
@@ -40,13 +40,13 @@ pub fn joins_after(character: char) -> bool {
         || joined("\u{915}\u{94d}", character, "\u{915}")
 }
 
-/// Is a space before `character` of one grapheme with it?
+/// Whether a space before `character` forms one grapheme with it.
 #[must_use]
 pub fn joins_space_before(character: char) -> bool {
     !character.is_ascii() && joined(" ", character, "")
 }
 
-/// Is a space after `character` of one grapheme with it?
+/// Whether a space after `character` forms one grapheme with it.
 #[must_use]
 pub fn joins_space_after(character: char) -> bool {
     !character.is_ascii() && joined("", character, " ")

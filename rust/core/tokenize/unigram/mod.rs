@@ -1,4 +1,4 @@
-//! Unigram, the model of XLM-R, T5 and `XLNet`.
+//! Unigram models, as in XLM-R, T5 and `XLNet`.
 
 mod alphabet;
 mod charsmap;
@@ -27,7 +27,7 @@ use tails::Tails;
 use viterbi::{Lattice, Pieces};
 use words::{Tables, Words};
 
-/// How many pieces, from the first on, are put into an empty memo.
+/// Number of pieces, from the first on, that an empty memo is filled with.
 const PREFILLED: usize = 1 << 13;
 
 /// Tokenizers with a Unigram model.
@@ -36,11 +36,11 @@ pub struct Unigram {
     scanner: Scanner,
     pieces: Pieces,
     tails: Tails,
-    /// Words that are frequent in whatever the vocabulary was made of.
+    /// Words that are frequent in the training text of the vocabulary.
     frequent: Vec<String>,
 }
 
-/// A thread's room to work in.
+/// A thread's buffers.
 #[derive(Debug, Default)]
 pub struct Scratch {
     words: Words,
@@ -51,7 +51,7 @@ pub struct Scratch {
 /// library.
 ///
 /// # Errors
-/// A pipeline that is not one of those that are encoded here.
+/// The pipeline is not supported.
 pub fn from_file(file: &TokenizerFile<'_>, exceptions: &[u32]) -> Result<Encoder<Unigram>> {
     let stages = Stages::new(file.normalizer.as_ref())?;
     let splitting = pipeline::splitting(file.pre_tokenizer.as_ref(), &stages)?;
@@ -77,7 +77,7 @@ fn frequent(model: &Model<'_>, space: char) -> Vec<String> {
 impl Family for Unigram {
     type Scratch = Scratch;
 
-    // Longer units are sentences of a script without spaces: they hardly come back.
+    // Longer units are sentences of scripts without spaces, which rarely repeat.
     const REMEMBERED: usize = 48;
 
     #[inline(always)]
@@ -139,7 +139,7 @@ impl Unigram {
             let length = codes[from..].iter().position(|&code| code == WHITE);
             let end = length.map_or(codes.len(), |length| from + length);
             if from < end {
-                // What is before the word is white space, or the space in front of all.
+                // White space precedes the word, or the space that is prepended to the text.
                 let prepend = splitting.prepend && codes[from] != space;
                 let start = from - usize::from(prepend);
                 if prepend {
@@ -154,7 +154,7 @@ impl Unigram {
         true
     }
 
-    /// The ids of a word, in which each space may begin one more.
+    /// The ids of a word, in which each space may begin another word.
     fn encode_word(
         &self,
         mut codes: &[u32],

@@ -1,4 +1,4 @@
-//! Which pipelines are encoded here, and what their parts say.
+//! Reading the supported pipelines.
 
 use super::alphabet::Alphabet;
 use super::scan::{Runs, Scanner};
@@ -10,13 +10,13 @@ use super::words::{Splitting, Tables};
 use crate::tokenize::file::{AddedToken, Model, PreTokenizer};
 use crate::{Error, Result};
 
-/// Scores beyond this could overflow, or drown each other.
+/// Larger scores could overflow, or lose precision in sums.
 const MOST: f64 = 1e9;
 
-/// How `pre_tokenizer` splits what comes out of `stages`.
+/// How `pre_tokenizer` splits the output of `stages`.
 ///
 /// # Errors
-/// A pre-tokenizer that is not known here.
+/// The pre-tokenizer is not supported.
 pub fn splitting(pre_tokenizer: Option<&PreTokenizer>, stages: &Stages) -> Result<Splitting> {
     let refused = || Error::Pipeline { part: "pre_tokenizer", found: format!("{pre_tokenizer:?}") };
     let (at_white, metaspace) = match pre_tokenizer {
@@ -47,7 +47,7 @@ pub fn splitting(pre_tokenizer: Option<&PreTokenizer>, stages: &Stages) -> Resul
 /// A scanner for these tables.
 ///
 /// # Errors
-/// Normalizers that make anything else of white space than white space.
+/// A normalizer maps white space to other characters.
 pub fn scanner(tables: &Tables) -> Result<Scanner> {
     let refused = || Error::Pipeline { part: "normalizer", found: "white space changes".into() };
     let (stages, splitting) = (&tables.stages, &tables.splitting);
@@ -96,7 +96,7 @@ pub fn scanner(tables: &Tables) -> Result<Scanner> {
 /// The codes and pieces of `model`.
 ///
 /// # Errors
-/// Another model, or one that the library would refuse.
+/// The model is not Unigram, or the library would reject it.
 pub fn pieces(model: &Model<'_>) -> Result<(Alphabet, Pieces)> {
     let refused = |found: String| Error::Pipeline { part: "model", found };
     let Model::Unigram { vocab, unk_id, byte_fallback } = model else {
@@ -148,7 +148,7 @@ pub fn tails(model: &Model<'_>, alphabet: &Alphabet, pieces: &Pieces) -> Tails {
 /// Added tokens that are looked for in normalized text cannot be seen before it is normalized.
 ///
 /// # Errors
-/// One of those, if anything is normalized.
+/// There is such a token, and a normalizer.
 pub fn check_added(tokens: &[AddedToken], stages: &Stages) -> Result<()> {
     match tokens.iter().find(|token| token.normalized && !stages.is_empty()) {
         Some(token) => Err(Error::Pipeline {

@@ -1,4 +1,4 @@
-//! Where units begin and end: between white space of ASCII, unless something joins across it.
+//! Finding units: they end at ASCII white space, unless something joins across it.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -13,15 +13,15 @@ const BLOCK: usize = 64;
 /// Finds units.
 #[derive(Debug)]
 pub struct Scanner {
-    /// The bytes that units end at; some may be named twice.
+    /// The bytes at which units end, possibly with duplicates.
     white: [u8; 4],
     /// How runs of white space become words, where they do.
     runs: Option<Runs>,
-    /// What is known of characters beside white space: see [`Edge`].
+    /// Properties of characters beside white space: see [`Edge`].
     edges: Box<[AtomicU8]>,
 }
 
-/// White space that is not only a border: each space is a word, or part of one.
+/// White space that is not only a border: each space is a word, or a part of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Runs {
     /// A run becomes one space.
@@ -30,7 +30,7 @@ pub struct Runs {
     pub line_end: bool,
 }
 
-/// Bits of what is known of a character.
+/// Bits of a character's properties.
 struct Edge;
 
 impl Edge {
@@ -39,14 +39,14 @@ impl Edge {
     const ENDS: u8 = 4;
 }
 
-/// Bytes of which both sides may be borders: all visible ones of ASCII.
+/// Bytes that may have a border on both sides: the visible ASCII characters.
 const fn is_plain(byte: u8) -> bool {
     byte.is_ascii_graphic()
 }
 
 impl Scanner {
-    /// Units end at the bytes `white`, of which there is at least one and at most four; nothing if
-    /// a visible character of ASCII joins with white space.
+    /// Units end at the bytes `white`, at least one and at most four. `None` if a visible ASCII
+    /// character joins with white space.
     #[must_use]
     pub fn new(white: &[u8], runs: Option<Runs>, tables: &Tables) -> Option<Self> {
         let mut bytes = [*white.first()?; 4];
@@ -71,8 +71,8 @@ impl Scanner {
         }
     }
 
-    /// Could the words of a unit be others beside other units? The unit's own characters cannot
-    /// tell where a space at its edge comes from.
+    /// Whether the words of a unit could depend on neighbouring units. The unit's own characters do not
+    /// show where a space at its edge comes from.
     #[must_use]
     pub fn is_certain(&self, unit: &str, codes: &[u32], space: u32, tables: &Tables) -> bool {
         let spaced = |code: Option<&u32>| code.is_none_or(|&code| code == space);
@@ -81,7 +81,7 @@ impl Scanner {
         !(starts && spaced(codes.first()) || ends && spaced(codes.last()))
     }
 
-    /// Find runs of anything but `white`; true if there are bytes that are not plain.
+    /// Find runs of bytes other than `white`; true if there are other bytes than these and visible ASCII.
     #[inline(always)]
     fn find<S: Simd>(&self, simd: S, text: &[u8], units: &mut Vec<Unit>) -> bool {
         // At most every other byte begins a unit.
@@ -92,7 +92,7 @@ impl Scanner {
         let (mut starts, mut ends) = (0, 0);
         let (mut base, mut before, mut odd) = (0_u32, 1, 0);
         let (blocks, tail) = text.as_chunks::<BLOCK>();
-        // White space behind the text ends its last unit.
+        // White space after the text ends its last unit.
         let mut last = [self.white[0]; BLOCK];
         last[..tail.len()].copy_from_slice(tail);
         for block in blocks.iter().chain([&last]) {
@@ -100,7 +100,7 @@ impl Scanner {
             odd |= !(white | plain);
             let edges = white ^ (white << 1 | before);
             before = white >> 63;
-            // What is written behind the last edge is overwritten by the next block.
+            // The next block overwrites what is written after the last edge.
             let mut bits = edges & !white;
             let more = bits.count_ones() as usize;
             for four in units[starts..].chunks_exact_mut(4).take(more.div_ceil(4)) {
@@ -157,7 +157,7 @@ impl Scanner {
         }
     }
 
-    /// As [`Self::join`], with units for white space that is more than a border.
+    /// The same as [`Self::join`], with units for white space that is more than a border.
     fn with_runs(&self, text: &str, runs: Runs, tables: &Tables, units: &mut Vec<Unit>) {
         let whole = Unit { start: 0, end: u32::try_from(text.len()).unwrap_or(u32::MAX) };
         let found = units.len();
@@ -165,7 +165,7 @@ impl Scanner {
             units.extend((whole.end > 0).then_some(whole));
             return;
         };
-        // All but the last space, which goes with what follows.
+        // All but the last space, which belongs to the word after it.
         let spaces = |start: u32, end: u32| {
             let line_end = runs.line_end && text[..end as usize].ends_with("\r\n");
             let end = end.saturating_sub(if line_end { 2 } else { 1 });

@@ -1,4 +1,4 @@
-//! The normalizers of a pipeline, in turn, and what they do to a character on its own.
+//! The sequence of normalizers, and their effect on single characters.
 
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::{canonical_combining_class, is_combining_mark};
@@ -39,16 +39,16 @@ pub struct Stages {
     stages: Vec<Stage>,
 }
 
-/// A character that the normalizers see with nothing around it.
+/// A character normalized without neighbours.
 #[derive(Debug, Clone)]
 pub struct Alone {
-    /// What it becomes.
+    /// Its normalized text.
     pub text: String,
-    /// It becomes the same beside any other character that this holds for.
+    /// Whether the result is the same beside any other character with this property.
     pub independent: bool,
-    /// White space before it, and all before that, is normalized on its own.
+    /// Whether the text up to and including white space before it is normalized independently.
     pub starts: bool,
-    /// White space after it, and all after that, is normalized on its own.
+    /// Whether the text from white space after it on is normalized independently.
     pub ends: bool,
 }
 
@@ -56,7 +56,7 @@ impl Stages {
     /// The stages of `normalizer`.
     ///
     /// # Errors
-    /// A normalizer that is not known here, or not in this place.
+    /// A normalizer is not supported, or not at this position.
     pub fn new(normalizer: Option<&Normalizer>) -> Result<Self> {
         let mut stages = Vec::new();
         if let Some(normalizer) = normalizer {
@@ -67,7 +67,7 @@ impl Stages {
         for (number, stage) in stages.iter().enumerate() {
             let refused = match stage {
                 Stage::Charsmap(_) => charsmap != Some(number),
-                // What lies on either side of a deleted text would meet.
+                // The characters on both sides of deleted text would become neighbours.
                 Stage::Replace { content, .. } | Stage::Squeeze { content, .. } => {
                     last_sensitive.is_some_and(|last| last > number) && !is_plain(content)
                 }
@@ -80,27 +80,27 @@ impl Stages {
         Ok(Self { stages })
     }
 
-    /// A precompiled map alone.
+    /// A single stage with a precompiled map.
     #[cfg(test)]
     pub fn with_charsmap(map: Charsmap) -> Self {
         Self { stages: vec![Stage::Charsmap(map)] }
     }
 
-    /// Is there nothing to do?
+    /// Whether there are no stages.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.stages.is_empty()
     }
 
-    /// Is a precompiled map all there is? Then graphemes of characters of three bytes and more do
-    /// not matter: two of these are too long for the map.
+    /// Whether a precompiled map is the only stage. Then graphemes of characters of three and more bytes
+    /// do not matter, since two of them are too long for the map.
     #[must_use]
     pub fn is_charsmap(&self) -> bool {
         matches!(self.stages[..], [Stage::Charsmap(_)])
     }
 
-    /// Does the library still know of a normalized text that it is the beginning of a document? It
-    /// does not where the first characters were taken out or replaced; white space aside.
+    /// Whether the library still recognizes the start of a document after normalization. It does not if
+    /// the first characters were removed or replaced, white space aside.
     #[must_use]
     pub fn keep_beginnings(&self) -> bool {
         !self
@@ -109,7 +109,7 @@ impl Stages {
             .any(|stage| matches!(stage, Stage::StripAccents | Stage::Nmt | Stage::Replace { .. }))
     }
 
-    /// Normalize `text` into `out`, which is emptied first; `spare` is room to work in.
+    /// Normalize `text` into `out`, which is cleared first; `spare` is a scratch buffer.
     pub fn apply(&self, text: &str, out: &mut String, spare: &mut String) {
         out.clear();
         out.push_str(text);
@@ -120,7 +120,7 @@ impl Stages {
         }
     }
 
-    /// What `text` becomes.
+    /// Return the normalized `text`.
     #[must_use]
     pub fn of(&self, text: &str) -> String {
         let (mut out, mut spare) = (String::new(), String::new());
@@ -128,14 +128,14 @@ impl Stages {
         out
     }
 
-    /// What `character` becomes on its own.
+    /// Normalize `character` without neighbours.
     #[must_use]
     pub fn alone(&self, character: char) -> Alone {
         let mut alone =
             Alone { text: character.into(), independent: true, starts: true, ends: true };
         for stage in &self.stages {
             if stage.sees_neighbours() && alone.text.is_empty() {
-                // Its neighbours meet.
+                // Its neighbours become adjacent.
                 (alone.independent, alone.starts, alone.ends) = (false, false, false);
             }
             if let (Some(first), Some(last)) =
@@ -150,7 +150,7 @@ impl Stages {
         alone
     }
 
-    /// Is `text`, white space, that and nothing else at every stage?
+    /// Whether `text`, which is white space, stays white space at every stage.
     #[must_use]
     pub fn keeps_white(&self, text: &str, also: char) -> bool {
         let mut text = text.to_owned();
@@ -194,7 +194,7 @@ impl Stage {
         }
     }
 
-    /// Does it depend on the characters before and after one what becomes of it?
+    /// Whether the result of a character depends on its neighbours.
     fn sees_neighbours(&self) -> bool {
         match self {
             Self::StripAccents | Self::Lowercase | Self::Nmt => false,
@@ -203,7 +203,7 @@ impl Stage {
         }
     }
 
-    /// What this stage's rules say of a text that begins with `first` and ends in `last`.
+    /// How this stage treats a text that begins with `first` and ends in `last`.
     fn look(&self, first: char, last: char, alone: &mut Alone) {
         match self {
             Self::Nfc | Self::Nfd | Self::Nfkc | Self::Nfkd => {
@@ -266,7 +266,7 @@ fn collect(normalizer: &Normalizer, stages: &mut Vec<Stage>) -> Result<()> {
     Ok(())
 }
 
-/// Does `content` begin and end with a character that joins with nothing?
+/// Whether `content` begins and ends with characters that join with nothing.
 fn is_plain(content: &str) -> bool {
     let plain = |c: char| c == ' ' || c == '\u{2581}' || c.is_ascii_graphic();
     content.chars().next().is_some_and(plain) && content.chars().next_back().is_some_and(plain)
@@ -286,7 +286,7 @@ fn squeeze(text: &str, all: bool, content: &str, out: &mut String) {
     out.push_str(rest);
 }
 
-/// The rules of neural machine translation: controls go, odd white space becomes a space.
+/// The `Nmt` rules: remove controls, replace unusual white space by a space.
 fn nmt(character: char) -> Option<char> {
     match character {
         '\u{1}'..='\u{8}' | '\u{b}' | '\u{e}'..='\u{1f}' | '\u{7f}' | '\u{8f}' | '\u{9f}' => None,

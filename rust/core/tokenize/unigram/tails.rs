@@ -1,7 +1,7 @@
-//! Punctuation behind words, where no piece goes on from the word into it.
+//! Punctuation after words, if no piece spans the border between them.
 //!
-//! There the best way to the end is the best way to the punctuation and the one piece that follows,
-//! so that a word that is known needs no second look with a comma behind it.
+//! Then the best path to the end is the best path to the punctuation plus the one piece that follows,
+//! so that a word in the memo need not be segmented again with a comma after it.
 
 use rustc_hash::FxHashSet;
 
@@ -18,7 +18,7 @@ pub struct Tails {
 }
 
 impl Tails {
-    /// Tails of `pieces`; `id` tells the ids of pieces that are known.
+    /// Tails of `pieces`; `id` returns the id of a piece.
     pub fn new<'a>(
         pieces: impl Iterator<Item = &'a str>,
         alphabet: &Alphabet,
@@ -42,8 +42,8 @@ impl Tails {
         tails
     }
 
-    /// The id of the last character of `unit`, and what is before it, if that is encoded as if it
-    /// were alone.
+    /// The id of the last character of `unit`, and the text before it, if that text is encoded
+    /// independently.
     pub fn cut<'u>(
         &self,
         unit: &'u str,

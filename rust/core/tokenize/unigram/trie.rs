@@ -1,13 +1,13 @@
-//! The pieces of a vocabulary as a trie over characters' codes, in a double array.
+//! A double-array trie of a vocabulary's pieces over the codes of characters.
 //!
-//! A node is a place; its child by a code lies at `base + code` and names its parent. Arithmetic
-//! wraps: a base may be "negative".
+//! A node is an array index; its child by a code is at `base + code` and refers to its parent.
+//! Arithmetic wraps: a base may be "negative".
 
-/// The root's place. Its base is 0, so that its child by a code lies at the code itself.
+/// The root's index. Its base is 0, so that its child by a code is at the code itself.
 const ROOT: u32 = 0;
-/// No node has this place.
+/// An index that no node has.
 const NONE: u32 = u32::MAX;
-/// After so many places that did not do for several children, none of these is tried again.
+/// After this many positions that did not fit several children, they are not tried again.
 const TRIES: usize = 16;
 
 /// A node.
@@ -15,7 +15,7 @@ const TRIES: usize = 16;
 pub struct Node {
     base: u32,
     parent: u32,
-    /// The score of the piece that ends here, negative infinity where none does.
+    /// The score of the piece that ends here, negative infinity if none does.
     pub score: f64,
 }
 
@@ -32,7 +32,7 @@ pub struct Trie {
 pub type Piece<'a> = (&'a [u32], f64, u32);
 
 impl Trie {
-    /// The child of the root by `code`, and its place.
+    /// The child of the root by `code`, and its index.
     #[inline]
     #[must_use]
     pub fn first(&self, code: u32) -> Option<(u32, &Node)> {
@@ -40,7 +40,7 @@ impl Trie {
         (node.parent == ROOT).then_some((code, node))
     }
 
-    /// The child of `node`, which lies at `place`, by `code`, and its place.
+    /// The child by `code` of `node` at index `place`, and its index.
     #[inline]
     #[must_use]
     pub fn next(&self, place: u32, node: &Node, code: u32) -> Option<(u32, &Node)> {
@@ -63,15 +63,15 @@ impl Trie {
     #[must_use]
     pub fn find(&self, codes: &[u32]) -> Option<u32> {
         let (&first, rest) = codes.split_first()?;
-        let mut found = self.first(first)?;
+        let mut node = self.first(first)?;
         for &code in rest {
-            found = self.next(found.0, found.1, code)?;
+            node = self.next(node.0, node.1, code)?;
         }
-        (found.1.score > f64::NEG_INFINITY).then(|| self.id(found.0))
+        (node.1.score > f64::NEG_INFINITY).then(|| self.id(node.0))
     }
 
-    /// Build a trie of `pieces`, none of which is empty, over codes from 1 on and below `codes`. Of
-    /// equal pieces the last one counts.
+    /// Build a trie of `pieces`, none of which is empty, over codes from 1 to below `codes`. The last
+    /// of several equal pieces counts.
     #[must_use]
     pub fn new(mut pieces: Vec<Piece<'_>>, codes: usize) -> Self {
         // A stable sort, so that the last of equals stays the last.
@@ -154,7 +154,7 @@ impl Builder {
             places.take(place);
             place_of[child as usize] = place;
         }
-        // Large families first, while there is room for them; only children fit anywhere.
+        // Nodes with many children first, while there is space for them; single children fit anywhere.
         let mut families: Vec<u32> =
             (1..).take(count - 1).filter(|&node| !of(node as usize).is_empty()).collect();
         families.sort_by_key(|&node| std::cmp::Reverse(of(node as usize).len().min(255)));
@@ -215,7 +215,7 @@ impl Places {
         self.taken.len()
     }
 
-    /// Let there be `count` places at least.
+    /// Grow to at least `count` positions.
     fn reach(&mut self, count: usize) {
         while self.taken.len() < count {
             let place = u32::try_from(self.taken.len()).unwrap_or(NONE);
@@ -266,16 +266,16 @@ impl Places {
         base
     }
 
-    /// Let there be places for all `codes`, so that each knows what comes after it.
+    /// Grow so that there are positions for all `codes`.
     fn reach_all(&mut self, base: u32, codes: &[u32]) {
         if let Some(&last) = codes.last() {
             self.reach(base.wrapping_add(last) as usize + 2);
         }
     }
 
-    /// The first free place from the frontier on, 0 if there is none.
+    /// The first free position from the frontier on, 0 if there is none.
     fn frontier(&mut self) -> u32 {
-        // A place that was taken still knows what came after it.
+        // A position that was taken still refers to the next one.
         while self.taken[self.frontier as usize] {
             match self.next[self.frontier as usize] {
                 0 => return 0,
@@ -292,7 +292,7 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
-    /// Two letters far apart below most nodes must not leave room between them.
+    /// Children with distant codes must not leave most positions between them unused.
     #[test]
     fn few_places_are_left_free() {
         let mut pieces = Vec::new();

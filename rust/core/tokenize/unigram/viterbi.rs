@@ -1,15 +1,15 @@
 //! The best segmentation of a text into pieces.
 //!
-//! Equal to the library's to the last bit: scores are added from the left, the first of equal
-//! candidates stays, candidates for a place come by where they start, an unknown character costs ten
-//! more than the least likely piece, and unknown neighbours are one token.
+//! It matches the library to the last bit: scores are added from the left, the first of equal
+//! candidates wins, candidates are ordered by their start, an unknown character costs ten more than
+//! the least likely piece, and adjacent unknown characters form one token.
 
 use super::alphabet::Alphabet;
 use super::trie::Trie;
 
-/// What an unknown character costs beyond the least score.
+/// The cost of an unknown character beyond the lowest score.
 const PENALTY: f64 = 10.0;
-/// Stands for an unknown character in place of a node.
+/// Marks an unknown character in place of a node.
 const UNKNOWN: u32 = u32::MAX;
 
 /// A vocabulary with scores.
@@ -21,17 +21,17 @@ pub struct Pieces {
     unknown_score: f64,
     /// The id of unknown text.
     unknown_id: Option<u32>,
-    /// The ids of the 256 bytes, if unknown text is to be spelled with them.
+    /// The ids of the 256 bytes, if unknown text is encoded as bytes.
     bytes: Option<Box<[u32; 256]>>,
     /// By code: no piece that begins with it has a higher score. Empty if there are positive
     /// scores.
     bounds: Vec<f64>,
 }
 
-/// Texts of more codes than this are segmented without a look ahead: its worth is lost on them.
+/// Texts of more codes than this are segmented without look-ahead, which would not pay off.
 const LOOK_AHEAD: usize = 96;
 
-/// The best way to a place between two characters.
+/// The best path to a position between two characters.
 #[derive(Debug, Clone, Copy)]
 struct Best {
     score: f64,
@@ -41,11 +41,11 @@ struct Best {
 
 const UNREACHED: Best = Best { score: f64::NEG_INFINITY, start: 0, node: UNKNOWN };
 
-/// Room to work in.
+/// Buffers of a thread.
 #[derive(Debug, Clone, Default)]
 pub struct Lattice {
     best: Vec<Best>,
-    /// The nodes of the best way, from the end, and where they start.
+    /// The nodes of the best path, from the end, and their starts.
     way: Vec<(u32, u32)>,
 }
 
@@ -103,8 +103,8 @@ impl Pieces {
 
     /// Fill the lattice for `codes`.
     ///
-    /// A place is passed over if no way through it can be the best one: scores are not positive, so
-    /// that a way's score only falls, rounded or not, and some way to the end is known.
+    /// A position is skipped if no path through it can be the best: scores are not positive, so that a
+    /// path's score only falls, rounded or not, and the score of one complete path is known.
     fn find_ways(&self, codes: &[u32], lattice: &mut Lattice) {
         let best = &mut lattice.best;
         best.clear();
@@ -128,39 +128,39 @@ impl Pieces {
         }
     }
 
-    /// Offer all pieces that begin at `start`.
+    /// Add all pieces that begin at `start`.
     #[inline]
     fn offer_from(&self, start: usize, codes: &[u32], best: &mut [Best]) {
         let Some((till, ends)) = best[start..].split_first_mut() else { return };
         let Some((&code, rest)) = codes[start..].split_first() else { return };
         #[allow(clippy::cast_possible_truncation)] // a unit's length fits 32 bits
         let from = start as u32;
-        let mut found = self.trie.first(code);
-        if found.is_none_or(|(_, node)| node.score == f64::NEG_INFINITY) {
+        let mut next = self.trie.first(code);
+        if next.is_none_or(|(_, node)| node.score == f64::NEG_INFINITY) {
             ends[0].offer(self.unknown_score + till.score, from, UNKNOWN);
         }
         let mut codes = rest.iter();
         for end in ends {
-            let Some((place, node)) = found else { break };
+            let Some((place, node)) = next else { break };
             end.offer(node.score + till.score, from, place);
-            found = codes.next().and_then(|&code| self.trie.next(place, node, code));
+            next = codes.next().and_then(|&code| self.trie.next(place, node, code));
         }
     }
 
-    /// The score of some way to the end: that of the longest pieces, from the left.
+    /// The score of one complete path: greedily the longest pieces, from the left.
     fn look_ahead(&self, codes: &[u32], best: &[Best]) -> f64 {
         let reached = best.iter().rposition(|best| best.score > f64::NEG_INFINITY).unwrap_or(0);
         let (mut start, mut score) = (reached, best[reached].score);
         while let Some((&code, rest)) = codes.get(start..).and_then(<[u32]>::split_first) {
             let (mut length, mut longest) = (1, self.unknown_score);
-            let mut found = self.trie.first(code);
+            let mut next = self.trie.first(code);
             let mut codes = rest.iter();
             for reach in 1.. {
-                let Some((place, node)) = found else { break };
+                let Some((place, node)) = next else { break };
                 if node.score > f64::NEG_INFINITY {
                     (length, longest) = (reach, node.score);
                 }
-                found = codes.next().and_then(|&code| self.trie.next(place, node, code));
+                next = codes.next().and_then(|&code| self.trie.next(place, node, code));
             }
             score += longest;
             start += length;
@@ -168,7 +168,7 @@ impl Pieces {
         score
     }
 
-    /// The ids of unknown text. What is put together from unknown characters may be a piece.
+    /// The ids of unknown text, which may be a piece as a whole.
     fn unknown(&self, codes: &[u32], unknown: u32, alphabet: &Alphabet, ids: &mut Vec<u32>) {
         if let Some(id) = self.trie.find(codes) {
             ids.push(id);
@@ -176,8 +176,8 @@ impl Pieces {
             let characters = codes.iter().filter_map(|&code| alphabet.character(code));
             let before = ids.len();
             for character in characters {
-                let mut room = [0; 4];
-                let spelled = character.encode_utf8(&mut room).bytes();
+                let mut buffer = [0; 4];
+                let spelled = character.encode_utf8(&mut buffer).bytes();
                 ids.extend(spelled.map(|byte| bytes[usize::from(byte)]));
             }
             if ids[before..].contains(&UNKNOWN) {

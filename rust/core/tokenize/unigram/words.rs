@@ -1,4 +1,4 @@
-//! A unit's text, normalized, as the codes of its words.
+//! Normalizing a unit, and the codes of its words.
 
 use super::alphabet::{Alphabet, WHITE};
 use super::stages::Stages;
@@ -8,7 +8,7 @@ use super::stages::Stages;
 pub struct Splitting {
     /// The character that stands for a space.
     pub space: char,
-    /// White space of any kind ends words and is gone; if not, spaces alone become `space`.
+    /// Whether white space of any kind ends words and is dropped; else only spaces become `space`.
     pub at_white: bool,
     /// Words begin with `space`.
     pub prepend: bool,
@@ -29,24 +29,24 @@ impl Splitting {
     }
 }
 
-/// What is known of a character: a tag, and a number.
+/// A character's treatment: a tag and a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Known(u32);
 
 impl Known {
     const NUMBER: u32 = 28;
-    /// The most codes that a character becomes, if they are to be remembered.
+    /// Maximum number of codes per character that are remembered.
     const LENGTH: u32 = 6;
     const NOTHING: Self = Self(0);
-    /// It becomes what it becomes with its neighbours.
+    /// Its result depends on its neighbours.
     const JOINED: Self = Self(1 << Self::NUMBER);
-    /// It is the library's.
+    /// Only the library can encode it.
     const EXCEPTION: Self = Self(2 << Self::NUMBER);
-    /// From here on it becomes the same whatever is around it: a code.
+    /// From here on, the result is independent of the neighbours: one code.
     const ONE: u32 = 3;
-    /// Several codes: a place in the pool and, in the low bits, their number.
+    /// Several codes: an index into the pool and, in the low bits, their number.
     const SEVERAL: u32 = 4;
-    /// As the two before, but only among characters of three and more bytes.
+    /// The same as the previous two, but only among characters of three and more bytes.
     const WIDE_ONE: u32 = 5;
     const WIDE_SEVERAL: u32 = 6;
 
@@ -89,10 +89,10 @@ impl Known {
     }
 }
 
-/// A thread's room to work in, and what it knows of characters.
+/// A thread's buffers and its cache of characters' treatments.
 #[derive(Debug, Default)]
 pub struct Words {
-    /// By code point; filled as characters are met.
+    /// By code point; filled on first use.
     known: Vec<Known>,
     pool: Vec<u32>,
     /// The code of the space, then a unit's codes.
@@ -101,7 +101,7 @@ pub struct Words {
     spare: String,
 }
 
-/// The tables that a unit is normalized with.
+/// The tables for normalizing a unit.
 #[derive(Debug)]
 pub struct Tables {
     /// The normalizers.
@@ -110,14 +110,14 @@ pub struct Tables {
     pub alphabet: Alphabet,
     /// The pre-tokenizer.
     pub splitting: Splitting,
-    /// Characters that the library treats by other rules than these, in order.
+    /// Sorted code points that the library treats differently.
     pub exceptions: Vec<u32>,
 }
 
 impl Words {
-    /// Normalize `unit` into `codes`, behind a space; false if the library must do it.
+    /// Normalize `unit` into `codes`, after a space; false if the library must encode it.
     pub fn read(&mut self, unit: &str, tables: &Tables) -> bool {
-        self.make_room();
+        self.grow();
         self.codes.clear();
         self.codes.push(tables.alphabet.code(tables.splitting.space));
         // Where the last character began, in the text and in the codes, if it stands alone so far.
@@ -140,8 +140,8 @@ impl Words {
         }
     }
 
-    /// Read the beginning of `text` up to where a character stands alone again; returns how many
-    /// bytes that was, or nothing if the library must do it.
+    /// Read `text` up to the next character that is independent of its neighbours; return the number of
+    /// bytes, or `None` if the library must encode them.
     fn read_joined(&mut self, text: &str, tables: &Tables) -> Option<usize> {
         let mut wide = true;
         let mut end = text.len();
@@ -173,14 +173,14 @@ impl Words {
         Some(end)
     }
 
-    /// The code of a character, if it has the same one, and only that, whatever stands around it.
+    /// The code of a character, if it is a single one that does not depend on the neighbours.
     pub fn lone_code(&mut self, character: char, tables: &Tables) -> Option<u32> {
-        self.make_room();
+        self.grow();
         let known = self.look(character, tables);
         (known.tag() == Known::ONE).then_some(known.0 & ((1 << Known::NUMBER) - 1))
     }
 
-    fn make_room(&mut self) {
+    fn grow(&mut self) {
         if self.known.is_empty() {
             self.known = vec![Known::NOTHING; 0x11_0000];
         }

@@ -1,4 +1,4 @@
-//! What every character is to BERT's normalizer and pre-tokenizer, one byte each.
+//! How BERT's normalizer and pre-tokenizer treat each character, in one byte.
 
 use unicode_normalization::char::{canonical_combining_class, decompose_canonical};
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
@@ -13,20 +13,20 @@ pub struct Options {
     pub ideographs_apart: bool,
     /// Decompose and remove the marks.
     pub strip: bool,
-    /// Lower each character.
+    /// Lowercase each character.
     pub lowercase: bool,
 }
 
 /// How a character takes part in units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// With its neighbours.
+    /// Joined with its neighbours.
     Word,
-    /// Not at all: it ends them.
+    /// Not part of a unit: it separates units.
     Space,
-    /// As one of its own.
+    /// A unit by itself.
     Alone,
-    /// Its stretch is the library's.
+    /// Its stretch is left to the library.
     Library,
 }
 
@@ -53,38 +53,39 @@ impl Class {
         }
     }
 
-    /// Is it, or what it is normalized to, something else than one letter of a word?
+    /// Whether it, or its normalized form, is anything but a single letter of a word.
     #[inline]
     pub fn changes(self) -> bool {
         self.0 & CHANGES != 0
     }
 
-    /// A word of its own, once it is normalized.
+    /// Whether it is a separate word after normalization.
     #[inline]
     pub fn is_punctuation(self) -> bool {
         self.0 & PUNCTUATION != 0
     }
 
-    /// Between words, once it is normalized.
+    /// Whether it separates words after normalization.
     #[inline]
     pub fn is_white(self) -> bool {
         self.0 & WHITE != 0
     }
 
-    /// Removed by cleaning, if there is any.
+    /// Whether cleaning, if enabled, removes it.
     #[inline]
     pub fn is_deleted(self) -> bool {
         self.0 & DELETED != 0
     }
 
-    /// Removed with the accents, if they are.
+    /// Whether stripping accents, if enabled, removes it.
     #[inline]
     pub fn is_mark(self) -> bool {
         self.0 & MARK != 0
     }
 }
 
-/// Ideographs, syllables of Hangul, private use and planes without characters: alike within a range.
+/// Ranges of characters that are treated alike: ideographs, Hangul syllables, private use and planes
+/// without characters.
 const BULK: [std::ops::Range<u32>; 14] = [
     0x3400..0x4dc0,
     0x4e00..0xa000,
@@ -106,12 +107,12 @@ const BULK: [std::ops::Range<u32>; 14] = [
 pub struct Classes(Vec<Class>);
 
 impl Classes {
-    /// Classify every character; those of `exceptions` are the library's.
+    /// Classify every character; those of `exceptions` are left to the library.
     pub fn new(options: Options, exceptions: &[u32]) -> Self {
         let mut all = vec![Class(0); 0x11_0000];
         let mut code = 0;
         while code < 0x11_0000 {
-            // What holds for the first one of many holds for all.
+            // The class of the first character holds for the whole range.
             let end = BULK.iter().find(|bulk| bulk.start == code).map_or(code + 1, |bulk| bulk.end);
             if let Some(character) = char::from_u32(code) {
                 all[code as usize..end as usize].fill(Class(class_of(character, options)));
@@ -133,7 +134,7 @@ impl Classes {
     }
 }
 
-/// The blocks that the library sets apart.
+/// The Unicode blocks around whose characters the library puts spaces.
 pub fn is_ideograph(character: char) -> bool {
     matches!(
         u32::from(character),
@@ -146,7 +147,7 @@ pub fn is_ideograph(character: char) -> bool {
 fn properties(character: char) -> u8 {
     use GeneralCategory as Is;
     let code = u32::from(character);
-    // Letters in bulk and planes without characters need no look into the tables.
+    // Large ranges of letters and planes without characters need no table lookups.
     if matches!(code, 0x3400..=0x4dbf | 0x4e00..=0x9fff | 0xac00..=0xd7a3 | 0x2_0000..=0xd_ffff) {
         return 0;
     }
@@ -205,7 +206,7 @@ fn class_of(character: char, options: Options) -> u8 {
             _ => Kind::Word,
         }
     } else if !all_start {
-        // Marks that stay and that the library may not know to move.
+        // Marks that are kept, and that the library may not reorder.
         let moves = count > 0 && u32::from(character) > 0xffff && own & MARK == 0;
         if moves { Kind::Library } else { Kind::Word }
     } else if count > 0 && all & WHITE != 0 {

@@ -1,9 +1,9 @@
-//! `WordPiece` behind BERT's own normalizer and pre-tokenizer.
+//! `WordPiece` with BERT's normalizer and pre-tokenizer.
 //!
-//! White space and ASCII punctuation end a word whatever stands around it, and so do ideographs
-//! (where they are set apart) and the punctuation of Unicode that normalization leaves alone.
-//! Cleaning, stripping of accents and lowercasing go character by character or reorder marks behind
-//! their letter; what lies between two such ends is therefore a unit.
+//! White space and ASCII punctuation always end a word, and so do ideographs (if spaces are put around
+//! them) and Unicode punctuation that normalization leaves unchanged. Cleaning, accent stripping and
+//! lowercasing work character by character or reorder the marks after a letter; the text between two
+//! such word ends is therefore a unit.
 
 mod classes;
 mod normalize;
@@ -24,20 +24,20 @@ use super::simd;
 use super::unit::{Stretch, Unit};
 use crate::{Error, Result};
 
-/// Words of the vocabulary that a memo is filled with: the table must still fit the caches.
+/// Number of vocabulary words that a memo is filled with, small enough for the caches.
 const PREFILLED: usize = 1 << 16;
 
 /// BERT's tokenizers.
 pub struct WordPiece {
     normalizer: Normalizer,
     pieces: Pieces,
-    /// Tokens that are looked for in normalized text.
+    /// Tokens that are matched in normalized text.
     normalized: Option<AddedTokens>,
-    /// The vocabulary's words that are no continuations, in the order of their ids.
+    /// The vocabulary's words without continuation pieces, in the order of their ids.
     words: Vec<String>,
 }
 
-/// Working memory of the miss path.
+/// Buffers for units that are not in the memo.
 #[derive(Debug, Default)]
 pub struct Scratch {
     text: normalize::Buffers,
@@ -47,7 +47,7 @@ impl WordPiece {
     /// Read a tokenizer's file.
     ///
     /// # Errors
-    /// A pipeline other than BERT's.
+    /// The pipeline is not BERT's.
     pub fn from_file(file: &TokenizerFile<'_>, exceptions: &[u32]) -> Result<Encoder<Self>> {
         let refuse = |part, found: String| Error::Pipeline { part, found };
         let Some(file::Normalizer::BertNormalizer {
@@ -107,7 +107,7 @@ impl WordPiece {
         Ok(Encoder::new(family, AddedTokens::new(raw, false)?))
     }
 
-    /// Would normalization bring one of the added tokens to light?
+    /// Whether normalization would produce one of the added tokens.
     fn shows_added_token(&self, text: &str) -> bool {
         self.normalized.as_ref().is_some_and(|tokens| {
             if text.bytes().all(|byte| matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~')) {

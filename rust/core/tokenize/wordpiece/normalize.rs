@@ -29,7 +29,7 @@ impl Normalizer {
         &self.classes
     }
 
-    /// Hand over the words of a unit in turn, until one is refused; returns whether none was.
+    /// Pass the words of a unit on, until one is rejected; return whether all were accepted.
     pub fn words(
         &self,
         unit: &str,
@@ -97,7 +97,7 @@ impl Normalizer {
             cleaned.chars().for_each(put);
             return;
         }
-        // With the marks gone there is nothing left to reorder, but for the few that take room.
+        // Without marks, nothing is left to reorder, except for the few spacing marks.
         let stays = |part: char| !self.classes.of(part).is_mark();
         let mut moves = false;
         for character in cleaned.chars() {

@@ -1,10 +1,10 @@
-//! The model: the longest piece first, from left to right.
+//! The model: greedy longest match from left to right.
 
 use crate::{Error, Result};
 
-/// No token ends here.
+/// Marks a node at which no token ends.
 const NONE: u32 = u32::MAX;
-/// Where words begin, and where they go on.
+/// The roots of the tries for the starts of words and for their continuations.
 const WORD: u32 = 0;
 const REST: u32 = 1;
 
@@ -13,9 +13,9 @@ const BITS: u32 = 21;
 
 /// The vocabulary as two trees of characters, their edges in one table.
 pub struct Pieces {
-    /// Where an edge leads, above it the node it leaves and its character; 0 where there is none.
+    /// An edge: its target in the low bits, above it its source node and character; 0 if empty.
     edges: Vec<u64>,
-    /// The token that ends in a node.
+    /// The token that ends at each node.
     tokens: Vec<u32>,
     unknown: Option<u32>,
     longest: usize,
@@ -23,7 +23,7 @@ pub struct Pieces {
 
 impl Pieces {
     /// Hold the tokens of `vocabulary`; words of more than `longest` characters are unknown, and
-    /// punctuation of ASCII is a word of its own.
+    /// ASCII punctuation is a separate word.
     ///
     /// # Errors
     /// A vocabulary of more than a million characters in all.
@@ -52,7 +52,7 @@ impl Pieces {
         Ok(pieces)
     }
 
-    /// Append the ids of a word; false where it is unknown and there is no token for that.
+    /// Append the ids of a word; false if it is unknown and there is no unknown token.
     pub fn encode(&self, word: &str, ids: &mut Vec<u32>) -> bool {
         let before = ids.len();
         if word.len() > self.longest && word.chars().count() > self.longest {
@@ -117,7 +117,7 @@ impl Pieces {
         }
     }
 
-    /// Where the edge of this key is, or would be.
+    /// The index of the edge with this key, or of its empty slot.
     #[inline]
     #[allow(clippy::cast_possible_truncation)] // half of the bits are enough
     fn place(&self, key: u64) -> usize {

@@ -1,4 +1,4 @@
-//! Where units begin and end, 64 bytes at a time.
+//! Finding units, 64 bytes at a time.
 
 use fearless_simd::prelude::*;
 use fearless_simd::{i8x64, u8x64};
@@ -8,26 +8,26 @@ use super::classes::{Classes, Kind};
 
 const BLOCK: usize = 64;
 
-/// What 64 bytes are, a bit each.
+/// The classes of 64 bytes, one bit per byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Masks {
     /// Space, tabulator, line feed, carriage return.
     space: u64,
-    /// Punctuation of ASCII.
+    /// ASCII punctuation.
     alone: u64,
-    /// No ASCII.
+    /// Non-ASCII bytes.
     high: u64,
 }
 
-/// Units so far.
-struct Found<'a> {
+/// Appends units to a buffer.
+struct UnitWriter<'a> {
     units: &'a mut Vec<Unit>,
     count: usize,
-    /// Does the last unit go on?
+    /// Whether the last unit may continue.
     open: bool,
 }
 
-/// Put the units of `text` into `units`. False where the library must encode it.
+/// Put the units of `text` into `units`. False if the library must encode it.
 pub fn scan<S: Simd>(simd: S, text: &str, classes: &Classes, units: &mut Vec<Unit>) -> bool {
     simd.vectorize(
         #[inline(always)]
@@ -41,7 +41,7 @@ fn find<S: Simd>(simd: S, text: &str, classes: &Classes, units: &mut Vec<Unit>) 
     if u32::try_from(bytes.len() + BLOCK).is_err() {
         return false;
     }
-    let mut found = Found { units, count: 0, open: false };
+    let mut writer = UnitWriter { units, count: 0, open: false };
     let mut at = 0;
     while at < bytes.len() {
         let mut padded = [b' '; BLOCK];
@@ -55,20 +55,20 @@ fn find<S: Simd>(simd: S, text: &str, classes: &Classes, units: &mut Vec<Unit>) 
         let masks = masks_of(simd, block);
         let ascii = (masks.high.trailing_zeros() as usize).min(length);
         if ascii > 0 {
-            found.block(at, ascii, masks);
+            writer.block(at, ascii, masks);
             at += ascii;
         }
         if masks.high != 0 {
-            let Some(after) = found.characters(text, at, classes) else { return false };
+            let Some(after) = writer.characters(text, at, classes) else { return false };
             at = after;
         }
     }
-    let Found { units, count, .. } = found;
+    let UnitWriter { units, count, .. } = writer;
     units.truncate(count);
     true
 }
 
-impl Found<'_> {
+impl UnitWriter<'_> {
     /// The first `length` bytes of a block of ASCII at `base`.
     #[inline(always)]
     #[allow(clippy::cast_possible_truncation)] // `scan` looks at the text's length
@@ -81,13 +81,13 @@ impl Found<'_> {
         let alone = masks.alone & here;
         let word_before = word << 1 | u64::from(self.open);
         let mut starts = alone | word & !word_before;
-        // What is still open at the end of the block ends there until the next one says more.
+        // A unit that is open at the end of the block ends there, unless the next block extends it.
         let mut ends = (alone << 1 | word_before & !word) & here;
         if length < BLOCK {
             ends |= 1 << length;
         }
         let base = base as u32;
-        // The unit before, if it is open; else a place that the next one takes.
+        // The previous unit, if it is open; else an element that the next unit overwrites.
         self.units[self.count - usize::from(self.open)].end = base + ends.trailing_zeros();
         ends &= ends.wrapping_sub(u64::from(self.open));
         let more = starts.count_ones() as usize;
@@ -104,8 +104,8 @@ impl Found<'_> {
         self.open = word >> (length - 1) & 1 != 0;
     }
 
-    /// Characters from `from` on, as long as they are not ASCII for the most part. Returns where
-    /// they end; nothing where one is the library's.
+    /// Add characters from `from` on, as long as most are not ASCII. Return their end; `None` if one is
+    /// left to the library.
     #[inline(always)]
     fn characters(&mut self, text: &str, from: usize, classes: &Classes) -> Option<usize> {
         let bytes = text.as_bytes();
@@ -176,24 +176,24 @@ mod tests {
     /// The same, character by character.
     fn slow(text: &str, classes: &Classes) -> Option<Vec<Unit>> {
         let mut units = Vec::new();
-        let mut found = Found { units: &mut units, count: 0, open: false };
+        let mut writer = UnitWriter { units: &mut units, count: 0, open: false };
         for (at, character) in text.char_indices() {
-            found.character(at, character, classes)?;
+            writer.character(at, character, classes)?;
         }
-        let count = found.count;
+        let count = writer.count;
         units.truncate(count);
         Some(units)
     }
 
     fn fast(text: &str, classes: &Classes) -> Option<Vec<Unit>> {
-        let found = simd::levels().into_iter().map(|level| {
+        let results = simd::levels().into_iter().map(|level| {
             let mut units = Vec::new();
             let known = dispatch!(level, simd => scan(simd, text, classes, &mut units));
             known.then_some(units)
         });
-        let found: Vec<_> = found.collect();
-        assert!(found.iter().all(|one| one == &found[0]), "{text:?}");
-        found[0].clone()
+        let results: Vec<_> = results.collect();
+        assert!(results.iter().all(|one| one == &results[0]), "{text:?}");
+        results[0].clone()
     }
 
     #[test]

@@ -1,4 +1,4 @@
-"""What every task of a run must know, wherever it runs."""
+"""What every task of a distributed run knows, on whichever node it runs."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Job:
-    """A run of `prepare` as its tasks see it."""
+    """A run of `prepare`, as its tasks get it."""
 
     reading: ReadOptions
     options: PrepareOptions
-    """Without the tokenizer, which is beside them."""
+    """Without the tokenizer, which is `tokenizer`."""
     tokenizer: LoadedTokenizer
     tokens: Path
-    """The folder of the units' tokens, and"""
+    """The folder of the units' tokens; absolute."""
     output: Path
-    """that of the store in the making; absolute."""
+    """The folder in which the store is written; absolute."""
     versions: dict[str, str]
-    """Of the packages on which the tokens depend, where the run began."""
+    """Versions of the packages that the tokens depend on, on the node that started the run."""
 
     @property
     def threads(self) -> int:
-        """Threads of a task."""
+        """Threads of each task."""
         return self.options.threads or 1
 
     def check_here(self) -> None:
-        """Raise InputError where this machine cannot work for the job."""
+        """Raise InputError if this node cannot run tasks of the job."""
         here = socket.gethostname()
         for package, version in versions_of(self.tokenizer).items():
             if version != self.versions[package]:
@@ -58,11 +58,11 @@ class Job:
 
 
 @contextmanager
-def whole_file(path: Path, scratch: Path) -> Iterator[Path]:
-    """Yield a path of the same name to write; the file appears at `path` when the disk has it.
+def atomic_file(path: Path, scratch: Path) -> Iterator[Path]:
+    """Yield a path of the same name to write; the file appears at `path` once it is synced.
 
-    Two attempts at one task may write it at the same time; both write the same bytes. What a
-    killed one leaves lies in `scratch`, a folder on the same disk.
+    Two attempts at one task may write it at the same time; both write the same bytes. A killed
+    attempt leaves its file in `scratch`, a folder on the same disk.
     """
     folder = scratch / f"writing-{uuid.uuid4().hex}"
     folder.mkdir()

@@ -1,4 +1,4 @@
-"""Tasks on a Ray cluster: their results in order, their errors as ours."""
+"""Tasks on a Ray cluster, with results in order and errors of `mlmfast.errors`."""
 
 from __future__ import annotations
 
@@ -14,10 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.data.prepare.distributed.run import DistributedPass
-from mlmfast.data.prepare.options import PrepareOptions, counted
+from mlmfast.data.prepare.options import PrepareOptions
 from mlmfast.data.prepare.pipeline import progress_bar
+from mlmfast.data.prepare.report import counted
 from mlmfast.data.prepare.split_writer import SplitWriter, split_writers
-from mlmfast.errors import InputError, MissingDependencyError, MlmfastError, NotFoundError
+from mlmfast.errors import (
+    InputError,
+    MissingDependencyError,
+    MlmfastError,
+    NotFoundError,
+    first_line,
+)
 
 if TYPE_CHECKING:
     from mlmfast.data.prepare.distributed.job import Job
@@ -27,18 +34,18 @@ if TYPE_CHECKING:
     from mlmfast.fs.staging import StagingDir
 
 
-# Tasks that are handed to Ray before the first of them is waited for.
+# Tasks to submit before waiting for the first result.
 _LEAST_AHEAD = 64
 _AHEAD_PER_CPU = 4
-# How often a task begins anew when its worker or its node dies.
+# How often a task is retried when its worker or its node dies.
 _RETRIES = 5
-# How long a task that runs already is waited for when its result is of no use any more.
+# How long to wait for running tasks whose results are no longer needed.
 _PATIENCE_SECONDS = 30
 
 
 @dataclass(frozen=True)
 class _Fault:
-    """An error in a task, as a result: Ray does not log it as one of its own."""
+    """An error of a task as its result, so that Ray does not log it as a failure."""
 
     error: Exception
 
@@ -47,9 +54,9 @@ class RayCluster:
     """Runs functions of (job, ...) on the nodes of a cluster."""
 
     def __init__(self, ray: Any, job: Job) -> None:
-        """Work for one job, on the cluster that `ray` is connected with."""
+        """Run tasks of one job on the cluster that `ray` is connected to."""
         self._ray = ray
-        # In a list, so that each worker process gets it once and not with every task.
+        # In a list, so that each worker process fetches it once, not with every task.
         self._job = [ray.put(job)]
         self._folder = job.tokens
         self._task = ray.remote(num_cpus=job.threads, max_retries=_RETRIES)(_work)
@@ -59,32 +66,32 @@ class RayCluster:
     def map(self, function: Callable[..., Any], calls: Iterable[tuple]) -> Generator[Any]:
         """Yield `function(job, *call)` for all calls, in their order.
 
-        When the iterator is closed or raises, no further task of it begins, and those that run are
+        When the iterator is closed or raises, no further task starts, and the running ones are
         waited for.
 
         Raises:
-            InputError: What a task raised, or a worker died again and again.
+            InputError: The error of a task, or a worker died repeatedly.
         """
-        # Not `ray.cancel`: it ends this process where the task answers at the same moment
+        # Not `ray.cancel`: it ends this process if the task finishes at the same moment
         # (https://github.com/ray-project/ray/issues/54260).
         stop = self._folder / f"stop-{uuid.uuid4().hex}"
-        left = iter(calls)
-        waiting: deque[Any] = deque()
+        remaining = iter(calls)
+        submitted: deque[Any] = deque()
         try:
             while True:
-                for call in islice(left, self._ahead - len(waiting)):
-                    waiting.append(self._task.remote(self._job, stop, function, call))
-                if not waiting:
+                for call in islice(remaining, self._ahead - len(submitted)):
+                    submitted.append(self._task.remote(self._job, stop, function, call))
+                if not submitted:
                     return
-                found = self._result(waiting[0])
-                waiting.popleft()
-                yield found
+                result = self._result(submitted[0])
+                submitted.popleft()
+                yield result
         finally:
-            self._stop(list(waiting), stop)
+            self._stop(list(submitted), stop)
 
     def _result(self, reference: Any) -> Any:
         try:
-            found = self._ray.get(reference)
+            result = self._ray.get(reference)
         except self._ray.exceptions.RayTaskError as error:
             if "No module named 'mlmfast" in str(error):
                 raise InputError(
@@ -92,39 +99,41 @@ class RayCluster:
                 ) from error
             raise
         except self._ray.exceptions.RayError as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise InputError(
                 f"Ray could not finish the work, though a task is tried {_RETRIES + 1} times when "
-                f"its worker dies: {reason}"
+                f"its worker dies: {first_line(error)}"
             ) from error
-        if isinstance(found, _Fault):
-            raise found.error
-        return found
+        if isinstance(result, _Fault):
+            raise result.error
+        return result
 
     def _stop(self, references: list[Any], stop: Path) -> None:
         if not references:
             return
-        with suppress(OSError):  # then they all do their work
+        with suppress(OSError):  # without the file, they all run to their end
             stop.touch()
-        _, left = self._ray.wait(references, num_returns=len(references), timeout=_PATIENCE_SECONDS)
-        if not left:
+        _, running = self._ray.wait(
+            references, num_returns=len(references), timeout=_PATIENCE_SECONDS
+        )
+        if not running:
             with suppress(OSError):
                 stop.unlink()
 
 
 @contextmanager
 def ray_cluster(threads: int) -> Iterator[Callable[[Job], RayCluster]]:
-    """Yield what makes a `RayCluster` of a job, connected with the cluster there is, or a new one.
+    """Connect to a Ray cluster; yield a function that makes a `RayCluster` for a job.
 
-    A process that is connected already stays so. Otherwise RAY_ADDRESS counts, then a cluster that
-    was started on this machine; where there is none, one is started here for the time being.
+    A process that is already connected keeps its connection. Otherwise it connects to RAY_ADDRESS
+    if that is set, else to a cluster on this machine; if there is none, it starts a local one and
+    shuts it down at the end.
 
     Args:
-        threads: CPUs that a task takes.
+        threads: CPUs of each task.
 
     Raises:
         MissingDependencyError: Ray is not installed.
-        InputError: The cluster cannot be reached, or no node has so many CPUs.
+        InputError: The cluster cannot be reached, or no node has enough CPUs.
     """
     ray = import_ray()
     ours = not ray.is_initialized()
@@ -135,7 +144,7 @@ def ray_cluster(threads: int) -> Iterator[Callable[[Job], RayCluster]]:
             raise InputError(f"The Ray cluster cannot be used: {error}") from error
     try:
         most = max(node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"])
-        if 0 < most < threads:  # with none at all, those to come may have enough
+        if 0 < most < threads:  # without CPUs at all, nodes that join later may have enough
             raise InputError(
                 f"--threads {threads} is more than the {most:g} CPUs of the Ray cluster's largest "
                 "node, and a task runs on one node."
@@ -147,10 +156,10 @@ def ray_cluster(threads: int) -> Iterator[Callable[[Job], RayCluster]]:
 
 
 def import_ray() -> Any:
-    """Return the module.
+    """Return the module `ray`.
 
     Raises:
-        MissingDependencyError: It is not there.
+        MissingDependencyError: Ray is not installed.
     """
     try:
         import ray
@@ -162,21 +171,21 @@ def import_ray() -> Any:
     return ray
 
 
-# The job that this worker process knows, by its reference.
-_known: dict[str, Job] = {}
+# The job of this worker process, by its reference.
+_jobs: dict[str, Job] = {}
 
 
 def _work(job: list[Any], stop: Path, function: Callable[..., Any], call: tuple) -> Any:
-    """Run in a worker process, unless the file `stop` says that nobody waits for the result."""
+    """Run a task in a worker process; skip it if the file `stop` exists."""
     if stop.exists():
         return None
     key = job[0].hex()
-    if key not in _known:
-        found = import_ray().get(job[0])
-        _known.clear()
-        _known[key] = found
+    if key not in _jobs:
+        fetched = import_ray().get(job[0])
+        _jobs.clear()
+        _jobs[key] = fetched
     try:
-        return function(_known[key], *call)
+        return function(_jobs[key], *call)
     except NotFoundError as error:
         return _Fault(
             NotFoundError(
@@ -199,17 +208,17 @@ def run_on_ray(
     options: PrepareOptions,
     fingerprint: dict[str, Any] | None,
 ) -> tuple[str, Counts, dict[str, SplitWriter]]:
-    """Take all text to the writers; return who encoded it, what was met, and the writers.
+    """Write all text; return the engine that encoded it, the documents' counts and the writers.
 
     Raises:
-        InputError: A text or a source cannot be used, or the cluster cannot.
+        InputError: A text, a source or the cluster cannot be used.
     """
-    whole = DistributedPass(work, sources, reading, tokenizer, options)
-    with ray_cluster(whole.job.threads) as connect:
-        finished = whole.begin(fingerprint)
+    distributed = DistributedPass(work, sources, reading, tokenizer, options)
+    with ray_cluster(distributed.job.threads) as connect:
+        finished = distributed.begin(fingerprint)
         if finished:
-            logger.info("Going on with %s of an earlier run.", counted(finished, "finished part"))
+            logger.info("Resuming the earlier run with %s.", counted(finished, "finished part"))
         splits = split_writers(work.output, tokenizer, options)
-        with progress_bar(whole.size, shown=options.progress) as advance:
-            counts, engine = whole.run(connect(whole.job), splits, advance)
+        with progress_bar(distributed.size, shown=options.progress) as advance:
+            counts, engine = distributed.run(connect(distributed.job), splits, advance)
     return engine, counts, splits

@@ -1,8 +1,8 @@
-"""A pass from text to shards in three waves of tasks; the bytes are those of the local pass.
+"""From text to shards in three stages of tasks; the bytes are those of a local run.
 
-First every unit of text becomes a file of token lists. Their counts give every unit its place:
-the numbers of its documents, which choose the split, and where its tokens lie among all. Then the
-shards are written, each from the files that reach into it.
+First every unit of text becomes a file of token lists. Prefix sums of their counts then give the
+numbers of each unit's documents, which decide the split, and the position of its tokens. Last, the
+shards are written, each from the files of the units that it holds tokens of.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from mlmfast.data.prepare.distributed.sharding import (
     document_ends,
     plan_documents,
     plan_tokens,
-    share_sizes,
+    split_sizes,
     write_part,
 )
 from mlmfast.data.prepare.distributed.tokenize import Tokenized, Unit, tokenize_unit, units_of
 from mlmfast.data.prepare.documents import Counts
-from mlmfast.data.prepare.options import PrepareOptions, counted
+from mlmfast.data.prepare.options import PrepareOptions
 from mlmfast.data.prepare.package_versions import versions_of
+from mlmfast.data.prepare.report import counted
 from mlmfast.errors import InputError, NotFoundError
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ UNIT_BYTES = 64 << 20
 
 
 class Tasks(Protocol):
-    """What runs functions of (job, ...) somewhere."""
+    """Runs functions of (job, ...) somewhere."""
 
     def map(self, function: Callable[..., Any], calls: Iterable[tuple]) -> Generator[Any]:
         """Yield `function(job, *call)` for all calls, in their order."""
@@ -49,7 +50,7 @@ class Tasks(Protocol):
 
 @dataclass
 class TokenizedUnit:
-    """A unit's tokens, and where they belong."""
+    """The tokens of a unit, and its position in the input."""
 
     tokenized: Tokenized
     first: int
@@ -57,7 +58,7 @@ class TokenizedUnit:
 
 
 class DistributedPass:
-    """Takes all documents from the sources to the writers of the splits."""
+    """Tokenizes all documents of the sources and writes the splits, in tasks."""
 
     def __init__(
         self,
@@ -67,10 +68,10 @@ class DistributedPass:
         tokenizer: LoadedTokenizer,
         options: PrepareOptions,
     ) -> None:
-        """Cut the sources into units.
+        """Divide the sources into units.
 
         Raises:
-            InputError: A source is there for this process alone.
+            InputError: A source can be read by this process only.
         """
         self._work = work
         self._options = options
@@ -91,10 +92,11 @@ class DistributedPass:
         return sum(unit.size for unit in self._units)
 
     def begin(self, fingerprint: dict[str, Any] | None) -> int:
-        """Keep what an earlier run of the same left, or clear it; return how many units that are.
+        """Keep the finished units of an earlier run, or remove them; return how many are kept.
 
         Args:
-            fingerprint: Of all that the store's bytes depend on; None keeps nothing.
+            fingerprint: Describes everything that the bytes of the store depend on; None keeps
+                nothing.
         """
         state = {"version": "ray", "checksum": "", "units": UNIT_BYTES, "fingerprint": fingerprint}
         text = json.dumps(state).encode()
@@ -106,10 +108,10 @@ class DistributedPass:
         else:
             self._work.clear()
             path.write_bytes(text)
-        self._work.begun = True
+        self._work.claimed = True
         self.job.tokens.mkdir(exist_ok=True)
         if fingerprint is not None:
-            self._work.kept = self._kept
+            self._work.kept = self._describe_kept
         return self._finished()
 
     def run(
@@ -118,27 +120,27 @@ class DistributedPass:
         """Tokenize and write everything.
 
         Args:
-            tasks: Where the work is done.
+            tasks: Runs the tasks.
             splits: Writers of empty stores.
-            advance: Called with how many bytes are tokenized.
+            advance: Called with the number of bytes tokenized so far.
 
         Returns:
-            What was met, and who encoded it.
+            The counts of the documents, and the engine that encoded them.
         """
-        placed = list(self._tokenize(tasks, advance))
-        sizes = self._sizes(tasks, placed, list(splits))
+        units = list(self._tokenize(tasks, advance))
+        sizes = self._sizes(tasks, units, list(splits))
         for name, split in splits.items():
-            shares = [UnitSplit(one.tokenized.file, one.first, name) for one in placed]
+            parts = [UnitSplit(unit.tokenized.file, unit.first, name) for unit in units]
             split.documents = sum(size.documents for size in sizes[name])
             split.text_bytes = sum(size.text_bytes for size in sizes[name])
             split.writer.tokens = sum(size.tokens for size in sizes[name])
-            self._write(tasks, split, shares, sizes[name])
+            self._write(tasks, split, parts, sizes[name])
         counts = Counts()
-        for one in placed:
+        for unit in units:
             for field in fields(Counts):
-                met = getattr(counts, field.name) + getattr(one.tokenized.counts, field.name)
-                setattr(counts, field.name, met)
-        return counts, placed[0].tokenized.engine if placed else ""
+                count = getattr(counts, field.name) + getattr(unit.tokenized.counts, field.name)
+                setattr(counts, field.name, count)
+        return counts, units[0].tokenized.engine if units else ""
 
     def _tokenize(self, tasks: Tasks, advance: Callable[[int], None]) -> Iterator[TokenizedUnit]:
         limit = self._options.limit
@@ -148,58 +150,60 @@ class DistributedPass:
         with closing(tasks.map(tokenize_unit, calls)) as results:
             for unit in self._units:
                 try:
-                    found = next(results)
+                    result = next(results)
                 except NotFoundError:
                     raise
                 except InputError:
                     rest = None if limit is None else limit - first
-                    found = self._located(tasks, unit, rest, verify)
-                if limit is not None and first + found.read > limit:
-                    found = self._located(tasks, unit, limit - first, verify)
-                yield TokenizedUnit(found, first)
+                    result = self._tokenize_located(tasks, unit, rest, verify)
+                if limit is not None and first + result.read > limit:
+                    result = self._tokenize_located(tasks, unit, limit - first, verify)
+                yield TokenizedUnit(result, first)
                 done += unit.size
                 advance(done)
-                first += found.read
+                first += result.read
                 if first == limit:
                     return
 
-    def _located(self, tasks: Tasks, unit: Unit, limit: int | None, verify: int) -> Tokenized:
-        """Tokenize a unit once more, with the numbers of its lines at hand."""
+    def _tokenize_located(
+        self, tasks: Tasks, unit: Unit, limit: int | None, verify: int
+    ) -> Tokenized:
+        """Tokenize a unit again, with errors that name the lines of the file."""
         call = (unit, limit, verify, True)
         with closing(tasks.map(tokenize_unit, [call])) as results:
             return next(results)
 
     def _sizes(
-        self, tasks: Tasks, placed: list[TokenizedUnit], names: list[str]
+        self, tasks: Tasks, units: list[TokenizedUnit], names: list[str]
     ) -> dict[str, list[Sizes]]:
         if len(names) == 1:
-            whole = [one.tokenized for one in placed]
-            sizes = [(Sizes(one.documents, one.tokens, one.text_bytes),) for one in whole]
+            results = [unit.tokenized for unit in units]
+            sizes = [(Sizes(one.documents, one.tokens, one.text_bytes),) for one in results]
         else:
             calls = [
-                (tuple(UnitSplit(one.tokenized.file, one.first, name) for name in names),)
-                for one in placed
+                (tuple(UnitSplit(unit.tokenized.file, unit.first, name) for name in names),)
+                for unit in units
             ]
-            sizes = list(tasks.map(share_sizes, calls))
+            sizes = list(tasks.map(split_sizes, calls))
         return {name: [of_unit[at] for of_unit in sizes] for at, name in enumerate(names)}
 
     def _write(
-        self, tasks: Tasks, split: SplitWriter, shares: list[UnitSplit], sizes: list[Sizes]
+        self, tasks: Tasks, split: SplitWriter, parts: list[UnitSplit], sizes: list[Sizes]
     ) -> None:
         folder = split.folder.relative_to(self._work.output)
         calls = [
             (
                 str(folder / f"data-{number:05d}.arrow"),
-                tuple((shares[part.share], part.start, part.stop) for part in plan.stretches),
+                tuple((parts[one.unit], one.start, one.stop) for one in plan.slices),
                 plan.full,
             )
-            for number, plan in enumerate(self._plan(split, shares, sizes))
+            for number, plan in enumerate(self._plan(split, parts, sizes))
         ]
         for written in tasks.map(write_part, calls):
             split.writer.add_shard(written)
 
     def _plan(
-        self, split: SplitWriter, shares: list[UnitSplit], sizes: list[Sizes]
+        self, split: SplitWriter, parts: list[UnitSplit], sizes: list[Sizes]
     ) -> list[ShardPlan]:
         tokens = [size.tokens for size in sizes]
         if self._options.packing == "concat":
@@ -207,19 +211,19 @@ class DistributedPass:
         return plan_documents(
             [size.documents for size in sizes],
             tokens,
-            lambda share: document_ends(self.job, shares[share]),
+            lambda unit: document_ends(self.job, parts[unit]),
             split.writer.shard_tokens,
         )
 
     def _finished(self) -> int:
         return len(list(self.job.tokens.glob("*.json")))
 
-    def _kept(self) -> str | None:
+    def _describe_kept(self) -> str | None:
         finished = self._finished()
         if not finished:
             return None
         return (
             f"{counted(finished, 'finished part')} {'is' if finished == 1 else 'are'} kept in "
-            f"{str(self._work.root)!r}: the same command goes on from there, and begins "
-            "anew with --no-resume; delete the folder to drop it."
+            f"{str(self._work.root)!r}: the same command resumes from there, and starts over with "
+            "--no-resume; delete the folder to discard it."
         )

@@ -1,4 +1,8 @@
-"""The prefix sum: which stretches of the shares make which shard."""
+"""Which documents or tokens of which units make up each shard, by prefix sums; and writing a shard.
+
+Each unit of tokenized text is divided between the splits. `UnitSplit` is the part of a unit in one
+split, `ShardSlice` a slice of it in one shard.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from mlmfast.data.arrow_numpy import arrow_numbers, numpy_numbers
-from mlmfast.data.prepare.distributed.job import Job, whole_file
+from mlmfast.data.prepare.distributed.job import Job, atomic_file
 from mlmfast.data.prepare.distributed.tokenize import read_batches
 from mlmfast.data.prepare.split import is_test_document
 from mlmfast.data.prepare.split_writer import group_options
@@ -19,41 +23,42 @@ from mlmfast.data.tokenization.load import id_dtype
 
 @dataclass(frozen=True)
 class ShardSlice:
-    """A part of a share."""
+    """A slice of one unit's part of a split."""
 
-    share: int
+    unit: int
+    """Index of the unit."""
     start: int
-    """First token with packing="concat", first document with "best_fit"; and"""
+    """The first token with packing="concat", the first document with "best_fit"."""
     stop: int
-    """behind the last."""
+    """One past the last."""
 
 
 @dataclass(frozen=True)
 class ShardPlan:
-    """What one file of the store is made of."""
+    """The slices that make up one shard."""
 
-    stretches: tuple[ShardSlice, ...]
+    slices: tuple[ShardSlice, ...]
     full: bool
-    """False for what is left at the end."""
+    """False for the rest at the end."""
 
 
 def plan_tokens(tokens: list[int], shard_tokens: int) -> list[ShardPlan]:
-    """Cut the tokens of all shares into shards of exactly `shard_tokens`.
+    """Cut the tokens of all units into shards of exactly `shard_tokens`.
 
     Args:
-        tokens: How many each share has.
-        shard_tokens: A shard's.
+        tokens: The number of tokens of each unit.
+        shard_tokens: The number of tokens of a shard.
 
-    >>> [[(s.share, s.start, s.stop) for s in shard.stretches] for shard in plan_tokens([5, 4], 3)]
+    >>> [[(s.unit, s.start, s.stop) for s in shard.slices] for shard in plan_tokens([5, 4], 3)]
     [[(0, 0, 3)], [(0, 3, 5), (1, 0, 1)], [(1, 1, 4)]]
     """
     plans = _Plans()
     held = 0
-    for share, count in enumerate(tokens):
+    for unit, count in enumerate(tokens):
         start = 0
         while start < count:
             stop = min(count, start + shard_tokens - held)
-            plans.add(ShardSlice(share, start, stop))
+            plans.add(ShardSlice(unit, start, stop))
             held, start = held + stop - start, stop
             if held == shard_tokens:
                 plans.end(full=True)
@@ -68,27 +73,27 @@ def plan_documents(
     ends_of: Callable[[int], np.ndarray],
     shard_tokens: int,
 ) -> list[ShardPlan]:
-    """End a shard behind the document with which it has `shard_tokens` tokens or more.
+    """End each shard after the document with which it has at least `shard_tokens` tokens.
 
     Args:
-        documents: How many each share has.
-        tokens: How many each share has.
-        ends_of: Gives the tokens up to the end of each document of a share, int64 [documents];
-            asked for those in which a shard ends.
-        shard_tokens: What a shard has at least.
+        documents: The number of documents of each unit.
+        tokens: The number of tokens of each unit.
+        ends_of: Returns the number of tokens up to the end of each document of a unit,
+            int64 [documents]; called for the units in which a shard ends.
+        shard_tokens: The least number of tokens of a shard.
     """
     plans = _Plans()
     held = 0
-    for share, count in enumerate(tokens):
+    for unit, count in enumerate(tokens):
         start, before = 0, 0
         while held + count - before >= shard_tokens:
-            ends = ends_of(share)
+            ends = ends_of(unit)
             stop = int(np.searchsorted(ends, before + shard_tokens - held)) + 1
-            plans.add(ShardSlice(share, start, stop))
+            plans.add(ShardSlice(unit, start, stop))
             plans.end(full=True)
             start, before, held = stop, int(ends[stop - 1]), 0
-        if start < documents[share]:
-            plans.add(ShardSlice(share, start, documents[share]))
+        if start < documents[unit]:
+            plans.add(ShardSlice(unit, start, documents[unit]))
             held += count - before
     plans.end(full=False)
     return plans.done
@@ -99,8 +104,8 @@ class _Plans:
         self.done: list[ShardPlan] = []
         self._held: list[ShardSlice] = []
 
-    def add(self, stretch: ShardSlice) -> None:
-        self._held.append(stretch)
+    def add(self, part: ShardSlice) -> None:
+        self._held.append(part)
 
     def end(self, *, full: bool) -> None:
         if self._held:
@@ -110,54 +115,55 @@ class _Plans:
 
 @dataclass(frozen=True)
 class UnitSplit:
-    """The documents of one unit that go to one split."""
+    """The documents of one unit that belong to one split."""
 
     file: str
+    """The unit's file of tokens."""
     first: int
-    """Number of the unit's first document among all."""
+    """Number of the unit's first document in the whole input."""
     split: str
     """"train" or "test"."""
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much there is."""
+    """How many documents and tokens there are, and the bytes of their text."""
 
     documents: int
     tokens: int
     text_bytes: int
 
 
-def share_lists(job: Job, share: UnitSplit) -> Iterator[tuple[pa.LargeListArray, int]]:
-    """Yield (token lists, bytes of their text) of a share, in order."""
+def read_token_lists(job: Job, part: UnitSplit) -> Iterator[tuple[pa.LargeListArray, int]]:
+    """Yield (token lists, bytes of their text) of a unit's part of a split, in order."""
     size, seed = job.options.test_size, job.options.seed
-    for batch in read_batches(job.tokens / share.file):
+    for batch in read_batches(job.tokens / part.file):
         numbers, sizes, lists = (batch.column(at) for at in range(3))
         if size is None:
             yield lists, int(numpy_numbers(sizes).sum())
             continue
-        of_all = numpy_numbers(numbers) + np.uint64(share.first)
-        wanted = is_test_document(of_all, test_size=size, seed=seed) == (share.split == "test")
-        rows = np.flatnonzero(wanted)
+        numbers_of_all = numpy_numbers(numbers) + np.uint64(part.first)
+        in_test = is_test_document(numbers_of_all, test_size=size, seed=seed)
+        rows = np.flatnonzero(in_test == (part.split == "test"))
         if len(rows):
             yield lists.take(arrow_numbers(rows)), int(numpy_numbers(sizes)[rows].sum())
 
 
-def share_sizes(job: Job, shares: tuple[UnitSplit, ...]) -> tuple[Sizes, ...]:
-    """Count what the shares of a unit hold."""
+def split_sizes(job: Job, parts: tuple[UnitSplit, ...]) -> tuple[Sizes, ...]:
+    """Return the sizes of the parts of a unit."""
     job.check_here()
-    return tuple(_sizes(job, share) for share in shares)
+    return tuple(_sizes(job, part) for part in parts)
 
 
-def document_ends(job: Job, share: UnitSplit) -> np.ndarray:
-    """Tokens up to the end of each of the share's documents, int64 [documents]."""
-    lengths = [np.diff(numpy_numbers(lists.offsets)) for lists, _ in share_lists(job, share)]
+def document_ends(job: Job, part: UnitSplit) -> np.ndarray:
+    """Return the number of tokens up to the end of each document, int64 [documents]."""
+    lengths = [np.diff(numpy_numbers(lists.offsets)) for lists, _ in read_token_lists(job, part)]
     return np.cumsum(np.concatenate(lengths) if lengths else np.zeros(0, np.int64))
 
 
-def _sizes(job: Job, share: UnitSplit) -> Sizes:
+def _sizes(job: Job, part: UnitSplit) -> Sizes:
     documents = tokens = text_bytes = 0
-    for lists, size in share_lists(job, share):
+    for lists, size in read_token_lists(job, part):
         documents += len(lists)
         tokens += lists.offsets[-1].as_py() - lists.offsets[0].as_py()
         text_bytes += size
@@ -171,9 +177,9 @@ def write_part(
 
     Args:
         job: The run.
-        file: The shard's file, below the job's output.
-        parts: (share, start, stop) as `ShardPlan` has them.
-        full: Whether there are more behind it.
+        file: The shard's file, relative to the job's output.
+        parts: (unit's part of the split, start, stop) as in `ShardPlan`.
+        full: Whether another shard follows.
     """
     job.check_here()
     options = group_options(job.tokenizer, job.options)
@@ -182,11 +188,11 @@ def write_part(
     cut = _tokens if options.packing == "concat" else _documents
     kind = pa.large_list(pa.from_numpy_dtype(id_dtype(job.tokenizer.id_bound)))
     lists = [
-        part
-        for share, start, stop in parts
-        for part in cut((lists for lists, _ in share_lists(job, share)), start, stop)
+        lists
+        for part, start, stop in parts
+        for lists in cut((lists for lists, _ in read_token_lists(job, part)), start, stop)
     ]
-    with whole_file(job.output / file, job.tokens) as new:
+    with atomic_file(job.output / file, job.tokens) as new:
         return write_shard(new, pa.chunked_array(lists, kind), options, threads=job.threads)
 
 

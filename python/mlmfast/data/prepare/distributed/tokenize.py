@@ -1,4 +1,4 @@
-"""The first wave: a unit of text becomes a file of token lists."""
+"""Tokenizing a unit of text into a file of token lists."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from mlmfast.data.arrow_numpy import arrow_numbers, text_offsets
-from mlmfast.data.prepare.distributed.job import Job, whole_file
+from mlmfast.data.prepare.distributed.job import Job, atomic_file
 from mlmfast.data.prepare.documents import Counts, Cursor, Documents
 from mlmfast.data.sources.sections import Section, split_source
 from mlmfast.data.tokenization.encoder import TextEncoder
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Unit:
-    """Text for one task: sections that follow each other."""
+    """The text of one task: consecutive sections of the sources."""
 
     number: int
     sections: tuple[Section, ...]
@@ -38,25 +38,25 @@ class Unit:
 
 @dataclass(frozen=True)
 class Tokenized:
-    """What became of a unit."""
+    """The result of tokenizing a unit."""
 
     file: str
     read: int
-    """Documents that were read; `numbers` in the file count them from 0."""
+    """Documents that were read; `numbers` in the file counts them from 0."""
     documents: int
-    """Documents that are in the file."""
+    """Documents in the file."""
     tokens: int
     text_bytes: int
     counts: Counts
     engine: str
-    """Who encoded them."""
+    """The engine that encoded them."""
 
 
 def units_of(sources: list[Source], size: int, reading: ReadOptions | None = None) -> list[Unit]:
-    """Cut all sources into units of about `size` bytes; small files make one together.
+    """Divide all sources into units of about `size` bytes; small files share one.
 
     Raises:
-        InputError: A source is there for this process alone.
+        InputError: A source can be read by this process only.
     """
     units: list[Unit] = []
     held: list[Section] = []
@@ -75,24 +75,24 @@ def units_of(sources: list[Source], size: int, reading: ReadOptions | None = Non
 def tokenize_unit(
     job: Job, unit: Unit, limit: int | None = None, verify: int = 0, locate: bool = False
 ) -> Tokenized:
-    """Write the tokens of a unit; the whole file of an earlier attempt is taken.
+    """Write the tokens of a unit, unless an earlier attempt did.
 
     Args:
         job: The run.
-        unit: What to read.
+        unit: The text to read.
         limit: Documents to read at most.
         verify: Documents to encode with `tokenizers` as well.
-        locate: Count the lines before the unit, so that errors name a file's lines rightly.
+        locate: Count the lines before the unit, so that errors name the lines of the file.
 
     Raises:
         InputError: A text cannot be used.
     """
     job.check_here()
     stem = f"unit-{unit.number:06d}" + ("" if limit is None else f"-limit-{limit}")
-    path, told = job.tokens / f"{stem}.arrow", job.tokens / f"{stem}.json"
-    kept = _kept(path, told)
-    if kept is not None:
-        return kept
+    path, result_path = job.tokens / f"{stem}.arrow", job.tokens / f"{stem}.json"
+    earlier = _earlier_result(path, result_path)
+    if earlier is not None:
+        return earlier
     encoder = TextEncoder(
         job.tokenizer,
         add_special_tokens=job.options.special_tokens == "document",
@@ -103,7 +103,7 @@ def tokenize_unit(
     sections = [section.numbered() if locate else section for section in unit.sections]
     documents = Documents(list(sections), job.reading, replace(job.options, limit=limit))
     start, sums = Cursor(), np.zeros(3, np.int64)
-    with whole_file(path, job.tokens) as new:
+    with atomic_file(path, job.tokens) as new:
         schema = _schema(id_dtype(job.tokenizer.id_bound))
         with pa.OSFile(str(new), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
             for batch in documents.batches(map(documents.decode, documents.pieces(start)), start):
@@ -112,24 +112,24 @@ def tokenize_unit(
                 columns = [arrow_numbers(batch.numbers), arrow_numbers(sizes), lists]
                 writer.write_batch(pa.record_batch(columns, schema=schema))
                 sums += len(lists), len(lists.flatten()), sizes.sum()
-    counted, tokens, text_bytes = sums.tolist()
-    found = Tokenized(
+    written, tokens, text_bytes = sums.tolist()
+    result = Tokenized(
         path.name,
         documents.read,
-        counted,
+        written,
         tokens,
         text_bytes,
         documents.counts,
         encoder.engine,
     )
-    content = {"tokenized": asdict(found), "stamp": asdict(FileStamp.of(path))}
-    with whole_file(told, job.tokens) as new:
+    content = {"tokenized": asdict(result), "stamp": asdict(FileStamp.of(path))}
+    with atomic_file(result_path, job.tokens) as new:
         new.write_text(json.dumps({**content, "checksum": checksum_of(content)}))
-    return found
+    return result
 
 
 def read_batches(path: Path) -> Iterator[pa.RecordBatch]:
-    """Yield the batches of a unit's file, mapped: uint64 `numbers`, int64 `bytes`, `tokens`."""
+    """Yield the memory-mapped batches of a unit: uint64 `numbers`, int64 `bytes`, `tokens`."""
     with pa.memory_map(str(path)) as source:
         file = pa.ipc.open_file(source)
         for number in range(file.num_record_batches):
@@ -141,15 +141,15 @@ def _schema(dtype: np.dtype) -> pa.Schema:
     return pa.schema([("numbers", pa.uint64()), ("bytes", pa.int64()), ("tokens", ids)])
 
 
-def _kept(path: Path, told: Path) -> Tokenized | None:
-    """Return what an earlier attempt made of a unit; None where there is none, or it is damaged."""
+def _earlier_result(path: Path, result_path: Path) -> Tokenized | None:
+    """Return the result of an earlier attempt; None if there is none, or it is damaged."""
     try:
-        content = json.loads(told.read_bytes())
+        content = json.loads(result_path.read_bytes())
         if checksum_of(content) != content["checksum"]:
             return None
     except (OSError, ValueError, KeyError, TypeError):
         return None
     if not FileStamp(**content["stamp"]).matches(path.parent):
         return None
-    found = content["tokenized"]
-    return Tokenized(**{**found, "counts": Counts(**found["counts"])})
+    result = content["tokenized"]
+    return Tokenized(**{**result, "counts": Counts(**result["counts"])})

@@ -1,1 +1,1 @@
-"""What every HTTP request passes: connection, body, keys, access log."""
+"""The middleware: connections, bodies, API keys, the access log."""

@@ -1,4 +1,4 @@
-"""The outermost layer: an id, a record, a log line and a count for every request."""
+"""The outermost middleware: an id, a record, a log line and a count for every request."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import re
 import time
 from typing import TYPE_CHECKING, Any
 
-from mlmfast.serving.http.errors import HTTPError, problem_of
+from mlmfast.serving.http.errors import HTTPError, http_error_of
 from mlmfast.serving.http.log import log_request
-from mlmfast.serving.http.responses import problem_response
+from mlmfast.serving.http.responses import error_response
 from mlmfast.serving.http.service import Record
 
 if TYPE_CHECKING:
@@ -25,13 +25,13 @@ _REQUEST_ID = re.compile(rb"[\w.:-]{1,128}")
 _TRACEPARENT = re.compile(
     rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 )
-_GONE = 499  # what a log says of a client that did not wait, as in nginx
+_CLIENT_CLOSED = 499  # nginx's status for a client that did not wait for the response
 
 
-class Access:
-    """Know every request from its headers to its response, and let no error out but as a problem.
+class AccessLog:
+    """Log and count every request, and turn every error into a response.
 
-    Whoever reads scope["record"] finds, and completes, what is known of the request.
+    scope["record"] is the `Record` of the request, which the layers below complete.
     """
 
     def __init__(self, app: ASGIApp, service: Service):
@@ -42,27 +42,27 @@ class Access:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begun = time.perf_counter()
+        started = time.perf_counter()
         headers = dict(scope["headers"])
         record = scope["record"] = _record(scope["method"], scope["path"], headers)
         service = self._service
-        started = ResponseWatcher(record, send, service)
+        response = ResponseWatcher(record, send, service)
         counted = record.protocol != "operations"
         service.in_hand += counted
         try:
             if counted:
                 service.require_open()
-            await self._app(scope, receive, started.send)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
-            await self._answer(error, record, scope, receive, started)
+            await self._app(scope, receive, response.send)
+        except Exception as error:  # noqa: BLE001 - the client gets a response to any error
+            await self._answer(error, record, scope, receive, response)
         finally:
             service.in_hand -= counted
-        status = started.status or _GONE
-        if status == _GONE:
+        status = response.status or _CLIENT_CLOSED
+        if status == _CLIENT_CLOSED:
             record.reason = "client_gone"
-        seconds = time.perf_counter() - begun
+        seconds = time.perf_counter() - started
         if counted:
-            service.metrics.request_is_done(
+            service.metrics.count_request(
                 record.protocol, record.model, status, record.reason, seconds
             )
         client = scope.get("client")
@@ -81,22 +81,22 @@ class Access:
         record: Record,
         scope: Scope,
         receive: Receive,
-        started: ResponseWatcher,
+        response: ResponseWatcher,
     ) -> None:
-        problem = problem_of(error)
-        if problem is None or problem.status == 500:
+        http_error = http_error_of(error)
+        if http_error is None or http_error.status == 500:
             logger.error(
                 "a request failed", exc_info=error, extra={"fields": {"id": record.request_id}}
             )
-        if problem is None:
-            problem = HTTPError(500, "internal", "The server failed; its log says how.")
-        record.reason = problem.reason
-        if not started.status:
-            await problem_response(problem, record)(scope, receive, started.send)
+        if http_error is None:
+            http_error = HTTPError(500, "internal", "The server failed; its log says how.")
+        record.reason = http_error.reason
+        if not response.status:
+            await error_response(http_error, record)(scope, receive, response.send)
 
 
 class ResponseWatcher:
-    """Remembers the status of a response, and gives it the ids of its request."""
+    """Remembers the status of a response, and adds the ids of its request to the headers."""
 
     def __init__(self, record: Record, send: Send, service: Service):
         self.status = 0
@@ -107,11 +107,11 @@ class ResponseWatcher:
             self._headers.append((b"traceparent", record.traceparent.encode()))
 
     async def send(self, message: Message) -> None:
-        """Pass a part of the response on."""
+        """Send a part of the response."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = [*message.get("headers", ()), *self._headers]
-            if self._service.draining:  # a client must not ask again on a connection that ends
+            if self._service.draining:  # the client shall not reuse the connection
                 headers.append((b"connection", b"close"))
             message = {**message, "headers": headers}
         await self._send(message)
@@ -128,12 +128,12 @@ def _record(method: str, path: str, headers: dict[bytes, Any]) -> Record:
 
 
 def random_id() -> str:
-    """Return an id that no other request has; it is no secret."""
+    """Return a unique id for a request; it is not secret."""
     return f"{random.getrandbits(128):032x}"
 
 
 def protocol_of(method: str, path: str) -> str:
-    """Tell whose form the errors of a path have, and under what name it is counted."""
+    """Return the protocol of a path: it decides the form of errors, and the label in metrics."""
     if (path == "/" and method == "POST") or path.startswith("/models/"):
         return "fill-mask"
     if path.startswith("/v1/"):

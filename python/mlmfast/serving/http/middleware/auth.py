@@ -1,4 +1,4 @@
-"""Who may ask: an API key, compared in a time that tells nothing about it."""
+"""API keys, compared in constant time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-# What balancers, scrapers and people without a key may see. Everything else needs one.
+# Paths that load balancers, scrapers and people may read without a key.
 _PUBLIC = frozenset(
     {
         "/health",
@@ -26,7 +26,7 @@ _PUBLIC = frozenset(
 
 
 class ApiKeyAuth:
-    """Let pass what is public, and who carries one of the keys as `Authorization: Bearer KEY`."""
+    """Let requests pass that are public, or have a key in `Authorization: Bearer KEY`."""
 
     def __init__(self, app: ASGIApp, keys: Sequence[str]):
         self._app = app
@@ -34,9 +34,9 @@ class ApiKeyAuth:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and self._keys and not _is_public(scope):
-            given = dict(scope["headers"]).get(b"authorization", b"")
-            kind, _, key = given.partition(b" ")
-            # All keys are compared, so that the time does not tell which one was close.
+            header = dict(scope["headers"]).get(b"authorization", b"")
+            kind, _, key = header.partition(b" ")
+            # All keys are compared, so that the time does not reveal which one was similar.
             known = [hmac.compare_digest(key.strip(), own) for own in self._keys]
             if kind.lower() != b"bearer" or not any(known):
                 raise HTTPError(
@@ -46,6 +46,6 @@ class ApiKeyAuth:
 
 
 def _is_public(scope: Scope) -> bool:
-    # The page at / may be seen by all, and asks with the key that its user types.
-    path, asks = scope["path"], scope["method"] not in ("GET", "HEAD")
-    return path in _PUBLIC or (not asks and (path == "/" or path.startswith("/page/")))
+    # Everybody may read the page at /, which sends the key that its user enters.
+    path, reads = scope["path"], scope["method"] in ("GET", "HEAD")
+    return path in _PUBLIC or (reads and (path == "/" or path.startswith("/page/")))

@@ -1,4 +1,4 @@
-"""Read a request's body: so many bytes, in so much time, unpacked; and notice who goes away."""
+"""Read the body of a request within limits, decompress it, and notice when the client leaves."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
-# A client that is still sending when it is refused would not see the answer: what it sends is
-# thrown away, up to this many bytes and seconds, before it is told.
-_THROWN_AWAY = 256 << 20
-_THROWN_AWAY_SECONDS = 5.0
-# zlib's sign for "gzip or zlib, whichever it is".
+# A client that is still sending would not see an error response. So the rest of a refused body is
+# read and discarded first, up to this many bytes and seconds.
+_MAX_DISCARDED = 256 << 20
+_DISCARD_SECONDS = 5.0
+# zlib's code for "gzip or zlib".
 _ANY_FORMAT = 47
 
 
@@ -25,11 +25,11 @@ class ClientGoneError(Exception):
 
 
 class BodyReader:
-    """Put the whole body into scope["body"], and cancel what works for a client that left."""
+    """Put the whole body into scope["body"], and cancel the request of a client that leaves."""
 
-    def __init__(self, app: ASGIApp, *, most: int, seconds: float):
+    def __init__(self, app: ASGIApp, *, max_bytes: int, seconds: float):
         self._app = app
-        self._most = most
+        self._max_bytes = max_bytes
         self._seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -39,15 +39,15 @@ class BodyReader:
         headers = dict(scope["headers"])
         try:
             body = await self._read(headers, receive)
-            scope["body"] = self._unpacked(body, headers.get(b"content-encoding", b""))
+            scope["body"] = self._decompressed(body, headers.get(b"content-encoding", b""))
         except ClientGoneError:
             return
         await self._while_connected(scope, receive, send)
 
     async def _read(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
-        told = headers.get(b"content-length", b"0")
-        if told.isdigit() and int(told) > self._most:
-            await self._throw_away(receive)
+        length = headers.get(b"content-length", b"0")
+        if length.isdigit() and int(length) > self._max_bytes:
+            await self._discard(receive)
             raise self._too_large()
         chunks, size = [], 0
         try:
@@ -55,7 +55,7 @@ class BodyReader:
                 while True:
                     chunk, more = await _next(receive)
                     size += len(chunk)
-                    if size > self._most:
+                    if size > self._max_bytes:
                         break
                     chunks.append(chunk)
                     if not more:
@@ -68,14 +68,14 @@ class BodyReader:
                 close=True,
             ) from None
         if more:
-            await self._throw_away(receive)
+            await self._discard(receive)
         raise self._too_large()
 
-    async def _throw_away(self, receive: Receive) -> None:
+    async def _discard(self, receive: Receive) -> None:
         size, more = 0, True
         try:
-            async with asyncio.timeout(_THROWN_AWAY_SECONDS):
-                while more and size <= _THROWN_AWAY:
+            async with asyncio.timeout(_DISCARD_SECONDS):
+                while more and size <= _MAX_DISCARDED:
                     chunk, more = await _next(receive)
                     size += len(chunk)
         except TimeoutError:
@@ -85,11 +85,11 @@ class BodyReader:
         return HTTPError(
             413,
             "body_too_large",
-            f"The body is larger than {self._most:,} bytes.",
+            f"The body is larger than {self._max_bytes:,} bytes.",
             close=True,
         )
 
-    def _unpacked(self, body: bytes, encoding: bytes) -> bytes:
+    def _decompressed(self, body: bytes, encoding: bytes) -> bytes:
         name = encoding.strip().lower()
         if name in (b"", b"identity"):
             return body
@@ -99,27 +99,27 @@ class BodyReader:
                 "unknown_encoding",
                 "The body's encoding is not known: send it as it is, or as gzip or deflate.",
             )
-        unpacker = zlib.decompressobj(_ANY_FORMAT)
+        decompressor = zlib.decompressobj(_ANY_FORMAT)
         try:
-            unpacked = unpacker.decompress(body, self._most + 1)
+            data = decompressor.decompress(body, self._max_bytes + 1)
         except zlib.error as error:
             raise HTTPError(400, "bad_encoding", f"The body cannot be unpacked: {error}.") from None
-        if len(unpacked) > self._most:
+        if len(data) > self._max_bytes:
             raise self._too_large()
-        if not unpacker.eof:
+        if not decompressor.eof:
             raise HTTPError(400, "bad_encoding", "The body cannot be unpacked: it is cut short.")
-        return unpacked
+        return data
 
     async def _while_connected(self, scope: Scope, receive: Receive, send: Send) -> None:
         work = asyncio.ensure_future(self._app(scope, receive, send))
-        gone = asyncio.ensure_future(_until_gone(receive))
+        disconnect = asyncio.ensure_future(_until_disconnect(receive))
         try:
-            await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((work, disconnect), return_when=asyncio.FIRST_COMPLETED)
             if work.done():
                 work.result()
         finally:
             work.cancel()
-            gone.cancel()
+            disconnect.cancel()
 
 
 async def _next(receive: Receive) -> tuple[bytes, bool]:
@@ -129,6 +129,6 @@ async def _next(receive: Receive) -> tuple[bytes, bool]:
     return message.get("body", b""), message.get("more_body", False)
 
 
-async def _until_gone(receive: Receive) -> None:
+async def _until_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass

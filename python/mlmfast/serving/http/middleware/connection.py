@@ -1,4 +1,4 @@
-"""uvicorn's connection with bounds that it lacks: headers in time, of a bounded size."""
+"""uvicorn's connection with limits that it lacks: on the time and the size of headers."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_MOST_HEADER_BYTES = 64 << 10
-# A client that takes nothing of its answer for so long is gone.
+_MAX_HEADER_BYTES = 64 << 10
+# A client that reads nothing of its response for so long counts as gone.
 _UNREAD_MILLISECONDS = 30_000
 
 
 class Connection(HttpToolsProtocol):
     """A connection whose headers must come within `header_seconds`, in a bounded number of bytes.
 
-    uvicorn closes a connection that is idle after a response, but waits for ever for headers that
-    never end, and holds as many of them as come.
+    uvicorn closes a connection that is idle after a response, but waits for ever for headers to
+    end, and keeps any number of them in memory.
     """
 
     header_seconds: float
@@ -37,13 +37,13 @@ class Connection(HttpToolsProtocol):
         self._expect_headers()
 
     def data_received(self, data: bytes) -> None:
-        # Also what comes of the body of a request that was refused before it was read.
+        # Also the rest of a body whose request was refused.
         if self._deadline is None and self._is_idle():
             self._expect_headers()
         super().data_received(data)
         if self._in_headers and not self.transport.is_closing():
             self._header_bytes += len(data)
-            if self._header_bytes > _MOST_HEADER_BYTES:
+            if self._header_bytes > _MAX_HEADER_BYTES:
                 self._refuse(431, "The request's headers are too large.")
 
     def on_message_begin(self) -> None:
@@ -52,11 +52,11 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_headers = False
-        self._headers_came()
+        self._headers_complete()
         super().on_headers_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._headers_came()
+        self._headers_complete()
         super().connection_lost(exc)
 
     def send_400_response(self, msg: str) -> None:
@@ -68,7 +68,7 @@ class Connection(HttpToolsProtocol):
     def _expect_headers(self) -> None:
         self._deadline = self.loop.call_later(self.header_seconds, self._too_slow)
 
-    def _headers_came(self) -> None:
+    def _headers_complete(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
@@ -80,7 +80,7 @@ class Connection(HttpToolsProtocol):
         self.transport.close()
 
     def _refuse(self, status: int, message: str) -> None:
-        """Answer before there is a request, and close."""
+        """Answer before the request is complete, and close."""
         body = orjson.dumps({"error": message})
         self.transport.write(
             STATUS_LINE[status]
@@ -93,7 +93,7 @@ class Connection(HttpToolsProtocol):
 
 
 def connections(seconds: float) -> type[Connection]:
-    """Return the class of connections with `seconds` for their headers."""
+    """Return a class of connections whose headers must come within `seconds`."""
     return type("Connection", (Connection,), {"header_seconds": seconds})
 
 

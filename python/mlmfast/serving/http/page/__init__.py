@@ -1,7 +1,7 @@
-"""The page at `/`: a sentence, its gaps, and the words that a model puts into them.
+"""The page at `/`: a sentence with gaps, and the words that a model fills in.
 
-Its files are our own and need nothing from elsewhere, so that it works without internet. They are a
-few kilobytes and are held in memory.
+It loads nothing from other sites, so that it works without internet. Its files, a few kilobytes,
+are kept in memory.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mlmfast.serving.http.service import Service
 
 _TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
-# Nothing but this server's own files, and no other site's frame around them.
+# Only this server's own files, and not in the frame of another site.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -28,7 +28,7 @@ HEADERS = {
     "Content-Security-Policy": _POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    # Asked again each time, and answered by 304: a new version shows at once.
+    # Clients revalidate each time, with a response 304, so that a new version shows at once.
     "Cache-Control": "no-cache",
 }
 
@@ -36,14 +36,14 @@ HEADERS = {
 def routes(_service: Service) -> list[Route]:
     """Return the routes of the page: `/` itself, and `/page/...` for what it loads.
 
-    It asks `v1/models` and `v1/fill-mask`, relative to its own address, so that it also works below
+    It calls `v1/models` and `v1/fill-mask` relative to its own address, so that it also works below
     a prefix that ends with a slash.
     """
-    found = []
+    page = []
     for file in files(__name__).joinpath("files").iterdir():
         path = "/" if file.name == "index.html" else f"/page/{file.name}"
-        found.append(_route(path, file.read_bytes(), _TYPES[file.name.rpartition(".")[2]]))
-    return found
+        page.append(_route(path, file.read_bytes(), _TYPES[file.name.rpartition(".")[2]]))
+    return page
 
 
 def _route(path: str, content: bytes, media_type: str) -> Route:

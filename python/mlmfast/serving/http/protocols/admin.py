@@ -1,4 +1,4 @@
-"""For those who run the server: health, numbers, and loading models anew."""
+"""Operations: health, metrics, and reloading models."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def routes(service: Service) -> list[Route]:
-    """Return the routes of operations, those of the Open Inference Protocol among them."""
+    """Return the routes of operations, including those of the Open Inference Protocol."""
 
     async def health(_request: Request) -> Response:
         state = service.state
@@ -38,8 +38,8 @@ def routes(service: Service) -> list[Route]:
         return json_response({"ready": is_ready}, 200 if is_ready else 503)
 
     async def metrics(_request: Request) -> Response:
-        service.models.count_texts()
-        # With several workers this reads the files of all of them.
+        service.models.update_metrics()
+        # With several workers, it reads the files of all of them.
         text = await asyncio.to_thread(service.metrics.text)
         return Response(text, media_type=_METRICS_TYPE)
 
@@ -111,9 +111,9 @@ def routes(service: Service) -> list[Route]:
 
 
 def _parameters(body: bytes) -> object:
-    """Return what a request to load says beside the model's name."""
+    """Return the parameters of a request to load a model."""
     try:
-        told = orjson.loads(body)
+        content = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise HTTPError(400, "bad_json", f"The body is no valid JSON: {error}.") from None
-    return told.get("parameters") if isinstance(told, dict) else told
+    return content.get("parameters") if isinstance(content, dict) else content

@@ -1,4 +1,4 @@
-"""The page at /docs: the OpenAPI document as plain HTML, with nothing fetched from elsewhere."""
+"""The page at /docs: the OpenAPI document as plain HTML, which loads nothing from other sites."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _SECURITY = {
 
 
 def routes(service: Service) -> list[Route]:
-    """Return /docs and /openapi.json, both written once."""
+    """Return the routes of /docs and /openapi.json, both rendered once."""
     from importlib.metadata import version
 
     document = openapi_document(version("mlmfast"), with_keys=bool(service.settings.api_keys))
@@ -56,7 +56,7 @@ def routes(service: Service) -> list[Route]:
 
 
 def page_of(document: dict[str, Any]) -> str:
-    """Write an OpenAPI document as one HTML page."""
+    """Render an OpenAPI document as one HTML page."""
     title = escape(document["info"]["title"])
     with_keys = "security" in document
     operations = "".join(

@@ -1,17 +1,18 @@
-"""What the routes of our own protocol have in common: a body of one form in, answers out."""
+"""What the endpoints of our own protocol share: the form of their bodies, and how they answer."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.routing import Route
 
 from mlmfast.serving.http.errors import bad_body
 from mlmfast.serving.http.responses import compressed, json_response
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from starlette.requests import Request
     from starlette.responses import Response
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from mlmfast.serving.http.service import Service
     from mlmfast.serving.scheduler.request import InferenceResponse
 
-Form = TypeVar("Form", bound=BaseModel)
+TopK = Annotated[int, Field(strict=True)]
 
 
 class Timing(BaseModel):
@@ -31,29 +32,53 @@ class Timing(BaseModel):
     total_ms: float = Field(description="The whole request within the server.")
 
 
-def json_endpoint(
+class TextsRequest(BaseModel):
+    """One text or several, for one model."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    inputs: str | list[str] = Field(
+        description="A text with at least one of the model's mask tokens, or a list of texts."
+    )
+    model: str | None = Field(None, description="A model's name. Default: the first one served.")
+
+
+class TextsResponse(BaseModel):
+    """The answers in the order of the texts."""
+
+    model: str
+    answers: list[Any]
+    tokens: int = Field(description="Of all texts together, special tokens included.")
+    timing: Timing
+
+
+Body = TypeVar("Body", bound=TextsRequest)
+
+
+def post_route(
+    path: str,
     service: Service,
-    form: type[Form],
-    call: Callable[[Form, list[str]], Call],
-    answers: Callable[[Form, InferenceResponse], list[Any]],
-) -> Callable[[Request], Awaitable[Response]]:
-    """Return an endpoint.
+    body_type: type[Body],
+    call: Callable[[Body, list[str]], Call],
+    answers: Callable[[Body, InferenceResponse], list[Any]],
+) -> Route:
+    """Return the route of an endpoint.
 
     Args:
-        service: what answers.
-        form: of the body; it has `inputs`, a text or a list of texts.
-        question: what a body and its texts ask.
-        answers: writes for each text its answer.
+        path: the path.
+        service: answers the calls.
+        body_type: the form of the body.
+        call: makes a call from a body and its texts.
+        answers: returns the answer to each text.
     """
 
     async def endpoint(request: Request) -> Response:
-        begun = time.perf_counter()
+        started = time.perf_counter()
         try:
-            body = form.model_validate_json(request.scope["body"])
+            body = body_type.model_validate_json(request.scope["body"])
         except ValidationError as error:
             raise bad_body(error) from None
-        inputs: str | list[str] = body.inputs  # type: ignore[attr-defined]
-        texts = [inputs] if isinstance(inputs, str) else inputs
+        texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
         record = request.scope["record"]
         response = await service.answer(call(body, texts), record)
         content = {
@@ -63,14 +88,14 @@ def json_endpoint(
             "timing": {
                 "queue_ms": round(record.queue_seconds * 1e3, 3),
                 "run_ms": round(record.run_seconds * 1e3, 3),
-                "total_ms": round((time.perf_counter() - begun) * 1e3, 3),
+                "total_ms": round((time.perf_counter() - started) * 1e3, 3),
             },
         }
         return compressed(request, json_response(content))
 
-    return endpoint
+    return Route(path, endpoint, methods=["POST"])
 
 
 def truncation_kwargs(truncate: bool) -> dict[str, Any] | None:
-    """Return the keywords that cut a text around its masks, or leave it."""
+    """Return the tokenizer keywords for an endpoint's option `truncate`."""
     return {"truncation": "around_mask"} if truncate else None

@@ -4,34 +4,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-from starlette.routing import Route
+from pydantic import BaseModel, Field
 
-from mlmfast.serving.http.protocols.endpoint import Timing, json_endpoint, truncation_kwargs
-from mlmfast.serving.http.protocols.huggingface import TopK
-from mlmfast.serving.http.protocols.requests import MOST_BEAMS, FillingsQuestion
+from mlmfast.serving.http.protocols.endpoint import (
+    TextsRequest,
+    TextsResponse,
+    TopK,
+    post_route,
+    truncation_kwargs,
+)
+from mlmfast.serving.http.protocols.requests import MAX_BEAMS, FillCall
 
 if TYPE_CHECKING:
+    from starlette.routing import Route
+
     from mlmfast.serving.http.service import Service
     from mlmfast.serving.scheduler.request import InferenceResponse
 
 
-class JointRequest(BaseModel):
+class JointRequest(TextsRequest):
     """Texts whose masks are filled together, and how."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    inputs: str | list[str] = Field(
-        description="A text with at least one of the model's mask tokens, or a list of texts."
-    )
-    model: str | None = Field(None, description="A model's name. Default: the first one served.")
     top_k: TopK | None = Field(
         None, description="Fillings that are returned, at least 1. Default: 5."
     )
     beams: TopK | None = Field(
         None,
         description="Fillings that are kept after each word, at least 1 and at most "
-        f"{MOST_BEAMS}. More of them find better fillings. Default: as many as top_k.",
+        f"{MAX_BEAMS}. More of them find better fillings. Default: as many as top_k.",
     )
     order: Literal["certain", "left_to_right"] = Field(
         "certain", description="Which mask is next: that whose best token is the most probable."
@@ -56,26 +56,21 @@ class Fillings(BaseModel):
     fillings: list[FilledRow]
 
 
-class JointResponse(BaseModel):
+class JointResponse(TextsResponse):
     """The texts in their order."""
 
-    model: str
     answers: list[Fillings]
-    tokens: int = Field(description="Of all texts together, special tokens included.")
-    timing: Timing
 
 
 def routes(service: Service) -> list[Route]:
     """Return the route."""
-    fill = json_endpoint(service, JointRequest, _question, _answers)
-    return [Route("/v1/fill", fill, methods=["POST"])]
+    return [post_route("/v1/fill", service, JointRequest, _call, _answers)]
 
 
-def _question(body: JointRequest, texts: list[str]) -> FillingsQuestion:
+def _call(body: JointRequest, texts: list[str]) -> FillCall:
     top_k = 5 if body.top_k is None else body.top_k
-    return FillingsQuestion(
-        body.model, texts, top_k, body.beams, body.order, truncation_kwargs(truncate=body.truncate)
-    )
+    kwargs = truncation_kwargs(truncate=body.truncate)
+    return FillCall(body.model, texts, top_k, body.beams, body.order, kwargs)
 
 
 def _answers(_body: JointRequest, response: InferenceResponse) -> list[dict[str, Any]]:

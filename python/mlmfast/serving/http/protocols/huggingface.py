@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.routing import Route
 
 from mlmfast.serving.http.errors import bad_body
+from mlmfast.serving.http.protocols.endpoint import TopK
 from mlmfast.serving.http.protocols.requests import FillMaskCall
 from mlmfast.serving.http.responses import compressed, json_response
 
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from mlmfast.serving.http.service import Service
-
-TopK = Annotated[int, Field(strict=True)]
 
 
 class TokenizerKwargs(BaseModel):
@@ -64,22 +63,22 @@ def routes(service: Service) -> list[Route]:
             body = FillMaskRequest.model_validate_json(request.scope["body"])
         except ValidationError as error:
             raise bad_body(error) from None
-        wanted = body.parameters or FillMaskParameters()
+        parameters = body.parameters or FillMaskParameters()
         texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
-        targets = [wanted.targets] if isinstance(wanted.targets, str) else wanted.targets
-        kwargs = wanted.tokenizer_kwargs
+        targets = parameters.targets
+        kwargs = parameters.tokenizer_kwargs
         response = await service.answer(
             FillMaskCall(
                 request.path_params.get("model"),
                 texts,
-                wanted.top_k,
-                targets,
+                parameters.top_k,
+                [targets] if isinstance(targets, str) else targets,
                 kwargs.model_dump(exclude_unset=True) if kwargs else None,
             ),
             request.scope["record"],
         )
         answers = response.answers if response else []
-        # As the pipeline does, a list of one text is answered as the text.
+        # As in the pipeline, a list of one text gives the answer of that text.
         return compressed(request, json_response(answers[0] if len(answers) == 1 else answers))
 
     return [

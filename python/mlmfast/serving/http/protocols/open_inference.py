@@ -1,9 +1,9 @@
 """The Open Inference Protocol, as `tritonclient.http` and KServe speak it.
 
-A model takes `text` BYTES [n] or [n, 1], and if wanted `targets` BYTES [t] and `top_k`, one
-integer, which may also be a parameter. It gives, for all m masks of the n texts in their order and
-k rows a mask, `score` FP32, `token` INT64, `token_str` BYTES and `sequence` BYTES, each [m, k], and
-`masks` INT32 [n], the number of masks of each text.
+A model has the input `text` BYTES [n] or [n, 1], and the optional inputs `targets` BYTES [t] and
+`top_k`, one integer, which may also be a parameter. Its outputs are, for all m masks of the n texts
+in their order and k rows of each mask, `score` FP32, `token` INT64, `token_str` BYTES and
+`sequence` BYTES, each [m, k], and `masks` INT32 [n], the number of masks of each text.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from mlmfast.serving.http.errors import HTTPError, bad_body
+from mlmfast.serving.http.protocols.endpoint import truncation_kwargs
 from mlmfast.serving.http.protocols.requests import FillMaskCall
 from mlmfast.serving.http.protocols.tensors import Tensor, integer_of, strings_of
 from mlmfast.serving.http.responses import compressed, json_response
@@ -56,7 +57,7 @@ class InputTensor(BaseModel):
 
 
 class OutputTensor(BaseModel):
-    """An output that is wanted."""
+    """A requested output."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -65,7 +66,7 @@ class OutputTensor(BaseModel):
 
 
 class InferRequest(BaseModel):
-    """An inference request, without the bytes behind it."""
+    """The JSON part of an inference request."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -76,7 +77,7 @@ class InferRequest(BaseModel):
 
 
 def routes(service: Service) -> list[Route]:
-    """Return this protocol's routes, but those of its health and of loading models."""
+    """Return this protocol's routes, except those for health and for loading models."""
 
     async def server(_request: Request) -> Response:
         from importlib.metadata import version
@@ -90,7 +91,7 @@ def routes(service: Service) -> list[Route]:
         )
 
     async def model(request: Request) -> Response:
-        served = service.models.get(_named(request))
+        served = service.models.get(_model_name(request))
         return json_response(
             {
                 "name": served.name,
@@ -108,7 +109,7 @@ def routes(service: Service) -> list[Route]:
         )
 
     async def config(request: Request) -> Response:
-        served = service.models.get(_named(request))
+        served = service.models.get(_model_name(request))
         return json_response(
             {
                 "name": served.name,
@@ -128,27 +129,27 @@ def routes(service: Service) -> list[Route]:
 
     async def ready(request: Request) -> Response:
         service.require_open()
-        if not service.models.get(_named(request)).ready:
+        if not service.models.get(_model_name(request)).ready:
             raise HTTPError(503, "loading", "The model is loading.", retry_after=5)
         return Response()
 
     async def infer(request: Request) -> Response:
-        name = _named(request)
+        name = _model_name(request)
         head, binary = _split_body(request)
         try:
             body = InferRequest.model_validate_json(head)
         except ValidationError as error:
             raise bad_body(error) from None
-        wanted = _outputs(body)
-        task = _asked(name, body, binary)
+        outputs = _outputs(body)
+        call = _call(name, body, binary)
         record = request.scope["record"]
-        response = await service.answer(task, record)
+        response = await service.answer(call, record)
         tensors = {tensor.name: tensor for tensor in _tensors(response)}
         head_out: dict[str, Any] = {"model_name": record.model, "model_version": VERSION}
         if body.id is not None:
             head_out["id"] = body.id
         return compressed(
-            request, _response(head_out, [(tensors[name], bits) for name, bits in wanted])
+            request, _response(head_out, [(tensors[name], binary) for name, binary in outputs])
         )
 
     paths = ("/v2/models/{model}", f"/v2/models/{{model}}/versions/{VERSION}")
@@ -161,7 +162,7 @@ def routes(service: Service) -> list[Route]:
     ]
 
 
-def _named(request: Request) -> str:
+def _model_name(request: Request) -> str:
     name: str = request.path_params["model"]
     return name
 
@@ -173,17 +174,18 @@ def _kind(datatype: str) -> str:
 def _split_body(request: Request) -> tuple[bytes, bytes]:
     """Split a body into its JSON and the bytes behind it."""
     body: bytes = request.scope["body"]
-    told = request.headers.get(_JSON_LENGTH)
-    if told is None:
+    header = request.headers.get(_JSON_LENGTH)
+    if header is None:
         return body, b""
-    if not (told.isascii() and told.isdigit() and len(told) < 16 and int(told) <= len(body)):
+    is_number = header.isascii() and header.isdigit() and len(header) < 16
+    if not is_number or int(header) > len(body):
         raise HTTPError(
             400, "bad_header", "Inference-Header-Content-Length is not within the body's length."
         )
-    return body[: int(told)], body[int(told) :]
+    return body[: int(header)], body[int(header) :]
 
 
-def _asked(model: str, body: InferRequest, binary: bytes) -> FillMaskCall:
+def _call(model: str, body: InferRequest, binary: bytes) -> FillMaskCall:
     texts: list[str] | None = None
     targets: list[str] | None = None
     top_k = body.parameters.get("top_k")
@@ -220,13 +222,12 @@ def _asked(model: str, body: InferRequest, binary: bytes) -> FillMaskCall:
         raise HTTPError(400, "bad_request", f"{len(binary)} bytes belong to none of the inputs.")
     if texts is None:
         raise HTTPError(400, "bad_request", "The input text is missing.")
-    truncate = body.parameters.get("truncate") is True
-    cut = {"truncation": "around_mask"} if truncate else None
-    return FillMaskCall(model, texts, top_k, targets, cut)
+    kwargs = truncation_kwargs(truncate=body.parameters.get("truncate") is True)
+    return FillMaskCall(model, texts, top_k, targets, kwargs)
 
 
 def _own_bytes(tensor: InputTensor, binary: bytes) -> tuple[bytes | None, bytes]:
-    """Cut a tensor's bytes off those that are left; None where it has none."""
+    """Split a tensor's bytes from the rest; None for a tensor without bytes."""
     size = tensor.parameters.get("binary_data_size")
     if size is None:
         return None, binary
@@ -240,11 +241,11 @@ def _own_bytes(tensor: InputTensor, binary: bytes) -> tuple[bytes | None, bytes]
 
 
 def _outputs(body: InferRequest) -> list[tuple[str, bool]]:
-    """Return the outputs that are wanted, each with whether it is wanted as bytes."""
-    everywhere = body.parameters.get("binary_data_output") is True
+    """Return the names of the requested outputs, each with whether it is to be binary."""
+    binary = body.parameters.get("binary_data_output") is True
     known = [name for name, _, _ in _OUTPUTS]
     if not body.outputs:
-        return [(name, everywhere) for name in known]
+        return [(name, binary) for name in known]
     for output in body.outputs:
         if output.name not in known:
             raise HTTPError(
@@ -253,7 +254,7 @@ def _outputs(body: InferRequest) -> list[tuple[str, bool]]:
                 f"There is no output {output.name[:80]!r}; there are {', '.join(known)}.",
             )
     return [
-        (output.name, output.parameters.get("binary_data", everywhere) is True)
+        (output.name, output.parameters.get("binary_data", binary) is True)
         for output in body.outputs
     ]
 
@@ -274,17 +275,17 @@ def _tensors(response: InferenceResponse | None) -> list[Tensor]:
     return [*of_rows, Tensor("masks", "INT32", [len(masks)], masks)]
 
 
-def _response(head: dict[str, Any], wanted: list[tuple[Tensor, bool]]) -> Response:
+def _response(head: dict[str, Any], outputs: list[tuple[Tensor, bool]]) -> Response:
     described, parts = [], []
-    for tensor, binary in wanted:
+    for tensor, binary in outputs:
         if binary:
-            told, data = tensor.as_binary()
+            description, data = tensor.as_binary()
             parts.append(data)
         else:
-            told = tensor.as_json()
-        described.append(told)
+            description = tensor.as_json()
+        described.append(description)
     text = orjson.dumps({**head, "outputs": described})
-    if not any(binary for _, binary in wanted):
+    if not any(binary for _, binary in outputs):
         return Response(text, media_type="application/json")
     return Response(
         b"".join((text, *parts)),

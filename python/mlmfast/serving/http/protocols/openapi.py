@@ -1,4 +1,4 @@
-"""The OpenAPI document, made of the models that check the requests."""
+"""The OpenAPI document, generated from the models that validate the requests."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ WORDS = "Paris is the capital of France."
 
 
 def openapi_document(version: str, *, with_keys: bool) -> dict[str, Any]:
-    """Describe all routes that clients use.
+    """Return the document of all routes for clients.
 
     Args:
-        version: of mlmfast.
-        with_keys: whether the server wants API keys.
+        version: the version of mlmfast.
+        with_keys: whether the server requires API keys.
     """
     _, schemas = models_json_schema(
         [
@@ -83,7 +83,7 @@ def _paths() -> dict[str, Any]:
     model = [{"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}]
     return {
         "/v1/fill-mask": {
-            "post": _asking(
+            "post": _post(
                 "Fill masks; one form for one text and for many",
                 "FillRequest",
                 _ref("FillResponse"),
@@ -91,7 +91,7 @@ def _paths() -> dict[str, Any]:
             )
         },
         "/v1/fill": {
-            "post": _asking(
+            "post": _post(
                 "Fill all masks of a text together, so that the words fit each other",
                 "JointRequest",
                 _ref("JointResponse"),
@@ -99,7 +99,7 @@ def _paths() -> dict[str, Any]:
             )
         },
         "/v1/score": {
-            "post": _asking(
+            "post": _post(
                 "Tell how probable a text is: its pseudo-log-likelihood",
                 "ScoreRequest",
                 _ref("ScoreResponse"),
@@ -116,7 +116,7 @@ def _paths() -> dict[str, Any]:
                     "200": {"description": "OK", "content": {"text/html": {"schema": {}}}}
                 },
             },
-            "post": _asking(
+            "post": _post(
                 'Fill masks as pipeline("fill-mask") answers; for huggingface_hub.InferenceClient',
                 "FillMaskRequest",
                 ROWS,
@@ -125,11 +125,11 @@ def _paths() -> dict[str, Any]:
         },
         "/models/{model}": {
             "parameters": model,
-            "post": _asking("The same, of a named model", "FillMaskRequest", ROWS, rows_example),
+            "post": _post("The same, of a named model", "FillMaskRequest", ROWS, rows_example),
         },
         "/v2/models/{model}/infer": {
             "parameters": model,
-            "post": _asking(
+            "post": _post(
                 "Open Inference Protocol; for tritonclient.http, also with binary tensors",
                 "InferRequest",
                 {"type": "object"},
@@ -157,7 +157,7 @@ def _paths() -> dict[str, Any]:
     }
 
 
-def _asking(
+def _post(
     summary: str,
     body: str,
     answer: dict[str, Any],
@@ -185,11 +185,11 @@ def _state(summary: str) -> dict[str, Any]:
 def _responses(
     answer: dict[str, Any], statuses: set[str], error: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    told = {"application/json": {"schema": error or _ref("ErrorBody")}}
+    content = {"application/json": {"schema": error or _ref("ErrorBody")}}
     return {
         "200": {"description": "The answer", "content": {"application/json": {"schema": answer}}},
         **{
-            status: {"description": _PROBLEMS[status], "content": told}
+            status: {"description": _PROBLEMS[status], "content": content}
             for status in sorted(statuses)
         },
     }

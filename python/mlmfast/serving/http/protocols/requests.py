@@ -1,4 +1,4 @@
-"""Questions in no protocol's own form, and the limits that hold for them alone."""
+"""Calls of a model, whatever their protocol, and limits on their options."""
 
 from __future__ import annotations
 
@@ -18,40 +18,40 @@ if TYPE_CHECKING:
     from mlmfast.serving.engine.model import Model
     from mlmfast.serving.tasks.base import Task
 
-# Looking these up is done on a thread: they may be many, and each may have to be tokenized.
-_MOST_TARGETS = 1000
-# Each step chooses among beams x beams fillings, on a thread that else runs batches.
-MOST_BEAMS = 100
+# They are looked up on another thread, since each may have to be tokenized.
+_MAX_TARGETS = 1000
+# Each step chooses among beams x beams fillings, on a thread that could run a batch.
+MAX_BEAMS = 100
 
 
 class Call(Protocol):
-    """What is asked of a model."""
+    """A call of a model."""
 
     @property
     def model(self) -> str | None:
-        """A name; None: the default."""
+        """The model's name; None: the default."""
 
     @property
     def texts(self) -> Sequence[str]:
-        """What it is asked about."""
+        """The texts."""
 
     async def task(self, model: Model) -> FillMaskTask | Task:
-        """Check the options.
+        """Check the options, and return the task.
 
         Raises:
-            Problem: there are too many targets.
+            HTTPError: there are too many targets.
             InputError: an option is out of range.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class FillMaskCall:
-    """What is missing at each mask.
+    """Fill each mask of the texts by itself.
 
     Attributes:
-        model: a name; None: the default.
-        texts: what to fill.
-        top_k: rows a mask gets; None: 5.
+        model: the model's name; None: the default.
+        texts: the texts.
+        top_k: rows of each mask; None: 5.
         targets: words to choose from; None: all.
         tokenizer_kwargs: as for `FillMask`.
         whole_targets: as for `FillMask`.
@@ -65,7 +65,7 @@ class FillMaskCall:
     whole_targets: bool = False
 
     async def task(self, model: Model) -> FillMaskTask | Task:
-        """Check the options."""
+        """Check the options, and return the task."""
         if self.targets is None:
             return fill_mask_task(
                 model,
@@ -73,12 +73,12 @@ class FillMaskCall:
                 whole_targets=self.whole_targets,
                 tokenizer_kwargs=self.tokenizer_kwargs,
             )
-        if len(self.targets) > _MOST_TARGETS:
+        if len(self.targets) > _MAX_TARGETS:
             raise HTTPError(
                 422,
                 "too_many_targets",
                 f"The request has {len(self.targets):,} targets, and one may have at most "
-                f"{_MOST_TARGETS:,}.",
+                f"{_MAX_TARGETS:,}.",
             )
         return await asyncio.to_thread(
             fill_mask_task,
@@ -91,14 +91,14 @@ class FillMaskCall:
 
 
 @dataclass(frozen=True, slots=True)
-class FillingsQuestion:
-    """What is missing at all masks of a text together.
+class FillCall:
+    """Fill all masks of each text together.
 
     Attributes:
-        model: a name; None: the default.
-        texts: what to fill.
-        top_k: fillings that are returned.
-        beams: fillings that are kept after each word; None: as many as `top_k`.
+        model: the model's name; None: the default.
+        texts: the texts.
+        top_k: fillings to return.
+        beams: fillings to keep after each token; None: as many as `top_k`.
         order: "certain" or "left_to_right".
         tokenizer_kwargs: as for `FillMask`.
     """
@@ -111,23 +111,23 @@ class FillingsQuestion:
     tokenizer_kwargs: Mapping[str, Any] | None = None
 
     async def task(self, _model: Model) -> BeamSearchTask:
-        """Check the options."""
+        """Check the options, and return the task."""
         task = BeamSearchTask.checked(self.top_k, self.beams, self.order, self.tokenizer_kwargs)
-        if task.search.beams > MOST_BEAMS:
-            told = "" if self.beams is not None else ", as many as top_k"
+        if task.search.beams > MAX_BEAMS:
+            default = "" if self.beams is not None else ", as many as top_k"
             raise InputError(
-                f"beams must be at most {MOST_BEAMS}, and is {task.search.beams:,}{told}."
+                f"beams must be at most {MAX_BEAMS}, and is {task.search.beams:,}{default}."
             )
         return task
 
 
 @dataclass(frozen=True, slots=True)
-class ScoresQuestion:
-    """How probable a text is.
+class ScoreCall:
+    """Score the texts.
 
     Attributes:
-        model: a name; None: the default.
-        texts: what to score.
+        model: the model's name; None: the default.
+        texts: the texts.
         method: "original" or "word_l2r".
     """
 
@@ -136,5 +136,5 @@ class ScoresQuestion:
     method: str
 
     async def task(self, _model: Model) -> ScoringTask:
-        """Check the options."""
+        """Check the options, and return the task."""
         return ScoringTask(self.method)

@@ -1,29 +1,27 @@
-"""POST /v1/score: how probable the model finds a text, its pseudo-log-likelihood."""
+"""POST /v1/score: how probable a text is to the model, its pseudo-log-likelihood."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-from starlette.routing import Route
+from pydantic import BaseModel, Field
 
-from mlmfast.serving.http.protocols.endpoint import Timing, json_endpoint
-from mlmfast.serving.http.protocols.requests import ScoresQuestion
+from mlmfast.serving.http.protocols.endpoint import TextsRequest, TextsResponse, post_route
+from mlmfast.serving.http.protocols.requests import ScoreCall
 
 if TYPE_CHECKING:
+    from starlette.routing import Route
+
     from mlmfast.serving.http.service import Service
     from mlmfast.serving.scheduler.request import InferenceResponse
 
 
-class ScoreRequest(BaseModel):
+class ScoreRequest(TextsRequest):
     """Texts that are scored, and how."""
-
-    model_config = ConfigDict(extra="forbid")
 
     inputs: str | list[str] = Field(
         description="A text, or a list of texts. Their special tokens and masks are not scored."
     )
-    model: str | None = Field(None, description="A model's name. Default: the first one served.")
     method: Literal["original", "word_l2r"] = Field(
         "original",
         description="word_l2r: with a token the later ones of its word are masked, so that they "
@@ -48,23 +46,19 @@ class TokenScores(TextScore):
     )
 
 
-class ScoreResponse(BaseModel):
+class ScoreResponse(TextsResponse):
     """The texts in their order."""
 
-    model: str
     answers: list[TextScore | TokenScores] = Field(description="With per_token those of tokens.")
-    tokens: int = Field(description="Of all texts together, special tokens included.")
-    timing: Timing
 
 
 def routes(service: Service) -> list[Route]:
     """Return the route."""
-    score = json_endpoint(service, ScoreRequest, _question, _answers)
-    return [Route("/v1/score", score, methods=["POST"])]
+    return [post_route("/v1/score", service, ScoreRequest, _call, _answers)]
 
 
-def _question(body: ScoreRequest, texts: list[str]) -> ScoresQuestion:
-    return ScoresQuestion(body.model, texts, body.method)
+def _call(body: ScoreRequest, texts: list[str]) -> ScoreCall:
+    return ScoreCall(body.model, texts, body.method)
 
 
 def _answers(body: ScoreRequest, response: InferenceResponse) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Tensors of the Open Inference Protocol: as JSON, or as bytes behind the JSON.
+"""Tensors of the Open Inference Protocol, in JSON or as bytes after the JSON.
 
 https://github.com/kserve/open-inference-protocol and Triton's binary tensor data extension.
 """
@@ -44,20 +44,20 @@ class Tensor:
     values: Sequence[Any]
 
     def as_json(self) -> dict[str, Any]:
-        """Describe it with its values."""
-        return {**self._described(), "data": list(self.values)}
+        """Return its description with its values."""
+        return {**self._description(), "data": list(self.values)}
 
     def as_binary(self) -> tuple[dict[str, Any], bytes]:
-        """Describe it, and give its values as bytes."""
+        """Return its description, and its values as bytes."""
         if self.datatype == "BYTES":
             parts = [value.encode() for value in self.values]
             data = b"".join(len(part).to_bytes(_LENGTH_BYTES, "little") + part for part in parts)
         else:
             kind = FLOAT if self.datatype == "FP32" else _INTEGERS[self.datatype]
             data = np.array(self.values, kind).tobytes()
-        return {**self._described(), "parameters": {"binary_data_size": len(data)}}, data
+        return {**self._description(), "parameters": {"binary_data_size": len(data)}}, data
 
-    def _described(self) -> dict[str, Any]:
+    def _description(self) -> dict[str, Any]:
         return {"name": self.name, "datatype": self.datatype, "shape": self.shape}
 
 
@@ -65,13 +65,13 @@ def strings_of(name: str, shape: Sequence[int], data: Any, binary: bytes | None)
     """Read a BYTES tensor.
 
     Args:
-        name: what messages call it.
-        shape: what its request says of it.
-        data: its values in JSON, flat or nested; None where they are binary.
-        binary: its values as bytes, each behind its length.
+        name: its name in messages.
+        shape: its shape in the request.
+        data: its values in JSON, flat or nested; None if they are binary.
+        binary: its values as bytes, each after its length.
 
     Raises:
-        Problem: it holds something else than UTF-8, or another number of values than its shape.
+        HTTPError: it is not UTF-8, or has another number of values than its shape says.
     """
     values = _flat(name, data) if binary is None else _split(name, binary)
     strings = [_string(name, value) for value in values]
@@ -85,7 +85,7 @@ def integer_of(
     """Read a tensor of one integer.
 
     Raises:
-        Problem: it holds something else.
+        HTTPError: it has another content.
     """
     kind = _INTEGERS.get(datatype)
     if kind is None:
@@ -105,7 +105,7 @@ def integer_of(
 def _flat(name: str, data: Any) -> list[Any]:
     if not isinstance(data, list):
         raise _bad(name, "has no data: give a list, or binary data")
-    if data and isinstance(data[0], list):  # one level more, as a shape [n, 1] may be written
+    if data and isinstance(data[0], list):  # nested by one level, for a shape [n, 1]
         if not all(isinstance(row, list) for row in data):
             raise _bad(name, "mixes values and lists")
         return [value for row in data for value in row]
@@ -140,5 +140,5 @@ def _check_count(name: str, shape: Sequence[int], count: int) -> None:
         raise _bad(name, f"has the shape {list(shape)[:8]} and {count} values")
 
 
-def _bad(name: str, told: str) -> HTTPError:
-    return HTTPError(400, "bad_tensor", f"The input {name[:80]!r} {told}.")
+def _bad(name: str, problem: str) -> HTTPError:
+    return HTTPError(400, "bad_tensor", f"The input {name[:80]!r} {problem}.")

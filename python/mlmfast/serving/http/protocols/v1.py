@@ -1,15 +1,20 @@
-"""Our own protocol: POST /v1/fill-mask, the same form for one text and one mask as for many."""
+"""Our own protocol: POST /v1/fill-mask, in one form for one and many texts, and the models."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from starlette.routing import Route
 
-from mlmfast.serving.http.protocols.endpoint import Timing, json_endpoint, truncation_kwargs
+from mlmfast.serving.http.protocols.endpoint import (
+    TextsRequest,
+    TextsResponse,
+    TopK,
+    post_route,
+    truncation_kwargs,
+)
 from mlmfast.serving.http.protocols.fill import FilledRow
-from mlmfast.serving.http.protocols.huggingface import TopK
 from mlmfast.serving.http.protocols.requests import FillMaskCall
 from mlmfast.serving.http.responses import json_response
 
@@ -22,15 +27,9 @@ if TYPE_CHECKING:
     from mlmfast.serving.scheduler.request import InferenceResponse
 
 
-class FillRequest(BaseModel):
+class FillRequest(TextsRequest):
     """Texts with masks, and what is wanted of them."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    inputs: str | list[str] = Field(
-        description="A text with at least one of the model's mask tokens, or a list of texts."
-    )
-    model: str | None = Field(None, description="A model's name. Default: the first one served.")
     top_k: TopK | None = Field(None, description="Rows a mask gets, at least 0. Default: 5.")
     targets: list[str] | None = Field(
         None,
@@ -66,13 +65,10 @@ class FilledText(BaseModel):
     )
 
 
-class FillResponse(BaseModel):
+class FillResponse(TextsResponse):
     """The texts in their order."""
 
-    model: str
     answers: list[FilledText]
-    tokens: int = Field(description="Of all texts together, special tokens included.")
-    timing: Timing
 
 
 class ModelInfo(BaseModel):
@@ -108,30 +104,26 @@ def routes(service: Service) -> list[Route]:
         return json_response({"models": [describe(model) for model in service.models]})
 
     return [
-        Route(
-            "/v1/fill-mask",
-            json_endpoint(service, FillRequest, _question, _answers),
-            methods=["POST"],
-        ),
+        post_route("/v1/fill-mask", service, FillRequest, _call, _answers),
         Route("/v1/models", models, methods=["GET"]),
     ]
 
 
 def describe(served: ServedModel) -> dict[str, object]:
-    """Tell of a model what its users need to know."""
-    told: dict[str, object] = {"name": served.name, "ready": served.ready, "loads": served.loads}
+    """Return what the users of a model need to know."""
+    info: dict[str, object] = {"name": served.name, "ready": served.ready, "loads": served.loads}
     if served.ready:
         model = served.model
-        told |= {
-            "mask_token": model.vocabulary.mask_token,
+        info |= {
+            "mask_token": model.tokenizer.mask_token,
             "max_length": model.limits.max_length,
             "vocab_size": model.limits.vocab_size,
             "device": model.engine.device,
         }
-    return told
+    return info
 
 
-def _question(body: FillRequest, texts: list[str]) -> FillMaskCall:
+def _call(body: FillRequest, texts: list[str]) -> FillMaskCall:
     return FillMaskCall(
         body.model,
         texts,

@@ -1,18 +1,18 @@
-//! Where a batch's rows lie: side by side, or anywhere in the shards of a store.
+//! The rows of a batch: contiguous in a matrix, or anywhere in the shards of a store.
 
 use crate::{Error, Result};
 
 /// The rows of a batch, all of one length.
 #[derive(Debug, Clone, Copy)]
-pub enum Rows<'a, I> {
-    /// Row after row.
+pub enum RowSource<'a, I> {
+    /// Contiguous rows.
     Matrix(&'a [I]),
     /// The blocks of these numbers of a store.
     Blocks(&'a Shards<'a, I>, &'a [u64]),
 }
 
-impl<'a, I> Rows<'a, I> {
-    /// How many rows of `length` there are.
+impl<'a, I> RowSource<'a, I> {
+    /// Number of rows of `length`.
     pub(crate) fn count(&self, length: usize) -> usize {
         match self {
             Self::Matrix(ids) => ids.len().checked_div(length).unwrap_or(0),
@@ -30,11 +30,11 @@ impl<'a, I> Rows<'a, I> {
     }
 }
 
-/// The shards of a store: blocks of one length, numbered through from the first shard to the last.
+/// The shards of a store: blocks of one length, numbered consecutively over all shards.
 #[derive(Debug, Clone)]
 pub struct Shards<'a, I> {
     parts: Vec<&'a [I]>,
-    /// The number of each shard's first block, and after them that of all blocks.
+    /// The number of each shard's first block, followed by the total number of blocks.
     starts: Vec<u64>,
     length: usize,
 }
@@ -43,7 +43,7 @@ impl<'a, I> Shards<'a, I> {
     /// Shards of blocks of `length` ids each.
     ///
     /// # Errors
-    /// A shard that is not made of whole blocks, or a length of 0.
+    /// A shard does not consist of whole blocks, or the length is 0.
     pub fn new(parts: Vec<&'a [I]>, length: usize) -> Result<Self> {
         if length == 0 {
             return Err(Error::BlockSize(0));
@@ -62,7 +62,7 @@ impl<'a, I> Shards<'a, I> {
         Ok(Self { parts, starts, length })
     }
 
-    /// Tokens a block.
+    /// Tokens per block.
     #[must_use]
     pub fn length(&self) -> usize {
         self.length

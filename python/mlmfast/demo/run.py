@@ -1,4 +1,4 @@
-"""The stages of the demonstration, one after the other."""
+"""The demonstration: its stages, one after the other."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mlmfast.data.tokenization.train import train_tokenizer
 from mlmfast.demo.corpus import write_corpus
 from mlmfast.demo.options import DemoOptions, DemoResult
 from mlmfast.demo.sentences import MASK, STANDARD_LIBRARY, held_out
-from mlmfast.demo.stages import Ledger, Stage
+from mlmfast.demo.stages import Stage, StageCache
 from mlmfast.errors import InputError, NotFoundError
 from mlmfast.fs.paths import as_path
 from mlmfast.serving.fill_mask import FillMask
@@ -27,47 +27,47 @@ _TOP_K = 5
 
 
 def run_demo(options: DemoOptions, say: Callable[[str], None] = print) -> DemoResult:
-    """Walk the whole road: text, tokenizer, blocks, training, evaluation, ONNX, filled masks.
+    """Run every stage: text, tokenizer, blocks, training, evaluation, ONNX, filled masks.
 
-    Stages that an earlier run finished with the same inputs are not done again. The number of
-    training steps follows from the time that is given and the speed of the machine, so two fresh
-    runs need not give the same model.
+    Stages that an earlier run finished with the same inputs are skipped. The number of training
+    steps depends on the given time and the speed of the machine, so two fresh runs may give
+    different models.
 
     Args:
-        options: what to run on.
-        say: takes each line of the report.
+        options: the text, the model and the time to train.
+        say: called with each line of the report.
 
     Raises:
-        InputError: `seconds` is not above 0, or as the stages do.
-        KeyboardInterrupt: Ctrl-C; the next run goes on where this one stopped.
+        InputError: `seconds` is not above 0, or an error of a stage.
+        KeyboardInterrupt: Ctrl-C; the next run resumes where this one stopped.
     """
     if not options.seconds > 0:
         raise InputError(f"seconds is {options.seconds}; expected more than 0.")
     started = time.perf_counter()
-    road = Road(options, say)
-    road.take_text()
-    road.learn_tokenizer()
-    road.make_blocks()
-    trained = road.train()
-    measured = road.measure()
-    road.to_onnx()
-    answers = road.fill_masks()
+    demo = Demo(options, say)
+    demo.collect_text()
+    demo.train_tokenizer()
+    demo.prepare_blocks()
+    trained = demo.train()
+    evaluated = demo.evaluate()
+    demo.export()
+    answers = demo.fill_masks()
     say(f"\nDone in {time.perf_counter() - started:,.0f} s. Everything lies in {options.output}/")
-    say(road.what_next())
+    say(demo.next_commands())
     return DemoResult(
-        model=road.model,
-        onnx=road.onnx,
+        model=demo.model,
+        onnx=demo.onnx,
         before=trained.figures["before"],
-        after=measured.figures["figures"],
+        after=evaluated.figures["figures"],
         answers=answers,
-        reused=road.reused,
+        reused=demo.reused,
     )
 
 
-class Road:
-    """One walk; each method is a stage, and they are called in their order.
+class Demo:
+    """One run; each method is a stage, called in this order.
 
-    What a stage needs is imported when it is done: a walk past finished stages loads no torch.
+    A stage imports what it needs when it runs, so that skipping finished stages loads no torch.
     """
 
     def __init__(self, options: DemoOptions, say: Callable[[str], None]) -> None:
@@ -75,7 +75,7 @@ class Road:
         self.say = say
         folder = options.output
         folder.mkdir(parents=True, exist_ok=True)
-        self.ledger = Ledger(folder, fresh=options.fresh)
+        self.cache = StageCache(folder, fresh=options.fresh)
         self.corpus = folder / "corpus.jsonl"
         self.tokenizer = options.model or str(folder / "tokenizer")
         self.blocks = folder / "blocks"
@@ -93,19 +93,19 @@ class Road:
         output: Path,
         make: Callable[[str], dict[str, Any]],
     ) -> Stage:
-        """Do a stage or find it finished; what went into the stages before counts as its input."""
-        stage = self.ledger.run(name, {**inputs, "after": self._key}, output, make)
+        """Run a stage unless it is finished; its inputs include those of the stages before it."""
+        stage = self.cache.run(name, {**inputs, "after": self._key}, output, make)
         self._key = stage.key
         if stage.reused:
             self.reused.append(name)
         return stage
 
-    def _tell(self, stage: Stage, name: str, text: str) -> None:
+    def _report(self, stage: Stage, name: str, text: str) -> None:
         when = "found finished" if stage.reused else f"{stage.seconds:,.1f} s"
         self.say(f"{name:<10} {text} ({when})")
 
-    def take_text(self) -> None:
-        """Collect the corpus, or look at the user's files."""
+    def collect_text(self) -> None:
+        """Write the corpus, unless the user gives files."""
         if self.options.data:
             self._key = repr([self._stamp(name) for name in self.options.data])
             self.say(f"{'text':<10} {', '.join(self.inputs)}, column {self.column}")
@@ -117,7 +117,7 @@ class Road:
 
         stage = self._stage("text", {"python": platform.python_version()}, self.corpus, make)
         figures = stage.figures
-        self._tell(
+        self._report(
             stage,
             "text",
             f"{figures['documents']:,} documents, {figures['bytes'] / 1e6:.2f} MB: docstrings and "
@@ -132,8 +132,8 @@ class Road:
         status = path.stat()
         return str(path.resolve()), status.st_size, status.st_mtime_ns
 
-    def learn_tokenizer(self) -> None:
-        """Train a byte-level BPE tokenizer, unless a checkpoint brings its own."""
+    def train_tokenizer(self) -> None:
+        """Train a byte-level BPE tokenizer, unless the checkpoint has one."""
         if self.options.model:
             return
 
@@ -149,10 +149,10 @@ class Road:
 
         inputs = {"vocab_size": self.options.vocab_size, "column": self.column}
         stage = self._stage("tokenizer", inputs, Path(self.tokenizer), make)
-        self._tell(stage, "tokenizer", f"byte-level BPE with {stage.figures['tokens']:,} tokens")
+        self._report(stage, "tokenizer", f"byte-level BPE with {stage.figures['tokens']:,} tokens")
 
-    def make_blocks(self) -> None:
-        """Tokenize and cut the text into blocks, with a part held out."""
+    def prepare_blocks(self) -> None:
+        """Tokenize the text and cut it into blocks, with a held-out part."""
         options: dict[str, Any] = {
             "tokenizer": self.tokenizer,
             "text_column": self.column,
@@ -168,7 +168,7 @@ class Road:
         stage = self._stage("blocks", options, self.blocks, make)
         figures = stage.figures
         tokens = sum(figures.values()) * self.options.block_size
-        self._tell(
+        self._report(
             stage,
             "blocks",
             f"{tokens:,} tokens in blocks of {self.options.block_size}: {figures['train']:,} to "
@@ -176,28 +176,27 @@ class Road:
         )
 
     def train(self) -> Stage:
-        """Train for about the time that is given, or go on with a training that was stopped."""
+        """Train for about the given time, or resume an interrupted training."""
         training = self._training()
 
         def make(key: str) -> dict[str, Any]:
             from mlmfast.demo.speed import steps_within
             from mlmfast.training.train import train
 
-            begun = self.ledger.recall("training begun")
-            waiting = any(self.model.with_name("model.partial").glob("checkpoint-*"))
-            resume = waiting and begun.get("key") == key
+            started = self.cache.get("training begun")
+            checkpoints = any(self.model.with_name("model.partial").glob("checkpoint-*"))
+            resume = checkpoints and started.get("key") == key
             if resume:
-                steps = begun["steps"]
-                self.say(f"{'train':<10} going on with the training that was stopped ...")
+                steps = started["steps"]
+                self.say(f"{'train':<10} resuming the interrupted training ...")
             else:
                 fit = steps_within(self.options.seconds, self.blocks, **training)
                 steps = max(fit, 1 if self.options.model else self.options.least_steps)
-                self.ledger.remember("training begun", {"key": key, "steps": steps})
+                self.cache.put("training begun", {"key": key, "steps": steps})
                 fits = f"{fit:,} steps fit into {self.options.seconds:,.0f} s here"
-                longer = f"; {steps:,} are done, since fewer teach it nothing"
+                longer = f"; training for {steps:,}, since fewer teach it nothing"
                 self.say(f"{'train':<10} {fits}{longer if steps > fit else ''} ...")
-            # The learning rate falls to zero at the last step, which is why their number is fixed
-            # beforehand.
+            # The number of steps is fixed, since the learning rate falls to zero at the last one.
             return train(
                 self.blocks,
                 output=self.model,
@@ -216,7 +215,7 @@ class Road:
             "train", {**training, "seconds": self.options.seconds}, self.model, make
         )
         figures = stage.figures
-        self._tell(
+        self._report(
             stage,
             "train",
             f"{figures['parameters'] / 1e6:,.1f} million weights, {figures['steps']:,} steps, "
@@ -235,26 +234,26 @@ class Road:
             "config_overrides": self.options.config,
             "mlm_probability": 0.2,
             "learning_rate": 2e-3,
-            # Small batches: within a few minutes, more steps are worth more than smoother ones.
+            # Small batches: in a few minutes, more steps help more than smoother gradients.
             "per_device_train_batch_size": 8,
             "adam_beta2": 0.98,
         }
 
-    def measure(self) -> Stage:
-        """Measure the finished checkpoint, in fp32, as `mlmfast evaluate` does."""
+    def evaluate(self) -> Stage:
+        """Evaluate the finished checkpoint in fp32, as `mlmfast evaluate` does."""
 
         def make(_key: str) -> dict[str, Any]:
             from mlmfast.training.evaluation.evaluate import evaluate
 
-            found = evaluate(self.model, self.blocks)
-            return {"figures": found.to_dict(), "sentence": str(found)}
+            evaluation = evaluate(self.model, self.blocks)
+            return {"figures": evaluation.to_dict(), "sentence": str(evaluation)}
 
         stage = self._stage("evaluate", {}, self.model, make)
-        self._tell(stage, "evaluate", stage.figures["sentence"])
+        self._report(stage, "evaluate", stage.figures["sentence"])
         return stage
 
-    def to_onnx(self) -> None:
-        """Export the checkpoint; the export compares itself with PyTorch."""
+    def export(self) -> None:
+        """Export the checkpoint, which compares the ONNX graphs with PyTorch."""
 
         def make(_key: str) -> dict[str, Any]:
             from mlmfast.exporting.export import export
@@ -265,7 +264,7 @@ class Road:
 
         stage = self._stage("export", {}, self.onnx, make)
         figures = stage.figures
-        self._tell(
+        self._report(
             stage,
             "export",
             f"ONNX folder of {figures['bytes'] / 1e6:,.1f} MB, equal to PyTorch at "
@@ -275,10 +274,10 @@ class Road:
     def fill_masks(self) -> dict[str, list[str]]:
         """Fill the masks of a few sentences with the ONNX model."""
         fill = FillMask(self.onnx)
-        asked = self._sentences()
+        sentences = self._sentences()
         self.say("")
         answers = {}
-        for text, truth in asked:
+        for text, truth in sentences:
             rows = fill([text.replace(MASK, fill.mask_token)], top_k=_TOP_K)
             first = rows if isinstance(rows[0], dict) else rows[0]
             answers[text] = [row["token_str"].strip() for row in first]
@@ -294,8 +293,8 @@ class Road:
         test = open_splits(self.blocks)["test"]
         return held_out(test, test.tokenizer)
 
-    def what_next(self) -> str:
-        """Tell what to type next."""
+    def next_commands(self) -> str:
+        """Return commands to try next."""
         return (
             f'  mlmfast fill-mask {self.onnx} "{STANDARD_LIBRARY[0]}" --top-k 3\n'
             f"  mlmfast evaluate {self.model} --data {self.blocks}\n"

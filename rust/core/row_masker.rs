@@ -1,4 +1,4 @@
-//! One row of a batch while it is masked.
+//! Masking one row of a batch.
 
 use std::hint::select_unpredictable;
 
@@ -7,19 +7,19 @@ use crate::ids::{IdSet, OutputId, TokenId};
 use crate::replace::Replacement;
 use crate::rng::Key;
 
-/// Memory for what is drawn at once, which the rows of a thread share.
-pub struct Drawn {
-    /// How many values are drawn at once.
+/// Buffers for the values drawn at once, which a thread reuses from row to row.
+pub struct DrawBuffers {
+    /// Number of values drawn at once.
     values: usize,
     steps: [[Step; PIECES]; DRAWS],
     /// Where each step ends.
     places: [u32; DRAWS * PIECES],
-    /// Positions that become random words, and room for one that does not.
+    /// Positions that become random words, with a spare element for one that does not.
     random: [u32; DRAWS * PIECES + 1],
 }
 
-impl Drawn {
-    /// `values`, up to `DRAWS`, at once.
+impl DrawBuffers {
+    /// Buffers for `values` (at most `DRAWS`) draws at once.
     pub fn new(values: usize) -> Self {
         Self {
             values: values.clamp(1, DRAWS),
@@ -30,33 +30,33 @@ impl Drawn {
     }
 }
 
-/// A row on its way: what it was, and where its copy is masked.
-pub struct Row<'a, I, O> {
+/// Masks one row: holds its source, and the buffers with the copy to mask.
+pub struct RowMasker<'a, I, O> {
     pub replacement: &'a Replacement,
     pub special: &'a IdSet,
     pub source: &'a [I],
     pub flags: Option<&'a [bool]>,
     /// Where the row's text begins.
     pub first: usize,
-    /// Of the replacements.
+    /// The key of the replacement draws.
     pub key: Key,
     pub ids: &'a mut [O],
-    /// Empty where the labels are not written here.
+    /// Empty if the labels are not written to a buffer.
     pub labels: &'a mut [O],
     /// The row's place in the batch, in tokens.
     pub begin: i64,
-    /// Gets the positions of the hidden tokens in the batch.
+    /// Receives the positions of the hidden tokens in the batch.
     pub positions: &'a mut Vec<i64>,
 }
 
-impl<I: TokenId, O: OutputId> Row<'_, I, O> {
+impl<I: TokenId, O: OutputId> RowMasker<'_, I, O> {
     /// Hide tokens at random gaps.
-    // In passes over a part of the row rather than hit by hit: each keeps what it needs in
-    // registers, and none waits for a branch of another that could not be foreseen.
+    // Several passes over a part of the row instead of one pass hit by hit: each pass keeps its state
+    // in registers, and none stalls on an unpredictable branch of another.
     #[inline(never)]
-    pub fn hide_tokens(&mut self, gaps: &Gaps, key: Key, drawn: &mut Drawn) {
+    pub fn hide_tokens(&mut self, gaps: &Gaps, key: Key, drawn: &mut DrawBuffers) {
         let end = self.source.len();
-        let Drawn { values, steps, places, random } = drawn;
+        let DrawBuffers { values, steps, places, random } = drawn;
         let steps = &mut steps[..*values];
         #[allow(clippy::cast_possible_truncation)] // `mask` refuses rows of 2^31 and more
         let (mut next, last) = (self.first as u32, end as u32);
@@ -84,8 +84,8 @@ impl<I: TokenId, O: OutputId> Row<'_, I, O> {
         }
     }
 
-    /// Hide the tokens before `places`, each by the kind of its step, but for those that become
-    /// random words: their number is returned, and their positions are left in `random`.
+    /// Hide the tokens before `places`, each according to its step's kind, except those that become
+    /// random words: return their number, and leave their positions in `random`.
     #[inline]
     fn hide_hits<const LABELS: bool>(
         &mut self,
@@ -106,7 +106,7 @@ impl<I: TokenId, O: OutputId> Row<'_, I, O> {
         let mut words = 0;
         for (at, step) in places {
             let id = source[at].widen();
-            // Nearly always all is well at once.
+            // The first test nearly always suffices.
             if (!ordinary.contains(id) && special.contains(id))
                 || step.is_skip()
                 || self.flags.is_some_and(|flags| flags[at])
@@ -116,7 +116,7 @@ impl<I: TokenId, O: OutputId> Row<'_, I, O> {
             if LABELS {
                 labels[at] = O::from_wide(id);
             }
-            // A branch would be mispredicted once in five times.
+            // A branch would be mispredicted one time in five.
             ids[at] = O::from_wide(select_unpredictable(step.is_hidden(), mask, id));
             #[allow(clippy::cast_possible_truncation)]
             {
@@ -139,8 +139,8 @@ impl<I: TokenId, O: OutputId> Row<'_, I, O> {
             && !self.special.contains(self.source[at].widen())
     }
 
-    /// Hide the token at `at`; the draw at `decider` says by what.
-    // Left alone, the compiler makes a call of it, once for every hidden token.
+    /// Hide the token at `at`; the draw at `decider` decides its replacement.
+    // Without the attribute, the compiler emits a call for every hidden token.
     #[allow(clippy::inline_always)]
     #[inline(always)]
     pub fn hide(&mut self, at: usize, decider: usize) {
