@@ -97,7 +97,7 @@ def test_gpus_without_nvidia_smi():
     assert "not installed" in probe_gpus(lambda: None).note
     seen = probe_gpus(lambda: None, [{"name": "NVIDIA L4", "memory": 24 << 30}])
     assert seen.found[0].name == "NVIDIA L4"
-    assert "told by torch" in seen.note
+    assert "according to torch" in seen.note
     broken = probe_gpus(lambda: (9, "couldn't communicate with the NVIDIA driver.\n"))
     assert not broken.found
     assert broken.error == "couldn't communicate with the NVIDIA driver."

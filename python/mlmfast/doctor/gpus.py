@@ -26,13 +26,13 @@ def probe_gpus(
     seen = tuple(Gpu(name=each["name"], memory=each["memory"]) for each in by_torch)
     if answer is None:
         if seen:
-            return Gpus(found=seen, note="told by torch; nvidia-smi is not installed")
+            return Gpus(found=seen, note="according to torch; nvidia-smi is not installed")
         return Gpus(note="none: nvidia-smi is not installed, and torch sees none")
     status, output = answer
     if status:
         return Gpus(found=seen, note="nvidia-smi fails", error=" ".join(output.split())[:300])
     found = tuple(_gpu(line) for line in output.splitlines() if line.count(",") >= 3)
-    return Gpus(found=found, note="told by nvidia-smi" if found else "nvidia-smi lists none")
+    return Gpus(found=found, note="according to nvidia-smi" if found else "nvidia-smi lists none")
 
 
 def _run() -> tuple[int, str] | None:

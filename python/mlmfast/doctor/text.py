@@ -65,17 +65,17 @@ def _machine(facts: Facts) -> Iterator[str]:
     features = "; ".join(
         filter(None, [", ".join(has), f"without {', '.join(lacks)}" if lacks else ""])
     )
-    yield f"  {'processor':10} {': '.join(filter(None, [machine.cpu, features])) or 'not told'}"
+    yield f"  {'processor':10} {': '.join(filter(None, [machine.cpu, features])) or 'unknown'}"
     cores = f"{machine.allowed_cores} of {machine.cores} for this process"
     if machine.quota_cores is not None:
         cores += f", time for {machine.quota_cores:g}"
     yield f"  {'cores':10} {cores}"
-    memory = size_of(machine.memory) if machine.memory else "not told"
+    memory = size_of(machine.memory) if machine.memory else "unknown"
     if machine.memory_limit is not None:
         memory += f", limited to {size_of(machine.memory_limit)}"
     yield f"  {'memory':10} {memory}"
     for gpu in facts.gpus.found:
-        parts = [size_of(gpu.memory) if gpu.memory else "memory not told"]
+        parts = [size_of(gpu.memory) if gpu.memory else "memory unknown"]
         parts += [f"{size_of(gpu.free)} free"] if gpu.free is not None else []
         parts += [f"driver {gpu.driver}"] if gpu.driver else []
         yield f"  {'GPU':10} {gpu.name}: {', '.join(parts)} ({facts.gpus.note})"

@@ -152,8 +152,8 @@ def _load_tokenizer(name: str) -> Any:
         )
     if tokenizer.mask_token_id is None:
         raise InputError(
-            f"The tokenizer of {name} has no mask token, so the model could never be asked "
-            'anything. Add it with tokenizer.add_special_tokens({"mask_token": "<mask>"}) before '
+            f"The tokenizer of {name} has no mask token, so there would be nothing to "
+            'fill. Add it with tokenizer.add_special_tokens({"mask_token": "<mask>"}) before '
             "training."
         )
     return tokenizer

@@ -90,8 +90,8 @@ class Prefetcher(Generic[T]):
         shared = self._shared
         if os.getpid() != shared.process:
             raise MlmfastError(
-                "this pass over the loader was begun in another process, whose thread makes its "
-                "batches: begin one here, iter(loader)"
+                "this pass over the loader was started in another process, whose thread makes its "
+                "batches: start one here with iter(loader)"
             )
         while True:
             with shared.changed:

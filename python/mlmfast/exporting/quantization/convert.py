@@ -89,8 +89,8 @@ def quantize(
             mend = "leave out what overflows (--reduce-range), " if overflows else ""
             raise ExportMismatchError(
                 f"In {precision.name}, {judgement.top1_agreement:.1%} of {judgement.masks} masks "
-                f"get the token they get in float32, and {precision.min_agreement:.1%} are asked "
-                f"for. Nothing was written. Judge it on your own texts (--calibration), {mend}"
+                f"get the token they get in float32, and {precision.min_agreement:.1%} are "
+                f"required. Nothing was written. Judge it on your own texts (--calibration), {mend}"
                 "choose another precision, or allow it (--min-agreement)."
             )
         for path in (*lowered, Path(place) / WEIGHTS):

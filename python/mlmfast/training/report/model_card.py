@@ -148,7 +148,7 @@ def _training(result: TrainResult, masks: dict[str, Any], picture: str | None) -
         f"{result.steps:,} steps, {result.epochs:.2f} epochs, {result.seconds:,.0f} s in "
         f"{result.precision} on {result.device}, {result.tokens_per_second:,.0f} tokens/s{share}; "
         f"mean training loss {result.train_loss:.4f}. "
-        f"{_chosen(masks)} were chosen anew in every epoch; of the chosen tokens "
+        f"{_chosen(masks)} were chosen, others in every epoch; of the chosen tokens "
         f"{replaced:.0%} became the mask token and {random:.0%} a random token."
         f"{_changes(result)}"
     )

@@ -82,7 +82,7 @@ def routes(service: Service) -> list[Route]:
     async def load(request: Request) -> Response:
         if not service.settings.api_keys:
             raise HTTPError(
-                403, "forbidden", "Models are loaded anew by SIGHUP, or here with an API key."
+                403, "forbidden", "SIGHUP reloads the models; so does this route, with an API key."
             )
         body = request.scope["body"].strip()
         if body and _parameters(body):
