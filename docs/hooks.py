@@ -67,7 +67,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     made = {"commands/index.md": commands_page()}
     made |= {f"commands/{name}.md": command_page(name) for name in COMMANDS}
     for name in chain.from_iterable(public_names().values()):
-        made[f"api/{name}.md"] = f"::: mlmfast.{name}\n"
+        made[f"api/{name}.md"] = api_page(name)
     made["api/errors.md"] = ERRORS
     for path, content in made.items():
         files.append(File.generated(config, path, content=content))
@@ -82,6 +82,30 @@ def public_names() -> dict[str, list[str]]:
         if package != "errors":  # they share a page
             names[STAGES[package]].append(name)
     return names
+
+
+def api_page(name: str) -> str:
+    """Return the page of a public name, for mkdocstrings to fill in."""
+    page = f"::: mlmfast.{name}\n"
+    signature = getattr(getattr(mlmfast, name), "__signature__", None)
+    if signature is None:
+        return page
+    # Made when the module is imported, so that it is not in the source, which mkdocstrings reads.
+    options = "    options:\n      show_root_heading: false\n      show_signature: false\n"
+    return f"# mlmfast.{name}\n\n{fenced('python', call_of(name, signature))}\n\n{page}{options}"
+
+
+def call_of(name: str, signature: inspect.Signature) -> str:
+    """Return a signature in the form of a call, one parameter on a line."""
+    lines = []
+    for parameter in signature.parameters.values():
+        if parameter.kind is parameter.KEYWORD_ONLY and "*" not in lines:
+            lines.append("*")
+        has_default = parameter.default is not parameter.empty
+        default = f" = {parameter.default!r}" if has_default else ""
+        lines.append(f"{parameter.name}: {parameter.annotation}{default}")
+    listed = "".join(f"    {line},\n" for line in lines)
+    return f"{name}(\n{listed}) -> {signature.return_annotation}"
 
 
 def commands_page() -> str:

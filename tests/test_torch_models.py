@@ -29,6 +29,13 @@ def test_rows_up_to_the_padding_are_reserved():
     assert (positions.table, positions.reserved, positions.usable) == (514, 2, 512)
 
 
+def test_rows_beyond_the_configuration_are_reserved():
+    """Nystromformer and YOSO number positions from 2, and no padding index says so."""
+    table = torch.nn.Embedding(66, 2)
+    positions = max_input_length(model({"max_position_embeddings": 64}, position_embeddings=table))
+    assert (positions.table, positions.reserved, positions.usable) == (66, 2, 64)
+
+
 def test_a_table_on_the_meta_device_counts():
     with torch.device("meta"):
         table = torch.nn.Embedding(66, 2)

@@ -29,17 +29,20 @@ def max_input_length(model: torch.nn.Module) -> Positions | None:
     """Find out how many tokens a model takes, special tokens included; None without a limit.
 
     RoBERTa and its family number positions from `padding_idx + 1`, so that their 514 rows take 512
-    tokens. Models without a table of absolute positions have the limit of their configuration.
+    tokens. Nystromformer and YOSO number them from 2, in a table that has two rows more than their
+    configuration says. Models without a table of absolute positions have the configuration's limit.
     """
+    config = text_config(getattr(model, "config", None))
+    limit = getattr(config, "max_position_embeddings", None)
+    limit = limit if isinstance(limit, int) and limit > 0 else None
     for name, module in model.named_modules():
         weight = getattr(module, "weight", None)
         if name.rpartition(".")[2] == "position_embeddings" and weight is not None:
             padding = getattr(module, "padding_idx", None)
             rows = getattr(module, "num_embeddings", None) or len(weight)
-            return Positions(rows, 0 if padding is None else padding + 1)
-    config = text_config(getattr(model, "config", None))
-    limit = getattr(config, "max_position_embeddings", None)
-    return Positions(limit, 0) if isinstance(limit, int) and limit > 0 else None
+            reserved = 0 if padding is None else padding + 1
+            return Positions(rows, reserved if limit is None else max(reserved, rows - limit))
+    return None if limit is None else Positions(limit, 0)
 
 
 def text_config(config: Any) -> Any:

@@ -1,10 +1,9 @@
-"""`mlmfast fill-mask` over files, and over checkpoints that have no graph yet."""
+"""`mlmfast fill-mask` over files."""
 
 from __future__ import annotations
 
 import json
 import lzma
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -16,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from mlmfast.cli.fill_mask import command
-from mlmfast.errors import InputError, MlmfastError, NoMaskError, NotFoundError, OutputExistsError
+from mlmfast.errors import InputError, NoMaskError, NotFoundError, OutputExistsError
 from mlmfast.serving.fill_mask import FillMask
 from tolerances import GRAPHS, LAYERS
 
@@ -327,35 +326,3 @@ def test_a_long_text_keeps_its_mask(model):
     long = f"{'is ' * 200}<mask>{' far' * 200}"
     done = run(model.onnx, long, "--truncate", "--json")
     assert "far" in json.loads(done.stdout)[0]["sequence"]
-
-
-def test_a_checkpoint_is_exported_once(model, tmp_path, monkeypatch):
-    import mlmfast.exporting.export as exporting
-
-    made = []
-
-    def export(checkpoint, output):
-        made.append((checkpoint, output))
-        shutil.copytree(model.onnx, output)
-
-    monkeypatch.setattr(exporting, "export", export)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    checkpoint = shutil.copytree(model.checkpoint, tmp_path / "checkpoint")
-    done = run(checkpoint, "a <mask>", "--json")
-    same(json.loads(done.stdout), json.loads(json.dumps(FillMask(model.onnx)("a <mask>"))))
-    assert "exporting it once" in done.stderr
-    done = run(checkpoint, "a <mask>", "--json")
-    assert done.stderr == ""
-    assert [name for name, _ in made] == [str(checkpoint)]
-    (checkpoint / "config.json").write_text('{"changed": true}')
-    run(checkpoint, "a <mask>", "--json", "--quiet")
-    assert len({output for _, output in made}) == 2
-    assert all(output.parent == tmp_path / "cache" / "mlmfast" / "exports" for _, output in made)
-
-
-def test_a_model_that_is_nowhere(tmp_path):
-    for name in (tmp_path / "none", "no-such-model-anywhere"):
-        refused = run(name, "a <mask>").exception
-        assert isinstance(refused, NotFoundError)
-        assert f"There is no folder {name}" in str(refused)
-    assert isinstance(run(tmp_path, "a <mask>").exception, MlmfastError)

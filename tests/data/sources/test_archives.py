@@ -147,8 +147,8 @@ def test_the_files_of_an_archive_are_read_by_their_names(file, suffix):
     assert joined(texts) == EXPECTED
     assert pieces[-1].position <= source.size
     for number, piece in enumerate(pieces):
-        place = json.loads(json.dumps(piece.place))
-        rest = [one.decode(options).to_pylist() for one in source.pieces(options, place)]
+        location = json.loads(json.dumps(piece.location))
+        rest = [one.decode(options).to_pylist() for one in source.pieces(options, location)]
         assert joined(rest) == joined(texts[number:])
 
 

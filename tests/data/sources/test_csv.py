@@ -72,13 +72,13 @@ def test_what_a_writer_wrote_comes_back(tmp_path_factory, rows, end, size):
     assert [text for piece in pieces for text in piece.decode(options).to_pylist()] == [
         text for _, text in rows
     ]
-    for piece in pieces:  # and from each place on
+    for piece in pieces:  # and from each location on
         rest = [
             text
-            for other in source.pieces(options, piece.place)
+            for other in source.pieces(options, piece.location)
             for text in other.decode(options).to_pylist()
         ]
-        assert rest == [text for _, text in rows][max(0, piece.place["row"]) :]
+        assert rest == [text for _, text in rows][max(0, piece.location["row"]) :]
 
 
 def test_fields_over_lines_are_told_by_their_lines(file, caplog):

@@ -100,7 +100,7 @@ def test_any_values_keep_records_apart(tmp_path_factory, values, indent, size):
     expected = [f"t{n}" for n in range(len(values))]
     pieces = list(source.pieces(options))
     assert [text for piece in pieces for text in piece.decode(options).to_pylist()] == expected
-    last = source.pieces(options, pieces[-1].place)
+    last = source.pieces(options, pieces[-1].location)
     assert [text for piece in last for text in piece.decode(options).to_pylist()] == expected[-1:]
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlmfast.data.arrow_numpy import arrow_numbers, numpy_numbers, text_offsets
-from mlmfast.data.sources.base import Piece, Place, ReadOptions, Source, bounded
+from mlmfast.data.sources.base import Location, Piece, ReadOptions, Source, bounded
 
 if TYPE_CHECKING:
     from mlmfast.data.prepare.dedup import ExactDedup
@@ -36,7 +36,7 @@ class Cursor:
 
     source: int = 0
     """Index of the source; with shuffled documents, of the bucket."""
-    place: Place | None = None
+    location: Location | None = None
     """Where a piece of the source begins; None is its beginning."""
     number: int = 0
     """Of the piece's first document."""
@@ -67,7 +67,7 @@ class Decoded:
     """The documents of a piece."""
 
     source: int
-    place: Place
+    location: Location
     position: int
     """Bytes read of all sources."""
     texts: pa.LargeStringArray
@@ -98,8 +98,8 @@ class Documents:
         before = 0
         for number, source in enumerate(self._sources):
             if number >= start.source:
-                place = start.place if number == start.source else None
-                for piece in source.pieces(self._reading, place):
+                location = start.location if number == start.source else None
+                for piece in source.pieces(self._reading, location):
                     yield number, before, piece
             before += source.size or 0
 
@@ -109,7 +109,12 @@ class Documents:
         reading = replace(self._reading, replaced=0, skipped=0)
         texts = piece.decode(reading)
         return Decoded(
-            source, piece.place, before + piece.position, texts, reading.replaced, reading.skipped
+            source,
+            piece.location,
+            before + piece.position,
+            texts,
+            reading.replaced,
+            reading.skipped,
         )
 
     def batches(
@@ -134,7 +139,7 @@ class Documents:
         for piece in decoded:
             cursor = Cursor(
                 piece.source,
-                piece.place,
+                piece.location,
                 number,
                 asdict(self.counts),
                 None if self._seen is None else self._seen.state,

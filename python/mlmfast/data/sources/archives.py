@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from mlmfast.data.sources.base import Piece, Place, ReadOptions
+from mlmfast.data.sources.base import Location, Piece, ReadOptions
 from mlmfast.data.sources.compression import damages
 from mlmfast.data.sources.files import file_fingerprint
 from mlmfast.data.sources.formats import FORMATS, format_of, read_stream
@@ -41,20 +41,20 @@ class ArchiveSource:
         self.size: int | None = Path(name).stat().st_size
         self._stream: ByteStream | None = None
 
-    def pieces(self, options: ReadOptions, place: Place | None = None) -> Iterator[Piece]:
+    def pieces(self, options: ReadOptions, location: Location | None = None) -> Iterator[Piece]:
         """Yield the documents of all files, sorted by name."""
-        first = place["member"] if place else 0
+        first = location["member"] if location else 0
         with _opened(self.name) as archive:
             members = self._readable(archive.members())
             total = sum(member.size for member in members)
             before = sum(member.size for member in members[:first])
             for number, member in enumerate(members[first:], first):
-                inner = place["place"] if place and number == first else None
+                inner = location["location"] if location and number == first else None
                 with self._open(archive, member) as stream:
                     for piece in read_stream(stream, member.kind, options, inner):
                         read = before + min(piece.position, member.size)
                         position = (self.size or 0) * read // max(1, total)
-                        here = {"member": number, "place": piece.place}
+                        here = {"member": number, "location": piece.location}
                         yield Piece(piece.decode, here, position)
                 before += member.size
 

@@ -79,7 +79,7 @@ def quoting_of(given: str | int) -> str:
     return known[given]
 
 
-Place = dict[str, Any]
+Location = dict[str, Any]
 """Where a piece begins in a source, as a JSON object whose meaning only the source knows. With a
 "stop", reading ends there: see `mlmfast.data.sources.sections`."""
 
@@ -91,8 +91,8 @@ class Piece:
     decode: Callable[[ReadOptions], pa.Array]
     """Returns the documents as LargeString, with nulls for documents without text. May be called in
     any thread, in parallel with other pieces, provided that each call has its own ReadOptions."""
-    place: Place
-    """Where the piece begins: `source.pieces(options, place)` starts with this piece."""
+    location: Location
+    """Where the piece begins: `source.pieces(options, location)` starts with this piece."""
     position: int
     """Progress after this piece, in the units of the source's `size`."""
 
@@ -104,8 +104,8 @@ class Source(Protocol):
     size: int | None
     """The final value of `Piece.position`; None if unknown."""
 
-    def pieces(self, options: ReadOptions, place: Place | None = None) -> Iterator[Piece]:
-        """Yield the documents in pieces, starting at `place`; None is the start of the source."""
+    def pieces(self, options: ReadOptions, location: Location | None = None) -> Iterator[Piece]:
+        """Yield the documents in pieces, from `location` on; None is the start of the source."""
 
     def fingerprint(self) -> dict[str, Any] | None:
         """Return values that change with the content; None if the source cannot be read again."""

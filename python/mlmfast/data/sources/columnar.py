@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from mlmfast.data.arrow_text import leaf_names, text_columns, unknown_column
-from mlmfast.data.sources.base import BATCH_BYTES, Piece, Place, ReadOptions, resolve_column
+from mlmfast.data.sources.base import BATCH_BYTES, Location, Piece, ReadOptions, resolve_column
 from mlmfast.data.sources.utf8 import column_text
 from mlmfast.errors import InputError, first_line
 
@@ -24,7 +24,7 @@ _COPY_BYTES = 1 << 20
 
 
 def read_parquet(
-    stream: ByteStream, options: ReadOptions, place: Place | None = None
+    stream: ByteStream, options: ReadOptions, location: Location | None = None
 ) -> Iterator[Piece]:
     """Yield the documents of a Parquet file; only the pages of the column are read."""
     import pyarrow.parquet as pq
@@ -34,11 +34,11 @@ def read_parquet(
         path = _resolve(file.schema_arrow, options.text_column, stream.name)
         meta = file.metadata
         starts = np.cumsum([0, *(meta.row_group(at).num_rows for at in range(meta.num_row_groups))])
-        row = place["row"] if place else 0
+        row = location["row"] if location else 0
         group = max(0, int(np.searchsorted(starts[:-1], row, side="right")) - 1)
         groups = meta.num_row_groups
-        if place and "stop" in place:
-            groups = int(np.searchsorted(starts, place["stop"]))
+        if location and "stop" in location:
+            groups = int(np.searchsorted(starts, location["stop"]))
         batches = file.iter_batches(
             batch_size=_rows(meta),
             columns=[_leaf(file, path)],
@@ -51,7 +51,7 @@ def read_parquet(
 
 
 def read_arrow(
-    stream: ByteStream, options: ReadOptions, place: Place | None = None
+    stream: ByteStream, options: ReadOptions, location: Location | None = None
 ) -> Iterator[Piece]:
     """Yield the documents of an Arrow IPC file or stream."""
     try:
@@ -67,7 +67,7 @@ def read_arrow(
             schema = batches.schema
         path = _resolve(schema, options.text_column, stream.name)
         pieces = _Pieces(path, stream.name, 0, stream.size, 0, tell=source.tell)
-        yield from pieces.of(batches, place["row"] if place else 0)
+        yield from pieces.of(batches, location["row"] if location else 0)
     except (pa.ArrowException, OSError) as error:
         raise _damage_error(stream.name, "Arrow", error) from error
 
@@ -185,7 +185,7 @@ class TableSource:
         """Read `data`, anything with `__arrow_c_stream__` or `__arrow_c_array__`."""
         self._data = data
 
-    def pieces(self, options: ReadOptions, place: Place | None = None) -> Iterator[Piece]:
+    def pieces(self, options: ReadOptions, location: Location | None = None) -> Iterator[Piece]:
         """Yield the documents; a bare column is read whatever its name."""
         if not hasattr(self._data, "__arrow_c_stream__"):
             column = pa.chunked_array([pa.array(self._data)])

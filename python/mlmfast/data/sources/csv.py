@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from mlmfast._core import CsvColumn
 from mlmfast.data.arrow_text import unknown_column
-from mlmfast.data.sources.base import Piece, Place
+from mlmfast.data.sources.base import Location, Piece
 from mlmfast.data.sources.streams import ByteStream, without_bom
 from mlmfast.data.sources.utf8 import checked_text
 from mlmfast.errors import InputError
@@ -28,7 +28,11 @@ _QUOTING_HINT = "If quotes are part of the text, use --csv-quoting none (csv_quo
 
 
 def read_csv(
-    stream: ByteStream, options: ReadOptions, place: Place | None = None, *, delimiter: str = ","
+    stream: ByteStream,
+    options: ReadOptions,
+    location: Location | None = None,
+    *,
+    delimiter: str = ",",
 ) -> Iterator[Piece]:
     """Yield one column of a CSV file as pandas reads it; quoted fields may contain line ends.
 
@@ -49,7 +53,7 @@ def read_csv(
         texts = [name for name, value in zip(names, first, strict=False) if not _is_number(value)]
         raise unknown_column(stream.name, options.text_column, names, texts)
     # Row -1 is the header.
-    row, line = (place["row"], place["line"]) if place else (-1, 1)
+    row, line = (location["row"], location["line"]) if location else (-1, 1)
     rows = CsvColumn(
         ord(delimiter),
         None if options.csv_quoting == "none" else ord('"'),
@@ -57,9 +61,9 @@ def read_csv(
         columns=len(names),
         line=line,
     )
-    if place:
-        data = _data_from(stream, head, place["offset"])
-        offset = place["offset"]
+    if location:
+        data = _data_from(stream, head, location["offset"])
+        offset = location["offset"]
     try:
         while True:
             start, line = rows.next_row

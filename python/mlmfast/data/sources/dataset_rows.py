@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from mlmfast.data.sources.base import Piece, Place, resolve_column
+from mlmfast.data.sources.base import Location, Piece, resolve_column
 from mlmfast.data.sources.columnar import read_batches
 from mlmfast.errors import InputError
 
@@ -28,16 +28,16 @@ class DatasetSource:
         self._dataset = dataset
         self._column = column
 
-    def pieces(self, options: ReadOptions, place: Place | None = None) -> Iterator[Piece]:
+    def pieces(self, options: ReadOptions, location: Location | None = None) -> Iterator[Piece]:
         """Yield the documents; only the column's data is read."""
         dataset, options = self._dataset, _with_column(options, self._column)
         path = resolve_column(dataset.column_names, options.text_column)
         if path is not None:
             dataset = dataset.select_columns([path[0]])
         schema = dataset.features.arrow_schema
-        first = place["row"] if place else 0
+        first = location["row"] if location else 0
         rows = dataset.num_rows
-        stop = place.get("stop", rows) if place else rows
+        stop = location.get("stop", rows) if location else rows
         if first or stop < rows:
             dataset = dataset.select(range(first, stop))
         tables = dataset.with_format("arrow").iter(batch_size=ROWS)
@@ -63,7 +63,7 @@ class StreamedSource:
         self._dataset = dataset
         self._column = column
 
-    def pieces(self, options: ReadOptions, place: Place | None = None) -> Iterator[Piece]:
+    def pieces(self, options: ReadOptions, location: Location | None = None) -> Iterator[Piece]:
         """Yield the documents, always from the start of the stream."""
         options = _with_column(options, self._column)
         tables = iter(self._dataset.with_format("arrow").iter(batch_size=ROWS))

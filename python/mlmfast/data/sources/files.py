@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mlmfast.data.sources.base import Piece, Place, ReadOptions
+from mlmfast.data.sources.base import Location, Piece, ReadOptions
 from mlmfast.data.sources.formats import read_stream
 from mlmfast.data.sources.streams import STDIN, ByteStream
 
@@ -24,13 +24,13 @@ class FileSource:
         self._stream: ByteStream | None = None
         self._stopped = False
 
-    def pieces(self, options: ReadOptions, place: Place | None = None) -> Iterator[Piece]:
+    def pieces(self, options: ReadOptions, location: Location | None = None) -> Iterator[Piece]:
         """Yield the documents of the file."""
         with ByteStream(self.name) as stream:
             self._stream = stream
             if self._stopped:
                 stream.stop()
-            yield from read_stream(stream, self.kind, options, place)
+            yield from read_stream(stream, self.kind, options, location)
         self._stream = None
 
     def streams(self) -> Iterator[tuple[ByteStream, str]]:

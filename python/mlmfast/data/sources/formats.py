@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mlmfast.data.sources.first_bytes import SUFFIXES
 
 if TYPE_CHECKING:
-    from mlmfast.data.sources.base import Piece, Place, ReadOptions
+    from mlmfast.data.sources.base import Location, Piece, ReadOptions
     from mlmfast.data.sources.streams import ByteStream
 
 FORMATS = ("txt", "jsonl", "csv", "tsv", "parquet", "arrow")
@@ -37,20 +37,20 @@ def format_of(path: Path) -> str | None:
 
 
 def read_stream(
-    stream: ByteStream, kind: str, options: ReadOptions, place: Place | None = None
+    stream: ByteStream, kind: str, options: ReadOptions, location: Location | None = None
 ) -> Iterator[Piece]:
-    """Yield the documents of a file of format `kind`, from `place` on."""
+    """Yield the documents of a file of format `kind`, from `location` on."""
     from mlmfast.data.sources.columnar import read_arrow, read_parquet
     from mlmfast.data.sources.csv import read_csv
     from mlmfast.data.sources.jsonl import read_jsonl
     from mlmfast.data.sources.txt import read_lines
 
     if kind == "txt":
-        return read_lines(stream, options, place)
+        return read_lines(stream, options, location)
     if kind == "jsonl":
-        return read_jsonl(stream, options, place)
+        return read_jsonl(stream, options, location)
     if kind in {"csv", "tsv"}:
-        return read_csv(stream, options, place, delimiter="\t" if kind == "tsv" else ",")
+        return read_csv(stream, options, location, delimiter="\t" if kind == "tsv" else ",")
     if kind == "parquet":
-        return read_parquet(stream, options, place)
-    return read_arrow(stream, options, place)
+        return read_parquet(stream, options, location)
+    return read_arrow(stream, options, location)

@@ -15,7 +15,7 @@ import pyarrow.json
 
 from mlmfast._core import json_strings
 from mlmfast.data.arrow_text import unknown_column
-from mlmfast.data.sources.base import Piece, Place, ReadOptions, resolve_column
+from mlmfast.data.sources.base import Location, Piece, ReadOptions, resolve_column
 from mlmfast.data.sources.csv import large_binary
 from mlmfast.data.sources.json_fields import NotTextError, has_field, text_at
 from mlmfast.data.sources.records import is_json_lines, record_lines
@@ -29,7 +29,7 @@ _KINDS = {bool: "true or false", int: "a number", float: "a number", dict: "an o
 
 
 def read_jsonl(
-    stream: ByteStream, options: ReadOptions, place: Place | None = None
+    stream: ByteStream, options: ReadOptions, location: Location | None = None
 ) -> Iterator[Piece]:
     """Yield the documents of JSON lines, or of other JSON that `record_lines` converts to them.
 
@@ -45,10 +45,10 @@ def read_jsonl(
     line_stream = stream
     if options.json_field is not None or not is_json_lines(stream):
         unit, line_stream = "record", record_lines(stream, options.json_field)
-    number: int = place["line"] if place else 1
-    path: tuple[str, ...] | None = tuple(place["path"]) if place else None
+    number: int = location["line"] if location else 1
+    path: tuple[str, ...] | None = tuple(location["path"]) if location else None
     kind: pa.DataType | None = None
-    start, stop = (place["offset"], place.get("stop")) if place else (0, None)
+    start, stop = (location["offset"], location.get("stop")) if location else (0, None)
     for offset, chunk in whole_lines(line_stream, options.batch_bytes, start=start, stop=stop):
         lines = _Lines(stream.name, chunk, number, unit)
         if path is None:
@@ -59,7 +59,7 @@ def read_jsonl(
             here = {"offset": offset, "line": number, "path": list(path)}
             yield Piece(partial(_documents, lines, path, kind), here, stream.position)
         number += count_lines(chunk)
-    if place is None and number == 2 and kind is not None and not _has_no_lists(kind):
+    if location is None and number == 2 and kind is not None and not _has_no_lists(kind):
         logger.warning(
             "%s holds one record, whose column %r is a list: it becomes one document. If each of "
             "its elements is to be one, use --json-field (json_field=...) for the list, and "

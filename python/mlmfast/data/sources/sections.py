@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mlmfast.data.sources.archives import ArchiveSource
-from mlmfast.data.sources.base import BATCH_BYTES, Piece, Place, ReadOptions, Source
+from mlmfast.data.sources.base import BATCH_BYTES, Location, Piece, ReadOptions, Source
 from mlmfast.data.sources.dataset_rows import DatasetSource
 from mlmfast.data.sources.files import FileSource
 from mlmfast.data.sources.records import is_json_lines
@@ -28,7 +28,7 @@ class Section:
     """A part of a source, itself a source; the sections in order give the whole source."""
 
     source: Source
-    place: Place | None
+    location: Location | None
     """Where the section begins and, as "stop", ends; None for the whole source."""
     size: int | None
     name: str = field(init=False)
@@ -36,33 +36,33 @@ class Section:
     def __post_init__(self) -> None:
         self.name = self.source.name
 
-    def pieces(self, options: ReadOptions, place: Place | None = None) -> Iterator[Piece]:
+    def pieces(self, options: ReadOptions, location: Location | None = None) -> Iterator[Piece]:
         """Yield the documents of the section, always from its start."""
-        start = self.place
+        start = self.location
         if start is not None and "offset" in start and _kind(self.source) == "jsonl":
             # The first piece of the file decides the path to the column, for all sections.
             first = next(self.source.pieces(options), None)
             if first is None:
                 return
-            start = {**start, "path": first.place["path"]}
+            start = {**start, "path": first.location["path"]}
         yield from self.source.pieces(options, start)
 
     def numbered(self) -> Section:
         """Return the section with the number of its first line, which error messages need."""
-        if self.place is None or "offset" not in self.place or not self.place["offset"]:
+        if self.location is None or "offset" not in self.location or not self.location["offset"]:
             return self
         is_text = _kind(self.source) == "txt"
         with ByteStream(self.name) as stream:
             before = whole_lines(
-                stream, BATCH_BYTES, stop=self.place["offset"], carriage_returns=is_text
+                stream, BATCH_BYTES, stop=self.location["offset"], carriage_returns=is_text
             )
             line = 1 + sum(count_lines(unix_lines(data) if is_text else data) for _, data in before)
-        return replace(self, place={**self.place, "line": line})
+        return replace(self, location={**self.location, "line": line})
 
     def fingerprint(self) -> dict[str, Any] | None:
-        """Return the source's fingerprint together with the place."""
+        """Return the source's fingerprint together with the location."""
         whole = self.source.fingerprint()
-        return None if whole is None else {**whole, "section": self.place}
+        return None if whole is None else {**whole, "section": self.location}
 
     def stop(self) -> None:
         """Do nothing: reading never blocks."""

@@ -196,7 +196,7 @@ def whole_lines(
         InputError: The text begins with the byte order mark of UTF-16 or UTF-32.
     """
     carried: list[bytes] = []
-    place = start
+    offset = start
     if start:
         stream.skip(start)
     if stop is not None:
@@ -206,7 +206,7 @@ def whole_lines(
     else:
         head = stream.read(max(size, 4))  # holds any byte order mark
         data = without_bom(stream.name, head)
-        place = len(head) - len(data)
+        offset = len(head) - len(data)
         data = data or stream.read(size)
     while data:
         end = data.rfind(b"\n") + 1
@@ -215,15 +215,15 @@ def whole_lines(
             end = max(end, data.rfind(b"\r", 0, -1) + 1)
         if end:
             piece = b"".join([*carried, memoryview(data)[:end]])
-            yield place, piece
-            place += len(piece)
+            yield offset, piece
+            offset += len(piece)
             carried = [data[end:]]
         else:
             carried.append(data)
         data = stream.read(size)
     rest = b"".join(carried)
     if rest:
-        yield place, rest
+        yield offset, rest
 
 
 def _open(name: str) -> Any:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from mlmfast._core import line_ends
 from mlmfast.data.arrow_numpy import one_text
-from mlmfast.data.sources.base import Piece, Place
+from mlmfast.data.sources.base import Location, Piece
 from mlmfast.data.sources.streams import ByteStream, whole_lines
 from mlmfast.data.sources.utf8 import checked_text
 
@@ -24,16 +24,16 @@ logger = logging.getLogger(__name__)
 
 
 def read_lines(
-    stream: ByteStream, options: ReadOptions, place: Place | None = None
+    stream: ByteStream, options: ReadOptions, location: Location | None = None
 ) -> Iterator[Piece]:
     r"""Yield the lines of a text without their line ends.
 
     As in Python's text files and in `datasets.load_dataset("text")`, lines end at \n, \r\n and \r
     only. An empty line is an empty document; the last line end does not start another line.
     """
-    number = place["line"] if place else 1
+    number = location["line"] if location else 1
     warned = False
-    start, stop = (place["offset"], place.get("stop")) if place else (0, None)
+    start, stop = (location["offset"], location.get("stop")) if location else (0, None)
     for offset, data in whole_lines(
         stream, options.batch_bytes, start=start, stop=stop, carriage_returns=True
     ):
