@@ -10,5 +10,6 @@ PATIENCE = 300
 
 get = functools.partial(httpx.get, timeout=PATIENCE)
 post = functools.partial(httpx.post, timeout=PATIENCE)
+request = functools.partial(httpx.request, timeout=PATIENCE)
 options = functools.partial(httpx.options, timeout=PATIENCE)
 Client = functools.partial(httpx.Client, timeout=PATIENCE)

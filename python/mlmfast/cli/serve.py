@@ -173,7 +173,10 @@ def _named(model: str) -> tuple[str, str]:
 
 
 def _keys(key: str | None, file: str | None) -> tuple[str, ...]:
-    keys = [key or os.environ.get(KEY_VARIABLE, "")]
+    own = key or os.environ.get(KEY_VARIABLE, "")
+    if own and not own.strip():
+        raise InputError(f"The API key is blank: check --api-key and ${KEY_VARIABLE}.")
+    keys = [own.strip()]
     if file:
         path = Path(file).expanduser()
         if not path.is_file():

@@ -57,7 +57,7 @@ pub struct Around<'a> {
 
 /// A place in a column: byte `byte` of text `row`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Place {
+struct TextPosition {
     row: usize,
     byte: usize,
 }
@@ -131,7 +131,7 @@ impl<F: Family> Encoder<F> {
     fn part<T: StoredId>(
         &self,
         texts: &Texts,
-        (from, to): (Place, Place),
+        (from, to): (TextPosition, TextPosition),
         around: Around<'_>,
         worker: &mut Worker<F::Scratch>,
         mut ids: Ids<T>,
@@ -223,8 +223,8 @@ impl<F: Family> Encoder<F> {
 }
 
 /// The boundaries of tasks, including the start and the end, and the total number of bytes.
-fn tasks(texts: &Texts, line_breaks: bool) -> Result<(Vec<Place>, usize)> {
-    let mut places = vec![Place { row: 0, byte: 0 }];
+fn tasks(texts: &Texts, line_breaks: bool) -> Result<(Vec<TextPosition>, usize)> {
+    let mut places = vec![TextPosition { row: 0, byte: 0 }];
     let (mut all, mut filled) = (0, 0);
     for row in 0..texts.len() {
         let bytes = texts.bytes(row)?;
@@ -234,17 +234,17 @@ fn tasks(texts: &Texts, line_breaks: bool) -> Result<(Vec<Place>, usize)> {
             if byte >= bytes.len() {
                 break;
             }
-            places.push(Place { row, byte });
+            places.push(TextPosition { row, byte });
             (from, filled) = (byte, 0);
         }
         filled += bytes.len() - from;
         if filled >= TASK {
-            places.push(Place { row: row + 1, byte: 0 });
+            places.push(TextPosition { row: row + 1, byte: 0 });
             filled = 0;
         }
         all += bytes.len();
     }
-    let end = Place { row: texts.len(), byte: 0 };
+    let end = TextPosition { row: texts.len(), byte: 0 };
     if places.last() != Some(&end) {
         places.push(end);
     }

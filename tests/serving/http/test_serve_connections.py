@@ -131,7 +131,7 @@ def test_pipelined_requests_are_answered_in_order(server):
     for text in texts:
         body = json.dumps({"inputs": text, "parameters": {"top_k": 1}}).encode()
         request += b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body
-    answer = raw(server, request + b"GET /health HTTP/1.1\r\nConnection: close\r\n\r\n")
+    answer = raw(server, request + b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     places = [answer.index(text.split()[0].encode()) for text in texts]
     assert places == sorted(places)
     assert answer.count(b"HTTP/1.1 200") == 4

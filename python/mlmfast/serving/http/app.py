@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import Router
+from starlette.responses import Response
+from starlette.routing import Match, Route, Router
 
 from mlmfast.serving.http import page
 from mlmfast.serving.http.errors import HTTPError
@@ -64,9 +65,22 @@ class Routes:
         try:
             await self._router(scope, receive, send)
         except HTTPException as error:
+            allow = self._allowed(scope) if error.status_code == 405 else None
+            if allow and scope["method"] == "OPTIONS":
+                await Response(status_code=204, headers={"allow": allow})(scope, receive, send)
+                return
             reason = _REASONS.get(error.status_code, "bad_request")
             raise HTTPError(
                 error.status_code,
                 reason,
                 f"{scope['method']} {scope['path'][:200]}: {error.detail}.",
+                allow=allow,
             ) from None
+
+    def _allowed(self, scope: Scope) -> str:
+        """Return the methods of a path, which several routes may share."""
+        methods = {"OPTIONS"}
+        for route in self._router.routes:
+            if isinstance(route, Route) and route.matches(scope)[0] is not Match.NONE:
+                methods |= route.methods or set()
+        return ", ".join(sorted(methods))

@@ -15,6 +15,8 @@ from mlmfast.serving.scheduler.queue import (
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
+# Characters of a message, which may repeat what a client sent.
+_MAX_MESSAGE = 800
 # Errors of a body that are shown; the others are counted.
 _SHOWN = 3
 
@@ -25,8 +27,9 @@ class HTTPError(Exception):
     Attributes:
         status: the status of the response.
         reason: one word for programs and metrics.
-        message: a sentence for people.
+        message: a sentence for people; cut to a bounded length.
         retry_after: seconds after which to try again, if that may help.
+        allow: the methods of the path, for the status 405.
         close: whether to close the connection after the response.
     """
 
@@ -37,13 +40,17 @@ class HTTPError(Exception):
         message: str,
         *,
         retry_after: int | None = None,
+        allow: str | None = None,
         close: bool = False,
     ):
+        if len(message) > _MAX_MESSAGE:
+            message = f"{message[:_MAX_MESSAGE]} ..."
         super().__init__(message)
         self.status = status
         self.reason = reason
         self.message = message
         self.retry_after = retry_after
+        self.allow = allow
         self.close = close
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import atexit
+import json
 import logging
+import re
 import sys
 import threading
 import time
@@ -19,6 +21,13 @@ if TYPE_CHECKING:
 # Lines are collected for so long and written together.
 _WRITE_SECONDS = 0.05
 _MAX_LINES = 10_000
+
+# The value of a field that needs no quotes in a line of text.
+_PLAIN = re.compile(r"[!#-<>-~]+")
+# JSON allows these in strings, but some readers of lines end a line or begin a command at them.
+_JSON_ESCAPES = {
+    code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), *range(0x200B, 0x2070), 0xFEFF)
+}
 
 access = logging.getLogger("mlmfast.serve.requests")
 
@@ -36,18 +45,44 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return orjson.dumps(line, default=str).decode()
+        try:
+            text = orjson.dumps(line, default=str).decode()
+        except TypeError:  # a lone surrogate, which is no UTF-8
+            text = json.dumps(line, default=str)
+        return text.translate(_JSON_ESCAPES)
 
 
 class TextLines(logging.Formatter):
-    """Every record as a line to read."""
+    """Every record as a line to read, which nothing in a request can end or imitate.
+
+    Values with other than plain characters are quoted as in JSON. The lines of an exception are
+    indented.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         at = time.strftime("%H:%M:%S", time.localtime(record.created))
         fields = getattr(record, "fields", {})
-        shown = "".join(f" {key}={value}" for key, value in fields.items() if value is not None)
-        line = f"{at} {record.levelname.lower():7} {record.getMessage()}{shown}"
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        shown = "".join(
+            f" {key}={_quoted(value)}" for key, value in fields.items() if value is not None
+        )
+        lines = [f"{at} {record.levelname.lower():7} {_escaped(record.getMessage())}{shown}"]
+        if record.exc_info:
+            exception = self.formatException(record.exc_info)
+            lines += [f"    {_escaped(line)}" for line in exception.split("\n")]
+        return "\n".join(lines)
+
+
+def _quoted(value: Any) -> str:
+    text = str(value)
+    return text if _PLAIN.fullmatch(text) else json.dumps(text).replace("\x7f", "\\u007f")
+
+
+def _escaped(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
+    )
 
 
 class Lines(logging.Handler):
@@ -79,7 +114,7 @@ class Lines(logging.Handler):
             dropped, self._dropped = self._dropped, 0
             lines = [self._lines.popleft() for _ in range(len(self._lines))]
             if dropped:
-                lines.append(f"{dropped} lines of the log were dropped")
+                lines.append(self.format(_dropped_record(dropped)))
             if lines:
                 self._stream.write("\n".join(lines) + "\n")
                 self._stream.flush()
@@ -91,8 +126,13 @@ class Lines(logging.Handler):
             self.flush()
 
 
+def _dropped_record(lines: int) -> logging.LogRecord:
+    message = "%d lines of the log were dropped"
+    return logging.LogRecord(access.name, logging.WARNING, __file__, 0, message, (lines,), None)
+
+
 def configure_logging(kind: str) -> None:
-    """Write the log of the server, of the library and of uvicorn to standard error."""
+    """Write the log of the server, and the warnings of everything else, to standard error."""
     handler = Lines(sys.stderr)
     handler.setFormatter(JsonLines() if kind == "json" else TextLines())
     for name, level in (
@@ -106,10 +146,25 @@ def configure_logging(kind: str) -> None:
     for name in ("mlmfast", "uvicorn"):
         logging.getLogger(name).handlers = [handler]
         logging.getLogger(name).propagate = False
+    # Others, such as asyncio where it can accept no connection, would write lines of their own.
+    logging.getLogger().handlers = [handler]
+    logging.captureWarnings(capture=True)
+    threading.excepthook = _log_thread_failure
+
+
+def _log_thread_failure(failure: threading.ExceptHookArgs) -> None:
+    if failure.exc_value is not None and failure.exc_type is not SystemExit:
+        logging.getLogger("mlmfast.serve").error("A thread failed", exc_info=failure.exc_value)
 
 
 def log_request(
-    record: Record, *, method: str, path: str, status: int, seconds: float, client: str | None
+    record: Record,
+    *,
+    method: str | None,
+    path: str | None,
+    status: int,
+    seconds: float,
+    client: str | None,
 ) -> None:
     """Write the line of one request."""
     if not access.isEnabledFor(logging.INFO):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import zlib
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 # Smaller bodies take more time to compress than that saves on the network.
 _MIN_COMPRESSED = 4096
+_CODING = re.compile(r"\s*([\w*-]+)\s*(?:;\s*q\s*=\s*([01](?:\.\d*)?)\s*)?")
 
 
 def json_response(content: Any, status: int = 200) -> Response:
@@ -41,6 +43,8 @@ def error_response(error: HTTPError, record: Record) -> Response:
         response = json_response(content, error.status)
     if error.retry_after is not None:
         response.headers["retry-after"] = str(error.retry_after)
+    if error.allow is not None:
+        response.headers["allow"] = error.allow
     if error.status == 401:
         response.headers["www-authenticate"] = "Bearer"
     if error.close:
@@ -53,15 +57,24 @@ def compressed(request: Request, response: Response) -> Response:
     body = bytes(response.body)
     if len(body) < _MIN_COMPRESSED:
         return response
-    accepted = request.headers.get("accept-encoding", "").lower()
-    if "gzip" in accepted:
-        data, name = gzip.compress(body, compresslevel=1), "gzip"
-    elif "deflate" in accepted:
-        data, name = zlib.compress(body, 1), "deflate"
-    else:
+    response.headers["vary"] = "Accept-Encoding"
+    name = _coding(request.headers.get("accept-encoding", ""))
+    if name == "identity":
         return response
+    data = gzip.compress(body, compresslevel=1) if name == "gzip" else zlib.compress(body, 1)
     response.body = data
     response.headers["content-length"] = str(len(data))
     response.headers["content-encoding"] = name
-    response.headers["vary"] = "Accept-Encoding"
     return response
+
+
+def _coding(accepted: str) -> str:
+    """Return the coding that an `Accept-Encoding` prefers: "gzip", "deflate" or "identity"."""
+    qualities = {}
+    for part in accepted.lower().split(","):
+        if match := _CODING.fullmatch(part):
+            qualities[match[1]] = float(match[2] or 1)
+    others = qualities.get("*", 0.0)
+    best = max(("gzip", "deflate"), key=lambda name: qualities.get(name, others))
+    quality = qualities.get(best, others)
+    return best if quality > 0 and quality >= qualities.get("identity", 0.0) else "identity"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import logging
 import os
 import signal
 import socket
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mlmfast.serving.http.settings import ServeSettings
+
+logger = logging.getLogger("mlmfast.serve")
 
 _BACKLOG = 2048
 
@@ -37,6 +41,12 @@ def serve(settings: ServeSettings, *, on_bound: Callable[[str], None]) -> int | 
     configure_logging(settings.log_format)
     with bind(settings.host, settings.port) as listening:
         on_bound(url_of(listening))
+        if not settings.api_keys and not _is_loopback(listening):
+            logger.warning(
+                "everyone who reaches %s may use the models without a key: set --api-key-file or "
+                "$MLMFAST_API_KEY, or listen on 127.0.0.1",
+                settings.host,
+            )
         if settings.workers > 1:
             return serve_workers(settings, listening)
         return serve_process(
@@ -68,6 +78,11 @@ def bind(host: str, port: int) -> socket.socket:
         ) from error
     listening.setblocking(False)
     return listening
+
+
+def _is_loopback(listening: socket.socket) -> bool:
+    host = listening.getsockname()[0].partition("%")[0]  # without the zone of IPv6
+    return ipaddress.ip_address(host).is_loopback
 
 
 def url_of(listening: socket.socket) -> str:

@@ -41,11 +41,10 @@ class Server(uvicorn.Server):
     """
 
     def __init__(self, service: Service):
-        settings = service.settings
         super().__init__(
             uvicorn.Config(
                 build_app(service),
-                http=connections(settings.header_timeout),
+                http=connections(service),
                 ws="none",
                 lifespan="off",
                 log_config=None,

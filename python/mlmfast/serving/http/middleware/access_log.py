@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlmfast.serving.http.errors import HTTPError, http_error_of
 from mlmfast.serving.http.log import log_request
+from mlmfast.serving.http.middleware.body import awaits_continue
 from mlmfast.serving.http.responses import error_response
 from mlmfast.serving.http.service import Record
 
@@ -46,10 +47,11 @@ class AccessLog:
         headers = dict(scope["headers"])
         record = scope["record"] = _record(scope["method"], scope["path"], headers)
         service = self._service
-        response = ResponseWatcher(record, send, service)
+        response = ResponseWatcher(scope, send, service)
         counted = record.protocol != "operations"
         service.in_hand += counted
         try:
+            _require_host(scope)
             if counted:
                 service.require_open()
             await self._app(scope, receive, response.send)
@@ -98,8 +100,10 @@ class AccessLog:
 class ResponseWatcher:
     """Remembers the status of a response, and adds the ids of its request to the headers."""
 
-    def __init__(self, record: Record, send: Send, service: Service):
+    def __init__(self, scope: Scope, send: Send, service: Service):
+        record: Record = scope["record"]
         self.status = 0
+        self._scope = scope
         self._send = send
         self._service = service
         self._headers = [(b"x-request-id", record.request_id.encode())]
@@ -111,10 +115,21 @@ class ResponseWatcher:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = [*message.get("headers", ()), *self._headers]
-            if self._service.draining:  # the client shall not reuse the connection
+            # Without having read the body, nobody can tell whether the client will still send it.
+            unread = "body" not in self._scope and awaits_continue(dict(self._scope["headers"]))
+            if self._service.draining or unread:  # the client shall not reuse the connection
                 headers.append((b"connection", b"close"))
             message = {**message, "headers": headers}
         await self._send(message)
+
+
+def _require_host(scope: Scope) -> None:
+    # https://www.rfc-editor.org/rfc/rfc9112#section-3.2
+    hosts = sum(name == b"host" for name, _ in scope["headers"])
+    if hosts > 1 or (not hosts and scope.get("http_version") == "1.1"):
+        raise HTTPError(
+            400, "bad_host", f"The request has {hosts} Host headers, and must have one.", close=True
+        )
 
 
 def _record(method: str, path: str, headers: dict[bytes, Any]) -> Record:

@@ -16,6 +16,12 @@ _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 # read and discarded first, up to this many bytes and seconds.
 _MAX_DISCARDED = 256 << 20
 _DISCARD_SECONDS = 5.0
+# Browsers send these to other sites without asking, and none of our clients needs them.
+_REFUSED_TYPES = (b"text/", b"multipart/")
+# gzip allows files of several members one after another.
+_MAX_MEMBERS = 10_000
+# What follows a member is copied once for each member that ends within a part of this size.
+_PART_BYTES = 4096
 # zlib's code for "gzip or zlib".
 _ANY_FORMAT = 47
 
@@ -37,23 +43,30 @@ class BodyReader:
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
+        if headers.get(b"content-type", b"").strip().lower().startswith(_REFUSED_TYPES):
+            raise HTTPError(
+                415, "unknown_type", "The body must be JSON: send Content-Type: application/json."
+            )
         try:
-            body = await self._read(headers, receive)
+            body = await self._read(scope, headers, receive)
             scope["body"] = self._decompressed(body, headers.get(b"content-encoding", b""))
         except ClientGoneError:
             return
         await self._while_connected(scope, receive, send)
 
-    async def _read(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
+    async def _read(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive) -> bytes:
         length = headers.get(b"content-length", b"0")
         if length.isdigit() and int(length) > self._max_bytes:
-            await self._discard(receive)
+            if not awaits_continue(headers):
+                await self._discard(receive)
             raise self._too_large()
         chunks, size = [], 0
         try:
             async with asyncio.timeout(self._seconds):
                 while True:
                     chunk, more = await _next(receive)
+                    if error := scope.get("body_error"):  # from the connection
+                        raise error
                     size += len(chunk)
                     if size > self._max_bytes:
                         break
@@ -99,15 +112,12 @@ class BodyReader:
                 "unknown_encoding",
                 "The body's encoding is not known: send it as it is, or as gzip or deflate.",
             )
-        decompressor = zlib.decompressobj(_ANY_FORMAT)
         try:
-            data = decompressor.decompress(body, self._max_bytes + 1)
-        except zlib.error as error:
+            data = _unpacked(body, self._max_bytes + 1)
+        except (zlib.error, EOFError) as error:
             raise HTTPError(400, "bad_encoding", f"The body cannot be unpacked: {error}.") from None
         if len(data) > self._max_bytes:
             raise self._too_large()
-        if not decompressor.eof:
-            raise HTTPError(400, "bad_encoding", "The body cannot be unpacked: it is cut short.")
         return data
 
     async def _while_connected(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -120,6 +130,39 @@ class BodyReader:
         finally:
             work.cancel()
             disconnect.cancel()
+
+
+def awaits_continue(headers: dict[bytes, bytes]) -> bool:
+    """Whether a client sends its body only after a response `100 Continue`."""
+    return headers.get(b"expect", b"").lower() == b"100-continue"
+
+
+def _unpacked(body: bytes, max_bytes: int) -> bytes:
+    """Decompress all members of a body, up to `max_bytes`.
+
+    Raises:
+        EOFError: the last member is cut short, or there are too many.
+        zlib.error: it is not compressed, or damaged.
+    """
+    found, members, decompressor = bytearray(), 1, zlib.decompressobj(_ANY_FORMAT)
+    for start in range(0, len(body), _PART_BYTES):
+        part = body[start : start + _PART_BYTES]
+        while part:
+            if decompressor.eof:
+                part = part.lstrip(b"\0")  # padding between members
+                if not part:
+                    break
+                members += 1
+                if members > _MAX_MEMBERS:
+                    raise EOFError(f"it has more than {_MAX_MEMBERS:,} members")
+                decompressor = zlib.decompressobj(_ANY_FORMAT)
+            found += decompressor.decompress(part, max_bytes - len(found))
+            if len(found) >= max_bytes:
+                return bytes(found)
+            part = decompressor.unused_data
+    if not decompressor.eof:
+        raise EOFError("it is cut short")
+    return bytes(found)
 
 
 async def _next(receive: Receive) -> tuple[bytes, bool]:

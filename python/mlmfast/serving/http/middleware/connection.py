@@ -1,4 +1,4 @@
-"""uvicorn's connection with limits that it lacks: on the time and the size of headers."""
+"""uvicorn's connection with what it lacks: bounded headers and trailers, and ignored upgrades."""
 
 from __future__ import annotations
 
@@ -6,95 +6,209 @@ import asyncio
 import socket
 from typing import TYPE_CHECKING, Any
 
+import httptools
 import orjson
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from mlmfast.serving.http.errors import HTTPError
+from mlmfast.serving.http.log import log_request
+from mlmfast.serving.http.middleware.access_log import random_id
+from mlmfast.serving.http.service import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_MAX_HEADER_BYTES = 64 << 10
+    from mlmfast.serving.http.service import Service
+
+_MAX_FIELD_BYTES = 64 << 10
 # A client that reads nothing of its response for so long counts as gone.
 _UNREAD_MILLISECONDS = 30_000
 
 
 class Connection(HttpToolsProtocol):
-    """A connection whose headers must come within `header_seconds`, in a bounded number of bytes.
+    """A connection whose headers must come within `--header-timeout`, in bounded numbers of bytes.
 
     uvicorn closes a connection that is idle after a response, but waits for ever for headers to
-    end, and keeps any number of them in memory.
+    end, and keeps any number of headers and of trailers in memory.
+
+    It answers requests that offer an upgrade (`Upgrade: h2c`, `websocket`) as HTTP/1.1: llhttp
+    takes what follows their headers for another protocol, and would lose their bodies.
     """
 
-    header_seconds: float
+    service: Service
     _deadline: asyncio.TimerHandle | None = None
+    _began = 0.0
     _in_headers = False
-    _header_bytes = 0
+    _in_body = False
+    # Within the headers, or after the size of a chunk: behind the last one come the trailers.
+    _in_fields = False
+    _field_bytes = 0
+    _read_bytes = 0
+    # How many of these may lie before the fields: those are not counted.
+    _before = 0
+    # Nothing more of a client is parsed once it broke the rules of HTTP.
+    _broken = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type]
         own = transport.get_extra_info("socket")
         if own is not None and own.family in (socket.AF_INET, socket.AF_INET6):
             _set_unread_timeout(own)
+        self._began = self.loop.time()
         self._expect_headers()
 
     def data_received(self, data: bytes) -> None:
+        if self._broken:
+            return
+        self._unset_keepalive_if_required()
         # Also the rest of a body whose request was refused.
         if self._deadline is None and self._is_idle():
             self._expect_headers()
-        super().data_received(data)
-        if self._in_headers and not self.transport.is_closing():
-            self._header_bytes += len(data)
-            if self._header_bytes > _MAX_HEADER_BYTES:
-                self._refuse(431, "The request's headers are too large.")
+        self._read_bytes = len(data)
+        self._before = len(data) if self._in_body else 0
+        self._parse(data)
+        if self._in_fields and not self._broken:
+            self._field_bytes += len(data)
+            if self._field_bytes > _MAX_FIELD_BYTES:
+                kind = "headers" if self._in_headers else "trailers"
+                self._refuse(431, "headers_too_large", f"The request's {kind} are too large.")
 
     def on_message_begin(self) -> None:
-        self._in_headers, self._header_bytes = True, 0
+        self._began = self.loop.time()
+        self._in_headers = True
+        self._fields_begin()
         super().on_message_begin()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_headers:  # trailers are not used, and must not pass for headers
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
-        self._in_headers = False
+        self._in_headers = self._in_fields = False
+        self._in_body = True
+        self._before = self._read_bytes
         self._headers_complete()
-        super().on_headers_complete()
+        if not self.parser.should_upgrade():
+            super().on_headers_complete()
+
+    def on_chunk_header(self) -> None:
+        self._fields_begin()
+
+    def on_body(self, body: bytes) -> None:
+        self._in_fields = False
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._in_body = self._in_fields = False
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._headers_complete()
         super().connection_lost(exc)
 
-    def send_400_response(self, msg: str) -> None:
-        self._refuse(400, msg)
+    def _parse(self, data: bytes) -> None:
+        while data:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                if self.parser.get_method() == b"CONNECT":
+                    self._refuse(501, "wrong_method", "This server is no proxy.")
+                    return
+                data = self._head_without_upgrade() + data[upgrade.args[0] :]
+                self.parser = httptools.HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+            except httptools.HttpParserError:
+                self._refuse(400, "bad_http", "The request is not valid HTTP.")
+                return
+            else:
+                return
+
+    def _head_without_upgrade(self) -> bytes:
+        version = self.parser.get_http_version().encode()
+        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)]
+        lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
+        return b"\r\n".join([*lines, b"", b""])
 
     def _is_idle(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
 
     def _expect_headers(self) -> None:
-        self._deadline = self.loop.call_later(self.header_seconds, self._too_slow)
+        seconds = self.service.settings.header_timeout
+        self._deadline = self.loop.call_later(seconds, self._too_slow)
 
     def _headers_complete(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
 
+    def _fields_begin(self) -> None:
+        self._in_fields, self._field_bytes = True, -self._before
+
     def _too_slow(self) -> None:
         self._deadline = None
         if self._in_headers and not self.transport.is_closing():
-            self._refuse(408, f"The request's headers did not come in {self.header_seconds:g} s.")
+            seconds = self.service.settings.header_timeout
+            self._refuse(
+                408, "slow_headers", f"The request's headers did not come in {seconds:g} s."
+            )
         self.transport.close()
 
-    def _refuse(self, status: int, message: str) -> None:
-        """Answer before the request is complete, and close."""
-        body = orjson.dumps({"error": message})
+    def _refuse(self, status: int, reason: str, message: str) -> None:
+        """Answer after the requests before this one, and close."""
+        self._broken = True
+        self._headers_complete()
+        error = HTTPError(status, reason, message, close=True)
+        if not self._is_idle():
+            self._refuse_after_others(error)
+            return
+        request_id = random_id()
+        self._log(error, request_id)
+        if not self._in_body:  # else this request has its response
+            self._answer(error, request_id)
+        self.transport.close()
+
+    def _refuse_after_others(self, error: HTTPError) -> None:
+        cycle = self.cycle
+        cycle.keep_alive = False
+        if self._in_body:  # the layer that reads the body raises this
+            scope: dict[str, Any] = cycle.scope  # type: ignore[assignment]
+            scope["body_error"] = error
+            cycle.more_body = False
+            cycle.message_event.set()
+        else:
+            self._log(error, random_id())
+
+    def _answer(self, error: HTTPError, request_id: str) -> None:
+        content = {"error": error.message, "error_type": error.reason, "request_id": request_id}
+        body = orjson.dumps(content)
         self.transport.write(
-            STATUS_LINE[status]
-            + b"content-type: application/json\r\nconnection: close\r\ncontent-length: "
-            + str(len(body)).encode()
-            + b"\r\n\r\n"
+            STATUS_LINE[error.status]
+            + b"content-type: application/json\r\nconnection: close\r\n"
+            + b"x-request-id: %b\r\ncontent-length: %d\r\n\r\n" % (request_id.encode(), len(body))
             + body
         )
-        self.transport.close()
+
+    def _log(self, error: HTTPError, request_id: str) -> None:
+        seconds = self.loop.time() - self._began
+        record = Record(request_id, protocol="connection", reason=error.reason)
+        self.service.metrics.count_request(
+            record.protocol, record.model, error.status, record.reason, seconds
+        )
+        url: bytes = getattr(self, "url", b"")
+        log_request(
+            record,
+            method=None,
+            path=url[:200].decode("latin-1") or None,
+            status=error.status,
+            seconds=seconds,
+            client=self.client[0] if self.client else None,
+        )
 
 
-def connections(seconds: float) -> type[Connection]:
-    """Return a class of connections whose headers must come within `seconds`."""
-    return type("Connection", (Connection,), {"header_seconds": seconds})
+def connections(service: Service) -> type[Connection]:
+    """Return the class of the connections of a service."""
+    return type("Connection", (Connection,), {"service": service})
 
 
 def _set_unread_timeout(own: Any) -> None:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from mlmfast.serving.scheduler.request import InferenceResponse
 
 TopK = Annotated[int, Field(strict=True)]
+# A list of wrong elements is refused at the first one, however long it is.
+Strings = Annotated[list[str], Field(fail_fast=True)]
 
 
 class Timing(BaseModel):
@@ -37,7 +39,7 @@ class TextsRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    inputs: str | list[str] = Field(
+    inputs: str | Strings = Field(
         description="A text with at least one of the model's mask tokens, or a list of texts."
     )
     model: str | None = Field(None, description="A model's name. Default: the first one served.")

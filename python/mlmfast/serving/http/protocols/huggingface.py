@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.routing import Route
 
 from mlmfast.serving.http.errors import bad_body
-from mlmfast.serving.http.protocols.endpoint import TopK
+from mlmfast.serving.http.protocols.endpoint import Strings, TopK
 from mlmfast.serving.http.protocols.requests import FillMaskCall
 from mlmfast.serving.http.responses import compressed, json_response
 
@@ -39,7 +39,7 @@ class FillMaskParameters(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     top_k: TopK | None = Field(default=None, description="Rows a mask gets. Default: 5.")
-    targets: list[str] | str | None = Field(
+    targets: Strings | str | None = Field(
         default=None, description="Words to choose from, in place of the whole vocabulary."
     )
     tokenizer_kwargs: TokenizerKwargs | None = None
@@ -51,7 +51,7 @@ class FillMaskRequest(BaseModel):
     # `options` (use_cache, wait_for_model) comes from old clients and means nothing here.
     model_config = ConfigDict(extra="ignore")
 
-    inputs: str | list[str] = Field(description="A text with masks, or a list of texts.")
+    inputs: str | Strings = Field(description="A text with masks, or a list of texts.")
     parameters: FillMaskParameters | None = None
 
 

@@ -19,7 +19,7 @@ _PROBLEMS = {
     "404": "There is no such model.",
     "408": "The body came too slowly.",
     "413": "The body is too large.",
-    "415": "The body's encoding is not known.",
+    "415": "The body's encoding or content type is not known.",
     "422": "A text has no mask or is too long, an option is out of range, or asks too much.",
     "429": "The queue is full; Retry-After says when to ask again.",
     "500": "The model failed.",

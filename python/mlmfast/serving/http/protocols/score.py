@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from mlmfast.serving.http.protocols.endpoint import TextsRequest, TextsResponse, post_route
+from mlmfast.serving.http.protocols.endpoint import Strings, TextsRequest, TextsResponse, post_route
 from mlmfast.serving.http.protocols.requests import ScoreCall
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class ScoreRequest(TextsRequest):
     """Texts that are scored, and how."""
 
-    inputs: str | list[str] = Field(
+    inputs: str | Strings = Field(
         description="A text, or a list of texts. Their special tokens and masks are not scored."
     )
     method: Literal["original", "word_l2r"] = Field(

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from starlette.routing import Route
 
 from mlmfast.serving.http.protocols.endpoint import (
+    Strings,
     TextsRequest,
     TextsResponse,
     TopK,
@@ -31,7 +32,7 @@ class FillRequest(TextsRequest):
     """Texts with masks, and what is wanted of them."""
 
     top_k: TopK | None = Field(None, description="Rows a mask gets, at least 0. Default: 5.")
-    targets: list[str] | None = Field(
+    targets: Strings | None = Field(
         None,
         description="Words to choose from. Scores stay shares of the whole vocabulary. A word that "
         "is no single token stands for its first piece, unless whole_targets is set.",
