@@ -22,7 +22,7 @@ LISTED = {
 _RESULTS = tuple(f"{name}_results.json" for name in ("all", "train", "eval"))
 # Chance: other masks, another order, how fast the machine was, and its memory.
 _BY_CHANCE = {"loss", "train_loss", "eval_loss", "perplexity"}
-_LEFT_OUT = {"eval_accuracy", "grad_norm", "best_metric"}
+_LEFT_OUT = {"eval_accuracy", "grad_norm", "best_metric", "best_global_step"}
 _MEASURED = re.compile(r"_runtime$|_per_second$|_preparation_time$|_mem_")
 _PATHS = {"output_dir", "logging_dir", "best_model_checkpoint", "resume_from_checkpoint"}
 _NEAR = 0.15  # each draws masks of its own, a few hundred tokens
