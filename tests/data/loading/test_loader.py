@@ -286,7 +286,7 @@ def test_a_fork_in_the_middle_of_a_pass_does_not_hang(store):
     child = context.Process(target=_in_child, args=(batches, store.path, queue))
     child.start()
     try:
-        assert "begun in another process" in queue.get(timeout=300)
+        assert "started in another process" in queue.get(timeout=300)
         assert queue.get(timeout=300) == len(store)
         child.join(300)
         assert child.exitcode == 0
