@@ -69,7 +69,7 @@ def peers_run(home, output, *, train_file, validation_file, length, steps, train
         texts = [line for line in batch["text"] if line and not line.isspace()]
         return tokenizer(texts, truncation=True, max_length=length, return_special_tokens_mask=True)
 
-    # A hit in the cache of `datasets` would leave the tokenizer, which is saved, without truncation.
+    # Rows from the cache of `datasets` would leave the saved tokenizer without truncation.
     rows = lines.map(tokenize, batched=True, remove_columns=["text"], load_from_cache_file=False)
     arguments = transformers.TrainingArguments(
         output_dir=str(output), do_train=train, do_eval=True, max_steps=steps, save_steps=2,
