@@ -20,23 +20,33 @@ def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
+def write_text(folder, train_lines, valid_lines):
+    """Write train.txt, with two blank lines more, valid.txt and a tokenizer."""
+    lines = sentences(train_lines)
+    lines[3:3] = ["", "   "]
+    (folder / "train.txt").write_text("\n".join(lines) + "\n")
+    (folder / "valid.txt").write_text("\n".join(sentences(valid_lines, seed=1)) + "\n")
+    train_tokenizer(sentences(60), folder / "tokenizer", vocab_size=300)
+
+
+def write_checkpoint(folder, tokenizer):
+    """Write a small BERT of random weights and its tokenizer, as transformers does."""
+    config = transformers.BertConfig(vocab_size=300, max_position_embeddings=40, **TINY)
+    transformers.BertForMaskedLM(config).save_pretrained(folder)
+    transformers.AutoTokenizer.from_pretrained(tokenizer).save_pretrained(folder)
+
+
 @pytest.fixture(scope="module")
 def text(tmp_path_factory):
     folder = tmp_path_factory.mktemp("text")
-    lines = sentences(60)
-    lines[3:3] = ["", "   "]
-    (folder / "train.txt").write_text("\n".join(lines) + "\n")
-    (folder / "valid.txt").write_text("\n".join(sentences(20, seed=1)) + "\n")
-    train_tokenizer(sentences(60), folder / "tokenizer", vocab_size=300)
+    write_text(folder, 60, 20)
     return folder
 
 
 @pytest.fixture(scope="module")
 def checkpoint(text, tmp_path_factory):
     folder = tmp_path_factory.mktemp("checkpoint")
-    config = transformers.BertConfig(vocab_size=300, max_position_embeddings=40, **TINY)
-    transformers.BertForMaskedLM(config).save_pretrained(folder)
-    transformers.AutoTokenizer.from_pretrained(text / "tokenizer").save_pretrained(folder)
+    write_checkpoint(folder, text / "tokenizer")
     return folder
 
 

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from mlmfast.errors import MlmfastError
 from mlmfast.serving.engine.model import open_model
 from mlmfast.serving.fill_mask import FillMask
 from mlmfast.serving.scheduler.queue import QueueLimits
@@ -32,6 +33,18 @@ class Observer:
 
     def on_request_started(self, queue_seconds):
         self.waits.append(queue_seconds)
+
+
+def fail_at(monkeypatch, model, masks, message):
+    """Let a model fail in every batch that has a text of so many masks."""
+    run = model.engine.graph.run
+
+    def fails(session, batch):
+        if masks in batch.counts:
+            raise MlmfastError(message)
+        return run(session, batch)
+
+    monkeypatch.setattr(model.engine.graph, "run", fails)
 
 
 @pytest.fixture(scope="module")

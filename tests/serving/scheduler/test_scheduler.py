@@ -6,14 +6,14 @@ import threading
 
 import pytest
 
-from mlmfast.errors import InputError, MlmfastError, NoMaskError
+from mlmfast.errors import InputError, NoMaskError
 from mlmfast.serving.scheduler.queue import (
     ClosedError,
     QueueFullError,
     TooManyRowsError,
 )
 from mlmfast.serving.tasks.fill_mask import fill_mask_task
-from scheduling import PATIENCE, TEXTS, Observer, begin, close_to, fill_mask, gate, onnx  # noqa: F401 (fixtures)
+from scheduling import PATIENCE, TEXTS, Observer, begin, close_to, fail_at, fill_mask, gate, onnx  # noqa: F401 (fixtures)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
@@ -89,14 +89,7 @@ def test_what_cannot_be_asked_fails_alone(begin, fill_mask, gate):
 
 def test_a_text_that_fails_in_the_model_fails_alone(begin, fill_mask, gate, monkeypatch):
     scheduler, model = begin(threads=1)
-    run = model.engine.graph.run
-
-    def breaks(session, batch):
-        if 9 in batch.counts:
-            raise MlmfastError("nine masks are too many")
-        return run(session, batch)
-
-    monkeypatch.setattr(model.engine.graph, "run", breaks)
+    fail_at(monkeypatch, model, 9, "nine masks are too many")
     good = [scheduler.submit(TEXTS[:1], fill_mask_task(model)) for _ in range(3)]
     bad = scheduler.submit(["<mask> " * 9], fill_mask_task(model))
     gate.set()

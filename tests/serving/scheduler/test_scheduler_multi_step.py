@@ -6,7 +6,6 @@ import threading
 
 import pytest
 
-from mlmfast.errors import MlmfastError
 from mlmfast.serving.engine.model import open_model
 from mlmfast.serving.scheduler.queue import (
     ClosedError,
@@ -21,7 +20,18 @@ from mlmfast.serving.scheduler.tokenize import tokenize_requests
 from mlmfast.serving.tasks.beam_search import BeamSearchTask
 from mlmfast.serving.tasks.fill_mask import fill_mask_task
 from mlmfast.serving.tasks.scoring import ScoringTask
-from scheduling import PATIENCE, TEXTS, Observer, begin, close_to, fill_mask, gate, near, onnx  # noqa: F401 (fixtures)
+from scheduling import (  # noqa: F401 (fixtures)
+    PATIENCE,
+    TEXTS,
+    Observer,
+    begin,
+    close_to,
+    fail_at,
+    fill_mask,
+    gate,
+    near,
+    onnx,
+)
 
 
 class TestSteps:
@@ -176,14 +186,7 @@ class TestSteps:
 
     def test_a_step_that_fails_in_the_model_fails_alone(self, begin, fill_mask, monkeypatch):
         scheduler, model = begin(threads=1)
-        run = model.engine.graph.run
-
-        def breaks(session, batch):
-            if 2 in batch.counts:
-                raise MlmfastError("two masks are too many")
-            return run(session, batch)
-
-        monkeypatch.setattr(model.engine.graph, "run", breaks)
+        fail_at(monkeypatch, model, 2, "two masks are too many")
         bad = scheduler.submit(["<mask> is <mask> <mask>"], BeamSearchTask.checked(3))
         good = scheduler.submit(self.WORDS, ScoringTask())
         assert "two masks" in str(bad.future.exception(PATIENCE))

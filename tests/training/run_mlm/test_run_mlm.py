@@ -14,10 +14,10 @@ from click.testing import CliRunner
 from command_lines import COMMAND_LINES
 from left_by_run_mlm import FURTHER_FILES, LISTED, Run, compare
 from mlmfast.cli.run_mlm import command
-from mlmfast.data.tokenization.train import train_tokenizer
 from mlmfast.errors import InputError, NotFoundError, OutputExistsError
 from mlmfast.training.run_mlm.arguments import RunMlmArguments, parse_run_mlm
 from peers_run_mlm import DOCS, THEIRS, peers_run, table_of
+from run_mlm_text import write_checkpoint, write_text
 from toy import TINY, sentences
 
 NEEDED = ["--model_name_or_path", "m", "--train_file", "t.txt", "--output_dir", "o"]
@@ -32,15 +32,8 @@ def own_cache(tmp_path_factory, monkeypatch):
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     folder = tmp_path_factory.mktemp("home")
-    lines = sentences(50)
-    lines[3:3] = ["", "   "]
-    (folder / "train.txt").write_text("\n".join(lines) + "\n")
-    (folder / "valid.txt").write_text("\n".join(sentences(12, seed=1)) + "\n")
-    train_tokenizer(sentences(60), folder / "tokenizer", vocab_size=300)
-    config = transformers.BertConfig(vocab_size=300, max_position_embeddings=40, **TINY)
-    transformers.BertForMaskedLM(config).save_pretrained(folder / "model")
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder / "tokenizer")
-    tokenizer.save_pretrained(folder / "model")
+    write_text(folder, 50, 12)
+    write_checkpoint(folder / "model", folder / "tokenizer")
     return folder
 
 
