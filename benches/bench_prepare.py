@@ -77,7 +77,7 @@ def in_map(
 
 def unpack(file: Path) -> None:
     """Decompress as `prepare` does, and keep nothing: what a packed file costs at least."""
-    from mlmfast.data.sources.streams import ByteStream
+    from mlmfast.data.sources.byte_streams.streams import ByteStream
 
     with ByteStream(str(file)) as stream:
         while stream.read(1 << 22):

@@ -11,7 +11,7 @@ import pytest
 
 from corpus import documents, tiny_tokenizer
 from mlmfast.cli import main
-from mlmfast.cli._quiet import silent_bars
+from mlmfast.cli.process.quiet import silent_bars
 from mlmfast.data.store.store import BlockStore, open_splits
 
 TEXTS = documents(300)

@@ -12,7 +12,7 @@ import sys
 
 import click
 
-from mlmfast.cli._command import CONTEXT
+from mlmfast.cli.flags.command import CONTEXT
 from mlmfast.errors import MlmfastError
 
 # name -> (module, one line of help); the module holds a click command called `command`.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from mlmfast.cli._command import ExampleCommand, Names
+from mlmfast.cli.flags.command import ExampleCommand, Names
 
 if TYPE_CHECKING:
     from mlmfast.data.convert.convert import ConvertReport

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from mlmfast.cli._command import ExampleCommand
-from mlmfast.cli._log import show_log
+from mlmfast.cli.flags.command import ExampleCommand
+from mlmfast.cli.process.log import show_log
 from mlmfast.demo.options import DemoOptions
 
 

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from mlmfast.cli._command import ExampleCommand
+from mlmfast.cli.flags.command import ExampleCommand
 
 
 @click.command("doctor", cls=ExampleCommand, example="mlmfast doctor")

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from mlmfast.cli._command import ExampleCommand, Names
-from mlmfast.cli._log import show_log
+from mlmfast.cli.flags.command import ExampleCommand, Names
+from mlmfast.cli.process.log import show_log
 from mlmfast.errors import InputError
 
 _PSEUDO_METHODS = ("word_l2r", "original")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlmfast.cli._command import ExampleCommand
+from mlmfast.cli.flags.command import ExampleCommand
 
 if TYPE_CHECKING:
     from mlmfast.exporting.quantization.agreement import Agreement

@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlmfast.cli._answer_table import describe, describe_score
-from mlmfast.cli._answering import answered_texts
-from mlmfast.cli._answers_file import answers_file
-from mlmfast.cli._command import ExampleCommand
-from mlmfast.cli._device_options import device_options
-from mlmfast.cli._input_texts import count_texts, read_file, typed_texts
 from mlmfast.cli._model_folder import model_folder
-from mlmfast.cli._text_options import csv_options
+from mlmfast.cli.bulk.answer_table import describe, describe_score
+from mlmfast.cli.bulk.answering import answered_texts
+from mlmfast.cli.bulk.answers_file import answers_file
+from mlmfast.cli.bulk.input_texts import count_texts, read_file, typed_texts
+from mlmfast.cli.flags.command import ExampleCommand
+from mlmfast.cli.flags.device import device_options
+from mlmfast.cli.flags.text import csv_options
 from mlmfast.data.sources.formats import FORMATS
 from mlmfast.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mlmfast.cli._answers_file import AnswerWriter
-    from mlmfast.cli._input_texts import InputText
+    from mlmfast.cli.bulk.answers_file import AnswerWriter
+    from mlmfast.cli.bulk.input_texts import InputText
     from mlmfast.data.sources.base import ReadOptions
 
 

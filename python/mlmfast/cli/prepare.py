@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlmfast.cli._command import ExampleCommand
-from mlmfast.cli._option_flags import option_flags
-from mlmfast.cli._text_options import text_inputs
+from mlmfast.cli.flags.command import ExampleCommand
+from mlmfast.cli.flags.from_options import option_flags
+from mlmfast.cli.flags.text import text_inputs
 from mlmfast.data.prepare.options import SOURCE_OPTIONS, PrepareOptions
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def command(
     one document per line. The store opens with `datasets.load_from_disk` too. A killed run resumes
     when the same command is given again; the result is the same, byte for byte.
     """
-    from mlmfast.cli._log import show_log
+    from mlmfast.cli.process.log import show_log
     from mlmfast.data.prepare.run import run_prepare
 
     show_log(quiet=quiet)

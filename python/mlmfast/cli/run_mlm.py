@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from mlmfast.cli._command import ExampleCommand, list_arguments
-from mlmfast.cli._log import show_log
-from mlmfast.cli._settings import SUFFIXES, read_settings
-from mlmfast.cli._stopping import stopped_by_signals
+from mlmfast.cli.flags.command import ExampleCommand, list_arguments
+from mlmfast.cli.flags.settings import SUFFIXES, read_settings
+from mlmfast.cli.process.log import show_log
+from mlmfast.cli.process.stopping import stopped_by_signals
 
 _EPILOG = """
 All flags of run_mlm.py, with its defaults: --model_name_or_path, --train_file, --line_by_line ...

@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
-from mlmfast.cli._command import ExampleCommand
-from mlmfast.cli._device_options import device_options
 from mlmfast.cli._model_folder import model_folder
+from mlmfast.cli.flags.command import ExampleCommand
+from mlmfast.cli.flags.device import device_options
 from mlmfast.errors import InputError, MissingDependencyError, NotFoundError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")

@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
-from mlmfast.cli._command import Names, list_arguments
-from mlmfast.cli._log import show_log
-from mlmfast.cli._stopping import stopped_by_signals
-from mlmfast.cli._train_flags import Overrides, TrainCommand, run_mlm_flags
+from mlmfast.cli.flags.command import Names, list_arguments
+from mlmfast.cli.flags.train import Overrides, TrainCommand, run_mlm_flags
+from mlmfast.cli.process.log import show_log
+from mlmfast.cli.process.stopping import stopped_by_signals
 
 _EPILOG = """
 All flags of run_mlm.py are options, with - or _. --config FILE (.yaml or .json; or FILE as the only

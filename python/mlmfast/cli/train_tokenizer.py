@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlmfast.cli._command import ExampleCommand
-from mlmfast.cli._text_options import text_inputs
+from mlmfast.cli.flags.command import ExampleCommand
+from mlmfast.cli.flags.text import text_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

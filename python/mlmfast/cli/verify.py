@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mlmfast.cli._command import ExampleCommand
+from mlmfast.cli.flags.command import ExampleCommand
 from mlmfast.errors import StoreError
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from mlmfast.cli._command import ExampleCommand
+from mlmfast.cli.flags.command import ExampleCommand
 from mlmfast.runtime.versions import installed_versions
 
 PACKAGES = (

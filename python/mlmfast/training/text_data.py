@@ -14,10 +14,10 @@ import transformers
 from mlmfast.data.arrow_text import UnknownColumnError
 from mlmfast.data.prepare.cache import prepare_cached
 from mlmfast.data.prepare.options import PrepareOptions
+from mlmfast.data.sources.byte_streams.streams import STDIN
 from mlmfast.data.sources.formats import format_of
 from mlmfast.data.sources.hub import arrow_stream, is_dataset_folder, load_dataset_splits
 from mlmfast.data.sources.patterns import is_pattern
-from mlmfast.data.sources.streams import STDIN
 from mlmfast.data.store.folder import is_store_folder
 from mlmfast.data.store.store import BlockStore
 from mlmfast.data.tokenization.added_tokens import with_tokens

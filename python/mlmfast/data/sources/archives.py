@@ -11,10 +11,10 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.data.sources.base import Location, Piece, ReadOptions
-from mlmfast.data.sources.compression import damages
+from mlmfast.data.sources.byte_streams.compression import damages
+from mlmfast.data.sources.byte_streams.streams import ByteStream
 from mlmfast.data.sources.files import file_fingerprint
 from mlmfast.data.sources.formats import FORMATS, format_of, read_stream
-from mlmfast.data.sources.streams import ByteStream
 from mlmfast.errors import InputError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.data.sources.base import Location, Piece, resolve_column
-from mlmfast.data.sources.columnar import read_batches
+from mlmfast.data.sources.readers.columnar import read_batches
 from mlmfast.errors import InputError
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from mlmfast.data.sources.base import Location, Piece, ReadOptions
+from mlmfast.data.sources.byte_streams.streams import STDIN, ByteStream
 from mlmfast.data.sources.formats import read_stream
-from mlmfast.data.sources.streams import STDIN, ByteStream
 
 
 class FileSource:

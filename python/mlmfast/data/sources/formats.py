@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlmfast.data.sources.first_bytes import SUFFIXES
+from mlmfast.data.sources.byte_streams.first_bytes import SUFFIXES
 
 if TYPE_CHECKING:
     from mlmfast.data.sources.base import Location, Piece, ReadOptions
-    from mlmfast.data.sources.streams import ByteStream
+    from mlmfast.data.sources.byte_streams.streams import ByteStream
 
 FORMATS = ("txt", "jsonl", "csv", "tsv", "parquet", "arrow")
 _ARCHIVES = {".zip", ".tar", ".tgz", ".tbz2", ".txz"}
@@ -40,10 +40,10 @@ def read_stream(
     stream: ByteStream, kind: str, options: ReadOptions, location: Location | None = None
 ) -> Iterator[Piece]:
     """Yield the documents of a file of format `kind`, from `location` on."""
-    from mlmfast.data.sources.columnar import read_arrow, read_parquet
-    from mlmfast.data.sources.csv import read_csv
-    from mlmfast.data.sources.jsonl import read_jsonl
-    from mlmfast.data.sources.txt import read_lines
+    from mlmfast.data.sources.readers.columnar import read_arrow, read_parquet
+    from mlmfast.data.sources.readers.csv import read_csv
+    from mlmfast.data.sources.readers.jsonl import read_jsonl
+    from mlmfast.data.sources.readers.txt import read_lines
 
     if kind == "txt":
         return read_lines(stream, options, location)

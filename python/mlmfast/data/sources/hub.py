@@ -13,13 +13,13 @@ import pyarrow as pa
 
 from mlmfast.data.arrow_text import text_columns, unknown_column
 from mlmfast.data.sources.base import resolve_column
+from mlmfast.data.sources.byte_streams.first_bytes import check_readable
 from mlmfast.data.sources.dataset_rows import (
     ROWS,
     DatasetSource,
     StreamedSource,
     dataset_and_column,
 )
-from mlmfast.data.sources.first_bytes import check_readable
 from mlmfast.errors import (
     InputError,
     MissingDependencyError,

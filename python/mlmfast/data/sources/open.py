@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from mlmfast.data.sources.archives import ArchiveSource, is_archive
 from mlmfast.data.sources.base import ReadOptions, Source, bounded
-from mlmfast.data.sources.columnar import TableSource
+from mlmfast.data.sources.byte_streams.streams import STDIN
 from mlmfast.data.sources.dataset_rows import (
     DatasetSource,
     StreamedSource,
@@ -25,7 +25,7 @@ from mlmfast.data.sources.hub import (
     open_dataset_folder,
 )
 from mlmfast.data.sources.patterns import is_pattern, matches
-from mlmfast.data.sources.streams import STDIN
+from mlmfast.data.sources.readers.columnar import TableSource
 from mlmfast.errors import InputError, NotFoundError
 from mlmfast.fs.paths import as_path
 from mlmfast.options import check_choice

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.data.sources.base import resolve_column
-from mlmfast.data.sources.json_fields import NotTextError, has_field, text_at
+from mlmfast.data.sources.readers.json_fields import NotTextError, has_field, text_at
 
 if TYPE_CHECKING:
     from mlmfast.data.sources.archives import ArchiveSource
     from mlmfast.data.sources.base import Piece, ReadOptions
+    from mlmfast.data.sources.byte_streams.streams import ByteStream
     from mlmfast.data.sources.files import FileSource
-    from mlmfast.data.sources.streams import ByteStream
 
 LINE_FORMATS = ("txt", "jsonl")
 """The formats of which every line is a document."""
@@ -55,7 +55,7 @@ def source_rows(source: FileSource | ArchiveSource, options: ReadOptions) -> Ite
         if kind not in LINE_FORMATS:
             yield from _table_rows(stream, kind, options)
         elif kind == "jsonl" and not _is_json_lines(stream, options):
-            from mlmfast.data.sources.records import record_lines
+            from mlmfast.data.sources.readers.records import record_lines
 
             records = _lines(record_lines(stream, options.json_field))
             yield from line_rows(records, stream.name, kind, options.text_column, unit="Record")
@@ -107,7 +107,7 @@ def count_rows(source: FileSource | ArchiveSource) -> int | None:
             return None  # reading the file raises the error that says what is wrong
     if source.kind not in LINE_FORMATS:
         return None
-    from mlmfast.data.sources.records import is_json_lines
+    from mlmfast.data.sources.readers.records import is_json_lines
 
     for stream, kind in source.streams():
         if stream.compressed or (kind == "jsonl" and not is_json_lines(stream)):
@@ -117,13 +117,13 @@ def count_rows(source: FileSource | ArchiveSource) -> int | None:
 
 
 def _is_json_lines(stream: ByteStream, options: ReadOptions) -> bool:
-    from mlmfast.data.sources.records import is_json_lines
+    from mlmfast.data.sources.readers.records import is_json_lines
 
     return options.json_field is None and is_json_lines(stream)
 
 
 def _lines(stream: ByteStream, *, carriage_returns: bool = False) -> Iterator[bytes]:
-    from mlmfast.data.sources.streams import whole_lines
+    from mlmfast.data.sources.byte_streams.streams import whole_lines
 
     for _, piece in whole_lines(stream, _PIECE_BYTES, carriage_returns=carriage_returns):
         yield from (

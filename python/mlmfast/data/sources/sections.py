@@ -12,11 +12,11 @@ import numpy as np
 
 from mlmfast.data.sources.archives import ArchiveSource
 from mlmfast.data.sources.base import BATCH_BYTES, Location, Piece, ReadOptions, Source
+from mlmfast.data.sources.byte_streams.streams import ByteStream, whole_lines
 from mlmfast.data.sources.dataset_rows import DatasetSource
 from mlmfast.data.sources.files import FileSource
-from mlmfast.data.sources.records import is_json_lines
-from mlmfast.data.sources.streams import ByteStream, whole_lines
-from mlmfast.data.sources.txt import count_lines, unix_lines
+from mlmfast.data.sources.readers.records import is_json_lines
+from mlmfast.data.sources.readers.txt import count_lines, unix_lines
 from mlmfast.errors import InputError
 
 _SECTION_ROWS = 1 << 16

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from mlmfast._core import JsonRecords
-from mlmfast.data.sources.streams import ByteStream, without_bom
+from mlmfast.data.sources.byte_streams.streams import ByteStream, without_bom
 from mlmfast.errors import InputError
 
 _FEED_BYTES = 1 << 20

@@ -12,12 +12,12 @@ import pyarrow as pa
 
 from mlmfast.data.arrow_text import leaf_names, text_columns, unknown_column
 from mlmfast.data.sources.base import BATCH_BYTES, Location, Piece, ReadOptions, resolve_column
-from mlmfast.data.sources.utf8 import column_text
+from mlmfast.data.sources.readers.utf8 import column_text
 from mlmfast.errors import InputError, first_line
 
 if TYPE_CHECKING:
     from mlmfast.data.sources.base import ReadOptions
-    from mlmfast.data.sources.streams import ByteStream
+    from mlmfast.data.sources.byte_streams.streams import ByteStream
 
 
 _COPY_BYTES = 1 << 20

@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlmfast.data.sources.first_bytes import SUFFIXES
+from mlmfast.data.sources.byte_streams.first_bytes import SUFFIXES
 from mlmfast.data.sources.formats import format_of
 from mlmfast.data.sources.rows import LINE_FORMATS, Row, count_rows, line_rows, source_rows
 from mlmfast.errors import InputError, NotFoundError

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from mlmfast.cli._quiet import silent_bars
+from mlmfast.cli.process.quiet import silent_bars
 
 CONTEXT = {
     "help_option_names": ["-h", "--help"],

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from corpus import read
-from mlmfast.data.sources.compression import decompress
+from mlmfast.data.sources.byte_streams.compression import decompress
 from mlmfast.errors import InputError
 
 TEXT = "".join(f"{random.Random(0).random()} line {n}\n" for n in range(60_000)).encode()

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mlmfast.cli._option_flags import option_flags
+from mlmfast.cli.flags.from_options import option_flags
 from mlmfast.data.prepare.options import SOURCE_OPTIONS, PrepareOptions
 
 csv_options = option_flags(PrepareOptions, ("csv_delimiter", "csv_quoting"))

@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 from mlmfast._core import line_ends
 from mlmfast.data.arrow_numpy import one_text
 from mlmfast.data.sources.base import Location, Piece
-from mlmfast.data.sources.streams import ByteStream, whole_lines
-from mlmfast.data.sources.utf8 import checked_text
+from mlmfast.data.sources.byte_streams.streams import ByteStream, whole_lines
+from mlmfast.data.sources.readers.utf8 import checked_text
 
 if TYPE_CHECKING:
     from mlmfast.data.sources.base import ReadOptions

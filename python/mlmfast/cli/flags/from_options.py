@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from mlmfast.cli._command import Names
+from mlmfast.cli.flags.command import Names
 
 
 def option_flags(

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from mlmfast.cli._command import ExampleCommand
-from mlmfast.cli._option_flags import option_flags
-from mlmfast.cli._settings import SUFFIXES, read_settings
+from mlmfast.cli.flags.command import ExampleCommand
+from mlmfast.cli.flags.from_options import option_flags
+from mlmfast.cli.flags.settings import SUFFIXES, read_settings
 from mlmfast.data.sources.base import QUOTINGS
 from mlmfast.data.sources.formats import FORMATS
 from mlmfast.errors import InputError

@@ -16,12 +16,12 @@ import pyarrow.json
 from mlmfast._core import json_strings
 from mlmfast.data.arrow_text import unknown_column
 from mlmfast.data.sources.base import Location, Piece, ReadOptions, resolve_column
-from mlmfast.data.sources.csv import large_binary
-from mlmfast.data.sources.json_fields import NotTextError, has_field, text_at
-from mlmfast.data.sources.records import is_json_lines, record_lines
-from mlmfast.data.sources.streams import ByteStream, whole_lines
-from mlmfast.data.sources.txt import count_lines
-from mlmfast.data.sources.utf8 import column_text, decoded, without_surrogates
+from mlmfast.data.sources.byte_streams.streams import ByteStream, whole_lines
+from mlmfast.data.sources.readers.csv import large_binary
+from mlmfast.data.sources.readers.json_fields import NotTextError, has_field, text_at
+from mlmfast.data.sources.readers.records import is_json_lines, record_lines
+from mlmfast.data.sources.readers.txt import count_lines
+from mlmfast.data.sources.readers.utf8 import column_text, decoded, without_surrogates
 from mlmfast.errors import InputError
 
 logger = logging.getLogger(__name__)

@@ -51,7 +51,7 @@ def pandas(text, **how):
 @pytest.mark.parametrize("text", FORMS)
 @pytest.mark.parametrize("size", [1, 3, 1 << 20])
 def test_rows_are_those_of_pandas(file, text, size, monkeypatch):
-    monkeypatch.setattr("mlmfast.data.sources.csv._HEADER_BYTES", 12)
+    monkeypatch.setattr("mlmfast.data.sources.readers.csv._HEADER_BYTES", 12)
     found = read(file("a.csv", text), batch_bytes=max(size, 12))
     assert [one or "" for one in found] == pandas(text)
 

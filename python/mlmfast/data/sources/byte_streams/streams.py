@@ -10,8 +10,8 @@ from typing import Any, Self
 
 import pyarrow as pa
 
-from mlmfast.data.sources.compression import damages, decompress
-from mlmfast.data.sources.first_bytes import (
+from mlmfast.data.sources.byte_streams.compression import damages, decompress
+from mlmfast.data.sources.byte_streams.first_bytes import (
     HEAD_BYTES,
     SUFFIXES,
     archive_of,
@@ -19,7 +19,7 @@ from mlmfast.data.sources.first_bytes import (
     check_text,
     compression_of,
 )
-from mlmfast.data.sources.pipes import pipe_reader
+from mlmfast.data.sources.byte_streams.pipes import pipe_reader
 from mlmfast.errors import InputError, NotFoundError
 
 STDIN = "-"

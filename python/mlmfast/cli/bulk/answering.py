@@ -12,7 +12,7 @@ from mlmfast.serving.tasks.streaming import in_order
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from mlmfast.cli._input_texts import InputText
+    from mlmfast.cli.bulk.input_texts import InputText
     from mlmfast.serving.fill_mask import FillMask
 
 _READ_AHEAD = 1024

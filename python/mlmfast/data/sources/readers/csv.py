@@ -15,8 +15,8 @@ import pyarrow as pa
 from mlmfast._core import CsvColumn
 from mlmfast.data.arrow_text import unknown_column
 from mlmfast.data.sources.base import Location, Piece
-from mlmfast.data.sources.streams import ByteStream, without_bom
-from mlmfast.data.sources.utf8 import checked_text
+from mlmfast.data.sources.byte_streams.streams import ByteStream, without_bom
+from mlmfast.data.sources.readers.utf8 import checked_text
 from mlmfast.errors import InputError
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""What a command sets up in its process: log, progress, signals."""

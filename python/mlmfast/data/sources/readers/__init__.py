@@ -1,0 +1,1 @@
+"""Documents of one format, from the bytes of a file."""
