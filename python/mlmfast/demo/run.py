@@ -194,7 +194,7 @@ class Demo:
                 steps = max(fit, 1 if self.options.model else self.options.least_steps)
                 self.cache.put("training begun", {"key": key, "steps": steps})
                 fits = f"{fit:,} steps fit into {self.options.seconds:,.0f} s here"
-                longer = f"; training for {steps:,}, since fewer teach it nothing"
+                longer = f"; training for {steps:,}, the fewest from which it learns anything"
                 self.say(f"{'train':<10} {fits}{longer if steps > fit else ''} ...")
             # The number of steps is fixed, since the learning rate falls to zero at the last one.
             return train(
