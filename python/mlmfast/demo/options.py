@@ -30,7 +30,7 @@ class DemoOptions:
     seconds: float = 200
     """How long the training should take."""
     least_steps: int = 600
-    """The least training steps of a new model, however slow the machine; with fewer it learns nothing."""
+    """Fewest training steps of a new model, on a slow machine too; with fewer it learns nothing."""
     data: tuple[str, ...] = ()
     """Text files, as `prepare` takes them; empty for Python's own documentation."""
     text_column: str = "text"

@@ -37,7 +37,9 @@ def with_defaults(given: dict[str, Any], *, from_scratch: bool) -> dict[str, Any
     added = {name: value for name, value in chosen.items() if given.get(name) is None}
     if added:
         listed = ", ".join(f"{name} {value:g}" for name, value in added.items())
-        logger.info("defaults for random weights: %s; options override them (docs/training.md)", listed)
+        logger.info(
+            "defaults for random weights: %s; options override them (docs/training.md)", listed
+        )
     return {**given, **added}
 
 
