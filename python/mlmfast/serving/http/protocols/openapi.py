@@ -8,8 +8,8 @@ from pydantic.json_schema import models_json_schema
 
 from mlmfast.serving.http.protocols.fill import JointRequest, JointResponse
 from mlmfast.serving.http.protocols.huggingface import FillMaskRequest
+from mlmfast.serving.http.protocols.inference import InferRequest
 from mlmfast.serving.http.protocols.ndjson import MEDIA_TYPE as LINES
-from mlmfast.serving.http.protocols.open_inference import InferRequest
 from mlmfast.serving.http.protocols.score import ScoreRequest, ScoreResponse
 from mlmfast.serving.http.protocols.v1 import ErrorBody, FillRequest, FillResponse, ModelList
 
