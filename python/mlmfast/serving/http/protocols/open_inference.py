@@ -11,15 +11,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 from starlette.routing import Route
 
-from mlmfast.serving.http.errors import HTTPError, bad_body
-from mlmfast.serving.http.protocols.endpoint import truncation_kwargs
+from mlmfast.serving.http.errors import HTTPError
+from mlmfast.serving.http.protocols.body import parse_body
+from mlmfast.serving.http.protocols.endpoint import answer_request, truncation_kwargs
 from mlmfast.serving.http.protocols.requests import FillMaskCall
 from mlmfast.serving.http.protocols.tensors import Tensor, integer_of, strings_of
-from mlmfast.serving.http.responses import compressed, json_response
+from mlmfast.serving.http.responses import json_response
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -51,7 +52,7 @@ class InputTensor(BaseModel):
 
     name: str
     datatype: str
-    shape: list[int] = Field(max_length=8)
+    shape: list[int] = Field(max_length=8, fail_fast=True)
     data: list[Any] | None = None
     parameters: dict[str, Any] = Field(default_factory=dict)
 
@@ -71,8 +72,8 @@ class InferRequest(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     id: str | None = None
-    inputs: list[InputTensor] = Field(min_length=1, max_length=8)
-    outputs: list[OutputTensor] | None = Field(None, max_length=8)
+    inputs: list[InputTensor] = Field(min_length=1, max_length=8, fail_fast=True)
+    outputs: list[OutputTensor] | None = Field(None, max_length=8, fail_fast=True)
     parameters: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -135,22 +136,22 @@ def routes(service: Service) -> list[Route]:
 
     async def infer(request: Request) -> Response:
         name = _model_name(request)
-        head, binary = _split_body(request)
-        try:
-            body = InferRequest.model_validate_json(head)
-        except ValidationError as error:
-            raise bad_body(error) from None
-        outputs = _outputs(body)
-        call = _call(name, body, binary)
-        record = request.scope["record"]
-        response = await service.answer(call, record)
-        tensors = {tensor.name: tensor for tensor in _tensors(response)}
-        head_out: dict[str, Any] = {"model_name": record.model, "model_version": VERSION}
-        if body.id is not None:
-            head_out["id"] = body.id
-        return compressed(
-            request, _response(head_out, [(tensors[name], binary) for name, binary in outputs])
-        )
+        length = request.headers.get(_JSON_LENGTH)
+
+        def parse(content: bytes) -> tuple[FillMaskCall, InferRequest]:
+            head, binary = _split_body(content, length)
+            body = parse_body(InferRequest, head)
+            _outputs(body)  # wrong ones are refused before the model runs
+            return _call(name, body, binary), body
+
+        def write(body: InferRequest, response: InferenceResponse | None) -> Response:
+            tensors = {tensor.name: tensor for tensor in _tensors(response)}
+            head: dict[str, Any] = {"model_name": name, "model_version": VERSION}
+            if body.id is not None:
+                head["id"] = body.id
+            return _response(head, [(tensors[name], binary) for name, binary in _outputs(body)])
+
+        return await answer_request(service, request, parse, write)
 
     paths = ("/v2/models/{model}", f"/v2/models/{{model}}/versions/{VERSION}")
     return [
@@ -171,10 +172,8 @@ def _kind(datatype: str) -> str:
     return "STRING" if datatype == "BYTES" else datatype
 
 
-def _split_body(request: Request) -> tuple[bytes, bytes]:
-    """Split a body into its JSON and the bytes behind it."""
-    body: bytes = request.scope["body"]
-    header = request.headers.get(_JSON_LENGTH)
+def _split_body(body: bytes, header: str | None) -> tuple[bytes, bytes]:
+    """Split a body into its JSON and the bytes behind it, by the header of its length."""
     if header is None:
         return body, b""
     is_number = header.isascii() and header.isdigit() and len(header) < 16
