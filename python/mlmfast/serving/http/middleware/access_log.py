@@ -46,6 +46,8 @@ class AccessLog:
         started = time.perf_counter()
         headers = dict(scope["headers"])
         record = scope["record"] = _record(scope["method"], scope["path"], headers)
+        client = scope.get("client")
+        record.client = client[0] if client else ""
         service = self._service
         response = ResponseWatcher(scope, send, service)
         counted = record.protocol != "operations"
@@ -67,7 +69,6 @@ class AccessLog:
             service.metrics.count_request(
                 record.protocol, record.model, status, record.reason, seconds
             )
-        client = scope.get("client")
         log_request(
             record,
             method=scope["method"],

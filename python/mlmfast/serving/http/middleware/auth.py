@@ -42,6 +42,7 @@ class ApiKeyAuth:
                 raise HTTPError(
                     401, "unauthorized", "This server wants a key: Authorization: Bearer KEY."
                 )
+            scope["record"].client = f"key {known.index(True)}"
         await self._app(scope, receive, send)
 
 
