@@ -55,6 +55,10 @@ class HTTPError(Exception):
         self.close = close
 
 
+class TextTooLongError(InputError):
+    """A text that has more characters than one text may."""
+
+
 def http_error_of(error: Exception) -> HTTPError | None:
     """Return the HTTP error for an error; None for one that is a fault of the server."""
     if isinstance(error, HTTPError):
@@ -63,6 +67,8 @@ def http_error_of(error: Exception) -> HTTPError | None:
         return HTTPError(429, "queue_full", str(error), retry_after=error.retry_after)
     if isinstance(error, ClosedError):
         return HTTPError(503, "unavailable", str(error), retry_after=1)
+    if isinstance(error, TextTooLongError):
+        return HTTPError(413, "text_too_long", str(error))
     if isinstance(error, NoMaskError):
         return HTTPError(422, "no_mask", str(error))
     if isinstance(error, TooManyRowsError):

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlmfast.serving.http.errors import HTTPError
+from mlmfast.serving.http.errors import HTTPError, TextTooLongError
 from mlmfast.serving.http.memory import ByteBudget
 from mlmfast.serving.http.metrics import Metrics
 from mlmfast.serving.http.offload import LargeWork
@@ -160,9 +160,7 @@ class Service:
         for number, text in enumerate(call.texts, 1):
             if len(text) > max_characters:
                 name = "The text" if len(call.texts) == 1 else f"Text {number}"
-                raise HTTPError(
-                    413,
-                    "text_too_long",
+                raise TextTooLongError(
                     f"{name} has {len(text):,} characters, and one may have at most "
                     f"{max_characters:,}.",
                 )

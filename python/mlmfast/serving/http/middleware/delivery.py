@@ -69,8 +69,8 @@ class AnswerDelivery:
                 abort()
 
         with self._budget.hold(None if abort is None else drop) as holding:
-            holding.resize(len(body))
-            if start is not None:
+            if start is not None:  # a stream that has begun is not refused
+                holding.resize(len(body))
                 await send(start)
             for at in range(0, len(body), _PIECE_BYTES):
                 end = min(at + _PIECE_BYTES, len(body))

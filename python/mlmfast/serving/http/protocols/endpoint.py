@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,6 +11,7 @@ from starlette.routing import Route
 
 from mlmfast.serving.http.offload import LARGE_BYTES
 from mlmfast.serving.http.protocols.body import parse_body
+from mlmfast.serving.http.protocols.ndjson import AnswerStream, accepts_lines
 from mlmfast.serving.http.responses import compressed, json_response
 from mlmfast.serving.scheduler.queue import AnswerTooLargeError
 
@@ -62,6 +64,15 @@ Body = TypeVar("Body", bound=TextsRequest)
 Parsed = TypeVar("Parsed")
 
 
+async def parse_request(
+    service: Service, request: Request, parse: Callable[[bytes], tuple[Call, Parsed]]
+) -> tuple[Call, Parsed]:
+    """Return what `parse` makes of the body of a request, which is needed no more."""
+    body: bytes = request.scope["body"]
+    request.scope["body"] = b""
+    return await service.large_work.run(len(body), parse, body)
+
+
 async def answer_request(
     service: Service,
     request: Request,
@@ -81,12 +92,8 @@ async def answer_request(
         MlmfastError: as `Service.answer`, or the answer is too large.
         BudgetFullError: too many answers are written, or wait for clients to read them.
     """
-    body: bytes = request.scope["body"]
-    request.scope["body"] = b""  # only its texts are needed from here on
-    record = request.scope["record"]
-    call, parsed = await service.large_work.run(len(body), parse, body)
-    del body
-    answered = await service.answer(call, record)
+    call, parsed = await parse_request(service, request, parse)
+    answered = await service.answer(call, request.scope["record"])
 
     def written() -> Response:
         response = write(parsed, answered)
@@ -108,7 +115,7 @@ def post_route(
     call: Callable[[Body, list[str]], Call],
     answers: Callable[[Body, InferenceResponse], list[Any]],
 ) -> Route:
-    """Return the route of an endpoint.
+    """Return the route of an endpoint, which answers with one object or, if asked, with lines.
 
     Args:
         path: the path.
@@ -124,8 +131,7 @@ def post_route(
 
         def parse(content: bytes) -> tuple[Call, Body]:
             body = parse_body(body_type, content)
-            texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
-            return call(body, texts), body
+            return call(body, _texts(body)), body
 
         def write(body: Body, response: InferenceResponse | None) -> Response:
             content = {
@@ -140,9 +146,19 @@ def post_route(
             }
             return json_response(content)
 
+        if accepts_lines(request):
+            _, body = await parse_request(service, request, parse)
+            stream = AnswerStream(
+                service, record, _texts(body), partial(call, body), partial(answers, body)
+            )
+            return await stream.response()
         return await answer_request(service, request, parse, write)
 
     return Route(path, endpoint, methods=["POST"])
+
+
+def _texts(body: TextsRequest) -> list[str]:
+    return [body.inputs] if isinstance(body.inputs, str) else body.inputs
 
 
 def truncation_kwargs(truncate: bool) -> dict[str, Any] | None:
