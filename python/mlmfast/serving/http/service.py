@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlmfast.serving.http.errors import HTTPError
 from mlmfast.serving.http.metrics import Metrics
 from mlmfast.serving.http.registry import ModelRegistry
+from mlmfast.serving.scheduler.fairness import Share
 from mlmfast.serving.scheduler.queue import ClosedError
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 # Requests in hand, whatever their state: each may hold a body.
 _MAX_REQUESTS = 4096
+# Class -> weight of its share. They differ by so little that none can starve another.
+PRIORITIES = {"high": 4.0, "normal": 1.0, "low": 0.25}
 
 
 @dataclass(slots=True)
@@ -30,6 +34,9 @@ class Record:
     Attributes:
         request_id: the client's own, or a random one.
         traceparent: that of the client, if it is well formed.
+        client: who shares the batches with others: the key of the request, or its address.
+        priority: its class, one of `PRIORITIES`.
+        timeout: seconds that its client gives it; None: as many as the server does.
         protocol: "fill-mask", "v1", "v2" or "operations".
         model: the name of its model; empty until it is looked up.
         texts: how many texts it has.
@@ -41,6 +48,9 @@ class Record:
 
     request_id: str
     traceparent: str | None = None
+    client: str = ""
+    priority: str = "normal"
+    timeout: float | None = None
     protocol: str = "operations"
     model: str = ""
     texts: int = 0
@@ -113,18 +123,19 @@ class Service:
                 f"The request has {len(call.texts):,} texts, and one may have at most "
                 f"{max_texts:,}.",
             )
-        request = await self._submit(served, call)
+        request = await self._submit(served, call, record)
         if request is None:
             return None
         self.metrics.set_texts_in_hand(served.name, served.texts)
+        seconds = min(record.timeout or math.inf, self.settings.request_timeout)
         try:
-            async with asyncio.timeout(self.settings.request_timeout):
+            async with asyncio.timeout(seconds):
                 response = await asyncio.wrap_future(request.future)
         except TimeoutError:
             raise HTTPError(
                 504,
                 "timeout",
-                f"The request was not answered within {self.settings.request_timeout:g} s.",
+                f"The request was not answered within {seconds:g} s.",
                 retry_after=1,
             ) from None
         finally:
@@ -135,15 +146,18 @@ class Service:
         self.metrics.count_texts(served.name, len(call.texts))
         return response
 
-    async def _submit(self, served: ServedModel, call: Call) -> InferenceRequest | None:
+    async def _submit(
+        self, served: ServedModel, call: Call, record: Record
+    ) -> InferenceRequest | None:
         """Submit a call to the version of the model that has checked its options."""
+        share = Share(record.client, PRIORITIES[record.priority])
         while True:
             model, scheduler = served.serving()
             task = await call.task(model)
             if not call.texts:
                 return None
             try:
-                return scheduler.submit(call.texts, task)
+                return scheduler.submit(call.texts, task, share)
             except ClosedError:
                 if served.serving()[1] is scheduler:  # not replaced: the server stops
                     raise

@@ -12,6 +12,7 @@ from mlmfast.errors import MlmfastError
 from mlmfast.serving.scheduler.admission import AdmissionControl
 from mlmfast.serving.scheduler.batch_policy import BatchPolicy
 from mlmfast.serving.scheduler.execute import fail, finish, report_of, response_of, run_batch
+from mlmfast.serving.scheduler.fairness import ONE_SHARE, Share
 from mlmfast.serving.scheduler.multi_step import MultiStepQueue
 from mlmfast.serving.scheduler.queue import FULL_REQUESTS, ClosedError, QueueFullError, RequestQueue
 from mlmfast.serving.scheduler.request import InferenceRequest
@@ -87,15 +88,22 @@ class Scheduler:
         """Texts of all requests in hand."""
         return self._admission.texts
 
-    def submit(self, texts: Sequence[str], task: FillMaskTask | Task) -> InferenceRequest:
+    def submit(
+        self, texts: Sequence[str], task: FillMaskTask | Task, share: Share = ONE_SHARE
+    ) -> InferenceRequest:
         """Accept a request.
+
+        Args:
+            texts: its texts, at least one.
+            task: the task with its options.
+            share: whose it is, and how large a share of the batches it gets.
 
         Raises:
             QueueFullError: too much is in hand. Where multi-step requests need too many passes, the
                 request's future gets this error.
             ClosedError: the scheduler was closed.
         """
-        request = InferenceRequest(texts, task)
+        request = InferenceRequest(texts, task, share)
         with self._changed:
             if self._closed:
                 raise ClosedError("This model takes no more requests.")

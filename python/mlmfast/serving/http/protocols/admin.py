@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from mlmfast.errors import MlmfastError
 from mlmfast.serving.http.errors import HTTPError
-from mlmfast.serving.http.protocols.open_inference import VERSION
+from mlmfast.serving.http.protocols.inference import VERSION
 from mlmfast.serving.http.protocols.v1 import describe
 from mlmfast.serving.http.responses import json_response
 

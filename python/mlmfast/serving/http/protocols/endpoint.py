@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.routing import Route
 
 from mlmfast.serving.http.errors import bad_body
+from mlmfast.serving.http.protocols.ndjson import AnswerStream, accepts_lines
 from mlmfast.serving.http.responses import compressed, json_response
 
 if TYPE_CHECKING:
@@ -64,7 +66,7 @@ def post_route(
     call: Callable[[Body, list[str]], Call],
     answers: Callable[[Body, InferenceResponse], list[Any]],
 ) -> Route:
-    """Return the route of an endpoint.
+    """Return the route of an endpoint, which answers with one object or, if asked, with lines.
 
     Args:
         path: the path.
@@ -82,6 +84,11 @@ def post_route(
             raise bad_body(error) from None
         texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
         record = request.scope["record"]
+        if accepts_lines(request):
+            stream = AnswerStream(
+                service, record, texts, partial(call, body), partial(answers, body)
+            )
+            return await stream.response()
         response = await service.answer(call(body, texts), record)
         content = {
             "model": record.model,
