@@ -89,6 +89,22 @@ class ServeSettings:
     max_body_mb: float = option(
         "Megabytes (2**20 bytes) of a request, decompressed.", 2.0, bounds=(0.001, 1024)
     )
+    max_bodies_mb: float = option(
+        "Megabytes of the bodies of all requests in progress; more are refused with 429.",
+        256.0,
+        bounds=(0.001, 1 << 20),
+    )
+    max_characters: int = option(
+        "Characters of a text, before it is tokenized or cut.", 100_000, bounds=(1, 100_000_000)
+    )
+    max_answer_mb: float = option(
+        "Megabytes of an answer, uncompressed.", 16.0, bounds=(0.001, 1024)
+    )
+    max_answers_mb: float = option(
+        "Megabytes of all large answers that clients have yet to read; more are refused with 503.",
+        256.0,
+        bounds=(0.001, 1 << 20),
+    )
     request_timeout: float = option(
         "Seconds within which a request must be answered.", 30.0, bounds=(0.01, 3600)
     )
@@ -126,6 +142,12 @@ class ServeSettings:
                 f"max_texts is {self.max_texts} and max_queue {self.max_queue}: a full request "
                 "must find room in the queue."
             )
+        for one, total in (("max_body_mb", "max_bodies_mb"), ("max_answer_mb", "max_answers_mb")):
+            if getattr(self, one) > getattr(self, total):
+                raise InputError(
+                    f"{one} is {getattr(self, one):g} and {total} {getattr(self, total):g}: the "
+                    "largest must find room among all."
+                )
         if any(not key or not key.isascii() for key in self.api_keys):
             raise InputError("An API key must be ASCII text, and not empty.")
 
@@ -133,3 +155,18 @@ class ServeSettings:
     def max_body(self) -> int:
         """Bytes of one request's body."""
         return int(self.max_body_mb * 2**20)
+
+    @property
+    def max_bodies(self) -> int:
+        """Bytes of the bodies of all requests."""
+        return int(self.max_bodies_mb * 2**20)
+
+    @property
+    def max_answer(self) -> int:
+        """Bytes of one answer."""
+        return int(self.max_answer_mb * 2**20)
+
+    @property
+    def max_answers(self) -> int:
+        """Bytes of all answers that wait to be read."""
+        return int(self.max_answers_mb * 2**20)
