@@ -11,6 +11,8 @@ from mlmfast.serving.http.errors import HTTPError
 from mlmfast.serving.http.grpc.calls import Calls, RefusedError, metadata_of
 from mlmfast.serving.http.grpc.messages import SERVICE, message, method_messages
 from mlmfast.serving.http.grpc.tensors import infer_request, infer_response
+from mlmfast.serving.http.memory import BudgetFullError
+from mlmfast.serving.http.offload import LARGE_BYTES
 from mlmfast.serving.http.protocols.inference import (
     VERSION,
     infer_call,
@@ -19,12 +21,15 @@ from mlmfast.serving.http.protocols.inference import (
     requested_outputs,
     server_metadata,
 )
+from mlmfast.serving.scheduler.queue import AnswerTooLargeError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from mlmfast.serving.http.protocols.requests import FillMaskCall
     from mlmfast.serving.http.registry import ServedModel
     from mlmfast.serving.http.service import Record, Service
+    from mlmfast.serving.scheduler.request import InferenceResponse
 
 # Requests of one stream that are in hand at a time.
 _STREAMED = 32
@@ -130,13 +135,43 @@ class Servicer:
         async def work(record: Record) -> Any:
             served = self._model(request.model_name, request.model_version)
             record.model = served.name
-            body, binary = infer_request(request)
-            outputs = requested_outputs(body)
-            response = await self._service.answer(infer_call(served.name, body, binary), record)
-            tensors = {tensor.name: tensor for tensor in output_tensors(response)}
-            return infer_response(served.name, request.id, [tensors[name] for name, _ in outputs])
+            try:
+                with self._service.bodies.hold(None) as holding:
+                    holding.resize(request.ByteSize())
+                    return await self._answer(served.name, request, record)
+            except BudgetFullError:
+                raise HTTPError(
+                    429,
+                    "memory_full",
+                    "Other requests and answers take all the room for them: try again later.",
+                    retry_after=1,
+                ) from None
 
         return await self._calls.run(method, context, work)
+
+    async def _answer(self, model: str, request: Any, record: Record) -> Any:
+        """Answer a request; large ones do not hold up others."""
+        service = self._service
+
+        def parse() -> tuple[FillMaskCall, list[str]]:
+            body, binary = infer_request(request)
+            names = [name for name, _ in requested_outputs(body)]
+            return infer_call(model, body, binary), names
+
+        def write(answered: InferenceResponse | None) -> Any:
+            tensors = {tensor.name: tensor for tensor in output_tensors(answered)}
+            response = infer_response(model, request.id, [tensors[name] for name in names])
+            if response.ByteSize() > service.settings.max_answer:
+                raise AnswerTooLargeError(service.settings.max_answer)
+            return response
+
+        call, names = await service.large_work.run(request.ByteSize(), parse)
+        answered = await service.answer(call, record)
+        size = answered.characters if answered else 0
+        with service.answers.hold(None) as holding:
+            if size > LARGE_BYTES:
+                holding.resize(size)
+            return await service.large_work.run(size, write, answered)
 
     def _model(self, name: str, version: str) -> ServedModel:
         served = self._service.models.get(name)
