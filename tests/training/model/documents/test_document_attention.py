@@ -190,7 +190,6 @@ def test_a_compiled_model_keeps_documents_apart_in_one_graph():
     for rows in (LENGTHS, ((40,), (1, 2, 3, 4), (20, 20)), ((5, 5, 5), (9,), (33, 7))):
         inputs, labels = batch(rows)
         found = packed(head, compiled, inputs, labels)
-        head.remove_hooks()
         assert_same(found, alone(model, inputs, labels))
     assert head.scope == LAST_LAYER_TOO
     assert counters["stats"]["unique_graphs"] <= 2

@@ -60,7 +60,7 @@ class DocumentAttention:
     ) -> None:
         self.model = model
         self.reason: str | None = None
-        self._base: torch.nn.Module = getattr(model, "base_model", model)  # type: ignore[assignment]
+        self._base: torch.nn.Module = getattr(model, "base_model", model)
         self._required = required
         self._static = static
         self._tried = 0
@@ -71,7 +71,7 @@ class DocumentAttention:
         # Masks of the model in the present call, with what replaces them.
         self._restricted: list[tuple[torch.Tensor, torch.Tensor]] = []
         self._handles: list[Any] = []
-        self._segments = False
+        self._is_long = self._segments = False
 
     def separates(self, input_ids: torch.Tensor) -> bool:
         """Return whether the model keeps documents apart; the first and longer batches try it.
@@ -142,10 +142,10 @@ class DocumentAttention:
         kind = getattr(getattr(self.model, "config", None), "model_type", "this model")
         if self.reason is None:
             logger.info("attention stays inside documents")
-        elif self._required:
+        elif self._required or self._is_long:
             raise InputError(
                 f"{kind} cannot keep documents apart: {self.reason}. Train and evaluate it with "
-                "documents=joined (--documents joined)."
+                "documents=joined (--documents joined), on blocks no longer than its positions."
             )
         else:
             logger.warning("attention crosses documents: %s cannot, as %s", kind, self.reason)
