@@ -43,6 +43,10 @@ class ServeSettings:
 
     host: str = option("Address to listen on.", "127.0.0.1")
     port: int = option("Port; 0: any free one.", 8080, bounds=(0, 65535))
+    grpc_port: int | None = option(
+        "Port for the Open Inference Protocol over gRPC; 0: any free one.  [default: none]",
+        bounds=(0, 65535),
+    )
     workers: int = option(
         "Processes that share the port and divide the cores; each has its own copy of the models.",
         1,
@@ -131,6 +135,8 @@ class ServeSettings:
             raise InputError(
                 f"threads must lie between 1 and {_MAX_THREADS}, and is {self.threads:g}."
             )
+        if self.grpc_port == 0 and self.workers > 1:
+            raise InputError("Several workers share one grpc_port: choose a number above 0.")
         if self.max_texts > self.max_queue:
             raise InputError(
                 f"max_texts is {self.max_texts} and max_queue {self.max_queue}: a full request "
