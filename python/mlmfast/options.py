@@ -6,6 +6,7 @@ function that takes the options and the flags of the command are made from the f
 
 from __future__ import annotations
 
+import difflib
 import functools
 import inspect
 import operator
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from mlmfast.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 _P = ParamSpec("_P")
 _Arguments = TypeVar("_Arguments")
@@ -30,18 +31,20 @@ def option(text: str, default: Any = None, **about: Any) -> Any:
         default: Its value if it is not given. (For a required option, use `dataclasses.field` with
             this metadata: type checkers take any other call for a default.)
         about: Further metadata: `choices` (the possible values), `minimum` (of an integer),
-            `metavar` (the name of the flag's value in the help).
+            `bounds` (the least and the greatest number), `metavar` (the name of the flag's value in
+            the help), `flag` (the flag, where it is not the field's name). An option whose default
+            is a tuple may be repeated.
     """
     return field(default=default, metadata={"help": text, **about})
 
 
 def check_options(options: Any) -> None:
-    """Check every field of a dataclass against its own `choices` and `minimum`.
+    """Check every field of a dataclass against its own `choices`, `minimum` and `bounds`.
 
     None passes where it is the default.
 
     Raises:
-        InputError: A value is not one of its choices, or not an integer in its range.
+        InputError: A value is not one of its choices, or not a number in its range.
     """
     for each in fields(options):
         value = getattr(options, each.name)
@@ -51,6 +54,8 @@ def check_options(options: Any) -> None:
             check_choice(each.name, value, each.metadata["choices"])
         if "minimum" in each.metadata:
             check_int(each.name, value, each.metadata["minimum"])
+        if "bounds" in each.metadata:
+            _check_bounds(each.name, value, *each.metadata["bounds"])
 
 
 def check_choice(
@@ -89,6 +94,17 @@ def check_int(name: str, value: Any, minimum: int, maximum: int | None = None) -
         raise InputError(f"{name} must be a whole number, got {value!r}")
     if not minimum <= operator.index(value) <= maximum:
         raise InputError(f"{name} must be between {minimum} and {maximum}, got {value}")
+
+
+def _check_bounds(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise InputError(f"{name} must lie between {low:g} and {high:g}, and is {value:g}.")
+
+
+def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
+    """Return the end of a sentence: the known names that are close to a wrong one, if any."""
+    close = difflib.get_close_matches(name, list(known), n=3)
+    return f"; did you mean {' or '.join(prefix + word for word in close)}?" if close else "."
 
 
 def takes_fields_of(

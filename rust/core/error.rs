@@ -139,6 +139,12 @@ pub enum Error {
         /// Number of blocks.
         blocks: u64,
     },
+    /// Document starts of a block that cannot be: not 0 first, not ascending, or past its end.
+    #[error("block {block}: where its documents begin is damaged")]
+    BadDocumentStarts {
+        /// The block number.
+        block: u64,
+    },
     /// An id outside of the vocabulary given as an option.
     #[error("{name} {value} is outside of the vocabulary (vocab_size {vocab_size})")]
     OptionOutsideVocabulary {

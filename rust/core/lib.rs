@@ -8,6 +8,7 @@
 //!   begin and end;
 //! - [`mask`] draws masked-language-modelling masks that are a pure function of
 //!   (seed, epoch, block, position);
+//! - [`documents`] tells which document of a stored block each position belongs to;
 //! - [`permutation`] is the order of the blocks in an epoch;
 //! - [`dedup`] detects texts that occurred before;
 //! - [`tokenize`] turns text into token ids.
@@ -18,6 +19,7 @@ pub mod boundaries;
 mod choose;
 pub mod csv;
 pub mod dedup;
+pub mod documents;
 pub mod error;
 mod gaps;
 mod ids;

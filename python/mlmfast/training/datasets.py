@@ -46,12 +46,14 @@ class BlockDataset(Dataset):
         pad_to_max_length: Keep all rows at the length of a block. Otherwise the batches of a store
             with one document per block are cut to their longest document, L' <= L.
         limit: The number of blocks to use, from the first on; None for all.
+        documents: Add `document_ids` to the batches, which number the documents of each block.
         modes: `mode`, `masks_per_row` and so on, as `mlmfast.mask_tokens` explains them;
             `mode="whole_word"` finds the words with the store's own tokenizer,
             `word_boundaries="characters"` also in text without blanks.
 
     Raises:
-        InputError: An option is unknown, out of its range, or does not fit another.
+        InputError: An option is unknown, out of its range, or does not fit another, or the store
+            does not know where its `documents` begin.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class BlockDataset(Dataset):
         random_replace_prob: float = 0.1,
         pad_to_max_length: bool = False,
         limit: int | None = None,
+        documents: bool = False,
         **modes: Unpack[StoreModeOptions],
     ) -> None:
         self.store = store
@@ -76,9 +79,10 @@ class BlockDataset(Dataset):
             "random_replace_prob": random_replace_prob,
         }
         masker = BlockMasker(store, seed=seed, options=options)
+        columns = masker.columns_with_documents if documents else masker.columns
         # The caller's batch, the next one, and one that is being made.
-        pool = BufferPool(keep=3 * len(masker.columns))
-        self._maker = BatchMaker(masker, TensorAllocator(pool), masker.columns)
+        pool = BufferPool(keep=3 * len(columns))
+        self._maker = BatchMaker(masker, TensorAllocator(pool), columns)
         self._trims = store.manifest.packing == "none" and not pad_to_max_length
         self._count = len(store) if limit is None else min(limit, len(store))
 
@@ -102,7 +106,8 @@ class BlockDataset(Dataset):
         Returns:
             `input_ids` and `labels`, int64 `[B, L]` (labels are -100 where nothing was chosen), and
             `attention_mask`, int64 `[B, L]`, if the store has padding: what every model takes, and
-            what accelerate and DataParallel can split by rows.
+            what accelerate and DataParallel can split by rows. With `documents`, `document_ids`,
+            int32 `[B, L]`: 0, 1, 2 ... by the documents of a block, -1 on the padding at its end.
         """
         return self._masked_batch(indices) if len(indices) else self._batch_without_labels()
 

@@ -237,16 +237,7 @@ impl Masker {
         call: &Call<'_>,
     ) -> PyResult<Masked<'py>> {
         let length = buffers.input_ids.shape()[1];
-        let parts: PyResult<Vec<&[I]>> = shards
-            .iter()
-            .map(|shard| {
-                if shard.shape()[1] != length {
-                    return Err(PyValueError::new_err("all shards must have the rows of out_ids"));
-                }
-                contiguous(shard, "a shard")
-            })
-            .collect();
-        let shards = Shards::new(parts?, length).map_err(to_python)?;
+        let shards = gathered(shards, length)?;
         self.run(py, RowSource::Blocks(&shards, blocks), length, buffers, call)
     }
 
@@ -305,7 +296,7 @@ impl<'py, O: Element> Buffers<'py, O> {
     }
 }
 
-fn arrays<'py, I: Element>(
+pub(crate) fn arrays<'py, I: Element>(
     shards: &[Bound<'py, PyAny>],
 ) -> PyResult<Vec<PyReadonlyArray2<'py, I>>> {
     shards
@@ -318,7 +309,27 @@ fn arrays<'py, I: Element>(
         .collect()
 }
 
-fn contiguous<'a, I: Element>(array: &'a PyReadonlyArray2<'_, I>, name: &str) -> PyResult<&'a [I]> {
+/// The shards, whose rows must have `length` ids.
+pub(crate) fn gathered<'a, I: TokenId + Element>(
+    shards: &'a [PyReadonlyArray2<'_, I>],
+    length: usize,
+) -> PyResult<Shards<'a, I>> {
+    let parts: PyResult<Vec<&[I]>> = shards
+        .iter()
+        .map(|shard| {
+            if shard.shape()[1] != length {
+                return Err(PyValueError::new_err("all shards must have the rows of out_ids"));
+            }
+            contiguous(shard, "a shard")
+        })
+        .collect();
+    Shards::new(parts?, length).map_err(to_python)
+}
+
+fn contiguous<'a, I: Element>(
+    array: &'a PyReadonlyArray2<'_, I>,
+    name: &str,
+) -> PyResult<&'a [I]> {
     array
         .as_slice()
         .map_err(|_| PyValueError::new_err(format!("{name} must be C-contiguous: copy it first")))

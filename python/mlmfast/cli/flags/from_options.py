@@ -22,13 +22,14 @@ def option_flags(
     """Give a command a flag for each field of a dataclass that `mlmfast.options` declares.
 
     Args:
-        options: The dataclass; a field without a default becomes a required flag.
+        options: The dataclass; a field without a default becomes a required flag, one whose default
+            is a tuple a flag that may be repeated, and one without a help gets no flag.
         names: The fields to take, in their order; None takes all.
         without: Fields that get no flag.
         choices: The values of fields that do not name them themselves.
         aliases: Another spelling of a field's flag.
     """
-    table = {each.name: each for each in fields(options)}
+    table = {each.name: each for each in fields(options) if "help" in each.metadata}
     taken = [name for name in names or table if name not in without]
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -44,14 +45,17 @@ def option_flags(
 def _flag(
     each: Field[Any], alias: str | None, choices: Sequence[str] | None
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    flag, about = f"--{each.name.replace('_', '-')}", {"help": each.metadata["help"]}
+    flag = each.metadata.get("flag", f"--{each.name.replace('_', '-')}")
+    about: dict[str, Any] = {"help": each.metadata["help"]}
     if each.default is True:
         return click.option(f"{flag}/--no-{flag[2:]}", default=True, show_default=True, **about)
     if each.default is False:
         return click.option(flag, is_flag=True, **about)
     if each.default is MISSING:
         about["required"] = True
-    elif each.default not in (None, ()):
+    elif each.default == ():
+        about["multiple"] = True
+    elif each.default is not None:
         about |= {"default": each.default, "show_default": True}
     spellings = [flag, alias] if alias else [flag]
     kind = Names(choices) if choices else _type(str(each.type))

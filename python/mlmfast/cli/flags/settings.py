@@ -40,7 +40,7 @@ def _yaml(text: str) -> Any:
         import yaml
     except ImportError as error:
         raise MissingDependencyError(
-            "Settings in YAML need the package pyyaml: pip install 'mlmfast[train]'; or write JSON."
+            "Settings in YAML need the package pyyaml: pip install pyyaml; or write JSON."
         ) from error
     try:
         return yaml.safe_load(text)

@@ -1,30 +1,15 @@
-"""The settings of `mlmfast serve`, and their checks."""
+"""The settings of `mlmfast serve`, from which its flags are made, and their checks."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 from mlmfast.errors import InputError
+from mlmfast.options import check_options, option
 
-# Allowed values, both ends included.
-_BOUNDS: dict[str, tuple[float, float]] = {
-    "port": (0, 65535),
-    "workers": (1, 512),
-    "max_delay_ms": (0, 1000),
-    "max_queue": (1, 1_000_000),
-    "max_texts": (1, 100_000),
-    "max_tokens": (1, 1_000_000),
-    "max_batch_tokens": (1, 1_000_000),
-    "max_rows": (1, 10_000_000),
-    "max_passes": (1, 10_000_000),
-    "max_body_mb": (0.001, 1024),
-    "request_timeout": (0.01, 3600),
-    "header_timeout": (0.01, 3600),
-    "body_timeout": (0.01, 3600),
-    "drain_seconds": (0, 3600),
-    "threads": (1, 4096),
-}
+# Of all workers together.
+_MAX_THREADS = 4096
 
 
 @dataclass(frozen=True)
@@ -39,53 +24,100 @@ class ModelSource:
 class ServeSettings:
     """The settings of a server.
 
+    The help of a field is that of its flag. A field that is not declared by `option` has no flag
+    of its own name.
+
     Attributes:
         models: the models; the first one answers requests that name none.
-        host: address to listen on.
-        port: port to listen on; 0: any free one.
         device: "auto", "cpu" or "cuda".
         batching: "shared" or "independent", as for `FillMask`.
         threads: cores for the models, all workers together; None: all that the process may use.
-        workers: processes, each with its own copy of the models.
         api_keys: keys that requests may carry; empty: requests need no key.
-        cors_origins: origins whose pages may call the server; empty: only the server's own.
-        max_delay_ms: milliseconds that a request waits for others to share its batch.
-        max_queue: texts in hand, of each model and in each worker.
-        max_batch_tokens: tokens of a batch, padding included; None: the engine chooses.
-        max_texts: texts of one request.
-        max_tokens: tokens of one text; None: as many as the model takes.
-        max_rows: rows of one answer: masks x top_k, over all texts of the request.
-        max_passes: passes of the model for one request's scores, fillings or whole targets.
-        max_body_mb: megabytes (2**20 bytes) of one request, decompressed.
-        request_timeout: seconds within which a request must be answered.
-        header_timeout: seconds within which a request's headers must come.
-        body_timeout: seconds within which its body must come.
-        drain_seconds: seconds after a SIGTERM to answer the requests in hand.
-        log_format: "json" or "text".
     """
 
     models: tuple[ModelSource, ...]
-    host: str = "127.0.0.1"
-    port: int = 8080
     device: str = "auto"
     batching: str = "shared"
     threads: int | None = None
-    workers: int = 1
     api_keys: tuple[str, ...] = ()
-    cors_origins: tuple[str, ...] = ()
-    max_delay_ms: float = 2.0
-    max_queue: int = 1024
-    max_batch_tokens: int | None = None
-    max_texts: int = 128
-    max_tokens: int | None = None
-    max_rows: int = 10_000
-    max_passes: int = 1024
-    max_body_mb: float = 2.0
-    request_timeout: float = 30.0
-    header_timeout: float = 10.0
-    body_timeout: float = 30.0
-    drain_seconds: float = 30.0
-    log_format: str = "json"
+
+    host: str = option("Address to listen on.", "127.0.0.1")
+    port: int = option("Port; 0: any free one.", 8080, bounds=(0, 65535))
+    workers: int = option(
+        "Processes that share the port and divide the cores; each has its own copy of the models.",
+        1,
+        bounds=(1, 512),
+    )
+    cors_origins: tuple[str, ...] = option(
+        "Allow requests from pages of this origin, such as https://example.org; may be repeated.",
+        (),
+        flag="--cors-origin",
+        metavar="ORIGIN",
+    )
+    max_delay_ms: float = option(
+        "Longest wait of a request for others to share its batch; a single request never waits.",
+        2.0,
+        bounds=(0, 1000),
+    )
+    max_queue: int = option(
+        "Texts in hand, of each model and in each worker; more are refused with 429.",
+        1024,
+        bounds=(1, 1_000_000),
+    )
+    max_batch_tokens: int | None = option(
+        "Tokens of a batch, padding included.  [default: 512 on the CPU, 16384 on a GPU]",
+        bounds=(1, 1_000_000),
+    )
+    max_texts: int = option("Texts of a request.", 128, bounds=(1, 100_000))
+    max_tokens: int | None = option(
+        "Tokens of a text.  [default: as many as the model takes]", bounds=(1, 1_000_000)
+    )
+    max_rows: int = option(
+        "Rows of an answer: masks x top_k, over all texts of the request.",
+        10_000,
+        bounds=(1, 10_000_000),
+    )
+    max_passes: int = option(
+        "Passes of the model for the scores, fillings or whole targets of one request.",
+        1024,
+        bounds=(1, 10_000_000),
+    )
+    max_body_mb: float = option(
+        "Megabytes (2**20 bytes) of a request, decompressed.", 2.0, bounds=(0.001, 1024)
+    )
+    max_bodies_mb: float = option(
+        "Megabytes of the bodies of all requests in progress; more are refused with 429.",
+        256.0,
+        bounds=(0.001, 1 << 20),
+    )
+    max_characters: int = option(
+        "Characters of a text, before it is tokenized or cut.", 100_000, bounds=(1, 100_000_000)
+    )
+    max_answer_mb: float = option(
+        "Megabytes of an answer, uncompressed.", 16.0, bounds=(0.001, 1024)
+    )
+    max_answers_mb: float = option(
+        "Megabytes of all large answers that clients have yet to read; more are refused with 503.",
+        256.0,
+        bounds=(0.001, 1 << 20),
+    )
+    request_timeout: float = option(
+        "Seconds within which a request must be answered.", 30.0, bounds=(0.01, 3600)
+    )
+    header_timeout: float = option(
+        "Seconds within which a request's headers must come.", 10.0, bounds=(0.01, 3600)
+    )
+    body_timeout: float = option(
+        "Seconds within which its body must come.", 30.0, bounds=(0.01, 3600)
+    )
+    drain_seconds: float = option(
+        "Seconds after a SIGTERM to answer the requests in hand.", 30.0, bounds=(0, 3600)
+    )
+    log_format: str = option(
+        "Format of the log on standard error: a line for each request and each event.",
+        "json",
+        choices=("json", "text"),
+    )
 
     def __post_init__(self) -> None:
         if not self.models:
@@ -94,19 +126,22 @@ class ServeSettings:
         duplicates = {name for name in names if names.count(name) > 1}
         if duplicates:
             raise InputError(f"Two models are called {min(duplicates)!r}: give them names.")
-        for field in fields(self):
-            low_high = _BOUNDS.get(field.name)
-            value = getattr(self, field.name)
-            if low_high and value is not None and not low_high[0] <= value <= low_high[1]:
-                raise InputError(
-                    f"{field.name} must lie between {low_high[0]:g} and {low_high[1]:g}, and is "
-                    f"{value:g}."
-                )
+        check_options(self)
+        if self.threads is not None and not 1 <= self.threads <= _MAX_THREADS:
+            raise InputError(
+                f"threads must lie between 1 and {_MAX_THREADS}, and is {self.threads:g}."
+            )
         if self.max_texts > self.max_queue:
             raise InputError(
                 f"max_texts is {self.max_texts} and max_queue {self.max_queue}: a full request "
                 "must find room in the queue."
             )
+        for one, total in (("max_body_mb", "max_bodies_mb"), ("max_answer_mb", "max_answers_mb")):
+            if getattr(self, one) > getattr(self, total):
+                raise InputError(
+                    f"{one} is {getattr(self, one):g} and {total} {getattr(self, total):g}: the "
+                    "largest must find room among all."
+                )
         if any(not key or not key.isascii() for key in self.api_keys):
             raise InputError("An API key must be ASCII text, and not empty.")
 
@@ -114,3 +149,18 @@ class ServeSettings:
     def max_body(self) -> int:
         """Bytes of one request's body."""
         return int(self.max_body_mb * 2**20)
+
+    @property
+    def max_bodies(self) -> int:
+        """Bytes of the bodies of all requests."""
+        return int(self.max_bodies_mb * 2**20)
+
+    @property
+    def max_answer(self) -> int:
+        """Bytes of one answer."""
+        return int(self.max_answer_mb * 2**20)
+
+    @property
+    def max_answers(self) -> int:
+        """Bytes of all answers that wait to be read."""
+        return int(self.max_answers_mb * 2**20)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from mlmfast.errors import InputError, NoMaskError, TextTooLongError
+from mlmfast.errors import InputError, NoMaskError, TooManyTokensError
 from mlmfast.serving.types import MaskedText
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def raise_first_error(encoded: Sequence[T | InputError]) -> list[T]:
 def check_length(ids: np.ndarray, limits: Limits) -> InputError | None:
     """Return what is wrong with the ids of a text: too many, or unknown to the model."""
     if limits.max_length is not None and len(ids) > limits.max_length:
-        return TextTooLongError(
+        return TooManyTokensError(
             f"has {len(ids)} tokens, and this model takes at most {limits.max_length}. Shorten it, "
             'or have it cut around its masks: tokenizer_kwargs={"truncation": "around_mask"}, on '
             'the command line --truncate, over HTTP "truncate": true.',

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from transformers import HfArgumentParser, TrainingArguments
 
 from mlmfast.errors import InputError, MissingDependencyError
+from mlmfast.options import did_you_mean
 from mlmfast.training.options.removed import (
     REMOVED,
     add_removed,
@@ -127,12 +127,6 @@ def check_names(given: Iterable[str]) -> None:
             raise InputError(f"The training argument {name} is not taken: {_REFUSED[name]}.")
         if name not in known:
             raise InputError(f"There is no training argument {name!r}{did_you_mean(name, known)}")
-
-
-def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
-    """Return the end of a sentence: the known names that are close to a wrong one, if any."""
-    close = difflib.get_close_matches(name, list(known), n=3)
-    return f"; did you mean {' or '.join(prefix + word for word in close)}?" if close else "."
 
 
 class _Parser(HfArgumentParser):

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from transformers import HfArgumentParser, TrainingArguments
 
 from mlmfast.errors import InputError
-from mlmfast.options import option
-from mlmfast.training.options.arguments import did_you_mean, make_arguments, parse_lists
+from mlmfast.options import did_you_mean, option
+from mlmfast.training.options.arguments import make_arguments, parse_lists
 from mlmfast.training.options.removed import add_removed
 from mlmfast.training.options.run_mlm import OLD_NAMES, RunMlmOptions
 

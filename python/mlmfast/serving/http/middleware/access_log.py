@@ -6,7 +6,7 @@ import logging
 import random
 import re
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlmfast.serving.http.errors import HTTPError, http_error_of
 from mlmfast.serving.http.log import log_request
@@ -15,6 +15,8 @@ from mlmfast.serving.http.responses import error_response
 from mlmfast.serving.http.service import Record
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from mlmfast.serving.http.service import Service
@@ -45,7 +47,9 @@ class AccessLog:
             return
         started = time.perf_counter()
         headers = dict(scope["headers"])
-        record = scope["record"] = _record(scope["method"], scope["path"], headers)
+        record = scope["record"] = record_of(headers, protocol_of(scope["method"], scope["path"]))
+        client = scope.get("client")
+        record.client = client[0] if client else ""
         service = self._service
         response = ResponseWatcher(scope, send, service)
         counted = record.protocol != "operations"
@@ -67,7 +71,6 @@ class AccessLog:
             service.metrics.count_request(
                 record.protocol, record.model, status, record.reason, seconds
             )
-        client = scope.get("client")
         log_request(
             record,
             method=scope["method"],
@@ -132,13 +135,19 @@ def _require_host(scope: Scope) -> None:
         )
 
 
-def _record(method: str, path: str, headers: dict[bytes, Any]) -> Record:
+def record_of(headers: Mapping[bytes, bytes], protocol: str) -> Record:
+    """Begin the record of a request, with the ids that its client gave it.
+
+    Args:
+        headers: its headers, or the metadata of gRPC.
+        protocol: its protocol.
+    """
     own = headers.get(b"x-request-id", b"")
     trace = headers.get(b"traceparent", b"")
     return Record(
         request_id=own.decode() if _REQUEST_ID.fullmatch(own) else random_id(),
         traceparent=trace.decode() if _TRACEPARENT.fullmatch(trace) else None,
-        protocol=protocol_of(method, path),
+        protocol=protocol,
     )
 
 

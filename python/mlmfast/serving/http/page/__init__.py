@@ -1,4 +1,4 @@
-"""The page at `/`: a text with gaps, and the words that a model fills in; texts scored token by token.
+"""The page at `/`: words for the gaps of a text, and texts scored token by token.
 
 It loads nothing from other sites, so that it works without internet. Its files, a few kilobytes
 each, are kept in memory.

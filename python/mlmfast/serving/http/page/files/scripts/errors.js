@@ -19,9 +19,10 @@ const BY_TYPE = {
   too_many_passes: "The model would have to run more often than the server allows. Shorten the text, or fill some gaps first.",
   too_many_targets: "More words than the server compares at once. Remove some.",
   body_too_large: "This is more text than the server takes at once. Shorten it.",
-  text_too_large: "This is more text than the server takes at once. Shorten it.",
+  text_too_long: "This is more text than the server takes at once. Shorten it.",
   no_mask: "This text has no gap yet. Type three underscores where a word is missing.",
   timeout: "The answer took too long, so the server gave up. Try again, or shorten the text.",
+  answer_too_large: "The answer would be larger than the server sends. Shorten the text, or show fewer words.",
   model_failed: "The model failed on this text; the server's log says how.",
 };
 
@@ -33,7 +34,7 @@ export function lostConnection() {
 export function errorOf(response, body, hadKey) {
   const type = body?.error_type;
   const wait = Number(response.headers.get("Retry-After")) || 2;
-  if (type === "text_too_long") {
+  if (type === "too_many_tokens") {
     const { tokens, max_tokens } = body;
     const message = `This text has ${tokens} tokens, and the model reads ${max_tokens} at once.`;
     return new RequestError(message, { tooLong: { tokens, max_tokens } });
