@@ -69,7 +69,7 @@ def http_error_of(error: Exception) -> HTTPError | None:
     if isinstance(error, HTTPError):
         return error
     if isinstance(error, QueueFullError):
-        return HTTPError(429, "queue_full", str(error), retry_after=error.retry_after)
+        return HTTPError(429, error.reason, str(error), retry_after=error.retry_after)
     if isinstance(error, ClosedError):
         return HTTPError(503, "unavailable", str(error), retry_after=1)
     if isinstance(error, TextTooLongError):

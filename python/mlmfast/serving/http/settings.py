@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from mlmfast.options import check_options, option
 
 # Of all workers together.
 _MAX_THREADS = 4096
+_HOST = re.compile(r"(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,9 @@ class ServeSettings:
         device: "auto", "cpu" or "cuda".
         batching: "shared" or "independent", as for `FillMask`.
         threads: cores for the models, all workers together; None: all that the process may use.
-        api_keys: keys that requests may carry; empty: requests need no key.
+        api_keys: keys that requests may carry.
+        api_key_file: a file of further keys, see `keys.read_key_file`; without it and without
+            `api_keys`, requests need no key.
     """
 
     models: tuple[ModelSource, ...]
@@ -40,9 +44,14 @@ class ServeSettings:
     batching: str = "shared"
     threads: int | None = None
     api_keys: tuple[str, ...] = ()
+    api_key_file: Path | None = None
 
     host: str = option("Address to listen on.", "127.0.0.1")
     port: int = option("Port; 0: any free one.", 8080, bounds=(0, 65535))
+    grpc_port: int | None = option(
+        "Port for the Open Inference Protocol over gRPC; 0: any free one.  [default: none]",
+        bounds=(0, 65535),
+    )
     workers: int = option(
         "Processes that share the port and divide the cores; each has its own copy of the models.",
         1,
@@ -53,6 +62,13 @@ class ServeSettings:
         (),
         flag="--cors-origin",
         metavar="ORIGIN",
+    )
+    allowed_hosts: tuple[str, ...] = option(
+        "Answer only requests to this host, as example.org or *.example.org; may be repeated.  "
+        "[default: any]",
+        (),
+        flag="--allowed-host",
+        metavar="NAME",
     )
     max_delay_ms: float = option(
         "Longest wait of a request for others to share its batch; a single request never waits.",
@@ -131,6 +147,8 @@ class ServeSettings:
             raise InputError(
                 f"threads must lie between 1 and {_MAX_THREADS}, and is {self.threads:g}."
             )
+        if self.grpc_port == 0 and self.workers > 1:
+            raise InputError("Several workers share one grpc_port: choose a number above 0.")
         if self.max_texts > self.max_queue:
             raise InputError(
                 f"max_texts is {self.max_texts} and max_queue {self.max_queue}: a full request "
@@ -142,8 +160,19 @@ class ServeSettings:
                     f"{one} is {getattr(self, one):g} and {total} {getattr(self, total):g}: the "
                     "largest must find room among all."
                 )
+        for host in self.allowed_hosts:
+            if not _HOST.fullmatch(host):
+                raise InputError(
+                    f"The allowed host {host!r} must be a name such as example.org or "
+                    "*.example.org, or an address, without scheme and port."
+                )
         if any(not key or not key.isascii() for key in self.api_keys):
             raise InputError("An API key must be ASCII text, and not empty.")
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether requests need a key."""
+        return bool(self.api_keys or self.api_key_file)
 
     @property
     def max_body(self) -> int:

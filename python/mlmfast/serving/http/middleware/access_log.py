@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from mlmfast.serving.http.errors import HTTPError, http_error_of
 from mlmfast.serving.http.log import log_request
 from mlmfast.serving.http.middleware.body import awaits_continue
+from mlmfast.serving.http.middleware.hosts import AllowedHosts
 from mlmfast.serving.http.responses import error_response
 from mlmfast.serving.http.service import Record
 
@@ -40,6 +41,7 @@ class AccessLog:
     def __init__(self, app: ASGIApp, service: Service):
         self._app = app
         self._service = service
+        self._hosts = AllowedHosts(service.settings.allowed_hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -55,7 +57,7 @@ class AccessLog:
         counted = record.protocol != "operations"
         service.in_hand += counted
         try:
-            _require_host(scope)
+            self._hosts.check(scope)
             if counted:
                 service.require_open()
             await self._app(scope, receive, response.send)
@@ -69,7 +71,7 @@ class AccessLog:
         seconds = time.perf_counter() - started
         if counted:
             service.metrics.count_request(
-                record.protocol, record.model, status, record.reason, seconds
+                record.protocol, record.model, status, record.reason, seconds, record.key_name
             )
         log_request(
             record,
@@ -88,14 +90,7 @@ class AccessLog:
         receive: Receive,
         response: ResponseWatcher,
     ) -> None:
-        http_error = http_error_of(error)
-        if http_error is None or http_error.status == 500:
-            logger.error(
-                "a request failed", exc_info=error, extra={"fields": {"id": record.request_id}}
-            )
-        if http_error is None:
-            http_error = HTTPError(500, "internal", "The server failed; its log says how.")
-        record.reason = http_error.reason
+        http_error = client_error_of(error, record)
         if not response.status:
             await error_response(http_error, record)(scope, receive, response.send)
 
@@ -126,13 +121,17 @@ class ResponseWatcher:
         await self._send(message)
 
 
-def _require_host(scope: Scope) -> None:
-    # https://www.rfc-editor.org/rfc/rfc9112#section-3.2
-    hosts = sum(name == b"host" for name, _ in scope["headers"])
-    if hosts > 1 or (not hosts and scope.get("http_version") == "1.1"):
-        raise HTTPError(
-            400, "bad_host", f"The request has {hosts} Host headers, and must have one.", close=True
+def client_error_of(error: Exception, record: Record) -> HTTPError:
+    """Return what a client is told of an error, and log what it is not told."""
+    http_error = http_error_of(error)
+    if http_error is None or http_error.status == 500:
+        logger.error(
+            "a request failed", exc_info=error, extra={"fields": {"id": record.request_id}}
         )
+    if http_error is None:
+        http_error = HTTPError(500, "internal", "The server failed; its log says how.")
+    record.reason = http_error.reason
+    return http_error
 
 
 def record_of(headers: Mapping[bytes, bytes], protocol: str) -> Record:
