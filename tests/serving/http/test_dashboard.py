@@ -20,8 +20,8 @@ ADDED = {"job", "instance", "le"}
 def labels():
     """The labels of each sample in /metrics."""
     metrics = Metrics()
-    metrics.count_request("v1", "one", 200, "no_mask", 0.1)
-    metrics.count_texts("one", 1)
+    metrics.count_request("v1", "one", 200, "no_mask", 0.1, "key")
+    metrics.count_texts("one", 1, "key")
     metrics.set_texts_in_hand("one", 1)
     metrics.count_load("one", success=True)
     observer = metrics.observer("one")

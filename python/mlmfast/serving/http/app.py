@@ -43,8 +43,8 @@ def build_app(service: Service) -> ASGIApp:
     app: ASGIApp = Routes(Router(routes, redirect_slashes=False))
     app = AnswerDelivery(app, service.answers)
     app = BodyReader(app, service)
-    app = RequestTerms(app, with_keys=bool(settings.api_keys))
-    app = ApiKeyAuth(app, settings.api_keys)
+    app = RequestTerms(app, with_keys=settings.needs_key)
+    app = ApiKeyAuth(app, service.keys)
     app = AccessLog(app, service)
     if settings.cors_origins:
         app = CORSMiddleware(

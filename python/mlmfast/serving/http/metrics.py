@@ -48,6 +48,18 @@ class Metrics:
             ("model", "reason"),
             registry=registry,
         )
+        self._key_requests = Counter(
+            "mlmfast_key_requests",
+            "Requests that were answered, by the name of their API key and by status.",
+            ("key", "status"),
+            registry=registry,
+        )
+        self._key_texts = Counter(
+            "mlmfast_key_texts",
+            "Texts that were answered, by the name of the API key.",
+            ("key",),
+            registry=registry,
+        )
         self._request_seconds = Histogram(
             "mlmfast_request_seconds",
             "From a request's headers to its response.",
@@ -120,16 +132,26 @@ class Metrics:
         )
 
     def count_request(
-        self, protocol: str, model: str, status: int, reason: str | None, seconds: float
+        self,
+        protocol: str,
+        model: str,
+        status: int,
+        reason: str | None,
+        seconds: float,
+        key: str = "",
     ) -> None:
-        """Count a request; `model` is empty if the request found none."""
+        """Count a request; `model` is empty if the request found none, `key` if it had none."""
+        if key:
+            self._key_requests.labels(key, str(status)).inc()
         self._requests.labels(protocol, model, str(status)).inc()
         self._request_seconds.labels(protocol, model).observe(seconds)
         if reason:
             self._failures.labels(model, reason).inc()
 
-    def count_texts(self, model: str, texts: int) -> None:
+    def count_texts(self, model: str, texts: int, key: str = "") -> None:
         """Count texts that were answered."""
+        if key:
+            self._key_texts.labels(key).inc(texts)
         self._texts.labels(model).inc(texts)
 
     def set_texts_in_hand(self, model: str, texts: int) -> None:

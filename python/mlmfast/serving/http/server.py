@@ -131,9 +131,7 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
     def _reload(self) -> None:
-        threading.Thread(
-            target=self._service.models.reload, name="mlmfast-reload", daemon=True
-        ).start()
+        threading.Thread(target=self._service.reload, name="mlmfast-reload", daemon=True).start()
 
 
 def serve_process(

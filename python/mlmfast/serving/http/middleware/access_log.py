@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mlmfast.serving.http.errors import HTTPError, http_error_of
 from mlmfast.serving.http.log import log_request
 from mlmfast.serving.http.middleware.body import awaits_continue
+from mlmfast.serving.http.middleware.hosts import AllowedHosts
 from mlmfast.serving.http.responses import error_response
 from mlmfast.serving.http.service import Record
 
@@ -41,6 +42,7 @@ class AccessLog:
     def __init__(self, app: ASGIApp, service: Service):
         self._app = app
         self._service = service
+        self._hosts = AllowedHosts(service.settings.allowed_hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -58,7 +60,7 @@ class AccessLog:
             service.traces.begin(record, _text_of(headers))
         response = ResponseWatcher(scope, send, service)
         try:
-            _require_host(scope)
+            self._hosts.check(scope)
             if counted:
                 service.require_open()
             await self._app(scope, receive, response.send)
@@ -140,7 +142,9 @@ def conclude(
         client: the address of the client.
     """
     if record.protocol != "operations":
-        service.metrics.count_request(record.protocol, record.model, status, record.reason, seconds)
+        service.metrics.count_request(
+            record.protocol, record.model, status, record.reason, seconds, record.key_name
+        )
     if service.traces and record.span is not None:
         found: dict[str, Any] = {"client.address": client or ""}
         if path is None:
@@ -180,15 +184,6 @@ def client_error_of(error: Exception, record: Record) -> HTTPError:
         http_error = HTTPError(500, "internal", "The server failed; its log says how.")
     record.reason = http_error.reason
     return http_error
-
-
-def _require_host(scope: Scope) -> None:
-    # https://www.rfc-editor.org/rfc/rfc9112#section-3.2
-    hosts = sum(name == b"host" for name, _ in scope["headers"])
-    if hosts > 1 or (not hosts and scope.get("http_version") == "1.1"):
-        raise HTTPError(
-            400, "bad_host", f"The request has {hosts} Host headers, and must have one.", close=True
-        )
 
 
 def record_of(headers: Mapping[bytes, bytes], protocol: str) -> Record:

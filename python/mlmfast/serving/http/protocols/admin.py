@@ -82,7 +82,7 @@ def routes(service: Service) -> list[Route]:
         )
 
     async def load(request: Request) -> Response:
-        if not service.settings.api_keys:
+        if not service.settings.needs_key:
             raise HTTPError(
                 403, "forbidden", "SIGHUP reloads the models; so does this route, with an API key."
             )
