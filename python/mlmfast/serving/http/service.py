@@ -166,14 +166,21 @@ class Service:
                 f"{max_texts:,}.",
             )
         self._check_characters(call)
-        key = record.key
-        if key is None:
-            return await self._answer(served, call, record)
-        key.take_texts(len(call.texts))
+        if record.key is not None:
+            record.key.take_texts(len(call.texts))
+        started = time.perf_counter()
         try:
-            return await self._answer(served, call, record)
+            response = await self._answer(served, call, record)
+        except BaseException:
+            served.statistics.count_failure(time.perf_counter() - started)
+            raise
         finally:
-            key.release_texts(len(call.texts))
+            if record.key is not None:
+                record.key.release_texts(len(call.texts))
+        if response is not None:
+            seconds = time.perf_counter() - started
+            served.statistics.count_success(len(call.texts), seconds, response)
+        return response
 
     async def _answer(
         self, served: ServedModel, call: Call, record: Record
