@@ -10,6 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from mlmfast.serving.http.metrics import Metrics
+from mlmfast.serving.http.statistics import ModelStatistics
 from places import ROOT
 
 # What Prometheus adds to the metrics of every target.
@@ -24,7 +25,7 @@ def labels():
     metrics.count_texts("one", 1, "key")
     metrics.set_texts_in_hand("one", 1)
     metrics.count_load("one", success=True)
-    observer = metrics.observer("one")
+    observer = metrics.observer("one", ModelStatistics())
     observer.on_batch(SimpleNamespace(texts=1, tokens=9, padding=1, seconds=0.1))
     observer.on_request_started(0.1)
     found: dict[str, set[str]] = {}
