@@ -15,6 +15,8 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from mlmfast.serving.http.process_metrics import Processes, add_build_info, worker_ids
+
 if TYPE_CHECKING:
     from mlmfast.serving.http.statistics import ModelStatistics
     from mlmfast.serving.scheduler.request import BatchReport
@@ -34,6 +36,7 @@ class Metrics:
         disable_created_metrics()  # they would double the number of series
         registry = CollectorRegistry()
         self._registry = registry
+        add_build_info(registry)
         self._requests = Counter(
             "mlmfast_requests",
             "Requests that were answered, by protocol, model and status.",
@@ -188,9 +191,12 @@ class Metrics:
     def text(self) -> bytes:
         """Return all metrics in Prometheus' text format."""
         if SHARED_FOLDER not in os.environ:
-            return generate_latest(self._registry)
+            own = CollectorRegistry()
+            own.register(Processes([os.getpid()]))
+            return generate_latest(self._registry) + generate_latest(own)
         all_workers = CollectorRegistry()
         MultiProcessCollector(all_workers)
+        all_workers.register(Processes(worker_ids(os.environ[SHARED_FOLDER])))
         return generate_latest(all_workers)
 
 
