@@ -74,6 +74,8 @@ class Server(uvicorn.Server):
         if self._grpc:
             await self._grpc.stop(LAST_SECONDS)
         await super().shutdown(sockets)
+        if self._service.traces:
+            self._service.traces.close(LAST_SECONDS)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         service = self._service

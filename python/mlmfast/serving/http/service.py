@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlmfast.serving.http.errors import HTTPError, TextTooLongError
 from mlmfast.serving.http.keys import ApiKeys
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from mlmfast.serving.http.protocols.requests import Call
     from mlmfast.serving.http.registry import ServedModel
     from mlmfast.serving.http.settings import ServeSettings
+    from mlmfast.serving.http.traces import Traces
     from mlmfast.serving.scheduler.request import InferenceRequest, InferenceResponse
 
 # Requests in hand, whatever their state: each may hold a body.
@@ -48,7 +50,9 @@ class Record:
         tokens: tokens of all its texts.
         queue_seconds: as in `InferenceResponse`.
         run_seconds: as in `InferenceResponse`.
+        submitted: when it was put into the queue, by `time.perf_counter`; 0: not yet.
         reason: why it failed.
+        span: its span, where requests are traced.
     """
 
     request_id: str
@@ -63,7 +67,9 @@ class Record:
     tokens: int = 0
     queue_seconds: float = 0.0
     run_seconds: float = 0.0
+    submitted: float = 0.0
     reason: str | None = None
+    span: Any = None
 
     @property
     def key_name(self) -> str:
@@ -94,6 +100,7 @@ class Service:
         keys: the API keys.
         bodies: the bodies of all requests in hand.
         answers: the large answers that clients are reading.
+        traces: the traces of requests; None where there are none.
         large_work: runs what would hold up the event loop.
     """
 
@@ -110,6 +117,7 @@ class Service:
         self.bodies = ByteBudget(settings.max_bodies, self.metrics.set_body_bytes)
         self.answers = ByteBudget(settings.max_answers, self.metrics.set_answer_bytes)
         self.large_work = LargeWork()
+        self.traces = _start_traces() if settings.traces else None
 
     @property
     def state(self) -> str:
@@ -158,14 +166,21 @@ class Service:
                 f"{max_texts:,}.",
             )
         self._check_characters(call)
-        key = record.key
-        if key is None:
-            return await self._answer(served, call, record)
-        key.take_texts(len(call.texts))
+        if record.key is not None:
+            record.key.take_texts(len(call.texts))
+        started = time.perf_counter()
         try:
-            return await self._answer(served, call, record)
+            response = await self._answer(served, call, record)
+        except BaseException:
+            served.statistics.count_failure(time.perf_counter() - started)
+            raise
         finally:
-            key.release_texts(len(call.texts))
+            if record.key is not None:
+                record.key.release_texts(len(call.texts))
+        if response is not None:
+            seconds = time.perf_counter() - started
+            served.statistics.count_success(len(call.texts), seconds, response)
+        return response
 
     async def _answer(
         self, served: ServedModel, call: Call, record: Record
@@ -213,8 +228,15 @@ class Service:
             task = await call.task(model)
             if not call.texts:
                 return None
+            record.submitted = time.perf_counter()
             try:
                 return scheduler.submit(call.texts, task, share)
             except ClosedError:
                 if served.serving()[1] is scheduler:  # not replaced: the server stops
                     raise
+
+
+def _start_traces() -> Traces:
+    from mlmfast.serving.http.traces import Traces  # OpenTelemetry is optional, and takes a while
+
+    return Traces()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
-from mlmfast.errors import InputError
+from mlmfast.errors import InputError, MissingDependencyError
 from mlmfast.options import check_options, option
 
 # Of all workers together.
@@ -129,6 +130,9 @@ class ServeSettings:
     drain_seconds: float = option(
         "Seconds after a SIGTERM to answer the requests in hand.", 30.0, bounds=(0, 3600)
     )
+    traces: bool = option(
+        "Send a trace of each request to OpenTelemetry, as the variables OTEL_* say.", False
+    )
     log_format: str = option(
         "Format of the log on standard error: a line for each request and each event.",
         "json",
@@ -147,8 +151,7 @@ class ServeSettings:
             raise InputError(
                 f"threads must lie between 1 and {_MAX_THREADS}, and is {self.threads:g}."
             )
-        if self.grpc_port == 0 and self.workers > 1:
-            raise InputError("Several workers share one grpc_port: choose a number above 0.")
+        self._check_extras()
         if self.max_texts > self.max_queue:
             raise InputError(
                 f"max_texts is {self.max_texts} and max_queue {self.max_queue}: a full request "
@@ -174,6 +177,15 @@ class ServeSettings:
         """Whether requests need a key."""
         return bool(self.api_keys or self.api_key_file)
 
+    def _check_extras(self) -> None:
+        """Check the options that need packages of their own."""
+        if self.grpc_port is not None:
+            _require(("grpc", "grpc_health"), "--grpc-port", "grpc")
+        if self.traces:
+            _require(("opentelemetry", "opentelemetry.sdk"), "--traces", "otel")
+        if self.grpc_port == 0 and self.workers > 1:
+            raise InputError("Several workers share one grpc_port: choose a number above 0.")
+
     @property
     def max_body(self) -> int:
         """Bytes of one request's body."""
@@ -193,3 +205,11 @@ class ServeSettings:
     def max_answers(self) -> int:
         """Bytes of all answers that wait to be read."""
         return int(self.max_answers_mb * 2**20)
+
+
+def _require(packages: tuple[str, ...], flag: str, extra: str) -> None:
+    for name in packages:
+        if find_spec(name) is None:
+            raise MissingDependencyError(
+                f"{flag} needs {name}, which is not installed: pip install 'mlmfast[{extra}]'."
+            )

@@ -10,8 +10,7 @@ from urllib.parse import unquote
 
 import grpc
 
-from mlmfast.serving.http.log import log_request
-from mlmfast.serving.http.middleware.access_log import client_error_of, record_of
+from mlmfast.serving.http.middleware.access_log import client_error_of, conclude, record_of
 from mlmfast.serving.http.middleware.terms import set_terms
 
 if TYPE_CHECKING:
@@ -91,6 +90,8 @@ class Calls:
             {name.encode(): value.encode() for name, value in metadata.items()}, "grpc"
         )
         record.client = client = _address(context.peer())
+        if service.traces:
+            service.traces.begin(record, metadata)
         context.set_trailing_metadata([("x-request-id", record.request_id)])
         status = 200
         service.in_hand += 1
@@ -107,12 +108,14 @@ class Calls:
             raise RefusedError(http_error, record) from error
         finally:
             service.in_hand -= 1
-            seconds = time.perf_counter() - started
-            service.metrics.count_request(
-                "grpc", record.model, status, record.reason, seconds, record.key_name
-            )
-            log_request(
-                record, method=method, path=None, status=status, seconds=seconds, client=client
+            conclude(
+                service,
+                record,
+                method=method,
+                path=None,
+                status=status,
+                seconds=time.perf_counter() - started,
+                client=client,
             )
 
     def _set_terms(self, record: Record, metadata: Mapping[str, str], context: Any) -> None:

@@ -6,7 +6,7 @@ import logging
 import random
 import re
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlmfast.serving.http.errors import HTTPError, http_error_of
 from mlmfast.serving.http.log import log_request
@@ -29,6 +29,7 @@ _REQUEST_ID = re.compile(rb"[\w.:-]{1,128}")
 _TRACEPARENT = re.compile(
     rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 )
+GRPC_SERVICE = "inference.GRPCInferenceService"
 _CLIENT_CLOSED = 499  # nginx's status for a client that did not wait for the response
 
 
@@ -53,9 +54,11 @@ class AccessLog:
         client = scope.get("client")
         record.client = client[0] if client else ""
         service = self._service
-        response = ResponseWatcher(scope, send, service)
         counted = record.protocol != "operations"
         service.in_hand += counted
+        if counted and service.traces:
+            service.traces.begin(record, _text_of(headers))
+        response = ResponseWatcher(scope, send, service)
         try:
             self._hosts.check(scope)
             if counted:
@@ -68,17 +71,13 @@ class AccessLog:
         status = response.status or _CLIENT_CLOSED
         if status == _CLIENT_CLOSED:
             record.reason = "client_gone"
-        seconds = time.perf_counter() - started
-        if counted:
-            service.metrics.count_request(
-                record.protocol, record.model, status, record.reason, seconds, record.key_name
-            )
-        log_request(
+        conclude(
+            service,
             record,
             method=scope["method"],
             path=scope["path"][:200],
             status=status,
-            seconds=seconds,
+            seconds=time.perf_counter() - started,
             client=client[0] if client else None,
         )
 
@@ -119,6 +118,59 @@ class ResponseWatcher:
                 headers.append((b"connection", b"close"))
             message = {**message, "headers": headers}
         await self._send(message)
+
+
+def conclude(
+    service: Service,
+    record: Record,
+    *,
+    method: str,
+    path: str | None,
+    status: int,
+    seconds: float,
+    client: str | None,
+) -> None:
+    """Count, log and trace a request that has ended.
+
+    Args:
+        service: has the metrics and the traces.
+        record: the record of the request.
+        method: the method of HTTP, or of gRPC.
+        path: the path; None over gRPC.
+        status: the status of HTTP.
+        seconds: how long it took.
+        client: the address of the client.
+    """
+    if record.protocol != "operations":
+        service.metrics.count_request(
+            record.protocol, record.model, status, record.reason, seconds, record.key_name
+        )
+    if service.traces and record.span is not None:
+        found: dict[str, Any] = {"client.address": client or ""}
+        if path is None:
+            name = f"{GRPC_SERVICE}/{method}"
+            found |= {"rpc.system": "grpc", "rpc.service": GRPC_SERVICE, "rpc.method": method}
+        else:
+            name = f"{method} {_route(path, record)}".strip()
+            found |= {"http.request.method": method, "url.path": path}
+        found["http.response.status_code"] = status
+        service.traces.end(record, name=name, status=status, seconds=seconds, attributes=found)
+    log_request(record, method=method, path=path, status=status, seconds=seconds, client=client)
+
+
+def _route(path: str, record: Record) -> str:
+    """Return a path without what differs between models; nothing for one that leads nowhere."""
+    if record.reason in ("no_such_path", "no_such_model", "wrong_method"):
+        return ""
+    parts = path.split("/")
+    return "/".join(
+        "{model}" if before == "models" else part
+        for before, part in zip(["", *parts], parts, strict=False)
+    )
+
+
+def _text_of(headers: Mapping[bytes, bytes]) -> dict[str, str]:
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in headers.items()}
 
 
 def client_error_of(error: Exception, record: Record) -> HTTPError:
