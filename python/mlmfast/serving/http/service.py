@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -60,6 +61,7 @@ class Service:
         draining: whether it accepts no more requests because it will stop.
         in_hand: requests that were accepted and are not answered yet.
         reload_all: starts to reload all models, in every worker, and returns at once.
+        beat_at: when the event loop last turned, by `time.monotonic`; infinite where nobody looks.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Service:
         self.draining = False
         self.in_hand = 0
         self.reload_all = reload_all
+        self.beat_at = float("inf")
 
     @property
     def state(self) -> str:
@@ -78,6 +81,16 @@ class Service:
         if self.draining:
             return "draining"
         return "ready" if self.models.ready else "loading"
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the event loop has turned within `worker_timeout`."""
+        return time.monotonic() - self.beat_at < self.settings.worker_timeout
+
+    def metrics_text(self) -> bytes:
+        """Return all metrics in Prometheus' text format."""
+        self.models.update_metrics()
+        return self.metrics.text()
 
     def require_open(self) -> None:
         """Refuse a request while the server stops, or has too many in hand.

@@ -26,6 +26,8 @@ _REQUEST_ID = re.compile(rb"[\w.:-]{1,128}")
 _TRACEPARENT = re.compile(
     rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 )
+# The key in a request's scope that says whether its connection is one too many.
+OVER_LIMIT = "mlmfast.over_limit"
 _CLIENT_CLOSED = 499  # nginx's status for a client that did not wait for the response
 
 
@@ -53,6 +55,7 @@ class AccessLog:
         try:
             _require_host(scope)
             if counted:
+                _require_room(scope)
                 service.require_open()
             await self._app(scope, receive, response.send)
         except Exception as error:  # noqa: BLE001 - the client gets a response to any error
@@ -117,7 +120,10 @@ class ResponseWatcher:
             headers = [*message.get("headers", ()), *self._headers]
             # Without having read the body, nobody can tell whether the client will still send it.
             unread = "body" not in self._scope and awaits_continue(dict(self._scope["headers"]))
-            if self._service.draining or unread:  # the client shall not reuse the connection
+            over = self._scope.get(OVER_LIMIT)
+            if (
+                self._service.draining or unread or over
+            ):  # the client shall not reuse the connection
                 headers.append((b"connection", b"close"))
             message = {**message, "headers": headers}
         await self._send(message)
@@ -129,6 +135,17 @@ def _require_host(scope: Scope) -> None:
     if hosts > 1 or (not hosts and scope.get("http_version") == "1.1"):
         raise HTTPError(
             400, "bad_host", f"The request has {hosts} Host headers, and must have one.", close=True
+        )
+
+
+def _require_room(scope: Scope) -> None:
+    if scope.get(OVER_LIMIT):
+        raise HTTPError(
+            503,
+            "too_many_connections",
+            "The server has too many connections: try again, or ask another.",
+            retry_after=1,
+            close=True,
         )
 
 
