@@ -43,6 +43,12 @@ fn ids_and_positions(plan: &Plan, offset: i32) -> (Vec<i32>, Vec<i32>) {
     (ids, positions)
 }
 
+/// Where each number but -1 occurs first in a block.
+fn first_of_each(block: &[i32]) -> Vec<i32> {
+    let changes = (0..block.len()).filter(|&at| at == 0 || block[at] != block[at - 1]);
+    changes.filter(|&at| block[at] >= 0).map(|at| at as i32).collect()
+}
+
 proptest! {
     #[test]
     fn they_tell_the_documents_of_every_position(
@@ -81,6 +87,10 @@ proptest! {
                 positions.push((offset - 1).max(0));
             }
         }
+        let starts: Vec<Vec<i32>> = ids.chunks(block_size).map(first_of_each).collect();
+        let found = plan.document_starts(Some(2)).unwrap();
+        let of_block = |ends: &[i64]| found.starts[ends[0] as usize..ends[1] as usize].to_vec();
+        prop_assert_eq!(found.ends.windows(2).map(of_block).collect::<Vec<_>>(), starts);
         prop_assert_eq!(ids_and_positions(&plan, offset), (ids, positions));
     }
 }

@@ -10,6 +10,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mlmfast.client.async_client import AsyncClient
+    from mlmfast.client.client import Client
     from mlmfast.data.blocks.attention import block_diagonal_mask
     from mlmfast.data.blocks.group import group_blocks
     from mlmfast.data.blocks.options import GroupStats
@@ -34,9 +36,11 @@ if TYPE_CHECKING:
     from mlmfast.training.trainer.mlm_trainer import MLMTrainer
 
 _HOME = {
+    "AsyncClient": "mlmfast.client.async_client",
     "BlockLoader": "mlmfast.data.loading.loader",
     "BlockStore": "mlmfast.data.store.store",
     "DataCollatorForLanguageModeling": "mlmfast.data.masking.collator",
+    "Client": "mlmfast.client.client",
     "Comparison": "mlmfast.training.evaluation.compare",
     "Evaluation": "mlmfast.training.evaluation.metrics",
     "ExportReport": "mlmfast.exporting.report",
@@ -61,8 +65,10 @@ _HOME = {
 }
 
 __all__ = [
+    "AsyncClient",
     "BlockLoader",
     "BlockStore",
+    "Client",
     "Comparison",
     "DataCollatorForLanguageModeling",
     "Evaluation",

@@ -17,6 +17,8 @@ __all__ = [
     "Masker",
     "TextHashSet",
     "__version__",
+    "block_lengths",
+    "document_ids",
     "json_strings",
     "line_ends",
     "permutation",
@@ -59,6 +61,22 @@ class JsonRecords:
 def permutation(
     count: int, start: int, stop: int, *, seed: int, epoch: int
 ) -> npt.NDArray[np.uint64]: ...
+def document_ids(
+    shards: list[npt.NDArray[Any]],
+    starts: list[tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]],
+    block_ids: npt.NDArray[np.uint64],
+    out: npt.NDArray[np.int32],
+    *,
+    pad_id: int | None,
+    threads: int | None,
+) -> None: ...
+def block_lengths(
+    shards: list[npt.NDArray[Any]],
+    out: npt.NDArray[np.int32],
+    *,
+    pad_id: int,
+    threads: int | None,
+) -> None: ...
 
 @final
 class ListColumn:
@@ -107,6 +125,9 @@ class BlockPlan:
     def segments(
         self, *, threads: int | None
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]: ...
+    def document_starts(
+        self, *, threads: int | None
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]: ...
     def document_ids(self, out: npt.NDArray[np.int32], *, threads: int | None) -> None: ...
     def position_ids(
         self, out: npt.NDArray[np.int32], *, offset: int, threads: int | None
@@ -124,7 +145,7 @@ class Masker:
         word_starts: npt.NDArray[np.bool_] | None,
         span_probability: float,
         max_span_length: int,
-        mlm_probability: float,
+        mlm_probability: float | tuple[str, float, float],
         masks_per_row: int | None,
         at_least_one: bool,
         mask_replace_prob: float,

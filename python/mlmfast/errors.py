@@ -90,3 +90,26 @@ class DeviceMemoryError(MlmfastError, MemoryError):
 
 class OtherProcessError(MlmfastError, RuntimeError):
     """Another process of the same training failed, and reports why; this one ends too."""
+
+
+class ServerError(MlmfastError, ConnectionError):
+    """A server that cannot be reached, refuses a request, or fails to answer it.
+
+    Attributes:
+        status: the HTTP status; None where there was no response.
+        reason: the server's word for programs, such as "queue_full" or "unauthorized".
+        request_id: the id under which the server has logged the request.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        reason: str | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+        self.request_id = request_id

@@ -40,7 +40,7 @@ impl Plan {
         if !self.is_plain() {
             return Ok(None);
         }
-        if !self.options().separator {
+        if self.is_unbroken() {
             runs = column.stretches()?;
         }
         let shared = match runs.as_slice() {
@@ -65,7 +65,10 @@ impl Plan {
         out: &mut [T],
         threads: Option<usize>,
     ) -> Result<()> {
-        let runs = self.runs(column)?;
+        let mut runs = self.runs(column)?;
+        if self.is_unbroken() {
+            runs = column.stretches()?; // fewer and longer copies
+        }
         let starts = starts(&runs, self.options().separator)?;
         let writer = Writer {
             fills: Values::new(self, fills)?,

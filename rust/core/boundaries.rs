@@ -18,7 +18,42 @@ pub struct Segments {
     pub ends: Vec<i64>,
 }
 
+/// Where documents begin in each block. A block begins with a document or with the rest of one, so
+/// its first start is 0.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DocumentStarts {
+    /// Positions within the block, ascending, block by block.
+    pub starts: Vec<i32>,
+    /// Block `b` has `starts[ends[b]..ends[b + 1]]`; one entry more than there are blocks.
+    pub ends: Vec<i64>,
+}
+
+impl From<Segments> for DocumentStarts {
+    fn from(segments: Segments) -> Self {
+        let Segments { lengths: mut starts, ends } = segments;
+        let mut rest = starts.as_mut_slice();
+        for counts in ends.windows(2) {
+            let count = usize::try_from(counts[1] - counts[0]).unwrap_or(0);
+            let (block, after) = rest.split_at_mut(count.min(rest.len()));
+            let mut at = 0;
+            for length in block {
+                at += std::mem::replace(length, at);
+            }
+            rest = after;
+        }
+        Self { starts, ends }
+    }
+}
+
 impl Plan {
+    /// Where documents begin in each block.
+    ///
+    /// # Errors
+    /// The plan was made without `boundaries`.
+    pub fn document_starts(&self, threads: Option<usize>) -> Result<DocumentStarts> {
+        self.segments(threads).map(DocumentStarts::from)
+    }
+
     /// Lengths of the documents in each block.
     ///
     /// # Errors

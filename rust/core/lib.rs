@@ -8,22 +8,26 @@
 //!   begin and end;
 //! - [`mask`] draws masked-language-modelling masks that are a pure function of
 //!   (seed, epoch, block, position);
+//! - [`documents`] tells which document of a stored block each position belongs to;
 //! - [`permutation`] is the order of the blocks in an epoch;
 //! - [`dedup`] detects texts that occurred before;
 //! - [`tokenize`] turns text into token ids.
 #![forbid(unsafe_code)]
 
+mod beta;
 pub mod blocks;
 pub mod boundaries;
 mod choose;
 pub mod csv;
 pub mod dedup;
+pub mod documents;
 pub mod error;
 mod gaps;
 mod ids;
 pub mod jsonl;
 pub mod lists;
 pub mod mask;
+mod mask_rate;
 pub mod narrow;
 mod options;
 mod output;

@@ -199,6 +199,12 @@ impl Plan {
         matches!(self.layout, Layout::Stream { .. }) && !framed && self.padding == 0
     }
 
+    /// Whether documents follow each other as they come, with nothing between them: where they end
+    /// then does not matter to the tokens.
+    pub(crate) fn is_unbroken(&self) -> bool {
+        matches!(self.layout, Layout::Stream { .. }) && !self.options.separator
+    }
+
     /// The blocks in pieces, in the order of writing; `starts` as [`starts`] of the column gives it.
     pub(crate) fn walk(
         &self,

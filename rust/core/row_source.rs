@@ -68,15 +68,30 @@ impl<'a, I> Shards<'a, I> {
         self.length
     }
 
-    fn block(&self, number: u64) -> Result<&'a [I]> {
+    /// Number of shards.
+    pub(crate) fn count(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// Number of blocks in all shards.
+    pub(crate) fn blocks(&self) -> u64 {
+        self.starts.last().copied().unwrap_or(0)
+    }
+
+    pub(crate) fn block(&self, number: u64) -> Result<&'a [I]> {
+        let (shard, row) = self.locate(number)?;
+        let at = row * self.length;
+        Ok(&self.parts[shard][at..at + self.length])
+    }
+
+    /// The shard of block `number`, and its row there.
+    pub(crate) fn locate(&self, number: u64) -> Result<(usize, usize)> {
         let shard = self.starts.partition_point(|&start| start <= number).wrapping_sub(1);
-        let Some(part) = self.parts.get(shard) else {
-            let blocks = self.starts.last().copied().unwrap_or(0);
-            return Err(Error::NoSuchBlock { block: number, blocks });
-        };
+        if shard >= self.parts.len() {
+            return Err(Error::NoSuchBlock { block: number, blocks: self.blocks() });
+        }
         // Below the shard's number of blocks, whose ids are in memory.
         #[allow(clippy::cast_possible_truncation)]
-        let at = (number - self.starts[shard]) as usize * self.length;
-        Ok(&part[at..at + self.length])
+        Ok((shard, (number - self.starts[shard]) as usize))
     }
 }

@@ -80,11 +80,14 @@ def file_sha256(path: Path, advance: Callable[[int], object] | None = None) -> s
         return digest.hexdigest()
 
 
-def frame_sha256(path: Path, start: int, end: int) -> str:
-    """Return the checksum of a file without its bytes `start` to `end`."""
+def frame_sha256(path: Path, *ranges: tuple[int, int]) -> str:
+    """Return the checksum of a file without some ranges of its bytes, (start, end) in order."""
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        digest = hashlib.sha256(file.read(start))
-        file.seek(end)
+        for start, end in ranges:
+            if start < end:
+                digest.update(file.read(start - file.tell()))
+                file.seek(end)
         digest.update(file.read())
     return digest.hexdigest()
 

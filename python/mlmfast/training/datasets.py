@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 from mlmfast.data.loading.batches import BatchMaker
 from mlmfast.data.loading.block_masker import BlockMasker
 from mlmfast.data.loading.buffer_pool import BufferPool, TensorAllocator
+from mlmfast.data.masking.mask_rates import RowRates, parse_mask_rate
 from mlmfast.data.masking.schedule import MaskRateSchedule
 from mlmfast.data.store.lengths import block_lengths
 from mlmfast.errors import InputError
@@ -40,18 +41,21 @@ class BlockDataset(Dataset):
     Args:
         store: The blocks, `[N, L]`.
         seed: Seed of the masks, 0 to 2^64 - 1.
-        mlm_probability: Share of the ordinary tokens that are chosen.
+        mlm_probability: Share of the ordinary tokens that are chosen; `"uniform:LOW,HIGH"` or
+            `"beta:A,B"` draws one for each block in each epoch.
         mask_replace_prob: Share of the chosen tokens that become the mask token.
         random_replace_prob: Share of the chosen tokens that become a random word; the rest stay.
         pad_to_max_length: Keep all rows at the length of a block. Otherwise the batches of a store
             with one document per block are cut to their longest document, L' <= L.
         limit: The number of blocks to use, from the first on; None for all.
+        documents: Add `document_ids` to the batches, which number the documents of each block.
         modes: `mode`, `masks_per_row` and so on, as `mlmfast.mask_tokens` explains them;
             `mode="whole_word"` finds the words with the store's own tokenizer,
             `word_boundaries="characters"` also in text without blanks.
 
     Raises:
-        InputError: An option is unknown, out of its range, or does not fit another.
+        InputError: An option is unknown, out of its range, or does not fit another, or the store
+            does not know where its `documents` begin.
     """
 
     def __init__(
@@ -59,11 +63,12 @@ class BlockDataset(Dataset):
         store: BlockStore,
         *,
         seed: int = 0,
-        mlm_probability: float = 0.15,
+        mlm_probability: float | str = 0.15,
         mask_replace_prob: float = 0.8,
         random_replace_prob: float = 0.1,
         pad_to_max_length: bool = False,
         limit: int | None = None,
+        documents: bool = False,
         **modes: Unpack[StoreModeOptions],
     ) -> None:
         self.store = store
@@ -76,9 +81,10 @@ class BlockDataset(Dataset):
             "random_replace_prob": random_replace_prob,
         }
         masker = BlockMasker(store, seed=seed, options=options)
+        columns = masker.columns_with_documents if documents else masker.columns
         # The caller's batch, the next one, and one that is being made.
-        pool = BufferPool(keep=3 * len(masker.columns))
-        self._maker = BatchMaker(masker, TensorAllocator(pool), masker.columns)
+        pool = BufferPool(keep=3 * len(columns))
+        self._maker = BatchMaker(masker, TensorAllocator(pool), columns)
         self._trims = store.manifest.packing == "none" and not pad_to_max_length
         self._count = len(store) if limit is None else min(limit, len(store))
 
@@ -89,6 +95,12 @@ class BlockDataset(Dataset):
     def epoch(self) -> int:
         """The epoch whose masks the next batch has."""
         raise NotImplementedError
+
+    @property
+    def mean_mask_rate(self) -> float:
+        """The mask rate, or the mean of the distribution that the blocks' rates are drawn from."""
+        rate = parse_mask_rate(self.mlm_probability)
+        return rate.mean if isinstance(rate, RowRates) else rate
 
     def lengths(self) -> np.ndarray | None:
         """Count the tokens of each block without padding, `[N]`; None if batches are not cut."""
@@ -102,7 +114,8 @@ class BlockDataset(Dataset):
         Returns:
             `input_ids` and `labels`, int64 `[B, L]` (labels are -100 where nothing was chosen), and
             `attention_mask`, int64 `[B, L]`, if the store has padding: what every model takes, and
-            what accelerate and DataParallel can split by rows.
+            what accelerate and DataParallel can split by rows. With `documents`, `document_ids`,
+            int32 `[B, L]`: 0, 1, 2 ... by the documents of a block, -1 on the padding at its end.
         """
         return self._masked_batch(indices) if len(indices) else self._batch_without_labels()
 
@@ -137,9 +150,24 @@ def _trim(batch: Batch) -> Batch:
 class EvaluationBlocks(BlockDataset):
     """Blocks under masks that never change, so that evaluations can be compared.
 
-    The arguments are those of `BlockDataset`. There is no `set_epoch`: accelerate would call it at
-    every pass.
+    There is no `set_epoch`: accelerate would call it at every pass.
+
+    Args:
+        store: The blocks, `[N, L]`.
+        mlm_probability: Share of the ordinary tokens that are chosen, the same for all blocks.
+        options: The other arguments of `BlockDataset`.
+
+    Raises:
+        InputError: The mask rate is one that is drawn for each block.
     """
+
+    def __init__(self, store: BlockStore, *, mlm_probability: float = 0.15, **options: Any) -> None:
+        if isinstance(parse_mask_rate(mlm_probability), RowRates):
+            raise InputError(
+                "An evaluation has one mask rate for all blocks: give mlm_probability as a number, "
+                f"not {mlm_probability!r}."
+            )
+        super().__init__(store, mlm_probability=mlm_probability, **options)
 
     @property
     def epoch(self) -> int:
@@ -186,8 +214,8 @@ class MaskedBlocks(BlockDataset):
             self._schedule = MaskRateSchedule(self.rates, steps)
 
     def rate_at(self, step: int) -> float:
-        """Return the mask rate of an optimizer step, counted from 0."""
-        return self.mlm_probability if self._schedule is None else self._schedule.rate(step)
+        """Return the mean mask rate of an optimizer step, counted from 0."""
+        return self.mean_mask_rate if self._schedule is None else self._schedule.rate(step)
 
     def batch_at(self, step: int, indices: Sequence[int]) -> Batch:
         """Read and mask blocks at the mask rate of an optimizer step, counted from 0.

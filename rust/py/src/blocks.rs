@@ -158,6 +158,18 @@ impl BlockPlan {
         Ok((segments.ends.into_pyarray(py), segments.lengths.into_pyarray(py)))
     }
 
+    /// Where documents begin in each block: (offsets int64 `[blocks + 1]`, starts int32).
+    #[pyo3(signature = (*, threads))]
+    #[allow(clippy::type_complexity)]
+    fn document_starts<'py>(
+        &self,
+        py: Python<'py>,
+        threads: Option<usize>,
+    ) -> PyResult<(Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<i32>>)> {
+        let documents = py.detach(|| self.0.document_starts(threads)).map_err(to_python)?;
+        Ok((documents.ends.into_pyarray(py), documents.starts.into_pyarray(py)))
+    }
+
     /// Write the documents' numbers within their blocks into `out`, int32 `[length]`.
     #[pyo3(signature = (out, *, threads))]
     // Keyword arguments on the Python side, which arrive as owned borrows of numpy's.

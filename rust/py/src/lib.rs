@@ -3,6 +3,7 @@
 mod blocks;
 mod csv;
 mod dedup;
+mod documents;
 mod errors;
 mod jsonl;
 mod mask;
@@ -21,6 +22,8 @@ mod _core {
     use crate::csv::CsvColumn;
     #[pymodule_export]
     use crate::dedup::TextHashSet;
+    #[pymodule_export]
+    use crate::documents::{block_lengths, document_ids};
     #[pymodule_export]
     use crate::jsonl::{json_strings, line_ends};
     #[pymodule_export]

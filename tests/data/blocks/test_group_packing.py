@@ -134,6 +134,21 @@ def test_positions_start_anew_in_each_document(rows, size, pack, offset):
         assert positions == expected + [max(0, offset - 1)] * (size - len(expected))
 
 
+def test_document_starts_are_where_document_ids_change():
+    table = pa.table({"input_ids": [[11, 12, 13], [], [14], [15, 16, 17, 18]]})
+    expected = [[0, 3], [0]]
+    starts = mlmfast.group_blocks(table, 4, boundaries="document_starts")["document_starts"]
+    assert starts.to_pylist() == expected
+    assert starts.type == pa.large_list(pa.int32())
+    rows = {"input_ids": table["input_ids"].to_pylist()}
+    grouped = mlmfast.group_blocks(rows, 4, boundaries="document_starts", labels=False)
+    assert grouped == {
+        "input_ids": [[11, 12, 13, 14], [15, 16, 17, 18]],
+        "document_starts": expected,
+    }
+    assert "document_starts" not in mlmfast.group_blocks(rows, 4)
+
+
 def test_keep_is_shorter_only_at_the_end():
     table = pa.table({"input_ids": [[11, 12, 13], [14]]})
     out = mlmfast.group_blocks(
@@ -201,7 +216,7 @@ TABLE = pa.table({"input_ids": [[11, 12], [13]], "attention_mask": [[1], [1, 1]]
         (TABLE, {"packing": "first_fit"}, "'concat' or 'best_fit', got 'first_fit'"),
         (TABLE, {"packing": "best_fit"}, "packing='best_fit' needs pad_id"),
         (TABLE, {"packing": "best_fit", "pad_id": 0, "remainder": "keep"}, "fills every block up"),
-        (TABLE, {"boundaries": "ids"}, "None, 'document_ids' or 'sequence_lengths', got 'ids'"),
+        (TABLE, {"boundaries": "ids"}, "'document_starts' or 'sequence_lengths', got 'ids'"),
         (TABLE, {"boundaries": "document_ids"}, "'attention_mask': row 0 has 1 tokens, but 2 in"),
         (TABLE, {"packing": "best_fit", "pad_id": 0}, "'attention_mask': row 0 has 1 tokens"),
         (TABLE, {"position_offset": 2}, "is for boundaries='sequence_lengths'"),

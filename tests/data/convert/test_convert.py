@@ -63,12 +63,21 @@ def read_megatron(prefix):
     at += 8 * sequences
     starts = struct.unpack_from(f"<{boundaries}q", index, at)
     assert at + 8 * boundaries == len(index)
-    assert pointers[-1] + lengths[-1] * size == len(data)
+    assert pointers[-1] + lengths[-1] * size <= len(data)  # padding is in no sequence
     found = [
         list(struct.unpack_from(f"<{length}{letter}", data, pointer))
         for length, pointer in zip(lengths, pointers, strict=True)
     ]
     return [found[a:b] for a, b in pairwise(starts)]
+
+
+def without_documents(folder, path):
+    """The blocks of a store's train split, in a store that does not know where documents begin."""
+    store = open_splits(folder)["train"]
+    pq.write_table(store.to_arrow(), path.with_suffix(".parquet"))
+    options = {"tokenizer": tiny_tokenizer(), "block_size": store.block_size}
+    mlmfast.convert(path.with_suffix(".parquet"), path, to="store", **options)
+    return BlockStore.open(path)
 
 
 def read_raw(prefix):
@@ -89,6 +98,47 @@ def test_parquet_opens_with_pyarrow(folder, tmp_path):
     assert report.bytes == sum(file.stat().st_size for file in (tmp_path / "out").iterdir())
 
 
+@pytest.mark.parametrize("way", ["parquet", "datasets"])
+def test_where_documents_begin_goes_along(folder, tmp_path, way):
+    if way == "parquet":
+        mlmfast.convert(folder, tmp_path / "out", to="parquet")
+    else:
+        datasets = pytest.importorskip("datasets")
+        datasets.load_from_disk(str(folder)).save_to_disk(str(tmp_path / "out"))
+    mlmfast.convert(tmp_path / "out", tmp_path / "back", to="store", tokenizer=tiny_tokenizer())
+    for name, store in open_splits(folder).items():
+        back = open_splits(tmp_path / "back")[name]
+        everything = np.arange(len(store), dtype=np.uint64)
+        assert np.array_equal(back[:], store[:])
+        assert np.array_equal(back.document_ids(everything), store.document_ids(everything))
+        assert back.manifest.padding_tokens == store.manifest.padding_tokens
+
+
+def test_rows_of_one_length_are_no_documents_and_others_are(folder, tmp_path):
+    assert not without_documents(folder, tmp_path / "out").manifest.document_starts
+    rows = pa.array([[5, 6, 7], [8], [], [9, 10]], pa.list_(pa.int32()))
+    pq.write_table(pa.table({"input_ids": rows}), tmp_path / "lists.parquet")
+    options = {"tokenizer": tiny_tokenizer(), "block_size": 3}
+    mlmfast.convert(tmp_path / "lists.parquet", tmp_path / "lists", to="store", **options)
+    store = BlockStore.open(tmp_path / "lists")
+    assert store.document_ids(np.arange(2, dtype=np.uint64)).tolist() == [[0, 0, 0], [0, 1, 1]]
+
+
+@pytest.mark.parametrize("starts", [[1], [], [0, 2, 2], [0, 3], [0, -1], None])
+def test_document_starts_that_cannot_be_are_refused(tmp_path, starts):
+    table = pa.table(
+        {
+            "input_ids": pa.array([[7], [5, 6, 7]], pa.list_(pa.int32())),
+            "document_starts": pa.array([[0], starts], pa.list_(pa.int32())),
+        }
+    )
+    pq.write_table(table, tmp_path / "a.parquet")
+    options = {"to": "store", "tokenizer": tiny_tokenizer(), "block_size": 2}
+    with pytest.raises(InputError, match="document_starts"):
+        mlmfast.convert(tmp_path / "a.parquet", tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
 def test_parquet_is_a_data_set_with_its_splits(folder, tmp_path):
     datasets = pytest.importorskip("datasets")
     mlmfast.convert(folder, tmp_path / "out", to="parquet")
@@ -100,9 +150,19 @@ def test_parquet_is_a_data_set_with_its_splits(folder, tmp_path):
 def test_megatron_opens_with_an_independent_reader(folder, large, tmp_path):
     mlmfast.convert(folder, tmp_path / "out", to="megatron")
     for name, store in open_splits(folder).items():
-        assert read_megatron(tmp_path / "out" / name) == [[block] for block in store[:].tolist()]
+        ids = store.document_ids(np.arange(len(store), dtype=np.uint64))
+        documents = [
+            [block[own == number].tolist()]
+            for block, own in zip(store[:], ids, strict=True)
+            for number in range(own.max() + 1)
+        ]
+        assert read_megatron(tmp_path / "out" / name) == documents
     mlmfast.convert(large, tmp_path / "large", to="megatron")
     assert read_megatron(tmp_path / "large" / "train") == [[[70_000, 0]], [[70_000, 70_000]]]
+    without = without_documents(folder, tmp_path / "without")
+    mlmfast.convert(without.path, tmp_path / "blocks", to="megatron")
+    blocks = [[block] for block in without[:].tolist()]
+    assert read_megatron(tmp_path / "blocks" / "train") == blocks
 
 
 def test_raw_opens_with_numpy(folder, large, tmp_path):
@@ -113,6 +173,12 @@ def test_raw_opens_with_numpy(folder, large, tmp_path):
         assert about["dtype"] == "<u2"
         assert about["mask_token_id"] == store.manifest.mask_token_id
         assert about["special_ids"] == list(store.manifest.special_ids)
+        assert about["documents"]["dtype"] == "<u8"
+        begins = np.fromfile(tmp_path / "out" / about["documents"]["file"], "<u8")
+        assert about["documents"]["shape"] == [len(begins)]
+        numbers = store.document_ids(np.arange(len(store), dtype=np.uint64))
+        changes = np.diff(numbers, axis=1, prepend=-1) != 0
+        assert np.array_equal(begins, np.flatnonzero(changes & (numbers >= 0)))
     mlmfast.convert(large, tmp_path / "large", to="raw")
     ids, about = read_raw(tmp_path / "large" / "train")
     assert (about["dtype"], ids.tolist()) == ("<u4", [[70_000, 0], [70_000, 70_000]])

@@ -18,7 +18,7 @@ from mlmfast.data.prepare.api import prepare
 from mlmfast.data.prepare.options import PrepareOptions
 from mlmfast.data.prepare.run import run_prepare
 from mlmfast.data.sources.base import ReadOptions
-from mlmfast.data.store import writer as shard_file
+from mlmfast.data.store import shard_file
 from mlmfast.data.store.store import BlockStore
 from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import InputError, NotFoundError, OutputExistsError

@@ -101,7 +101,11 @@ def test_every_bit_of_a_header_counts(copy, whole):
     path = copy / shard.file
     data = bytearray(path.read_bytes())
     assert bytes(data[shard.ids_start : shard.ids_end]) == whole.shards[0].tobytes()
-    frame = [*range(shard.ids_start), *range(shard.ids_end, len(data))]
+    frame = [
+        *range(shard.ids_start),
+        *range(shard.ids_end, shard.starts_start),
+        *range(shard.starts_end, len(data)),
+    ]
     for at in random.Random(2).sample(frame, min(len(frame), ROUNDS)):
         data[at] ^= 1 << at % 8
         path.write_bytes(data)

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 
 from mlmfast.data.blocks.options import GroupOptions
-from mlmfast.data.store.writer import write_shard
+from mlmfast.data.store.shard_file import write_shard
 
 
 def test_how_the_tokens_lie_in_memory_does_not_show(tmp_path):

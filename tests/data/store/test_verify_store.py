@@ -22,11 +22,11 @@ PAGE = 4096
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A store with splits, whose first file is of several pages."""
+    """A store with splits, whose files are of several pages and but for the last of one size."""
     path = tmp_path_factory.mktemp("verify") / "blocks"
     prepare(
         pa.array(documents(2500)), path, tokenizer=tiny_tokenizer(), block_size=16, test_size=0.2,
-        shard_tokens=12_000,
+        shard_tokens=12_000, packing="none",
     )  # fmt: skip
     return path
 

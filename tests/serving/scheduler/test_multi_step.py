@@ -10,22 +10,22 @@ from hypothesis import strategies as st
 from mlmfast.serving.engine.batching import BatchRules
 from mlmfast.serving.scheduler.multi_step import MultiStepQueue
 from mlmfast.serving.scheduler.queue import RequestQueue
-from mlmfast.serving.scheduler.request import MultiStepState
+from mlmfast.serving.scheduler.request import InferenceRequest, MultiStepState
 
 steps = st.lists(st.lists(st.integers(1, 60), min_size=1, max_size=9), min_size=1, max_size=4)
 
 
-class Request:
-    """A request of several steps, each the lengths of its masked texts."""
+def request_of(sizes):
+    """Make a request of several steps, each the lengths of its masked texts."""
 
-    def __init__(self, sizes):
-        def of():
-            for step in sizes:
-                yield [SimpleNamespace(ids=range(size)) for size in step]
+    def steps_of():
+        for step in sizes:
+            yield [SimpleNamespace(ids=range(size)) for size in step]
 
-        self.multi_step = MultiStepState(of(), sum(map(len, sizes)), masks=[], tokens=0)
-        self.masked_texts = self.multi_step.next_step([])
-        self.pending = len(self.masked_texts)
+    request = InferenceRequest([], None)
+    request.multi_step = MultiStepState(steps_of(), sum(map(len, sizes)), masks=[], tokens=0)
+    request.set_masked_texts(request.multi_step.next_step([]))
+    return request
 
 
 def lengths_of(entries):
@@ -37,7 +37,7 @@ def test_every_masked_text_once_and_never_more_than_there_is_room(requests, room
     queue = RequestQueue()
     multi_step = MultiStepQueue(queue, capacity=room, max_passes=1_000_000)
     steps_of_all = requests
-    requests = [Request(sizes) for sizes in steps_of_all]
+    requests = [request_of(sizes) for sizes in steps_of_all]
     for request in requests:
         assert multi_step.try_admit(request)
         multi_step.add_step(request)
@@ -52,8 +52,7 @@ def test_every_masked_text_once_and_never_more_than_there_is_room(requests, room
             request = entry.request
             request.pending -= 1
             if not request.pending:
-                request.masked_texts = request.multi_step.next_step(request.masked_texts)
-                request.pending = len(request.masked_texts)
+                request.set_masked_texts(request.multi_step.next_step(request.masked_texts))
                 if request.pending:
                     multi_step.add_step(request)
                 else:
@@ -65,7 +64,7 @@ def test_every_masked_text_once_and_never_more_than_there_is_room(requests, room
 def test_the_short_one_does_not_wait_for_the_long_one():
     queue = RequestQueue()
     multi_step = MultiStepQueue(queue, capacity=10, max_passes=1_000_000)
-    long, short = Request([[10] * 100]), Request([[10] * 3])
+    long, short = request_of([[10] * 100]), request_of([[10] * 3])
     for request in (long, short):
         assert multi_step.try_admit(request)
         multi_step.add_step(request)
@@ -80,7 +79,7 @@ def test_the_short_one_does_not_wait_for_the_long_one():
 def test_who_leaves_makes_room_and_frees_what_was_booked():
     queue = RequestQueue()
     multi_step = MultiStepQueue(queue, capacity=20, max_passes=120)
-    first, second = Request([[10] * 100]), Request([[5] * 100])
+    first, second = request_of([[10] * 100]), request_of([[5] * 100])
     assert multi_step.try_admit(first)
     multi_step.add_step(first)
     assert not multi_step.try_admit(second)
@@ -95,4 +94,4 @@ def test_who_leaves_makes_room_and_frees_what_was_booked():
 
 def test_one_alone_is_taken_however_much_it_asks():
     multi_step = MultiStepQueue(RequestQueue(), capacity=20, max_passes=1)
-    assert multi_step.try_admit(Request([[10] * 100]))
+    assert multi_step.try_admit(request_of([[10] * 100]))

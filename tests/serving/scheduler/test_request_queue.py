@@ -1,4 +1,4 @@
-"""The queue of a scheduler: every question once, the oldest first, like lengths together."""
+"""The queue of a scheduler: every question once, in turn, like lengths together."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlmfast.serving.engine.batching import BatchRules
+from mlmfast.serving.scheduler.fairness import Share
 from mlmfast.serving.scheduler.queue import RequestQueue
+from mlmfast.serving.scheduler.request import InferenceRequest
 
 lengths = st.lists(st.lists(st.integers(1, 60), min_size=1, max_size=4), max_size=30)
 rules = st.builds(BatchRules, st.integers(1, 300), st.booleans(), st.booleans())
 
 
-def request_of(sizes, arrived=0):
-    masked_texts = [SimpleNamespace(ids=range(size)) for size in sizes]
-    return SimpleNamespace(masked_texts=masked_texts, arrived=arrived)
+def request_of(sizes, arrived=0, client="", weight=1.0):
+    request = InferenceRequest([], None, Share(client, weight), arrived=arrived)
+    request.set_masked_texts([SimpleNamespace(ids=range(size)) for size in sizes])
+    return request
 
 
 def taken_of(queue, rule):
@@ -46,18 +49,16 @@ def test_every_question_once_and_within_the_rules(sizes, rule):
 
 
 @given(lengths, rules)
-def test_the_oldest_is_in_every_batch(sizes, rule):
+def test_the_first_text_of_the_smallest_request_leads(sizes, rule):
     queue = RequestQueue()
-    left = []
     for number, each in enumerate(sizes):
-        request = request_of(each, arrived=number)
-        queue.add(request)
-        left += [(request, entry) for entry in range(len(each))]
-    while len(queue):
-        assert queue.oldest_arrival == left[0][0].arrived
-        taken = [(entry.request, entry.index) for entry in queue.pop_batch(rule)]
-        assert left[0] in taken
-        left = [one for one in left if one not in taken]
+        queue.add(request_of(each, client=str(number)))
+    firsts = [(each[0], number) for number, each in enumerate(sizes)]
+    if firsts:
+        batch = queue.pop_batch(rule)
+        length, number = min(firsts)
+        assert any(e.request.share.client == str(number) and e.index == 0 for e in batch)
+        assert any(len(entry.masked_text.ids) == length for entry in batch)
 
 
 @given(lengths, rules, st.data())
@@ -76,8 +77,9 @@ def test_who_goes_is_never_taken(sizes, rule, data):
 
 def test_neighbours_in_length_share_a_batch():
     queue = RequestQueue()
-    for size in (30, 5, 29, 6, 31, 50):
-        queue.add(request_of([size]))
+    for size in (29, 5, 30, 36, 31, 50):
+        queue.add(request_of([size], client=str(size)))
+    queue.pop_batch(BatchRules(5))  # the shortest is the first
     batch = queue.pop_batch(BatchRules(93))
     assert sorted(len(entry.request.masked_texts[entry.index].ids) for entry in batch) == [
         29,

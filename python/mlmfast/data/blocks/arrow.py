@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from mlmfast import _core
 from mlmfast.data.arrow_interop import BARE
+from mlmfast.data.arrow_numpy import arrow_numbers
 from mlmfast.data.blocks.options import GroupOptions, GroupStats, fill_rate
 from mlmfast.errors import InputError, InputTypeError
 
@@ -157,9 +158,9 @@ def _boundary_columns(columns: dict[str, Any], options: GroupOptions) -> list[st
             "boundaries are columns beside the tokens, and bare lists have no columns: give a "
             "table, such as pa.table({'input_ids': lists})"
         )
-    names = ["document_ids"]
+    names = [options.boundaries]
     if options.boundaries == "sequence_lengths":
-        names = ["position_ids", "sequence_lengths"]
+        names.insert(0, "position_ids")
     for name in names:
         if name in columns:
             raise InputError(f"the data has a column {name!r} already, which boundaries would add")
@@ -167,10 +168,11 @@ def _boundary_columns(columns: dict[str, Any], options: GroupOptions) -> list[st
 
 
 def _boundary_column(name: str, plan: Any, options: GroupOptions, threads: int | None) -> Any:
-    if name == "sequence_lengths":
+    if name in ("sequence_lengths", "document_starts"):
+        read = plan.segments if name == "sequence_lengths" else plan.document_starts
+        offsets, numbers = read(threads=threads)
         # LargeList: there can be more than 2^31 documents.
-        offsets, lengths = plan.segments(threads=threads)
-        return pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(lengths))
+        return pa.LargeListArray.from_arrays(arrow_numbers(offsets), arrow_numbers(numbers))
     values, out = _allocate("int32", plan.length)
     if name == "document_ids":
         plan.document_ids(out, threads=threads)

@@ -58,7 +58,9 @@ def group_blocks(
             block's capacity, then all are placed by best-fit decreasing (TRL's `bfd`), and every
             block is padded with `pad_id`; `remainder` is ignored.
         boundaries: `"document_ids"` adds an int32 column of that name: 0, 1, 2 ... by the block's
-            documents, -1 on padding (see `mlmfast.block_diagonal_mask`). `"sequence_lengths"` adds
+            documents, -1 on padding (see `mlmfast.block_diagonal_mask`). `"document_starts"` adds
+            the positions in each block at which a document begins or goes on, int32 and from 0 on:
+            the column that `prepare` writes into a store. `"sequence_lengths"` adds
             a column of the lengths of each block's documents, and `position_ids`, which restart at
             each document. [CLS] belongs to the document after it, a separator and [SEP] to the
             one before. Requires columns: a table or a mapping.

@@ -11,7 +11,7 @@ from mlmfast.options import check_choice, check_int
 
 _REMAINDERS = ("drop", "pad", "keep")
 PACKINGS = ("concat", "best_fit")
-_BOUNDARIES = ("document_ids", "sequence_lengths")
+_BOUNDARIES = ("document_ids", "document_starts", "sequence_lengths")
 _LARGEST = 2**31 - 1
 DTYPES = ("uint16", "uint32", "int32", "int64")
 

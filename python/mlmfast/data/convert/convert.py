@@ -25,7 +25,9 @@ from mlmfast.fs.paths import as_path, is_stray
 from mlmfast.options import check_choice
 
 _WRITERS = {"parquet": write_parquet, "megatron": write_megatron, "raw": write_raw}
-_OUTPUT_FILE = re.compile(r"(train|test)(-\d{5}-of-\d{5}\.parquet|\.bin|\.idx|\.json)")
+_OUTPUT_FILE = re.compile(
+    r"(train|test)(-\d{5}-of-\d{5}\.parquet|(\.documents)?\.bin|\.idx|\.json)"
+)
 
 
 @dataclass
@@ -70,15 +72,18 @@ def convert(
         source: A block store; with `to="store"`, Parquet files, a folder of them, or a folder of
             the `datasets` library.
         output: The folder to write; it appears only when it is complete.
-        to: "parquet" (train-00000-of-00001.parquet ..., one per shard), "megatron" (train.bin and
-            train.idx, an indexed data set of Megatron-LM and NeMo with one block per document),
-            "raw" (train.bin, little-endian ids that `numpy.memmap` opens, and train.json, which
-            holds their type and shape), or "store".
+        to: "parquet" (train-00000-of-00001.parquet ..., one per shard, with where documents
+            begin), "megatron" (train.bin and train.idx, an indexed data set of Megatron-LM and NeMo
+            whose documents are the store's, or its blocks if it does not know them), "raw"
+            (train.bin, little-endian ids that `numpy.memmap` opens, train.documents.bin, where
+            documents begin, and train.json, which holds their types and shapes), or "store".
         tokenizer: The tokenizer that made the ids; required for a store, which holds its files.
         column: The column with the lists of ids; this and the options below are for a store only.
         block_size: Tokens per block; None uses the rows' length if their type fixes it, else 128.
         remainder: "drop" or "pad" the tokens after the last whole block.
-        packing: "concat" or "best_fit"; each row is a document.
+        packing: "concat" or "best_fit"; each row is a document, unless a column document_starts
+            divides it into documents. Rows of one fixed length without that column are blocks: the
+            store does not know where documents begin in them.
         special_tokens: "none", or "block" to begin and end every block with the tokenizer's own.
         shard_tokens: Approximate number of tokens per file of the store; bounds the memory used.
         overwrite: Replace the output of an earlier conversion.

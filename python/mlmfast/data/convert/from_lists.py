@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from mlmfast.data.arrow_numpy import arrow_numbers, numpy_numbers
 from mlmfast.data.prepare.options import PrepareOptions
 from mlmfast.data.prepare.report import counted
 from mlmfast.data.prepare.split_writer import SplitWriter
+from mlmfast.data.store.manifest import COLUMN, STARTS
 from mlmfast.data.tokenization.load import LoadedTokenizer, id_dtype
 from mlmfast.errors import InputError, MissingDependencyError, NotFoundError
 from mlmfast.fs.paths import as_path
@@ -38,13 +40,20 @@ class TokenLists:
     kind: pa.DataType
     """The column's Arrow type."""
     rows: int
-    read: Callable[[], Iterator[pa.Array]]
-    """Yields the column in batches."""
+    read: Callable[[], Iterator[pa.RecordBatch]]
+    """Yields batches of the column and, with `starts`, of `document_starts`."""
+    starts: bool = False
+    """Whether a column `document_starts` says where documents begin in the rows."""
 
     @property
     def width(self) -> int | None:
         """The rows' length if the column's type fixes it, else None."""
         return self.kind.list_size if pa.types.is_fixed_size_list(self.kind) else None
+
+    @property
+    def knows_documents(self) -> bool:
+        """Whether it is known where documents begin; rows of one length may be blocks."""
+        return self.starts or self.width is None
 
 
 def open_token_lists(sources: Iterable[str | Path], column: str) -> dict[str, TokenLists]:
@@ -98,29 +107,31 @@ def _train_and_test(splits: dict[str, Any], source: Path) -> dict[str, Any]:
 def _parquet(paths: list[Path], column: str) -> TokenLists:
     import pyarrow.parquet as pq
 
-    kinds, rows = [], 0
+    kinds, rows, starts = [], 0, True
     for path in paths:
         try:
             file = pq.ParquetFile(path)
         except (pa.ArrowException, OSError) as error:
             raise InputError(f"{str(path)!r} is no whole Parquet file: {error}") from error
         kinds.append(_kind(file.schema_arrow, column, str(path)))
+        starts &= _has_starts(file.schema_arrow, column)
         rows += file.metadata.num_rows
         if kinds[-1] != kinds[0]:
             raise InputError(
                 f"{str(path)!r} holds {kinds[-1]}, but {str(paths[0])!r} holds {kinds[0]}."
             )
 
-    def read() -> Iterator[pa.Array]:
+    columns = [column, STARTS] if starts else [column]
+
+    def read() -> Iterator[pa.RecordBatch]:
         for path in paths:
             try:
-                batches = pq.ParquetFile(path).iter_batches(_BATCH_ROWS, columns=[column])
-                for batch in batches:
-                    yield batch.column(0)
+                batches = pq.ParquetFile(path).iter_batches(_BATCH_ROWS, columns=columns)
+                yield from (batch.select(columns) for batch in batches)
             except (pa.ArrowException, OSError) as error:
                 raise InputError(f"{str(path)!r} is no whole Parquet file: {error}") from error
 
-    return TokenLists(str(paths[0]), kinds[0], rows, read)
+    return TokenLists(str(paths[0]), kinds[0], rows, read, starts)
 
 
 def _datasets_splits(folder: Path, column: str) -> dict[str, TokenLists]:
@@ -143,13 +154,20 @@ def _datasets_splits(folder: Path, column: str) -> dict[str, TokenLists]:
 
 
 def _dataset(data: Any, column: str, name: str) -> TokenLists:
-    kind = _kind(data.features.arrow_schema, column, name)
+    schema = data.features.arrow_schema
+    kind, starts = _kind(schema, column, name), _has_starts(schema, column)
+    columns = [column, STARTS] if starts else [column]
 
-    def read() -> Iterator[pa.Array]:
-        for table in data.select_columns([column]).with_format("arrow").iter(_BATCH_ROWS):
-            yield from table.column(0).chunks
+    def read() -> Iterator[pa.RecordBatch]:
+        for table in data.select_columns(columns).with_format("arrow").iter(_BATCH_ROWS):
+            yield from table.select(columns).to_batches()
 
-    return TokenLists(name, kind, len(data), read)
+    return TokenLists(name, kind, len(data), read, starts)
+
+
+def _has_starts(schema: pa.Schema, column: str) -> bool:
+    """Whether the data says where documents begin in the rows of `column`, as a store does."""
+    return column == COLUMN and STARTS in schema.names
 
 
 def _kind(schema: pa.Schema, column: str, name: str) -> pa.DataType:
@@ -157,13 +175,17 @@ def _kind(schema: pa.Schema, column: str, name: str) -> pa.DataType:
         known = ", ".join(map(repr, schema.names))
         raise InputError(f"{name!r} has no column {column!r}, but {known}: use --column.")
     kind = schema.field(column).type
-    is_list = getattr(kind, "value_type", None) is not None and not pa.types.is_dictionary(kind)
-    if not is_list or not pa.types.is_integer(kind.value_type):
+    if not _is_list_of_integers(kind):
         raise InputError(
             f"Column {column!r} of {name!r} holds {kind}, not lists of token ids. Text becomes a "
             "store with `mlmfast prepare`."
         )
     return kind
+
+
+def _is_list_of_integers(kind: pa.DataType) -> bool:
+    is_list = getattr(kind, "value_type", None) is not None and not pa.types.is_dictionary(kind)
+    return is_list and pa.types.is_integer(kind.value_type)
 
 
 _DEFAULT_BLOCK_SIZE = 128
@@ -198,10 +220,13 @@ def write_store(
             folder if len(splits) == 1 else folder / name,
             tokenizer,
             replace(options, block_size=size),
+            document_starts=lists.knows_documents,
         )
         first = 0
         for batch in lists.read():
-            ids = _checked(batch, first, lists.name, tokenizer)
+            ids = _checked(batch.column(0), first, lists.name, tokenizer)
+            if lists.starts:
+                ids = _divided(ids, batch.column(1), first, lists.name)
             writer.add_tokens(ids, documents=len(batch))
             first += len(batch)
             advance(len(batch))
@@ -214,6 +239,30 @@ def write_store(
             )
     if len(splits) > 1:
         (folder / "dataset_dict.json").write_text(json.dumps({"splits": list(splits)}))
+
+
+def _divided(rows: pa.LargeListArray, starts: pa.Array, first: int, name: str) -> pa.LargeListArray:
+    """Divide rows, the first of which is row `first`, into the documents that begin in them."""
+    offsets = numpy_numbers(rows.offsets)
+    kind = pa.large_list(pa.int64())
+    if starts.null_count or not _is_list_of_integers(starts.type):
+        raise InputError(f"{name}: its column {STARTS!r} holds no lists of positions.")
+    lists = starts.cast(kind)
+    positions, ends = numpy_numbers(lists.flatten()), numpy_numbers(lists.offsets)
+    counts, lengths = np.diff(ends), np.diff(offsets)
+    of_row = np.repeat(np.arange(len(rows)), counts)
+    begins = np.ones(len(positions), bool)  # whether a row's first start
+    begins[1:] = of_row[1:] != of_row[:-1]
+    ascend = np.where(begins, positions == 0, positions > np.roll(positions, 1))
+    good = ascend & (positions < lengths[of_row])
+    bad = of_row[~good] if not good.all() else np.flatnonzero((counts == 0) & (lengths > 0))
+    if len(bad):
+        raise InputError(
+            f"{name}, row {first + int(bad[0]):,}: its {STARTS!r} are not ascending positions of "
+            "the row that begin with 0."
+        )
+    documents = np.append(offsets[of_row] + positions, offsets[-1])
+    return pa.LargeListArray.from_arrays(arrow_numbers(documents), rows.values)
 
 
 def _checked(

@@ -11,10 +11,11 @@ indexed_dataset.py.)
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlmfast.data.convert.document_spans import document_spans
 from mlmfast.data.convert.raw import write_ids
 from mlmfast.errors import InputError
 
@@ -35,7 +36,10 @@ _CHUNK_ENTRIES = 1 << 20
 def write_megatron(
     store: BlockStore, folder: Path, name: str, advance: Callable[[int], object]
 ) -> list[str]:
-    """Write `store` into `folder` as `name`.bin and `name`.idx, one document per block.
+    """Write `store` into `folder` as `name`.bin and `name`.idx.
+
+    A document of the index is a document of the store, or the part of it that lies in one block,
+    without padding; a whole block if the store does not know where documents begin.
 
     Returns:
         The names of the files.
@@ -51,16 +55,13 @@ def write_megatron(
             "Megatron holds ids below 2,147,483,648."
         )
     write_ids(store, folder / f"{name}.bin", kind, advance)
-    count, size = len(store), store.block_size
+    count = sum(len(lengths) for _, lengths in document_spans(store))
     with (folder / f"{name}.idx").open("wb") as file:
         file.write(_MAGIC + struct.pack("<QBQQ", _VERSION, code, count, count + 1))
-        _write_column(file, count, lambda numbers: np.full(len(numbers), size, "<i4"))
-        _write_column(file, count, lambda numbers: numbers * (size * kind.itemsize))
-        _write_column(file, count + 1, lambda numbers: numbers)
+        for _, lengths in document_spans(store):
+            file.write(lengths.astype("<i4").data)
+        for starts, _ in document_spans(store):
+            file.write((starts * kind.itemsize).astype("<i8").data)
+        for start in range(0, count + 1, _CHUNK_ENTRIES):
+            file.write(np.arange(start, min(count + 1, start + _CHUNK_ENTRIES), dtype="<i8").data)
     return [f"{name}.bin", f"{name}.idx"]
-
-
-def _write_column(file: BinaryIO, count: int, values: Callable[[np.ndarray], np.ndarray]) -> None:
-    for start in range(0, count, _CHUNK_ENTRIES):
-        numbers = np.arange(start, min(count, start + _CHUNK_ENTRIES), dtype="<i8")
-        file.write(values(numbers).data)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from mlmfast.data.store.manifest import COLUMN
+from mlmfast.data.store.manifest import COLUMN, STARTS
+from mlmfast.data.store.shard_file import starts_column
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +24,8 @@ def write_parquet(
 ) -> list[str]:
     """Write `store` into `folder` as `name`-00000-of-00002.parquet and so on.
 
-    The only column, input_ids, has the Arrow type FixedSizeList<uint16 or uint32>[L].
+    The column input_ids has the Arrow type FixedSizeList<uint16 or uint32>[L]; document_starts, if
+    the store has it, List<int32>.
 
     Returns:
         The names of the files.
@@ -33,10 +35,12 @@ def write_parquet(
     files = []
     for number, shard in enumerate(store.shards):
         ids = pa.array(shard.reshape(-1))
-        table = pa.table({COLUMN: pa.FixedSizeListArray.from_arrays(ids, store.block_size)})
+        columns = {COLUMN: pa.FixedSizeListArray.from_arrays(ids, store.block_size)}
+        if store.document_starts is not None:
+            columns[STARTS] = starts_column(store.document_starts[number])
         file = f"{name}-{number:05d}-of-{len(store.shards):05d}.parquet"
         pq.write_table(
-            table,
+            pa.table(columns),
             folder / file,
             compression="zstd",
             row_group_size=max(1, _GROUP_TOKENS // store.block_size),

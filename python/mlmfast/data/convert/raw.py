@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlmfast.data.convert.document_spans import document_spans
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -21,6 +23,9 @@ def write_raw(
     store: BlockStore, folder: Path, name: str, advance: Callable[[int], object]
 ) -> list[str]:
     """Write `store` into `folder` as `name`.bin, ids [B, L] row by row, and `name`.json.
+
+    `name`.documents.bin, if the store knows where documents begin, holds their positions among all
+    ids, little-endian uint64, and one for each part of a document that continues in another block.
 
     Returns:
         The names of the files.
@@ -43,9 +48,18 @@ def write_raw(
         "tokenizer_sha256": manifest.tokenizer_sha256,
         "mlmfast_version": manifest.mlmfast_version,
     }
+    names = [f"{name}.bin", f"{name}.json"]
+    if store.document_starts is not None:
+        names.append(f"{name}.documents.bin")
+        count = 0
+        with (folder / names[-1]).open("wb") as file:
+            for starts, _ in document_spans(store):
+                file.write(starts.astype("<u8").data)
+                count += len(starts)
+        description["documents"] = {"file": names[-1], "dtype": "<u8", "shape": [count]}
     text = json.dumps(description, indent=2, ensure_ascii=False)
     (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
-    return [f"{name}.bin", f"{name}.json"]
+    return names
 
 
 def write_ids(

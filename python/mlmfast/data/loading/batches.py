@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import numpy as np
 
+from mlmfast.data.loading.block_masker import DOCUMENT_IDS
+
 if TYPE_CHECKING:
     from mlmfast.data.loading.block_masker import BlockMasker
 
@@ -16,8 +18,8 @@ Array = TypeVar("Array")
 class Allocator(Protocol[Array]):
     """Where the arrays of a batch come from, and of which library they are."""
 
-    def empty(self, rows: int, length: int) -> Array:
-        """Return an array `[rows, length]` whose values are not set."""
+    def empty(self, rows: int, length: int, *, int32: bool = False) -> Array:
+        """Return an array `[rows, length]` whose values are not set; `int32` chooses that type."""
 
     def as_numpy(self, array: Array) -> np.ndarray:
         """Return a numpy view of an array that `empty` returned."""
@@ -29,9 +31,9 @@ class Allocator(Protocol[Array]):
 class NumpyAllocator:
     """Batches of new numpy arrays, int64."""
 
-    def empty(self, rows: int, length: int) -> np.ndarray:
-        """Return an int64 array `[rows, length]` whose values are not set."""
-        return np.empty((rows, length), np.int64)
+    def empty(self, rows: int, length: int, *, int32: bool = False) -> np.ndarray:
+        """Return an int64 or int32 array `[rows, length]` whose values are not set."""
+        return np.empty((rows, length), np.int32 if int32 else np.int64)
 
     def as_numpy(self, array: np.ndarray) -> np.ndarray:
         """Return the array."""
@@ -53,7 +55,8 @@ class BatchMaker(Generic[Array]):
         masker: Reads and masks the blocks.
         allocator: Allocates the batch's arrays.
         columns: The arrays `[B, L]` of a batch. `labels` may be left out; with `positions` a batch
-            then holds the labels at the masked positions, `[M]`.
+            then holds the labels at the masked positions, `[M]`. `document_ids`, always int32,
+            numbers the documents of each block; see `BlockStore.document_ids`.
         positions: Whether a batch holds the masked positions, int64 `[M]`, flat into `B * L`.
         threads: Threads at most that mask one batch; None for as many as are worth it.
     """
@@ -67,7 +70,10 @@ class BatchMaker(Generic[Array]):
     def empty(self, rows: int) -> dict[str, Array]:
         """Allocate the arrays of a batch of `rows` blocks, `[rows, L]` each, by column."""
         length = self.masker.store.block_size
-        return {name: self.allocator.empty(rows, length) for name in self.columns}
+        return {
+            name: self.allocator.empty(rows, length, int32=name == DOCUMENT_IDS)
+            for name in self.columns
+        }
 
     def make(
         self,
@@ -91,6 +97,7 @@ class BatchMaker(Generic[Array]):
         Raises:
             IndexError: The store has no such block.
             InputError: The epoch is out of range, or an id is outside of the vocabulary.
+            StoreError: The document starts are damaged.
         """
         batch = self.empty(len(block_ids)) if out is None else dict(out)
         positions, labels = self.masker.fill(

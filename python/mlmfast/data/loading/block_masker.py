@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from mlmfast.data.store.store import BlockStore
 
 Buffers = dict[str, np.ndarray]
+DOCUMENT_IDS = "document_ids"
+"""The array of a batch that numbers the documents of each block."""
 # Whole words are masked only after the words of a sample of so many blocks were measured.
 _SAMPLE = 64
 
@@ -61,6 +63,16 @@ class BlockMasker:
         names = ("input_ids", "labels")
         return names if self.pad_id is None else (*names, "attention_mask")
 
+    @property
+    def columns_with_documents(self) -> tuple[str, ...]:
+        """Names of the dense outputs and `document_ids`.
+
+        Raises:
+            InputError: The store does not know where documents begin.
+        """
+        self.store.check_document_starts()
+        return (*self.columns, DOCUMENT_IDS)
+
     def fill(
         self,
         block_ids: np.ndarray,
@@ -71,6 +83,8 @@ class BlockMasker:
         threads: int | None = None,
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Mask the blocks `block_ids` `[B]` into buffers `[B, L]`, all int64 or all int32.
+
+        A buffer `document_ids`, always int32, gets the numbers of the documents.
 
         Args:
             block_ids: uint64 `[B]`.
@@ -86,9 +100,12 @@ class BlockMasker:
         Raises:
             IndexError: The store has no such block.
             InputError: The epoch is outside of 0 to 2^64 - 1, or an id outside of the vocabulary.
+            StoreError: The document starts are damaged.
         """
         if len(block_ids) and int(block_ids.max()) >= len(self.store):
             raise IndexError(f"block {block_ids.max()} of a store of {len(self.store)} blocks")
+        if DOCUMENT_IDS in buffers:
+            self.store.document_ids(block_ids, out=buffers[DOCUMENT_IDS], threads=threads)
         masker = self._masker if rate is None else self._masker.with_probability(rate)
         try:
             return masker.mask_blocks(

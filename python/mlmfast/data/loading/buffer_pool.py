@@ -75,7 +75,7 @@ class TensorAllocator:
 
     Attributes:
         pool: Where the memory of tensors comes from that are not pinned.
-        dtype: int64 or int32, of the tensors that `empty` returns.
+        dtype: int64 or int32, of the tensors that `empty` returns unless it is told otherwise.
         pin_memory: Whether tensors are pinned, for copies to a GPU that nothing waits for.
     """
 
@@ -83,11 +83,12 @@ class TensorAllocator:
     dtype: torch.dtype = torch.int64
     pin_memory: bool = False
 
-    def empty(self, rows: int, length: int) -> torch.Tensor:
-        """Return a tensor `[rows, length]` whose values are not set."""
+    def empty(self, rows: int, length: int, *, int32: bool = False) -> torch.Tensor:
+        """Return a tensor `[rows, length]` whose values are not set; `int32` chooses that type."""
+        dtype = torch.int32 if int32 else self.dtype
         if self.pin_memory:  # torch itself reuses pinned memory
-            return torch.empty((rows, length), dtype=self.dtype, pin_memory=True)
-        return self.pool.take(rows, length, self.dtype)
+            return torch.empty((rows, length), dtype=dtype, pin_memory=True)
+        return self.pool.take(rows, length, dtype)
 
     def as_numpy(self, array: torch.Tensor) -> np.ndarray:
         """Return a numpy view of a tensor."""

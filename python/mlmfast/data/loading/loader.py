@@ -28,7 +28,8 @@ class BlockLoader:
     """Iterate over a block store in masked batches, gathered and masked in one pass of the core.
 
     A pass yields one epoch's batches, dicts of torch tensors: `input_ids` and `labels` `[B, L]`,
-    `attention_mask` `[B, L]` where the store has padding, and `positions` int64 `[M]` if requested.
+    `attention_mask` `[B, L]` where the store has padding, and if requested `positions` int64 `[M]`
+    and `document_ids` int32 `[B, L]`.
     The order of the blocks is a keyed permutation that needs no memory, and the masks are those of
     `mask_tokens` for the blocks' ids: every batch is a pure function of (seed, epoch, number).
 
@@ -54,13 +55,16 @@ class BlockLoader:
         world_size: Number of processes.
         shuffle: Shuffle the blocks, into a new order in each epoch.
         drop_last: Drop the last global batch if it is not full.
-        mlm_probability: Share of the tokens that are chosen, or a `MaskRateSchedule` that each
-            batch (of a rank) moves on by one, from the start of epoch 0.
+        mlm_probability: Share of the tokens that are chosen; `"uniform:LOW,HIGH"` or `"beta:A,B"`
+            for a share that is drawn for each block in each epoch; or a `MaskRateSchedule` that
+            each batch (of a rank) moves on by one, from the start of epoch 0.
         mask_replace_prob: Share of the chosen tokens that become the mask token.
         random_replace_prob: Share of the chosen tokens that become a random word; the rest stays.
         positions: Add the chosen positions, flat into `B * L`.
         labels_at_positions: Add `positions`, and return `labels` at these positions only, `[M]`.
-        dtype: int64 or int32, for all but `positions`.
+        documents: Add `document_ids`: 0, 1, 2 ... by the documents of each block, -1 on the padding
+            at its end; `mlmfast.block_diagonal_mask` makes an attention mask of them.
+        dtype: int64 or int32, for all but `positions` and `document_ids`.
         prefetch: Batches to make ahead in a thread; 0 for none. From 2 on, a loop that has to wait
             for a batch makes the one after it meanwhile.
         pin_memory: Put the batches into pinned memory, where there is CUDA.
@@ -71,7 +75,8 @@ class BlockLoader:
             `word_boundaries="characters"` also in text without blanks.
 
     Raises:
-        InputError: An option is unknown, out of its range, or does not fit another.
+        InputError: An option is unknown, out of its range, or does not fit another, or the store
+            does not know where its `documents` begin.
         MissingDependencyError: torch is not installed.
     """
 
@@ -86,11 +91,12 @@ class BlockLoader:
         world_size: int = 1,
         shuffle: bool = True,
         drop_last: bool = False,
-        mlm_probability: float | MaskRateSchedule = 0.15,
+        mlm_probability: float | str | MaskRateSchedule = 0.15,
         mask_replace_prob: float = 0.8,
         random_replace_prob: float = 0.1,
         positions: bool = False,
         labels_at_positions: bool = False,
+        documents: bool = False,
         dtype: Any = "int64",
         prefetch: int = 2,
         pin_memory: bool = False,
@@ -121,9 +127,8 @@ class BlockLoader:
         self._sampler = BlockSampler(
             len(self.store), batch_size, rank, world_size, shuffle, drop_last, seed
         )
-        columns = tuple(
-            name for name in masker.columns if not (labels_at_positions and name == "labels")
-        )
+        names = masker.columns_with_documents if documents else masker.columns
+        columns = tuple(name for name in names if not (labels_at_positions and name == "labels"))
         self._maker = BatchMaker(
             masker,
             TensorAllocator(

@@ -22,8 +22,15 @@ if TYPE_CHECKING:
     from mlmfast.data.store.manifest import Shard
 
 
-def group_options(tokenizer: LoadedTokenizer, options: PrepareOptions) -> GroupOptions:
+def group_options(
+    tokenizer: LoadedTokenizer, options: PrepareOptions, *, document_starts: bool = True
+) -> GroupOptions:
     """Translate the options of `prepare` into those of grouping, with the tokenizer's ids.
+
+    Args:
+        tokenizer: The tokenizer.
+        options: The options of `prepare`.
+        document_starts: Whether the store gets a column of where documents begin.
 
     Raises:
         InputError: The tokenizer lacks a token that is needed.
@@ -47,6 +54,7 @@ def group_options(tokenizer: LoadedTokenizer, options: PrepareOptions) -> GroupO
         sep_id=sep_id,
         # Without packing, the writer gets whole blocks.
         packing="concat" if options.packing == "none" else options.packing,
+        boundaries="document_starts" if document_starts else None,
     )
 
 
@@ -64,7 +72,13 @@ class SplitWriter:
     """Writes the store of one split."""
 
     def __init__(
-        self, name: str, folder: Path, tokenizer: LoadedTokenizer, options: PrepareOptions
+        self,
+        name: str,
+        folder: Path,
+        tokenizer: LoadedTokenizer,
+        options: PrepareOptions,
+        *,
+        document_starts: bool = True,
     ) -> None:
         """Write `name` into `folder`.
 
@@ -73,6 +87,8 @@ class SplitWriter:
             folder: Created if it does not exist.
             tokenizer: Has a mask token.
             options: The options of `prepare`.
+            document_starts: Whether each list that is added is a document, so that the store can
+                say where documents begin.
         """
         if tokenizer.mask_token_id is None:
             raise InputError(f"The tokenizer {tokenizer.name!r} has no mask token.")
@@ -93,10 +109,11 @@ class SplitWriter:
         self._tokenizer = tokenizer
         self._mask_token_id = tokenizer.mask_token_id
         self._options = options
+        self._document_starts = document_starts
         self._dtype = id_dtype(tokenizer.id_bound)
         self.writer = StoreWriter(
             folder,
-            group_options(tokenizer, options),
+            group_options(tokenizer, options, document_starts=document_starts),
             dtype=self._dtype,
             shard_tokens=options.shard_tokens,
         )
@@ -173,6 +190,7 @@ class SplitWriter:
             pad_token_id=tokenizer.pad_token_id,
             special_tokens=options.special_tokens,
             packing=options.packing,
+            document_starts=self._document_starts,
             tokenizer=tokenizer.name,
             tokenizer_sha256=tokenizer.sha256,
             tokenizers_version=importlib.metadata.version("tokenizers"),

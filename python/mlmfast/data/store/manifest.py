@@ -14,7 +14,9 @@ from mlmfast.fs.checksums import checksum_of, sync_file
 MANIFEST_FILE = "mlmfast.json"
 FORMAT_VERSION = 1
 COLUMN = "input_ids"
-"""The column of the shards."""
+"""The column of the shards with the blocks."""
+STARTS = "document_starts"
+"""The column with the positions in each block at which a document, or the rest of one, begins."""
 _DATASETS_FILES = ("dataset_info.json", "state.json")
 # The fields that a training depends on, beside the shards.
 _CONTENT = (
@@ -42,10 +44,17 @@ class Shard:
     ids_end: int = 0
     """Where the ids end in the file, in bytes."""
     frame_sha256: str = ""
-    """Of all other bytes. They are checked before Arrow reads the file, since Arrow trusts them."""
+    """Of all bytes but the ids and the document starts. They are checked before Arrow reads the
+    file, since Arrow trusts them."""
     ends_sha256: str = ""
     """Of the first and the last 4 KiB of the ids: opening a store thereby detects another shard's
     file, or a tail that never reached the disk."""
+    starts_start: int = 0
+    """Where the document starts begin in the file, in bytes."""
+    starts_end: int = 0
+    """Where the document starts end in the file, in bytes."""
+    starts_sha256: str = ""
+    """Of the first and the last 4 KiB of the document starts; empty without any."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +96,8 @@ class Manifest:
     packing: str = "concat"
     """"concat": documents continue from block to block; "best_fit": blocks hold whole documents;
     "none": one document per block."""
+    document_starts: bool = False
+    """Whether the shards have the column `document_starts`."""
     tokenizer_engine: str | None = None
     """What encoded the text: the core's "WordPiece", "byte-level BPE" or "Unigram", or the
     "library"; None if the store was made from tokens. The ids do not depend on it."""
@@ -176,7 +187,9 @@ class Manifest:
         if manifest.tokens != manifest.blocks * manifest.block_size:
             raise ValueError("its tokens are not blocks x block_size")
         for shard in manifest.shards:
-            in_file = 0 <= shard.ids_start <= shard.ids_end <= shard.bytes
+            ends = (0, shard.ids_start, shard.ids_end, shard.bytes)
+            starts = (0, shard.starts_start, shard.starts_end, shard.bytes)
+            in_file = list(ends) == sorted(ends) and list(starts) == sorted(starts)
             if shard.file != Path(shard.file).name or shard.blocks < 0 or not in_file:
                 raise ValueError(f"{shard.file!r} is no file of a store")
         for name, checksum in (manifest.files or {}).items():
@@ -214,6 +227,7 @@ def _shard(content: dict[str, Any]) -> Shard:
 _TYPES: dict[str, tuple[type, ...]] = {
     "int": (int,),
     "str": (str,),
+    "bool": (bool,),
     "dict[str, Any]": (dict,),
     "dict[str, Any] | None": (dict, type(None)),
 }

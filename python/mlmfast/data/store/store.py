@@ -12,10 +12,10 @@ import pyarrow as pa
 
 from mlmfast.data.store.damage import find_damage, verify_bar
 from mlmfast.data.store.folder import store_folders
-from mlmfast.data.store.manifest import COLUMN, Manifest, changed_message
-from mlmfast.data.store.writer import map_shard
+from mlmfast.data.store.manifest import COLUMN, STARTS, Manifest, changed_message
+from mlmfast.data.store.shard_file import map_shard, starts_column
 from mlmfast.data.tokenization.load import LoadedTokenizer, load_tokenizer
-from mlmfast.errors import MissingDependencyError, NotFoundError, StoreError
+from mlmfast.errors import InputError, MissingDependencyError, NotFoundError, StoreError
 from mlmfast.fs.checksums import file_sha256
 from mlmfast.fs.paths import as_path
 
@@ -40,9 +40,16 @@ class BlockStore:
             raise NotFoundError(f"There is no block store {str(path)!r}: no such folder.")
         self.manifest = Manifest.read(self.path)
         _check_tokenizer(self.path, self.manifest)
-        self._shards = [
+        mapped = [
             map_shard(self.path, shard, self.manifest.block_size) for shard in self.manifest.shards
         ]
+        self._shards = [shard.ids for shard in mapped]
+        self._document_starts = tuple(shard.starts for shard in mapped if shard.starts is not None)
+        if len(self._document_starts) != self.manifest.document_starts * len(mapped):
+            raise StoreError(
+                f"{str(self.path)!r} is damaged: its manifest and its shards disagree about the "
+                f"column {STARTS!r}. Copy it again, or prepare the store again."
+            )
         counts = [len(shard) for shard in self._shards]
         self._starts = np.cumsum([0, *counts])
 
@@ -99,6 +106,64 @@ class BlockStore:
         """The shards as read-only arrays `[n, L]` over the mapped files, without a copy."""
         return tuple(self._shards)
 
+    @property
+    def document_starts(self) -> Sequence[tuple[np.ndarray, np.ndarray]] | None:
+        """Where documents begin in the blocks of each shard; None if the store does not know.
+
+        Block `b` of a shard has `starts[offsets[b]:offsets[b + 1]]` of its (offsets, starts),
+        read-only int32 arrays `[n + 1]` and `[D]` over the mapped file: positions in the block,
+        ascending, at which a document begins. The first is 0, where a document begins or goes on.
+        """
+        return self._document_starts if self.manifest.document_starts else None
+
+    def check_document_starts(self) -> None:
+        """Raise InputError if the store does not know where documents begin."""
+        if self.document_starts is None:
+            raise InputError(
+                f"The block store {str(self.path)!r} does not say where documents begin: prepare "
+                "it again from its text, with this version of mlmfast."
+            )
+
+    def document_ids(
+        self, block_ids: np.ndarray, *, out: np.ndarray | None = None, threads: int | None = None
+    ) -> np.ndarray:
+        """Number the documents of blocks, position by position.
+
+        Args:
+            block_ids: uint64 `[B]`.
+            out: An array int32 `[B, L]` to write to; None for a new one.
+            threads: Threads at most; None for as many as are worth it.
+
+        Returns:
+            int32 `[B, L]`: 0, 1, 2 ... by the documents of each block, and -1 on the padding at its
+            end, as `mlmfast.block_diagonal_mask` expects them.
+
+        Raises:
+            IndexError: The store has no such block.
+            InputError: The store does not know where documents begin.
+            StoreError: The document starts are damaged.
+        """
+        from mlmfast import _core
+
+        self.check_document_starts()
+        if len(block_ids) and int(block_ids.max()) >= len(self):
+            raise IndexError(f"block {block_ids.max()} of a store of {len(self)} blocks")
+        if out is None:
+            out = np.empty((len(block_ids), self.block_size), np.int32)
+        manifest = self.manifest
+        try:
+            _core.document_ids(
+                self._shards,
+                list(self._document_starts),
+                block_ids,
+                out,
+                pad_id=manifest.pad_token_id if manifest.padding_tokens else None,
+                threads=threads,
+            )
+        except ValueError as error:
+            raise StoreError(f"{str(self.path)!r} cannot be used: {error}.") from None
+        return out
+
     def __getitem__(self, key: Any) -> np.ndarray:
         """Return one block as an array `[L]`, or those of a slice, list or array as `[n, L]`.
 
@@ -120,13 +185,20 @@ class BlockStore:
         """Return the blocks of `indices` as `[n, L]`; a DataLoader calls this for a batch."""
         return self[list(indices)]
 
-    def to_arrow(self) -> pa.Table:
-        """Return a table over the mapped files; its column input_ids is FixedSizeList<ids>[L]."""
+    def to_arrow(self, *, document_starts: bool = False) -> pa.Table:
+        """Return a table over the mapped files; its column input_ids is FixedSizeList<ids>[L].
+
+        Args:
+            document_starts: Add the column of that name, List<int32>, if the store has it.
+        """
         arrays = [
             pa.FixedSizeListArray.from_arrays(pa.array(shard.reshape(-1)), self.block_size)
             for shard in self._shards
         ]
-        return pa.table({COLUMN: pa.chunked_array(arrays)})
+        columns = {COLUMN: pa.chunked_array(arrays)}
+        if document_starts and self.document_starts is not None:
+            columns[STARTS] = pa.chunked_array(map(starts_column, self.document_starts))
+        return pa.table(columns)
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         return self.to_arrow().__arrow_c_stream__(requested_schema)

@@ -185,6 +185,8 @@ def log_request(
             "queue_ms": round(record.queue_seconds * 1e3, 3),
             "run_ms": round(record.run_seconds * 1e3, 3),
         }
+    if record.priority != "normal":
+        fields["priority"] = record.priority
     if record.reason:
         fields["reason"] = record.reason
     access.info("request", extra={"fields": fields})

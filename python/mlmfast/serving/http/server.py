@@ -16,12 +16,15 @@ from mlmfast.errors import MlmfastError
 from mlmfast.serving.http.acceptor import Acceptor
 from mlmfast.serving.http.app import build_app
 from mlmfast.serving.http.descriptors import connections_allowed
+from mlmfast.serving.http.grpc.server import start_grpc
 from mlmfast.serving.http.middleware.connection import connections
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterator
     from types import FrameType
+
+    import grpc.aio
 
     from mlmfast.serving.http.listening import Listening
     from mlmfast.serving.http.service import Service
@@ -104,6 +107,7 @@ class Server(uvicorn.Server):
         self._has_stopped = False
         self._is_late = False
         self._end_at: float | None = None
+        self._grpc: grpc.aio.Server | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await self.lifespan.startup()
@@ -113,10 +117,14 @@ class Server(uvicorn.Server):
         self._loop = asyncio.get_running_loop()
         if self._accepts_at_once:
             self._accept()
+        if (port := self._service.settings.grpc_port) is not None:
+            self._grpc = await start_grpc(self._service, port)
         threading.Thread(target=self._load, name="mlmfast-load", daemon=True).start()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._acceptor.stop()
+        if self._grpc:
+            await self._grpc.stop(LAST_SECONDS)
         await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlmfast.serving.http.errors import HTTPError
+from mlmfast.serving.http.errors import HTTPError, TextTooLongError
+from mlmfast.serving.http.memory import ByteBudget
 from mlmfast.serving.http.metrics import Metrics
+from mlmfast.serving.http.offload import LargeWork
 from mlmfast.serving.http.registry import ModelRegistry
+from mlmfast.serving.scheduler.fairness import Share
 from mlmfast.serving.scheduler.queue import ClosedError
 
 if TYPE_CHECKING:
@@ -22,6 +26,8 @@ if TYPE_CHECKING:
 
 # Requests in hand, whatever their state: each may hold a body.
 _MAX_REQUESTS = 4096
+# Class -> weight of its share. They differ by so little that none can starve another.
+PRIORITIES = {"high": 4.0, "normal": 1.0, "low": 0.25}
 
 
 @dataclass(slots=True)
@@ -31,6 +37,9 @@ class Record:
     Attributes:
         request_id: the client's own, or a random one.
         traceparent: that of the client, if it is well formed.
+        client: who shares the batches with others: the key of the request, or its address.
+        priority: its class, one of `PRIORITIES`.
+        timeout: seconds that its client gives it; None: as many as the server does.
         protocol: "fill-mask", "v1", "v2" or "operations".
         model: the name of its model; empty until it is looked up.
         texts: how many texts it has.
@@ -42,6 +51,9 @@ class Record:
 
     request_id: str
     traceparent: str | None = None
+    client: str = ""
+    priority: str = "normal"
+    timeout: float | None = None
     protocol: str = "operations"
     model: str = ""
     texts: int = 0
@@ -62,6 +74,9 @@ class Service:
         in_hand: requests that were accepted and are not answered yet.
         reload_all: starts to reload all models, in every worker, and returns at once.
         beat_at: when the event loop last turned, by `time.monotonic`; infinite where nobody looks.
+        bodies: the bodies of all requests in hand.
+        answers: the large answers that clients are reading.
+        large_work: runs what would hold up the event loop.
     """
 
     def __init__(
@@ -74,6 +89,9 @@ class Service:
         self.in_hand = 0
         self.reload_all = reload_all
         self.beat_at = float("inf")
+        self.bodies = ByteBudget(settings.max_bodies, self.metrics.set_body_bytes)
+        self.answers = ByteBudget(settings.max_answers, self.metrics.set_answer_bytes)
+        self.large_work = LargeWork()
 
     @property
     def state(self) -> str:
@@ -126,18 +144,20 @@ class Service:
                 f"The request has {len(call.texts):,} texts, and one may have at most "
                 f"{max_texts:,}.",
             )
-        request = await self._submit(served, call)
+        self._check_characters(call)
+        request = await self._submit(served, call, record)
         if request is None:
             return None
         self.metrics.set_texts_in_hand(served.name, served.texts)
+        seconds = min(record.timeout or math.inf, self.settings.request_timeout)
         try:
-            async with asyncio.timeout(self.settings.request_timeout):
+            async with asyncio.timeout(seconds):
                 response = await asyncio.wrap_future(request.future)
         except TimeoutError:
             raise HTTPError(
                 504,
                 "timeout",
-                f"The request was not answered within {self.settings.request_timeout:g} s.",
+                f"The request was not answered within {seconds:g} s.",
                 retry_after=1,
             ) from None
         finally:
@@ -148,15 +168,28 @@ class Service:
         self.metrics.count_texts(served.name, len(call.texts))
         return response
 
-    async def _submit(self, served: ServedModel, call: Call) -> InferenceRequest | None:
+    def _check_characters(self, call: Call) -> None:
+        max_characters = self.settings.max_characters
+        for number, text in enumerate(call.texts, 1):
+            if len(text) > max_characters:
+                name = "The text" if len(call.texts) == 1 else f"Text {number}"
+                raise TextTooLongError(
+                    f"{name} has {len(text):,} characters, and one may have at most "
+                    f"{max_characters:,}.",
+                )
+
+    async def _submit(
+        self, served: ServedModel, call: Call, record: Record
+    ) -> InferenceRequest | None:
         """Submit a call to the version of the model that has checked its options."""
+        share = Share(record.client, PRIORITIES[record.priority])
         while True:
             model, scheduler = served.serving()
             task = await call.task(model)
             if not call.texts:
                 return None
             try:
-                return scheduler.submit(call.texts, task)
+                return scheduler.submit(call.texts, task, share)
             except ClosedError:
                 if served.serving()[1] is scheduler:  # not replaced: the server stops
                     raise

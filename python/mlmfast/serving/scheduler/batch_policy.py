@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,6 +17,10 @@ class BatchPolicy:
     A batch that has the device for itself runs in a session with all cores; that is quickest for
     few masked texts. Many are run in parallel, one batch a core. On a GPU, and with one core, both
     sessions are the same, and batches are always parallel.
+
+    A request that needs several batches is large. While one waits, batches have half the size, and
+    its texts join no batch that a smaller request leads. That costs it little of its speed, and the
+    others wait for half a batch and not for two.
 
     Its callers hold the scheduler's lock.
 
@@ -57,10 +62,12 @@ class BatchPolicy:
     def start_batch(self) -> tuple[list[QueueEntry], Any]:
         """Remove the next batch from the queue; return it and the session that shall run it."""
         self.exclusive = self._may_be_exclusive and not self.running and self._are_few_queued()
-        rules = self._rules
+        rules, large = self._rules, self._rules.budget
+        if self._queue.has_request_over(large):
+            rules = replace(rules, budget=max(1, rules.budget // 2))
         if self._may_be_exclusive and not self.exclusive:
             rules = rules.shared_by(self._workers - self.running, self._queue.tokens)
-        entries = self._queue.pop_batch(rules)
+        entries = self._queue.pop_batch(rules, large)
         self.running += 1
         return entries, self._all_cores if self.exclusive else self._single_core
 

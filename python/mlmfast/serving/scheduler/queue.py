@@ -1,19 +1,25 @@
-"""Masked texts that wait for a batch: the oldest leads it, others of like length join it."""
+"""Masked texts that wait for a batch: the next in turn leads it, others of like length join it."""
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, insort
-from collections import deque
 from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlmfast.errors import InputError, MlmfastError
+from mlmfast.serving.scheduler.fairness import VirtualClock
 
 if TYPE_CHECKING:
     from mlmfast.serving.engine.batching import BatchRules
     from mlmfast.serving.scheduler.request import InferenceRequest
     from mlmfast.serving.types import MaskedText
+
+
+# The neighbours in length of a batch are sought among the texts of so many batches: more of them
+# save padding, fewer let those whose turn it is wait less.
+_BATCHES_AHEAD = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +41,19 @@ class QueueEntry:
 
 
 class _Queued(NamedTuple):
-    length: int
+    turn: float
     order: int
+    length: int
     entry: QueueEntry
     arrived: float
 
 
 class RequestQueue:
-    """Masked texts that wait, sorted by length and by age.
+    """Masked texts that wait, in the order of their turns: see `VirtualClock`.
 
-    The oldest masked text leads every batch, so that none waits for ever; the others of the batch
-    are its neighbours in length, so that little of the batch is padding.
+    The masked text whose turn is next leads every batch, so that none waits for ever. The others of
+    the batch are its neighbours in length among those whose turn comes soon, so that little of the
+    batch is padding.
 
     Attributes:
         tokens: tokens of all masked texts.
@@ -53,13 +61,12 @@ class RequestQueue:
 
     def __init__(self) -> None:
         self.tokens = 0
-        self._by_length: list[_Queued] = []
-        self._by_age: deque[_Queued] = deque()
-        self._removed: set[int] = set()  # orders of entries that are still in `_by_age`
+        self._queued: list[_Queued] = []
+        self._clock = VirtualClock()
         self._orders = count()
 
     def __len__(self) -> int:
-        return len(self._by_length)
+        return len(self._queued)
 
     def add(self, request: InferenceRequest) -> None:
         """Queue all masked texts of a request."""
@@ -78,81 +85,93 @@ class RequestQueue:
             How many tokens it has.
         """
         entry = QueueEntry(request, index)
-        queued = _Queued(len(entry.masked_text.ids), next(self._orders), entry, arrived)
-        insort(self._by_length, queued, key=_rank)
-        self._by_age.append(queued)
-        self.tokens += queued.length
-        return queued.length
+        length = len(entry.masked_text.ids)
+        turn = self._clock.enter(request, length)
+        insort(self._queued, _Queued(turn, next(self._orders), length, entry, arrived))
+        self.tokens += length
+        return length
 
     def remove(self, request: InferenceRequest) -> None:
         """Remove the masked texts of a request."""
-        for queued in [queued for queued in self._by_age if queued.entry.request is request]:
-            if queued.order not in self._removed:
-                start = bisect_left(self._by_length, _rank(queued), key=_rank)
-                self._pop(start, start + 1)
+        own = {queued.order for queued in self._queued if queued.entry.request is request}
+        self._take(own, among=len(self._queued))
 
     @property
     def oldest_arrival(self) -> float | None:
         """When the oldest masked text came; None where the queue is empty."""
-        oldest = self._oldest()
-        return oldest and oldest.arrived
+        return min((queued.arrived for queued in self._queued), default=None)
 
-    def pop_batch(self, rules: BatchRules) -> list[QueueEntry]:
-        """Remove and return the next batch: the oldest masked text and neighbours in length.
+    def has_request_over(self, tokens: int) -> bool:
+        """Whether a request waits whose masked texts have more tokens together."""
+        return any(request.masked_tokens > tokens for request in self._clock.requests())
+
+    def pop_batch(self, rules: BatchRules, large: float = math.inf) -> list[QueueEntry]:
+        """Remove and return the next batch: the masked text whose turn it is, and neighbours.
 
         Args:
             rules: which masked texts may share a batch.
+            large: requests of more tokens join no batch that a smaller request leads.
 
         Returns:
             At least one masked text; more of them within the token budget of the rules.
         """
-        lead = self._oldest()
-        if lead is None:
+        if not self._queued:
             raise IndexError("the queue is empty")
-        queued = self._by_length
-        start = bisect_left(queued, _rank(lead), key=_rank)
+        lead = self._queued[0]
+        self._clock.advance(lead.turn)
+        ahead = self._ahead(rules)
+        candidates = self._queued[:ahead]
+        if lead.entry.request.masked_tokens <= large:
+            candidates = [one for one in candidates if one.entry.request.masked_tokens <= large]
+        candidates.sort(key=_rank)
+        start = bisect_left(candidates, _rank(lead), key=_rank)
         end = start + 1
         while not rules.independent:
             max_length = rules.budget // (end - start + 1)
             longer = shorter = None
-            if self._fits(end, max_length):
-                longer = self._distance(end, lead, rules)
-            if self._fits(end - 1, max_length):
-                shorter = self._distance(start - 1, lead, rules)
+            if end < len(candidates) and candidates[end].length <= max_length:
+                longer = _difference(candidates[end], lead, rules)
+            if start > 0 and candidates[end - 1].length <= max_length:
+                shorter = _difference(candidates[start - 1], lead, rules)
             if longer is None and shorter is None:
                 break
-            if shorter is None or (longer is not None and longer < shorter):
+            if shorter is None or (longer is not None and longer <= shorter):
                 end += 1
             else:
                 start -= 1
-        return self._pop(start, end)
+        batch = candidates[start:end]
+        self._take({queued.order for queued in batch}, among=ahead)
+        return [queued.entry for queued in batch]
 
-    def _fits(self, position: int, max_length: int) -> bool:
-        """Whether there is an entry at a position of `_by_length`, and it is short enough."""
-        return position < len(self._by_length) and self._by_length[position].length <= max_length
+    def _ahead(self, rules: BatchRules) -> int:
+        """Return how many masked texts have their turn within the next batches."""
+        tokens = 0
+        for position, queued in enumerate(self._queued):
+            tokens += queued.length
+            if tokens > rules.budget * _BATCHES_AHEAD:
+                return position + 1
+        return len(self._queued)
 
-    def _distance(self, position: int, lead: _Queued, rules: BatchRules) -> int | None:
-        """Return the difference in length to the lead; None for an entry that may not join it."""
-        if position < 0:
-            return None
-        distance = abs(self._by_length[position].length - lead.length)
-        return distance if rules.padding or not distance else None
-
-    def _oldest(self) -> _Queued | None:
-        while self._by_age and self._by_age[0].order in self._removed:
-            self._removed.discard(self._by_age.popleft().order)
-        return self._by_age[0] if self._by_age else None
-
-    def _pop(self, start: int, end: int) -> list[QueueEntry]:
-        popped = self._by_length[start:end]
-        del self._by_length[start:end]
-        self._removed.update(queued.order for queued in popped)
-        self.tokens -= sum(queued.length for queued in popped)
-        return [queued.entry for queued in popped]
+    def _take(self, orders: set[int], *, among: int) -> None:
+        """Remove masked texts by their order numbers; they are among the next so many."""
+        kept = []
+        for queued in self._queued[:among]:
+            if queued.order in orders:
+                self._clock.leave(queued.entry.request, queued.length)
+                self.tokens -= queued.length
+            else:
+                kept.append(queued)
+        self._queued[:among] = kept
 
 
-def _rank(queued: _Queued) -> tuple[int, int]:
-    return queued.length, queued.order
+def _rank(queued: _Queued) -> tuple[int, float, int]:
+    return queued.length, queued.turn, queued.order
+
+
+def _difference(queued: _Queued, lead: _Queued, rules: BatchRules) -> int | None:
+    """Return the difference in length to the lead; None for a masked text that may not join it."""
+    difference = abs(queued.length - lead.length)
+    return difference if rules.padding or not difference else None
 
 
 # Characters of all texts in hand: they are kept until their request is answered.
@@ -170,12 +189,14 @@ class QueueLimits:
         max_delay: seconds that a request waits for others to share its batch.
         max_rows: rows in the answer of one request: masks x top_k, over all its texts.
         max_passes: passes of the model that one multi-step request may need.
+        max_answer_bytes: bytes of the answer to one request.
     """
 
     max_texts: int = 1024
     max_delay: float = 0.002
     max_rows: int = 10_000
     max_passes: int = 1024
+    max_answer_bytes: int = 16 << 20
 
 
 class QueueFullError(MlmfastError):
@@ -196,6 +217,16 @@ class ClosedError(MlmfastError):
 
 class TooManyRowsError(InputError):
     """A request whose answer would have more rows than one answer may."""
+
+
+class AnswerTooLargeError(InputError):
+    """A request whose answer would have more bytes than one answer may."""
+
+    def __init__(self, max_bytes: int):
+        super().__init__(
+            f"The answer would have more than {max_bytes:,} bytes: ask for a smaller top_k, for "
+            "fewer texts or for shorter ones."
+        )
 
 
 class TooManyPassesError(InputError):

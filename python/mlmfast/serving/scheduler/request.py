@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from mlmfast.serving.scheduler.fairness import ONE_SHARE, Share
 from mlmfast.serving.text.encode import text_number, the_text
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ class InferenceResponse:
 
     Attributes:
         answers: for each text what `FillMask` returns for it: its rows, fillings or scores.
+        characters: what the answers need as JSON, about; no more than its bytes.
         masks: masks of each text.
         tokens: tokens of all texts together, special tokens included.
         queue_seconds: from the arrival of the request until its first text was run.
@@ -30,6 +32,7 @@ class InferenceResponse:
     """
 
     answers: list[Any]
+    characters: int
     masks: list[int]
     tokens: int
     queue_seconds: float
@@ -43,6 +46,7 @@ class InferenceRequest:
     Attributes:
         texts: its texts, at least one.
         task: the task with its options.
+        share: whose it is, and how large a share of the batches it gets.
         future: gets an `InferenceResponse`, or an InputError where a text cannot be used. Whoever
             cancels it takes the request out of the queue.
         arrived: when it came, by `time.perf_counter`.
@@ -50,19 +54,24 @@ class InferenceRequest:
         multi_step: its steps, where its task has several.
         masked_texts: its texts as ids, or those of its present step; empty until it is tokenized.
         predictions: for each of them its predictions, None until they are there.
+        masked_tokens: tokens of all of them.
         pending: how many of them have no predictions yet.
+        turn: the virtual time of the last of them that was queued; see `VirtualClock`.
         closed: whether it is answered, refused or cancelled.
     """
 
     texts: Sequence[str]
     task: FillMaskTask | Task
+    share: Share = ONE_SHARE
     future: Future[InferenceResponse] = field(default_factory=Future)
     arrived: float = field(default_factory=time.perf_counter)
     started: float | None = None
     multi_step: MultiStepState | None = None
     masked_texts: list[MaskedText] = field(default_factory=list)
     predictions: list[Predictions | None] = field(default_factory=list)
+    masked_tokens: int = 0
     pending: int = 0
+    turn: float = 0.0
     closed: bool = False
 
     @property
@@ -74,6 +83,7 @@ class InferenceRequest:
         """Set the masked texts that are to be run now."""
         self.masked_texts = masked_texts
         self.predictions = [None] * len(masked_texts)
+        self.masked_tokens = sum(len(masked_text.ids) for masked_text in masked_texts)
         self.pending = len(masked_texts)
 
     def text_name(self, index: int) -> str:

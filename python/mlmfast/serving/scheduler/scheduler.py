@@ -12,8 +12,15 @@ from mlmfast.errors import MlmfastError
 from mlmfast.serving.scheduler.admission import AdmissionControl
 from mlmfast.serving.scheduler.batch_policy import BatchPolicy
 from mlmfast.serving.scheduler.execute import fail, finish, report_of, response_of, run_batch
+from mlmfast.serving.scheduler.fairness import ONE_SHARE, Share
 from mlmfast.serving.scheduler.multi_step import MultiStepQueue
-from mlmfast.serving.scheduler.queue import FULL_REQUESTS, ClosedError, QueueFullError, RequestQueue
+from mlmfast.serving.scheduler.queue import (
+    FULL_REQUESTS,
+    AnswerTooLargeError,
+    ClosedError,
+    QueueFullError,
+    RequestQueue,
+)
 from mlmfast.serving.scheduler.request import InferenceRequest
 from mlmfast.serving.scheduler.tokenize import tokenize_requests
 
@@ -87,15 +94,22 @@ class Scheduler:
         """Texts of all requests in hand."""
         return self._admission.texts
 
-    def submit(self, texts: Sequence[str], task: FillMaskTask | Task) -> InferenceRequest:
+    def submit(
+        self, texts: Sequence[str], task: FillMaskTask | Task, share: Share = ONE_SHARE
+    ) -> InferenceRequest:
         """Accept a request.
+
+        Args:
+            texts: its texts, at least one.
+            task: the task with its options.
+            share: whose it is, and how large a share of the batches it gets.
 
         Raises:
             QueueFullError: too much is in hand. Where multi-step requests need too many passes, the
                 request's future gets this error.
             ClosedError: the scheduler was closed.
         """
-        request = InferenceRequest(texts, task)
+        request = InferenceRequest(texts, task, share)
         with self._changed:
             if self._closed:
                 raise ClosedError("This model takes no more requests.")
@@ -291,7 +305,9 @@ class Scheduler:
 
     def _respond(self, request: InferenceRequest) -> None:
         try:
-            response = response_of(request, self._model)
+            response = response_of(request, self._model, self._limits.max_answer_bytes)
+        except AnswerTooLargeError as error:
+            fail(request, error)
         except Exception as error:
             logger.exception("An answer could not be written")
             fail(request, error)

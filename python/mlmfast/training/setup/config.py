@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+from mlmfast.data.masking.mask_rates import RowRates, parse_mask_rate
 from mlmfast.data.masking.schedule import MaskRateSchedule
 from mlmfast.data.tokenization.added_tokens import read_tokens
 from mlmfast.data.tokenization.word_boundaries import known_boundaries
@@ -18,6 +19,7 @@ from mlmfast.training.options.from_scratch import (
     choose_mlm_probability,
     with_defaults,
 )
+from mlmfast.training.options.length import LengthOptions
 from mlmfast.training.options.run_mlm import resolve_alias, resolve_do_flags, split_options
 from mlmfast.training.report import hub
 from mlmfast.training.text_data import check_one_source, is_blocks
@@ -45,6 +47,7 @@ class TrainConfig:
         output: the folder to write.
         from_scratch: whether the weights start at random, by whichever option.
         masks: the mask options of the training, as `MaskedBlocks` takes them.
+        length: the changes to the model's positions.
         new_tokens: the words of `add_tokens`.
         max_seconds: `max_time` in seconds; None for no limit.
         options: the flags of run_mlm.py that are not options of `train` itself.
@@ -62,6 +65,7 @@ class TrainConfig:
     eval_data: str | Path | BlockStore | None
     masks: dict[str, Any]
     new_tokens: list[str]
+    length: LengthOptions
     seed: int
     precision: str
     overwrite: bool
@@ -86,7 +90,7 @@ class TrainConfig:
         model: str | Path | None,
         from_scratch: bool,
         model_type: str | None,
-        mlm_probability: float | None,
+        mlm_probability: float | str | None,
         mask_replace_prob: float,
         random_replace_prob: float,
         mask_mode: str,
@@ -94,6 +98,9 @@ class TrainConfig:
         word_boundaries: str,
         mask_rate_schedule: str | None,
         add_tokens: str | Path | Sequence[str] | None,
+        max_position_embeddings: int | None,
+        rope_theta: float | None,
+        rope_scaling: str | dict[str, Any] | None,
         seed: int,
         overwrite: bool,
         max_time: str | float | timedelta | None,
@@ -138,6 +145,7 @@ class TrainConfig:
             model_type=model_type,
             masks=masks,
             new_tokens=read_tokens(add_tokens) if add_tokens else [],
+            length=LengthOptions(max_position_embeddings, rope_theta, rope_scaling),
             seed=seed,
             overwrite=overwrite,
             max_seconds=seconds_of(max_time),
@@ -166,7 +174,7 @@ def _check_seed(seed: int) -> None:
 
 def _resolve_masks(
     *,
-    mlm_probability: float | None,
+    mlm_probability: float | str | None,
     from_scratch: bool,
     mask_replace_prob: float,
     random_replace_prob: float,
@@ -178,7 +186,8 @@ def _resolve_masks(
     """Put the mask options together, as `MaskedBlocks` takes them.
 
     Args:
-        mlm_probability: the rate; None for the default, which depends on `from_scratch`.
+        mlm_probability: the rate, or the distribution that each block's is drawn from; None for the
+            default, which depends on `from_scratch`.
         from_scratch: whether the weights start at random.
         mask_replace_prob: share of the chosen tokens that become the mask token.
         random_replace_prob: share of the chosen tokens that become a random token.
@@ -195,7 +204,9 @@ def _resolve_masks(
     if whole_word and mode == "span":
         raise InputError("Give whole_word or mask_mode='span', not both.")
     if mask_rate_schedule is None:
-        mlm_probability = choose_mlm_probability(mlm_probability, from_scratch=from_scratch)
+        chosen = choose_mlm_probability(mlm_probability, from_scratch=from_scratch)
+        rate = parse_mask_rate(chosen)
+        mlm_probability = str(rate) if isinstance(rate, RowRates) else rate
     elif mlm_probability is not None:
         raise InputError(
             f"Give mlm_probability ({mlm_probability}) or mask_rate_schedule "

@@ -17,7 +17,8 @@ from mlmfast.data.prepare.distributed.job import Job, atomic_file
 from mlmfast.data.prepare.distributed.tokenize import read_batches
 from mlmfast.data.prepare.split import is_test_document
 from mlmfast.data.prepare.split_writer import group_options
-from mlmfast.data.store.writer import WrittenShard, write_shard
+from mlmfast.data.store.shard_file import WrittenShard, write_shard
+from mlmfast.data.store.token_lists import count_tokens, cut
 from mlmfast.data.tokenization.load import id_dtype
 
 
@@ -165,7 +166,7 @@ def _sizes(job: Job, part: UnitSplit) -> Sizes:
     documents = tokens = text_bytes = 0
     for lists, size in read_token_lists(job, part):
         documents += len(lists)
-        tokens += lists.offsets[-1].as_py() - lists.offsets[0].as_py()
+        tokens += count_tokens(lists)
         text_bytes += size
     return Sizes(documents, tokens, text_bytes)
 
@@ -211,12 +212,12 @@ def _documents(
 def _tokens(
     batches: Iterator[pa.LargeListArray], start: int, stop: int
 ) -> Iterator[pa.LargeListArray]:
-    """Yield tokens `start` to `stop` of all batches, as one list a batch."""
+    """Yield tokens `start` to `stop` of all batches, in the lists of their documents."""
     before = 0
     for lists in batches:
-        ids = lists.flatten()
-        first, last = max(start - before, 0), min(stop - before, len(ids))
+        count = count_tokens(lists)
+        first, last = max(start - before, 0), min(stop - before, count)
         if first < last:
-            offsets = pa.array([0, last - first], pa.int64())
-            yield pa.LargeListArray.from_arrays(offsets, ids.slice(first, last - first))
-        before += len(ids)
+            kept = lists if last == count else cut(lists, last)[0]
+            yield kept if first == 0 else cut(kept, first)[1]
+        before += count

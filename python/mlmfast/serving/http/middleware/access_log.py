@@ -6,7 +6,7 @@ import logging
 import random
 import re
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlmfast.serving.http.errors import HTTPError, http_error_of
 from mlmfast.serving.http.log import log_request
@@ -15,6 +15,8 @@ from mlmfast.serving.http.responses import error_response
 from mlmfast.serving.http.service import Record
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from mlmfast.serving.http.service import Service
@@ -47,7 +49,9 @@ class AccessLog:
             return
         started = time.perf_counter()
         headers = dict(scope["headers"])
-        record = scope["record"] = _record(scope["method"], scope["path"], headers)
+        record = scope["record"] = record_of(headers, protocol_of(scope["method"], scope["path"]))
+        client = scope.get("client")
+        record.client = client[0] if client else ""
         service = self._service
         response = ResponseWatcher(scope, send, service)
         counted = record.protocol != "operations"
@@ -70,7 +74,6 @@ class AccessLog:
             service.metrics.count_request(
                 record.protocol, record.model, status, record.reason, seconds
             )
-        client = scope.get("client")
         log_request(
             record,
             method=scope["method"],
@@ -88,14 +91,7 @@ class AccessLog:
         receive: Receive,
         response: ResponseWatcher,
     ) -> None:
-        http_error = http_error_of(error)
-        if http_error is None or http_error.status == 500:
-            logger.error(
-                "a request failed", exc_info=error, extra={"fields": {"id": record.request_id}}
-            )
-        if http_error is None:
-            http_error = HTTPError(500, "internal", "The server failed; its log says how.")
-        record.reason = http_error.reason
+        http_error = client_error_of(error, record)
         if not response.status:
             await error_response(http_error, record)(scope, receive, response.send)
 
@@ -129,6 +125,19 @@ class ResponseWatcher:
         await self._send(message)
 
 
+def client_error_of(error: Exception, record: Record) -> HTTPError:
+    """Return what a client is told of an error, and log what it is not told."""
+    http_error = http_error_of(error)
+    if http_error is None or http_error.status == 500:
+        logger.error(
+            "a request failed", exc_info=error, extra={"fields": {"id": record.request_id}}
+        )
+    if http_error is None:
+        http_error = HTTPError(500, "internal", "The server failed; its log says how.")
+    record.reason = http_error.reason
+    return http_error
+
+
 def _require_host(scope: Scope) -> None:
     # https://www.rfc-editor.org/rfc/rfc9112#section-3.2
     hosts = sum(name == b"host" for name, _ in scope["headers"])
@@ -149,13 +158,19 @@ def _require_room(scope: Scope) -> None:
         )
 
 
-def _record(method: str, path: str, headers: dict[bytes, Any]) -> Record:
+def record_of(headers: Mapping[bytes, bytes], protocol: str) -> Record:
+    """Begin the record of a request, with the ids that its client gave it.
+
+    Args:
+        headers: its headers, or the metadata of gRPC.
+        protocol: its protocol.
+    """
     own = headers.get(b"x-request-id", b"")
     trace = headers.get(b"traceparent", b"")
     return Record(
         request_id=own.decode() if _REQUEST_ID.fullmatch(own) else random_id(),
         traceparent=trace.decode() if _TRACEPARENT.fullmatch(trace) else None,
-        protocol=protocol_of(method, path),
+        protocol=protocol,
     )
 
 

@@ -35,14 +35,22 @@ class ApiKeyAuth:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and self._keys and not _is_public(scope):
             header = dict(scope["headers"]).get(b"authorization", b"")
-            kind, _, key = header.partition(b" ")
-            # All keys are compared, so that the time does not reveal which one was similar.
-            known = [hmac.compare_digest(key.strip(), own) for own in self._keys]
-            if kind.lower() != b"bearer" or not any(known):
-                raise HTTPError(
-                    401, "unauthorized", "This server wants a key: Authorization: Bearer KEY."
-                )
+            scope["record"].client = key_holder(header, self._keys)
         await self._app(scope, receive, send)
+
+
+def key_holder(authorization: bytes, keys: Sequence[bytes]) -> str:
+    """Return the name of the client whose key an `Authorization` header holds.
+
+    Raises:
+        HTTPError: it holds none of the keys.
+    """
+    kind, _, key = authorization.partition(b" ")
+    # All keys are compared, so that the time does not reveal which one was similar.
+    known = [hmac.compare_digest(key.strip(), own) for own in keys]
+    if kind.lower() != b"bearer" or not any(known):
+        raise HTTPError(401, "unauthorized", "This server wants a key: Authorization: Bearer KEY.")
+    return f"key {known.index(True)}"
 
 
 def _is_public(scope: Scope) -> bool:

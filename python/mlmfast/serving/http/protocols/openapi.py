@@ -8,7 +8,8 @@ from pydantic.json_schema import models_json_schema
 
 from mlmfast.serving.http.protocols.fill import JointRequest, JointResponse
 from mlmfast.serving.http.protocols.huggingface import FillMaskRequest
-from mlmfast.serving.http.protocols.open_inference import InferRequest
+from mlmfast.serving.http.protocols.inference import InferRequest
+from mlmfast.serving.http.protocols.ndjson import MEDIA_TYPE as LINES
 from mlmfast.serving.http.protocols.score import ScoreRequest, ScoreResponse
 from mlmfast.serving.http.protocols.v1 import ErrorBody, FillRequest, FillResponse, ModelList
 
@@ -88,6 +89,7 @@ def _paths() -> dict[str, Any]:
                 "FillRequest",
                 _ref("FillResponse"),
                 {"inputs": _SENTENCE, "top_k": 3},
+                lines=True,
             )
         },
         "/v1/fill": {
@@ -96,6 +98,7 @@ def _paths() -> dict[str, Any]:
                 "JointRequest",
                 _ref("JointResponse"),
                 {"inputs": _TWO_MASKS, "top_k": 3, "beams": 10},
+                lines=True,
             )
         },
         "/v1/score": {
@@ -104,6 +107,7 @@ def _paths() -> dict[str, Any]:
                 "ScoreRequest",
                 _ref("ScoreResponse"),
                 {"inputs": WORDS, "per_token": True},
+                lines=True,
             )
         },
         "/v1/models": {
@@ -163,14 +167,19 @@ def _post(
     answer: dict[str, Any],
     example: dict[str, Any],
     error: dict[str, Any] | None = None,
+    *,
+    lines: bool = False,
 ) -> dict[str, Any]:
+    responses = _responses(answer, set(_PROBLEMS), error)
+    if lines:
+        responses["200"]["content"][LINES] = {"schema": {"type": "string"}}
     return {
         "summary": summary,
         "requestBody": {
             "required": True,
             "content": {"application/json": {"schema": _ref(body), "example": example}},
         },
-        "responses": _responses(answer, set(_PROBLEMS), error),
+        "responses": responses,
     }
 
 
