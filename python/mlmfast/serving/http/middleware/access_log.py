@@ -117,10 +117,9 @@ class ResponseWatcher:
             # Without having read the body, nobody can tell whether the client will still send it.
             unread = "body" not in self._scope and awaits_continue(dict(self._scope["headers"]))
             over = self._scope.get(OVER_LIMIT)
-            if (
-                self._service.draining or unread or over
-            ):  # the client shall not reuse the connection
-                headers.append((b"connection", b"close"))
+            closes = self._service.draining or unread or over
+            if closes and all(name != b"connection" for name, _ in headers):
+                headers.append((b"connection", b"close"))  # the client shall not reuse it
             message = {**message, "headers": headers}
         await self._send(message)
 

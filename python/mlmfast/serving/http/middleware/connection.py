@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mlmfast.serving.http.service import Service
 
 _MAX_FIELD_BYTES = 64 << 10
+_LATE_SECONDS = 0.05
 # A client that reads nothing of its response for so long counts as gone.
 _UNREAD_MILLISECONDS = 30_000
 # Enough for 20 MB/s over a connection with a round trip of 10 ms.
@@ -170,7 +171,7 @@ class Connection(HttpToolsProtocol):
 
     def _expect_headers(self) -> None:
         seconds = self.service.settings.header_timeout
-        self._deadline = self.loop.call_later(seconds, self._too_slow)
+        self._deadline = self.loop.call_later(seconds, self._maybe_too_slow)
 
     def _headers_complete(self) -> None:
         if self._deadline is not None:
@@ -179,6 +180,10 @@ class Connection(HttpToolsProtocol):
 
     def _fields_begin(self) -> None:
         self._in_fields, self._field_bytes = True, -self._before
+
+    def _maybe_too_slow(self) -> None:
+        # A late event loop calls this before it reads what has come meanwhile: that goes first.
+        self._deadline = self.loop.call_later(_LATE_SECONDS, self._too_slow)
 
     def _too_slow(self) -> None:
         self._deadline = None
