@@ -42,7 +42,7 @@ def serve(settings: ServeSettings, *, on_bound: Callable[[str, str | None], None
     configure_logging(settings.log_format)
     with listen(settings) as listening:
         on_bound(listening.url, listening.admin_url)
-        if not settings.api_keys and listening.is_public:
+        if not settings.needs_key and listening.is_public:
             logger.warning(
                 "everyone who reaches %s may use the models without a key: set --api-key-file or "
                 "$MLMFAST_API_KEY, or listen on 127.0.0.1",

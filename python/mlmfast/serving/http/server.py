@@ -126,6 +126,8 @@ class Server(uvicorn.Server):
         if self._grpc:
             await self._grpc.stop(LAST_SECONDS)
         await super().shutdown(sockets)
+        if self._service.traces:
+            self._service.traces.close(LAST_SECONDS)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         service = self._service
@@ -228,7 +230,7 @@ class Server(uvicorn.Server):
     def _reload(self) -> None:
         def reload() -> None:
             self._supervisor.reloading()
-            self._service.models.reload()
+            self._service.reload()
             self._supervisor.ready()
 
         threading.Thread(target=reload, name="mlmfast-reload", daemon=True).start()
