@@ -145,12 +145,13 @@ class MLMTrainer(BlockTrainer):
     def _masked_head(self) -> MaskedHead:
         """Return the head of the present model, which `model_init` may have replaced."""
         if self._head is None or self._head.model is not self.model:
-            # A hook cannot know the rows that a replica or shard of the model gets.
+            # A hook cannot know the rows that a replica gets; DeepSpeed has not been tried.
             unsupported = {
                 "DataParallel (start one process a GPU, with torchrun)": self.args.n_gpu > 1,
-                "FSDP": self.is_fsdp_enabled,
                 "DeepSpeed": self.is_deepspeed_enabled,
             }
+            plugin = self.accelerator.state.fsdp_plugin if self.is_fsdp_enabled else None
+            version = getattr(plugin, "fsdp_version", 1)
             active = [name for name, used in unsupported.items() if used]
             if active:
                 logger.warning("under %s, the head runs on all rows", active[0])
@@ -158,9 +159,13 @@ class MLMTrainer(BlockTrainer):
             self._head = MaskedHead(
                 self.model,
                 allowed=not active,
-                last_layer=not self.args.gradient_checkpointing,
+                # A layer of FSDP 1 cannot be run apart from the model.
+                last_layer=plugin is None or version == 2,
+                sharded=None if plugin is None else f"FSDP {version}",
                 static=static,
-                documents=self._document_attention(active, static=static),
+                documents=self._document_attention(
+                    [*active, *([] if plugin is None else [f"FSDP {version}"])], static=static
+                ),
             )
         return self._head
 

@@ -124,7 +124,7 @@ class BodyReader:
             raise HTTPError(
                 408,
                 "slow_body",
-                f"The body did not come within {self._seconds:g} s.",
+                f"The body did not arrive within {self._seconds:g} s.",
                 close=True,
             ) from None
         if more:
@@ -154,7 +154,7 @@ class BodyReader:
             raise HTTPError(
                 415,
                 "unknown_encoding",
-                "The body's encoding is not known: send it as it is, or as gzip or deflate.",
+                "The body's content encoding must be gzip or deflate, or none.",
             )
         try:
             data = _unpacked(body, self._max_bytes + 1)

@@ -1,17 +1,13 @@
-"""Operations: health, metrics, and reloading models."""
+"""Operations: health, metrics and what the server is."""
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 from starlette.routing import Route
 
-from mlmfast.errors import MlmfastError
-from mlmfast.serving.http.errors import HTTPError
-from mlmfast.serving.http.protocols.body import load_json
-from mlmfast.serving.http.protocols.inference import VERSION
+from mlmfast.serving.http.protocols import health
 from mlmfast.serving.http.protocols.v1 import describe
 from mlmfast.serving.http.responses import json_response
 
@@ -20,28 +16,9 @@ if TYPE_CHECKING:
 
     from mlmfast.serving.http.service import Service
 
-_METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-
 
 def routes(service: Service) -> list[Route]:
     """Return the routes of operations, including those of the Open Inference Protocol."""
-
-    async def health(_request: Request) -> Response:
-        state = service.state
-        return json_response({"status": state}, 200 if state == "ready" else 503)
-
-    async def live(_request: Request) -> Response:
-        return json_response({"live": True})
-
-    async def ready(_request: Request) -> Response:
-        is_ready = service.state == "ready"
-        return json_response({"ready": is_ready}, 200 if is_ready else 503)
-
-    async def metrics(_request: Request) -> Response:
-        service.models.update_metrics()
-        # With several workers, it reads the files of all of them.
-        text = await asyncio.to_thread(service.metrics.text)
-        return Response(text, media_type=_METRICS_TYPE)
 
     async def info(_request: Request) -> Response:
         from importlib.metadata import version
@@ -69,50 +46,7 @@ def routes(service: Service) -> list[Route]:
             }
         )
 
-    async def index(_request: Request) -> Response:
-        return json_response(
-            [
-                {
-                    "name": model.name,
-                    "version": VERSION,
-                    "state": "READY" if model.ready else "UNAVAILABLE",
-                }
-                for model in service.models
-            ]
-        )
-
-    async def load(request: Request) -> Response:
-        if not service.settings.api_keys:
-            raise HTTPError(
-                403, "forbidden", "SIGHUP reloads the models; so does this route, with an API key."
-            )
-        body = request.scope["body"].strip()
-        if body and _parameters(body):
-            raise HTTPError(
-                400, "bad_request", "A model is loaded from the folder that the server was given."
-            )
-        served = service.models.get(request.path_params["model"])
-        if service.settings.workers > 1:
-            service.reload_all()
-            return json_response({"reload": "begun", "workers": service.settings.workers})
-        try:
-            await asyncio.to_thread(served.load)
-        except MlmfastError as error:
-            raise HTTPError(500, "not_loaded", f"{served.name} was not loaded: {error}") from error
-        return json_response({"reload": "done", "loads": served.loads})
-
     return [
-        Route("/health", health, methods=["GET"]),
-        Route("/v2/health/live", live, methods=["GET"]),
-        Route("/v2/health/ready", ready, methods=["GET"]),
-        Route("/metrics", metrics, methods=["GET"]),
+        *health.routes(service),
         Route("/info", info, methods=["GET"]),
-        Route("/v2/repository/index", index, methods=["POST"]),
-        Route("/v2/repository/models/{model}/load", load, methods=["POST"]),
     ]
-
-
-def _parameters(body: bytes) -> object:
-    """Return the parameters of a request to load a model."""
-    content = load_json(body)
-    return content.get("parameters") if isinstance(content, dict) else content
