@@ -59,14 +59,16 @@ def test_nothing_is_killed_before_it_has_drained():
     assert int(stop[1]) > drain["mlmfast.service"]
 
 
-def test_systemd_takes_the_unit(tmp_path):
+@pytest.mark.parametrize("name", ["mlmfast.service", "mlmfast.socket", "mlmfast-admin.socket"])
+def test_systemd_takes_the_unit(tmp_path, name):
     if not shutil.which("systemd-analyze"):
         pytest.skip("systemd is not installed")
-    unit = (DEPLOY / "mlmfast.service").read_text()
-    # The program itself is not there.
-    (tmp_path / "mlmfast.service").write_text(unit.replace("/opt/mlmfast/bin/mlmfast", "/bin/true"))
+    for file in DEPLOY.glob("mlmfast*"):
+        # The program itself is not there.
+        unit = file.read_text().replace("/opt/mlmfast/bin/mlmfast", "/bin/true")
+        (tmp_path / file.name).write_text(unit)
     done = subprocess.run(
-        ["systemd-analyze", "verify", tmp_path / "mlmfast.service"],
+        ["systemd-analyze", "verify", tmp_path / name],
         capture_output=True,
         text=True,
         check=False,
