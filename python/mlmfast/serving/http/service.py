@@ -146,10 +146,15 @@ class Service:
         """
         if self.in_hand > _MAX_REQUESTS:
             raise HTTPError(
-                429, "too_many_requests", "The server has too many requests in hand.", retry_after=1
+                429,
+                "too_many_requests",
+                "The server has too many requests in progress.",
+                retry_after=1,
             )
         if self.draining:
-            raise HTTPError(503, "draining", "The server is stopping: ask another.", retry_after=1)
+            raise HTTPError(
+                503, "draining", "The server is stopping: send this to another.", retry_after=1
+            )
 
     def reload(self) -> None:
         """Read the file of keys again, and reload all models."""

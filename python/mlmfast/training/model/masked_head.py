@@ -161,6 +161,11 @@ class MaskedHead:
         if self._documents is not None:
             self._documents.remove_hooks()
 
+    @property
+    def keeps_documents_apart(self) -> bool:
+        """Whether documents are kept apart, as far as batches have shown."""
+        return self._documents is not None and self._documents.reason is None
+
     @contextmanager
     def separated(self, inputs: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """Keep documents apart in the calls of the model inside the context, if it does so.
