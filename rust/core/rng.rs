@@ -19,6 +19,8 @@ pub enum Purpose {
     Choice = 4,
     /// The starts and lengths of spans.
     Span = 5,
+    /// Which documents of a length share the rows that are packed.
+    Packing = 6,
 }
 
 /// The finaliser of `SplitMix64` (Steele, Lea and Flood 2014, constants by Stafford): a bijection
@@ -92,8 +94,14 @@ pub fn content_hash(ids: impl Iterator<Item = u64>) -> u64 {
 mod tests {
     use super::*;
 
-    const PURPOSES: [Purpose; 5] =
-        [Purpose::Gap, Purpose::Replacement, Purpose::Permutation, Purpose::Choice, Purpose::Span];
+    const PURPOSES: [Purpose; 6] = [
+        Purpose::Gap,
+        Purpose::Replacement,
+        Purpose::Permutation,
+        Purpose::Choice,
+        Purpose::Span,
+        Purpose::Packing,
+    ];
 
     #[test]
     fn neighbouring_keys_share_no_values() {

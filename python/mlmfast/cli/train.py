@@ -97,6 +97,18 @@ def _describe() -> Iterable[str]:
     help="File with words to add as tokens, one per line; each starts as the mean of its pieces.",
 )
 @click.option(
+    "--pack-documents",
+    is_flag=True,
+    help="Fill rows with the documents of a store with one per block, instead of padding them.",
+)
+@click.option(
+    "--tokens-per-batch",
+    type=int,
+    metavar="N",
+    help="As many blocks or packed rows in a batch as have N positions, in place of "
+    "--per-device-train-batch-size.",
+)
+@click.option(
     "--seed", default=0, show_default=True, help="Seed of masks, order, dropout and new weights."
 )
 @click.option(

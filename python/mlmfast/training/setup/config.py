@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from mlmfast.data.masking.schedule import MaskRateSchedule
@@ -10,6 +10,7 @@ from mlmfast.data.tokenization.added_tokens import read_tokens
 from mlmfast.data.tokenization.word_boundaries import known_boundaries
 from mlmfast.errors import InputError
 from mlmfast.fs.paths import as_path
+from mlmfast.options import check_int
 from mlmfast.training.model.precision import default_device
 from mlmfast.training.options.arguments import check_names
 from mlmfast.training.options.durations import seconds_of
@@ -46,6 +47,8 @@ class TrainConfig:
         from_scratch: whether the weights start at random, by whichever option.
         masks: the mask options of the training, as `MaskedBlocks` takes them.
         new_tokens: the words of `add_tokens`.
+        tokens_per_batch: positions of a batch, in place of its blocks; None for the blocks that
+            `training_arguments` say.
         max_seconds: `max_time` in seconds; None for no limit.
         options: the flags of run_mlm.py that are not options of `train` itself.
         training_arguments: the fields of `transformers.TrainingArguments` that the user gave, and
@@ -62,6 +65,8 @@ class TrainConfig:
     eval_data: str | Path | BlockStore | None
     masks: dict[str, Any]
     new_tokens: list[str]
+    pack_documents: bool
+    tokens_per_batch: int | None
     seed: int
     precision: str
     overwrite: bool
@@ -94,6 +99,8 @@ class TrainConfig:
         word_boundaries: str,
         mask_rate_schedule: str | None,
         add_tokens: str | Path | Sequence[str] | None,
+        pack_documents: bool,
+        tokens_per_batch: int | None,
         seed: int,
         overwrite: bool,
         max_time: str | float | timedelta | None,
@@ -115,6 +122,7 @@ class TrainConfig:
         check_names(arguments)
         arguments = resolve_do_flags(arguments)
         _check_seed(seed)
+        _check_batches(arguments, pack_documents, tokens_per_batch)
         check_one_source(data, options)
         # As in run_mlm.py, a model type or a configuration without a model means random weights.
         scratch = from_scratch or (model is None and bool(model_type or options.config_name))
@@ -138,6 +146,8 @@ class TrainConfig:
             model_type=model_type,
             masks=masks,
             new_tokens=read_tokens(add_tokens) if add_tokens else [],
+            pack_documents=pack_documents,
+            tokens_per_batch=tokens_per_batch,
             seed=seed,
             overwrite=overwrite,
             max_seconds=seconds_of(max_time),
@@ -146,6 +156,23 @@ class TrainConfig:
             training_arguments=arguments | hub.upload_arguments(push_to_hub, arguments, output),
             **unchanged,
         )
+
+    def with_block_size(self, block_size: int) -> Self:
+        """Return the same options, with `tokens_per_batch` as blocks of so many tokens.
+
+        Raises:
+            InputError: it is less than one block.
+        """
+        if self.tokens_per_batch is None:
+            return self
+        blocks = self.tokens_per_batch // block_size
+        if not blocks:
+            raise InputError(
+                f"tokens_per_batch is {self.tokens_per_batch:,}, which is less than one block of "
+                f"{block_size:,} tokens: give a multiple of that."
+            )
+        arguments = self.training_arguments | {"per_device_train_batch_size": blocks}
+        return replace(self, training_arguments=arguments)
 
     @property
     def device(self) -> str:
@@ -162,6 +189,26 @@ def _check_seed(seed: int) -> None:
     """Raise InputError for a seed that one of the random generators does not take."""
     if not 0 <= seed < 2**32:
         raise InputError(f"seed is {seed}; expected a whole number from 0 to 2^32 - 1.")
+
+
+def _check_batches(
+    arguments: dict[str, Any], pack_documents: bool, tokens_per_batch: int | None
+) -> None:
+    """Raise InputError for options that contradict each other about what a batch holds."""
+    if tokens_per_batch is not None:
+        check_int("tokens_per_batch", tokens_per_batch, 1, 2**31 - 1)
+        for name in ("per_device_train_batch_size", "auto_find_batch_size"):
+            if arguments.get(name):
+                raise InputError(
+                    f"tokens_per_batch ({tokens_per_batch:,}) and {name} ({arguments[name]}) both "
+                    "say how large a batch is: give one of them."
+                )
+    strategy = arguments.get("train_sampling_strategy")
+    if pack_documents and (arguments.get("group_by_length") or strategy == "group_by_length"):
+        raise InputError(
+            "group_by_length puts documents of similar length into a batch, and the rows of "
+            "pack_documents are all of one length: give one of them."
+        )
 
 
 def _resolve_masks(
