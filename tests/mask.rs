@@ -5,7 +5,7 @@
 #![allow(clippy::cast_sign_loss, clippy::cast_possible_wrap, missing_docs)]
 
 use mlmfast_core::Error;
-use mlmfast_core::mask::{Address, Batch, IGNORE, MaskOptions, Masker, Output};
+use mlmfast_core::mask::{Address, Batch, IGNORE, MaskOptions, MaskRate, Masker, Output};
 use proptest::prelude::*;
 
 mod support;
@@ -26,11 +26,12 @@ fn worst_deviation(asked: &MaskOptions, drawn: &MaskOptions, millions: u64) -> f
             random += usize::from(id != i64::from(MASK) && id != label);
         }
     }
+    let MaskRate::Fixed(rate) = asked.mlm_probability else { unreachable!() };
     // A random word is the mask token, or the word itself, once in VOCAB each.
     let once = asked.random_replace_prob / f64::from(VOCAB);
     let tokens = millions as usize * rows * (length - 2);
     [
-        deviations(chosen, tokens, asked.mlm_probability),
+        deviations(chosen, tokens, rate),
         deviations(hidden, chosen, asked.mask_replace_prob + once),
         deviations(random, chosen, asked.random_replace_prob - 2.0 * once),
     ]
@@ -42,7 +43,7 @@ fn worst_deviation(asked: &MaskOptions, drawn: &MaskOptions, millions: u64) -> f
 fn rates_are_those_asked_for() {
     for (rate, hide, random) in [(0.15, 0.8, 0.1), (0.3, 0.5, 0.4), (0.02, 0.0, 1.0)] {
         let options = MaskOptions {
-            mlm_probability: rate,
+            mlm_probability: rate.into(),
             mask_replace_prob: hide,
             random_replace_prob: random,
             ..options()
@@ -56,7 +57,7 @@ fn rates_are_those_asked_for() {
 fn a_biased_kernel_is_noticed() {
     let asked = options();
     for biased in [
-        MaskOptions { mlm_probability: 0.1504, ..options() },
+        MaskOptions { mlm_probability: 0.1504.into(), ..options() },
         MaskOptions { mask_replace_prob: 0.801, ..options() },
         MaskOptions { random_replace_prob: 0.0993, ..options() },
     ] {
@@ -83,7 +84,7 @@ fn every_position_is_chosen_alike() {
 #[test]
 fn random_words_are_uniform_over_the_whole_vocabulary() {
     let options = MaskOptions {
-        mlm_probability: 1.0,
+        mlm_probability: 1.0.into(),
         mask_replace_prob: 0.0,
         random_replace_prob: 1.0,
         special_ids: vec![],
@@ -102,11 +103,11 @@ fn random_words_are_uniform_over_the_whole_vocabulary() {
 proptest! {
     #[test]
     fn outputs_are_consistent(
-        length in 1_usize..80, rows in 0_usize..12, rate in 0.0..=1.0, seed: u64, epoch: u64,
+        length in 1_usize..80, rows in 0_usize..12, rate in 0.0..=1.0_f64, seed: u64, epoch: u64,
     ) {
         let ids = text(rows, length);
         let blocks: Vec<u64> = (0..rows as u64).map(|row| row * 3).collect();
-        let options = MaskOptions { mlm_probability: rate, ..options() };
+        let options = MaskOptions { mlm_probability: rate.into(), ..options() };
         let masked = mask(&options, &batch(&ids, length, &blocks), (seed, epoch), 1);
         let chosen: Vec<i64> =
             (0..ids.len()).filter(|&at| masked.labels[at] != IGNORE).map(|at| at as i64).collect();
@@ -156,7 +157,7 @@ fn threads_do_not_matter_and_keys_do() {
 #[test]
 fn content_addresses_do_not_see_the_padding() {
     let row: Vec<u16> = (10..40).collect();
-    let options = MaskOptions { mlm_probability: 0.5, ..options() };
+    let options = MaskOptions { mlm_probability: 0.5.into(), ..options() };
     let padded = |left: usize, right: usize| {
         let ids = [vec![1; left], row.clone(), vec![1; right]].concat();
         let address = Address::Content { pad_id: Some(1) };
@@ -171,7 +172,7 @@ fn content_addresses_do_not_see_the_padding() {
 fn flagged_tokens_are_never_chosen() {
     let ids = vec![7_u16; 400];
     let flags: Vec<bool> = (0..400).map(|at| at % 3 == 0).collect();
-    let options = MaskOptions { mlm_probability: 1.0, ..options() };
+    let options = MaskOptions { mlm_probability: 1.0.into(), ..options() };
     let batch = Batch { special_tokens_mask: Some(&flags), ..batch(&ids, 100, &[0, 1, 2, 3]) };
     let masked = mask(&options, &batch, (0, 0), 1);
     assert!(masked.labels.iter().zip(&flags).all(|(&label, &flag)| (label == IGNORE) == flag));
@@ -180,9 +181,9 @@ fn flagged_tokens_are_never_chosen() {
 #[test]
 fn bad_options_and_ids_are_named() {
     let message = |options: MaskOptions| Masker::new(&options).unwrap_err().to_string();
-    let low = message(MaskOptions { mlm_probability: -0.1, ..options() });
+    let low = message(MaskOptions { mlm_probability: MaskRate::Fixed(-0.1), ..options() });
     assert_eq!(low, "mlm_probability must be between 0 and 1, got -0.1");
-    assert!(message(MaskOptions { mlm_probability: f64::NAN, ..options() }).contains("NaN"));
+    assert!(message(MaskOptions { mlm_probability: f64::NAN.into(), ..options() }).contains("NaN"));
     let high = message(MaskOptions { random_replace_prob: 0.3, ..options() });
     assert!(high.contains("must not exceed 1"), "{high}");
     let outside = message(MaskOptions { mask_token_id: VOCAB, ..options() });

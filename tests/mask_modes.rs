@@ -114,7 +114,7 @@ fn at_least_one_holds_in_every_mode_and_rows_without_tokens_stay() {
             let options = MaskOptions {
                 mode: mode.clone(),
                 at_least_one: true,
-                mlm_probability: rate,
+                mlm_probability: rate.into(),
                 ..options()
             };
             let mut ids = text(3, 20);
@@ -257,7 +257,7 @@ fn random_words_may_be_kept_ordinary() {
     let (rows, length) = (400, 500);
     let ids = vec![7_u16; rows * length];
     let only_random = MaskOptions {
-        mlm_probability: 1.0,
+        mlm_probability: 1.0.into(),
         mask_replace_prob: 0.0,
         random_replace_prob: 1.0,
         random_specials: false,
@@ -279,7 +279,7 @@ fn random_words_may_be_kept_ordinary() {
 proptest! {
     #[test]
     fn every_mode_is_consistent(
-        length in 1_usize..60, rows in 1_usize..8, rate in 0.0..=1.0, seed: u64, kind in 0..4,
+        length in 1_usize..60, rows in 1_usize..8, rate in 0.0..=1.0_f64, seed: u64, kind in 0..4,
         wanted in 1_usize..70, at_least_one: bool,
     ) {
         let starts: Vec<bool> = (0..VOCAB).map(|id| id % 3 != 0).collect();
@@ -291,7 +291,7 @@ proptest! {
         };
         let masks_per_row = (kind != 1 && seed % 2 == 0).then_some(wanted);
         let options =
-            MaskOptions { mode, mlm_probability: rate, masks_per_row, at_least_one, ..options() };
+            MaskOptions { mode, mlm_probability: rate.into(), masks_per_row, at_least_one, ..options() };
         let ids = text(rows, length);
         let masked = mask(&options, &batch(&ids, length, &blocks(rows)), (seed, 1), 1);
         let chosen: Vec<i64> =

@@ -47,7 +47,7 @@ fn thirty_two_bits_refuse_what_they_cannot_hold() {
     assert!(matches!(error, Error::OutsideVocabulary { position: 1, .. }), "{error}");
     let mut wide = buffer::<i64>(2);
     let output = Output { input_ids: &mut wide, labels: None, attention_mask: None };
-    let nothing = MaskOptions { mlm_probability: 0.0, ..options() };
+    let nothing = MaskOptions { mlm_probability: 0.0.into(), ..options() };
     Masker::new(&nothing).unwrap().mask(&batch, (0, 0), output, None).unwrap();
     assert_eq!(wide[1], 1 << 40);
 }
@@ -134,7 +134,7 @@ fn another_rate_is_the_masker_of_that_rate() {
     let ids = text(20, 50);
     let blocks: Vec<u64> = (0..20).collect();
     let batch = batch(&ids, 50, &blocks);
-    let more = MaskOptions { mlm_probability: 0.3, ..options() };
+    let more = MaskOptions { mlm_probability: 0.3.into(), ..options() };
     let masker = Masker::new(&options()).unwrap().with_probability(0.3).unwrap();
     let mut input_ids = buffer::<i64>(ids.len());
     let output = Output { input_ids: &mut input_ids, labels: None, attention_mask: None };

@@ -155,7 +155,7 @@ class Masker:
         word_starts: npt.NDArray[np.bool_] | None,
         span_probability: float,
         max_span_length: int,
-        mlm_probability: float,
+        mlm_probability: float | tuple[str, float, float],
         masks_per_row: int | None,
         at_least_one: bool,
         mask_replace_prob: float,

@@ -3,8 +3,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::gaps::{Gaps, half_scale, scale};
+use crate::gaps::{Gaps, half_scale};
 use crate::ids::IdSet;
+use crate::mask_rate::MaskRate;
 use crate::options::{MaskOptions, Mode};
 use crate::rng::{EpochKey, Key, Purpose};
 use crate::spans::{SpanLengths, UNCOVERED, cover_spans};
@@ -13,12 +14,11 @@ use crate::{Error, Result, check_length};
 /// How tokens are chosen.
 #[derive(Debug, Clone)]
 pub struct Chooser {
-    /// `None` where the rate is zero.
+    /// `None` where the rate is zero, or drawn for each row.
     gaps: Option<Arc<Gaps>>,
     /// Cumulative shares of the chosen tokens, as fractions of 2^63: masked; masked or random.
     shares: (u64, u64),
-    /// The rate times 2^64.
-    rate: u128,
+    rate: MaskRate,
     per_row: Option<usize>,
     at_least_one: bool,
     words: Option<Arc<IdSet>>,
@@ -31,12 +31,18 @@ pub struct ChoiceKeys {
     gap: EpochKey,
     choice: EpochKey,
     span: EpochKey,
+    rate: EpochKey,
 }
 
 impl ChoiceKeys {
     pub fn new(seed: u64, epoch: u64) -> Self {
         let key = |purpose| EpochKey::new(seed, epoch, purpose);
-        Self { gap: key(Purpose::Gap), choice: key(Purpose::Choice), span: key(Purpose::Span) }
+        Self {
+            gap: key(Purpose::Gap),
+            choice: key(Purpose::Choice),
+            span: key(Purpose::Span),
+            rate: key(Purpose::Rate),
+        }
     }
 
     pub fn gap(&self, block: u64) -> Key {
@@ -70,13 +76,16 @@ impl Chooser {
             Some(_) if matches!(options.mode, Mode::WholeWord { .. }) => {
                 return Err(Error::MasksPerRowOfWords);
             }
+            Some(_) if options.mlm_probability.is_drawn() => {
+                return Err(Error::MasksPerRowAtDrawnRate);
+            }
             _ => {}
         }
         let hidden = half_scale(options.mask_replace_prob);
         let chooser = Self {
             gaps: None,
             shares: (hidden, hidden + half_scale(options.random_replace_prob)),
-            rate: 0,
+            rate: options.mlm_probability,
             per_row: options.masks_per_row,
             at_least_one: options.at_least_one,
             words: words.map(|starts| Arc::new(IdSet::of_flags(starts))),
@@ -86,25 +95,41 @@ impl Chooser {
     }
 
     /// A copy with another rate.
-    pub fn with_rate(&self, rate: f64) -> Result<Self> {
-        if !(0.0..=1.0).contains(&rate) {
-            let value = rate.to_string();
-            return Err(Error::Probability { name: "mlm_probability", value });
-        }
-        let gaps = Gaps::new(rate, self.shares).map(Arc::new);
-        Ok(Self { gaps, rate: scale(rate), ..self.clone() })
+    pub fn with_rate(&self, rate: MaskRate) -> Result<Self> {
+        rate.check()?;
+        let gaps = match rate {
+            MaskRate::Fixed(rate) => Gaps::new(rate, self.shares).map(Arc::new),
+            // A table takes longer to make than a row to mask.
+            MaskRate::Uniform { .. } | MaskRate::Beta { .. } => None,
+        };
+        Ok(Self { gaps, rate, ..self.clone() })
     }
 
-    /// The gaps between chosen tokens; `None` unless tokens are chosen independently at a rate.
+    /// Whether each token is chosen independently of the others.
+    fn is_of_tokens(&self) -> bool {
+        self.words.is_none() && self.spans.is_none() && self.per_row.is_none()
+    }
+
+    /// The gaps between chosen tokens; `None` unless tokens are chosen independently at one rate.
     pub fn token_gaps(&self) -> Option<&Gaps> {
-        let units = self.words.is_some() || self.spans.is_some() || self.per_row.is_some();
-        if units { None } else { self.gaps.as_deref() }
+        if self.is_of_tokens() { self.gaps.as_deref() } else { None }
+    }
+
+    /// The rate of a row, times 2^64; `None` unless tokens are chosen independently at a rate that
+    /// is drawn for each row.
+    pub fn token_rate(&self, block: u64, keys: &ChoiceKeys) -> Option<u128> {
+        (self.rate.is_drawn() && self.is_of_tokens()).then(|| self.row_rate(block, keys))
+    }
+
+    fn row_rate(&self, block: u64, keys: &ChoiceKeys) -> u128 {
+        self.rate.of_row(keys.rate.block(block))
     }
 
     /// Approximate number of chosen tokens among `tokens`.
     pub fn estimate(&self, tokens: usize) -> usize {
         // The rate's high half: 2^32 for all tokens.
-        let share = usize::try_from((tokens as u128 * (self.rate >> 32)) >> 32).unwrap_or(tokens);
+        let share =
+            usize::try_from((tokens as u128 * (self.rate.mean() >> 32)) >> 32).unwrap_or(tokens);
         share + share / 16 + 64
     }
 
@@ -162,7 +187,8 @@ impl Chooser {
     ) {
         let hide = &mut hide;
         if let Some(lengths) = &self.spans {
-            self.choose_spans(lengths, tokens, keys.span.block(block), scratch, hide);
+            let rate = self.row_rate(block, keys);
+            self.choose_spans(lengths, tokens, (keys.span.block(block), rate), scratch, hide);
         } else if let Some(wanted) = self.per_row {
             choose_exactly(wanted, keys.choice.block(block), scratch, hide);
         } else if self.words.is_some() {
@@ -180,11 +206,17 @@ impl Chooser {
         hide: &mut impl FnMut(usize, usize),
     ) {
         let mut none = true;
+        let mut hide_word = |at: usize| {
+            hide_unit(&words[at], hide);
+            none = false;
+        };
+        let key = keys.gap.block(block);
         if let Some(gaps) = &self.gaps {
-            gaps.walk(keys.gap.block(block), words.len(), |at| {
-                hide_unit(&words[at], hide);
-                none = false;
-            });
+            gaps.walk(key, words.len(), hide_word);
+        } else if self.rate.is_drawn() {
+            let rate = self.row_rate(block, keys);
+            let hit = |at: &usize| u128::from(key.at(*at as u64)) < rate;
+            (0..words.len()).filter(hit).for_each(&mut hide_word);
         }
         if none && self.at_least_one {
             hide_one(words, keys.choice.block(block), hide);
@@ -195,14 +227,14 @@ impl Chooser {
         &self,
         lengths: &SpanLengths,
         tokens: Range<usize>,
-        key: Key,
+        (key, rate): (Key, u128),
         scratch: &mut Scratch,
         hide: &mut impl FnMut(usize, usize),
     ) {
         let count: usize = scratch.units.iter().map(ExactSizeIterator::len).sum();
         let budget = self.per_row.unwrap_or_else(|| {
             // Rounded up or down at random, so that the rate is exact on average.
-            let share = (count as u128 * self.rate + u128::from(key.at(0))) >> 64;
+            let share = (count as u128 * rate + u128::from(key.at(0))) >> 64;
             usize::try_from(share).unwrap_or(count).max(self.at_least_one.into())
         });
         scratch.cover.clear();

@@ -109,6 +109,22 @@ pub enum Error {
         /// Its value as text.
         value: String,
     },
+    /// A distribution of rates that does not exist.
+    #[error("mlm_probability is drawn from 'uniform' or 'beta', not from {0:?}")]
+    RateDistribution(String),
+    /// A range of rates that is empty or leaves 0..=1.
+    #[error(
+        "mlm_probability 'uniform:LOW,HIGH' needs 0 <= LOW <= HIGH <= 1, got 'uniform:{0},{1}'"
+    )]
+    UniformRates(String, String),
+    /// Invalid parameters of a beta distribution.
+    #[error("mlm_probability 'beta:A,B' needs A and B from 0.1 to 1000, got 'beta:{0},{1}'")]
+    BetaRates(String, String),
+    /// A rate drawn for each row, combined with an exact number of tokens.
+    #[error(
+        "masks_per_row fixes the number of masks, so no mlm_probability can be drawn for each row: give one of them"
+    )]
+    MasksPerRowAtDrawnRate,
     /// The two replacement shares exceed the whole.
     #[error("mask_replace_prob + random_replace_prob must not exceed 1, got {0}")]
     ReplaceProbabilities(String),

@@ -15,6 +15,7 @@
 //! - [`tokenize`] turns text into token ids.
 #![forbid(unsafe_code)]
 
+mod beta;
 pub mod blocks;
 pub mod boundaries;
 mod choose;
@@ -27,6 +28,7 @@ mod ids;
 pub mod jsonl;
 pub mod lists;
 pub mod mask;
+mod mask_rate;
 pub mod narrow;
 mod options;
 mod output;

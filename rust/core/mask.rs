@@ -13,6 +13,7 @@ use std::sync::Arc;
 use crate::choose::{ChoiceKeys, Chooser, Scratch};
 use crate::ids::IdSet;
 pub use crate::ids::{OutputId, TokenId};
+pub use crate::mask_rate::MaskRate;
 pub use crate::options::{MaskOptions, Mode};
 pub use crate::output::{ChosenTokens, IGNORE, Output};
 use crate::replace::Replacement;
@@ -74,8 +75,8 @@ impl Masker {
     /// special id outside of the vocabulary, an empty vocabulary, a flag list of another length,
     /// exactly so many tokens of whole words.
     pub fn new(options: &MaskOptions) -> Result<Self> {
+        options.mlm_probability.check()?;
         for (name, value) in [
-            ("mlm_probability", options.mlm_probability),
             ("mask_replace_prob", options.mask_replace_prob),
             ("random_replace_prob", options.random_replace_prob),
         ] {
@@ -102,12 +103,12 @@ impl Masker {
         })
     }
 
-    /// A masker with another rate that shares the tables of the vocabulary.
+    /// A masker with another rate, the same for all rows, that shares the tables of the vocabulary.
     ///
     /// # Errors
     /// A probability outside of 0..=1.
     pub fn with_probability(&self, mlm_probability: f64) -> Result<Self> {
-        Ok(Self { chooser: self.chooser.with_rate(mlm_probability)?, ..self.clone() })
+        Ok(Self { chooser: self.chooser.with_rate(mlm_probability.into())?, ..self.clone() })
     }
 
     /// Mask a batch into buffers of its size. Every element of them is written.
@@ -215,12 +216,17 @@ impl Masker {
             begin: begin as i64,
             positions,
         };
+        let before = row.positions.len();
+        let mut independent = true;
         if let Some(gaps) = self.chooser.token_gaps() {
-            let before = row.positions.len();
             row.hide_tokens(gaps, keys.choice.gap(block), drawn);
-            if row.positions.len() > before || !self.chooser.at_least_one() {
-                return;
-            }
+        } else if let Some(rate) = self.chooser.token_rate(block, &keys.choice) {
+            row.hide_at_rate(rate, keys.choice.gap(block), drawn);
+        } else {
+            independent = false;
+        }
+        if independent && (row.positions.len() > before || !self.chooser.at_least_one()) {
+            return;
         }
         let RowMasker { source, first, .. } = row;
         let rest = |at: usize| source[at].widen();

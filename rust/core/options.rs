@@ -1,5 +1,7 @@
 //! The options of the masks, as their user gives them.
 
+use crate::mask_rate::MaskRate;
+
 /// What is chosen as one.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Mode {
@@ -34,7 +36,7 @@ pub struct MaskOptions {
     /// What is chosen as one.
     pub mode: Mode,
     /// Share of the tokens that are chosen.
-    pub mlm_probability: f64,
+    pub mlm_probability: MaskRate,
     /// Choose exactly this many tokens per row (all of them if a row has fewer), not a share.
     pub masks_per_row: Option<usize>,
     /// Choose at least one token (or word) in every row.

@@ -84,6 +84,30 @@ impl<I: TokenId, O: OutputId> RowMasker<'_, I, O> {
         }
     }
 
+    /// Hide each token with a probability of `rate` / 2^64.
+    // Tokens are drawn before any is hidden, since a branch for each draw would be mispredicted.
+    pub fn hide_at_rate(&mut self, rate: u128, key: Key, drawn: &mut DrawBuffers) {
+        let end = self.source.len();
+        let mut start = self.first;
+        while start < end {
+            let part = start..end.min(start + drawn.places.len());
+            let mut count = 0;
+            for at in part.clone() {
+                #[allow(clippy::cast_possible_truncation)] // `mask` refuses rows of 2^31 and more
+                {
+                    drawn.places[count] = at as u32;
+                }
+                count += usize::from(u128::from(key.at((at - self.first) as u64)) < rate);
+            }
+            for &at in &drawn.places[..count] {
+                if self.may_hide(at as usize) {
+                    self.hide(at as usize, at as usize);
+                }
+            }
+            start = part.end;
+        }
+    }
+
     /// Hide the tokens before `places`, each according to its step's kind, except those that become
     /// random words: return their number, and leave their positions in `random`.
     #[inline]

@@ -29,6 +29,11 @@ MODES = {
     "span": {"mode": "span"},
     "span_of_words": {"mode": "span", "word_starts": WORD_STARTS, "mlm_probability": 0.3,
                       "span_probability": 0.4, "max_span_length": 4},
+    "token_uniform": {"mlm_probability": "uniform:0.05,0.5"},
+    "token_beta": {"mlm_probability": "beta:0.5,2.5", "at_least_one": True},
+    "whole_word_beta": {"mode": "whole_word", "word_starts": WORD_STARTS,
+                        "mlm_probability": "beta:3,9"},
+    "span_uniform": {"mode": "span", "mlm_probability": "uniform:0,1"},
     "span_exactly_12": {"mode": "span", "masks_per_row": 12},
 }  # fmt: skip
 

@@ -14,7 +14,7 @@ pub fn options() -> MaskOptions {
         vocab_size: VOCAB,
         special_ids: SPECIAL.to_vec(),
         mode: Mode::Token,
-        mlm_probability: 0.15,
+        mlm_probability: 0.15.into(),
         masks_per_row: None,
         at_least_one: false,
         mask_replace_prob: 0.8,

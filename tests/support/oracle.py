@@ -5,9 +5,12 @@ Slow and obvious on purpose: Python's own integers, no tables, nothing of the co
 
 from __future__ import annotations
 
+import math
+
 MASK64 = (1 << 64) - 1
 GOLDEN = 0x9E3779B97F4A7C15
-GAP, REPLACEMENT, PERMUTATION, CHOICE, SPAN = 1, 2, 3, 4, 5
+GAP, REPLACEMENT, PERMUTATION, CHOICE, SPAN, RATE = 1, 2, 3, 4, 5, 6
+LN2 = 0.6931471805599453
 
 
 def mix(z):
@@ -45,6 +48,57 @@ def thresholds(probability, count):
         rest = rest * ((1 << 64) - scale(probability)) >> 64
         found.append(rest)
     return found
+
+
+def fraction(value):
+    return ((value >> 12) + 0.5) / 2**52
+
+
+def log(x):
+    mantissa, exponent = math.frexp(x)
+    mantissa, exponent = mantissa * 2, exponent - 1
+    if mantissa > 1.4142135623730951:
+        mantissa, exponent = mantissa / 2, exponent + 1
+    t = (mantissa - 1) / (mantissa + 1)
+    series = 0.0
+    for k in range(11, -1, -1):
+        series = series * (t * t) + 1 / (2 * k + 1)
+    return exponent * LN2 + 2 * t * series
+
+
+def exp(x):
+    whole = math.floor(x / LN2 + 0.5)
+    rest, series = x - whole * LN2, 1.0
+    for k in range(16, 0, -1):
+        series = 1 + series * rest / k
+    return math.ldexp(series, whole)
+
+
+def beta(rate_key, a, b):
+    width = max(1 / a, 1 / b) if min(a, b) <= 1 else math.sqrt((a + b - 2) / (2 * a * b - (a + b)))
+    attempt = 0
+    while True:
+        u1 = fraction(at(rate_key, 2 * attempt))
+        u2 = fraction(at(rate_key, 2 * attempt + 1))
+        v = width * log(u1 / (1 - u1))
+        w = a * exp(v)
+        left = (a + b) * log((a + b) / (b + w)) + (a + 1 / width) * v - 2 * LN2
+        if left >= log(u1 * u1 * u2):
+            return w / (b + w)
+        attempt += 1
+
+
+def row_rate(rate, seed, epoch, block):
+    """The rate of a row times 2^64, and whether it was drawn."""
+    if not isinstance(rate, str):
+        return scale(rate), False
+    name, numbers = rate.split(":")
+    first, second = map(float, numbers.split(","))
+    rate_key = key(RATE, seed, epoch, block)
+    if name == "uniform":
+        first, second = scale(first), scale(second)
+        return first + ((second - first) * at(rate_key, 0) >> 64), True
+    return scale(beta(rate_key, first, second)), True
 
 
 def shares(options):
@@ -87,13 +141,13 @@ def find_units(ids, may, word_starts):
     return units
 
 
-def choose_spans(units, span_key, options):
+def choose_spans(units, span_key, options, rate):
     """For each chosen position the first position of its span."""
     count = sum(map(len, units))
     if options["masks_per_row"] is not None:
         budget = min(count, options["masks_per_row"])
     else:
-        budget = count * scale(options["mlm_probability"]) + at(span_key, 0) >> 64
+        budget = count * rate + at(span_key, 0) >> 64
         budget = max(budget, min(count, 1) if options["at_least_one"] else 0)
     longest = options["max_span_length"]
     table = thresholds(options["span_probability"], longest)
@@ -123,8 +177,9 @@ def choose(ids, may, options, seed, epoch, block):
     """For each chosen position the one whose share decides; and the kinds of hits on tokens."""
     units = find_units(ids, may, options["word_starts"])
     choice = key(CHOICE, seed, epoch, block)
+    rate, drawn = row_rate(options["mlm_probability"], seed, epoch, block)
     if options["mode"] == "span":
-        return choose_spans(units, key(SPAN, seed, epoch, block), options), {}
+        return choose_spans(units, key(SPAN, seed, epoch, block), options, rate), {}
     if options["masks_per_row"] is not None:
         count = len(units)
         wanted = min(options["masks_per_row"], count)
@@ -134,7 +189,12 @@ def choose(ids, may, options, seed, epoch, block):
             taken.add(last if drawn in taken else drawn)
         return {units[number][0]: units[number][0] for number in taken}, {}
     gap_key, kinds = key(GAP, seed, epoch, block), {}
-    if options["mode"] == "token":
+    if drawn:
+        chosen = [unit for number, unit in enumerate(units) if at(gap_key, number) < rate]
+        if options["mode"] == "token":
+            chosen = [[x] for x, may_x in enumerate(may) if may_x and at(gap_key, x) < rate]
+        chosen = [position for unit in chosen for position in unit]
+    elif options["mode"] == "token":
         kinds = hits(gap_key, options, len(ids))
         chosen = [position for position in kinds if may[position]]
     else:

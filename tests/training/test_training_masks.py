@@ -16,7 +16,7 @@ from mlmfast.data.store.store import open_splits
 from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.data.tokenization.word_boundaries import word_starts
 from mlmfast.errors import InputError
-from mlmfast.training.datasets import MaskedBlocks
+from mlmfast.training.datasets import EvaluationBlocks, MaskedBlocks
 from mlmfast.training.train import train
 from mlmfast.training.trainer.interrupt import TrainingInterrupted
 from mlmfast.training.trainer.mlm_trainer import MLMTrainer
@@ -106,6 +106,39 @@ def test_a_resumed_training_is_the_same(toy_blocks, tmp_path):
             )
     train(toy_blocks, output=tmp_path / "cut", resume_from_checkpoint=True, **options)
     assert same_weights(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_each_block_has_a_rate_of_its_own_and_the_evaluation_has_one(
+    toy_blocks, store, seen, tmp_path
+):
+    result = train(
+        toy_blocks,
+        output=tmp_path / "out",
+        mlm_probability="uniform:0,1",
+        num_train_epochs=2,
+        **SCRATCH,
+    )
+    labels = torch.cat([labels for _, labels in seen])
+    assert len(labels) == 2 * len(store)
+    # Standard errors of 0.29 / sqrt(rows), and some for the draws of tokens.
+    assert share(store, [labels]) == pytest.approx(0.5, abs=4 * 0.35 / len(labels) ** 0.5)
+    counts = (labels != -100).sum(1)
+    # At one rate of a half, a row has fewer than 3 of 14 or more tokens once in 150 rows.
+    assert (counts < 3).float().mean() > 0.1
+    assert result.after.mlm_probability == 0.15
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "0% to 100% (drawn uniformly for each block) of the ordinary tokens" in card
+    with pytest.raises(InputError, match="An evaluation has one mask rate for all blocks"):
+        EvaluationBlocks(store, mlm_probability="uniform:0,1")
+
+
+def test_a_rate_of_each_block_excludes_a_schedule(toy_blocks, tmp_path):
+    options = ["--mlm-probability", "beta:3,9", "--mask-rate-schedule", "0.3:0.1"]
+    found = CliRunner().invoke(
+        command, [str(toy_blocks), "--output", str(tmp_path / "out"), "--from-scratch", *options]
+    )
+    assert isinstance(found.exception, InputError)
+    assert "Give mlm_probability (beta:3,9) or mask_rate_schedule" in str(found.exception)
 
 
 def test_whole_words_are_masked_whole(toy_blocks, store, seen, tmp_path):

@@ -10,9 +10,11 @@ from typing import Any
 import click
 
 from mlmfast.cli.flags.command import Names, list_arguments
+from mlmfast.cli.flags.from_options import option_flags
 from mlmfast.cli.flags.train import Overrides, TrainCommand, run_mlm_flags
 from mlmfast.cli.process.log import show_log
 from mlmfast.cli.process.stopping import stopped_by_signals
+from mlmfast.training.options.length import LengthOptions
 
 _EPILOG = """
 All flags of run_mlm.py are options, with - or _. --config FILE (.yaml or .json; or FILE as the only
@@ -60,8 +62,9 @@ def _describe() -> Iterable[str]:
 @click.option("--eval-data", type=click.Path(), help="Blocks to evaluate on.  [default: DATA/test]")
 @click.option(
     "--mlm-probability",
-    type=float,
-    help="Share of the tokens to select.  [default: 0.15; with random weights 0.3]",
+    metavar="RATE",
+    help="Share of the tokens to select; uniform:LOW,HIGH or beta:A,B draws one for each block.  "
+    "[default: 0.15; with random weights 0.3]",
 )
 @click.option("--mask-replace-prob", default=0.8, show_default=True, help="Share of them to mask.")
 @click.option(
@@ -96,6 +99,7 @@ def _describe() -> Iterable[str]:
     metavar="FILE",
     help="File with words to add as tokens, one per line; each starts as the mean of its pieces.",
 )
+@option_flags(LengthOptions)
 @click.option(
     "--pack-documents",
     is_flag=True,

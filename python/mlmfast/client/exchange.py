@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 # A request is split where it has more texts than it may for one of these reasons.
-_ASKS_TOO_MUCH = frozenset({"too_many_texts", "too_many_rows", "too_many_passes", "body_too_large"})
+_ASKS_TOO_MUCH = frozenset(
+    {"too_many_texts", "too_many_rows", "too_many_passes", "answer_too_large", "body_too_large"}
+)
 # Statuses that mean that the request itself cannot be answered by any server.
 _BAD_INPUT = frozenset({400, 404, 413, 414, 415, 422})
 

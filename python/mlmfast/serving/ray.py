@@ -103,7 +103,8 @@ def application(
         gpus: GPUs of one replica; with any, it runs on CUDA only.
         **settings: options of `ServeSettings` that Ray does not decide: api_keys, cors_origins,
             batching, max_delay_ms, max_queue, max_batch_tokens, max_texts, max_tokens, max_rows,
-            max_passes, max_body_mb, body_timeout, request_timeout, drain_seconds.
+            max_passes, max_body_mb, max_bodies_mb, max_characters, max_answer_mb, max_answers_mb,
+            body_timeout, request_timeout, drain_seconds.
 
     Returns:
         An application whose handle has the method `fill_mask`, see `FillMaskReplica`.

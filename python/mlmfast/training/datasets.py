@@ -18,6 +18,7 @@ from mlmfast.data.loading.block_masker import BlockMasker
 from mlmfast.data.loading.buffer_pool import BufferPool, TensorAllocator
 from mlmfast.data.loading.document_packing import DocumentPacking
 from mlmfast.data.loading.packed_batches import PackedBatchMaker
+from mlmfast.data.masking.mask_rates import RowRates, parse_mask_rate
 from mlmfast.data.masking.schedule import MaskRateSchedule
 from mlmfast.data.store.lengths import block_lengths
 from mlmfast.errors import InputError
@@ -42,7 +43,8 @@ class BlockDataset(Dataset):
     Args:
         store: The blocks, `[N, L]`.
         seed: Seed of the masks, 0 to 2^64 - 1.
-        mlm_probability: Share of the ordinary tokens that are chosen.
+        mlm_probability: Share of the ordinary tokens that are chosen; `"uniform:LOW,HIGH"` or
+            `"beta:A,B"` draws one for each block in each epoch.
         mask_replace_prob: Share of the chosen tokens that become the mask token.
         random_replace_prob: Share of the chosen tokens that become a random word; the rest stay.
         pad_to_max_length: Keep all rows at the length of a block. Otherwise the batches of a store
@@ -63,7 +65,7 @@ class BlockDataset(Dataset):
         store: BlockStore,
         *,
         seed: int = 0,
-        mlm_probability: float = 0.15,
+        mlm_probability: float | str = 0.15,
         mask_replace_prob: float = 0.8,
         random_replace_prob: float = 0.1,
         pad_to_max_length: bool = False,
@@ -124,6 +126,12 @@ class BlockDataset(Dataset):
         """
         return indices if self.packing is None else self.packing.documents_of(indices, epoch)[0]
 
+    @property
+    def mean_mask_rate(self) -> float:
+        """The mask rate, or the mean of the distribution that the blocks' rates are drawn from."""
+        rate = parse_mask_rate(self.mlm_probability)
+        return rate.mean if isinstance(rate, RowRates) else rate
+
     def lengths(self) -> np.ndarray | None:
         """Count the tokens of each block without padding, `[N]`; None if batches are not cut."""
         if not self._trims:
@@ -172,9 +180,24 @@ def _trim(batch: Batch) -> Batch:
 class EvaluationBlocks(BlockDataset):
     """Blocks under masks that never change, so that evaluations can be compared.
 
-    The arguments are those of `BlockDataset`. There is no `set_epoch`: accelerate would call it at
-    every pass.
+    There is no `set_epoch`: accelerate would call it at every pass.
+
+    Args:
+        store: The blocks, `[N, L]`.
+        mlm_probability: Share of the ordinary tokens that are chosen, the same for all blocks.
+        options: The other arguments of `BlockDataset`.
+
+    Raises:
+        InputError: The mask rate is one that is drawn for each block.
     """
+
+    def __init__(self, store: BlockStore, *, mlm_probability: float = 0.15, **options: Any) -> None:
+        if isinstance(parse_mask_rate(mlm_probability), RowRates):
+            raise InputError(
+                "An evaluation has one mask rate for all blocks: give mlm_probability as a number, "
+                f"not {mlm_probability!r}."
+            )
+        super().__init__(store, mlm_probability=mlm_probability, **options)
 
     @property
     def epoch(self) -> int:
@@ -243,8 +266,8 @@ class MaskedBlocks(BlockDataset):
             self._schedule = MaskRateSchedule(self.rates, steps)
 
     def rate_at(self, step: int) -> float:
-        """Return the mask rate of an optimizer step, counted from 0."""
-        return self.mlm_probability if self._schedule is None else self._schedule.rate(step)
+        """Return the mean mask rate of an optimizer step, counted from 0."""
+        return self.mean_mask_rate if self._schedule is None else self._schedule.rate(step)
 
     def batch_at(self, step: int, indices: Sequence[int]) -> Batch:
         """Read and mask blocks at the mask rate of an optimizer step, counted from 0.

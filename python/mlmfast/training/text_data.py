@@ -25,11 +25,13 @@ from mlmfast.data.tokenization.load import LoadedTokenizer, load_tokenizer
 from mlmfast.errors import InputError, NotFoundError
 from mlmfast.fs.paths import as_path, is_stray
 from mlmfast.torch_models import max_input_length
+from mlmfast.training.model.lengthen import change_positions
 from mlmfast.training.model.load import load_config
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mlmfast.training.options.length import LengthOptions
     from mlmfast.training.options.run_mlm import RunMlmOptions
 
 logger = logging.getLogger(__name__)
@@ -81,6 +83,7 @@ def prepare_text(
     model: str | Path | None,
     quiet: bool,
     add_tokens: Sequence[str] = (),
+    length: LengthOptions | None = None,
 ) -> dict[str, BlockStore]:
     """Prepare the blocks of a text, or open those in the cache.
 
@@ -90,6 +93,7 @@ def prepare_text(
         model: the checkpoint whose tokenizer is used unless `options` name one.
         quiet: show no progress.
         add_tokens: words to add to the tokenizer as tokens.
+        length: changes to the positions of the model.
 
     Returns:
         The stores `train` and, if there is an evaluation split, `test`.
@@ -98,7 +102,9 @@ def prepare_text(
         InputError: text, tokenizer or options cannot be used.
         NotFoundError: a file, a data set or the tokenizer does not exist.
     """
-    prepare = partial(_prepare, data, model=model, quiet=quiet, add_tokens=add_tokens)
+    prepare = partial(
+        _prepare, data, model=model, quiet=quiet, add_tokens=add_tokens, length=length
+    )
     try:
         return prepare(options)
     except UnknownColumnError as error:
@@ -124,9 +130,12 @@ def _prepare(
     model: str | Path | None,
     quiet: bool,
     add_tokens: Sequence[str],
+    length: LengthOptions | None,
 ) -> dict[str, BlockStore]:
     tokenizer = with_tokens(tokenizer_of(options, model), add_tokens)
-    given = text_options(options, tokenizer, options.config_name or model, quiet=quiet)
+    given = text_options(
+        options, tokenizer, options.config_name or model, quiet=quiet, length=length
+    )
     train, validation = _texts(data, options)
     share = options.validation_split_percentage
     share = _HELD_OUT if share is None else share
@@ -143,6 +152,7 @@ def text_options(
     model: str | Path | None,
     *,
     quiet: bool,
+    length: LengthOptions | None = None,
 ) -> PrepareOptions:
     """Translate run_mlm.py's options about text into those of `prepare`."""
     return PrepareOptions(
@@ -152,7 +162,7 @@ def text_options(
         csv_delimiter=options.csv_delimiter,
         csv_quoting=options.csv_quoting or "minimal",
         json_field=options.json_field,
-        block_size=_block_size(options, tokenizer, model),
+        block_size=_block_size(options, tokenizer, model, length),
         packing="none" if options.line_by_line else "concat",
         drop_empty=options.line_by_line,
         threads=options.preprocessing_num_workers,
@@ -207,12 +217,19 @@ def load_own_tokenizer(
 
 
 def _block_size(
-    options: RunMlmOptions, tokenizer: LoadedTokenizer, model: str | Path | None
+    options: RunMlmOptions,
+    tokenizer: LoadedTokenizer,
+    model: str | Path | None,
+    length: LengthOptions | None,
 ) -> int:
     """Return the requested block size, lowered to the limit of tokenizer and model."""
     limits = [] if tokenizer.model_max_length is None else [tokenizer.model_max_length]
+    if length is not None and length.max_position_embeddings is not None:
+        limits = []  # the tokenizer's is that of the model before
     if model is not None:
         config = load_config(model, **options.hub)
+        if length is not None and length.given:
+            change_positions(config, length)
         try:
             with torch.device("meta"):
                 network = transformers.AutoModelForMaskedLM.from_config(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.fs.atomic import atomic_output_dir
+from mlmfast.torch_models import max_input_length
 from mlmfast.training.fit import run
 from mlmfast.training.process.distributed import Processes
 from mlmfast.training.process.state import isolated_state
@@ -43,7 +44,7 @@ def train(
     model_type: str | None = None,
     config_overrides: str | dict[str, Any] | None = None,
     eval_data: str | Path | BlockStore | None = None,
-    mlm_probability: float | None = None,
+    mlm_probability: float | str | None = None,
     mask_replace_prob: float = 0.8,
     random_replace_prob: float = 0.1,
     mask_mode: str = "token",
@@ -53,6 +54,9 @@ def train(
     add_tokens: str | Path | Sequence[str] | None = None,
     pack_documents: bool = False,
     tokens_per_batch: int | None = None,
+    max_position_embeddings: int | None = None,
+    rope_theta: float | None = None,
+    rope_scaling: str | dict[str, Any] | None = None,
     seed: int = 0,
     precision: str = "auto",
     overwrite: bool = False,
@@ -92,7 +96,8 @@ def train(
         config_overrides: changes to the configuration of a new model, a dict or `"name=value,..."`.
         eval_data: blocks to evaluate on, in place of the `test` split.
         mlm_probability: share of the ordinary tokens that are chosen in training; None for 0.15,
-            or 0.3 with random weights.
+            or 0.3 with random weights; `"uniform:0.05,0.5"` or `"beta:3,9"` draws a share for each
+            block in each epoch.
         mask_replace_prob: share of the chosen tokens that become the mask token.
         random_replace_prob: share of the chosen tokens that become a random one; the rest stay.
         mask_mode: unit of selection: `token`, `whole_word`, or `span` (SpanBERT), as in
@@ -110,6 +115,12 @@ def train(
             and a batch counts rows of a block's length; each epoch packs other documents together.
         tokens_per_batch: in place of `per_device_train_batch_size`: as many blocks (or rows of
             packed documents) as have so many positions.
+        max_position_embeddings: extend the model to this many positions, as its configuration
+            counts them: rotary position embeddings are computed, a table of learned ones repeats
+            its rows. The tokenizer's `model_max_length` follows.
+        rope_theta: another base of the rotary position embeddings.
+        rope_scaling: their scaling, as transformers names it: `"yarn"` (its factor follows from
+            `max_position_embeddings`), `"rope_type=yarn,factor=4"`, JSON or a dict.
         seed: seed of the masks, the order of the blocks, the dropout and the new weights.
         precision: `auto` (bf16 autocast if the hardware computes in it), `fp32` or `bf16`.
         overwrite: replace a model that an earlier training wrote to `output`.
@@ -199,7 +210,10 @@ def _write_output(
 ) -> None:
     """Write tokenizer, model card, report and logs beside the weights in a folder."""
     store = trainer.train_dataset.store
-    store.tokenizer.save(folder)
+    tokenizer = store.tokenizer
+    if config.length.given and (positions := max_input_length(trainer.model)):
+        tokenizer = tokenizer.with_max_length(positions.usable)
+    tokenizer.save(folder)
     write_documents(
         folder,
         result,

@@ -1,8 +1,8 @@
 //! `Masker`: masks into buffers that the caller owns.
 
 use mlmfast_core::mask::{
-    Address, Batch, ChosenTokens, MaskOptions, Masker as CoreMasker, Mode, Output, OutputId,
-    RowSource, Shards, TokenId,
+    Address, Batch, ChosenTokens, MaskOptions, MaskRate, Masker as CoreMasker, Mode, Output,
+    OutputId, RowSource, Shards, TokenId,
 };
 use numpy::{
     Element, IntoPyArray, PyArray1, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray2,
@@ -16,6 +16,24 @@ use crate::errors::to_python;
 /// Checked options of masked language modelling, and the tables made from them.
 #[pyclass(frozen, module = "mlmfast._core")]
 pub struct Masker(CoreMasker);
+
+/// A mask rate as Python gives it.
+#[derive(FromPyObject)]
+enum Rate {
+    Fixed(f64),
+    Drawn(String, f64, f64),
+}
+
+impl Rate {
+    fn into_core(self) -> PyResult<MaskRate> {
+        match self {
+            Self::Fixed(rate) => Ok(rate.into()),
+            Self::Drawn(name, first, second) => {
+                MaskRate::drawn(&name, first, second).map_err(to_python)
+            }
+        }
+    }
+}
 
 /// The positions and, if there is no buffer for them, the labels.
 type Masked<'py> = (Bound<'py, PyArray1<i64>>, Option<Bound<'py, PyAny>>);
@@ -38,7 +56,8 @@ struct Buffers<'py, O: Element> {
 
 #[pymethods]
 impl Masker {
-    /// `mode`: `"token"`, `"whole_word"` or `"span"`; `word_starts`: bool `[vocab_size]` or None.
+    /// `mode`: `"token"`, `"whole_word"` or `"span"`; `word_starts`: bool `[vocab_size]` or None;
+    /// `mlm_probability`: a rate, or `("uniform", low, high)` or `("beta", a, b)`.
     #[new]
     #[pyo3(signature = (*, mask_token_id, vocab_size, special_ids, mode, word_starts, span_probability,
         max_span_length, mlm_probability, masks_per_row, at_least_one, mask_replace_prob, random_replace_prob,
@@ -52,7 +71,7 @@ impl Masker {
         word_starts: Option<PyReadonlyArray1<'_, bool>>,
         span_probability: f64,
         max_span_length: usize,
-        mlm_probability: f64,
+        mlm_probability: Rate,
         masks_per_row: Option<usize>,
         at_least_one: bool,
         mask_replace_prob: f64,
@@ -78,7 +97,7 @@ impl Masker {
             vocab_size,
             special_ids,
             mode,
-            mlm_probability,
+            mlm_probability: mlm_probability.into_core()?,
             masks_per_row,
             at_least_one,
             mask_replace_prob,

@@ -70,7 +70,14 @@ def test_core_and_oracle_give_the_golden_orders():
     seed=WORDS,
     epoch=WORDS,
     block=WORDS,
-    rate=st.sampled_from([0.0, 1e-9, 0.01, 0.15, 0.4, 0.999, 1.0]) | st.floats(0, 1),
+    rate=st.sampled_from([0.0, 1e-9, 0.01, 0.15, 0.4, 0.999, 1.0])
+    | st.floats(0, 1)
+    | st.tuples(st.floats(0, 1), st.floats(0, 1)).map(
+        lambda ends: f"uniform:{min(ends)!r},{max(ends)!r}"
+    )
+    | st.tuples(st.floats(0.1, 1000), st.floats(0.1, 1000)).map(
+        lambda ab: f"beta:{ab[0]!r},{ab[1]!r}"
+    ),
     shares=st.sampled_from([(0.8, 0.1), (0.0, 1.0), (1.0, 0.0), (0.0, 0.0), (0.3, 0.3)]),
     mode=st.sampled_from(["token", "whole_word", "span", "span of words"]),
     exactly=st.none() | st.integers(1, 40),
@@ -91,7 +98,7 @@ def test_core_and_oracle_agree_everywhere(
         "random_replace_prob": shares[1],
         "mode": mode.split()[0],
         "word_starts": np.array(STARTS) if "word" in mode else None,
-        "masks_per_row": None if mode == "whole_word" else exactly,
+        "masks_per_row": None if mode == "whole_word" or isinstance(rate, str) else exactly,
         "at_least_one": at_least_one,
         "random_ids": random_ids,
         "span_probability": lengths[0],

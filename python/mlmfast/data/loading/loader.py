@@ -59,8 +59,9 @@ class BlockLoader:
         world_size: Number of processes.
         shuffle: Shuffle the blocks, into a new order in each epoch.
         drop_last: Drop the last global batch if it is not full.
-        mlm_probability: Share of the tokens that are chosen, or a `MaskRateSchedule` that each
-            batch (of a rank) moves on by one, from the start of epoch 0.
+        mlm_probability: Share of the tokens that are chosen; `"uniform:LOW,HIGH"` or `"beta:A,B"`
+            for a share that is drawn for each block in each epoch; or a `MaskRateSchedule` that
+            each batch (of a rank) moves on by one, from the start of epoch 0.
         mask_replace_prob: Share of the chosen tokens that become the mask token.
         random_replace_prob: Share of the chosen tokens that become a random word; the rest stays.
         positions: Add the chosen positions, flat into `B * L`.
@@ -98,7 +99,7 @@ class BlockLoader:
         world_size: int = 1,
         shuffle: bool = True,
         drop_last: bool = False,
-        mlm_probability: float | MaskRateSchedule = 0.15,
+        mlm_probability: float | str | MaskRateSchedule = 0.15,
         mask_replace_prob: float = 0.8,
         random_replace_prob: float = 0.1,
         positions: bool = False,

@@ -46,7 +46,8 @@ class DataCollatorForLanguageModeling:
         whole_word_mask: Choose whole words, found by the vocabulary's own marker (`##`, `Ġ`, `▁`),
             instead of tokens. Unlike the class in transformers this needs no offsets and keeps the
             replacement shares.
-        mlm_probability: Share of the tokens (or words) to choose.
+        mlm_probability: Share of the tokens (or words) to choose; `"uniform:LOW,HIGH"` or
+            `"beta:A,B"` draws one for each row.
         mask_replace_prob: Share of the chosen tokens that become the mask token.
         random_replace_prob: Share of the chosen tokens that become a random word; the rest stays.
         pad_to_multiple_of: Pad to a multiple of this many tokens.
@@ -67,7 +68,7 @@ class DataCollatorForLanguageModeling:
     tokenizer: Any
     mlm: bool = True
     whole_word_mask: bool = False
-    mlm_probability: float | None = 0.15
+    mlm_probability: float | str | None = 0.15
     mask_replace_prob: float = 0.8
     random_replace_prob: float = 0.1
     pad_to_multiple_of: int | None = None

@@ -35,7 +35,7 @@ def mask_tokens(
     vocab_size: int,
     special_ids: Collection[int] = (),
     special_tokens_mask: Any = None,
-    mlm_probability: float = 0.15,
+    mlm_probability: float | str = 0.15,
     mask_replace_prob: float = 0.8,
     random_replace_prob: float = 0.1,
     mode: Mode = "token",
@@ -74,7 +74,8 @@ def mask_tokens(
         special_ids: Ids that are never chosen.
         special_tokens_mask: `[B, L]`, true where a token must not be chosen, in addition to
             `special_ids`; None takes a table's column of this name.
-        mlm_probability: Share of the tokens to choose, in 0..1.
+        mlm_probability: Share of the tokens to choose, in 0..1; or `"uniform:LOW,HIGH"` or
+            `"beta:A,B"`, for a share that is drawn for each row from its block id.
         mask_replace_prob: Share of the chosen tokens that become the mask token.
         random_replace_prob: Share of the chosen tokens that become a random word.
         mode: The unit that is chosen: `"token"`; `"whole_word"`, all tokens of a word, each of them

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import numpy as np
 
+from mlmfast.data.masking.mask_rates import RowRates, parse_mask_rate
 from mlmfast.errors import InputError
 from mlmfast.options import check_choice
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from mlmfast import _core
     from mlmfast.data.tokenization.word_boundaries import WordBoundaries
 
-_PROBABILITIES = {"mlm_probability", "mask_replace_prob", "random_replace_prob", "span_probability"}
+_PROBABILITIES = {"mask_replace_prob", "random_replace_prob", "span_probability"}
 
 Mode = Literal["token", "whole_word", "span"]
 RandomIds = Literal["all", "ordinary"]
@@ -43,7 +45,7 @@ class StoreModeOptions(ModeOptions, total=False):
 class MaskOptions(StoreModeOptions, total=False):
     """How masks are drawn; all are optional, see `mask_tokens`."""
 
-    mlm_probability: float
+    mlm_probability: float | str
     mask_replace_prob: float
     random_replace_prob: float
 
@@ -75,6 +77,9 @@ def build_masker(
     random_ids = values.pop("random_ids", "all")
     check_choice("random_ids", random_ids, ("all", "ordinary"), quoted=True)
     try:
+        if "mlm_probability" in values:
+            rate = parse_mask_rate(values["mlm_probability"])
+            values["mlm_probability"] = astuple(rate) if isinstance(rate, RowRates) else rate
         for name in _PROBABILITIES & values.keys():
             values[name] = float(values[name])
         return _cached_masker(
@@ -100,7 +105,7 @@ def _cached_masker(
     mask_token_id: int,
     vocab_size: int,
     special_ids: tuple[int, ...],
-    mlm_probability: float = 0.15,
+    mlm_probability: float | tuple[str, float, float] = 0.15,
     mask_replace_prob: float = 0.8,
     random_replace_prob: float = 0.1,
     mode: str = "token",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -82,6 +82,15 @@ class LoadedTokenizer:
         vars(self).update(state)
         if splits:
             split_special_tokens(self.tokenizer)
+
+    def with_max_length(self, tokens: int) -> LoadedTokenizer:
+        """Return this tokenizer for a model that takes `tokens`, if its files name a maximum."""
+        file = "tokenizer_config.json"
+        if self.model_max_length in (None, tokens) or file not in self.files:
+            return self
+        config = json.loads(self.files[file])
+        files = {**self.files, file: as_json({**config, "model_max_length": tokens})}
+        return replace(self, files=files, model_max_length=tokens)
 
     def save(self, folder: Path) -> None:
         """Write the tokenizer's files into `folder`, which exists."""

@@ -14,6 +14,7 @@ from mlmfast.serving.http.errors import HTTPError
 from mlmfast.serving.http.middleware.access_log import AccessLog
 from mlmfast.serving.http.middleware.auth import ApiKeyAuth
 from mlmfast.serving.http.middleware.body import BodyReader
+from mlmfast.serving.http.middleware.delivery import AnswerDelivery
 from mlmfast.serving.http.middleware.terms import RequestTerms
 from mlmfast.serving.http.protocols import (
     admin,
@@ -36,11 +37,12 @@ _REASONS = {404: "no_such_path", 405: "wrong_method"}
 
 
 def build_app(service: Service) -> ASGIApp:
-    """Put the routes behind the middleware: CORS (optional), log, API keys, terms, body."""
+    """Put the routes behind the middleware: CORS (optional), log, keys, terms, body, answer."""
     routes = [route for protocol in _PROTOCOLS for route in protocol.routes(service)]
     settings = service.settings
     app: ASGIApp = Routes(Router(routes, redirect_slashes=False))
-    app = BodyReader(app, max_bytes=settings.max_body, seconds=settings.body_timeout)
+    app = AnswerDelivery(app, service.answers)
+    app = BodyReader(app, service)
     app = RequestTerms(app, with_keys=bool(settings.api_keys))
     app = ApiKeyAuth(app, settings.api_keys)
     app = AccessLog(app, service)

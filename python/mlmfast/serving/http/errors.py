@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mlmfast.errors import InputError, MlmfastError, NoMaskError
 from mlmfast.serving.scheduler.queue import (
+    AnswerTooLargeError,
     ClosedError,
     QueueFullError,
     TooManyPassesError,
@@ -54,6 +55,10 @@ class HTTPError(Exception):
         self.close = close
 
 
+class TextTooLongError(InputError):
+    """A text that has more characters than one text may."""
+
+
 def http_error_of(error: Exception) -> HTTPError | None:
     """Return the HTTP error for an error; None for one that is a fault of the server."""
     if isinstance(error, HTTPError):
@@ -62,10 +67,14 @@ def http_error_of(error: Exception) -> HTTPError | None:
         return HTTPError(429, "queue_full", str(error), retry_after=error.retry_after)
     if isinstance(error, ClosedError):
         return HTTPError(503, "unavailable", str(error), retry_after=1)
+    if isinstance(error, TextTooLongError):
+        return HTTPError(413, "text_too_long", str(error))
     if isinstance(error, NoMaskError):
         return HTTPError(422, "no_mask", str(error))
     if isinstance(error, TooManyRowsError):
         return HTTPError(422, "too_many_rows", str(error))
+    if isinstance(error, AnswerTooLargeError):
+        return HTTPError(422, "answer_too_large", str(error))
     if isinstance(error, TooManyPassesError):
         return HTTPError(422, "too_many_passes", str(error))
     if isinstance(error, InputError):
@@ -76,10 +85,8 @@ def http_error_of(error: Exception) -> HTTPError | None:
 
 
 def bad_body(error: ValidationError) -> HTTPError:
-    """Return the HTTP error for a JSON body that is not valid."""
+    """Return the HTTP error for a body whose JSON is not what a request needs."""
     errors = error.errors(include_url=False, include_context=False, include_input=False)
-    if errors and errors[0]["type"] == "json_invalid":
-        return HTTPError(400, "bad_json", f"The body is no valid JSON: {errors[0]['msg']}.")
     messages = [
         f"{'.'.join(str(part) for part in one['loc'])[:200] or 'body'}: {one['msg']}"
         for one in errors[:_SHOWN]

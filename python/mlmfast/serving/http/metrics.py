@@ -96,6 +96,18 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livesum",
         )
+        self._body_bytes = Gauge(
+            "mlmfast_body_bytes",
+            "Bytes of the bodies of all requests in hand.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self._answer_bytes = Gauge(
+            "mlmfast_answer_bytes",
+            "Bytes of the large answers that clients have yet to read.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
         self._ready = Gauge(
             "mlmfast_model_ready",
             "Workers in which the model is ready.",
@@ -120,6 +132,14 @@ class Metrics:
     def set_texts_in_hand(self, model: str, texts: int) -> None:
         """Set how many texts are queued or running."""
         self._in_hand.labels(model).set(texts)
+
+    def set_body_bytes(self, size: int) -> None:
+        """Set how many bytes of bodies are held."""
+        self._body_bytes.set(size)
+
+    def set_answer_bytes(self, size: int) -> None:
+        """Set how many bytes of answers wait for their clients."""
+        self._answer_bytes.set(size)
 
     def count_load(self, model: str, *, success: bool) -> None:
         """Count a load, including the first one."""

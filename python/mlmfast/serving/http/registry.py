@@ -124,6 +124,7 @@ class ServedModel:
             settings.max_delay_ms / 1000,
             settings.max_rows,
             settings.max_passes,
+            settings.max_answer,
         )
         _warm_up(model, QueueLimits())
         return model, Scheduler(model, limits, self._metrics.observer(self.name))

@@ -13,6 +13,7 @@ import uvicorn
 
 from mlmfast.errors import MlmfastError
 from mlmfast.serving.http.app import build_app
+from mlmfast.serving.http.grpc.server import start_grpc
 from mlmfast.serving.http.middleware.connection import connections
 from mlmfast.serving.http.service import Service
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterator
     from types import FrameType
+
+    import grpc.aio
 
     from mlmfast.serving.http.settings import ServeSettings
 
@@ -59,10 +62,18 @@ class Server(uvicorn.Server):
         self.stopped_by: int | None = None
         self._service = service
         self._deadline = float("inf")
+        self._grpc: grpc.aio.Server | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        if (port := self._service.settings.grpc_port) is not None:
+            self._grpc = await start_grpc(self._service, port)
         threading.Thread(target=self._load, name="mlmfast-load", daemon=True).start()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._grpc:
+            await self._grpc.stop(LAST_SECONDS)
+        await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         service = self._service

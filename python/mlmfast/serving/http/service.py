@@ -7,8 +7,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlmfast.serving.http.errors import HTTPError
+from mlmfast.serving.http.errors import HTTPError, TextTooLongError
+from mlmfast.serving.http.memory import ByteBudget
 from mlmfast.serving.http.metrics import Metrics
+from mlmfast.serving.http.offload import LargeWork
 from mlmfast.serving.http.registry import ModelRegistry
 from mlmfast.serving.scheduler.fairness import Share
 from mlmfast.serving.scheduler.queue import ClosedError
@@ -70,6 +72,9 @@ class Service:
         draining: whether it accepts no more requests because it will stop.
         in_hand: requests that were accepted and are not answered yet.
         reload_all: starts to reload all models, in every worker, and returns at once.
+        bodies: the bodies of all requests in hand.
+        answers: the large answers that clients are reading.
+        large_work: runs what would hold up the event loop.
     """
 
     def __init__(
@@ -81,6 +86,9 @@ class Service:
         self.draining = False
         self.in_hand = 0
         self.reload_all = reload_all
+        self.bodies = ByteBudget(settings.max_bodies, self.metrics.set_body_bytes)
+        self.answers = ByteBudget(settings.max_answers, self.metrics.set_answer_bytes)
+        self.large_work = LargeWork()
 
     @property
     def state(self) -> str:
@@ -123,6 +131,7 @@ class Service:
                 f"The request has {len(call.texts):,} texts, and one may have at most "
                 f"{max_texts:,}.",
             )
+        self._check_characters(call)
         request = await self._submit(served, call, record)
         if request is None:
             return None
@@ -145,6 +154,16 @@ class Service:
         record.run_seconds = response.run_seconds
         self.metrics.count_texts(served.name, len(call.texts))
         return response
+
+    def _check_characters(self, call: Call) -> None:
+        max_characters = self.settings.max_characters
+        for number, text in enumerate(call.texts, 1):
+            if len(text) > max_characters:
+                name = "The text" if len(call.texts) == 1 else f"Text {number}"
+                raise TextTooLongError(
+                    f"{name} has {len(text):,} characters, and one may have at most "
+                    f"{max_characters:,}.",
+                )
 
     async def _submit(
         self, served: ServedModel, call: Call, record: Record

@@ -43,6 +43,10 @@ class ServeSettings:
 
     host: str = option("Address to listen on.", "127.0.0.1")
     port: int = option("Port; 0: any free one.", 8080, bounds=(0, 65535))
+    grpc_port: int | None = option(
+        "Port for the Open Inference Protocol over gRPC; 0: any free one.  [default: none]",
+        bounds=(0, 65535),
+    )
     workers: int = option(
         "Processes that share the port and divide the cores; each has its own copy of the models.",
         1,
@@ -85,6 +89,22 @@ class ServeSettings:
     max_body_mb: float = option(
         "Megabytes (2**20 bytes) of a request, decompressed.", 2.0, bounds=(0.001, 1024)
     )
+    max_bodies_mb: float = option(
+        "Megabytes of the bodies of all requests in progress; more are refused with 429.",
+        256.0,
+        bounds=(0.001, 1 << 20),
+    )
+    max_characters: int = option(
+        "Characters of a text, before it is tokenized or cut.", 100_000, bounds=(1, 100_000_000)
+    )
+    max_answer_mb: float = option(
+        "Megabytes of an answer, uncompressed.", 16.0, bounds=(0.001, 1024)
+    )
+    max_answers_mb: float = option(
+        "Megabytes of all large answers that clients have yet to read; more are refused with 503.",
+        256.0,
+        bounds=(0.001, 1 << 20),
+    )
     request_timeout: float = option(
         "Seconds within which a request must be answered.", 30.0, bounds=(0.01, 3600)
     )
@@ -115,11 +135,19 @@ class ServeSettings:
             raise InputError(
                 f"threads must lie between 1 and {_MAX_THREADS}, and is {self.threads:g}."
             )
+        if self.grpc_port == 0 and self.workers > 1:
+            raise InputError("Several workers share one grpc_port: choose a number above 0.")
         if self.max_texts > self.max_queue:
             raise InputError(
                 f"max_texts is {self.max_texts} and max_queue {self.max_queue}: a full request "
                 "must find room in the queue."
             )
+        for one, total in (("max_body_mb", "max_bodies_mb"), ("max_answer_mb", "max_answers_mb")):
+            if getattr(self, one) > getattr(self, total):
+                raise InputError(
+                    f"{one} is {getattr(self, one):g} and {total} {getattr(self, total):g}: the "
+                    "largest must find room among all."
+                )
         if any(not key or not key.isascii() for key in self.api_keys):
             raise InputError("An API key must be ASCII text, and not empty.")
 
@@ -127,3 +155,18 @@ class ServeSettings:
     def max_body(self) -> int:
         """Bytes of one request's body."""
         return int(self.max_body_mb * 2**20)
+
+    @property
+    def max_bodies(self) -> int:
+        """Bytes of the bodies of all requests."""
+        return int(self.max_bodies_mb * 2**20)
+
+    @property
+    def max_answer(self) -> int:
+        """Bytes of one answer."""
+        return int(self.max_answer_mb * 2**20)
+
+    @property
+    def max_answers(self) -> int:
+        """Bytes of all answers that wait to be read."""
+        return int(self.max_answers_mb * 2**20)

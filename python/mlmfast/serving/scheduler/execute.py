@@ -8,8 +8,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.errors import MlmfastError
+from mlmfast.serving.scheduler.queue import AnswerTooLargeError
 from mlmfast.serving.scheduler.request import BatchReport, InferenceResponse
 from mlmfast.serving.tasks.fill_mask import FillMaskTask
+from mlmfast.serving.tasks.rows import answer_characters
 from mlmfast.serving.types import OutputSpec
 
 if TYPE_CHECKING:
@@ -46,19 +48,35 @@ def _run_single(
         return error
 
 
-def response_of(request: InferenceRequest, model: Model) -> InferenceResponse:
-    """Write the response to a request whose predictions, or steps, are complete."""
+def response_of(
+    request: InferenceRequest, model: Model, max_bytes: int | None = None
+) -> InferenceResponse:
+    """Write the response to a request whose predictions, or steps, are complete.
+
+    Args:
+        request: the request.
+        model: the model.
+        max_bytes: how large it may become; None: as large as it is.
+
+    Raises:
+        AnswerTooLargeError: it is larger.
+    """
     task, state = request.task, request.multi_step
+    answers: list[Any] = []
+    size = 0
     if isinstance(task, FillMaskTask):
-        answers = [
-            task.answer(masked_text, predictions, model.decoder)
-            for masked_text, predictions in zip(
-                request.masked_texts, request.predictions, strict=True
-            )
-            if predictions is not None
-        ]
-    else:
-        answers = state.answers if state else []
+        for masked_text, predictions in zip(request.masked_texts, request.predictions, strict=True):
+            if predictions is None:
+                continue
+            answers.append(task.answer(masked_text, predictions, model.decoder))
+            size += answer_characters(answers[-1])
+            if max_bytes is not None and size > max_bytes:
+                raise AnswerTooLargeError(max_bytes)
+    elif state:
+        answers = state.answers
+        size = sum(map(answer_characters, answers))
+        if max_bytes is not None and size > max_bytes:
+            raise AnswerTooLargeError(max_bytes)
     if state:
         masks, tokens = state.masks, state.tokens
     else:
@@ -67,6 +85,7 @@ def response_of(request: InferenceRequest, model: Model) -> InferenceResponse:
     started = request.started or request.arrived
     return InferenceResponse(
         answers=answers,
+        characters=size,
         masks=masks,
         tokens=tokens,
         queue_seconds=started - request.arrived,

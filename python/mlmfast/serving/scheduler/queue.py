@@ -189,12 +189,14 @@ class QueueLimits:
         max_delay: seconds that a request waits for others to share its batch.
         max_rows: rows in the answer of one request: masks x top_k, over all its texts.
         max_passes: passes of the model that one multi-step request may need.
+        max_answer_bytes: bytes of the answer to one request.
     """
 
     max_texts: int = 1024
     max_delay: float = 0.002
     max_rows: int = 10_000
     max_passes: int = 1024
+    max_answer_bytes: int = 16 << 20
 
 
 class QueueFullError(MlmfastError):
@@ -215,6 +217,16 @@ class ClosedError(MlmfastError):
 
 class TooManyRowsError(InputError):
     """A request whose answer would have more rows than one answer may."""
+
+
+class AnswerTooLargeError(InputError):
+    """A request whose answer would have more bytes than one answer may."""
+
+    def __init__(self, max_bytes: int):
+        super().__init__(
+            f"The answer would have more than {max_bytes:,} bytes: ask for a smaller top_k, for "
+            "fewer texts or for shorter ones."
+        )
 
 
 class TooManyPassesError(InputError):

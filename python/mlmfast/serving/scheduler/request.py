@@ -24,6 +24,7 @@ class InferenceResponse:
 
     Attributes:
         answers: for each text what `FillMask` returns for it: its rows, fillings or scores.
+        characters: what the answers need as JSON, about; no more than its bytes.
         masks: masks of each text.
         tokens: tokens of all texts together, special tokens included.
         queue_seconds: from the arrival of the request until its first text was run.
@@ -31,6 +32,7 @@ class InferenceResponse:
     """
 
     answers: list[Any]
+    characters: int
     masks: list[int]
     tokens: int
     queue_seconds: float

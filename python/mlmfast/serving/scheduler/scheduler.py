@@ -14,7 +14,13 @@ from mlmfast.serving.scheduler.batch_policy import BatchPolicy
 from mlmfast.serving.scheduler.execute import fail, finish, report_of, response_of, run_batch
 from mlmfast.serving.scheduler.fairness import ONE_SHARE, Share
 from mlmfast.serving.scheduler.multi_step import MultiStepQueue
-from mlmfast.serving.scheduler.queue import FULL_REQUESTS, ClosedError, QueueFullError, RequestQueue
+from mlmfast.serving.scheduler.queue import (
+    FULL_REQUESTS,
+    AnswerTooLargeError,
+    ClosedError,
+    QueueFullError,
+    RequestQueue,
+)
 from mlmfast.serving.scheduler.request import InferenceRequest
 from mlmfast.serving.scheduler.tokenize import tokenize_requests
 
@@ -299,7 +305,9 @@ class Scheduler:
 
     def _respond(self, request: InferenceRequest) -> None:
         try:
-            response = response_of(request, self._model)
+            response = response_of(request, self._model, self._limits.max_answer_bytes)
+        except AnswerTooLargeError as error:
+            fail(request, error)
         except Exception as error:
             logger.exception("An answer could not be written")
             fail(request, error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # The smallest positive float32: it stands for any smaller probability.
 _SMALLEST = 1.4e-45
+# Of a row's keys and numbers, at least.
+_ROW_CHARACTERS = 50
 
 
 class Row(TypedDict):
@@ -69,6 +71,18 @@ def fill_mask_rows(masked_text: MaskedText, predictions: Predictions, decoder: D
             ]
         )
     return answer[0] if one_mask else answer
+
+
+def answer_characters(answer: Any) -> int:
+    """Count the characters that an answer has as JSON at least: those of its texts and numbers.
+
+    Args:
+        answer: the rows, fillings or scores of one text, or a list of such lists.
+    """
+    if isinstance(answer, dict):
+        of_texts = len(answer.get("sequence", ""))
+        return of_texts + _ROW_CHARACTERS + 2 * len(answer.get("tokens", ()))
+    return sum(map(answer_characters, answer))
 
 
 def best_targets(predictions: Predictions, rows: int) -> Predictions:

@@ -25,6 +25,9 @@ logger = logging.getLogger(__name__)
 # Mask tokens to look for if the folder's JSON files name none.
 _COMMON_MASKS = ("<mask>", "[MASK]")
 
+# A text that takes less than a millisecond.
+_SHORT_CHARACTERS = 1000
+
 # What `clean_up_tokenization_spaces` replaces, in this order.
 _SPACES_TO_CLEAN = (
     (" .", "."),
@@ -124,7 +127,8 @@ class ServingTokenizer:
 
     def _encode(self, texts: Sequence[str], add_special_tokens: bool) -> list[Encoding]:
         try:
-            if len(texts) == 1:  # a batch call would start a thread pool
+            # A batch call starts a thread pool, but a single call keeps the interpreter's lock.
+            if len(texts) == 1 and len(texts[0]) <= _SHORT_CHARACTERS:
                 return [self._tokenizer.encode(texts[0], add_special_tokens=add_special_tokens)]
             return self._tokenizer.encode_batch_fast(texts, add_special_tokens=add_special_tokens)
         except Exception as error:

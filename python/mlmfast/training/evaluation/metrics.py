@@ -191,7 +191,7 @@ def summarize(
     if not masked:
         raise InputError(
             f"No token of {blocks.store.path} ({len(blocks)} blocks) is masked at "
-            f"{blocks.mlm_probability:.0%}: there is nothing to measure. Take more text."
+            f"{blocks.mean_mask_rate:.0%}: there is nothing to measure. Take more text."
         )
     loss = loss_sum / masked
     text_bytes = manifest.text_bytes
@@ -206,7 +206,7 @@ def summarize(
         blocks=len(blocks),
         block_size=manifest.block_size,
         data=str(blocks.store.path),
-        mlm_probability=blocks.mlm_probability,
+        mlm_probability=blocks.mean_mask_rate,
         seed=blocks.seed,
         precision=precision,
         seconds=seconds,

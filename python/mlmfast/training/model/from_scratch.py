@@ -16,6 +16,7 @@ from transformers import (
 
 from mlmfast.errors import InputError
 from mlmfast.torch_models import max_input_length
+from mlmfast.training.model.lengthen import change_positions
 from mlmfast.training.model.load import load_config
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
     from mlmfast.data.store.store import BlockStore
+    from mlmfast.training.options.length import LengthOptions
 
 # Special tokens whose ids a configuration holds, as `pad_token_id` and so on.
 _SPECIAL_TOKENS = ("pad_token", "bos_token", "eos_token", "cls_token", "sep_token", "mask_token")
@@ -36,6 +38,7 @@ def new_model(
     model: str | Path | None = None,
     model_type: str | None = None,
     config_overrides: str | dict[str, Any] | None = None,
+    length: LengthOptions | None = None,
     **hub: Any,
 ) -> PreTrainedModel:
     """Create a model with random weights for the vocabulary and the block size of a store.
@@ -45,6 +48,7 @@ def new_model(
         model: a checkpoint whose architecture and sizes are used, without its weights.
         model_type: a model type of transformers, such as `roberta`, with its default sizes.
         config_overrides: fields of the configuration, as a dict or as `"name=value,name=value"`.
+        length: changes to the positions of the configuration.
         hub: see `load_model`.
 
     Raises:
@@ -61,7 +65,9 @@ def new_model(
     trust = bool(hub.get("trust_remote_code"))
     _fill_in_vocabulary(config, store)
     _apply(config, overrides)
-    if "max_position_embeddings" not in overrides:
+    if length is not None and length.given:
+        change_positions(config, length)
+    if "max_position_embeddings" not in {**overrides, **(length.given if length else {})}:
         _fit_position_embeddings(config, store.manifest.block_size, trust=trust)
     try:
         return AutoModelForMaskedLM.from_config(

@@ -133,5 +133,7 @@ def check_fits(model: torch.nn.Module, store: BlockStore) -> None:
         why = f" ({positions.table} rows, {positions.reserved} reserved)" * bool(positions.reserved)
         raise InputError(
             f"The blocks of {store.path} hold {manifest.block_size} tokens, but the model takes "
-            f"{positions.usable}{why}: prepare them with --block-size {positions.usable} or less."
+            f"{positions.usable}{why}: prepare them with --block-size {positions.usable} or less, "
+            "or extend the model (--max-position-embeddings "
+            f"{manifest.block_size + positions.reserved})."
         )

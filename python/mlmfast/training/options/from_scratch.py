@@ -43,7 +43,7 @@ def with_defaults(given: dict[str, Any], *, from_scratch: bool) -> dict[str, Any
     return {**given, **added}
 
 
-def choose_mlm_probability(given: float | None, *, from_scratch: bool) -> float:
+def choose_mlm_probability(given: float | str | None, *, from_scratch: bool) -> float | str:
     """Return the mask rate: the given one, or the default for random weights or a checkpoint."""
     if given is not None:
         return given

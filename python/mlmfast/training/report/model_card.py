@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlmfast.data.masking.mask_rates import RowRates, parse_mask_rate
 from mlmfast.data.masking.schedule import MaskRateSchedule
 
 if TYPE_CHECKING:
@@ -170,7 +171,8 @@ def _changes(result: TrainResult) -> str:
 
 def _chosen(masks: dict[str, Any]) -> str:
     rates = masks.get("mask_rate_schedule")
-    share = f"{masks['mlm_probability']:.0%}"
+    rate = parse_mask_rate(masks["mlm_probability"])
+    share = rate.describe() if isinstance(rate, RowRates) else f"{rate:.0%}"
     if rates is not None:
         schedule = MaskRateSchedule(rates, 1)
         way = "in a straight line" if schedule.shape == "linear" else "as a cosine"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
+from mlmfast.data.masking.mask_rates import RowRates, parse_mask_rate
 from mlmfast.data.masking.schedule import MaskRateSchedule
 from mlmfast.data.tokenization.added_tokens import read_tokens
 from mlmfast.data.tokenization.word_boundaries import known_boundaries
@@ -19,6 +20,7 @@ from mlmfast.training.options.from_scratch import (
     choose_mlm_probability,
     with_defaults,
 )
+from mlmfast.training.options.length import LengthOptions
 from mlmfast.training.options.run_mlm import resolve_alias, resolve_do_flags, split_options
 from mlmfast.training.report import hub
 from mlmfast.training.text_data import check_one_source, is_blocks
@@ -46,6 +48,7 @@ class TrainConfig:
         output: the folder to write.
         from_scratch: whether the weights start at random, by whichever option.
         masks: the mask options of the training, as `MaskedBlocks` takes them.
+        length: the changes to the model's positions.
         new_tokens: the words of `add_tokens`.
         tokens_per_batch: positions of a batch, in place of its blocks; None for the blocks that
             `training_arguments` say.
@@ -67,6 +70,7 @@ class TrainConfig:
     new_tokens: list[str]
     pack_documents: bool
     tokens_per_batch: int | None
+    length: LengthOptions
     seed: int
     precision: str
     overwrite: bool
@@ -91,7 +95,7 @@ class TrainConfig:
         model: str | Path | None,
         from_scratch: bool,
         model_type: str | None,
-        mlm_probability: float | None,
+        mlm_probability: float | str | None,
         mask_replace_prob: float,
         random_replace_prob: float,
         mask_mode: str,
@@ -101,6 +105,9 @@ class TrainConfig:
         add_tokens: str | Path | Sequence[str] | None,
         pack_documents: bool,
         tokens_per_batch: int | None,
+        max_position_embeddings: int | None,
+        rope_theta: float | None,
+        rope_scaling: str | dict[str, Any] | None,
         seed: int,
         overwrite: bool,
         max_time: str | float | timedelta | None,
@@ -148,6 +155,7 @@ class TrainConfig:
             new_tokens=read_tokens(add_tokens) if add_tokens else [],
             pack_documents=pack_documents,
             tokens_per_batch=tokens_per_batch,
+            length=LengthOptions(max_position_embeddings, rope_theta, rope_scaling),
             seed=seed,
             overwrite=overwrite,
             max_seconds=seconds_of(max_time),
@@ -213,7 +221,7 @@ def _check_batches(
 
 def _resolve_masks(
     *,
-    mlm_probability: float | None,
+    mlm_probability: float | str | None,
     from_scratch: bool,
     mask_replace_prob: float,
     random_replace_prob: float,
@@ -225,7 +233,8 @@ def _resolve_masks(
     """Put the mask options together, as `MaskedBlocks` takes them.
 
     Args:
-        mlm_probability: the rate; None for the default, which depends on `from_scratch`.
+        mlm_probability: the rate, or the distribution that each block's is drawn from; None for the
+            default, which depends on `from_scratch`.
         from_scratch: whether the weights start at random.
         mask_replace_prob: share of the chosen tokens that become the mask token.
         random_replace_prob: share of the chosen tokens that become a random token.
@@ -242,7 +251,9 @@ def _resolve_masks(
     if whole_word and mode == "span":
         raise InputError("Give whole_word or mask_mode='span', not both.")
     if mask_rate_schedule is None:
-        mlm_probability = choose_mlm_probability(mlm_probability, from_scratch=from_scratch)
+        chosen = choose_mlm_probability(mlm_probability, from_scratch=from_scratch)
+        rate = parse_mask_rate(chosen)
+        mlm_probability = str(rate) if isinstance(rate, RowRates) else rate
     elif mlm_probability is not None:
         raise InputError(
             f"Give mlm_probability ({mlm_probability}) or mask_rate_schedule "

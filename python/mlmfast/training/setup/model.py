@@ -8,6 +8,7 @@ from mlmfast.errors import InputError
 from mlmfast.training.model.compatibility import check_same_tokens
 from mlmfast.training.model.embeddings import add_missing_rows, check_added, resize_embeddings
 from mlmfast.training.model.from_scratch import new_model
+from mlmfast.training.model.lengthen import lengthened
 from mlmfast.training.model.load import check_fits, load_config, load_model
 from mlmfast.training.text_data import tokenizer_of
 
@@ -64,6 +65,7 @@ def choose_model(config: TrainConfig, store: BlockStore) -> transformers.PreTrai
             model=config.model if shape is None else shape,
             model_type=config.model_type,
             config_overrides=config.config_overrides,
+            length=config.length,
             **options.hub,
         )
     if config.model_type or config.config_overrides:
@@ -78,4 +80,7 @@ def choose_model(config: TrainConfig, store: BlockStore) -> transformers.PreTrai
     check_same_tokens(config.model, store)
     model_config = None if shape is None else load_config(shape, **options.hub)
     dtype = options.dtype or "float32"
-    return load_model(config.model, dtype=dtype, config=model_config, **options.hub)
+    model = load_model(config.model, dtype=dtype, config=model_config, **options.hub)
+    if not config.length.given:
+        return model
+    return lengthened(model, config.length, trust_remote_code=options.trust_remote_code)

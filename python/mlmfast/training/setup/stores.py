@@ -45,6 +45,7 @@ def build_datasets(
             model=config.model,
             quiet=config.quiet,
             add_tokens=config.new_tokens,
+            length=config.length,
         )
         data = processes.run_on_rank0(prepare)
     train_store, eval_store = _choose_stores(data, config.eval_data, config.training_arguments)

@@ -88,14 +88,7 @@ class AccessLog:
         receive: Receive,
         response: ResponseWatcher,
     ) -> None:
-        http_error = http_error_of(error)
-        if http_error is None or http_error.status == 500:
-            logger.error(
-                "a request failed", exc_info=error, extra={"fields": {"id": record.request_id}}
-            )
-        if http_error is None:
-            http_error = HTTPError(500, "internal", "The server failed; its log says how.")
-        record.reason = http_error.reason
+        http_error = client_error_of(error, record)
         if not response.status:
             await error_response(http_error, record)(scope, receive, response.send)
 
@@ -124,6 +117,19 @@ class ResponseWatcher:
                 headers.append((b"connection", b"close"))
             message = {**message, "headers": headers}
         await self._send(message)
+
+
+def client_error_of(error: Exception, record: Record) -> HTTPError:
+    """Return what a client is told of an error, and log what it is not told."""
+    http_error = http_error_of(error)
+    if http_error is None or http_error.status == 500:
+        logger.error(
+            "a request failed", exc_info=error, extra={"fields": {"id": record.request_id}}
+        )
+    if http_error is None:
+        http_error = HTTPError(500, "internal", "The server failed; its log says how.")
+    record.reason = http_error.reason
+    return http_error
 
 
 def _require_host(scope: Scope) -> None:

@@ -7,9 +7,13 @@ import zlib
 from typing import TYPE_CHECKING
 
 from mlmfast.serving.http.errors import HTTPError
+from mlmfast.serving.http.memory import BudgetFullError
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from mlmfast.serving.http.memory import Holding
+    from mlmfast.serving.http.service import Service
 
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 # A client that is still sending would not see an error response. So the rest of a refused body is
@@ -33,10 +37,11 @@ class ClientGoneError(Exception):
 class BodyReader:
     """Put the whole body into scope["body"], and cancel the request of a client that leaves."""
 
-    def __init__(self, app: ASGIApp, *, max_bytes: int, seconds: float):
+    def __init__(self, app: ASGIApp, service: Service):
         self._app = app
-        self._max_bytes = max_bytes
-        self._seconds = seconds
+        self._service = service
+        self._max_bytes = service.settings.max_body
+        self._seconds = service.settings.body_timeout
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] not in _WITH_BODY:
@@ -47,14 +52,48 @@ class BodyReader:
             raise HTTPError(
                 415, "unknown_type", "The body must be JSON: send Content-Type: application/json."
             )
-        try:
-            body = await self._read(scope, headers, receive)
-            scope["body"] = self._decompressed(body, headers.get(b"content-encoding", b""))
-        except ClientGoneError:
-            return
-        await self._while_connected(scope, receive, send)
+        timeout = asyncio.timeout(self._seconds)
+        with self._service.bodies.hold(lambda: timeout.reschedule(0)) as holding:
+            try:
+                scope["body"] = await self._body(scope, headers, receive, timeout, holding)
+            except ClientGoneError:
+                return
+            await self._while_connected(scope, receive, send)
 
-    async def _read(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive) -> bytes:
+    async def _body(
+        self,
+        scope: Scope,
+        headers: dict[bytes, bytes],
+        receive: Receive,
+        timeout: asyncio.Timeout,
+        holding: Holding,
+    ) -> bytes:
+        try:
+            body = await self._read(scope, headers, receive, timeout, holding)
+        except BudgetFullError:
+            await self._discard(receive)
+            raise _bodies_full() from None
+        holding.settle()
+        encoding = headers.get(b"content-encoding", b"").strip().lower()
+        if encoding in (b"", b"identity"):
+            return body
+        unpacked = await self._service.large_work.run(
+            self._max_bytes, self._decompressed, body, encoding
+        )
+        try:
+            holding.resize(len(unpacked))
+        except BudgetFullError:
+            raise _bodies_full() from None
+        return unpacked
+
+    async def _read(
+        self,
+        scope: Scope,
+        headers: dict[bytes, bytes],
+        receive: Receive,
+        timeout: asyncio.Timeout,
+        holding: Holding,
+    ) -> bytes:
         length = headers.get(b"content-length", b"0")
         if length.isdigit() and int(length) > self._max_bytes:
             if not awaits_continue(headers):
@@ -62,7 +101,7 @@ class BodyReader:
             raise self._too_large()
         chunks, size = [], 0
         try:
-            async with asyncio.timeout(self._seconds):
+            async with timeout:
                 while True:
                     chunk, more = await _next(receive)
                     if error := scope.get("body_error"):  # from the connection
@@ -70,10 +109,18 @@ class BodyReader:
                     size += len(chunk)
                     if size > self._max_bytes:
                         break
+                    holding.resize(size)
                     chunks.append(chunk)
                     if not more:
                         return b"".join(chunks)
         except TimeoutError:
+            if holding.dropped:
+                raise HTTPError(
+                    408,
+                    "stalled_body",
+                    "The body stopped arriving, and others needed its room.",
+                    close=True,
+                ) from None
             raise HTTPError(
                 408,
                 "slow_body",
@@ -103,10 +150,7 @@ class BodyReader:
         )
 
     def _decompressed(self, body: bytes, encoding: bytes) -> bytes:
-        name = encoding.strip().lower()
-        if name in (b"", b"identity"):
-            return body
-        if name not in (b"gzip", b"x-gzip", b"deflate"):
+        if encoding not in (b"gzip", b"x-gzip", b"deflate"):
             raise HTTPError(
                 415,
                 "unknown_encoding",
@@ -130,6 +174,16 @@ class BodyReader:
         finally:
             work.cancel()
             disconnect.cancel()
+
+
+def _bodies_full() -> HTTPError:
+    return HTTPError(
+        429,
+        "bodies_full",
+        "The bodies of other requests take all the room for them: try again later.",
+        retry_after=1,
+        close=True,
+    )
 
 
 def awaits_continue(headers: dict[bytes, bytes]) -> bool:

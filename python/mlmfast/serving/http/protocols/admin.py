@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-import orjson
 from starlette.responses import Response
 from starlette.routing import Route
 
 from mlmfast.errors import MlmfastError
 from mlmfast.serving.http.errors import HTTPError
+from mlmfast.serving.http.protocols.body import load_json
 from mlmfast.serving.http.protocols.inference import VERSION
 from mlmfast.serving.http.protocols.v1 import describe
 from mlmfast.serving.http.responses import json_response
@@ -59,7 +59,9 @@ def routes(service: Service) -> list[Route]:
                     "max_texts": settings.max_texts,
                     "max_rows": settings.max_rows,
                     "max_passes": settings.max_passes,
+                    "max_characters": settings.max_characters,
                     "max_body_bytes": settings.max_body,
+                    "max_answer_bytes": settings.max_answer,
                     "max_queue": settings.max_queue,
                     "max_delay_ms": settings.max_delay_ms,
                     "request_timeout": settings.request_timeout,
@@ -112,8 +114,5 @@ def routes(service: Service) -> list[Route]:
 
 def _parameters(body: bytes) -> object:
     """Return the parameters of a request to load a model."""
-    try:
-        content = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise HTTPError(400, "bad_json", f"The body is no valid JSON: {error}.") from None
+    content = load_json(body)
     return content.get("parameters") if isinstance(content, dict) else content

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.routing import Route
 
-from mlmfast.serving.http.errors import bad_body
-from mlmfast.serving.http.protocols.endpoint import Strings, TopK
+from mlmfast.serving.http.protocols.body import parse_body
+from mlmfast.serving.http.protocols.endpoint import Strings, TopK, answer_request
 from mlmfast.serving.http.protocols.requests import FillMaskCall
-from mlmfast.serving.http.responses import compressed, json_response
+from mlmfast.serving.http.responses import json_response
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
     from mlmfast.serving.http.service import Service
+    from mlmfast.serving.scheduler.request import InferenceResponse
 
 
 class TokenizerKwargs(BaseModel):
@@ -59,29 +60,32 @@ def routes(service: Service) -> list[Route]:
     """Return this protocol's routes."""
 
     async def fill_mask(request: Request) -> Response:
-        try:
-            body = FillMaskRequest.model_validate_json(request.scope["body"])
-        except ValidationError as error:
-            raise bad_body(error) from None
-        parameters = body.parameters or FillMaskParameters()
-        texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
-        targets = parameters.targets
-        kwargs = parameters.tokenizer_kwargs
-        response = await service.answer(
-            FillMaskCall(
-                request.path_params.get("model"),
-                texts,
-                parameters.top_k,
-                [targets] if isinstance(targets, str) else targets,
-                kwargs.model_dump(exclude_unset=True) if kwargs else None,
-            ),
-            request.scope["record"],
+        model = request.path_params.get("model")
+        return await answer_request(
+            service, request, lambda body: (_call(model, body), None), _write
         )
-        answers = response.answers if response else []
-        # As in the pipeline, a list of one text gives the answer of that text.
-        return compressed(request, json_response(answers[0] if len(answers) == 1 else answers))
 
     return [
         Route("/", fill_mask, methods=["POST"]),
         Route("/models/{model}", fill_mask, methods=["POST"]),
     ]
+
+
+def _call(model: str | None, content: bytes) -> FillMaskCall:
+    body = parse_body(FillMaskRequest, content)
+    parameters = body.parameters or FillMaskParameters()
+    targets = parameters.targets
+    kwargs = parameters.tokenizer_kwargs
+    return FillMaskCall(
+        model,
+        [body.inputs] if isinstance(body.inputs, str) else body.inputs,
+        parameters.top_k,
+        [targets] if isinstance(targets, str) else targets,
+        kwargs.model_dump(exclude_unset=True) if kwargs else None,
+    )
+
+
+def _write(_parsed: None, response: InferenceResponse | None) -> Response:
+    answers = response.answers if response else []
+    # As in the pipeline, a list of one text gives the answer of that text.
+    return json_response(answers[0] if len(answers) == 1 else answers)

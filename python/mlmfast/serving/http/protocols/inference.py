@@ -45,7 +45,7 @@ class InputTensor(BaseModel):
 
     name: str
     datatype: str
-    shape: list[int] = Field(max_length=8)
+    shape: list[int] = Field(max_length=8, fail_fast=True)
     data: list[Any] | None = None
     parameters: dict[str, Any] = Field(default_factory=dict)
 
@@ -65,8 +65,8 @@ class InferRequest(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     id: str | None = None
-    inputs: list[InputTensor] = Field(min_length=1, max_length=8)
-    outputs: list[OutputTensor] | None = Field(None, max_length=8)
+    inputs: list[InputTensor] = Field(min_length=1, max_length=8, fail_fast=True)
+    outputs: list[OutputTensor] | None = Field(None, max_length=8, fail_fast=True)
     parameters: dict[str, Any] = Field(default_factory=dict)
 
 

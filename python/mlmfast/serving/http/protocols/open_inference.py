@@ -8,11 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from pydantic import ValidationError
 from starlette.responses import Response
 from starlette.routing import Route
 
-from mlmfast.serving.http.errors import HTTPError, bad_body
+from mlmfast.serving.http.errors import HTTPError
+from mlmfast.serving.http.protocols.body import parse_body
+from mlmfast.serving.http.protocols.endpoint import answer_request
 from mlmfast.serving.http.protocols.inference import (
     INPUTS,
     OUTPUTS,
@@ -25,13 +26,15 @@ from mlmfast.serving.http.protocols.inference import (
     requested_outputs,
     server_metadata,
 )
-from mlmfast.serving.http.responses import compressed, json_response
+from mlmfast.serving.http.responses import json_response
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+    from mlmfast.serving.http.protocols.requests import FillMaskCall
     from mlmfast.serving.http.protocols.tensors import Tensor
     from mlmfast.serving.http.service import Service
+    from mlmfast.serving.scheduler.request import InferenceResponse
 
 _JSON_LENGTH = "inference-header-content-length"
 
@@ -74,22 +77,23 @@ def routes(service: Service) -> list[Route]:
 
     async def infer(request: Request) -> Response:
         name = _model_name(request)
-        head, binary = _split_body(request)
-        try:
-            body = InferRequest.model_validate_json(head)
-        except ValidationError as error:
-            raise bad_body(error) from None
-        outputs = requested_outputs(body)
-        call = infer_call(name, body, binary)
-        record = request.scope["record"]
-        response = await service.answer(call, record)
-        tensors = {tensor.name: tensor for tensor in output_tensors(response)}
-        head_out: dict[str, Any] = {"model_name": record.model, "model_version": VERSION}
-        if body.id is not None:
-            head_out["id"] = body.id
-        return compressed(
-            request, _response(head_out, [(tensors[name], binary) for name, binary in outputs])
-        )
+        length = request.headers.get(_JSON_LENGTH)
+
+        def parse(content: bytes) -> tuple[FillMaskCall, InferRequest]:
+            head, binary = _split_body(content, length)
+            body = parse_body(InferRequest, head)
+            requested_outputs(body)  # wrong ones are refused before the model runs
+            return infer_call(name, body, binary), body
+
+        def write(body: InferRequest, response: InferenceResponse | None) -> Response:
+            tensors = {tensor.name: tensor for tensor in output_tensors(response)}
+            head: dict[str, Any] = {"model_name": name, "model_version": VERSION}
+            if body.id is not None:
+                head["id"] = body.id
+            outputs = requested_outputs(body)
+            return _response(head, [(tensors[name], binary) for name, binary in outputs])
+
+        return await answer_request(service, request, parse, write)
 
     paths = ("/v2/models/{model}", f"/v2/models/{{model}}/versions/{VERSION}")
     return [
@@ -110,10 +114,8 @@ def _kind(datatype: str) -> str:
     return "STRING" if datatype == "BYTES" else datatype
 
 
-def _split_body(request: Request) -> tuple[bytes, bytes]:
-    """Split a body into its JSON and the bytes behind it."""
-    body: bytes = request.scope["body"]
-    header = request.headers.get(_JSON_LENGTH)
+def _split_body(body: bytes, header: str | None) -> tuple[bytes, bytes]:
+    """Split a body into its JSON and the bytes behind it, by the header of its length."""
     if header is None:
         return body, b""
     is_number = header.isascii() and header.isdigit() and len(header) < 16

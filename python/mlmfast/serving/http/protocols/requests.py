@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # They are looked up on another thread, since each may have to be tokenized.
 _MAX_TARGETS = 1000
+_MAX_TARGET_CHARACTERS = 1000
 # Each step chooses among beams x beams fillings, on a thread that could run a batch.
 MAX_BEAMS = 100
 
@@ -79,6 +80,12 @@ class FillMaskCall:
                 "too_many_targets",
                 f"The request has {len(self.targets):,} targets, and one may have at most "
                 f"{_MAX_TARGETS:,}.",
+            )
+        if any(len(one) > _MAX_TARGET_CHARACTERS for one in self.targets if isinstance(one, str)):
+            raise HTTPError(
+                422,
+                "too_long_target",
+                f"A target may have at most {_MAX_TARGET_CHARACTERS:,} characters.",
             )
         return await asyncio.to_thread(
             fill_mask_task,

@@ -1,0 +1,61 @@
+"""The gRPC server of a process, in the event loop of its HTTP server."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from mlmfast.errors import InputError, MissingDependencyError
+
+if TYPE_CHECKING:
+    import grpc.aio
+
+    from mlmfast.serving.http.service import Service
+
+logger = logging.getLogger("mlmfast.serve")
+
+_MAX_METADATA_BYTES = 64 << 10
+# Calls at once, whatever their kind; each may hold a message.
+_MAX_CALLS = 1024
+
+
+async def start_grpc(service: Service, port: int) -> grpc.aio.Server:
+    """Start to answer on a port of the server's address.
+
+    Raises:
+        MissingDependencyError: grpcio or grpcio-health-checking is not installed.
+        InputError: the port cannot be bound.
+    """
+    try:
+        import grpc.aio
+        from grpc_health.v1 import health_pb2_grpc
+
+        from mlmfast.serving.http.grpc.health import Health
+        from mlmfast.serving.http.grpc.servicer import Servicer
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"--grpc-port needs {error.name}, which is not installed: pip install 'mlmfast[grpc]'."
+        ) from error
+    settings = service.settings
+    server = grpc.aio.server(
+        maximum_concurrent_rpcs=_MAX_CALLS,
+        options=[
+            ("grpc.max_receive_message_length", settings.max_body),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.max_metadata_size", _MAX_METADATA_BYTES),
+            # Workers share the port; another server on it is an error.
+            ("grpc.so_reuseport", int(settings.workers > 1)),
+        ],
+    )
+    server.add_generic_rpc_handlers((Servicer(service).handler(),))
+    health_pb2_grpc.add_HealthServicer_to_server(Health(service), server)
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    try:
+        bound = server.add_insecure_port(f"{host}:{port}")
+    except RuntimeError as error:
+        raise InputError(
+            f"The server cannot listen on {host}:{port} for gRPC. Choose another --grpc-port."
+        ) from error
+    await server.start()
+    logger.info("gRPC on %s:%d", host, bound, extra={"fields": {"grpc_port": bound}})
+    return server
