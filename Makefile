@@ -131,7 +131,7 @@ test-run-mlm: setup ## Compare the perplexity after an epoch with run_mlm.py's, 
 test-page: setup ## Try the page of `mlmfast serve` in Chromium, after installing it (Debian; elsewhere set MLMFAST_CHROMIUM)
 	@command -v chromium chromium-browser google-chrome "$$MLMFAST_CHROMIUM" >/dev/null || \
 	  { sudo=$$(test "$$(id -u)" = 0 || echo sudo); $$sudo apt-get update && $$sudo apt-get install -y --no-install-recommends chromium; }
-	$(BIN)/python -m pytest -q tests/serving/http/test_page.py
+	$(BIN)/python -m pytest -q tests/serving/http/page
 	@echo "screenshots: .cache/page"
 
 fuzz: setup $(CARGO_FUZZ) ## Property tests, damaged stores, cargo-fuzz at length; FUZZ=10 takes ten times as long

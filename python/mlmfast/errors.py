@@ -7,6 +7,12 @@ The command line prints the message of a `MlmfastError` as one sentence and exit
 
 from __future__ import annotations
 
+from copy import copy
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Self
+
 
 class MlmfastError(Exception):
     """Base of all errors raised by mlmfast. The message names the value and says what to do."""
@@ -31,6 +37,12 @@ def first_sentence(error: BaseException, lines: int = 1) -> str:
 
 class InputError(MlmfastError, ValueError):
     """A value, an option, a text or a file's content that cannot be used as it is."""
+
+    def prefixed(self, prefix: str) -> Self:
+        """Return the same error with `prefix` before its message, to say what it is about."""
+        error = copy(self)
+        error.args = (f"{prefix} {self}",)
+        return error
 
 
 class NotFoundError(MlmfastError, FileNotFoundError):
@@ -62,6 +74,20 @@ class ExportMismatchError(MlmfastError, RuntimeError):
 
 class NoMaskError(InputError):
     """A text without the model's mask token; the message names the token to write."""
+
+
+class TooManyTokensError(InputError):
+    """A text with more tokens than the model takes.
+
+    Attributes:
+        tokens: tokens of the text, special tokens included.
+        max_tokens: tokens that the model takes.
+    """
+
+    def __init__(self, message: str, tokens: int = 0, max_tokens: int = 0):
+        super().__init__(message)
+        self.tokens = tokens
+        self.max_tokens = max_tokens
 
 
 class InputTypeError(MlmfastError, TypeError):

@@ -201,8 +201,8 @@ def masked_types() -> list[str]:
     return sorted(MODEL_FOR_MASKED_LM_MAPPING_NAMES)
 
 
-def tiny_model(kind: str, *, seed: int = 0, **overrides: Any):
-    """Build a random model of the type `kind`: float32, on the CPU, evaluating, eager attention."""
+def tiny_model(kind: str, *, seed: int = 0, attention: str = "eager", **overrides: Any):
+    """Build a random model of the type `kind`: float32, on the CPU, evaluating."""
     import torch
     import transformers
 
@@ -211,10 +211,11 @@ def tiny_model(kind: str, *, seed: int = 0, **overrides: Any):
     sizes = {n: v for n, v in (sizes | OWN.get(kind, {}) | overrides).items() if v is not None}
     config = transformers.AutoConfig.for_model(kind, **sizes)
     torch.manual_seed(seed)
-    model = transformers.AutoModelForMaskedLM.from_config(config, attn_implementation="eager")
+    model = transformers.AutoModelForMaskedLM.from_config(config, attn_implementation=attention)
     with torch.no_grad():
         for weight in model.parameters():
-            weight.add_(torch.randn_like(weight), alpha=SPREAD)
+            if weight.requires_grad:  # RoFormer's table of sines stays as it is
+                weight.add_(torch.randn_like(weight), alpha=SPREAD)
     return model.float().eval()
 
 

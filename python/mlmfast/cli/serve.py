@@ -13,7 +13,7 @@ from mlmfast.cli._model_folder import model_folder
 from mlmfast.cli.flags.configured import ConfiguredCommand
 from mlmfast.cli.flags.device import device_options
 from mlmfast.cli.flags.from_options import option_flags
-from mlmfast.errors import InputError, MissingDependencyError, NotFoundError
+from mlmfast.errors import InputError, MissingDependencyError
 from mlmfast.serving.http.settings import ModelSource, ServeSettings
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -39,7 +39,11 @@ KEY_VARIABLE = "MLMFAST_API_KEY"
     envvar=KEY_VARIABLE,
     help=f"Key that requests must carry as a Bearer token.  [default: ${KEY_VARIABLE}]",
 )
-@click.option("--api-key-file", metavar="FILE", help="Keys that requests may carry, one per line.")
+@click.option(
+    "--api-key-file",
+    metavar="FILE",
+    help="Keys that requests may carry, one per line: KEY, or NAME KEY and limits.",
+)
 @option_flags(ServeSettings)
 def command(models: tuple[str, ...], **options: Any) -> None:
     """Serve fill-mask with each MODEL over HTTP, until Ctrl-C or SIGTERM.
@@ -61,16 +65,16 @@ def command(models: tuple[str, ...], **options: Any) -> None:
             "pip install 'mlmfast[serve,cpu]', or 'mlmfast[serve,gpu]' for an NVIDIA GPU."
         ) from error
 
-    keys = _keys(options.pop("api_key"), options.pop("api_key_file"))
+    options |= _keys(options.pop("api_key"), options.pop("api_key_file"))
     named = [_named(model) for model in models]
     # Wrong options are reported before a checkpoint is exported.
     sources = tuple(ModelSource(name, Path(model)) for name, model in named)
-    ServeSettings(sources, api_keys=keys, **options)
+    ServeSettings(sources, **options)
     # Not resolved: a link may point elsewhere when the models are reloaded.
     sources = tuple(
         ModelSource(name, model_folder(model, quiet=False).absolute()) for name, model in named
     )
-    settings = ServeSettings(sources, api_keys=keys, **options)
+    settings = ServeSettings(sources, **options)
     ended_by = serve(settings, on_bound=lambda url: click.echo(f"Serving on {url}", err=True))
     if ended_by == signal.SIGINT:
         raise KeyboardInterrupt("the requests in hand were answered.")
@@ -87,17 +91,14 @@ def _named(model: str) -> tuple[str, str]:
     return name, folder
 
 
-def _keys(key: str | None, file: str | None) -> tuple[str, ...]:
+def _keys(key: str | None, file: str | None) -> dict[str, Any]:
+    """Return the settings of keys, of which a file must be one that can be used."""
+    from mlmfast.serving.http.keys import read_key_file
+
     own = key or ""
     if own and not own.strip():
         raise InputError(f"The API key is blank: check --api-key and ${KEY_VARIABLE}.")
-    keys = [own.strip()]
-    if file:
-        path = Path(file).expanduser()
-        if not path.is_file():
-            raise NotFoundError(f"There is no file of keys {file}.")
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-        if not any(lines):
-            raise InputError(f"The file of keys {file} is empty.")
-        keys += lines
-    return tuple(key for key in keys if key)
+    path = Path(file).expanduser().absolute() if file else None
+    if path:
+        read_key_file(path)
+    return {"api_keys": (own.strip(),) if own else (), "api_key_file": path}

@@ -227,7 +227,7 @@ class FillMaskReplica:
         return response.answers if response else []
 
     def _reload(self) -> None:
-        threading.Thread(target=self._service.models.reload, daemon=True).start()
+        threading.Thread(target=self._service.reload, daemon=True).start()
 
 
 def _listed(texts: str | Sequence[str]) -> list[str]:

@@ -79,9 +79,9 @@ def test_times_that_mean_nothing(ask, value):
 
 def test_a_class_is_for_those_with_a_key(ask):
     assert ask(headers=KEY | {"x-priority": "High"}, api_keys=("other", "secret")).is_success
-    assert (ask.shares[-1].client, ask.shares[-1].weight) == ("key 1", 4)
+    assert (ask.shares[-1].client, ask.shares[-1].weight) == ("key default-2", 4)
     assert ask(headers=KEY, api_keys=("secret",)).is_success
-    assert (ask.shares[-1].client, ask.shares[-1].weight) == ("key 0", 1)
+    assert (ask.shares[-1].client, ask.shares[-1].weight) == ("key default", 1)
     assert ask(headers={"x-priority": "high"}).is_success
     assert (ask.shares[-1].client, ask.shares[-1].weight) == ("127.0.0.1", 1)
     wrong = ask(headers=KEY | {"x-priority": "urgent"}, api_keys=("secret",))

@@ -85,8 +85,10 @@ def test_errors_in_the_place_of_answers(fill_mask):
         "InputError",
         "list",
         "NoMaskError",
-        "InputError",
+        "TooManyTokensError",
     ]
+    assert answers[5].tokens > answers[5].max_tokens == 64
+    assert str(answers[5]).startswith('Text 6 "is is')
     rows = fill_mask("a <mask>", top_k=2)
     assert [row["sequence"] for row in answers[0]] == [row["sequence"] for row in rows]
     told = [str(answer) for answer in answers]

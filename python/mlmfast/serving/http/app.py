@@ -22,6 +22,7 @@ from mlmfast.serving.http.protocols import (
     fill,
     huggingface,
     open_inference,
+    repository,
     score,
     v1,
 )
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from mlmfast.serving.http.service import Service
 
 # Routes are tried in this order: those that run a model come first.
-_PROTOCOLS = (huggingface, v1, fill, score, open_inference, admin, docs, page)
+_PROTOCOLS = (huggingface, v1, fill, score, open_inference, repository, admin, docs, page)
 _REASONS = {404: "no_such_path", 405: "wrong_method"}
 
 
@@ -43,8 +44,8 @@ def build_app(service: Service) -> ASGIApp:
     app: ASGIApp = Routes(Router(routes, redirect_slashes=False))
     app = AnswerDelivery(app, service.answers)
     app = BodyReader(app, service)
-    app = RequestTerms(app, with_keys=bool(settings.api_keys))
-    app = ApiKeyAuth(app, settings.api_keys)
+    app = RequestTerms(app, with_keys=settings.needs_key)
+    app = ApiKeyAuth(app, service.keys)
     app = AccessLog(app, service)
     if settings.cors_origins:
         app = CORSMiddleware(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlmfast.errors import InputError, MlmfastError, NoMaskError
+from mlmfast.errors import InputError, MlmfastError, NoMaskError, TooManyTokensError
 from mlmfast.serving.scheduler.queue import (
     AnswerTooLargeError,
     ClosedError,
@@ -14,6 +14,8 @@ from mlmfast.serving.scheduler.queue import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pydantic import ValidationError
 
 # Characters of a message, which may repeat what a client sent.
@@ -32,6 +34,7 @@ class HTTPError(Exception):
         retry_after: seconds after which to try again, if that may help.
         allow: the methods of the path, for the status 405.
         close: whether to close the connection after the response.
+        details: what programs may want to know of it, as further keys of the response.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class HTTPError(Exception):
         retry_after: int | None = None,
         allow: str | None = None,
         close: bool = False,
+        details: Mapping[str, int] | None = None,
     ):
         if len(message) > _MAX_MESSAGE:
             message = f"{message[:_MAX_MESSAGE]} ..."
@@ -53,6 +57,7 @@ class HTTPError(Exception):
         self.retry_after = retry_after
         self.allow = allow
         self.close = close
+        self.details = details or {}
 
 
 class TextTooLongError(InputError):
@@ -64,13 +69,16 @@ def http_error_of(error: Exception) -> HTTPError | None:
     if isinstance(error, HTTPError):
         return error
     if isinstance(error, QueueFullError):
-        return HTTPError(429, "queue_full", str(error), retry_after=error.retry_after)
+        return HTTPError(429, error.reason, str(error), retry_after=error.retry_after)
     if isinstance(error, ClosedError):
         return HTTPError(503, "unavailable", str(error), retry_after=1)
     if isinstance(error, TextTooLongError):
         return HTTPError(413, "text_too_long", str(error))
     if isinstance(error, NoMaskError):
         return HTTPError(422, "no_mask", str(error))
+    if isinstance(error, TooManyTokensError):
+        details = {"tokens": error.tokens, "max_tokens": error.max_tokens}
+        return HTTPError(422, "too_many_tokens", str(error), details=details)
     if isinstance(error, TooManyRowsError):
         return HTTPError(422, "too_many_rows", str(error))
     if isinstance(error, AnswerTooLargeError):

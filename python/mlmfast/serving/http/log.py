@@ -177,6 +177,8 @@ def log_request(
         "ms": round(seconds * 1e3, 3),
         "client": client,
     }
+    if record.key:
+        fields["key"] = record.key.name
     if record.traceparent:
         fields["trace_id"] = record.traceparent.split("-")[1]
     if record.model:

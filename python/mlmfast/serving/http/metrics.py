@@ -15,7 +15,10 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from mlmfast.serving.http.process_metrics import Processes, add_build_info, worker_ids
+
 if TYPE_CHECKING:
+    from mlmfast.serving.http.statistics import ModelStatistics
     from mlmfast.serving.scheduler.request import BatchReport
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -33,6 +36,7 @@ class Metrics:
         disable_created_metrics()  # they would double the number of series
         registry = CollectorRegistry()
         self._registry = registry
+        add_build_info(registry)
         self._requests = Counter(
             "mlmfast_requests",
             "Requests that were answered, by protocol, model and status.",
@@ -43,6 +47,18 @@ class Metrics:
             "mlmfast_failures",
             "Requests that failed, by reason.",
             ("model", "reason"),
+            registry=registry,
+        )
+        self._key_requests = Counter(
+            "mlmfast_key_requests",
+            "Requests that were answered, by the name of their API key and by status.",
+            ("key", "status"),
+            registry=registry,
+        )
+        self._key_texts = Counter(
+            "mlmfast_key_texts",
+            "Texts that were answered, by the name of the API key.",
+            ("key",),
             registry=registry,
         )
         self._request_seconds = Histogram(
@@ -117,16 +133,26 @@ class Metrics:
         )
 
     def count_request(
-        self, protocol: str, model: str, status: int, reason: str | None, seconds: float
+        self,
+        protocol: str,
+        model: str,
+        status: int,
+        reason: str | None,
+        seconds: float,
+        key: str = "",
     ) -> None:
-        """Count a request; `model` is empty if the request found none."""
+        """Count a request; `model` is empty if the request found none, `key` if it had none."""
+        if key:
+            self._key_requests.labels(key, str(status)).inc()
         self._requests.labels(protocol, model, str(status)).inc()
         self._request_seconds.labels(protocol, model).observe(seconds)
         if reason:
             self._failures.labels(model, reason).inc()
 
-    def count_texts(self, model: str, texts: int) -> None:
+    def count_texts(self, model: str, texts: int, key: str = "") -> None:
         """Count texts that were answered."""
+        if key:
+            self._key_texts.labels(key).inc(texts)
         self._texts.labels(model).inc(texts)
 
     def set_texts_in_hand(self, model: str, texts: int) -> None:
@@ -147,9 +173,14 @@ class Metrics:
         if success:
             self._ready.labels(model).set(1)
 
-    def observer(self, model: str) -> ModelObserver:
-        """Return the observer that counts the batches of a model."""
+    def count_unload(self, model: str) -> None:
+        """Note that a model was unloaded."""
+        self._ready.labels(model).set(0)
+
+    def observer(self, model: str, statistics: ModelStatistics) -> ModelObserver:
+        """Return the observer that counts the batches of a model, also in its statistics."""
         return ModelObserver(
+            statistics,
             self._queue_seconds.labels(model),
             self._batch_texts.labels(model),
             self._batch_tokens.labels(model),
@@ -160,9 +191,12 @@ class Metrics:
     def text(self) -> bytes:
         """Return all metrics in Prometheus' text format."""
         if SHARED_FOLDER not in os.environ:
-            return generate_latest(self._registry)
+            own = CollectorRegistry()
+            own.register(Processes([os.getpid()]))
+            return generate_latest(self._registry) + generate_latest(own)
         all_workers = CollectorRegistry()
         MultiProcessCollector(all_workers)
+        all_workers.register(Processes(worker_ids(os.environ[SHARED_FOLDER])))
         return generate_latest(all_workers)
 
 
@@ -171,12 +205,14 @@ class ModelObserver:
 
     def __init__(
         self,
+        statistics: ModelStatistics,
         queue: Histogram,
         texts: Histogram,
         tokens: Histogram,
         padding: Histogram,
         seconds: Histogram,
     ):
+        self._statistics = statistics
         self._queue = queue
         self._texts = texts
         self._tokens = tokens
@@ -184,6 +220,7 @@ class ModelObserver:
         self._seconds = seconds
 
     def on_batch(self, report: BatchReport) -> None:
+        self._statistics.count_batch(report)
         self._texts.observe(report.texts)
         self._tokens.observe(report.tokens)
         self._padding.observe(report.padding / (report.tokens + report.padding))

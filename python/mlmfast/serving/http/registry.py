@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mlmfast.errors import MlmfastError
 from mlmfast.serving.engine.model import open_model
 from mlmfast.serving.http.errors import HTTPError
+from mlmfast.serving.http.statistics import ModelStatistics
 from mlmfast.serving.scheduler.queue import QueueLimits
 from mlmfast.serving.scheduler.scheduler import Scheduler
 from mlmfast.serving.tasks.fill_mask import fill_mask_task
@@ -33,6 +34,8 @@ class ServedModel:
     Attributes:
         name: the name in requests.
         loads: how often it was loaded.
+        unloaded: whether a client unloaded it; it answers again once it is loaded.
+        statistics: what it has done in this process.
     """
 
     def __init__(
@@ -40,6 +43,8 @@ class ServedModel:
     ):
         self.name = source.name
         self.loads = 0
+        self.unloaded = False
+        self.statistics = ModelStatistics()
         self._folder = source.folder
         self._settings = settings
         self._threads = threads
@@ -57,7 +62,7 @@ class ServedModel:
         """The version that answers now.
 
         Raises:
-            HTTPError: it is not loaded yet.
+            HTTPError: it is not loaded.
         """
         return self.serving()[0]
 
@@ -82,6 +87,7 @@ class ServedModel:
                 self._metrics.count_load(self.name, success=False)
                 raise
             old, self._current = self._current, new
+            self.unloaded = False
             self.loads += 1
             self._metrics.count_load(self.name, success=True)
             logger.info(
@@ -93,6 +99,19 @@ class ServedModel:
             if old:
                 old[1].close()
 
+    def unload(self) -> None:
+        """Answer no more requests until it is loaded again, and give its memory back.
+
+        Requests in hand are answered first.
+        """
+        with self._loading:
+            old, self._current = self._current, None
+            self.unloaded = True
+            self._metrics.count_unload(self.name)
+            if old:
+                old[1].close()
+                logger.info("%s was unloaded", self.name)
+
     def abandon(self) -> None:
         """Fail the requests in hand, and accept no more."""
         if self._current:
@@ -102,9 +121,11 @@ class ServedModel:
         """Return the version that answers now, and its scheduler.
 
         Raises:
-            HTTPError: it is not loaded yet.
+            HTTPError: it is not loaded.
         """
         current = self._current
+        if current is None and self.unloaded:
+            raise HTTPError(503, "unloaded", f"The model {self.name} was unloaded.")
         if current is None:
             raise HTTPError(503, "loading", f"The model {self.name} is loading.", retry_after=5)
         return current
@@ -127,7 +148,7 @@ class ServedModel:
             settings.max_answer,
         )
         _warm_up(model, QueueLimits())
-        return model, Scheduler(model, limits, self._metrics.observer(self.name))
+        return model, Scheduler(model, limits, self._metrics.observer(self.name, self.statistics))
 
 
 class ModelRegistry:
@@ -150,8 +171,8 @@ class ModelRegistry:
 
     @property
     def ready(self) -> bool:
-        """Whether every model is loaded."""
-        return all(model.ready for model in self)
+        """Whether every model is loaded, but for those that were unloaded on purpose."""
+        return all(model.ready or model.unloaded for model in self)
 
     def get(self, name: str | None) -> ServedModel:
         """Return a model by its name; None means the default.
@@ -175,8 +196,13 @@ class ModelRegistry:
             model.load()
 
     def reload(self) -> None:
-        """Reload all models; one that cannot be opened keeps its version before."""
+        """Reload all models that are not unloaded.
+
+        One that cannot be opened keeps its version before.
+        """
         for model in self:
+            if model.unloaded:
+                continue
             try:
                 model.load()
             except MlmfastError as error:

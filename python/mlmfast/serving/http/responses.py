@@ -39,6 +39,7 @@ def error_response(error: HTTPError, record: Record) -> Response:
             "error": error.message,
             "error_type": error.reason,
             "request_id": record.request_id,
+            **error.details,
         }
         response = json_response(content, error.status)
     if error.retry_after is not None:

@@ -41,7 +41,7 @@ def serve(settings: ServeSettings, *, on_bound: Callable[[str], None]) -> int | 
     configure_logging(settings.log_format)
     with bind(settings.host, settings.port) as listening:
         on_bound(url_of(listening))
-        if not settings.api_keys and not _is_loopback(listening):
+        if not settings.needs_key and not _is_loopback(listening):
             logger.warning(
                 "everyone who reaches %s may use the models without a key: set --api-key-file or "
                 "$MLMFAST_API_KEY, or listen on 127.0.0.1",

@@ -74,6 +74,8 @@ class Server(uvicorn.Server):
         if self._grpc:
             await self._grpc.stop(LAST_SECONDS)
         await super().shutdown(sockets)
+        if self._service.traces:
+            self._service.traces.close(LAST_SECONDS)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         service = self._service
@@ -129,9 +131,7 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
     def _reload(self) -> None:
-        threading.Thread(
-            target=self._service.models.reload, name="mlmfast-reload", daemon=True
-        ).start()
+        threading.Thread(target=self._service.reload, name="mlmfast-reload", daemon=True).start()
 
 
 def serve_process(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlmfast.serving.http.errors import HTTPError, TextTooLongError
+from mlmfast.serving.http.keys import ApiKeys
 from mlmfast.serving.http.memory import ByteBudget
 from mlmfast.serving.http.metrics import Metrics
 from mlmfast.serving.http.offload import LargeWork
@@ -18,9 +20,11 @@ from mlmfast.serving.scheduler.queue import ClosedError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mlmfast.serving.http.keys import ApiKey
     from mlmfast.serving.http.protocols.requests import Call
     from mlmfast.serving.http.registry import ServedModel
     from mlmfast.serving.http.settings import ServeSettings
+    from mlmfast.serving.http.traces import Traces
     from mlmfast.serving.scheduler.request import InferenceRequest, InferenceResponse
 
 # Requests in hand, whatever their state: each may hold a body.
@@ -37,6 +41,7 @@ class Record:
         request_id: the client's own, or a random one.
         traceparent: that of the client, if it is well formed.
         client: who shares the batches with others: the key of the request, or its address.
+        key: the API key of the request, where the server requires one.
         priority: its class, one of `PRIORITIES`.
         timeout: seconds that its client gives it; None: as many as the server does.
         protocol: "fill-mask", "v1", "v2" or "operations".
@@ -45,12 +50,15 @@ class Record:
         tokens: tokens of all its texts.
         queue_seconds: as in `InferenceResponse`.
         run_seconds: as in `InferenceResponse`.
+        submitted: when it was put into the queue, by `time.perf_counter`; 0: not yet.
         reason: why it failed.
+        span: its span, where requests are traced.
     """
 
     request_id: str
     traceparent: str | None = None
     client: str = ""
+    key: ApiKey | None = None
     priority: str = "normal"
     timeout: float | None = None
     protocol: str = "operations"
@@ -59,7 +67,24 @@ class Record:
     tokens: int = 0
     queue_seconds: float = 0.0
     run_seconds: float = 0.0
+    submitted: float = 0.0
     reason: str | None = None
+    span: Any = None
+
+    @property
+    def key_name(self) -> str:
+        """The name of its key; empty without one."""
+        return self.key.name if self.key else ""
+
+    def set_key(self, key: ApiKey) -> None:
+        """Set the key, and count the request against its limits unless it is an operation.
+
+        Raises:
+            HTTPError: it is one too many for now.
+        """
+        self.key, self.client = key, f"key {key.name}"
+        if self.protocol != "operations":
+            key.count_request()
 
 
 class Service:
@@ -72,8 +97,10 @@ class Service:
         draining: whether it accepts no more requests because it will stop.
         in_hand: requests that were accepted and are not answered yet.
         reload_all: starts to reload all models, in every worker, and returns at once.
+        keys: the API keys.
         bodies: the bodies of all requests in hand.
         answers: the large answers that clients are reading.
+        traces: the traces of requests; None where there are none.
         large_work: runs what would hold up the event loop.
     """
 
@@ -86,9 +113,11 @@ class Service:
         self.draining = False
         self.in_hand = 0
         self.reload_all = reload_all
+        self.keys = ApiKeys(settings)
         self.bodies = ByteBudget(settings.max_bodies, self.metrics.set_body_bytes)
         self.answers = ByteBudget(settings.max_answers, self.metrics.set_answer_bytes)
         self.large_work = LargeWork()
+        self.traces = _start_traces() if settings.traces else None
 
     @property
     def state(self) -> str:
@@ -109,6 +138,11 @@ class Service:
             )
         if self.draining:
             raise HTTPError(503, "draining", "The server is stopping: ask another.", retry_after=1)
+
+    def reload(self) -> None:
+        """Read the file of keys again, and reload all models."""
+        self.keys.reload()
+        self.models.reload()
 
     async def answer(self, call: Call, record: Record) -> InferenceResponse | None:
         """Answer a call; None for one without texts.
@@ -132,6 +166,25 @@ class Service:
                 f"{max_texts:,}.",
             )
         self._check_characters(call)
+        if record.key is not None:
+            record.key.take_texts(len(call.texts))
+        started = time.perf_counter()
+        try:
+            response = await self._answer(served, call, record)
+        except BaseException:
+            served.statistics.count_failure(time.perf_counter() - started)
+            raise
+        finally:
+            if record.key is not None:
+                record.key.release_texts(len(call.texts))
+        if response is not None:
+            seconds = time.perf_counter() - started
+            served.statistics.count_success(len(call.texts), seconds, response)
+        return response
+
+    async def _answer(
+        self, served: ServedModel, call: Call, record: Record
+    ) -> InferenceResponse | None:
         request = await self._submit(served, call, record)
         if request is None:
             return None
@@ -152,7 +205,7 @@ class Service:
         record.tokens = response.tokens
         record.queue_seconds = response.queue_seconds
         record.run_seconds = response.run_seconds
-        self.metrics.count_texts(served.name, len(call.texts))
+        self.metrics.count_texts(served.name, len(call.texts), record.key_name)
         return response
 
     def _check_characters(self, call: Call) -> None:
@@ -175,8 +228,15 @@ class Service:
             task = await call.task(model)
             if not call.texts:
                 return None
+            record.submitted = time.perf_counter()
             try:
                 return scheduler.submit(call.texts, task, share)
             except ClosedError:
                 if served.serving()[1] is scheduler:  # not replaced: the server stops
                     raise
+
+
+def _start_traces() -> Traces:
+    from mlmfast.serving.http.traces import Traces  # OpenTelemetry is optional, and takes a while
+
+    return Traces()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
-from mlmfast.errors import InputError
+from mlmfast.errors import InputError, MissingDependencyError
 from mlmfast.options import check_options, option
 
 # Of all workers together.
 _MAX_THREADS = 4096
+_HOST = re.compile(r"(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,9 @@ class ServeSettings:
         device: "auto", "cpu" or "cuda".
         batching: "shared" or "independent", as for `FillMask`.
         threads: cores for the models, all workers together; None: all that the process may use.
-        api_keys: keys that requests may carry; empty: requests need no key.
+        api_keys: keys that requests may carry.
+        api_key_file: a file of further keys, see `keys.read_key_file`; without it and without
+            `api_keys`, requests need no key.
     """
 
     models: tuple[ModelSource, ...]
@@ -40,6 +45,7 @@ class ServeSettings:
     batching: str = "shared"
     threads: int | None = None
     api_keys: tuple[str, ...] = ()
+    api_key_file: Path | None = None
 
     host: str = option("Address to listen on.", "127.0.0.1")
     port: int = option("Port; 0: any free one.", 8080, bounds=(0, 65535))
@@ -57,6 +63,13 @@ class ServeSettings:
         (),
         flag="--cors-origin",
         metavar="ORIGIN",
+    )
+    allowed_hosts: tuple[str, ...] = option(
+        "Answer only requests to this host, as example.org or *.example.org; may be repeated.  "
+        "[default: any]",
+        (),
+        flag="--allowed-host",
+        metavar="NAME",
     )
     max_delay_ms: float = option(
         "Longest wait of a request for others to share its batch; a single request never waits.",
@@ -117,6 +130,9 @@ class ServeSettings:
     drain_seconds: float = option(
         "Seconds after a SIGTERM to answer the requests in hand.", 30.0, bounds=(0, 3600)
     )
+    traces: bool = option(
+        "Send a trace of each request to OpenTelemetry, as the variables OTEL_* say.", False
+    )
     log_format: str = option(
         "Format of the log on standard error: a line for each request and each event.",
         "json",
@@ -135,8 +151,7 @@ class ServeSettings:
             raise InputError(
                 f"threads must lie between 1 and {_MAX_THREADS}, and is {self.threads:g}."
             )
-        if self.grpc_port == 0 and self.workers > 1:
-            raise InputError("Several workers share one grpc_port: choose a number above 0.")
+        self._check_extras()
         if self.max_texts > self.max_queue:
             raise InputError(
                 f"max_texts is {self.max_texts} and max_queue {self.max_queue}: a full request "
@@ -148,8 +163,28 @@ class ServeSettings:
                     f"{one} is {getattr(self, one):g} and {total} {getattr(self, total):g}: the "
                     "largest must find room among all."
                 )
+        for host in self.allowed_hosts:
+            if not _HOST.fullmatch(host):
+                raise InputError(
+                    f"The allowed host {host!r} must be a name such as example.org or "
+                    "*.example.org, or an address, without scheme and port."
+                )
         if any(not key or not key.isascii() for key in self.api_keys):
             raise InputError("An API key must be ASCII text, and not empty.")
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether requests need a key."""
+        return bool(self.api_keys or self.api_key_file)
+
+    def _check_extras(self) -> None:
+        """Check the options that need packages of their own."""
+        if self.grpc_port is not None:
+            _require(("grpc", "grpc_health"), "--grpc-port", "grpc")
+        if self.traces:
+            _require(("opentelemetry", "opentelemetry.sdk"), "--traces", "otel")
+        if self.grpc_port == 0 and self.workers > 1:
+            raise InputError("Several workers share one grpc_port: choose a number above 0.")
 
     @property
     def max_body(self) -> int:
@@ -170,3 +205,11 @@ class ServeSettings:
     def max_answers(self) -> int:
         """Bytes of all answers that wait to be read."""
         return int(self.max_answers_mb * 2**20)
+
+
+def _require(packages: tuple[str, ...], flag: str, extra: str) -> None:
+    for name in packages:
+        if find_spec(name) is None:
+            raise MissingDependencyError(
+                f"{flag} needs {name}, which is not installed: pip install 'mlmfast[{extra}]'."
+            )

@@ -204,7 +204,10 @@ class QueueFullError(MlmfastError):
 
     Attributes:
         retry_after: seconds after which there should be room.
+        reason: one word for programs and metrics.
     """
+
+    reason = "queue_full"
 
     def __init__(self, message: str, retry_after: int):
         super().__init__(message)

@@ -74,8 +74,8 @@ class WholeTargetsTask:
                 error = check_length(ids_with_pieces(text, longest), model.limits)
                 if error:
                     name = names(first + index)
-                    encoded[index] = InputError(
-                        f"{name} with {len(longest)} masks in place of one {error}"
+                    encoded[index] = error.prefixed(
+                        f"{name} with {len(longest)} masks in place of one"
                     )
         return encoded
 

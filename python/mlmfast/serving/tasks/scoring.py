@@ -111,7 +111,7 @@ class ScoringTask:
         ids = np.array(encoding.ids, np.int64)
         error = check_length(ids, model.limits)
         if error:
-            return InputError(f"{name} {error}")
+            return error.prefixed(name)
         spans = [
             (
                 position,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from mlmfast.errors import InputError, NoMaskError
+from mlmfast.errors import InputError, NoMaskError, TooManyTokensError
 from mlmfast.serving.types import MaskedText
 
 if TYPE_CHECKING:
@@ -89,10 +89,12 @@ def raise_first_error(encoded: Sequence[T | InputError]) -> list[T]:
 def check_length(ids: np.ndarray, limits: Limits) -> InputError | None:
     """Return what is wrong with the ids of a text: too many, or unknown to the model."""
     if limits.max_length is not None and len(ids) > limits.max_length:
-        return InputError(
+        return TooManyTokensError(
             f"has {len(ids)} tokens, and this model takes at most {limits.max_length}. Shorten it, "
             'or have it cut around its masks: tokenizer_kwargs={"truncation": "around_mask"}, on '
-            'the command line --truncate, over HTTP "truncate": true.'
+            'the command line --truncate, over HTTP "truncate": true.',
+            tokens=len(ids),
+            max_tokens=limits.max_length,
         )
     if len(ids) and ids.max() >= limits.vocab_size:
         return InputError(
@@ -130,10 +132,9 @@ def _masked_text(
 
 def _named(error: InputError, text: object, name: str) -> InputError:
     """Put the text's name and its first characters before the message of an error."""
-    message = str(error)
-    if isinstance(text, str) and text.strip() and "surrogate" not in message:
+    if isinstance(text, str) and text.strip() and "surrogate" not in str(error):
         name += f' "{text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."}"'
-    return type(error)(f"{name} {message}")
+    return error.prefixed(name)
 
 
 def _not_a_text(text: object) -> InputError | None:

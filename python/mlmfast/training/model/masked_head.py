@@ -14,9 +14,10 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
-from torch.overrides import TorchFunctionMode
 
 from mlmfast.training.model.checkpointing import is_checkpointing
+from mlmfast.training.model.documents.document_attention import DocumentAttention
+from mlmfast.training.model.fp32_eval import fp32_eval
 from mlmfast.training.model.last_layer import (
     LastLayer,
     RowSelection,
@@ -28,6 +29,7 @@ from mlmfast.training.model.last_layer import (
 logger = logging.getLogger(__name__)
 
 IGNORED = -100
+DOCUMENT_IDS = "document_ids"
 
 ALL_ROWS = "all rows"
 MASKED_ROWS = "masked rows"
@@ -59,6 +61,7 @@ class MaskedHead:
         last_layer: False runs the whole last layer on all rows.
         static: for a compiled model: pad the number of rows to a few shapes, and keep the hooks,
             which do nothing in other calls, on the model, since it is compiled with them.
+        documents: keeps the documents of a row apart, where the inputs have `document_ids`.
 
     Attributes:
         scope: what runs on masked rows only: `ALL_ROWS` (nothing), `MASKED_ROWS` (the head) or
@@ -72,8 +75,10 @@ class MaskedHead:
         allowed: bool = True,
         last_layer: bool = True,
         static: bool = False,
+        documents: DocumentAttention | None = None,
     ) -> None:
         self.model = model
+        self._documents = documents
         self.scope: str | None = None
         base = getattr(model, "base_model", model)
         self._base: Any = base if allowed and base is not model else None
@@ -96,18 +101,21 @@ class MaskedHead:
 
         Args:
             model: the model to call.
-            inputs: its arguments without labels; `input_ids` is `[B, L]`.
+            inputs: its arguments without labels; `input_ids` is `[B, L]`. `document_ids`, int32
+                `[B, L]`, numbers the documents of each row, -1 at padding.
             labels: int64 `[B, L]`, -100 at positions that are not masked.
             positions: int64 `[M]`, where labels are not -100, flat into `B * L`; None computes
                 them, which synchronizes with a GPU.
             pad: False keeps the number of rows for a compiled model, too.
         """
+        if DOCUMENT_IDS in inputs and self._documents is not None:
+            self._documents.separates(inputs["input_ids"])  # the trial, before any hook
         if self.scope is None:
             self._prepare(inputs, labels)
         if positions is None:
             positions = find_positions(labels)
         if self.scope == ALL_ROWS:
-            return at_masks(model(**inputs).logits, labels, positions)
+            return at_masks(self._logits(model, inputs), labels, positions)
         targets = labels.flatten()[positions]
         if self._static and pad:
             positions, targets = _pad_rows(positions, targets, labels.numel())
@@ -115,10 +123,10 @@ class MaskedHead:
             self._handles = self._attach()
         try:
             with self._selecting(positions, labels):
-                logits = model(**inputs).logits
+                logits = self._logits(model, inputs)
         finally:
             if not self._static:
-                self.remove_hooks()
+                self._detach()
         rows = positions // labels.shape[1]
         return MaskedLogits(logits.reshape(-1, logits.shape[-1]), targets, rows)
 
@@ -126,14 +134,37 @@ class MaskedHead:
         """Determine on two rows of a batch what can run on masked rows only, and log it."""
         self.scope = ALL_ROWS
         if self._base is not None:
-            with _fp32_eval(self.model, labels.device):
+            with fp32_eval(self.model, labels.device):
                 self.scope = self._try_scopes(_two_rows(inputs), labels[:2])
         logger.info("the head runs on %s", self.scope)
 
     def remove_hooks(self) -> None:
         """Remove the hooks that stay on a compiled model; the next call registers them again."""
-        _remove(self._handles)
-        self._handles = []
+        self._detach()
+        if self._documents is not None:
+            self._documents.remove_hooks()
+
+    @contextmanager
+    def separated(self, inputs: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """Keep documents apart in the calls of the model inside the context, if it does so.
+
+        Args:
+            inputs: as in a call, with or without `document_ids`.
+
+        Yields:
+            The arguments to call the model with.
+        """
+        given = {name: value for name, value in inputs.items() if name != DOCUMENT_IDS}
+        documents = self._documents if DOCUMENT_IDS in inputs else None
+        if documents is None or not documents.separates(inputs["input_ids"]):
+            yield given
+            return
+        with documents.applied(given, inputs[DOCUMENT_IDS]) as arguments:
+            yield arguments
+
+    def _logits(self, model: torch.nn.Module, inputs: dict[str, Any]) -> torch.Tensor:
+        with self.separated(inputs) as arguments:
+            return model(**arguments).logits
 
     def _try_scopes(self, inputs: dict[str, Any], labels: torch.Tensor) -> str:
         trial = torch.full_like(labels, IGNORED)
@@ -142,7 +173,7 @@ class MaskedHead:
         whole = not self._try_last_layer or is_checkpointing(self.model)
         try:
             with recording([] if whole else layers_of(self._base)) as calls:
-                dense = at_masks(self.model(**inputs).logits, trial, positions).logits.float()
+                dense = at_masks(self._logits(self.model, inputs), trial, positions).logits.float()
         except Exception:  # noqa: BLE001 - the training will raise it again
             return ALL_ROWS
         # A checkpointed layer runs again when the selection is gone; and half precision agrees too
@@ -166,7 +197,7 @@ class MaskedHead:
         handles = self._attach()
         try:
             with self._selecting(positions, labels):
-                sparse = self.model(**inputs).logits.float()
+                sparse = self._logits(self.model, inputs).float()
         except Exception:  # noqa: BLE001 - a model may fail on fewer rows with any exception
             return False
         finally:
@@ -188,6 +219,10 @@ class MaskedHead:
     def _attach(self) -> list[Any]:
         inside = [] if self._last_layer is None else self._last_layer.attach()
         return [*inside, self._base.register_forward_hook(self._keep_rows)]
+
+    def _detach(self) -> None:
+        _remove(self._handles)
+        self._handles = []
 
     def _keep_rows(self, _module: Any, _args: Any, output: Any) -> Any:
         if self._selection.positions is None:
@@ -251,41 +286,3 @@ def _two_rows(inputs: dict[str, Any]) -> dict[str, Any]:
         few["attention_mask"] = mask.clone()
         few["attention_mask"][1, -(mask.shape[1] // 8) :] = 0
     return few
-
-
-class _WithoutAutocast(TorchFunctionMode):
-    """Disables autocast around every function of torch, also inside of another autocast context.
-
-    accelerate wraps the `forward` of a model that trains in half precision in autocast, which a
-    context outside of it cannot disable.
-    """
-
-    def __init__(self, device: str) -> None:
-        super().__init__()
-        self._device = device
-
-    def __torch_function__(self, func: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        with torch.autocast(self._device, enabled=False):
-            return func(*args, **(kwargs or {}))
-
-
-@contextmanager
-def _fp32_eval(model: torch.nn.Module, device: torch.device) -> Iterator[None]:
-    """Evaluate in full precision; restore modes and random state on exit."""
-    modes = [(module, module.training) for module in model.modules()]
-    precision = torch.get_float32_matmul_precision()
-    devices = [device] if device.type == "cuda" else []
-    model.eval()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        with (
-            torch.random.fork_rng(devices),
-            torch.no_grad(),
-            torch.autocast(device.type, enabled=False),
-            _WithoutAutocast(device.type),
-        ):
-            yield
-    finally:
-        torch.set_float32_matmul_precision(precision)
-        for module, training in modes:
-            module.training = training

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -11,10 +12,18 @@ import transformers
 from accelerate.utils import DynamoBackend
 from transformers.trainer_utils import EvalLoopOutput
 
+from mlmfast.errors import InputError
 from mlmfast.training.datasets import BlockDataset, MaskedBlocks
 from mlmfast.training.evaluation.metrics import Evaluation, summarize
+from mlmfast.training.model.documents.document_attention import DocumentAttention
+from mlmfast.training.model.documents.mode import DocumentMode, check_document_mode
 from mlmfast.training.model.loss import masked_loss_sum, per_block_metrics
-from mlmfast.training.model.masked_head import MaskedHead, at_masks, find_positions
+from mlmfast.training.model.masked_head import (
+    DOCUMENT_IDS,
+    MaskedHead,
+    at_masks,
+    find_positions,
+)
 from mlmfast.training.trainer.block_trainer import BlockTrainer
 from mlmfast.training.trainer.throughput import ThroughputCallback
 
@@ -47,10 +56,16 @@ class MLMTrainer(BlockTrainer):
     - An evaluation on `EvaluationBlocks` divides the summed loss by the number of masked tokens,
       and adds `eval_perplexity`, `eval_top1`, `eval_top5` and `eval_bits_per_byte`;
       `evaluations` holds them by step. With `compute_metrics`, the Trainer's own evaluation runs.
+    - Batches may have `document_ids`, int32 `[B, L]` (0, 1, 2 ... in each row, -1 at padding):
+      attention then stays inside documents and positions restart, if the first batch proves that
+      the model gives the logits of each document alone. `documents="separate"` raises InputError
+      for a model that does not; `"joined"` lets attention cross documents; None separates them
+      where that is proved, and otherwise warns.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, documents: DocumentMode | None = None, **kwargs: Any) -> None:
         self._head: MaskedHead | None = None
+        self._documents = check_document_mode(documents)
         super().__init__(*args, **kwargs)
         self.evaluations: dict[int, Evaluation] = {}
         self._in_step = self._own_loss = False
@@ -80,14 +95,18 @@ class MLMTrainer(BlockTrainer):
         """Sum the loss over the masked tokens of a batch; divide by those of the whole step."""
         inputs = dict(inputs)
         if self.compute_loss_func is not None:
-            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+            with self._separated(inputs) as given:
+                return super().compute_loss(model, given, return_outputs, num_items_in_batch)
         if self._in_step:
             # This method divides the loss, so the Trainer must not.
             self._own_loss = self.model_accepts_loss_kwargs = True
         labels = inputs.pop("labels")
         positions = self.positions_in(labels)
         smoothing = self.args.label_smoothing_factor
-        outputs = model(**inputs) if return_outputs else None
+        outputs = None
+        if return_outputs:
+            with self._separated(inputs) as given:
+                outputs = model(**given)
         if outputs is None:
             masked = self._masked_head()(model, inputs, labels, positions)
         else:
@@ -132,13 +151,38 @@ class MLMTrainer(BlockTrainer):
             active = [name for name, used in unsupported.items() if used]
             if active:
                 logger.warning("under %s, the head runs on all rows", active[0])
+            static = self.accelerator.state.dynamo_plugin.backend != DynamoBackend.NO
             self._head = MaskedHead(
                 self.model,
                 allowed=not active,
                 last_layer=not self.args.gradient_checkpointing,
-                static=self.accelerator.state.dynamo_plugin.backend != DynamoBackend.NO,
+                static=static,
+                documents=self._document_attention(active, static=static),
             )
         return self._head
+
+    def _separated(self, inputs: dict[str, Any]) -> AbstractContextManager[dict[str, Any]]:
+        """Keep documents apart inside the context, where the inputs have `document_ids`."""
+        if DOCUMENT_IDS not in inputs:
+            return nullcontext(inputs)
+        return self._masked_head().separated(inputs)
+
+    def _document_attention(
+        self, unsupported: list[str], *, static: bool
+    ) -> DocumentAttention | None:
+        """Return what keeps documents apart; None where attention crosses them."""
+        if self._documents == "joined":
+            return None
+        required = self._documents == "separate"
+        if unsupported and required:
+            raise InputError(
+                f"documents=separate does not work under {unsupported[0]}, where a process has "
+                "only a part of the model or of the batch: train with documents=joined "
+                "(--documents joined)."
+            )
+        if unsupported:
+            return None
+        return DocumentAttention(self.model, required=required, static=static)
 
     def _head_of_steps(self) -> MaskedHead:
         """Return the head of the last step; a `compute_loss` of a subclass uses all logits."""

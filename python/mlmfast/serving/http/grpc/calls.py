@@ -10,15 +10,14 @@ from urllib.parse import unquote
 
 import grpc
 
-from mlmfast.serving.http.log import log_request
-from mlmfast.serving.http.middleware.access_log import client_error_of, record_of
-from mlmfast.serving.http.middleware.auth import key_holder
+from mlmfast.serving.http.middleware.access_log import client_error_of, conclude, record_of
 from mlmfast.serving.http.middleware.terms import set_terms
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from mlmfast.serving.http.errors import HTTPError
+    from mlmfast.serving.http.keys import ApiKey
     from mlmfast.serving.http.service import Record, Service
 
 # Status of HTTP -> that of gRPC.
@@ -65,19 +64,19 @@ class Calls:
 
     def __init__(self, service: Service):
         self._service = service
-        self._keys = [key.encode() for key in service.settings.api_keys]
+        self._keys = service.keys
 
-    def check_key(self, metadata: Mapping[str, str]) -> str | None:
-        """Return whose key the metadata hold; None where the server has no keys.
+    def check_key(self, metadata: Mapping[str, str]) -> ApiKey | None:
+        """Return the key that the metadata hold; None where the server has no keys.
 
         Raises:
             HTTPError: they hold no key, or a wrong one.
         """
-        if not self._keys:
+        if not self._keys.required:
             return None
         key = metadata.get("x-api-key")
         header = metadata.get("authorization", "") if key is None else f"Bearer {key}"
-        return key_holder(header.encode(), self._keys)
+        return self._keys.holder(header.encode())
 
     async def run(self, method: str, context: Any, work: Callable[[Record], Awaitable[Any]]) -> Any:
         """Do the work of one request, and count and log it.
@@ -91,6 +90,8 @@ class Calls:
             {name.encode(): value.encode() for name, value in metadata.items()}, "grpc"
         )
         record.client = client = _address(context.peer())
+        if service.traces:
+            service.traces.begin(record, metadata)
         context.set_trailing_metadata([("x-request-id", record.request_id)])
         status = 200
         service.in_hand += 1
@@ -107,20 +108,25 @@ class Calls:
             raise RefusedError(http_error, record) from error
         finally:
             service.in_hand -= 1
-            seconds = time.perf_counter() - started
-            service.metrics.count_request("grpc", record.model, status, record.reason, seconds)
-            log_request(
-                record, method=method, path=None, status=status, seconds=seconds, client=client
+            conclude(
+                service,
+                record,
+                method=method,
+                path=None,
+                status=status,
+                seconds=time.perf_counter() - started,
+                client=client,
             )
 
     def _set_terms(self, record: Record, metadata: Mapping[str, str], context: Any) -> None:
-        holder = self.check_key(metadata)
+        key = self.check_key(metadata)
+        if key is not None:
+            record.set_key(key)
         set_terms(
             record,
             timeout=metadata.get("x-request-timeout"),
-            priority=metadata.get("x-priority") if holder else None,
+            priority=metadata.get("x-priority") if key else None,
         )
-        record.client = holder or record.client
         remaining = context.time_remaining()
         if remaining is not None:
             record.timeout = min(max(remaining, 1e-9), record.timeout or remaining)

@@ -12,7 +12,9 @@ from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-SERVICE = "inference.GRPCInferenceService"
+from mlmfast.serving.http.middleware.access_log import GRPC_SERVICE
+
+SERVICE = GRPC_SERVICE
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from mlmfast.errors import InputError, MissingDependencyError
+from mlmfast.errors import InputError
 
 if TYPE_CHECKING:
     import grpc.aio
@@ -23,19 +23,14 @@ async def start_grpc(service: Service, port: int) -> grpc.aio.Server:
     """Start to answer on a port of the server's address.
 
     Raises:
-        MissingDependencyError: grpcio or grpcio-health-checking is not installed.
         InputError: the port cannot be bound.
     """
-    try:
-        import grpc.aio
-        from grpc_health.v1 import health_pb2_grpc
+    import grpc.aio
+    from grpc_health.v1 import health_pb2_grpc
 
-        from mlmfast.serving.http.grpc.health import Health
-        from mlmfast.serving.http.grpc.servicer import Servicer
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"--grpc-port needs {error.name}, which is not installed: pip install 'mlmfast[grpc]'."
-        ) from error
+    from mlmfast.serving.http.grpc.health import Health
+    from mlmfast.serving.http.grpc.servicer import Servicer
+
     settings = service.settings
     server = grpc.aio.server(
         maximum_concurrent_rpcs=_MAX_CALLS,

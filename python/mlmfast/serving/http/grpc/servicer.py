@@ -80,7 +80,7 @@ class Servicer:
         return message("ModelReadyResponse")(ready=served.ready and not self._service.draining)
 
     async def _server_metadata(self, _request: Any) -> Any:
-        return message("ServerMetadataResponse")(**server_metadata(["model_repository"]))
+        return message("ServerMetadataResponse")(**server_metadata([]))
 
     async def _model_metadata(self, request: Any) -> Any:
         served = self._model(request.name, request.version)

@@ -6,11 +6,12 @@ import logging
 import random
 import re
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlmfast.serving.http.errors import HTTPError, http_error_of
 from mlmfast.serving.http.log import log_request
 from mlmfast.serving.http.middleware.body import awaits_continue
+from mlmfast.serving.http.middleware.hosts import AllowedHosts
 from mlmfast.serving.http.responses import error_response
 from mlmfast.serving.http.service import Record
 
@@ -28,6 +29,7 @@ _REQUEST_ID = re.compile(rb"[\w.:-]{1,128}")
 _TRACEPARENT = re.compile(
     rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 )
+GRPC_SERVICE = "inference.GRPCInferenceService"
 _CLIENT_CLOSED = 499  # nginx's status for a client that did not wait for the response
 
 
@@ -40,6 +42,7 @@ class AccessLog:
     def __init__(self, app: ASGIApp, service: Service):
         self._app = app
         self._service = service
+        self._hosts = AllowedHosts(service.settings.allowed_hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -51,11 +54,13 @@ class AccessLog:
         client = scope.get("client")
         record.client = client[0] if client else ""
         service = self._service
-        response = ResponseWatcher(scope, send, service)
         counted = record.protocol != "operations"
         service.in_hand += counted
+        if counted and service.traces:
+            service.traces.begin(record, _text_of(headers))
+        response = ResponseWatcher(scope, send, service)
         try:
-            _require_host(scope)
+            self._hosts.check(scope)
             if counted:
                 service.require_open()
             await self._app(scope, receive, response.send)
@@ -66,17 +71,13 @@ class AccessLog:
         status = response.status or _CLIENT_CLOSED
         if status == _CLIENT_CLOSED:
             record.reason = "client_gone"
-        seconds = time.perf_counter() - started
-        if counted:
-            service.metrics.count_request(
-                record.protocol, record.model, status, record.reason, seconds
-            )
-        log_request(
+        conclude(
+            service,
             record,
             method=scope["method"],
             path=scope["path"][:200],
             status=status,
-            seconds=seconds,
+            seconds=time.perf_counter() - started,
             client=client[0] if client else None,
         )
 
@@ -119,6 +120,59 @@ class ResponseWatcher:
         await self._send(message)
 
 
+def conclude(
+    service: Service,
+    record: Record,
+    *,
+    method: str,
+    path: str | None,
+    status: int,
+    seconds: float,
+    client: str | None,
+) -> None:
+    """Count, log and trace a request that has ended.
+
+    Args:
+        service: has the metrics and the traces.
+        record: the record of the request.
+        method: the method of HTTP, or of gRPC.
+        path: the path; None over gRPC.
+        status: the status of HTTP.
+        seconds: how long it took.
+        client: the address of the client.
+    """
+    if record.protocol != "operations":
+        service.metrics.count_request(
+            record.protocol, record.model, status, record.reason, seconds, record.key_name
+        )
+    if service.traces and record.span is not None:
+        found: dict[str, Any] = {"client.address": client or ""}
+        if path is None:
+            name = f"{GRPC_SERVICE}/{method}"
+            found |= {"rpc.system": "grpc", "rpc.service": GRPC_SERVICE, "rpc.method": method}
+        else:
+            name = f"{method} {_route(path, record)}".strip()
+            found |= {"http.request.method": method, "url.path": path}
+        found["http.response.status_code"] = status
+        service.traces.end(record, name=name, status=status, seconds=seconds, attributes=found)
+    log_request(record, method=method, path=path, status=status, seconds=seconds, client=client)
+
+
+def _route(path: str, record: Record) -> str:
+    """Return a path without what differs between models; nothing for one that leads nowhere."""
+    if record.reason in ("no_such_path", "no_such_model", "wrong_method"):
+        return ""
+    parts = path.split("/")
+    return "/".join(
+        "{model}" if before == "models" else part
+        for before, part in zip(["", *parts], parts, strict=False)
+    )
+
+
+def _text_of(headers: Mapping[bytes, bytes]) -> dict[str, str]:
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in headers.items()}
+
+
 def client_error_of(error: Exception, record: Record) -> HTTPError:
     """Return what a client is told of an error, and log what it is not told."""
     http_error = http_error_of(error)
@@ -130,15 +184,6 @@ def client_error_of(error: Exception, record: Record) -> HTTPError:
         http_error = HTTPError(500, "internal", "The server failed; its log says how.")
     record.reason = http_error.reason
     return http_error
-
-
-def _require_host(scope: Scope) -> None:
-    # https://www.rfc-editor.org/rfc/rfc9112#section-3.2
-    hosts = sum(name == b"host" for name, _ in scope["headers"])
-    if hosts > 1 or (not hosts and scope.get("http_version") == "1.1"):
-        raise HTTPError(
-            400, "bad_host", f"The request has {hosts} Host headers, and must have one.", close=True
-        )
 
 
 def record_of(headers: Mapping[bytes, bytes], protocol: str) -> Record:

@@ -1,7 +1,7 @@
-"""The page at `/`: a sentence with gaps, and the words that a model fills in.
+"""The page at `/`: words for the gaps of a text, and texts scored token by token.
 
-It loads nothing from other sites, so that it works without internet. Its files, a few kilobytes,
-are kept in memory.
+It loads nothing from other sites, so that it works without internet. Its files, a few kilobytes
+each, are kept in memory.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from importlib.resources.abc import Traversable
+
     from starlette.requests import Request
 
     from mlmfast.serving.http.service import Service
@@ -36,14 +39,26 @@ HEADERS = {
 def routes(_service: Service) -> list[Route]:
     """Return the routes of the page: `/` itself, and `/page/...` for what it loads.
 
-    It calls `v1/models` and `v1/fill-mask` relative to its own address, so that it also works below
-    a prefix that ends with a slash.
+    It calls the routes below `v1/` relative to its own address, so that it also works below a
+    prefix that ends with a slash.
     """
-    page = []
-    for file in files(__name__).joinpath("files").iterdir():
-        path = "/" if file.name == "index.html" else f"/page/{file.name}"
-        page.append(_route(path, file.read_bytes(), _TYPES[file.name.rpartition(".")[2]]))
-    return page
+    return [
+        _route(
+            "/" if name == "index.html" else f"/page/{name}",
+            content,
+            _TYPES[name.rpartition(".")[2]],
+        )
+        for name, content in _read(files(__name__).joinpath("files"))
+    ]
+
+
+def _read(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, bytes]]:
+    """Yield the path and the content of each file below a folder."""
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _read(entry, f"{prefix}{entry.name}/")
+        else:
+            yield f"{prefix}{entry.name}", entry.read_bytes()
 
 
 def _route(path: str, content: bytes, media_type: str) -> Route:

@@ -1,4 +1,4 @@
-"""Operations: health, metrics, and reloading models."""
+"""Operations: health, metrics and what the server is."""
 
 from __future__ import annotations
 
@@ -8,10 +8,6 @@ from typing import TYPE_CHECKING
 from starlette.responses import Response
 from starlette.routing import Route
 
-from mlmfast.errors import MlmfastError
-from mlmfast.serving.http.errors import HTTPError
-from mlmfast.serving.http.protocols.body import load_json
-from mlmfast.serving.http.protocols.inference import VERSION
 from mlmfast.serving.http.protocols.v1 import describe
 from mlmfast.serving.http.responses import json_response
 
@@ -69,50 +65,10 @@ def routes(service: Service) -> list[Route]:
             }
         )
 
-    async def index(_request: Request) -> Response:
-        return json_response(
-            [
-                {
-                    "name": model.name,
-                    "version": VERSION,
-                    "state": "READY" if model.ready else "UNAVAILABLE",
-                }
-                for model in service.models
-            ]
-        )
-
-    async def load(request: Request) -> Response:
-        if not service.settings.api_keys:
-            raise HTTPError(
-                403, "forbidden", "SIGHUP reloads the models; so does this route, with an API key."
-            )
-        body = request.scope["body"].strip()
-        if body and _parameters(body):
-            raise HTTPError(
-                400, "bad_request", "A model is loaded from the folder that the server was given."
-            )
-        served = service.models.get(request.path_params["model"])
-        if service.settings.workers > 1:
-            service.reload_all()
-            return json_response({"reload": "begun", "workers": service.settings.workers})
-        try:
-            await asyncio.to_thread(served.load)
-        except MlmfastError as error:
-            raise HTTPError(500, "not_loaded", f"{served.name} was not loaded: {error}") from error
-        return json_response({"reload": "done", "loads": served.loads})
-
     return [
         Route("/health", health, methods=["GET"]),
         Route("/v2/health/live", live, methods=["GET"]),
         Route("/v2/health/ready", ready, methods=["GET"]),
         Route("/metrics", metrics, methods=["GET"]),
         Route("/info", info, methods=["GET"]),
-        Route("/v2/repository/index", index, methods=["POST"]),
-        Route("/v2/repository/models/{model}/load", load, methods=["POST"]),
     ]
-
-
-def _parameters(body: bytes) -> object:
-    """Return the parameters of a request to load a model."""
-    content = load_json(body)
-    return content.get("parameters") if isinstance(content, dict) else content

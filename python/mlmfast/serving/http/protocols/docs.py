@@ -40,7 +40,7 @@ def routes(service: Service) -> list[Route]:
     """Return the routes of /docs and /openapi.json, both rendered once."""
     from importlib.metadata import version
 
-    document = openapi_document(version("mlmfast"), with_keys=bool(service.settings.api_keys))
+    document = openapi_document(version("mlmfast"), with_keys=service.settings.needs_key)
     text, page = orjson.dumps(document), page_of(document)
 
     async def openapi(_request: Request) -> Response:

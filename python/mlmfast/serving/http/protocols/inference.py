@@ -18,8 +18,9 @@ from mlmfast.serving.http.protocols.requests import FillMaskCall
 from mlmfast.serving.http.protocols.tensors import Tensor, integer_of, strings_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from mlmfast.serving.http.settings import ServeSettings
     from mlmfast.serving.scheduler.request import InferenceResponse
 
 VERSION = "1"
@@ -38,10 +39,16 @@ OUTPUTS = (
 )
 
 
+# The parameters that there are, and their types.
+_PARAMETERS = {"top_k": int, "truncate": bool, "binary_data_output": bool}
+_OF_INPUTS = {"binary_data_size": int}
+_OF_OUTPUTS = {"binary_data": bool}
+
+
 class InputTensor(BaseModel):
     """An input of an inference request."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="forbid")
 
     name: str
     datatype: str
@@ -53,7 +60,7 @@ class InputTensor(BaseModel):
 class OutputTensor(BaseModel):
     """A requested output."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="forbid")
 
     name: str
     parameters: dict[str, Any] = Field(default_factory=dict)
@@ -62,7 +69,7 @@ class OutputTensor(BaseModel):
 class InferRequest(BaseModel):
     """The JSON part of an inference request."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="forbid")
 
     id: str | None = None
     inputs: list[InputTensor] = Field(min_length=1, max_length=8, fail_fast=True)
@@ -75,6 +82,14 @@ def server_metadata(extensions: Sequence[str]) -> dict[str, Any]:
     from importlib.metadata import version
 
     return {"name": "mlmfast", "version": version("mlmfast"), "extensions": list(extensions)}
+
+
+def repository_extension(settings: ServeSettings) -> list[str]:
+    """Return the extension by which clients load and unload models, if they may.
+
+    It needs a key, and reaches the one process that answers.
+    """
+    return ["model_repository"] if settings.needs_key and settings.workers == 1 else []
 
 
 def model_metadata(name: str) -> dict[str, Any]:
@@ -105,14 +120,14 @@ def infer_call(model: str, body: InferRequest, binary: bytes) -> FillMaskCall:
     """
     texts: list[str] | None = None
     targets: list[str] | None = None
+    _check_parameters("the request", body.parameters, _PARAMETERS)
     top_k = body.parameters.get("top_k")
-    if top_k is not None and (not isinstance(top_k, int) or isinstance(top_k, bool)):
-        raise HTTPError(400, "bad_request", "The parameter top_k must be an integer.")
     seen = set()
     for tensor in body.inputs:
         if tensor.name in seen:
             raise HTTPError(400, "bad_request", f"The input {tensor.name[:80]!r} is given twice.")
         seen.add(tensor.name)
+        _check_parameters(f"the input {tensor.name[:80]!r}", tensor.parameters, _OF_INPUTS)
         own, binary = _own_bytes(tensor, binary)
         if tensor.name == "top_k":
             top_k = integer_of("top_k", tensor.datatype, tensor.shape, tensor.data, own)
@@ -139,8 +154,21 @@ def infer_call(model: str, body: InferRequest, binary: bytes) -> FillMaskCall:
         raise HTTPError(400, "bad_request", f"{len(binary)} bytes belong to none of the inputs.")
     if texts is None:
         raise HTTPError(400, "bad_request", "The input text is missing.")
-    kwargs = truncation_kwargs(truncate=body.parameters.get("truncate") is True)
+    kwargs = truncation_kwargs(truncate=body.parameters.get("truncate", False))
     return FillMaskCall(model, texts, top_k, targets, kwargs)
+
+
+def _check_parameters(of: str, given: Mapping[str, Any], known: Mapping[str, type]) -> None:
+    for name, value in given.items():
+        kind = known.get(name)
+        if kind is None:
+            there = f"there is {', '.join(known)}" if known else "it has none"
+            raise HTTPError(
+                400, "bad_request", f"The parameter {name[:80]!r} of {of} is not known: {there}."
+            )
+        if type(value) is not kind:
+            word = "true or false" if kind is bool else "an integer"
+            raise HTTPError(400, "bad_request", f"The parameter {name} of {of} must be {word}.")
 
 
 def _own_bytes(tensor: InputTensor, binary: bytes) -> tuple[bytes | None, bytes]:
@@ -148,7 +176,11 @@ def _own_bytes(tensor: InputTensor, binary: bytes) -> tuple[bytes | None, bytes]
     size = tensor.parameters.get("binary_data_size")
     if size is None:
         return None, binary
-    if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= len(binary):
+    if tensor.data is not None:
+        raise HTTPError(
+            400, "bad_tensor", f"The input {tensor.name[:80]!r} has data and binary data."
+        )
+    if not 0 <= size <= len(binary):
         raise HTTPError(
             400,
             "bad_tensor",
@@ -159,11 +191,17 @@ def _own_bytes(tensor: InputTensor, binary: bytes) -> tuple[bytes | None, bytes]
 
 def requested_outputs(body: InferRequest) -> list[tuple[str, bool]]:
     """Return the names of the requested outputs, each with whether it is to be binary."""
-    binary = body.parameters.get("binary_data_output") is True
+    binary: bool = body.parameters.get("binary_data_output", False)
     known = [name for name, _, _ in OUTPUTS]
     if not body.outputs:
         return [(name, binary) for name in known]
+    names = [output.name for output in body.outputs]
     for output in body.outputs:
+        _check_parameters(f"the output {output.name[:80]!r}", output.parameters, _OF_OUTPUTS)
+        if names.count(output.name) > 1:
+            raise HTTPError(
+                400, "bad_request", f"The output {output.name[:80]!r} is requested twice."
+            )
         if output.name not in known:
             raise HTTPError(
                 400,
@@ -171,8 +209,7 @@ def requested_outputs(body: InferRequest) -> list[tuple[str, bool]]:
                 f"There is no output {output.name[:80]!r}; there are {', '.join(known)}.",
             )
     return [
-        (output.name, output.parameters.get("binary_data", binary) is True)
-        for output in body.outputs
+        (output.name, bool(output.parameters.get("binary_data", binary))) for output in body.outputs
     ]
 
 

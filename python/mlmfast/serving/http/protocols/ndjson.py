@@ -144,6 +144,7 @@ class AnswerStream:
                     raise
                 await asyncio.sleep(error.retry_after)
         own = self._record
+        own.submitted = own.submitted or record.submitted
         own.tokens += record.tokens
         own.queue_seconds = max(own.queue_seconds, record.queue_seconds)
         own.run_seconds += record.run_seconds

@@ -23,6 +23,7 @@ from mlmfast.serving.http.protocols.inference import (
     infer_call,
     model_metadata,
     output_tensors,
+    repository_extension,
     requested_outputs,
     server_metadata,
 )
@@ -41,11 +42,11 @@ _JSON_LENGTH = "inference-header-content-length"
 
 def routes(service: Service) -> list[Route]:
     """Return this protocol's routes, except those for health and for loading models."""
+    extensions = ["binary_tensor_data", "model_configuration", "statistics"]
+    extensions += repository_extension(service.settings)
 
     async def server(_request: Request) -> Response:
-        return json_response(
-            server_metadata(["binary_tensor_data", "model_repository", "model_configuration"])
-        )
+        return json_response(server_metadata(extensions))
 
     async def model(request: Request) -> Response:
         return json_response(model_metadata(service.models.get(_model_name(request)).name))
@@ -69,10 +70,15 @@ def routes(service: Service) -> list[Route]:
             }
         )
 
+    async def statistics(request: Request) -> Response:
+        name = request.path_params.get("model")
+        models = service.models if name is None else [service.models.get(name)]
+        stats = [model.statistics.as_json(model.name, VERSION) for model in models]
+        return json_response({"model_stats": stats})
+
     async def ready(request: Request) -> Response:
         service.require_open()
-        if not service.models.get(_model_name(request)).ready:
-            raise HTTPError(503, "loading", "The model is loading.", retry_after=5)
+        service.models.get(_model_name(request)).serving()
         return Response()
 
     async def infer(request: Request) -> Response:
@@ -98,6 +104,8 @@ def routes(service: Service) -> list[Route]:
     paths = ("/v2/models/{model}", f"/v2/models/{{model}}/versions/{VERSION}")
     return [
         Route("/v2", server, methods=["GET"]),
+        Route("/v2/models/stats", statistics, methods=["GET"]),
+        *(Route(f"{path}/stats", statistics, methods=["GET"]) for path in paths),
         *(Route(path, model, methods=["GET"]) for path in paths),
         *(Route(f"{path}/config", config, methods=["GET"]) for path in paths),
         *(Route(f"{path}/ready", ready, methods=["GET"]) for path in paths),

@@ -73,6 +73,9 @@ def strings_of(name: str, shape: Sequence[int], data: Any, binary: bytes | None)
     Raises:
         HTTPError: it is not UTF-8, or has another number of values than its shape says.
     """
+    if not shape or any(length != 1 for length in shape[1:2]) or len(shape) > 2:
+        raise _bad(name, f"has the shape {list(shape)}, and must have [n] or [n, 1]")
+    _check_lengths(name, shape)
     values = _flat(name, data) if binary is None else _split(name, binary)
     strings = [_string(name, value) for value in values]
     _check_count(name, shape, len(strings))
@@ -90,6 +93,7 @@ def integer_of(
     kind = _INTEGERS.get(datatype)
     if kind is None:
         raise _bad(name, f"has the datatype {datatype[:20]!r}, and must hold an integer")
+    _check_lengths(name, shape)
     if binary is None:
         values = _flat(name, data)
     elif len(binary) % kind.itemsize:
@@ -99,6 +103,9 @@ def integer_of(
     _check_count(name, shape, len(values))
     if len(values) != 1 or not isinstance(values[0], int) or isinstance(values[0], bool):
         raise _bad(name, "must hold one integer")
+    limits = np.iinfo(kind)
+    if not limits.min <= values[0] <= limits.max:
+        raise _bad(name, f"holds a value that is no {datatype}")
     return values[0]
 
 
@@ -133,6 +140,11 @@ def _string(name: str, value: Any) -> str:
     if not isinstance(value, str):
         raise _bad(name, f"holds {type(value).__name__}, and must hold strings")
     return value
+
+
+def _check_lengths(name: str, shape: Sequence[int]) -> None:
+    if any(length < 0 for length in shape):
+        raise _bad(name, f"has the shape {list(shape)}, and no length may be below 0")
 
 
 def _check_count(name: str, shape: Sequence[int], count: int) -> None:

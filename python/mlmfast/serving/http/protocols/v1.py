@@ -96,6 +96,8 @@ class ErrorBody(BaseModel):
     error: str = Field(description="A sentence for people.")
     error_type: str = Field(description="One word for programs.")
     request_id: str
+    tokens: int | None = Field(None, description="With too_many_tokens: tokens of the text.")
+    max_tokens: int | None = Field(None, description="With too_many_tokens: what the model takes.")
 
 
 def routes(service: Service) -> list[Route]:
