@@ -40,7 +40,7 @@ def visit(chromium, server, request):
     """Open the page; afterwards, nothing but the server was asked and nothing was complained of."""
     contexts, foreign, said = [], [], []
 
-    def open_page(url=server, prepare=None, **options):
+    def open_page(url=server, prepare=None, is_connected=True, **options):
         context = chromium.new_context(**{**DESKTOP, **options})
         contexts.append(context)
         context.set_default_timeout(120_000)
@@ -60,7 +60,8 @@ def visit(chromium, server, request):
         if prepare:
             prepare(page)
         page.goto(url)
-        page.wait_for_selector("#status:not([data-state=connecting])")
+        if is_connected:
+            page.wait_for_selector("#status:not([data-state=connecting])")
         return page
 
     yield open_page

@@ -127,7 +127,7 @@ def test_a_slow_server_looks_so_and_can_be_stopped(visit):
     page.clock.run_for(4200)
     expect(page.locator("#status")).to_have_text("Slow")
     expect(page.locator("#seconds")).to_have_text("5 s")
-    expect(page.locator("#announcement")).to_have_text("The model is still working.")
+    expect(page.locator("#announcement")).to_have_text("Still waiting for the answer.")
     held.pop().continue_()
     panels(page, 1)
     expect(page.locator("#progress")).to_be_hidden()
@@ -142,6 +142,24 @@ def test_a_slow_server_looks_so_and_can_be_stopped(visit):
     panels(page, 0)
     for route in held:
         route.abort()
+
+
+def test_a_server_that_does_not_answer_at_first(visit):
+    held = []
+
+    def prepare(page):
+        page.clock.install()
+        held.append(hold_requests(page, "**/v1/models"))
+
+    page = visit(prepare=prepare, is_connected=False)
+    expect(page.locator("#status")).to_have_text("Connecting")
+    page.clock.run_for(3000)
+    expect(page.locator("#status")).to_have_text("Slow")
+    expect(page.locator("#progress")).to_contain_text("Still waiting")
+    expect(page.get_by_role("button", name="Stop")).to_be_hidden()
+    held[0].pop().continue_()
+    expect(page.locator("#status")).to_have_text("Ready")
+    expect(page.locator("#examples button")).to_have_count(3)
 
 
 def test_a_server_that_is_loading(visit):

@@ -70,19 +70,20 @@ def test_a_filled_gap_reads_as_the_models_own_sequence(visit, models):
             assert text_of(page) == text
 
 
-@pytest.mark.parametrize("run", ["___", "____", "_____", "_" * 12])
-def test_any_run_of_underscores_is_one_gap(visit, run):
+def test_any_run_of_underscores_is_one_gap(visit):
     page = visit()
-    type_text(page, f"the {run} way")
-    assert text_of(page) == "the <mask> way"
-    page.locator("#text").fill(f"{run} and {run}, a_b __init__")
-    assert text_of(page) == "<mask> and <mask>, a_b __init__"
-    page.locator("#text").fill("the ")
-    page.evaluate("document.getElementById('text').focus()")
-    page.keyboard.press("Control+End")
-    page.keyboard.insert_text(run + "!")
-    assert text_of(page) == "the <mask>!"
-    assert page.evaluate("document.getElementById('text').selectionEnd") == len("the <mask>!")
+    for run in ("___", "____", "_____", "_" * 12):
+        page.locator("#text").fill("")
+        type_text(page, f"the {run} way")
+        assert text_of(page) == "the <mask> way"
+        page.locator("#text").fill(f"{run} and {run}, a_b __init__")
+        assert text_of(page) == "<mask> and <mask>, a_b __init__"
+        page.locator("#text").fill("the ")
+        page.keyboard.press("Control+End")
+        page.keyboard.insert_text(run + "!")
+        assert text_of(page) == "the <mask>!"
+        caret = page.evaluate("document.getElementById('text').selectionEnd")
+        assert caret == len("the <mask>!")
 
 
 def test_leaving_a_bar_ends_its_preview(visit):

@@ -31,46 +31,44 @@ def test_gaps_are_filled_together(visit, models):
     assert text_of(page).split() == fillings[1]["sequence"].split()
 
 
-@pytest.mark.parametrize(
-    ("model", "text", "targets"),
-    [
+def test_words_are_compared(visit, models):
+    page = visit()
+    choose_task(page, "Compare words")
+    for model, text, targets in (
         ("roberta", "paris is the <mask> of france", [" capital", " city", " solar system"]),
         ("bert", "paris is the [MASK] of france", ["capital", "city", "solar system"]),
-    ],
-)
-def test_words_are_compared(visit, models, model, text, targets):
-    page = visit()
-    page.get_by_label("Model").select_option(model)
-    choose_task(page, "Compare words")
-    page.locator("#text").fill(text)
-    expect(page.locator("#hint")).to_contain_text("words to compare")
-    page.get_by_label("Words to compare").fill("capital, city,, solar system, city")
-    panels(page, 1)
-    rows = FillMask(models[model])(text, targets=targets, whole_targets=True, top_k=3)
-    # WordPiece writes no blank between the words of a target.
-    expected = [
-        next(word for word in targets if word.split() == re.findall("solar|system|[^ ]+", joined))
-        for joined in ("".join(row["token_strs"]) for row in rows)
-    ]
-    assert [row[0] for row in words(page)] == [word.strip() for word in expected]
-    ratio = rows[0]["score"] / rows[2]["score"]
-    note = words(page)[2][1]
-    said = re.match(r"([\d,.]+) times less probable", note)
-    if said is None:
-        assert note == "over a million times less probable"
-        assert ratio >= 1e6
-    else:
-        assert float(said[1].replace(",", "")) == pytest.approx(ratio, rel=0.06)
-    page.locator(".word").nth(1).click()
-    panels(page, 0)
-    assert text_of(page) == re.sub(r"<mask>|\[MASK\]", expected[1].strip(), text)
+    ):
+        page.get_by_label("Model").select_option(model)
+        page.locator("#words").fill("")
+        page.locator("#text").fill(text)
+        expect(page.locator("#hint")).to_contain_text("words to compare")
+        page.get_by_label("Words to compare").fill("capital, city,, solar system, city")
+        panels(page, 1)
+        rows = FillMask(models[model])(text, targets=targets, whole_targets=True, top_k=3)
+        # WordPiece writes no blank between the words of a target.
+        expected = [
+            next(word.strip() for word in targets if word.replace(" ", "") == "".join(letters))
+            for letters in (re.findall(r"[a-z]", "".join(row["token_strs"])) for row in rows)
+        ]
+        assert [row[0] for row in words(page)] == expected
+        ratio = rows[0]["score"] / rows[2]["score"]
+        note = words(page)[2][1]
+        said = re.match(r"([\d,.]+) times less probable", note)
+        if said is None:
+            assert note == "over a million times less probable"
+            assert ratio >= 1e6
+        else:
+            assert float(said[1].replace(",", "")) == pytest.approx(ratio, rel=0.06)
+        page.locator(".word").nth(1).click()
+        panels(page, 0)
+        assert text_of(page) == re.sub(r"<mask>|\[MASK\]", expected[1], text)
 
 
 def test_a_text_is_scored_token_by_token(visit, models):
     page = visit()
     page.get_by_label("Model").select_option("bert")
     choose_task(page, "Score the text")
-    text = "Paris is the  capital of Fránce, isn't it?"
+    text = "Paris is [MASK] the  capital of Fránce, isn't it?"
     page.locator("#text").fill(text)
     tokens = page.locator(".token")
     answer = FillMask(models["bert"]).score(text, method="word_l2r", per_token=True)
@@ -95,6 +93,7 @@ def test_a_text_is_scored_token_by_token(visit, models):
         "one.querySelector?.('bdi').textContent ?? one.textContent).join('')"
     )
     assert line == text
+    assert not any("MASK" in token for token in tokens.all_inner_texts())
 
 
 def test_a_scored_token_shows_what_the_model_expected(visit, models):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -37,17 +38,22 @@ _SECURITY = {
 
 
 def routes(service: Service) -> list[Route]:
-    """Return the routes of /docs and /openapi.json, both rendered once."""
+    """Return the routes of /docs and /openapi.json, both rendered once for the loaded models."""
     from importlib.metadata import version
 
-    document = openapi_document(version("mlmfast"), with_keys=service.settings.needs_key)
-    text, page = orjson.dumps(document), page_of(document)
+    @lru_cache(maxsize=2)
+    def rendered(masks: tuple[str, ...]) -> tuple[bytes, str]:
+        document = openapi_document(version("mlmfast"), service.settings, masks)
+        return orjson.dumps(document), page_of(document)
+
+    def masks() -> tuple[str, ...]:
+        return tuple(model.model.tokenizer.mask_token for model in service.models if model.ready)
 
     async def openapi(_request: Request) -> Response:
-        return Response(text, media_type="application/json")
+        return Response(rendered(masks())[0], media_type="application/json")
 
     async def docs(_request: Request) -> Response:
-        return HTMLResponse(page, headers=_SECURITY)
+        return HTMLResponse(rendered(masks())[1], headers=_SECURITY)
 
     return [
         Route("/openapi.json", openapi, methods=["GET"]),
@@ -58,9 +64,8 @@ def routes(service: Service) -> list[Route]:
 def page_of(document: dict[str, Any]) -> str:
     """Render an OpenAPI document as one HTML page."""
     title = escape(document["info"]["title"])
-    with_keys = "security" in document
     operations = "".join(
-        _operation(path, method, operation, with_keys=with_keys)
+        _operation(path, method, operation)
         for path, methods in document["paths"].items()
         for method, operation in methods.items()
         if method != "parameters"
@@ -81,12 +86,12 @@ def page_of(document: dict[str, Any]) -> str:
     )
 
 
-def _operation(path: str, method: str, operation: dict[str, Any], *, with_keys: bool) -> str:
+def _operation(path: str, method: str, operation: dict[str, Any]) -> str:
     content = operation.get("requestBody", {}).get("content", {}).get("application/json")
     body = ""
     if content:
         name = content["schema"]["$ref"].rpartition("/")[2]
-        key = " -H 'Authorization: Bearer KEY'" if with_keys else ""
+        key = " -H 'Authorization: Bearer KEY'" if "security" in operation else ""
         sent = json.dumps(content["example"], ensure_ascii=False)
         kind = "-H 'Content-Type: application/json'"
         command = f"curl http://HOST:PORT{path}{key} {kind} \\\n  -d '{sent}'"

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from mlmfast.serving.http.service import Service
     from mlmfast.serving.scheduler.request import InferenceResponse
 
-TopK = Annotated[int, Field(strict=True)]
+# The least value is checked with the other options; the schema only tells it.
+TopK = Annotated[int, Field(strict=True, json_schema_extra={"minimum": 0})]
+AtLeastOne = Annotated[int, Field(strict=True, json_schema_extra={"minimum": 1})]
 # A list of wrong elements is refused at the first one, however long it is.
 Strings = Annotated[list[str], Field(fail_fast=True)]
 

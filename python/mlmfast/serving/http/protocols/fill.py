@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, Field
 
 from mlmfast.serving.http.protocols.endpoint import (
+    AtLeastOne,
     TextsRequest,
     TextsResponse,
-    TopK,
     post_route,
     truncation_kwargs,
 )
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 class JointRequest(TextsRequest):
     """Texts whose masks are filled together, and how."""
 
-    top_k: TopK | None = Field(
+    top_k: AtLeastOne | None = Field(
         None, description="Fillings that are returned, at least 1. Default: 5."
     )
-    beams: TopK | None = Field(
+    beams: AtLeastOne | None = Field(
         None,
         description="Fillings that are kept after each word, at least 1 and at most "
         f"{MAX_BEAMS}. More of them find better fillings. Default: as many as top_k.",

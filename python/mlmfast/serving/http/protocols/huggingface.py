@@ -27,7 +27,9 @@ class TokenizerKwargs(BaseModel):
 
     add_special_tokens: bool = Field(default=True, strict=True)
     truncation: (
-        bool | Literal["around_mask", "longest_first", "only_first", "do_not_truncate"] | None
+        Annotated[bool, Field(strict=True)]
+        | Literal["around_mask", "longest_first", "only_first", "do_not_truncate"]
+        | None
     ) = Field(default=None, description="around_mask cuts both ends, so that the masks stay.")
     max_length: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] | None = Field(
         default=None, description="Tokens to cut to; alone, it means truncation too."

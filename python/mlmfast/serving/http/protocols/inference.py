@@ -8,7 +8,7 @@ in their order and k rows of each mask, `score` FP32, `token` INT64, `token_str`
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -45,16 +45,27 @@ _OF_INPUTS = {"binary_data_size": int}
 _OF_OUTPUTS = {"binary_data": bool}
 
 
+def _schema_of(parameters: Mapping[str, type]) -> dict[str, Any]:
+    """Return the JSON schema of an object of parameters."""
+    kinds = {int: "integer", bool: "boolean"}
+    return {
+        "properties": {name: {"type": kinds[kind]} for name, kind in parameters.items()},
+        "additionalProperties": False,
+    }
+
+
 class InputTensor(BaseModel):
     """An input of an inference request."""
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str
-    datatype: str
-    shape: list[int] = Field(max_length=8, fail_fast=True)
+    name: str = Field(json_schema_extra={"enum": [name for name, *_ in INPUTS]})
+    datatype: str = Field(description="BYTES; for top_k an integer, as INT32.")
+    shape: list[Annotated[int, Field(strict=True)]] = Field(max_length=8, fail_fast=True)
     data: list[Any] | None = None
-    parameters: dict[str, Any] = Field(default_factory=dict)
+    parameters: dict[str, Any] = Field(
+        default_factory=dict, json_schema_extra=lambda schema: schema.update(_schema_of(_OF_INPUTS))
+    )
 
 
 class OutputTensor(BaseModel):
@@ -62,8 +73,11 @@ class OutputTensor(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str
-    parameters: dict[str, Any] = Field(default_factory=dict)
+    name: str = Field(json_schema_extra={"enum": [name for name, *_ in OUTPUTS]})
+    parameters: dict[str, Any] = Field(
+        default_factory=dict,
+        json_schema_extra=lambda schema: schema.update(_schema_of(_OF_OUTPUTS)),
+    )
 
 
 class InferRequest(BaseModel):
@@ -73,8 +87,13 @@ class InferRequest(BaseModel):
 
     id: str | None = None
     inputs: list[InputTensor] = Field(min_length=1, max_length=8, fail_fast=True)
-    outputs: list[OutputTensor] | None = Field(None, max_length=8, fail_fast=True)
-    parameters: dict[str, Any] = Field(default_factory=dict)
+    outputs: list[OutputTensor] | None = Field(
+        None, max_length=8, fail_fast=True, json_schema_extra={"uniqueItems": True}
+    )
+    parameters: dict[str, Any] = Field(
+        default_factory=dict,
+        json_schema_extra=lambda schema: schema.update(_schema_of(_PARAMETERS)),
+    )
 
 
 def server_metadata(extensions: Sequence[str]) -> dict[str, Any]:

@@ -6,8 +6,8 @@ import { percent } from "./tokens.js";
  * Draw lists of candidates.
  *
  * Each panel has `parts`, the text around its gaps; `rows` with `words` (one for each gap), `score` and
- * perhaps a `note`; `name`, what the list is called; `rest`, what all other candidates are called; and
- * `choose(row, byKeyboard)`.
+ * perhaps a `note`; `name`, what the list is called; `rest`, what all other candidates are called, if their
+ * probability is to be shown; and `choose(row, byKeyboard)`.
  */
 export function drawPanels(container, panels) {
   container.replaceChildren(...panels.map((panel, number) => section(panel, `${container.id}-${number}`)));

@@ -70,10 +70,10 @@ export function partsAroundGaps(text, mask, letters = 32) {
   });
 }
 
-/** The shortened text before and after one gap; other gaps in them are shown as a line. */
+/** The shortened text before and after one gap; other gaps in them are shown as they are typed. */
 export function aroundGap(text, mask, number, letters = 32) {
   const at = gapOffsets(text, mask)[number];
-  const blank = (part) => part.split(mask).join("▁");
+  const blank = (part) => part.split(mask).join("___");
   const pair = [blank(text.slice(0, at)), blank(text.slice(at + mask.length))].join(mask);
   return partsAroundGaps(pair, mask, letters);
 }

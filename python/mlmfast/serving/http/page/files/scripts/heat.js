@@ -13,8 +13,9 @@ const MOST_NUMBERS = 60;
  * `explain(place, span, name)` is called when a token is chosen: `place` is an element for what explains it,
  * `span` where it lies in the text, `name` the token and its probability.
  */
-export function drawHeat(container, text, direction, { score, token_strs, token_scores }, explain) {
-  const spans = alignTokens(text, token_strs);
+export function drawHeat(container, { text, mask }, direction, { score, token_strs, token_scores }, explain) {
+  // Gaps are not scored: nothing of them may be taken for a token.
+  const spans = alignTokens(text.replaceAll(mask, " ".repeat(mask.length)), token_strs);
   const explanation = element("div", { id: "explanation" });
   const line = element("p", { class: token_strs.length > MOST_NUMBERS ? "heat dense" : "heat", dir: direction });
   line.setAttribute("role", "group");

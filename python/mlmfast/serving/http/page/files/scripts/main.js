@@ -36,6 +36,8 @@ const state = {
 // ---- The server and its models
 
 async function connect() {
+  setStatus("connecting");
+  working({ stoppable: false });
   try {
     state.models = await fetchModels();
   } catch (error) {
@@ -188,6 +190,7 @@ async function explain(place, [start, end], name) {
   const { text, mask, model } = currentInput();
   const masked = text.slice(0, start) + mask + text.slice(end);
   const gap = gapOffsets(masked, mask).indexOf(start);
+  working();
   try {
     const answer = await post("v1/fill-mask", { model, inputs: masked, top_k: 6, truncate: true }, request.signal);
     const rows = answer.answers[0].masks[gap];
@@ -299,5 +302,4 @@ bindEvents(editor, {
   },
 });
 bindCopyButtons(editor, () => linkTo(linkParameters()));
-setStatus("connecting");
 connect();

@@ -19,20 +19,22 @@ export function setStatus(state) {
   label(state);
 }
 
-/** Show that a request is under way, and after a while for how long. */
-export function working() {
+/** Show that a request is under way, and after a while for how long, and whether it can be stopped. */
+export function working({ stoppable = true } = {}) {
   const started = performance.now();
   for (const timer of timers) clearTimeout(timer);
   const slow = () => {
     // Said once to screen readers; the seconds are for the eyes.
-    if (byId("progress").hidden) byId("announcement").textContent = "The model is still working.";
+    if (byId("progress").hidden) byId("announcement").textContent = "Still waiting for the answer.";
     byId("progress").hidden = false;
+    byId("stop").hidden = !stoppable;
     byId("time").textContent = "";
     label("slow");
     byId("seconds").textContent = `${Math.round((performance.now() - started) / 1000)} s`;
     timers.push(setTimeout(slow, 1000));
   };
-  timers = [setTimeout(label, SHOW_WORKING, "working"), setTimeout(slow, SHOW_SLOW)];
+  timers = [setTimeout(slow, SHOW_SLOW)];
+  if (stoppable) timers.push(setTimeout(label, SHOW_WORKING, "working"));
 }
 
 function label(state) {

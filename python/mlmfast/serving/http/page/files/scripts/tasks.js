@@ -90,8 +90,8 @@ export const TASKS = {
     isCostly: ({ text }) => text.length > 400,
     missing: ({ text, mask }) => (text.split(mask).join("").trim() ? null : "Nothing to score yet: write a word."),
     body: (input) => ({ ...common(input), method: "word_l2r", per_token: true }),
-    draw(container, { text }, answer, page) {
-      drawHeat(container, text, page.direction, answer.answers[0], page.explain);
+    draw(container, input, answer, page) {
+      drawHeat(container, input, page.direction, answer.answers[0], page.explain);
     },
     summary(_input, { answers: [{ score, token_strs, token_scores }] }) {
       const least = token_scores.indexOf(Math.min(...token_scores));
@@ -106,7 +106,8 @@ export function gapPanel({ text, mask }, gap, rows, page) {
     parts: aroundGap(text, mask, gap),
     rows: rows.map((row) => ({ ...row, words: [readable(row.token_str)] })),
     name: `Words for gap ${gap + 1}`,
-    rest: "all other words",
+    // Targets of several tokens are not alternatives within one distribution.
+    rest: rows.every((row) => !(row.tokens?.length > 1)) && "all other words",
     // The next gap has this number once this one is filled.
     choose: (row, byKeyboard) => page.write(...fillGap(text, mask, gap, row), byKeyboard ? gap : null),
   };
