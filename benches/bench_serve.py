@@ -25,6 +25,7 @@ import harness
 from fill_mask_input import models, texts
 from fill_mask_ways import Way
 from fill_mask_worker import Worker
+from serve_fairness import fairness
 from serve_load import Load, Seen, run
 from serve_soak import soak
 from serve_ways import Server, ways
@@ -37,6 +38,7 @@ SECONDS = 1.5
 OVERLOAD, OVERLOAD_SECONDS, OVERLOAD_PATIENCE = 3, 6.0, 20.0
 QUEUE = 1024
 """Texts that ours takes by default: it is asked twice as many, so that the queue is full."""
+FAIR_SECONDS = 5.0
 QUEUE_SECONDS = 15.0
 """Where a request would wait longer than that for its answer, a peer is not asked."""
 
@@ -250,6 +252,8 @@ def measure(folder: Path, wanted: argparse.Namespace, closing: Callable[..., obj
     costs = [s.cpu for each in loops.values() for cell in each.cells.values() for s in cell.seen]
     memory = memory_table(servers)
     first, soaking = wanted.lengths[0], wanted.lengths[-1]
+    ours = [server for server in servers if server.way.ours]
+    shared = fairness(ours, asked[first], FAIR_SECONDS)
     soaked = soak(servers[-1], soaking, asked[soaking], wanted.soak_minutes)
     flooded = overload(servers, asked[first], loops[first])
     last = max(wanted.clients)
@@ -272,6 +276,13 @@ def measure(folder: Path, wanted: argparse.Namespace, closing: Callable[..., obj
         ),
         "",
         *memory,
+        "",
+        (
+            f"A lone client that asks for one text after the other, {first} ones, alone and beside "
+            "clients with large requests, each in a closed loop:"
+        ),
+        "",
+        *shared,
         "",
         (
             f"An open loop of {first} texts at {OVERLOAD} times the most that a server answered "

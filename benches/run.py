@@ -24,6 +24,7 @@ BENCHES = (
     "bench_documents",
     "bench_fill_mask",
     "bench_serve",
+    "bench_connections",
     "bench_scaling",
 )
 HEAD = """\

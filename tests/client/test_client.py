@@ -147,7 +147,7 @@ class TestAnswers:
             client([*TEXTS, *TEXTS, "nothing"])
         with pytest.raises(InputError, match="There is no model 'other'"):
             connect(server.url, api_key="secret", model="other", timeout=PATIENCE)(TEXTS[0])
-        with pytest.raises(ServerError, match="wants a key") as caught:
+        with pytest.raises(ServerError, match="requires a key") as caught:
             connect(server.url, timeout=PATIENCE)(TEXTS[0])
         assert (caught.value.status, caught.value.reason) == (401, "unauthorized")
         with pytest.raises(InputTypeError, match="Text 2 must be a string, and is int"):

@@ -31,12 +31,14 @@ class Serving:
     Attributes:
         url: where.
         process: the process that was begun.
+        admin_url: where health and metrics are, if they have a port of their own.
         lines: what it has written to standard error.
         reading: whether more may come.
     """
 
     url: str
     process: subprocess.Popen
+    admin_url: str = ""
     lines: list[str] = field(default_factory=list)
     reading: bool = True
 
@@ -52,7 +54,7 @@ class Serving:
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric over all its label sets that have `labels`."""
         total = 0.0
-        for line in http_client.get(f"{self.url}/metrics").text.splitlines():
+        for line in http_client.get(f"{self.admin_url or self.url}/metrics").text.splitlines():
             named = line.startswith((f"{name}{{", f"{name} "))
             if named and all(f'{key}="{value}"' in line for key, value in labels.items()):
                 total += float(line.rpartition(" ")[2])
@@ -65,17 +67,31 @@ class Serving:
 
 
 @contextmanager
-def begun(*arguments: str, ready: bool = True):
+def begun(
+    *arguments: str,
+    ready: bool = True,
+    variables: dict[str, str] | None = None,
+    through: tuple[str, ...] = (),
+    descriptors: tuple[int, ...] = (),
+):
     """Begin `mlmfast serve` on a free port; wait until it is ready, unless told otherwise.
+
+    `through` is a command that runs it, with `variables` and open `descriptors`.
 
     Its time limits are as long as those of the tests: on a busy machine an answer may take longer
     than a client of a real server would wait.
     """
-    limits = [f"--{name}={PATIENCE}" for name in ("request-timeout", "drain-seconds")]
-    command = [sys.executable, "-m", "mlmfast", "serve", *limits, *arguments, "--port", "0"]
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    names = ("request-timeout", "header-timeout", "body-timeout", "drain-seconds")
+    limits = [f"--{name}={PATIENCE}" for name in names]
+    command = [*through, sys.executable, "-m", "mlmfast", "serve"]
+    command += [*limits, *arguments, "--port", "0"]
     with subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, env=environment, errors="replace"
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1", **(variables or {})},
+        errors="replace",
+        pass_fds=descriptors,
     ) as process:
         server = Serving("", process)
         bound, told = threading.Event(), threading.Event()
@@ -83,6 +99,8 @@ def begun(*arguments: str, ready: bool = True):
         def read() -> None:
             for line in process.stderr:
                 server.lines.append(line.rstrip("\n"))
+                if line.startswith("Health and metrics on "):
+                    server.admin_url = line.split()[-1]
                 if line.startswith("Serving on "):
                     server.url = line.split()[-1]
                     bound.set()

@@ -103,6 +103,7 @@ def test_a_training_on_packed_documents_stops_and_resumes(lines, tmp_path, caplo
         ({"tokens_per_batch": 31}, "less than one block of 32 tokens"),
         ({"tokens_per_batch": 0}, "tokens_per_batch must be between 1"),
         ({"pack_documents": True, "group_by_length": True}, "all of one length"),
+        ({"pack_documents": True, "documents": "joined"}, "nothing to do with each other"),
     ],
 )
 def test_batches_that_cannot_be_are_refused(lines, tmp_path, options, words):

@@ -75,9 +75,15 @@ def command(models: tuple[str, ...], **options: Any) -> None:
         ModelSource(name, model_folder(model, quiet=False).absolute()) for name, model in named
     )
     settings = ServeSettings(sources, **options)
-    ended_by = serve(settings, on_bound=lambda url: click.echo(f"Serving on {url}", err=True))
+    ended_by = serve(settings, on_bound=_tell)
     if ended_by == signal.SIGINT:
         raise KeyboardInterrupt("the requests in hand were answered.")
+
+
+def _tell(url: str, admin_url: str | None) -> None:
+    click.echo(f"Serving on {url}", err=True)
+    if admin_url:
+        click.echo(f"Health and metrics on {admin_url}", err=True)
 
 
 def _named(model: str) -> tuple[str, str]:

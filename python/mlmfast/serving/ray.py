@@ -42,7 +42,10 @@ _TARGET_REQUESTS = 32.0
 _BEYOND_QUEUE = 64
 # Options of the server that Ray decides.
 _OF_RAY = frozenset(
-    {"models", "host", "port", "workers", "threads", "device", "header_timeout", "log_format"}
+    {
+        *("models", "host", "port", "uds", "admin_port", "max_connections", "header_timeout"),
+        *("workers", "worker_timeout", "threads", "device", "log_format"),
+    }
 )
 
 

@@ -75,6 +75,7 @@ class BlockDataset(Dataset):
     ) -> None:
         self.store = store
         self.seed = seed
+        self.documents = documents
         self.mlm_probability = mlm_probability
         options: MaskOptions = {
             **modes,
@@ -245,6 +246,7 @@ class MaskedBlocks(BlockDataset):
             self.packing = DocumentPacking(store, self._count, order_seed)
             self._maker = PackedBatchMaker.over(self._block_maker, self.packing)
             self._count, self._trims = self.packing.rows, False
+            self.documents = True
         self.rates = mask_rate_schedule
         self._schedule: MaskRateSchedule | None = None
         # Workers that outlive an epoch (persistent_workers) hold a copy of this object, and learn

@@ -24,6 +24,8 @@ def labels():
     metrics.count_request("v1", "one", 200, "no_mask", 0.1, "key")
     metrics.count_texts("one", 1, "key")
     metrics.set_texts_in_hand("one", 1)
+    metrics.count_accept_pause("descriptors")
+    metrics.count_replacement("hung")
     metrics.count_load("one", success=True)
     observer = metrics.observer("one", ModelStatistics())
     observer.on_batch(SimpleNamespace(texts=1, tokens=9, padding=1, seconds=0.1))

@@ -1,14 +1,21 @@
-"""The files of deploy/ say what `mlmfast serve` understands. Nothing here builds or starts them."""
+"""The files of deploy/ say what `mlmfast serve` understands, and their commands run."""
 
 from __future__ import annotations
 
+import base64
+import importlib
+import inspect
+import json
 import re
 import shutil
 import subprocess
+import tomllib
 
 import pytest
 
 from mlmfast.cli.serve import KEY_VARIABLE, command
+from mlmfast.serving import ray
+from mlmfast.serving.http.settings import ServeSettings
 from places import ROOT
 
 DEPLOY = ROOT / "deploy"
@@ -52,14 +59,16 @@ def test_nothing_is_killed_before_it_has_drained():
     assert int(stop[1]) > drain["mlmfast.service"]
 
 
-def test_systemd_takes_the_unit(tmp_path):
+@pytest.mark.parametrize("name", ["mlmfast.service", "mlmfast.socket", "mlmfast-admin.socket"])
+def test_systemd_takes_the_unit(tmp_path, name):
     if not shutil.which("systemd-analyze"):
         pytest.skip("systemd is not installed")
-    unit = (DEPLOY / "mlmfast.service").read_text()
-    # The program itself is not there.
-    (tmp_path / "mlmfast.service").write_text(unit.replace("/opt/mlmfast/bin/mlmfast", "/bin/true"))
+    for file in DEPLOY.glob("mlmfast*"):
+        # The program itself is not there.
+        unit = file.read_text().replace("/opt/mlmfast/bin/mlmfast", "/bin/true")
+        (tmp_path / file.name).write_text(unit)
     done = subprocess.run(
-        ["systemd-analyze", "verify", tmp_path / "mlmfast.service"],
+        ["systemd-analyze", "verify", tmp_path / name],
         capture_output=True,
         text=True,
         check=False,
@@ -77,3 +86,99 @@ def test_what_the_wheel_is_made_of_reaches_the_builder():
     ]
     assert {f"!{source}" for source in copied} <= set(ignored)
     assert all((DEPLOY.parent / source).exists() for source in copied)
+
+
+def commands(name: str) -> list[str]:
+    """The commands in the comment at the top of a file, without what they say of themselves."""
+    lines = []
+    for line in (DEPLOY / name).read_text().splitlines():
+        if not line.startswith("#"):
+            break
+        if line.startswith("#   "):
+            lines.append(re.sub(r"\s{2,}# .*", "", line[1:]).strip())
+    assert lines
+    return lines
+
+
+class TestCommands:
+    """They run as they stand, as far as that can be tried without Docker, a cluster and root."""
+
+    def test_the_model_is_copied_whole_and_again(self, tmp_path):
+        """Neither into a folder that is not there, nor below the copy before."""
+        (tmp_path / "onnx").mkdir()
+        (tmp_path / "onnx" / "model.onnx").write_text("first")
+        (script,) = [line for line in commands("mlmfast.service") if "cp -r" in line]
+        for content in ("first", "second"):
+            (tmp_path / "onnx" / "model.onnx").write_text(content)
+            subprocess.run(
+                ["bash", "-ec", script.replace("/srv/", f"{tmp_path}/srv/")],
+                check=True,
+                cwd=tmp_path,
+            )
+            copied = [path for path in (tmp_path / "srv").rglob("*") if path.is_file()]
+            assert copied == [tmp_path / "srv" / "mlmfast" / "model" / "model.onnx"]
+            assert copied[0].read_text() == content
+        assert "mlmfast serve /srv/mlmfast/model " in (DEPLOY / "mlmfast.service").read_text()
+
+    def test_the_file_of_the_key_is_written(self, tmp_path):
+        if not shutil.which("openssl"):
+            pytest.skip("openssl is not installed")
+        (script,) = [line for line in commands("mlmfast.service") if KEY_VARIABLE in line]
+        subprocess.run(
+            ["bash", "-ec", script.replace("/etc/", f"{tmp_path}/")], check=True, cwd=tmp_path
+        )
+        written = (tmp_path / "mlmfast.env").read_text()
+        assert re.fullmatch(rf"{KEY_VARIABLE}=[0-9a-f]{{64}}\n", written)
+        assert (tmp_path / "mlmfast.env").stat().st_mode & 0o777 == 0o600
+
+    @pytest.mark.parametrize("name", ["Dockerfile", "compose.yaml"])
+    def test_paths_and_targets_are_there(self, name):
+        stages = re.findall(r"^FROM .* AS (\S+)", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
+        for line in commands(name):
+            files = re.findall(r"-f (\S+)", line)
+            assert all((ROOT / file).is_file() for file in files)
+            assert set(re.findall(r"--target (\S+)", line)) <= set(stages)
+            # Docker reads a relative path as a name of a volume or from another folder.
+            for folder in re.findall(r"(?:MODEL=|-v )(\S+?)(?:\s|:)", line):
+                assert folder == '"$PWD/onnx"'
+
+    def test_services_and_profiles_are_there(self):
+        yaml = pytest.importorskip("yaml", reason="pyyaml is not installed")
+        content = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+        for line in commands("compose.yaml"):
+            service = content["services"][line.split()[-1]]
+            assert service.get("profiles", []) == re.findall(r"--profile (\S+)", line)
+            # From the folder of the file, as Compose does.
+            build = service["build"]
+            context = (DEPLOY / build["context"]).resolve()
+            assert context == ROOT.resolve()
+            assert (context / build["dockerfile"]).is_file()
+
+    def test_the_secret_is_one(self):
+        if not shutil.which("kubectl"):
+            pytest.skip("kubectl is not installed")
+        (script,) = [line for line in commands("kubernetes.yaml") if "secret" in line]
+        made = subprocess.run(
+            ["bash", "-ec", f"{script} --dry-run=client -o json"],
+            capture_output=True,
+            check=True,
+            text=True,
+        )
+        secret = json.loads(made.stdout)
+        key = base64.b64decode(secret["data"]["api-key"])
+        assert re.fullmatch(rb"[0-9a-f]{64}", key)
+        assert secret["metadata"]["name"] == "mlmfast"
+
+    def test_those_of_the_page_name_what_there_is(self):
+        page = (ROOT / "docs" / "deployment.md").read_text()
+        extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+            "optional-dependencies"
+        ]
+        for named in re.findall(r"mlmfast\[([a-z0-9,-]+)\]", page):
+            assert set(named.split(",")) <= set(extras)
+        module, name, arguments = re.findall(r"serve run ([\w.]+):(\w+) (.*?) +#", page)[0]
+        assert callable(getattr(importlib.import_module(module), name))
+        known = {*inspect.signature(ray.application).parameters, *ServeSettings.__annotations__}
+        assert {one.partition("=")[0] for one in arguments.split()} <= known
+        for link in re.findall(r"\]\((\.\./deploy/[^)]+)\)", page):
+            assert (ROOT / "docs" / link).is_file()

@@ -93,6 +93,13 @@ class TestTriton:
         model = client.get_model_metadata("tiny", headers=KEY)
         assert [tensor.name for tensor in model.inputs] == ["text", "targets", "top_k"]
         assert model.outputs[0].shape == [-1, -1]
+        infer(client, TEXTS)
+        for name in ("tiny", ""):
+            (stats,) = client.get_inference_statistics(name, headers=KEY).model_stats
+            assert (stats.name, stats.version) == ("tiny", "1")
+            assert stats.inference_count >= len(TEXTS)
+            assert stats.inference_stats.success.count >= 1
+            assert sum(one.compute_infer.count for one in stats.batch_stats) >= 1
         index = client.get_model_repository_index(headers=KEY)
         assert [(one.name, one.state) for one in index.models] == [("tiny", "READY")]
 
@@ -297,7 +304,13 @@ def test_the_messages_are_those_of_triton():
     for name in ("ModelInferRequest", "ModelInferResponse", "ModelStreamInferResponse"):
         compare(message(name).DESCRIPTOR, service_pb2.DESCRIPTOR.message_types_by_name[name])
     service = service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"]
-    for method in ("ServerMetadata", "ModelMetadata", "ModelReady", "RepositoryIndex"):
+    for method in (
+        "ServerMetadata",
+        "ModelMetadata",
+        "ModelReady",
+        "ModelStatistics",
+        "RepositoryIndex",
+    ):
         theirs = service.methods_by_name[method]
         for ours, other in zip(
             method_messages(method), (theirs.input_type, theirs.output_type), strict=True

@@ -113,7 +113,7 @@ def test_a_page_and_paths_that_are_not_there(server):
     assert http_client.get(f"{server.url}/v1/fill-mask").status_code == 405
     assert http_client.post(f"{server.url}/models/..%2f..%2fetc", json=BODY).status_code == 404
     assert http_client.get(f"{server.url}/v2/models/none").json() == {
-        "error": "There is no model 'none'; there is onnx."
+        "error": "There is no model 'none': this server has onnx."
     }
 
 

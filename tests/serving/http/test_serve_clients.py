@@ -234,7 +234,7 @@ class TestTriton:
         with pytest.raises(InferenceServerException, match="no mask token") as caught:
             self.infer(http, client, ["no mask"])
         assert caught.value.status() == "400"
-        with pytest.raises(InferenceServerException, match="wants a key"):
+        with pytest.raises(InferenceServerException, match="requires a key"):
             client.get_model_metadata("roberta")
 
     def test_loading_anew(self, client):

@@ -6,12 +6,13 @@ import pytest
 
 from mlmfast.serving.scheduler import admission
 from mlmfast.serving.scheduler.admission import AdmissionControl
+from mlmfast.serving.scheduler.fairness import Share
 from mlmfast.serving.scheduler.queue import QueueFullError, QueueLimits
 from mlmfast.serving.scheduler.request import InferenceRequest
 
 
-def request(*texts: str) -> InferenceRequest:
-    return InferenceRequest(texts, task=None)
+def request(*texts: str, client: str = "") -> InferenceRequest:
+    return InferenceRequest(texts, task=None, share=Share(client))
 
 
 def test_texts_in_hand_are_bounded_and_make_room_again():
@@ -32,6 +33,22 @@ def test_a_single_request_is_accepted_whatever_its_size():
     control.admit(request("a", "b", "c"))
     with pytest.raises(QueueFullError):
         control.admit(request("d"))
+
+
+def test_who_fills_the_queue_does_not_lock_out_others():
+    control = AdmissionControl(QueueLimits(max_texts=8))
+    full = request(*"abcdefgh", client="one")
+    control.admit(full)
+    with pytest.raises(QueueFullError):
+        control.admit(request("i", client="one"))
+    control.admit(request("i", client="two"))
+    with pytest.raises(QueueFullError):  # more than half of the queue
+        control.admit(request(*"jklm", client="two"))
+    control.admit(request("j", client="three"))
+    with pytest.raises(QueueFullError):  # the reserve is bounded too
+        control.admit(request("k", client="four"))
+    control.release(full)
+    control.admit(request(*"klmno", client="two"))
 
 
 def test_characters_in_hand_are_bounded(monkeypatch):

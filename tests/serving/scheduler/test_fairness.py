@@ -33,24 +33,29 @@ def served(queue, batches):
 
 
 @pytest.mark.parametrize("client", ["large", "lone"])
-def test_a_lone_text_is_among_the_next(client):
+def test_a_lone_text_leads_the_next_batch_by_itself(client):
     queue = RequestQueue()
     for _ in range(4):
         queue.add(request_of(128, "large"))
     queue.pop_batch(RULES)
     lone = request_of(1, client)
     queue.add(lone)
-    batches = [queue.pop_batch(RULES, large=RULES.budget) for _ in range(2)]
-    assert [entry.request for batch in batches for entry in batch].count(lone) == 1
+    assert [entry.request for entry in queue.pop_batch(RULES, large=RULES.budget)] == [lone]
 
 
-def test_no_large_request_makes_a_batch_of_a_lone_text_longer():
-    queue, lone = RequestQueue(), request_of(1, "lone")
-    queue.add(request_of(128, "large"))
-    queue.add(lone)
-    queue.pop_batch(BatchRules(LENGTH))  # both turns are equal; the first that came is first
-    (entry,) = queue.pop_batch(RULES, large=RULES.budget)
-    assert entry.request is lone
+def test_small_requests_do_not_hold_up_a_large_one():
+    """Eight clients behind one address send a text each, and anew when it is answered."""
+    queue, large = RequestQueue(), request_of(128, "large")
+    for _ in range(8):
+        queue.add(request_of(1, "small"))
+    queue.add(large)
+    found = Counter()
+    while found["large"] < 128:
+        for entry in queue.pop_batch(RULES, large=RULES.budget):
+            found[entry.request.share.client] += 1
+            if entry.request is not large:
+                queue.add(request_of(1, "small"))
+    assert found["small"] <= 2 * 128
 
 
 def test_clients_share_equally_however_many_requests_they_have():

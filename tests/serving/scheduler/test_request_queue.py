@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 
 from hypothesis import given
@@ -22,22 +23,22 @@ def request_of(sizes, arrived=0, client="", weight=1.0):
     return request
 
 
-def taken_of(queue, rule):
+def taken_of(queue, rule, large=math.inf):
     batches = []
     while len(queue):
-        batches.append([(id(entry.request), entry.index) for entry in queue.pop_batch(rule)])
+        batches.append([(id(entry.request), entry.index) for entry in queue.pop_batch(rule, large)])
     return batches
 
 
-@given(lengths, rules)
-def test_every_question_once_and_within_the_rules(sizes, rule):
+@given(lengths, rules, st.sampled_from([math.inf, 0, 40]))
+def test_every_question_once_and_within_the_rules(sizes, rule, large):
     queue = RequestQueue()
     requests = [request_of(each) for each in sizes]
     for request in requests:
         queue.add(request)
     assert queue.tokens == sum(map(sum, sizes))
     size = {(id(t), n): len(q.ids) for t in requests for n, q in enumerate(t.masked_texts)}
-    batches = taken_of(queue, rule)
+    batches = taken_of(queue, rule, large)
     assert sorted(one for batch in batches for one in batch) == sorted(size)
     assert queue.tokens == 0
     assert queue.oldest_arrival is None

@@ -82,7 +82,7 @@ def test_what_cannot_be_asked_fails_alone(begin, fill_mask, gate):
     gate.set()
     assert close_to(good.future.result(PATIENCE).answers, [fill_mask(TEXTS[0])])
     for kind, request in failing.items():
-        assert type(request.future.exception(PATIENCE)) is kind
+        assert isinstance(request.future.exception(PATIENCE), kind)
     assert str(second.future.exception(PATIENCE)).startswith('Text 2 "no mask"')
     assert scheduler.texts == 0
 

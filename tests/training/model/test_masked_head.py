@@ -4,42 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-import transformers
 
 from mlmfast.training.model.loss import masked_loss_sum
 from mlmfast.training.model.masked_head import MaskedHead, at_masks
+from tiny_networks import batch, make_network
 from tolerances import KERNELS, SUMS
 
-SIZES = {
-    "vocab_size": 60,
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 48,
-    "max_position_embeddings": 40,
-    "pad_token_id": 1,
-}
-NAMES = {"distilbert": {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 48}}
 KINDS = ("bert", "roberta", "distilbert", "modernbert", "albert", "electra", "xlm-roberta", "mpnet")
-
-
-def make(kind, **more):
-    torch.manual_seed(0)
-    sizes = SIZES | NAMES.get(kind, {}) | more
-    if kind == "modernbert":
-        sizes |= {"reference_compile": False, "bos_token_id": 0, "eos_token_id": 2}
-        sizes |= {"cls_token_id": 0, "sep_token_id": 2}
-    if kind in ("albert", "electra"):
-        sizes["embedding_size"] = 32
-    config = transformers.AutoConfig.for_model(kind, **sizes)
-    return transformers.AutoModelForMaskedLM.from_config(config)
-
-
-def batch(rows=3, length=20, every=7):
-    torch.manual_seed(1)
-    ids = torch.randint(5, 60, (rows, length))
-    labels = torch.where(torch.arange(rows * length).reshape(rows, length) % every == 2, ids, -100)
-    return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}, labels
 
 
 def counting(model, seen):
@@ -52,7 +23,7 @@ def counting(model, seen):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_logits_and_gradients_are_those_of_the_whole_head(kind):
-    model = make(kind).eval()
+    model = make_network(kind).eval()
     inputs, labels = batch()
     dense = at_masks(model(**inputs).logits, labels)
     masked_loss_sum(dense).backward()
@@ -75,7 +46,7 @@ def test_logits_and_gradients_are_those_of_the_whole_head(kind):
 
 
 def test_a_batch_without_masks_has_no_rows():
-    model = make("roberta").eval()
+    model = make_network("roberta").eval()
     inputs, labels = batch()
     head = MaskedHead(model)
     head(model, inputs, labels)
@@ -93,7 +64,7 @@ def test_a_model_whose_head_looks_at_its_neighbours_keeps_all_rows():
         def forward(self, hidden):
             return self.head(hidden + hidden.roll(1, dims=1))
 
-    model = make("bert").eval()
+    model = make_network("bert").eval()
     model.cls = Neighbours(model.cls)
     inputs, labels = batch()
     sparse = MaskedHead(model)(model, inputs, labels)
@@ -101,7 +72,7 @@ def test_a_model_whose_head_looks_at_its_neighbours_keeps_all_rows():
 
 
 def test_a_model_that_fails_on_rows_keeps_all_rows():
-    model = make("bert").eval()
+    model = make_network("bert").eval()
     whole = model.cls
 
     class Whole(torch.nn.Module):
@@ -115,7 +86,7 @@ def test_a_model_that_fails_on_rows_keeps_all_rows():
 
 
 def test_training_modes_are_left_as_they_were():
-    model = make("roberta").train()
+    model = make_network("roberta").train()
     model.roberta.embeddings.eval()
     inputs, labels = batch()
     MaskedHead(model)(model, inputs, labels)

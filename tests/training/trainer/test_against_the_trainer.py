@@ -13,7 +13,6 @@ from mlmfast.training.datasets import MaskedBlocks
 from mlmfast.training.model.from_scratch import new_model
 from mlmfast.training.model.masked_head import (
     LAST_LAYER_TOO,
-    MASKED_ROWS,
     MaskedHead,
     find_positions,
 )
@@ -40,11 +39,11 @@ def network(blocks):
     return new_model(blocks, model_type="roberta", config_overrides=TINY | still)
 
 
-def losses(trainer_class, network, blocks, folder, **more):
+def losses(trainer_class, network, blocks, folder, steps=STEPS, **more):
     """The loss of every step, and the weights after the last."""
     arguments = quiet_arguments(
         folder,
-        max_steps=STEPS,
+        max_steps=steps,
         per_device_train_batch_size=8,
         learning_rate=1e-3,
         remove_unused_columns=False,
@@ -95,10 +94,20 @@ def test_a_compiled_model_too(theirs, network, blocks, tmp_path):
     assert torch.allclose(found, theirs[0], rtol=0, atol=KERNELS)
 
 
-def test_a_checkpointed_layer_is_left_whole(theirs, network, blocks, tmp_path):
+def test_checkpointed_layers_too(theirs, network, blocks, tmp_path):
     found, trainer = losses(MLMTrainer, network, blocks, tmp_path, gradient_checkpointing=True)
-    assert trainer._head.scope == MASKED_ROWS
+    assert trainer._head.scope == LAST_LAYER_TOO
     assert torch.allclose(found, theirs[0], rtol=0, atol=KERNELS)
+
+
+def test_adapters_of_peft_too(network, blocks, tmp_path):
+    peft = pytest.importorskip("peft")
+    adapters = peft.LoraConfig(target_modules=["query", "value"], r=4, init_lora_weights=False)
+    adapted = peft.get_peft_model(copy.deepcopy(network), adapters)
+    expected, _ = losses(transformers.Trainer, adapted, blocks, tmp_path / "theirs", steps=10)
+    found, trainer = losses(MLMTrainer, adapted, blocks, tmp_path / "ours", steps=10)
+    assert trainer._head.scope == LAST_LAYER_TOO
+    assert torch.allclose(found, expected, rtol=0, atol=KERNELS)
 
 
 def test_under_ddp_the_rows_are_those_of_the_wrapped_model(network, blocks, tmp_path):

@@ -131,7 +131,7 @@ class ApiKeys:
         found = [key for key in self._keys if hmac.compare_digest(secret, key.secret)]
         if kind.lower() != b"bearer" or not found:
             raise HTTPError(
-                401, "unauthorized", "This server wants a key: Authorization: Bearer KEY."
+                401, "unauthorized", "This server requires a key: send Authorization: Bearer KEY."
             )
         return found[0]
 

@@ -112,6 +112,44 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livesum",
         )
+        self._connections = Gauge(
+            "mlmfast_connections",
+            "Connections that are open.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self._accepted = Counter(
+            "mlmfast_connections_accepted", "Connections that were accepted.", registry=registry
+        )
+        self._evicted = Counter(
+            "mlmfast_connections_evicted",
+            "Connections without a request that were closed to make room for others.",
+            registry=registry,
+        )
+        self._accept_pauses = Counter(
+            "mlmfast_accept_pauses",
+            "How often no connection could be accepted, by reason.",
+            ("reason",),
+            registry=registry,
+        )
+        self._accept_seconds = Histogram(
+            "mlmfast_accept_seconds",
+            "From a connection's handshake until it was accepted.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._loop_delay = Histogram(
+            "mlmfast_loop_delay_seconds",
+            "How late the event loop does what is due, ten times a second.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._replaced = Counter(
+            "mlmfast_workers_replaced",
+            "Workers that died or hung, and were replaced.",
+            ("reason",),
+            registry=registry,
+        )
         self._body_bytes = Gauge(
             "mlmfast_body_bytes",
             "Bytes of the bodies of all requests in hand.",
@@ -173,6 +211,32 @@ class Metrics:
         if success:
             self._ready.labels(model).set(1)
 
+    def set_connections(self, number: int) -> None:
+        """Set how many connections are open."""
+        self._connections.set(number)
+
+    def count_connection(self, seconds_waited: float | None) -> None:
+        """Count a connection that was accepted, and the seconds that it waited, if known."""
+        self._accepted.inc()
+        if seconds_waited is not None:
+            self._accept_seconds.observe(seconds_waited)
+
+    def count_eviction(self) -> None:
+        """Count a connection that was closed to make room."""
+        self._evicted.inc()
+
+    def count_accept_pause(self, reason: str) -> None:
+        """Count that no connection can be accepted for a moment."""
+        self._accept_pauses.labels(reason).inc()
+
+    def observe_loop_delay(self, seconds: float) -> None:
+        """Count by how much the event loop was late."""
+        self._loop_delay.observe(seconds)
+
+    def count_replacement(self, reason: str) -> None:
+        """Count that this worker replaces one that "died" or "hung"."""
+        self._replaced.labels(reason).inc()
+
     def count_unload(self, model: str) -> None:
         """Note that a model was unloaded."""
         self._ready.labels(model).set(0)
@@ -194,10 +258,15 @@ class Metrics:
             own = CollectorRegistry()
             own.register(Processes([os.getpid()]))
             return generate_latest(self._registry) + generate_latest(own)
-        all_workers = CollectorRegistry()
-        MultiProcessCollector(all_workers)
-        all_workers.register(Processes(worker_ids(os.environ[SHARED_FOLDER])))
-        return generate_latest(all_workers)
+        return text_of_workers()
+
+
+def text_of_workers() -> bytes:
+    """Return the metrics of all workers in Prometheus' text format."""
+    all_workers = CollectorRegistry()
+    MultiProcessCollector(all_workers)
+    all_workers.register(Processes(worker_ids(os.environ[SHARED_FOLDER])))
+    return generate_latest(all_workers)
 
 
 class ModelObserver:

@@ -183,7 +183,9 @@ class ModelRegistry:
         model = self._by_name.get(self.default if name is None else name)
         if model is None:
             known = ", ".join(self._by_name)
-            raise HTTPError(404, "no_such_model", f"There is no model {name!r}; there is {known}.")
+            raise HTTPError(
+                404, "no_such_model", f"There is no model {name!r}: this server has {known}."
+            )
         return model
 
     def load(self) -> None:

@@ -1,35 +1,36 @@
-"""`mlmfast serve`: bind, then serve in this process or in several that share the socket."""
+"""`mlmfast serve`: listen, then serve in this process or in several workers."""
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import os
 import signal
-import socket
 from typing import TYPE_CHECKING
 
-from mlmfast.errors import InputError
+from mlmfast.serving.http.admin_server import AdminServer
+from mlmfast.serving.http.listening import listen
 from mlmfast.serving.http.log import configure_logging
 from mlmfast.serving.http.server import serve_process
+from mlmfast.serving.http.service import Service
+from mlmfast.serving.http.systemd import Systemd
 from mlmfast.serving.http.workers import serve_workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mlmfast.serving.http.listening import Listening
     from mlmfast.serving.http.settings import ServeSettings
 
 logger = logging.getLogger("mlmfast.serve")
 
-_BACKLOG = 2048
 
-
-def serve(settings: ServeSettings, *, on_bound: Callable[[str], None]) -> int | None:
+def serve(settings: ServeSettings, *, on_bound: Callable[[str, str | None], None]) -> int | None:
     """Serve until a signal comes, and answer the requests in hand before the end.
 
     Args:
         settings: the settings.
-        on_bound: is called with the server's URL once its port is bound.
+        on_bound: is called with the server's URL, and that of its admin port if it has one, once
+            they are bound.
 
     Returns:
         The signal that ended it.
@@ -39,53 +40,22 @@ def serve(settings: ServeSettings, *, on_bound: Callable[[str], None]) -> int | 
         MlmfastError: a model cannot be loaded, or workers die again and again.
     """
     configure_logging(settings.log_format)
-    with bind(settings.host, settings.port) as listening:
-        on_bound(url_of(listening))
-        if not settings.needs_key and not _is_loopback(listening):
+    with listen(settings) as listening:
+        on_bound(listening.url, listening.admin_url)
+        if not settings.needs_key and listening.is_public:
             logger.warning(
                 "everyone who reaches %s may use the models without a key: set --api-key-file or "
                 "$MLMFAST_API_KEY, or listen on 127.0.0.1",
-                settings.host,
+                listening.url,
             )
         if settings.workers > 1:
             return serve_workers(settings, listening)
-        return serve_process(
-            settings,
-            listening,
-            threads=settings.threads,
-            reload_all=lambda: os.kill(os.getpid(), signal.SIGHUP),
-        )
+        return _serve_alone(settings, listening)
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """Listen on an address.
-
-    Raises:
-        InputError: it cannot be bound.
-    """
-    try:
-        family, _, _, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listening = socket.socket(family, socket.SOCK_STREAM)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(address)
-        listening.listen(_BACKLOG)
-    except OSError as error:
-        raise InputError(
-            f"The server cannot listen on {host}:{port}: {error.strerror or error}. Choose another "
-            "--host or --port."
-        ) from error
-    listening.setblocking(False)
-    return listening
-
-
-def _is_loopback(listening: socket.socket) -> bool:
-    host = listening.getsockname()[0].partition("%")[0]  # without the zone of IPv6
-    return ipaddress.ip_address(host).is_loopback
-
-
-def url_of(listening: socket.socket) -> str:
-    """Return the URL of a bound socket."""
-    host, port = listening.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+def _serve_alone(settings: ServeSettings, listening: Listening) -> int | None:
+    service = Service(
+        settings, settings.threads, reload_all=lambda: os.kill(os.getpid(), signal.SIGHUP)
+    )
+    with AdminServer(service, listening.admin):
+        return serve_process(service, listening, Systemd())

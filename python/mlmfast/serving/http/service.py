@@ -97,6 +97,7 @@ class Service:
         draining: whether it accepts no more requests because it will stop.
         in_hand: requests that were accepted and are not answered yet.
         reload_all: starts to reload all models, in every worker, and returns at once.
+        beat_at: when the event loop last turned, by `time.monotonic`; infinite where nobody looks.
         keys: the API keys.
         bodies: the bodies of all requests in hand.
         answers: the large answers that clients are reading.
@@ -113,6 +114,7 @@ class Service:
         self.draining = False
         self.in_hand = 0
         self.reload_all = reload_all
+        self.beat_at = float("inf")
         self.keys = ApiKeys(settings)
         self.bodies = ByteBudget(settings.max_bodies, self.metrics.set_body_bytes)
         self.answers = ByteBudget(settings.max_answers, self.metrics.set_answer_bytes)
@@ -126,6 +128,16 @@ class Service:
             return "draining"
         return "ready" if self.models.ready else "loading"
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether the event loop has turned within `worker_timeout`."""
+        return time.monotonic() - self.beat_at < self.settings.worker_timeout
+
+    def metrics_text(self) -> bytes:
+        """Return all metrics in Prometheus' text format."""
+        self.models.update_metrics()
+        return self.metrics.text()
+
     def require_open(self) -> None:
         """Refuse a request while the server stops, or has too many in hand.
 
@@ -134,10 +146,15 @@ class Service:
         """
         if self.in_hand > _MAX_REQUESTS:
             raise HTTPError(
-                429, "too_many_requests", "The server has too many requests in hand.", retry_after=1
+                429,
+                "too_many_requests",
+                "The server has too many requests in progress.",
+                retry_after=1,
             )
         if self.draining:
-            raise HTTPError(503, "draining", "The server is stopping: ask another.", retry_after=1)
+            raise HTTPError(
+                503, "draining", "The server is stopping: send this to another.", retry_after=1
+            )
 
     def reload(self) -> None:
         """Read the file of keys again, and reload all models."""

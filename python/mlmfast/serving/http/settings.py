@@ -49,6 +49,19 @@ class ServeSettings:
 
     host: str = option("Address to listen on.", "127.0.0.1")
     port: int = option("Port; 0: any free one.", 8080, bounds=(0, 65535))
+    uds: str | None = option(
+        "Unix socket to listen on, in place of --host and --port.", metavar="PATH"
+    )
+    admin_port: int | None = option(
+        "Port for health and metrics, with a thread of its own; they stay on the other port too.",
+        bounds=(0, 65535),
+        metavar="PORT",
+    )
+    max_connections: int = option(
+        "Connections of each worker; idle ones are closed for new ones, and more get 503.",
+        4096,
+        bounds=(1, 1_000_000),
+    )
     grpc_port: int | None = option(
         "Port for the Open Inference Protocol over gRPC; 0: any free one.  [default: none]",
         bounds=(0, 65535),
@@ -57,6 +70,11 @@ class ServeSettings:
         "Processes that share the port and divide the cores; each has its own copy of the models.",
         1,
         bounds=(1, 512),
+    )
+    worker_timeout: float = option(
+        "Seconds without a sign of life after which one of several workers is replaced.",
+        30.0,
+        bounds=(1, 3600),
     )
     cors_origins: tuple[str, ...] = option(
         "Allow requests from pages of this origin, such as https://example.org; may be repeated.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from mlmfast.serving.scheduler.queue import MAX_CHARACTERS, QueueFullError, QueueLimits
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 # Weight of the newest batch in the average time of a text.
 _NEWEST = 0.2
 _MAX_RETRY_SECONDS = 60
+# By this part clients with less than an equal share may exceed the limits.
+_RESERVE = 0.25
 
 
 class AdmissionControl:
@@ -33,16 +36,21 @@ class AdmissionControl:
         self.texts = 0
         self._limits = limits
         self._characters = 0
+        self._texts_of: Counter[str] = Counter()  # client -> its texts
         self._seconds_per_text = 0.0
 
     def admit(self, request: InferenceRequest) -> None:
         """Accept a request. One that comes alone is accepted however large it is.
 
+        A client that has less than an equal share of the queue may exceed the limits a little, so
+        that another that fills the queue does not lock it out.
+
         Raises:
             QueueFullError: too many texts, or too long ones, are in hand.
         """
-        too_many = self.texts + len(request.texts) > self._limits.max_texts
-        too_long = self._characters + request.characters > MAX_CHARACTERS
+        room = 1 + _RESERVE if self._has_less_than_others(request) else 1.0
+        too_many = self.texts + len(request.texts) > self._limits.max_texts * room
+        too_long = self._characters + request.characters > MAX_CHARACTERS * room
         if self.requests and (too_many or too_long):
             raise QueueFullError(
                 f"The server has {self.texts} texts in hand, and takes at most "
@@ -51,12 +59,23 @@ class AdmissionControl:
             )
         self.requests.add(request)
         self.texts += len(request.texts)
+        self._texts_of[request.share.client] += len(request.texts)
         self._characters += request.characters
+
+    def _has_less_than_others(self, request: InferenceRequest) -> bool:
+        """Whether a client has, with a request, at most an equal share of the queue."""
+        client = request.share.client
+        clients = len(self._texts_of) + (client not in self._texts_of)
+        own = self._texts_of.get(client, 0) + len(request.texts)
+        return clients > 1 and own * clients <= self._limits.max_texts
 
     def release(self, request: InferenceRequest) -> None:
         """Count a request no longer: it is answered, refused or cancelled."""
         self.requests.discard(request)
         self.texts -= len(request.texts)
+        self._texts_of[request.share.client] -= len(request.texts)
+        if not self._texts_of[request.share.client]:
+            del self._texts_of[request.share.client]
         self._characters -= request.characters
 
     def observe(self, seconds_per_text: float) -> None:

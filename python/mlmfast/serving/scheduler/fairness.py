@@ -54,10 +54,13 @@ class VirtualClock:
     share the batches equally whatever the sizes of their requests, the requests of one client share
     its part, and a lone text is behind the next text of every other request and not behind all.
     Since the clock only advances, every text becomes the earliest one some time.
+
+    Attributes:
+        now: the time of the clock.
     """
 
     def __init__(self) -> None:
-        self._now = 0.0
+        self.now = 0.0
         self._clients: dict[str, _Client] = {}
 
     def enter(self, request: InferenceRequest, tokens: int) -> float:
@@ -70,7 +73,7 @@ class VirtualClock:
         in_order = (client.tokens - before + own) / own
         client.tokens += tokens
         distance = tokens * min(len(client.of_requests), _MAX_SLOWDOWN * in_order)
-        request.turn = max(self._now, request.turn) + distance / share.weight
+        request.turn = max(self.now, request.turn) + distance / share.weight
         return request.turn
 
     def leave(self, request: InferenceRequest, tokens: int) -> None:
@@ -89,4 +92,4 @@ class VirtualClock:
 
     def advance(self, turn: float) -> None:
         """Advance to the time of the masked text that leads a batch."""
-        self._now = max(self._now, turn)
+        self.now = max(self.now, turn)

@@ -110,18 +110,19 @@ class RequestQueue:
 
         Args:
             rules: which masked texts may share a batch.
-            large: requests of more tokens join no batch that a smaller request leads.
+            large: requests of more tokens join no batch that a smaller request leads, and a smaller
+                one whose turn comes within the next batch leads it.
 
         Returns:
             At least one masked text; more of them within the token budget of the rules.
         """
         if not self._queued:
             raise IndexError("the queue is empty")
-        lead = self._queued[0]
-        self._clock.advance(lead.turn)
+        lead = self._lead(rules, large)
         ahead = self._ahead(rules)
         candidates = self._queued[:ahead]
-        if lead.entry.request.masked_tokens <= large:
+        without_large = lead.entry.request.masked_tokens <= large < math.inf
+        if without_large:
             candidates = [one for one in candidates if one.entry.request.masked_tokens <= large]
         candidates.sort(key=_rank)
         start = bisect_left(candidates, _rank(lead), key=_rank)
@@ -140,8 +141,26 @@ class RequestQueue:
             else:
                 start -= 1
         batch = candidates[start:end]
+        # Where large requests may not join, the others have used all the turns up to their last.
+        turns = [queued.turn for queued in batch]
+        self._clock.advance(max(turns) if without_large else lead.turn)
         self._take({queued.order for queued in batch}, among=ahead)
         return [queued.entry for queued in batch]
+
+    def _lead(self, rules: BatchRules, large: float) -> _Queued:
+        """Return the text that leads the next batch: the first, or a small request's behind it.
+
+        A text whose turn was used by others is not passed again.
+        """
+        first = self._queued[0]
+        tokens = 0
+        for queued in self._queued:
+            if queued.entry.request.masked_tokens <= large:
+                return queued
+            tokens += queued.length
+            if tokens >= rules.budget or first.turn <= self._clock.now:
+                break
+        return first
 
     def _ahead(self, rules: BatchRules) -> int:
         """Return how many masked texts have their turn within the next batches."""

@@ -9,8 +9,9 @@ output. The module that ends the attention is not looked up by model type but fo
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -18,6 +19,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+# Forward passes whose backward pass is still to come, for which a checkpointed layer runs again.
+_MAX_PENDING = 64
 # Relative to the largest number: other shapes change the order of the sums in a product.
 _ROUNDING = 1e-5
 
@@ -29,10 +32,12 @@ class RowSelection:
     Attributes:
         positions: int64 `[M]`, flat into `B * L`; None once they are selected, or to keep all rows.
         shape: `(B, L)`; hidden states of another shape (padded to windows, for example) stay whole.
+        checkpointed: whether layers run again in the backward pass.
     """
 
     positions: torch.Tensor | None = None
     shape: tuple[int, int] = (0, 0)
+    checkpointed: bool = False
 
     def select(self, positions: torch.Tensor, like: torch.Tensor) -> None:
         """Select these rows of hidden states with a vector for every id of `like` `[B, L]`."""
@@ -86,6 +91,9 @@ class LastLayer:
     token_mixer: nn.Module
     selection: RowSelection
     _whole: torch.Tensor | None = field(default=None, repr=False)
+    _rows: torch.Tensor | None = field(default=None, repr=False)
+    # The rows of earlier calls, by the address of the hidden states, which a checkpoint keeps.
+    _pending: dict[int, torch.Tensor] = field(default_factory=dict, repr=False)
 
     def attach(self) -> list[Any]:
         """Register the hooks and return their handles; without a selection they do nothing."""
@@ -98,10 +106,25 @@ class LastLayer:
 
     def _select_rows(self, _module: nn.Module, args: Any, kwargs: Any) -> Any:
         hidden = _at(self.layer.places[0], args, kwargs)
-        self._whole = hidden if self.selection.fits(hidden) else None
-        if self._whole is None:
+        self._rows = self.selection.positions if self.selection.fits(hidden) else None
+        if self.selection.checkpointed:
+            self._rows = self._same_rows_again(hidden)
+        self._whole = None if self._rows is None else hidden
+        if self._rows is None:
             return None
-        return _replaced(args, kwargs, self.layer.places, self.selection.take(hidden))
+        return _replaced(args, kwargs, self.layer.places, rows_of(hidden, self._rows))
+
+    def _same_rows_again(self, hidden: torch.Tensor) -> torch.Tensor | None:
+        """Remember the rows of a checkpointed call; in the backward pass, return the same."""
+        address = hidden.data_ptr()
+        if torch._C._current_graph_task_id() != -1:  # noqa: SLF001 (as torch.utils.checkpoint does)
+            return self._pending.get(address)
+        self._pending.pop(address, None)
+        if self._rows is not None and self.layer.module.training:
+            self._pending[address] = self._rows
+            if len(self._pending) > _MAX_PENDING:
+                del self._pending[next(iter(self._pending))]
+        return self._rows
 
     def _give_all_rows(self, places: tuple[int | str, ...]) -> Any:
         def give_all(_module: nn.Module, args: Any, kwargs: Any) -> Any:
@@ -110,10 +133,10 @@ class LastLayer:
         return give_all
 
     def _cut_output(self, _module: nn.Module, _args: Any, output: Any) -> Any:
-        if self._whole is None:
+        if self._rows is None:
             return None
-        self._whole = None
-        rows = self.selection.take(_first(output))
+        rows = rows_of(_first(output), self._rows)
+        self._whole = self._rows = None
         self.selection.positions = None
         return (rows, *output[1:]) if isinstance(output, tuple) else rows
 
@@ -153,7 +176,11 @@ def layers_of(base: nn.Module) -> list[nn.Module]:
 
 
 def find_last_layer(
-    calls: list[Call], positions: torch.Tensor, like: torch.Tensor, selection: RowSelection
+    calls: list[Call],
+    positions: torch.Tensor,
+    like: torch.Tensor,
+    selection: RowSelection,
+    agree: Callable[[bool], bool] = bool,
 ) -> LastLayer | None:
     """Find where the hooks can select rows of the last layer; None if they cannot.
 
@@ -162,20 +189,29 @@ def find_last_layer(
         positions: rows of that pass for the trial.
         like: its ids or labels, `[B, L]`.
         selection: where the hooks look up the rows.
+        agree: whether a comparison holds in all processes that run the layer together.
     """
     times = Counter(call.module for call in calls)
     if not calls or times[calls[-1].module] > 1:  # the layers share one module, as in ALBERT
         return None
     call = calls[-1]
+    if hasattr(call.module, "_checkpoint_wrapped_module"):  # of torch: it runs the inner one again
+        return None
     values = (*call.args, *call.kwargs.values())
     hidden = next((each for each in values if _is_hidden(each, like)), None)
     if hidden is None or not _is_hidden(_first(call.output), like):
         return None
+    original = call.module
+    if hidden.dtype != torch.float32:
+        # Half precision agrees too roughly to tell: a copy in full precision is tried.
+        call = _in_fp32(call)
+        hidden = next(
+            each for each in (*call.args, *call.kwargs.values()) if _is_hidden(each, like)
+        )
     layer = Entry(call.module, _places(hidden, call))
-    expected = rows_of(_first(call.output), positions)
     try:
         with recording(m for m in call.module.modules() if m is not call.module) as inner:
-            call.module(*call.args, **call.kwargs)
+            expected = rows_of(_first(call.module(*call.args, **call.kwargs)), positions)
     except Exception:  # noqa: BLE001 - state that a layer keeps between calls may not fit a second one
         return None
     for token_mixer in inner:
@@ -185,9 +221,41 @@ def find_last_layer(
             layer, tuple(_entries(inner, token_mixer, hidden)), token_mixer.module, selection
         )
         selection.select(positions, like)
-        if _agrees(candidate, call, expected):
-            return candidate
+        if agree(_agrees(candidate, call, expected)):
+            return candidate if call.module is original else _translated(candidate, original)
     return None
+
+
+def _in_fp32(call: Call) -> Call:
+    """Return the call of a copy of the module in full precision."""
+    copies: dict[int, Any] = {}
+
+    def converted(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(map(converted, value))
+        if not isinstance(value, torch.Tensor) or not value.is_floating_point():
+            return value
+        # One tensor stays one, so that it is found in every argument.
+        return copies.setdefault(id(value), value.float())
+
+    kwargs = {name: converted(value) for name, value in call.kwargs.items()}
+    module = copy.deepcopy(call.module).float()
+    return call._replace(module=module, args=converted(call.args), kwargs=kwargs)
+
+
+def _translated(found: LastLayer, original: nn.Module) -> LastLayer:
+    """Return what was found in a copy of a layer, for the layer itself."""
+    names = {module: name for name, module in found.layer.module.named_modules()}
+
+    def translate(module: nn.Module) -> nn.Module:
+        return original.get_submodule(names[module])
+
+    return LastLayer(
+        Entry(original, found.layer.places),
+        tuple(Entry(translate(module), places) for module, places in found.entries),
+        translate(found.token_mixer),
+        found.selection,
+    )
 
 
 def _entries(inner: list[Call], token_mixer: Call, hidden: torch.Tensor) -> Iterator[Entry]:

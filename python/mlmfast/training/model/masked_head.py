@@ -25,6 +25,7 @@ from mlmfast.training.model.last_layer import (
     layers_of,
     recording,
 )
+from mlmfast.training.model.sharding import holds_everywhere
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ class MaskedHead:
         model: a masked language model of transformers, not wrapped.
         allowed: False always runs the head on all rows.
         last_layer: False runs the whole last layer on all rows.
+        sharded: what divides the weights among processes (`FSDP`), which then decide together.
         static: for a compiled model: pad the number of rows to a few shapes, and keep the hooks,
             which do nothing in other calls, on the model, since it is compiled with them.
         documents: keeps the documents of a row apart, where the inputs have `document_ids`.
@@ -74,15 +76,21 @@ class MaskedHead:
         *,
         allowed: bool = True,
         last_layer: bool = True,
+        sharded: str | None = None,
         static: bool = False,
         documents: DocumentAttention | None = None,
     ) -> None:
         self.model = model
         self._documents = documents
         self.scope: str | None = None
-        base = getattr(model, "base_model", model)
-        self._base: Any = base if allowed and base is not model else None
+        # PEFT wraps the model; its adapters lie inside of the base model, and around the head.
+        unwrap: Any = getattr(model, "get_base_model", None)
+        inner = model if unwrap is None else unwrap()
+        base = getattr(inner, "base_model", inner)
+        self._base: Any = base if allowed and base is not inner else None
         self._try_last_layer = last_layer
+        self._sharded = sharded
+        self._agree = bool if sharded is None else holds_everywhere
         self._static = static
         self._selection = RowSelection()
         self._last_layer: LastLayer | None = None
@@ -117,6 +125,7 @@ class MaskedHead:
         if self.scope == ALL_ROWS:
             return at_masks(self._logits(model, inputs), labels, positions)
         targets = labels.flatten()[positions]
+        self._selection.checkpointed = is_checkpointing(self.model) and not self._static
         if self._static and pad:
             positions, targets = _pad_rows(positions, targets, labels.numel())
         if not self._handles:
@@ -125,7 +134,8 @@ class MaskedHead:
             with self._selecting(positions, labels):
                 logits = self._logits(model, inputs)
         finally:
-            if not self._static:
+            # A checkpointed layer needs them again in the backward pass.
+            if not (self._static or self._selection.checkpointed):
                 self._detach()
         rows = positions // labels.shape[1]
         return MaskedLogits(logits.reshape(-1, logits.shape[-1]), targets, rows)
@@ -136,6 +146,13 @@ class MaskedHead:
         if self._base is not None:
             with fp32_eval(self.model, labels.device):
                 self.scope = self._try_scopes(_two_rows(inputs), labels[:2])
+        if self._sharded and self._base is not None and self.scope == ALL_ROWS:
+            logger.warning(
+                "under %s, this %s model gives other logits on masked rows alone: its head runs on "
+                "all rows",
+                self._sharded,
+                getattr(getattr(self.model, "config", None), "model_type", "PyTorch"),
+            )
         logger.info("the head runs on %s", self.scope)
 
     def remove_hooks(self) -> None:
@@ -143,6 +160,11 @@ class MaskedHead:
         self._detach()
         if self._documents is not None:
             self._documents.remove_hooks()
+
+    @property
+    def keeps_documents_apart(self) -> bool:
+        """Whether documents are kept apart, as far as batches have shown."""
+        return self._documents is not None and self._documents.reason is None
 
     @contextmanager
     def separated(self, inputs: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -170,22 +192,27 @@ class MaskedHead:
         trial = torch.full_like(labels, IGNORED)
         trial[:, 1::3] = 0
         positions = find_positions(trial)
-        whole = not self._try_last_layer or is_checkpointing(self.model)
+        # The rows of a checkpointed layer are found by their address, which a compiled one has not.
+        whole = not self._try_last_layer or (self._static and is_checkpointing(self.model))
         try:
             with recording([] if whole else layers_of(self._base)) as calls:
-                dense = at_masks(self._logits(self.model, inputs), trial, positions).logits.float()
+                computed = at_masks(self._logits(self.model, inputs), trial, positions).logits
         except Exception:  # noqa: BLE001 - the training will raise it again
             return ALL_ROWS
-        # A checkpointed layer runs again when the selection is gone; and half precision agrees too
-        # roughly to be sure of a layer.
-        if calls and dense.dtype == next(self.model.parameters()).dtype:
-            self._last_layer = find_last_layer(calls, positions, labels, self._selection)
+        dense, half = computed.float(), computed.dtype != torch.float32
+        # Half precision agrees too roughly to be sure of a layer, and of weights that are divided
+        # there is no copy in full precision to try.
+        if calls and not (half and self._sharded):
+            self._last_layer = find_last_layer(
+                calls, positions, labels, self._selection, self._agree
+            )
         del calls
         if self._last_layer is not None:
-            if self._agrees(inputs, labels, positions, dense):
+            if self._agree(self._agrees(inputs, labels, positions, dense, half=half)):
                 return LAST_LAYER_TOO
             self._last_layer = None
-        return MASKED_ROWS if self._agrees(inputs, labels, positions, dense) else ALL_ROWS
+        agrees = self._agree(self._agrees(inputs, labels, positions, dense, half=half))
+        return MASKED_ROWS if agrees else ALL_ROWS
 
     def _agrees(
         self,
@@ -193,6 +220,8 @@ class MaskedHead:
         labels: torch.Tensor,
         positions: torch.Tensor,
         dense: torch.Tensor,
+        *,
+        half: bool,
     ) -> bool:
         handles = self._attach()
         try:
@@ -204,7 +233,6 @@ class MaskedHead:
             _remove(handles)
         sparse = sparse.reshape(-1, sparse.shape[-1])
         # The same head on the same numbers: equal up to rounding at another shape.
-        half = next(self.model.parameters()).dtype != torch.float32
         tolerance = (2e-2 if half else 1e-4) * dense.abs().max().item()
         return sparse.shape == dense.shape and torch.allclose(sparse, dense, rtol=0, atol=tolerance)
 

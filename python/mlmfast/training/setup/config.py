@@ -12,6 +12,7 @@ from mlmfast.data.tokenization.word_boundaries import known_boundaries
 from mlmfast.errors import InputError
 from mlmfast.fs.paths import as_path
 from mlmfast.options import check_int
+from mlmfast.training.model.documents.mode import check_document_mode
 from mlmfast.training.model.precision import default_device
 from mlmfast.training.options.arguments import check_names
 from mlmfast.training.options.durations import seconds_of
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     import transformers
 
     from mlmfast.data.store.store import BlockStore
+    from mlmfast.training.model.documents.mode import DocumentMode
     from mlmfast.training.options.run_mlm import RunMlmOptions
 
 _MODES = ("token", "whole_word", "span")
@@ -67,6 +69,7 @@ class TrainConfig:
     config_overrides: str | dict[str, Any] | None
     eval_data: str | Path | BlockStore | None
     masks: dict[str, Any]
+    documents: DocumentMode | None
     new_tokens: list[str]
     pack_documents: bool
     tokens_per_batch: int | None
@@ -102,6 +105,7 @@ class TrainConfig:
         whole_word: bool,
         word_boundaries: str,
         mask_rate_schedule: str | None,
+        documents: str | None,
         add_tokens: str | Path | Sequence[str] | None,
         pack_documents: bool,
         tokens_per_batch: int | None,
@@ -129,7 +133,7 @@ class TrainConfig:
         check_names(arguments)
         arguments = resolve_do_flags(arguments)
         _check_seed(seed)
-        _check_batches(arguments, pack_documents, tokens_per_batch)
+        _check_batches(arguments, pack_documents, tokens_per_batch, documents)
         check_one_source(data, options)
         # As in run_mlm.py, a model type or a configuration without a model means random weights.
         scratch = from_scratch or (model is None and bool(model_type or options.config_name))
@@ -152,6 +156,7 @@ class TrainConfig:
             from_scratch=scratch,
             model_type=model_type,
             masks=masks,
+            documents=check_document_mode(documents),
             new_tokens=read_tokens(add_tokens) if add_tokens else [],
             pack_documents=pack_documents,
             tokens_per_batch=tokens_per_batch,
@@ -200,7 +205,10 @@ def _check_seed(seed: int) -> None:
 
 
 def _check_batches(
-    arguments: dict[str, Any], pack_documents: bool, tokens_per_batch: int | None
+    arguments: dict[str, Any],
+    pack_documents: bool,
+    tokens_per_batch: int | None,
+    documents: str | None,
 ) -> None:
     """Raise InputError for options that contradict each other about what a batch holds."""
     if tokens_per_batch is not None:
@@ -211,6 +219,11 @@ def _check_batches(
                     f"tokens_per_batch ({tokens_per_batch:,}) and {name} ({arguments[name]}) both "
                     "say how large a batch is: give one of them."
                 )
+    if pack_documents and documents == "joined":
+        raise InputError(
+            "pack_documents puts documents into a row that have nothing to do with each other: "
+            "documents=joined, where attention crosses them, does not go with it."
+        )
     strategy = arguments.get("train_sampling_strategy")
     if pack_documents and (arguments.get("group_by_length") or strategy == "group_by_length"):
         raise InputError(

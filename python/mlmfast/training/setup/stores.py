@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mlmfast.data.store.store import BlockStore, open_splits
 from mlmfast.errors import InputError, StoreError
 from mlmfast.training.datasets import EvaluationBlocks, MaskedBlocks
+from mlmfast.training.model.documents.mode import numbers_documents
 from mlmfast.training.text_data import prepare_text
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def build_datasets(
     )
     options = config.options
     padded = options.pad_to_max_length
+    numbered = numbers_documents(train_store, config.documents)
     train = MaskedBlocks(
         train_store,
         seed=config.seed,
@@ -64,6 +66,7 @@ def build_datasets(
         limit=options.max_train_samples,
         pack_documents=config.pack_documents,
         data_seed=config.training_arguments.get("data_seed"),
+        documents=numbered,
         **config.masks,
     )
     if train.packing is not None:
@@ -77,7 +80,10 @@ def build_datasets(
     if eval_store is None:
         return train, None
     return train, EvaluationBlocks(
-        eval_store, pad_to_max_length=padded, limit=options.max_eval_samples
+        eval_store,
+        pad_to_max_length=padded,
+        limit=options.max_eval_samples,
+        documents=numbers_documents(eval_store, config.documents),
     )
 
 

@@ -78,7 +78,7 @@ def build_trainer(
         eval_dataset=eval_blocks,
         callbacks=list(config.callbacks),
         # Documents that share a row have nothing to do with each other.
-        documents="separate" if config.pack_documents else None,
+        documents="separate" if config.pack_documents else config.documents,
     )
     trainer.override, trainer.options = config.override, config.masks
     trainer.option_changes = tuple(run_dir.changes)

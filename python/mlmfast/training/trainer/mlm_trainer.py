@@ -60,13 +60,16 @@ class MLMTrainer(BlockTrainer):
       attention then stays inside documents and positions restart, if the first batch proves that
       the model gives the logits of each document alone. `documents="separate"` raises InputError
       for a model that does not; `"joined"` lets attention cross documents; None separates them
-      where that is proved, and otherwise warns.
+      where that is proved, and otherwise warns. `MaskedBlocks(store, documents=True)` and
+      `EvaluationBlocks(store, documents=True)` make such batches.
     """
 
     def __init__(self, *args: Any, documents: DocumentMode | None = None, **kwargs: Any) -> None:
         self._head: MaskedHead | None = None
         self._documents = check_document_mode(documents)
         super().__init__(*args, **kwargs)
+        if self._documents == "separate":
+            _check_numbered(self.train_dataset, self.eval_dataset)
         self.evaluations: dict[int, Evaluation] = {}
         self._in_step = self._own_loss = False
         self.throughput: ThroughputCallback | None = None
@@ -142,12 +145,13 @@ class MLMTrainer(BlockTrainer):
     def _masked_head(self) -> MaskedHead:
         """Return the head of the present model, which `model_init` may have replaced."""
         if self._head is None or self._head.model is not self.model:
-            # A hook cannot know the rows that a replica or shard of the model gets.
+            # A hook cannot know the rows that a replica gets; DeepSpeed has not been tried.
             unsupported = {
                 "DataParallel (start one process a GPU, with torchrun)": self.args.n_gpu > 1,
-                "FSDP": self.is_fsdp_enabled,
                 "DeepSpeed": self.is_deepspeed_enabled,
             }
+            plugin = self.accelerator.state.fsdp_plugin if self.is_fsdp_enabled else None
+            version = getattr(plugin, "fsdp_version", 1)
             active = [name for name, used in unsupported.items() if used]
             if active:
                 logger.warning("under %s, the head runs on all rows", active[0])
@@ -155,9 +159,13 @@ class MLMTrainer(BlockTrainer):
             self._head = MaskedHead(
                 self.model,
                 allowed=not active,
-                last_layer=not self.args.gradient_checkpointing,
+                # A layer of FSDP 1 cannot be run apart from the model.
+                last_layer=plugin is None or version == 2,
+                sharded=None if plugin is None else f"FSDP {version}",
                 static=static,
-                documents=self._document_attention(active, static=static),
+                documents=self._document_attention(
+                    [*active, *([] if plugin is None else [f"FSDP {version}"])], static=static
+                ),
             )
         return self._head
 
@@ -181,6 +189,9 @@ class MLMTrainer(BlockTrainer):
                 "(--documents joined)."
             )
         if unsupported:
+            data = (self.train_dataset, self.eval_dataset)
+            if any(getattr(each, "documents", False) for each in data):
+                logger.warning("under %s, attention crosses documents", unsupported[0])
             return None
         return DocumentAttention(self.model, required=required, static=static)
 
@@ -249,6 +260,9 @@ class MLMTrainer(BlockTrainer):
             blocks,
             precision="bf16" if self.args.bf16 else "fp16" if self.args.fp16 else "fp32",
             seconds=time.perf_counter() - started,
+            documents="separate"
+            if blocks.documents and self._masked_head().keeps_documents_apart
+            else "joined",
         )
         self.evaluations[self.state.global_step] = evaluation
         names = ("loss", "perplexity", "top1", "top5", "bits_per_byte", "masked_tokens")
@@ -263,3 +277,16 @@ class MLMTrainer(BlockTrainer):
         return EvalLoopOutput(
             predictions=None, label_ids=None, metrics=metrics, num_samples=len(blocks)
         )
+
+
+def _check_numbered(*data: Any) -> None:
+    """Raise InputError if blocks whose documents shall be separate do not number them."""
+    for blocks in data:
+        if isinstance(blocks, BlockDataset) and not blocks.documents:
+            if blocks.store.manifest.packing == "none":  # one document per block
+                continue
+            blocks.store.check_document_starts()
+            raise InputError(
+                f"documents=separate needs batches with document_ids: give "
+                f"{type(blocks).__name__}(store, documents=True)."
+            )

@@ -162,6 +162,25 @@ def test_a_server_that_does_not_answer_at_first(visit):
     expect(page.locator("#examples button")).to_have_count(3)
 
 
+def test_models_that_are_not_loaded_cannot_be_chosen(visit):
+    def prepare(page):
+        def answer(route):
+            found = route.fetch().json()
+            found["models"].insert(0, {"name": "large", "ready": False, "loads": 1})
+            route.fulfill(json=found)
+
+        page.route("**/v1/models", answer)
+
+    page = visit(prepare=prepare)
+    expect(page.locator("#model option")).to_have_text(
+        ["large (not loaded)", "roberta", "bert"], use_inner_text=True
+    )
+    assert page.locator("#model").input_value() == "roberta"
+    assert page.locator("#model option:disabled").count() == 1
+    page.locator("#text").fill("the ___")
+    panels(page, 1)
+
+
 def test_a_server_that_is_loading(visit):
     loading = [{"models": [{"name": "large", "ready": False, "loads": 0}]}]
 
@@ -182,7 +201,7 @@ def test_a_server_that_is_loading(visit):
 def test_a_wrong_key_is_said(visit, models):
     with begun(f"roberta={models['roberta']}", "--api-key", "sesame") as locked:
         page = visit(locked.url)
-        secret = page.get_by_label("wants a key")
+        secret = page.get_by_label("requires a key")
         expect(secret).to_be_focused()
         expect(page.locator("#key-trouble")).to_be_empty()
         page.keyboard.type("wrong")

@@ -54,6 +54,7 @@ class Servicer:
             "ModelReady": self._with_key(self._model_ready),
             "ServerMetadata": self._with_key(self._server_metadata),
             "ModelMetadata": self._with_key(self._model_metadata),
+            "ModelStatistics": self._with_key(self._model_statistics),
             "RepositoryIndex": self._with_key(self._repository_index),
             "ModelInfer": self._model_infer,
         }
@@ -85,6 +86,19 @@ class Servicer:
     async def _model_metadata(self, request: Any) -> Any:
         served = self._model(request.name, request.version)
         return message("ModelMetadataResponse")(**model_metadata(served.name))
+
+    async def _model_statistics(self, request: Any) -> Any:
+        """Tell what a model has done, or all of them."""
+        models = self._service.models
+        chosen = [self._model(request.name, request.version)] if request.name else list(models)
+        response = message("ModelStatisticsResponse")
+        known = message("ModelStatistics").DESCRIPTOR.fields_by_name
+        told = [served.statistics.as_json(served.name, VERSION) for served in chosen]
+        return response(
+            model_stats=[
+                {name: value for name, value in one.items() if name in known} for one in told
+            ]
+        )
 
     async def _repository_index(self, request: Any) -> Any:
         response = message("RepositoryIndexResponse")()

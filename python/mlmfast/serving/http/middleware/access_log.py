@@ -29,6 +29,8 @@ _REQUEST_ID = re.compile(rb"[\w.:-]{1,128}")
 _TRACEPARENT = re.compile(
     rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 )
+# The key in a request's scope that says whether its connection is one too many.
+OVER_LIMIT = "mlmfast.over_limit"
 GRPC_SERVICE = "inference.GRPCInferenceService"
 _CLIENT_CLOSED = 499  # nginx's status for a client that did not wait for the response
 
@@ -62,6 +64,7 @@ class AccessLog:
         try:
             self._hosts.check(scope)
             if counted:
+                _require_room(scope)
                 service.require_open()
             await self._app(scope, receive, response.send)
         except Exception as error:  # noqa: BLE001 - the client gets a response to any error
@@ -114,8 +117,10 @@ class ResponseWatcher:
             headers = [*message.get("headers", ()), *self._headers]
             # Without having read the body, nobody can tell whether the client will still send it.
             unread = "body" not in self._scope and awaits_continue(dict(self._scope["headers"]))
-            if self._service.draining or unread:  # the client shall not reuse the connection
-                headers.append((b"connection", b"close"))
+            over = self._scope.get(OVER_LIMIT)
+            closes = self._service.draining or unread or over
+            if closes and all(name != b"connection" for name, _ in headers):
+                headers.append((b"connection", b"close"))  # the client shall not reuse it
             message = {**message, "headers": headers}
         await self._send(message)
 
@@ -184,6 +189,17 @@ def client_error_of(error: Exception, record: Record) -> HTTPError:
         http_error = HTTPError(500, "internal", "The server failed; its log says how.")
     record.reason = http_error.reason
     return http_error
+
+
+def _require_room(scope: Scope) -> None:
+    if scope.get(OVER_LIMIT):
+        raise HTTPError(
+            503,
+            "too_many_connections",
+            "The server has too many connections: try again, or ask another.",
+            retry_after=1,
+            close=True,
+        )
 
 
 def record_of(headers: Mapping[bytes, bytes], protocol: str) -> Record:

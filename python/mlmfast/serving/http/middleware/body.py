@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mlmfast.serving.http.errors import HTTPError
@@ -68,11 +69,13 @@ class BodyReader:
         timeout: asyncio.Timeout,
         holding: Holding,
     ) -> bytes:
-        try:
+        body = None
+        with suppress(BudgetFullError):
             body = await self._read(scope, headers, receive, timeout, holding)
-        except BudgetFullError:
+        if body is None:
+            holding.close()
             await self._discard(receive)
-            raise _bodies_full() from None
+            raise _bodies_full()
         holding.settle()
         encoding = headers.get(b"content-encoding", b"").strip().lower()
         if encoding in (b"", b"identity"):
@@ -96,6 +99,7 @@ class BodyReader:
     ) -> bytes:
         length = headers.get(b"content-length", b"0")
         if length.isdigit() and int(length) > self._max_bytes:
+            holding.close()
             if not awaits_continue(headers):
                 await self._discard(receive)
             raise self._too_large()
@@ -124,9 +128,11 @@ class BodyReader:
             raise HTTPError(
                 408,
                 "slow_body",
-                f"The body did not come within {self._seconds:g} s.",
+                f"The body did not arrive within {self._seconds:g} s.",
                 close=True,
             ) from None
+        chunks.clear()
+        holding.close()
         if more:
             await self._discard(receive)
         raise self._too_large()
@@ -154,7 +160,7 @@ class BodyReader:
             raise HTTPError(
                 415,
                 "unknown_encoding",
-                "The body's encoding is not known: send it as it is, or as gzip or deflate.",
+                "The body's content encoding must be gzip or deflate, or none.",
             )
         try:
             data = _unpacked(body, self._max_bytes + 1)

@@ -12,15 +12,17 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from mlmfast.serving.http.errors import HTTPError
 from mlmfast.serving.http.log import log_request
-from mlmfast.serving.http.middleware.access_log import random_id
+from mlmfast.serving.http.middleware.access_log import OVER_LIMIT, random_id
 from mlmfast.serving.http.service import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mlmfast.serving.http.acceptor import Acceptor
     from mlmfast.serving.http.service import Service
 
 _MAX_FIELD_BYTES = 64 << 10
+_LATE_SECONDS = 0.05
 # A client that reads nothing of its response for so long counts as gone.
 _UNREAD_MILLISECONDS = 30_000
 # Enough for 20 MB/s over a connection with a round trip of 10 ms.
@@ -38,6 +40,11 @@ class Connection(HttpToolsProtocol):
     """
 
     service: Service
+    acceptor: Acceptor
+    _waiting_since = 0.0
+    _over_limit = False
+    _evicted = False
+    _had_request = False
     _deadline: asyncio.TimerHandle | None = None
     _began = 0.0
     _in_headers = False
@@ -56,7 +63,8 @@ class Connection(HttpToolsProtocol):
         own = transport.get_extra_info("socket")
         if own is not None and own.family in (socket.AF_INET, socket.AF_INET6):
             _bound_unread(own)
-        self._began = self.loop.time()
+        self._began = self._waiting_since = self.loop.time()
+        self._over_limit = self.acceptor.is_over
         self._expect_headers()
 
     def data_received(self, data: bytes) -> None:
@@ -92,6 +100,8 @@ class Connection(HttpToolsProtocol):
         self._in_body = True
         self._before = self._read_bytes
         self._headers_complete()
+        scope: dict[str, Any] = self.scope  # type: ignore[assignment]
+        scope[OVER_LIMIT] = self._over_limit
         if not self.parser.should_upgrade():
             super().on_headers_complete()
 
@@ -110,6 +120,28 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._headers_complete()
         super().connection_lost(exc)
+        self.acceptor.closed(evicted=self._evicted)
+
+    def on_response_complete(self) -> None:
+        self._waiting_since = self.loop.time()
+        self._had_request = True
+        super().on_response_complete()
+
+    def waiting_since(self) -> float | None:
+        """Return the event loop's time since when it waits for a request; None if it has one."""
+        if self._evicted or not self._is_idle() or self.transport.is_closing():
+            return None
+        return self._began if self._in_headers else self._waiting_since
+
+    def awaits_first_request(self, seconds: float) -> bool:
+        """Whether it was made within these seconds, and has had no request yet."""
+        is_new = self.loop.time() - self._waiting_since < seconds
+        return is_new and self._is_idle() and not self._had_request
+
+    def evict(self) -> None:
+        """Close it, to make room for others."""
+        self._evicted = True
+        self.transport.close()
 
     def _parse(self, data: bytes) -> None:
         while data:
@@ -139,7 +171,7 @@ class Connection(HttpToolsProtocol):
 
     def _expect_headers(self) -> None:
         seconds = self.service.settings.header_timeout
-        self._deadline = self.loop.call_later(seconds, self._too_slow)
+        self._deadline = self.loop.call_later(seconds, self._maybe_too_slow)
 
     def _headers_complete(self) -> None:
         if self._deadline is not None:
@@ -148,6 +180,10 @@ class Connection(HttpToolsProtocol):
 
     def _fields_begin(self) -> None:
         self._in_fields, self._field_bytes = True, -self._before
+
+    def _maybe_too_slow(self) -> None:
+        # A late event loop calls this before it reads what has come meanwhile: that goes first.
+        self._deadline = self.loop.call_later(_LATE_SECONDS, self._too_slow)
 
     def _too_slow(self) -> None:
         self._deadline = None
@@ -210,9 +246,9 @@ class Connection(HttpToolsProtocol):
         )
 
 
-def connections(service: Service) -> type[Connection]:
+def connections(service: Service, acceptor: Acceptor) -> type[Connection]:
     """Return the class of the connections of a service."""
-    return type("Connection", (Connection,), {"service": service})
+    return type("Connection", (Connection,), {"service": service, "acceptor": acceptor})
 
 
 def _bound_unread(own: Any) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 from starlette.routing import Route
 
+from mlmfast.serving.http.protocols import health
 from mlmfast.serving.http.protocols.v1 import describe
 from mlmfast.serving.http.responses import json_response
 
@@ -16,28 +16,9 @@ if TYPE_CHECKING:
 
     from mlmfast.serving.http.service import Service
 
-_METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-
 
 def routes(service: Service) -> list[Route]:
     """Return the routes of operations, including those of the Open Inference Protocol."""
-
-    async def health(_request: Request) -> Response:
-        state = service.state
-        return json_response({"status": state}, 200 if state == "ready" else 503)
-
-    async def live(_request: Request) -> Response:
-        return json_response({"live": True})
-
-    async def ready(_request: Request) -> Response:
-        is_ready = service.state == "ready"
-        return json_response({"ready": is_ready}, 200 if is_ready else 503)
-
-    async def metrics(_request: Request) -> Response:
-        service.models.update_metrics()
-        # With several workers, it reads the files of all of them.
-        text = await asyncio.to_thread(service.metrics.text)
-        return Response(text, media_type=_METRICS_TYPE)
 
     async def info(_request: Request) -> Response:
         from importlib.metadata import version
@@ -66,9 +47,6 @@ def routes(service: Service) -> list[Route]:
         )
 
     return [
-        Route("/health", health, methods=["GET"]),
-        Route("/v2/health/live", live, methods=["GET"]),
-        Route("/v2/health/ready", ready, methods=["GET"]),
-        Route("/metrics", metrics, methods=["GET"]),
+        *health.routes(service),
         Route("/info", info, methods=["GET"]),
     ]

@@ -41,7 +41,9 @@ def routes(service: Service) -> list[Route]:
     async def load(request: Request) -> Response:
         if not service.settings.needs_key:
             raise HTTPError(
-                403, "forbidden", "SIGHUP reloads the models; so does this route, with an API key."
+                403,
+                "forbidden",
+                "This route reloads models only with an API key; SIGHUP needs none.",
             )
         body = request.scope["body"].strip()
         if body and _parameters(body):
@@ -61,7 +63,9 @@ def routes(service: Service) -> list[Route]:
     async def unload(request: Request) -> Response:
         if not repository_extension(service.settings):
             raise HTTPError(
-                403, "forbidden", "Models are unloaded with an API key, and from one process only."
+                403,
+                "forbidden",
+                "Models are unloaded only with an API key, by a server of one process.",
             )
         served = service.models.get(request.path_params["model"])
         await asyncio.to_thread(served.unload)

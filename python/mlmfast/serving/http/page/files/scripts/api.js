@@ -8,10 +8,10 @@ export const apiKey = {
   set: (key) => sessionStorage.setItem(KEY, key),
 };
 
-/** The models: name, mask token, longest text, device. */
+/** The models, of which one at least is ready: name, whether ready, mask token, longest text, device. */
 export async function fetchModels() {
   const { models } = await request("v1/models");
-  if (models.some((model) => !model.ready)) {
+  if (!models.some((model) => model.ready)) {
     throw new RequestError("The server is still loading its models …", { wait: 1, state: "loading" });
   }
   return models;

@@ -48,8 +48,10 @@ export function errorOf(response, body, hadKey) {
     case 413:
       return new RequestError(BY_TYPE.body_too_large);
     case 429:
+      if (type === "key_rate") return new RequestError("Your key may not send more requests for now. Trying again in a moment …", { wait, state: "busy" });
       return new RequestError("The server is busy. Trying again in a moment …", { wait, state: "busy" });
     case 503:
+      if (type === "unloaded") return new RequestError("This model was unloaded. Load the page again for those that are left.");
       return new RequestError("The model is not ready. Trying again in a moment …", { wait, state: "loading" });
     case 502:
     case 504:

@@ -46,7 +46,8 @@ async function connect() {
   recovered();
   setStatus("ready");
   showKeyForm(false);
-  byId("model").replaceChildren(...state.models.map(({ name }) => element("option", { value: name }, name)));
+  byId("model").replaceChildren(...state.models.map(({ name, ready }) =>
+    element("option", { value: name, disabled: !ready }, ready ? name : `${name} (not loaded)`)));
   byId("choice").hidden = state.models.length < 2;
   if (state.model) useModel(state.model.name);
   else openLink();
@@ -62,14 +63,15 @@ function openLink() {
   useModel(model ?? state.model?.name);
   const missing = model && model !== state.model.name;
   byId("link-note").hidden = !missing;
-  if (missing) byId("link-note").textContent = `The link names the model ${model}, which this server does not have. This is ${state.model.name}.`;
+  if (missing) byId("link-note").textContent = `The link names the model ${model}, which this server does not have ready. This is ${state.model.name}.`;
 }
 
 function useModel(name) {
-  state.model = state.models.find((model) => model.name === name) ?? state.models[0];
+  const ready = state.models.filter((model) => model.ready);
+  state.model = ready.find((model) => model.name === name) ?? ready[0];
   byId("model").value = state.model.name;
   byId("device").textContent = [state.model.name, state.model.device?.toUpperCase()].filter(Boolean).join(" · ");
-  editor.useMask(state.model.mask_token, state.models.map((model) => model.mask_token));
+  editor.useMask(state.model.mask_token, ready.map((model) => model.mask_token));
 }
 
 function useTask() {
