@@ -20,10 +20,17 @@ LIMIT = 64 << 10
 def server(tiny_model):
     arguments = [
         *("--max-body-mb", str(LIMIT / 2**20)),
-        *("--header-timeout", "0.5", "--body-timeout", "0.5"),
         *("--max-texts", "20", "--max-queue", "40", "--max-rows", "1000"),
     ]
     with begun(str(tiny_model("roberta").onnx), *arguments) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def impatient(tiny_model):
+    """A server for slow clients alone: on a busy machine, every client is slow at times."""
+    arguments = ["--header-timeout", "0.5", "--body-timeout", "0.5"]
+    with begun(str(tiny_model("roberta").onnx), *arguments, ready=False) as one:
         yield one
 
 

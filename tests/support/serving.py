@@ -81,7 +81,8 @@ def begun(
     Its time limits are as long as those of the tests: on a busy machine an answer may take longer
     than a client of a real server would wait.
     """
-    limits = [f"--{name}={PATIENCE}" for name in ("request-timeout", "drain-seconds")]
+    names = ("request-timeout", "header-timeout", "body-timeout", "drain-seconds")
+    limits = [f"--{name}={PATIENCE}" for name in names]
     command = [*through, sys.executable, "-m", "mlmfast", "serve"]
     command += [*limits, *arguments, "--port", "0"]
     with subprocess.Popen(

@@ -235,7 +235,7 @@ class Soak:
             wrong.append(f"memory grew from {first:.0f} to {second:.0f} MB")
         if not any(name.startswith("honest 200") for name in self.seen):
             wrong.append("no honest client had an answer")
-        wrong += [line[:500] for line in self.server.lines if "Traceback" in line][:5]
+        wrong += [line[-1500:] for line in self.server.lines if "Traceback" in line][:5]
         return wrong
 
 

@@ -11,7 +11,15 @@ import psutil
 import pytest
 
 import http_client
-from limited_server import BODY, LIMIT, post, raw, server, unharmed  # noqa: F401 (fixtures)
+from limited_server import (  # noqa: F401 (fixtures)
+    BODY,
+    LIMIT,
+    impatient,
+    post,
+    raw,
+    server,
+    unharmed,
+)
 from serving import PATIENCE, begun
 
 NESTED = b"[" * 30_000 + b"]" * 30_000
@@ -125,9 +133,9 @@ class TestBodies:
     def test_packed_in_a_way_that_is_not_known(self, server):
         assert post(server, BODY, **{"content-encoding": "br"}).status_code == 415
 
-    def test_a_body_that_does_not_come(self, server):
+    def test_a_body_that_does_not_come(self, impatient):
         head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n"
-        answer = raw(server, head + b'{"inputs"')
+        answer = raw(impatient, head + b'{"inputs"')
         assert answer.startswith(b"HTTP/1.1 408")
 
     def test_a_length_that_is_no_number(self, server):

@@ -15,6 +15,7 @@ TEXT = "paris is the <mask> of france"
 # 16 masks with 300 rows each: an answer of a megabyte.
 LARGE = json.dumps({"inputs": "<mask> " * 16, "parameters": {"top_k": 300}}).encode()
 MB = 1 << 20
+CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +101,11 @@ class TestBodies:
         """Ten clients stop before the last byte; together they would hold 5 MB."""
         refused = server.metric("mlmfast_failures_total", protocol="fill-mask")
         head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (MB // 2)
+        large = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n"
         with ExitStack() as stack:
+            for _ in range(3):  # they are refused already, and do not know
+                connect(server, stack).sendall(large)
+                connect(server, stack).sendall(CHUNKED + b"80001\r\n" + bytes(MB // 2 + 1))
             for _ in range(10):
                 connect(server, stack).sendall(head + bytes(MB // 2 - 1))
             until(lambda: server.metric("mlmfast_body_bytes") > MB)

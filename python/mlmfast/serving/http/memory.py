@@ -82,6 +82,8 @@ class ByteBudget:
         for holding, progressed in self._waiting.items():
             if progressed > stalled_since or self.used - reclaimed + size <= self._max_bytes:
                 break
+            if not holding.size:
+                continue
             stalled.append(holding)
             reclaimed += holding.size
         if self.used - reclaimed + size > self._max_bytes:
@@ -113,6 +115,10 @@ class Holding:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hold nothing any more."""
         self.settle()
         self.resize(0)
 
@@ -138,8 +144,7 @@ class Holding:
 
     def drop(self) -> None:
         """Give the bytes back, and end what the client has begun."""
-        self.settle()
-        self.resize(0)
+        self.close()
         self.dropped = True
         if self._drop is not None:
             self._drop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mlmfast.serving.http.errors import HTTPError
@@ -68,11 +69,13 @@ class BodyReader:
         timeout: asyncio.Timeout,
         holding: Holding,
     ) -> bytes:
-        try:
+        body = None
+        with suppress(BudgetFullError):
             body = await self._read(scope, headers, receive, timeout, holding)
-        except BudgetFullError:
+        if body is None:
+            holding.close()
             await self._discard(receive)
-            raise _bodies_full() from None
+            raise _bodies_full()
         holding.settle()
         encoding = headers.get(b"content-encoding", b"").strip().lower()
         if encoding in (b"", b"identity"):
@@ -96,6 +99,7 @@ class BodyReader:
     ) -> bytes:
         length = headers.get(b"content-length", b"0")
         if length.isdigit() and int(length) > self._max_bytes:
+            holding.close()
             if not awaits_continue(headers):
                 await self._discard(receive)
             raise self._too_large()
@@ -127,6 +131,8 @@ class BodyReader:
                 f"The body did not arrive within {self._seconds:g} s.",
                 close=True,
             ) from None
+        chunks.clear()
+        holding.close()
         if more:
             await self._discard(receive)
         raise self._too_large()
