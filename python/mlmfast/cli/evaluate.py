@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from mlmfast.cli.flags.command import ExampleCommand, Names
+from mlmfast.cli.flags.documents import documents_option
 from mlmfast.cli.process.log import show_log
 from mlmfast.errors import InputError
 
@@ -62,6 +63,7 @@ _PSEUDO_METHODS = ("word_l2r", "original")
     show_default=True,
     help="Mask the rest of the word, too, or the token only.",
 )
+@documents_option
 @click.option("--device", help="cpu, cuda, cuda:1 ...  [default: the GPU if there is one]")
 @click.option(
     "--precision",

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from mlmfast.cli.flags.command import Names, list_arguments
+from mlmfast.cli.flags.documents import documents_option
 from mlmfast.cli.flags.from_options import option_flags
 from mlmfast.cli.flags.train import Overrides, TrainCommand, run_mlm_flags
 from mlmfast.cli.process.log import show_log
@@ -93,6 +94,7 @@ def _describe() -> Iterable[str]:
     metavar="START:END[:cosine]",
     help="Change --mlm-probability over the steps, such as 0.3:0.15.",
 )
+@documents_option
 @click.option(
     "--add-tokens",
     type=click.Path(),

@@ -73,6 +73,7 @@ class BlockDataset(Dataset):
     ) -> None:
         self.store = store
         self.seed = seed
+        self.documents = documents
         self.mlm_probability = mlm_probability
         options: MaskOptions = {
             **modes,

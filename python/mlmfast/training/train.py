@@ -51,6 +51,7 @@ def train(
     whole_word: bool = False,
     word_boundaries: str = "marker",
     mask_rate_schedule: str | None = None,
+    documents: str | None = None,
     add_tokens: str | Path | Sequence[str] | None = None,
     max_position_embeddings: int | None = None,
     rope_theta: float | None = None,
@@ -105,6 +106,10 @@ def train(
             `characters`, which also divides text without blanks (Japanese, Chinese, Thai).
         mask_rate_schedule: in place of `mlm_probability`, `"0.3:0.15"` changes the share of chosen
             tokens linearly over the steps, `"0.3:0.15:cosine"` as half a cosine wave.
+        documents: `separate` keeps attention inside each document of a block, and numbers positions
+            from its start; `joined` lets attention cross documents, as run_mlm.py does. None (the
+            default) keeps documents apart if the blocks say where they begin and the first batch
+            proves that the model gives the logits of each document alone; the log says which.
         add_tokens: words to add to the tokenizer as tokens, a list or a file with one per line. The
             embedding of each starts as the mean of the embeddings of its old pieces. Blocks must
             have been prepared with the same words.

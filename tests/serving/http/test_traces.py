@@ -201,7 +201,8 @@ def test_processes_are_added_up(tmp_path):
             if metric.name == "process_virtual_memory_bytes":
                 assert metric.samples[0].value >= 2 * alone[metric.name]
         (tmp_path / f"gauge_livesum_{other.pid}.db").touch()
-        (tmp_path / f"counter_{other.pid}.db").touch()
+        (tmp_path / f"gauge_livemax_{other.pid}.db").touch()
+        (tmp_path / "counter_1.db").touch()
         assert worker_ids(str(tmp_path)) == [other.pid]
         other.communicate(b"\n")
     assert list(Processes([other.pid]).collect()) == []

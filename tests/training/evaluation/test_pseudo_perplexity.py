@@ -61,12 +61,30 @@ def slow_score(network, store, rows, *, whole_words):
 @pytest.mark.parametrize("method", ["word_l2r", "original"])
 def test_it_is_what_one_pass_a_token_gives(network, store, method):
     found = evaluate(
-        network, store, pseudo_perplexity=len(store), pseudo_method=method, device="cpu"
+        network,
+        store,
+        pseudo_perplexity=len(store),
+        pseudo_method=method,
+        documents="joined",
+        device="cpu",
     ).pseudo_perplexity
     expected = slow_score(network, store, store[:], whole_words=method == "word_l2r")
     assert found.loss == pytest.approx(expected, rel=KERNELS)
     assert found.perplexity == pytest.approx(math.exp(expected), rel=LAYERS)
     assert found.blocks == len(store)
+
+
+def test_each_document_of_a_block_is_scored_alone(network, store):
+    found = evaluate(network, store, pseudo_perplexity=len(store), documents="separate")
+    numbers = store.document_ids(np.arange(len(store), dtype=np.uint64))
+    texts = [
+        block[own == number]
+        for block, own in zip(store[:], numbers, strict=True)
+        for number in range(own.max() + 1)
+    ]
+    assert len(texts) > len(store)
+    expected = slow_score(network, store, texts, whole_words=True)
+    assert found.pseudo_perplexity.loss == pytest.approx(expected, rel=KERNELS)
 
 
 def test_batch_size_changes_nothing_and_the_seed_draws_the_blocks(network, store):

@@ -82,7 +82,10 @@ def test_the_first_blocks_of_a_store_are_told_as_such(card, toy_blocks):
     text = card(few)
     assert f"The first 7 of {manifest.blocks} blocks of 16 tokens" in text
     assert "masked tokens of the first 56 of 99 blocks" in text
-    assert "--data blocks/test --precision fp32 --max-eval-samples 56` measures the same" in text
+    assert (
+        "--data blocks/test --precision fp32 --documents joined --max-eval-samples 56` measures"
+        in text
+    )
     whole = replace(RESULT, after=replace(AFTER, store_blocks=56), blocks=manifest.blocks)
     assert "first" not in card(whole).lower().split("## versions")[0]
 

@@ -148,7 +148,7 @@ def test_evaluation_is_the_same_each_time_and_for_any_batch_size(network, splits
     trainer = make_trainer(network, splits, tmp_path, per_device_eval_batch_size=3)
     first, second = trainer.evaluate(), trainer.evaluate()
     assert first["eval_loss"] == second["eval_loss"]
-    alone = evaluate(network, splits["test"], batch_size=16, device="cpu")
+    alone = evaluate(network, splits["test"], batch_size=16, documents="joined", device="cpu")
     assert first["eval_loss"] == pytest.approx(alone.loss, rel=SUMS)
     assert first["eval_perplexity"] == pytest.approx(alone.perplexity, rel=KERNELS)
     assert first["eval_top1"] == pytest.approx(alone.top1)

@@ -10,6 +10,25 @@ if TYPE_CHECKING:
     from mlmfast.data.store.store import BlockStore
 
 
+def longest_document(store: BlockStore) -> int:
+    """Return the tokens of the longest document, or part of one, in a block; padding is none.
+
+    Args:
+        store: the blocks; one that does not know its documents has the length of a block.
+    """
+    if store.document_starts is None:
+        return store.block_size
+    lengths = block_lengths(store, len(store))
+    longest = first = 0
+    for offsets, starts in store.document_starts:
+        ends = np.empty_like(starts)
+        ends[:-1] = starts[1:]
+        ends[offsets[1:] - 1] = lengths[first : first + len(offsets) - 1]
+        longest = max(longest, int((ends - starts).max(initial=0)))
+        first += len(offsets) - 1
+    return longest
+
+
 def block_lengths(store: BlockStore, count: int) -> np.ndarray:
     """Count the tokens before the padding in each of the first `count` blocks.
 

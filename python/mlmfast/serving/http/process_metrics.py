@@ -48,8 +48,11 @@ class Processes(Collector):
 
 
 def worker_ids(folder: str) -> list[int]:
-    """Return the process ids of the workers that have written metrics into a folder."""
-    names = (path.stem.rpartition("_")[2] for path in Path(folder).glob("*.db"))
+    """Return the process ids of the workers that have written metrics into a folder, and live.
+
+    The files of those gauges that describe living processes are removed with their process.
+    """
+    names = (path.stem.rpartition("_")[2] for path in Path(folder).glob("gauge_live*.db"))
     return sorted({int(name) for name in names if name.isdecimal()})
 
 

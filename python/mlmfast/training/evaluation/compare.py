@@ -17,6 +17,7 @@ from mlmfast.training.evaluation.evaluator import evaluating
 from mlmfast.training.evaluation.metrics import Evaluation, MaskSeries, finite, summarize_counts
 from mlmfast.training.evaluation.statistics import MIN_CLUSTERS, half_width, ratio_estimate
 from mlmfast.training.model.compatibility import check_same_tokens
+from mlmfast.training.model.documents.mode import check_document_mode, numbers_documents
 from mlmfast.training.model.load import check_fits, load_model
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ def compare(
     eval_seeds: int = 1,
     max_eval_samples: int | None = None,
     confidence: float = 0.95,
+    documents: str | None = None,
     device: str | None = None,
     precision: str = "fp32",
     verify_store: bool = False,
@@ -117,6 +119,7 @@ def compare(
             narrow the interval less than more blocks do.
         max_eval_samples: evaluate on the first N blocks only.
         confidence: confidence level of the interval.
+        documents: as in `evaluate`; None keeps them apart if both models do.
         device: a torch device; None takes the GPU if there is one.
         precision: `fp32`, `bf16` or `auto`.
         verify_store: first compare every byte of the store with its checksums.
@@ -128,7 +131,8 @@ def compare(
         InputError: the tokenizers differ, a model does not fit the store, or the store has too few
             blocks.
     """
-    masks = MaskSeries(mlm_probability, seed, eval_seeds, max_eval_samples)
+    mode = check_document_mode(documents)
+    masks = MaskSeries(mlm_probability, seed, eval_seeds, max_eval_samples, mode)
     check_evaluation(batch_size, masks)
     if not 0.5 <= confidence <= 0.999:
         raise InputError(f"confidence is {confidence}; expected 0.5 to 0.999.")
@@ -142,15 +146,21 @@ def compare(
     both = (model, against)
     for each in both:
         _check_tokens(each, store)
-    counts, evaluations = [], []
-    for each in both:
+
+    def measure(model: Model, masks: MaskSeries) -> tuple[np.ndarray, Evaluation]:
         started = time.perf_counter()
-        network = each if isinstance(each, torch.nn.Module) else load_model(each)
-        check_fits(network, store)
-        with evaluating(network, device, precision) as evaluator:
-            counts.append(counts_of(evaluator, store, masks, batch_size, progress=progress))
-        summary = summarize_counts(counts[-1], store, masks, evaluator.precision)
-        evaluations.append(replace(summary, seconds=time.perf_counter() - started))
+        network = model if isinstance(model, torch.nn.Module) else load_model(model)
+        check_fits(network, store, documents=numbers_documents(store, masks.documents))
+        with evaluating(network, device, precision, masks.documents) as evaluator:
+            counts = counts_of(evaluator, store, masks, batch_size, progress=progress)
+        summary = summarize_counts(counts, store, masks, evaluator.precision, evaluator.documents)
+        return counts, replace(summary, seconds=time.perf_counter() - started)
+
+    measured = [measure(each, masks) for each in both]
+    if measured[0][1].documents != measured[1][1].documents:
+        # One of them does not keep documents apart: both must read the same text.
+        measured = [measure(each, replace(masks, documents="joined")) for each in both]
+    (counts, evaluations) = zip(*measured, strict=True)
     difference, error = paired_difference(*counts)
     margin = half_width(confidence, int((counts[0].sum(0)[:, 3] > 0).sum())) * error
     return Comparison(

@@ -15,6 +15,7 @@ from mlmfast.errors import InputError
 from mlmfast.training.evaluation.evaluator import Evaluator, evaluating
 from mlmfast.training.evaluation.metrics import Evaluation, MaskSeries, summarize_counts
 from mlmfast.training.evaluation.pseudo_perplexity import check_pseudo, pseudo_perplexity_of
+from mlmfast.training.model.documents.mode import check_document_mode, numbers_documents
 from mlmfast.training.model.load import check_fits, load_model
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def evaluate(
     max_eval_samples: int | None = None,
     pseudo_perplexity: int | None = None,
     pseudo_method: str = "word_l2r",
+    documents: str | None = None,
     device: str | None = None,
     precision: str = "fp32",
     verify_store: bool = False,
@@ -55,6 +57,9 @@ def evaluate(
         pseudo_perplexity: also mask each token of N blocks in turn, one forward pass per token.
         pseudo_method: `word_l2r` masks the rest of the token's word with it (Kauf & Ivanova 2023),
             `original` only the token (Salazar et al. 2020).
+        documents: `separate` keeps attention inside each document of a block, `joined` lets it
+            cross documents; None keeps documents apart if the store says where they begin and the
+            model proves that it gives the logits of each document alone. The result says which.
         device: a torch device; None takes the GPU if there is one.
         precision: `fp32`, `bf16` or `auto`; see `choose_precision`.
         verify_store: first compare every byte of the store with its checksums.
@@ -66,14 +71,15 @@ def evaluate(
         InputError: the model is too small for the vocabulary or the block size of the store, or no
             token is masked.
     """
-    masks = MaskSeries(mlm_probability, seed, eval_seeds, max_eval_samples)
+    mode = check_document_mode(documents)
+    masks = MaskSeries(mlm_probability, seed, eval_seeds, max_eval_samples, mode)
     check_evaluation(batch_size, masks)
     check_pseudo(pseudo_perplexity, pseudo_method)
     store = open_evaluation_store(data, verify=verify_store, progress=progress)
     network = model if isinstance(model, torch.nn.Module) else load_model(model)
-    check_fits(network, store)
+    check_fits(network, store, documents=numbers_documents(store, mode))
     started = time.perf_counter()
-    with evaluating(network, device, precision) as evaluator:
+    with evaluating(network, device, precision, mode) as evaluator:
         counts = counts_of(evaluator, store, masks, batch_size, progress=progress)
         pseudo = (
             None
@@ -87,9 +93,10 @@ def evaluate(
                 seed=seed,
                 batch_size=batch_size,
                 progress=progress,
+                separate=evaluator.documents == "separate",
             )
         )
-    evaluation = summarize_counts(counts, store, masks, evaluator.precision)
+    evaluation = summarize_counts(counts, store, masks, evaluator.precision, evaluator.documents)
     return replace(evaluation, pseudo_perplexity=pseudo, seconds=time.perf_counter() - started)
 
 

@@ -13,10 +13,12 @@ from mlmfast.data.store.text_tokens import text_tokens
 from mlmfast.errors import InputError
 from mlmfast.training.datasets import BlockDataset, EvaluationBlocks
 from mlmfast.training.evaluation.statistics import mean_of, ratio_estimate
+from mlmfast.training.model.documents.mode import numbers_documents
 
 if TYPE_CHECKING:
     from mlmfast.data.store.store import BlockStore
     from mlmfast.training.evaluation.pseudo_perplexity import PseudoPerplexity
+    from mlmfast.training.model.documents.mode import DocumentMode
 
 # The metrics that are averaged over independent masks.
 _METRICS = ("perplexity", "loss", "top1", "top5", "bits_per_byte")
@@ -52,6 +54,8 @@ class Evaluation:
         pseudo_perplexity: every token of some blocks masked in turn; None if not requested.
         store_blocks: number of blocks in the store, of which the first `blocks` were evaluated;
             None if unknown.
+        documents: `separate` if each document of a block was read alone, `joined` if attention
+            crossed documents.
     """
 
     perplexity: float
@@ -72,6 +76,7 @@ class Evaluation:
     text_error: float | None = None
     pseudo_perplexity: PseudoPerplexity | None = None
     store_blocks: int | None = None
+    documents: str = "joined"
 
     @property
     def of_blocks(self) -> str:
@@ -86,7 +91,10 @@ class Evaluation:
         part = (
             "" if self.store_blocks in (None, self.blocks) else f" --max-eval-samples {self.blocks}"
         )
-        return f"mlmfast evaluate MODEL --data {self.data} --precision {self.precision}{part}"
+        return (
+            f"mlmfast evaluate MODEL --data {self.data} --precision {self.precision} "
+            f"--documents {self.documents}{part}"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as values of JSON; a number that is not finite becomes None."""
@@ -109,7 +117,7 @@ class Evaluation:
         masks = f", standard errors over {self.eval_seeds} masks" if errors else ""
         line = (
             f"{', '.join(parts)} ({self.masked_tokens:,} masked tokens of {self.blocks:,} "
-            f"blocks{masks})"
+            f"blocks, documents {self.documents}{masks})"
         )
         pseudo = self.pseudo_perplexity
         return line if pseudo is None else f"{line}\n{pseudo}"
@@ -128,13 +136,14 @@ def finite(value: Any) -> Any:
 class MaskSeries:
     """A series of `count` independent masks of one text, with the keys `seed`, `seed + 1` ...
 
-    `limit` restricts it to the first blocks of a store.
+    `limit` restricts it to the first blocks of a store; `documents` is as in `evaluate`.
     """
 
     mlm_probability: float
     seed: int
     count: int
     limit: int | None = None
+    documents: DocumentMode | None = None
 
     def of(self, store: BlockStore) -> list[EvaluationBlocks]:
         """Return the blocks of a store under each of the masks."""
@@ -144,13 +153,18 @@ class MaskSeries:
                 limit=self.limit,
                 seed=self.seed + each,
                 mlm_probability=self.mlm_probability,
+                documents=numbers_documents(store, self.documents),
             )
             for each in range(self.count)
         ]
 
 
 def summarize_counts(
-    counts: np.ndarray, store: BlockStore, masks: MaskSeries, precision: str
+    counts: np.ndarray,
+    store: BlockStore,
+    masks: MaskSeries,
+    precision: str,
+    documents: DocumentMode = "joined",
 ) -> Evaluation:
     """Convert the result of `counts_of`, `[S, N, 4]`, to an `Evaluation` with 0 seconds.
 
@@ -158,7 +172,13 @@ def summarize_counts(
         InputError: no token was masked.
     """
     by_seed = [
-        summarize(torch.from_numpy(one.sum(0)), blocks, precision=precision, seconds=0.0)
+        summarize(
+            torch.from_numpy(one.sum(0)),
+            blocks,
+            precision=precision,
+            seconds=0.0,
+            documents=documents,
+        )
         for one, blocks in zip(counts, masks.of(store), strict=True)
     ]
     by_block = counts.sum(0)
@@ -179,7 +199,12 @@ def summarize_counts(
 
 
 def summarize(
-    totals: torch.Tensor, blocks: BlockDataset, *, precision: str, seconds: float
+    totals: torch.Tensor,
+    blocks: BlockDataset,
+    *,
+    precision: str,
+    seconds: float,
+    documents: DocumentMode = "joined",
 ) -> Evaluation:
     """Convert summed `row_counts`, float64 `[4]`, to an `Evaluation`.
 
@@ -211,4 +236,5 @@ def summarize(
         precision=precision,
         seconds=seconds,
         store_blocks=manifest.blocks,
+        documents=documents,
     )

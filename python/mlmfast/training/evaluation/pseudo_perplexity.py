@@ -17,6 +17,8 @@ from mlmfast.training.evaluation.statistics import ratio_estimate
 from mlmfast.training.model.masked_head import IGNORED
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mlmfast.data.store.store import BlockStore
     from mlmfast.training.evaluation.evaluator import Evaluator
 
@@ -73,6 +75,7 @@ def pseudo_perplexity_of(
     seed: int,
     batch_size: int,
     progress: bool,
+    separate: bool = False,
 ) -> PseudoPerplexity:
     """Score every ordinary token of some blocks.
 
@@ -85,6 +88,7 @@ def pseudo_perplexity_of(
         seed: seed of the sample.
         batch_size: masked copies per batch.
         progress: show a bar on stderr (if it is a terminal).
+        separate: score each document of a block alone.
 
     Raises:
         InputError: the vocabulary does not mark where words begin, or there is no token to score.
@@ -97,25 +101,24 @@ def pseudo_perplexity_of(
     sample = np.sort(_core.permutation(of, 0, count, seed=seed, epoch=0)).astype(np.int64)
     special_ids = np.array([*manifest.special_ids, manifest.mask_token_id])
     sums = np.zeros((count, 2))
-    padded = manifest.padding_tokens > 0
     bar = tqdm(total=count, unit="block", desc="pseudo", disable=None if progress else True)
     with bar:
-        for row, block in enumerate(store[sample].astype(np.int64)):
-            ids, attended = _trim_padding(block, manifest.pad_token_id if padded else None)
-            masked, positions = mask_in_turn(
-                ids, ~np.isin(ids, special_ids), starts, manifest.mask_token_id
-            )
-            for first in range(0, len(masked), batch_size):
-                part = slice(first, first + batch_size)
-                inputs = {"input_ids": torch.from_numpy(masked[part])}
-                if padded:
-                    attention = np.broadcast_to(attended, masked[part].shape).astype(np.int64)
-                    inputs["attention_mask"] = torch.from_numpy(attention)
-                labels = torch.full(inputs["input_ids"].shape, IGNORED)
-                at = torch.from_numpy(positions[part])
-                labels[torch.arange(len(at)), at] = torch.from_numpy(ids)[at]
-                losses = evaluator.row_counts(inputs, labels)[:, 0]
-                sums[row] += losses.cpu().double().sum().item(), len(at)
+        for row, block in enumerate(sample):
+            for ids, attended in _texts(store, block, separate=separate):
+                masked, positions = mask_in_turn(
+                    ids, ~np.isin(ids, special_ids), starts, manifest.mask_token_id
+                )
+                for first in range(0, len(masked), batch_size):
+                    part = slice(first, first + batch_size)
+                    inputs = {"input_ids": torch.from_numpy(masked[part])}
+                    if attended is not None:
+                        attention = np.broadcast_to(attended, masked[part].shape).astype(np.int64)
+                        inputs["attention_mask"] = torch.from_numpy(attention)
+                    labels = torch.full(inputs["input_ids"].shape, IGNORED)
+                    at = torch.from_numpy(positions[part])
+                    labels[torch.arange(len(at)), at] = torch.from_numpy(ids)[at]
+                    losses = evaluator.row_counts(inputs, labels)[:, 0]
+                    sums[row] += losses.cpu().double().sum().item(), len(at)
             bar.update()
     if not sums[:, 1].any():
         raise InputError(
@@ -133,11 +136,26 @@ def pseudo_perplexity_of(
     )
 
 
-def _trim_padding(block: np.ndarray, pad_id: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """Trim padding at the end of a block; return the ids, and which are not padding, bool."""
-    attended = np.ones(len(block), np.bool_) if pad_id is None else block != pad_id
+def _texts(
+    store: BlockStore, block: int, *, separate: bool
+) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    """Yield the ids of a block, or of each of its documents, without padding at the end.
+
+    Yields:
+        int64 `[l]`, and which are not padding, bool `[l]`; None if nothing is.
+    """
+    ids = store[block].astype(np.int64)
+    if separate:
+        numbers = store.document_ids(np.array([block], np.uint64))[0]
+        for number in range(int(numbers.max()) + 1):
+            yield ids[numbers == number], None
+        return
+    if not store.manifest.padding_tokens:
+        yield ids, None
+        return
+    attended = ids != store.manifest.pad_token_id
     length = np.flatnonzero(attended).max(initial=0) + 1
-    return block[:length], attended[:length]
+    yield ids[:length], attended[:length]
 
 
 def mask_in_turn(

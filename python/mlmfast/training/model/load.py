@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import AutoConfig, AutoModelForMaskedLM
 
+from mlmfast.data.store.lengths import longest_document
 from mlmfast.errors import InputError, NotFoundError, first_line
 from mlmfast.fs.paths import as_path
 from mlmfast.torch_models import max_input_length
@@ -113,8 +114,13 @@ def _is_on_hub(name: str, options: dict[str, Any]) -> bool:
     return True
 
 
-def check_fits(model: torch.nn.Module, store: BlockStore) -> None:
+def check_fits(model: torch.nn.Module, store: BlockStore, *, documents: bool = False) -> None:
     """Check that vocabulary and positions of a model suffice for the blocks of a store.
+
+    Args:
+        model: a masked language model of transformers.
+        store: the blocks.
+        documents: positions restart at each document, so only a document must not be too long.
 
     Raises:
         InputError: they do not.
@@ -130,10 +136,14 @@ def check_fits(model: torch.nn.Module, store: BlockStore) -> None:
         )
     positions = max_input_length(model)
     if positions and manifest.block_size > positions.usable:
+        longest = longest_document(store) if documents else manifest.block_size
+        if longest <= positions.usable:
+            return
+        hold = f"documents of {longest}" if longest < manifest.block_size else str(longest)
         why = f" ({positions.table} rows, {positions.reserved} reserved)" * bool(positions.reserved)
         raise InputError(
-            f"The blocks of {store.path} hold {manifest.block_size} tokens, but the model takes "
+            f"The blocks of {store.path} hold {hold} tokens, but the model takes "
             f"{positions.usable}{why}: prepare them with --block-size {positions.usable} or less, "
             "or extend the model (--max-position-embeddings "
-            f"{manifest.block_size + positions.reserved})."
+            f"{longest + positions.reserved})."
         )

@@ -11,6 +11,7 @@ from mlmfast.data.tokenization.added_tokens import read_tokens
 from mlmfast.data.tokenization.word_boundaries import known_boundaries
 from mlmfast.errors import InputError
 from mlmfast.fs.paths import as_path
+from mlmfast.training.model.documents.mode import check_document_mode
 from mlmfast.training.model.precision import default_device
 from mlmfast.training.options.arguments import check_names
 from mlmfast.training.options.durations import seconds_of
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     import transformers
 
     from mlmfast.data.store.store import BlockStore
+    from mlmfast.training.model.documents.mode import DocumentMode
     from mlmfast.training.options.run_mlm import RunMlmOptions
 
 _MODES = ("token", "whole_word", "span")
@@ -64,6 +66,7 @@ class TrainConfig:
     config_overrides: str | dict[str, Any] | None
     eval_data: str | Path | BlockStore | None
     masks: dict[str, Any]
+    documents: DocumentMode | None
     new_tokens: list[str]
     length: LengthOptions
     seed: int
@@ -97,6 +100,7 @@ class TrainConfig:
         whole_word: bool,
         word_boundaries: str,
         mask_rate_schedule: str | None,
+        documents: str | None,
         add_tokens: str | Path | Sequence[str] | None,
         max_position_embeddings: int | None,
         rope_theta: float | None,
@@ -144,6 +148,7 @@ class TrainConfig:
             from_scratch=scratch,
             model_type=model_type,
             masks=masks,
+            documents=check_document_mode(documents),
             new_tokens=read_tokens(add_tokens) if add_tokens else [],
             length=LengthOptions(max_position_embeddings, rope_theta, rope_scaling),
             seed=seed,

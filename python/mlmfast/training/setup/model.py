@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mlmfast.errors import InputError
 from mlmfast.training.model.compatibility import check_same_tokens
+from mlmfast.training.model.documents.mode import numbers_documents
 from mlmfast.training.model.embeddings import add_missing_rows, check_added, resize_embeddings
 from mlmfast.training.model.from_scratch import new_model
 from mlmfast.training.model.lengthen import lengthened
@@ -40,7 +41,7 @@ def build_model(
     elif config.is_text and config.model is not None:
         add_missing_rows(model, train_store.tokenizer.id_bound, config.model)
     for store in filter(None, (train_store, eval_store)):
-        check_fits(model, store)
+        check_fits(model, store, documents=numbers_documents(store, config.documents))
     return model
 
 

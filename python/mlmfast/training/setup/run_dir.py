@@ -32,6 +32,7 @@ def open_run_dir(config: TrainConfig, blocks: MaskedBlocks, processes: int) -> R
             "blocks_a_step": _blocks_per_step(given, processes),
             **_sampling_strategy(given),
             **config.length.given,
+            "documents": "separate" if blocks.documents else "joined",
         },
         config.masks,
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mlmfast.data.store.store import BlockStore, open_splits
 from mlmfast.errors import InputError, StoreError
 from mlmfast.training.datasets import EvaluationBlocks, MaskedBlocks
+from mlmfast.training.model.documents.mode import numbers_documents
 from mlmfast.training.text_data import prepare_text
 
 if TYPE_CHECKING:
@@ -53,17 +54,22 @@ def build_datasets(
     )
     options = config.options
     padded = options.pad_to_max_length
+    numbered = numbers_documents(train_store, config.documents)
     train = MaskedBlocks(
         train_store,
         seed=config.seed,
         pad_to_max_length=padded,
         limit=options.max_train_samples,
+        documents=numbered,
         **config.masks,
     )
     if eval_store is None:
         return train, None
     return train, EvaluationBlocks(
-        eval_store, pad_to_max_length=padded, limit=options.max_eval_samples
+        eval_store,
+        pad_to_max_length=padded,
+        limit=options.max_eval_samples,
+        documents=numbers_documents(eval_store, config.documents),
     )
 
 

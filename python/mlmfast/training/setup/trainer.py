@@ -77,6 +77,7 @@ def build_trainer(
         train_dataset=train_blocks,
         eval_dataset=eval_blocks,
         callbacks=list(config.callbacks),
+        documents=config.documents,
     )
     trainer.override, trainer.options = config.override, config.masks
     trainer.option_changes = tuple(run_dir.changes)

@@ -60,13 +60,16 @@ class MLMTrainer(BlockTrainer):
       attention then stays inside documents and positions restart, if the first batch proves that
       the model gives the logits of each document alone. `documents="separate"` raises InputError
       for a model that does not; `"joined"` lets attention cross documents; None separates them
-      where that is proved, and otherwise warns.
+      where that is proved, and otherwise warns. `MaskedBlocks(store, documents=True)` and
+      `EvaluationBlocks(store, documents=True)` make such batches.
     """
 
     def __init__(self, *args: Any, documents: DocumentMode | None = None, **kwargs: Any) -> None:
         self._head: MaskedHead | None = None
         self._documents = check_document_mode(documents)
         super().__init__(*args, **kwargs)
+        if self._documents == "separate":
+            _check_numbered(self.train_dataset, self.eval_dataset)
         self.evaluations: dict[int, Evaluation] = {}
         self._in_step = self._own_loss = False
         self.throughput: ThroughputCallback | None = None
@@ -186,6 +189,9 @@ class MLMTrainer(BlockTrainer):
                 "(--documents joined)."
             )
         if unsupported:
+            data = (self.train_dataset, self.eval_dataset)
+            if any(getattr(each, "documents", False) for each in data):
+                logger.warning("under %s, attention crosses documents", unsupported[0])
             return None
         return DocumentAttention(self.model, required=required, static=static)
 
@@ -254,6 +260,9 @@ class MLMTrainer(BlockTrainer):
             blocks,
             precision="bf16" if self.args.bf16 else "fp16" if self.args.fp16 else "fp32",
             seconds=time.perf_counter() - started,
+            documents="separate"
+            if blocks.documents and self._masked_head().keeps_documents_apart
+            else "joined",
         )
         self.evaluations[self.state.global_step] = evaluation
         names = ("loss", "perplexity", "top1", "top5", "bits_per_byte", "masked_tokens")
@@ -268,3 +277,16 @@ class MLMTrainer(BlockTrainer):
         return EvalLoopOutput(
             predictions=None, label_ids=None, metrics=metrics, num_samples=len(blocks)
         )
+
+
+def _check_numbered(*data: Any) -> None:
+    """Raise InputError if blocks whose documents shall be separate do not number them."""
+    for blocks in data:
+        if isinstance(blocks, BlockDataset) and not blocks.documents:
+            if blocks.store.manifest.packing == "none":  # one document per block
+                continue
+            blocks.store.check_document_starts()
+            raise InputError(
+                f"documents=separate needs batches with document_ids: give "
+                f"{type(blocks).__name__}(store, documents=True)."
+            )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,6 +35,15 @@ def _fill_rate(blocks: MaskedBlocks) -> float:
         for first in range(0, count, _READ)
     )
     return filled / (count * manifest.block_size)
+
+
+def _context_length(blocks: MaskedBlocks) -> int:
+    """Return how many tokens of its document a token attends to, in the mean of a sample."""
+    sample = np.arange(min(_SAMPLE, len(blocks)), dtype=np.uint64)
+    numbers = blocks.store.document_ids(sample).astype(np.int64)
+    rows = np.arange(len(numbers))[:, None] * numbers.shape[1]
+    _, lengths = np.unique((rows + numbers)[numbers >= 0], return_counts=True)
+    return max(round(float((lengths**2).sum() / lengths.sum())), 8)
 
 
 class ThroughputCallback(TrainerCallback):
@@ -91,12 +101,19 @@ class ThroughputCallback(TrainerCallback):
         if self._head is not None and not self._counted:
             # After the first step, the head knows on which rows it runs.
             self._counted = True
-            manifest = self._blocks.store.manifest
-            self.block_flops = count_block_flops(
-                self._head(), manifest.block_size, manifest.vocab_size
-            )
+            self.block_flops = self._count_flops(self._head())
             now = time.perf_counter()
         self._since = now
+
+    def _count_flops(self, head: MaskedHead) -> BlockFlops | None:
+        """Count the operations of a block; attention inside documents counts as such."""
+        manifest = self._blocks.store.manifest
+        separate = self._blocks.documents and head.keeps_documents_apart
+        length = _context_length(self._blocks) if separate else manifest.block_size
+        counted = count_block_flops(head, length, manifest.vocab_size)
+        if counted is None:
+            return None
+        return replace(counted, body=counted.body * manifest.block_size / length)
 
     def on_evaluate(self, *_args: Any, **_kwargs: Any) -> None:
         """Exclude the time since the last step."""

@@ -26,12 +26,18 @@ class Documents:
         self.ids = ids
 
     @cached_property
-    def positions(self) -> torch.Tensor:
-        """The position of each token in its document, int64 `[B, L]`."""
+    def starts(self) -> torch.Tensor:
+        """Whether a document (or padding) begins at a token, bool `[B, L]`."""
         starts = torch.ones_like(self.ids, dtype=torch.bool)
         starts[:, 1:] = self.ids[:, 1:] != self.ids[:, :-1]
+        return starts
+
+    @cached_property
+    def positions(self) -> torch.Tensor:
+        """The position of each token in its document, int64 `[B, L]`; 0 at padding."""
         columns = torch.arange(self.ids.shape[1], device=self.ids.device)
-        return columns - torch.where(starts, columns, 0).cummax(1).values
+        positions = columns - torch.where(self.starts, columns, 0).cummax(1).values
+        return positions.masked_fill_(self.ids == PADDING, 0)
 
     @cached_property
     def same(self) -> torch.Tensor:
@@ -41,15 +47,14 @@ class Documents:
     @cached_property
     def lengths(self) -> list[int]:
         """The lengths of all documents (and paddings), row by row; synchronizes with a GPU."""
-        starts = self.positions == 0
-        first = starts.flatten().nonzero()[:, 0].tolist()
-        ends = [*first[1:], starts.numel()]
+        first = self.starts.flatten().nonzero()[:, 0].tolist()
+        ends = [*first[1:], self.ids.numel()]
         return [end - start for start, end in zip(first, ends, strict=True)]
 
     @cached_property
     def cumulative_lengths(self) -> torch.Tensor:
         """Where each document begins in the flat batch, int32 `[D + 1]`; the last is `B * L`."""
-        first = (self.positions == 0).flatten().nonzero()[:, 0]
+        first = self.starts.flatten().nonzero()[:, 0]
         return torch.nn.functional.pad(first, (0, 1), value=self.ids.numel()).to(torch.int32)
 
     def share(self, chosen: torch.Tensor) -> torch.Tensor:
@@ -58,7 +63,7 @@ class Documents:
         Args:
             chosen: bool `[B, L]`.
         """
-        numbers = (self.positions == 0).flatten().cumsum(0) - 1
+        numbers = self.starts.flatten().cumsum(0) - 1
         counts = torch.zeros(2, self.ids.numel(), device=self.ids.device)
         counts[0].index_add_(0, numbers, chosen.flatten().float())
         counts[1].index_add_(0, numbers, torch.ones_like(counts[1]))
