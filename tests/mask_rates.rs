@@ -2,7 +2,7 @@
 //! mixed binomial distribution, which is computed here; bounds are five standard deviations wide,
 //! and a test compares draws with other distributions and watches the bounds notice.
 #![allow(clippy::unwrap_used, clippy::cast_precision_loss, clippy::cast_possible_truncation)]
-#![allow(clippy::cast_possible_wrap, missing_docs)]
+#![allow(clippy::cast_possible_wrap, clippy::cast_sign_loss, missing_docs)]
 
 use mlmfast_core::mask::{IGNORE, MaskOptions, MaskRate, Masker, Mode};
 
