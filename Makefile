@@ -40,7 +40,7 @@ TRANSFORMERS5_TESTS ?= $(call test_files,cli/cli_export cli/cli_fill_mask data/m
   data/tokenization/tokenizer_files data/tokenization/tokenizer_rules exporting/graph/shared_weights \
   exporting/parity/parity exporting/quantization/quantization exporting/architectures exporting/export \
   exporting/fill_mask_graph exporting/patches serving/engine/graphs serving/engine/logits serving/tasks/beam_search \
-  serving/fill_mask serving/folder training/evaluation/evaluation training/model/compatibility training/model/last_layer \
+  serving/fill_mask serving/folder training/evaluation/evaluation training/model/compatibility training/model/head_combinations training/model/last_layer training/model/lengthen \
   training/model/masked_head training/process/processes training/run_mlm/run_mlm training/run_mlm/run_mlm_table \
   training/iterable_datasets training/measured_between_steps training/own_loss training/train training/two_trainings \
   training/trainer/checkpoints training/trainer/device_memory training/trainer/removed_arguments training/trainer/replay \
@@ -56,7 +56,7 @@ CARGO_FUZZ := .cache/cargo/bin/cargo-fuzz
 # Peers that are no packages of ours: installed there by the first bench; empty leaves them out.
 BENCH_PEERS ?= .cache/bench-peers
 
-.PHONY: help setup demo test test-older-processor test-tokenizers-next test-transformers5 test-tf test-clients test-page test-equality test-run-mlm \
+.PHONY: help setup demo test test-older-processor test-tokenizers-next test-transformers5 test-tf test-clients test-soak test-page test-equality test-run-mlm \
   fuzz lint format docs bench wheel lock clean
 
 help: ## Show this help
@@ -115,6 +115,9 @@ test-tf: setup ## Run the tests of the guide's TensorFlow half, in an environmen
 	  click 'datasets>=4' hypothesis numpy pyarrow pytest pytest-timeout tqdm
 	$(BIN)/python tests/tools/lend_packages.py $(TENSORFLOW) mlmfast
 	PYTHONPATH=python $(TENSORFLOW)/bin/python -m pytest -q tests/data/loading/test_tensorflow.py
+
+test-soak: setup ## Ten minutes of hostile and honest clients against a server of the ONNX folder MODEL
+	$(BIN)/python tests/tools/soak_server.py $(MODEL)
 
 test-clients: setup ## Ask a server with the newest client of Hugging Face, in an environment of its own
 	test -x $(CLIENTS)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(CLIENTS)

@@ -67,7 +67,7 @@ class Paced(transformers.TrainerCallback):
     def __init__(self) -> None:
         self.waited = 0.0
         self._left = 0
-        self._started = 0.0
+        self.started = 0.0
 
     def on_train_begin(self, _args: Any, _state: Any, control: Any, **_kwargs: Any) -> None:
         """Wait for the first command."""
@@ -77,15 +77,19 @@ class Paced(transformers.TrainerCallback):
         """Answer after the last step that was asked for."""
         self._left -= 1
         if self._left == 0:
-            _answer([time.perf_counter() - self._started, self.waited])
+            _answer(self.found())
             self._wait(control)
+
+    def found(self) -> list[float]:
+        """What the last steps were: their seconds, and those waited for batches."""
+        return [time.perf_counter() - self.started, self.waited]
 
     def _wait(self, control: Any) -> None:
         for line in sys.stdin:
             name, *rest = json.loads(line)
             if name == "steps":
                 self._left, self.waited = rest[0], 0.0
-                self._started = time.perf_counter()
+                self.started = time.perf_counter()
                 return
             _answer(peak_memory())
         control.should_training_stop = True

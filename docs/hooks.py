@@ -34,6 +34,7 @@ STAGES = {
     "training": "Training and evaluation",
     "exporting": "Export",
     "serving": "Fill-mask",
+    "client": "Client",
 }
 # Every error has its place on one page, so that the others can name it.
 ERRORS = """::: mlmfast.errors

@@ -15,6 +15,7 @@ __all__ = [
     "JsonRecords",
     "ListColumn",
     "Masker",
+    "RowPacking",
     "TextHashSet",
     "__version__",
     "block_lengths",
@@ -77,6 +78,15 @@ def block_lengths(
     pad_id: int,
     threads: int | None,
 ) -> None: ...
+
+@final
+class RowPacking:
+    def __new__(cls, lengths: npt.NDArray[np.int32], capacity: int) -> RowPacking: ...
+    @property
+    def rows(self) -> int: ...
+    def documents_of(
+        self, rows: npt.NDArray[np.uint64], *, seed: int, epoch: int
+    ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]: ...
 
 @final
 class ListColumn:

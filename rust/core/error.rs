@@ -161,6 +161,16 @@ pub enum Error {
         /// The block number.
         block: u64,
     },
+    /// A document that does not fit a row.
+    #[error("document {document} has {length} tokens, and a row has {capacity}")]
+    DocumentLength {
+        /// The document's number.
+        document: usize,
+        /// Its tokens.
+        length: i32,
+        /// Tokens of a row.
+        capacity: usize,
+    },
     /// An id outside of the vocabulary given as an option.
     #[error("{name} {value} is outside of the vocabulary (vocab_size {vocab_size})")]
     OptionOutsideVocabulary {

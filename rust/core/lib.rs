@@ -10,6 +10,7 @@
 //!   (seed, epoch, block, position);
 //! - [`documents`] tells which document of a stored block each position belongs to;
 //! - [`permutation`] is the order of the blocks in an epoch;
+//! - [`row_packing`] puts short documents into rows that are new in every epoch;
 //! - [`dedup`] detects texts that occurred before;
 //! - [`tokenize`] turns text into token ids.
 #![forbid(unsafe_code)]
@@ -39,6 +40,7 @@ pub mod records;
 mod replace;
 pub mod rng;
 mod row_masker;
+pub mod row_packing;
 mod row_source;
 mod spans;
 pub mod tokenize;

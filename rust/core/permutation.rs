@@ -26,11 +26,16 @@ impl Permutation {
     /// The order of `count` elements in an epoch; `None` for more than 2^62.
     #[must_use]
     pub fn new(count: u64, seed: u64, epoch: u64) -> Option<Self> {
+        Self::with_key(count, Key::new(seed, epoch, 0, Purpose::Permutation))
+    }
+
+    /// The order of `count` elements by a key; `None` for more than 2^62.
+    #[must_use]
+    pub fn with_key(count: u64, key: Key) -> Option<Self> {
         if count > LARGEST {
             return None;
         }
         let bits = (u64::BITS - count.saturating_sub(1).leading_zeros()).max(LEAST_BITS);
-        let key = Key::new(seed, epoch, 0, Purpose::Permutation);
         Some(Self { key, count, left_bits: bits / 2, right_bits: bits - bits / 2 })
     }
 

@@ -21,6 +21,8 @@ pub enum Purpose {
     Span = 5,
     /// The rate of a row, if each has its own.
     Rate = 6,
+    /// Which documents of a length share the rows that are packed.
+    Packing = 7,
 }
 
 /// The finaliser of `SplitMix64` (Steele, Lea and Flood 2014, constants by Stafford): a bijection
@@ -94,13 +96,14 @@ pub fn content_hash(ids: impl Iterator<Item = u64>) -> u64 {
 mod tests {
     use super::*;
 
-    const PURPOSES: [Purpose; 6] = [
+    const PURPOSES: [Purpose; 7] = [
         Purpose::Gap,
         Purpose::Replacement,
         Purpose::Permutation,
         Purpose::Choice,
         Purpose::Span,
         Purpose::Rate,
+        Purpose::Packing,
     ];
 
     #[test]

@@ -103,6 +103,18 @@ def _describe() -> Iterable[str]:
 )
 @option_flags(LengthOptions)
 @click.option(
+    "--pack-documents",
+    is_flag=True,
+    help="Fill rows with the documents of a store with one per block, instead of padding them.",
+)
+@click.option(
+    "--tokens-per-batch",
+    type=int,
+    metavar="N",
+    help="As many blocks or packed rows in a batch as have N positions, in place of "
+    "--per-device-train-batch-size.",
+)
+@click.option(
     "--seed", default=0, show_default=True, help="Seed of masks, order, dropout and new weights."
 )
 @click.option(

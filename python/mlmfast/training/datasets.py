@@ -16,6 +16,8 @@ from torch.utils.data import Dataset
 from mlmfast.data.loading.batches import BatchMaker
 from mlmfast.data.loading.block_masker import BlockMasker
 from mlmfast.data.loading.buffer_pool import BufferPool, TensorAllocator
+from mlmfast.data.loading.document_packing import DocumentPacking
+from mlmfast.data.loading.packed_batches import PackedBatchMaker
 from mlmfast.data.masking.mask_rates import RowRates, parse_mask_rate
 from mlmfast.data.masking.schedule import MaskRateSchedule
 from mlmfast.data.store.lengths import block_lengths
@@ -85,17 +87,45 @@ class BlockDataset(Dataset):
         columns = masker.columns_with_documents if documents else masker.columns
         # The caller's batch, the next one, and one that is being made.
         pool = BufferPool(keep=3 * len(columns))
-        self._maker = BatchMaker(masker, TensorAllocator(pool), columns)
+        self._block_maker = BatchMaker(masker, TensorAllocator(pool), columns)
+        self._maker: BatchMaker[torch.Tensor] | PackedBatchMaker[torch.Tensor] = self._block_maker
         self._trims = store.manifest.packing == "none" and not pad_to_max_length
         self._count = len(store) if limit is None else min(limit, len(store))
+        self.packing: DocumentPacking | None = None
+        """Which documents share a row, if items are rows of packed documents and not blocks."""
 
     def __len__(self) -> int:
         return self._count
 
     @property
+    def blocks(self) -> int:
+        """Number of the store's blocks that an epoch reads."""
+        return len(self) if self.packing is None else len(self.packing.lengths)
+
+    @property
     def epoch(self) -> int:
         """The epoch whose masks the next batch has."""
         raise NotImplementedError
+
+    @property
+    def fill_rate(self) -> float:
+        """The share of the positions of all items, uncut, that are not padding."""
+        if self.packing is not None:
+            return self.packing.fill_rate
+        manifest, count = self.store.manifest, len(self)
+        if count == manifest.blocks or not manifest.padding_tokens:
+            return manifest.fill_rate
+        filled = int(block_lengths(self.store, count).sum(dtype=np.int64))
+        return filled / (count * manifest.block_size)
+
+    def block_ids(self, indices: np.ndarray, epoch: int) -> np.ndarray:
+        """Return the blocks of the store that items read in an epoch, uint64 `[D]`.
+
+        Args:
+            indices: Numbers of items, uint64 `[B]`.
+            epoch: The epoch.
+        """
+        return indices if self.packing is None else self.packing.documents_of(indices, epoch)[0]
 
     @property
     def mean_mask_rate(self) -> float:
@@ -179,21 +209,44 @@ class EvaluationBlocks(BlockDataset):
 class MaskedBlocks(BlockDataset):
     """Blocks under masks that are new in every epoch, for training.
 
+    With `pack_documents` an item is not a block, but a row of as many documents as fit into the
+    length of a block: `len` counts rows, and batches always have `attention_mask` and
+    `document_ids`. A document has the masks that it has alone.
+
     Args:
         store: The blocks, `[N, L]`.
         mask_rate_schedule: A mask rate that changes from the first optimizer step to the last, in
             place of `mlm_probability`, as in `mlmfast.MaskRateSchedule`; `schedule` says over how
             many steps.
+        pack_documents: Put the documents of a store with one per block side by side into rows,
+            other ones in every epoch; see `DocumentPacking`.
+        data_seed: Seed of which documents share a row; None for `seed`.
         options: The other arguments of `BlockDataset`.
+
+    Raises:
+        InputError: As of `BlockDataset`; or there is nothing to pack, since the blocks hold more
+            than one document each.
     """
 
     def __init__(
-        self, store: BlockStore, *, mask_rate_schedule: str | None = None, **options: Any
+        self,
+        store: BlockStore,
+        *,
+        mask_rate_schedule: str | None = None,
+        pack_documents: bool = False,
+        data_seed: int | None = None,
+        **options: Any,
     ) -> None:
         if mask_rate_schedule is not None:
             rates = MaskRateSchedule(mask_rate_schedule, 1)
             options["mlm_probability"] = rates.start
         super().__init__(store, **options)
+        if pack_documents:
+            order_seed = self.seed if data_seed is None else data_seed
+            self.packing = DocumentPacking(store, self._count, order_seed)
+            self._maker = PackedBatchMaker.over(self._block_maker, self.packing)
+            self._count, self._trims = self.packing.rows, False
+            self.documents = True
         self.rates = mask_rate_schedule
         self._schedule: MaskRateSchedule | None = None
         # Workers that outlive an epoch (persistent_workers) hold a copy of this object, and learn

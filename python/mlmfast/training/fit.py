@@ -43,6 +43,8 @@ class TrainResult:
             operations of the model cannot be counted.
         peak: the peak rate of the device, and the source of that number.
         blocks: number of training blocks; None if unknown.
+        fill_rate: share of the positions of the training batches that were not padding; None if
+            unknown.
         changes: options that a resume changed, with the step from which the new value holds.
     """
 
@@ -60,6 +62,7 @@ class TrainResult:
     mfu: float | None = None
     peak: str | None = None
     blocks: int | None = None
+    fill_rate: float | None = None
     changes: tuple[Change, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -69,9 +72,11 @@ class TrainResult:
 
     def __str__(self) -> str:
         share = "" if self.mfu is None else f" (MFU {self.mfu:.0%} of {self.peak})"
+        full = "" if self.fill_rate is None else f", batches {self.fill_rate:.1%} full"
         speed = (
             f"trained {self.steps:,} steps ({self.epochs:.2f} epochs) in {self.seconds:,.1f} s, "
-            f"{self.tokens_per_second:,.0f} tokens/s{share}, {self.precision} on {self.device}"
+            f"{self.tokens_per_second:,.0f} tokens/s{share}{full}, {self.precision} on "
+            f"{self.device}"
         )
         lines = [speed]
         if self.before:
@@ -147,7 +152,8 @@ def run(
         parameters=sum(each.numel() for each in trainer.model.parameters()),
         precision="bf16" if arguments.bf16 else "fp16" if arguments.fp16 else "fp32",
         device=arguments.device.type,
-        blocks=len(trainer.train_dataset),
+        blocks=trainer.train_dataset.blocks,
+        fill_rate=trainer.fill_rate,
         changes=trainer.changes,
     )
 

@@ -53,6 +53,8 @@ def train(
     mask_rate_schedule: str | None = None,
     documents: str | None = None,
     add_tokens: str | Path | Sequence[str] | None = None,
+    pack_documents: bool = False,
+    tokens_per_batch: int | None = None,
     max_position_embeddings: int | None = None,
     rope_theta: float | None = None,
     rope_scaling: str | dict[str, Any] | None = None,
@@ -113,6 +115,11 @@ def train(
         add_tokens: words to add to the tokenizer as tokens, a list or a file with one per line. The
             embedding of each starts as the mean of the embeddings of its old pieces. Blocks must
             have been prepared with the same words.
+        pack_documents: train on rows that are full of documents, without padding: for blocks of one
+            document each (`packing="none"`, `line_by_line`). Attention stays inside the documents,
+            and a batch counts rows of a block's length; each epoch packs other documents together.
+        tokens_per_batch: in place of `per_device_train_batch_size`: as many blocks (or rows of
+            packed documents) as have so many positions.
         max_position_embeddings: extend the model to this many positions, as its configuration
             counts them: rotary position embeddings are computed, a table of learned ones repeats
             its rows. The tokenizer's `model_max_length` follows.
@@ -171,6 +178,7 @@ def train(
             )
         )
         train_blocks, eval_blocks = build_datasets(config, processes)
+        config = config.with_block_size(train_blocks.store.block_size)
         run_dir = open_run_dir(config, train_blocks, processes.count)
         stack.enter_context(_annotated_errors(run_dir, processes))
         checkpoint = processes.run_on_rank0(

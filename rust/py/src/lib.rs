@@ -9,6 +9,7 @@ mod jsonl;
 mod mask;
 mod permutation;
 mod records;
+mod row_packing;
 mod tokenize;
 
 use pyo3::prelude::*;
@@ -32,6 +33,8 @@ mod _core {
     use crate::permutation::permutation;
     #[pymodule_export]
     use crate::records::JsonRecords;
+    #[pymodule_export]
+    use crate::row_packing::RowPacking;
     #[pymodule_export]
     use crate::tokenize::{Encoded, Encoder, simd};
 

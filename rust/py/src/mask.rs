@@ -345,10 +345,7 @@ pub(crate) fn gathered<'a, I: TokenId + Element>(
     Shards::new(parts?, length).map_err(to_python)
 }
 
-fn contiguous<'a, I: Element>(
-    array: &'a PyReadonlyArray2<'_, I>,
-    name: &str,
-) -> PyResult<&'a [I]> {
+fn contiguous<'a, I: Element>(array: &'a PyReadonlyArray2<'_, I>, name: &str) -> PyResult<&'a [I]> {
     array
         .as_slice()
         .map_err(|_| PyValueError::new_err(format!("{name} must be C-contiguous: copy it first")))

@@ -290,13 +290,12 @@ def test_requests_in_hand_are_answered_before_the_end(folder):
         assert result.as_numpy("masks").tolist() == [1, 2] * 40
 
 
-def test_a_port_that_is_taken(folder):
-    with begun(f"tiny={folder}", "--grpc-port", "0") as server:
-        port = address_of(server).rpartition(":")[2]
-        with begun(f"tiny={folder}", "--grpc-port", port, ready=False) as second:
-            assert second.process.wait(PATIENCE) == 2
-            until(lambda: not second.reading)
-            assert "Choose another --grpc-port" in second.lines[-1]
+def test_a_port_that_is_taken(server, folder):
+    port = address_of(server).rpartition(":")[2]
+    with begun(f"tiny={folder}", "--grpc-port", port, ready=False) as second:
+        assert second.process.wait(PATIENCE) == 2
+        until(lambda: not second.reading)
+        assert "Choose another --grpc-port" in second.lines[-1]
 
 
 def test_the_messages_are_those_of_triton():

@@ -32,6 +32,7 @@ def ask(folder, monkeypatch):
         return submit(self, texts, task, *share)
 
     monkeypatch.setattr(Scheduler, "submit", shared)
+    monkeypatch.setattr("mlmfast.serving.http.registry._warm_up", lambda *_: None)
 
     def ask_app(*, headers, api_keys=(), path="/v1/fill-mask", **settings):
         service = Service(
@@ -64,7 +65,6 @@ def ask(folder, monkeypatch):
 def test_the_shorter_time_counts(ask, monkeypatch, own, servers, told):
     # A request that nobody answers.
     monkeypatch.setattr(Scheduler, "_run", lambda *_: None)
-    monkeypatch.setattr("mlmfast.serving.http.registry._warm_up", lambda *_: None)
     answer = ask(headers={"x-request-timeout": own}, request_timeout=servers)
     assert answer.status_code == 504
     assert told in answer.json()["error"]

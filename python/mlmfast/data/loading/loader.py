@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from mlmfast.data.loading.batches import BatchMaker
 from mlmfast.data.loading.block_masker import BlockMasker
+from mlmfast.data.loading.document_packing import DocumentPacking
+from mlmfast.data.loading.packed_batches import COLUMNS, PackedBatchMaker
 from mlmfast.data.loading.sampler import BlockSampler
 from mlmfast.data.masking.mask_tokens import output_dtype
 from mlmfast.data.masking.schedule import MaskRateSchedule
@@ -17,6 +19,8 @@ from mlmfast.runtime.prefetch import Prefetcher
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Unpack
+
+    import torch
 
     from mlmfast.data.loading.buffer_pool import Batch
     from mlmfast.data.masking.options import MaskOptions, StoreModeOptions
@@ -64,6 +68,10 @@ class BlockLoader:
         labels_at_positions: Add `positions`, and return `labels` at these positions only, `[M]`.
         documents: Add `document_ids`: 0, 1, 2 ... by the documents of each block, -1 on the padding
             at its end; `mlmfast.block_diagonal_mask` makes an attention mask of them.
+        pack_documents: Fill the rows of batches with the documents of a store with one per block,
+            other ones in every epoch. `batch_size` then counts rows of a block's length, of which
+            an epoch has the same number each time; the batches have `attention_mask` and
+            `document_ids`; and a document has the masks that it has alone.
         dtype: int64 or int32, for all but `positions` and `document_ids`.
         prefetch: Batches to make ahead in a thread; 0 for none. From 2 on, a loop that has to wait
             for a batch makes the one after it meanwhile.
@@ -76,7 +84,7 @@ class BlockLoader:
 
     Raises:
         InputError: An option is unknown, out of its range, or does not fit another, or the store
-            does not know where its `documents` begin.
+            does not know where its `documents` begin, or has no documents to pack.
         MissingDependencyError: torch is not installed.
     """
 
@@ -97,6 +105,7 @@ class BlockLoader:
         positions: bool = False,
         labels_at_positions: bool = False,
         documents: bool = False,
+        pack_documents: bool = False,
         dtype: Any = "int64",
         prefetch: int = 2,
         pin_memory: bool = False,
@@ -124,16 +133,17 @@ class BlockLoader:
         if not isinstance(mlm_probability, MaskRateSchedule):
             options["mlm_probability"] = mlm_probability
         masker = BlockMasker(self.store, seed=seed, options=options)
-        self._sampler = BlockSampler(
-            len(self.store), batch_size, rank, world_size, shuffle, drop_last, seed
-        )
+        packing = DocumentPacking(self.store, None, seed) if pack_documents else None
+        items = len(self.store) if packing is None else packing.rows
+        self._sampler = BlockSampler(items, batch_size, rank, world_size, shuffle, drop_last, seed)
         names = masker.columns_with_documents if documents else masker.columns
         columns = tuple(name for name in names if not (labels_at_positions and name == "labels"))
-        self._maker = BatchMaker(
+        self._maker: BatchMaker[torch.Tensor] | PackedBatchMaker[torch.Tensor]
+        maker = BatchMaker(
             masker,
             TensorAllocator(
                 # The batches made ahead, the caller's, and the one that replaces it.
-                BufferPool(keep=(prefetch + 2) * len(columns)),
+                BufferPool(keep=(prefetch + 2) * (len(COLUMNS) if packing else len(columns))),
                 dtype=getattr(torch, output_dtype(dtype).name),
                 pin_memory=pin_memory and torch.cuda.is_available(),
             ),
@@ -141,6 +151,7 @@ class BlockLoader:
             positions=positions or labels_at_positions,
             threads=threads,
         )
+        self._maker = maker if packing is None else PackedBatchMaker.over(maker, packing)
         self._schedule = schedule
         self._prefetch = prefetch
         self._reuse_buffers = reuse_buffers
@@ -249,5 +260,6 @@ class BlockLoader:
             "world_size": sampler.world_size,
             "shuffle": sampler.shuffle,
             "drop_last": sampler.drop_last,
+            **({"pack_documents": True} if isinstance(self._maker, PackedBatchMaker) else {}),
             "schedule": schedule and [schedule.start, schedule.end, schedule.steps, schedule.shape],
         }

@@ -14,6 +14,19 @@ def is_checkpointing(model: Any) -> bool:
     return False
 
 
+def repeats_hooks(layer: Any) -> bool:
+    """Whether a layer that runs again in the backward pass runs its hooks again.
+
+    transformers 4 repeats the call of a layer; transformers 5 repeats its `forward`, without hooks.
+    """
+    try:
+        from transformers.modeling_layers import GradientCheckpointingLayer
+    except ImportError:
+        return False
+    repeats_calls = "__call__" in vars(GradientCheckpointingLayer)
+    return repeats_calls and isinstance(layer, GradientCheckpointingLayer)
+
+
 def has_input_hooks(model: Any) -> bool:
     """Whether hooks make the output of the embeddings require gradients.
 

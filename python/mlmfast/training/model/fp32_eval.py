@@ -46,3 +46,13 @@ def fp32_eval(model: torch.nn.Module, device: torch.device) -> Iterator[None]:
         torch.set_float32_matmul_precision(precision)
         for module, training in modes:
             module.training = training
+
+
+def two_rows(inputs: dict[str, Any]) -> dict[str, Any]:
+    """Return two rows of a batch; with an attention mask, the second ends in padding."""
+    few = {name: tensor[:2] for name, tensor in inputs.items()}
+    mask = few.get("attention_mask")
+    if mask is not None and mask.dim() == 2 and len(mask) > 1:
+        few["attention_mask"] = mask.clone()
+        few["attention_mask"][1, -(mask.shape[1] // 8) :] = 0
+    return few

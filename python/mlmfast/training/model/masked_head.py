@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import torch
 
-from mlmfast.training.model.checkpointing import is_checkpointing
+from mlmfast.training.model.checkpointing import is_checkpointing, repeats_hooks
 from mlmfast.training.model.documents.document_attention import DocumentAttention
-from mlmfast.training.model.fp32_eval import fp32_eval
+from mlmfast.training.model.fp32_eval import fp32_eval, two_rows
 from mlmfast.training.model.last_layer import (
     LastLayer,
     RowSelection,
@@ -120,6 +120,10 @@ class MaskedHead:
             self._documents.separates(inputs["input_ids"])  # the trial, before any hook
         if self.scope is None:
             self._prepare(inputs, labels)
+        if self._last_layer is not None and self._loses_rows(self._last_layer):
+            # Checkpointing was enabled after the first batch, which was of an evaluation.
+            self._detach()
+            self._last_layer, self.scope = None, MASKED_ROWS
         if positions is None:
             positions = find_positions(labels)
         if self.scope == ALL_ROWS:
@@ -145,7 +149,7 @@ class MaskedHead:
         self.scope = ALL_ROWS
         if self._base is not None:
             with fp32_eval(self.model, labels.device):
-                self.scope = self._try_scopes(_two_rows(inputs), labels[:2])
+                self.scope = self._try_scopes(two_rows(inputs), labels[:2])
         if self._sharded and self._base is not None and self.scope == ALL_ROWS:
             logger.warning(
                 "under %s, this %s model gives other logits on masked rows alone: its head runs on "
@@ -192,10 +196,9 @@ class MaskedHead:
         trial = torch.full_like(labels, IGNORED)
         trial[:, 1::3] = 0
         positions = find_positions(trial)
-        # The rows of a checkpointed layer are found by their address, which a compiled one has not.
-        whole = not self._try_last_layer or (self._static and is_checkpointing(self.model))
         try:
-            with recording([] if whole else layers_of(self._base)) as calls:
+            layers = layers_of(self._base) if self._try_last_layer else []
+            with recording(layers) as calls:
                 computed = at_masks(self._logits(self.model, inputs), trial, positions).logits
         except Exception:  # noqa: BLE001 - the training will raise it again
             return ALL_ROWS
@@ -207,6 +210,8 @@ class MaskedHead:
                 calls, positions, labels, self._selection, self._agree
             )
         del calls
+        if self._last_layer is not None and self._loses_rows(self._last_layer):
+            self._last_layer = None
         if self._last_layer is not None:
             if self._agree(self._agrees(inputs, labels, positions, dense, half=half)):
                 return LAST_LAYER_TOO
@@ -235,6 +240,14 @@ class MaskedHead:
         # The same head on the same numbers: equal up to rounding at another shape.
         tolerance = (2e-2 if half else 1e-4) * dense.abs().max().item()
         return sparse.shape == dense.shape and torch.allclose(sparse, dense, rtol=0, atol=tolerance)
+
+    def _loses_rows(self, last: LastLayer) -> bool:
+        """Whether the last layer would run again without its rows.
+
+        They are found by the address of the hidden states, which a compiled layer has not.
+        """
+        again = self._static or not repeats_hooks(last.layer.module)
+        return again and is_checkpointing(self.model)
 
     @contextmanager
     def _selecting(self, positions: torch.Tensor, labels: torch.Tensor) -> Iterator[None]:
@@ -304,13 +317,3 @@ def _pad_rows(
     missing = max(step, -(-len(positions) // step) * step) - len(positions)
     pad = torch.nn.functional.pad
     return pad(positions, (0, missing)), pad(targets, (0, missing), value=IGNORED)
-
-
-def _two_rows(inputs: dict[str, Any]) -> dict[str, Any]:
-    """Return two rows of a batch; with an attention mask, the second ends in padding."""
-    few = {name: tensor[:2] for name, tensor in inputs.items()}
-    mask = few.get("attention_mask")
-    if mask is not None and mask.dim() == 2 and len(mask) > 1:
-        few["attention_mask"] = mask.clone()
-        few["attention_mask"][1, -(mask.shape[1] // 8) :] = 0
-    return few

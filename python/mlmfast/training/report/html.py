@@ -197,6 +197,8 @@ def _tiles(result: TrainResult) -> list[tuple[str, str, str]]:
                 tiles.append((name, form.format(value), remark))
     share = "" if result.mfu is None else f"MFU {result.mfu:.1%}"
     tiles.append(("Tokens a second", f"{result.tokens_per_second:,.0f}", share))
+    if result.fill_rate is not None and result.fill_rate < 1:
+        tiles.append(("Batches without padding", f"{result.fill_rate:.1%}", "of their positions"))
     return tiles
 
 

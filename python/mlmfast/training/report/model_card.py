@@ -145,10 +145,12 @@ def _data(result: TrainResult, store: BlockStore) -> str:
 def _training(result: TrainResult, masks: dict[str, Any], picture: str | None) -> str:
     replaced, random = masks["mask_replace_prob"], masks["random_replace_prob"]
     share = "" if result.mfu is None else f" (MFU {result.mfu:.1%} of {result.peak})"
+    padded = result.fill_rate is not None and result.fill_rate < 1
+    full = f" (batches {result.fill_rate:.1%} full)" if padded else ""
     text = (
         f"{result.steps:,} steps, {result.epochs:.2f} epochs, {result.seconds:,.0f} s in "
-        f"{result.precision} on {result.device}, {result.tokens_per_second:,.0f} tokens/s{share}; "
-        f"mean training loss {result.train_loss:.4f}. "
+        f"{result.precision} on {result.device}, {result.tokens_per_second:,.0f} tokens/s"
+        f"{share}{full}; mean training loss {result.train_loss:.4f}. "
         f"{_chosen(masks)} were chosen, others in every epoch; of the chosen tokens "
         f"{replaced:.0%} became the mask token and {random:.0%} a random token."
         f"{_changes(result)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from mlmfast.data.masking.mask_rates import RowRates, parse_mask_rate
@@ -11,6 +11,7 @@ from mlmfast.data.tokenization.added_tokens import read_tokens
 from mlmfast.data.tokenization.word_boundaries import known_boundaries
 from mlmfast.errors import InputError
 from mlmfast.fs.paths import as_path
+from mlmfast.options import check_int
 from mlmfast.training.model.documents.mode import check_document_mode
 from mlmfast.training.model.precision import default_device
 from mlmfast.training.options.arguments import check_names
@@ -51,6 +52,8 @@ class TrainConfig:
         masks: the mask options of the training, as `MaskedBlocks` takes them.
         length: the changes to the model's positions.
         new_tokens: the words of `add_tokens`.
+        tokens_per_batch: positions of a batch, in place of its blocks; None for the blocks that
+            `training_arguments` say.
         max_seconds: `max_time` in seconds; None for no limit.
         options: the flags of run_mlm.py that are not options of `train` itself.
         training_arguments: the fields of `transformers.TrainingArguments` that the user gave, and
@@ -68,6 +71,8 @@ class TrainConfig:
     masks: dict[str, Any]
     documents: DocumentMode | None
     new_tokens: list[str]
+    pack_documents: bool
+    tokens_per_batch: int | None
     length: LengthOptions
     seed: int
     precision: str
@@ -102,6 +107,8 @@ class TrainConfig:
         mask_rate_schedule: str | None,
         documents: str | None,
         add_tokens: str | Path | Sequence[str] | None,
+        pack_documents: bool,
+        tokens_per_batch: int | None,
         max_position_embeddings: int | None,
         rope_theta: float | None,
         rope_scaling: str | dict[str, Any] | None,
@@ -126,6 +133,7 @@ class TrainConfig:
         check_names(arguments)
         arguments = resolve_do_flags(arguments)
         _check_seed(seed)
+        _check_batches(arguments, pack_documents, tokens_per_batch, documents)
         check_one_source(data, options)
         # As in run_mlm.py, a model type or a configuration without a model means random weights.
         scratch = from_scratch or (model is None and bool(model_type or options.config_name))
@@ -150,6 +158,8 @@ class TrainConfig:
             masks=masks,
             documents=check_document_mode(documents),
             new_tokens=read_tokens(add_tokens) if add_tokens else [],
+            pack_documents=pack_documents,
+            tokens_per_batch=tokens_per_batch,
             length=LengthOptions(max_position_embeddings, rope_theta, rope_scaling),
             seed=seed,
             overwrite=overwrite,
@@ -159,6 +169,23 @@ class TrainConfig:
             training_arguments=arguments | hub.upload_arguments(push_to_hub, arguments, output),
             **unchanged,
         )
+
+    def with_block_size(self, block_size: int) -> Self:
+        """Return the same options, with `tokens_per_batch` as blocks of so many tokens.
+
+        Raises:
+            InputError: it is less than one block.
+        """
+        if self.tokens_per_batch is None:
+            return self
+        blocks = self.tokens_per_batch // block_size
+        if not blocks:
+            raise InputError(
+                f"tokens_per_batch is {self.tokens_per_batch:,}, which is less than one block of "
+                f"{block_size:,} tokens: give a multiple of that."
+            )
+        arguments = self.training_arguments | {"per_device_train_batch_size": blocks}
+        return replace(self, training_arguments=arguments)
 
     @property
     def device(self) -> str:
@@ -175,6 +202,34 @@ def _check_seed(seed: int) -> None:
     """Raise InputError for a seed that one of the random generators does not take."""
     if not 0 <= seed < 2**32:
         raise InputError(f"seed is {seed}; expected a whole number from 0 to 2^32 - 1.")
+
+
+def _check_batches(
+    arguments: dict[str, Any],
+    pack_documents: bool,
+    tokens_per_batch: int | None,
+    documents: str | None,
+) -> None:
+    """Raise InputError for options that contradict each other about what a batch holds."""
+    if tokens_per_batch is not None:
+        check_int("tokens_per_batch", tokens_per_batch, 1, 2**31 - 1)
+        for name in ("per_device_train_batch_size", "auto_find_batch_size"):
+            if arguments.get(name):
+                raise InputError(
+                    f"tokens_per_batch ({tokens_per_batch:,}) and {name} ({arguments[name]}) both "
+                    "say how large a batch is: give one of them."
+                )
+    if pack_documents and documents == "joined":
+        raise InputError(
+            "pack_documents puts documents into a row that have nothing to do with each other: "
+            "documents=joined, where attention crosses them, does not go with it."
+        )
+    strategy = arguments.get("train_sampling_strategy")
+    if pack_documents and (arguments.get("group_by_length") or strategy == "group_by_length"):
+        raise InputError(
+            "group_by_length puts documents of similar length into a batch, and the rows of "
+            "pack_documents are all of one length: give one of them."
+        )
 
 
 def _resolve_masks(

@@ -31,6 +31,7 @@ def open_run_dir(config: TrainConfig, blocks: MaskedBlocks, processes: int) -> R
             "data_seed": given.get("data_seed"),
             "blocks_a_step": _blocks_per_step(given, processes),
             **_sampling_strategy(given),
+            "pack_documents": config.pack_documents,
             **config.length.given,
             "documents": "separate" if blocks.documents else "joined",
         },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
     from mlmfast.training.process.distributed import Processes
     from mlmfast.training.setup.config import TrainConfig
+
+
+logger = logging.getLogger(__name__)
 
 
 def build_datasets(
@@ -60,9 +64,19 @@ def build_datasets(
         seed=config.seed,
         pad_to_max_length=padded,
         limit=options.max_train_samples,
+        pack_documents=config.pack_documents,
+        data_seed=config.training_arguments.get("data_seed"),
         documents=numbered,
         **config.masks,
     )
+    if train.packing is not None:
+        logger.info(
+            "packed %s documents into %s rows of %d tokens, which are %.1f %% full",
+            f"{len(train.packing.lengths):,}",
+            f"{len(train):,}",
+            train_store.block_size,
+            100 * train.fill_rate,
+        )
     if eval_store is None:
         return train, None
     return train, EvaluationBlocks(

@@ -77,7 +77,8 @@ def build_trainer(
         train_dataset=train_blocks,
         eval_dataset=eval_blocks,
         callbacks=list(config.callbacks),
-        documents=config.documents,
+        # Documents that share a row have nothing to do with each other.
+        documents="separate" if config.pack_documents else config.documents,
     )
     trainer.override, trainer.options = config.override, config.masks
     trainer.option_changes = tuple(run_dir.changes)

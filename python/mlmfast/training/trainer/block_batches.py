@@ -86,6 +86,11 @@ class BlockBatches(SelfContainedTrainer):
         )
         return self._step_batches.loader()
 
+    @property
+    def fill_rate(self) -> float | None:
+        """Share of the positions in this process's training batches that held a token."""
+        return None if self._step_batches is None else self._step_batches.fill_rate
+
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader:
         """Return the Trainer's loader; for blocks, this process's share, each block once."""
         blocks = self.eval_dataset if eval_dataset is None else eval_dataset

@@ -138,6 +138,7 @@ class BlockTrainer(BlockBatches, AtomicCheckpoints):
             raise NonFiniteLossError(f"{about}.", step=step, epoch=0, block_ids=[])
         batches, blocks = self._step_batches, self._step_batches.blocks
         epoch, ids = batches.blocks_of(step)
+        packed = "" if blocks.packing is None else ", pack_documents=True"
         shown = ", ".join(map(str, ids[:8])) + (" ..." if len(ids) > 8 else "")
         batch_size = batches.sampler.batch_size * batches.sampler.world_size
         raise NonFiniteLossError(
@@ -145,8 +146,8 @@ class BlockTrainer(BlockBatches, AtomicCheckpoints):
             f"of {blocks.store.path}: {shown}. To get the same batch again: "
             f"mlmfast.training.trainer.step_batches.step_batch({str(blocks.store.path)!r}, "
             f"{step}, batch_size={batch_size}, accumulated={batches.accumulated}, "
-            f"seed={blocks.seed}). Often the learning rate ({self.args.learning_rate:g}) is "
-            "too high.",
+            f"seed={blocks.seed}{packed}). Often the learning rate "
+            f"({self.args.learning_rate:g}) is too high.",
             step=step,
             epoch=epoch,
             block_ids=ids.tolist(),

@@ -102,6 +102,7 @@ class StepBatches:
         self._pin_memory = pin_memory
         self._epoch = 0
         self._iterator: Any = None
+        self._positions = self._tokens = 0
         self._batches: Prefetcher[Batch] | None = None
 
     @property
@@ -109,8 +110,18 @@ class StepBatches:
         """Optimizer steps in an epoch; the last may have fewer blocks."""
         return -(-self.sampler.global_batches // self.accumulated)
 
+    @property
+    def fill_rate(self) -> float | None:
+        """Share of the positions of the batches so far that are not padding; None before any."""
+        return self._tokens / self._positions if self._positions else None
+
     def blocks_of(self, step: int) -> tuple[int, NDArray[np.uint64]]:
         """Return the epoch of a step, and the ids of its blocks on all ranks, in their order."""
+        epoch, items = self.items_of(step)
+        return epoch, self.blocks.block_ids(items, epoch)
+
+    def items_of(self, step: int) -> tuple[int, NDArray[np.uint64]]:
+        """Return the epoch of a step, and its items of the data set: blocks, or packed rows."""
         epoch, step_in_epoch = divmod(step, self.steps_per_epoch)
         all_ranks = replace(
             self.sampler,
@@ -160,6 +171,9 @@ class StepBatches:
         block_ids = self.sampler.block_ids(number, self._epoch)
         step = self._epoch * self.steps_per_epoch + number // self.accumulated
         batch = self.blocks.batch_at(step, block_ids.tolist())
+        attention = batch.get("attention_mask")
+        self._positions += batch["input_ids"].numel()
+        self._tokens += int(batch["input_ids"].numel() if attention is None else attention.sum())
         if not self._pin_memory:
             return batch
         return {name: tensor.pin_memory() for name, tensor in batch.items()}
@@ -188,15 +202,15 @@ def step_batch(
         seed: `seed` of the training.
         data_seed: `data_seed` of the training, if it was given.
         steps: Optimizer steps of the whole training, if the mask rate changes over them.
-        masks: The other arguments of `MaskedBlocks`: `mlm_probability` and so on, and `limit` for
-            `max_train_samples`.
+        masks: The other arguments of `MaskedBlocks`: `mlm_probability` and so on, `pack_documents`,
+            and `limit` for `max_train_samples`.
 
     Returns:
-        `input_ids` and `labels`, int64 `[B, L]` with B the blocks of the step, and
-        `attention_mask` if the store has padding.
+        `input_ids` and `labels`, int64 `[B, L]` with B the blocks of the step (or its rows of
+        packed documents), and `attention_mask` if the store has padding.
     """
     opened = store if isinstance(store, BlockStore) else open_splits(store)["train"]
-    blocks = MaskedBlocks(opened, seed=seed, **masks)
+    blocks = MaskedBlocks(opened, seed=seed, data_seed=data_seed, **masks)
     sampler = BlockSampler(
         blocks=len(blocks),
         batch_size=batch_size,
@@ -206,7 +220,7 @@ def step_batch(
         drop_last=drop_last,
         seed=seed if data_seed is None else data_seed,
     )
-    epoch, block_ids = StepBatches(blocks, sampler, accumulated).blocks_of(step)
+    epoch, items = StepBatches(blocks, sampler, accumulated).items_of(step)
     blocks.set_epoch(epoch)
     blocks.schedule(steps)
-    return blocks.batch_at(step, block_ids.tolist())
+    return blocks.batch_at(step, items.tolist())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from transformers import TrainerCallback
 
+from mlmfast.data.store.lengths import block_lengths
 from mlmfast.training.trainer.flops import BlockFlops, Peak, count_block_flops, peak_of
 
 if TYPE_CHECKING:
@@ -21,28 +22,17 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _SAMPLE = 256
-# Blocks to read at a time.
-_READ = 4096
-
-
-def _fill_rate(blocks: MaskedBlocks) -> float:
-    """Return the share of the tokens in the blocks that are not padding."""
-    manifest, count = blocks.store.manifest, len(blocks)
-    if count == manifest.blocks or not manifest.padding_tokens:
-        return manifest.fill_rate
-    filled = sum(
-        int((blocks.store[first : min(first + _READ, count)] != manifest.pad_token_id).sum())
-        for first in range(0, count, _READ)
-    )
-    return filled / (count * manifest.block_size)
 
 
 def _context_length(blocks: MaskedBlocks) -> int:
     """Return how many tokens of its document a token attends to, in the mean of a sample."""
-    sample = np.arange(min(_SAMPLE, len(blocks)), dtype=np.uint64)
-    numbers = blocks.store.document_ids(sample).astype(np.int64)
-    rows = np.arange(len(numbers))[:, None] * numbers.shape[1]
-    _, lengths = np.unique((rows + numbers)[numbers >= 0], return_counts=True)
+    if blocks.packing is not None:
+        lengths = blocks.packing.lengths[:_SAMPLE].astype(np.int64)
+    else:
+        sample = np.arange(min(_SAMPLE, len(blocks)), dtype=np.uint64)
+        numbers = blocks.store.document_ids(sample).astype(np.int64)
+        rows = np.arange(len(numbers))[:, None] * numbers.shape[1]
+        _, lengths = np.unique((rows + numbers)[numbers >= 0], return_counts=True)
     return max(round(float((lengths**2).sum() / lengths.sum())), 8)
 
 
@@ -64,11 +54,13 @@ class ThroughputCallback(TrainerCallback):
         self._blocks = blocks
         self._head = head
         manifest = blocks.store.manifest
-        # Without padding.
-        self._tokens_per_block = manifest.block_size * _fill_rate(blocks)
-        ids = blocks.store[: min(_SAMPLE, len(blocks))]
+        # Without padding; of a row, if documents are packed into rows.
+        self._tokens_per_block = manifest.block_size * blocks.fill_rate
+        ids = blocks.store[: min(_SAMPLE, len(blocks.store))]
         special = [*manifest.special_ids, manifest.mask_token_id, manifest.pad_token_id or 0]
-        self._ordinary_per_block = float((~np.isin(ids, special)).sum() / len(ids))
+        ordinary = float((~np.isin(ids, special)).sum())
+        share = ordinary / max(1.0, float(block_lengths(blocks.store, len(ids)).sum()))
+        self._ordinary_per_block = share * self._tokens_per_block
         self.block_flops: BlockFlops | None = None
         self._counted = False
         self.peak: Peak | None = None

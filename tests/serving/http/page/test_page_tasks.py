@@ -96,6 +96,26 @@ def test_a_text_is_scored_token_by_token(visit, models):
     assert not any("MASK" in token for token in tokens.all_inner_texts())
 
 
+def test_tokens_are_found_in_the_text_they_come_from(visit):
+    page = visit()
+    broken = "\N{REPLACEMENT CHARACTER}"
+    for text, tokens, expected in (
+        ("Fránce isn't", ["france", "isn", "'", "t"], ["Fránce", "isn", "'", "t"]),
+        ("Unbelievable!", ["un", "##bel", "##ievable", "!"], ["Un", "bel", "ievable", "!"]),
+        ("paris  is", ["paris", " ", " is"], ["paris", " ", "is"]),
+        ("a ♞ ♜, b", ["a", "[UNK]", "[UNK]", ",", "b"], ["a", "♞", "♜", ",", "b"]),
+        ("学生", ["[UNK]", "[UNK]"], ["学", "生"]),
+        ("a👩!", ["a", broken, broken, broken, "!"], ["a", "👩", None, None, "!"]),
+        ("the cat", ["dog"], ["the cat"]),
+    ):
+        spans = page.evaluate(
+            "async ([text, tokens]) => (await import('/page/scripts/tokens.js'))"
+            ".alignTokens(text, tokens).map(span => span && text.slice(...span))",
+            [text, tokens],
+        )
+        assert spans == expected, text
+
+
 def test_a_scored_token_shows_what_the_model_expected(visit, models):
     page = visit()
     page.get_by_label("Model").select_option("bert")

@@ -25,7 +25,8 @@ export function drawHeat(container, { text, mask }, direction, { score, token_st
   token_strs.forEach((token_str, number) => {
     const span = spans[number];
     if (span && span[0] > end) line.append(text.slice(end, span[0]));
-    const shown = span ? text.slice(Math.max(span[0], end), span[1]) || readable(token_str) : readable(token_str);
+    const written = span ? text.slice(Math.max(span[0], end), span[1]) : "";
+    const shown = written.trim() ? written : span ? readable(token_str) : "…"; // a part of the character before it
     end = span ? Math.max(end, span[1]) : end;
     line.append(token(shown, token_scores[number], span && ((number) => explain(explanation, span, `“${shown}” (${number})`))));
   });

@@ -36,6 +36,10 @@ export function alignTokens(text, tokens) {
   const units = plain.flatMap((letter, number) => Array(letter.length).fill(origin[number]));
   let from = 0;
   const spans = tokens.map((token) => {
+    if (token && !token.trim() && /\s/.test(haystack[from] ?? "")) {
+      from += 1; // a blank that is a token of its own
+      return units[from - 1];
+    }
     const needle = [...token.replace(/^##/, "").trim()].map(fold).join("");
     const at = needle ? haystack.indexOf(needle, from) : -1;
     // A token that is far away is another one with the same text.
@@ -43,17 +47,26 @@ export function alignTokens(text, tokens) {
     from = at + needle.length;
     return [units[at][0], units[from - 1][1]];
   });
-  return spans.map((span, number) => span ?? textBetween(text, spans, number));
+  fillRuns(text, spans);
+  return spans;
 }
 
-/** What lies between the tokens around one that was not found, if it is the first of those between them. */
-function textBetween(text, spans, number) {
-  if (number && !spans[number - 1]) return null;
-  const start = number ? spans[number - 1][1] : 0;
-  const end = spans.slice(number).find(Boolean)?.[0] ?? text.length;
-  const between = text.slice(start, end);
-  if (!between.trim()) return null;
-  return [end - between.trimStart().length, start + between.trimEnd().length];
+/**
+ * Give tokens that were not found the text between those that were: a word or a character each where their
+ * numbers agree, and otherwise all of it to the first of them.
+ */
+function fillRuns(text, spans) {
+  for (let first = 0; first < spans.length; first += 1) {
+    if (spans[first]) continue;
+    let last = first;
+    while (last + 1 < spans.length && !spans[last + 1]) last += 1;
+    const start = first ? spans[first - 1][1] : 0;
+    const between = text.slice(start, spans[last + 1]?.[0] ?? text.length);
+    const split = [/\S+/g, /\S/gu, /\S(?:[^]*\S)?/g].map((pattern) => [...between.matchAll(pattern)]);
+    const parts = split.find((found) => found.length === last - first + 1) ?? split.at(-1);
+    parts.forEach((part, at) => (spans[first + at] = [start + part.index, start + part.index + part[0].length]));
+    first = last;
+  }
 }
 
 function fold(sign) {
