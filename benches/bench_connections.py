@@ -81,25 +81,30 @@ def contenders(folder: Path, stack: contextlib.ExitStack) -> tuple[list[Asked], 
     return found, left_out
 
 
-def asked_at_once(asked: Asked, clients: int, seconds: float) -> Seen:
-    """Let a crowd ask one server, which alone runs meanwhile."""
+def asked_at_once(asked: Asked, clients: int, seconds: float) -> tuple[Seen, float]:
+    """Let a crowd ask one server, which alone runs meanwhile; and its processor time."""
     ports = [asked.server.port, *([asked.admin_port] if asked.admin_port else [])]
+    before = asked.server.processor_seconds()
     asked.server.go()
     try:
         crowd = Crowd(asked.server.port, clients, seconds, asked.path, asked.body, tuple(ports))
-        return run(crowd)
+        seen = run(crowd)
+        return seen, asked.server.processor_seconds() - before
     finally:
         asked.server.hold()
 
 
-def table(cells: dict[tuple[int, str], list[Seen]]) -> list[str]:
+def table(cells: dict[tuple[int, str], list[tuple[Seen, float]]]) -> list[str]:
     """One row for each number of connections and server."""
-    names = ["connections", "", "answers/s", "(min - max)", "p50", "p99", "last to be answered"]
+    names = ["connections", "", "answers/s", "(min - max)", "processor time an answer"]
+    names += ["p50", "p99", "last to be answered"]
     names += ["probe p50", "probe max", "on the admin port p50", "max", "others"]
     lines = ["| " + " | ".join(names) + " |", "|---" * len(names) + "|"]
-    for (clients, label), seen in cells.items():
+    for (clients, label), runs in cells.items():
+        seen = [one for one, _ in runs]
         speeds = [one.answered for one in seen]
         latencies = sorted(each for one in seen for each in one.latencies)
+        spent = sum(seconds for _, seconds in runs) / max(1, len(latencies))
         last = statistics.median(max(one.first, default=float("nan")) for one in seen)
         unanswered = sum(clients - len(one.first) for one in seen)
         others = {name for one in seen for name in one.others}
@@ -110,6 +115,7 @@ def table(cells: dict[tuple[int, str], list[Seen]]) -> list[str]:
             label,
             harness.number(statistics.median(speeds)),
             f"{harness.number(min(speeds))} - {harness.number(max(speeds))}",
+            harness.duration(spent),
             *(_at(latencies, part) for part in (0.5, 0.99)),
             harness.duration(last),
         ]
@@ -143,7 +149,7 @@ def main(given: Sequence[str] | None = None) -> list[str]:
     wanted = parser.parse_args(given)
     # Whoever ends this process ends the servers with it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    cells: dict[tuple[int, str], list[Seen]] = {}
+    cells: dict[tuple[int, str], list[tuple[Seen, float]]] = {}
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         found, left_out = contenders(Path(name), stack)
         for clients in wanted.clients:
@@ -157,7 +163,8 @@ def main(given: Sequence[str] | None = None) -> list[str]:
         "while the others are asked. Clients, probes and server share the cores. Answers/s and "
         "latencies count from the first moment. The last to be answered is the connection whose "
         "first answer came last, since it was opened (median of the rounds). A probe asks for "
-        "/health on a connection of its own, twenty times a second. uvicorn and granian answer "
+        "/health on a connection of its own, twenty times a second. Processor time is the "
+        "server's, with the probes'. uvicorn and granian answer "
         "five bytes from the least application there is, without a log; ours routes, counts and "
         "logs every request, and for fill-mask runs a model of BERT-tiny's size."
     )

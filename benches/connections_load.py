@@ -1,7 +1,7 @@
 """Connections that are all opened at once and then ask in closed loops, and probes beside them.
 
-`python benches/connections_load.py` reads one `Crowd` as JSON from standard input and writes one
-line of JSON, a `Seen`. The probes, each on a connection of its own, come from a thread beside the
+`python benches/connections_load.py FILE` reads one `Crowd` as JSON from standard input and writes a
+`Seen` as JSON to FILE. The probes, each on a connection of its own, come from a thread beside the
 event loop, and wait for nothing but their server.
 """
 
@@ -12,10 +12,12 @@ import json
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 import uvloop
 
@@ -73,16 +75,17 @@ class Seen:
 
 def run(crowd: Crowd) -> Seen:
     """Let a process of its own ask."""
-    done = subprocess.run(
-        [sys.executable, __file__],
-        input=json.dumps(asdict(crowd)),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(f"the load failed:\n{done.stderr}")
-    return Seen(**json.loads(done.stdout))
+    with tempfile.NamedTemporaryFile() as file:
+        done = subprocess.run(
+            [sys.executable, __file__, file.name],
+            input=json.dumps(asdict(crowd)),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise RuntimeError(f"the load failed:\n{done.stderr}")
+        return Seen(**json.load(file))
 
 
 class _Client(asyncio.Protocol):
@@ -177,4 +180,5 @@ class _Asking:
 if __name__ == "__main__":
     told = json.load(sys.stdin)
     told["probe_ports"] = tuple(told["probe_ports"])
-    print(json.dumps(asdict(uvloop.run(_Asking(Crowd(**told)).work()))))
+    seen = uvloop.run(_Asking(Crowd(**told)).work())
+    Path(sys.argv[1]).write_text(json.dumps(asdict(seen)), encoding="utf-8")

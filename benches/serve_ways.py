@@ -118,6 +118,16 @@ class Server:
                     total += next(int(line.split()[1]) for line in lines if line[:4] == "Pss:")
         return total * 1024 or None
 
+    def processor_seconds(self) -> float:
+        """Processor time of all its processes so far."""
+        ticks = 0
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):  # it has ended
+                fields = stat.read_text().rpartition(")")[2].split()
+                if int(fields[2]) == self._process.pid:
+                    ticks += int(fields[11]) + int(fields[12])  # utime and stime
+        return ticks / os.sysconf("SC_CLK_TCK")
+
     def stop(self) -> None:
         """End it, with all that it began."""
         self._signal(signal.SIGCONT)

@@ -16,7 +16,7 @@ import pytest
 import http_client
 from http_client import PATIENCE
 from mlmfast.errors import InputError
-from mlmfast.serving.http.listening import listen
+from mlmfast.serving.http.listening import Listening, listen
 from mlmfast.serving.http.settings import ModelSource, ServeSettings
 from serving import begun, until
 
@@ -205,6 +205,13 @@ def test_health_may_have_a_named_socket_of_systemd(onnx):
         assert server.admin_url == f"http://127.0.0.1:{admin.getsockname()[1]}"
         assert http_client.get(f"{server.admin_url}/health").status_code == 200
         assert http_client.post(server.url, json=BODY).status_code == 200
+
+
+def test_sockets_without_a_path_have_a_url_too():
+    with socket.socket(socket.AF_UNIX) as own:
+        own.bind(f"\0mlmfast-{os.getpid()}")
+        assert Listening([own]).url == f"unix:@mlmfast-{os.getpid()}"
+        assert not Listening([own]).is_public
 
 
 def test_what_systemd_gave_to_another_process_is_left_alone(settings, monkeypatch):

@@ -221,7 +221,8 @@ def _is_local(one: socket.socket) -> bool:
 
 def _url(one: socket.socket) -> str:
     if one.family == socket.AF_UNIX:
-        return f"unix:{one.getsockname()}"
+        name = one.getsockname()  # bytes, where it is no path
+        return f"unix:{name}" if isinstance(name, str) else f"unix:@{name[1:].decode()}"
     host, port = one.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
