@@ -5,10 +5,12 @@ The tests run it on every type, and write_architectures.py writes docs/architect
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -30,6 +32,7 @@ class Outcome:
     Attributes:
         kind: the model type.
         trains: what training runs on masked rows: `MaskedHead.scope`.
+        documents: how training keeps the documents of a row apart, or why it does not.
         exporter: who wrote model.onnx, one of the BY_ names; "" where nobody could.
         inputs: those of model.onnx.
         model_difference: the largest |ONNX - PyTorch| of a logit.
@@ -43,6 +46,7 @@ class Outcome:
 
     kind: str
     trains: str = ""
+    documents: str = ""
     exporter: str = ""
     inputs: tuple[str, ...] = ()
     model_difference: float = float("nan")
@@ -67,6 +71,7 @@ def measure(kind: str) -> Outcome:
         model = None
     if model is not None and model.main_input_name != "input_values":
         outcome.trains = _train(model)
+        outcome.documents = documents_of(kind)
     try:
         require_exportable(kind)
     except MlmfastError as error:
@@ -75,6 +80,27 @@ def measure(kind: str) -> Outcome:
     with quiet():
         _measure_graphs(model, outcome)
     return outcome
+
+
+def documents_of(kind: str) -> str:
+    """Try documents of a type in the attention that transformers chooses; say what became of it."""
+    import torch
+
+    from mlmfast.training.model.documents import attention
+    from mlmfast.training.model.documents.document_attention import DocumentAttention
+
+    try:
+        model = tiny_model(kind, attention="sdpa")
+    except ValueError:  # the type has no such attention
+        model = tiny_model(kind)
+    ids = torch.from_numpy(draw(model, ("input_ids",), 3, 48)["input_ids"])
+    documents = DocumentAttention(model)
+    with mock.patch.object(attention, "attend_inside", wraps=attention.attend_inside) as attend:
+        if not documents.separates(ids):
+            reason = documents.reason or ""
+            # The numbers differ between machines and versions.
+            return "joined: " + re.sub(r" \(.*\)| by \S+", "", reason)
+    return "each alone" if attend.called else "by mask"
 
 
 def _measure_graphs(model: Any, outcome: Outcome) -> None:

@@ -20,6 +20,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "architectures.md"
 TITLES = (
     "type",
     "trains",
+    "documents",
     "model.onnx by",
     "head",
     "last layer",
@@ -39,6 +40,12 @@ model of each type, and the tests check that it still does.
   as all of them (albert), if it is not a module of its own (flaubert, xlm), if it keeps keys and
   values (bart, mbart, mvp) or runs again in the backward pass (reformer), if hidden states do not
   lie as batch, length, width (mega, squeezebert), and if the first layer's are mixed in (neomme).
+- **documents**: whether the documents of a row are kept apart ([Documents](documents.md)), with the
+  attention that transformers chooses. *each alone* means that attention runs document by document
+  (on a CPU), *by mask* that it runs under a mask of the whole row. *joined* gives the reason why
+  the model cannot: it mixes neighbours in another way (convolutions, pooling, words beside each
+  other in mobilebert), hashes, samples or approximates attention, or shifts the text for a decoder.
+  BigBird keeps them apart with `attention_type=original_full`.
 - **model.onnx by**: who writes it. *Optimum* knows the type itself. *registered* means that mlmfast
   registers the type and its inputs with Optimum, and patches the model while tracing if the remark
   mentions a patch. *tracing* means that mlmfast writes it alone, as it does whenever Optimum is not
@@ -103,11 +110,13 @@ def row(outcome: Outcome) -> tuple[str, ...]:
     if outcome.refused:
         reason = outcome.refused.partition(": ")[2]
         nothing = ("-",) * 4
-        return (kind, outcome.trains or "-", *nothing, "", reason[:1].upper() + reason[1:])
+        trained = (outcome.trains or "-", outcome.documents or "-")
+        return (kind, *trained, *nothing, "", reason[:1].upper() + reason[1:])
     difference = max(outcome.model_difference, outcome.fused_difference)
     return (
         kind,
         outcome.trains,
+        outcome.documents,
         outcome.exporter,
         "all rows" if outcome.fused == "after the head" else "masked rows",
         outcome.moved or "-",

@@ -43,14 +43,14 @@ class DocumentMask(torch.Tensor):
     ) -> Any:
         kwargs = kwargs or {}
         if func is functional.scaled_dot_product_attention:
-            result = _attention(*args, **kwargs)
+            result = attend_inside(*args, **kwargs)
             if result is not None:
                 return result
         with torch._C.DisableTorchFunctionSubclass():  # noqa: SLF001 - as torch's own subclasses do
             return func(*args, **kwargs)
 
 
-def _attention(
+def attend_inside(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,

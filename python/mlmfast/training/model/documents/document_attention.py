@@ -183,13 +183,14 @@ class DocumentAttention:
         if getattr(getattr(self.model, "config", None), "attention_type", "") == "block_sparse":
             # BigBird changes to full attention for good once a text is short, as in the trial.
             return "its attention is block_sparse (attention_type=original_full has masks)"
+        known = inspect.signature(self.model.forward).parameters
+        if "attention_mask" not in known:
+            return "its layers take no attention mask"
         positions = max_input_length(self.model)
         longest = min(ids.shape[1], positions.usable if positions else ids.shape[1])
+        self._is_long = longest < ids.shape[1]
         # Some types slice a buffer of segments that is as long as their table of positions.
-        self._segments = (
-            longest < ids.shape[1]
-            and "token_type_ids" in inspect.signature(self.model.forward).parameters
-        )
+        self._segments = self._is_long and "token_type_ids" in known
         document_ids = trial_documents(ids, longest)
         short = ids[:, :longest]
         shown = torch.ones_like(short)
