@@ -47,8 +47,8 @@ pub fn document_ids<I: TokenId>(
     check_length("document_starts", starts.len(), shards.count())?;
     check_length("out", out.len(), numbers.len().checked_mul(length).ok_or(Error::TooLarge)?)?;
     let threads = parallel::thread_count(threads, out.len(), GRAIN);
-    let share = numbers.len().div_ceil(threads).max(1);
-    let parts = numbers.chunks(share).zip(out.chunks_mut(share * length)).collect();
+    let each = numbers.len().div_ceil(threads).max(1);
+    let parts = numbers.chunks(each).zip(out.chunks_mut(each * length)).collect();
     parallel::run(parts, threads, |(numbers, out): (&[u64], &mut [i32])| {
         for (&block, row) in numbers.iter().zip(out.chunks_exact_mut(length)) {
             let (shard, at) = shards.locate(block)?;
