@@ -11,7 +11,9 @@ from torch._dynamo.utils import counters
 
 from architectures import tiny_model
 from mlmfast.errors import InputError
+from mlmfast.training.model.documents.attention import DocumentMask, attend_inside
 from mlmfast.training.model.documents.document_attention import DocumentAttention
+from mlmfast.training.model.documents.layout import Documents
 from mlmfast.training.model.loss import masked_loss_sum
 from mlmfast.training.model.masked_head import ALL_ROWS, LAST_LAYER_TOO, MaskedHead, at_masks
 from tolerances import GRAPHS, KERNELS, LAYERS
@@ -202,3 +204,13 @@ def test_a_row_may_be_longer_than_the_positions_of_the_model(kind):
     inputs, labels = batch(((20, 7, 13), (20,), (3, 16, 12)))
     head = MaskedHead(model, documents=DocumentAttention(model, required=True))
     assert_same(packed(head, model, inputs, labels), alone(model, inputs, labels), atol=KERNELS)
+
+
+def test_elsewhere_than_on_a_cpu_the_mask_is_used_as_it_is():
+    ids = torch.tensor([[0, 0, 1, -1]], device="meta")
+    documents = Documents(ids)
+    mask = DocumentMask.of(documents.same, documents, plain=True)
+    query = torch.empty(1, 2, 4, 8, device="meta")
+    assert attend_inside(query, query, query, mask) is None
+    attended = torch.nn.functional.scaled_dot_product_attention(query, query, query, mask)
+    assert attended.shape == query.shape

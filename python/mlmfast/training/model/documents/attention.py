@@ -61,7 +61,9 @@ def attend_inside(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> torch.Tensor | None:
-    """Attend inside each document; None if the mask does not belong to these tensors.
+    """Attend inside each document; None to use the mask as it is.
+
+    That is so on other devices than the CPU, and if the mask does not belong to these tensors.
 
     Args:
         query: `[B, H, L, D]`.
@@ -72,6 +74,8 @@ def attend_inside(
     """
     if not isinstance(attn_mask, DocumentMask) or is_causal:
         return None
+    if query.device.type != "cpu":
+        return None  # elsewhere, a call for each document costs more than the mask
     documents = attn_mask.documents
     rows, length = documents.ids.shape
     if any(each.dim() != 4 or each.shape[0::2] != (rows, length) for each in (query, key, value)):
