@@ -17,7 +17,7 @@ from mlmfast.data.tokenization.train import train_tokenizer
 from mlmfast.training.report.documents import SUMMARY_FILE
 from stopped_trainings import furthest
 from tolerances import LOGGED, SUMS
-from toy import SCRATCH, sentences
+from toy import SCRATCH, make_blocks, sentences
 
 # 71 blocks to train on and 27 to measure on: in the last batch of all, one process has a block and
 # the other has none.
@@ -49,6 +49,23 @@ def test_two_processes_train_what_one_does(toy_blocks, tmp_path):
                 assert mine[name] == pytest.approx(theirs[name], rel=SUMS)
     assert furthest(tmp_path / "one", tmp_path / "two") < SUMS
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
+
+
+def test_packed_documents_are_trained_on_as_in_one_process(tmp_path):
+    """Each document counts once, whichever process has its row; attention stays inside it."""
+    blocks = make_blocks(tmp_path, count=120, block_size=32, packing="none")
+    options = work.WITHOUT_DROPOUT | {"num_train_epochs": 2, "logging_steps": 1}
+    options |= {"pack_documents": True, "per_device_eval_batch_size": 4}
+    rows = {"per_device_train_batch_size": 8}
+    alone = work.train_on(blocks, tmp_path / "one", options | rows)
+    rows = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2}
+    pair = values(launch(2, work.train_on, blocks, tmp_path / "two", options | rows))
+    assert len(alone[1]) > 4
+    for found in pair:
+        assert found[0] == pytest.approx(alone[0], rel=SUMS)
+        assert found[1] == pytest.approx(alone[1], abs=LOGGED)  # the log has four digits
+        assert found[3]["loss"] == pytest.approx(alone[3]["loss"], rel=SUMS)
+    assert furthest(tmp_path / "one", tmp_path / "two") < SUMS
 
 
 def test_streamed_text_is_trained_and_measured_on_as_in_one_process(tmp_path):
