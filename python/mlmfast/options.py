@@ -32,7 +32,7 @@ def option(text: str, default: Any = None, **about: Any) -> Any:
             this metadata: type checkers take any other call for a default.)
         about: Further metadata: `choices` (the possible values), `minimum` (of an integer),
             `bounds` (the least and the greatest number), `metavar` (the name of the flag's value in
-            the help), `flag` (the flag, where it is not the field's name). An option whose default
+            the help), `flag` (the flag, where it is not the field's name). An option whose type
             is a tuple may be repeated.
     """
     return field(default=default, metadata={"help": text, **about})

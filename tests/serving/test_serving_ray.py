@@ -279,12 +279,13 @@ def sum_of(numbers, name):
     ("arguments", "said"),
     [
         ({}, "model=onnx/"),
-        ({"model": "m", "colour": "red"}, "There is no argument 'colour'; there is api_keys"),
+        ({"model": "m", "colour": "red"}, "There is no argument 'colour'; there is allowed_hosts"),
         ({"model": "m", "replicas": "many"}, "replicas is 'many'"),
         ({"model": "m", "replicas": "0"}, "replicas must be more than 0"),
         ({"model": "m", "replicas": "3", "max_replicas": "2"}, "max_replicas is 2"),
         ({"model": "m", "max_queue": "0"}, "max_queue must lie between"),
         ({"model": "m", "port": "80"}, "There is no argument 'port'"),
+        ({"model": "m", "grpc_port": "80"}, "There is no argument 'grpc_port'"),
     ],
 )
 def test_arguments_are_checked_before_anything_is_deployed(arguments, said):

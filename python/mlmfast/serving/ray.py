@@ -43,8 +43,8 @@ _BEYOND_QUEUE = 64
 # Options of the server that Ray decides.
 _OF_RAY = frozenset(
     {
-        *("models", "host", "port", "uds", "admin_port", "max_connections", "header_timeout"),
-        *("workers", "worker_timeout", "threads", "device", "log_format"),
+        *("models", "host", "port", "uds", "admin_port", "grpc_port", "max_connections"),
+        *("header_timeout", "workers", "worker_timeout", "threads", "device", "log_format"),
     }
 )
 
@@ -104,10 +104,10 @@ def application(
         max_replicas: the largest number of replicas under load; None: always `replicas`.
         cpus: cores of one replica, which Ray reserves for it, and its threads.
         gpus: GPUs of one replica; with any, it runs on CUDA only.
-        **settings: options of `ServeSettings` that Ray does not decide: api_keys, cors_origins,
-            batching, max_delay_ms, max_queue, max_batch_tokens, max_texts, max_tokens, max_rows,
-            max_passes, max_body_mb, max_bodies_mb, max_characters, max_answer_mb, max_answers_mb,
-            body_timeout, request_timeout, drain_seconds.
+        **settings: options of `ServeSettings` that Ray does not decide: api_keys, api_key_file,
+            allowed_hosts, cors_origins, batching, max_delay_ms, max_queue, max_batch_tokens,
+            max_texts, max_tokens, max_rows, max_passes, max_body_mb, max_bodies_mb, max_characters,
+            max_answer_mb, max_answers_mb, body_timeout, request_timeout, drain_seconds, traces.
 
     Returns:
         An application whose handle has the method `fill_mask`, see `FillMaskReplica`.

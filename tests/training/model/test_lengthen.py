@@ -145,7 +145,7 @@ def test_a_training_at_length_is_evaluated_exported_and_served(kind, rows, scali
     settings["model_max_length"] = 64
     (start / "tokenizer_config.json").write_text(json.dumps(settings))
     text = tmp_path / "text.txt"
-    text.write_text("\n".join([WORDS] * 150))
+    text.write_text("\n".join([" ".join([WORDS] * 15)] * 10))  # documents longer than 128 tokens
     stores = {}
     for length in (64, 128):
         prepare(text, tmp_path / str(length), tokenizer=start, block_size=length, test_size=0.2)

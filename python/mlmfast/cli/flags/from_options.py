@@ -22,7 +22,7 @@ def option_flags(
     """Give a command a flag for each field of a dataclass that `mlmfast.options` declares.
 
     Args:
-        options: The dataclass; a field without a default becomes a required flag, one whose default
+        options: The dataclass; a field without a default becomes a required flag, one whose type
             is a tuple a flag that may be repeated, and one without a help gets no flag.
         names: The fields to take, in their order; None takes all.
         without: Fields that get no flag.
@@ -53,9 +53,9 @@ def _flag(
         return click.option(flag, is_flag=True, **about)
     if each.default is MISSING:
         about["required"] = True
-    elif each.default == ():
+    elif str(each.type).startswith("tuple"):
         about["multiple"] = True
-    elif each.default is not None:
+    elif each.default not in (None, ()):
         about |= {"default": each.default, "show_default": True}
     spellings = [flag, alias] if alias else [flag]
     kind = Names(choices) if choices else _type(str(each.type))

@@ -112,7 +112,7 @@ class StepBatches:
 
     @property
     def fill_rate(self) -> float | None:
-        """Share of the positions of the batches so far that are not padding; None before any."""
+        """Share of the positions of the batches taken that are not padding; None before any."""
         return self._tokens / self._positions if self._positions else None
 
     def blocks_of(self, step: int) -> tuple[int, NDArray[np.uint64]]:
@@ -152,7 +152,10 @@ class StepBatches:
             else:
                 self._start(self._epoch + 1)
             self._iterator = iterator
-        return list(islice(self._batches or (), count))
+        batches = list(islice(self._batches or (), count))
+        for batch in batches:  # here, and not in `_make`, which several threads run at once
+            self._count(batch)
+        return batches
 
     def close(self) -> None:
         """End the thread that makes batches ahead."""
@@ -171,12 +174,14 @@ class StepBatches:
         block_ids = self.sampler.block_ids(number, self._epoch)
         step = self._epoch * self.steps_per_epoch + number // self.accumulated
         batch = self.blocks.batch_at(step, block_ids.tolist())
-        attention = batch.get("attention_mask")
-        self._positions += batch["input_ids"].numel()
-        self._tokens += int(batch["input_ids"].numel() if attention is None else attention.sum())
         if not self._pin_memory:
             return batch
         return {name: tensor.pin_memory() for name, tensor in batch.items()}
+
+    def _count(self, batch: Batch) -> None:
+        attention, positions = batch.get("attention_mask"), batch["input_ids"].numel()
+        self._positions += positions
+        self._tokens += positions if attention is None else int(attention.sum())
 
 
 def step_batch(
