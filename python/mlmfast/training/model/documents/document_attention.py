@@ -141,7 +141,7 @@ class DocumentAttention:
     def _report(self) -> None:
         kind = getattr(getattr(self.model, "config", None), "model_type", "this model")
         if self.reason is None:
-            logger.info("attention stays inside documents")
+            logger.info("attention stays inside documents; documents=joined lets it cross them")
         elif self._required or self._is_long:
             raise InputError(
                 f"{kind} cannot keep documents apart: {self.reason}. Train and evaluate it with "
