@@ -9,6 +9,7 @@ import time
 import pytest
 
 import http_client
+from raw_http import rest
 from serving import PATIENCE, begun
 
 TEXT = "paris is the <mask> of france"
@@ -55,10 +56,3 @@ def raw(server, *parts: bytes) -> bytes:
         for part in parts:
             connection.sendall(part)
         return rest(connection)
-
-
-def rest(connection) -> bytes:
-    found = b""
-    while part := connection.recv(65536):
-        found += part
-    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 
 
 class Scripted(ThreadingHTTPServer):
@@ -53,9 +53,13 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-@contextmanager
 def scripted():
-    server = Scripted()
+    return running(Scripted())
+
+
+@contextmanager
+def running(server: HTTPServer):
+    """Serve in a thread until the end of the block."""
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:

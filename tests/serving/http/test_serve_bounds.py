@@ -13,7 +13,8 @@ import psutil
 import pytest
 
 import http_client
-from limited_server import BODY, post, raw, rest, server, unharmed  # noqa: F401 (fixtures)
+from limited_server import BODY, post, raw, server, unharmed  # noqa: F401 (fixtures)
+from raw_http import rest
 from serving import PATIENCE, begun, until
 
 CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"

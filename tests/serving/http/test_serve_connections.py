@@ -14,10 +14,10 @@ from limited_server import (  # noqa: F401 (fixtures)
     impatient,
     post,
     raw,
-    rest,
     server,
     unharmed,
 )
+from raw_http import rest
 from serving import PATIENCE
 
 

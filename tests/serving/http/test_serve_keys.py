@@ -9,6 +9,7 @@ import socket
 import pytest
 
 import http_client
+from raw_http import rest
 from serving import PATIENCE, begun, until
 
 BODY = {"inputs": "paris is the <mask> of france"}
@@ -81,9 +82,7 @@ def status(server, host, path="/v1/models"):
     head = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer open\r\n"
     with socket.create_connection(server.address, timeout=PATIENCE) as connection:
         connection.sendall(f"{head}Connection: close\r\n\r\n".encode())
-        found = b""
-        while part := connection.recv(65536):
-            found += part
+        found = rest(connection)
     if b"error_type" in found:
         assert json.loads(found.partition(b"\r\n\r\n")[2])["error_type"] == "wrong_host"
     return int(found.split()[1])

@@ -18,13 +18,11 @@ from http_client import PATIENCE
 from mlmfast.errors import InputError
 from mlmfast.serving.http.listening import Listening, listen
 from mlmfast.serving.http.settings import ModelSource, ServeSettings
+from raw_http import closing_request, rest
 from serving import begun, until
 
 BODY = {"inputs": "paris is the <mask> of france"}
-REQUEST = json.dumps(BODY).encode()
-REQUEST = (
-    b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(REQUEST)
-) + REQUEST
+REQUEST = closing_request(json.dumps(BODY).encode())
 
 
 @pytest.fixture(scope="module")
@@ -64,13 +62,6 @@ def activated(**sockets):
 
 def over(path):
     return httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), timeout=PATIENCE)
-
-
-def answer_of(connection) -> bytes:
-    found = b""
-    while part := connection.recv(65536):
-        found += part
-    return found
 
 
 def test_a_unix_socket_is_answered_and_removed(onnx, tmp_path):
@@ -187,13 +178,13 @@ def test_connections_wait_in_a_socket_of_systemd_for_the_next_server(onnx):
             with begun(onnx, **kwargs) as server:
                 assert server.url == f"http://127.0.0.1:{address[1]}"
                 # It may have come before the model was loaded.
-                assert answer_of(early)[9:12] in (b"200", b"503")
+                assert rest(early)[9:12] in (b"200", b"503")
                 assert http_client.post(server.url, json=BODY).status_code == 200
                 assert server.stop() == 0
         with socket.create_connection(address) as between:
             between.sendall(REQUEST)
             with begun(onnx, "--workers", "2", **kwargs):
-                assert answer_of(between)[9:12] in (b"200", b"503")
+                assert rest(between)[9:12] in (b"200", b"503")
 
 
 def test_health_may_have_a_named_socket_of_systemd(onnx):

@@ -58,13 +58,6 @@ def busy(server, hold):
     return made
 
 
-def answer_of(connection) -> bytes:
-    found = b""
-    while part := connection.recv(65536):
-        found += part
-    return found
-
-
 def test_a_connection_too_many_is_refused_and_may_ask_for_health(server, held):
     first = busy(server, held)
     refused = server.metric("mlmfast_failures_total", reason="too_many_connections")

@@ -12,7 +12,8 @@ import zlib
 import pytest
 
 import http_client
-from limited_server import BODY, LIMIT, post, raw, rest, server, unharmed  # noqa: F401 (fixtures)
+from limited_server import BODY, LIMIT, post, raw, server, unharmed  # noqa: F401 (fixtures)
+from raw_http import rest
 from serving import PATIENCE
 
 CLOSE = b"Connection: close\r\n"

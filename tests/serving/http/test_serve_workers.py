@@ -15,12 +15,11 @@ import psutil
 import pytest
 
 import http_client
+from raw_http import closing_request, rest
 from serving import PATIENCE, begun, until
 
 BODY = json.dumps({"inputs": "paris is the <mask> of france"}).encode()
-REQUEST = (
-    b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(BODY)
-) + BODY
+REQUEST = closing_request(BODY)
 
 
 @pytest.fixture(scope="module")
@@ -35,18 +34,10 @@ def loaded(server):
 
 def asked(server, request_id="any"):
     """Send a request on a connection of its own, and return all that comes back."""
-    line, headers = REQUEST.split(b"\r\n", 1)
-    named = b"%b\r\nX-Request-Id: %b\r\n%b" % (line, request_id.encode(), headers)
+    named = closing_request(BODY, b"X-Request-Id: %b\r\n" % request_id.encode())
     with socket.create_connection(server.address, timeout=PATIENCE) as connection:
         connection.sendall(named)
         return rest(connection)
-
-
-def rest(connection) -> bytes:
-    found = b""
-    while part := connection.recv(65536):
-        found += part
-    return found
 
 
 class TestTwo:

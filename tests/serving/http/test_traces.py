@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -17,6 +16,7 @@ import http_client
 from mlmfast.errors import InputError, MissingDependencyError
 from mlmfast.serving.http import settings, traces
 from mlmfast.serving.http.process_metrics import Processes, worker_ids
+from scripted_server import running
 from serving import PATIENCE, begun, until
 
 TEXT = "paris is the <mask> of france"
@@ -39,18 +39,10 @@ class Collector(BaseHTTPRequestHandler):
         pass
 
 
-@contextmanager
 def collector():
     server = ThreadingHTTPServer(("127.0.0.1", 0), Collector)
     server.spans = []
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    return running(server)
 
 
 @pytest.fixture(scope="module")
