@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import uvloop
+from http_responses import status_of
 
 PROBE_SECONDS = 0.05
 PATIENCE = 60.0
@@ -100,14 +101,10 @@ class _Client(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
-        head = self._buffer.find(b"\r\n\r\n")
-        if head < 0:
+        status = status_of(self._buffer)
+        if status is None:
             return
-        headers = self._buffer[:head].lower()
-        length = int(headers.partition(b"content-length:")[2].partition(b"\r")[0])
-        if len(self._buffer) < head + 4 + length:
-            return
-        status, self._buffer = headers[9:12].decode(), b""
+        self._buffer = b""
         self._crowd.count(status, time.perf_counter() - self._asked)
         if self._is_new:
             self._is_new = False

@@ -18,6 +18,7 @@ from collections import Counter, deque
 from dataclasses import asdict, dataclass, field
 
 import uvloop
+from http_responses import status_of
 
 SETTLE_SECONDS = 0.3
 BURST_SECONDS, MOST_BURST_SECONDS = 0.004, 0.2
@@ -108,14 +109,10 @@ class _Client(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
-        head = self._buffer.find(b"\r\n\r\n")
-        if head < 0:
+        status = status_of(self._buffer)
+        if status is None:
             return
-        headers = self._buffer[:head].lower()
-        length = int(headers.partition(b"content-length:")[2].partition(b"\r")[0])
-        if len(self._buffer) < head + 4 + length:
-            return
-        status, self._buffer = headers[9:12].decode(), b""
+        self._buffer = b""
         self._tell(status)
 
     def connection_lost(self, exc: Exception | None) -> None:
