@@ -113,8 +113,9 @@ class TestBodies:
             until(lambda: http_client.post(server.url, content=body).status_code == 200)
             assert server.metric("mlmfast_body_bytes") <= 2 * MB
             assert expected()
-        reasons = {line.get("reason") for line in server.log()}
-        assert reasons & {"stalled_body", "bodies_full"}
+        until(
+            lambda: {line.get("reason") for line in server.log()} & {"stalled_body", "bodies_full"}
+        )
         assert server.metric("mlmfast_failures_total") > refused
 
     def test_small_ones_find_room_beside_them(self, server, expected):

@@ -49,14 +49,18 @@ class TestTwo:
             yield one
 
     def test_new_connections_are_shared(self, server):
-        assert all(asked(server, "shared")[9:12] == b"200" for _ in range(80))
-
-        def answered():
-            lines = [line for line in server.log() if line.get("request_id") == "shared"]
+        def answered(request_id):
+            lines = [line for line in server.log() if line.get("request_id") == request_id]
             return [line["process"] for line in lines]
 
-        until(lambda: len(answered()) == 80)
-        shares = Counter(answered())
+        def both_get_some():  # the parent hears of a worker that is ready a moment after the log
+            asked(server, "first")
+            return len(set(answered("first"))) == 2
+
+        until(both_get_some)
+        assert all(asked(server, "shared")[9:12] == b"200" for _ in range(80))
+        until(lambda: len(answered("shared")) == 80)
+        shares = Counter(answered("shared"))
         # By chance, a share of less than a quarter comes once in a million runs.
         assert len(shares) == 2
         assert min(shares.values()) >= 20
@@ -65,7 +69,9 @@ class TestTwo:
         assert http_client.get(f"{server.admin_url}/health").json() == {"status": "ready"}
         assert http_client.get(f"{server.admin_url}/v2/health/live").status_code == 200
         assert server.metric("mlmfast_model_ready") == 2
-        assert server.metric("mlmfast_connections_accepted_total") > 0
+        accepted = server.metric("mlmfast_connections_accepted_total")
+        assert asked(server)[9:12] == b"200"
+        assert server.metric("mlmfast_connections_accepted_total") > accepted
 
     def test_a_worker_that_hangs_is_replaced(self, server):
         """Nothing that came since is lost: it waits for the new worker, or goes to the other."""

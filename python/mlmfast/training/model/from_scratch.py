@@ -126,6 +126,16 @@ def _apply(config: PretrainedConfig, overrides: dict[str, Any]) -> None:
             hint = f"; did you mean {' or '.join(close)}?" if close else "."
             raise InputError(f"A {config.model_type} configuration has no {name!r}{hint}")
         setattr(config, name, value)
+    types = getattr(config, "layer_types", None)
+    # With transformers 5 the kind of each layer is a list, which follows from their number.
+    if types and "layer_types" not in overrides and len(types) != config.num_hidden_layers:
+        config.layer_types = _without(config, "layer_types").layer_types
+
+
+def _without(config: PretrainedConfig, derived: str) -> PretrainedConfig:
+    """Return the configuration with a field as transformers derives it from the others."""
+    fields = {name: value for name, value in config.to_dict().items() if name != derived}
+    return type(config).from_dict(fields)
 
 
 def _fill_in_vocabulary(config: PretrainedConfig, store: BlockStore) -> None:
