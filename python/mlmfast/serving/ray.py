@@ -20,7 +20,8 @@ from mlmfast.errors import InputError, MissingDependencyError, MlmfastError
 from mlmfast.serving.http.app import build_app
 from mlmfast.serving.http.errors import HTTPError
 from mlmfast.serving.http.protocols.requests import FillCall, FillMaskCall, ScoreCall
-from mlmfast.serving.http.service import Record, Service
+from mlmfast.serving.http.record import Record
+from mlmfast.serving.http.service import Service
 from mlmfast.serving.http.settings import ModelSource, ServeSettings
 from mlmfast.serving.scheduler.queue import QueueFullError
 

@@ -6,9 +6,9 @@ import pytest
 
 from mlmfast.serving.scheduler import admission
 from mlmfast.serving.scheduler.admission import AdmissionControl
-from mlmfast.serving.scheduler.fairness import Share
 from mlmfast.serving.scheduler.queue import QueueFullError, QueueLimits
 from mlmfast.serving.scheduler.request import InferenceRequest
+from mlmfast.serving.scheduler.share import Share
 
 
 def request(*texts: str, client: str = "") -> InferenceRequest:

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import pytest
 
 from mlmfast.serving.engine.batching import BatchRules
-from mlmfast.serving.scheduler.fairness import Share
 from mlmfast.serving.scheduler.queue import RequestQueue
 from mlmfast.serving.scheduler.request import InferenceRequest
+from mlmfast.serving.scheduler.share import Share
 from mlmfast.serving.tasks.fill_mask import fill_mask_task
 from scheduling import PATIENCE, TEXTS, Observer, begin, close_to, fill_mask, gate, onnx  # noqa: F401 (fixtures)
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlmfast.serving.engine.batching import BatchRules
-from mlmfast.serving.scheduler.fairness import Share
 from mlmfast.serving.scheduler.queue import RequestQueue
 from mlmfast.serving.scheduler.request import InferenceRequest
+from mlmfast.serving.scheduler.share import Share
 
 lengths = st.lists(st.lists(st.integers(1, 60), min_size=1, max_size=4), max_size=30)
 rules = st.builds(BatchRules, st.integers(1, 300), st.booleans(), st.booleans())

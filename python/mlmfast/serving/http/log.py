@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import orjson
 
 if TYPE_CHECKING:
-    from mlmfast.serving.http.service import Record
+    from mlmfast.serving.http.record import Record
 
 # Lines are collected for so long and written together.
 _WRITE_SECONDS = 0.05

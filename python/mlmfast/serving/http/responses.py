@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from mlmfast.serving.http.errors import HTTPError
-    from mlmfast.serving.http.service import Record
+    from mlmfast.serving.http.record import Record
 
 # Smaller bodies take more time to compress than that saves on the network.
 _MIN_COMPRESSED = 4096

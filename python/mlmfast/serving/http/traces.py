@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.trace import Span
 
-    from mlmfast.serving.http.service import Record
+    from mlmfast.serving.http.record import Record
 
 logger = logging.getLogger(__name__)
 

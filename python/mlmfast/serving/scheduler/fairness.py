@@ -15,23 +15,6 @@ if TYPE_CHECKING:
 _MAX_SLOWDOWN = 4.0
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
-    """Whose a request is, and how large a share of the batches it gets.
-
-    Attributes:
-        client: whose it is. All requests of one client together get one share.
-        weight: how many times as large the share is as that of a request with weight 1.
-    """
-
-    client: str = ""
-    weight: float = 1.0
-
-
-ONE_SHARE = Share()
-"""The share of a client that has no name."""
-
-
 @dataclass(slots=True)
 class _Client:
     """What one client has in the queue.

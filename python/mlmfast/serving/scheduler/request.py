@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mlmfast.serving.scheduler.fairness import ONE_SHARE, Share
+from mlmfast.serving.scheduler.share import ONE_SHARE, Share
 from mlmfast.serving.text.encode import text_number, the_text
 
 if TYPE_CHECKING:

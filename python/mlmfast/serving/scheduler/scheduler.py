@@ -12,7 +12,6 @@ from mlmfast.errors import MlmfastError
 from mlmfast.serving.scheduler.admission import AdmissionControl
 from mlmfast.serving.scheduler.batch_policy import BatchPolicy
 from mlmfast.serving.scheduler.execute import fail, finish, report_of, response_of, run_batch
-from mlmfast.serving.scheduler.fairness import ONE_SHARE, Share
 from mlmfast.serving.scheduler.multi_step import MultiStepQueue
 from mlmfast.serving.scheduler.queue import (
     FULL_REQUESTS,
@@ -22,6 +21,7 @@ from mlmfast.serving.scheduler.queue import (
     RequestQueue,
 )
 from mlmfast.serving.scheduler.request import InferenceRequest
+from mlmfast.serving.scheduler.share import ONE_SHARE, Share
 from mlmfast.serving.scheduler.tokenize import tokenize_requests
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from mlmfast.serving.http.errors import HTTPError
     from mlmfast.serving.http.keys import ApiKey
-    from mlmfast.serving.http.service import Record, Service
+    from mlmfast.serving.http.record import Record
+    from mlmfast.serving.http.service import Service
 
 # Status of HTTP -> that of gRPC.
 _CODES = {

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from mlmfast.serving.http.protocols.requests import FillMaskCall
+    from mlmfast.serving.http.record import Record
     from mlmfast.serving.http.registry import ServedModel
-    from mlmfast.serving.http.service import Record, Service
+    from mlmfast.serving.http.service import Service
     from mlmfast.serving.scheduler.request import InferenceResponse
 
 # Requests of one stream that are in hand at a time.

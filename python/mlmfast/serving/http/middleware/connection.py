@@ -13,7 +13,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from mlmfast.serving.http.errors import HTTPError
 from mlmfast.serving.http.log import log_request
 from mlmfast.serving.http.middleware.access_log import OVER_LIMIT, random_id
-from mlmfast.serving.http.service import Record
+from mlmfast.serving.http.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable

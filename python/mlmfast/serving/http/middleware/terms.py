@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from mlmfast.serving.http.errors import HTTPError
-from mlmfast.serving.http.service import PRIORITIES, Record
+from mlmfast.serving.http.record import PRIORITIES, Record
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send

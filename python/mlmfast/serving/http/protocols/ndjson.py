@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from mlmfast.serving.http.protocols.requests import Call
-    from mlmfast.serving.http.service import Record, Service
+    from mlmfast.serving.http.record import Record
+    from mlmfast.serving.http.service import Service
     from mlmfast.serving.scheduler.request import InferenceResponse
 
 MEDIA_TYPE = "application/x-ndjson"
