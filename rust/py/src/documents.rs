@@ -4,8 +4,8 @@ use mlmfast_core::documents::{self, ShardStarts};
 use numpy::{PyReadonlyArray1, PyReadwriteArray1, PyReadwriteArray2, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 
+use crate::arrays::{gathered, shard_arrays};
 use crate::errors::to_python;
-use crate::mask::{arrays, gathered};
 
 /// The offsets and the values of a `list<int32>`.
 type Starts<'py> = (PyReadonlyArray1<'py, i32>, PyReadonlyArray1<'py, i32>);
@@ -34,11 +34,11 @@ pub fn document_ids<'py>(
         .collect::<PyResult<_>>()?;
     let length = out.shape()[1];
     let out = out.as_slice_mut()?;
-    if let Ok(shards) = arrays::<u16>(&shards) {
+    if let Ok(shards) = shard_arrays::<u16>(&shards) {
         let shards = gathered(&shards, length)?;
         py.detach(|| documents::document_ids(&shards, &starts, numbers, pad_id, out, threads))
     } else {
-        let shards = arrays::<u32>(&shards)?;
+        let shards = shard_arrays::<u32>(&shards)?;
         let shards = gathered(&shards, length)?;
         py.detach(|| documents::document_ids(&shards, &starts, numbers, pad_id, out, threads))
     }
@@ -58,12 +58,12 @@ pub fn block_lengths<'py>(
     threads: Option<usize>,
 ) -> PyResult<()> {
     let out = out.as_slice_mut()?;
-    if let Ok(shards) = arrays::<u16>(&shards) {
+    if let Ok(shards) = shard_arrays::<u16>(&shards) {
         let length = shards.first().map_or(1, |shard| shard.shape()[1]);
         let shards = gathered(&shards, length)?;
         py.detach(|| documents::block_lengths(&shards, pad_id, out, threads))
     } else {
-        let shards = arrays::<u32>(&shards)?;
+        let shards = shard_arrays::<u32>(&shards)?;
         let length = shards.first().map_or(1, |shard| shard.shape()[1]);
         let shards = gathered(&shards, length)?;
         py.detach(|| documents::block_lengths(&shards, pad_id, out, threads))

@@ -1,5 +1,6 @@
 //! The binding: extract, release the GIL, call the core, wrap. No algorithm lives here.
 
+mod arrays;
 mod blocks;
 mod csv;
 mod dedup;

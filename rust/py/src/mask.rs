@@ -2,7 +2,7 @@
 
 use mlmfast_core::mask::{
     Address, Batch, ChosenTokens, MaskOptions, MaskRate, Masker as CoreMasker, Mode, Output,
-    OutputId, RowSource, Shards, TokenId,
+    OutputId, RowSource, TokenId,
 };
 use numpy::{
     Element, IntoPyArray, PyArray1, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray2,
@@ -11,6 +11,7 @@ use numpy::{
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 
+use crate::arrays::{contiguous, gathered, shard_arrays};
 use crate::errors::to_python;
 
 /// Checked options of masked language modelling, and the tables made from them.
@@ -240,10 +241,10 @@ impl Masker {
         buffers: Buffers<'py, O>,
         call: &Call<'_>,
     ) -> PyResult<Masked<'py>> {
-        if let Ok(shards) = arrays::<u16>(shards) {
+        if let Ok(shards) = shard_arrays::<u16>(shards) {
             self.mask_gathered(py, &shards, blocks, buffers, call)
         } else {
-            self.mask_gathered(py, &arrays::<u32>(shards)?, blocks, buffers, call)
+            self.mask_gathered(py, &shard_arrays::<u32>(shards)?, blocks, buffers, call)
         }
     }
 
@@ -313,40 +314,4 @@ impl<'py, O: Element> Buffers<'py, O> {
             attention_mask,
         })
     }
-}
-
-pub(crate) fn arrays<'py, I: Element>(
-    shards: &[Bound<'py, PyAny>],
-) -> PyResult<Vec<PyReadonlyArray2<'py, I>>> {
-    shards
-        .iter()
-        .map(|shard| {
-            shard.extract().map_err(|_| {
-                PyTypeError::new_err("shards must be arrays [n, L], all uint16 or all uint32")
-            })
-        })
-        .collect()
-}
-
-/// The shards, whose rows must have `length` ids.
-pub(crate) fn gathered<'a, I: TokenId + Element>(
-    shards: &'a [PyReadonlyArray2<'_, I>],
-    length: usize,
-) -> PyResult<Shards<'a, I>> {
-    let parts: PyResult<Vec<&[I]>> = shards
-        .iter()
-        .map(|shard| {
-            if shard.shape()[1] != length {
-                return Err(PyValueError::new_err("all shards must have the rows of out_ids"));
-            }
-            contiguous(shard, "a shard")
-        })
-        .collect();
-    Shards::new(parts?, length).map_err(to_python)
-}
-
-fn contiguous<'a, I: Element>(array: &'a PyReadonlyArray2<'_, I>, name: &str) -> PyResult<&'a [I]> {
-    array
-        .as_slice()
-        .map_err(|_| PyValueError::new_err(format!("{name} must be C-contiguous: copy it first")))
 }
