@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from mlmfast.cli.serve import command
 from mlmfast.errors import InputError, NotFoundError
-from mlmfast.serving.http import serve as http_serve
+from mlmfast.serving.http.process import serve as http_serve
 
 MODELS = ("a", "b")
 

@@ -58,7 +58,7 @@ def command(models: tuple[str, ...], **options: Any) -> None:
     Options are also read from variables (MLMFAST_SERVE_PORT=8080) and from a file: --config.
     """
     try:
-        from mlmfast.serving.http.serve import serve
+        from mlmfast.serving.http.process.serve import serve
     except ImportError as error:
         raise MissingDependencyError(
             f"mlmfast serve needs {error.name}, which is not installed: "

@@ -8,8 +8,8 @@ import socket
 
 import pytest
 
-from mlmfast.serving.http.acceptor import RESERVE, Acceptor
-from mlmfast.serving.http.metrics import Metrics
+from mlmfast.serving.http.sockets.acceptor import RESERVE, Acceptor
+from mlmfast.serving.http.telemetry.metrics import Metrics
 
 
 class Held(asyncio.Protocol):

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from mlmfast.serving.http.metrics import Metrics
-from mlmfast.serving.http.statistics import ModelStatistics
+from mlmfast.serving.http.telemetry.metrics import Metrics
+from mlmfast.serving.http.telemetry.statistics import ModelStatistics
 from places import ROOT
 
 # What Prometheus adds to the metrics of every target.

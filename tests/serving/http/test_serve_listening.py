@@ -16,8 +16,8 @@ import pytest
 import http_client
 from http_client import PATIENCE
 from mlmfast.errors import InputError
-from mlmfast.serving.http.listening import Listening, listen
 from mlmfast.serving.http.settings import ModelSource, ServeSettings
+from mlmfast.serving.http.sockets.listening import Listening, listen
 from raw_http import closing_request, rest
 from serving import begun, until
 

@@ -14,7 +14,7 @@ import pytest
 
 import http_client
 from limited_server import BODY, impatient, post, raw, server, unharmed  # noqa: F401 (fixtures)
-from mlmfast.serving.http.log import JsonLines, TextLines
+from mlmfast.serving.http.telemetry.log import JsonLines, TextLines
 from serving import PATIENCE, begun, until
 
 # Ends of lines, commands to a terminal, a change of direction, and fields of another request.
@@ -162,7 +162,7 @@ class TestRefusals:
 
 OTHERS = """
 import logging, threading, warnings
-from mlmfast.serving.http.log import configure_logging
+from mlmfast.serving.http.telemetry.log import configure_logging
 
 configure_logging("json")
 logging.getLogger("asyncio").error("socket.accept() out of system resource")

@@ -14,8 +14,9 @@ from test_grpc import address_of, texts_input
 
 import http_client
 from mlmfast.errors import InputError, MissingDependencyError
-from mlmfast.serving.http import settings, traces
-from mlmfast.serving.http.process_metrics import Processes, worker_ids
+from mlmfast.serving.http import settings
+from mlmfast.serving.http.telemetry import traces
+from mlmfast.serving.http.telemetry.process_metrics import Processes, worker_ids
 from scripted_server import running
 from serving import PATIENCE, begun, until
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mlmfast.errors import MlmfastError
 from mlmfast.serving.engine.model import open_model
 from mlmfast.serving.http.errors import HTTPError
-from mlmfast.serving.http.statistics import ModelStatistics
+from mlmfast.serving.http.telemetry.statistics import ModelStatistics
 from mlmfast.serving.scheduler.queue import QueueLimits
 from mlmfast.serving.scheduler.scheduler import Scheduler
 from mlmfast.serving.tasks.fill_mask import fill_mask_task
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mlmfast.serving.engine.model import Model
-    from mlmfast.serving.http.metrics import Metrics
     from mlmfast.serving.http.settings import ModelSource, ServeSettings
+    from mlmfast.serving.http.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from mlmfast.serving.http.errors import HTTPError, TextTooLongError
 from mlmfast.serving.http.keys import ApiKeys
 from mlmfast.serving.http.memory import ByteBudget
-from mlmfast.serving.http.metrics import Metrics
 from mlmfast.serving.http.offload import LargeWork
 from mlmfast.serving.http.record import PRIORITIES
 from mlmfast.serving.http.registry import ModelRegistry
+from mlmfast.serving.http.telemetry.metrics import Metrics
 from mlmfast.serving.scheduler.queue import ClosedError
 from mlmfast.serving.scheduler.share import Share
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mlmfast.serving.http.record import Record
     from mlmfast.serving.http.registry import ServedModel
     from mlmfast.serving.http.settings import ServeSettings
-    from mlmfast.serving.http.traces import Traces
+    from mlmfast.serving.http.telemetry.traces import Traces
     from mlmfast.serving.scheduler.request import InferenceRequest, InferenceResponse
 
 # Requests in hand, whatever their state: each may hold a body.
@@ -198,6 +198,8 @@ class Service:
 
 
 def _start_traces() -> Traces:
-    from mlmfast.serving.http.traces import Traces  # OpenTelemetry is optional, and takes a while
+    from mlmfast.serving.http.telemetry.traces import (
+        Traces,  # OpenTelemetry is optional, and takes a while
+    )
 
     return Traces()

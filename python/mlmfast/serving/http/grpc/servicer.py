@@ -13,7 +13,7 @@ from mlmfast.serving.http.grpc.messages import SERVICE, message, method_messages
 from mlmfast.serving.http.grpc.tensors import infer_request, infer_response
 from mlmfast.serving.http.memory import BudgetFullError
 from mlmfast.serving.http.offload import LARGE_BYTES
-from mlmfast.serving.http.protocols.inference import (
+from mlmfast.serving.http.protocols.v2.inference import (
     VERSION,
     infer_call,
     model_metadata,

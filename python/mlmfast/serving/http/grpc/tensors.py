@@ -8,12 +8,12 @@ from pydantic import ValidationError
 
 from mlmfast.serving.http.errors import HTTPError, bad_body
 from mlmfast.serving.http.grpc.messages import message
-from mlmfast.serving.http.protocols.inference import VERSION, InferRequest
+from mlmfast.serving.http.protocols.v2.inference import VERSION, InferRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mlmfast.serving.http.protocols.tensors import Tensor
+    from mlmfast.serving.http.protocols.v2.tensors import Tensor
 
 _CONTENTS = {
     "BOOL": "bool_contents",

@@ -9,11 +9,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.serving.http.errors import HTTPError, http_error_of
-from mlmfast.serving.http.log import log_request
 from mlmfast.serving.http.middleware.body import awaits_continue
 from mlmfast.serving.http.middleware.hosts import AllowedHosts
 from mlmfast.serving.http.record import Record
 from mlmfast.serving.http.responses import error_response
+from mlmfast.serving.http.telemetry.log import log_request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,15 +11,15 @@ import orjson
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from mlmfast.serving.http.errors import HTTPError
-from mlmfast.serving.http.log import log_request
 from mlmfast.serving.http.middleware.access_log import OVER_LIMIT, random_id
 from mlmfast.serving.http.record import Record
+from mlmfast.serving.http.telemetry.log import log_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mlmfast.serving.http.acceptor import Acceptor
     from mlmfast.serving.http.service import Service
+    from mlmfast.serving.http.sockets.acceptor import Acceptor
 
 _MAX_FIELD_BYTES = 64 << 10
 _LATE_SECONDS = 0.05

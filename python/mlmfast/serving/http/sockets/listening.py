@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlmfast.errors import InputError
-from mlmfast.serving.http.systemd import inherited_sockets
+from mlmfast.serving.http.process.systemd import inherited_sockets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -7,19 +7,19 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
-from mlmfast.serving.http.admin_server import AdminServer
-from mlmfast.serving.http.listening import listen
-from mlmfast.serving.http.log import configure_logging
-from mlmfast.serving.http.server import serve_process
+from mlmfast.serving.http.process.admin_server import AdminServer
+from mlmfast.serving.http.process.server import serve_process
+from mlmfast.serving.http.process.systemd import Systemd
+from mlmfast.serving.http.process.workers import serve_workers
 from mlmfast.serving.http.service import Service
-from mlmfast.serving.http.systemd import Systemd
-from mlmfast.serving.http.workers import serve_workers
+from mlmfast.serving.http.sockets.listening import listen
+from mlmfast.serving.http.telemetry.log import configure_logging
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mlmfast.serving.http.listening import Listening
     from mlmfast.serving.http.settings import ServeSettings
+    from mlmfast.serving.http.sockets.listening import Listening
 
 logger = logging.getLogger("mlmfast.serve")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mlmfast.serving.http.protocols.inference import VERSION
+from mlmfast.serving.http.protocols.v2.inference import VERSION
 
 REF = "#/components/schemas/{model}"
 _ROWS: dict[str, Any] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 
-from mlmfast.serving.http.acceptor import RESERVE
+from mlmfast.serving.http.sockets.acceptor import RESERVE
 
 logger = logging.getLogger("mlmfast.serve")
 

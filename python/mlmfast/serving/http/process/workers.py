@@ -17,18 +17,18 @@ from prometheus_client.multiprocess import mark_process_dead
 
 from mlmfast.errors import MlmfastError
 from mlmfast.runtime.cpu import available_cores
-from mlmfast.serving.http.admin_server import AdminServer
-from mlmfast.serving.http.metrics import SHARED_FOLDER, text_of_workers
-from mlmfast.serving.http.server import LAST_SECONDS
-from mlmfast.serving.http.systemd import Systemd
-from mlmfast.serving.http.worker import NOT_LOADED, Life, run_worker
+from mlmfast.serving.http.process.admin_server import AdminServer
+from mlmfast.serving.http.process.server import LAST_SECONDS
+from mlmfast.serving.http.process.systemd import Systemd
+from mlmfast.serving.http.process.worker import NOT_LOADED, Life, run_worker
+from mlmfast.serving.http.telemetry.metrics import SHARED_FOLDER, text_of_workers
 
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnContext, SpawnProcess
     from multiprocessing.queues import SimpleQueue
 
-    from mlmfast.serving.http.listening import Listening
     from mlmfast.serving.http.settings import ServeSettings
+    from mlmfast.serving.http.sockets.listening import Listening
 
 logger = logging.getLogger("mlmfast.serve")
 

@@ -13,7 +13,7 @@ from starlette.routing import Route
 from mlmfast.errors import MlmfastError
 from mlmfast.serving.http.errors import HTTPError
 from mlmfast.serving.http.protocols.body import load_json
-from mlmfast.serving.http.protocols.inference import VERSION, repository_extension
+from mlmfast.serving.http.protocols.v2.inference import VERSION, repository_extension
 from mlmfast.serving.http.responses import json_response
 
 if TYPE_CHECKING:

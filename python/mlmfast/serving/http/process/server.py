@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import uvicorn
 
 from mlmfast.errors import MlmfastError
-from mlmfast.serving.http.acceptor import Acceptor
 from mlmfast.serving.http.app import build_app
-from mlmfast.serving.http.descriptors import connections_allowed
 from mlmfast.serving.http.grpc.server import start_grpc
 from mlmfast.serving.http.middleware.connection import connections
+from mlmfast.serving.http.sockets.acceptor import Acceptor
+from mlmfast.serving.http.sockets.descriptors import connections_allowed
 
 if TYPE_CHECKING:
     import socket
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     import grpc.aio
 
-    from mlmfast.serving.http.listening import Listening
     from mlmfast.serving.http.service import Service
+    from mlmfast.serving.http.sockets.listening import Listening
 
 logger = logging.getLogger("mlmfast.serve")
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from mlmfast.serving.http.errors import HTTPError
 from mlmfast.serving.http.protocols.endpoint import truncation_kwargs
 from mlmfast.serving.http.protocols.requests import FillMaskCall
-from mlmfast.serving.http.protocols.tensors import Tensor, integer_of, strings_of
+from mlmfast.serving.http.protocols.v2.tensors import Tensor, integer_of, strings_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -11,15 +11,15 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.errors import MlmfastError
-from mlmfast.serving.http.log import configure_logging
-from mlmfast.serving.http.server import serve_process
+from mlmfast.serving.http.process.server import serve_process
 from mlmfast.serving.http.service import Service
+from mlmfast.serving.http.telemetry.log import configure_logging
 
 if TYPE_CHECKING:
     from multiprocessing.queues import SimpleQueue
 
-    from mlmfast.serving.http.listening import Listening
     from mlmfast.serving.http.settings import ServeSettings
+    from mlmfast.serving.http.sockets.listening import Listening
 
 # Exit status of a worker that could not load its models; a new worker could not either.
 NOT_LOADED = 3

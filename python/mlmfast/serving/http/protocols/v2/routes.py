@@ -14,7 +14,7 @@ from starlette.routing import Route
 from mlmfast.serving.http.errors import HTTPError
 from mlmfast.serving.http.protocols.body import parse_body
 from mlmfast.serving.http.protocols.endpoint import answer_request
-from mlmfast.serving.http.protocols.inference import (
+from mlmfast.serving.http.protocols.v2.inference import (
     INPUTS,
     OUTPUTS,
     PLATFORM,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from mlmfast.serving.http.protocols.requests import FillMaskCall
-    from mlmfast.serving.http.protocols.tensors import Tensor
+    from mlmfast.serving.http.protocols.v2.tensors import Tensor
     from mlmfast.serving.http.service import Service
     from mlmfast.serving.scheduler.request import InferenceResponse
 

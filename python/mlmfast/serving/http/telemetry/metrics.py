@@ -15,10 +15,10 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from mlmfast.serving.http.process_metrics import Processes, add_build_info, worker_ids
+from mlmfast.serving.http.telemetry.process_metrics import Processes, add_build_info, worker_ids
 
 if TYPE_CHECKING:
-    from mlmfast.serving.http.statistics import ModelStatistics
+    from mlmfast.serving.http.telemetry.statistics import ModelStatistics
     from mlmfast.serving.scheduler.request import BatchReport
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)

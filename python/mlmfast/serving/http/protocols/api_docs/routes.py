@@ -11,7 +11,7 @@ import orjson
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from mlmfast.serving.http.protocols.openapi import openapi_document
+from mlmfast.serving.http.protocols.api_docs.openapi import openapi_document
 
 if TYPE_CHECKING:
     from starlette.requests import Request

@@ -8,12 +8,12 @@ import logging
 import socket
 from typing import TYPE_CHECKING, Protocol
 
-from mlmfast.serving.http.listening import seconds_waited
+from mlmfast.serving.http.sockets.listening import seconds_waited
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from mlmfast.serving.http.metrics import Metrics
+    from mlmfast.serving.http.telemetry.metrics import Metrics
 
 logger = logging.getLogger("mlmfast.serve")
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic.json_schema import models_json_schema
 
+from mlmfast.serving.http.protocols.api_docs.operations import REF, Operation, operations
 from mlmfast.serving.http.protocols.fill import JointRequest, JointResponse
 from mlmfast.serving.http.protocols.huggingface import FillMaskRequest
-from mlmfast.serving.http.protocols.inference import InferRequest
 from mlmfast.serving.http.protocols.ndjson import MEDIA_TYPE as LINES
-from mlmfast.serving.http.protocols.operations import REF, Operation, operations
 from mlmfast.serving.http.protocols.score import ScoreRequest, ScoreResponse
 from mlmfast.serving.http.protocols.v1 import ErrorBody, FillRequest, FillResponse, ModelList
+from mlmfast.serving.http.protocols.v2.inference import InferRequest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

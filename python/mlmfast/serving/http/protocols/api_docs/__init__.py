@@ -1,0 +1,1 @@
+"""The pages and the OpenAPI document that describe all routes."""
