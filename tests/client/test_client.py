@@ -12,7 +12,7 @@ import pytest
 import mlmfast
 from mlmfast.client.exchange import ServerLimits
 from mlmfast.errors import InputError, InputTypeError, NoMaskError, ServerError
-from mlmfast.serving.fill_mask import FillMask
+from onnx_folder import fill_mask, onnx  # noqa: F401 (fixtures)
 from scheduling import near
 from scripted_server import scripted
 from serving import PATIENCE, begun
@@ -72,19 +72,9 @@ def connect(request):
 
 
 @pytest.fixture(scope="module")
-def folder(tiny_model):
-    return tiny_model("roberta").onnx
-
-
-@pytest.fixture(scope="module")
-def fill_mask(folder):
-    return FillMask(folder, device="cpu")
-
-
-@pytest.fixture(scope="module")
-def server(folder):
+def server(onnx):
     limits = ["--max-texts", "5", "--max-rows", "300", "--max-passes", "40"]
-    with begun(f"tiny={folder}", *limits, "--api-key", "secret") as one:
+    with begun(f"tiny={onnx}", *limits, "--api-key", "secret") as one:
         yield one
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from mlmfast.errors import MlmfastError
 from mlmfast.serving.engine.model import open_model
-from mlmfast.serving.fill_mask import FillMask
 from mlmfast.serving.scheduler.queue import QueueLimits
 from mlmfast.serving.scheduler.scheduler import Scheduler
+from onnx_folder import fill_mask, onnx  # noqa: F401 (fixtures)
 from tolerances import KERNELS, LAYERS
 
 PATIENCE = 300
@@ -45,16 +45,6 @@ def fail_at(monkeypatch, model, masks, message):
         return run(session, batch)
 
     monkeypatch.setattr(model.engine.graph, "run", fails)
-
-
-@pytest.fixture(scope="module")
-def onnx(tiny_model):
-    return tiny_model("roberta").onnx
-
-
-@pytest.fixture(scope="module")
-def fill_mask(onnx):
-    return FillMask(onnx, device="cpu")
 
 
 class Gate(threading.Event):

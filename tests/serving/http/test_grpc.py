@@ -14,8 +14,8 @@ from tritonclient.grpc import service_pb2
 from tritonclient.utils import InferenceServerException
 
 import mlmfast
-from mlmfast.serving.fill_mask import FillMask
 from mlmfast.serving.http.grpc.messages import message, method_messages
+from onnx_folder import fill_mask, onnx  # noqa: F401 (fixtures)
 from serving import PATIENCE, begun, until
 from tolerances import KERNELS
 
@@ -26,20 +26,10 @@ METADATA = tuple(KEY.items())
 
 
 @pytest.fixture(scope="module")
-def folder(tiny_model):
-    return tiny_model("roberta").onnx
-
-
-@pytest.fixture(scope="module")
-def fill_mask(folder):
-    return FillMask(folder, device="cpu")
-
-
-@pytest.fixture(scope="module")
-def server(folder):
+def server(onnx):
     limits = ["--max-texts", "20", "--max-body-mb", "0.0625"]
     with begun(
-        f"tiny={folder}", "--grpc-port", "0", "--api-key", "secret", *limits, ready=False
+        f"tiny={onnx}", "--grpc-port", "0", "--api-key", "secret", *limits, ready=False
     ) as one:
         until(lambda: any("grpc_port" in line for line in one.log()))
         until(lambda: any(line["event"] == "ready" for line in one.log()))
@@ -274,8 +264,8 @@ def is_known(line) -> bool:
     return line.get("request_id") == "known"
 
 
-def test_requests_in_hand_are_answered_before_the_end(folder):
-    with begun(f"tiny={folder}", "--grpc-port", "0") as server:
+def test_requests_in_hand_are_answered_before_the_end(onnx):
+    with begun(f"tiny={onnx}", "--grpc-port", "0") as server:
         with triton.InferenceServerClient(address_of(server)) as client:
             answers: queue.Queue = queue.Queue()
             tell = threading.Event()
@@ -290,9 +280,9 @@ def test_requests_in_hand_are_answered_before_the_end(folder):
         assert result.as_numpy("masks").tolist() == [1, 2] * 40
 
 
-def test_a_port_that_is_taken(server, folder):
+def test_a_port_that_is_taken(server, onnx):
     port = address_of(server).rpartition(":")[2]
-    with begun(f"tiny={folder}", "--grpc-port", port, ready=False) as second:
+    with begun(f"tiny={onnx}", "--grpc-port", port, ready=False) as second:
         assert second.process.wait(PATIENCE) == 2
         until(lambda: not second.reading)
         assert "Choose another --grpc-port" in second.lines[-1]

@@ -7,6 +7,7 @@ import pytest
 
 import http_client
 from serving import begun, until
+from triton_http import client, http  # noqa: F401 (fixtures)
 
 TEXT = "paris is the <mask> of france"
 KEY = {"authorization": "Bearer open-sesame"}
@@ -85,15 +86,6 @@ def test_what_fits_is_answered(server, inputs):
 
 
 class TestWithTriton:
-    @pytest.fixture
-    def http(self):
-        return pytest.importorskip("tritonclient.http")
-
-    @pytest.fixture
-    def client(self, http, server):
-        with http.InferenceServerClient(server.url.removeprefix("http://")) as client:
-            yield client
-
     def ask(self, http, client, texts, model="roberta"):
         text = http.InferInput("text", [len(texts)], "BYTES")
         text.set_data_from_numpy(np.array([one.encode() for one in texts], dtype=object))

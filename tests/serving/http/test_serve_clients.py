@@ -14,6 +14,7 @@ import http_client
 from mlmfast.serving.fill_mask import FillMask
 from serving import begun
 from tolerances import KERNELS
+from triton_http import client, http  # noqa: F401 (fixtures)
 
 TEXTS = (
     "paris is the <mask> of france",
@@ -124,15 +125,6 @@ HEADERS = {"Authorization": "Bearer open-sesame"}
 
 
 class TestTriton:
-    @pytest.fixture
-    def http(self):
-        return pytest.importorskip("tritonclient.http")
-
-    @pytest.fixture
-    def client(self, http, server):
-        with http.InferenceServerClient(server.url.removeprefix("http://")) as client:
-            yield client
-
     def infer(self, http, client, texts, *, binary=True, outputs=None, top_k=None, **options):
         inputs = [http.InferInput("text", [len(texts)], "BYTES")]
         values = np.array([text.encode() for text in texts], dtype=object)
