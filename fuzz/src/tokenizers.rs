@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::charsmap::charsmap;
 
 /// How many pipelines [`file`] knows.
-pub const PIPELINES: usize = 12;
+pub const PIPELINES: usize = 18;
 
 const WORDS: &str = "the there here he re house houses house's don't 't 's ll it an and for \
     token tokens tokenization in ing un able 10 100 2026 ... -- == \" café naïve über Äpfel für fi \
@@ -57,7 +57,13 @@ pub fn file(number: usize) -> Value {
         8 => unigram(&[], true),
         9 => unigram(&xlnet(), true),
         10 => unigram(&[precompiled(), squeezing()], false),
-        _ => unigram(&[json!({"type": "NFKC"}), json!({"type": "Lowercase"})], true),
+        11 => unigram(&[json!({"type": "NFKC"}), json!({"type": "Lowercase"})], true),
+        12 => split_bpe("{1,3}", false, true),
+        13 => split_bpe("", true, false),
+        14 => spm_bpe(&[prepending(), replacing()], Value::Null, true),
+        15 => spm_bpe(&[replacing()], splitting(" ", "MergedWithPrevious"), true),
+        16 => spm_bpe(&[], metaspace("first", false), false),
+        _ => spm_bpe(&[replacing()], splitting("\u{2581}", "MergedWithNext"), false),
     }
 }
 
@@ -163,6 +169,73 @@ fn bpe(prefix_space: bool, modern: bool, ignore_merges: bool) -> Value {
     let normalizer = if modern { json!({"type": "NFC"}) } else { Value::Null };
     let splitter = json!({"type": "ByteLevel", "add_prefix_space": prefix_space,
                           "trim_offsets": true, "use_regex": true});
+    whole(&model, &normalizer, &splitter, &added)
+}
+
+/// Byte-level BPE behind the pattern of GPT-4 and its successors, with numbers of so many `digits`.
+fn split_bpe(digits: &str, nfc: bool, ignore_merges: bool) -> Value {
+    let mut file = bpe(false, false, ignore_merges);
+    let pattern = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}DIGITS| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+    let split = json!({"type": "Split", "pattern": {"Regex": pattern.replace("DIGITS", digits)},
+                       "behavior": "Isolated", "invert": false});
+    let bytes = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true,
+                       "use_regex": false});
+    file["pre_tokenizer"] = json!({"type": "Sequence", "pretokenizers": [split, bytes]});
+    if nfc {
+        file["normalizer"] = json!({"type": "NFC"});
+    }
+    file
+}
+
+fn replacing() -> Value {
+    json!({"type": "Replace", "pattern": {"String": " "}, "content": "\u{2581}"})
+}
+
+fn prepending() -> Value {
+    json!({"type": "Prepend", "prepend": "\u{2581}"})
+}
+
+fn splitting(what: &str, behavior: &str) -> Value {
+    json!({"type": "Split", "pattern": {"String": what}, "behavior": behavior, "invert": false})
+}
+
+fn metaspace(scheme: &str, split: bool) -> Value {
+    json!({"type": "Metaspace", "replacement": "\u{2581}", "prepend_scheme": scheme, "split": split})
+}
+
+/// BPE over characters, with an unknown token for those that it lacks, or bytes.
+fn spm_bpe(normalizers: &[Value], splitter: Value, bytes: bool) -> Value {
+    let mut vocab = Vocabulary::default();
+    ["<unk>", "<s>", "</s>", "<mask>", "\u{2581}"].into_iter().for_each(|token| vocab.add(token));
+    (0..=u8::MAX).for_each(|byte| vocab.add(format!("<0x{byte:02X}>")));
+    let letters = ('!'..='~').filter(|c| *c != 'q').chain(words().flat_map(str::chars));
+    letters.for_each(|letter| vocab.add(letter.to_string()));
+    let mut merges = vec![json!(["\u{2581}", "\u{2581}"]), json!(["\u{2581}\u{2581}", "\u{2581}"])];
+    vocab.add("\u{2581}\u{2581}");
+    vocab.add("\u{2581}\u{2581}\u{2581}");
+    for word in words().flat_map(|word| [format!("\u{2581}{word}"), word.to_owned()]) {
+        let mut word: Vec<_> = word.chars().map(String::from).collect();
+        while word.len() > 1 {
+            let at = if word.len() % 2 == 0 { word.len() - 2 } else { 0 };
+            let right = word.remove(at + 1);
+            let pair = json!([word[at], right]);
+            word[at] += &right;
+            vocab.add(word[at].clone());
+            if !merges.contains(&pair) {
+                merges.push(pair);
+            }
+        }
+    }
+    let added = ["<s>", "</s>", "<mask>"].map(|token| (vocab.id(token), token));
+    let model = json!({"type": "BPE", "dropout": null, "unk_token": "<unk>", "fuse_unk": true,
+                       "continuing_subword_prefix": null, "end_of_word_suffix": null,
+                       "byte_fallback": bytes, "ignore_merges": false, "vocab": vocab.0,
+                       "merges": merges});
+    let normalizer = match normalizers {
+        [] => Value::Null,
+        [only] => only.clone(),
+        several => json!({"type": "Sequence", "normalizers": several}),
+    };
     whole(&model, &normalizer, &splitter, &added)
 }
 

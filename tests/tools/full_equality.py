@@ -1,5 +1,7 @@
 """Compare the core with the `tokenizers` library on all texts of ../shared/data, id for id.
 
+For the tokenizers there, and for those of families that they do not belong to, made from them.
+
 A check to run by hand (`make test-equality`): the library takes minutes for what the tests sample.
 One line a tokenizer and text; the exit status is 1 where an id differs.
 """
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+from tokenizers import Tokenizer
 
 from mlmfast import _core
 from mlmfast.data.tokenization.hf_encoder import encode_pieces, pieces_of
@@ -26,6 +29,7 @@ from mlmfast.data.tokenization.parity import Unsupported, hard_texts, verified_e
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
+from bpe_families import FAMILIES
 from places import SHARED
 
 if TYPE_CHECKING:
@@ -202,10 +206,21 @@ def _strings(value: Any) -> list[str]:
     return [text for part in parts for text in _strings(part)]
 
 
+def _made_or_shared(name: str) -> Tokenizer | Path:
+    if name not in FAMILIES:
+        return SHARED / "tokenizers" / name
+    texts = [*wikitext()[::5], *japanese()[1::5], *dirty()[::5]]
+    return Tokenizer.from_str(FAMILIES[name](SHARED / "tokenizers", texts))
+
+
 def main() -> int:
     """Compare what the command line names; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("tokenizers", nargs="*", help="names of ../shared/data/tokenizers")
+    parser.add_argument(
+        "tokenizers",
+        nargs="*",
+        help=f"names of ../shared/data/tokenizers, or of families: {', '.join(FAMILIES)}",
+    )
     parser.add_argument("--texts", nargs="*", choices=[*CORPORA, "made"])
     parser.add_argument("--threads", type=int)
     arguments = parser.parse_args()
@@ -214,8 +229,9 @@ def main() -> int:
         print("../shared/data is not there: nothing to compare", file=sys.stderr)
         return 2
     bad = 0
-    for name in arguments.tokenizers or sorted(path.name for path in folder.iterdir()):
-        loaded = load_tokenizer(folder / name)
+    names = [*sorted(path.name for path in folder.iterdir()), *FAMILIES]
+    for name in arguments.tokenizers or names:
+        loaded = load_tokenizer(_made_or_shared(name))
         core = verified_encoder(loaded.tokenizer)
         if isinstance(core, Unsupported):
             print(f"{name:28} is not encoded by the core: {core}", flush=True)

@@ -2,8 +2,9 @@
 
 use super::bpe::ByteLevelBpe;
 use super::encode::{Around, Encoder};
-use super::file::{Model, TokenizerFile};
+use super::file::{Model, PreTokenizer, TokenizerFile};
 use super::output::{Encoded, StoredId};
+use super::sentencepiece_bpe::SentencePieceBpe;
 use super::texts::Texts;
 use super::unigram::{self, Unigram};
 use super::wordpiece::WordPiece;
@@ -13,8 +14,10 @@ use crate::{Error, Result};
 pub enum Tokenizer {
     /// The family of BERT.
     WordPiece(Encoder<WordPiece>),
-    /// The family of `RoBERTa` and `ModernBERT`.
+    /// The family of `RoBERTa` and `ModernBERT`, GPT-4, Llama 3 and Qwen.
     ByteLevelBpe(Box<Encoder<ByteLevelBpe>>),
+    /// The family of Llama 2, Mistral and Gemma.
+    SentencePieceBpe(Box<Encoder<SentencePieceBpe>>),
     /// The family of XLM-R, T5 and `XLNet`.
     Unigram(Encoder<Unigram>),
 }
@@ -29,6 +32,11 @@ impl Tokenizer {
         let file = TokenizerFile::parse(json)?;
         match &file.model {
             Model::WordPiece { .. } => WordPiece::from_file(&file, exceptions).map(Self::WordPiece),
+            Model::Bpe { .. } if !is_byte_level(file.pre_tokenizer.as_ref()) => {
+                SentencePieceBpe::from_file(&file, exceptions)
+                    .map(Box::new)
+                    .map(Self::SentencePieceBpe)
+            }
             Model::Bpe { .. } => {
                 ByteLevelBpe::from_file(&file, exceptions).map(Box::new).map(Self::ByteLevelBpe)
             }
@@ -43,6 +51,7 @@ impl Tokenizer {
         match self {
             Self::WordPiece(_) => "WordPiece",
             Self::ByteLevelBpe(_) => "byte-level BPE",
+            Self::SentencePieceBpe(_) => "SentencePiece BPE",
             Self::Unigram(_) => "Unigram",
         }
     }
@@ -60,7 +69,18 @@ impl Tokenizer {
         match self {
             Self::WordPiece(encoder) => encoder.encode(texts, around, threads),
             Self::ByteLevelBpe(encoder) => encoder.encode(texts, around, threads),
+            Self::SentencePieceBpe(encoder) => encoder.encode(texts, around, threads),
             Self::Unigram(encoder) => encoder.encode(texts, around, threads),
         }
+    }
+}
+
+fn is_byte_level(pre_tokenizer: Option<&PreTokenizer>) -> bool {
+    match pre_tokenizer {
+        Some(PreTokenizer::ByteLevel { .. }) => true,
+        Some(PreTokenizer::Sequence { pretokenizers }) => {
+            pretokenizers.iter().any(|part| is_byte_level(Some(part)))
+        }
+        _ => false,
     }
 }

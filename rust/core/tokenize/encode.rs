@@ -159,7 +159,8 @@ impl<F: Family> Encoder<F> {
                     dispatch!(self.level, simd => self.stretch(simd, stretch, worker, &mut ids));
                 if !known {
                     ids.truncate(at);
-                    pending.push(Pending { row, start, end, at });
+                    let prepended = start > 0 && self.family.library_prepends();
+                    pending.push(Pending { row, start: start + usize::from(prepended), end, at });
                 }
                 start = end;
             }

@@ -33,6 +33,12 @@ pub trait Family: Send + Sync {
         true
     }
 
+    /// Whether the library puts a space before every text. The space that a stretch within a document
+    /// begins with is then not passed on.
+    fn library_prepends(&self) -> bool {
+        false
+    }
+
     /// Append the ids of a unit that is not in the memo. False leaves its stretch to the library; the
     /// contents of `ids` are then undefined. The memo may help to encode it.
     fn encode(

@@ -81,6 +81,9 @@ pub enum Normalizer {
     Nmt,
     StripAccents,
     Lowercase,
+    Prepend {
+        prepend: String,
+    },
     Replace {
         pattern: Pattern,
         content: String,
@@ -95,6 +98,17 @@ pub enum Normalizer {
     Unknown,
 }
 
+/// What becomes of the text that a pre-tokenizer splits at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[allow(missing_docs)] // names are the library's
+pub enum Behavior {
+    Removed,
+    Isolated,
+    MergedWithPrevious,
+    MergedWithNext,
+    Contiguous,
+}
+
 /// A pre-tokenizer, or a sequence of them.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(tag = "type")]
@@ -105,6 +119,12 @@ pub enum PreTokenizer {
         add_prefix_space: bool,
         #[serde(default = "yes")]
         use_regex: bool,
+    },
+    Split {
+        pattern: Pattern,
+        behavior: Behavior,
+        #[serde(default)]
+        invert: bool,
     },
     WhitespaceSplit,
     Metaspace {

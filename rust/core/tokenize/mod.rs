@@ -17,6 +17,7 @@ pub mod family;
 pub mod file;
 pub mod memo;
 pub mod output;
+pub mod sentencepiece_bpe;
 pub mod simd;
 pub mod stretches;
 pub mod texts;

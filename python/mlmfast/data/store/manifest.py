@@ -99,8 +99,8 @@ class Manifest:
     document_starts: bool = False
     """Whether the shards have the column `document_starts`."""
     tokenizer_engine: str | None = None
-    """What encoded the text: the core's "WordPiece", "byte-level BPE" or "Unigram", or the
-    "library"; None if the store was made from tokens. The ids do not depend on it."""
+    """What encoded the text: the name of a family of the core, such as "WordPiece", or "library";
+    None if the store was made from tokens. The ids do not depend on it."""
     files: dict[str, Any] | None = None
     """Checksums of the files beside the shards, including the tokenizer's; None in stores of
     earlier versions."""

@@ -88,7 +88,7 @@ class TextEncoder:
 
     @property
     def engine(self) -> str:
-        """What encodes: the core's "byte-level BPE", "WordPiece" or "Unigram", or the "library"."""
+        """What encodes: the name of a family of the core, such as "WordPiece", or "library"."""
         return LIBRARY if self._core is None else self._core.family
 
     def _enable_core(self, loaded: LoadedTokenizer) -> None:

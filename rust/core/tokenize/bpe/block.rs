@@ -18,6 +18,8 @@ pub struct Block {
     pub space: u64,
     /// Apostrophes, which are also in the class of other characters.
     pub apostrophe: u64,
+    /// `\r` and `\n`, which are also in the class of white space.
+    pub line: u64,
     /// Bytes of non-ASCII characters.
     pub high: u64,
 }
@@ -35,6 +37,7 @@ impl Block {
             (space | (bytes - b'\t').simd_le(4)).to_bitmask(),
             space.to_bitmask(),
             bytes.simd_eq(b'\'').to_bitmask(),
+            (bytes.simd_eq(b'\n') | bytes.simd_eq(b'\r')).to_bitmask(),
             signed.simd_lt(0).to_bitmask(),
         )
     }
@@ -51,19 +54,43 @@ impl Block {
             mask(|byte| matches!(byte, b' ' | b'\t'..=b'\r')),
             mask(|byte| byte == b' '),
             mask(|byte| byte == b'\''),
+            mask(|byte| matches!(byte, b'\r' | b'\n')),
             mask(|byte| !byte.is_ascii()),
         )
     }
 
     #[inline(always)]
-    fn with(letter: u64, number: u64, white: u64, space: u64, apostrophe: u64, high: u64) -> Self {
+    fn with(
+        letter: u64,
+        number: u64,
+        white: u64,
+        space: u64,
+        apostrophe: u64,
+        line: u64,
+        high: u64,
+    ) -> Self {
         let mut classes = [0; 4];
         classes[usize::from(LETTER)] = letter;
         classes[usize::from(NUMBER)] = number;
         classes[usize::from(OTHER)] = !(letter | number | white | high);
         classes[usize::from(WHITE)] = white;
-        Self { classes, space, apostrophe, high }
+        Self { classes, space, apostrophe, line, high }
     }
+}
+
+/// The block of `text` at `base`, padded with zeros, and which of its bytes are those of the text.
+#[inline(always)]
+pub fn bytes_at<'t>(
+    text: &'t [u8],
+    base: usize,
+    padded: &'t mut [u8; BLOCK],
+) -> (&'t [u8; BLOCK], u64) {
+    if let Some(bytes) = text[base..].first_chunk::<BLOCK>() {
+        return (bytes, u64::MAX);
+    }
+    let rest = &text[base..];
+    padded[..rest.len()].copy_from_slice(rest);
+    (padded, (1 << rest.len()) - 1)
 }
 
 /// Reserve space after `count` units for those of a block, and a few more.
@@ -90,6 +117,17 @@ pub fn write_borders(mut places: &mut [Unit], base: u32, mut borders: u64) -> us
         places = &mut places[4..];
     }
     count
+}
+
+/// End the last of `count` units with the text, which has `length` bytes, and drop those after it.
+pub fn end_units(units: &mut Vec<Unit>, mut count: usize, length: usize) {
+    if let Ok(end) = u32::try_from(length)
+        && end > units[count].start
+    {
+        units[count].end = end;
+        count += 1;
+    }
+    units.truncate(count);
 }
 
 /// The bytes of a block that begin a non-ASCII character.

@@ -1,4 +1,4 @@
-//! The merges of byte-level BPE: the pair of lowest rank first, the leftmost among equals.
+//! The merges of BPE: the pair of lowest rank first, the leftmost among equals.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -7,33 +7,33 @@ use std::collections::BinaryHeap;
 const ID_BITS: u32 = 20;
 const RANK_BITS: u32 = 64 - 2 * ID_BITS;
 /// No merge, in ranks; larger than each of them.
-const NONE: u32 = (1 << RANK_BITS) - 1;
+pub const NONE: u32 = (1 << RANK_BITS) - 1;
 /// No pair, in slots: its rank would be [`NONE`].
 const EMPTY: u64 = u64::MAX;
-/// Size of the bit table that rules out most pairs: ten bits for each of the usual 50,000 merges.
-const BITS: usize = 1 << 19;
-/// Maximum bytes of words that are merged in plain arrays; longer words use a heap.
-const SHORT: usize = 160;
+/// Size of the bit table that rules out most pairs: ten bits for each of the usual 50,000 merges, and
+/// fewer for more, so that the table stays in the second-level cache.
+const FIRST_BITS: usize = 1 << 19;
+const MOST_BITS: usize = 1 << 22;
+/// Maximum symbols of words that are merged in plain arrays; longer words use a heap.
+pub const SHORT: usize = 160;
 
 /// The merges.
 pub struct Merges {
-    /// The ids of the bytes.
-    bytes: [u32; 256],
-    /// The ranks of pairs of bytes.
-    first: Box<[u32]>,
     /// Pair and rank, by hash.
     slots: Vec<u64>,
     shift: u32,
     /// One bit per pair, by hash: a small table that rules out most neighbours, which are no pair.
     bits: Vec<u64>,
+    bits_shift: u32,
     /// The ids that merges produce, by rank.
     made: Vec<u32>,
 }
 
 /// Working memory of a merge.
 pub struct Scratch {
-    symbols: [u32; SHORT],
-    ranks: [u32; SHORT],
+    pub symbols: [u32; SHORT],
+    /// The rank of each symbol and the next; the last does not count.
+    pub ranks: [u32; SHORT],
     list: Vec<Symbol>,
     heap: BinaryHeap<Reverse<u64>>,
 }
@@ -53,51 +53,40 @@ impl Default for Scratch {
     }
 }
 
+/// Whether an id is small enough for the table.
+pub fn fits(id: u32) -> bool {
+    id < (1 << ID_BITS) - 1
+}
+
 fn pair(left: u32, right: u32) -> u64 {
     u64::from(left) << ID_BITS | u64::from(right)
 }
 
-/// Where a pair's bit is.
-#[inline]
-#[allow(clippy::cast_possible_truncation)] // the shift leaves the bits of an index
-fn bit_of(key: u64) -> (usize, u64) {
-    let at = key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - BITS.trailing_zeros());
-    (at as usize / 64, 1 << (at % 64))
-}
-
 impl Merges {
-    /// Merges of the ids `bytes` of the 256 bytes: `pairs` lists by rank which ids merge into which.
-    /// If a pair occurs twice, the later rank counts.
+    /// `pairs` lists by rank which ids merge into which. If a pair occurs twice, the later rank counts.
     ///
     /// `None` if ids or ranks are too large.
-    pub fn new(bytes: &[u32; 256], pairs: &[Option<(u32, u32, u32)>]) -> Option<Self> {
-        let fits = |&id: &u32| id < (1 << ID_BITS) - 1;
-        if pairs.len() >= NONE as usize || !bytes.iter().all(fits) {
+    pub fn new(pairs: &[Option<(u32, u32, u32)>]) -> Option<Self> {
+        if pairs.len() >= NONE as usize {
             return None;
         }
         let size = (pairs.len() * 2).next_power_of_two().max(2);
+        let bits = (pairs.len() * 8).next_power_of_two().clamp(FIRST_BITS, MOST_BITS);
         let mut merges = Self {
-            bytes: *bytes,
-            first: vec![NONE; 1 << 16].into_boxed_slice(),
             slots: vec![EMPTY; size],
             shift: 64 - size.trailing_zeros(),
-            bits: vec![0; BITS / 64],
+            bits: vec![0; bits / 64],
+            bits_shift: 64 - bits.trailing_zeros(),
             made: Vec::with_capacity(pairs.len()),
         };
         for (rank, found) in (0..).zip(pairs) {
-            if let Some((left, right, new)) = found {
+            if let Some((left, right, new)) = *found {
                 if ![left, right, new].into_iter().all(fits) {
                     return None;
                 }
-                merges.insert(*left, *right, rank);
+                merges.insert(left, right, rank);
             }
             merges.made.push(found.map_or(0, |(_, _, new)| new));
-        }
-        for left in 0..=u8::MAX {
-            for right in 0..=u8::MAX {
-                let at = usize::from(left) << 8 | usize::from(right);
-                merges.first[at] = merges.rank(bytes[usize::from(left)], bytes[usize::from(right)]);
-            }
         }
         Some(merges)
     }
@@ -109,8 +98,16 @@ impl Merges {
             at = (at + 1) & (self.slots.len() - 1);
         }
         self.slots[at] = key << RANK_BITS | u64::from(rank);
-        let (word, bit) = bit_of(key);
+        let (word, bit) = self.bit_of(key);
         self.bits[word] |= bit;
+    }
+
+    /// Where a pair's bit is.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)] // the shift leaves the bits of an index
+    fn bit_of(&self, key: u64) -> (usize, u64) {
+        let at = key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> self.bits_shift;
+        (at as usize / 64, 1 << (at % 64))
     }
 
     #[inline]
@@ -119,11 +116,12 @@ impl Merges {
         (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> self.shift) as usize
     }
 
+    /// The rank of a pair, [`NONE`] if it does not merge.
     #[inline]
     #[allow(clippy::cast_possible_truncation)] // the mask leaves the bits of a rank
-    fn rank(&self, left: u32, right: u32) -> u32 {
+    pub fn rank(&self, left: u32, right: u32) -> u32 {
         let key = pair(left, right);
-        let (word, bit) = bit_of(key);
+        let (word, bit) = self.bit_of(key);
         if self.bits[word] & bit == 0 {
             return NONE;
         }
@@ -137,30 +135,25 @@ impl Merges {
         }
     }
 
-    /// Append the ids of `word`.
-    pub fn apply(&self, word: &[u8], scratch: &mut Scratch, ids: &mut Vec<u32>) {
-        match *word {
-            [] => {}
-            [byte] => ids.push(self.bytes[usize::from(byte)]),
-            _ if word.len() <= SHORT => self.apply_short(word, scratch, ids),
-            _ => self.apply_long(word, scratch, ids),
+    /// Append what the symbols `word` merge into.
+    pub fn apply(&self, word: &[u32], scratch: &mut Scratch, ids: &mut Vec<u32>) {
+        if word.len() > SHORT {
+            return self.apply_long(word.iter().copied(), scratch, ids);
         }
+        scratch.symbols[..word.len()].copy_from_slice(word);
+        for (rank, two) in scratch.ranks.iter_mut().zip(word.windows(2)) {
+            *rank = self.rank(two[0], two[1]);
+        }
+        self.apply_short(word.len(), scratch, ids);
     }
 
-    fn first_rank(&self, left: u8, right: u8) -> u32 {
-        self.first[usize::from(left) << 8 | usize::from(right)]
-    }
-
-    fn apply_short(&self, word: &[u8], scratch: &mut Scratch, ids: &mut Vec<u32>) {
-        let mut count = word.len();
+    /// The same for up to [`SHORT`] symbols in `scratch`, with the ranks of each two.
+    pub fn apply_short(&self, mut count: usize, scratch: &mut Scratch, ids: &mut Vec<u32>) {
+        if count == 0 {
+            return;
+        }
         let symbols = &mut scratch.symbols[..count];
         let ranks = &mut scratch.ranks[..count];
-        for (symbol, &byte) in symbols.iter_mut().zip(word) {
-            *symbol = self.bytes[usize::from(byte)];
-        }
-        for (rank, two) in ranks.iter_mut().zip(word.windows(2)) {
-            *rank = self.first_rank(two[0], two[1]);
-        }
         ranks[count - 1] = NONE;
         loop {
             let lowest = ranks[..count].iter().copied().min().unwrap_or(NONE);
@@ -185,18 +178,24 @@ impl Merges {
 
     /// The same in O(n log n): symbols as a linked list, pairs in a heap, from which outdated pairs are
     /// discarded when they come up.
-    fn apply_long(&self, word: &[u8], scratch: &mut Scratch, ids: &mut Vec<u32>) {
+    pub fn apply_long(
+        &self,
+        word: impl Iterator<Item = u32>,
+        scratch: &mut Scratch,
+        ids: &mut Vec<u32>,
+    ) {
         const END: u32 = u32::MAX;
         let Scratch { list, heap, .. } = scratch;
         list.clear();
         heap.clear();
-        for (at, &byte) in (0_u32..).zip(word) {
-            let rank = word.get(at as usize + 1).map_or(NONE, |&next| self.first_rank(byte, next));
-            let id = self.bytes[usize::from(byte)];
-            list.push(Symbol { id, rank, previous: at.wrapping_sub(1), next: at + 1 });
-            if rank != NONE {
-                heap.push(Reverse(u64::from(rank) << 32 | u64::from(at)));
+        for (at, id) in (0_u32..).zip(word) {
+            if let Some(before) = list.last_mut() {
+                before.rank = self.rank(before.id, id);
+                if before.rank != NONE {
+                    heap.push(Reverse(u64::from(before.rank) << 32 | u64::from(at - 1)));
+                }
             }
+            list.push(Symbol { id, rank: NONE, previous: at.wrapping_sub(1), next: at + 1 });
         }
         if let Some(last) = list.last_mut() {
             last.next = END;
@@ -240,12 +239,8 @@ impl Merges {
 mod tests {
     use super::*;
 
-    /// Bytes are their own ids; pairs of early letters merge, by an order that is not theirs.
+    /// Pairs of early letters merge, by an order that is not theirs.
     fn some() -> Merges {
-        let mut bytes = [0; 256];
-        for (id, byte) in (0..).zip(&mut bytes) {
-            *byte = id;
-        }
         let mut pairs = Vec::new();
         let mut known: Vec<u32> = (97..101).collect();
         let mut state = 1_u32;
@@ -256,12 +251,12 @@ mod tests {
             pairs.push(Some((left, right, new)));
             known.push(new);
         }
-        Merges::new(&bytes, &pairs).unwrap()
+        Merges::new(&pairs).unwrap()
     }
 
     /// The rule, word for word.
-    fn plainly(merges: &Merges, word: &[u8]) -> Vec<u32> {
-        let mut ids: Vec<u32> = word.iter().map(|&byte| u32::from(byte)).collect();
+    fn plainly(merges: &Merges, word: &[u32]) -> Vec<u32> {
+        let mut ids = word.to_vec();
         loop {
             let ranks = ids.windows(2).map(|two| merges.rank(two[0], two[1]));
             let Some((rank, at)) = ranks.zip(0..).filter(|&(rank, _)| rank != NONE).min() else {
@@ -277,10 +272,10 @@ mod tests {
         let mut scratch = Scratch::default();
         let mut state = 7_u32;
         for length in (1..400).chain([SHORT - 1, SHORT, SHORT + 1]) {
-            let word: Vec<u8> = (0..length)
+            let word: Vec<u32> = (0..length)
                 .map(|_| {
                     state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                    b'a' + (state >> 24) as u8 % 5
+                    97 + (state >> 24) % 5
                 })
                 .collect();
             let expected = plainly(&merges, &word);
@@ -288,7 +283,7 @@ mod tests {
             merges.apply(&word, &mut scratch, &mut ids);
             assert_eq!(ids, expected);
             ids.clear();
-            merges.apply_long(&word, &mut scratch, &mut ids);
+            merges.apply_long(word.iter().copied(), &mut scratch, &mut ids);
             assert_eq!(ids, expected);
         }
     }
@@ -297,21 +292,17 @@ mod tests {
     fn a_megabyte_is_no_trap() {
         let merges = some();
         let mut ids = Vec::new();
-        merges.apply(&vec![b'a'; 1 << 20], &mut Scratch::default(), &mut ids);
+        merges.apply(&vec![97; 1 << 20], &mut Scratch::default(), &mut ids);
         assert!(!ids.is_empty());
     }
 
     #[test]
     fn the_later_of_two_equal_pairs_counts() {
-        let mut bytes = [0; 256];
-        for (id, byte) in (0..).zip(&mut bytes) {
-            *byte = id;
-        }
         let pairs = [Some((97, 98, 256)), Some((98, 99, 257)), Some((97, 98, 256))];
-        let merges = Merges::new(&bytes, &pairs).unwrap();
+        let merges = Merges::new(&pairs).unwrap();
         let mut ids = Vec::new();
-        merges.apply(b"abc", &mut Scratch::default(), &mut ids);
+        merges.apply(&[97, 98, 99], &mut Scratch::default(), &mut ids);
         assert_eq!(ids, [97, 257]);
-        assert!(Merges::new(&bytes, &[Some((1 << 20, 98, 256))]).is_none());
+        assert!(Merges::new(&[Some((1 << 20, 98, 256))]).is_none());
     }
 }

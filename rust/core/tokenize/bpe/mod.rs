@@ -1,22 +1,28 @@
-//! Byte-level BPE, as in `RoBERTa`, `ModernBERT` and tokenizers that are trained like theirs.
+//! Byte-level BPE, as in `RoBERTa`, `ModernBERT`, GPT-4, Llama 3, Qwen and tokenizers that are trained
+//! like theirs.
 //!
-//! [`scan`] finds the words of GPT-2's pattern 64 bytes at a time ([`block`], [`classes`], [`wide`]), [`nfc`]
+//! [`scan`] finds the words of a [`pattern`] 64 bytes at a time ([`block`], [`classes`], [`wide`]), [`nfc`]
 //! composes text that is not in NFC, [`spaces`] handles runs of spaces that are tokens, [`merges`] turns
 //! a new word into ids, and [`joins`] shortens words of scripts that the vocabulary hardly covers.
 
 mod alphabet;
-mod block;
-mod classes;
-mod joins;
-mod merges;
+pub(super) mod block;
+mod bytes;
+mod cased;
+pub(super) mod classes;
+pub(super) mod joins;
+mod lines;
+pub(super) mod merges;
 mod nfc;
+mod numbers;
+mod pattern;
 #[cfg(test)]
 mod plain;
-mod read;
+pub(super) mod read;
 mod scan;
 mod spaces;
-mod utf8;
-mod wide;
+pub(super) mod utf8;
+pub(super) mod wide;
 
 use std::collections::HashMap;
 
@@ -26,14 +32,21 @@ use super::added::AddedTokens;
 use super::family::Family;
 use super::memo::Memo;
 use super::unit::{Stretch, Unit};
+use bytes::ByteMerges;
+use cased::Kinds;
 use classes::Classes;
-use merges::{Merges, Scratch};
+use merges::Scratch;
+use pattern::Pattern;
+use scan::{Rules, ScanFlags};
 use spaces::Spaces;
 
-/// Byte-level BPE with the words of GPT-2.
+/// Byte-level BPE with the words of a pattern.
 pub struct ByteLevelBpe {
+    pattern: Pattern,
+    /// For patterns that need more than classes.
+    kinds: Option<Kinds>,
     classes: Classes,
-    merges: Merges,
+    merges: ByteMerges,
     /// Words that are tokens regardless of the merges.
     whole: HashMap<Vec<u8>, u32>,
     spaces: Spaces,
@@ -60,8 +73,7 @@ impl Family for ByteLevelBpe {
         if u32::try_from(text.len()).is_err() {
             return None;
         }
-        let longest_run = self.spaces.longest();
-        let mut flags = scan::scan(simd, text.as_bytes(), &self.classes, longest_run, units);
+        let mut flags = self.words(simd, text.as_bytes(), units);
         if flags.exception {
             return None;
         }
@@ -79,8 +91,7 @@ impl Family for ByteLevelBpe {
             } else {
                 buffer.push_str(text);
             }
-            units.clear();
-            flags = scan::scan(simd, buffer.as_bytes(), &self.classes, longest_run, units);
+            flags = self.words(simd, buffer.as_bytes(), units);
             buffer.as_bytes()
         } else {
             text.as_bytes()
@@ -112,5 +123,17 @@ impl Family for ByteLevelBpe {
             self.encode(word, memo, &mut scratch, &mut ids);
             memo.insert(word, &ids);
         }
+    }
+}
+
+impl ByteLevelBpe {
+    /// Put the words of `text` into `units`.
+    #[inline(always)]
+    fn words<S: Simd>(&self, simd: S, text: &[u8], units: &mut Vec<Unit>) -> ScanFlags {
+        if let Some(kinds) = &self.kinds {
+            return kinds.scan(text, &self.classes, self.pattern, units);
+        }
+        let rules = Rules { pattern: self.pattern, longest_run: self.spaces.longest() };
+        scan::scan(simd, text, &self.classes, rules, units)
     }
 }

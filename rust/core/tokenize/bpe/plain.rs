@@ -2,11 +2,11 @@
 
 use super::classes::{CLASS, Classes, LETTER, NUMBER, OTHER, WHITE};
 use super::joins::{JOINS_AFTER, JOINS_BEFORE};
-use super::scan::contraction;
+use super::pattern::Pattern;
 use crate::tokenize::unit::Unit;
 
 /// The same as [`super::scan::scan`], one character at a time.
-pub fn scan_plainly(text: &str, classes: &Classes, doubles: bool) -> Vec<Unit> {
+pub fn scan_plainly(text: &str, classes: &Classes, pattern: Pattern, doubles: bool) -> Vec<Unit> {
     let flags = |c: char| classes.of(c as u32);
     let class = |c: char| flags(c) & CLASS;
     let mut pieces = vec![0];
@@ -26,7 +26,7 @@ pub fn scan_plainly(text: &str, classes: &Classes, doubles: bool) -> Vec<Unit> {
             at += if doubles && rest.starts_with("  ") {
                 rest.len()
             } else {
-                word_length(rest, class)
+                word_length(rest, pattern, class)
             };
         }
     }
@@ -44,16 +44,44 @@ pub fn scan_plainly(text: &str, classes: &Classes, doubles: bool) -> Vec<Unit> {
     units.filter(|unit| unit.end > unit.start).collect()
 }
 
-fn word_length(text: &str, class: impl Fn(char) -> u8) -> usize {
-    if let Some(length) = text.strip_prefix('\'').and_then(|rest| contraction(rest.as_bytes())) {
+fn word_length(text: &str, pattern: Pattern, class: impl Fn(char) -> u8 + Copy) -> usize {
+    if let Some(length) =
+        text.strip_prefix('\'').and_then(|rest| pattern.contraction(rest.as_bytes()))
+    {
         return 1 + length;
     }
+    let run = |from: usize, kind| {
+        let characters = text[from..].chars().take_while(|&c| class(c) == kind);
+        characters.map(char::len_utf8).sum::<usize>()
+    };
     let spaces = usize::from(text.starts_with(' '));
-    for kind in [LETTER, NUMBER, OTHER] {
-        let run: usize =
-            text[spaces..].chars().take_while(|&c| class(c) == kind).map(char::len_utf8).sum();
-        if run > 0 {
-            return spaces + run;
+    if let Some(most) = pattern.digits {
+        let before = text
+            .chars()
+            .next()
+            .filter(|&c| !matches!(class(c), LETTER | NUMBER) && !matches!(c, '\r' | '\n'));
+        let before = before.map_or(0, char::len_utf8);
+        if run(before, LETTER) > 0 {
+            return before + run(before, LETTER);
+        }
+        let digits = text.chars().take_while(|&c| class(c) == NUMBER).take(most as usize);
+        let digits: usize = digits.map(char::len_utf8).sum();
+        if digits > 0 {
+            return digits;
+        }
+        let others = run(spaces, OTHER);
+        if others > 0 {
+            let rest = &text[spaces + others..];
+            return text.len() - rest.trim_start_matches(['\r', '\n']).len();
+        }
+        if let Some(line) = text[..run(0, WHITE)].rfind(['\r', '\n']) {
+            return line + 1;
+        }
+    } else {
+        for kind in [LETTER, NUMBER, OTHER] {
+            if run(spaces, kind) > 0 {
+                return spaces + run(spaces, kind);
+            }
         }
     }
     let white: Vec<_> = text.chars().take_while(|&c| class(c) == WHITE).collect();

@@ -6,14 +6,18 @@ use unicode_normalization::is_nfc;
 
 use super::ByteLevelBpe;
 use super::alphabet::Alphabet;
+use super::bytes::ByteMerges;
+use super::cased::Kinds;
 use super::classes::Classes;
 use super::joins::Joins;
-use super::merges::Merges;
+use super::pattern::{Letters, Pattern};
 use super::spaces::Spaces;
 use crate::tokenize::added::AddedTokens;
 use crate::tokenize::encode::Encoder;
 use crate::tokenize::entries::Merge;
-use crate::tokenize::file::{AddedToken, Ids, Model, Normalizer, PreTokenizer, TokenizerFile};
+use crate::tokenize::file::{
+    AddedToken, Behavior, Ids, Model, Normalizer, Pattern as Regex, PreTokenizer, TokenizerFile,
+};
 use crate::{Error, Result};
 
 /// Maximum number of words that a memo is filled with, and maximum bytes of each.
@@ -31,11 +35,11 @@ impl ByteLevelBpe {
             return Err(refused("characters", &"ASCII is treated otherwise"));
         }
         let nfc = composes(file.normalizer.as_ref())?;
-        let prefix_space = adds_prefix_space(file.pre_tokenizer.as_ref())?;
+        let (pattern, prefix_space) = splitting(file.pre_tokenizer.as_ref())?;
 
         let tokens = &file.added_tokens;
         let spaces = Spaces::new(tokens.iter())
-            .filter(|spaces| spaces.is_empty() || !prefix_space)
+            .filter(|spaces| spaces.is_empty() || !prefix_space && pattern.digits.is_none())
             .ok_or_else(|| refused("added token", &"runs of spaces"))?;
         if let Some(token) = tokens.iter().find(|token| nfc && !is_nfc(&token.content)) {
             return Err(refused("added token", &token.content));
@@ -48,15 +52,18 @@ impl ByteLevelBpe {
 
         let Vocabulary { bytes, pairs, words, ignores_merges } = Vocabulary::read(&file.model)?;
         let merges =
-            Merges::new(&bytes, &pairs).ok_or_else(|| refused("vocabulary", &"too large"))?;
+            ByteMerges::new(&bytes, &pairs).ok_or_else(|| refused("vocabulary", &"too large"))?;
         let mut joins = if ignores_merges { Joins::all() } else { Joins::default() };
         for (word, _) in &words {
             joins.add(word);
         }
         let frequent = words.iter().map(|(word, _)| word);
         let frequent = frequent.filter(|word| word.len() <= FREQUENT_LENGTH && !word.is_empty());
+        let classes = Classes::new(nfc, &joins, exceptions);
         let family = Self {
-            classes: Classes::new(nfc, &joins, exceptions),
+            pattern,
+            kinds: (pattern.letters != Letters::Plain).then(|| Kinds::new(&classes)),
+            classes,
             merges,
             frequent: frequent.take(FREQUENT).cloned().collect(),
             whole: if ignores_merges { words.into_iter().collect() } else { HashMap::new() },
@@ -82,17 +89,55 @@ fn composes(normalizer: Option<&Normalizer>) -> Result<bool> {
     }
 }
 
-/// Whether each part of the text gets a leading space.
-fn adds_prefix_space(pre_tokenizer: Option<&PreTokenizer>) -> Result<bool> {
-    match pre_tokenizer {
-        Some(PreTokenizer::ByteLevel { add_prefix_space, use_regex: true }) => {
-            Ok(*add_prefix_space)
+/// The pattern of words, and whether each part of the text gets a leading space.
+fn splitting(pre_tokenizer: Option<&PreTokenizer>) -> Result<(Pattern, bool)> {
+    let parts = match pre_tokenizer {
+        Some(PreTokenizer::Sequence { pretokenizers }) => pretokenizers.as_slice(),
+        Some(only) => std::slice::from_ref(only),
+        None => &[],
+    };
+    let found = match parts {
+        [PreTokenizer::Sequence { .. }] => return splitting(parts.first()),
+        [PreTokenizer::ByteLevel { add_prefix_space, use_regex: true }] => {
+            Some((Pattern::GPT2, *add_prefix_space))
         }
-        Some(PreTokenizer::Sequence { pretokenizers }) if pretokenizers.len() == 1 => {
-            adds_prefix_space(pretokenizers.first())
+        [
+            PreTokenizer::Split { pattern: Regex::Regex(regex), behavior, invert },
+            PreTokenizer::ByteLevel { add_prefix_space: false, use_regex: false },
+        ] => {
+            // Every character is in some word, so to keep the words is to remove what is none.
+            let keeps_words =
+                matches!((behavior, invert), (Behavior::Isolated, _) | (Behavior::Removed, true));
+            Pattern::of(regex).filter(|_| keeps_words).map(|pattern| (pattern, false))
         }
-        other => Err(refused("pre-tokenizer", &other)),
+        _ => None,
+    };
+    found.ok_or_else(|| refused("pre-tokenizer", &pre_tokenizer))
+}
+
+/// Check that a model merges always, without marking the parts of words, and that ids are unique.
+///
+/// # Errors
+/// It does not.
+pub fn check_plain(
+    vocab: &Ids<'_>,
+    dropout: Option<f32>,
+    affixes: [&Option<String>; 2],
+) -> Result<()> {
+    if dropout.is_some_and(|rate| rate != 0.0) {
+        return Err(refused("dropout", &dropout));
     }
+    for affix in affixes.into_iter().flatten() {
+        if !affix.is_empty() {
+            return Err(refused("prefix or suffix", affix));
+        }
+    }
+    let mut ids: Vec<u32> = vocab.values().copied().collect();
+    ids.sort_unstable();
+    if ids.windows(2).any(|two| two[0] == two[1]) {
+        return Err(refused("vocabulary", &"two tokens of one id"));
+    }
+    Ok(())
 }
 
 struct Vocabulary {
@@ -120,19 +165,7 @@ impl Vocabulary {
         else {
             return Err(refused("model", &"not BPE"));
         };
-        if dropout.is_some_and(|rate| rate != 0.0) {
-            return Err(refused("dropout", dropout));
-        }
-        for affix in [continuing_subword_prefix, end_of_word_suffix].into_iter().flatten() {
-            if !affix.is_empty() {
-                return Err(refused("prefix or suffix", affix));
-            }
-        }
-        let mut ids: Vec<u32> = vocab.values().copied().collect();
-        ids.sort_unstable();
-        if ids.windows(2).any(|two| two[0] == two[1]) {
-            return Err(refused("vocabulary", &"two tokens of one id"));
-        }
+        check_plain(vocab, *dropout, [continuing_subword_prefix, end_of_word_suffix])?;
         let alphabet = Alphabet::new();
         let mut words: Vec<_> =
             vocab.iter().filter_map(|(token, &id)| Some((alphabet.bytes(token)?, id))).collect();
@@ -149,25 +182,30 @@ impl Vocabulary {
             return Err(refused("vocabulary", &"some bytes are missing"));
         }
         let bytes = bytes.map(Option::unwrap_or_default);
-        let mut both = String::new();
-        let pairs =
-            merges.iter().map(|merge| pair(merge, vocab, &mut both)).collect::<Result<_>>()?;
-        Ok(Self { bytes, pairs, words, ignores_merges: *ignore_merges })
+        Ok(Self { bytes, pairs: pairs(merges, vocab)?, words, ignores_merges: *ignore_merges })
     }
 }
 
-/// The ids of a merge's two tokens and of its result; `both` is a scratch buffer.
-fn pair(merge: &Merge<'_>, vocab: &Ids<'_>, both: &mut String) -> Result<Option<(u32, u32, u32)>> {
-    let find = |(left, right): (&str, &str)| {
+/// The ids of each merge's two tokens and of its result.
+///
+/// # Errors
+/// One of them is not in the vocabulary.
+pub fn pairs(merges: &[Merge<'_>], vocab: &Ids<'_>) -> Result<Vec<Option<(u32, u32, u32)>>> {
+    let mut both = String::new();
+    let mut find = |(left, right): (&str, &str)| {
         both.clear();
         both.push_str(left);
         both.push_str(right);
         Some((*vocab.get(left)?, *vocab.get(right)?, *vocab.get(both.as_str())?))
     };
-    let ids = merge.pair().and_then(find);
-    ids.map(Some).ok_or_else(|| refused("merge", merge))
+    let ids = |merge: &Merge<'_>| {
+        let ids = merge.pair().and_then(&mut find);
+        ids.map(Some).ok_or_else(|| refused("merge", merge))
+    };
+    merges.iter().map(ids).collect()
 }
 
-fn refused(part: &'static str, found: &(impl std::fmt::Debug + ?Sized)) -> Error {
+/// An error about a part of the file.
+pub fn refused(part: &'static str, found: &(impl std::fmt::Debug + ?Sized)) -> Error {
     Error::Pipeline { part, found: format!("{found:?}") }
 }

@@ -1,14 +1,17 @@
-//! Finding the words of GPT-2's pattern:
-//! `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`.
+//! Finding the words of a pattern.
 //!
 //! Words begin where the class changes, but a space belongs to the word after it, and the last
-//! character of a run of white space is separate. Runs of two and more spaces may be added tokens: then
-//! they are a class of their own, and text restarts after them.
+//! character of a run of white space is separate; [`super::lines`] and [`super::numbers`] find what
+//! GPT-4's way to split does otherwise. Runs of two and more spaces may be added tokens: then they are a
+//! class of their own, and text restarts after them.
 
 use fearless_simd::Simd;
 
-use super::block::{BLOCK, Block, leads, reserve, write_borders};
+use super::block::{BLOCK, Block, bytes_at, end_units, leads, reserve, write_borders};
 use super::classes::{Classes, EXCEPTION, UNSTABLE, WHITE};
+use super::lines::{self, Masks};
+use super::numbers::number_starts;
+use super::pattern::Pattern;
 use super::wide::{Wide, add_wide, halves, is_solid};
 use crate::tokenize::unit::Unit;
 
@@ -23,8 +26,18 @@ pub struct ScanFlags {
     pub many_spaces: bool,
 }
 
-/// State that one block passes to the next: in the lowest bit of each mask, in the last two fields in
-/// as many bits as needed.
+/// How to split text.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// The pattern of words.
+    pub pattern: Pattern,
+    /// The number of spaces in the longest run that is a token; unless it is 0, runs are a class of
+    /// their own. Only with GPT-2's pattern.
+    pub longest_run: usize,
+}
+
+/// State that one block passes to the next: in the lowest bit of each mask, in `forced` and `removed`
+/// in as many bits as needed.
 #[derive(Default)]
 struct Carry {
     classes: [u64; 4],
@@ -36,31 +49,42 @@ struct Carry {
     /// Word starts at positions where the classes imply none, and the reverse.
     forced: u64,
     removed: u64,
+    lines: lines::Carry,
+    /// Characters of the number that the block ends in.
+    digits: u32,
 }
 
-/// Put the words of `text`, which is UTF-8 and shorter than 4 GB, into `units`. `longest_run` is the
-/// number of spaces in the longest run that is a token; unless it is 0, runs are a class of their own.
+/// Put the words of `text`, which is UTF-8 and shorter than 4 GB, into `units`.
 pub fn scan<S: Simd>(
     simd: S,
     text: &[u8],
     classes: &Classes,
-    longest_run: usize,
+    rules: Rules,
     units: &mut Vec<Unit>,
 ) -> ScanFlags {
-    simd.vectorize(
-        #[inline(always)]
-        || find(simd, text, classes, longest_run, units),
-    )
+    if rules.pattern.digits.is_some() {
+        simd.vectorize(
+            #[inline(always)]
+            || find::<S, true>(simd, text, classes, rules, units),
+        )
+    } else {
+        simd.vectorize(
+            #[inline(always)]
+            || find::<S, false>(simd, text, classes, rules, units),
+        )
+    }
 }
 
 #[inline(always)]
-fn find<S: Simd>(
+fn find<S: Simd, const LINES: bool>(
     simd: S,
     text: &[u8],
     classes: &Classes,
-    longest_run: usize,
+    rules: Rules,
     units: &mut Vec<Unit>,
 ) -> ScanFlags {
+    let Rules { pattern, longest_run } = rules;
+    let longest_run = if LINES { 0 } else { longest_run };
     let mut carry = Carry::default();
     let mut wide = Wide::default();
     // If a run is longer than the longest token and crosses a block boundary, at least half of it is
@@ -72,28 +96,17 @@ fn find<S: Simd>(
     units[0].start = 0;
     for base in (0..text.len()).step_by(BLOCK) {
         let mut padded = [0; BLOCK];
-        let (bytes, valid) = if let Some(bytes) = text[base..].first_chunk::<BLOCK>() {
-            (bytes, u64::MAX)
-        } else {
-            let rest = &text[base..];
-            padded[..rest.len()].copy_from_slice(rest);
-            (&padded, (1 << rest.len()) - 1)
-        };
+        let (bytes, valid) = bytes_at(text, base, &mut padded);
         let mut block = Block::of(simd, bytes);
         let ascii_white = block.classes[usize::from(WHITE)];
         let mut forced = carry.forced;
         carry.forced = 0;
+        let mut continues = 0;
         if block.high != 0 {
             wide.forced = 0;
-            add_wide(
-                text,
-                base,
-                leads(simd, bytes),
-                classes,
-                &mut block,
-                &mut carry.spill,
-                &mut wide,
-            );
+            let leads = leads(simd, bytes);
+            continues = block.high & !leads;
+            add_wide(text, base, leads, classes, &mut block, &mut carry.spill, &mut wide);
             let [now, later] = halves(wide.forced);
             forced |= now;
             carry.forced = later;
@@ -115,14 +128,23 @@ fn find<S: Simd>(
         let [before_letter, before_number, before_other, before_white] = carry.classes;
         let first = |class: u64, before: u64| class & !(class << 1 | before);
         let after_single = single << 1 | carry.single;
-        let runs = first(letter, before_letter)
-            | first(number, before_number)
-            | first(other, before_other);
-        let last_white = ascii_white & white & (solid >> 1 | ahead << (BLOCK - 1));
-        let mut starts = (runs & !after_single)
-            | first(white, before_white)
-            | last_white
-            | first(double, carry.double);
+        let others = first(other, before_other) & !after_single;
+        // What takes the place of white space whose last character is separate.
+        let (blank, mut starts);
+        if LINES {
+            let masks = Masks { letter, other, white, before_other, others, continues };
+            let found = lines::starts(text, base, classes, &block, &masks, &mut carry.lines);
+            let most = pattern.digits.unwrap_or(1);
+            let numbers = number_starts(number, continues, before_number, most, &mut carry.digits);
+            starts = first(letter, before_letter) & !found.taken_letters | numbers | found.white;
+            blank = found.blank;
+        } else {
+            let runs = first(letter, before_letter) | first(number, before_number);
+            starts =
+                (runs & !after_single) | first(white, before_white) | first(double, carry.double);
+            blank = white;
+        }
+        starts |= others | ascii_white & blank & (solid >> 1 | ahead << (BLOCK - 1));
         let mut removed = carry.removed;
         carry.removed = 0;
 
@@ -131,7 +153,7 @@ fn find<S: Simd>(
         while apostrophes != 0 {
             let at = apostrophes.trailing_zeros() as usize;
             apostrophes &= apostrophes - 1;
-            if let Some(length) = contraction(&text[base + at + 1..]) {
+            if let Some(length) = pattern.contraction(&text[base + at + 1..]) {
                 let [now, later] = halves(2 << at);
                 removed |= now;
                 carry.removed |= later;
@@ -154,13 +176,7 @@ fn find<S: Simd>(
         reserve(units, count);
         count += write_borders(&mut units[count..], base, starts);
     }
-    if let Ok(end) = u32::try_from(text.len())
-        && end > units[count].start
-    {
-        units[count].end = end;
-        count += 1;
-    }
-    units.truncate(count);
+    end_units(units, count, text.len());
     ScanFlags {
         exception: wide.flags & EXCEPTION != 0,
         unstable: wide.flags & UNSTABLE != 0 || wide.disorder,
@@ -180,16 +196,6 @@ fn has_run(mut mask: u64, length: usize) -> bool {
     mask != 0
 }
 
-/// The length of the letters of a contraction.
-#[inline(always)]
-pub fn contraction(after: &[u8]) -> Option<usize> {
-    match after {
-        [b's' | b't' | b'm' | b'd', ..] => Some(1),
-        [b'r' | b'v', b'e', ..] | [b'l', b'l', ..] => Some(2),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::OnceLock;
@@ -198,6 +204,7 @@ mod tests {
 
     use super::*;
     use crate::tokenize::bpe::joins::Joins;
+    use crate::tokenize::bpe::pattern::Contractions;
     use crate::tokenize::bpe::plain::scan_plainly;
     use crate::tokenize::simd;
 
@@ -210,17 +217,67 @@ mod tests {
         Classes::new(true, &joins, &[])
     }
 
+    const LLAMA3: Pattern =
+        Pattern { contractions: Contractions::AnyCase, digits: Some(3), ..Pattern::GPT2 };
+    const QWEN: Pattern = Pattern { digits: Some(1), ..LLAMA3 };
+
+    fn gpt2(longest_run: usize) -> Rules {
+        Rules { pattern: Pattern::GPT2, longest_run }
+    }
+
     fn words(text: &str, doubles: bool) -> Vec<String> {
-        static CLASSES: OnceLock<Classes> = OnceLock::new();
-        let classes = CLASSES.get_or_init(classes);
-        let plain = scan_plainly(text, classes, doubles);
-        let longest = if doubles { 24 } else { 0 };
+        words_of(text, gpt2(if doubles { 24 } else { 0 }))
+    }
+
+    fn words_of(text: &str, rules: Rules) -> Vec<String> {
+        // GPT-4's words with everything joined, so that the numbers of characters are seen.
+        static CLASSES: [OnceLock<Classes>; 2] = [OnceLock::new(), OnceLock::new()];
+        let classes = if rules.pattern.digits.is_some() {
+            CLASSES[1].get_or_init(|| Classes::new(true, &Joins::all(), &[]))
+        } else {
+            CLASSES[0].get_or_init(classes)
+        };
+        let plain = scan_plainly(text, classes, rules.pattern, rules.longest_run > 0);
         let mut units = Vec::new();
         for level in simd::levels() {
-            dispatch!(level, simd => scan(simd, text.as_bytes(), classes, longest, &mut units));
+            dispatch!(level, simd => scan(simd, text.as_bytes(), classes, rules, &mut units));
             assert_eq!(units, plain, "{text:?} with {}", simd::name(level));
         }
         units.iter().map(|unit| text[unit.start as usize..unit.end as usize].into()).collect()
+    }
+
+    #[test]
+    fn words_of_gpt_4_and_its_successors() {
+        let words = |text: &str| words_of(text, Rules { pattern: LLAMA3, longest_run: 0 });
+        assert_eq!(
+            words("I'M  here, it'Sure 1234567 (so)\t\tsaid"),
+            [
+                "I", "'M", " ", " here", ",", " it", "'S", "ure", " ", "123", "456", "7", " (",
+                "so", ")", "\t", "\tsaid"
+            ]
+        );
+        assert_eq!(
+            words("(a ((b “c \"\u{1f600}d\n\n  e.\r\n \n\n   f \n"),
+            [
+                "(a",
+                " ((",
+                "b",
+                " “",
+                "c",
+                " \"\u{1f600}",
+                "d",
+                "\n\n",
+                " ",
+                " e",
+                ".\r\n",
+                " \n\n",
+                "  ",
+                " f",
+                " \n"
+            ]
+        );
+        let qwen = words_of("a 12\u{663}½", Rules { pattern: QWEN, longest_run: 0 });
+        assert_eq!(qwen, ["a", " ", "1", "2", "\u{663}", "½"]);
     }
 
     #[test]
@@ -257,7 +314,7 @@ mod tests {
         let alphabet = [
             "a", "b", "'", "s", "ll", "re", "'ve", " ", "  ", "\n", "\t", "1", "9", ".", "-", "é",
             "語", "本", "\u{3000}", "\u{a0}", "\u{85}", "\u{301}", "😀", "\u{200d}", "٣", "\0",
-            "ing",
+            "ing", "\r", "\r\n", "S", "\u{17f}", "123", "(", "—",
         ];
         let mut state = 1_u32;
         for length in 0..3000 {
@@ -268,6 +325,8 @@ mod tests {
             }
             words(&text, false);
             words(&text, true);
+            words_of(&text, Rules { pattern: LLAMA3, longest_run: 0 });
+            words_of(&text, Rules { pattern: QWEN, longest_run: 0 });
         }
     }
 
@@ -277,7 +336,7 @@ mod tests {
         let flags = |text: &str| {
             let flags = simd::levels().into_iter().map(|level| {
                 let text = text.as_bytes();
-                dispatch!(level, simd => scan(simd, text, &classes, 24, &mut Vec::new()))
+                dispatch!(level, simd => scan(simd, text, &classes, gpt2(24), &mut Vec::new()))
             });
             let flags: Vec<_> = flags.collect();
             assert!(flags.iter().all(|one| one == &flags[0]), "{text:?}");
@@ -303,13 +362,13 @@ mod tests {
                 let text = "x".repeat(from) + &" ".repeat(longest + 1) + "y";
                 for level in simd::levels() {
                     let text = text.as_bytes();
-                    let flags = dispatch!(level, simd => scan(simd, text, &classes, longest, &mut Vec::new()));
+                    let flags = dispatch!(level, simd => scan(simd, text, &classes, gpt2(longest), &mut Vec::new()));
                     assert!(flags.many_spaces, "{longest} at {from}");
                 }
             }
             let short = "x ".repeat(BLOCK);
             let flags = dispatch!(simd::level(), simd =>
-                scan(simd, short.as_bytes(), &classes, longest, &mut Vec::new()));
+                scan(simd, short.as_bytes(), &classes, gpt2(longest), &mut Vec::new()));
             assert!(!flags.many_spaces);
         }
     }
