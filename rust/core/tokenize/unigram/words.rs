@@ -12,6 +12,8 @@ pub struct Splitting {
     pub at_white: bool,
     /// Words begin with `space`.
     pub prepend: bool,
+    /// Only the first word of a document does, and text after an added token does not.
+    pub only_first: bool,
     /// Each `space` begins a word.
     pub at_space: bool,
 }
