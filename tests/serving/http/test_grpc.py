@@ -18,6 +18,7 @@ from mlmfast.serving.http.grpc.messages import message, method_messages
 from onnx_folder import fill_mask, onnx  # noqa: F401 (fixtures)
 from serving import PATIENCE, begun, until
 from tolerances import KERNELS
+from triton_grpc import address_of, texts_input
 
 TEXT = "paris is the <mask> of france"
 TEXTS = [TEXT, "the <mask> way is a spiral <mask>"]
@@ -36,10 +37,6 @@ def server(onnx):
         yield one
 
 
-def address_of(server) -> str:
-    return next(f"127.0.0.1:{line['grpc_port']}" for line in server.log() if "grpc_port" in line)
-
-
 @pytest.fixture(scope="module")
 def client(server):
     with triton.InferenceServerClient(address_of(server)) as one:
@@ -50,12 +47,6 @@ def client(server):
 def channel(server):
     with grpc.insecure_channel(address_of(server)) as one:
         yield one
-
-
-def texts_input(texts):
-    tensor = triton.InferInput("text", [len(texts)], "BYTES")
-    tensor.set_data_from_numpy(np.array([text.encode() for text in texts], dtype=object))
-    return tensor
 
 
 def infer(client, texts, headers=KEY, **options):
