@@ -24,7 +24,7 @@ pub struct Stretch<'a> {
     pub ends_piece: bool,
 }
 
-impl<'a> Stretch<'a> {
+impl Stretch<'_> {
     /// A part of it that the library would normalize and split by itself, unless it is the whole.
     #[must_use]
     pub fn between(&self, start: usize, end: usize) -> Self {

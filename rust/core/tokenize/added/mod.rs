@@ -67,12 +67,9 @@ impl Added {
         }
         let mut known: Vec<_> = tokens.iter().map(|token| &token.content).collect();
         known.sort_unstable();
-        if let Some(two) = known.windows(2).find(|two| two[0] == two[1]) {
-            let problem = "more than once".to_owned();
-            return Err(Error::Pipeline {
-                part: "added token",
-                found: format!("{:?}, {problem}", two[0]),
-            });
+        if let Some([twice, ..]) = known.windows(2).find(|two| two[0] == two[1]) {
+            let found = format!("{twice:?}, more than once");
+            return Err(Error::Pipeline { part: "added token", found });
         }
         let spans =
             |content: &String| content.contains(|c: char| c.is_whitespace() || white.contains(c));

@@ -5,6 +5,7 @@ use super::stages::Stages;
 
 /// How a pre-tokenizer makes words of normalized text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools)] // independent of each other
 pub struct Splitting {
     /// The character that stands for a space.
     pub space: char,
