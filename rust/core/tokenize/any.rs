@@ -30,6 +30,7 @@ impl Tokenizer {
     /// The pipeline belongs to none of the families.
     pub fn from_json(json: &str, exceptions: &[u32]) -> Result<Self> {
         let file = TokenizerFile::parse(json)?;
+        file.require_known_steps()?;
         match &file.model {
             Model::WordPiece { .. } => WordPiece::from_file(&file, exceptions).map(Self::WordPiece),
             Model::Bpe { .. } if !is_byte_level(file.pre_tokenizer.as_ref()) => {
@@ -41,7 +42,7 @@ impl Tokenizer {
                 ByteLevelBpe::from_file(&file, exceptions).map(Box::new).map(Self::ByteLevelBpe)
             }
             Model::Unigram { .. } => unigram::from_file(&file, exceptions).map(Self::Unigram),
-            Model::Unknown => Err(Error::Pipeline { part: "model", found: "unknown".into() }),
+            Model::Unknown { kind } => Err(Error::Pipeline { part: "model", found: kind.clone() }),
         }
     }
 

@@ -23,14 +23,16 @@ use symbols::Symbols;
 /// What stands for a space.
 const SPACE: char = '\u{2581}';
 
-/// When a document gets a space before it.
+/// What gets a space before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Prepend {
-    /// Never.
+    /// Nothing.
     No,
-    /// Unless it begins with one.
-    OneSpace,
-    /// Even if it begins with one.
+    /// A document that does not begin with one.
+    Documents,
+    /// Each piece of a document that does not begin with one.
+    Pieces,
+    /// Each piece of a document, even if it begins with one.
     Always,
 }
 
@@ -67,14 +69,15 @@ impl Family for SentencePieceBpe {
         buffer: &'t mut String,
         units: &mut Vec<Unit>,
     ) -> Option<&'t [u8]> {
-        let Stretch { text, begins_document } = stretch;
+        let Stretch { text, begins_document, begins_piece, .. } = stretch;
         if u32::try_from(text.len()).is_err() {
             return None;
         }
         let prepend = match self.prepend {
             Prepend::No => false,
-            Prepend::OneSpace => begins_document && !text.starts_with(' '),
-            Prepend::Always => begins_document,
+            Prepend::Documents => begins_document && !text.starts_with(' '),
+            Prepend::Pieces => begins_piece && !text.starts_with(' '),
+            Prepend::Always => begins_piece,
         };
         let text = if prepend {
             buffer.clear();
@@ -89,6 +92,11 @@ impl Family for SentencePieceBpe {
 
     fn cuts_at_line_breaks(&self) -> bool {
         self.prepend == Prepend::No && self.scanner.cuts_at_line_breaks()
+    }
+
+    // Tokens that are matched in normalized text have no spaces, nor strip any.
+    fn is_settled(&self, _: &str, _: &str) -> bool {
+        true
     }
 
     fn library_prepends(&self) -> bool {

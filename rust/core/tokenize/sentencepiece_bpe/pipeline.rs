@@ -7,7 +7,7 @@ use super::scan::Scanner;
 use super::symbols::{Others, Symbols};
 use super::{Prepend, SPACE, SentencePieceBpe};
 use crate::Result;
-use crate::tokenize::added::AddedTokens;
+use crate::tokenize::added::{Added, Surroundings};
 use crate::tokenize::bpe::merges::Merges;
 use crate::tokenize::bpe::read::{check_plain, pairs, refused};
 use crate::tokenize::encode::Encoder;
@@ -41,18 +41,7 @@ impl SentencePieceBpe {
         }
         let spaces = normalized(file.normalizer.as_ref())?;
         let Spaces { prepend, split, .. } = split(file.pre_tokenizer.as_ref(), spaces)?;
-        let begins_word = |content: &str| content.starts_with(|c: char| c.is_ascii_alphanumeric());
-        let tokens = &file.added_tokens;
-        if let Some(token) =
-            tokens.iter().find(|token| prepend == Prepend::Always && begins_word(&token.content))
-        {
-            return Err(refused("added token", &token.content));
-        }
-        let normalized = tokens.iter().filter(|token| token.normalized);
-        if let Some(token) = normalized.into_iter().find(|token| token.content.contains(SPACE)) {
-            return Err(refused("added token", &token.content));
-        }
-        let added = AddedTokens::new(tokens, false)?;
+        let added = added(file, prepend)?;
         let Model::Bpe { vocab, merges, ignore_merges, .. } = &file.model else {
             return Err(refused("model", &"not BPE"));
         };
@@ -94,6 +83,29 @@ impl SentencePieceBpe {
     }
 }
 
+/// The added tokens, if they are found in a text as it is.
+fn added(file: &TokenizerFile<'_>, prepend: Prepend) -> Result<Added> {
+    for token in &file.added_tokens {
+        // In normalized text, spaces are signs.
+        let content = &token.content;
+        let differs = content.contains([' ', SPACE]) || token.lstrip || token.rstrip;
+        let is_late = token.normalized && file.normalizer.is_some();
+        // The library gets stretches without the space that it prepends.
+        let begins = |c: char| c.is_ascii_alphanumeric() || c.is_whitespace();
+        let is_torn = prepend == Prepend::Always && content.starts_with(begins);
+        if is_torn || is_late && (differs || prepend == Prepend::Always) {
+            return Err(refused("added token", content));
+        }
+    }
+    let surroundings = Surroundings {
+        normalize: &str::to_owned,
+        keeps_letters: true,
+        has_units: false,
+        is_familys: &|_| false,
+    };
+    Added::new(&file.added_tokens, &surroundings)
+}
+
 /// What the normalizer does to spaces.
 fn normalized(normalizer: Option<&Normalizer>) -> Result<Spaces> {
     let parts = match normalizer {
@@ -131,7 +143,8 @@ fn split(pre_tokenizer: Option<&PreTokenizer>, before: Spaces) -> Result<Spaces>
         }
         Some(PreTokenizer::Metaspace { replacement: SPACE, prepend_scheme, split }) => {
             let prepend = match (before.prepend, &prepend_scheme[..]) {
-                (Prepend::No, "always" | "first") => Prepend::OneSpace,
+                (Prepend::No, "always") => Prepend::Pieces,
+                (Prepend::No, "first") => Prepend::Documents,
                 (prepend, "always" | "first" | "never") => prepend,
                 _ => return Err(refused("pre-tokenizer", &pre_tokenizer)),
             };
