@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
 
 from encoding import assert_equal_ids
 from mlmfast import _core
@@ -86,6 +87,36 @@ def test_stretches_of_a_document_that_the_library_encodes(pipeline: str):
     assert_equal_ids(spm_bpe(pipeline), [text, text.strip(), "\u2581" + text])
 
 
+@pytest.mark.parametrize("pipeline", PIPELINES)
+@settings(deadline=None, max_examples=EXAMPLES)
+@given(seed=st.integers(0, 2**32))
+def test_added_tokens_of_every_kind(pipeline: str, seed: int):
+    draw = random.Random(seed)
+    form = json.loads(spm_bpe(pipeline, draw.choice([*UNKNOWN]), draw.randrange(4)).to_str())
+    late = pipeline != "llama2"
+    stripped = pipeline in {"mistral", "always", "never", "never-whole"}
+    contents = ["\n", "\n\n", "\n\n\n", "\u2581\u2581", "<x>", ".b", "\t", "\u8a9e<", "<y> ", "<z>"]
+    for content in contents:
+        normalized = late and draw.random() < 0.4 and not content.endswith((" ", "\u2581"))
+        strips = stripped or not normalized
+        token = {
+            "id": form["model"]["vocab"].setdefault(content, len(form["model"]["vocab"])),
+            "content": content,
+            "single_word": draw.random() < 0.2,
+            "lstrip": strips and draw.random() < 0.3,
+            "rstrip": strips and draw.random() < 0.3,
+            "normalized": normalized,
+            "special": draw.random() < 0.5,
+        }
+        form["added_tokens"].append(token)
+    tokenizer = Tokenizer.from_str(json.dumps(form))
+    texts = [
+        "".join(draw.choices([*ALPHABET, *contents], k=draw.randint(0, 60))) for _ in range(20)
+    ]
+    texts += [text + " the bed" * 400 + text for text in texts[:3]]
+    assert_equal_ids(tokenizer, texts)
+
+
 def _changed(change: Callable[[dict[str, Any]], object], pipeline: str = "llama2") -> str:
     form = json.loads(spm_bpe(pipeline).to_str())
     change(form)
@@ -122,6 +153,5 @@ def test_other_pipelines_of_spm_are_refused(change: Callable[[dict[str, Any]], o
 
 
 def test_merges_across_spaces_do_no_harm_behind_a_split():
-    tokenizer = spm_bpe("split")
-    changed = type(tokenizer).from_str(_changed(_join_spaces, "split"))
+    changed = Tokenizer.from_str(_changed(_join_spaces, "split"))
     assert_equal_ids(changed, [*TEXTS, "a a a  a", "aa "])

@@ -110,3 +110,89 @@ impl Scanner {
         Some(forced)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use fearless_simd::dispatch;
+
+    use super::*;
+    use crate::tokenize::simd;
+
+    /// The rule, two characters at a time.
+    fn plainly<'t>(text: &'t str, joined: &dyn Fn(char, char) -> bool) -> Vec<&'t str> {
+        let mut units = Vec::new();
+        let mut start = 0;
+        for ((_, left), (at, right)) in text.char_indices().zip(text.char_indices().skip(1)) {
+            if !joined(left, right) {
+                units.push(&text[start..at]);
+                start = at;
+            }
+        }
+        units.extend(Some(&text[start..]).filter(|rest| !rest.is_empty()));
+        units
+    }
+
+    fn units<'t>(scanner: &Scanner, text: &'t str) -> Option<Vec<&'t str>> {
+        let mut all = simd::levels().into_iter().map(|level| {
+            let mut units = Vec::new();
+            let known = dispatch!(level, simd => scanner.scan(simd, text.as_bytes(), &mut units));
+            let text_of = |unit: &Unit| &text[unit.start as usize..unit.end as usize];
+            known.then(|| units.iter().map(text_of).collect::<Vec<_>>())
+        });
+        let first = all.next().flatten();
+        assert!(all.all(|other| other == first), "{text:?}");
+        first
+    }
+
+    #[test]
+    fn texts_are_cut_where_no_merge_joins() {
+        let mut pairs = Pairs::default();
+        for (left, right) in
+            [(SPACE, SPACE), (SPACE, 'a'), ('a', 'b'), ('a', 'é'), ('é', '語'), ('.', ')')]
+        {
+            pairs.add(left, right);
+        }
+        assert!(!pairs.has_spaces_within() && pairs.cuts_at_line_breaks());
+        let scanner = Scanner::new(&pairs, &[0x1f4a9]);
+        let class = |c: char| match c {
+            ' ' => 0,
+            _ if c.is_ascii_alphabetic() => 1,
+            _ if c.is_ascii_digit() => 2,
+            '\t'..='\r' => 3,
+            _ if c.is_ascii() => 4,
+            _ => 5,
+        };
+        let joined = |left, right| match (class(left), class(right)) {
+            (0, 0 | 1) | (1, 1) | (4, 4) => true,
+            (1, 5) => right == 'é',
+            (5, 5) => left == 'é' && right == '語',
+            _ => false,
+        };
+        let alphabet =
+            [" ", "  ", "a", "Z", "1", ".", "\n", "é", "語", "本", "😀", "aé", "é語", "\0"];
+        let mut state = 1_u32;
+        for length in 0..2000 {
+            let mut text = String::new();
+            for _ in 0..length % 100 {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                text += alphabet[(state >> 16) as usize % alphabet.len()];
+            }
+            assert_eq!(units(&scanner, &text), Some(plainly(&text, &joined)), "{text:?}");
+        }
+        assert_eq!(units(&scanner, "a 💩"), None);
+        assert_eq!(units(&scanner, "a\u{2581}b"), None);
+    }
+
+    #[test]
+    fn words_stay_whole() {
+        let mut pairs = Pairs::default();
+        pairs.add('a', SPACE);
+        assert!(pairs.has_spaces_within());
+        pairs.cut_before_spaces();
+        pairs.join_words();
+        assert!(!pairs.has_spaces_within() && !pairs.cuts_at_line_breaks());
+        let scanner = Scanner::new(&pairs, &[]);
+        let found = units(&scanner, "a.é語\n1  b 😀");
+        assert_eq!(found, Some(vec!["a.é語\n1", " ", " b", " 😀"]));
+    }
+}
