@@ -10,7 +10,7 @@ use super::family::Family;
 use super::memo::{INLINE, Memo, Probe};
 use super::output::{Encoded, Ids, Part, Pending, StoredId};
 use super::simd;
-use super::stretches::{cut_after, end_of};
+use super::stretches::STRETCH;
 use super::texts::Texts;
 use super::unit::{Stretch, Unit};
 use crate::{Error, Result, parallel};
@@ -81,7 +81,7 @@ impl<F: Family> Encoder<F> {
         around: Around<'_>,
         threads: Option<usize>,
     ) -> Result<Encoded<T>> {
-        let (places, bytes) = tasks(texts, self.family.cuts_at_line_breaks())?;
+        let (places, bytes) = tasks(texts, &self.family)?;
         let count = places.len() - 1;
         let threads = parallel::thread_count(threads, bytes, GRAIN).min(count.max(1));
         let capacity = bytes.min(TASK) / BYTES_PER_ID + BATCH * VALUE;
@@ -150,7 +150,7 @@ impl<F: Family> Encoder<F> {
             }
             let mut start = first;
             while start < last {
-                let end = end_of(&bytes[..last], start, self.family.cuts_at_line_breaks());
+                let end = self.family.cut_after(&bytes[..last], start + STRETCH);
                 let text =
                     std::str::from_utf8(&bytes[start..end]).map_err(|_| Error::NotUtf8 { row })?;
                 let at = ids.len();
@@ -184,6 +184,9 @@ impl<F: Family> Encoder<F> {
         let Worker { memo, scratch, units, buffer, probes, unit_ids } = worker;
         if self.added.is_in(stretch.text) {
             return false;
+        }
+        if let Some(known) = self.family.write(stretch, buffer, ids) {
+            return known;
         }
         let Some(text) = self.family.scan(simd, stretch, buffer, units) else { return false };
         let mut batches = units.chunks(BATCH);
@@ -223,14 +226,14 @@ impl<F: Family> Encoder<F> {
 }
 
 /// The boundaries of tasks, including the start and the end, and the total number of bytes.
-fn tasks(texts: &Texts, line_breaks: bool) -> Result<(Vec<TextPosition>, usize)> {
+fn tasks<F: Family>(texts: &Texts, family: &F) -> Result<(Vec<TextPosition>, usize)> {
     let mut places = vec![TextPosition { row: 0, byte: 0 }];
     let (mut all, mut filled) = (0, 0);
     for row in 0..texts.len() {
         let bytes = texts.bytes(row)?;
         let mut from = 0;
         while filled + (bytes.len() - from) >= TASK {
-            let byte = cut_after(bytes, from + (TASK - filled), line_breaks);
+            let byte = family.cut_after(bytes, from + (TASK - filled));
             if byte >= bytes.len() {
                 break;
             }

@@ -3,6 +3,8 @@
 use fearless_simd::Simd;
 
 use super::memo::Memo;
+use super::output::{Ids, StoredId};
+use super::stretches::cut_after;
 use super::unit::{Stretch, Unit};
 
 /// A family of tokenizers that differ only in their tables.
@@ -31,6 +33,23 @@ pub trait Family: Send + Sync {
     /// the library would also insert one before the line break.
     fn cuts_at_line_breaks(&self) -> bool {
         true
+    }
+
+    /// The first position from `at` on where `text` can be cut, so that both sides are encoded
+    /// independently, or its end.
+    fn cut_after(&self, text: &[u8], at: usize) -> usize {
+        cut_after(text, at, self.cuts_at_line_breaks())
+    }
+
+    /// Append the ids of a stretch whose units are too short to look up. `None` if the family does not
+    /// do that; false leaves the stretch to the library.
+    fn write<T: StoredId>(
+        &self,
+        _stretch: Stretch<'_>,
+        _buffer: &mut String,
+        _ids: &mut Ids<T>,
+    ) -> Option<bool> {
+        None
     }
 
     /// Append the ids of a unit that is not in the memo. False leaves its stretch to the library; the

@@ -10,26 +10,17 @@
 
 /// Approximate bytes of a stretch, the unit that is sent to the library and that the buffers hold.
 /// Small enough for the first-level cache.
-const STRETCH: usize = 2048;
-
-/// The end of the stretch of `text` that begins at `start`.
-#[must_use]
-pub fn end_of(text: &[u8], start: usize, line_breaks: bool) -> usize {
-    cut_after(text, start + STRETCH, line_breaks)
-}
+pub const STRETCH: usize = 2048;
 
 /// The first position from `at` on where `text` can be cut, or its end.
 #[must_use]
 pub fn cut_after(text: &[u8], at: usize, line_breaks: bool) -> usize {
     let from = at.max(1) - 1;
     let Some(rest) = text.get(from..) else { return text.len() };
-    rest.windows(3)
-        .position(|around| {
-            around[0].is_ascii_alphanumeric()
-                && (around[1] == b' ' || line_breaks && around[1] == b'\n')
-                && around[2].is_ascii_alphanumeric()
-        })
-        .map_or(text.len(), |found| from + found + 1)
+    let is_letter = |at: usize| rest.get(at).is_some_and(u8::is_ascii_alphanumeric);
+    memchr::memchr2_iter(b' ', if line_breaks { b'\n' } else { b' ' }, rest)
+        .find(|&at| at > 0 && is_letter(at - 1) && is_letter(at + 1))
+        .map_or(text.len(), |found| from + found)
 }
 
 #[cfg(test)]
