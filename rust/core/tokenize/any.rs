@@ -30,6 +30,7 @@ impl Tokenizer {
     /// The pipeline belongs to none of the families.
     pub fn from_json(json: &str, exceptions: &[u32]) -> Result<Self> {
         let file = TokenizerFile::parse(json)?;
+        file.require_known_steps()?;
         match &file.model {
             Model::WordPiece { .. } => WordPiece::from_file(&file, exceptions).map(Self::WordPiece),
             Model::Bpe { .. } => {
@@ -39,7 +40,7 @@ impl Tokenizer {
             Model::WordLevel { .. } => {
                 Words::from_file(&file, exceptions).map(Box::new).map(Self::Words)
             }
-            Model::Unknown => Err(Error::Pipeline { part: "model", found: "unknown".into() }),
+            Model::Unknown { kind } => Err(Error::Pipeline { part: "model", found: kind.clone() }),
         }
     }
 

@@ -4,7 +4,7 @@ use fearless_simd::Simd;
 
 use super::memo::Memo;
 use super::output::{Ids, StoredId};
-use super::stretches::cut_after;
+use super::stretches::Cuts;
 use super::unit::{Stretch, Unit};
 
 /// A family of tokenizers that differ only in their tables.
@@ -36,9 +36,9 @@ pub trait Family: Send + Sync {
     }
 
     /// The first position from `at` on where `text` can be cut, so that both sides are encoded
-    /// independently, or its end.
-    fn cut_after(&self, text: &[u8], at: usize) -> usize {
-        cut_after(text, at, self.cuts_at_line_breaks())
+    /// independently, or its end. `cuts` are the positions that suit every family.
+    fn cut_after(&self, text: &[u8], at: usize, cuts: Cuts<'_>) -> usize {
+        cuts.after(text, at)
     }
 
     /// Append the ids of a stretch whose units are too short to look up. `None` if the family does not
@@ -52,6 +52,18 @@ pub trait Family: Send + Sync {
         None
     }
 
+    /// What normalization makes of `text`, a stretch or a unit, which may lie in `buffer`. Only asked for
+    /// if there are added tokens to be matched in it.
+    fn normalized<'t>(&self, text: &'t str, _: &'t mut String) -> &'t str {
+        text
+    }
+
+    /// Whether all parts of a stretch's normalized text are encoded as if they were stretches, since
+    /// nothing would be normalized in them.
+    fn is_settled(&self, _text: &str, _normalized: &str) -> bool {
+        false
+    }
+
     /// Append the ids of a unit that is not in the memo. False leaves its stretch to the library; the
     /// contents of `ids` are then undefined. The memo may help to encode it.
     fn encode(
@@ -62,6 +74,7 @@ pub trait Family: Send + Sync {
         ids: &mut Vec<u32>,
     ) -> bool;
 
-    /// Fill a memo with units whose ids are known without encoding, the most frequent first.
+    /// Fill a memo with units whose ids are known without encoding, the most frequent first. None of them
+    /// may show an added token when it is normalized, if units are normalized separately.
     fn prefill(&self, memo: &mut Memo);
 }

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from mlmfast.data.tokenization.parity import hard_texts
+from mlmfast.data.tokenization.edges.corpus import hard_texts
 from mlmfast.data.tokenization.special_tokens import ROLES
 
 _CLASSES = (("transformers.models.esm.tokenization_esm", "EsmTokenizer"),)

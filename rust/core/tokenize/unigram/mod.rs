@@ -13,7 +13,7 @@ mod words;
 
 use fearless_simd::Simd;
 
-use super::added::AddedTokens;
+use super::added::{Added, Surroundings};
 use super::encode::Encoder;
 use super::family::Family;
 use super::file::{Model, TokenizerFile};
@@ -55,15 +55,21 @@ pub struct Scratch {
 pub fn from_file(file: &TokenizerFile<'_>, exceptions: &[u32]) -> Result<Encoder<Unigram>> {
     let stages = Stages::new(file.normalizer.as_ref())?;
     let splitting = pipeline::splitting(file.pre_tokenizer.as_ref(), &stages)?;
-    pipeline::check_added(&file.added_tokens, &stages)?;
-    let added = AddedTokens::new(&file.added_tokens, false)?;
+    let surroundings = Surroundings {
+        normalize: &|text| stages.of(text),
+        keeps_letters: stages.keep_letters(),
+        has_units: true,
+        is_familys: &|_| false,
+    };
+    let added = Added::new(&file.added_tokens, &surroundings)?;
     let (alphabet, pieces) = pipeline::pieces(&file.model)?;
     let tails = pipeline::tails(&file.model, &alphabet, &pieces);
     let mut exceptions = exceptions.to_vec();
     exceptions.sort_unstable();
     let tables = Tables { stages, alphabet, splitting, exceptions };
     let scanner = pipeline::scanner(&tables)?;
-    let frequent = frequent(&file.model, splitting.space);
+    let mut frequent = frequent(&file.model, splitting.space);
+    frequent.retain(|word| !added.late.is_in(&tables.stages.of(word)));
     Ok(Encoder::new(Unigram { tables, scanner, pieces, tails, frequent }, added))
 }
 
@@ -88,8 +94,23 @@ impl Family for Unigram {
         _: &'t mut String,
         units: &mut Vec<Unit>,
     ) -> Option<&'t [u8]> {
+        if self.tables.splitting.only_first && stretch.begins_piece && !stretch.begins_document {
+            return None;
+        }
         self.scanner.scan(simd, stretch.text, &self.tables, units);
         Some(stretch.text.as_bytes())
+    }
+
+    fn normalized<'t>(&self, text: &'t str, buffer: &'t mut String) -> &'t str {
+        if self.tables.stages.is_empty() {
+            return text;
+        }
+        self.tables.stages.apply(text, buffer, &mut String::new());
+        buffer
+    }
+
+    fn is_settled(&self, _: &str, _: &str) -> bool {
+        self.tables.stages.is_empty()
     }
 
     fn encode(&self, unit: &[u8], memo: &Memo, scratch: &mut Scratch, ids: &mut Vec<u32>) -> bool {

@@ -7,7 +7,7 @@ use super::tails::Tails;
 use super::trie::Trie;
 use super::viterbi::Pieces;
 use super::words::{Splitting, Tables};
-use crate::tokenize::file::{AddedToken, Model, PreTokenizer};
+use crate::tokenize::file::{Model, PreTokenizer};
 use crate::{Error, Result};
 
 /// Larger scores could overflow, or lose precision in sums.
@@ -41,7 +41,8 @@ pub fn splitting(pre_tokenizer: Option<&PreTokenizer>, stages: &Stages) -> Resul
     if replacement.is_whitespace() || !(at_white || *split) {
         return Err(refused());
     }
-    Ok(Splitting { space: *replacement, at_white, prepend, at_space: *split })
+    let only_first = prepend_scheme == "first";
+    Ok(Splitting { space: *replacement, at_white, prepend, only_first, at_space: *split })
 }
 
 /// A scanner for these tables.
@@ -143,18 +144,4 @@ pub fn pieces(model: &Model<'_>) -> Result<(Alphabet, Pieces)> {
 pub fn tails(model: &Model<'_>, alphabet: &Alphabet, pieces: &Pieces) -> Tails {
     let Model::Unigram { vocab, .. } = model else { return Tails::default() };
     Tails::new(vocab.iter().map(|(piece, _)| &**piece), alphabet, |codes| pieces.known(codes))
-}
-
-/// Added tokens that are looked for in normalized text cannot be seen before it is normalized.
-///
-/// # Errors
-/// There is such a token, and a normalizer.
-pub fn check_added(tokens: &[AddedToken], stages: &Stages) -> Result<()> {
-    match tokens.iter().find(|token| token.normalized && !stages.is_empty()) {
-        Some(token) => Err(Error::Pipeline {
-            part: "added token",
-            found: format!("{:?}, looked for in normalized text", token.content),
-        }),
-        None => Ok(()),
-    }
 }

@@ -260,7 +260,13 @@ mod tests {
     use proptest::prelude::*;
 
     fn tables(rules: &[(&str, &str)], at_white: bool) -> Tables {
-        let splitting = Splitting { space: '\u{2581}', at_white, prepend: true, at_space: true };
+        let splitting = Splitting {
+            space: '\u{2581}',
+            at_white,
+            prepend: true,
+            only_first: false,
+            at_space: true,
+        };
         let stages = Stages::with_charsmap(charsmap(rules));
         Tables { stages, alphabet: Alphabet::default(), splitting, exceptions: Vec::new() }
     }

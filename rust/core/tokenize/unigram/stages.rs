@@ -109,6 +109,20 @@ impl Stages {
             .any(|stage| matches!(stage, Stage::StripAccents | Stage::Nmt | Stage::Replace { .. }))
     }
 
+    /// Whether ASCII letters and digits stay as they are, case aside.
+    #[must_use]
+    pub fn keep_letters(&self) -> bool {
+        let keeps = |byte: u8| {
+            self.of(&char::from(byte).to_string())
+                .eq_ignore_ascii_case(&char::from(byte).to_string())
+        };
+        let replaces = |stage: &Stage| match stage {
+            Stage::Replace { pattern, .. } => pattern.contains(|c: char| c.is_ascii_alphanumeric()),
+            _ => false,
+        };
+        (0..0x80).filter(u8::is_ascii_alphanumeric).all(keeps) && !self.stages.iter().any(replaces)
+    }
+
     /// Normalize `text` into `out`, which is cleared first; `spare` is a scratch buffer.
     pub fn apply(&self, text: &str, out: &mut String, spare: &mut String) {
         out.clear();

@@ -76,8 +76,13 @@ mod tests {
         }
         let id = |codes: &[u32]| (codes != [alphabet.code('?')]).then_some(codes[0]);
         let tails = Tails::new(pieces.into_iter(), &alphabet, id);
-        let splitting =
-            Splitting { space: '\u{2581}', at_white: true, prepend: true, at_space: true };
+        let splitting = Splitting {
+            space: '\u{2581}',
+            at_white: true,
+            prepend: true,
+            only_first: false,
+            at_space: true,
+        };
         let stages = Stages::with_charsmap(charsmap(&[("B", "b"), ("\t", " ")]));
         let tables = Tables { stages, alphabet, splitting, exceptions: vec![u32::from('x')] };
         let mut words = Words::default();

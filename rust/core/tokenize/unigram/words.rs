@@ -5,6 +5,7 @@ use super::stages::Stages;
 
 /// How a pre-tokenizer makes words of normalized text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools)] // independent of each other
 pub struct Splitting {
     /// The character that stands for a space.
     pub space: char,
@@ -12,6 +13,8 @@ pub struct Splitting {
     pub at_white: bool,
     /// Words begin with `space`.
     pub prepend: bool,
+    /// Only the first word of a document does, and text after an added token does not.
+    pub only_first: bool,
     /// Each `space` begins a word.
     pub at_space: bool,
 }

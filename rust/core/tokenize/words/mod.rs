@@ -18,13 +18,13 @@ use self::model::WordIds;
 use self::normal::Normal;
 use self::short::Short;
 use self::steps::Steps;
-use super::added::AddedTokens;
+use super::added::{Added, Surroundings};
 use super::encode::Encoder;
 use super::family::Family;
-use super::file::{AddedToken, Behavior, Model, Pattern, PreTokenizer, TokenizerFile};
+use super::file::{Behavior, Model, Pattern, PreTokenizer, TokenizerFile};
 use super::memo::Memo;
 use super::output::{Ids, StoredId};
-use super::stretches;
+use super::stretches::Cuts;
 use super::unit::{Stretch, Unit};
 use crate::{Error, Result};
 
@@ -37,8 +37,6 @@ pub struct Words {
     steps: Steps,
     model: WordIds,
     short: Option<Short>,
-    /// Tokens that are matched in normalized text.
-    normalized: Option<AddedTokens>,
     exceptions: Exceptions,
     /// Whether texts can be cut between words at white space.
     cuts_at_spaces: bool,
@@ -84,17 +82,13 @@ impl Words {
         let (choice, rest) = literal_choice(pre_tokenizer);
         let steps = Steps::new(&rest)?;
         let model = WordIds::new(vocab, unk_token);
-        let (late, raw): (Vec<_>, Vec<_>) =
-            file.added_tokens.iter().partition(|token| token.normalized && !normal.is_identity());
-        let late: Vec<AddedToken> = late
-            .into_iter()
-            .map(|token| {
-                let mut content = String::new();
-                normal.apply(&token.content, &mut content);
-                AddedToken { content, ..token.clone() }
-            })
-            .collect();
-        let normalized = if late.is_empty() { None } else { Some(AddedTokens::new(&late, false)?) };
+        let surroundings = Surroundings {
+            normalize: &|text| normal.of(text),
+            keeps_letters: normal.keeps_ascii(),
+            has_units: false,
+            is_familys: &|_| false,
+        };
+        let added = Added::new(&file.added_tokens, &surroundings)?;
         let short = match choice {
             Some((literals, removed)) => {
                 if !normal.is_identity() {
@@ -111,8 +105,8 @@ impl Words {
         let cuts_at_spaces = cuts_at_spaces(&normal, &steps)
             && short.as_ref().is_none_or(Short::keeps_white_space_apart);
         let exceptions = Exceptions::new(exceptions);
-        let family = Self { normal, steps, model, short, normalized, exceptions, cuts_at_spaces };
-        Ok(Encoder::new(family, AddedTokens::new(raw, false)?))
+        let family = Self { normal, steps, model, short, exceptions, cuts_at_spaces };
+        Ok(Encoder::new(family, added))
     }
 
     /// The normalized text; `None` leaves it to the library.
@@ -120,15 +114,7 @@ impl Words {
         if self.exceptions.are_in(text) {
             return None;
         }
-        let text = if self.normal.is_identity() {
-            text
-        } else {
-            buffer.clear();
-            self.normal.apply(text, buffer);
-            buffer
-        };
-        let shown = self.normalized.as_ref().is_some_and(|tokens| tokens.is_in(text));
-        (!shown).then_some(text)
+        Some(self.normalized(text, buffer))
     }
 }
 
@@ -163,11 +149,24 @@ impl Family for Words {
         Some(short.write(text, &self.steps, &self.model, ids))
     }
 
-    fn cut_after(&self, text: &[u8], at: usize) -> usize {
+    fn cut_after(&self, text: &[u8], at: usize, cuts: Cuts<'_>) -> usize {
         if let Some(cut) = self.short.as_ref().and_then(|short| short.cut_after(text, at)) {
             return cut;
         }
-        if self.cuts_at_spaces { stretches::cut_after(text, at, true) } else { text.len() }
+        if self.cuts_at_spaces { cuts.after(text, at) } else { text.len() }
+    }
+
+    fn normalized<'t>(&self, text: &'t str, buffer: &'t mut String) -> &'t str {
+        if self.normal.is_identity() {
+            return text;
+        }
+        buffer.clear();
+        self.normal.apply(text, buffer);
+        buffer
+    }
+
+    fn is_settled(&self, text: &str, _: &str) -> bool {
+        self.normal.is_identity() || self.normal.keeps_ascii() && text.is_ascii()
     }
 
     fn encode(&self, unit: &[u8], _: &Memo, (): &mut (), ids: &mut Vec<u32>) -> bool {
@@ -215,20 +214,15 @@ fn literal_choice(pre_tokenizer: &PreTokenizer) -> (Option<Choice>, Vec<&PreToke
 /// Whether a word ends at white space between ASCII letters and digits, however the normalizer changes
 /// these characters.
 fn cuts_at_spaces(normal: &Normal, steps: &Steps) -> bool {
-    let changed = |text: &str| {
-        let mut out = String::new();
-        normal.apply(text, &mut out);
-        out
-    };
     let letters: Vec<char> = ('0'..='z').filter(char::is_ascii_alphanumeric).collect();
     letters.iter().all(|&letter| {
-        let whole = changed(&letter.to_string());
+        let whole = normal.of(&letter.to_string());
         [' ', '\n'].iter().all(|&space| {
-            let white = changed(&space.to_string());
+            let white = normal.of(&space.to_string());
             let (Some(last), Some(first)) = (whole.chars().last(), white.chars().next()) else {
                 return false;
             };
-            changed(&format!("{letter}{space}{letter}")) == format!("{whole}{white}{whole}")
+            normal.of(&format!("{letter}{space}{letter}")) == format!("{whole}{white}{whole}")
                 && steps.separates(steps.class(last), steps.class(first))
         })
     })

@@ -46,6 +46,13 @@ impl Normal {
         !self.stages.iter().any(|stage| matches!(stage, Stage::Replace(..)))
     }
 
+    /// A text, normalized.
+    pub fn of(&self, text: &str) -> String {
+        let mut out = String::new();
+        self.apply(text, &mut out);
+        out
+    }
+
     /// Append `text`, normalized, to `out`.
     pub fn apply(&self, text: &str, out: &mut String) {
         let from = out.len();
