@@ -8,6 +8,7 @@ use super::sentencepiece_bpe::SentencePieceBpe;
 use super::texts::Texts;
 use super::unigram::{self, Unigram};
 use super::wordpiece::WordPiece;
+use super::words::Words;
 use crate::{Error, Result};
 
 /// An encoder of any supported family.
@@ -20,6 +21,8 @@ pub enum Tokenizer {
     SentencePieceBpe(Box<Encoder<SentencePieceBpe>>),
     /// The family of XLM-R, T5 and `XLNet`.
     Unigram(Encoder<Unigram>),
+    /// Vocabularies of words, characters and k-mers.
+    Words(Box<Encoder<Words>>),
 }
 
 impl Tokenizer {
@@ -42,6 +45,9 @@ impl Tokenizer {
                 ByteLevelBpe::from_file(&file, exceptions).map(Box::new).map(Self::ByteLevelBpe)
             }
             Model::Unigram { .. } => unigram::from_file(&file, exceptions).map(Self::Unigram),
+            Model::WordLevel { .. } => {
+                Words::from_file(&file, exceptions).map(Box::new).map(Self::Words)
+            }
             Model::Unknown { kind } => Err(Error::Pipeline { part: "model", found: kind.clone() }),
         }
     }
@@ -54,6 +60,7 @@ impl Tokenizer {
             Self::ByteLevelBpe(_) => "byte-level BPE",
             Self::SentencePieceBpe(_) => "SentencePiece BPE",
             Self::Unigram(_) => "Unigram",
+            Self::Words(_) => "WordLevel",
         }
     }
 
@@ -72,6 +79,7 @@ impl Tokenizer {
             Self::ByteLevelBpe(encoder) => encoder.encode(texts, around, threads),
             Self::SentencePieceBpe(encoder) => encoder.encode(texts, around, threads),
             Self::Unigram(encoder) => encoder.encode(texts, around, threads),
+            Self::Words(encoder) => encoder.encode(texts, around, threads),
         }
     }
 }
