@@ -95,16 +95,20 @@ def test_added_tokens_of_every_kind(pipeline: str, seed: int):
     form = json.loads(spm_bpe(pipeline, draw.choice([*UNKNOWN]), draw.randrange(4)).to_str())
     late = pipeline != "llama2"
     stripped = pipeline in {"mistral", "always", "never", "never-whole"}
+    # The library panics where tokens that strip white space meet each other, or tokens of it.
+    side = draw.choice(["lstrip", "rstrip", None])
     contents = ["\n", "\n\n", "\n\n\n", "\u2581\u2581", "<x>", ".b", "\t", "\u8a9e<", "<y> ", "<z>"]
     for content in contents:
+        if (side or pipeline == "llama2") and content != content.strip():
+            continue
         normalized = late and draw.random() < 0.4 and not content.endswith((" ", "\u2581"))
         strips = stripped or not normalized
         token = {
             "id": form["model"]["vocab"].setdefault(content, len(form["model"]["vocab"])),
             "content": content,
             "single_word": draw.random() < 0.2,
-            "lstrip": strips and draw.random() < 0.3,
-            "rstrip": strips and draw.random() < 0.3,
+            "lstrip": strips and side == "lstrip",
+            "rstrip": strips and side == "rstrip",
             "normalized": normalized,
             "special": draw.random() < 0.5,
         }
