@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::charsmap::charsmap;
 
 /// How many pipelines [`file`] knows.
-pub const PIPELINES: usize = 17;
+pub const PIPELINES: usize = 21;
 
 const WORDS: &str = "the there here he re house houses house's don't 't 's ll it an and for \
     token tokens tokenization in ing un able 10 100 2026 ... -- == \" café naïve über Äpfel für fi \
@@ -59,11 +59,15 @@ pub fn file(number: usize) -> Value {
         8 => unigram(&[], true),
         9 => unigram(&xlnet(), true),
         10 => unigram(&[precompiled(), squeezing()], false),
-        12 => with_more_tokens(wordpiece(true, Value::Null)),
-        13 => with_more_tokens(bpe(true, false, false)),
-        14 => with_more_tokens(bpe(false, true, false)),
-        15 => with_more_tokens(unigram(&[], true)),
-        16 => with_more_tokens(unigram(&[precompiled(), json!({"type": "Lowercase"})], true)),
+        12 => word_level(&json!({"type": "NFC"}), &[json!({"type": "Whitespace"}), digits()]),
+        13 => word_level(&Value::Null, &[choice(), spaces()]),
+        14 => word_level(&json!({"type": "Lowercase"}), &[split("", "Isolated")]),
+        15 => with_more_tokens(wordpiece(true, Value::Null)),
+        16 => with_more_tokens(bpe(true, false, false)),
+        17 => with_more_tokens(bpe(false, true, false)),
+        18 => with_more_tokens(unigram(&[], true)),
+        19 => with_more_tokens(unigram(&[precompiled(), json!({"type": "Lowercase"})], true)),
+        20 => with_more_tokens(word_level(&json!({"type": "Lowercase"}), &[choice(), spaces()])),
         _ => unigram(&[json!({"type": "NFKC"}), json!({"type": "Lowercase"})], true),
     }
 }
@@ -177,6 +181,37 @@ fn wordpiece(lowercase: bool, strip_accents: Value) -> Value {
                             "handle_chinese_chars": true, "strip_accents": strip_accents,
                             "lowercase": lowercase});
     whole(&model, &normalizer, &json!({"type": "BertPreTokenizer"}), &added)
+}
+
+fn split(regex: &str, behavior: &str) -> Value {
+    json!({"type": "Split", "pattern": {"Regex": regex}, "behavior": behavior, "invert": false})
+}
+
+fn digits() -> Value {
+    json!({"type": "Digits", "individual_digits": true})
+}
+
+fn spaces() -> Value {
+    split(r"\s+", "Removed")
+}
+
+/// Entries within each other, as k-mers and single bases are.
+fn choice() -> Value {
+    split("the|th(?:er)?|ere|A(?:C(?:GT)?)?|C|G|T|\\.\\.|é|東京|東", "Isolated")
+}
+
+fn word_level(normalizer: &Value, splitters: &[Value]) -> Value {
+    let mut vocab = Vocabulary::default();
+    ["[UNK]", "<s>", "<mask>"].into_iter().for_each(|token| vocab.add(token));
+    words().for_each(|word| vocab.add(word));
+    words().flat_map(str::chars).for_each(|letter| vocab.add(letter.to_string()));
+    ["th", "er", "ther", "ere", "A", "AC", "ACGT", "G", "T", "..", " "]
+        .into_iter()
+        .for_each(|token| vocab.add(token));
+    let added = [(1, "<s>"), (2, "<mask>")];
+    let model = json!({"type": "WordLevel", "unk_token": "[UNK]", "vocab": vocab.0});
+    let splitter = json!({"type": "Sequence", "pretokenizers": splitters});
+    whole(&model, normalizer, &splitter, &added)
 }
 
 /// The characters that stand for bytes in byte-level BPE.

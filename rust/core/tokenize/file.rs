@@ -103,6 +103,17 @@ pub enum Normalizer {
     Unknown(UnknownStep),
 }
 
+/// What becomes of the text that a pre-tokenizer splits at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[allow(missing_docs)] // names are the library's
+pub enum Behavior {
+    Removed,
+    Isolated,
+    MergedWithPrevious,
+    MergedWithNext,
+    Contiguous,
+}
+
 /// A pre-tokenizer, or a sequence of them.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(tag = "type")]
@@ -114,6 +125,23 @@ pub enum PreTokenizer {
         #[serde(default = "yes")]
         use_regex: bool,
     },
+    CharDelimiterSplit {
+        delimiter: char,
+    },
+    Digits {
+        individual_digits: bool,
+    },
+    Punctuation {
+        #[serde(default = "isolated")]
+        behavior: Behavior,
+    },
+    Split {
+        pattern: Pattern,
+        behavior: Behavior,
+        #[serde(default)]
+        invert: bool,
+    },
+    Whitespace,
     WhitespaceSplit,
     Metaspace {
         replacement: char,
@@ -157,6 +185,10 @@ pub enum Model<'a> {
         vocab: Vec<(Text<'a>, f64)>,
         unk_id: Option<usize>,
         byte_fallback: bool,
+    },
+    WordLevel {
+        vocab: Ids<'a>,
+        unk_token: String,
     },
     Unknown {
         kind: String,
@@ -255,7 +287,13 @@ impl<'a> TryFrom<AnyModel<'a>> for Model<'a> {
             ("Unigram", Some(Vocab::Scores(vocab))) => {
                 Self::Unigram { vocab, unk_id: any.unk_id, byte_fallback: any.byte_fallback }
             }
-            ("BPE" | "WordPiece" | "Unigram", _) => return Err("a model without its vocabulary"),
+            ("WordLevel", Some(Vocab::Ids(vocab))) => Self::WordLevel {
+                vocab,
+                unk_token: any.unk_token.ok_or("a WordLevel model without unk_token")?,
+            },
+            ("BPE" | "WordPiece" | "Unigram" | "WordLevel", _) => {
+                return Err("a model without its vocabulary");
+            }
             _ => Self::Unknown { kind: any.kind },
         })
     }
@@ -313,4 +351,8 @@ fn yes() -> bool {
 
 fn always() -> String {
     "always".into()
+}
+
+fn isolated() -> Behavior {
+    Behavior::Isolated
 }
