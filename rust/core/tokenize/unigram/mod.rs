@@ -80,11 +80,6 @@ fn frequent(model: &Model<'_>, space: char) -> Vec<String> {
     words.take(PREFILLED).map(String::from).collect()
 }
 
-/// Whether a text consists of visible ASCII characters and spaces.
-fn is_visible(text: &str) -> bool {
-    text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
-}
-
 impl Family for Unigram {
     type Scratch = Scratch;
 
@@ -114,9 +109,8 @@ impl Family for Unigram {
         buffer
     }
 
-    fn is_settled(&self, text: &str, _: &str) -> bool {
-        let stages = &self.tables.stages;
-        stages.is_empty() || is_visible(text) && stages.keep_visible()
+    fn is_settled(&self, _: &str, _: &str) -> bool {
+        self.tables.stages.is_empty()
     }
 
     fn encode(&self, unit: &[u8], memo: &Memo, scratch: &mut Scratch, ids: &mut Vec<u32>) -> bool {

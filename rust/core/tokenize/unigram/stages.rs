@@ -123,14 +123,6 @@ impl Stages {
         (0..0x80).filter(u8::is_ascii_alphanumeric).all(keeps) && !self.stages.iter().any(replaces)
     }
 
-    /// Whether every text of visible ASCII characters and spaces stays as it is. Each of them is a
-    /// grapheme of its own for a precompiled map.
-    #[must_use]
-    pub fn keep_visible(&self) -> bool {
-        let keeps = |byte: u8| self.of(&char::from(byte).to_string()).as_bytes() == [byte];
-        self.is_charsmap() && (b' '..=b'~').all(keeps)
-    }
-
     /// Normalize `text` into `out`, which is cleared first; `spare` is a scratch buffer.
     pub fn apply(&self, text: &str, out: &mut String, spare: &mut String) {
         out.clear();
