@@ -81,7 +81,7 @@ impl<F: Family> Encoder<F> {
         around: Around<'_>,
         threads: Option<usize>,
     ) -> Result<Encoded<T>> {
-        let (places, bytes) = tasks(texts, self.family.cuts_at_line_breaks())?;
+        let (places, bytes) = tasks(texts, &self.family)?;
         let count = places.len() - 1;
         let threads = parallel::thread_count(threads, bytes, GRAIN).min(count.max(1));
         let capacity = bytes.min(TASK) / BYTES_PER_ID + BATCH * VALUE;
@@ -137,6 +137,8 @@ impl<F: Family> Encoder<F> {
         mut ids: Ids<T>,
     ) -> Result<Part<T>> {
         let (mut counts, mut pending) = (Vec::new(), Vec::new());
+        let (whole, line_breaks) =
+            (self.family.whole_documents(), self.family.cuts_at_line_breaks());
         for row in from.row..=to.row {
             let first = if row == from.row { from.byte } else { 0 };
             if row == to.row && to.byte == 0 {
@@ -150,13 +152,16 @@ impl<F: Family> Encoder<F> {
             }
             let mut start = first;
             while start < last {
-                let end = end_of(&bytes[..last], start, self.family.cuts_at_line_breaks());
+                let end = match whole {
+                    Some(_) => last,
+                    None => end_of(&bytes[..last], start, line_breaks),
+                };
                 let text =
                     std::str::from_utf8(&bytes[start..end]).map_err(|_| Error::NotUtf8 { row })?;
                 let at = ids.len();
                 let stretch = Stretch { text, begins_document: start == 0 };
-                let known =
-                    dispatch!(self.level, simd => self.stretch(simd, stretch, worker, &mut ids));
+                let known = whole.is_none_or(|longest| text.len() <= longest)
+                    && dispatch!(self.level, simd => self.stretch(simd, stretch, worker, &mut ids));
                 if !known {
                     ids.truncate(at);
                     pending.push(Pending { row, start, end, at });
@@ -181,10 +186,32 @@ impl<F: Family> Encoder<F> {
         worker: &mut Worker<F::Scratch>,
         ids: &mut Ids<T>,
     ) -> bool {
-        let Worker { memo, scratch, units, buffer, probes, unit_ids } = worker;
         if self.added.is_in(stretch.text) {
             return false;
         }
+        let before = ids.len();
+        if self.words(simd, stretch, worker, ids) {
+            return true;
+        }
+        ids.truncate(before);
+        worker.unit_ids.clear();
+        let known = self.family.encode_stretch(stretch, &mut worker.scratch, &mut worker.unit_ids);
+        if known {
+            ids.append(&worker.unit_ids);
+        }
+        known
+    }
+
+    /// The same, unit by unit.
+    #[inline(always)]
+    fn words<S: Simd, T: StoredId>(
+        &self,
+        simd: S,
+        stretch: Stretch<'_>,
+        worker: &mut Worker<F::Scratch>,
+        ids: &mut Ids<T>,
+    ) -> bool {
+        let Worker { memo, scratch, units, buffer, probes, unit_ids } = worker;
         let Some(text) = self.family.scan(simd, stretch, buffer, units) else { return false };
         let mut batches = units.chunks(BATCH);
         let mut next = batches.next().unwrap_or_default();
@@ -223,13 +250,14 @@ impl<F: Family> Encoder<F> {
 }
 
 /// The boundaries of tasks, including the start and the end, and the total number of bytes.
-fn tasks(texts: &Texts, line_breaks: bool) -> Result<(Vec<TextPosition>, usize)> {
+fn tasks<F: Family>(texts: &Texts, family: &F) -> Result<(Vec<TextPosition>, usize)> {
+    let (is_cut, line_breaks) = (family.whole_documents().is_none(), family.cuts_at_line_breaks());
     let mut places = vec![TextPosition { row: 0, byte: 0 }];
     let (mut all, mut filled) = (0, 0);
     for row in 0..texts.len() {
         let bytes = texts.bytes(row)?;
         let mut from = 0;
-        while filled + (bytes.len() - from) >= TASK {
+        while is_cut && filled + (bytes.len() - from) >= TASK {
             let byte = cut_after(bytes, from + (TASK - filled), line_breaks);
             if byte >= bytes.len() {
                 break;

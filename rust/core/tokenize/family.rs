@@ -33,6 +33,17 @@ pub trait Family: Send + Sync {
         true
     }
 
+    /// If documents are not cut into stretches, the most bytes of one; longer ones are left to the library.
+    fn whole_documents(&self) -> Option<usize> {
+        None
+    }
+
+    /// Append the ids of a stretch that has no units, or one of whose units cannot be encoded without the
+    /// others. False leaves it to the library; the contents of `ids` are then undefined.
+    fn encode_stretch(&self, _: Stretch<'_>, _: &mut Self::Scratch, _: &mut Vec<u32>) -> bool {
+        false
+    }
+
     /// Append the ids of a unit that is not in the memo. False leaves its stretch to the library; the
     /// contents of `ids` are then undefined. The memo may help to encode it.
     fn encode(

@@ -81,6 +81,13 @@ pub enum Normalizer {
     Nmt,
     StripAccents,
     Lowercase,
+    Strip {
+        strip_left: bool,
+        strip_right: bool,
+    },
+    Prepend {
+        prepend: String,
+    },
     Replace {
         pattern: Pattern,
         content: String,
@@ -95,6 +102,17 @@ pub enum Normalizer {
     Unknown,
 }
 
+/// What becomes of the text that a pre-tokenizer splits at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[allow(missing_docs)] // names are the library's
+pub enum Behavior {
+    Removed,
+    Isolated,
+    MergedWithPrevious,
+    MergedWithNext,
+    Contiguous,
+}
+
 /// A pre-tokenizer, or a sequence of them.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(tag = "type")]
@@ -105,6 +123,13 @@ pub enum PreTokenizer {
         add_prefix_space: bool,
         #[serde(default = "yes")]
         use_regex: bool,
+    },
+    Digits {
+        individual_digits: bool,
+    },
+    Punctuation {
+        #[serde(default = "isolated")]
+        behavior: Behavior,
     },
     WhitespaceSplit,
     Metaspace {
@@ -268,4 +293,8 @@ fn yes() -> bool {
 
 fn always() -> String {
     "always".into()
+}
+
+fn isolated() -> Behavior {
+    Behavior::Isolated
 }

@@ -63,8 +63,8 @@ impl Tails {
 #[cfg(test)]
 mod tests {
     use super::super::charsmap::tests::charsmap;
+    use super::super::splitting::{Apart, Prepend, Splitting};
     use super::super::stages::Stages;
-    use super::super::words::Splitting;
     use super::*;
 
     #[test]
@@ -76,8 +76,13 @@ mod tests {
         }
         let id = |codes: &[u32]| (codes != [alphabet.code('?')]).then_some(codes[0]);
         let tails = Tails::new(pieces.into_iter(), &alphabet, id);
-        let splitting =
-            Splitting { space: '\u{2581}', at_white: true, prepend: true, at_space: true };
+        let splitting = Splitting {
+            space: '\u{2581}',
+            at_white: true,
+            prepend: Prepend::Always,
+            at_space: true,
+            apart: Apart::default(),
+        };
         let stages = Stages::with_charsmap(charsmap(&[("B", "b"), ("\t", " ")]));
         let tables = Tables { stages, alphabet, splitting, exceptions: vec![u32::from('x')] };
         let mut words = Words::default();

@@ -1,33 +1,8 @@
 //! Normalizing a unit, and the codes of its words.
 
-use super::alphabet::{Alphabet, WHITE};
+use super::alphabet::Alphabet;
+use super::splitting::Splitting;
 use super::stages::Stages;
-
-/// How a pre-tokenizer makes words of normalized text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Splitting {
-    /// The character that stands for a space.
-    pub space: char,
-    /// Whether white space of any kind ends words and is dropped; else only spaces become `space`.
-    pub at_white: bool,
-    /// Words begin with `space`.
-    pub prepend: bool,
-    /// Each `space` begins a word.
-    pub at_space: bool,
-}
-
-impl Splitting {
-    /// The code of a normalized character.
-    fn code(self, character: char, alphabet: &Alphabet) -> u32 {
-        if self.at_white && character.is_whitespace() {
-            WHITE
-        } else if character == ' ' {
-            alphabet.code(self.space)
-        } else {
-            alphabet.code(character)
-        }
-    }
-}
 
 /// A character's treatment: a tag and a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,6 +113,21 @@ impl Words {
             let Some(end) = self.read_joined(segment, tables) else { return false };
             rest = segment[end..].chars();
         }
+    }
+
+    /// Normalize `text` as a whole into `codes`, after a space; see [`Stages::apply_whole`]. False if the
+    /// library must encode it.
+    pub fn read_whole(&mut self, text: &str, ends: (bool, bool), tables: &Tables) -> bool {
+        let excepted = |c: char| tables.exceptions.binary_search(&u32::from(c)).is_ok();
+        if text.chars().any(excepted) {
+            return false;
+        }
+        tables.stages.apply_whole(text, ends, &mut self.text, &mut self.spare);
+        self.codes.clear();
+        self.codes.push(tables.alphabet.code(tables.splitting.space));
+        let codes = self.text.chars().map(|c| tables.splitting.code(c, &tables.alphabet));
+        self.codes.extend(codes);
+        true
     }
 
     /// Read `text` up to the next character that is independent of its neighbours; return the number of
