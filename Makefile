@@ -35,12 +35,12 @@ COMPUTING_TESTS := $(call test_files,data/masking/mask_schedule data/tokenizatio
 # The newest transformers, for which Optimum's exporter is too old, and where it is installed.
 TRANSFORMERS5_VERSION ?= 5.23.0
 TRANSFORMERS5 := .cache/transformers5
-TRANSFORMERS5_TESTS ?= $(call test_files,cli/cli_export cli/cli_fill_mask data/masking/collator data/masking/collator_subclasses data/masking/collator_workers \
+TRANSFORMERS5_TESTS ?= $(call test_files,cli/cli_export cli/cli_fill_mask data/blocks/attention data/masking/collator data/masking/collator_subclasses data/masking/collator_workers \
   data/sources/open_sources data/tokenization/slow_tokenizer data/tokenization/text_encoder \
   data/tokenization/tokenizer_files data/tokenization/tokenizer_rules demo/demo exporting/graph/shared_weights \
   exporting/parity/parity exporting/quantization/quantization exporting/architectures exporting/export \
   exporting/fill_mask_graph exporting/patches serving/engine/graphs serving/engine/logits serving/tasks/beam_search \
-  serving/fill_mask serving/folder training/evaluation/evaluation training/model/compatibility training/model/head_combinations training/model/last_layer training/model/lengthen \
+  serving/fill_mask serving/folder training/evaluation/compare training/evaluation/evaluation training/model/compatibility training/model/head_combinations training/model/last_layer training/model/lengthen \
   training/model/masked_head training/process/processes training/run_mlm/run_mlm training/run_mlm/run_mlm_table \
   training/documents training/model/documents/document_attention training/iterable_datasets training/measured_between_steps training/own_loss training/train training/two_trainings \
   training/trainer/checkpoints training/trainer/device_memory training/trainer/removed_arguments training/trainer/replay \

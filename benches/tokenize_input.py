@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import random
 import tempfile
 import zipfile
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from mlmfast.data.tokenization.encoder import LIBRARY, TextEncoder
+from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.data.tokenization.train import train_tokenizer
 from mlmfast.demo.corpus import write_corpus
 
@@ -37,7 +40,16 @@ class Family:
 
 
 def families(folder: Path) -> list[Family]:
-    """Tokenizers of real models where they are at hand, or some trained on Python's own text."""
+    """Tokenizers of real models where they are at hand, or some trained on Python's own text.
+
+    MLMFAST_BENCH_TOKENIZERS may name a folder with others, each in a folder of its own.
+    """
+    chosen = os.environ.get("MLMFAST_BENCH_TOKENIZERS")
+    if chosen:
+        files = sorted(Path(chosen).absolute().glob(f"*/{NAME}"))
+        if not files:
+            raise SystemExit(f"no folder in {chosen} holds a {NAME}")
+        return [Family(file.parent.name, _kind(file), file) for file in files]
     known = {
         "bert-base-uncased": "WordPiece",
         "roberta-base": "byte-level BPE",
@@ -55,6 +67,15 @@ def families(folder: Path) -> list[Family]:
         Family("8,000 tokens, trained on Python's own text", kind, folder / model / NAME)
         for model, kind in kinds.items()
     ]
+
+
+def _kind(file: Path) -> str:
+    """What the core calls the family of a tokenizer, or the library's name of its model."""
+    encoder = TextEncoder(load_tokenizer(file))
+    if encoder.engine != LIBRARY:
+        return encoder.engine
+    model = json.loads(file.read_text(encoding="utf-8"))["model"].get("type", "unknown")
+    return f"{model}, encoded by the library: {encoder.reason}"
 
 
 def texts() -> dict[str, list[str]]:

@@ -29,9 +29,13 @@ class Peer:
 
 
 PEERS = (
+    Peer("tokenizers 0.23.3", "tokenizers==0.23.3", alone=True),
     Peer("tokenizers 1.0.0rc3", "tokenizers==1.0.0rc3", alone=True),
     Peer("gigatoken 0.10.0", "gigatoken==0.10.0", alone=False),
     Peer("nanotoken 0.1.0", "nanotoken==0.1.0", alone=True),
+    Peer("snaptokens 0.2.6", "snaptokens==0.2.6", alone=True),
+    Peer("morpheme 0.5.0", "morpheme==0.5.0", alone=True),
+    Peer("toktier 0.3.0", "toktier==0.3.0", alone=True),
 )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,9 @@ SEPARATOR = "\x1e"
 """Between the texts of a file; none of the texts holds it."""
 
 OURS, LIBRARY = "mlmfast", "tokenizers of this environment"
-NEXT, GIGA, NANO = "tokenizers 1.0.0rc3", "gigatoken 0.10.0", "nanotoken 0.1.0"
+NEWER, NEXT = "tokenizers 0.23.3", "tokenizers 1.0.0rc3"
+GIGA, NANO, SNAP = "gigatoken 0.10.0", "nanotoken 0.1.0", "snaptokens 0.2.6"
+MORPHEME, TOKTIER = "morpheme 0.5.0", "toktier 0.3.0"
 
 
 @dataclass(frozen=True)
@@ -148,40 +152,115 @@ class NanoFile(Nano):
         return self.tokenizer.encode_files(source, add_special_tokens=False, parallel=self.parallel)
 
 
+class Snap:
+    """snaptokens, whose ids stay inside its objects."""
+
+    def __init__(self, file: Path, threads: int) -> None:
+        from snaptokens import Tokenizer
+
+        # It does not know every post-processor, and none is needed here.
+        self.tokenizer = Tokenizer.from_json_str(_plain(file, post_processor=None))
+
+    def encode(self, text: Text) -> Any:
+        return self.tokenizer.encode_batch(text.strings, add_special_tokens=False)
+
+    def ids(self, found: Any) -> tuple[np.ndarray, np.ndarray]:
+        return _of_objects(found)
+
+
+class SnapFlat(Snap):
+    """snaptokens, into flat buffers: the interface that it calls its fastest."""
+
+    def encode(self, text: Text) -> Any:
+        return self.tokenizer.encode_batch_flat(text.strings, add_special_tokens=False)
+
+    def ids(self, found: Any) -> tuple[np.ndarray, np.ndarray]:
+        ids, offsets = found
+        lengths = np.diff(np.frombuffer(offsets, np.uint64)).astype(np.int64)
+        return lengths, np.frombuffer(ids, np.uint32)
+
+
+class Morpheme:
+    """morpheme, which has one call for batches."""
+
+    def __init__(self, file: Path, threads: int) -> None:
+        import morpheme
+
+        self.tokenizer = morpheme.Tokenizer.from_str(_plain(file))
+
+    def encode(self, text: Text) -> list:
+        return self.tokenizer.encode_batch(text.strings, add_special_tokens=False)
+
+    def ids(self, found: list) -> tuple[np.ndarray, np.ndarray]:
+        return _of_objects(found)
+
+
+class TokTier:
+    """toktier, whose own encoders take the files of its registry only."""
+
+    def __init__(self, file: Path, threads: int) -> None:
+        import toktier
+
+        tables = Path(toktier.__file__).parent / "routing" / "tables"
+        registry = json.loads((tables / "support_registry.v1.json").read_text(encoding="utf-8"))
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        known = {each["artifact_sha256"]: each["family"] for each in registry["artifacts"]}
+        if digest not in known:
+            raise ValueError(
+                f"this file is none of the {len(known)} that its registry certifies; it encodes "
+                "others with the tokenizers library"
+            )
+        self.tokenizer = toktier.load(known[digest], device="cpu")
+
+    def encode(self, text: Text) -> list:
+        return self.tokenizer.encode_batch(text.strings)
+
+    def ids(self, found: list) -> tuple[np.ndarray, np.ndarray]:
+        return _of_objects(found)
+
+
 @dataclass(frozen=True)
 class Contender:
-    """A way, and where it applies.
+    """A way, and how it is measured. Whether it takes a tokenizer is found out by trying it.
 
     Attributes:
         label: In the table.
-        make: Makes it ready, from a tokenizer.json and a number of threads.
+        make: Makes it ready, from a tokenizer.json and a number of threads; raises where it cannot.
         peer: The library to install for it, if it is none of this environment.
-        kinds: The families that it knows.
     """
 
     label: str
     make: Callable[[Path, int], Way]
     peer: str | None
-    kinds: tuple[str, ...]
     slow: bool = False
     """Gets as much of a text as it can take in a moment; the others get all of it."""
 
 
-ALL = ("WordPiece", "byte-level BPE", "Unigram")
 CONTENDERS = (
-    Contender(OURS, Ours, None, ALL),
-    Contender(LIBRARY, Library, None, ALL, slow=True),
-    Contender(NEXT, Next, NEXT, ALL, slow=True),
-    Contender(f"{GIGA}, strings", Giga, GIGA, ("byte-level BPE",)),
-    Contender(f"{GIGA}, file", GigaFile, GIGA, ("byte-level BPE",)),
-    Contender(f"{NANO}, strings", Nano, NANO, ("WordPiece",)),
-    Contender(f"{NANO}, file", NanoFile, NANO, ("WordPiece",)),
+    Contender(OURS, Ours, None),
+    Contender(LIBRARY, Library, None, slow=True),
+    Contender(NEWER, Library, NEWER, slow=True),
+    Contender(NEXT, Next, NEXT, slow=True),
+    Contender(f"{GIGA}, strings", Giga, GIGA),
+    Contender(f"{GIGA}, file", GigaFile, GIGA),
+    Contender(f"{NANO}, strings", Nano, NANO),
+    Contender(f"{NANO}, file", NanoFile, NANO),
+    Contender(f"{SNAP}, objects", Snap, SNAP, slow=True),
+    Contender(f"{SNAP}, flat", SnapFlat, SNAP),
+    Contender(MORPHEME, Morpheme, MORPHEME, slow=True),
+    Contender(TOKTIER, TokTier, TOKTIER, slow=True),
 )
 
 
 def named(label: str) -> Contender:
     """The contender of that label."""
     return next(contender for contender in CONTENDERS if contender.label == label)
+
+
+def _plain(file: Path, **changes: Any) -> str:
+    """A tokenizer.json without truncation and padding, which are for single texts."""
+    content = json.loads(file.read_text(encoding="utf-8"))
+    return json.dumps({**content, "truncation": None, "padding": None, **changes})
 
 
 def _of_objects(found: list) -> tuple[np.ndarray, np.ndarray]:

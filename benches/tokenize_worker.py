@@ -1,9 +1,10 @@
 """A contender of P4 in a process of its own, which does what it is told, one line at a time.
 
 `python benches/tokenize_worker.py LABEL TOKENIZER THREADS FOLDER` answers each command on standard
-input by one line of JSON: `fresh` makes the encoder anew (seconds), `encode TEXT BYTES` encodes the
-first so many bytes of a text (seconds), `peak TEXT BYTES` does too (bytes of memory on top), `ids
-TEXT BYTES` writes the ids into the folder (their file).
+input by one line of JSON: `refusal TEXT BYTES` tries it (why it fails, or null), `fresh` makes the
+encoder anew (seconds), `encode TEXT BYTES` encodes the first so many bytes of a text (seconds),
+`peak TEXT BYTES` does too (bytes of memory on top), `ids TEXT BYTES` writes the ids into the folder
+(their file).
 """
 
 from __future__ import annotations
@@ -84,6 +85,16 @@ class _Commands:
         gc.collect()
         self.way = self.make(*self.arguments)
         return time.perf_counter() - start
+
+    def refusal(self, name: str, size: str) -> str | None:
+        """Why it does not take the tokenizer; None if it does."""
+        try:
+            self.fresh()
+            way = self._way()
+            way.ids(way.encode(self.text(name, size)))
+        except BaseException as error:  # noqa: BLE001 - those of Rust are no Exception
+            return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        return None
 
     def size(self, name: str, size: str) -> int:
         return self.text(name, size).size

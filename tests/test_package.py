@@ -71,6 +71,7 @@ def test_help_names_every_command_without_loading_them():
     [
         "prepare",
         "convert",
+        "tokenizer",
         "train-tokenizer",
         "train_tokenizer",
         "train",

@@ -35,12 +35,22 @@ class Served:
         command: the process of `serve run`.
         cluster: that of ray_serving.py.
         errors: what the latter has written to standard error.
+        logs: the folder of Ray's logs.
     """
 
     url: str
     command: subprocess.Popen
     cluster: subprocess.Popen
     errors: Path
+    logs: Path
+
+    def wait_until(self, true):
+        """Wait for a state; where it does not come, the test fails with what Ray wrote last."""
+        end = time.monotonic() + PATIENCE
+        while not true():
+            assert not threading.Event().wait(0.1)
+            if time.monotonic() > end:
+                pytest.fail(f"{PATIENCE} s are over: {replicas()}\n{last_lines(self.logs)}")
 
     def tell(self, **what):
         """Have ray_serving.py do something, and return its answer."""
@@ -71,7 +81,7 @@ def serving(one_cluster, tiny_model, tmp_path_factory):  # noqa: ARG001 (held me
         begun("ray_serving.py", NAME, said="serving", errors=errors) as cluster,
         log.open("w") as output,
     ):
-        program, (address, url) = cluster
+        program, (address, url, logs) = cluster
         running: list[Served] = []
 
         def ready():
@@ -88,9 +98,9 @@ def serving(one_cluster, tiny_model, tmp_path_factory):  # noqa: ARG001 (held me
                     stderr=subprocess.STDOUT,
                     env=environment(RAY_ADDRESS=address),
                 )
-                running.append(Served(url, process, program, errors))
+                running.append(Served(url, process, program, errors, Path(logs)))
                 # The first replica answers before the second is there.
-                wait_until(lambda: ready() and len(replicas()) == 2)
+                running[-1].wait_until(lambda: ready() and len(replicas()) == 2)
             return running[-1]
 
         try:
@@ -175,9 +185,9 @@ def test_fillings_and_scores_by_a_handle(served, fill_mask):
 class Load:
     """Clients that ask over HTTP without pause, and check what they get, until the block ends."""
 
-    def __init__(self, url, fill_mask):
+    def __init__(self, served, fill_mask):
         self.lost, self.wrong, self.answered = [], [], []
-        self._url = url
+        self._served = served
         self._expected = {text: [row["token"] for row in fill_mask(text)] for text in TEXTS}
         self._enough = threading.Event()
         self._threads = [
@@ -197,12 +207,12 @@ class Load:
     def wait_for_answers(self, count):
         """Wait until so many more were answered."""
         enough = len(self.answered) + count
-        wait_until(lambda: len(self.answered) > enough)
+        self._served.wait_until(lambda: len(self.answered) > enough)
 
     def _client(self, turn):
         import httpx
 
-        with httpx.Client(base_url=self._url, timeout=PATIENCE) as http:
+        with httpx.Client(base_url=self._served.url, timeout=PATIENCE) as http:
             while not self._enough.is_set():
                 text = TEXTS[turn % len(TEXTS)]
                 response = http.post("/v1/fill-mask", json={"inputs": text})
@@ -225,15 +235,15 @@ def test_a_killed_replica_loses_what_it_had_in_hand_and_no_more(served, fill_mas
         texts = sum_of(numbers, "mlmfast_batch_texts_sum")
         return texts > sum_of(numbers, "mlmfast_batch_texts_count") > 0
 
-    with Load(served.url, fill_mask) as load:
+    with Load(served, fill_mask) as load:
         load.wait_for_answers(50)
         victim = min(replicas())
         os.kill(victim, signal.SIGKILL)
-        wait_until(lambda: len(replicas().keys() - {victim}) == 2)
+        served.wait_until(lambda: len(replicas().keys() - {victim}) == 2)
         load.wait_for_answers(50)
         # Requests that are in hand together share batches. The replica on the proxy's node gives
         # its numbers, and that may be the new one, whose process is there before it has work.
-        wait_until(batches_are_shared)
+        served.wait_until(batches_are_shared)
     assert load.wrong == []
     assert len(load.lost) <= CLIENTS  # each of them has one request in hand
     assert set(load.lost) <= {500, 502, 503}
@@ -242,14 +252,14 @@ def test_a_killed_replica_loses_what_it_had_in_hand_and_no_more(served, fill_mas
 @pytest.mark.ray
 def test_a_killed_node_loses_what_it_had_in_hand_and_another_takes_its_place(served, fill_mask):
     before = replicas()
-    with Load(served.url, fill_mask) as load:
+    with Load(served, fill_mask) as load:
         load.wait_for_answers(50)
         served.tell(kill="node")
-        wait_until(lambda: len(replicas()) == 1)
+        served.wait_until(lambda: len(replicas()) == 1)
         load.wait_for_answers(50)
         assert replicas().keys() < before.keys()
         served.tell(add="node")
-        wait_until(lambda: len(replicas()) == 2)
+        served.wait_until(lambda: len(replicas()) == 2)
         load.wait_for_answers(50)
     assert load.wrong == []
     assert len(load.lost) <= CLIENTS
@@ -261,14 +271,19 @@ def test_a_killed_node_loses_what_it_had_in_hand_and_another_takes_its_place(ser
 def test_ctrl_c_ends_the_command_and_the_application(served):
     served.command.send_signal(signal.SIGINT)
     assert served.command.wait(PATIENCE) == 0
-    wait_until(lambda: not replicas())
+    served.wait_until(lambda: not replicas())
 
 
-def wait_until(true):
-    end = time.monotonic() + PATIENCE
-    while not true():
-        assert not threading.Event().wait(0.1)
-        assert time.monotonic() < end
+def last_lines(logs, count=15):
+    """The ends of what Ray's own processes wrote, those that decide where replicas run."""
+    found = [path for name in ("gcs_server.out", "raylet*.out") for path in logs.glob(name)]
+    found += logs.glob("serve/controller*.log")
+    shown = []
+    for path in found:
+        lines = path.read_text(errors="replace").splitlines()
+        events = [line for line in lines if not line.startswith("[state-dump]")]
+        shown += [f"== {path.name}", *events[-count:]]
+    return "\n".join(shown)
 
 
 def sum_of(numbers, name):

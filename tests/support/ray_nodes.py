@@ -11,6 +11,8 @@ from typing import Any
 
 from ray.cluster_utils import Cluster
 
+from own_output import claim_standard_output
+
 
 def begin() -> Cluster:
     """Two nodes of one CPU each, the first the head."""
@@ -55,8 +57,9 @@ def free_port() -> int:
 
 
 def main() -> None:
+    output = claim_standard_output()
     cluster = begin()
-    print(f"address {cluster.address}", flush=True)
+    print(f"address {cluster.address}", file=output)
     sys.stdin.read()
     cluster.shutdown()
 

@@ -2,7 +2,7 @@
 
 One argument, JSON: `inputs`, `output` and `options` of `prepare`, `unit_bytes`, `times` (how often
 to run it) and `killed` (whether a task of each wave is killed once). RAY_ADDRESS names the cluster.
-Its last line is JSON: the `type` and the `message` of the error, or null.
+Its only line is JSON: the `type` and the `message` of the error, or null.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import ray
 from mlmfast.data.prepare.api import prepare
 from mlmfast.data.prepare.distributed import run
 from mlmfast.errors import MlmfastError
+from own_output import claim_standard_output
 
 
 class KilledOnce:
@@ -58,6 +59,7 @@ class KilledOnce:
 
 
 def main(text: str) -> None:
+    output = claim_standard_output()
     told = json.loads(text)
     run.UNIT_BYTES = told["unit_bytes"]
     if told["killed"]:
@@ -72,7 +74,7 @@ def main(text: str) -> None:
             prepare(told["inputs"], told["output"], engine="ray", **told["options"])
         except MlmfastError as error:
             ended = {"type": type(error).__name__, "message": str(error)}
-    print(json.dumps(ended), flush=True)
+    print(json.dumps(ended), file=output)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,11 @@ SETTINGS = {
     # Otherwise Ray runs its workers, the proxy and the replicas among them, at niceness 15: beside
     # other tests they get next to nothing of a busy machine.
     "RAY_worker_niceness": "0",
-    "RAY_worker_register_timeout_seconds": "300",
+    # A worker that dies before it is registered is missed only after this, and begun again: tests
+    # have patience for three.
+    "RAY_worker_register_timeout_seconds": "100",
+    # Otherwise Ray kills workers where the machine's memory is nearly full, whoever fills it.
+    "RAY_memory_monitor_refresh_ms": "0",
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "300",
     "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "60",
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -100,5 +104,5 @@ def prepare_on_ray(
         env=environment(RAY_ADDRESS=address),
     )
     if ended.returncode:
-        pytest.fail(f"ray_prepare.py ended with {ended.returncode}:\n{ended.stdout}{ended.stderr}")
-    return json.loads(ended.stdout.splitlines()[-1])
+        pytest.fail(f"ray_prepare.py ended with {ended.returncode}:\n{ended.stderr}")
+    return json.loads(ended.stdout)

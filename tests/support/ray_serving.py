@@ -1,4 +1,6 @@
-"""Ray Serve on a cluster of two nodes of this machine, until standard input ends; prints where.
+"""Ray Serve on a cluster of two nodes of this machine, until standard input ends.
+
+Its first line is `serving`, the cluster's address, the application's, and the folder of Ray's logs.
 
 Then each line that is written to it, JSON, is done and answered by a line `answer JSON`:
 `{"ask": [method, {argument: ...}]}` asks the application by a handle;
@@ -17,14 +19,17 @@ from ray import serve
 from ray.exceptions import RayTaskError
 
 import ray_nodes
+from own_output import claim_standard_output
 
 
 def main(name: str) -> None:
+    output = claim_standard_output()
     cluster = ray_nodes.begin()
     ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
     port = ray_nodes.free_port()
     start_serve(port)
-    print(f"serving {cluster.address} http://127.0.0.1:{port}", flush=True)
+    logs = cluster.head_node.get_logs_dir_path()
+    print(f"serving {cluster.address} http://127.0.0.1:{port} {logs}", file=output)
     for line in sys.stdin:
         told: Any = None
         match json.loads(line):
@@ -36,8 +41,7 @@ def main(name: str) -> None:
                 ray_nodes.add_node(cluster)
             case {"start": "serve"}:
                 start_serve(port)
-        # Ray, too, writes to standard output.
-        print(f"answer {json.dumps(told)}", flush=True)
+        print(f"answer {json.dumps(told)}", file=output)
     ray.shutdown()
     cluster.shutdown()
 

@@ -20,9 +20,10 @@ import numpy as np
 import pyarrow as pa
 
 from mlmfast import _core
+from mlmfast.data.tokenization.edges.corpus import hard_texts
 from mlmfast.data.tokenization.hf_encoder import encode_pieces, pieces_of
 from mlmfast.data.tokenization.load import LoadedTokenizer, load_tokenizer
-from mlmfast.data.tokenization.parity import Unsupported, hard_texts, verified_encoder
+from mlmfast.data.tokenization.parity import Unsupported, verified_encoder
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 

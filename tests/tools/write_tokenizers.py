@@ -9,7 +9,7 @@ import json
 import sys
 from pathlib import Path
 
-from mlmfast.data.tokenization.parity import hard_texts
+from mlmfast.data.tokenization.edges.corpus import hard_texts
 from mlmfast.data.tokenization.train import train_tokenizer
 
 FAMILIES = {"bpe": "byte-level BPE", "wordpiece": "WordPiece", "unigram": "Unigram"}

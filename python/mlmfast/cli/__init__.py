@@ -29,6 +29,10 @@ COMMANDS = {
     "serve": ("mlmfast.cli.serve", "Fill masks over HTTP."),
     "convert": ("mlmfast.cli.convert", "Block store <-> Parquet, Megatron, raw ids, lists."),
     "verify": ("mlmfast.cli.verify", "Whether a block store is what was written."),
+    "tokenizer": (
+        "mlmfast.cli.tokenizer",
+        "What encodes a tokenizer, whether its ids are exact, and how fast.",
+    ),
     "train-tokenizer": ("mlmfast.cli.train_tokenizer", "Train a tokenizer on text."),
     "demo": ("mlmfast.cli.demo", "Every stage in minutes, on text that comes with Python."),
     "doctor": ("mlmfast.cli.doctor", "What works in this environment, and what mends the rest."),

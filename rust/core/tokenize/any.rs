@@ -12,11 +12,11 @@ use crate::{Error, Result};
 /// An encoder of any supported family.
 pub enum Tokenizer {
     /// The family of BERT.
-    WordPiece(Encoder<WordPiece>),
+    WordPiece(Box<Encoder<WordPiece>>),
     /// The family of `RoBERTa` and `ModernBERT`.
     ByteLevelBpe(Box<Encoder<ByteLevelBpe>>),
     /// The family of XLM-R, T5 and `XLNet`.
-    Unigram(Encoder<Unigram>),
+    Unigram(Box<Encoder<Unigram>>),
 }
 
 impl Tokenizer {
@@ -27,13 +27,18 @@ impl Tokenizer {
     /// The pipeline belongs to none of the families.
     pub fn from_json(json: &str, exceptions: &[u32]) -> Result<Self> {
         let file = TokenizerFile::parse(json)?;
+        file.require_known_steps()?;
         match &file.model {
-            Model::WordPiece { .. } => WordPiece::from_file(&file, exceptions).map(Self::WordPiece),
+            Model::WordPiece { .. } => {
+                WordPiece::from_file(&file, exceptions).map(Box::new).map(Self::WordPiece)
+            }
             Model::Bpe { .. } => {
                 ByteLevelBpe::from_file(&file, exceptions).map(Box::new).map(Self::ByteLevelBpe)
             }
-            Model::Unigram { .. } => unigram::from_file(&file, exceptions).map(Self::Unigram),
-            Model::Unknown => Err(Error::Pipeline { part: "model", found: "unknown".into() }),
+            Model::Unigram { .. } => {
+                unigram::from_file(&file, exceptions).map(Box::new).map(Self::Unigram)
+            }
+            Model::Unknown { kind } => Err(Error::Pipeline { part: "model", found: kind.clone() }),
         }
     }
 

@@ -5,12 +5,12 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use fearless_simd::{Level, Simd, dispatch};
 
-use super::added::AddedTokens;
+use super::added::{Added, Split};
 use super::family::Family;
 use super::memo::{INLINE, Memo, Probe};
 use super::output::{Encoded, Ids, Part, Pending, StoredId};
 use super::simd;
-use super::stretches::{cut_after, end_of};
+use super::stretches::Cuts;
 use super::texts::Texts;
 use super::unit::{Stretch, Unit};
 use crate::{Error, Result, parallel};
@@ -29,7 +29,7 @@ const BYTES_PER_ID: usize = 3;
 /// A family's tables, and a memo of encoded words.
 pub struct Encoder<F: Family> {
     family: F,
-    added: AddedTokens,
+    added: Added,
     level: Level,
     prefilled: OnceLock<Memo>,
     idle: Mutex<Vec<Worker<F::Scratch>>>,
@@ -41,6 +41,8 @@ struct Worker<S> {
     scratch: S,
     units: Vec<Unit>,
     buffer: String,
+    normalized: String,
+    splits: [Vec<Split>; 2],
     probes: [[Probe; BATCH]; 2],
     /// The ids of one unit.
     unit_ids: Vec<u32>,
@@ -63,9 +65,9 @@ struct TextPosition {
 }
 
 impl<F: Family> Encoder<F> {
-    /// Encode with `family`; stretches that hold one of the `added` tokens are left to the library.
+    /// Encode with `family` the text between `added` tokens.
     #[must_use]
-    pub fn new(family: F, added: AddedTokens) -> Self {
+    pub fn new(family: F, added: Added) -> Self {
         let (prefilled, idle) = (OnceLock::new(), Mutex::default());
         Self { family, added, level: simd::level(), prefilled, idle }
     }
@@ -81,7 +83,7 @@ impl<F: Family> Encoder<F> {
         around: Around<'_>,
         threads: Option<usize>,
     ) -> Result<Encoded<T>> {
-        let (places, bytes) = tasks(texts, &self.family)?;
+        let (places, bytes) = tasks(texts, self.cuts(), self.family.whole_documents().is_none())?;
         let count = places.len() - 1;
         let threads = parallel::thread_count(threads, bytes, GRAIN).min(count.max(1));
         let capacity = bytes.min(TASK) / BYTES_PER_ID + BATCH * VALUE;
@@ -108,6 +110,10 @@ impl<F: Family> Encoder<F> {
         Ok(Encoded { texts: texts.len(), parts, threads })
     }
 
+    fn cuts(&self) -> Cuts<'_> {
+        Cuts { line_breaks: self.family.cuts_at_line_breaks(), bars: &self.added.bars }
+    }
+
     fn worker(&self) -> Worker<F::Scratch> {
         if let Some(worker) = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop() {
             return worker;
@@ -122,6 +128,8 @@ impl<F: Family> Encoder<F> {
             scratch: F::Scratch::default(),
             units: Vec::new(),
             buffer: String::new(),
+            normalized: String::new(),
+            splits: [Vec::new(), Vec::new()],
             probes: [[Probe::default(); BATCH]; 2],
             unit_ids: Vec::new(),
         }
@@ -137,8 +145,8 @@ impl<F: Family> Encoder<F> {
         mut ids: Ids<T>,
     ) -> Result<Part<T>> {
         let (mut counts, mut pending) = (Vec::new(), Vec::new());
-        let (whole, line_breaks) =
-            (self.family.whole_documents(), self.family.cuts_at_line_breaks());
+        let cuts = self.cuts();
+        let whole = self.family.whole_documents();
         for row in from.row..=to.row {
             let first = if row == from.row { from.byte } else { 0 };
             if row == to.row && to.byte == 0 {
@@ -152,14 +160,17 @@ impl<F: Family> Encoder<F> {
             }
             let mut start = first;
             while start < last {
-                let end = match whole {
-                    Some(_) => last,
-                    None => end_of(&bytes[..last], start, line_breaks),
-                };
+                let end = if whole.is_some() { last } else { cuts.end_of(&bytes[..last], start) };
                 let text =
                     std::str::from_utf8(&bytes[start..end]).map_err(|_| Error::NotUtf8 { row })?;
                 let at = ids.len();
-                let stretch = Stretch { text, begins_document: start == 0 };
+                let (begins, ends) = (start == 0, end == bytes.len());
+                let stretch = Stretch {
+                    text,
+                    begins_document: begins,
+                    begins_piece: begins,
+                    ends_piece: ends,
+                };
                 let known = whole.is_none_or(|longest| text.len() <= longest)
                     && dispatch!(self.level, simd => self.stretch(simd, stretch, worker, &mut ids));
                 if !known {
@@ -186,18 +197,116 @@ impl<F: Family> Encoder<F> {
         worker: &mut Worker<F::Scratch>,
         ids: &mut Ids<T>,
     ) -> bool {
-        if self.added.is_in(stretch.text) {
-            return false;
+        if self.added.raw.is_in(stretch.text) {
+            return self.split(stretch, worker, ids);
         }
+        if self.has_late(stretch, worker) {
+            return self.split_normalized(stretch, worker, ids);
+        }
+        self.piece(simd, stretch, worker, ids)
+    }
+
+    /// The same for a stretch with added tokens.
+    #[cold]
+    fn split<T: StoredId>(
+        &self,
+        stretch: Stretch<'_>,
+        worker: &mut Worker<F::Scratch>,
+        ids: &mut Ids<T>,
+    ) -> bool {
+        let mut splits = std::mem::take(&mut worker.splits[0]);
+        let known = self.added.raw.split(stretch.text, &mut splits)
+            && splits.iter().all(|&split| match split {
+                Split::Token(id) => ids.append_one(id),
+                Split::Text { start, end } => {
+                    let piece = stretch.between(start, end);
+                    if self.has_late(piece, worker) {
+                        self.split_normalized(piece, worker, ids)
+                    } else {
+                        dispatch!(self.level, simd => self.piece(simd, piece, worker, ids))
+                    }
+                }
+            });
+        worker.splits[0] = splits;
+        known
+    }
+
+    /// The same for a stretch whose normalized text has added tokens.
+    #[cold]
+    fn split_normalized<T: StoredId>(
+        &self,
+        stretch: Stretch<'_>,
+        worker: &mut Worker<F::Scratch>,
+        ids: &mut Ids<T>,
+    ) -> bool {
+        let mut buffer = std::mem::take(&mut worker.normalized);
+        let mut splits = std::mem::take(&mut worker.splits[1]);
+        let text = self.family.normalized(stretch.text, &mut buffer);
+        let normalized = Stretch { text, ..stretch };
+        let known = self.family.is_settled(stretch.text, text)
+            && self.added.late.split(text, &mut splits)
+            && splits.iter().all(|&split| match split {
+                Split::Token(id) => ids.append_one(id),
+                Split::Text { start, end } => {
+                    let piece = normalized.between(start, end);
+                    dispatch!(self.level, simd => self.words(simd, piece, worker, ids))
+                }
+            });
+        worker.splits[1] = splits;
+        worker.normalized = buffer;
+        known
+    }
+
+    /// Whether normalization shows one of the added tokens in a stretch, unless units show it.
+    #[inline]
+    fn has_late(&self, stretch: Stretch<'_>, worker: &mut Worker<F::Scratch>) -> bool {
+        let Added { late, late_in_units, .. } = &self.added;
+        !late.is_empty()
+            && !late_in_units
+            && late.is_in(self.family.normalized(stretch.text, &mut worker.normalized))
+    }
+
+    /// Whether normalization shows one of the added tokens in a unit.
+    #[inline]
+    fn unit_has_late(&self, unit: &[u8], buffer: &mut String) -> bool {
+        let Added { late, late_in_units, .. } = &self.added;
+        *late_in_units
+            && !late.is_empty()
+            && std::str::from_utf8(unit)
+                .is_ok_and(|unit| late.is_in(self.family.normalized(unit, buffer)))
+    }
+
+    /// The same for a stretch without added tokens.
+    #[inline(always)]
+    fn piece<S: Simd, T: StoredId>(
+        &self,
+        simd: S,
+        stretch: Stretch<'_>,
+        worker: &mut Worker<F::Scratch>,
+        ids: &mut Ids<T>,
+    ) -> bool {
         let before = ids.len();
-        if self.words(simd, stretch, worker, ids) {
-            return true;
+        self.words(simd, stretch, worker, ids) || {
+            ids.truncate(before);
+            self.together(stretch, worker, ids)
         }
-        ids.truncate(before);
-        worker.unit_ids.clear();
-        let known = self.family.encode_stretch(stretch, &mut worker.scratch, &mut worker.unit_ids);
+    }
+
+    /// The same as a whole, where that is possible.
+    #[cold]
+    fn together<T: StoredId>(
+        &self,
+        stretch: Stretch<'_>,
+        worker: &mut Worker<F::Scratch>,
+        ids: &mut Ids<T>,
+    ) -> bool {
+        let Worker { scratch, unit_ids, .. } = worker;
+        unit_ids.clear();
+        // Late tokens may be what is in the way.
+        let known =
+            self.added.late.is_empty() && self.family.encode_stretch(stretch, scratch, unit_ids);
         if known {
-            ids.append(&worker.unit_ids);
+            ids.append(unit_ids);
         }
         known
     }
@@ -211,7 +320,7 @@ impl<F: Family> Encoder<F> {
         worker: &mut Worker<F::Scratch>,
         ids: &mut Ids<T>,
     ) -> bool {
-        let Worker { memo, scratch, units, buffer, probes, unit_ids } = worker;
+        let Worker { memo, scratch, units, buffer, normalized, probes, unit_ids, .. } = worker;
         let Some(text) = self.family.scan(simd, stretch, buffer, units) else { return false };
         let mut batches = units.chunks(BATCH);
         let mut next = batches.next().unwrap_or_default();
@@ -234,6 +343,9 @@ impl<F: Family> Encoder<F> {
                     ids.append(known);
                 } else {
                     unit_ids.clear();
+                    if self.unit_has_late(word, normalized) {
+                        return false;
+                    }
                     if !self.family.encode(word, memo, scratch, unit_ids) {
                         return false;
                     }
@@ -250,15 +362,14 @@ impl<F: Family> Encoder<F> {
 }
 
 /// The boundaries of tasks, including the start and the end, and the total number of bytes.
-fn tasks<F: Family>(texts: &Texts, family: &F) -> Result<(Vec<TextPosition>, usize)> {
-    let (is_cut, line_breaks) = (family.whole_documents().is_none(), family.cuts_at_line_breaks());
+fn tasks(texts: &Texts, cuts: Cuts<'_>, is_cut: bool) -> Result<(Vec<TextPosition>, usize)> {
     let mut places = vec![TextPosition { row: 0, byte: 0 }];
     let (mut all, mut filled) = (0, 0);
     for row in 0..texts.len() {
         let bytes = texts.bytes(row)?;
         let mut from = 0;
         while is_cut && filled + (bytes.len() - from) >= TASK {
-            let byte = cut_after(bytes, from + (TASK - filled), line_breaks);
+            let byte = cuts.after(bytes, from + (TASK - filled));
             if byte >= bytes.len() {
                 break;
             }

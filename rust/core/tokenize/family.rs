@@ -44,6 +44,18 @@ pub trait Family: Send + Sync {
         false
     }
 
+    /// What normalization makes of `text`, a stretch or a unit, which may lie in `buffer`. Only asked for
+    /// if there are added tokens to be matched in it.
+    fn normalized<'t>(&self, text: &'t str, _: &'t mut String) -> &'t str {
+        text
+    }
+
+    /// Whether all parts of a stretch's normalized text are encoded as if they were stretches, since
+    /// nothing would be normalized in them.
+    fn is_settled(&self, _text: &str, _normalized: &str) -> bool {
+        false
+    }
+
     /// Append the ids of a unit that is not in the memo. False leaves its stretch to the library; the
     /// contents of `ids` are then undefined. The memo may help to encode it.
     fn encode(
@@ -54,6 +66,7 @@ pub trait Family: Send + Sync {
         ids: &mut Vec<u32>,
     ) -> bool;
 
-    /// Fill a memo with units whose ids are known without encoding, the most frequent first.
+    /// Fill a memo with units whose ids are known without encoding, the most frequent first. None of them
+    /// may show an added token when it is normalized, if units are normalized separately.
     fn prefill(&self, memo: &mut Memo);
 }

@@ -59,6 +59,14 @@ pub enum Pattern {
     Regex(String),
 }
 
+/// A step of a kind that the core does not know, or whose options it does not.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct UnknownStep {
+    /// Its kind.
+    #[serde(rename = "type")]
+    pub kind: String,
+}
+
 /// A normalizer, or a sequence of them.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(tag = "type")]
@@ -98,8 +106,8 @@ pub enum Normalizer {
     Sequence {
         normalizers: Vec<Normalizer>,
     },
-    #[serde(other)]
-    Unknown,
+    #[serde(untagged)]
+    Unknown(UnknownStep),
 }
 
 /// What becomes of the text that a pre-tokenizer splits at.
@@ -142,8 +150,8 @@ pub enum PreTokenizer {
     Sequence {
         pretokenizers: Vec<PreTokenizer>,
     },
-    #[serde(other)]
-    Unknown,
+    #[serde(untagged)]
+    Unknown(UnknownStep),
 }
 
 /// Token -> id.
@@ -175,7 +183,9 @@ pub enum Model<'a> {
         unk_id: Option<usize>,
         byte_fallback: bool,
     },
-    Unknown,
+    Unknown {
+        kind: String,
+    },
 }
 
 /// The fields of all models. An internally tagged enum would be read into a tree first, which takes
@@ -271,7 +281,7 @@ impl<'a> TryFrom<AnyModel<'a>> for Model<'a> {
                 Self::Unigram { vocab, unk_id: any.unk_id, byte_fallback: any.byte_fallback }
             }
             ("BPE" | "WordPiece" | "Unigram", _) => return Err("a model without its vocabulary"),
-            _ => Self::Unknown,
+            _ => Self::Unknown { kind: any.kind },
         })
     }
 }
@@ -284,6 +294,41 @@ impl<'a> TokenizerFile<'a> {
     pub fn parse(json: &'a str) -> Result<Self> {
         serde_json::from_str(json)
             .map_err(|error| Error::Pipeline { part: "tokenizer.json", found: error.to_string() })
+    }
+
+    /// Refuse a file with a step of a kind that no family knows.
+    ///
+    /// # Errors
+    /// There is such a step.
+    pub fn require_known_steps(&self) -> Result<()> {
+        let steps = [
+            ("normalizer", self.normalizer.as_ref().and_then(Normalizer::unknown)),
+            ("pre-tokenizer", self.pre_tokenizer.as_ref().and_then(PreTokenizer::unknown)),
+        ];
+        match steps.into_iter().find_map(|(part, kind)| Some((part, kind?))) {
+            Some((part, kind)) => Err(Error::Pipeline { part, found: kind.to_owned() }),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Normalizer {
+    fn unknown(&self) -> Option<&str> {
+        match self {
+            Self::Sequence { normalizers } => normalizers.iter().find_map(Self::unknown),
+            Self::Unknown(step) => Some(&step.kind),
+            _ => None,
+        }
+    }
+}
+
+impl PreTokenizer {
+    fn unknown(&self) -> Option<&str> {
+        match self {
+            Self::Sequence { pretokenizers } => pretokenizers.iter().find_map(Self::unknown),
+            Self::Unknown(step) => Some(&step.kind),
+            _ => None,
+        }
     }
 }
 

@@ -74,6 +74,12 @@ impl<T: StoredId> Ids<T> {
         self.count += ids.len();
     }
 
+    /// Append one id; true.
+    pub fn append_one(&mut self, id: u32) -> bool {
+        self.append(&[id]);
+        true
+    }
+
     /// Append as many ids as the last number says, without a branch; there must be capacity for all.
     #[inline(always)]
     pub fn append_few(&mut self, value: &Value) {

@@ -9,11 +9,30 @@ pub struct Unit {
     pub end: u32,
 }
 
-/// A part of a document that can be encoded independently (see [`super::stretches`]).
+/// A part of a document that can be encoded independently (see [`super::stretches`]). The library
+/// normalizes and splits each piece of a document by itself: pieces are the document and, where it has
+/// added tokens, the texts between them.
 #[derive(Debug, Clone, Copy)]
 pub struct Stretch<'a> {
     /// The text.
     pub text: &'a str,
     /// Whether this is the start of the document.
     pub begins_document: bool,
+    /// Whether this is the start of a piece.
+    pub begins_piece: bool,
+    /// Whether this is the end of a piece.
+    pub ends_piece: bool,
+}
+
+impl Stretch<'_> {
+    /// A part of it that the library would normalize and split by itself, unless it is the whole.
+    #[must_use]
+    pub fn between(&self, start: usize, end: usize) -> Self {
+        Self {
+            text: &self.text[start..end],
+            begins_document: self.begins_document && start == 0,
+            begins_piece: self.begins_piece || start > 0,
+            ends_piece: self.ends_piece || end < self.text.len(),
+        }
+    }
 }

@@ -41,8 +41,10 @@ def test_a_packed_block_gives_the_logits_of_its_documents_alone():
     positions = torch.tensor(placed["position_ids"].to_pylist())
     mask = mlmfast.block_diagonal_mask(numbers)
     assert mask.dtype == torch.bool
+    five = int(transformers.__version__.split(".")[0]) >= 5
+    accepted = mask if five else mask[:, 0].float()
     with torch.no_grad():
-        together = model(ids, attention_mask=mask[:, 0].float(), position_ids=positions).logits
+        together = model(ids, attention_mask=accepted, position_ids=positions).logits
         assert torch.isfinite(together).all()
         found = []
         for block in range(len(ids)):

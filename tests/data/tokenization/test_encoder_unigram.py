@@ -94,12 +94,11 @@ def test_scores_above_zero_and_pieces_named_twice():
     assert_equal_ids(made, ["ab aab abab bba ccab c ca"], nothing_pending=True)
 
 
-def test_added_tokens_and_exceptions_are_the_librarys():
+def test_exceptions_are_the_librarys_and_added_tokens_are_not():
     made = tokenizer(None)
     made.add_special_tokens([AddedToken("<mask>", lstrip=True, normalized=False, special=True)])
     texts = ["the <mask> house", "the  <mask>", "<mask>", "the house"]
-    assert_equal_ids(made, texts)
-    assert encoded(made, texts)[1] == texts[:3]
+    assert_equal_ids(made, texts, nothing_pending=True)
     texts = ["the house", "the \u00e9", "a\tb"]
     assert encoded(made, texts, exceptions=(0xE9, 9))[1] == texts[1:]
 
@@ -123,11 +122,12 @@ def test_other_pipelines_are_refused(make):
         _core.Encoder(make().to_str(), [])
 
 
-def test_tokens_of_normalized_text_are_refused():
+def test_tokens_of_normalized_text_are_the_librarys():
     made = tokenizer(N.NFKC())
     made.add_tokens([AddedToken("house", normalized=True)])
-    with pytest.raises(ValueError, match="added token"):
-        _core.Encoder(made.to_str(), [])
+    texts = ["the \uff48ouse", "the house", "the ho use", "the whouses"]
+    assert_equal_ids(made, texts)
+    assert encoded(made, texts)[1] == [texts[0], texts[1], texts[3]]
 
 
 def test_adversarial_texts_with_a_real_vocabulary():

@@ -18,6 +18,7 @@ from mlmfast.serving.http.grpc.messages import message, method_messages
 from onnx_folder import fill_mask, onnx  # noqa: F401 (fixtures)
 from serving import PATIENCE, begun, until
 from tolerances import KERNELS
+from triton_grpc import address_of, texts_input
 
 TEXT = "paris is the <mask> of france"
 TEXTS = [TEXT, "the <mask> way is a spiral <mask>"]
@@ -36,10 +37,6 @@ def server(onnx):
         yield one
 
 
-def address_of(server) -> str:
-    return next(f"127.0.0.1:{line['grpc_port']}" for line in server.log() if "grpc_port" in line)
-
-
 @pytest.fixture(scope="module")
 def client(server):
     with triton.InferenceServerClient(address_of(server)) as one:
@@ -50,12 +47,6 @@ def client(server):
 def channel(server):
     with grpc.insecure_channel(address_of(server)) as one:
         yield one
-
-
-def texts_input(texts):
-    tensor = triton.InferInput("text", [len(texts)], "BYTES")
-    tensor.set_data_from_numpy(np.array([text.encode() for text in texts], dtype=object))
-    return tensor
 
 
 def infer(client, texts, headers=KEY, **options):
@@ -280,6 +271,43 @@ def test_requests_in_hand_are_answered_before_the_end(onnx):
         assert result.as_numpy("masks").tolist() == [1, 2] * 40
 
 
+def test_models_are_loaded_and_unloaded(onnx):
+    with (
+        begun(f"tiny={onnx}", "--grpc-port", "0", "--api-key", "secret") as server,
+        triton.InferenceServerClient(address_of(server)) as client,
+    ):
+        client.unload_model("tiny", headers=KEY)
+        assert not client.is_model_ready("tiny", headers=KEY)
+        with pytest.raises(InferenceServerException) as caught:
+            infer(client, [TEXT])
+        assert caught.value.status() == "StatusCode.UNAVAILABLE"
+        client.load_model("tiny", headers=KEY)
+        assert infer(client, [TEXT]).as_numpy("masks").tolist() == [1]
+        for ask, code in (
+            (lambda: client.load_model("other", headers=KEY), "NOT_FOUND"),
+            (lambda: client.load_model("tiny"), "UNAUTHENTICATED"),
+            (
+                lambda: client.load_model("tiny", headers=KEY, config='{"name": "tiny"}'),
+                "INVALID_ARGUMENT",
+            ),
+        ):
+            with pytest.raises(InferenceServerException) as caught:
+                ask()
+            assert caught.value.status() == f"StatusCode.{code}"
+
+
+def test_without_a_key_nobody_takes_a_model_away(onnx):
+    with (
+        begun(f"tiny={onnx}", "--grpc-port", "0") as server,
+        triton.InferenceServerClient(address_of(server)) as client,
+    ):
+        for ask in (client.load_model, client.unload_model):
+            with pytest.raises(InferenceServerException, match="only with an API key") as caught:
+                ask("tiny")
+            assert caught.value.status() == "StatusCode.PERMISSION_DENIED"
+        assert infer(client, [TEXT], headers={}).as_numpy("masks").tolist() == [1]
+
+
 def test_a_port_that_is_taken(server, onnx):
     port = address_of(server).rpartition(":")[2]
     with begun(f"tiny={onnx}", "--grpc-port", port, ready=False) as second:
@@ -299,6 +327,8 @@ def test_the_messages_are_those_of_triton():
         "ModelReady",
         "ModelStatistics",
         "RepositoryIndex",
+        "RepositoryModelLoad",
+        "RepositoryModelUnload",
     ):
         theirs = service.methods_by_name[method]
         for ours, other in zip(

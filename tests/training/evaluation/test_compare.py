@@ -142,7 +142,7 @@ def test_the_command(random_models, toy_blocks, store, tmp_path):
     random_models[0].save_pretrained(tmp_path / "plain")
     favouring(random_models[0], store, 2.0).save_pretrained(tmp_path / "better")
     arguments = [str(tmp_path / "better"), "--data", str(toy_blocks), "--device", "cpu"]
-    arguments += ["--against", str(tmp_path / "plain")]
+    arguments += ["--against", str(tmp_path / "plain"), "--eval-seeds", "4"]
     answer = json.loads(CliRunner().invoke(command, [*arguments, "--json"]).stdout)
     assert answer["better"] == str(tmp_path / "better")
     assert answer["low"] < answer["difference"] < answer["high"] < 0

@@ -19,8 +19,8 @@ def block_diagonal_mask(document_ids: Any) -> Any:
 
     Returns:
         Booleans [B, 1, L, L] of the same library (and device), True where attention is allowed, as
-        `torch.nn.functional.scaled_dot_product_attention` and the models of transformers accept
-        them; for models that expect three dimensions, use `mask[:, 0]`.
+        `torch.nn.functional.scaled_dot_product_attention` and the models of transformers 5 accept
+        them. BERT, RoBERTa and their like in transformers 4 expect `mask[:, 0].float()`.
 
     Raises:
         InputTypeError: `document_ids` is not a two-dimensional array of integers.

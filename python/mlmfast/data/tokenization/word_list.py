@@ -12,7 +12,7 @@ import re
 import sys
 from typing import Any
 
-from mlmfast.data.tokenization.parity import hard_texts
+from mlmfast.data.tokenization.edges.corpus import hard_texts
 from mlmfast.data.tokenization.special_tokens import ROLES
 
 _CLASSES = ("EsmTokenizer",)

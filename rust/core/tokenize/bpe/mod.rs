@@ -22,7 +22,7 @@ use std::collections::HashMap;
 
 use fearless_simd::Simd;
 
-use super::added::AddedTokens;
+use super::added::Matcher;
 use super::family::Family;
 use super::memo::Memo;
 use super::unit::{Stretch, Unit};
@@ -38,8 +38,10 @@ pub struct ByteLevelBpe {
     whole: HashMap<Vec<u8>, u32>,
     spaces: Spaces,
     /// Tokens that are matched in normalized text.
-    composed: AddedTokens,
-    /// Whether a document that does not begin with a space gets one.
+    composed: Matcher,
+    /// Whether text is normalized to NFC.
+    nfc: bool,
+    /// Whether a piece that does not begin with a space gets one.
     prefix_space: bool,
     /// Tokens that may be words, the most frequent first.
     frequent: Vec<Vec<u8>>,
@@ -56,7 +58,7 @@ impl Family for ByteLevelBpe {
         buffer: &'t mut String,
         units: &mut Vec<Unit>,
     ) -> Option<&'t [u8]> {
-        let Stretch { text, begins_document } = stretch;
+        let Stretch { text, begins_piece, .. } = stretch;
         if u32::try_from(text.len()).is_err() {
             return None;
         }
@@ -65,7 +67,7 @@ impl Family for ByteLevelBpe {
         if flags.exception {
             return None;
         }
-        let prefix = self.prefix_space && begins_document && !text.starts_with(' ');
+        let prefix = self.prefix_space && begins_piece && !text.starts_with(' ');
         let text = if prefix || flags.unstable {
             buffer.clear();
             if prefix {
@@ -89,6 +91,10 @@ impl Family for ByteLevelBpe {
             return None;
         }
         Some(text)
+    }
+
+    fn is_settled(&self, text: &str, _: &str) -> bool {
+        !self.nfc || text.is_ascii()
     }
 
     fn cuts_at_line_breaks(&self) -> bool {

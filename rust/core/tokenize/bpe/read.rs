@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use unicode_normalization::is_nfc;
+use unicode_normalization::UnicodeNormalization;
 
 use super::ByteLevelBpe;
 use super::alphabet::Alphabet;
@@ -10,10 +10,10 @@ use super::classes::Classes;
 use super::joins::Joins;
 use super::merges::Merges;
 use super::spaces::Spaces;
-use crate::tokenize::added::AddedTokens;
+use crate::tokenize::added::{Added, Surroundings};
 use crate::tokenize::encode::Encoder;
 use crate::tokenize::entries::Merge;
-use crate::tokenize::file::{AddedToken, Ids, Model, Normalizer, PreTokenizer, TokenizerFile};
+use crate::tokenize::file::{Ids, Model, Normalizer, PreTokenizer, TokenizerFile};
 use crate::{Error, Result};
 
 /// Maximum number of words that a memo is filled with, and maximum bytes of each.
@@ -33,18 +33,16 @@ impl ByteLevelBpe {
         let nfc = composes(file.normalizer.as_ref())?;
         let prefix_space = adds_prefix_space(file.pre_tokenizer.as_ref())?;
 
-        let tokens = &file.added_tokens;
-        let spaces = Spaces::new(tokens.iter())
-            .filter(|spaces| spaces.is_empty() || !prefix_space)
-            .ok_or_else(|| refused("added token", &"runs of spaces"))?;
-        if let Some(token) = tokens.iter().find(|token| nfc && !is_nfc(&token.content)) {
-            return Err(refused("added token", &token.content));
-        }
-        let words = || tokens.iter().filter(|token| !Spaces::is_one(token));
-        let composed = words().filter(|token| token.normalized);
-        let composed: Vec<&AddedToken> = composed.collect();
-        let composed = AddedTokens::new(composed, false)?;
-        let added = AddedTokens::new(words(), false)?;
+        // Runs of spaces with other rules are added tokens like others.
+        let spaces = Spaces::new(file.added_tokens.iter()).filter(|_| !prefix_space);
+        let spaces = spaces.unwrap_or_default();
+        let surroundings = Surroundings {
+            normalize: &|text| if nfc { text.nfc().collect() } else { text.to_owned() },
+            keeps_letters: true,
+            has_units: false,
+            is_familys: &|token| !spaces.is_empty() && Spaces::is_one(token),
+        };
+        let added = Added::new(&file.added_tokens, &surroundings)?;
 
         let Vocabulary { bytes, pairs, words, ignores_merges } = Vocabulary::read(&file.model)?;
         let merges =
@@ -61,7 +59,8 @@ impl ByteLevelBpe {
             frequent: frequent.take(FREQUENT).cloned().collect(),
             whole: if ignores_merges { words.into_iter().collect() } else { HashMap::new() },
             spaces,
-            composed,
+            composed: added.late.clone(),
+            nfc,
             prefix_space,
         };
         Ok(Encoder::new(family, added))

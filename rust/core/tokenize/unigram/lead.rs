@@ -59,7 +59,7 @@ impl Leads {
         }
         if self.always_one {
             // The white space before other stretches is that of the document.
-            return Some(if stretch.begins_document && !text.is_empty() { " " } else { "" });
+            return Some(if stretch.begins_piece && !text.is_empty() { " " } else { "" });
         }
         if begins_white {
             return Some("");
@@ -71,12 +71,16 @@ impl Leads {
         })
     }
 
-    /// What there is before a text that begins a document, or is cut off one: then it begins with white
-    /// space of its own.
-    pub fn before(self, begins_document: bool) -> Before {
-        match self.document {
-            _ if self.by_words => Before::Space,
-            _ if self.always_one || !begins_document => Before::Nothing,
+    /// What there is before the text of `stretch` as a whole. One that is cut off another begins with
+    /// white space of its own.
+    pub fn before(self, stretch: Stretch<'_>) -> Before {
+        if self.by_words {
+            return Before::Space;
+        }
+        if self.always_one || !stretch.begins_piece {
+            return Before::Nothing;
+        }
+        match if stretch.begins_document { self.document } else { self.other } {
             Before::Space => Before::Prefix,
             other => other,
         }

@@ -7,11 +7,13 @@ mod graphemes;
 mod lead;
 mod normalizers;
 mod pipeline;
+mod runs;
 mod scan;
 mod sentences;
 mod splitting;
 mod stage;
 mod stages;
+mod strip;
 mod tails;
 mod trie;
 mod viterbi;
@@ -19,11 +21,12 @@ mod words;
 
 use fearless_simd::Simd;
 
-use super::added::AddedTokens;
+use super::added::{Added, Surroundings};
 use super::encode::Encoder;
 use super::family::Family;
 use super::file::{Model, TokenizerFile};
 use super::memo::Memo;
+use super::stretches::Bar;
 use super::unit::{Stretch, Unit};
 use crate::Result;
 use alphabet::WHITE;
@@ -76,8 +79,17 @@ pub fn from_file(file: &TokenizerFile<'_>, exceptions: &[u32]) -> Result<Encoder
     if splitting.is_whole() {
         sentences::check(&file.model, splitting.space)?;
     }
-    pipeline::check_added(&file.added_tokens, &stages)?;
-    let added = AddedTokens::new(&file.added_tokens, false)?;
+    let surroundings = Surroundings {
+        normalize: &|text| stages.whole(text),
+        keeps_letters: stages.keep_letters(),
+        has_units: true,
+        is_familys: &|_| false,
+    };
+    let mut added = Added::new(&file.added_tokens, &surroundings)?;
+    if stages.strip().is_some_and(|strip| strip.left) && !added.late.is_empty() {
+        // The library would strip the white space between a word and such a token.
+        added.bars.push(Bar::EVERYWHERE);
+    }
     let (alphabet, pieces) = pipeline::pieces(&file.model)?;
     let tails = if splitting.apart.is_any() {
         Tails::default()
@@ -89,7 +101,8 @@ pub fn from_file(file: &TokenizerFile<'_>, exceptions: &[u32]) -> Result<Encoder
     exceptions.sort_unstable();
     let tables = Tables { stages, alphabet, splitting, exceptions };
     let scanner = pipeline::scanner(&tables)?;
-    let frequent = frequent(&file.model, splitting.space);
+    let mut frequent = frequent(&file.model, splitting.space);
+    frequent.retain(|word| !added.late.is_in(&tables.stages.of(word)));
     Ok(Encoder::new(Unigram { tables, scanner, pieces, tails, leads, frequent }, added))
 }
 
@@ -149,9 +162,20 @@ impl Family for Unigram {
         ids: &mut Vec<u32>,
     ) -> bool {
         let Scratch { words, lattice } = scratch;
-        let begins = stretch.begins_document;
-        words.read_whole(stretch.text, (begins, true), &self.tables)
-            && self.encode_parts(words, self.leads.before(begins), Grade::Whole, lattice, ids)
+        words.read_whole(stretch, &self.tables)
+            && self.encode_parts(words, self.leads.before(stretch), Grade::Whole, lattice, ids)
+    }
+
+    fn normalized<'t>(&self, text: &'t str, buffer: &'t mut String) -> &'t str {
+        if self.tables.stages.is_empty() {
+            return text;
+        }
+        self.tables.stages.apply_whole(text, (true, true), buffer, &mut String::new());
+        buffer
+    }
+
+    fn is_settled(&self, _: &str, _: &str) -> bool {
+        self.tables.stages.is_empty()
     }
 
     fn encode(&self, unit: &[u8], memo: &Memo, scratch: &mut Scratch, ids: &mut Vec<u32>) -> bool {

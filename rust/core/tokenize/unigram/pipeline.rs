@@ -1,13 +1,13 @@
 //! Reading the supported pipelines.
 
 use super::alphabet::Alphabet;
-use super::scan::{Runs, Scanner};
-use super::stages::Stages;
+use super::runs::Runs;
+use super::scan::Scanner;
 use super::tails::Tails;
 use super::trie::Trie;
 use super::viterbi::Pieces;
 use super::words::Tables;
-use crate::tokenize::file::{AddedToken, Model};
+use crate::tokenize::file::Model;
 use crate::{Error, Result};
 
 /// Larger scores could overflow, or lose precision in sums.
@@ -124,18 +124,4 @@ pub fn pieces(model: &Model<'_>) -> Result<(Alphabet, Pieces)> {
 pub fn tails(model: &Model<'_>, alphabet: &Alphabet, pieces: &Pieces) -> Tails {
     let Model::Unigram { vocab, .. } = model else { return Tails::default() };
     Tails::new(vocab.iter().map(|(piece, _)| &**piece), alphabet, |codes| pieces.known(codes))
-}
-
-/// Added tokens that are looked for in normalized text cannot be seen before it is normalized.
-///
-/// # Errors
-/// There is such a token, and a normalizer.
-pub fn check_added(tokens: &[AddedToken], stages: &Stages) -> Result<()> {
-    match tokens.iter().find(|token| token.normalized && !stages.is_empty()) {
-        Some(token) => Err(Error::Pipeline {
-            part: "added token",
-            found: format!("{:?}, looked for in normalized text", token.content),
-        }),
-        None => Ok(()),
-    }
 }

@@ -5,7 +5,7 @@ use fearless_simd::u8x64;
 
 use super::alphabet::WHITE;
 use super::edges::Edges;
-use super::stages::Strip;
+use super::runs::Runs;
 use super::words::Tables;
 use crate::tokenize::unit::Unit;
 
@@ -17,22 +17,8 @@ pub struct Scanner {
     /// The bytes at which units end, possibly with duplicates.
     white: [u8; 4],
     /// How runs of white space become words, where they do.
-    runs: Option<Runs>,
-    edges: Edges,
-}
-
-/// White space that is not only a border: it becomes spaces, which are words, or parts of words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Runs {
-    /// A run becomes one space.
-    Squeezed,
-    /// Each byte becomes a space, and each space is a word or begins one.
-    Single {
-        /// A carriage return and a line feed become one space.
-        line_end: bool,
-    },
-    /// A run and the word after it are one unit.
-    WithWord,
+    pub(super) runs: Option<Runs>,
+    pub(super) edges: Edges,
 }
 
 /// Bytes that may have a border on both sides: the visible ASCII characters.
@@ -89,42 +75,6 @@ impl Scanner {
         let starts = unit.chars().next().is_none_or(|first| self.starts(first, tables));
         let ends = unit.chars().next_back().is_none_or(|last| self.ends(last, tables));
         self.runs.is_none() || !(starts && spaced(codes.first()) || ends && spaced(codes.last()))
-    }
-
-    /// `text` without the white space around it that is removed; `None` if that is not certain.
-    #[must_use]
-    pub fn strip<'t>(&self, text: &'t str, strip: Strip, tables: &Tables) -> Option<&'t str> {
-        // White space that is only a border is dropped anyway.
-        if self.runs.is_none() {
-            return Some(text);
-        }
-        let white = |c: char| u8::try_from(c).is_ok_and(|byte| self.is_white(byte));
-        let mut text = text;
-        while strip.right
-            && let Some(last) = text.chars().next_back()
-        {
-            let edge = self.edges.of(last, tables);
-            if !white(last) && !edge.goes() {
-                if edge.ends() && edge.last_stays() {
-                    break;
-                }
-                return None;
-            }
-            text = &text[..text.len() - last.len_utf8()];
-        }
-        while strip.left
-            && let Some(first) = text.chars().next()
-        {
-            let edge = self.edges.of(first, tables);
-            if !white(first) && !edge.goes() {
-                if edge.starts() && edge.first_stays() {
-                    break;
-                }
-                return None;
-            }
-            text = &text[first.len_utf8()..];
-        }
-        Some(text)
     }
 
     /// Find runs of bytes other than `white`; true if there are other bytes than these and visible ASCII.
@@ -264,36 +214,19 @@ impl Scanner {
     }
 }
 
-impl Runs {
-    /// Add what the white space from `start` up to `next` needs besides the last of it, which stands for
-    /// the space before `next`.
-    fn add(self, text: &str, start: u32, next: &mut Unit, units: &mut Vec<Unit>) {
-        match self {
-            Self::Single { line_end } => {
-                let joined = line_end && text[..next.start as usize].ends_with("\r\n");
-                let end = next.start.saturating_sub(if joined { 2 } else { 1 });
-                units.extend((end > start).then_some(Unit { start, end }));
-            }
-            Self::WithWord if next.start - start > 1 => next.start = start,
-            Self::Squeezed | Self::WithWord => {}
-        }
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
+pub(super) mod tests {
     use super::super::alphabet::Alphabet;
     use super::super::charsmap::tests::charsmap;
     use super::super::splitting::{Apart, Prepend, Splitting};
     use super::super::stages::Stages;
     use super::*;
-    use crate::tokenize::file::{Normalizer, Pattern};
     use crate::tokenize::simd;
     use fearless_simd::{Level, dispatch};
     use proptest::prelude::*;
 
-    fn tables(rules: &[(&str, &str)], at_white: bool) -> Tables {
+    pub fn tables(rules: &[(&str, &str)], at_white: bool) -> Tables {
         let splitting = Splitting {
             space: '\u{2581}',
             at_white,
@@ -341,25 +274,6 @@ mod tests {
         assert_eq!(found("  a  b ", Runs::Squeezed), "a|b| ");
         assert_eq!(found("  a b  c\r\nd ", Runs::WithWord), "  a|b|  c|\r\nd| ");
         assert_eq!(found(" a \u{3000}b  c  ", Runs::WithWord), "a \u{3000}b|  c|  ");
-    }
-
-    #[test]
-    fn white_space_around_a_text_is_removed_where_it_is_certain() {
-        let normalizers = [
-            Normalizer::Lowercase,
-            Normalizer::Strip { strip_left: true, strip_right: true },
-            Normalizer::Replace { pattern: Pattern::Regex(" {2,}".into()), content: " ".into() },
-        ];
-        let stages =
-            Stages::new(Some(&Normalizer::Sequence { normalizers: normalizers.into() })).unwrap();
-        let strip = stages.strip().unwrap();
-        let tables = Tables { stages, ..tables(&[], false) };
-        let scanner = Scanner::new(b" ", Some(Runs::Squeezed), &tables).unwrap();
-        let found = |text| scanner.strip(text, strip, &tables);
-        assert_eq!(found(" \n\u{3000}A b\t \r\n"), Some("A b"));
-        assert_eq!(found("\u{301}a\u{301} "), Some("\u{301}a\u{301}"));
-        assert_eq!(found(" \n\u{a0}"), Some(""));
-        assert_eq!(found("a\u{2581} "), None);
     }
 
     proptest! {

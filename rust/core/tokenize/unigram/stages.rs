@@ -109,6 +109,20 @@ impl Stages {
         self.all.iter().map(Stage::growth).fold(1, usize::saturating_mul)
     }
 
+    /// Whether ASCII letters and digits stay as they are, case aside.
+    #[must_use]
+    pub fn keep_letters(&self) -> bool {
+        let keeps = |byte: u8| {
+            self.of(&char::from(byte).to_string())
+                .eq_ignore_ascii_case(&char::from(byte).to_string())
+        };
+        let replaces = |stage: &Stage| match stage {
+            Stage::Replace { pattern, .. } => pattern.contains(|c: char| c.is_ascii_alphanumeric()),
+            _ => false,
+        };
+        (0..0x80).filter(u8::is_ascii_alphanumeric).all(keeps) && !self.all.iter().any(replaces)
+    }
+
     /// Normalize `text` into `out`, which is cleared first; `spare` is a scratch buffer. White space around
     /// it stays, and nothing is prepended.
     pub fn apply(&self, text: &str, out: &mut String, spare: &mut String) {
@@ -126,6 +140,14 @@ impl Stages {
     pub fn of(&self, text: &str) -> String {
         let (mut out, mut spare) = (String::new(), String::new());
         self.apply(text, &mut out, &mut spare);
+        out
+    }
+
+    /// Return the normalized `text`, as by [`Self::apply_whole`].
+    #[must_use]
+    pub fn whole(&self, text: &str) -> String {
+        let (mut out, mut spare) = (String::new(), String::new());
+        self.apply_whole(text, (true, true), &mut out, &mut spare);
         out
     }
 

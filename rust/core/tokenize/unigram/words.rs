@@ -3,6 +3,7 @@
 use super::alphabet::Alphabet;
 use super::splitting::Splitting;
 use super::stages::Stages;
+use crate::tokenize::unit::Stretch;
 
 /// A character's treatment: a tag and a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,14 +116,15 @@ impl Words {
         }
     }
 
-    /// Normalize `text` as a whole into `codes`, after a space; see [`Stages::apply_whole`]. False if the
-    /// library must encode it.
-    pub fn read_whole(&mut self, text: &str, ends: (bool, bool), tables: &Tables) -> bool {
+    /// Normalize a stretch as a whole into `codes`, after a space; see [`Stages::apply_whole`]. False if
+    /// the library must encode it.
+    pub fn read_whole(&mut self, stretch: Stretch<'_>, tables: &Tables) -> bool {
         let excepted = |c: char| tables.exceptions.binary_search(&u32::from(c)).is_ok();
-        if text.chars().any(excepted) {
+        if stretch.text.chars().any(excepted) {
             return false;
         }
-        tables.stages.apply_whole(text, ends, &mut self.text, &mut self.spare);
+        let ends = (stretch.begins_piece, stretch.ends_piece);
+        tables.stages.apply_whole(stretch.text, ends, &mut self.text, &mut self.spare);
         self.codes.clear();
         self.codes.push(tables.alphabet.code(tables.splitting.space));
         let codes = self.text.chars().map(|c| tables.splitting.code(c, &tables.alphabet));

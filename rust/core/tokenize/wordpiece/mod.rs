@@ -15,10 +15,10 @@ use fearless_simd::{Simd, dispatch};
 use self::classes::{Classes, Options};
 use self::normalize::Normalizer;
 use self::pieces::Pieces;
-use super::added::AddedTokens;
+use super::added::{Added, Surroundings};
 use super::encode::Encoder;
 use super::family::Family;
-use super::file::{self, AddedToken, Model, PreTokenizer, TokenizerFile};
+use super::file::{self, Model, PreTokenizer, TokenizerFile};
 use super::memo::Memo;
 use super::simd;
 use super::unit::{Stretch, Unit};
@@ -31,8 +31,6 @@ const PREFILLED: usize = 1 << 16;
 pub struct WordPiece {
     normalizer: Normalizer,
     pieces: Pieces,
-    /// Tokens that are matched in normalized text.
-    normalized: Option<AddedTokens>,
     /// The vocabulary's words without continuation pieces, in the order of their ids.
     words: Vec<String>,
 }
@@ -81,13 +79,13 @@ impl WordPiece {
             lowercase,
         };
         let normalizer = Normalizer::new(options, Classes::new(options, exceptions));
-        let (late, raw): (Vec<_>, Vec<_>) =
-            file.added_tokens.iter().partition(|token| token.normalized);
-        let late: Vec<AddedToken> = late
-            .into_iter()
-            .map(|token| AddedToken { content: normalizer.whole(&token.content), ..token.clone() })
-            .collect();
-        let tokens = if late.is_empty() { None } else { Some(AddedTokens::new(&late, lowercase)?) };
+        let surroundings = Surroundings {
+            normalize: &|text| normalizer.whole(text),
+            keeps_letters: true,
+            has_units: false,
+            is_familys: &|_| false,
+        };
+        let added = Added::new(&file.added_tokens, &surroundings)?;
         let mut entries: Vec<(&str, u32)> =
             vocab.iter().map(|(token, &id)| (&**token, id)).collect();
         entries.sort_unstable_by_key(|&(token, id)| (id, token));
@@ -103,19 +101,8 @@ impl WordPiece {
             .take(PREFILLED)
             .map(|&(token, _)| token.to_owned())
             .collect();
-        let family = Self { normalizer, pieces, normalized: tokens, words };
-        Ok(Encoder::new(family, AddedTokens::new(raw, false)?))
-    }
-
-    /// Whether normalization would produce one of the added tokens.
-    fn shows_added_token(&self, text: &str) -> bool {
-        self.normalized.as_ref().is_some_and(|tokens| {
-            if text.bytes().all(|byte| matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~')) {
-                tokens.is_in(text)
-            } else {
-                tokens.is_in(&self.normalizer.whole(text))
-            }
-        })
+        let family = Self { normalizer, pieces, words };
+        Ok(Encoder::new(family, added))
     }
 }
 
@@ -130,11 +117,17 @@ impl Family for WordPiece {
         _: &'t mut String,
         units: &mut Vec<Unit>,
     ) -> Option<&'t [u8]> {
-        if self.shows_added_token(stretch.text) {
-            return None;
-        }
         scan::scan(simd, stretch.text, self.normalizer.classes(), units)
             .then_some(stretch.text.as_bytes())
+    }
+
+    fn normalized<'t>(&self, text: &'t str, buffer: &'t mut String) -> &'t str {
+        self.normalizer.whole_into(text, buffer);
+        buffer
+    }
+
+    fn is_settled(&self, text: &str, _: &str) -> bool {
+        normalize::is_visible(text)
     }
 
     fn encode(&self, unit: &[u8], _: &Memo, scratch: &mut Scratch, ids: &mut Vec<u32>) -> bool {

@@ -66,9 +66,28 @@ impl Normalizer {
 
     /// A whole text, normalized.
     pub fn whole(&self, text: &str) -> String {
-        let Buffers { mut cleaned, mut normalized } = Buffers::default();
-        self.normalize(text, &mut cleaned, &mut normalized);
+        let mut normalized = String::new();
+        self.whole_into(text, &mut normalized);
         normalized
+    }
+
+    /// The same in place of the contents of `normalized`.
+    pub fn whole_into(&self, text: &str, normalized: &mut String) {
+        if !is_visible(text) {
+            self.normalize(text, &mut String::new(), normalized);
+            return;
+        }
+        normalized.clear();
+        normalized.push_str(text);
+        if self.options.clean {
+            let white = |c| matches!(c, '\t' | '\n' | '\r');
+            if text.contains(white) {
+                *normalized = text.replace(white, " ");
+            }
+        }
+        if self.options.lowercase {
+            normalized.make_ascii_lowercase();
+        }
     }
 
     fn normalize(&self, text: &str, cleaned: &mut String, normalized: &mut String) {
@@ -123,6 +142,11 @@ impl Normalizer {
             }
         }
     }
+}
+
+/// Whether `text` has visible ASCII characters, spaces, tabs and line ends only.
+pub fn is_visible(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~'))
 }
 
 fn splits(class: Class) -> bool {

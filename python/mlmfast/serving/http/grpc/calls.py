@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mlmfast.serving.http.service import Service
 
 # Status of HTTP -> that of gRPC.
-_CODES = {
+_CODES: dict[int, grpc.StatusCode] = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
     401: grpc.StatusCode.UNAUTHENTICATED,
     403: grpc.StatusCode.PERMISSION_DENIED,
@@ -38,6 +38,11 @@ _CLIENT_GONE = 499
 _PEER = re.compile(r"(?:ipv[46]:)?(.*?)(?::\d+)?")
 
 
+def code_of(error: HTTPError) -> grpc.StatusCode:
+    """Return the status of gRPC that stands for an error of HTTP."""
+    return _CODES.get(error.status, grpc.StatusCode.UNKNOWN)
+
+
 class RefusedError(Exception):
     """A call that fails, with its status and the metadata that follow the response.
 
@@ -49,7 +54,7 @@ class RefusedError(Exception):
 
     def __init__(self, error: HTTPError, record: Record):
         super().__init__(error.message)
-        self.code = _CODES.get(error.status, grpc.StatusCode.UNKNOWN)
+        self.code = code_of(error)
         self.message = error.message
         self.trailing = [("x-request-id", record.request_id), ("error-type", error.reason)]
         if error.retry_after is not None:

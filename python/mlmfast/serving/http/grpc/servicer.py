@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from mlmfast.serving.http.errors import HTTPError
-from mlmfast.serving.http.grpc.calls import Calls, RefusedError, metadata_of
+from mlmfast.serving.http.grpc.calls import Calls, RefusedError, code_of, metadata_of
 from mlmfast.serving.http.grpc.messages import SERVICE, message, method_messages
 from mlmfast.serving.http.grpc.tensors import infer_request, infer_response
 from mlmfast.serving.http.memory import BudgetFullError
@@ -21,6 +21,7 @@ from mlmfast.serving.http.protocols.v2.inference import (
     requested_outputs,
     server_metadata,
 )
+from mlmfast.serving.http.protocols.v2.repository import load_model, unload_model
 from mlmfast.serving.scheduler.queue import AnswerTooLargeError
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ class Servicer:
             "ModelMetadata": self._with_key(self._model_metadata),
             "ModelStatistics": self._with_key(self._model_statistics),
             "RepositoryIndex": self._with_key(self._repository_index),
+            "RepositoryModelLoad": self._with_key(self._repository_model_load),
+            "RepositoryModelUnload": self._with_key(self._repository_model_unload),
             "ModelInfer": self._model_infer,
         }
         handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
@@ -108,6 +111,15 @@ class Servicer:
                 state = "READY" if served.ready else "UNAVAILABLE"
                 response.models.add(name=served.name, version=VERSION, state=state)
         return response
+
+    async def _repository_model_load(self, request: Any) -> Any:
+        await load_model(self._service, request.model_name, request.parameters)
+        return message("RepositoryModelLoadResponse")()
+
+    async def _repository_model_unload(self, request: Any) -> Any:
+        """Unload a model; no other depends on it, whatever `unload_dependents` says."""
+        await unload_model(self._service, request.model_name)
+        return message("RepositoryModelUnloadResponse")()
 
     async def _model_infer(self, request: Any, context: Any) -> Any:
         try:
@@ -204,8 +216,7 @@ class Servicer:
             try:
                 return await method(request)
             except HTTPError as error:
-                code = grpc.StatusCode.NOT_FOUND
-                await context.abort(code, error.message)
+                await context.abort(code_of(error), error.message)
 
         return checked
 

@@ -6,7 +6,7 @@ https://github.com/triton-inference-server/server/blob/main/docs/protocol/extens
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.routing import Route
 
@@ -39,43 +39,71 @@ def routes(service: Service) -> list[Route]:
         )
 
     async def load(request: Request) -> Response:
-        if not service.settings.needs_key:
-            raise HTTPError(
-                403,
-                "forbidden",
-                "This route reloads models only with an API key; SIGHUP needs none.",
-            )
         body = request.scope["body"].strip()
-        if body and _parameters(body):
-            raise HTTPError(
-                400, "bad_request", "A model is loaded from the folder that the server was given."
-            )
-        served = service.models.get(request.path_params["model"])
-        if service.settings.workers > 1:
-            service.reload_all()
-            return json_response({"reload": "begun", "workers": service.settings.workers})
-        try:
-            await asyncio.to_thread(served.load)
-        except MlmfastError as error:
-            raise HTTPError(500, "not_loaded", f"{served.name} was not loaded: {error}") from error
-        return json_response({"reload": "done", "loads": served.loads})
+        parameters = _parameters(body) if body else None
+        return json_response(await load_model(service, request.path_params["model"], parameters))
 
     async def unload(request: Request) -> Response:
-        if not repository_extension(service.settings):
-            raise HTTPError(
-                403,
-                "forbidden",
-                "Models are unloaded only with an API key, by a server of one process.",
-            )
-        served = service.models.get(request.path_params["model"])
-        await asyncio.to_thread(served.unload)
-        return json_response({"unloaded": served.name})
+        return json_response(await unload_model(service, request.path_params["model"]))
 
     return [
         Route("/v2/repository/index", index, methods=["POST"]),
         Route("/v2/repository/models/{model}/load", load, methods=["POST"]),
         Route("/v2/repository/models/{model}/unload", unload, methods=["POST"]),
     ]
+
+
+async def load_model(service: Service, name: str, parameters: object) -> dict[str, Any]:
+    """Load a model again, from its folder as it is now.
+
+    Args:
+        service: the models.
+        name: that of a model.
+        parameters: what the client asked for besides; anything but nothing is refused.
+
+    Returns:
+        What was done, or with several workers, what has begun.
+
+    Raises:
+        HTTPError: the server needs no key, so that anyone could ask; there are parameters; the
+            folder cannot be opened, and the version before still answers.
+    """
+    if not service.settings.needs_key:
+        raise HTTPError(
+            403,
+            "forbidden",
+            "This route reloads models only with an API key; SIGHUP needs none.",
+        )
+    if parameters:
+        raise HTTPError(
+            400, "bad_request", "A model is loaded from the folder that the server was given."
+        )
+    served = service.models.get(name)
+    if service.settings.workers > 1:
+        service.reload_all()
+        return {"reload": "begun", "workers": service.settings.workers}
+    try:
+        await asyncio.to_thread(served.load)
+    except MlmfastError as error:
+        raise HTTPError(500, "not_loaded", f"{served.name} was not loaded: {error}") from error
+    return {"reload": "done", "loads": served.loads}
+
+
+async def unload_model(service: Service, name: str) -> dict[str, Any]:
+    """Unload a model once its requests in hand are answered.
+
+    Raises:
+        HTTPError: the server needs no key, or has several processes.
+    """
+    if not repository_extension(service.settings):
+        raise HTTPError(
+            403,
+            "forbidden",
+            "Models are unloaded only with an API key, by a server of one process.",
+        )
+    served = service.models.get(name)
+    await asyncio.to_thread(served.unload)
+    return {"unloaded": served.name}
 
 
 def _parameters(body: bytes) -> object:

@@ -10,7 +10,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import tritonclient.grpc as triton
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from test_grpc import address_of, texts_input
 
 import http_client
 from mlmfast.errors import InputError, MissingDependencyError
@@ -19,6 +18,7 @@ from mlmfast.serving.http.telemetry import traces
 from mlmfast.serving.http.telemetry.process_metrics import Processes, worker_ids
 from scripted_server import running
 from serving import PATIENCE, begun, until
+from triton_grpc import address_of, texts_input
 
 TEXT = "paris is the <mask> of france"
 TRACE, PARENT = "ab" * 16, "cd" * 8

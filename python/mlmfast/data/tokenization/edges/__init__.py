@@ -1,0 +1,1 @@
+"""Texts at which a wrong rule of an encoder would show."""
