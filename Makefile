@@ -142,7 +142,7 @@ fuzz: setup $(CARGO_FUZZ) ## Property tests, damaged stores, cargo-fuzz at lengt
 	MLMFAST_FUZZ_EXAMPLES=$$((2000 * $(FUZZ))) $(BIN)/python -m pytest -q --timeout 0 -m hypothesis --hypothesis-profile fuzz
 	MLMFAST_FUZZ_ROUNDS=$$((3000 * $(FUZZ))) $(BIN)/python -m pytest -q --timeout 0 tests/data/store/test_store_fuzz.py
 	@# No sanitizer: the core has no unsafe code, and without one the stable toolchain will do.
-	for target in texts tokenizer_file; do \
+	for target in texts tokenizer_file fasta; do \
 	  mkdir -p .cache/fuzz-corpus/$$target && \
 	  PATH="$(abspath $(CARGO_FUZZ:%/cargo-fuzz=%)):$$PATH" cargo fuzz run --sanitizer none --target-dir .cache/fuzz $$target \
 	    .cache/fuzz-corpus/$$target fuzz/seeds/$$target -- -max_total_time=$$((60 * $(FUZZ))) -len_control=0 -max_len=200 -timeout=60 -rss_limit_mb=4096 -verbosity=0 || exit 1; \

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::charsmap::charsmap;
 
 /// How many pipelines [`file`] knows.
-pub const PIPELINES: usize = 18;
+pub const PIPELINES: usize = 21;
 
 const WORDS: &str = "the there here he re house houses house's don't 't 's ll it an and for \
     token tokens tokenization in ing un able 10 100 2026 ... -- == \" café naïve über Äpfel für fi \
@@ -58,19 +58,22 @@ pub fn file(number: usize) -> Value {
         9 => unigram(&xlnet(), words_of(true)),
         10 => unigram(&[precompiled(), squeezing(" ")], words_of(false)),
         11 => unigram(&[json!({"type": "NFKC"}), json!({"type": "Lowercase"})], words_of(true)),
+        12 => word_level(&json!({"type": "NFC"}), &[json!({"type": "Whitespace"}), digits()]),
+        13 => word_level(&Value::Null, &[choice(), spaces()]),
+        14 => word_level(&json!({"type": "Lowercase"}), &[split("", "Isolated")]),
         // As transformers' converters write them.
-        12 => unigram(&[precompiled(), strip(false), squeezing("\u{2581}")], words_of(false)),
-        13 => unigram(&[strip(false), squeezing("\u{2581}")], metaspace("never", true)),
-        14 => unigram(
+        15 => unigram(&[precompiled(), strip(false), squeezing("\u{2581}")], words_of(false)),
+        16 => unigram(&[strip(false), squeezing("\u{2581}")], metaspace("never", true)),
+        17 => unigram(
             &[json!({"type": "Lowercase"}), strip(true), precompiled(), squeezing(" ")],
             sequence(&[
                 json!({"type": "Punctuation", "behavior": "Isolated"}),
                 metaspace("always", true),
             ]),
         ),
-        15 => unigram(&[squeezing(" "), json!({"type": "NFKD"}), precompiled()], words_of(false)),
-        16 => unigram(&[json!({"type": "Prepend", "prepend": "\u{2581}"}), spaces()], Value::Null),
-        _ => unigram(&[precompiled(), spaces()], metaspace("first", false)),
+        18 => unigram(&[squeezing(" "), json!({"type": "NFKD"}), precompiled()], words_of(false)),
+        19 => unigram(&[json!({"type": "Prepend", "prepend": "\u{2581}"}), signs()], Value::Null),
+        _ => unigram(&[precompiled(), signs()], metaspace("first", false)),
     }
 }
 
@@ -133,6 +136,37 @@ fn wordpiece(lowercase: bool, strip_accents: Value) -> Value {
     whole(&model, &normalizer, &json!({"type": "BertPreTokenizer"}), &added)
 }
 
+fn split(regex: &str, behavior: &str) -> Value {
+    json!({"type": "Split", "pattern": {"Regex": regex}, "behavior": behavior, "invert": false})
+}
+
+fn digits() -> Value {
+    json!({"type": "Digits", "individual_digits": true})
+}
+
+fn spaces() -> Value {
+    split(r"\s+", "Removed")
+}
+
+/// Entries within each other, as k-mers and single bases are.
+fn choice() -> Value {
+    split("the|th(?:er)?|ere|A(?:C(?:GT)?)?|C|G|T|\\.\\.|é|東京|東", "Isolated")
+}
+
+fn word_level(normalizer: &Value, splitters: &[Value]) -> Value {
+    let mut vocab = Vocabulary::default();
+    ["[UNK]", "<s>", "<mask>"].into_iter().for_each(|token| vocab.add(token));
+    words().for_each(|word| vocab.add(word));
+    words().flat_map(str::chars).for_each(|letter| vocab.add(letter.to_string()));
+    ["th", "er", "ther", "ere", "A", "AC", "ACGT", "G", "T", "..", " "]
+        .into_iter()
+        .for_each(|token| vocab.add(token));
+    let added = [(1, "<s>"), (2, "<mask>")];
+    let model = json!({"type": "WordLevel", "unk_token": "[UNK]", "vocab": vocab.0});
+    let splitter = json!({"type": "Sequence", "pretokenizers": splitters});
+    whole(&model, normalizer, &splitter, &added)
+}
+
 /// The characters that stand for bytes in byte-level BPE.
 fn byte_letters() -> Vec<char> {
     let shown = |byte: u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
@@ -187,7 +221,7 @@ fn squeezing(content: &str) -> Value {
     json!({"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": content})
 }
 
-fn spaces() -> Value {
+fn signs() -> Value {
     json!({"type": "Replace", "pattern": {"String": " "}, "content": "\u{2581}"})
 }
 

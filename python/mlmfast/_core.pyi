@@ -12,7 +12,9 @@ __all__ = [
     "CsvColumn",
     "Encoded",
     "Encoder",
+    "FastaRecords",
     "JsonRecords",
+    "KmerTable",
     "ListColumn",
     "Masker",
     "RowPacking",
@@ -52,6 +54,16 @@ class CsvColumn:
     def finish(
         self,
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8], npt.NDArray[np.uint64]]: ...
+
+@final
+class FastaRecords:
+    def __new__(
+        cls, *, upper: bool, chunk: int | None, offset: int, line: int, continues: bool
+    ) -> FastaRecords: ...
+    @property
+    def start(self) -> tuple[int, int, bool]: ...
+    def feed(self, data: bytes) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]: ...
+    def finish(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]: ...
 
 @final
 class JsonRecords:
@@ -196,6 +208,21 @@ class Encoder:
     def __new__(cls, json: str, exceptions: Sequence[tuple[int, int]]) -> Encoder: ...
     @property
     def family(self) -> str: ...
+    def encode(
+        self,
+        texts: Any,
+        *,
+        before: Sequence[int],
+        after: Sequence[int],
+        narrow: bool,
+        threads: int | None,
+    ) -> Encoded: ...
+
+@final
+class KmerTable:
+    def __new__(
+        cls, ids: npt.NDArray[np.uint32], *, k: int, stride: int, alphabet: bytes
+    ) -> KmerTable: ...
     def encode(
         self,
         texts: Any,

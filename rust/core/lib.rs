@@ -1,7 +1,7 @@
 //! Token blocks and masks over Arrow buffers: the core of mlmfast, with no Python in it.
 //!
 //! - [`jsonl`] extracts one string field from JSON lines, [`records`] converts other JSON to JSON lines,
-//!   and [`csv`] extracts one column from delimited text;
+//!   [`csv`] extracts one column from delimited text, and [`fasta`] joins the lines of sequences;
 //! - [`lists`] reads columns of token lists in every layout that Arrow has;
 //! - [`plan`] lays out blocks before any token is moved, [`packing`] packs whole documents;
 //! - [`blocks`] copies and converts the tokens, and [`boundaries`] computes where in a block documents
@@ -23,6 +23,7 @@ pub mod csv;
 pub mod dedup;
 pub mod documents;
 pub mod error;
+pub mod fasta;
 mod gaps;
 mod ids;
 pub mod jsonl;

@@ -41,10 +41,11 @@ def command(
 ) -> None:
     """Turn text into a store of token blocks.
 
-    INPUTS are files (txt, jsonl, csv, tsv, parquet, arrow; also .gz, .zst, .bz2, .xz, .lz4, .zip,
-    .tar), patterns, folders of the `datasets` library, or - for standard input. A text file holds
-    one document per line. The store opens with `datasets.load_from_disk` too. A killed run resumes
-    when the same command is given again; the result is the same, byte for byte.
+    INPUTS are files (txt, jsonl, csv, tsv, parquet, arrow, fasta; also .gz, .zst, .bz2, .xz, .lz4,
+    .zip, .tar), patterns, folders of the `datasets` library, or - for standard input. A text file
+    holds one document per line, a FASTA file one per record. The store opens with
+    `datasets.load_from_disk` too. A killed run resumes when the same command is given again; the
+    result is the same, byte for byte.
     """
     from mlmfast.cli.process.log import show_log
     from mlmfast.data.prepare.run import run_prepare

@@ -47,6 +47,7 @@ def command(
 
     INPUTS are what `mlmfast prepare` reads. The result opens with AutoTokenizer.
     """
+    from mlmfast.data.prepare.options import READING_OPTIONS
     from mlmfast.data.sources.base import ReadOptions
     from mlmfast.data.sources.open import open_sources, read_texts
     from mlmfast.data.tokenization.train import train_tokenizer
@@ -58,8 +59,7 @@ def command(
         dataset_name=options.pop("dataset_name"),
         dataset_config=options.pop("dataset_config"),
     )
-    about_text = ("text_column", "on_invalid_utf8", "csv_delimiter", "csv_quoting", "json_field")
-    reading = ReadOptions(**{name: options.pop(name) for name in about_text})
+    reading = ReadOptions(**{name: options.pop(name) for name in READING_OPTIONS})
 
     def texts() -> Iterator[str]:
         for array in read_texts(sources, reading):

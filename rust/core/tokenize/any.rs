@@ -7,6 +7,7 @@ use super::output::{Encoded, StoredId};
 use super::texts::Texts;
 use super::unigram::{self, Unigram};
 use super::wordpiece::WordPiece;
+use super::words::Words;
 use crate::{Error, Result};
 
 /// An encoder of any supported family.
@@ -17,6 +18,8 @@ pub enum Tokenizer {
     ByteLevelBpe(Box<Encoder<ByteLevelBpe>>),
     /// The family of XLM-R, T5 and `XLNet`.
     Unigram(Box<Encoder<Unigram>>),
+    /// Vocabularies of words, characters and k-mers.
+    Words(Box<Encoder<Words>>),
 }
 
 impl Tokenizer {
@@ -38,6 +41,9 @@ impl Tokenizer {
             Model::Unigram { .. } => {
                 unigram::from_file(&file, exceptions).map(Box::new).map(Self::Unigram)
             }
+            Model::WordLevel { .. } => {
+                Words::from_file(&file, exceptions).map(Box::new).map(Self::Words)
+            }
             Model::Unknown { kind } => Err(Error::Pipeline { part: "model", found: kind.clone() }),
         }
     }
@@ -49,6 +55,7 @@ impl Tokenizer {
             Self::WordPiece(_) => "WordPiece",
             Self::ByteLevelBpe(_) => "byte-level BPE",
             Self::Unigram(_) => "Unigram",
+            Self::Words(_) => "WordLevel",
         }
     }
 
@@ -66,6 +73,7 @@ impl Tokenizer {
             Self::WordPiece(encoder) => encoder.encode(texts, around, threads),
             Self::ByteLevelBpe(encoder) => encoder.encode(texts, around, threads),
             Self::Unigram(encoder) => encoder.encode(texts, around, threads),
+            Self::Words(encoder) => encoder.encode(texts, around, threads),
         }
     }
 }

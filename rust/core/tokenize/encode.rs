@@ -10,7 +10,7 @@ use super::family::Family;
 use super::memo::{INLINE, Memo, Probe};
 use super::output::{Encoded, Ids, Part, Pending, StoredId};
 use super::simd;
-use super::stretches::Cuts;
+use super::stretches::{Cuts, STRETCH};
 use super::texts::Texts;
 use super::unit::{Stretch, Unit};
 use crate::{Error, Result, parallel};
@@ -83,7 +83,7 @@ impl<F: Family> Encoder<F> {
         around: Around<'_>,
         threads: Option<usize>,
     ) -> Result<Encoded<T>> {
-        let (places, bytes) = tasks(texts, self.cuts(), self.family.whole_documents().is_none())?;
+        let (places, bytes) = tasks(texts, |bytes, at| self.cut_after(bytes, at))?;
         let count = places.len() - 1;
         let threads = parallel::thread_count(threads, bytes, GRAIN).min(count.max(1));
         let capacity = bytes.min(TASK) / BYTES_PER_ID + BATCH * VALUE;
@@ -110,8 +110,9 @@ impl<F: Family> Encoder<F> {
         Ok(Encoded { texts: texts.len(), parts, threads })
     }
 
-    fn cuts(&self) -> Cuts<'_> {
-        Cuts { line_breaks: self.family.cuts_at_line_breaks(), bars: &self.added.bars }
+    fn cut_after(&self, text: &[u8], at: usize) -> usize {
+        let line_breaks = self.family.cuts_at_line_breaks();
+        self.family.cut_after(text, at, Cuts { line_breaks, bars: &self.added.bars })
     }
 
     fn worker(&self) -> Worker<F::Scratch> {
@@ -145,8 +146,7 @@ impl<F: Family> Encoder<F> {
         mut ids: Ids<T>,
     ) -> Result<Part<T>> {
         let (mut counts, mut pending) = (Vec::new(), Vec::new());
-        let cuts = self.cuts();
-        let whole = self.family.whole_documents();
+        let longest = self.family.longest_stretch();
         for row in from.row..=to.row {
             let first = if row == from.row { from.byte } else { 0 };
             if row == to.row && to.byte == 0 {
@@ -160,7 +160,7 @@ impl<F: Family> Encoder<F> {
             }
             let mut start = first;
             while start < last {
-                let end = if whole.is_some() { last } else { cuts.end_of(&bytes[..last], start) };
+                let end = self.cut_after(&bytes[..last], start + STRETCH);
                 let text =
                     std::str::from_utf8(&bytes[start..end]).map_err(|_| Error::NotUtf8 { row })?;
                 let at = ids.len();
@@ -171,7 +171,7 @@ impl<F: Family> Encoder<F> {
                     begins_piece: begins,
                     ends_piece: ends,
                 };
-                let known = whole.is_none_or(|longest| text.len() <= longest)
+                let known = text.len() <= longest
                     && dispatch!(self.level, simd => self.stretch(simd, stretch, worker, &mut ids));
                 if !known {
                     ids.truncate(at);
@@ -321,6 +321,9 @@ impl<F: Family> Encoder<F> {
         ids: &mut Ids<T>,
     ) -> bool {
         let Worker { memo, scratch, units, buffer, normalized, probes, unit_ids, .. } = worker;
+        if let Some(known) = self.family.write(stretch, buffer, ids) {
+            return known;
+        }
         let Some(text) = self.family.scan(simd, stretch, buffer, units) else { return false };
         let mut batches = units.chunks(BATCH);
         let mut next = batches.next().unwrap_or_default();
@@ -362,14 +365,17 @@ impl<F: Family> Encoder<F> {
 }
 
 /// The boundaries of tasks, including the start and the end, and the total number of bytes.
-fn tasks(texts: &Texts, cuts: Cuts<'_>, is_cut: bool) -> Result<(Vec<TextPosition>, usize)> {
+fn tasks(
+    texts: &Texts,
+    cut_after: impl Fn(&[u8], usize) -> usize,
+) -> Result<(Vec<TextPosition>, usize)> {
     let mut places = vec![TextPosition { row: 0, byte: 0 }];
     let (mut all, mut filled) = (0, 0);
     for row in 0..texts.len() {
         let bytes = texts.bytes(row)?;
         let mut from = 0;
-        while is_cut && filled + (bytes.len() - from) >= TASK {
-            let byte = cuts.after(bytes, from + (TASK - filled));
+        while filled + (bytes.len() - from) >= TASK {
+            let byte = cut_after(bytes, from + (TASK - filled));
             if byte >= bytes.len() {
                 break;
             }

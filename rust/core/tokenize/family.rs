@@ -3,6 +3,8 @@
 use fearless_simd::Simd;
 
 use super::memo::Memo;
+use super::output::{Ids, StoredId};
+use super::stretches::Cuts;
 use super::unit::{Stretch, Unit};
 
 /// A family of tokenizers that differ only in their tables.
@@ -33,15 +35,32 @@ pub trait Family: Send + Sync {
         true
     }
 
-    /// If documents are not cut into stretches, the most bytes of one; longer ones are left to the library.
-    fn whole_documents(&self) -> Option<usize> {
-        None
+    /// The most bytes of a stretch; longer ones are left to the library.
+    fn longest_stretch(&self) -> usize {
+        usize::MAX
     }
 
     /// Append the ids of a stretch that has no units, or one of whose units cannot be encoded without the
     /// others. False leaves it to the library; the contents of `ids` are then undefined.
     fn encode_stretch(&self, _: Stretch<'_>, _: &mut Self::Scratch, _: &mut Vec<u32>) -> bool {
         false
+    }
+
+    /// The first position from `at` on where `text` can be cut, so that both sides are encoded
+    /// independently, or its end. `cuts` are the positions that suit every family.
+    fn cut_after(&self, text: &[u8], at: usize, cuts: Cuts<'_>) -> usize {
+        cuts.after(text, at)
+    }
+
+    /// Append the ids of a stretch whose units are too short to look up. `None` if the family does not
+    /// do that; false leaves the stretch to the library.
+    fn write<T: StoredId>(
+        &self,
+        _stretch: Stretch<'_>,
+        _buffer: &mut String,
+        _ids: &mut Ids<T>,
+    ) -> Option<bool> {
+        None
     }
 
     /// What normalization makes of `text`, a stretch or a unit, which may lie in `buffer`. Only asked for

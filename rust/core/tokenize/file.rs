@@ -132,6 +132,9 @@ pub enum PreTokenizer {
         #[serde(default = "yes")]
         use_regex: bool,
     },
+    CharDelimiterSplit {
+        delimiter: char,
+    },
     Digits {
         individual_digits: bool,
     },
@@ -139,6 +142,13 @@ pub enum PreTokenizer {
         #[serde(default = "isolated")]
         behavior: Behavior,
     },
+    Split {
+        pattern: Pattern,
+        behavior: Behavior,
+        #[serde(default)]
+        invert: bool,
+    },
+    Whitespace,
     WhitespaceSplit,
     Metaspace {
         replacement: char,
@@ -182,6 +192,10 @@ pub enum Model<'a> {
         vocab: Vec<(Text<'a>, f64)>,
         unk_id: Option<usize>,
         byte_fallback: bool,
+    },
+    WordLevel {
+        vocab: Ids<'a>,
+        unk_token: String,
     },
     Unknown {
         kind: String,
@@ -280,7 +294,13 @@ impl<'a> TryFrom<AnyModel<'a>> for Model<'a> {
             ("Unigram", Some(Vocab::Scores(vocab))) => {
                 Self::Unigram { vocab, unk_id: any.unk_id, byte_fallback: any.byte_fallback }
             }
-            ("BPE" | "WordPiece" | "Unigram", _) => return Err("a model without its vocabulary"),
+            ("WordLevel", Some(Vocab::Ids(vocab))) => Self::WordLevel {
+                vocab,
+                unk_token: any.unk_token.ok_or("a WordLevel model without unk_token")?,
+            },
+            ("BPE" | "WordPiece" | "Unigram" | "WordLevel", _) => {
+                return Err("a model without its vocabulary");
+            }
             _ => Self::Unknown { kind: any.kind },
         })
     }

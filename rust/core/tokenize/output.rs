@@ -74,6 +74,38 @@ impl<T: StoredId> Ids<T> {
         self.count += ids.len();
     }
 
+    /// Append one id.
+    #[inline(always)]
+    pub fn push(&mut self, id: u32) {
+        self.reserve(1);
+        self.all[self.count] = T::from_id(id);
+        self.count += 1;
+    }
+
+    /// Append `count` ids; there must be as many.
+    #[inline(always)]
+    pub fn extend(&mut self, count: usize, ids: impl Iterator<Item = u32>) {
+        self.reserve(count);
+        for (place, id) in self.all[self.count..self.count + count].iter_mut().zip(ids) {
+            *place = T::from_id(id);
+        }
+        self.count += count;
+    }
+
+    /// Append the ids that `table` has for `bytes`, up to the first without one (`u32::MAX`); return
+    /// their number.
+    #[inline]
+    pub fn append_bytes(&mut self, bytes: &[u8], table: &[u32; 256]) -> usize {
+        let is_missing = |&byte: &u8| table[usize::from(byte)] == u32::MAX;
+        let length = bytes.iter().position(is_missing).unwrap_or(bytes.len());
+        self.reserve(length);
+        for (place, &byte) in self.all[self.count..].iter_mut().zip(&bytes[..length]) {
+            *place = T::from_id(table[usize::from(byte)]);
+        }
+        self.count += length;
+        length
+    }
+
     /// Append one id; true.
     pub fn append_one(&mut self, id: u32) -> bool {
         self.append(&[id]);

@@ -12,7 +12,7 @@ use super::file::AddedToken;
 
 /// Approximate bytes of a stretch, the unit that is sent to the library and that the buffers hold.
 /// Small enough for the first-level cache.
-const STRETCH: usize = 2048;
+pub const STRETCH: usize = 2048;
 
 /// Letters or digits between which a text must not be cut, since an added token may lie there. They are
 /// in lower case; `None` stands for each of them.
@@ -76,25 +76,22 @@ impl Bar {
 }
 
 impl Cuts<'_> {
-    /// The end of the stretch of `text` that begins at `start`.
-    #[must_use]
-    pub fn end_of(&self, text: &[u8], start: usize) -> usize {
-        self.after(text, start + STRETCH)
-    }
-
     /// The first position from `at` on where `text` can be cut, or its end.
     #[must_use]
     pub fn after(&self, text: &[u8], at: usize) -> usize {
         let from = at.max(1) - 1;
         let Some(rest) = text.get(from..) else { return text.len() };
-        rest.windows(3)
-            .position(|around| {
-                around[0].is_ascii_alphanumeric()
-                    && (around[1] == b' ' || self.line_breaks && around[1] == b'\n')
-                    && around[2].is_ascii_alphanumeric()
-                    && !self.bars.iter().any(|bar| bar.is_at(around[0], around[2]))
+        memchr::memchr2_iter(b' ', if self.line_breaks { b'\n' } else { b' ' }, rest)
+            .find(|&white| {
+                let before = white.checked_sub(1).and_then(|before| rest.get(before));
+                let (Some(&before), Some(&after)) = (before, rest.get(white + 1)) else {
+                    return false;
+                };
+                before.is_ascii_alphanumeric()
+                    && after.is_ascii_alphanumeric()
+                    && !self.bars.iter().any(|bar| bar.is_at(before, after))
             })
-            .map_or(text.len(), |found| from + found + 1)
+            .map_or(text.len(), |found| from + found)
     }
 }
 

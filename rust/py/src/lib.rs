@@ -6,7 +6,9 @@ mod csv;
 mod dedup;
 mod documents;
 mod errors;
+mod fasta;
 mod jsonl;
+mod kmers;
 mod mask;
 mod permutation;
 mod records;
@@ -27,7 +29,11 @@ mod _core {
     #[pymodule_export]
     use crate::documents::{block_lengths, document_ids};
     #[pymodule_export]
+    use crate::fasta::FastaRecords;
+    #[pymodule_export]
     use crate::jsonl::{json_strings, line_ends};
+    #[pymodule_export]
+    use crate::kmers::KmerTable;
     #[pymodule_export]
     use crate::mask::Masker;
     #[pymodule_export]

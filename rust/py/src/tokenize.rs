@@ -66,14 +66,17 @@ impl Encoder {
             } else {
                 AnyEncoded::Wide(self.0.encode(&texts, around, threads)?)
             };
-            Ok(Encoded { texts, encoded: Mutex::new(Some(encoded)) })
+            Ok(Encoded::new(texts, encoded))
         })
         .map_err(to_python)
     }
 }
 
-enum AnyEncoded {
+/// Ids in either width.
+pub enum AnyEncoded {
+    /// uint16.
     Narrow(CoreEncoded<u16>),
+    /// uint32.
     Wide(CoreEncoded<u32>),
 }
 
@@ -82,6 +85,14 @@ enum AnyEncoded {
 pub struct Encoded {
     texts: Texts,
     encoded: Mutex<Option<AnyEncoded>>,
+}
+
+impl Encoded {
+    /// The ids of `texts`.
+    #[must_use]
+    pub fn new(texts: Texts, encoded: AnyEncoded) -> Self {
+        Self { texts, encoded: Mutex::new(Some(encoded)) }
+    }
 }
 
 #[pymethods]

@@ -91,6 +91,8 @@ def write_inputs(folder):
     table = pa.table({"text": [*TEXTS, None]})
     pa.parquet.write_table(table, folder / "f.parquet", row_group_size=37)
     pa.csv.write_csv(table, folder / "g.csv")
+    records = (f">{n}\r\n{'ACGT' * (n % 9)}\r\n;x\r\nacg\r\n" for n, _ in enumerate(TEXTS))
+    (folder / "h.fasta").write_text("".join(records), newline="")
     return [str(path) for path in sorted(folder.iterdir())]
 
 
@@ -172,7 +174,9 @@ def test_sections_together_are_the_source(tmp_path):
             for text in piece.decode(reading).to_pylist()
         ]
         assert parts == whole
-        assert (len(sections) > 5) == source.name.endswith(("a.txt", "jsonl", "d.txt", "parquet"))
+        assert (len(sections) > 5) == source.name.endswith(
+            ("a.txt", "jsonl", "d.txt", "parquet", "fasta")
+        )
 
 
 def test_a_data_set_is_cut_between_rows(tmp_path, here, monkeypatch):
@@ -193,8 +197,11 @@ def test_errors_name_the_line_of_the_file(tmp_path, here):
     records = [b'{"text": "a"}\n', b"\n"] * 400
     records[701] = b'{"text": 3}\n'
     (tmp_path / "in.jsonl").write_bytes(b"".join(records))
+    sequences = [b">a\r\n", b"ACGT\r\n"] * 400
+    sequences[701] = b"AC\0GT\n"
+    (tmp_path / "in.fasta").write_bytes(b"".join(sequences))
     here(1000)
-    for name, line in (("in.txt", 700), ("in.jsonl", 702)):
+    for name, line in (("in.txt", 700), ("in.jsonl", 702), ("in.fasta", 702)):
         messages = []
         for engine in ("local", "ray"):
             options = PrepareOptions(tokenizer=tiny_tokenizer(), engine=engine)
@@ -223,8 +230,8 @@ def test_what_was_tokenized_is_not_tokenized_again(tmp_path, here, monkeypatch):
     assert "20 finished parts are kept" in "".join(caught.value.__notes__)
     here()
     seen = []
-    real = tokens.TextEncoder
-    monkeypatch.setattr(tokens, "TextEncoder", lambda *a, **k: seen.append(1) or real(*a, **k))
+    real = tokens.encoder_of
+    monkeypatch.setattr(tokens, "encoder_of", lambda *a, **k: seen.append(1) or real(*a, **k))
     run_prepare(inputs, tmp_path / "ray", ray)
     units = len(tokens.units_of(open_sources(inputs), 3000))
     assert len(seen) == units - 20
@@ -255,8 +262,8 @@ def test_parts_that_are_damaged_are_made_once_more(tmp_path, here, monkeypatch, 
     damage(tmp_path / ".ray.partial-prepare" / "tokens" / name)
     here()
     made = []
-    real = tokens.TextEncoder
-    monkeypatch.setattr(tokens, "TextEncoder", lambda *a, **k: made.append(1) or real(*a, **k))
+    real = tokens.encoder_of
+    monkeypatch.setattr(tokens, "encoder_of", lambda *a, **k: made.append(1) or real(*a, **k))
     run_prepare(inputs, tmp_path / "ray", ray)
     assert len(made) == len(tokens.units_of(open_sources(inputs), 3000)) - 20 + 1
     run_prepare(inputs, tmp_path / "local", replace(ray, engine="local"))

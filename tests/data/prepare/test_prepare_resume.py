@@ -6,6 +6,7 @@ import json
 import logging
 import lzma
 import os
+import random
 import re
 import signal
 import subprocess
@@ -63,6 +64,26 @@ def test_killed_within_an_archive_and_a_list(tmp_path):
     killed("write", 4, inputs, tmp_path / "out2", **field)
     assert run(inputs, tmp_path / "out2", **field).kept_shards > 0
     assert files_of(tmp_path / "out2") == whole
+
+
+def test_killed_within_a_chromosome(tmp_path):
+    draw = random.Random(5)
+    lengths = (3000, 0, 10, 9000, 500)
+    sequences = ["".join(draw.choices("ACGTacgtN", k=length)) for length in lengths]
+    fasta = tmp_path / "in.fa"
+    lines = [
+        line
+        for text in sequences
+        for line in (">a record", *(text[at : at + 70] for at in range(0, len(text), 70)))
+    ]
+    fasta.write_text("\n".join(lines))
+    for number, more in enumerate(({}, {"kmer": 3, "fasta_case": "upper"})):
+        whole = files_of(
+            run([str(fasta)], tmp_path / f"whole{number}", fasta_chunk=100, **more).output
+        )
+        killed("write", 9, [str(fasta)], tmp_path / f"out{number}", fasta_chunk=100, **more)
+        assert run([str(fasta)], tmp_path / f"out{number}", fasta_chunk=100, **more).kept_shards > 0
+        assert files_of(tmp_path / f"out{number}") == whole
 
 
 @pytest.mark.parametrize(

@@ -40,8 +40,8 @@ def prepare(arguments: _Arguments) -> BlockStore | dict[str, BlockStore]:
     Args:
         inputs: A path, a pattern such as "data/*.txt", "-" for standard input, an Arrow column
             or table, a `datasets.Dataset` or `IterableDataset`, a column of one, or a list of
-            these; None with `dataset_name`. A text file holds one document per line; of all other
-            inputs, `text_column` is read.
+            these; None with `dataset_name`. A text file holds one document per line, a FASTA
+            file one per record; of all other inputs, `text_column` is read.
         output: The folder to write; it appears when it is complete.
         tokenizer: A folder, a tokenizer.json, a Hub name or a tokenizer object.
         text_column: The column with the text; dots reach into nested fields ("answers.text"),
@@ -59,9 +59,10 @@ def prepare(arguments: _Arguments) -> BlockStore | dict[str, BlockStore]:
             (`shard_tokens`) at a time, so that memory stays bounded; larger shards need less
             padding. "none" gives every document a block of its own, truncated to the block size
             and padded, as `--line_by_line` of run_mlm.py does.
-        format: "txt", "jsonl", "csv", "tsv", "parquet" or "arrow"; None goes by the names of the
-            files. Compressed files (gzip, zstd, bz2, xz, lz4) and archives (zip, tar) are detected
-            by their first bytes; the files of an archive are read in the order of their names.
+        format: "txt", "jsonl", "csv", "tsv", "parquet", "arrow" or "fasta"; None goes by the
+            names of the files. Compressed files (gzip, zstd, bz2, xz, lz4) and archives (zip, tar)
+            are detected by their first bytes; the files of an archive are read in the order of
+            their names.
         csv_delimiter: The character between the fields of a row; None is a comma in CSV, a tab in
             TSV.
         csv_quoting: "minimal": quotes may surround a field, which then may hold delimiters and
@@ -69,6 +70,10 @@ def prepare(arguments: _Arguments) -> BlockStore | dict[str, BlockStore]:
             pandas and `datasets` take as `quoting`, mean the same.
         json_field: The field that holds the list of records if a JSON file is one object, as
             `field` of `datasets.load_dataset("json")`.
+        fasta_case: "keep" the letters of FASTA sequences as they are, or raise lower-case ones,
+            which mark repeats of DNA, to "upper" case.
+        fasta_chunk: Cut FASTA sequences into documents of so many letters, without overlap, as
+            chromosomes need it; None makes every record a document.
         dataset_name: A data set on the Hub, a clone of its repository, or a folder that
             `save_to_disk` wrote.
         dataset_config: The configuration of a data set on the Hub.
@@ -88,6 +93,11 @@ def prepare(arguments: _Arguments) -> BlockStore | dict[str, BlockStore]:
         add_mask_token: The mask token to add to a tokenizer that has none.
         add_tokens: Words that the tokenizer keeps whole: a file with one per line, or a list.
             `mlmfast train --add-tokens` with the same words gives a checkpoint rows for them.
+        kmer: Give the tokenizer the k-mers of every document, with blanks between them, instead of
+            its text: "ACGTA" is "ACG CGT GTA" with 3, as DNABERT's tokenizers need it. A document
+            shorter than `kmer` has none.
+        kmer_stride: The letters from the start of one k-mer to the start of the next; `kmer` cuts
+            documents into k-mers that do not overlap.
         tokenizer_engine: "auto" encodes with the fast core wherever it is exact, and with the
             `tokenizers` library elsewhere; "library" always encodes with `tokenizers`. The ids are
             the same; the manifest names the engine.

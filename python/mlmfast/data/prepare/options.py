@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mlmfast.data.blocks.options import PACKINGS, packing_name
-from mlmfast.data.sources.base import POLICIES, QUOTINGS, delimiter_of, quoting_of
+from mlmfast.data.sources.base import FASTA_CASES, POLICIES, QUOTINGS, delimiter_of, quoting_of
 from mlmfast.data.sources.formats import FORMATS
 from mlmfast.data.tokenization.options import ENGINES
 from mlmfast.errors import InputError
@@ -17,17 +17,17 @@ from mlmfast.runtime.cpu import thread_count
 
 _UNPACKED = "none"
 
-SOURCE_OPTIONS = (
+READING_OPTIONS = (
     "text_column",
-    "format",
     "csv_delimiter",
     "csv_quoting",
     "json_field",
-    "dataset_name",
-    "dataset_config",
-    "split",
+    "fasta_case",
+    "fasta_chunk",
     "on_invalid_utf8",
 )
+"""Those that say how text is read: fields of `ReadOptions`."""
+SOURCE_OPTIONS = ("format", "dataset_name", "dataset_config", "split", *READING_OPTIONS)
 """Those that say what is read and how, which `train-tokenizer` has too."""
 
 
@@ -89,6 +89,17 @@ class PrepareOptions:
         'Field with the list of records, where a JSON file is one object: {"NAME": [...]}.',
         metavar="NAME",
     )
+    fasta_case: str = option(
+        "In FASTA, keep the case of the letters, or raise soft-masked ones to upper case.",
+        "keep",
+        choices=FASTA_CASES,
+    )
+    fasta_chunk: int | None = option(
+        "Cut FASTA sequences into documents of N letters, without overlap.  "
+        "[default: a document a record]",
+        minimum=1,
+        metavar="N",
+    )
     dataset_name: str | None = option(
         "A data set of the Hugging Face Hub, or its folder.", metavar="NAME"
     )
@@ -122,6 +133,15 @@ class PrepareOptions:
         (),
         metavar="FILE",
     )
+    kmer: int | None = option(
+        "Give the tokenizer the K-mers of every document, with blanks between them, as DNABERT's "
+        "need.  [default: the text]",
+        minimum=1,
+        metavar="K",
+    )
+    kmer_stride: int = option(
+        "Letters from the start of one k-mer to the start of the next.", 1, minimum=1, metavar="N"
+    )
     tokenizer_engine: str = option(
         "Encode with the fast core wherever it is exact, or always with `tokenizers`.",
         "auto",
@@ -154,6 +174,8 @@ class PrepareOptions:
         check_options(self)
         self._check_test_size()
         thread_count(self.threads)
+        if self.kmer is None and self.kmer_stride != 1:
+            raise InputError("kmer_stride goes with kmer, which is not given.")
         if self.packing == _UNPACKED and self.special_tokens == "block":
             raise InputError(
                 "special_tokens='block' is for documents that share blocks: with packing='none', "

@@ -22,10 +22,10 @@ from mlmfast.runtime.pipeline import ThreadedPipeline
 if TYPE_CHECKING:
     from mlmfast.data.prepare.checkpoint import Checkpoint, CheckpointFile
     from mlmfast.data.prepare.dedup import ExactDedup
+    from mlmfast.data.prepare.encoding import Encoder
     from mlmfast.data.prepare.options import PrepareOptions
     from mlmfast.data.prepare.split_writer import SplitWriter
     from mlmfast.data.sources.base import ReadOptions, Source
-    from mlmfast.data.tokenization.encoder import TextEncoder
     from mlmfast.fs.staging import StagingDir
 
 
@@ -79,7 +79,7 @@ class Pipeline:
         self._state = state
 
     def run(
-        self, encoder: TextEncoder, splits: dict[str, SplitWriter], checkpoint: Checkpoint | None
+        self, encoder: Encoder, splits: dict[str, SplitWriter], checkpoint: Checkpoint | None
     ) -> Counts:
         """Tokenize and write everything after `checkpoint`; return the counts of the documents."""
         seen = None
@@ -104,7 +104,7 @@ class Pipeline:
 
     def _run_shuffled(
         self,
-        encoder: TextEncoder,
+        encoder: Encoder,
         splits: dict[str, SplitWriter],
         checkpoint: Checkpoint | None,
         seen: ExactDedup | None,
@@ -144,7 +144,7 @@ class Pipeline:
         self,
         stages: ThreadedPipeline,
         batches: Iterator[DocumentBatch],
-        encoder: TextEncoder,
+        encoder: Encoder,
         splits: dict[str, SplitWriter],
         spilled: Spilled | None = None,
     ) -> Iterator[Cursor]:

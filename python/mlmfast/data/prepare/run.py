@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from mlmfast.data.prepare.checkpoint import Checkpoint, CheckpointFile, run_fingerprint
 from mlmfast.data.prepare.documents import Counts, Cursor
-from mlmfast.data.prepare.options import PrepareOptions
+from mlmfast.data.prepare.encoding import encoder_of
+from mlmfast.data.prepare.options import READING_OPTIONS, PrepareOptions
 from mlmfast.data.prepare.pipeline import Pipeline, PrefetchingReader, log_resume, worker_layout
 from mlmfast.data.prepare.report import PrepareReport, counted
 from mlmfast.data.prepare.split_writer import SplitWriter, split_writers
@@ -27,7 +28,6 @@ from mlmfast.data.sources.files import FileSource
 from mlmfast.data.sources.open import open_sources
 from mlmfast.data.store.folder import holds_store_alone
 from mlmfast.data.store.store import open_splits
-from mlmfast.data.tokenization.encoder import TextEncoder
 from mlmfast.errors import StoreError
 from mlmfast.fs.staging import StagingDir, resumable
 
@@ -71,13 +71,7 @@ def run_prepare(inputs: Any, output: str | Path, options: PrepareOptions) -> Pre
             dataset_config=options.dataset_config,
         )
         check_not_within(sources, output)
-        reading = ReadOptions(
-            options.text_column,
-            options.on_invalid_utf8,
-            csv_delimiter=options.csv_delimiter,
-            csv_quoting=options.csv_quoting,
-            json_field=options.json_field,
-        )
+        reading = ReadOptions(**{name: getattr(options, name) for name in READING_OPTIONS})
         with PrefetchingReader(sources, reading, options) as reader:
             if _can_prefetch(work, sources, options):
                 reader.begin(Cursor())
@@ -134,13 +128,7 @@ def _run(
         report.kept_text_bytes = sum(split.text_bytes for split in splits.values())
         report.kept_tokens = sum(split.writer.tokens for split in splits.values())
     _, threads = worker_layout(options)
-    encoder = TextEncoder(
-        tokenizer,
-        add_special_tokens=options.special_tokens == "document",
-        threads=threads,
-        engine=options.tokenizer_engine,
-        verify=options.verify,
-    )
+    encoder = encoder_of(tokenizer, options, threads=threads, verify=options.verify)
     counts = Pipeline(work, reader, options, state).run(encoder, splits, checkpoint)
     return encoder.engine, counts, splits
 
@@ -175,18 +163,16 @@ def _close(
 ) -> None:
     origin = {
         "inputs": [source.name for source in sources],
-        "text_column": options.text_column,
         "dataset_split": options.split,
         "limit": options.limit,
         "shuffle_documents": options.shuffle_documents,
         "deduplicate": options.deduplicate,
         "test_size": options.test_size,
         "seed": options.seed,
-        "on_invalid_utf8": options.on_invalid_utf8,
-        "csv_delimiter": options.csv_delimiter,
-        "csv_quoting": options.csv_quoting,
-        "json_field": options.json_field,
         "drop_empty": options.drop_empty,
+        "kmer": options.kmer,
+        "kmer_stride": options.kmer_stride,
+        **{name: getattr(options, name) for name in READING_OPTIONS},
     }
     for split in splits.values():
         split.close(origin, engine=engine)

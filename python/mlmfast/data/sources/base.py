@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 POLICIES = ("error", "replace", "skip")
 QUOTINGS = ("minimal", "none")
+FASTA_CASES = ("keep", "upper")
 
 # Text is read in pieces of about this size: large enough to make the overhead per piece negligible,
 # small enough that a dozen pieces in flight between threads take little memory.
@@ -40,9 +41,14 @@ class ReadOptions:
     """"minimal": quotes may enclose a field; "none": quotes are text."""
     json_field: str | None = None
     """The field of a JSON file's only object that holds the list of records."""
+    fasta_case: str = "keep"
+    """"keep", or "upper": lower-case letters of FASTA sequences are raised to upper case."""
+    fasta_chunk: int | None = None
+    """Cut FASTA sequences into documents of this many characters; None keeps them whole."""
 
     def __post_init__(self) -> None:
         check_choice("on_invalid_utf8", self.on_invalid_utf8, POLICIES)
+        check_choice("fasta_case", self.fasta_case, FASTA_CASES)
         if not self.text_column or not isinstance(self.text_column, str):
             raise InputError(f"text_column must be a column's name; got {self.text_column!r}.")
         self.csv_delimiter = delimiter_of(self.csv_delimiter)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mlmfast.data.sources.base import Location, Piece, ReadOptions
     from mlmfast.data.sources.byte_streams.streams import ByteStream
 
-FORMATS = ("txt", "jsonl", "csv", "tsv", "parquet", "arrow")
+FORMATS = ("txt", "jsonl", "csv", "tsv", "parquet", "arrow", "fasta")
 _ARCHIVES = {".zip", ".tar", ".tgz", ".tbz2", ".txz"}
 _BY_SUFFIX = {
     ".txt": "txt",
@@ -26,6 +26,7 @@ _BY_SUFFIX = {
     ".parquet": "parquet",
     ".arrow": "arrow",
     ".feather": "arrow",
+    **dict.fromkeys((".fasta", ".fa", ".faa", ".fna", ".ffn", ".frn"), "fasta"),
 }
 
 
@@ -42,6 +43,7 @@ def read_stream(
     """Yield the documents of a file of format `kind`, from `location` on."""
     from mlmfast.data.sources.readers.columnar import read_arrow, read_parquet
     from mlmfast.data.sources.readers.csv import read_csv
+    from mlmfast.data.sources.readers.fasta import read_fasta
     from mlmfast.data.sources.readers.jsonl import read_jsonl
     from mlmfast.data.sources.readers.txt import read_lines
 
@@ -51,6 +53,8 @@ def read_stream(
         return read_jsonl(stream, options, location)
     if kind in {"csv", "tsv"}:
         return read_csv(stream, options, location, delimiter="\t" if kind == "tsv" else ",")
+    if kind == "fasta":
+        return read_fasta(stream, options, location)
     if kind == "parquet":
         return read_parquet(stream, options, location)
     return read_arrow(stream, options, location)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from mlmfast.errors import InputError
 
 _SECTION_ROWS = 1 << 16
 _LINE_BYTES = 1 << 16
+_HEADER = re.compile(rb"[\r\n]>")
 
 
 @dataclass
@@ -51,7 +53,7 @@ class Section:
         """Return the section with the number of its first line, which error messages need."""
         if self.location is None or "offset" not in self.location or not self.location["offset"]:
             return self
-        is_text = _kind(self.source) == "txt"
+        is_text = _kind(self.source) in {"txt", "fasta"}
         with ByteStream(self.name) as stream:
             before = whole_lines(
                 stream, BATCH_BYTES, stop=self.location["offset"], carriage_returns=is_text
@@ -71,8 +73,9 @@ class Section:
 def split_source(source: Source, size: int, reading: ReadOptions | None = None) -> list[Section]:
     """Split a source into sections of about `size` bytes, if its format allows it.
 
-    Text and JSON lines are split at line ends, Parquet between row groups, data sets between rows.
-    Compressed files, archives, CSV, Arrow and JSON other than JSON lines are a single section.
+    Text and JSON lines are split at line ends, FASTA between records, Parquet between row groups,
+    data sets between rows. Compressed files, archives, CSV, Arrow and JSON other than JSON lines
+    are a single section.
 
     Args:
         source: The source.
@@ -101,7 +104,7 @@ def split_source(source: Source, size: int, reading: ReadOptions | None = None) 
     with ByteStream(source.name) as stream:
         if stream.compressed or (source.kind == "jsonl" and not _is_line_based(stream, reading)):
             return whole
-    if source.kind in {"txt", "jsonl"}:
+    if source.kind in {"txt", "jsonl", "fasta"}:
         return _line_sections(source, source.size, size)
     if source.kind == "parquet":
         return _group_sections(source, size)
@@ -113,15 +116,31 @@ def _line_sections(source: FileSource, total: int, size: int) -> list[Section]:
     with Path(source.name).open("rb", buffering=_LINE_BYTES) as file:
         while bounds[-1] + size < total:
             file.seek(bounds[-1] + size - 1)
-            while (line := file.readline(_LINE_BYTES)) and not line.endswith(b"\n"):
-                pass
-            bounds.append(file.tell())
+            bounds.append(_next_record(file) if source.kind == "fasta" else _next_line(file))
     if bounds[-1] < total:
         bounds.append(total)
     return [
         Section(source, {"offset": start, "stop": stop, "line": 1}, stop - start)
         for start, stop in pairwise(bounds)
     ]
+
+
+def _next_line(file: BinaryIO) -> int:
+    """Return where the next line begins."""
+    while (line := file.readline(_LINE_BYTES)) and not line.endswith(b"\n"):
+        pass
+    return file.tell()
+
+
+def _next_record(file: BinaryIO) -> int:
+    """Return where the next record of a FASTA file begins."""
+    data = file.read(_LINE_BYTES)
+    while (found := _HEADER.search(data)) is None:
+        more = file.read(_LINE_BYTES)
+        if not more:
+            return file.tell()
+        data = data[-1:] + more
+    return file.tell() - len(data) + found.end() - 1
 
 
 def _group_sections(source: FileSource, size: int) -> list[Section]:

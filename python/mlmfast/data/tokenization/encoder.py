@@ -21,6 +21,8 @@ from mlmfast.options import check_choice
 from mlmfast.runtime.cpu import thread_count
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tokenizers import Tokenizer
 
     from mlmfast.data.tokenization.load import LoadedTokenizer
@@ -75,8 +77,7 @@ class TextEncoder:
         self._threads = thread_count(threads)
         self._add_special_tokens = add_special_tokens
         self._core: _core.Encoder | None = None
-        self._to_verify = verify
-        self._verify_at_once = -(-verify // _VERIFYING_CALLS)
+        self._verifier = Verifier(loaded.tokenizer, verify, add_special_tokens=add_special_tokens)
         self._before: list[int] = []
         self._after: list[int] = []
         self.reason: str | None = None
@@ -133,23 +134,8 @@ class TextEncoder:
             raise InputError(f"texts: {error}") from None
         lengths, ids = self._encode_with_library(_strings(partial.pending()), special=False)
         encoded = _lists(*partial.finish(ids.astype(np.uint32), lengths.astype(np.uintp)))
-        if self._to_verify:
-            self._verify(texts, encoded)
+        self._verifier.check(texts, encoded)
         return encoded
-
-    def _verify(self, texts: pa.Array | pa.ChunkedArray, encoded: pa.LargeListArray) -> None:
-        """Compare a sample of the texts with the library; raise InputError if any ids differ."""
-        count = min(self._to_verify, self._verify_at_once, len(texts))
-        self._to_verify -= count
-        for row in np.linspace(0, len(texts) - 1, count).astype(int).tolist():
-            text = texts[row].as_py()
-            special = self._add_special_tokens
-            expected = self._tokenizer.encode(text, add_special_tokens=special).ids
-            if encoded[row].as_py() != expected:
-                raise InputError(
-                    f"The fast path encodes this text otherwise than tokenizers: {text[:200]!r}. "
-                    "Please report it, and use --tokenizer-engine library until it is mended."
-                )
 
     def _encode_all_with_library(self, texts: pa.Array | pa.ChunkedArray) -> pa.LargeListArray:
         try:
@@ -170,6 +156,39 @@ class TextEncoder:
             add_special_tokens=special,
             threads=self._threads,
         )
+
+
+class Verifier:
+    """Compares a sample of texts with the library, spread over the first calls."""
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        count: int,
+        *,
+        add_special_tokens: bool,
+        as_read: Callable[[str], str] = str,
+    ) -> None:
+        """Compare `count` texts in all, each as `as_read` makes it of the document."""
+        self._tokenizer = tokenizer
+        self._left = count
+        self._at_once = -(-count // _VERIFYING_CALLS)
+        self._add_special_tokens = add_special_tokens
+        self._as_read = as_read
+
+    def check(self, texts: pa.Array | pa.ChunkedArray, encoded: pa.LargeListArray) -> None:
+        """Raise InputError if the library encodes one of the texts otherwise."""
+        count = min(self._left, self._at_once, len(texts))
+        self._left -= count
+        for row in np.linspace(0, len(texts) - 1, count).astype(int).tolist():
+            text = self._as_read(texts[row].as_py())
+            special = self._add_special_tokens
+            expected = self._tokenizer.encode(text, add_special_tokens=special).ids
+            if encoded[row].as_py() != expected:
+                raise InputError(
+                    f"The fast path encodes this text otherwise than tokenizers: {text[:200]!r}. "
+                    "Please report it, and use --tokenizer-engine library until it is mended."
+                )
 
 
 def is_ready(loaded: LoadedTokenizer) -> bool:

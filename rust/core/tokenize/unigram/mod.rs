@@ -26,7 +26,7 @@ use super::encode::Encoder;
 use super::family::Family;
 use super::file::{Model, TokenizerFile};
 use super::memo::Memo;
-use super::stretches::Bar;
+use super::stretches::{Bar, Cuts};
 use super::unit::{Stretch, Unit};
 use crate::Result;
 use alphabet::WHITE;
@@ -150,9 +150,16 @@ impl Family for Unigram {
         self.scanner.ends_at_line_breaks()
     }
 
-    fn whole_documents(&self) -> Option<usize> {
-        let longest = usize::try_from(sentences::LONGEST).unwrap_or(usize::MAX);
-        self.tables.splitting.is_whole().then(|| longest / self.tables.stages.growth())
+    fn cut_after(&self, text: &[u8], at: usize, cuts: Cuts<'_>) -> usize {
+        if self.tables.splitting.is_whole() { text.len() } else { cuts.after(text, at) }
+    }
+
+    fn longest_stretch(&self) -> usize {
+        if self.tables.splitting.is_whole() {
+            usize::try_from(sentences::LONGEST).unwrap_or(usize::MAX) / self.tables.stages.growth()
+        } else {
+            usize::MAX
+        }
     }
 
     fn encode_stretch(

@@ -14,8 +14,8 @@ import pyarrow as pa
 from mlmfast.data.arrow_numpy import arrow_numbers, text_offsets
 from mlmfast.data.prepare.distributed.job import Job, atomic_file
 from mlmfast.data.prepare.documents import Counts, Cursor, Documents
+from mlmfast.data.prepare.encoding import encoder_of
 from mlmfast.data.sources.sections import Section, split_source
-from mlmfast.data.tokenization.encoder import TextEncoder
 from mlmfast.data.tokenization.load import id_dtype
 from mlmfast.fs.checksums import FileStamp, checksum_of
 
@@ -93,13 +93,7 @@ def tokenize_unit(
     earlier = _earlier_result(path, result_path)
     if earlier is not None:
         return earlier
-    encoder = TextEncoder(
-        job.tokenizer,
-        add_special_tokens=job.options.special_tokens == "document",
-        threads=job.threads,
-        engine=job.options.tokenizer_engine,
-        verify=verify,
-    )
+    encoder = encoder_of(job.tokenizer, job.options, threads=job.threads, verify=verify)
     sections = [section.numbered() if locate else section for section in unit.sections]
     documents = Documents(list(sections), job.reading, replace(job.options, limit=limit))
     start, sums = Cursor(), np.zeros(3, np.int64)
