@@ -12,7 +12,7 @@ import json
 import sys
 import time
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,11 +28,16 @@ from mlmfast.data.tokenization.parity import Unsupported, verified_encoder
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 from places import SHARED
+from spm_pipelines import PIPELINES, altered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 TEXTS = SHARED / "text"
+# Its vocabulary stands behind every pipeline of SentencePiece's converters, as `t5-small:albert`.
+ALTERED = "t5-small"
+# With those, one paragraph of so many of the books.
+SAMPLED = 10
 # Documents of about so much text are encoded at a time.
 BATCH_BYTES = 8_000_000
 SHOWN = 3
@@ -203,10 +208,21 @@ def _strings(value: Any) -> list[str]:
     return [text for part in parts for text in _strings(part)]
 
 
+def named(name: str) -> LoadedTokenizer:
+    """The tokenizer of the shared folder, behind the pipeline that `name` may end in."""
+    folder, _, pipeline = name.partition(":")
+    loaded = load_tokenizer(SHARED / "tokenizers" / folder)
+    if not pipeline:
+        return loaded
+    return replace(loaded, tokenizer=altered(loaded.tokenizer, pipeline))
+
+
 def main() -> int:
     """Compare what the command line names; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("tokenizers", nargs="*", help="names of ../shared/data/tokenizers")
+    parser.add_argument(
+        "tokenizers", nargs="*", help="names of ../shared/data/tokenizers, or of one and a pipeline"
+    )
     parser.add_argument("--texts", nargs="*", choices=[*CORPORA, "made"])
     parser.add_argument("--threads", type=int)
     arguments = parser.parse_args()
@@ -215,8 +231,10 @@ def main() -> int:
         print("../shared/data is not there: nothing to compare", file=sys.stderr)
         return 2
     bad = 0
-    for name in arguments.tokenizers or sorted(path.name for path in folder.iterdir()):
-        loaded = load_tokenizer(folder / name)
+    names = sorted(path.name for path in folder.iterdir())
+    names += [f"{ALTERED}:{pipeline}" for pipeline in PIPELINES]
+    for name in arguments.tokenizers or names:
+        loaded = named(name)
         core = verified_encoder(loaded.tokenizer)
         if isinstance(core, Unsupported):
             print(f"{name:28} is not encoded by the core: {core}", flush=True)
@@ -224,6 +242,8 @@ def main() -> int:
             continue
         for kind in arguments.texts or [*CORPORA, "made"]:
             texts = made(loaded) if kind == "made" else CORPORA[kind]()
+            if kind == "books" and ":" in name:
+                texts = texts[::SAMPLED]
             found = compare(loaded, core, texts, arguments.threads)
             bad += found.different > 0
             print(
