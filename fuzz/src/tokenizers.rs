@@ -1,11 +1,13 @@
 //! Small tokenizers of all families, as tokenizer.json.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use crate::charsmap::charsmap;
 
 /// How many pipelines [`file`] knows.
-pub const PIPELINES: usize = 21;
+pub const PIPELINES: usize = 34;
 
 const WORDS: &str = "the there here he re house houses house's don't 't 's ll it an and for \
     token tokens tokenization in ing un able 10 100 2026 ... -- == \" café naïve über Äpfel für fi \
@@ -53,21 +55,100 @@ pub fn file(number: usize) -> Value {
         4 => bpe(true, false, false),
         5 => bpe(false, true, true),
         6 => bpe(false, false, true),
-        7 => unigram(&[precompiled()], true),
-        8 => unigram(&[], true),
-        9 => unigram(&xlnet(), true),
-        10 => unigram(&[precompiled(), squeezing()], false),
-        11 => unigram(&[json!({"type": "NFKC"}), json!({"type": "Lowercase"})], true),
+        7 => unigram(&[precompiled()], words_of(true)),
+        8 => unigram(&[], words_of(true)),
+        9 => unigram(&xlnet(), words_of(true)),
+        10 => unigram(&[precompiled(), squeezing(" ")], words_of(false)),
+        11 => unigram(&[json!({"type": "NFKC"}), json!({"type": "Lowercase"})], words_of(true)),
         12 => word_level(&json!({"type": "NFC"}), &[json!({"type": "Whitespace"}), digits()]),
         13 => word_level(&Value::Null, &[choice(), spaces()]),
         14 => word_level(&json!({"type": "Lowercase"}), &[split("", "Isolated")]),
-        15 => split_bpe("{1,3}", false, true),
-        16 => split_bpe("", true, false),
-        17 => spm_bpe(&[prepending(), replacing()], Value::Null, true),
-        18 => spm_bpe(&[replacing()], splitting(" ", "MergedWithPrevious"), true),
-        19 => spm_bpe(&[], metaspace("first", false), false),
+        // As transformers' converters write them.
+        15 => unigram(&[precompiled(), strip(false), squeezing("\u{2581}")], words_of(false)),
+        16 => unigram(&[strip(false), squeezing("\u{2581}")], metaspace("never", true)),
+        17 => unigram(
+            &[json!({"type": "Lowercase"}), strip(true), precompiled(), squeezing(" ")],
+            sequence(&[
+                json!({"type": "Punctuation", "behavior": "Isolated"}),
+                metaspace("always", true),
+            ]),
+        ),
+        18 => unigram(&[squeezing(" "), json!({"type": "NFKD"}), precompiled()], words_of(false)),
+        19 => unigram(&[json!({"type": "Prepend", "prepend": "\u{2581}"}), signs()], Value::Null),
+        20 => unigram(&[precompiled(), signs()], metaspace("first", false)),
+        // With added tokens of every kind.
+        21 => with_more_tokens(wordpiece(true, Value::Null)),
+        22 => with_more_tokens(bpe(true, false, false)),
+        23 => with_more_tokens(bpe(false, true, false)),
+        24 => with_more_tokens(unigram(&[], words_of(true))),
+        25 => with_more_tokens(unigram(
+            &[precompiled(), json!({"type": "Lowercase"})],
+            words_of(true),
+        )),
+        26 => with_more_tokens(unigram(
+            &[precompiled(), strip(false), squeezing("\u{2581}")],
+            words_of(false),
+        )),
+        27 => with_more_tokens(word_level(&json!({"type": "Lowercase"}), &[choice(), spaces()])),
+        28 => split_bpe("{1,3}", false, true),
+        29 => split_bpe("", true, false),
+        30 => spm_bpe(&[prepending(), replacing()], Value::Null, true),
+        31 => spm_bpe(&[replacing()], splitting(" ", "MergedWithPrevious"), true),
+        32 => spm_bpe(&[], metaspace("first", false), false),
         _ => spm_bpe(&[replacing()], splitting("\u{2581}", "MergedWithNext"), false),
     }
+}
+
+/// Texts of added tokens, and letters for what they do: `w`hole words only, strip on the `l`eft or the
+/// `r`ight, are matched in `n`ormalized text.
+const MORE_TOKENS: &[(&str, &str)] = &[
+    ("the house", ""),
+    ("The House's", "n"),
+    ("re", "w"),
+    ("for", "nw"),
+    ("<gap>", "lr"),
+    (" an", "w"),
+    ("10", "r"),
+    ("il ", "nl"),
+    ("caf\u{e9}", "n"),
+    ("afe", ""),
+    ("\u{732b}", "nr"),
+    ("token", ""),
+    ("kens un", "l"),
+];
+
+/// The same tokenizer with added tokens of every kind.
+fn with_more_tokens(mut file: Value) -> Value {
+    // The library knows a token by the model's id, where the model has it.
+    let mut ids: BTreeMap<String, usize> = BTreeMap::new();
+    match &file["model"]["vocab"] {
+        Value::Array(pieces) => {
+            let pieces = pieces.iter().filter_map(|piece| piece[0].as_str());
+            ids.extend(pieces.map(String::from).zip(0..));
+        }
+        vocab => {
+            let entries = vocab.as_object().into_iter().flatten();
+            ids.extend(
+                entries.map(|(token, id)| (token.clone(), id.as_u64().unwrap_or(0) as usize)),
+            );
+        }
+    }
+    let mut next = ids.values().max().map_or(0, |last| last + 1);
+    if let Some(tokens) = file["added_tokens"].as_array_mut() {
+        for token in &*tokens {
+            next = next.max(token["id"].as_u64().map_or(0, |id| id as usize + 1));
+        }
+        for &(content, rules) in MORE_TOKENS {
+            let id = ids.get(content).copied().unwrap_or(next);
+            next += usize::from(id == next);
+            tokens.push(json!({
+                "id": id, "content": content, "single_word": rules.contains('w'),
+                "lstrip": rules.contains('l'), "rstrip": rules.contains('r'),
+                "normalized": rules.contains('n'), "special": false,
+            }));
+        }
+    }
+    file
 }
 
 fn words() -> impl Iterator<Item = &'static str> {
@@ -233,10 +314,6 @@ fn splitting(what: &str, behavior: &str) -> Value {
     json!({"type": "Split", "pattern": {"String": what}, "behavior": behavior, "invert": false})
 }
 
-fn metaspace(scheme: &str, split: bool) -> Value {
-    json!({"type": "Metaspace", "replacement": "\u{2581}", "prepend_scheme": scheme, "split": split})
-}
-
 /// BPE over characters, with an unknown token for those that it lacks, or bytes.
 fn spm_bpe(normalizers: &[Value], splitter: Value, bytes: bool) -> Value {
     let mut vocab = Vocabulary::default();
@@ -277,8 +354,30 @@ fn precompiled() -> Value {
     json!({"type": "Precompiled", "precompiled_charsmap": charsmap(RULES)})
 }
 
-fn squeezing() -> Value {
-    json!({"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "})
+fn squeezing(content: &str) -> Value {
+    json!({"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": content})
+}
+
+fn signs() -> Value {
+    json!({"type": "Replace", "pattern": {"String": " "}, "content": "\u{2581}"})
+}
+
+fn strip(left: bool) -> Value {
+    json!({"type": "Strip", "strip_left": left, "strip_right": true})
+}
+
+fn metaspace(scheme: &str, split: bool) -> Value {
+    json!({"type": "Metaspace", "replacement": "\u{2581}", "prepend_scheme": scheme, "split": split})
+}
+
+fn sequence(splitters: &[Value]) -> Value {
+    json!({"type": "Sequence", "pretokenizers": splitters})
+}
+
+/// Words between white space of any kind, or between spaces.
+fn words_of(at_white: bool) -> Value {
+    let last = metaspace("always", true);
+    if at_white { sequence(&[json!({"type": "WhitespaceSplit"}), last]) } else { last }
 }
 
 fn xlnet() -> Vec<Value> {
@@ -294,7 +393,7 @@ fn xlnet() -> Vec<Value> {
     ]
 }
 
-fn unigram(normalizers: &[Value], at_white: bool) -> Value {
+fn unigram(normalizers: &[Value], splitter: Value) -> Value {
     let mut vocab: Vec<(String, f64)> = vec![
         ("<unk>".into(), 0.0),
         ("<s>".into(), 0.0),
@@ -314,13 +413,6 @@ fn unigram(normalizers: &[Value], at_white: bool) -> Value {
         }
     }
     let model = json!({"type": "Unigram", "unk_id": 0, "byte_fallback": false, "vocab": vocab});
-    let last = json!({"type": "Metaspace", "replacement": "\u{2581}", "prepend_scheme": "always",
-                      "split": true});
-    let splitter = if at_white {
-        json!({"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}, last]})
-    } else {
-        last
-    };
     let normalizer = match normalizers {
         [] => Value::Null,
         [only] => only.clone(),

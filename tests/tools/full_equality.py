@@ -14,7 +14,7 @@ import json
 import sys
 import time
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,11 +32,16 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 from bpe_families import FAMILIES
 from places import SHARED
+from spm_pipelines import PIPELINES, altered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 TEXTS = SHARED / "text"
+# Its vocabulary stands behind every pipeline of SentencePiece's converters, as `t5-small:albert`.
+ALTERED = "t5-small"
+# With those, one paragraph of so many of the books.
+SAMPLED = 10
 # Documents of about so much text are encoded at a time.
 BATCH_BYTES = 8_000_000
 SHOWN = 3
@@ -207,11 +212,17 @@ def _strings(value: Any) -> list[str]:
     return [text for part in parts for text in _strings(part)]
 
 
-def _made_or_shared(name: str) -> Tokenizer | Path:
-    if name not in FAMILIES:
-        return SHARED / "tokenizers" / name
-    texts = [*wikitext()[::5], *japanese()[1::5], *dirty()[::5]]
-    return Tokenizer.from_str(FAMILIES[name](SHARED / "tokenizers", texts))
+def named(name: str) -> LoadedTokenizer:
+    """A family's tokenizer, or that of a folder, behind the pipeline that `name` may end in."""
+    if name in FAMILIES:
+        texts = [*wikitext()[::5], *japanese()[1::5], *dirty()[::5]]
+        made = FAMILIES[name](SHARED / "tokenizers", texts)
+        return load_tokenizer(Tokenizer.from_str(made))
+    folder, _, pipeline = name.partition(":")
+    loaded = load_tokenizer(SHARED / "tokenizers" / folder)
+    if not pipeline:
+        return loaded
+    return replace(loaded, tokenizer=altered(loaded.tokenizer, pipeline))
 
 
 def main() -> int:
@@ -220,7 +231,8 @@ def main() -> int:
     parser.add_argument(
         "tokenizers",
         nargs="*",
-        help=f"names of ../shared/data/tokenizers, or of families: {', '.join(FAMILIES)}",
+        help="names of ../shared/data/tokenizers, or of one and a pipeline, or of families: "
+        + ", ".join(FAMILIES),
     )
     parser.add_argument("--texts", nargs="*", choices=[*CORPORA, "made"])
     parser.add_argument("--threads", type=int)
@@ -230,9 +242,11 @@ def main() -> int:
         print("../shared/data is not there: nothing to compare", file=sys.stderr)
         return 2
     bad = 0
-    names = [*sorted(path.name for path in folder.iterdir()), *FAMILIES]
+    names = sorted(path.name for path in folder.iterdir())
+    names += [f"{ALTERED}:{pipeline}" for pipeline in PIPELINES]
+    names += FAMILIES
     for name in arguments.tokenizers or names:
-        loaded = load_tokenizer(_made_or_shared(name))
+        loaded = named(name)
         core = verified_encoder(loaded.tokenizer)
         if isinstance(core, Unsupported):
             print(f"{name:28} is not encoded by the core: {core}", flush=True)
@@ -240,6 +254,8 @@ def main() -> int:
             continue
         for kind in arguments.texts or [*CORPORA, "made"]:
             texts = made(loaded) if kind == "made" else CORPORA[kind]()
+            if kind == "books" and ":" in name:
+                texts = texts[::SAMPLED]
             found = compare(loaded, core, texts, arguments.threads)
             bad += found.different > 0
             print(

@@ -14,13 +14,13 @@ use crate::{Error, Result};
 /// An encoder of any supported family.
 pub enum Tokenizer {
     /// The family of BERT.
-    WordPiece(Encoder<WordPiece>),
+    WordPiece(Box<Encoder<WordPiece>>),
     /// The family of `RoBERTa` and `ModernBERT`, GPT-4, Llama 3 and Qwen.
     ByteLevelBpe(Box<Encoder<ByteLevelBpe>>),
     /// The family of Llama 2, Mistral and Gemma.
     SentencePieceBpe(Box<Encoder<SentencePieceBpe>>),
     /// The family of XLM-R, T5 and `XLNet`.
-    Unigram(Encoder<Unigram>),
+    Unigram(Box<Encoder<Unigram>>),
     /// Vocabularies of words, characters and k-mers.
     Words(Box<Encoder<Words>>),
 }
@@ -35,7 +35,9 @@ impl Tokenizer {
         let file = TokenizerFile::parse(json)?;
         file.require_known_steps()?;
         match &file.model {
-            Model::WordPiece { .. } => WordPiece::from_file(&file, exceptions).map(Self::WordPiece),
+            Model::WordPiece { .. } => {
+                WordPiece::from_file(&file, exceptions).map(Box::new).map(Self::WordPiece)
+            }
             Model::Bpe { .. } if !is_byte_level(file.pre_tokenizer.as_ref()) => {
                 SentencePieceBpe::from_file(&file, exceptions)
                     .map(Box::new)
@@ -44,7 +46,9 @@ impl Tokenizer {
             Model::Bpe { .. } => {
                 ByteLevelBpe::from_file(&file, exceptions).map(Box::new).map(Self::ByteLevelBpe)
             }
-            Model::Unigram { .. } => unigram::from_file(&file, exceptions).map(Self::Unigram),
+            Model::Unigram { .. } => {
+                unigram::from_file(&file, exceptions).map(Box::new).map(Self::Unigram)
+            }
             Model::WordLevel { .. } => {
                 Words::from_file(&file, exceptions).map(Box::new).map(Self::Words)
             }

@@ -89,6 +89,10 @@ pub enum Normalizer {
     Nmt,
     StripAccents,
     Lowercase,
+    Strip {
+        strip_left: bool,
+        strip_right: bool,
+    },
     Prepend {
         prepend: String,
     },
