@@ -9,15 +9,19 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import re
 import sys
+import tempfile
 import time
 import zipfile
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
 from mlmfast import _core
 from mlmfast.data.tokenization.edges.corpus import hard_texts
@@ -28,6 +32,7 @@ from mlmfast.data.tokenization.parity import Unsupported, verified_encoder
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 from places import SHARED
+from sequences import ESM2, NUCLEOTIDE_TRANSFORMER, esm_tokenizer, genome, proteins
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -122,6 +127,49 @@ CORPORA: dict[str, Callable[[], list[str]]] = {
 }
 
 
+def sequences() -> list[str]:
+    """Random proteins and DNA."""
+    return [*proteins(20_000), *genome(2000), *genome(3, length=200_000)]
+
+
+CORPORA["sequences"] = sequences
+
+
+def _esm(entries: list[str]) -> Any:
+    with tempfile.TemporaryDirectory() as folder:
+        return esm_tokenizer(Path(folder), entries)
+
+
+def _word_level(pre_tokenizer: Any) -> Tokenizer:
+    """A vocabulary of single characters and of the words that are frequent in the texts."""
+    counts = Counter(word for line in wikitext()[:20_000] for word in re.findall(r"\w+|\S", line))
+    letters = {letter for text in hard_texts() for letter in text}
+    words = ["[UNK]", *sorted(letters), *(word for word, _ in counts.most_common(20_000))]
+    ids = {word: number for number, word in enumerate(dict.fromkeys(words))}
+    tokenizer = Tokenizer(models.WordLevel(ids, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizer
+    tokenizer.add_special_tokens(["[UNK]", "[MASK]"])
+    return tokenizer
+
+
+# Families of which no published tokenizer lies in ../shared/data.
+MADE: dict[str, Callable[[], Any]] = {
+    "esm2": lambda: _esm(ESM2),
+    "nucleotide-transformer": lambda: _esm(NUCLEOTIDE_TRANSFORMER),
+    "words": lambda: _word_level(pre_tokenizers.Whitespace()),
+    "words-digits": lambda: _word_level(
+        pre_tokenizers.Sequence(
+            [
+                pre_tokenizers.WhitespaceSplit(),
+                pre_tokenizers.Punctuation(),
+                pre_tokenizers.Digits(),
+            ]
+        )
+    ),
+    "characters": lambda: _word_level(pre_tokenizers.Split(Regex(""), "isolated")),
+}
+
+
 def compare(
     loaded: LoadedTokenizer, core: _core.Encoder, texts: list[str], threads: int | None
 ) -> Outcome:
@@ -206,7 +254,9 @@ def _strings(value: Any) -> list[str]:
 def main() -> int:
     """Compare what the command line names; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("tokenizers", nargs="*", help="names of ../shared/data/tokenizers")
+    parser.add_argument(
+        "tokenizers", nargs="*", help=f"names of ../shared/data/tokenizers, or {', '.join(MADE)}"
+    )
     parser.add_argument("--texts", nargs="*", choices=[*CORPORA, "made"])
     parser.add_argument("--threads", type=int)
     arguments = parser.parse_args()
@@ -215,8 +265,9 @@ def main() -> int:
         print("../shared/data is not there: nothing to compare", file=sys.stderr)
         return 2
     bad = 0
-    for name in arguments.tokenizers or sorted(path.name for path in folder.iterdir()):
-        loaded = load_tokenizer(folder / name)
+    published = sorted(path.name for path in folder.iterdir())
+    for name in arguments.tokenizers or [*published, *MADE]:
+        loaded = load_tokenizer(MADE[name]() if name in MADE else folder / name)
         core = verified_encoder(loaded.tokenizer)
         if isinstance(core, Unsupported):
             print(f"{name:28} is not encoded by the core: {core}", flush=True)
