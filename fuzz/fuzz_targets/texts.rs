@@ -20,7 +20,7 @@ static PAIRS: [LazyLock<Pair>; PIPELINES] = {
     macro_rules! pairs {
         ($($number:literal)*) => { [$(LazyLock::new(|| pair($number))),*] };
     }
-    pairs!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14)
+    pairs!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20)
 };
 
 fn pair(number: usize) -> Pair {

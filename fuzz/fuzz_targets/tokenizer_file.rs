@@ -20,7 +20,7 @@ const TEXTS: [&str; 4] = [
     "",
 ];
 
-const KINDS: [&str; 9] = [
+const KINDS: [&str; 11] = [
     "NFC",
     "NFKC",
     "NFD",
@@ -30,6 +30,8 @@ const KINDS: [&str; 9] = [
     "Whitespace",
     "BertPreTokenizer",
     "WhitespaceSplit",
+    "Punctuation",
+    "Prepend",
 ];
 
 fuzz_target!(init: forgive_the_library(), |data: &[u8]| {

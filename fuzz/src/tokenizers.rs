@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::charsmap::charsmap;
 
 /// How many pipelines [`file`] knows.
-pub const PIPELINES: usize = 15;
+pub const PIPELINES: usize = 21;
 
 const WORDS: &str = "the there here he re house houses house's don't 't 's ll it an and for \
     token tokens tokenization in ing un able 10 100 2026 ... -- == \" café naïve über Äpfel für fi \
@@ -53,14 +53,27 @@ pub fn file(number: usize) -> Value {
         4 => bpe(true, false, false),
         5 => bpe(false, true, true),
         6 => bpe(false, false, true),
-        7 => unigram(&[precompiled()], true),
-        8 => unigram(&[], true),
-        9 => unigram(&xlnet(), true),
-        10 => unigram(&[precompiled(), squeezing()], false),
+        7 => unigram(&[precompiled()], words_of(true)),
+        8 => unigram(&[], words_of(true)),
+        9 => unigram(&xlnet(), words_of(true)),
+        10 => unigram(&[precompiled(), squeezing(" ")], words_of(false)),
+        11 => unigram(&[json!({"type": "NFKC"}), json!({"type": "Lowercase"})], words_of(true)),
         12 => word_level(&json!({"type": "NFC"}), &[json!({"type": "Whitespace"}), digits()]),
         13 => word_level(&Value::Null, &[choice(), spaces()]),
         14 => word_level(&json!({"type": "Lowercase"}), &[split("", "Isolated")]),
-        _ => unigram(&[json!({"type": "NFKC"}), json!({"type": "Lowercase"})], true),
+        // As transformers' converters write them.
+        15 => unigram(&[precompiled(), strip(false), squeezing("\u{2581}")], words_of(false)),
+        16 => unigram(&[strip(false), squeezing("\u{2581}")], metaspace("never", true)),
+        17 => unigram(
+            &[json!({"type": "Lowercase"}), strip(true), precompiled(), squeezing(" ")],
+            sequence(&[
+                json!({"type": "Punctuation", "behavior": "Isolated"}),
+                metaspace("always", true),
+            ]),
+        ),
+        18 => unigram(&[squeezing(" "), json!({"type": "NFKD"}), precompiled()], words_of(false)),
+        19 => unigram(&[json!({"type": "Prepend", "prepend": "\u{2581}"}), signs()], Value::Null),
+        _ => unigram(&[precompiled(), signs()], metaspace("first", false)),
     }
 }
 
@@ -204,8 +217,30 @@ fn precompiled() -> Value {
     json!({"type": "Precompiled", "precompiled_charsmap": charsmap(RULES)})
 }
 
-fn squeezing() -> Value {
-    json!({"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "})
+fn squeezing(content: &str) -> Value {
+    json!({"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": content})
+}
+
+fn signs() -> Value {
+    json!({"type": "Replace", "pattern": {"String": " "}, "content": "\u{2581}"})
+}
+
+fn strip(left: bool) -> Value {
+    json!({"type": "Strip", "strip_left": left, "strip_right": true})
+}
+
+fn metaspace(scheme: &str, split: bool) -> Value {
+    json!({"type": "Metaspace", "replacement": "\u{2581}", "prepend_scheme": scheme, "split": split})
+}
+
+fn sequence(splitters: &[Value]) -> Value {
+    json!({"type": "Sequence", "pretokenizers": splitters})
+}
+
+/// Words between white space of any kind, or between spaces.
+fn words_of(at_white: bool) -> Value {
+    let last = metaspace("always", true);
+    if at_white { sequence(&[json!({"type": "WhitespaceSplit"}), last]) } else { last }
 }
 
 fn xlnet() -> Vec<Value> {
@@ -221,7 +256,7 @@ fn xlnet() -> Vec<Value> {
     ]
 }
 
-fn unigram(normalizers: &[Value], at_white: bool) -> Value {
+fn unigram(normalizers: &[Value], splitter: Value) -> Value {
     let mut vocab: Vec<(String, f64)> = vec![
         ("<unk>".into(), 0.0),
         ("<s>".into(), 0.0),
@@ -241,13 +276,6 @@ fn unigram(normalizers: &[Value], at_white: bool) -> Value {
         }
     }
     let model = json!({"type": "Unigram", "unk_id": 0, "byte_fallback": false, "vocab": vocab});
-    let last = json!({"type": "Metaspace", "replacement": "\u{2581}", "prepend_scheme": "always",
-                      "split": true});
-    let splitter = if at_white {
-        json!({"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}, last]})
-    } else {
-        last
-    };
     let normalizer = match normalizers {
         [] => Value::Null,
         [only] => only.clone(),

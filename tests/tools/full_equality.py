@@ -9,19 +9,15 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
-import re
 import sys
-import tempfile
 import time
 import zipfile
-from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
 from mlmfast import _core
 from mlmfast.data.tokenization.edges.corpus import hard_texts
@@ -32,12 +28,18 @@ from mlmfast.data.tokenization.parity import Unsupported, verified_encoder
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 from places import SHARED
-from sequences import ESM2, NUCLEOTIDE_TRANSFORMER, esm_tokenizer, genome, proteins
+from sequences import genome, proteins
+from spm_pipelines import PIPELINES, altered
+from word_pipelines import WORD_PIPELINES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 TEXTS = SHARED / "text"
+# Its vocabulary stands behind every pipeline of SentencePiece's converters, as `t5-small:albert`.
+ALTERED = "t5-small"
+# With those, one paragraph of so many of the books.
+SAMPLED = 10
 # Documents of about so much text are encoded at a time.
 BATCH_BYTES = 8_000_000
 SHOWN = 3
@@ -117,6 +119,11 @@ def made(loaded: LoadedTokenizer) -> list[str]:
     return [*hard_texts(), *special, "x" * 1_000_000, "\u6771\u4eac" * 170_000, ""]
 
 
+def sequences() -> list[str]:
+    """Random proteins and DNA."""
+    return [*proteins(20_000), *genome(2000), *genome(3, length=200_000)]
+
+
 CORPORA: dict[str, Callable[[], list[str]]] = {
     "books": books,
     "eli5": eli5,
@@ -124,49 +131,7 @@ CORPORA: dict[str, Callable[[], list[str]]] = {
     "languages": languages,
     "japanese": japanese,
     "dirty": dirty,
-}
-
-
-def sequences() -> list[str]:
-    """Random proteins and DNA."""
-    return [*proteins(20_000), *genome(2000), *genome(3, length=200_000)]
-
-
-CORPORA["sequences"] = sequences
-
-
-def _esm(entries: list[str]) -> Any:
-    with tempfile.TemporaryDirectory() as folder:
-        return esm_tokenizer(Path(folder), entries)
-
-
-def _word_level(pre_tokenizer: Any) -> Tokenizer:
-    """A vocabulary of single characters and of the words that are frequent in the texts."""
-    counts = Counter(word for line in wikitext()[:20_000] for word in re.findall(r"\w+|\S", line))
-    letters = {letter for text in hard_texts() for letter in text}
-    words = ["[UNK]", *sorted(letters), *(word for word, _ in counts.most_common(20_000))]
-    ids = {word: number for number, word in enumerate(dict.fromkeys(words))}
-    tokenizer = Tokenizer(models.WordLevel(ids, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizer
-    tokenizer.add_special_tokens(["[UNK]", "[MASK]"])
-    return tokenizer
-
-
-# Families of which no published tokenizer lies in ../shared/data.
-MADE: dict[str, Callable[[], Any]] = {
-    "esm2": lambda: _esm(ESM2),
-    "nucleotide-transformer": lambda: _esm(NUCLEOTIDE_TRANSFORMER),
-    "words": lambda: _word_level(pre_tokenizers.Whitespace()),
-    "words-digits": lambda: _word_level(
-        pre_tokenizers.Sequence(
-            [
-                pre_tokenizers.WhitespaceSplit(),
-                pre_tokenizers.Punctuation(),
-                pre_tokenizers.Digits(),
-            ]
-        )
-    ),
-    "characters": lambda: _word_level(pre_tokenizers.Split(Regex(""), "isolated")),
+    "sequences": sequences,
 }
 
 
@@ -251,11 +216,24 @@ def _strings(value: Any) -> list[str]:
     return [text for part in parts for text in _strings(part)]
 
 
+def named(name: str) -> LoadedTokenizer:
+    """A made tokenizer, or one of the shared folder behind the pipeline that `name` may end in."""
+    if name in WORD_PIPELINES:
+        return load_tokenizer(WORD_PIPELINES[name]())
+    folder, _, pipeline = name.partition(":")
+    loaded = load_tokenizer(SHARED / "tokenizers" / folder)
+    if not pipeline:
+        return loaded
+    return replace(loaded, tokenizer=altered(loaded.tokenizer, pipeline))
+
+
 def main() -> int:
     """Compare what the command line names; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "tokenizers", nargs="*", help=f"names of ../shared/data/tokenizers, or {', '.join(MADE)}"
+        "tokenizers",
+        nargs="*",
+        help="names of ../shared/data/tokenizers, of one and a pipeline, or of a made one",
     )
     parser.add_argument("--texts", nargs="*", choices=[*CORPORA, "made"])
     parser.add_argument("--threads", type=int)
@@ -265,9 +243,10 @@ def main() -> int:
         print("../shared/data is not there: nothing to compare", file=sys.stderr)
         return 2
     bad = 0
-    published = sorted(path.name for path in folder.iterdir())
-    for name in arguments.tokenizers or [*published, *MADE]:
-        loaded = load_tokenizer(MADE[name]() if name in MADE else folder / name)
+    names = sorted(path.name for path in folder.iterdir())
+    names += [f"{ALTERED}:{pipeline}" for pipeline in PIPELINES] + [*WORD_PIPELINES]
+    for name in arguments.tokenizers or names:
+        loaded = named(name)
         core = verified_encoder(loaded.tokenizer)
         if isinstance(core, Unsupported):
             print(f"{name:28} is not encoded by the core: {core}", flush=True)
@@ -275,6 +254,8 @@ def main() -> int:
             continue
         for kind in arguments.texts or [*CORPORA, "made"]:
             texts = made(loaded) if kind == "made" else CORPORA[kind]()
+            if kind == "books" and ":" in name:
+                texts = texts[::SAMPLED]
             found = compare(loaded, core, texts, arguments.threads)
             bad += found.different > 0
             print(

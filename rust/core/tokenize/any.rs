@@ -13,11 +13,11 @@ use crate::{Error, Result};
 /// An encoder of any supported family.
 pub enum Tokenizer {
     /// The family of BERT.
-    WordPiece(Encoder<WordPiece>),
+    WordPiece(Box<Encoder<WordPiece>>),
     /// The family of `RoBERTa` and `ModernBERT`.
     ByteLevelBpe(Box<Encoder<ByteLevelBpe>>),
     /// The family of XLM-R, T5 and `XLNet`.
-    Unigram(Encoder<Unigram>),
+    Unigram(Box<Encoder<Unigram>>),
     /// Vocabularies of words, characters and k-mers.
     Words(Box<Encoder<Words>>),
 }
@@ -32,11 +32,15 @@ impl Tokenizer {
         let file = TokenizerFile::parse(json)?;
         file.require_known_steps()?;
         match &file.model {
-            Model::WordPiece { .. } => WordPiece::from_file(&file, exceptions).map(Self::WordPiece),
+            Model::WordPiece { .. } => {
+                WordPiece::from_file(&file, exceptions).map(Box::new).map(Self::WordPiece)
+            }
             Model::Bpe { .. } => {
                 ByteLevelBpe::from_file(&file, exceptions).map(Box::new).map(Self::ByteLevelBpe)
             }
-            Model::Unigram { .. } => unigram::from_file(&file, exceptions).map(Self::Unigram),
+            Model::Unigram { .. } => {
+                unigram::from_file(&file, exceptions).map(Box::new).map(Self::Unigram)
+            }
             Model::WordLevel { .. } => {
                 Words::from_file(&file, exceptions).map(Box::new).map(Self::Words)
             }

@@ -146,6 +146,7 @@ impl<F: Family> Encoder<F> {
         mut ids: Ids<T>,
     ) -> Result<Part<T>> {
         let (mut counts, mut pending) = (Vec::new(), Vec::new());
+        let longest = self.family.longest_stretch();
         for row in from.row..=to.row {
             let first = if row == from.row { from.byte } else { 0 };
             if row == to.row && to.byte == 0 {
@@ -170,8 +171,8 @@ impl<F: Family> Encoder<F> {
                     begins_piece: begins,
                     ends_piece: ends,
                 };
-                let known =
-                    dispatch!(self.level, simd => self.stretch(simd, stretch, worker, &mut ids));
+                let known = text.len() <= longest
+                    && dispatch!(self.level, simd => self.stretch(simd, stretch, worker, &mut ids));
                 if !known {
                     ids.truncate(at);
                     pending.push(Pending { row, start, end, at });
@@ -202,7 +203,7 @@ impl<F: Family> Encoder<F> {
         if self.has_late(stretch, worker) {
             return self.split_normalized(stretch, worker, ids);
         }
-        self.words(simd, stretch, worker, ids)
+        self.piece(simd, stretch, worker, ids)
     }
 
     /// The same for a stretch with added tokens.
@@ -222,7 +223,7 @@ impl<F: Family> Encoder<F> {
                     if self.has_late(piece, worker) {
                         self.split_normalized(piece, worker, ids)
                     } else {
-                        dispatch!(self.level, simd => self.words(simd, piece, worker, ids))
+                        dispatch!(self.level, simd => self.piece(simd, piece, worker, ids))
                     }
                 }
             });
@@ -276,6 +277,41 @@ impl<F: Family> Encoder<F> {
     }
 
     /// The same for a stretch without added tokens.
+    #[inline(always)]
+    fn piece<S: Simd, T: StoredId>(
+        &self,
+        simd: S,
+        stretch: Stretch<'_>,
+        worker: &mut Worker<F::Scratch>,
+        ids: &mut Ids<T>,
+    ) -> bool {
+        let before = ids.len();
+        self.words(simd, stretch, worker, ids) || {
+            ids.truncate(before);
+            self.together(stretch, worker, ids)
+        }
+    }
+
+    /// The same as a whole, where that is possible.
+    #[cold]
+    fn together<T: StoredId>(
+        &self,
+        stretch: Stretch<'_>,
+        worker: &mut Worker<F::Scratch>,
+        ids: &mut Ids<T>,
+    ) -> bool {
+        let Worker { scratch, unit_ids, .. } = worker;
+        unit_ids.clear();
+        // Late tokens may be what is in the way.
+        let known =
+            self.added.late.is_empty() && self.family.encode_stretch(stretch, scratch, unit_ids);
+        if known {
+            ids.append(unit_ids);
+        }
+        known
+    }
+
+    /// The same, unit by unit.
     #[inline(always)]
     fn words<S: Simd, T: StoredId>(
         &self,

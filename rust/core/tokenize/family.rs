@@ -35,6 +35,17 @@ pub trait Family: Send + Sync {
         true
     }
 
+    /// The most bytes of a stretch; longer ones are left to the library.
+    fn longest_stretch(&self) -> usize {
+        usize::MAX
+    }
+
+    /// Append the ids of a stretch that has no units, or one of whose units cannot be encoded without the
+    /// others. False leaves it to the library; the contents of `ids` are then undefined.
+    fn encode_stretch(&self, _: Stretch<'_>, _: &mut Self::Scratch, _: &mut Vec<u32>) -> bool {
+        false
+    }
+
     /// The first position from `at` on where `text` can be cut, so that both sides are encoded
     /// independently, or its end. `cuts` are the positions that suit every family.
     fn cut_after(&self, text: &[u8], at: usize, cuts: Cuts<'_>) -> usize {

@@ -89,6 +89,13 @@ pub enum Normalizer {
     Nmt,
     StripAccents,
     Lowercase,
+    Strip {
+        strip_left: bool,
+        strip_right: bool,
+    },
+    Prepend {
+        prepend: String,
+    },
     Replace {
         pattern: Pattern,
         content: String,

@@ -57,6 +57,12 @@ impl Charsmap {
         None
     }
 
+    /// The characters of the longest replacement.
+    #[must_use]
+    pub fn longest(&self) -> usize {
+        self.texts.split('\0').map(|text| text.chars().count()).max().unwrap_or(0)
+    }
+
     /// Append the replacement of `text` to `out`, grapheme by grapheme.
     pub fn apply(&self, text: &str, out: &mut String) {
         for grapheme in text.graphemes(true) {

@@ -1,49 +1,17 @@
 //! Reading the supported pipelines.
 
 use super::alphabet::Alphabet;
-use super::scan::{Runs, Scanner};
-use super::stages::Stages;
+use super::runs::Runs;
+use super::scan::Scanner;
 use super::tails::Tails;
 use super::trie::Trie;
 use super::viterbi::Pieces;
-use super::words::{Splitting, Tables};
-use crate::tokenize::file::{Model, PreTokenizer};
+use super::words::Tables;
+use crate::tokenize::file::Model;
 use crate::{Error, Result};
 
 /// Larger scores could overflow, or lose precision in sums.
 const MOST: f64 = 1e9;
-
-/// How `pre_tokenizer` splits the output of `stages`.
-///
-/// # Errors
-/// The pre-tokenizer is not supported.
-pub fn splitting(pre_tokenizer: Option<&PreTokenizer>, stages: &Stages) -> Result<Splitting> {
-    let refused = || Error::Pipeline { part: "pre_tokenizer", found: format!("{pre_tokenizer:?}") };
-    let (at_white, metaspace) = match pre_tokenizer {
-        Some(PreTokenizer::Sequence { pretokenizers }) => match &pretokenizers[..] {
-            [PreTokenizer::WhitespaceSplit, metaspace] => (true, metaspace),
-            [metaspace] => (false, metaspace),
-            _ => return Err(refused()),
-        },
-        Some(metaspace) => (false, metaspace),
-        None => return Err(refused()),
-    };
-    let PreTokenizer::Metaspace { replacement, prepend_scheme, split } = metaspace else {
-        return Err(refused());
-    };
-    let prepend = match &prepend_scheme[..] {
-        "always" => true,
-        // A document is one word to begin with, unless white space was taken out before.
-        "first" if !at_white && stages.keep_beginnings() => true,
-        "never" if at_white => false,
-        _ => return Err(refused()),
-    };
-    if replacement.is_whitespace() || !(at_white || *split) {
-        return Err(refused());
-    }
-    let only_first = prepend_scheme == "first";
-    Ok(Splitting { space: *replacement, at_white, prepend, only_first, at_space: *split })
-}
 
 /// A scanner for these tables.
 ///
@@ -52,7 +20,9 @@ pub fn splitting(pre_tokenizer: Option<&PreTokenizer>, stages: &Stages) -> Resul
 pub fn scanner(tables: &Tables) -> Result<Scanner> {
     let refused = || Error::Pipeline { part: "normalizer", found: "white space changes".into() };
     let (stages, splitting) = (&tables.stages, &tables.splitting);
-    let also = if splitting.at_white { ' ' } else { splitting.space };
+    // Whether white space becomes more than a border.
+    let matters = !splitting.at_white || stages.space().is_some();
+    let also = if matters { splitting.space } else { ' ' };
     let is_space = |text: &str| text == " " || text.chars().eq([also]);
     let excepted = |byte| tables.exceptions.contains(&u32::from(byte));
     let white: Vec<u8> = [b' ', b'\n', b'\r', b'\t']
@@ -64,11 +34,11 @@ pub fn scanner(tables: &Tables) -> Result<Scanner> {
                 && (splitting.at_white || is_space(&stages.of(&text)))
         })
         .collect();
-    // Texts are cut at these two.
-    if !white.starts_with(b" \n") {
+    // Texts are cut at spaces.
+    if !white.starts_with(b" ") {
         return Err(refused());
     }
-    let mut lengths = Vec::new();
+    let mut runs = Vec::new();
     let mut line_end = 2;
     for &first in &white {
         for &second in &white {
@@ -76,21 +46,30 @@ pub fn scanner(tables: &Tables) -> Result<Scanner> {
             if !stages.keeps_white(&text, also) {
                 return Err(refused());
             }
-            let length = stages.of(&text).chars().count();
+            let run = stages.of(&text);
             if text == "\r\n" {
-                line_end = length;
-            } else {
-                lengths.push(length);
+                line_end = run.chars().count();
             }
+            runs.push((text, run));
         }
     }
-    let runs = Runs { squeezed: lengths[0] == 1, line_end: line_end == 1 };
-    if !splitting.at_white
-        && (lengths.iter().any(|&length| length != lengths[0] || length > 2) || line_end > 2)
+    let runs = if !matters {
+        None
+    } else if runs.iter().all(|(_, run)| is_space(run)) {
+        Some(Runs::Squeezed)
+    } else if !splitting.at_white
+        && splitting.at_space
+        && runs.iter().all(|(text, run)| run.chars().count() == 2 || text == "\r\n")
+        && line_end <= 2
     {
+        Some(Runs::Single { line_end: line_end == 1 })
+    } else {
+        Some(Runs::WithWord)
+    };
+    let is_prefix = |text: String| is_space(&text);
+    if !stages.prefix().is_none_or(is_prefix) {
         return Err(refused());
     }
-    let runs = (!splitting.at_white).then_some(runs);
     Scanner::new(&white, runs, tables).ok_or_else(refused)
 }
 
@@ -106,7 +85,7 @@ pub fn pieces(model: &Model<'_>) -> Result<(Alphabet, Pieces)> {
     let mut alphabet = Alphabet::default();
     let mut codes = Vec::new();
     let mut ends = Vec::with_capacity(vocab.len());
-    let mut least = f64::INFINITY;
+    let (mut least, mut most) = (f64::INFINITY, 0.0_f64);
     for (piece, score) in vocab {
         if score.is_nan() || score.abs() > MOST {
             return Err(refused(format!("a score of {score}")));
@@ -114,6 +93,7 @@ pub fn pieces(model: &Model<'_>) -> Result<(Alphabet, Pieces)> {
         codes.extend(piece.chars().map(|character| alphabet.add(character)));
         ends.push(codes.len());
         least = least.min(*score);
+        most = most.max(score.abs());
     }
     let unknown = match *unk_id {
         Some(id) if id >= vocab.len() => return Err(refused(format!("unk_id {id}"))),
@@ -137,7 +117,7 @@ pub fn pieces(model: &Model<'_>) -> Result<(Alphabet, Pieces)> {
         trie.find(&codes).unwrap_or(u32::MAX)
     };
     let bytes = byte_fallback.then(|| Box::new(std::array::from_fn(spell)));
-    Ok((alphabet, Pieces::new(trie, least, bounds, unknown, bytes)))
+    Ok((alphabet, Pieces::new(trie, (least, most), bounds, unknown, bytes)))
 }
 
 /// The characters that end units of `model` on their own.

@@ -1,10 +1,11 @@
 //! Finding units: they end at ASCII white space, unless something joins across it.
 
-use std::sync::atomic::{AtomicU8, Ordering};
-
 use fearless_simd::prelude::*;
 use fearless_simd::u8x64;
 
+use super::alphabet::WHITE;
+use super::edges::Edges;
+use super::runs::Runs;
 use super::words::Tables;
 use crate::tokenize::unit::Unit;
 
@@ -16,27 +17,8 @@ pub struct Scanner {
     /// The bytes at which units end, possibly with duplicates.
     white: [u8; 4],
     /// How runs of white space become words, where they do.
-    runs: Option<Runs>,
-    /// Properties of characters beside white space: see [`Edge`].
-    edges: Box<[AtomicU8]>,
-}
-
-/// White space that is not only a border: each space is a word, or a part of one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Runs {
-    /// A run becomes one space.
-    pub squeezed: bool,
-    /// A carriage return and a line feed become one space.
-    pub line_end: bool,
-}
-
-/// Bits of a character's properties.
-struct Edge;
-
-impl Edge {
-    const KNOWN: u8 = 1;
-    const STARTS: u8 = 2;
-    const ENDS: u8 = 4;
+    pub(super) runs: Option<Runs>,
+    pub(super) edges: Edges,
 }
 
 /// Bytes that may have a border on both sides: the visible ASCII characters.
@@ -51,10 +33,11 @@ impl Scanner {
     pub fn new(white: &[u8], runs: Option<Runs>, tables: &Tables) -> Option<Self> {
         let mut bytes = [*white.first()?; 4];
         bytes.get_mut(..white.len())?.copy_from_slice(white);
-        let edges = (0..0x11_0000).map(|_| AtomicU8::new(0)).collect();
-        let scanner = Self { white: bytes, runs, edges };
-        let all = Edge::STARTS | Edge::ENDS;
-        let fits = |byte| scanner.edge(char::from(byte), tables) & all == all;
+        let scanner = Self { white: bytes, runs, edges: Edges::new(runs.is_some()) };
+        let fits = |byte| {
+            let edge = scanner.edges.of(char::from(byte), tables);
+            edge.starts() && edge.ends()
+        };
         (0..0x80).filter(|&byte| is_plain(byte)).all(fits).then_some(scanner)
     }
 
@@ -71,14 +54,27 @@ impl Scanner {
         }
     }
 
-    /// Whether the words of a unit could depend on neighbouring units. The unit's own characters do not
-    /// show where a space at its edge comes from.
+    /// Whether units end at line breaks.
+    #[must_use]
+    pub fn ends_at_line_breaks(&self) -> bool {
+        self.is_white(b'\n')
+    }
+
+    /// Whether `byte` ends units.
+    #[inline]
+    #[must_use]
+    pub fn is_white(&self, byte: u8) -> bool {
+        self.white.contains(&byte)
+    }
+
+    /// Whether nothing but the unit itself decides its words. Its own characters do not show where a space
+    /// at its edge comes from.
     #[must_use]
     pub fn is_certain(&self, unit: &str, codes: &[u32], space: u32, tables: &Tables) -> bool {
-        let spaced = |code: Option<&u32>| code.is_none_or(|&code| code == space);
+        let spaced = |code: Option<&u32>| code.is_none_or(|&code| code == space || code == WHITE);
         let starts = unit.chars().next().is_none_or(|first| self.starts(first, tables));
         let ends = unit.chars().next_back().is_none_or(|last| self.ends(last, tables));
-        !(starts && spaced(codes.first()) || ends && spaced(codes.last()))
+        self.runs.is_none() || !(starts && spaced(codes.first()) || ends && spaced(codes.last()))
     }
 
     /// Find runs of bytes other than `white`; true if there are other bytes than these and visible ASCII.
@@ -157,7 +153,7 @@ impl Scanner {
         }
     }
 
-    /// The same as [`Self::join`], with units for white space that is more than a border.
+    /// The same as [`Self::join`], where white space is more than a border.
     fn with_runs(&self, text: &str, runs: Runs, tables: &Tables, units: &mut Vec<Unit>) {
         let whole = Unit { start: 0, end: u32::try_from(text.len()).unwrap_or(u32::MAX) };
         let found = units.len();
@@ -165,23 +161,17 @@ impl Scanner {
             units.extend((whole.end > 0).then_some(whole));
             return;
         };
-        // All but the last space, which belongs to the word after it.
-        let spaces = |start: u32, end: u32| {
-            let line_end = runs.line_end && text[..end as usize].ends_with("\r\n");
-            let end = end.saturating_sub(if line_end { 2 } else { 1 });
-            (end > start && !runs.squeezed).then_some(Unit { start, end })
-        };
         let mut unit = first;
         if self.begins_at(text, first.start, tables) {
-            units.extend(spaces(0, first.start));
+            runs.add(text, 0, &mut unit, units);
         } else {
             unit.start = 0;
         }
         for number in 1..found {
-            let next = units[number];
+            let mut next = units[number];
             if self.is_border(text, unit.end, next.start, tables) {
                 units.push(unit);
-                units.extend(spaces(unit.end, next.start));
+                runs.add(text, unit.end, &mut next, units);
                 unit = next;
             } else {
                 unit.end = next.end;
@@ -216,56 +206,33 @@ impl Scanner {
     }
 
     fn starts(&self, character: char, tables: &Tables) -> bool {
-        self.edge(character, tables) & Edge::STARTS != 0
+        self.edges.of(character, tables).starts()
     }
 
     fn ends(&self, character: char, tables: &Tables) -> bool {
-        self.edge(character, tables) & Edge::ENDS != 0
-    }
-
-    #[inline]
-    fn edge(&self, character: char, tables: &Tables) -> u8 {
-        match self.edges[character as usize].load(Ordering::Relaxed) {
-            0 => self.learn(character, tables),
-            edge => edge,
-        }
-    }
-
-    #[cold]
-    fn learn(&self, character: char, tables: &Tables) -> u8 {
-        let alone = tables.stages.alone(character);
-        let (mut starts, mut ends) = (alone.starts, alone.ends);
-        if self.runs.is_some() {
-            let visible = |c: char| !c.is_whitespace() && c != tables.splitting.space;
-            starts &= alone.text.chars().next().is_some_and(visible);
-            ends &= alone.text.chars().next_back().is_some_and(visible);
-        }
-        let edge =
-            Edge::KNOWN | if starts { Edge::STARTS } else { 0 } | if ends { Edge::ENDS } else { 0 };
-        self.edges[character as usize].store(edge, Ordering::Relaxed);
-        edge
+        self.edges.of(character, tables).ends()
     }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
+pub(super) mod tests {
     use super::super::alphabet::Alphabet;
     use super::super::charsmap::tests::charsmap;
+    use super::super::splitting::{Apart, Prepend, Splitting};
     use super::super::stages::Stages;
-    use super::super::words::Splitting;
     use super::*;
     use crate::tokenize::simd;
     use fearless_simd::{Level, dispatch};
     use proptest::prelude::*;
 
-    fn tables(rules: &[(&str, &str)], at_white: bool) -> Tables {
+    pub fn tables(rules: &[(&str, &str)], at_white: bool) -> Tables {
         let splitting = Splitting {
             space: '\u{2581}',
             at_white,
-            prepend: true,
-            only_first: false,
+            prepend: Prepend::Always,
             at_space: true,
+            apart: Apart::default(),
         };
         let stages = Stages::with_charsmap(charsmap(rules));
         Tables { stages, alphabet: Alphabet::default(), splitting, exceptions: Vec::new() }
@@ -298,14 +265,15 @@ mod tests {
     #[test]
     fn white_space_beyond_a_border_is_a_unit_of_its_own() {
         let tables = tables(&[("\u{3000}", " "), ("\r", " ")], false);
-        let runs = Runs { squeezed: false, line_end: true };
-        let found = |text| scan(text, &tables, Some(runs)).join("|");
-        assert_eq!(found("a b   c\r\nd \r\ne \n"), "a|b|  |c|d| |e| \n");
-        assert_eq!(found("  a \u{3000}b"), " |a \u{3000}b");
-        assert_eq!(found(" \u{2581}b"), " \u{2581}b");
-        assert_eq!(found("  "), "  ");
-        let squeezed = Runs { squeezed: true, ..runs };
-        assert_eq!(scan("  a  b ", &tables, Some(squeezed)).join("|"), "a|b| ");
+        let found = |text, runs| scan(text, &tables, Some(runs)).join("|");
+        let single = Runs::Single { line_end: true };
+        assert_eq!(found("a b   c\r\nd \r\ne \n", single), "a|b|  |c|d| |e| \n");
+        assert_eq!(found("  a \u{3000}b", single), " |a \u{3000}b");
+        assert_eq!(found(" \u{2581}b", single), " \u{2581}b");
+        assert_eq!(found("  ", single), "  ");
+        assert_eq!(found("  a  b ", Runs::Squeezed), "a|b| ");
+        assert_eq!(found("  a b  c\r\nd ", Runs::WithWord), "  a|b|  c|\r\nd| ");
+        assert_eq!(found(" a \u{3000}b  c  ", Runs::WithWord), "a \u{3000}b|  c|  ");
     }
 
     proptest! {

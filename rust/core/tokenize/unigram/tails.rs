@@ -63,8 +63,8 @@ impl Tails {
 #[cfg(test)]
 mod tests {
     use super::super::charsmap::tests::charsmap;
+    use super::super::splitting::{Apart, Prepend, Splitting};
     use super::super::stages::Stages;
-    use super::super::words::Splitting;
     use super::*;
 
     #[test]
@@ -79,9 +79,9 @@ mod tests {
         let splitting = Splitting {
             space: '\u{2581}',
             at_white: true,
-            prepend: true,
-            only_first: false,
+            prepend: Prepend::Always,
             at_space: true,
+            apart: Apart::default(),
         };
         let stages = Stages::with_charsmap(charsmap(&[("B", "b"), ("\t", " ")]));
         let tables = Tables { stages, alphabet, splitting, exceptions: vec![u32::from('x')] };

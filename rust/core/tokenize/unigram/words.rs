@@ -1,36 +1,9 @@
 //! Normalizing a unit, and the codes of its words.
 
-use super::alphabet::{Alphabet, WHITE};
+use super::alphabet::Alphabet;
+use super::splitting::Splitting;
 use super::stages::Stages;
-
-/// How a pre-tokenizer makes words of normalized text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(clippy::struct_excessive_bools)] // independent of each other
-pub struct Splitting {
-    /// The character that stands for a space.
-    pub space: char,
-    /// Whether white space of any kind ends words and is dropped; else only spaces become `space`.
-    pub at_white: bool,
-    /// Words begin with `space`.
-    pub prepend: bool,
-    /// Only the first word of a document does, and text after an added token does not.
-    pub only_first: bool,
-    /// Each `space` begins a word.
-    pub at_space: bool,
-}
-
-impl Splitting {
-    /// The code of a normalized character.
-    fn code(self, character: char, alphabet: &Alphabet) -> u32 {
-        if self.at_white && character.is_whitespace() {
-            WHITE
-        } else if character == ' ' {
-            alphabet.code(self.space)
-        } else {
-            alphabet.code(character)
-        }
-    }
-}
+use crate::tokenize::unit::Stretch;
 
 /// A character's treatment: a tag and a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,6 +114,22 @@ impl Words {
             let Some(end) = self.read_joined(segment, tables) else { return false };
             rest = segment[end..].chars();
         }
+    }
+
+    /// Normalize a stretch as a whole into `codes`, after a space; see [`Stages::apply_whole`]. False if
+    /// the library must encode it.
+    pub fn read_whole(&mut self, stretch: Stretch<'_>, tables: &Tables) -> bool {
+        let excepted = |c: char| tables.exceptions.binary_search(&u32::from(c)).is_ok();
+        if stretch.text.chars().any(excepted) {
+            return false;
+        }
+        let ends = (stretch.begins_piece, stretch.ends_piece);
+        tables.stages.apply_whole(stretch.text, ends, &mut self.text, &mut self.spare);
+        self.codes.clear();
+        self.codes.push(tables.alphabet.code(tables.splitting.space));
+        let codes = self.text.chars().map(|c| tables.splitting.code(c, &tables.alphabet));
+        self.codes.extend(codes);
+        true
     }
 
     /// Read `text` up to the next character that is independent of its neighbours; return the number of
