@@ -156,9 +156,9 @@ def _family(
 
 
 def _accepting(workers: list[Worker], left_out: dict[str, str]) -> list[Worker]:
-    """The workers that take the tokenizer, ours first; the others are ended, and said why."""
-    accepting = []
-    for worker in workers:
+    """Ours, and the others that take the tokenizer; why the rest does not goes to `left_out`."""
+    accepting = workers[:1]
+    for worker in workers[1:]:
         try:
             refusal = worker.ask("refusal", "text0", TRIAL)
         except RuntimeError as error:
@@ -167,8 +167,6 @@ def _accepting(workers: list[Worker], left_out: dict[str, str]) -> list[Worker]:
             accepting.append(worker)
         else:
             left_out[worker.label] = refusal.rstrip(".")
-    if not accepting or accepting[0] is not workers[0]:
-        raise SystemExit(f"{workers[0].label}: {left_out[workers[0].label]}")
     return accepting
 
 

@@ -20,7 +20,9 @@ static PAIRS: [LazyLock<Pair>; PIPELINES] = {
     macro_rules! pairs {
         ($($number:literal)*) => { [$(LazyLock::new(|| pair($number))),*] };
     }
-    pairs!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20)
+    pairs!(
+        0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27
+    )
 };
 
 fn pair(number: usize) -> Pair {

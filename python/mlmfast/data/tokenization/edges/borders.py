@@ -17,7 +17,7 @@ def at_borders(text: str) -> Iterator[str]:
     yield text
     size = len(text.encode())
     step = -(-(size + 2) // _MOST_PLACES)
-    for place in range(-1, size + 1, step):
+    for place in sorted({*range(-1, size + 1, step), 0, size}):
         start = "x" * (BLOCK - 1 - (place % BLOCK))
         yield f"{start} {text}"
         yield f"{start}y{text} z"

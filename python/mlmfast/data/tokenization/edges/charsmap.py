@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import random
 
 import numpy as np
 
@@ -16,7 +17,9 @@ _BYTES = np.arange(1, 256, dtype=np.int64)
 
 
 def keys_of(charsmap: str) -> list[str]:
-    """Return the keys of several characters, which no comparison of single ones tries.
+    """Return keys of several characters, which no comparison of single ones tries.
+
+    Of a large map they are a sample, the same in every process.
 
     Args:
         charsmap: The map as tokenizer.json holds it: a double array and texts, in base64.
@@ -29,9 +32,12 @@ def keys_of(charsmap: str) -> list[str]:
         return []
     keys: list[str] = []
     todo = [(0, b"")] if len(units) else []
-    nodes = 0
-    while todo and nodes < _MOST_NODES:
-        nodes += 1
+    draw = random.Random(5)  # noqa: S311 - no secret
+    for _ in range(_MOST_NODES):
+        if not todo:
+            break
+        at = draw.randrange(len(todo))
+        todo[at], todo[-1] = todo[-1], todo[at]
         node, key = todo.pop()
         unit = int(units[node])
         children = node ^ (unit >> 10 << ((unit & _EXTENDED) >> 6)) ^ _BYTES

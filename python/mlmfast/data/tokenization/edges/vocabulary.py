@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _LONGEST, _SHORTEST, _DRAWN = 40, 40, 2000
 _MIXTURES, _MOST_MIXED = 600, 7
 _TOKENS_PER_TEXT = 100
+_MOST_BESIDE_UNKNOWN = 70_000
 _SEPARATORS = ("", "", "", " ", " ", "  ", "\n", ".", "'", "1")
 # Characters that few vocabularies hold, of two to four bytes.
 _RARE = "\u2603\u0237\ua66e\u16a0\u2c80\U0001d518\U000104b0\U00012000\u4dae\u0fd0"
@@ -80,9 +81,10 @@ def steps_of(part: dict[str, Any] | None) -> list[dict[str, Any]]:
 
 def vocabulary_texts(vocabulary: Vocabulary) -> Iterator[str]:
     """Yield texts with every token, its longest ones at block borders, and mixtures of tokens."""
+    texts = vocabulary.texts
+    yield from joined(texts, " ")
     # Beside an unknown sign, most tokens stay whole that do not begin a word.
-    for separator in (" ", vocabulary.unknown[0]):
-        yield from joined(vocabulary.texts, separator)
+    yield from joined(texts[:: 1 + len(texts) // _MOST_BESIDE_UNKNOWN], vocabulary.unknown[0])
     drawn = vocabulary.drawn
     for text in drawn[:_LONGEST]:
         yield from at_borders(text)
