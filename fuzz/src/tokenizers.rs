@@ -89,7 +89,10 @@ pub fn file(number: usize) -> Value {
             &[precompiled(), strip(false), squeezing("\u{2581}")],
             words_of(false),
         )),
-        _ => with_more_tokens(word_level(&json!({"type": "Lowercase"}), &[choice(), spaces()])),
+        _ => with_more_tokens(word_level(
+            &json!({"type": "Lowercase"}),
+            &[json!({"type": "Whitespace"}), digits()],
+        )),
     }
 }
 
