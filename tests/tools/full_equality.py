@@ -28,7 +28,9 @@ from mlmfast.data.tokenization.parity import Unsupported, verified_encoder
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 from places import SHARED
+from sequences import genome, proteins
 from spm_pipelines import PIPELINES, altered
+from word_pipelines import WORD_PIPELINES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -117,6 +119,11 @@ def made(loaded: LoadedTokenizer) -> list[str]:
     return [*hard_texts(), *special, "x" * 1_000_000, "\u6771\u4eac" * 170_000, ""]
 
 
+def sequences() -> list[str]:
+    """Random proteins and DNA."""
+    return [*proteins(20_000), *genome(2000), *genome(3, length=200_000)]
+
+
 CORPORA: dict[str, Callable[[], list[str]]] = {
     "books": books,
     "eli5": eli5,
@@ -124,6 +131,7 @@ CORPORA: dict[str, Callable[[], list[str]]] = {
     "languages": languages,
     "japanese": japanese,
     "dirty": dirty,
+    "sequences": sequences,
 }
 
 
@@ -209,7 +217,9 @@ def _strings(value: Any) -> list[str]:
 
 
 def named(name: str) -> LoadedTokenizer:
-    """The tokenizer of the shared folder, behind the pipeline that `name` may end in."""
+    """A made tokenizer, or one of the shared folder behind the pipeline that `name` may end in."""
+    if name in WORD_PIPELINES:
+        return load_tokenizer(WORD_PIPELINES[name]())
     folder, _, pipeline = name.partition(":")
     loaded = load_tokenizer(SHARED / "tokenizers" / folder)
     if not pipeline:
@@ -221,7 +231,9 @@ def main() -> int:
     """Compare what the command line names; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "tokenizers", nargs="*", help="names of ../shared/data/tokenizers, or of one and a pipeline"
+        "tokenizers",
+        nargs="*",
+        help="names of ../shared/data/tokenizers, of one and a pipeline, or of a made one",
     )
     parser.add_argument("--texts", nargs="*", choices=[*CORPORA, "made"])
     parser.add_argument("--threads", type=int)
@@ -232,7 +244,7 @@ def main() -> int:
         return 2
     bad = 0
     names = sorted(path.name for path in folder.iterdir())
-    names += [f"{ALTERED}:{pipeline}" for pipeline in PIPELINES]
+    names += [f"{ALTERED}:{pipeline}" for pipeline in PIPELINES] + [*WORD_PIPELINES]
     for name in arguments.tokenizers or names:
         loaded = named(name)
         core = verified_encoder(loaded.tokenizer)
