@@ -89,7 +89,10 @@ pub fn file(number: usize) -> Value {
             &[precompiled(), strip(false), squeezing("\u{2581}")],
             words_of(false),
         )),
-        27 => with_more_tokens(word_level(&json!({"type": "Lowercase"}), &[choice(), spaces()])),
+        27 => with_more_tokens(word_level(
+            &json!({"type": "Lowercase"}),
+            &[json!({"type": "Whitespace"}), digits()],
+        )),
         28 => split_bpe("{1,3}", false, true),
         29 => split_bpe("", true, false),
         30 => spm_bpe(&[prepending(), replacing()], Value::Null, true),

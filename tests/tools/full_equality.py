@@ -32,7 +32,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 from bpe_families import FAMILIES
 from places import SHARED
+from sequences import genome, proteins
 from spm_pipelines import PIPELINES, altered
+from word_pipelines import WORD_PIPELINES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -121,6 +123,11 @@ def made(loaded: LoadedTokenizer) -> list[str]:
     return [*hard_texts(), *special, "x" * 1_000_000, "\u6771\u4eac" * 170_000, ""]
 
 
+def sequences() -> list[str]:
+    """Random proteins and DNA."""
+    return [*proteins(20_000), *genome(2000), *genome(3, length=200_000)]
+
+
 CORPORA: dict[str, Callable[[], list[str]]] = {
     "books": books,
     "eli5": eli5,
@@ -128,6 +135,7 @@ CORPORA: dict[str, Callable[[], list[str]]] = {
     "languages": languages,
     "japanese": japanese,
     "dirty": dirty,
+    "sequences": sequences,
 }
 
 
@@ -213,7 +221,9 @@ def _strings(value: Any) -> list[str]:
 
 
 def named(name: str) -> LoadedTokenizer:
-    """A family's tokenizer, or that of a folder, behind the pipeline that `name` may end in."""
+    """A made tokenizer, or one of the shared folder behind the pipeline that `name` may end in."""
+    if name in WORD_PIPELINES:
+        return load_tokenizer(WORD_PIPELINES[name]())
     if name in FAMILIES:
         texts = [*wikitext()[::5], *japanese()[1::5], *dirty()[::5]]
         made = FAMILIES[name](SHARED / "tokenizers", texts)
@@ -231,8 +241,7 @@ def main() -> int:
     parser.add_argument(
         "tokenizers",
         nargs="*",
-        help="names of ../shared/data/tokenizers, or of one and a pipeline, or of families: "
-        + ", ".join(FAMILIES),
+        help="names of ../shared/data/tokenizers, of one and a pipeline, or of a made one",
     )
     parser.add_argument("--texts", nargs="*", choices=[*CORPORA, "made"])
     parser.add_argument("--threads", type=int)
@@ -243,8 +252,7 @@ def main() -> int:
         return 2
     bad = 0
     names = sorted(path.name for path in folder.iterdir())
-    names += [f"{ALTERED}:{pipeline}" for pipeline in PIPELINES]
-    names += FAMILIES
+    names += [f"{ALTERED}:{pipeline}" for pipeline in PIPELINES] + [*WORD_PIPELINES] + [*FAMILIES]
     for name in arguments.tokenizers or names:
         loaded = named(name)
         core = verified_encoder(loaded.tokenizer)

@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
+from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
 
 from mlmfast.data.tokenization import comparing, parity
 from mlmfast.data.tokenization.edges.pipeline import pipeline_texts
@@ -33,9 +33,26 @@ def _words() -> Tokenizer:
     return tokenizer
 
 
+def _converted() -> Tokenizer:
+    """Return a tokenizer with the steps that transformers' converters write."""
+    tokenizer = Tokenizer.from_str(published_tokenizer("t5-small").to_str())
+    tokenizer.normalizer = normalizers.Sequence(
+        [
+            normalizers.Strip(left=False, right=True),
+            tokenizer.normalizer,
+            normalizers.Replace(Regex(" {2,}"), "\u2581"),
+        ]
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    return tokenizer
+
+
+_MADE = {"words": _words, "converted": _converted}
+
+
 def _tokenizer(name: str) -> Tokenizer:
     """Return a tokenizer with added tokens of several kinds."""
-    made = _words() if name == "words" else published_tokenizer(name)
+    made = _MADE[name]() if name in _MADE else published_tokenizer(name)
     tokenizer = Tokenizer.from_str(made.to_str())
     tokenizer.add_tokens(
         [
@@ -133,10 +150,21 @@ _WORDS: dict[str, Any] = {
     "two words have each other's ids": lambda c: _swap_ids(c, "moon", "potions"),
     "a word is unknown": lambda c: c["model"]["vocab"].pop("rising"),
 }
+_CONVERTED: dict[str, Any] = {
+    "nothing is stripped": lambda c: c["normalizer"]["normalizers"].pop(0),
+    "both ends are stripped": lambda c: c["normalizer"]["normalizers"][0].update(strip_left=True),
+    "runs of blanks stay": lambda c: c["normalizer"]["normalizers"].pop(2),
+    "runs of all white space are one": lambda c: c["normalizer"]["normalizers"][2].update(
+        pattern={"Regex": r"\s+"}
+    ),
+    "words have no space first": lambda c: c["pre_tokenizer"].update(prepend_scheme="never"),
+    "only the first word has a space": lambda c: c["pre_tokenizer"].update(prepend_scheme="first"),
+}
 _FAMILIES: dict[str, dict[str, Any]] = {
     "bert-base-uncased": {**_ADDED, **_LATE, **_WORDPIECE},
     "roberta-base": {**_ADDED, **_LATE, **_STRIPPING, **_BPE},
     "t5-small": {**_ADDED, **_UNIGRAM},
+    "converted": _CONVERTED,
     "words": {**_ADDED, **_LATE, **_WORDS},
 }
 CASES = [(name, rule) for name, changes in _FAMILIES.items() for rule in changes]
