@@ -23,6 +23,7 @@ from mlmfast.data.loading.sampler import BlockSampler
 from mlmfast.data.prepare.api import prepare
 from mlmfast.data.store.store import BlockStore, open_splits
 from mlmfast.errors import InputError, MlmfastError
+from our_threads import our_threads
 from toy import make_blocks
 
 
@@ -33,10 +34,10 @@ def store(toy_blocks):
 
 @pytest.fixture(autouse=True)
 def _no_thread_is_left():
-    before = threading.active_count()
+    before = our_threads()
     yield
     gc.collect()
-    assert threading.active_count() == before
+    assert our_threads() <= before
 
 
 def loader(store, batch_size=8, **options):
