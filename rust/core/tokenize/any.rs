@@ -2,7 +2,8 @@
 
 use super::bpe::ByteLevelBpe;
 use super::encode::{Around, Encoder};
-use super::file::{Model, PreTokenizer, TokenizerFile};
+use super::file::{PreTokenizer, TokenizerFile};
+use super::model::Model;
 use super::output::{Encoded, StoredId};
 use super::sentencepiece_bpe::SentencePieceBpe;
 use super::texts::Texts;

@@ -7,20 +7,18 @@ use fearless_simd::{Level, Simd, dispatch};
 
 use super::added::{Added, Split};
 use super::family::Family;
-use super::memo::{INLINE, Memo, Probe};
+use super::memo::{INLINE, Memo};
 use super::output::{Encoded, Ids, Part, Pending, StoredId};
 use super::simd;
 use super::stretches::{Cuts, STRETCH};
+use super::tasks::{TASK, TextPosition, tasks};
 use super::texts::Texts;
-use super::unit::{Stretch, Unit};
+use super::unit::Stretch;
+use super::worker::{BATCH, Worker};
 use crate::{Error, Result, parallel};
 
-/// Bytes per task.
-const TASK: usize = 1 << 20;
 /// Minimum number of bytes that makes starting a thread worthwhile.
 const GRAIN: usize = 1 << 17;
-/// Number of units whose slots are prefetched before the first of them is looked up.
-const BATCH: usize = 64;
 /// Length of a value of the memo.
 const VALUE: usize = INLINE + 1;
 /// Minimum bytes of text per id, in most texts.
@@ -35,19 +33,6 @@ pub struct Encoder<F: Family> {
     idle: Mutex<Vec<Worker<F::Scratch>>>,
 }
 
-/// A thread's buffers and memo, kept between calls.
-struct Worker<S> {
-    memo: Memo,
-    scratch: S,
-    units: Vec<Unit>,
-    buffer: String,
-    normalized: String,
-    splits: [Vec<Split>; 2],
-    probes: [[Probe; BATCH]; 2],
-    /// The ids of one unit.
-    unit_ids: Vec<u32>,
-}
-
 /// Ids around every text, such as those of `<s>` and `</s>`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Around<'a> {
@@ -55,13 +40,6 @@ pub struct Around<'a> {
     pub before: &'a [u32],
     /// Inserted after them.
     pub after: &'a [u32],
-}
-
-/// A place in a column: byte `byte` of text `row`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct TextPosition {
-    row: usize,
-    byte: usize,
 }
 
 impl<F: Family> Encoder<F> {
@@ -124,16 +102,7 @@ impl<F: Family> Encoder<F> {
             self.family.prefill(&mut memo);
             memo
         });
-        Worker {
-            memo: memo.clone(),
-            scratch: F::Scratch::default(),
-            units: Vec::new(),
-            buffer: String::new(),
-            normalized: String::new(),
-            splits: [Vec::new(), Vec::new()],
-            probes: [[Probe::default(); BATCH]; 2],
-            unit_ids: Vec::new(),
-        }
+        Worker::new(memo.clone())
     }
 
     /// Encode from one place to another.
@@ -363,36 +332,4 @@ impl<F: Family> Encoder<F> {
         }
         true
     }
-}
-
-/// The boundaries of tasks, including the start and the end, and the total number of bytes.
-fn tasks(
-    texts: &Texts,
-    cut_after: impl Fn(&[u8], usize) -> usize,
-) -> Result<(Vec<TextPosition>, usize)> {
-    let mut places = vec![TextPosition { row: 0, byte: 0 }];
-    let (mut all, mut filled) = (0, 0);
-    for row in 0..texts.len() {
-        let bytes = texts.bytes(row)?;
-        let mut from = 0;
-        while filled + (bytes.len() - from) >= TASK {
-            let byte = cut_after(bytes, from + (TASK - filled));
-            if byte >= bytes.len() {
-                break;
-            }
-            places.push(TextPosition { row, byte });
-            (from, filled) = (byte, 0);
-        }
-        filled += bytes.len() - from;
-        if filled >= TASK {
-            places.push(TextPosition { row: row + 1, byte: 0 });
-            filled = 0;
-        }
-        all += bytes.len();
-    }
-    let end = TextPosition { row: texts.len(), byte: 0 };
-    if places.last() != Some(&end) {
-        places.push(end);
-    }
-    Ok((places, all))
 }

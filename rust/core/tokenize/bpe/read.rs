@@ -15,9 +15,8 @@ use super::spaces::Spaces;
 use crate::tokenize::added::{Added, Surroundings};
 use crate::tokenize::encode::Encoder;
 use crate::tokenize::entries::Merge;
-use crate::tokenize::file::{
-    Behavior, Ids, Model, Normalizer, Pattern as Regex, PreTokenizer, TokenizerFile,
-};
+use crate::tokenize::file::{Behavior, Normalizer, Pattern as Regex, PreTokenizer, TokenizerFile};
+use crate::tokenize::model::{Ids, Model};
 use crate::{Error, Result};
 
 /// Maximum number of words that a memo is filled with, and maximum bytes of each.

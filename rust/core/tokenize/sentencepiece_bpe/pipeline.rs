@@ -11,9 +11,8 @@ use crate::tokenize::added::{Added, Surroundings};
 use crate::tokenize::bpe::merges::Merges;
 use crate::tokenize::bpe::read::{check_plain, pairs, refused};
 use crate::tokenize::encode::Encoder;
-use crate::tokenize::file::{
-    Behavior, Ids, Model, Normalizer, Pattern, PreTokenizer, TokenizerFile,
-};
+use crate::tokenize::file::{Behavior, Normalizer, Pattern, PreTokenizer, TokenizerFile};
+use crate::tokenize::model::{Ids, Model};
 
 /// Maximum number of words that a memo is filled with, and maximum bytes of each.
 const FREQUENT: usize = 1 << 14;

@@ -3,7 +3,7 @@
 use rustc_hash::FxHashMap;
 
 use super::SPACE;
-use crate::tokenize::file::Ids;
+use crate::tokenize::model::Ids;
 
 const NONE: u32 = u32::MAX;
 

@@ -1,5 +1,6 @@
 //! Unigram models, as in XLM-R, T5 and `XLNet`.
 
+mod alone;
 mod alphabet;
 mod charsmap;
 mod edges;
@@ -24,8 +25,9 @@ use fearless_simd::Simd;
 use super::added::{Added, Surroundings};
 use super::encode::Encoder;
 use super::family::Family;
-use super::file::{Model, TokenizerFile};
+use super::file::TokenizerFile;
 use super::memo::Memo;
+use super::model::Model;
 use super::stretches::{Bar, Cuts};
 use super::unit::{Stretch, Unit};
 use crate::Result;

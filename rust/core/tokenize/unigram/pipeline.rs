@@ -7,7 +7,7 @@ use super::tails::Tails;
 use super::trie::Trie;
 use super::viterbi::Pieces;
 use super::words::Tables;
-use crate::tokenize::file::Model;
+use crate::tokenize::model::Model;
 use crate::{Error, Result};
 
 /// Larger scores could overflow, or lose precision in sums.

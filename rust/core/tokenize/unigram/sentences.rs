@@ -6,7 +6,7 @@
 //! all text before. Such units are found (see [`super::viterbi`]), and their documents are encoded as a
 //! whole, as the library does it.
 
-use crate::tokenize::file::Model;
+use crate::tokenize::model::Model;
 use crate::{Error, Result};
 
 /// The most characters of a normalized document. Longer ones are left to the library.

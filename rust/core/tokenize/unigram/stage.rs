@@ -6,9 +6,9 @@ use unicode_normalization::{
     IsNormalized, is_nfc_quick, is_nfd_quick, is_nfkc_quick, is_nfkd_quick,
 };
 
+use super::alone::Alone;
 use super::charsmap::Charsmap;
 use super::graphemes::{joins_after, joins_before, joins_space_after, joins_space_before};
-use super::stages::Alone;
 
 /// One normalizer.
 #[derive(Debug, Clone)]

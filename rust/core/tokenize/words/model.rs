@@ -2,7 +2,7 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::tokenize::file::Ids;
+use crate::tokenize::model::Ids;
 
 /// Word -> id.
 pub struct WordIds {
