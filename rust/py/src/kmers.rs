@@ -2,13 +2,12 @@
 
 use mlmfast_core::tokenize::encode::Around;
 use mlmfast_core::tokenize::kmers::Kmers;
-use mlmfast_core::tokenize::texts::Texts;
 use numpy::PyReadonlyArray1;
 use pyo3::prelude::*;
 use pyo3_arrow::input::AnyArray;
 
 use crate::errors::to_python;
-use crate::tokenize::{AnyEncoded, Encoded};
+use crate::tokenize::{AnyEncoded, Encoded, encode_column};
 
 /// The ids of all k-mers of an alphabet.
 #[pyclass(frozen, module = "mlmfast._core")]
@@ -43,17 +42,13 @@ impl KmerTable {
         narrow: bool,
         threads: Option<usize>,
     ) -> PyResult<Encoded> {
-        let (chunks, _) = texts.into_chunked_array()?.into_inner();
-        py.detach(|| {
-            let texts = Texts::try_new(&chunks)?;
-            let around = Around { before: &before, after: &after };
-            let encoded = if narrow {
-                AnyEncoded::Narrow(self.0.encode(&texts, around, threads)?)
+        let around = Around { before: &before, after: &after };
+        encode_column(py, texts, |texts| {
+            Ok(if narrow {
+                AnyEncoded::Narrow(self.0.encode(texts, around, threads)?)
             } else {
-                AnyEncoded::Wide(self.0.encode(&texts, around, threads)?)
-            };
-            Ok(Encoded::new(texts, encoded))
+                AnyEncoded::Wide(self.0.encode(texts, around, threads)?)
+            })
         })
-        .map_err(to_python)
     }
 }

@@ -57,18 +57,14 @@ impl Encoder {
         narrow: bool,
         threads: Option<usize>,
     ) -> PyResult<Encoded> {
-        let (chunks, _) = texts.into_chunked_array()?.into_inner();
-        py.detach(|| {
-            let texts = Texts::try_new(&chunks)?;
-            let around = Around { before: &before, after: &after };
-            let encoded = if narrow {
-                AnyEncoded::Narrow(self.0.encode(&texts, around, threads)?)
+        let around = Around { before: &before, after: &after };
+        encode_column(py, texts, |texts| {
+            Ok(if narrow {
+                AnyEncoded::Narrow(self.0.encode(texts, around, threads)?)
             } else {
-                AnyEncoded::Wide(self.0.encode(&texts, around, threads)?)
-            };
-            Ok(Encoded::new(texts, encoded))
+                AnyEncoded::Wide(self.0.encode(texts, around, threads)?)
+            })
         })
-        .map_err(to_python)
     }
 }
 
@@ -80,19 +76,29 @@ pub enum AnyEncoded {
     Wide(CoreEncoded<u32>),
 }
 
+/// Encode a column of strings from Python, without the interpreter's lock.
+///
+/// # Errors
+/// The column does not hold strings, or `encode` fails.
+pub fn encode_column(
+    py: Python<'_>,
+    texts: AnyArray,
+    encode: impl Send + FnOnce(&Texts) -> mlmfast_core::Result<AnyEncoded>,
+) -> PyResult<Encoded> {
+    let (chunks, _) = texts.into_chunked_array()?.into_inner();
+    py.detach(|| {
+        let texts = Texts::try_new(&chunks)?;
+        let encoded = encode(&texts)?;
+        Ok(Encoded { texts, encoded: Mutex::new(Some(encoded)) })
+    })
+    .map_err(to_python)
+}
+
 /// The ids of a column of strings, and the stretches of text that only the library can encode.
 #[pyclass(frozen, module = "mlmfast._core")]
 pub struct Encoded {
     texts: Texts,
     encoded: Mutex<Option<AnyEncoded>>,
-}
-
-impl Encoded {
-    /// The ids of `texts`.
-    #[must_use]
-    pub fn new(texts: Texts, encoded: AnyEncoded) -> Self {
-        Self { texts, encoded: Mutex::new(Some(encoded)) }
-    }
 }
 
 #[pymethods]
