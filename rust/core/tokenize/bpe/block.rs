@@ -137,6 +137,18 @@ pub fn leads<S: Simd>(simd: S, bytes: &[u8; BLOCK]) -> u64 {
     bytes.simd_ge(0xc0).to_bitmask()
 }
 
+/// Whether there are `length` consecutive ones; `length` is at least 1.
+#[inline(always)]
+pub fn has_run(mut mask: u64, length: usize) -> bool {
+    let mut reached = 1;
+    while reached < length && mask != 0 {
+        let step = reached.min(length - reached);
+        mask &= mask >> step;
+        reached += step;
+    }
+    mask != 0
+}
+
 #[cfg(test)]
 mod tests {
     use fearless_simd::dispatch;

@@ -10,7 +10,7 @@ use super::classes::{
     Classes, EXCEPTION, MARK as COMBINES, NUMBER as NUMBERS, UNSTABLE, WHITE as WHITES,
 };
 use super::pattern::{Letters, Pattern};
-use super::scan::ScanFlags;
+use super::rules::ScanFlags;
 use super::utf8;
 use crate::tokenize::unit::Unit;
 

@@ -19,6 +19,7 @@ mod pattern;
 #[cfg(test)]
 mod plain;
 pub(super) mod read;
+mod rules;
 mod scan;
 mod spaces;
 pub(super) mod utf8;
@@ -37,7 +38,7 @@ use cased::Kinds;
 use classes::Classes;
 use merges::Scratch;
 use pattern::Pattern;
-use scan::{Rules, ScanFlags};
+use rules::{Rules, ScanFlags};
 use spaces::Spaces;
 
 /// Byte-level BPE with the words of a pattern.

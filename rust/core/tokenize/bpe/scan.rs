@@ -7,34 +7,13 @@
 
 use fearless_simd::Simd;
 
-use super::block::{BLOCK, Block, bytes_at, end_units, leads, reserve, write_borders};
+use super::block::{BLOCK, Block, bytes_at, end_units, has_run, leads, reserve, write_borders};
 use super::classes::{Classes, EXCEPTION, UNSTABLE, WHITE};
 use super::lines::{self, Masks};
 use super::numbers::number_starts;
-use super::pattern::Pattern;
+use super::rules::{Rules, ScanFlags};
 use super::wide::{Wide, add_wide, halves, is_solid};
 use crate::tokenize::unit::Unit;
-
-/// Properties of the text found during the scan.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ScanFlags {
-    /// There is a code point that only the library can encode.
-    pub exception: bool,
-    /// The text may not be in NFC.
-    pub unstable: bool,
-    /// There may be a run of more spaces than the longest token has.
-    pub many_spaces: bool,
-}
-
-/// How to split text.
-#[derive(Debug, Clone, Copy)]
-pub struct Rules {
-    /// The pattern of words.
-    pub pattern: Pattern,
-    /// The number of spaces in the longest run that is a token; unless it is 0, runs are a class of
-    /// their own. Only with GPT-2's pattern.
-    pub longest_run: usize,
-}
 
 /// State that one block passes to the next: in the lowest bit of each mask, in `forced` and `removed`
 /// in as many bits as needed.
@@ -184,18 +163,6 @@ fn find<S: Simd, const LINES: bool>(
     }
 }
 
-/// Whether there are `length` consecutive ones; `length` is at least 1.
-#[inline(always)]
-fn has_run(mut mask: u64, length: usize) -> bool {
-    let mut reached = 1;
-    while reached < length && mask != 0 {
-        let step = reached.min(length - reached);
-        mask &= mask >> step;
-        reached += step;
-    }
-    mask != 0
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::OnceLock;
@@ -204,7 +171,7 @@ mod tests {
 
     use super::*;
     use crate::tokenize::bpe::joins::Joins;
-    use crate::tokenize::bpe::pattern::Contractions;
+    use crate::tokenize::bpe::pattern::{Contractions, Pattern};
     use crate::tokenize::bpe::plain::scan_plainly;
     use crate::tokenize::simd;
 
