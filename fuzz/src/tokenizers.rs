@@ -1,10 +1,12 @@
 //! Small tokenizers of all families, as tokenizer.json.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
 
-use crate::charsmap::charsmap;
+use crate::added::with_more_tokens;
+use crate::steps::{
+    choice, digits, metaspace, one_after_another, precompiled, prepending, replacing, sequence,
+    spaces, split, splitting, squeezing, strip, words_of, xlnet,
+};
 
 /// How many pipelines [`file`] knows.
 pub const PIPELINES: usize = 34;
@@ -14,35 +16,6 @@ const WORDS: &str = "the there here he re house houses house's don't 't 's ll it
     été e\u{301} \u{301} 吾輩 吾輩は猫 猫である は で あ る が ガ か\u{3099} 東京 日本 語 \
     한국 한글 가 각 \u{1100}\u{1161} ไทย ที่ हिन्दी कि क\u{93c} Tiếng Việt الله عليه وسلم \u{600} \
     👩 👩\u{200d}💻 ❤\u{fe0f} Привет мир ὀδός ΣΊΣΥΦΟΣ İstanbul straße ﬁ Ａ ① … \u{a0} \u{3000}";
-
-/// What the charsmap makes of characters and graphemes.
-const RULES: &[(&str, &str)] = &[
-    ("\t", " "),
-    ("\n", " "),
-    ("\r", " "),
-    ("\u{c}", " "),
-    ("\u{1}", ""),
-    ("\u{b}", ""),
-    ("\u{7f}", ""),
-    ("\u{a0}", " "),
-    ("\u{3000}", " "),
-    ("\u{2003}", " "),
-    ("\u{200b}", " "),
-    ("\u{2581}", " "),
-    ("\u{feff}", ""),
-    ("\u{aa}", "a"),
-    ("\u{b4}", " \u{301}"),
-    ("\u{2460}", "1"),
-    ("\u{ff21}", "A"),
-    ("\u{fb01}", "fi"),
-    ("e\u{301}", "é"),
-    ("\u{ff76}\u{ff9e}", "ガ"),
-    ("\u{304b}\u{3099}", "が"),
-    ("\u{1100}\u{1161}", "가"),
-    ("\u{2026}", "..."),
-    ("\u{fdfa}", "صلى الله عليه وسلم"),
-    ("\u{344}", "\u{308}\u{301}"),
-];
 
 /// The file of pipeline `number`, which counts modulo [`PIPELINES`].
 #[must_use]
@@ -74,8 +47,8 @@ pub fn file(number: usize) -> Value {
             ]),
         ),
         18 => unigram(&[squeezing(" "), json!({"type": "NFKD"}), precompiled()], words_of(false)),
-        19 => unigram(&[json!({"type": "Prepend", "prepend": "\u{2581}"}), signs()], Value::Null),
-        20 => unigram(&[precompiled(), signs()], metaspace("first", false)),
+        19 => unigram(&[prepending(), replacing()], Value::Null),
+        20 => unigram(&[precompiled(), replacing()], metaspace("first", false)),
         // With added tokens of every kind.
         21 => with_more_tokens(wordpiece(true, Value::Null)),
         22 => with_more_tokens(bpe(true, false, false)),
@@ -100,58 +73,6 @@ pub fn file(number: usize) -> Value {
         32 => spm_bpe(&[], metaspace("first", false), false),
         _ => spm_bpe(&[replacing()], splitting("\u{2581}", "MergedWithNext"), false),
     }
-}
-
-/// Texts of added tokens, and letters for what they do: `w`hole words only, strip on the `l`eft or the
-/// `r`ight, are matched in `n`ormalized text.
-const MORE_TOKENS: &[(&str, &str)] = &[
-    ("the house", ""),
-    ("The House's", "n"),
-    ("re", "w"),
-    ("for", "nw"),
-    ("<gap>", "lr"),
-    (" an", "w"),
-    ("10", "r"),
-    ("il ", "nl"),
-    ("caf\u{e9}", "n"),
-    ("afe", ""),
-    ("\u{732b}", "nr"),
-    ("token", ""),
-    ("kens un", "l"),
-];
-
-/// The same tokenizer with added tokens of every kind.
-fn with_more_tokens(mut file: Value) -> Value {
-    // The library knows a token by the model's id, where the model has it.
-    let mut ids: BTreeMap<String, usize> = BTreeMap::new();
-    match &file["model"]["vocab"] {
-        Value::Array(pieces) => {
-            let pieces = pieces.iter().filter_map(|piece| piece[0].as_str());
-            ids.extend(pieces.map(String::from).zip(0..));
-        }
-        vocab => {
-            let entries = vocab.as_object().into_iter().flatten();
-            ids.extend(
-                entries.map(|(token, id)| (token.clone(), id.as_u64().unwrap_or(0) as usize)),
-            );
-        }
-    }
-    let mut next = ids.values().max().map_or(0, |last| last + 1);
-    if let Some(tokens) = file["added_tokens"].as_array_mut() {
-        for token in &*tokens {
-            next = next.max(token["id"].as_u64().map_or(0, |id| id as usize + 1));
-        }
-        for &(content, rules) in MORE_TOKENS {
-            let id = ids.get(content).copied().unwrap_or(next);
-            next += usize::from(id == next);
-            tokens.push(json!({
-                "id": id, "content": content, "single_word": rules.contains('w'),
-                "lstrip": rules.contains('l'), "rstrip": rules.contains('r'),
-                "normalized": rules.contains('n'), "special": false,
-            }));
-        }
-    }
-    file
 }
 
 fn words() -> impl Iterator<Item = &'static str> {
@@ -213,23 +134,6 @@ fn wordpiece(lowercase: bool, strip_accents: Value) -> Value {
     whole(&model, &normalizer, &json!({"type": "BertPreTokenizer"}), &added)
 }
 
-fn split(regex: &str, behavior: &str) -> Value {
-    json!({"type": "Split", "pattern": {"Regex": regex}, "behavior": behavior, "invert": false})
-}
-
-fn digits() -> Value {
-    json!({"type": "Digits", "individual_digits": true})
-}
-
-fn spaces() -> Value {
-    split(r"\s+", "Removed")
-}
-
-/// Entries within each other, as k-mers and single bases are.
-fn choice() -> Value {
-    split("the|th(?:er)?|ere|A(?:C(?:GT)?)?|C|G|T|\\.\\.|é|東京|東", "Isolated")
-}
-
 fn word_level(normalizer: &Value, splitters: &[Value]) -> Value {
     let mut vocab = Vocabulary::default();
     ["[UNK]", "<s>", "<mask>"].into_iter().for_each(|token| vocab.add(token));
@@ -253,25 +157,30 @@ fn byte_letters() -> Vec<char> {
         .collect()
 }
 
+/// Add the merges that make `word` of its symbols, from the right and from the left in turn, so that
+/// merges compete.
+fn merge(mut word: Vec<String>, vocab: &mut Vocabulary, merges: &mut Vec<Value>) {
+    while word.len() > 1 {
+        let at = if word.len() % 2 == 0 { word.len() - 2 } else { 0 };
+        let right = word.remove(at + 1);
+        let pair = json!([word[at], right]);
+        word[at] += &right;
+        vocab.add(word[at].clone());
+        if !merges.contains(&pair) {
+            merges.push(pair);
+        }
+    }
+}
+
 fn bpe(prefix_space: bool, modern: bool, ignore_merges: bool) -> Value {
     let letters = byte_letters();
     let mut vocab = Vocabulary::default();
     letters.iter().for_each(|letter| vocab.add(letter.to_string()));
     let mut merges = Vec::new();
     for word in words().flat_map(|word| [format!(" {word}"), word.to_owned()]) {
-        let mut word: Vec<_> =
+        let word: Vec<_> =
             word.bytes().map(|byte| letters[usize::from(byte)].to_string()).collect();
-        // From the right and from the left in turn, so that merges compete.
-        while word.len() > 1 {
-            let at = if word.len() % 2 == 0 { word.len() - 2 } else { 0 };
-            let right = word.remove(at + 1);
-            let pair = json!([word[at], right]);
-            word[at] += &right;
-            vocab.add(word[at].clone());
-            if !merges.contains(&pair) {
-                merges.push(pair);
-            }
-        }
+        merge(word, &mut vocab, &mut merges);
     }
     let mut tokens = vec!["<s>", "</s>", "<mask>"];
     let spaces: Vec<String> = (2..=24).rev().map(|count| " ".repeat(count)).collect();
@@ -305,18 +214,6 @@ fn split_bpe(digits: &str, nfc: bool, ignore_merges: bool) -> Value {
     file
 }
 
-fn replacing() -> Value {
-    json!({"type": "Replace", "pattern": {"String": " "}, "content": "\u{2581}"})
-}
-
-fn prepending() -> Value {
-    json!({"type": "Prepend", "prepend": "\u{2581}"})
-}
-
-fn splitting(what: &str, behavior: &str) -> Value {
-    json!({"type": "Split", "pattern": {"String": what}, "behavior": behavior, "invert": false})
-}
-
 /// BPE over characters, with an unknown token for those that it lacks, or bytes.
 fn spm_bpe(normalizers: &[Value], splitter: Value, bytes: bool) -> Value {
     let mut vocab = Vocabulary::default();
@@ -328,72 +225,15 @@ fn spm_bpe(normalizers: &[Value], splitter: Value, bytes: bool) -> Value {
     vocab.add("\u{2581}\u{2581}");
     vocab.add("\u{2581}\u{2581}\u{2581}");
     for word in words().flat_map(|word| [format!("\u{2581}{word}"), word.to_owned()]) {
-        let mut word: Vec<_> = word.chars().map(String::from).collect();
-        while word.len() > 1 {
-            let at = if word.len() % 2 == 0 { word.len() - 2 } else { 0 };
-            let right = word.remove(at + 1);
-            let pair = json!([word[at], right]);
-            word[at] += &right;
-            vocab.add(word[at].clone());
-            if !merges.contains(&pair) {
-                merges.push(pair);
-            }
-        }
+        let word: Vec<_> = word.chars().map(String::from).collect();
+        merge(word, &mut vocab, &mut merges);
     }
     let added = ["<s>", "</s>", "<mask>"].map(|token| (vocab.id(token), token));
     let model = json!({"type": "BPE", "dropout": null, "unk_token": "<unk>", "fuse_unk": true,
                        "continuing_subword_prefix": null, "end_of_word_suffix": null,
                        "byte_fallback": bytes, "ignore_merges": false, "vocab": vocab.0,
                        "merges": merges});
-    let normalizer = match normalizers {
-        [] => Value::Null,
-        [only] => only.clone(),
-        several => json!({"type": "Sequence", "normalizers": several}),
-    };
-    whole(&model, &normalizer, &splitter, &added)
-}
-
-fn precompiled() -> Value {
-    json!({"type": "Precompiled", "precompiled_charsmap": charsmap(RULES)})
-}
-
-fn squeezing(content: &str) -> Value {
-    json!({"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": content})
-}
-
-fn signs() -> Value {
-    json!({"type": "Replace", "pattern": {"String": " "}, "content": "\u{2581}"})
-}
-
-fn strip(left: bool) -> Value {
-    json!({"type": "Strip", "strip_left": left, "strip_right": true})
-}
-
-fn metaspace(scheme: &str, split: bool) -> Value {
-    json!({"type": "Metaspace", "replacement": "\u{2581}", "prepend_scheme": scheme, "split": split})
-}
-
-fn sequence(splitters: &[Value]) -> Value {
-    json!({"type": "Sequence", "pretokenizers": splitters})
-}
-
-/// Words between white space of any kind, or between spaces.
-fn words_of(at_white: bool) -> Value {
-    let last = metaspace("always", true);
-    if at_white { sequence(&[json!({"type": "WhitespaceSplit"}), last]) } else { last }
-}
-
-fn xlnet() -> Vec<Value> {
-    let replace = |what| json!({"type": "Replace", "pattern": {"String": what}, "content": "\""});
-    let plain = |name| json!({"type": name});
-    vec![
-        replace("``"),
-        replace("''"),
-        plain("NFKD"),
-        plain("StripAccents"),
-        plain("Lowercase"),
-        precompiled(),
-    ]
+    whole(&model, &one_after_another(normalizers), &splitter, &added)
 }
 
 fn unigram(normalizers: &[Value], splitter: Value) -> Value {
@@ -416,10 +256,5 @@ fn unigram(normalizers: &[Value], splitter: Value) -> Value {
         }
     }
     let model = json!({"type": "Unigram", "unk_id": 0, "byte_fallback": false, "vocab": vocab});
-    let normalizer = match normalizers {
-        [] => Value::Null,
-        [only] => only.clone(),
-        several => json!({"type": "Sequence", "normalizers": several}),
-    };
-    whole(&model, &normalizer, &splitter, &[(1, "<s>"), (2, "<mask>")])
+    whole(&model, &one_after_another(normalizers), &splitter, &[(1, "<s>"), (2, "<mask>")])
 }
