@@ -36,7 +36,7 @@ COMPUTING_TESTS := $(call test_files,data/masking/mask_schedule data/tokenizatio
 TRANSFORMERS5_VERSION ?= 5.23.0
 TRANSFORMERS5 := .cache/transformers5
 TRANSFORMERS5_TESTS ?= $(call test_files,cli/cli_export cli/cli_fill_mask data/blocks/attention data/masking/collator data/masking/collator_subclasses data/masking/collator_workers \
-  data/sources/open_sources data/tokenization/slow_tokenizer data/tokenization/text_encoder \
+  data/sources/open_sources data/tokenization/python_classes/slow_tokenizer data/tokenization/text_encoder \
   data/tokenization/tokenizer_files data/tokenization/tokenizer_rules demo/demo exporting/graph/shared_weights \
   exporting/parity/parity exporting/quantization/quantization exporting/architectures exporting/export \
   exporting/fill_mask_graph exporting/patches serving/engine/graphs serving/engine/logits serving/tasks/beam_search \

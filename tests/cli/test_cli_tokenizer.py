@@ -7,7 +7,7 @@ import pytest
 
 from mlmfast.cli import main
 from mlmfast.data.tokenization import examine
-from mlmfast.data.tokenization.parity import Unsupported, Verified
+from mlmfast.data.tokenization.verification.parity import Unsupported, Verified
 from tiny_tokenizers import WORDS, roberta_tokenizer
 
 
@@ -28,7 +28,9 @@ def mlmfast(monkeypatch, capsys):
 @pytest.fixture(autouse=True)
 def _verified(monkeypatch):
     """Leave out the comparison of all code points, which has tests of its own."""
-    monkeypatch.setattr("mlmfast.data.tokenization.parity.differing_code_points", lambda *_: [])
+    monkeypatch.setattr(
+        "mlmfast.data.tokenization.verification.parity.differing_code_points", lambda *_: []
+    )
 
 
 @pytest.fixture

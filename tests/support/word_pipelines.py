@@ -10,7 +10,7 @@ from typing import Any
 
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
-from mlmfast.data.tokenization.edges.corpus import hard_texts
+from mlmfast.data.tokenization.verification.edges.corpus import hard_texts
 from sequences import ESM2, NUCLEOTIDE_TRANSFORMER, esm_tokenizer
 
 

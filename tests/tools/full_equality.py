@@ -23,10 +23,10 @@ import pyarrow as pa
 from tokenizers import Tokenizer
 
 from mlmfast import _core
-from mlmfast.data.tokenization.edges.corpus import hard_texts
 from mlmfast.data.tokenization.hf_encoder import encode_pieces, pieces_of
 from mlmfast.data.tokenization.load import LoadedTokenizer, load_tokenizer
-from mlmfast.data.tokenization.parity import Unsupported, verified_encoder
+from mlmfast.data.tokenization.verification.edges.corpus import hard_texts
+from mlmfast.data.tokenization.verification.parity import Unsupported, verified_encoder
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 

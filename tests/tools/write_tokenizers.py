@@ -9,8 +9,8 @@ import json
 import sys
 from pathlib import Path
 
-from mlmfast.data.tokenization.edges.corpus import hard_texts
 from mlmfast.data.tokenization.train import train_tokenizer
+from mlmfast.data.tokenization.verification.edges.corpus import hard_texts
 
 FAMILIES = {"bpe": "byte-level BPE", "wordpiece": "WordPiece", "unigram": "Unigram"}
 

@@ -10,8 +10,8 @@ from logging import CRITICAL
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlmfast.data.tokenization.slow import is_in_python
-from mlmfast.data.tokenization.word_list import fast_form
+from mlmfast.data.tokenization.python_classes.slow import is_in_python
+from mlmfast.data.tokenization.python_classes.word_list import fast_form
 from mlmfast.errors import InputError, NotFoundError, first_sentence
 from mlmfast.exporting.architectures import require_exportable
 from mlmfast.fs.paths import as_path

@@ -17,8 +17,8 @@ from tokenizers import AddedToken, Tokenizer
 from bpe_layouts import TRAINING, bpe_tokenizer
 from encoding import assert_equal_ids, encoded
 from mlmfast import _core
-from mlmfast.data.tokenization.comparing import differing_texts
-from mlmfast.data.tokenization.edges.added_tokens import added_token_texts
+from mlmfast.data.tokenization.verification.comparing import differing_texts
+from mlmfast.data.tokenization.verification.edges.added_tokens import added_token_texts
 from places import SHARED, shared
 from published import published_tokenizer
 

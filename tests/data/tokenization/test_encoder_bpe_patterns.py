@@ -17,7 +17,7 @@ from bpe_layouts import TRAINING, bpe_tokenizer
 from bpe_patterns import PATTERNS, SEEDS, border_tokenizer, split_form
 from encoding import assert_equal_ids
 from mlmfast import _core
-from mlmfast.data.tokenization.code_points import known_code_points
+from mlmfast.data.tokenization.verification.code_points import known_code_points
 
 EXAMPLES = int(os.environ.get("MLMFAST_FUZZ_EXAMPLES", "40"))
 ALPHABET = [

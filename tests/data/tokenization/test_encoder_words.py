@@ -11,7 +11,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_to
 
 from encoding import assert_equal_ids, encoded
 from mlmfast import _core
-from mlmfast.data.tokenization.parity import Unsupported, verified_encoder
+from mlmfast.data.tokenization.verification.parity import Unsupported, verified_encoder
 
 BEHAVIORS = ("removed", "isolated", "merged_with_previous", "merged_with_next", "contiguous")
 ALPHABET = "abxyABXY019 \t\n.,-|_'“·é\u0301ßİ½٣Ⅷ中。\u3000\x0b\x85\u200dñＡ"

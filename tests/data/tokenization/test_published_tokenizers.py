@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from encoding import assert_equal_ids
-from mlmfast.data.tokenization.edges.corpus import hard_texts
 from mlmfast.data.tokenization.encoder import TextEncoder
 from mlmfast.data.tokenization.load import load_tokenizer
+from mlmfast.data.tokenization.verification.edges.corpus import hard_texts
 from published import (
     FAMILIES,
     FOLDER,

@@ -7,9 +7,9 @@ import pytest
 
 from corpus import documents, tiny_tokenizer
 from mlmfast.data.tokenization import encoder as text_encoder
-from mlmfast.data.tokenization import parity
 from mlmfast.data.tokenization.encoder import TextEncoder
 from mlmfast.data.tokenization.load import load_tokenizer
+from mlmfast.data.tokenization.verification import parity
 from mlmfast.errors import InputError
 
 TEXTS = pa.array([*documents(50), "", "a <mask> in the middle", "naïve 猫 \x00"], pa.large_string())

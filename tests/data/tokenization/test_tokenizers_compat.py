@@ -18,9 +18,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlmfast.data.tokenization.edges.corpus import hard_texts
 from mlmfast.data.tokenization.encoder import TextEncoder
 from mlmfast.data.tokenization.load import load_tokenizer
+from mlmfast.data.tokenization.verification.edges.corpus import hard_texts
 from mlmfast.errors import InputError, MissingDependencyError
 from mlmfast.tokenizers_compat import require_trainable_tokenizers
 from places import SHARED, shared

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 from typing import TYPE_CHECKING
 
-from mlmfast.data.tokenization.slow import SlowTokenizer
+from mlmfast.data.tokenization.python_classes.slow import SlowTokenizer
 
 if TYPE_CHECKING:
     from mlmfast.data.tokenization.load import LoadedTokenizer

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from mlmfast.data.tokenization.load import LoadedTokenizer, as_json, from_files, load_tokenizer
-from mlmfast.data.tokenization.slow import SlowTokenizer
+from mlmfast.data.tokenization.python_classes.slow import SlowTokenizer
 from mlmfast.data.tokenization.word_boundaries import has_space_prefix
 from mlmfast.errors import InputError, NotFoundError
 from mlmfast.fs.paths import as_path

@@ -14,8 +14,8 @@ from mlmfast.data.arrow_numpy import arrow_numbers
 from mlmfast.data.tokenization.hf_encoder import encode_pieces, pieces_of
 from mlmfast.data.tokenization.load import id_dtype
 from mlmfast.data.tokenization.options import ENGINES
-from mlmfast.data.tokenization.parity import Unsupported, verified_encoder
-from mlmfast.data.tokenization.slow import SlowTokenizer
+from mlmfast.data.tokenization.python_classes.slow import SlowTokenizer
+from mlmfast.data.tokenization.verification.parity import Unsupported, verified_encoder
 from mlmfast.errors import InputError
 from mlmfast.options import check_choice
 from mlmfast.runtime.cpu import thread_count
@@ -122,18 +122,14 @@ class TextEncoder:
         """
         if self._core is None:
             return self._encode_all_with_library(texts)
-        try:
-            partial = self._core.encode(
-                texts,
-                before=self._before,
-                after=self._after,
-                narrow=self._dtype == np.uint16,
-                threads=self._threads,
-            )
-        except ValueError as error:
-            raise InputError(f"texts: {error}") from None
-        lengths, ids = self._encode_with_library(_strings(partial.pending()), special=False)
-        encoded = _lists(*partial.finish(ids.astype(np.uint32), lengths.astype(np.uintp)))
+        encoded = encode_with_core(
+            self._core,
+            texts,
+            (self._before, self._after),
+            dtype=self._dtype,
+            threads=self._threads,
+            encode_rest=lambda rest: self._encode_with_library(_strings(rest), special=False),
+        )
         self._verifier.check(texts, encoded)
         return encoded
 
@@ -189,6 +185,39 @@ class Verifier:
                     f"The fast path encodes this text otherwise than tokenizers: {text[:200]!r}. "
                     "Please report it, and use --tokenizer-engine library until it is mended."
                 )
+
+
+def encode_with_core(
+    core: _core.Encoder | _core.KmerTable,
+    texts: pa.Array | pa.ChunkedArray,
+    around: tuple[list[int], list[int]],
+    *,
+    dtype: np.dtype,
+    threads: int,
+    encode_rest: Callable[[list[str]], tuple[np.ndarray, np.ndarray]],
+) -> pa.LargeListArray:
+    """Encode strings with the core, and what it leaves with `encode_rest`.
+
+    Args:
+        core: An encoder of the core.
+        texts: Strings without nulls.
+        around: The ids before and after those of each text.
+        dtype: uint16 or uint32, of the ids.
+        threads: Number of threads.
+        encode_rest: From parts of texts to the number of ids of each, and all ids.
+
+    Raises:
+        InputError: A text is null or not UTF-8.
+    """
+    before, after = around
+    try:
+        partial = core.encode(
+            texts, before=before, after=after, narrow=dtype == np.uint16, threads=threads
+        )
+    except ValueError as error:
+        raise InputError(f"texts: {error}") from None
+    lengths, ids = encode_rest(partial.pending())
+    return _lists(*partial.finish(ids.astype(np.uint32), lengths.astype(np.uintp)))
 
 
 def is_ready(loaded: LoadedTokenizer) -> bool:

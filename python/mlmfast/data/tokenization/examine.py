@@ -14,11 +14,11 @@ import numpy as np
 import pyarrow as pa
 
 from mlmfast import _core
-from mlmfast.data.tokenization.comparing import compare, encode_with_library
-from mlmfast.data.tokenization.edges.vocabulary import steps_of
 from mlmfast.data.tokenization.loaded import LoadedTokenizer
-from mlmfast.data.tokenization.parity import Unsupported, Verified, build_core, verify
-from mlmfast.data.tokenization.slow import SlowTokenizer
+from mlmfast.data.tokenization.python_classes.slow import SlowTokenizer
+from mlmfast.data.tokenization.verification.comparing import compare, encode_with_library
+from mlmfast.data.tokenization.verification.edges.vocabulary import steps_of
+from mlmfast.data.tokenization.verification.parity import Unsupported, Verified, build_core, verify
 from mlmfast.errors import InputError
 
 LIBRARY = "library"

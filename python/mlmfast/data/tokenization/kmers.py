@@ -16,11 +16,10 @@ import numpy as np
 import pyarrow as pa
 
 from mlmfast import _core
-from mlmfast.data.arrow_numpy import arrow_numbers, numpy_numbers
-from mlmfast.data.tokenization.encoder import TextEncoder, Verifier, ids_around
+from mlmfast.data.arrow_numpy import numpy_numbers
+from mlmfast.data.tokenization.encoder import TextEncoder, Verifier, encode_with_core, ids_around
 from mlmfast.data.tokenization.hf_encoder import encode_pieces
 from mlmfast.data.tokenization.load import id_dtype
-from mlmfast.errors import InputError
 from mlmfast.runtime.cpu import thread_count
 
 if TYPE_CHECKING:
@@ -101,23 +100,20 @@ class KmerEncoder:
         if self._table is None:
             encoded = self._encode_spelled(texts.to_pylist())
         else:
-            try:
-                partial = self._table.encode(
-                    texts,
-                    before=self._before,
-                    after=self._after,
-                    narrow=self._dtype == np.uint16,
-                    threads=self._threads,
-                )
-            except ValueError as error:
-                raise InputError(f"texts: {error}") from None
-            others = self._encode_spelled(partial.pending())
-            lengths = np.diff(numpy_numbers(others.offsets))
-            ids = numpy_numbers(others.flatten())
-            offsets, all_ids = partial.finish(ids.astype(np.uint32), lengths.astype(np.uintp))
-            encoded = pa.LargeListArray.from_arrays(arrow_numbers(offsets), arrow_numbers(all_ids))
+            encoded = encode_with_core(
+                self._table,
+                texts,
+                (self._before, self._after),
+                dtype=self._dtype,
+                threads=self._threads,
+                encode_rest=self._encode_rest,
+            )
         self._verifier.check(texts, encoded)
         return encoded
+
+    def _encode_rest(self, sequences: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        encoded = self._encode_spelled(sequences)
+        return np.diff(numpy_numbers(encoded.offsets)), numpy_numbers(encoded.flatten())
 
     def _encode_spelled(self, sequences: list[str]) -> pa.LargeListArray:
         return self._spelled_out.encode(pa.array(map(self._spell, sequences), pa.large_string()))

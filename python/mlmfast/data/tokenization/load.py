@@ -16,20 +16,25 @@ from mlmfast.data.tokenization.loaded import (
     describe,
     id_dtype,
 )
+from mlmfast.data.tokenization.python_classes.slow import (
+    SlowTokenizer,
+    files_of,
+    is_in_python,
+    warn_slow,
+)
+from mlmfast.data.tokenization.python_classes.word_list import fast_form
 from mlmfast.data.tokenization.reference import (
     changes_of,
     open_files,
     open_folder,
     warn_differences,
 )
-from mlmfast.data.tokenization.slow import SlowTokenizer, files_of, is_in_python, warn_slow
 from mlmfast.data.tokenization.special_tokens import (
     ROLES,
     config_for,
     named_tokens,
     same_added_tokens,
 )
-from mlmfast.data.tokenization.word_list import fast_form
 from mlmfast.errors import InputError, MissingDependencyError, NotFoundError
 from mlmfast.fs.paths import as_path
 from mlmfast.tokenizer_rules import GENERIC, class_name, pinned, read_by_class

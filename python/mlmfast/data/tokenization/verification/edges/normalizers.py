@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlmfast.data.tokenization.edges.borders import BLOCK, at_all_offsets, at_borders
-from mlmfast.data.tokenization.edges.charsmap import keys_of
-from mlmfast.data.tokenization.edges.vocabulary import steps_of
+from mlmfast.data.tokenization.verification.edges.borders import BLOCK, at_all_offsets, at_borders
+from mlmfast.data.tokenization.verification.edges.charsmap import keys_of
+from mlmfast.data.tokenization.verification.edges.vocabulary import steps_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
 
-from mlmfast.data.tokenization import comparing, parity
-from mlmfast.data.tokenization.edges.pipeline import pipeline_texts
+from mlmfast.data.tokenization.verification import comparing, parity
+from mlmfast.data.tokenization.verification.edges.pipeline import pipeline_texts
 from published import published_tokenizer
 from tiny_tokenizers import WORDS
 

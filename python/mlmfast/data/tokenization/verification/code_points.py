@@ -6,7 +6,7 @@ import unicodedata
 from functools import cache
 from typing import TYPE_CHECKING
 
-from mlmfast.data.tokenization.comparing import compare
+from mlmfast.data.tokenization.verification.comparing import compare
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

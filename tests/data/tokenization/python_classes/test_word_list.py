@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mlmfast.data.tokenization.encoder import TextEncoder
 from mlmfast.data.tokenization.load import load_tokenizer
-from mlmfast.data.tokenization.word_list import fast_form
+from mlmfast.data.tokenization.python_classes.word_list import fast_form
 from sequences import ESM2, NUCLEOTIDE_TRANSFORMER, esm_tokenizer, genome, proteins
 
 pytest.importorskip("transformers")

@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from mlmfast.data.tokenization.edges.added_tokens import added_token_texts
-from mlmfast.data.tokenization.edges.borders import BLOCK, at_all_offsets, at_borders
-from mlmfast.data.tokenization.edges.charsmap import keys_of
-from mlmfast.data.tokenization.edges.pipeline import pipeline_texts
-from mlmfast.data.tokenization.edges.vocabulary import Vocabulary, steps_of
+from mlmfast.data.tokenization.verification.edges.added_tokens import added_token_texts
+from mlmfast.data.tokenization.verification.edges.borders import BLOCK, at_all_offsets, at_borders
+from mlmfast.data.tokenization.verification.edges.charsmap import keys_of
+from mlmfast.data.tokenization.verification.edges.pipeline import pipeline_texts
+from mlmfast.data.tokenization.verification.edges.vocabulary import Vocabulary, steps_of
 from published import published_tokenizer
 
 

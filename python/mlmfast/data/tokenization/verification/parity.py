@@ -20,9 +20,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmfast import _core
-from mlmfast.data.tokenization.code_points import differing_code_points, unknown_code_points
-from mlmfast.data.tokenization.comparing import differing_texts
-from mlmfast.data.tokenization.edges.pipeline import pipeline_texts
+from mlmfast.data.tokenization.verification.code_points import (
+    differing_code_points,
+    unknown_code_points,
+)
+from mlmfast.data.tokenization.verification.comparing import differing_texts
+from mlmfast.data.tokenization.verification.edges.pipeline import pipeline_texts
 from mlmfast.errors import InputError
 from mlmfast.fs.atomic import write_atomic
 from mlmfast.fs.cache import cache_dir, digest

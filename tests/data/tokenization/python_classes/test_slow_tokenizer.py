@@ -9,7 +9,7 @@ from tokenizers import pre_tokenizers
 import mlmfast
 from mlmfast.data.tokenization.added_tokens import with_mask_token, with_tokens
 from mlmfast.data.tokenization.load import load_tokenizer
-from mlmfast.data.tokenization.slow import warn_slow
+from mlmfast.data.tokenization.python_classes.slow import warn_slow
 from mlmfast.errors import InputError
 
 transformers = pytest.importorskip("transformers")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from typing import TYPE_CHECKING, Any
 
-from mlmfast.data.tokenization.edges.borders import BLOCK
+from mlmfast.data.tokenization.verification.edges.borders import BLOCK
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -6,13 +6,17 @@ import unicodedata
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from mlmfast.data.tokenization.edges.borders import at_borders
-from mlmfast.data.tokenization.edges.vocabulary import joined, unknown_texts, vocabulary_texts
+from mlmfast.data.tokenization.verification.edges.borders import at_borders
+from mlmfast.data.tokenization.verification.edges.vocabulary import (
+    joined,
+    unknown_texts,
+    vocabulary_texts,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from mlmfast.data.tokenization.edges.vocabulary import Vocabulary
+    from mlmfast.data.tokenization.verification.edges.vocabulary import Vocabulary
 
 _MOST_LETTERS = 300
 _CONTINUED = 60

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlmfast.data.tokenization.edges.added_tokens import added_token_texts
-from mlmfast.data.tokenization.edges.corpus import hard_texts
-from mlmfast.data.tokenization.edges.models import model_texts
-from mlmfast.data.tokenization.edges.normalizers import normalizer_texts
-from mlmfast.data.tokenization.edges.pre_tokenizers import pre_tokenizer_texts
-from mlmfast.data.tokenization.edges.vocabulary import Vocabulary
+from mlmfast.data.tokenization.verification.edges.added_tokens import added_token_texts
+from mlmfast.data.tokenization.verification.edges.corpus import hard_texts
+from mlmfast.data.tokenization.verification.edges.models import model_texts
+from mlmfast.data.tokenization.verification.edges.normalizers import normalizer_texts
+from mlmfast.data.tokenization.verification.edges.pre_tokenizers import pre_tokenizer_texts
+from mlmfast.data.tokenization.verification.edges.vocabulary import Vocabulary
 
 
 def pipeline_texts(content: dict[str, Any]) -> list[str]:

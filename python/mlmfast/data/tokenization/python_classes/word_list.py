@@ -13,8 +13,8 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from mlmfast.data.tokenization.edges.corpus import hard_texts
 from mlmfast.data.tokenization.special_tokens import ROLES
+from mlmfast.data.tokenization.verification.edges.corpus import hard_texts
 
 _CLASSES = (("transformers.models.esm.tokenization_esm", "EsmTokenizer"),)
 _HARD_TEXTS = 300

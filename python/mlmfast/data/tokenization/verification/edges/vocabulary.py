@@ -6,7 +6,7 @@ import random
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from mlmfast.data.tokenization.edges.borders import at_borders
+from mlmfast.data.tokenization.verification.edges.borders import at_borders
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

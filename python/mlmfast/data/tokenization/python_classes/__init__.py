@@ -1,0 +1,1 @@
+"""Tokenizers that transformers has in Python only."""
