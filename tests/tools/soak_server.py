@@ -112,13 +112,13 @@ class Soak:
         status, found = self.ask(self.asked[number])
         self.seen[f"honest {status}"] += 1
         if status in (429, 503):
-            time.sleep(1)
+            self.pause(1)
         elif status != 200 or not same(found["answers"], self.expected[number]["answers"]):
             self.faults.append(f"a wrong answer: {status} {str(found)[:300]}")
 
     def watch(self) -> None:
         self.memory.append(psutil.Process(self.server.process.pid).memory_info().rss)
-        time.sleep(1)
+        self.pause(1)
 
     # Hostile clients.
 

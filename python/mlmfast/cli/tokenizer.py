@@ -24,7 +24,7 @@ _SHOWN, _CHARACTERS = 5, 200
     cls=ExampleCommand,
     example="""
     mlmfast tokenizer roberta-base
-    mlmfast tokenizer tokenizer/ --texts data/*.txt --json
+    mlmfast tokenizer tokenizer/ --texts "data/*.txt" --json
     """,
 )
 @click.argument("tokenizer")

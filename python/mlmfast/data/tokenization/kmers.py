@@ -3,7 +3,7 @@
 DNABERT was trained on text in which every letter but the last few begins a word: "ACGTA" is
 "ACG CGT GTA". Spelled out, that is seven bytes for each letter of a sequence, and a look-up for
 each word. Where every k-mer has one id whatever words are beside it, which is tried before it is
-relied on, a table gives the same ids at the speed of reading.
+relied on, a table gives the same ids without spelling them out.
 """
 
 from __future__ import annotations
