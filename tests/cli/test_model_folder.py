@@ -20,7 +20,7 @@ import mlmfast.exporting.export as exporting
 from mlmfast.cli._model_folder import model_folder
 from mlmfast.fs.atomic import atomic_output_dir
 
-def export(checkpoint, output):
+def export(checkpoint, output, task):
     with atomic_output_dir(output, overwrite=False, is_ours=lambda folder: False) as folder:
         (folder / "config.json").write_text("{}")
         print("exporting", flush=True)
