@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mlmfast.exporting.export import export
     from mlmfast.exporting.report import ExportReport
     from mlmfast.serving.fill_mask import FillMask
+    from mlmfast.serving.sparse_encoder import SparseEncoder
     from mlmfast.training.evaluation.compare import Comparison, compare
     from mlmfast.training.evaluation.evaluate import evaluate
     from mlmfast.training.evaluation.metrics import Evaluation
@@ -49,6 +50,7 @@ _HOME = {
     "MLMTrainer": "mlmfast.training.trainer.mlm_trainer",
     "MaskRateSchedule": "mlmfast.data.masking.schedule",
     "MaskedBatch": "mlmfast.data.masking.mask_tokens",
+    "SparseEncoder": "mlmfast.serving.sparse_encoder",
     "MlmfastError": "mlmfast.errors",
     "block_diagonal_mask": "mlmfast.data.blocks.attention",
     "compare": "mlmfast.training.evaluation.compare",
@@ -79,6 +81,7 @@ __all__ = [
     "MaskRateSchedule",
     "MaskedBatch",
     "MlmfastError",
+    "SparseEncoder",
     "block_diagonal_mask",
     "compare",
     "convert",
