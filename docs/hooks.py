@@ -35,6 +35,7 @@ STAGES = {
     "exporting": "Export",
     "serving": "Fill-mask",
     "client": "Client",
+    "vocabulary": "Vocabulary",
 }
 # Every error has its place on one page, so that the others can name it.
 ERRORS = """::: mlmfast.errors
