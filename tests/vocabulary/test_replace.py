@@ -136,7 +136,7 @@ def test_options_that_cannot_be(trained, wordpieces, tmp_path):
 
 
 def test_positions_from_a_fixed_padding_are_refused(tmp_path, wordpieces):
-    checkpoint = save_checkpoint("bert", tmp_path / "bert")
+    checkpoint = save_checkpoint("roberta", tmp_path / "roberta")
     tokenizer = load_tokenizer(checkpoint)
     config = transformers.MPNetConfig(
         vocab_size=tokenizer.id_bound, hidden_size=32, num_hidden_layers=1, num_attention_heads=2,

@@ -133,7 +133,7 @@ def trim(
 @click.option(
     "--eval-megabytes",
     type=click.FloatRange(min=0, min_open=True),
-    default=1.0,
+    default=0.25,
     show_default=True,
     help="Measure on this much of the texts at most.",
 )

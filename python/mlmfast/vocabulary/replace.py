@@ -44,7 +44,7 @@ def replace_vocabulary(
     *,
     init: Init = "mean",
     texts: Any = None,
-    eval_megabytes: float = 1.0,
+    eval_megabytes: float = 0.25,
     speed: bool = False,
     overwrite: bool = False,
     **reading: Any,

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlmfast.training.evaluation.metrics import finite
+
 if TYPE_CHECKING:
     import torch
 
@@ -56,7 +58,7 @@ class VocabularyReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as values of JSON."""
-        return {**asdict(self), "output": str(self.output)}
+        return finite({**asdict(self), "output": str(self.output)})
 
     def table(self) -> list[str]:
         """Return lines that compare before and after."""

@@ -29,6 +29,9 @@ from mlmfast.vocabulary.usage import compare_tokens
 
 logger = logging.getLogger(__name__)
 
+# Options that name the texts, and so do not hold for others.
+_WHAT_IS_READ = ("dataset_name", "dataset_config", "split")
+
 
 def trim_vocabulary(
     model: str | Path,
@@ -78,7 +81,10 @@ def trim_vocabulary(
         network, rows = open_model(model, loaded)
         sample_file, test_file = folder / ".sample.arrow", folder / ".test.arrow"
         sample = read_sample(texts, sample_file, reading, name="texts")
-        held_out = None if test is None else read_sample(test, test_file, reading, name="test")
+        held_out = None
+        if test is not None:
+            how = {name: value for name, value in reading.items() if name not in _WHAT_IS_READ}
+            held_out = read_sample(test, test_file, how, name="test")
         logger.info("counting the tokens of %s texts", f"{sample.texts:,}")
         # Models that number positions from their padding need it at the id that it has.
         padding = position_padding(network)

@@ -106,13 +106,16 @@ def _required(
                 f"{token['id']}, and the library {vocabulary.get(token['content'])}: mend the file."
             )
         added.add(token["id"])
-    return {
+    required = {
         "special or added": {*loaded.special_ids, *added, *processor_ids(content)} & known,
         **{reason: ids & known for reason, ids in also.items()},
         "of the alphabet": family.required(),
         "single characters of the texts": family.characters(usage.letters),
         "in unknown words": usage.before_unknown,
     }
+    # A text may hold such a token as an ordinary one, which arises by merges.
+    ordinary = set().union(*required.values()) & family.tokens.keys()
+    return {**required, "parts of these": set().union(*map(family.parts, ordinary))}
 
 
 def _number(kept: set[int], family: Family) -> dict[int, int]:

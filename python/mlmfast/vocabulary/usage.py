@@ -29,7 +29,7 @@ class Usage:
     Attributes:
         counts: int64 `[id_bound]`, the occurrences of each id.
         before_unknown: ids that unknown words pass through.
-        letters: characters of the tokens and of the unknown words.
+        letters: characters of the tokens, and of words that are unknown as a whole.
     """
 
     counts: np.ndarray[Any, np.dtype[np.int64]]
@@ -47,7 +47,7 @@ def count_usage(loaded: LoadedTokenizer, family: Family, sample: SampleTexts) ->
         encoded = encoder.encode(batch)
         ids, _ = _ids_and_ends(encoded)
         counts += np.bincount(ids, minlength=loaded.id_bound)
-        if unknown is not None:
+        if unknown is not None and family.whole_words:
             for row in _rows_with(encoded, unknown):
                 words.update(_words(loaded.tokenizer, batch[row].as_py()))
     before = set().union(*(family.before_unknown(word) for word in words))

@@ -12,8 +12,9 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.vocabulary.families.bpe import Bpe
 from mlmfast.vocabulary.families.open import read_content
+from mlmfast.vocabulary.trimmed_tokenizer import trim_tokenizer
 from sentencepiece_bpe import LETTERS, PIPELINES, UNKNOWN, spm_bpe
-from trimming import assert_same_tokens, save_tokenizer, trimmed
+from trimming import assert_same_tokens, sample_of, save_tokenizer, trimmed
 from unigram_tokenizers import tokenizer as unigram_tokenizer
 from unigram_tokenizers import vocabulary as unigram_vocabulary
 
@@ -157,6 +158,20 @@ def test_the_parts_of_a_token_are_those_of_its_merges(tmp_path):
     assert result.loaded.tokenizer.encode("the").tokens == ["the"]
     model = json.loads((tmp_path / "new" / "tokenizer.json").read_text())["model"]
     assert model["merges"] == [["t", "h"], ["th", "e"]]
+
+
+def test_a_token_that_must_stay_can_still_arise(tmp_path):
+    merges = [("t", "h"), ("th", "e")]
+    vocab = {token: at for at, token in enumerate(["<unk>", "<mask>", *"thea", "th", "the"])}
+    made = Tokenizer(models.BPE(vocab, merges, unk_token="<unk>"))
+    loaded = load_tokenizer(save_tokenizer(made, tmp_path / "old", **ROLES))
+    folder = tmp_path / "new"
+    folder.mkdir()
+    sample = sample_of(["aa the", "a", "a"], folder / "sample")
+    # As a configuration may name it; it is too rare to stay by itself.
+    named = {"named by the configuration": {vocab["the"]}}
+    result = trim_tokenizer(loaded, sample, folder, also=named, min_count=2)
+    assert result.loaded.tokenizer.encode("the").tokens == ["the"]
 
 
 def test_merges_with_marks_of_words(tmp_path):

@@ -16,8 +16,6 @@ from tolerances import KERNELS
 KEPT = [0, 1, 2, 3, 4, *range(5, len(VOCABULARY), 3)]
 NEW_IDS = {old: new for new, old in enumerate(KEPT)}
 LENGTH = 10
-# Vocabularies of bytes or with conditions of their own; see test_a_refusal_says_why.
-REFUSED = {"perceiver"}
 
 
 def trimmed(model):
@@ -29,8 +27,6 @@ def trimmed(model):
 @pytest.mark.parametrize("kind", masked_types())
 @torch.no_grad()
 def test_kept_tokens_have_their_logits(kind):
-    if kind == "modernvbert" or kind in REFUSED:
-        pytest.skip("its configuration needs ids that are not kept")
     model = tiny_model(kind)
     new = trimmed(model)
     assert new.config.get_text_config().vocab_size == len(KEPT)

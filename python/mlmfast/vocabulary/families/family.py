@@ -15,9 +15,11 @@ class Family:
         name: the type in tokenizer.json.
         ids: token -> id.
         tokens: id -> token.
+        whole_words: whether one unknown character makes a whole word unknown.
     """
 
     name: str
+    whole_words = False
 
     def __init__(self, content: Mapping[str, Any], ids: Mapping[str, int]) -> None:
         """Read `content`, a tokenizer.json, whose tokens have `ids` in the library."""

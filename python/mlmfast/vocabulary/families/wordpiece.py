@@ -14,6 +14,7 @@ class WordPiece(Family):
     """Pieces that begin a word, and pieces with a prefix (`##`) that continue one."""
 
     name = "WordPiece"
+    whole_words = True
 
     def before_unknown(self, word: str) -> set[int]:
         """Return the pieces that match the beginning of a word, which then ends as unknown.
