@@ -16,6 +16,8 @@ from tolerances import KERNELS
 KEPT = [0, 1, 2, 3, 4, *range(5, len(VOCABULARY), 3)]
 NEW_IDS = {old: new for new, old in enumerate(KEPT)}
 LENGTH = 10
+# One needs a package of NVIDIA's, the other reads sound.
+UNTRIED = {"qdqbert", "wav2vec2"}
 
 
 def trimmed(model):
@@ -24,7 +26,7 @@ def trimmed(model):
     return rebuild(model, sources, lambda _, old: NEW_IDS.get(old, old if old >= size else None))
 
 
-@pytest.mark.parametrize("kind", masked_types())
+@pytest.mark.parametrize("kind", sorted({*masked_types()} - UNTRIED))
 @torch.no_grad()
 def test_kept_tokens_have_their_logits(kind):
     model = tiny_model(kind)

@@ -33,10 +33,10 @@ def tokens_of(one, ids):
         ("roberta-base", " spectrogram", ["\u0120spect", "rogram"]),
         ("roberta-base", "spectrogram", ["spect", "rogram"]),
         ("bert-base-uncased", " spectrogram", ["spec", "##tro", "##gram"]),
-        ("bert-base-uncased", "spectrogram", ["##sp", "##ec", "##tro", "##gram"]),
+        ("bert-base-uncased", "spectrogram", ["##sp", "##ect", "##ro", "##gram"]),
         ("bert-base-uncased", " Paris", ["paris"]),
         ("bert-base-uncased", "),", [")", ","]),
-        ("t5-small", " spectrogram", ["\u2581spectr", "o", "gram"]),
+        ("t5-small", " spectrogram", ["\u2581", "spect", "r", "ogram"]),
         ("t5-small", "gramword", ["gram", "word"]),
         ("bert-base-uncased", " \u2603\ufe0f", []),
     ],
@@ -53,8 +53,7 @@ def test_a_tokenizer_shares_every_token_with_itself(loaded, name):
     found = {**rows.shared, **rows.roles}
     tokens = old.tokenizer.get_vocab()
     differing = [token for token, number in tokens.items() if found.get(number) != number]
-    # Some tokens stand for the same text as others: `,` and `\u0120` written by bytes, for example.
-    assert len(differing) < 10, differing
+    assert not differing
     assert not rows.means
     assert not rows.unknown
 
@@ -71,7 +70,7 @@ def test_a_sentencepiece_bpe_shares_every_token_with_itself(pipeline, tmp_path):
 def test_between_families(loaded):
     old, new = loaded["roberta-base"], loaded["bert-base-uncased"]
     rows = initial_rows(old, new)
-    ids, old_ids = new.tokenizer.get_vocab(), old.tokenizer.get_vocab()
+    ids = new.tokenizer.get_vocab()
 
     def source(token):
         number = ids[token]
@@ -88,11 +87,13 @@ def test_between_families(loaded):
     assert source("[SEP]") == ["</s>"]
     assert source("[PAD]") == ["<pad>"]
     assert source("[UNK]") == ["<unk>"]
-    assert len(source("##tronic")) > 1
-    assert source("##tronic")[0][0] != "\u0120"
-    weights = rows.means[ids["##tronic"]]
-    assert sum(weights.values()) == pytest.approx(1)
-    assert set(weights) <= set(old_ids.values())
+    tokens = {number: token for token, number in ids.items()}
+    inside = [number for number in rows.means if tokens[number].startswith("##")]
+    assert inside
+    for number in inside:
+        assert sum(rows.means[number].values()) == pytest.approx(1)
+        first = next(iter(rows.means[number]))
+        assert not old.tokenizer.id_to_token(first).startswith("\u0120")
     assert not rows.unknown  # bytes spell everything
 
 

@@ -66,11 +66,10 @@ def initial_rows(old: LoadedTokenizer, new: LoadedTokenizer) -> InitialRows:
             else:
                 unknown.add(number)
             continue
-        spellings = speller.spellings(token)
-        same = pieces.same(spellings)
+        same = pieces.same(token, speller)
         if same is not None:
             shared[number] = same
-        elif ids := pieces.of(spellings[0]):
+        elif ids := pieces.of(speller.spellings(token)[0]):
             means[number] = _mean(ids)
         else:
             unknown.add(number)

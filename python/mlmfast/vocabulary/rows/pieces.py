@@ -29,8 +29,20 @@ class OldPieces:
         self._index = self._spelled_tokens()
         self._bare: Tokenizer | None = _without_prefix(loaded)
 
-    def same(self, spellings: list[Spelling]) -> int | None:
-        """Return the token of the same text in the same role; None if there is none."""
+    def same(self, token: str, speller: Speller) -> int | None:
+        """Return the old token that stands for the same text in the same role as a new one.
+
+        Args:
+            token: the new token.
+            speller: that of its tokenizer.
+
+        Returns:
+            Its id; None if there is none.
+        """
+        written = self._vocabulary.get(token)
+        if speller.signs == self._speller.signs and written is not None:
+            return None if written in self._special else written
+        spellings = speller.spellings(token)
         return next((self._index[one] for one in spellings if one in self._index), None)
 
     def of(self, spelling: Spelling) -> list[int]:
@@ -85,7 +97,13 @@ class OldPieces:
     def _spelled_tokens(self) -> dict[Spelling, int]:
         index: dict[Spelling, int] = {}
         others: list[tuple[Spelling, int]] = []
-        for token, number in self._vocabulary.items():
+        prefix = self._speller.prefix or "\0"
+        # A character that stands alone is more usual than the same one inside a word. (The library
+        # gives the tokens in another order each time.)
+        order = sorted(
+            self._vocabulary.items(), key=lambda one: (one[0].startswith(prefix), one[1])
+        )
+        for token, number in order:
             if number not in self._special:
                 first, *more = self._speller.spellings(token)
                 index.setdefault(first, number)

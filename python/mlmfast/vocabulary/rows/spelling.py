@@ -37,7 +37,14 @@ class Spelling(NamedTuple):
 
 
 class Speller:
-    """Spells the tokens of one tokenizer."""
+    """Spells the tokens of one tokenizer.
+
+    Attributes:
+        byte_level: whether tokens are written in the alphabet of bytes.
+        prefix: the prefix of pieces that continue a word; None if there is none.
+        has_signs: whether tokens have a sign for the space before a word.
+        signs: all of these; tokenizers with the same ones write a text in the same way.
+    """
 
     def __init__(self, loaded: LoadedTokenizer) -> None:
         """Read the family of a tokenizer from its tokenizer.json."""
@@ -53,6 +60,7 @@ class Speller:
         if model["type"] == "WordPiece":
             self.prefix = model["continuing_subword_prefix"]
         self.has_signs = self.byte_level or any(_SPACE in token for token in _tokens(model))
+        self.signs = (self.byte_level, self.prefix, self.has_signs)
         self._added = {token["content"] for token in content.get("added_tokens") or []}
 
     def spellings(self, token: str) -> list[Spelling]:
