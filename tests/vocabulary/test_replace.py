@@ -28,11 +28,11 @@ def opened(folder):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A model that has learned the toy language a little."""
+    """A model that has learned how frequent the words of the toy language are."""
     root = tmp_path_factory.mktemp("trained")
     blocks = make_blocks(root, count=400)
     options = {**SCRATCH, "learning_rate": 5e-3}
-    train(blocks, output=root / "model", max_steps=250, per_device_train_batch_size=32, **options)
+    train(blocks, output=root / "model", max_steps=60, per_device_train_batch_size=32, **options)
     return root / "model"
 
 
@@ -48,8 +48,7 @@ def test_a_trained_model_understands_the_new_tokens(trained, wordpieces, init, t
     held_out = column(sentences(60, seed=9))
     report = replace_vocabulary(trained, wordpieces, tmp_path / "new", init=init, texts=held_out)
     before, after = report.evaluations
-    assert before.bits_per_byte < 1
-    # A model with the same tokens and random rows for a comparison.
+    # The same model with random rows for a comparison.
     model, tokenizer = opened(tmp_path / "new")
     store = prepare(
         held_out, tmp_path / "blocks", tokenizer=wordpieces, block_size=16, remainder="pad"
@@ -57,8 +56,10 @@ def test_a_trained_model_understands_the_new_tokens(trained, wordpieces, init, t
     torch.manual_seed(0)
     with torch.no_grad():
         model.get_input_embeddings().weight.normal_(0, 0.02)
+        model.get_output_embeddings().bias.zero_()
     random = evaluate(model, store)
-    assert after.bits_per_byte < random.bits_per_byte
+    assert after.bits_per_byte < 0.9 * random.bits_per_byte
+    assert f"{before.bits_per_byte:.3f} bits per byte before" in str(report)
     assert f"{after.bits_per_byte:.3f} after" in str(report)
     assert report.after.tokens == len(tokenizer) == model.config.vocab_size
     assert report.shared + report.roles + report.means + report.similar + report.unknown == len(

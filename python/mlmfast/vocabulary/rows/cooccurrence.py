@@ -53,6 +53,7 @@ def token_vectors(loaded: LoadedTokenizer, sample: SampleTexts) -> torch.Tensor:
         torch.from_numpy(information[chosen]).float(),
         (size, size),
         is_coalesced=True,
+        check_invariants=False,
     )
     width = min(_DIMENSIONS, int(frequent.sum()))
     with torch.random.fork_rng(devices=[]):
