@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import torch
 
     from mlmfast.data.tokenization.loaded import LoadedTokenizer
+    from mlmfast.vocabulary.model.sources import Mixture
 
 Init = Literal["mean", "focus"]
 
@@ -91,7 +92,8 @@ def replace_vocabulary(
         network, size = open_model(model, old)
         file = folder / ".sample.arrow"
         sample = None if texts is None else read_sample(texts, file, reading, name="texts")
-        rows, similar = initial_rows(old, new), {}
+        rows = initial_rows(old, new)
+        similar: dict[int, Mixture] = {}
         if init == "focus" and sample is not None:
             rows, similar = by_similarity(rows, new, sample)
         rows_by_text = replace(rows, means={**rows.means, **similar})

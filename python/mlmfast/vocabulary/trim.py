@@ -101,7 +101,9 @@ def trim_vocabulary(
         )
         new_ids = trimmed.new_ids
         kept = compare_tokens(loaded, trimmed.loaded, new_ids, sample)
-        kept_test = held_out and compare_tokens(loaded, trimmed.loaded, new_ids, held_out)
+        kept_test = None
+        if held_out is not None:
+            kept_test = compare_tokens(loaded, trimmed.loaded, new_ids, held_out)
         sources = RowSources(torch.tensor(sorted(new_ids, key=new_ids.__getitem__)), {})
         rebuilt = rebuild(
             network, sources, lambda _, old: new_ids.get(old, old if old >= rows else None)

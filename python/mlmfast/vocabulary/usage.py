@@ -51,7 +51,8 @@ def count_usage(loaded: LoadedTokenizer, family: Family, sample: SampleTexts) ->
             for row in _rows_with(encoded, unknown):
                 words.update(_words(loaded.tokenizer, batch[row].as_py()))
     before = set().union(*(family.before_unknown(word) for word in words))
-    used = (family.spelled(number) for number in np.flatnonzero(counts) if number in family.tokens)
+    found = np.flatnonzero(counts).tolist()
+    used = (family.spelled(number) for number in found if number in family.tokens)
     return Usage(counts, before, set().union(*used, *words))
 
 
