@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from mlmfast.training.evaluation.metrics import Evaluation
     from mlmfast.training.train import train
     from mlmfast.training.trainer.mlm_trainer import MLMTrainer
+    from mlmfast.vocabulary.replace import replace_vocabulary
+    from mlmfast.vocabulary.report import ReplaceReport, TrimReport
+    from mlmfast.vocabulary.trim import trim_vocabulary
 
 _HOME = {
     "AsyncClient": "mlmfast.client.async_client",
@@ -50,8 +53,10 @@ _HOME = {
     "MLMTrainer": "mlmfast.training.trainer.mlm_trainer",
     "MaskRateSchedule": "mlmfast.data.masking.schedule",
     "MaskedBatch": "mlmfast.data.masking.mask_tokens",
-    "SparseEncoder": "mlmfast.serving.sparse_encoder",
     "MlmfastError": "mlmfast.errors",
+    "ReplaceReport": "mlmfast.vocabulary.report",
+    "SparseEncoder": "mlmfast.serving.sparse_encoder",
+    "TrimReport": "mlmfast.vocabulary.report",
     "block_diagonal_mask": "mlmfast.data.blocks.attention",
     "compare": "mlmfast.training.evaluation.compare",
     "convert": "mlmfast.data.convert.convert",
@@ -60,10 +65,12 @@ _HOME = {
     "group_blocks": "mlmfast.data.blocks.group",
     "mask_tokens": "mlmfast.data.masking.mask_tokens",
     "prepare": "mlmfast.data.prepare.api",
+    "replace_vocabulary": "mlmfast.vocabulary.replace",
     "to_tf_dataset": "mlmfast.data.loading.tensorflow",
     "tokenize": "mlmfast.data.tokenization.tokenize",
     "train": "mlmfast.training.train",
     "train_tokenizer": "mlmfast.data.tokenization.train",
+    "trim_vocabulary": "mlmfast.vocabulary.trim",
 }
 
 __all__ = [
@@ -81,7 +88,9 @@ __all__ = [
     "MaskRateSchedule",
     "MaskedBatch",
     "MlmfastError",
+    "ReplaceReport",
     "SparseEncoder",
+    "TrimReport",
     "block_diagonal_mask",
     "compare",
     "convert",
@@ -90,10 +99,12 @@ __all__ = [
     "group_blocks",
     "mask_tokens",
     "prepare",
+    "replace_vocabulary",
     "to_tf_dataset",
     "tokenize",
     "train",
     "train_tokenizer",
+    "trim_vocabulary",
 ]
 
 

@@ -29,6 +29,7 @@ def load_model(
     *,
     dtype: str = "float32",
     config: PretrainedConfig | None = None,
+    float16: bool = False,
     **hub: Any,
 ) -> PreTrainedModel:
     """Load a checkpoint from a folder or the Hub.
@@ -39,6 +40,7 @@ def load_model(
         name: the folder or the name.
         dtype: data type of the weights: `float32`, `bfloat16`, or `auto` for the checkpoint's own.
         config: replaces the configuration of the checkpoint.
+        float16: whether weights in float16 are accepted, in which nothing can be trained.
         hub: `revision`, `token`, `cache_dir`, `trust_remote_code` of `from_pretrained`.
 
     Raises:
@@ -53,7 +55,7 @@ def load_model(
         output_loading_info=True,
         **options,
     )
-    if model.dtype == torch.float16:
+    if model.dtype == torch.float16 and not float16:
         raise InputError(
             f"The weights of {name} are float16, whose gradients vanish: use dtype float32."
         )
