@@ -111,7 +111,7 @@ def main() -> None:
         started = time.perf_counter()
         build(database, encoder(answers, top_k=options.top_k, returns="arrow"))
         seconds = time.perf_counter() - started
-        (rows,) = database.execute("SELECT count(*) FROM postings").fetchone() or (0,)
+        [(rows,)] = database.execute("SELECT count(*) FROM postings").fetchall()
         print(f"{len(answers):,} answers with {rows:,} words indexed in {seconds:.1f} s")
         if options.query is not None:
             query = encoder.encode_query([options.query], returns="arrow")
