@@ -261,7 +261,7 @@ def test_bad_texts_are_refused_or_returned(bert):
 
 
 def test_a_threshold_that_leaves_nothing_gives_empty_rows(bert):
-    assert bert(TEXTS[:2], threshold=1e6) == [{}, {}]
+    assert bert(TEXTS[:2], threshold=1e6) == bert(TEXTS[:2], threshold=1e300) == [{}, {}]
     assert bert(TEXTS[:2], threshold=1e6, returns="csr").nnz == 0
     assert (
         bert(TEXTS[:2], threshold=1e6, returns="arrow").to_pylist()

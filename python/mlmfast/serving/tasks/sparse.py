@@ -7,6 +7,8 @@ import operator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mlmfast.errors import InputError, MlmfastError
 from mlmfast.options import check_choice
 from mlmfast.serving.engine.sparse import prune
@@ -54,7 +56,8 @@ class SparseOptions:
         threshold = float(threshold)
         if not (math.isfinite(threshold) and threshold >= 0):
             raise InputError(f"threshold must be a number from 0 on, and is {threshold}.")
-        return cls(top_k or 0, threshold, special_tokens)
+        largest = float(np.finfo(np.float32).max)  # the graph takes no larger one
+        return cls(top_k or 0, min(threshold, largest), special_tokens)
 
     def of_text(self, text: SparseText) -> SparseText:
         """Return a text with these options."""

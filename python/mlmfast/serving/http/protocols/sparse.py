@@ -65,7 +65,9 @@ class EmbedSparseRequest(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     inputs: str | Strings = Field(description="A text, or a list of texts.")
-    truncate: bool | None = Field(None, description="Cut a text that is too long at its end.")
+    truncate: bool | None = Field(
+        None, strict=True, description="Cut a text that is too long at its end."
+    )
     truncation_direction: Literal["right", "Right"] = "right"
     prompt_name: Literal["document", "query"] | None = Field(
         None, description="query: the text is encoded as a query. Default: as a document."
