@@ -90,7 +90,7 @@ def test_a_cache_that_cannot_be_written_is_named(checkpoint, tmp_path):
 def test_an_export_that_fails_can_be_tried_again(checkpoint, tiny_model, monkeypatch):
     import mlmfast.exporting.export as exporting
 
-    def fail(_checkpoint: str, _output: Path) -> None:
+    def fail(_checkpoint: str, _output: Path, **_options: str) -> None:
         raise InputError("no such luck")
 
     monkeypatch.setattr(exporting, "export", fail)
