@@ -15,11 +15,13 @@ from mlmfast.data.tokenization.python_classes.word_list import fast_form
 from mlmfast.errors import InputError, NotFoundError, first_sentence
 from mlmfast.exporting.architectures import require_exportable
 from mlmfast.fs.paths import as_path
+from mlmfast.peft_models import base_of, is_adapter, load_merged, require_peft
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # Names of models on the Hub: `roberta-base`, `FacebookAI/roberta-base`.
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 
 
@@ -39,7 +41,7 @@ class Checkpoint:
 
 
 def load_checkpoint(name: str | Path) -> Checkpoint:
-    """Load a folder or a Hub name.
+    """Load a folder or a Hub name; an adapter of PEFT is merged into the model it belongs to.
 
     Raises:
         NotFoundError: the Hub gives no such model.
@@ -47,7 +49,12 @@ def load_checkpoint(name: str | Path) -> Checkpoint:
             a fast tokenizer that has a mask token.
     """
     name = str(name)
-    return Checkpoint(name, _load_model(name), _load_tokenizer(name))
+    adapter = as_path(name)
+    if not is_adapter(adapter):
+        return Checkpoint(name, _load_model(name), _load_tokenizer(name))
+    model = load_merged(adapter, _load_model)
+    own = any((adapter / file).is_file() for file in _TOKENIZER_FILES)
+    return Checkpoint(name, model, _load_tokenizer(name if own else base_of(adapter)))
 
 
 def require_checkpoint_folder(name: str) -> None:
@@ -63,6 +70,12 @@ def require_checkpoint_folder(name: str) -> None:
     if folder.is_file():
         raise InputError(f"{name} is a file; give the folder of the checkpoint.")
     if not folder.is_dir():
+        return
+    if is_adapter(folder):
+        require_peft()
+        base = base_of(folder)
+        if not is_adapter(as_path(base)):
+            require_checkpoint_folder(base)
         return
     if not (folder / "config.json").is_file():
         raise InputError(

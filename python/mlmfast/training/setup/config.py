@@ -22,6 +22,7 @@ from mlmfast.training.options.from_scratch import (
     with_defaults,
 )
 from mlmfast.training.options.length import LengthOptions
+from mlmfast.training.options.lora import lora_config, with_lora_defaults
 from mlmfast.training.options.run_mlm import resolve_alias, resolve_do_flags, split_options
 from mlmfast.training.report import hub
 from mlmfast.training.text_data import check_one_source, is_blocks
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from pathlib import Path
 
+    import peft
     import transformers
 
     from mlmfast.data.store.store import BlockStore
@@ -51,6 +53,7 @@ class TrainConfig:
         from_scratch: whether the weights start at random, by whichever option.
         masks: the mask options of the training, as `MaskedBlocks` takes them.
         length: the changes to the model's positions.
+        lora: the adapters to train in place of all weights; None trains all weights.
         new_tokens: the words of `add_tokens`.
         tokens_per_batch: positions of a batch, in place of its blocks; None for the blocks that
             `training_arguments` say.
@@ -74,6 +77,8 @@ class TrainConfig:
     pack_documents: bool
     tokens_per_batch: int | None
     length: LengthOptions
+    lora: peft.LoraConfig | None
+    keep_adapter: bool
     seed: int
     precision: str
     overwrite: bool
@@ -112,6 +117,8 @@ class TrainConfig:
         max_position_embeddings: int | None,
         rope_theta: float | None,
         rope_scaling: str | dict[str, Any] | None,
+        lora: bool | str | dict[str, Any] | peft.LoraConfig | None,
+        keep_adapter: bool,
         seed: int,
         overwrite: bool,
         max_time: str | float | timedelta | None,
@@ -138,6 +145,16 @@ class TrainConfig:
         # As in run_mlm.py, a model type or a configuration without a model means random weights.
         scratch = from_scratch or (model is None and bool(model_type or options.config_name))
         arguments = with_defaults(arguments, from_scratch=scratch)
+        length = LengthOptions(max_position_embeddings, rope_theta, rope_scaling)
+        adapters = lora_config(lora)
+        _check_adapters(
+            adapters,
+            from_scratch=scratch,
+            kept=keep_adapter,
+            changes=[*length.given, *(["add_tokens"] if add_tokens else [])],
+        )
+        if adapters is not None:
+            arguments = with_lora_defaults(arguments)
         masks = _resolve_masks(
             mlm_probability=mlm_probability,
             from_scratch=scratch,
@@ -160,7 +177,9 @@ class TrainConfig:
             new_tokens=read_tokens(add_tokens) if add_tokens else [],
             pack_documents=pack_documents,
             tokens_per_batch=tokens_per_batch,
-            length=LengthOptions(max_position_embeddings, rope_theta, rope_scaling),
+            length=length,
+            lora=adapters,
+            keep_adapter=keep_adapter,
             seed=seed,
             overwrite=overwrite,
             max_seconds=seconds_of(max_time),
@@ -229,6 +248,33 @@ def _check_batches(
         raise InputError(
             "group_by_length puts documents of similar length into a batch, and the rows of "
             "pack_documents are all of one length: give one of them."
+        )
+
+
+def _check_adapters(
+    adapters: peft.LoraConfig | None, *, from_scratch: bool, kept: bool, changes: list[str]
+) -> None:
+    """Raise InputError for options that adapters do not go with.
+
+    Args:
+        adapters: the option `lora`.
+        from_scratch: whether the weights start at random.
+        kept: the option `keep_adapter`.
+        changes: the options that change the model which the adapters belong to.
+    """
+    if adapters is None:
+        if kept:
+            raise InputError("keep_adapter is for a training with adapters: give lora (--lora).")
+        return
+    if from_scratch:
+        raise InputError(
+            "lora adapts the weights of a checkpoint; random weights have to be trained as a "
+            "whole: leave out lora, or from_scratch."
+        )
+    if kept and changes:
+        raise InputError(
+            f"{changes[0]} changes the model, so that the adapter would not fit the checkpoint "
+            "that it belongs to: leave out keep_adapter, and the adapter is merged."
         )
 
 
