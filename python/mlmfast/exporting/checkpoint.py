@@ -49,12 +49,7 @@ def load_checkpoint(name: str | Path) -> Checkpoint:
             a fast tokenizer that has a mask token.
     """
     name = str(name)
-    adapter = as_path(name)
-    if not is_adapter(adapter):
-        return Checkpoint(name, _load_model(name), _load_tokenizer(name))
-    model = load_merged(adapter, _load_model)
-    own = any((adapter / file).is_file() for file in _TOKENIZER_FILES)
-    return Checkpoint(name, model, _load_tokenizer(name if own else base_of(adapter)))
+    return Checkpoint(name, _load_model(name), _load_tokenizer(_tokenizer_home(name)))
 
 
 def require_checkpoint_folder(name: str) -> None:
@@ -73,9 +68,7 @@ def require_checkpoint_folder(name: str) -> None:
         return
     if is_adapter(folder):
         require_peft()
-        base = base_of(folder)
-        if not is_adapter(as_path(base)):
-            require_checkpoint_folder(base)
+        require_checkpoint_folder(base_of(folder))
         return
     if not (folder / "config.json").is_file():
         raise InputError(
@@ -87,6 +80,8 @@ def require_checkpoint_folder(name: str) -> None:
 
 
 def _load_model(name: str) -> Any:
+    if is_adapter(as_path(name)):
+        return load_merged(as_path(name), _load_model).eval()
     import torch
     from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForMaskedLM
@@ -138,6 +133,14 @@ def _random_head(name: str, config: Any, missing: list[str]) -> str:
         "random, and so would every answer. Give a checkpoint of a masked language model, as "
         "`mlmfast train` writes it."
     )
+
+
+def _tokenizer_home(name: str) -> str:
+    """Return where the tokenizer is: an adapter may lie without one, beside its model's."""
+    folder = as_path(name)
+    if not is_adapter(folder) or any((folder / file).is_file() for file in _TOKENIZER_FILES):
+        return name
+    return _tokenizer_home(base_of(folder))
 
 
 def _load_tokenizer(name: str) -> Any:

@@ -30,7 +30,7 @@ class Adapter:
     """The adapters that a training added to a model.
 
     Attributes:
-        method: `LoRA` or `DoRA`.
+        method: `LoRA`, `DoRA`, `rsLoRA` or `rsDoRA`.
         rank: their rank.
         alpha: their alpha; rsLoRA divides it by the square root of the rank, LoRA by the rank.
         dropout: the dropout in front of them.
@@ -104,7 +104,7 @@ def add_adapters(
         # Reentrant checkpoints need an input with a gradient, and the embeddings are frozen.
         model.enable_input_require_grads()
     adapter = Adapter(
-        method="DoRA" if config.use_dora else "LoRA",
+        method=f"{'rs' * config.use_rslora}{'DoRA' if config.use_dora else 'LoRA'}",
         rank=config.r,
         alpha=config.lora_alpha,
         dropout=config.lora_dropout,
@@ -142,8 +142,8 @@ def check_trained(
         module = random[0].rpartition(".")[0]
         raise InputError(
             f"The checkpoint {name} lacks {random[0]}, which would stay random: adapters do not "
-            f"train it. Train it as a whole (--lora modules_to_save={module}), or all weights "
-            "(without --lora)."
+            f"train it. Train it as a whole (--lora modules_to_save={module}, without "
+            "--keep-adapter), or train all weights (without --lora)."
         )
 
 

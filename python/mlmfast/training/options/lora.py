@@ -16,10 +16,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.errors import InputError, first_line
+from mlmfast.fs.paths import as_path
 from mlmfast.options import did_you_mean
-from mlmfast.peft_models import require_peft
+from mlmfast.peft_models import is_adapter, require_peft
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import peft
 
 logger = logging.getLogger(__name__)
@@ -74,6 +77,44 @@ def lora_config(given: bool | str | Mapping[str, Any] | Any | None) -> peft.Lora
     _check(config)
     config.inference_mode = False
     return config
+
+
+def check_lora(
+    config: peft.LoraConfig | None,
+    *,
+    from_scratch: bool,
+    kept: bool,
+    model: str | Path | None,
+    changes: list[str],
+) -> None:
+    """Raise InputError for options that adapters do not go with.
+
+    Args:
+        config: the adapters; None without.
+        from_scratch: whether the weights start at random.
+        kept: the option `keep_adapter`.
+        model: the checkpoint to start from.
+        changes: the options that change the model which the adapters belong to.
+    """
+    if config is None:
+        if kept:
+            raise InputError("keep_adapter is for a training with adapters: give lora (--lora).")
+        return
+    if from_scratch:
+        raise InputError(
+            "lora adapts the weights of a checkpoint; random weights have to be trained as a "
+            "whole: leave out lora, or from_scratch."
+        )
+    if kept and model is not None and is_adapter(as_path(model)):
+        raise InputError(
+            f"{model} is an adapter itself, which a second one could not name as its model: leave "
+            "out keep_adapter, and both are merged."
+        )
+    if kept and changes:
+        raise InputError(
+            f"{changes[0]} changes the model, so that the adapter would not fit the checkpoint "
+            "that it belongs to: leave out keep_adapter, and the adapter is merged."
+        )
 
 
 def with_lora_defaults(given: dict[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from mlmfast.training.options.from_scratch import (
     with_defaults,
 )
 from mlmfast.training.options.length import LengthOptions
-from mlmfast.training.options.lora import lora_config, with_lora_defaults
+from mlmfast.training.options.lora import check_lora, lora_config, with_lora_defaults
 from mlmfast.training.options.run_mlm import resolve_alias, resolve_do_flags, split_options
 from mlmfast.training.report import hub
 from mlmfast.training.text_data import check_one_source, is_blocks
@@ -147,10 +147,11 @@ class TrainConfig:
         arguments = with_defaults(arguments, from_scratch=scratch)
         length = LengthOptions(max_position_embeddings, rope_theta, rope_scaling)
         adapters = lora_config(lora)
-        _check_adapters(
+        check_lora(
             adapters,
             from_scratch=scratch,
             kept=keep_adapter,
+            model=model,
             changes=[*length.given, *(["add_tokens"] if add_tokens else [])],
         )
         if adapters is not None:
@@ -248,33 +249,6 @@ def _check_batches(
         raise InputError(
             "group_by_length puts documents of similar length into a batch, and the rows of "
             "pack_documents are all of one length: give one of them."
-        )
-
-
-def _check_adapters(
-    adapters: peft.LoraConfig | None, *, from_scratch: bool, kept: bool, changes: list[str]
-) -> None:
-    """Raise InputError for options that adapters do not go with.
-
-    Args:
-        adapters: the option `lora`.
-        from_scratch: whether the weights start at random.
-        kept: the option `keep_adapter`.
-        changes: the options that change the model which the adapters belong to.
-    """
-    if adapters is None:
-        if kept:
-            raise InputError("keep_adapter is for a training with adapters: give lora (--lora).")
-        return
-    if from_scratch:
-        raise InputError(
-            "lora adapts the weights of a checkpoint; random weights have to be trained as a "
-            "whole: leave out lora, or from_scratch."
-        )
-    if kept and changes:
-        raise InputError(
-            f"{changes[0]} changes the model, so that the adapter would not fit the checkpoint "
-            "that it belongs to: leave out keep_adapter, and the adapter is merged."
         )
 
 

@@ -20,6 +20,8 @@ from mlmfast.training.model.load import check_fits, load_config, load_model
 from mlmfast.training.text_data import tokenizer_of
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     import peft
     import transformers
 
@@ -112,12 +114,15 @@ def choose_model(config: TrainConfig, store: BlockStore) -> transformers.PreTrai
         )
     check_same_tokens(config.model, store)
     model_config = None if shape is None else load_config(shape, **options.hub)
-    lora = config.lora
+    trained: Collection[str] | None = None
+    if config.lora is not None:
+        # An adapter that is kept has to fit the checkpoint as it is.
+        trained = () if config.keep_adapter else (config.lora.modules_to_save or ())
     model = load_model(
         config.model,
         dtype=options.dtype or "float32",
         config=model_config,
-        trained=None if lora is None else lora.modules_to_save or (),
+        trained=trained,
         **options.hub,
     )
     if not config.length.given:

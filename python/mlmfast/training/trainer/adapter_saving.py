@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import transformers
 
-from mlmfast.peft_models import merged
+from mlmfast.peft_models import merged, without_adapters
 
 if TYPE_CHECKING:
     from mlmfast.training.model.adapters import Adapter
@@ -33,7 +33,7 @@ class AdapterSaving(transformers.Trainer):
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         model: Any = self.model
-        if self.adapter is None or not hasattr(model, "peft_config"):
+        if self.adapter is None or without_adapters(model) is model:
             super()._save(output_dir, state_dict)
             return
         # PEFT would ask the Hub whether the vocabulary has changed, at every checkpoint.
