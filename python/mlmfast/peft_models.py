@@ -81,6 +81,7 @@ def load_merged(adapter: Path, load: Callable[[str], Any]) -> Any:
         model = load(base)
     except InputError as error:
         raise error.prefixed(f"The adapter {adapter} belongs to {base}:") from error
+    trained = {name for name, each in model.named_parameters() if each.requires_grad}
     try:
         adapted = peft.PeftModel.from_pretrained(model, str(adapter))
     except (OSError, ValueError, RuntimeError, TypeError) as error:
@@ -88,7 +89,10 @@ def load_merged(adapter: Path, load: Callable[[str], Any]) -> Any:
             f"The adapter {adapter} does not fit the model {base}, which it names: "
             f"{first_line(error)}"
         ) from error
-    return merged(adapted)
+    model = merged(adapted)
+    for name, each in model.named_parameters():
+        each.requires_grad_(name in trained)  # PEFT has frozen them
+    return model
 
 
 def merged(model: Any) -> Any:

@@ -31,7 +31,7 @@ OPTIONS = {
     "report": False,
     "quiet": True,
     "learning_rate": 1e-2,
-    "lora": "rank=4,dropout=0.1",
+    "lora": "rank=4,dropout=0.1,targets=all-linear",
     "num_train_epochs": 2,
     "per_device_train_batch_size": 12,
     "save_strategy": "steps",
@@ -44,7 +44,7 @@ ADAPTER = "adapter_model.safetensors"
 def base(toy_blocks, tmp_path_factory):
     """The checkpoint that the adapters are for: a model that has learned little."""
     folder = tmp_path_factory.mktemp("base") / "model"
-    train(toy_blocks, output=folder, max_steps=4, eval_strategy="no", **SCRATCH)
+    train(toy_blocks, output=folder, max_steps=30, eval_strategy="no", **SCRATCH)
     return folder
 
 
@@ -80,7 +80,8 @@ def test_only_the_adapters_learn_and_the_output_is_a_plain_model(whole, base, to
     before, after = weights(base), weights(whole.output)
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert before.keys() == after.keys()
-    assert changed == {name for name in before if name.endswith(("query.weight", "value.weight"))}
+    ends = ("query.weight", "key.weight", "value.weight", "dense.weight")
+    assert changed == {name for name in before if name.endswith(ends)}
     assert not (whole.output / "adapter_config.json").exists()
     assert whole.after.loss < whole.before.loss - 0.1
     # What was measured is what was written.
@@ -121,7 +122,7 @@ def test_the_kept_adapter_computes_what_the_merged_model_does(whole, kept, base,
 
 
 @pytest.mark.parametrize("step", [3, 7])
-@pytest.mark.parametrize("lora", ["rank=4,dropout=0.1", "rank=4,dropout=0.1,dora=true"])
+@pytest.mark.parametrize("lora", [OPTIONS["lora"], "rank=4,dropout=0.1,dora=true"])
 def test_a_killed_training_resumes_bit_for_bit(whole, base, toy_blocks, tmp_path, step, lora):
     options = OPTIONS | {"model": base, "lora": lora}
     expected = whole
@@ -214,7 +215,7 @@ def test_steps_have_the_losses_of_the_plain_trainer(base, toy_blocks, tmp_path):
 )
 def test_checkpointed_layers_learn_the_same(base, toy_blocks, tmp_path, given):
     options = OPTIONS | {"lora": "rank=4", "max_steps": 4, "save_strategy": "no"}
-    still = {"lora": "rank=4,dropout=0"}
+    still = {"lora": "rank=4,targets=all-linear"}
     plain = train(toy_blocks, model=base, output=tmp_path / "a", **options | still)
     again = train(toy_blocks, model=base, output=tmp_path / "b", **options | still | given)
     # Dropout draws the same numbers when a layer runs again.
@@ -321,7 +322,7 @@ def test_a_checkpoint_without_its_head(base, toy_blocks, tmp_path):
     options = OPTIONS | {"max_steps": 2, "save_strategy": "no", "model": tmp_path / "headless"}
     with pytest.raises(InputError, match=r"lacks lm_head.dense.weight.*modules_to_save="):
         train(toy_blocks, output=tmp_path / "out", **options)
-    lora = "rank=4,modules_to_save=lm_head.dense"
+    lora = "rank=4,modules_to_save=lm_head.dense,targets=query"
     found = train(toy_blocks, output=tmp_path / "out", **options | {"lora": lora})
     assert found.adapter.modules_to_save == ("lm_head.dense",)
     with pytest.raises(InputError, match="without --keep-adapter"):

@@ -88,11 +88,9 @@ def add_adapters(
     config = copy.deepcopy(config)
     parameters = sum(each.numel() for each in model.parameters())
     config.target_modules = _targets(model, config.target_modules, _known_targets(model))
-    _check_names("modules_to_save", config.modules_to_save or (), model)
+    _check_names("modules_to_save", config.modules_to_save or (), model, nn.Module)
     if new_tokens and config.trainable_token_indices is None:
         config.trainable_token_indices = list(new_tokens)
-    if model.name_or_path and (folder := as_path(model.name_or_path)).is_dir():
-        config.base_model_name_or_path = str(folder.absolute())
     try:
         adapted = peft.get_peft_model(model, config)
     except (ValueError, TypeError, NotImplementedError) as error:
@@ -100,6 +98,8 @@ def add_adapters(
             f"peft cannot add these adapters to the model: {first_line(error)}"
         ) from error
     _check_own_weights(adapted)
+    if model.name_or_path and (folder := as_path(model.name_or_path)).is_dir():
+        config.base_model_name_or_path = str(folder.absolute())
     if checkpointing:
         # Reentrant checkpoints need an input with a gradient, and the embeddings are frozen.
         model.enable_input_require_grads()
@@ -167,7 +167,7 @@ def _targets(model: Any, given: Any, known: Any) -> Any:
     if given == _ALL_LINEAR:
         return sorted(_linear_layers(model))
     if not isinstance(given, str):  # a str is a regular expression, which peft checks
-        _check_names("targets", given, model)
+        _check_names("targets", given, model, (nn.Linear, nn.Conv1d, nn.Embedding))
     return given
 
 
@@ -203,17 +203,23 @@ def _is_named(module: str, name: str) -> bool:
     return module == name or module.endswith(f".{name}")
 
 
-def _check_names(option: str, names: Collection[str], model: Any) -> None:
-    """Raise InputError for a name that no module has."""
-    modules = [name for name, _ in model.named_modules()]
-    unknown = sorted(name for name in names if not _match([name], modules))
+def _check_names(option: str, names: Collection[str], model: Any, kinds: Any) -> None:
+    """Raise InputError unless each name is one of modules, all of these kinds."""
+    modules = dict(model.named_modules())
+    named = {
+        name: [each for key, each in modules.items() if _is_named(key, name)] for name in names
+    }
+    unknown = sorted(
+        name for name, own in named.items() if not own or not all(isinstance(m, kinds) for m in own)
+    )
     if not unknown:
         return
     linear = list(_linear_layers(model))
     ends = sorted({name.rpartition(".")[2] for name in linear})
+    what = "module" if kinds is nn.Module else "linear layer"
     raise InputError(
         f"{option} of lora names {', '.join(map(repr, unknown))}, but the model "
-        f"({model.config.model_type}) has no module of that name. Its linear layers are called "
+        f"({model.config.model_type}) has no {what} of that name. Its linear layers are called "
         f"{', '.join(ends)}; longer endings, such as {'.'.join(linear[0].split('.')[-2:])}, and "
         "all-linear work too."
     )
