@@ -178,7 +178,7 @@ def test_steps_have_the_losses_of_the_plain_trainer(base, toy_blocks, tmp_path):
             base, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0
         )
         torch.manual_seed(0)
-        config = peft.LoraConfig(r=4, target_modules=["query", "value"], init_lora_weights=False)
+        config = peft.LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False)
         found = []
 
         class Noting(kind):

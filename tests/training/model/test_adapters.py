@@ -83,6 +83,23 @@ def test_the_model_type_decides_where_adapters_are(kind, targets):
     assert f"rank 4 (alpha 32) on {', '.join(targets)}" in str(adapter)
 
 
+@pytest.mark.parametrize("kind", ["roberta", "bert"])
+def test_a_module_that_is_trained_as_a_whole_has_no_adapter_besides(kind):
+    head = {"roberta": "lm_head.dense", "bert": "transform"}[kind]
+    model, adapter = adapted(kind, f"rank=4,targets=all-linear,modules_to_save={head}")
+    assert adapter.modules_to_save == (head,)
+    trained = [name for name, weight in model.named_parameters() if weight.requires_grad]
+    assert any(f"{head}.modules_to_save" in name for name in trained)
+    assert not any(head in name and "lora" in name for name in trained)
+    inputs, labels = batch()
+    dense = masked_loss_sum(at_masks(model(**inputs).logits, labels))
+    masked = MaskedHead(model)
+    assert masked_loss_sum(masked(model, inputs, labels)).item() == pytest.approx(
+        dense.item(), rel=SUMS
+    )
+    assert masked.scope == LAST_LAYER_TOO
+
+
 def test_the_adapter_names_the_folder_of_its_model(tmp_path, monkeypatch):
     make_network("bert").save_pretrained(tmp_path / "base")
     monkeypatch.chdir(tmp_path)

@@ -87,8 +87,8 @@ def add_adapters(
     peft = require_peft()
     config = copy.deepcopy(config)
     parameters = sum(each.numel() for each in model.parameters())
-    config.target_modules = _targets(model, config.target_modules, _known_targets(model))
     _check_names("modules_to_save", config.modules_to_save or (), model, nn.Module)
+    config.target_modules = _targets(model, config)
     if new_tokens and config.trainable_token_indices is None:
         config.trainable_token_indices = list(new_tokens)
     try:
@@ -136,7 +136,7 @@ def check_trained(
         key
         for key in missing
         # Vectors (norms, biases) start from neutral values.
-        if model.get_parameter(key).dim() > 1 and not any(_ends(each, key) for each in trained)
+        if model.get_parameter(key).dim() > 1 and not any(_is_inside(key, each) for each in trained)
     ]
     if random:
         module = random[0].rpartition(".")[0]
@@ -147,25 +147,23 @@ def check_trained(
         )
 
 
-def _ends(name: str, key: str) -> bool:
-    """Whether a parameter belongs to a module of this name."""
-    return f".{name}." in f".{key}"
+def _is_inside(key: str, name: str) -> bool:
+    """Whether a module or a parameter is one of this name, or inside of one."""
+    return f".{name}." in f".{key}."
 
 
-def _known_targets(model: Any) -> Any:
-    """Return the modules that PEFT adapts in models of this type; None for a type unknown to it."""
-    from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
-
-    return TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING.get(model.config.model_type)
-
-
-def _targets(model: Any, given: Any, known: Any) -> Any:
+def _targets(model: Any, config: Any) -> Any:
     """Return the modules to adapt, as `peft.LoraConfig` takes them."""
+    from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as KNOWN
+
+    given = config.target_modules
+    linear = _linear_layers(model)
     if given is None:
-        linear = _linear_layers(model)
+        known = KNOWN.get(model.config.model_type)
         given = known if isinstance(known, list) and _match(known, linear) else _ALL_LINEAR
     if given == _ALL_LINEAR:
-        return sorted(_linear_layers(model))
+        whole = config.modules_to_save or ()
+        return [name for name in linear if not any(_is_inside(name, each) for each in whole)]
     if not isinstance(given, str):  # a str is a regular expression, which peft checks
         _check_names("targets", given, model, (nn.Linear, nn.Conv1d, nn.Embedding))
     return given
