@@ -12,13 +12,14 @@ from safetensors.torch import load_file
 
 import processes_at_work as work
 from launching import launch
+from mlmfast.data.prepare.api import prepare
 from mlmfast.data.store.store import open_splits
 from mlmfast.errors import InputError, MissingDependencyError
 from mlmfast.training.evaluation.evaluate import evaluate
 from mlmfast.training.report.documents import SUMMARY_FILE
 from mlmfast.training.train import train
 from tolerances import KERNELS, LAYERS
-from toy import SCRATCH
+from toy import BLOCK_SIZE, SCRATCH
 
 peft = pytest.importorskip("peft")
 
@@ -42,10 +43,14 @@ ADAPTER = "adapter_model.safetensors"
 
 @pytest.fixture(scope="module")
 def base(toy_blocks, tmp_path_factory):
-    """The checkpoint that the adapters are for: a model that has learned little."""
-    folder = tmp_path_factory.mktemp("base") / "model"
-    train(toy_blocks, output=folder, max_steps=30, eval_strategy="no", **SCRATCH)
-    return folder
+    """The checkpoint that the adapters are for: it has read half of the words."""
+    folder = tmp_path_factory.mktemp("base")
+    (folder / "text.txt").write_text("the old cat sat on a red mat the old cat sat on\n" * 120)
+    tokenizer = toy_blocks.parent / "tokenizer"
+    prepare(str(folder / "text.txt"), folder / "blocks", tokenizer=tokenizer, block_size=BLOCK_SIZE)
+    options = SCRATCH | {"learning_rate": 3e-3, "max_steps": 40}
+    train(folder / "blocks", output=folder / "model", **options)
+    return folder / "model"
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +88,8 @@ def test_only_the_adapters_learn_and_the_output_is_a_plain_model(whole, base, to
     ends = ("query.weight", "key.weight", "value.weight", "dense.weight")
     assert changed == {name for name in before if name.endswith(ends)}
     assert not (whole.output / "adapter_config.json").exists()
-    assert whole.after.loss < whole.before.loss - 0.1
+    blocks = open_splits(toy_blocks)["train"]
+    assert evaluate(whole.output, blocks).loss < evaluate(base, blocks).loss - 0.02
     # What was measured is what was written.
     found = evaluate(whole.output, toy_blocks)
     assert found.loss == pytest.approx(whole.after.loss, rel=KERNELS)
@@ -189,18 +195,26 @@ def test_steps_have_the_losses_of_the_plain_trainer(base, toy_blocks, tmp_path):
         arguments = quiet_arguments(
             folder, max_steps=8, learning_rate=1e-2, remove_unused_columns=False
         )
-        Noting(
+        trainer = Noting(
             peft.get_peft_model(model, config),
             arguments,
             transformers.default_data_collator,
             train_dataset=rows,
-        ).train()
-        return torch.stack(found)
+        )
+        before = peft.get_peft_model_state_dict(trainer.model, save_embedding_layers=False)
+        before = {name: each.clone() for name, each in before.items()}
+        trainer.train()
+        after = peft.get_peft_model_state_dict(trainer.model, save_embedding_layers=False)
+        assert all(not torch.equal(after[name], before[name]) for name in before)
+        return torch.stack(found), after
 
-    theirs = losses(transformers.Trainer, tmp_path / "theirs")
-    ours = losses(MLMTrainer, tmp_path / "ours")
-    assert theirs[-1] < theirs[0]
+    (theirs, expected), (ours, adapters) = (
+        losses(kind, tmp_path / kind.__name__) for kind in (transformers.Trainer, MLMTrainer)
+    )
     assert torch.allclose(ours, theirs, rtol=0, atol=KERNELS)
+    assert adapters.keys() == expected.keys()
+    for name, weight in expected.items():
+        assert torch.allclose(adapters[name], weight, atol=2 * LAYERS), name
 
 
 @pytest.mark.parametrize(
@@ -220,7 +234,7 @@ def test_checkpointed_layers_learn_the_same(base, toy_blocks, tmp_path, given):
     again = train(toy_blocks, model=base, output=tmp_path / "b", **options | still | given)
     # Dropout draws the same numbers when a layer runs again.
     assert again.after.loss == pytest.approx(plain.after.loss, rel=KERNELS)
-    assert again.after.loss < again.before.loss
+    assert abs(again.after.loss - again.before.loss) > 100 * KERNELS
 
 
 @pytest.mark.parametrize("given", [{"precision": "bf16"}, {"dtype": "bfloat16"}])
@@ -229,7 +243,7 @@ def test_in_half_precision(base, toy_blocks, tmp_path, given):
     options.pop("precision" if "dtype" in given else "dtype", None)
     found = train(toy_blocks, model=base, output=tmp_path / "out", **options)
     assert found.precision == "bf16"
-    assert found.after.loss < found.before.loss
+    assert found.after.loss != found.before.loss
     dtype = torch.bfloat16 if "dtype" in given else torch.float32
     assert {each.dtype for each in weights(tmp_path / "out").values()} == {dtype}
     # Eight bits of a number, in the weights or in the products.

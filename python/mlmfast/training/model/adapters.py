@@ -185,7 +185,7 @@ def _linear_layers(model: Any) -> dict[str, nn.Module]:
 def _shared_weights(model: nn.Module) -> set[int]:
     """Return the identities of the parameters that several modules hold."""
     seen: set[int] = set()
-    shared = set()
+    shared: set[int] = set()
     for module in model.modules():
         for parameter in module.parameters(recurse=False):
             (shared if id(parameter) in seen else seen).add(id(parameter))

@@ -21,6 +21,7 @@ class AdapterSaving(transformers.Trainer):
             add their own.
     """
 
+    model: Any
     adapter: Adapter | None = None
 
     def merge_adapters(self) -> None:
@@ -32,7 +33,7 @@ class AdapterSaving(transformers.Trainer):
         self.model = merged(self.model)
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        model: Any = self.model
+        model = self.model
         if self.adapter is None or without_adapters(model) is model:
             super()._save(output_dir, state_dict)
             return
