@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ def load_model(
     dtype: str = "float32",
     config: PretrainedConfig | None = None,
     trained: Collection[str] | None = None,
+    float16: bool = False,
     **hub: Any,
 ) -> PreTrainedModel:
     """Load a checkpoint from a folder or the Hub.
@@ -44,6 +46,7 @@ def load_model(
         dtype: data type of the weights: `float32`, `bfloat16`, or `auto` for the checkpoint's own.
         config: replaces the configuration of the checkpoint.
         trained: the only modules that will be trained as a whole; None for all.
+        float16: whether weights in float16 are accepted, in which nothing can be trained.
         hub: `revision`, `token`, `cache_dir`, `trust_remote_code` of `from_pretrained`.
 
     Raises:
@@ -54,7 +57,9 @@ def load_model(
     if is_adapter(as_path(name)):
         return load_merged(
             as_path(name),
-            lambda base: load_model(base, dtype=dtype, config=config, trained=trained, **hub),
+            partial(
+                load_model, dtype=dtype, config=config, trained=trained, float16=float16, **hub
+            ),
         )
     options = hub if config is None else {**hub, "config": config}
     model, loading = _from_hub_or_folder(
@@ -64,7 +69,7 @@ def load_model(
         output_loading_info=True,
         **options,
     )
-    if model.dtype == torch.float16:
+    if model.dtype == torch.float16 and not float16:
         raise InputError(
             f"The weights of {name} are float16, whose gradients vanish: use dtype float32."
         )
