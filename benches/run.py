@@ -22,6 +22,7 @@ BENCHES = (
     "bench_prepare",
     "bench_train",
     "bench_documents",
+    "bench_lora",
     "bench_fill_mask",
     "bench_serve",
     "bench_connections",

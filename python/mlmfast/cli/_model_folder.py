@@ -14,6 +14,7 @@ from mlmfast.errors import InputError, NotFoundError, first_line
 from mlmfast.fs.cache import cache_dir, digest
 from mlmfast.fs.lock import FileLock
 from mlmfast.fs.paths import as_path
+from mlmfast.peft_models import base_of, is_adapter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -42,11 +43,11 @@ def model_folder(name: str, *, quiet: bool, task: str = "fill-mask") -> Path:
     if any((folder / graph).is_file() for graph in _GRAPHS):
         return folder
     if folder.exists():
-        if not any((folder / file).is_file() for file in ("config.json", "modules.json")):
+        described = any((folder / file).is_file() for file in ("config.json", "modules.json"))
+        if not (described or is_adapter(folder)):
             return folder  # FillMask raises an error that says what is missing
         # A model of sentence-transformers has its pooling, and may have its weights, in subfolders.
-        files = folder.rglob("*") if task == "sparse" else folder.iterdir()
-        key = _key(_parts_of_files(folder, files))
+        key = _key(_parts_of_folder(folder, "**/*" if task == "sparse" else "*"))
     else:
         key = _key([_hub_commit(name)])
     if task != "fill-mask":
@@ -111,13 +112,16 @@ def _key(parts: Iterable[bytes]) -> str:
     return digest([version("mlmfast").encode(), *sized])
 
 
-def _parts_of_files(folder: Path, files: Iterable[Path]) -> list[bytes]:
-    return [
+def _parts_of_folder(folder: Path, pattern: str = "*") -> list[bytes]:
+    parts = [
         part
-        for file in sorted(files)
+        for file in sorted(folder.glob(pattern))
         if file.is_file()
         for part in _parts_of_file(file, file.relative_to(folder).as_posix())
     ]
+    if is_adapter(folder) and (base := as_path(base_of(folder))).is_dir():
+        parts += _parts_of_folder(base, pattern)
+    return parts
 
 
 def _parts_of_file(file: Path, name: str) -> Iterator[bytes]:
