@@ -15,6 +15,7 @@ from mlmfast.options import check_int
 from mlmfast.training.model.documents.mode import check_document_mode
 from mlmfast.training.model.precision import default_device
 from mlmfast.training.options.arguments import check_names
+from mlmfast.training.options.distillation import DistillationOptions
 from mlmfast.training.options.durations import seconds_of
 from mlmfast.training.options.from_scratch import (
     MLM_PROBABILITY,
@@ -24,6 +25,7 @@ from mlmfast.training.options.from_scratch import (
 from mlmfast.training.options.length import LengthOptions
 from mlmfast.training.options.run_mlm import resolve_alias, resolve_do_flags, split_options
 from mlmfast.training.report import hub
+from mlmfast.training.setup.distillation import check_one_student
 from mlmfast.training.text_data import check_one_source, is_blocks
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ class TrainConfig:
         from_scratch: whether the weights start at random, by whichever option.
         masks: the mask options of the training, as `MaskedBlocks` takes them.
         length: the changes to the model's positions.
+        distillation: the teacher, its student and the weights of the loss.
         new_tokens: the words of `add_tokens`.
         tokens_per_batch: positions of a batch, in place of its blocks; None for the blocks that
             `training_arguments` say.
@@ -74,6 +77,7 @@ class TrainConfig:
     pack_documents: bool
     tokens_per_batch: int | None
     length: LengthOptions
+    distillation: DistillationOptions
     seed: int
     precision: str
     overwrite: bool
@@ -112,6 +116,13 @@ class TrainConfig:
         max_position_embeddings: int | None,
         rope_theta: float | None,
         rope_scaling: str | dict[str, Any] | None,
+        teacher: str | Path | None,
+        student_layers: str | Sequence[int] | None,
+        student: str | Path | None,
+        distillation_temperature: float,
+        distillation_weight: float,
+        mlm_weight: float,
+        hidden_weight: float,
         seed: int,
         overwrite: bool,
         max_time: str | float | timedelta | None,
@@ -137,7 +148,17 @@ class TrainConfig:
         check_one_source(data, options)
         # As in run_mlm.py, a model type or a configuration without a model means random weights.
         scratch = from_scratch or (model is None and bool(model_type or options.config_name))
-        arguments = with_defaults(arguments, from_scratch=scratch)
+        distillation = DistillationOptions(
+            teacher=teacher,
+            student_layers=student_layers,
+            student=student,
+            distillation_temperature=distillation_temperature,
+            distillation_weight=distillation_weight,
+            mlm_weight=mlm_weight,
+            hidden_weight=hidden_weight,
+        )
+        # A student that is made here has not learned to do with its few layers yet.
+        arguments = with_defaults(arguments, is_new=scratch or distillation.makes_student)
         masks = _resolve_masks(
             mlm_probability=mlm_probability,
             from_scratch=scratch,
@@ -148,7 +169,7 @@ class TrainConfig:
             word_boundaries=word_boundaries,
             mask_rate_schedule=mask_rate_schedule,
         )
-        return cls(
+        config = cls(
             data=data,
             is_text=data is None or not is_blocks(data),
             output=as_path(output),
@@ -161,6 +182,7 @@ class TrainConfig:
             pack_documents=pack_documents,
             tokens_per_batch=tokens_per_batch,
             length=LengthOptions(max_position_embeddings, rope_theta, rope_scaling),
+            distillation=distillation,
             seed=seed,
             overwrite=overwrite,
             max_seconds=seconds_of(max_time),
@@ -169,6 +191,8 @@ class TrainConfig:
             training_arguments=arguments | hub.upload_arguments(push_to_hub, arguments, output),
             **unchanged,
         )
+        check_one_student(config)
+        return config
 
     def with_block_size(self, block_size: int) -> Self:
         """Return the same options, with `tokens_per_batch` as blocks of so many tokens.
@@ -186,6 +210,18 @@ class TrainConfig:
             )
         arguments = self.training_arguments | {"per_device_train_batch_size": blocks}
         return replace(self, training_arguments=arguments)
+
+    @property
+    def recorded(self) -> dict[str, Any]:
+        """The options of a step that a resume compares and can change."""
+        return self.masks | self.distillation.recorded
+
+    @property
+    def base_model(self) -> str | None:
+        """The checkpoint that the weights come from; None if they start at random."""
+        if self.distillation.makes_student:
+            return str(self.distillation.teacher)
+        return None if self.from_scratch else str(self.model)
 
     @property
     def device(self) -> str:

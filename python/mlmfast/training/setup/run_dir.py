@@ -33,9 +33,10 @@ def open_run_dir(config: TrainConfig, blocks: MaskedBlocks, processes: int) -> R
             **_sampling_strategy(given),
             "pack_documents": config.pack_documents,
             **config.length.given,
+            **config.distillation.shape,
             "documents": "separate" if blocks.documents else "joined",
         },
-        config.masks,
+        config.recorded,
     )
 
 

@@ -11,12 +11,15 @@ import transformers
 from mlmfast.training.model.compile import choose_compiling, tokens_of
 from mlmfast.training.report import hub
 from mlmfast.training.setup.arguments import choose_arguments
+from mlmfast.training.setup.distillation import build_teacher
 from mlmfast.training.setup.model import build_model
 from mlmfast.training.trainer.best_model import choose_best_metric
+from mlmfast.training.trainer.distillation_trainer import DistillationTrainer
 from mlmfast.training.trainer.mlm_trainer import MLMTrainer
 from mlmfast.training.trainer.resume_changes import check_resumed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from mlmfast.training.datasets import EvaluationBlocks, MaskedBlocks
@@ -53,7 +56,8 @@ def build_trainer(
     """
     transformers.set_seed(config.seed)
     eval_store = None if eval_blocks is None else eval_blocks.store
-    model = build_model(config, train_blocks.store, eval_store)
+    teacher = build_teacher(config, train_blocks.store, eval_store)
+    model = build_model(config, train_blocks.store, eval_store, teacher)
     given = config.training_arguments
     tokens = tokens_of(given, len(train_blocks), train_blocks.store.block_size, processes.count)
     arguments = choose_arguments(
@@ -71,7 +75,11 @@ def build_trainer(
         arguments.hub_model_id = processes.run_on_rank0(
             partial(hub.make_repository, config.output.name, arguments)
         )
-    trainer = MLMTrainer(
+    make: Callable[..., MLMTrainer] = MLMTrainer
+    if teacher is not None:
+        weights = config.distillation.weights
+        make = partial(DistillationTrainer, teacher=teacher, weights=weights)
+    trainer = make(
         model,
         arguments,
         train_dataset=train_blocks,
@@ -80,6 +88,6 @@ def build_trainer(
         # Documents that share a row have nothing to do with each other.
         documents="separate" if config.pack_documents else config.documents,
     )
-    trainer.override, trainer.options = config.override, config.masks
+    trainer.override, trainer.options = config.override, config.recorded
     trainer.option_changes = tuple(run_dir.changes)
     return trainer

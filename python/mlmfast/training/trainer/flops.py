@@ -10,7 +10,8 @@ from functools import lru_cache
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from mlmfast.training.model.masked_head import IGNORED, MaskedHead
+from mlmfast.training.model.masked_head import MaskedHead
+from mlmfast.training.model.masked_rows import IGNORED
 
 logger = logging.getLogger(__name__)
 
