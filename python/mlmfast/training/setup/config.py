@@ -5,10 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
-from mlmfast.data.masking.mask_rates import RowRates, parse_mask_rate
-from mlmfast.data.masking.schedule import MaskRateSchedule
 from mlmfast.data.tokenization.added_tokens import read_tokens
-from mlmfast.data.tokenization.word_boundaries import known_boundaries
 from mlmfast.errors import InputError
 from mlmfast.fs.paths import as_path
 from mlmfast.options import check_int
@@ -17,15 +14,12 @@ from mlmfast.training.model.precision import default_device
 from mlmfast.training.options.arguments import check_names
 from mlmfast.training.options.distillation import DistillationOptions
 from mlmfast.training.options.durations import seconds_of
-from mlmfast.training.options.from_scratch import (
-    MLM_PROBABILITY,
-    choose_mlm_probability,
-    with_defaults,
-)
+from mlmfast.training.options.from_scratch import with_defaults
 from mlmfast.training.options.length import LengthOptions
 from mlmfast.training.options.run_mlm import resolve_alias, resolve_do_flags, split_options
 from mlmfast.training.report import hub
 from mlmfast.training.setup.distillation import check_one_student
+from mlmfast.training.setup.masks import resolve_masks
 from mlmfast.training.text_data import check_one_source, is_blocks
 
 if TYPE_CHECKING:
@@ -38,8 +32,6 @@ if TYPE_CHECKING:
     from mlmfast.data.store.store import BlockStore
     from mlmfast.training.model.documents.mode import DocumentMode
     from mlmfast.training.options.run_mlm import RunMlmOptions
-
-_MODES = ("token", "whole_word", "span")
 
 
 @dataclass(frozen=True)
@@ -159,7 +151,7 @@ class TrainConfig:
         )
         # A student that is made here has not learned to do with its few layers yet.
         arguments = with_defaults(arguments, is_new=scratch or distillation.makes_student)
-        masks = _resolve_masks(
+        masks = resolve_masks(
             mlm_probability=mlm_probability,
             from_scratch=scratch,
             mask_replace_prob=mask_replace_prob,
@@ -266,61 +258,3 @@ def _check_batches(
             "group_by_length puts documents of similar length into a batch, and the rows of "
             "pack_documents are all of one length: give one of them."
         )
-
-
-def _resolve_masks(
-    *,
-    mlm_probability: float | str | None,
-    from_scratch: bool,
-    mask_replace_prob: float,
-    random_replace_prob: float,
-    mode: str,
-    whole_word: bool,
-    word_boundaries: str,
-    mask_rate_schedule: str | None,
-) -> dict[str, Any]:
-    """Put the mask options together, as `MaskedBlocks` takes them.
-
-    Args:
-        mlm_probability: the rate, or the distribution that each block's is drawn from; None for the
-            default, which depends on `from_scratch`.
-        from_scratch: whether the weights start at random.
-        mask_replace_prob: share of the chosen tokens that become the mask token.
-        random_replace_prob: share of the chosen tokens that become a random token.
-        mode: one of `_MODES`.
-        whole_word: another name of the mode `whole_word`.
-        word_boundaries: how whole words are found; left out of the result if it is `marker`.
-        mask_rate_schedule: in place of `mlm_probability`.
-
-    Raises:
-        InputError: two options contradict each other, or a value is out of range.
-    """
-    if mode not in _MODES:
-        raise InputError(f"mask_mode is {mode!r}; expected one of {', '.join(_MODES)}.")
-    if whole_word and mode == "span":
-        raise InputError("Give whole_word or mask_mode='span', not both.")
-    if mask_rate_schedule is None:
-        chosen = choose_mlm_probability(mlm_probability, from_scratch=from_scratch)
-        rate = parse_mask_rate(chosen)
-        mlm_probability = str(rate) if isinstance(rate, RowRates) else rate
-    elif mlm_probability is not None:
-        raise InputError(
-            f"Give mlm_probability ({mlm_probability}) or mask_rate_schedule "
-            f"({mask_rate_schedule}), not both."
-        )
-    else:
-        MaskRateSchedule(mask_rate_schedule, 1)  # raises InputError for one that is malformed
-        mlm_probability = MLM_PROBABILITY  # recorded beside the schedule, without effect
-    whole_word = whole_word or mode == "whole_word"
-    if known_boundaries(word_boundaries) != "marker" and not whole_word:
-        raise InputError(
-            f"word_boundaries ({word_boundaries}) tells where whole words begin: give whole_word."
-        )
-    return {
-        "mlm_probability": mlm_probability,
-        "mask_replace_prob": mask_replace_prob,
-        "random_replace_prob": random_replace_prob,
-        "mode": "whole_word" if whole_word else mode,
-        "mask_rate_schedule": mask_rate_schedule,
-        **({} if word_boundaries == "marker" else {"word_boundaries": word_boundaries}),
-    }

@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
-import transformers
 from accelerate.utils import DynamoBackend
 from transformers.trainer_utils import EvalLoopOutput
 
@@ -21,20 +20,10 @@ from mlmfast.training.model.loss import masked_loss_sum, per_block_metrics
 from mlmfast.training.model.masked_head import DOCUMENT_IDS, MaskedHead
 from mlmfast.training.model.masked_rows import MaskedLogits, at_masks, find_positions
 from mlmfast.training.trainer.block_trainer import BlockTrainer
+from mlmfast.training.trainer.mask_rate import MaskRateCallback
 from mlmfast.training.trainer.throughput import ThroughputCallback
 
 logger = logging.getLogger(__name__)
-
-
-class MaskRateCallback(transformers.TrainerCallback):
-    """Sets the number of steps over which the mask rate of the training blocks changes."""
-
-    def __init__(self, blocks: MaskedBlocks) -> None:
-        self._blocks = blocks
-
-    def on_train_begin(self, _args: Any, state: Any, _control: Any, **_kwargs: Any) -> None:
-        """Set it."""
-        self._blocks.schedule(state.max_steps)
 
 
 class MLMTrainer(BlockTrainer):
