@@ -163,7 +163,7 @@ def test_in_bf16_the_teacher_computes_in_bf16(toy_blocks, tmp_path):
     store = open_splits(toy_blocks)["train"]
     student, teacher = (new_model(store, model_type="roberta", config_overrides=TINY) for _ in "st")
     trainer = distilling(
-        student, teacher, tmp_path, train_dataset=MaskedBlocks(store), bf16=True, max_steps=1
+        student, teacher, tmp_path, train_dataset=MaskedBlocks(store), bf16=True, max_steps=2
     )
     kinds = []
     teacher.lm_head.decoder.register_forward_hook(

@@ -87,7 +87,9 @@ class DistillationTrainer(MLMTrainer):
             return super()._masked_loss(masked, inputs, labels, positions, items)
         taught = None
         if self._teacher is not None:
-            with self.accelerator.autocast():
+            dtype = torch.bfloat16 if self.args.bf16 else torch.float16
+            half = self.args.bf16 or self.args.fp16
+            with torch.autocast(self.args.device.type, dtype, enabled=half):
                 taught = self._teacher(inputs, labels, positions)
         sums = distillation_sums(
             masked, taught, self.weights, label_smoothing=self.args.label_smoothing_factor

@@ -87,8 +87,13 @@ def keep_layers(
     """Remove all other layers of a model, in place; `config` is that of a model of the others."""
     for name in lists:
         parent, _, own = name.rpartition(".")
-        kept: Any = model.get_submodule(name)
-        setattr(model.get_submodule(parent), own, nn.ModuleList(kept[layer] for layer in layers))
+        members: Any = model.get_submodule(name)
+        kept = [members[layer] for layer in layers]
+        setattr(model.get_submodule(parent), own, nn.ModuleList(kept))
+        for number, layer in enumerate(kept):
+            for module in layer.modules():
+                if hasattr(module, "layer_idx"):  # where a cache has its keys
+                    module.layer_idx = number
     vars(model.config).update(vars(config))
 
 

@@ -50,24 +50,25 @@ def student_from_layers(
     lists = layer_lists(teacher)
     config = config_of_layers(teacher, lists, layers)
     student = model_of(config, trust_remote_code=trust_remote_code)
-    state = teacher.state_dict()
-    wanted = {key: source_key(key, lists, layers) for key in student.state_dict()}
+    pruned = copy.deepcopy(teacher)
+    keep_layers(pruned, lists, layers, config)
     listed = ",".join(map(str, layers))
     refusal = (
         f"The layers {listed} of this {config.model_type} do not make a model of that type, as its "
         "layers differ in kind"
     )
-    if unknown := [key for key in wanted.values() if key not in state]:
-        raise InputError(f"{refusal} (there is no {unknown[0]}): begin with layer 0.")
+    advice = "choose others, beginning with 0, or give the student's shape (--student)"
+    state = pruned.state_dict()
+    if differing := sorted(state.keys() ^ student.state_dict().keys()):
+        raise InputError(f"{refusal} (only one of the two has {differing[0]}): {advice}.")
     try:
-        student.load_state_dict({key: state[source] for key, source in wanted.items()})
-    except RuntimeError as error:
-        raise InputError(f"{refusal} ({first_line(error)}): choose others.") from error
-    student.tie_weights()
-    pruned = copy.deepcopy(teacher)
-    keep_layers(pruned, lists, layers, config)
-    if not _agree(student, pruned):
-        raise InputError(f"{refusal}: choose others, or give the student's shape (--student).")
+        student.load_state_dict(state)
+        student.tie_weights()
+        agrees = _agree(student, pruned)
+    except Exception as error:
+        raise InputError(f"{refusal} ({first_line(error)}): {advice}.") from error
+    if not agrees:
+        raise InputError(f"{refusal}: {advice}.")
     logger.info("the student starts from layers %s of the teacher, with its head", listed)
     return student
 
@@ -139,4 +140,4 @@ def _agree(student: PreTrainedModel, pruned: PreTrainedModel) -> bool:
         with fp32_eval(model, device):
             logits.append(model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits)
     tolerance = _ROUNDING * logits[1].abs().max().item()
-    return torch.allclose(*logits, rtol=0, atol=tolerance)
+    return torch.allclose(logits[0], logits[1], rtol=0, atol=tolerance)
