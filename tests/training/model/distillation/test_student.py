@@ -48,7 +48,7 @@ def test_a_student_runs_the_layers_of_its_teacher(kind, tmp_path):
         del each[1]
         for number, layer in enumerate(each):
             for module in layer.modules():
-                module.layer_idx = number  # XLM's attention has one
+                module.layer_id = number  # XLM's attention has one
     teacher.config.num_hidden_layers = 3
     assert torch.allclose(logits(again), logits(teacher), atol=SUMS)
     assert again.config.num_hidden_layers == 3

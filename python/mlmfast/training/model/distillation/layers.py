@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 # configuration says, of which a few types (XLM) have several, one for each part of a layer.
 Lists = dict[str, nn.ModuleList]
 
+# Attributes in which a layer has its number, for a cache of keys and values.
+_NUMBERS = ("layer_idx", "layer_id")
+
 
 def layer_lists(model: PreTrainedModel) -> Lists:
     """Find the lists with a member for each layer, by name; empty if the layers are not in lists.
@@ -92,8 +95,9 @@ def keep_layers(
         setattr(model.get_submodule(parent), own, nn.ModuleList(kept))
         for number, layer in enumerate(kept):
             for module in layer.modules():
-                if hasattr(module, "layer_idx"):  # where a cache has its keys
-                    module.layer_idx = number
+                for attribute in _NUMBERS:
+                    if hasattr(module, attribute):
+                        setattr(module, attribute, number)
     vars(model.config).update(vars(config))
 
 
