@@ -88,6 +88,10 @@ def keep_layers(
     model: PreTrainedModel, lists: Lists, layers: Sequence[int], config: PretrainedConfig
 ) -> None:
     """Remove all other layers of a model, in place; `config` is that of a model of the others."""
+    count = model.config.num_hidden_layers
+    for module in model.modules():
+        if getattr(module, "n_layers", None) == count:  # XLM counts its layers there
+            module.n_layers = len(layers)
     for name in lists:
         parent, _, own = name.rpartition(".")
         members: Any = model.get_submodule(name)
