@@ -23,6 +23,7 @@ BENCHES = (
     "bench_train",
     "bench_distill",
     "bench_documents",
+    "bench_lora",
     "bench_fill_mask",
     "bench_serve",
     "bench_connections",

@@ -79,6 +79,7 @@ def test_help_names_every_command_without_loading_them():
         "evaluate",
         "export",
         "fill-mask",
+        "vocabulary",
         "demo",
         "doctor",
         "version",

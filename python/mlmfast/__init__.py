@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from mlmfast.training.evaluation.metrics import Evaluation
     from mlmfast.training.train import train
     from mlmfast.training.trainer.mlm_trainer import MLMTrainer
+    from mlmfast.vocabulary.replace import replace_vocabulary
+    from mlmfast.vocabulary.report import ReplaceReport, TrimReport
+    from mlmfast.vocabulary.trim import trim_vocabulary
 
 _HOME = {
     "AsyncClient": "mlmfast.client.async_client",
@@ -50,6 +53,8 @@ _HOME = {
     "MaskRateSchedule": "mlmfast.data.masking.schedule",
     "MaskedBatch": "mlmfast.data.masking.mask_tokens",
     "MlmfastError": "mlmfast.errors",
+    "ReplaceReport": "mlmfast.vocabulary.report",
+    "TrimReport": "mlmfast.vocabulary.report",
     "block_diagonal_mask": "mlmfast.data.blocks.attention",
     "compare": "mlmfast.training.evaluation.compare",
     "convert": "mlmfast.data.convert.convert",
@@ -58,10 +63,12 @@ _HOME = {
     "group_blocks": "mlmfast.data.blocks.group",
     "mask_tokens": "mlmfast.data.masking.mask_tokens",
     "prepare": "mlmfast.data.prepare.api",
+    "replace_vocabulary": "mlmfast.vocabulary.replace",
     "to_tf_dataset": "mlmfast.data.loading.tensorflow",
     "tokenize": "mlmfast.data.tokenization.tokenize",
     "train": "mlmfast.training.train",
     "train_tokenizer": "mlmfast.data.tokenization.train",
+    "trim_vocabulary": "mlmfast.vocabulary.trim",
 }
 
 __all__ = [
@@ -79,6 +86,8 @@ __all__ = [
     "MaskRateSchedule",
     "MaskedBatch",
     "MlmfastError",
+    "ReplaceReport",
+    "TrimReport",
     "block_diagonal_mask",
     "compare",
     "convert",
@@ -87,10 +96,12 @@ __all__ = [
     "group_blocks",
     "mask_tokens",
     "prepare",
+    "replace_vocabulary",
     "to_tf_dataset",
     "tokenize",
     "train",
     "train_tokenizer",
+    "trim_vocabulary",
 ]
 
 

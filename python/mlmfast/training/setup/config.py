@@ -16,6 +16,7 @@ from mlmfast.training.options.distillation import DistillationOptions
 from mlmfast.training.options.durations import seconds_of
 from mlmfast.training.options.from_scratch import with_defaults
 from mlmfast.training.options.length import LengthOptions
+from mlmfast.training.options.lora import check_lora, lora_config, with_lora_defaults
 from mlmfast.training.options.run_mlm import resolve_alias, resolve_do_flags, split_options
 from mlmfast.training.report import hub
 from mlmfast.training.setup.distillation import check_one_student
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from pathlib import Path
 
+    import peft
     import transformers
 
     from mlmfast.data.store.store import BlockStore
@@ -46,6 +48,7 @@ class TrainConfig:
         masks: the mask options of the training, as `MaskedBlocks` takes them.
         length: the changes to the model's positions.
         distillation: the teacher, its student and the weights of the loss.
+        lora: the adapters to train in place of all weights; None trains all weights.
         new_tokens: the words of `add_tokens`.
         tokens_per_batch: positions of a batch, in place of its blocks; None for the blocks that
             `training_arguments` say.
@@ -70,6 +73,8 @@ class TrainConfig:
     tokens_per_batch: int | None
     length: LengthOptions
     distillation: DistillationOptions
+    lora: peft.LoraConfig | None
+    keep_adapter: bool
     seed: int
     precision: str
     overwrite: bool
@@ -115,6 +120,8 @@ class TrainConfig:
         distillation_weight: float,
         mlm_weight: float,
         hidden_weight: float,
+        lora: bool | str | dict[str, Any] | peft.LoraConfig | None,
+        keep_adapter: bool,
         seed: int,
         overwrite: bool,
         max_time: str | float | timedelta | None,
@@ -151,6 +158,17 @@ class TrainConfig:
         )
         # A student that is made here has not learned to do with its few layers yet.
         arguments = with_defaults(arguments, is_new=scratch or distillation.makes_student)
+        length = LengthOptions(max_position_embeddings, rope_theta, rope_scaling)
+        adapters = lora_config(lora)
+        check_lora(
+            adapters,
+            from_scratch=scratch,
+            kept=keep_adapter,
+            model=model,
+            changes=[*length.given, *(["add_tokens"] if add_tokens else [])],
+        )
+        if adapters is not None:
+            arguments = with_lora_defaults(arguments)
         masks = resolve_masks(
             mlm_probability=mlm_probability,
             from_scratch=scratch,
@@ -173,8 +191,10 @@ class TrainConfig:
             new_tokens=read_tokens(add_tokens) if add_tokens else [],
             pack_documents=pack_documents,
             tokens_per_batch=tokens_per_batch,
-            length=LengthOptions(max_position_embeddings, rope_theta, rope_scaling),
+            length=length,
             distillation=distillation,
+            lora=adapters,
+            keep_adapter=keep_adapter,
             seed=seed,
             overwrite=overwrite,
             max_seconds=seconds_of(max_time),

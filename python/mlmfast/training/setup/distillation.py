@@ -87,6 +87,11 @@ def check_one_student(config: TrainConfig) -> None:
             f"{' and '.join(given)} do not go together: {given[0]} says what the student is, whose "
             "weights are float32."
         )
+    if config.lora is not None:
+        raise InputError(
+            "lora trains adapters of a checkpoint, and a distillation all weights of its student: "
+            "leave out one of them."
+        )
     if config.new_tokens or config.length.given:
         name = "add_tokens" if config.new_tokens else next(iter(config.length.given))
         raise InputError(

@@ -43,7 +43,7 @@ class ThroughputCallback(TrainerCallback):
         blocks: the training blocks.
         head: returns the head that runs the model in a step; None if its operations cannot be
             counted.
-        forward_heads: returns the heads of models that a step runs without a backward pass.
+        forward_heads: returns the heads of frozen models that a step runs, too.
 
     Attributes:
         peak: peak of the device in the precision of the training; None before the training.
@@ -112,7 +112,7 @@ class ThroughputCallback(TrainerCallback):
             if total is None or counted is None:
                 return None
             total = BlockFlops(
-                total.body + counted.body / 3, total.head_per_mask + counted.head_per_mask / 3
+                total.body + counted.body, total.head_per_mask + counted.head_per_mask
             )
         return total
 
