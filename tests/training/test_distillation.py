@@ -160,6 +160,7 @@ def test_on_the_command_line(teacher, toy_blocks, tmp_path):
         ({"distillation_temperature": 0.0}, "distillation_temperature is 0"),
         ({"mlm_weight": -1.0}, "expected numbers from 0"),
         ({"distillation_weight": 0, "mlm_weight": 0, "hidden_weight": 0}, "of which one is above"),
+        ({"student_layers": None, "model": "roberta-base", "lora": True}, "lora trains adapters"),
         ({"add_tokens": ["sphinx"]}, "add_tokens changes the student alone"),
         ({"max_position_embeddings": 600}, "max_position_embeddings changes the student alone"),
     ],

@@ -62,8 +62,8 @@ def count_block_flops(head: MaskedHead, length: int, vocab_size: int) -> BlockFl
 
     A multiplication and an addition are two operations; the backward pass has twice as many as the
     forward pass; if weights are frozen, as beside adapters, it has fewer, which are counted as they
-    are run, and if all are, as in a teacher, none. What `head` runs on masked rows only (the head, and perhaps a part of the last
-    layer) counts at masked tokens only.
+    are run, and if all are, as in a teacher, none. What `head` runs on masked rows only (the head,
+    and perhaps a part of the last layer) counts at masked tokens only.
 
     Args:
         head: the head of the training, which has run a batch.
