@@ -26,7 +26,7 @@ CHARACTERS = 8_000_000
 HELD_OUT = 10  # every so many stretches of lines
 STRETCH = 400
 SEEDS = (1, 2, 3)
-TEACHER_STEPS, STEPS = 2000, 600
+TEACHER_STEPS, STEPS = 1500, 400
 LAYERS = "0,2,5"
 SHAPE: dict[str, Any] = {
     "hidden_size": 256,
@@ -46,10 +46,12 @@ ARGUMENTS: dict[str, Any] = {
     "eval_strategy": "no",
     "save_strategy": "no",
     "mlm_probability": 0.2,
+    "documents": "joined",  # lines are pieces of one text
     "report": False,
     "quiet": True,
 }
 SCRATCH = {"from_scratch": True, "model_type": "modernbert"}
+MEASURED: dict[str, Any] = {"device": "cpu", "eval_seeds": 2, "documents": "joined"}
 TEXTS, ROUNDS = 400, 5
 
 
@@ -149,7 +151,7 @@ def main() -> int:
                     **given,
                     **ARGUMENTS,
                 )
-                measured = mlmfast.evaluate(output, test, device="cpu", eval_seeds=2)
+                measured = mlmfast.evaluate(output, test, **MEASURED)
                 perplexities.setdefault(way, []).append(measured.perplexity)
                 say(f"seed {seed}, {way}, {found.seconds:,.0f} s: {measured}")
         for way, values in perplexities.items():
