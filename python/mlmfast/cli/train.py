@@ -42,6 +42,7 @@ def _describe() -> Iterable[str]:
     example="""
     mlmfast train blocks/ --model distilroberta-base --output model/
     mlmfast train --train-file data.txt --model distilroberta-base --line-by-line --output model/
+    mlmfast train blocks/ --model distilroberta-base --lora rank=16 --output model/
     mlmfast train --config settings.yaml --output model/
     mlmfast train blocks/ --from-scratch --model-type roberta --output model/
     torchrun --nproc-per-node 2 -m mlmfast train blocks/ --model distilroberta-base --output model/
