@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from mlmfast.training.evaluation.compare import Comparison, compare
     from mlmfast.training.evaluation.evaluate import evaluate
     from mlmfast.training.evaluation.metrics import Evaluation
+    from mlmfast.training.probing.probe import probe
+    from mlmfast.training.probing.result import ProbeResult
     from mlmfast.training.train import train
     from mlmfast.training.trainer.mlm_trainer import MLMTrainer
 
@@ -50,6 +52,7 @@ _HOME = {
     "MaskRateSchedule": "mlmfast.data.masking.schedule",
     "MaskedBatch": "mlmfast.data.masking.mask_tokens",
     "MlmfastError": "mlmfast.errors",
+    "ProbeResult": "mlmfast.training.probing.result",
     "block_diagonal_mask": "mlmfast.data.blocks.attention",
     "compare": "mlmfast.training.evaluation.compare",
     "convert": "mlmfast.data.convert.convert",
@@ -58,6 +61,7 @@ _HOME = {
     "group_blocks": "mlmfast.data.blocks.group",
     "mask_tokens": "mlmfast.data.masking.mask_tokens",
     "prepare": "mlmfast.data.prepare.api",
+    "probe": "mlmfast.training.probing.probe",
     "to_tf_dataset": "mlmfast.data.loading.tensorflow",
     "tokenize": "mlmfast.data.tokenization.tokenize",
     "train": "mlmfast.training.train",
@@ -79,6 +83,7 @@ __all__ = [
     "MaskRateSchedule",
     "MaskedBatch",
     "MlmfastError",
+    "ProbeResult",
     "block_diagonal_mask",
     "compare",
     "convert",
@@ -87,6 +92,7 @@ __all__ = [
     "group_blocks",
     "mask_tokens",
     "prepare",
+    "probe",
     "to_tf_dataset",
     "tokenize",
     "train",
