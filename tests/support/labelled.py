@@ -21,8 +21,9 @@ def labelled_texts(count: int, seed: int = 0, *, noise: float = 0.0) -> list[dic
     rows = []
     for each in range(count):
         label = labels[each % len(labels)]
-        words = chance.choices(FILLERS, k=chance.randint(2, 12))
-        words.insert(chance.randrange(len(words)), chance.choice(OWN_WORDS[label]))
+        words = chance.choices(FILLERS, k=chance.randint(1, 6))
+        words += chance.choices(OWN_WORDS[label], k=chance.randint(2, 3))
+        chance.shuffle(words)
         given = chance.choice([one for one in labels if one != label])
         rows.append({"text": " ".join(words), "label": given if chance.random() < noise else label})
     return rows

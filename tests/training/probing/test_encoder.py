@@ -41,7 +41,7 @@ def states_of(checkpoint, texts, layer):
 def test_features_are_the_models_own(checkpoint, pooling, layer):
     given = options(pooling=pooling, layer=layer, batch_size=7)
     encoder, network = open_encoder(str(checkpoint), given)
-    ids = encoder.encode(TEXTS, []).train
+    ids = encoder.encode(TEXTS, TEXTS[:1]).train
     found = pooled_states(network, ids, encoder.pad_id, given)
     expected = [
         states.mean(0) if pooling == "mean" else states[0]
