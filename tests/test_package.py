@@ -81,6 +81,7 @@ def test_help_names_every_command_without_loading_them():
         "probe",
         "export",
         "fill-mask",
+        "vocabulary",
         "demo",
         "doctor",
         "version",

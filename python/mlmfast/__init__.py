@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from mlmfast.training.probing.result import ProbeResult
     from mlmfast.training.train import train
     from mlmfast.training.trainer.mlm_trainer import MLMTrainer
+    from mlmfast.vocabulary.replace import replace_vocabulary
+    from mlmfast.vocabulary.report import ReplaceReport, TrimReport
+    from mlmfast.vocabulary.trim import trim_vocabulary
 
 _HOME = {
     "AsyncClient": "mlmfast.client.async_client",
@@ -53,6 +56,8 @@ _HOME = {
     "MaskedBatch": "mlmfast.data.masking.mask_tokens",
     "MlmfastError": "mlmfast.errors",
     "ProbeResult": "mlmfast.training.probing.result",
+    "ReplaceReport": "mlmfast.vocabulary.report",
+    "TrimReport": "mlmfast.vocabulary.report",
     "block_diagonal_mask": "mlmfast.data.blocks.attention",
     "compare": "mlmfast.training.evaluation.compare",
     "convert": "mlmfast.data.convert.convert",
@@ -62,10 +67,12 @@ _HOME = {
     "mask_tokens": "mlmfast.data.masking.mask_tokens",
     "prepare": "mlmfast.data.prepare.api",
     "probe": "mlmfast.training.probing.probe",
+    "replace_vocabulary": "mlmfast.vocabulary.replace",
     "to_tf_dataset": "mlmfast.data.loading.tensorflow",
     "tokenize": "mlmfast.data.tokenization.tokenize",
     "train": "mlmfast.training.train",
     "train_tokenizer": "mlmfast.data.tokenization.train",
+    "trim_vocabulary": "mlmfast.vocabulary.trim",
 }
 
 __all__ = [
@@ -84,6 +91,8 @@ __all__ = [
     "MaskedBatch",
     "MlmfastError",
     "ProbeResult",
+    "ReplaceReport",
+    "TrimReport",
     "block_diagonal_mask",
     "compare",
     "convert",
@@ -93,10 +102,12 @@ __all__ = [
     "mask_tokens",
     "prepare",
     "probe",
+    "replace_vocabulary",
     "to_tf_dataset",
     "tokenize",
     "train",
     "train_tokenizer",
+    "trim_vocabulary",
 ]
 
 

@@ -103,6 +103,18 @@ def _describe() -> Iterable[str]:
 )
 @option_flags(LengthOptions)
 @click.option(
+    "--lora",
+    type=Overrides(),
+    is_flag=False,
+    flag_value="",
+    metavar="[rank=16,targets=query+value,...]",
+    help="Train low-rank adapters in place of all weights; also alpha=32, dropout=0, dora=true, "
+    "rslora=true, targets=all-linear, modules_to_save=NAME. They are merged into the model.",
+)
+@click.option(
+    "--keep-adapter", is_flag=True, help="Write the adapters of --lora alone, without the model."
+)
+@click.option(
     "--pack-documents",
     is_flag=True,
     help="Fill rows with the documents of a store with one per block, instead of padding them.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +13,12 @@ from transformers import AutoConfig, AutoModelForMaskedLM
 from mlmfast.data.store.lengths import longest_document
 from mlmfast.errors import InputError, NotFoundError, first_line
 from mlmfast.fs.paths import as_path
+from mlmfast.peft_models import is_adapter, load_merged
 from mlmfast.torch_models import max_input_length
+from mlmfast.training.model.adapters import check_trained
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from transformers import PretrainedConfig, PreTrainedModel
 
@@ -29,22 +32,35 @@ def load_model(
     *,
     dtype: str = "float32",
     config: PretrainedConfig | None = None,
+    trained: Collection[str] | None = None,
+    float16: bool = False,
     **hub: Any,
 ) -> PreTrainedModel:
     """Load a checkpoint from a folder or the Hub.
 
-    A checkpoint without a head for masked tokens gets one with random weights, with a warning.
+    A checkpoint without a head for masked tokens gets one with random weights, with a warning. An
+    adapter is merged into the model that it belongs to.
 
     Args:
         name: the folder or the name.
         dtype: data type of the weights: `float32`, `bfloat16`, or `auto` for the checkpoint's own.
         config: replaces the configuration of the checkpoint.
+        trained: the only modules that will be trained as a whole; None for all.
+        float16: whether weights in float16 are accepted, in which nothing can be trained.
         hub: `revision`, `token`, `cache_dir`, `trust_remote_code` of `from_pretrained`.
 
     Raises:
         NotFoundError: neither a folder nor a model on the Hub, as far as it can be reached.
-        InputError: the checkpoint is not a masked language model.
+        InputError: the checkpoint is not a masked language model, or lacks weights that will not be
+            trained.
     """
+    if is_adapter(as_path(name)):
+        return load_merged(
+            as_path(name),
+            partial(
+                load_model, dtype=dtype, config=config, trained=trained, float16=float16, **hub
+            ),
+        )
     options = hub if config is None else {**hub, "config": config}
     model, loading = load_pretrained(
         AutoModelForMaskedLM.from_pretrained,
@@ -53,7 +69,7 @@ def load_model(
         output_loading_info=True,
         **options,
     )
-    if model.dtype == torch.float16:
+    if model.dtype == torch.float16 and not float16:
         raise InputError(
             f"The weights of {name} are float16, whose gradients vanish: use dtype float32."
         )
@@ -73,6 +89,8 @@ def load_model(
             len(missing),
             shown,
         )
+        if trained is not None:
+            check_trained(name, model, missing, trained)
     return model
 
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from mlmfast.peft_models import without_adapters
 from mlmfast.training.model.checkpointing import is_checkpointing, repeats_hooks
 from mlmfast.training.model.documents.document_attention import DocumentAttention
 from mlmfast.training.model.fp32_eval import fp32_eval, two_rows
@@ -83,9 +84,8 @@ class MaskedHead:
         self.model = model
         self._documents = documents
         self.scope: str | None = None
-        # PEFT wraps the model; its adapters lie inside of the base model, and around the head.
-        unwrap: Any = getattr(model, "get_base_model", None)
-        inner = model if unwrap is None else unwrap()
+        # PEFT's adapters lie inside of the base model, and around the head.
+        inner = without_adapters(model)
         base = getattr(inner, "base_model", inner)
         self._base: Any = base if allowed and base is not inner else None
         self._try_last_layer = last_layer

@@ -163,6 +163,7 @@ def write_report(
             ("Data", _data(result, store)),
             ("Masks", {name: str(value) for name, value in masks.items()}),
             ("Computed", _computed(result)),
+            ("Adapters", _adapters(result)),
             ("Evaluation", _measured(result)),
             ("Changed by a resume", _changes(result)),
             ("Training arguments", {name: str(value) for name, value in arguments.items()}),
@@ -241,6 +242,21 @@ def _computed(result: TrainResult) -> dict[str, str]:
     if result.peak is not None:
         rows["peak"] = result.peak
     return rows | {"mean training loss": f"{result.train_loss:.4f}"}
+
+
+def _adapters(result: TrainResult) -> dict[str, str]:
+    adapter = result.adapter
+    if adapter is None:
+        return {}
+    share = adapter.trained_parameters / adapter.parameters
+    return {
+        "method": adapter.method,
+        "rank": f"{adapter.rank}, alpha {adapter.alpha:g}, dropout {adapter.dropout:g}",
+        "on": ", ".join(adapter.targets),
+        "trained as a whole": ", ".join(adapter.modules_to_save) or "nothing",
+        "trained parameters": f"{adapter.trained_parameters:,}, {share:.2%} of the model's",
+        "output": "the adapters" if adapter.kept else "the model, adapters merged",
+    }
 
 
 def _duration(seconds: float) -> str:

@@ -53,7 +53,7 @@ def model_card(
         picture: the file beside the card with the curves of the training.
     """
     sections = [
-        _front_matter(base_model),
+        _front_matter(base_model, result),
         f"# {result.output.absolute().name}\n\n{_origin(result, base_model)}",
         f"## Results\n\n{_results(result.before, result.after)}",
         f"## Data\n\n{_data(result, store)}",
@@ -74,17 +74,29 @@ def card_arguments(arguments: dict[str, Any], given: dict[str, Any]) -> dict[str
 
 def _origin(result: TrainResult, base_model: str | None) -> str:
     origin = f"`{base_model}`" if base_model else "random weights"
+    model = f"masked language model of {result.parameters:,} parameters"
+    by = "with [mlmfast](https://pypi.org/project/mlmfast/)"
+    if result.adapter is None:
+        return f"A {model}, trained from {origin} {by}."
+    if result.adapter.kept:
+        return f"An adapter for {origin}, a {model}, trained {by}: {result.adapter}."
     return (
-        f"A masked language model of {result.parameters:,} parameters, trained from {origin} with "
-        "[mlmfast](https://pypi.org/project/mlmfast/)."
+        f"A {model}, trained from {origin} {by}: {result.adapter} were trained and merged into "
+        "the weights."
     )
 
 
-def _front_matter(base_model: str | None) -> str:
-    lines = ["library_name: transformers", "pipeline_tag: fill-mask", "tags:"]
+def _front_matter(base_model: str | None, result: TrainResult) -> str:
+    kept = result.adapter is not None and result.adapter.kept
+    library = "peft" if kept else "transformers"
+    lines = [f"library_name: {library}", "pipeline_tag: fill-mask", "tags:"]
     lines += ["- fill-mask", "- masked-lm", "- mlmfast"]
+    if result.adapter is not None:
+        lines.append(f"- {result.adapter.method.lower()}")
     if base_model and is_hub_name(base_model):
         lines.append(f"base_model: {base_model}")
+        if kept:
+            lines.append("base_model_relation: adapter")
     return "\n".join(["---", *lines, "---"])
 
 

@@ -22,6 +22,7 @@ from mlmfast.training.options.from_scratch import (
     with_defaults,
 )
 from mlmfast.training.options.length import LengthOptions
+from mlmfast.training.options.lora import check_lora, lora_config, with_lora_defaults
 from mlmfast.training.options.run_mlm import resolve_alias, resolve_do_flags, split_options
 from mlmfast.training.report import hub
 from mlmfast.training.text_data import check_one_source, is_blocks
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from pathlib import Path
 
+    import peft
     import transformers
 
     from mlmfast.data.store.store import BlockStore
@@ -51,6 +53,7 @@ class TrainConfig:
         from_scratch: whether the weights start at random, by whichever option.
         masks: the mask options of the training, as `MaskedBlocks` takes them.
         length: the changes to the model's positions.
+        lora: the adapters to train in place of all weights; None trains all weights.
         new_tokens: the words of `add_tokens`.
         tokens_per_batch: positions of a batch, in place of its blocks; None for the blocks that
             `training_arguments` say.
@@ -74,6 +77,8 @@ class TrainConfig:
     pack_documents: bool
     tokens_per_batch: int | None
     length: LengthOptions
+    lora: peft.LoraConfig | None
+    keep_adapter: bool
     seed: int
     precision: str
     overwrite: bool
@@ -112,6 +117,8 @@ class TrainConfig:
         max_position_embeddings: int | None,
         rope_theta: float | None,
         rope_scaling: str | dict[str, Any] | None,
+        lora: bool | str | dict[str, Any] | peft.LoraConfig | None,
+        keep_adapter: bool,
         seed: int,
         overwrite: bool,
         max_time: str | float | timedelta | None,
@@ -138,6 +145,17 @@ class TrainConfig:
         # As in run_mlm.py, a model type or a configuration without a model means random weights.
         scratch = from_scratch or (model is None and bool(model_type or options.config_name))
         arguments = with_defaults(arguments, from_scratch=scratch)
+        length = LengthOptions(max_position_embeddings, rope_theta, rope_scaling)
+        adapters = lora_config(lora)
+        check_lora(
+            adapters,
+            from_scratch=scratch,
+            kept=keep_adapter,
+            model=model,
+            changes=[*length.given, *(["add_tokens"] if add_tokens else [])],
+        )
+        if adapters is not None:
+            arguments = with_lora_defaults(arguments)
         masks = _resolve_masks(
             mlm_probability=mlm_probability,
             from_scratch=scratch,
@@ -160,7 +178,9 @@ class TrainConfig:
             new_tokens=read_tokens(add_tokens) if add_tokens else [],
             pack_documents=pack_documents,
             tokens_per_batch=tokens_per_batch,
-            length=LengthOptions(max_position_embeddings, rope_theta, rope_scaling),
+            length=length,
+            lora=adapters,
+            keep_adapter=keep_adapter,
             seed=seed,
             overwrite=overwrite,
             max_seconds=seconds_of(max_time),

@@ -5,18 +5,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlmfast.errors import InputError
+from mlmfast.training.model.adapters import add_adapters
 from mlmfast.training.model.compatibility import check_same_tokens
 from mlmfast.training.model.documents.mode import numbers_documents
-from mlmfast.training.model.embeddings import add_missing_rows, check_added, resize_embeddings
+from mlmfast.training.model.embeddings import (
+    add_missing_rows,
+    added_tokens,
+    check_added,
+    resize_embeddings,
+)
 from mlmfast.training.model.from_scratch import new_model
 from mlmfast.training.model.lengthen import lengthened
 from mlmfast.training.model.load import check_fits, load_config, load_model
 from mlmfast.training.text_data import tokenizer_of
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    import peft
     import transformers
 
     from mlmfast.data.store.store import BlockStore
+    from mlmfast.training.model.adapters import Adapter
     from mlmfast.training.setup.config import TrainConfig
 
 
@@ -43,6 +53,30 @@ def build_model(
     for store in filter(None, (train_store, eval_store)):
         check_fits(model, store, documents=numbers_documents(store, config.documents))
     return model
+
+
+def adapt_model(
+    config: TrainConfig,
+    lora: peft.LoraConfig,
+    model: transformers.PreTrainedModel,
+    store: BlockStore,
+) -> tuple[peft.PeftModel, Adapter]:
+    """Add the adapters of a training to its model; the embeddings of new tokens are trained, too.
+
+    Raises:
+        InputError: the adapters do not fit the model.
+    """
+    new_tokens: list[int] = []
+    if config.new_tokens:
+        old = tokenizer_of(config.options, config.model)
+        new_tokens = sorted(added_tokens(old, store.tokenizer).values())
+    return add_adapters(
+        model,
+        lora,
+        kept=config.keep_adapter,
+        new_tokens=new_tokens,
+        checkpointing=bool(config.training_arguments.get("gradient_checkpointing")),
+    )
 
 
 def choose_model(config: TrainConfig, store: BlockStore) -> transformers.PreTrainedModel:
@@ -80,8 +114,17 @@ def choose_model(config: TrainConfig, store: BlockStore) -> transformers.PreTrai
         )
     check_same_tokens(config.model, store)
     model_config = None if shape is None else load_config(shape, **options.hub)
-    dtype = options.dtype or "float32"
-    model = load_model(config.model, dtype=dtype, config=model_config, **options.hub)
+    trained: Collection[str] | None = None
+    if config.lora is not None:
+        # An adapter that is kept has to fit the checkpoint as it is.
+        trained = () if config.keep_adapter else (config.lora.modules_to_save or ())
+    model = load_model(
+        config.model,
+        dtype=options.dtype or "float32",
+        config=model_config,
+        trained=trained,
+        **options.hub,
+    )
     if not config.length.given:
         return model
     return lengthened(model, config.length, trust_remote_code=options.trust_remote_code)

@@ -24,6 +24,7 @@ from mlmfast.training.model.masked_head import (
     at_masks,
     find_positions,
 )
+from mlmfast.training.trainer.adapter_saving import AdapterSaving
 from mlmfast.training.trainer.block_trainer import BlockTrainer
 from mlmfast.training.trainer.throughput import ThroughputCallback
 
@@ -41,7 +42,7 @@ class MaskRateCallback(transformers.TrainerCallback):
         self._blocks.schedule(state.max_steps)
 
 
-class MLMTrainer(BlockTrainer):
+class MLMTrainer(AdapterSaving, BlockTrainer):
     """A `transformers.Trainer` for masked language models, with the Trainer's own arguments.
 
     It differs from the Trainer in these points:
