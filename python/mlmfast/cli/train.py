@@ -43,6 +43,7 @@ def _describe() -> Iterable[str]:
     example="""
     mlmfast train blocks/ --model distilroberta-base --output model/
     mlmfast train --train-file data.txt --model distilroberta-base --line-by-line --output model/
+    mlmfast train blocks/ --model distilroberta-base --lora rank=16 --output model/
     mlmfast train --config settings.yaml --output model/
     mlmfast train blocks/ --from-scratch --model-type roberta --output model/
     mlmfast train blocks/ --teacher roberta-base --student-layers 0,2,4,7,9,11 --output model/

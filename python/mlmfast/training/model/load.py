@@ -70,7 +70,7 @@ def load_model(
             ),
         )
     options = hub if config is None else {**hub, "config": config}
-    model, loading = _from_hub_or_folder(
+    model, loading = load_pretrained(
         AutoModelForMaskedLM.from_pretrained,
         name,
         dtype="auto" if dtype == "auto" else getattr(torch, dtype),
@@ -110,10 +110,28 @@ def load_model(
 
 def load_config(name: str | Path, **hub: Any) -> PretrainedConfig:
     """Load the configuration of a checkpoint; see `load_model` for arguments and errors."""
-    return _from_hub_or_folder(AutoConfig.from_pretrained, name, **hub)
+    return load_pretrained(AutoConfig.from_pretrained, name, **hub)
 
 
-def _from_hub_or_folder(load: Callable[..., Any], name: str | Path, **options: Any) -> Any:
+def load_pretrained(
+    load: Callable[..., Any],
+    name: str | Path,
+    *,
+    kind: str = "masked language model",
+    **options: Any,
+) -> Any:
+    """Call a `from_pretrained` on a folder or a name of the Hub.
+
+    Args:
+        load: the function.
+        name: the folder or the name.
+        kind: what it loads, for the error.
+        options: further arguments of the function.
+
+    Raises:
+        NotFoundError: neither a folder nor a model on the Hub, as far as it can be reached.
+        InputError: the folder is of another kind.
+    """
     path = as_path(name)
     if path.is_dir() and not (path / "config.json").is_file():
         inside = " It is an ONNX folder." if any(path.glob("*.onnx")) else ""
@@ -125,7 +143,7 @@ def _from_hub_or_folder(load: Callable[..., Any], name: str | Path, **options: A
         )
     except (OSError, ValueError) as error:
         if local:
-            raise InputError(f"{path} is no masked language model: {first_line(error)}") from error
+            raise InputError(f"{path} is no {kind}: {first_line(error)}") from error
         raise NotFoundError(
             f"There is no model {name}: neither a folder of that name, nor a model in the local "
             f"cache or on the Hub as far as it can be reached ({first_line(error)})."
