@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from mlmfast.training.evaluation.compare import Comparison, compare
     from mlmfast.training.evaluation.evaluate import evaluate
     from mlmfast.training.evaluation.metrics import Evaluation
+    from mlmfast.training.probing.probe import probe
+    from mlmfast.training.probing.result import ProbeResult
     from mlmfast.training.train import train
     from mlmfast.training.trainer.mlm_trainer import MLMTrainer
     from mlmfast.vocabulary.replace import replace_vocabulary
@@ -54,6 +56,7 @@ _HOME = {
     "MaskRateSchedule": "mlmfast.data.masking.schedule",
     "MaskedBatch": "mlmfast.data.masking.mask_tokens",
     "MlmfastError": "mlmfast.errors",
+    "ProbeResult": "mlmfast.training.probing.result",
     "ReplaceReport": "mlmfast.vocabulary.report",
     "SparseEncoder": "mlmfast.serving.sparse_encoder",
     "TrimReport": "mlmfast.vocabulary.report",
@@ -65,6 +68,7 @@ _HOME = {
     "group_blocks": "mlmfast.data.blocks.group",
     "mask_tokens": "mlmfast.data.masking.mask_tokens",
     "prepare": "mlmfast.data.prepare.api",
+    "probe": "mlmfast.training.probing.probe",
     "replace_vocabulary": "mlmfast.vocabulary.replace",
     "to_tf_dataset": "mlmfast.data.loading.tensorflow",
     "tokenize": "mlmfast.data.tokenization.tokenize",
@@ -88,6 +92,7 @@ __all__ = [
     "MaskRateSchedule",
     "MaskedBatch",
     "MlmfastError",
+    "ProbeResult",
     "ReplaceReport",
     "SparseEncoder",
     "TrimReport",
@@ -99,6 +104,7 @@ __all__ = [
     "group_blocks",
     "mask_tokens",
     "prepare",
+    "probe",
     "replace_vocabulary",
     "to_tf_dataset",
     "tokenize",

@@ -24,6 +24,10 @@ COMMANDS = {
         "mlmfast.cli.evaluate",
         "Perplexity and accuracy of a checkpoint on fixed masks.",
     ),
+    "probe": (
+        "mlmfast.cli.probe",
+        "How well checkpoints tell labelled texts apart: linear probes and fine-tuning.",
+    ),
     "export": ("mlmfast.cli.export", "Checkpoint -> ONNX folder, compared with PyTorch."),
     "fill-mask": ("mlmfast.cli.fill_mask", "Fill the masks of a text with an ONNX folder."),
     "embed-sparse": (
