@@ -33,7 +33,12 @@ def save_modules(checkpoint: Path, folder: Path, pooling="max", activation="relu
     write_json(folder / "sentence_bert_config.json", FILL_MASK)
     write_json(
         folder / "1_SpladePooling" / "config.json",
-        {"pooling_strategy": pooling, "activation_function": activation},
+        {
+            "pooling_strategy": pooling,
+            "activation_function": activation,
+            # The peer asks for it when it opens the folder.
+            "embedding_dimension": json.loads((folder / "config.json").read_text())["vocab_size"],
+        },
     )
     return folder
 

@@ -14,7 +14,7 @@ from sparse_models import TYPES, save_modules, save_router, write_json
 @pytest.fixture
 def checkpoint(tmp_path):
     folder = tmp_path / "checkpoint"
-    write_json(folder / "config.json", {"model_type": "bert"})
+    write_json(folder / "config.json", {"model_type": "bert", "vocab_size": 3})
     return folder
 
 
