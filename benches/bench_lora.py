@@ -122,7 +122,7 @@ def write_texts(folder: Path) -> None:
     documents = [json.loads(line) for line in lines]
     texts: dict[str, list[str]] = {"docstrings": [], "reference": []}
     for each in documents:
-        is_reference = each["source"].startswith("pydoc_data")
+        is_reference = each["source"].startswith("reference.")
         texts["reference" if is_reference else "docstrings"].append(each["text"])
     train_tokenizer(texts["docstrings"], folder / "small-tokenizer", vocab_size=4096)
     for name, own in texts.items():

@@ -21,6 +21,7 @@ BENCHES = (
     "bench_tokenize",
     "bench_prepare",
     "bench_train",
+    "bench_distill",
     "bench_documents",
     "bench_lora",
     "bench_fill_mask",

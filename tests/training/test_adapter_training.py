@@ -155,6 +155,15 @@ def test_a_killed_training_resumes_bit_for_bit(whole, base, toy_blocks, tmp_path
     assert found.after.loss == expected.after.loss
 
 
+def test_a_resume_may_keep_the_adapter(whole, base, toy_blocks, tmp_path):
+    options = OPTIONS | {"model": base}
+    launch(1, work.train_and_die, toy_blocks, tmp_path / "out", options, 5)
+    options |= {"resume_from_checkpoint": True, "keep_adapter": True}
+    train(toy_blocks, output=tmp_path / "out", **options)
+    expected = weights(whole.output / f"checkpoint-{whole.steps}", ADAPTER)
+    assert same(weights(tmp_path / "out", ADAPTER), expected)
+
+
 def test_the_best_adapter_is_the_one_that_is_written(base, toy_blocks, tmp_path):
     options = OPTIONS | {
         "eval_strategy": "steps",
@@ -317,6 +326,19 @@ def test_new_tokens_are_trained_with_the_adapters(base, tmp_path):
 def test_what_is_refused_leaves_nothing(base, toy_blocks, tmp_path, given, message):
     with pytest.raises(InputError, match=message):
         train(toy_blocks, output=tmp_path / "out", **{"model": base} | OPTIONS | given)
+    assert not list(tmp_path.iterdir())
+
+
+def test_divided_weights_are_refused(base, toy_blocks, tmp_path, monkeypatch):
+    create = transformers.Trainer.create_accelerator_and_postprocess
+
+    def divided(self):
+        create(self)
+        self.is_fsdp_enabled = True
+
+    monkeypatch.setattr(transformers.Trainer, "create_accelerator_and_postprocess", divided)
+    with pytest.raises(InputError, match="does not work with FSDP or DeepSpeed"):
+        train(toy_blocks, model=base, output=tmp_path / "out", **OPTIONS)
     assert not list(tmp_path.iterdir())
 
 
