@@ -23,6 +23,8 @@ FILL_MASK = {
     "modality_config": {"text": {"method": "forward", "method_output_name": "logits"}},
     "module_output_name": "token_embeddings",
 }
+# Without it, the peer puts its own pooling in the place of the folder's.
+SPARSE_ENCODER = {"model_type": "SparseEncoder"}
 
 
 def save_modules(checkpoint: Path, folder: Path, pooling="max", activation="relu") -> Path:
@@ -31,6 +33,7 @@ def save_modules(checkpoint: Path, folder: Path, pooling="max", activation="relu
     chain = [("", TYPES["transformer"]), ("1_SpladePooling", TYPES["pooling"])]
     write_json(folder / "modules.json", _modules(chain))
     write_json(folder / "sentence_bert_config.json", FILL_MASK)
+    write_json(folder / "config_sentence_transformers.json", SPARSE_ENCODER)
     write_json(
         folder / "1_SpladePooling" / "config.json",
         {
@@ -51,6 +54,7 @@ def save_router(checkpoint: Path, folder: Path, weights: np.ndarray | None, **po
     write_json(folder / "document_0_Transformer" / "sentence_bert_config.json", FILL_MASK)
     names = ("query_0_SparseStaticEmbedding", "document_0_Transformer", "document_1_SpladePooling")
     write_json(folder / "modules.json", _modules([("", TYPES["router"])]))
+    write_json(folder / "config_sentence_transformers.json", SPARSE_ENCODER)
     write_json(
         folder / "router_config.json",
         {
@@ -58,6 +62,11 @@ def save_router(checkpoint: Path, folder: Path, weights: np.ndarray | None, **po
                 zip(names, (TYPES[n] for n in ("table", "transformer", "pooling")), strict=True)
             ),
             "structure": {"query": [names[0]], "document": [*names[1:]]},
+            "parameters": {
+                "default_route": "document",
+                "allow_empty_key": True,
+                "route_mappings": {},
+            },
         },
     )
     write_json(folder / names[0] / "config.json", {"frozen": True})
