@@ -31,7 +31,7 @@ use fearless_simd::Simd;
 
 use super::added::Matcher;
 use super::family::Family;
-use super::memo::Memo;
+use super::memo::View;
 use super::unit::{Stretch, Unit};
 use bytes::ByteMerges;
 use cased::Kinds;
@@ -113,7 +113,7 @@ impl Family for ByteLevelBpe {
         !self.prefix_space
     }
 
-    fn encode(&self, unit: &[u8], _: &Memo, scratch: &mut Scratch, ids: &mut Vec<u32>) -> bool {
+    fn encode(&self, unit: &[u8], _: &View<'_>, scratch: &mut Scratch, ids: &mut Vec<u32>) -> bool {
         if let Some(id) = self.spaces.id(unit).or_else(|| self.whole.get(unit).copied()) {
             ids.push(id);
         } else {
@@ -122,7 +122,7 @@ impl Family for ByteLevelBpe {
         true
     }
 
-    fn prefill(&self, memo: &mut Memo) {
+    fn prefill(&self, memo: &mut View<'_>) {
         let mut scratch = Scratch::default();
         let mut ids = Vec::new();
         for word in &self.frequent {
