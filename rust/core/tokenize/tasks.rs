@@ -60,3 +60,34 @@ pub fn tasks(
     }
     Ok(places)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{ArrayRef, StringArray};
+
+    use super::*;
+
+    #[test]
+    fn short_columns_too_are_enough_for_all_threads() {
+        assert_eq!(task_size(1 << 20, 2), 1 << 16);
+        assert_eq!(task_size(1 << 30, 2), MOST);
+        assert_eq!(task_size(1 << 18, 4), LEAST);
+        assert_eq!(task_size(1 << 20, 1), ALONE);
+    }
+
+    #[test]
+    fn tasks_are_filled_by_several_texts_and_by_parts_of_one() {
+        let column: ArrayRef =
+            Arc::new(StringArray::from(vec!["ab", "", "cd", "a long text", "e", "fghij"]));
+        let texts = Texts::try_new(&[column]).unwrap();
+        assert_eq!(texts.size().unwrap(), 21);
+        let places = tasks(&texts, 4, |_, at| at).unwrap();
+        let places: Vec<_> = places.iter().map(|place| (place.row, place.byte)).collect();
+        assert_eq!(places, [(0, 0), (3, 0), (3, 4), (3, 8), (5, 0), (5, 4), (6, 0)]);
+        let whole = tasks(&texts, 1 << 20, |_, at| at).unwrap();
+        assert_eq!(whole.len(), 2);
+    }
+}

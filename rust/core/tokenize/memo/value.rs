@@ -30,6 +30,7 @@ impl Width {
     }
 
     /// The value that holds `ids`; `None` if they are too many.
+    #[must_use]
     pub fn pack(self, ids: &[u32]) -> Option<Packed> {
         (ids.len() <= self.inline()).then(|| {
             let mut all = (ids.len() as u128) << (128 - self.bits());
@@ -41,6 +42,7 @@ impl Width {
     }
 
     /// The value of `count` ids at a place of the arena.
+    #[must_use]
     pub fn elsewhere(self, place: u32, count: u32) -> Packed {
         [u64::from(count) << 32 | u64::from(place), u64::MAX << (64 - self.bits())]
     }
@@ -55,12 +57,14 @@ impl Width {
 
     /// Whether the ids are in the arena.
     #[inline(always)]
+    #[must_use]
     pub const fn is_elsewhere(self, value: Packed) -> bool {
         value[1] >= u64::MAX << (64 - self.bits())
     }
 
     /// The lane of an id.
     #[inline(always)]
+    #[must_use]
     #[allow(clippy::cast_possible_truncation)] // a lane
     pub const fn lane(self, value: Packed, at: usize) -> u32 {
         let (bits, per_half) = (self.bits(), 64 / self.bits() as usize);

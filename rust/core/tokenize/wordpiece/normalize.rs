@@ -32,14 +32,15 @@ impl Normalizer {
     /// Normalize by `options`, for which `classes` were made.
     pub fn new(options: Options, classes: Classes) -> Self {
         let mut normalizer = Self { options, classes, alone: Box::default() };
-        let (mut cleaned, mut normalized) = (String::new(), String::new());
+        let mut buffers = Buffers::default();
         let alone = |character: char| {
             if !normalizer.classes.of(character).changes() {
                 return character;
             }
             let text = character.encode_utf8(&mut [0; 4]).to_owned();
-            normalizer.normalize(&text, &mut cleaned, &mut normalized);
-            let mut parts = normalized.chars();
+            let Buffers { cleaned, normalized: whole, .. } = &mut buffers;
+            normalizer.normalize(&text, cleaned, whole);
+            let mut parts = whole.chars();
             match (parts.next(), parts.next()) {
                 (None, _) => GONE,
                 // A mark that is kept may change places with others.
@@ -197,4 +198,34 @@ pub fn is_visible(text: &str) -> bool {
 
 fn splits(class: Class) -> bool {
     class.is_white() || class.is_punctuation()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_character_becomes_alone_it_becomes_in_any_text() {
+        for number in 0..16 {
+            let is = |bit: u32| number >> bit & 1 == 1;
+            let options =
+                Options { clean: is(0), ideographs_apart: is(1), strip: is(2), lowercase: is(3) };
+            let normalizer = Normalizer::new(options, Classes::new(options, &[]));
+            let mut seen = 0;
+            for character in (0..DIRECT).filter_map(char::from_u32) {
+                if is_ideograph(character) {
+                    continue; // always a unit by itself, or no different from other letters
+                }
+                for text in [format!("{character}"), format!("aЖ{character}か{character}ÉB")] {
+                    let mut characters = Vec::new();
+                    if normalizer.read_alone(&text, &mut characters) {
+                        let alone: String = characters.into_iter().collect();
+                        assert_eq!(alone, normalizer.whole(&text), "{text:?} {options:?}");
+                        seen += 1;
+                    }
+                }
+            }
+            assert!(seen > 20_000, "{seen}");
+        }
+    }
 }

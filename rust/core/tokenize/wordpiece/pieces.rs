@@ -207,13 +207,24 @@ mod tests {
 
     #[test]
     fn the_longest_piece_comes_first_and_is_not_taken_back() {
-        let vocabulary = [("un", 1), ("una", 2), ("##able", 3), ("##ble", 4), ("é", 5), ("##é", 6)];
+        let vocabulary = [
+            ("un", 1),
+            ("una", 2),
+            ("##able", 3),
+            ("##ble", 4),
+            ("é", 5),
+            ("##é", 6),
+            ("😀x", 7),
+            ("##😀", 8),
+        ];
         let pieces = Pieces::new(&vocabulary, "##", Some(0), 6).unwrap();
         assert_eq!(ids(&pieces, "unable"), Some(vec![2, 4]));
         assert_eq!(ids(&pieces, "unéable"), Some(vec![0]));
         assert_eq!(ids(&pieces, "éé"), Some(vec![5, 6]));
         assert_eq!(ids(&pieces, "ééééééé"), Some(vec![0]));
         assert_eq!(ids(&pieces, "unx"), Some(vec![0]));
+        assert_eq!(ids(&pieces, "😀x😀"), Some(vec![7, 8]));
+        assert_eq!(ids(&pieces, "😀"), Some(vec![0]));
         assert_eq!(ids(&pieces, "able"), Some(vec![0]));
         assert_eq!(ids(&pieces, "##able"), Some(vec![0]));
         assert_eq!(ids(&Pieces::new(&vocabulary, "##", None, 6).unwrap(), "x"), None);
