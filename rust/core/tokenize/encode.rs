@@ -132,8 +132,8 @@ impl<F: Family> Encoder<F> {
             let mut start = first;
             while start < last {
                 let end = self.cut_after(&bytes[..last], start + STRETCH);
-                let text =
-                    std::str::from_utf8(&bytes[start..end]).map_err(|_| Error::NotUtf8 { row })?;
+                let text = simdutf8::basic::from_utf8(&bytes[start..end])
+                    .map_err(|_| Error::NotUtf8 { row })?;
                 let at = ids.len();
                 let (begins, ends) = (start == 0, end == bytes.len());
                 let stretch = Stretch {

@@ -25,8 +25,7 @@ use self::table::Table;
 pub use self::value::{Packed, Width};
 pub use self::view::{Known, View};
 
-/// Initial and maximum number of slots (64 MB). A fuller table makes better use of the caches; half
-/// full, two of three words are in their first slot.
+/// Initial and maximum number of slots (64 MB). A fuller table makes better use of the caches.
 const FIRST_SLOTS: usize = 1 << 14;
 const MOST_SLOTS: usize = 1 << 21;
 /// Prefetch the cache line of a value.

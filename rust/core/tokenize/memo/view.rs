@@ -70,7 +70,7 @@ impl<'m> View<'m> {
         }
     }
 
-    /// The value of a short word with few ids, if it is in its first slot. `width` is the memo's.
+    /// The value of a short word with few ids, if it is in its first line. `width` is the memo's.
     #[inline(always)]
     #[must_use]
     pub fn few(&self, probe: Probe, width: Width) -> Option<Packed> {
@@ -260,7 +260,7 @@ mod tests {
     fn a_full_memo_takes_no_more() {
         let memo = Memo::new(Width::Wide);
         let mut view = memo.view();
-        let words = u32::try_from(MOST_SLOTS / 2 + 1000).unwrap_or_default();
+        let words = u32::try_from(MOST_SLOTS / 8 * 5 + 1000).unwrap_or_default();
         for number in 0..words {
             view.insert(&number.to_le_bytes(), &[number]);
         }
