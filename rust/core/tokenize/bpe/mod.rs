@@ -25,9 +25,8 @@ mod spaces;
 pub(super) mod utf8;
 pub(super) mod wide;
 
-use std::collections::HashMap;
-
 use fearless_simd::Simd;
+use rustc_hash::FxHashMap;
 
 use super::added::Matcher;
 use super::family::Family;
@@ -49,7 +48,7 @@ pub struct ByteLevelBpe {
     classes: Classes,
     merges: ByteMerges,
     /// Words that are tokens regardless of the merges.
-    whole: HashMap<Vec<u8>, u32>,
+    whole: FxHashMap<Vec<u8>, u32>,
     spaces: Spaces,
     /// Tokens that are matched in normalized text.
     composed: Matcher,

@@ -5,8 +5,8 @@
 //! it (three in large vocabularies). Of a longer word the slot has a hash; its bytes and ids, and the
 //! ids that a slot has no space for, are in an arena. Words are compared in full, never by hash alone.
 //!
-//! No thread waits for another: slots are written once, and a table that has become too small is
-//! replaced by a copy, which threads notice between two stretches. Words that are added to the old
+//! Threads that encode do not wait for each other: slots are written once, and a table that has become too
+//! small is replaced by a copy, which threads notice between two stretches. Words that are added to the old
 //! table meanwhile are lost, which costs the time to encode them again. Everything is bounded; what
 //! finds no space is encoded each time.
 
@@ -28,6 +28,7 @@ pub use self::view::{Known, View};
 /// Initial and maximum number of slots (64 MB). A fuller table makes better use of the caches.
 const FIRST_SLOTS: usize = 1 << 14;
 const MOST_SLOTS: usize = 1 << 21;
+
 /// Prefetch the cache line of a value.
 #[inline(always)]
 fn fetch<T>(value: &T) {

@@ -153,7 +153,7 @@ fn after_word<'s>(stored: &'s [AtomicU32], word: &[u8]) -> Option<&'s [AtomicU32
     for (bytes, number) in whole.iter().zip(stored) {
         other |= u32::from_le_bytes(*bytes) ^ number.load(Ordering::Relaxed);
     }
-    // Bytes of a long word that were compared already shall be no loss.
+    // The last bytes, shifted to where they are stored: a long word has four before its end.
     let last = word.len() % PER_NUMBER;
     if last > 0 {
         let tail = *word.last_chunk::<PER_NUMBER>()?;

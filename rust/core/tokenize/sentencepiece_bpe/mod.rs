@@ -9,9 +9,8 @@ mod pipeline;
 mod scan;
 mod symbols;
 
-use std::collections::HashMap;
-
 use fearless_simd::Simd;
+use rustc_hash::FxHashMap;
 
 use super::bpe::merges::{self, Merges};
 use super::family::Family;
@@ -43,7 +42,7 @@ pub struct SentencePieceBpe {
     symbols: Symbols,
     merges: Merges,
     /// Words that are tokens regardless of the merges.
-    whole: HashMap<String, u32>,
+    whole: FxHashMap<String, u32>,
     /// Words that are tokens, the most frequent first.
     frequent: Vec<String>,
 }
