@@ -14,6 +14,7 @@ from mlmfast.errors import InputError, NotFoundError, first_line
 from mlmfast.fs.cache import cache_dir, digest
 from mlmfast.fs.lock import FileLock
 from mlmfast.fs.paths import as_path
+from mlmfast.peft_models import base_of, is_adapter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -41,7 +42,7 @@ def model_folder(name: str, *, quiet: bool) -> Path:
     if any((folder / graph).is_file() for graph in _GRAPHS):
         return folder
     if folder.exists():
-        if not (folder / "config.json").is_file():
+        if not ((folder / "config.json").is_file() or is_adapter(folder)):
             return folder  # FillMask raises an error that says what is missing
         key = _key(_parts_of_folder(folder))
     else:
@@ -107,9 +108,12 @@ def _key(parts: Iterable[bytes]) -> str:
 
 
 def _parts_of_folder(folder: Path) -> list[bytes]:
-    return [
+    parts = [
         part for file in sorted(folder.iterdir()) if file.is_file() for part in _parts_of_file(file)
     ]
+    if is_adapter(folder) and (base := as_path(base_of(folder))).is_dir():
+        parts += _parts_of_folder(base)
+    return parts
 
 
 def _parts_of_file(file: Path) -> Iterator[bytes]:

@@ -24,7 +24,11 @@ KEY = {"authorization": "Bearer open-sesame"}
 # What no schema can say: a text may be longer than the model takes, or targets give no token.
 CONFIG = """
 [checks.positive_data_acceptance]
-expected-statuses = ["2xx", "400", "401", "404", "413", "422"]
+expected-statuses = ["2xx", "400", "401", "404", "413", "422", "504"]
+
+# A request may ask for an answer in less time than a model takes.
+[checks.not_a_server_error]
+expected-statuses = ["2xx", "3xx", "4xx", "504"]
 """
 
 
@@ -69,6 +73,13 @@ def test_what_is_refused_for_now_says_when_to_ask_again(document):
         for status in {"429", "503", "504"} & operation["responses"].keys():
             if "Whether" not in operation["summary"]:
                 assert "Retry-After" in operation["responses"][status]["headers"]
+
+
+def test_requests_that_wait_for_a_model_may_say_how_long_and_how_urgent(document):
+    for path, method, operation in operations(document):
+        named = {each["name"] for each in operation.get("parameters", ())}
+        waits = "504" in operation["responses"]
+        assert named == ({"X-Request-Timeout", "X-Priority"} if waits else set()), (path, method)
 
 
 def test_examples_have_the_mask_of_the_model_and_are_answered(server, document):

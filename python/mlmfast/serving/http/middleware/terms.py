@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 PRIORITY_HEADER, TIMEOUT_HEADER = "X-Priority", "X-Request-Timeout"
-_SECONDS = re.compile(r"\d{1,9}(\.\d{0,9})?")
+# Numbers as programs write them; a large exponent is more likely a mistake than a wish.
+_SECONDS = re.compile(r"\d{1,9}(\.\d{0,20})?(e-\d{1,2})?")
+LEAST_SECONDS = 1e-9
 
 
 class RequestTerms:
@@ -47,7 +49,8 @@ def set_terms(record: Record, *, timeout: str | None, priority: str | None) -> N
 
     Args:
         record: the record of the request.
-        timeout: seconds as text; they can only shorten the server's own limit.
+        timeout: seconds as text, a nanosecond at least; they can only shorten the server's own
+            limit.
         priority: "high", "normal" or "low".
 
     Raises:
@@ -55,11 +58,12 @@ def set_terms(record: Record, *, timeout: str | None, priority: str | None) -> N
     """
     if timeout is not None:
         seconds = float(timeout) if _SECONDS.fullmatch(timeout) else 0.0
-        if not seconds:
+        if seconds < LEAST_SECONDS:
             raise HTTPError(
                 400,
                 "bad_header",
-                f"{TIMEOUT_HEADER} must be a number of seconds above 0, and is {timeout[:40]!r}.",
+                f"{TIMEOUT_HEADER} must be a number of seconds, at least {LEAST_SECONDS}, and is "
+                f"{timeout[:40]!r}.",
             )
         record.timeout = seconds
     if priority is not None:

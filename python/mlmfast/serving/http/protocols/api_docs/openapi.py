@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic.json_schema import models_json_schema
 
+from mlmfast.serving.http.middleware.terms import LEAST_SECONDS, PRIORITY_HEADER, TIMEOUT_HEADER
 from mlmfast.serving.http.protocols.api_docs.operations import REF, Operation, operations
 from mlmfast.serving.http.protocols.fill import JointRequest, JointResponse
 from mlmfast.serving.http.protocols.huggingface import FillMaskRequest
@@ -14,6 +15,7 @@ from mlmfast.serving.http.protocols.ndjson import MEDIA_TYPE as LINES
 from mlmfast.serving.http.protocols.score import ScoreRequest, ScoreResponse
 from mlmfast.serving.http.protocols.v1 import ErrorBody, FillRequest, FillResponse, ModelList
 from mlmfast.serving.http.protocols.v2.inference import InferRequest
+from mlmfast.serving.http.record import PRIORITIES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,6 +52,19 @@ _REQUEST_ID = {
         "schema": {"type": "string"},
         "required": True,
     }
+}
+_TIMEOUT = {
+    "name": TIMEOUT_HEADER,
+    "in": "header",
+    "description": "Seconds after which the request leaves the queue with 504. The server's own "
+    "limit remains.",
+    "schema": {"type": "number", "minimum": LEAST_SECONDS, "maximum": 999_999_999},
+}
+_PRIORITY = {
+    "name": PRIORITY_HEADER,
+    "in": "header",
+    "description": "The class of the request, which decides its share of the batches.",
+    "schema": {"type": "string", "enum": [*PRIORITIES], "default": "normal"},
 }
 _V2_ERROR = {
     "type": "object",
@@ -122,6 +137,8 @@ def _operation(of: Operation, *, with_keys: bool) -> dict[str, Any]:
     }
     if of.is_state:
         responses["503"] = {**success, "description": "No"}
+    if "504" in responses:
+        described["parameters"] = [_TIMEOUT, _PRIORITY] if with_keys else [_TIMEOUT]
     if with_keys and "401" in responses:
         described["security"] = [{"key": []}]
     if of.body:
