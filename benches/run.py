@@ -28,6 +28,7 @@ BENCHES = (
     "bench_serve",
     "bench_connections",
     "bench_scaling",
+    "bench_sparse",
 )
 HEAD = """\
 # Measured
