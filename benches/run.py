@@ -21,12 +21,14 @@ BENCHES = (
     "bench_tokenize",
     "bench_prepare",
     "bench_train",
+    "bench_distill",
     "bench_documents",
     "bench_lora",
     "bench_fill_mask",
     "bench_serve",
     "bench_connections",
     "bench_scaling",
+    "bench_sparse",
 )
 HEAD = """\
 # Measured

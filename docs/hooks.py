@@ -33,7 +33,7 @@ STAGES = {
     "data": "Data",
     "training": "Training and evaluation",
     "exporting": "Export",
-    "serving": "Fill-mask",
+    "serving": "Answers",
     "client": "Client",
     "vocabulary": "Vocabulary",
 }

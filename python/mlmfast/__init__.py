@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mlmfast.exporting.export import export
     from mlmfast.exporting.report import ExportReport
     from mlmfast.serving.fill_mask import FillMask
+    from mlmfast.serving.sparse_encoder import SparseEncoder
     from mlmfast.training.evaluation.compare import Comparison, compare
     from mlmfast.training.evaluation.evaluate import evaluate
     from mlmfast.training.evaluation.metrics import Evaluation
@@ -57,6 +58,7 @@ _HOME = {
     "MlmfastError": "mlmfast.errors",
     "ProbeResult": "mlmfast.training.probing.result",
     "ReplaceReport": "mlmfast.vocabulary.report",
+    "SparseEncoder": "mlmfast.serving.sparse_encoder",
     "TrimReport": "mlmfast.vocabulary.report",
     "block_diagonal_mask": "mlmfast.data.blocks.attention",
     "compare": "mlmfast.training.evaluation.compare",
@@ -92,6 +94,7 @@ __all__ = [
     "MlmfastError",
     "ProbeResult",
     "ReplaceReport",
+    "SparseEncoder",
     "TrimReport",
     "block_diagonal_mask",
     "compare",

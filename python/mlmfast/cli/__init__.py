@@ -30,6 +30,10 @@ COMMANDS = {
     ),
     "export": ("mlmfast.cli.export", "Checkpoint -> ONNX folder, compared with PyTorch."),
     "fill-mask": ("mlmfast.cli.fill_mask", "Fill the masks of a text with an ONNX folder."),
+    "embed-sparse": (
+        "mlmfast.cli.embed_sparse",
+        "Weights of words for each text, for sparse retrieval (SPLADE).",
+    ),
     "serve": ("mlmfast.cli.serve", "Fill masks over HTTP."),
     "convert": ("mlmfast.cli.convert", "Block store <-> Parquet, Megatron, raw ids, lists."),
     "verify": ("mlmfast.cli.verify", "Whether a block store is what was written."),

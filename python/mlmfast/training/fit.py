@@ -33,7 +33,8 @@ class TrainResult:
         after: the evaluation of the finished model; None without evaluations.
         steps: optimizer steps, with those before a resume.
         epochs: passes over the training blocks.
-        train_loss: mean loss of a step (since a resume), in nats per masked token.
+        train_loss: mean loss of a step (since a resume), in nats per masked token; with a teacher,
+            of the weighted sum of its parts.
         seconds: duration of the training, with evaluations and checkpoints.
         tokens_per_second: training tokens per second since the start (or the resume), without
             padding, evaluations and checkpoints; 0.0 if there were none.

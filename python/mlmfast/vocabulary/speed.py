@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mlmfast.torch_models import max_input_length
-from mlmfast.training.model.masked_head import IGNORED, MaskedHead
+from mlmfast.training.model.masked_head import MaskedHead
+from mlmfast.training.model.masked_rows import IGNORED
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,8 @@ from mlmfast.peft_models import merged
 from mlmfast.training.model.adapters import add_adapters, check_trained
 from mlmfast.training.model.documents.document_attention import DocumentAttention
 from mlmfast.training.model.loss import masked_loss_sum
-from mlmfast.training.model.masked_head import LAST_LAYER_TOO, MaskedHead, at_masks
+from mlmfast.training.model.masked_head import LAST_LAYER_TOO, MaskedHead
+from mlmfast.training.model.masked_rows import at_masks
 from mlmfast.training.options.lora import lora_config
 from tiny_networks import WITHOUT_DROPOUT, batch, make_network
 from tolerances import KERNELS, SUMS

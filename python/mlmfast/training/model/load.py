@@ -32,6 +32,7 @@ def load_model(
     *,
     dtype: str = "float32",
     config: PretrainedConfig | None = None,
+    whole: bool = False,
     trained: Collection[str] | None = None,
     float16: bool = False,
     **hub: Any,
@@ -45,20 +46,27 @@ def load_model(
         name: the folder or the name.
         dtype: data type of the weights: `float32`, `bfloat16`, or `auto` for the checkpoint's own.
         config: replaces the configuration of the checkpoint.
+        whole: refuse a checkpoint that lacks the head or other weights.
         trained: the only modules that will be trained as a whole; None for all.
         float16: whether weights in float16 are accepted, in which nothing can be trained.
         hub: `revision`, `token`, `cache_dir`, `trust_remote_code` of `from_pretrained`.
 
     Raises:
         NotFoundError: neither a folder nor a model on the Hub, as far as it can be reached.
-        InputError: the checkpoint is not a masked language model, or lacks weights that will not be
-            trained.
+        InputError: the checkpoint is not a masked language model, or not `whole`, or lacks weights
+            that will not be trained.
     """
     if is_adapter(as_path(name)):
         return load_merged(
             as_path(name),
             partial(
-                load_model, dtype=dtype, config=config, trained=trained, float16=float16, **hub
+                load_model,
+                dtype=dtype,
+                config=config,
+                whole=whole,
+                trained=trained,
+                float16=float16,
+                **hub,
             ),
         )
     options = hub if config is None else {**hub, "config": config}
@@ -82,6 +90,12 @@ def load_model(
             if any(key.startswith(prefix) for key in missing)
             else "the head for masked tokens"
         )
+        if whole:
+            raise InputError(
+                f"The checkpoint {name} lacks {part} ({len(missing)} tensors: {shown}), so it "
+                "cannot fill masks: give a masked language model, or first train this one "
+                f"(mlmfast train --model {name})."
+            )
         logger.warning(
             "The checkpoint %s lacks %s (%d tensors: %s): that part starts from random weights.",
             name,
@@ -150,13 +164,16 @@ def _is_on_hub(name: str, options: dict[str, Any]) -> bool:
     return True
 
 
-def check_fits(model: torch.nn.Module, store: BlockStore, *, documents: bool = False) -> None:
+def check_fits(
+    model: torch.nn.Module, store: BlockStore, *, documents: bool = False, role: str = "model"
+) -> None:
     """Check that vocabulary and positions of a model suffice for the blocks of a store.
 
     Args:
         model: a masked language model of transformers.
         store: the blocks.
         documents: positions restart at each document, so only a document must not be too long.
+        role: what the errors call it, `model` or `teacher`.
 
     Raises:
         InputError: they do not.
@@ -166,9 +183,9 @@ def check_fits(model: torch.nn.Module, store: BlockStore, *, documents: bool = F
     needed = store.tokenizer.id_bound
     if rows < needed:
         raise InputError(
-            f"The model knows {rows:,} tokens, but the tokenizer of {store.path} "
+            f"The {role} knows {rows:,} tokens, but the tokenizer of {store.path} "
             f"({manifest.tokenizer}) has {needed:,}: prepare the blocks with the "
-            "model's own tokenizer, give the new tokens to --add-tokens, or train from scratch."
+            f"{role}'s own tokenizer, give the new tokens to --add-tokens, or train from scratch."
         )
     positions = max_input_length(model)
     if positions and manifest.block_size > positions.usable:
@@ -178,7 +195,7 @@ def check_fits(model: torch.nn.Module, store: BlockStore, *, documents: bool = F
         hold = f"documents of {longest}" if longest < manifest.block_size else str(longest)
         why = f" ({positions.table} rows, {positions.reserved} reserved)" * bool(positions.reserved)
         raise InputError(
-            f"The blocks of {store.path} hold {hold} tokens, but the model takes "
+            f"The blocks of {store.path} hold {hold} tokens, but the {role} takes "
             f"{positions.usable}{why}: prepare them with --block-size {positions.usable} or less, "
             "or extend the model (--max-position-embeddings "
             f"{longest + positions.reserved})."

@@ -128,6 +128,7 @@ def write_report(
     log: list[dict[str, Any]],
     masks: dict[str, Any],
     arguments: dict[str, Any],
+    distillation: dict[str, Any] | None = None,
 ) -> bool:
     """Write the page and the picture; return whether there is a picture.
 
@@ -138,6 +139,7 @@ def write_report(
         log: the `log_history` of the Trainer, complete also after a resume.
         masks: the mask options.
         arguments: the training arguments to list.
+        distillation: teacher, student and weights of the loss, if there is a teacher.
     """
     curves = curves_of(log)
     try:
@@ -162,6 +164,7 @@ def write_report(
         [
             ("Data", _data(result, store)),
             ("Masks", {name: str(value) for name, value in masks.items()}),
+            ("Distillation", {name: str(value) for name, value in (distillation or {}).items()}),
             ("Computed", _computed(result)),
             ("Adapters", _adapters(result)),
             ("Evaluation", _measured(result)),

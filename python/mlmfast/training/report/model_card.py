@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlmfast.data.masking.mask_rates import RowRates, parse_mask_rate
 from mlmfast.data.masking.schedule import MaskRateSchedule
+from mlmfast.training.options.distillation import DistillationWeights
 
 if TYPE_CHECKING:
     from mlmfast.data.store.store import BlockStore
@@ -41,6 +42,7 @@ def model_card(
     masks: dict[str, Any],
     arguments: dict[str, Any],
     picture: str | None = None,
+    distillation: dict[str, Any] | None = None,
 ) -> str:
     """Write a model card in Markdown, with the Hub's front matter.
 
@@ -51,13 +53,15 @@ def model_card(
         masks: the mask options.
         arguments: the training arguments to list, from `card_arguments`.
         picture: the file beside the card with the curves of the training.
+        distillation: teacher, student and weights of the loss, if there is a teacher.
     """
+    taught = _taught(distillation) if distillation else ""
     sections = [
         _front_matter(base_model, result),
         f"# {result.output.absolute().name}\n\n{_origin(result, base_model)}",
         f"## Results\n\n{_results(result.before, result.after)}",
         f"## Data\n\n{_data(result, store)}",
-        f"## Training\n\n{_training(result, masks, picture)}\n\n{_table(arguments)}",
+        f"## Training\n\n{taught}{_training(result, masks, picture)}\n\n{_table(arguments)}",
         f"## Versions\n\n{_versions()}",
     ]
     return "\n\n".join(sections) + "\n"
@@ -168,6 +172,25 @@ def _training(result: TrainResult, masks: dict[str, Any], picture: str | None) -
         f"{_changes(result)}"
     )
     return text if picture is None else f"{text}\n\n![Curves of the training]({picture})"
+
+
+def _taught(options: dict[str, Any]) -> str:
+    """Describe the teacher, what the student began as, and the loss."""
+    teacher = options["teacher"]
+    layers = ", ".join(map(str, options.get("student_layers", ())))
+    start = f"; it began as the teacher's layers {layers} (counted from 0)" * bool(layers)
+    if "student" in options:
+        start = f"; it has the shape of `{options['student']}`"
+    weights = DistillationWeights(
+        options["distillation_temperature"],
+        options["distillation_weight"],
+        options["mlm_weight"],
+        options["hidden_weight"],
+    )
+    return (
+        f"The model was distilled from the teacher `{teacher}`{start}. The loss is {weights}, each "
+        "a mean over the masked tokens. "
+    )
 
 
 def _changes(result: TrainResult) -> str:

@@ -94,11 +94,18 @@ def curves_of(log: list[dict[str, Any]]) -> list[Curve]:
         log: `TrainerState.log_history`; it is part of a checkpoint, so a resumed training has it
             from the first step.
     """
-    loss = [_line(log, "training", "loss"), _line(log, "evaluation", "eval_loss")]
+    # With a teacher, the loss is a sum of parts, of which this one compares with the evaluation.
+    taught = [
+        _line(log, "divergence, times temperature squared", "distillation_loss"),
+        _line(log, "1 - cosine of hidden states", "hidden_loss"),
+    ]
+    key = "mlm_loss" if any(line.steps for line in taught) else "loss"
+    loss = [_line(log, "training", key), _line(log, "evaluation", "eval_loss")]
     perplexity = _line(log, "evaluation", "eval_perplexity")
     wide = bool(perplexity.values) and max(perplexity.values) > 10 * min(perplexity.values)
     curves = [
         Curve("Loss, nats a masked token", loss, "{:.4g}"),
+        Curve("Difference from the teacher", taught, "{:.4g}"),
         Curve("Perplexity of the evaluation", [perplexity], "{:,.4g}", logarithmic=wide),
         Curve("Learning rate", [_line(log, "learning rate", "learning_rate")], "{:.1e}"),
         Curve("Tokens a second", [_line(log, "tokens/s", "tokens_per_second")], "{:,.0f}"),

@@ -17,6 +17,7 @@ from mlmfast.training.model.embeddings import (
 from mlmfast.training.model.from_scratch import new_model
 from mlmfast.training.model.lengthen import lengthened
 from mlmfast.training.model.load import check_fits, load_config, load_model
+from mlmfast.training.setup.distillation import build_student
 from mlmfast.training.text_data import tokenizer_of
 
 if TYPE_CHECKING:
@@ -31,18 +32,24 @@ if TYPE_CHECKING:
 
 
 def build_model(
-    config: TrainConfig, train_store: BlockStore, eval_store: BlockStore | None
+    config: TrainConfig,
+    train_store: BlockStore,
+    eval_store: BlockStore | None,
+    teacher: transformers.PreTrainedModel | None = None,
 ) -> transformers.PreTrainedModel:
     """Load the checkpoint to start from, or create a model with random weights.
 
     A checkpoint gets embeddings for the tokens of `add_tokens`, and for those of a tokenizer that
-    has more tokens than the checkpoint.
+    has more tokens than the checkpoint. A student may be made from its teacher.
 
     Raises:
         InputError: the options contradict each other, or the model does not fit the blocks.
         NotFoundError: the checkpoint does not exist.
     """
-    model = choose_model(config, train_store)
+    if teacher is not None and config.distillation.makes_student:
+        model = build_student(config, teacher)
+    else:
+        model = choose_model(config, train_store)
     if config.new_tokens:
         check_added(train_store, config.new_tokens)
         if not config.from_scratch:
@@ -109,8 +116,8 @@ def choose_model(config: TrainConfig, store: BlockStore) -> transformers.PreTrai
         )
     if config.model is None:
         raise InputError(
-            "Training needs a model to start from (--model distilroberta-base) or --from-scratch "
-            "with --model-type."
+            "Training needs a model to start from (--model distilroberta-base), --from-scratch "
+            "with --model-type, or a --teacher with --student-layers."
         )
     check_same_tokens(config.model, store)
     model_config = None if shape is None else load_config(shape, **options.hub)

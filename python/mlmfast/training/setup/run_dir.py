@@ -34,10 +34,11 @@ def open_run_dir(config: TrainConfig, blocks: MaskedBlocks, processes: int) -> R
             **_sampling_strategy(given),
             "pack_documents": config.pack_documents,
             **config.length.given,
+            **config.distillation.shape,
             "documents": "separate" if blocks.documents else "joined",
             "lora": describe_lora(config.lora),
         },
-        config.masks,
+        config.recorded,
     )
 
 

@@ -10,7 +10,8 @@ from functools import lru_cache
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from mlmfast.training.model.masked_head import IGNORED, MaskedHead
+from mlmfast.training.model.masked_head import MaskedHead
+from mlmfast.training.model.masked_rows import IGNORED
 
 logger = logging.getLogger(__name__)
 
@@ -61,8 +62,8 @@ def count_block_flops(head: MaskedHead, length: int, vocab_size: int) -> BlockFl
 
     A multiplication and an addition are two operations; the backward pass has twice as many as the
     forward pass; if weights are frozen, as beside adapters, it has fewer, which are counted as they
-    are run. What `head` runs on masked rows only (the head, and perhaps a part of the last
-    layer) counts at masked tokens only.
+    are run, and if all are, as in a teacher, none. What `head` runs on masked rows only (the head,
+    and perhaps a part of the last layer) counts at masked tokens only.
 
     Args:
         head: the head of the training, which has run a batch.
@@ -78,13 +79,14 @@ def count_block_flops(head: MaskedHead, length: int, vocab_size: int) -> BlockFl
     masked_tokens = max(1, length // 8)
     trained = [each for each in model.parameters() if each.requires_grad]
     is_whole = len(trained) == len(list(model.parameters()))
+    backward = bool(trained) and not is_whole
 
     def count(masked: int) -> int:
         labels = torch.full_like(ids, IGNORED)
         labels[:, :masked] = 0
-        with FlopCounterMode(display=False) as counter, torch.set_grad_enabled(not is_whole):
+        with FlopCounterMode(display=False) as counter, torch.set_grad_enabled(backward):
             logits = head(model, {"input_ids": ids}, labels, pad=False).logits
-            if not is_whole:
+            if backward:
                 torch.autograd.grad(logits.float().sum(), trained, allow_unused=True)
         return (3 if is_whole else 1) * counter.get_total_flops()
 
