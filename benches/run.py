@@ -21,15 +21,18 @@ BENCHES = (
     "bench_tokenize",
     "bench_prepare",
     "bench_train",
+    "bench_distill",
     "bench_documents",
+    "bench_lora",
     "bench_fill_mask",
     "bench_serve",
     "bench_connections",
     "bench_scaling",
+    "bench_sparse",
 )
 HEAD = """\
 # Measured
-P1 to P9: every table holds its own peers, timed in turn in the same run (A B C A B C
+P1 to P10: every table holds its own peers, timed in turn in the same run (A B C A B C
 ...): after one warm-up, the median of {rounds} timings with their least and largest, unless a
 section says otherwise. Where columns say how many times as fast ours is, these ratios are what
 counts; absolute times are this machine's.

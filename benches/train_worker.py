@@ -101,18 +101,30 @@ def _answer(found: Any) -> None:
 
 def trainer(way: str, folder: str, work: str) -> transformers.Trainer:
     """The way's trainer on the blocks, at the pace of standard input."""
-    pace = Paced()
     store = BlockStore.open(Path(folder) / "blocks")
-    given: dict[str, Any] = {}
-    if way in OURS:
-        given["train_dataset"] = MaskedBlocks(store)
-    else:
+    return paced(
+        network(store.manifest.vocab_size),
+        arguments(way, work, max_steps=10**6),
+        store,
+        ours=way in OURS,
+    )
+
+
+def paced(
+    model: Any, given: transformers.TrainingArguments, store: BlockStore, *, ours: bool
+) -> transformers.Trainer:
+    """Our trainer of a model on blocks, or the peer's, at the pace of standard input."""
+    pace = Paced()
+    base: Any = MLMTrainer if ours else transformers.Trainer
+    data: dict[str, Any] = {"train_dataset": MaskedBlocks(store)}
+    if not ours:
         tokenizer = transformers.AutoTokenizer.from_pretrained(store.path)
-        given["train_dataset"] = store.to_datasets()
-        given["data_collator"] = transformers.DataCollatorForLanguageModeling(
-            tokenizer, mlm_probability=0.15
-        )
-    base: Any = MLMTrainer if way in OURS else transformers.Trainer
+        data = {
+            "train_dataset": store.to_datasets(),
+            "data_collator": transformers.DataCollatorForLanguageModeling(
+                tokenizer, mlm_probability=0.15
+            ),
+        }
 
     class Waiting(base):  # type: ignore[misc]
         def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
@@ -121,12 +133,7 @@ def trainer(way: str, folder: str, work: str) -> transformers.Trainer:
             pace.waited += time.perf_counter() - start
             return samples
 
-    return Waiting(
-        network(store.manifest.vocab_size),
-        arguments(way, work, max_steps=10**6),
-        callbacks=[pace],
-        **given,
-    )
+    return Waiting(model, given, callbacks=[pace], **data)
 
 
 def losses(way: str, folder: str, steps: int) -> list[float]:

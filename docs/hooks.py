@@ -33,8 +33,9 @@ STAGES = {
     "data": "Data",
     "training": "Training and evaluation",
     "exporting": "Export",
-    "serving": "Fill-mask",
+    "serving": "Answers",
     "client": "Client",
+    "vocabulary": "Vocabulary",
 }
 # Every error has its place on one page, so that the others can name it.
 ERRORS = """::: mlmfast.errors
@@ -119,6 +120,14 @@ def commands_page() -> str:
 def command_page(name: str) -> str:
     """Return the page of a command: what its `--help` prints, as Markdown."""
     command = group.get_command(None, name)
+    parts = [command_part(name, command)]
+    if isinstance(command, click.Group):  # a page holds the commands of a group
+        parts += [command_part(f"{name} {each}", one) for each, one in command.commands.items()]
+    return "\n\n".join(parts) + "\n"
+
+
+def command_part(name: str, command: click.Command) -> str:
+    """Return one command: its help, its examples and its options."""
     context = command.make_context(f"mlmfast {name}", [], resilient_parsing=True)
     parts = [f"# mlmfast {name}", text(inspect.cleandoc(command.help or ""))]
     example = getattr(command, "example", "")
@@ -131,7 +140,7 @@ def command_page(name: str) -> str:
     if any(parameter.name == "list_arguments" for parameter in command.params):
         listed = CliRunner().invoke(command, ["--list-arguments"])
         parts += ["## All arguments", fenced("text", listed.stdout)]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(parts)
 
 
 def options_table(command: click.Command, context: click.Context) -> str:

@@ -108,6 +108,25 @@ def tiny_model(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def tiny_sparse(tiny_model, tmp_path_factory):
+    """A function from a model type to its `TinyModel` with sparse.onnx, built once a session."""
+    from mlmfast.exporting.export import export
+    from tiny_models import TinyModel
+
+    built = {}
+
+    def build(kind: str) -> TinyModel:
+        if kind not in built:
+            model = tiny_model(kind)
+            folder = tmp_path_factory.mktemp(f"sparse-{kind}") / "onnx"
+            export(model.checkpoint, folder, task="sparse")
+            built[kind] = TinyModel(kind, model.checkpoint, folder, model.mask)
+        return built[kind]
+
+    return build
+
+
+@pytest.fixture(scope="session")
 def toy_blocks(tmp_path_factory):
     """The folder of a small block store with the splits train and test; see toy.py."""
     from toy import make_blocks

@@ -29,11 +29,17 @@ if TYPE_CHECKING:
     from mlmfast.exporting.export import export
     from mlmfast.exporting.report import ExportReport
     from mlmfast.serving.fill_mask import FillMask
+    from mlmfast.serving.sparse_encoder import SparseEncoder
     from mlmfast.training.evaluation.compare import Comparison, compare
     from mlmfast.training.evaluation.evaluate import evaluate
     from mlmfast.training.evaluation.metrics import Evaluation
+    from mlmfast.training.probing.probe import probe
+    from mlmfast.training.probing.result import ProbeResult
     from mlmfast.training.train import train
     from mlmfast.training.trainer.mlm_trainer import MLMTrainer
+    from mlmfast.vocabulary.replace import replace_vocabulary
+    from mlmfast.vocabulary.report import ReplaceReport, TrimReport
+    from mlmfast.vocabulary.trim import trim_vocabulary
 
 _HOME = {
     "AsyncClient": "mlmfast.client.async_client",
@@ -50,6 +56,10 @@ _HOME = {
     "MaskRateSchedule": "mlmfast.data.masking.schedule",
     "MaskedBatch": "mlmfast.data.masking.mask_tokens",
     "MlmfastError": "mlmfast.errors",
+    "ProbeResult": "mlmfast.training.probing.result",
+    "ReplaceReport": "mlmfast.vocabulary.report",
+    "SparseEncoder": "mlmfast.serving.sparse_encoder",
+    "TrimReport": "mlmfast.vocabulary.report",
     "block_diagonal_mask": "mlmfast.data.blocks.attention",
     "compare": "mlmfast.training.evaluation.compare",
     "convert": "mlmfast.data.convert.convert",
@@ -58,10 +68,13 @@ _HOME = {
     "group_blocks": "mlmfast.data.blocks.group",
     "mask_tokens": "mlmfast.data.masking.mask_tokens",
     "prepare": "mlmfast.data.prepare.api",
+    "probe": "mlmfast.training.probing.probe",
+    "replace_vocabulary": "mlmfast.vocabulary.replace",
     "to_tf_dataset": "mlmfast.data.loading.tensorflow",
     "tokenize": "mlmfast.data.tokenization.tokenize",
     "train": "mlmfast.training.train",
     "train_tokenizer": "mlmfast.data.tokenization.train",
+    "trim_vocabulary": "mlmfast.vocabulary.trim",
 }
 
 __all__ = [
@@ -79,6 +92,10 @@ __all__ = [
     "MaskRateSchedule",
     "MaskedBatch",
     "MlmfastError",
+    "ProbeResult",
+    "ReplaceReport",
+    "SparseEncoder",
+    "TrimReport",
     "block_diagonal_mask",
     "compare",
     "convert",
@@ -87,10 +104,13 @@ __all__ = [
     "group_blocks",
     "mask_tokens",
     "prepare",
+    "probe",
+    "replace_vocabulary",
     "to_tf_dataset",
     "tokenize",
     "train",
     "train_tokenizer",
+    "trim_vocabulary",
 ]
 
 

@@ -126,3 +126,35 @@ def test_exit_statuses(toy_blocks, tmp_path):
     assert "--resume-from-checkpoint" in message
     assert "Traceback" not in message
     assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "given"),
+    [
+        (["--lora", "rank=8,targets=query"], "rank=8,targets=query"),
+        (["--lora=rank=8"], "rank=8"),
+        (["--lora", "--keep-adapter"], ""),
+        (["--lora"], ""),
+        ([], None),
+    ],
+)
+def test_adapters_with_and_without_options(tmp_path, monkeypatch, words, given):
+    from mlmfast.training import train as module
+
+    seen = {}
+
+    def train(*_args, **options):
+        seen.update(options)
+        raise InputError("seen")
+
+    monkeypatch.setattr(module, "train", train)
+    CliRunner().invoke(command, ["blocks/", "--model", "m", "--output", "o", *words])
+    assert seen["lora"] == given
+    assert seen["keep_adapter"] is ("--keep-adapter" in words)
+    settings = tmp_path / "settings.yaml"
+    settings.write_text("model: m\noutput: o\ndata: blocks\nlora: {rank: 8, targets: [query]}\n")
+    CliRunner().invoke(command, [str(settings)])
+    assert seen["lora"] == {"rank": 8, "targets": ["query"]}
+    settings.write_text("model: m\noutput: o\ndata: blocks\nlora: true\n")
+    CliRunner().invoke(command, [str(settings)])
+    assert seen["lora"] is True

@@ -20,7 +20,7 @@ import mlmfast.exporting.export as exporting
 from mlmfast.cli._model_folder import model_folder
 from mlmfast.fs.atomic import atomic_output_dir
 
-def export(checkpoint, output):
+def export(checkpoint, output, task):
     with atomic_output_dir(output, overwrite=False, is_ours=lambda folder: False) as folder:
         (folder / "config.json").write_text("{}")
         print("exporting", flush=True)
@@ -90,12 +90,16 @@ def test_a_cache_that_cannot_be_written_is_named(checkpoint, tmp_path):
 def test_an_export_that_fails_can_be_tried_again(checkpoint, tiny_model, monkeypatch):
     import mlmfast.exporting.export as exporting
 
-    def fail(_checkpoint: str, _output: Path) -> None:
+    def fail(_checkpoint: str, _output: Path, **_options: str) -> None:
         raise InputError("no such luck")
 
     monkeypatch.setattr(exporting, "export", fail)
     with pytest.raises(InputError, match="no such luck"):
         model_folder(str(checkpoint), quiet=True)
     onnx = tiny_model("bert").onnx
-    monkeypatch.setattr(exporting, "export", lambda _, output: shutil.copytree(onnx, output))
+
+    def copy(_checkpoint: str, output: Path, **_options: str) -> None:
+        shutil.copytree(onnx, output)
+
+    monkeypatch.setattr(exporting, "export", copy)
     assert (model_folder(str(checkpoint), quiet=True) / "fill_mask.onnx").is_file()

@@ -41,6 +41,22 @@ def train_on(blocks, output, options):
     return found.train_loss, losses, found.before.to_dict(), found.after.to_dict()
 
 
+def parts_of(blocks, output, options):
+    """Train with a teacher; return loss and parts of each step."""
+    from mlmfast.training.train import train
+
+    found = []
+
+    class Listens(transformers.TrainerCallback):
+        def on_log(self, _args, _state, _control, logs=None, **_kwargs):
+            if "loss" in logs:
+                names = ("loss", "distillation_loss", "mlm_loss", "hidden_loss")
+                found.append([logs[name] for name in names])
+
+    train(blocks, output=output, callbacks=[Listens()], **options)
+    return found
+
+
 def train_on_own_copy(blocks, folder, options):
     """Train on a store of one's own: all splits here, and the measured ones for both there."""
     own = blocks if os.environ["RANK"] == "0" else blocks / "test"

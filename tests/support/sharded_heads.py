@@ -17,7 +17,8 @@ from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 from torch.distributed.fsdp.wrap import ModuleWrapPolicy
 
 from mlmfast.training.model.loss import masked_loss_sum
-from mlmfast.training.model.masked_head import MaskedHead, at_masks
+from mlmfast.training.model.masked_head import MaskedHead
+from mlmfast.training.model.masked_rows import at_masks
 from tiny_networks import WITHOUT_DROPOUT, batch, make_network
 
 PROCESSES = 2

@@ -24,8 +24,16 @@ COMMANDS = {
         "mlmfast.cli.evaluate",
         "Perplexity and accuracy of a checkpoint on fixed masks.",
     ),
+    "probe": (
+        "mlmfast.cli.probe",
+        "How well checkpoints tell labelled texts apart: linear probes and fine-tuning.",
+    ),
     "export": ("mlmfast.cli.export", "Checkpoint -> ONNX folder, compared with PyTorch."),
     "fill-mask": ("mlmfast.cli.fill_mask", "Fill the masks of a text with an ONNX folder."),
+    "embed-sparse": (
+        "mlmfast.cli.embed_sparse",
+        "Weights of words for each text, for sparse retrieval (SPLADE).",
+    ),
     "serve": ("mlmfast.cli.serve", "Fill masks over HTTP."),
     "convert": ("mlmfast.cli.convert", "Block store <-> Parquet, Megatron, raw ids, lists."),
     "verify": ("mlmfast.cli.verify", "Whether a block store is what was written."),
@@ -34,6 +42,10 @@ COMMANDS = {
         "What encodes a tokenizer, whether its ids are exact, and how fast.",
     ),
     "train-tokenizer": ("mlmfast.cli.train_tokenizer", "Train a tokenizer on text."),
+    "vocabulary": (
+        "mlmfast.cli.vocabulary",
+        "Give a checkpoint a vocabulary that fits the texts.",
+    ),
     "demo": ("mlmfast.cli.demo", "Every stage in minutes, on text that comes with Python."),
     "doctor": ("mlmfast.cli.doctor", "What works in this environment, and what mends the rest."),
     "version": ("mlmfast.cli.version", "Versions of mlmfast and of the packages it uses."),

@@ -14,17 +14,18 @@ from mlmfast.errors import InputError, NotFoundError, first_line
 from mlmfast.fs.cache import cache_dir, digest
 from mlmfast.fs.lock import FileLock
 from mlmfast.fs.paths import as_path
+from mlmfast.peft_models import base_of, is_adapter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-_GRAPHS = ("fill_mask.onnx", "model.onnx")
+_GRAPHS = ("fill_mask.onnx", "model.onnx", "sparse.onnx")
 # Of larger files, the key depends on both ends, the size and the time of the last change.
 _READ_WHOLE = 16 << 20
 END = 1 << 20
 
 
-def model_folder(name: str, *, quiet: bool) -> Path:
+def model_folder(name: str, *, quiet: bool, task: str = "fill-mask") -> Path:
     """Return the ONNX folder of `name`; export a checkpoint into the cache if it is not there.
 
     If several processes need the same export, one makes it and the others wait.
@@ -32,6 +33,7 @@ def model_folder(name: str, *, quiet: bool) -> Path:
     Args:
         name: an ONNX folder, a folder of a checkpoint, or a name on the Hub.
         quiet: print no message about the export.
+        task: what a checkpoint is exported for: "fill-mask" or "sparse".
 
     Raises:
         NotFoundError: there is no such folder, and no such model on the Hub or in its cache.
@@ -41,21 +43,25 @@ def model_folder(name: str, *, quiet: bool) -> Path:
     if any((folder / graph).is_file() for graph in _GRAPHS):
         return folder
     if folder.exists():
-        if not (folder / "config.json").is_file():
+        described = any((folder / file).is_file() for file in ("config.json", "modules.json"))
+        if not (described or is_adapter(folder)):
             return folder  # FillMask raises an error that says what is missing
-        key = _key(_parts_of_folder(folder))
+        # A model of sentence-transformers has its pooling, and may have its weights, in subfolders.
+        key = _key(_parts_of_folder(folder, "**/*" if task == "sparse" else "*"))
     else:
         key = _key([_hub_commit(name)])
+    if task != "fill-mask":
+        key += f"-{task}"
     cached = cache_dir("exports") / key
     if (cached / "config.json").is_file():
         return cached
     with _locked(cached, name, quiet=quiet):
         if not (cached / "config.json").is_file():
-            _export(str(folder) if folder.exists() else name, cached, quiet=quiet)
+            _export(str(folder) if folder.exists() else name, cached, task, quiet=quiet)
     return cached
 
 
-def _export(checkpoint: str, output: Path, *, quiet: bool) -> None:
+def _export(checkpoint: str, output: Path, task: str, *, quiet: bool) -> None:
     if not quiet:
         click.echo(
             f"{checkpoint} is a checkpoint: exporting it once into {output} "
@@ -66,7 +72,7 @@ def _export(checkpoint: str, output: Path, *, quiet: bool) -> None:
         shutil.rmtree(partial, ignore_errors=True)
     from mlmfast.exporting.export import export
 
-    export(checkpoint, output)
+    export(checkpoint, output, task=task)
 
 
 @contextmanager
@@ -106,14 +112,20 @@ def _key(parts: Iterable[bytes]) -> str:
     return digest([version("mlmfast").encode(), *sized])
 
 
-def _parts_of_folder(folder: Path) -> list[bytes]:
-    return [
-        part for file in sorted(folder.iterdir()) if file.is_file() for part in _parts_of_file(file)
+def _parts_of_folder(folder: Path, pattern: str = "*") -> list[bytes]:
+    parts = [
+        part
+        for file in sorted(folder.glob(pattern))
+        if file.is_file()
+        for part in _parts_of_file(file, file.relative_to(folder).as_posix())
     ]
+    if is_adapter(folder) and (base := as_path(base_of(folder))).is_dir():
+        parts += _parts_of_folder(base, pattern)
+    return parts
 
 
-def _parts_of_file(file: Path) -> Iterator[bytes]:
-    yield file.name.encode()
+def _parts_of_file(file: Path, name: str) -> Iterator[bytes]:
+    yield name.encode()
     status = file.stat()
     if status.st_size <= _READ_WHOLE:
         yield file.read_bytes()

@@ -11,7 +11,7 @@ from mlmfast.cli.flags.command import ExampleCommand
 
 if TYPE_CHECKING:
     from mlmfast.exporting.quantization.agreement import Agreement
-    from mlmfast.exporting.report import ExportReport, GraphReport
+    from mlmfast.exporting.report import ExportReport, GraphReport, SparseReport
 
 
 @click.command(
@@ -20,10 +20,18 @@ if TYPE_CHECKING:
     example="""
     mlmfast export model/ onnx/
     mlmfast export model/ onnx-int8/ --precision int8 --calibration sentences.txt
+    mlmfast export splade/ onnx/ --task sparse
     """,
 )
 @click.argument("checkpoint")
 @click.argument("output", type=click.Path(file_okay=False))
+@click.option(
+    "--task",
+    type=click.Choice(["fill-mask", "sparse"]),
+    default="fill-mask",
+    show_default=True,
+    help="sparse adds sparse.onnx: texts to the weights of words, for SPLADE models.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace an OUTPUT that an earlier export wrote.")
 @click.option(
     "--precision",
@@ -43,7 +51,8 @@ if TYPE_CHECKING:
     type=float,
     default=0.9,
     show_default=True,
-    help="Smallest share of masks at which a lower precision must have float32's best token.",
+    help="Smallest share of masks at which a lower precision must have float32's best token; with "
+    "--task sparse, smallest mean cosine of its vectors with float32's.",
 )
 @click.option("--reduce-range", is_flag=True, help="int8 for CPUs without VNNI: seven bits.")
 @click.option("--opset", type=int, help="ONNX operator set, 14 to 21.  [default: Optimum's, or 17]")
@@ -67,7 +76,8 @@ def command(
 
     It holds model.onnx, which Optimum writes if it knows the model type, and fill_mask.onnx, which
     computes the masked positions only. Both are compared with PyTorch at several batch sizes and
-    lengths, and OUTPUT is written only if all results agree.
+    lengths, and OUTPUT is written only if all results agree. --task sparse adds a third graph,
+    sparse.onnx.
     """
     from mlmfast.exporting.export import export
 
@@ -90,9 +100,12 @@ def describe(report: ExportReport) -> str:
         *(f"  {name:26} {size / 1e6:10,.2f} MB" for name, size in report.files.items()),
         *(line for name, graph in report.graphs.items() for line in _graph(name, graph)),
         *(_agreement(report.precision, report.judgement) if report.judgement else ()),
+        *(_sparse(report.precision, report.sparse) if report.sparse else ()),
         "",
         f"Exported in {report.export_seconds:.1f} s, compared in {report.compare_seconds:.1f} s.",
-        f'Next: mlmfast fill-mask {report.output} "A text with {report.mask_token} in it."',
+        f'Next: mlmfast embed-sparse {report.output} "A text."'
+        if report.sparse
+        else f'Next: mlmfast fill-mask {report.output} "A text with {report.mask_token} in it."',
     ]
     return "\n".join(lines)
 
@@ -128,3 +141,23 @@ def _agreement(precision: str, agreement: Agreement) -> list[str]:
         f"  same best token {same:.1%}; {sure:.1%} of {agreement.sure_masks:,} where 0.02 ahead",
         f"  its probability moves by {mean:.4f} on average, by {largest:.4f} at most",
     ]
+
+
+def _sparse(precision: str, sparse: SparseReport) -> list[str]:
+    twice = ", logarithm taken twice" if sparse.activation == "log1p_relu" else ""
+    tables = {"table": "weights of their tokens in idf.json", "model": "the model"}
+    lines = [
+        "",
+        f"Weights are the {sparse.pooling} over the tokens of a text{twice}",
+        f"  queries are encoded by {tables[sparse.queries]}",
+    ]
+    found = sparse.judgement
+    if found:
+        texts = f"{found.texts:,} {'built-in sentences' if found.built_in else 'texts'}"
+        lines += [
+            f"  {precision} against float32, {texts} of {found.words:.0f} words on average",
+            f"  same words {found.overlap:.1%}",
+            f"  cosine {found.cosine:.4f} on average, at least {found.smallest_cosine:.4f}",
+            f"  same most similar other text {found.same_nearest:.1%}",
+        ]
+    return lines

@@ -13,19 +13,17 @@ from mlmfast.cli._model_folder import model_folder
 from mlmfast.cli.bulk.answer_table import describe, describe_score
 from mlmfast.cli.bulk.answering import answered_texts
 from mlmfast.cli.bulk.answers_file import answers_file
-from mlmfast.cli.bulk.input_texts import count_texts, read_file, typed_texts
+from mlmfast.cli.bulk.input_texts import read_file, typed_texts
+from mlmfast.cli.bulk.writing import write_answers
+from mlmfast.cli.flags.bulk import check_texts, input_options, output_options, read_options
 from mlmfast.cli.flags.command import ExampleCommand
 from mlmfast.cli.flags.device import device_options
-from mlmfast.cli.flags.text import csv_options
-from mlmfast.data.sources.formats import FORMATS
 from mlmfast.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mlmfast.cli.bulk.answers_file import AnswerWriter
     from mlmfast.cli.bulk.input_texts import InputText
-    from mlmfast.data.sources.base import ReadOptions
 
 
 @click.command(
@@ -39,36 +37,8 @@ if TYPE_CHECKING:
 )
 @click.argument("model")
 @click.argument("texts", metavar="[TEXT]...", nargs=-1)
-@click.option(
-    "--input", "source", metavar="FILE", help="Texts from a file, or from standard input for -."
-)
-@click.option(
-    "--format",
-    "kind",
-    type=click.Choice(FORMATS),
-    help="Format of --input.  [default: by its name; txt for -]",
-)
-@click.option(
-    "--text-column",
-    default="text",
-    show_default=True,
-    metavar="NAME",
-    help="Field of a JSON line or column of a table with the text; a.b is a nested field.",
-)
-@csv_options
-@click.option(
-    "--output",
-    metavar="FILE",
-    help="Write the answers to a .jsonl or .parquet file: one row per text, with its line.",
-)
-@click.option("--overwrite", is_flag=True, help="Replace --output where it exists.")
-@click.option(
-    "--on-error",
-    type=click.Choice(["stop", "skip"]),
-    default="stop",
-    show_default=True,
-    help="At a text that cannot be used: stop, or write the error in place of its answer.",
-)
+@input_options
+@output_options
 @click.option("--top-k", type=int, default=5, show_default=True, help="Rows of each mask.")
 @click.option(
     "--targets",
@@ -114,7 +84,7 @@ def command(model: str, quiet: bool, **options: Any) -> None:
     given = (
         typed_texts(options["texts"])
         if options["source"] is None
-        else read_file(options["source"], options["kind"], _reading(options))
+        else read_file(options["source"], options["kind"], read_options(options))
     )
     writing = (
         answers_file(options["output"], _answer_kind(options), overwrite=options["overwrite"])
@@ -130,34 +100,21 @@ def command(model: str, quiet: bool, **options: Any) -> None:
         )
         answered = answered_texts(fill_mask, given, options)
         if writer is not None:
-            _write(answered, writer, options, quiet=quiet)
+            write_answers(answered, writer, options, quiet=quiet)
         elif options["as_json"]:
             _print_json(answered)
         else:
             _print_tables(answered, score=options["score"])
 
 
-def _reading(options: dict[str, Any]) -> ReadOptions:
-    from mlmfast.data.sources.base import ReadOptions
-
-    return ReadOptions(
-        options["text_column"],
-        csv_delimiter=options["csv_delimiter"],
-        csv_quoting=options["csv_quoting"],
-    )
-
-
 def _check(options: dict[str, Any]) -> None:
-    if bool(options["texts"]) == (options["source"] is not None):
-        raise click.UsageError("Give texts to fill, or --input FILE, one of the two.")
+    check_texts(options, "fill")
     if options["joint"] and options["score"]:
         raise click.UsageError("--joint and --score are two questions; ask one of them.")
     if options["targets"] and (options["joint"] or options["score"]):
         raise click.UsageError("--targets go with neither --joint nor --score.")
     if options["beams"] is not None and not options["joint"]:
         raise click.UsageError("--beams goes with --joint.")
-    if options["overwrite"] and not options["output"]:
-        raise click.UsageError("--overwrite goes with --output.")
 
 
 def _answer_kind(options: dict[str, Any]) -> str:
@@ -167,37 +124,6 @@ def _answer_kind(options: dict[str, Any]) -> str:
     if options["whole_targets"]:
         return "whole targets"
     return "fillings" if options["joint"] else "rows"
-
-
-def _write(
-    answered: Iterable[tuple[InputText, Any]],
-    writer: AnswerWriter,
-    options: dict[str, Any],
-    *,
-    quiet: bool,
-) -> None:
-    from tqdm import tqdm
-
-    total = (
-        len(options["texts"])
-        if options["source"] is None
-        else count_texts(options["source"], options["kind"])
-    )
-    errors = count = 0
-    with tqdm(total=total, unit=" texts", disable=True if quiet else None) as bar:
-        for one, answer in answered:
-            failed = isinstance(answer, InputError)
-            row = {"line": one.line, "text": one.text}
-            writer.write({**row, "error": str(answer)} if failed else {**row, "answer": answer})
-            errors += failed
-            count += 1
-            bar.update()
-    summary = {"output": options["output"], "texts": count, "errors": errors}
-    if options["as_json"]:
-        click.echo(json.dumps(summary))
-    elif not quiet:
-        wrong = f", {errors:,} of them with an error" if errors else ""
-        click.echo(f"{count:,} texts{wrong} -> {options['output']}", err=True)
 
 
 def _print_json(answered: Iterable[tuple[InputText, Any]]) -> None:

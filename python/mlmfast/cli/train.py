@@ -15,6 +15,7 @@ from mlmfast.cli.flags.from_options import option_flags
 from mlmfast.cli.flags.train import Overrides, TrainCommand, run_mlm_flags
 from mlmfast.cli.process.log import show_log
 from mlmfast.cli.process.stopping import stopped_by_signals
+from mlmfast.training.options.distillation import DistillationOptions
 from mlmfast.training.options.length import LengthOptions
 
 _EPILOG = """
@@ -42,8 +43,10 @@ def _describe() -> Iterable[str]:
     example="""
     mlmfast train blocks/ --model distilroberta-base --output model/
     mlmfast train --train-file data.txt --model distilroberta-base --line-by-line --output model/
+    mlmfast train blocks/ --model distilroberta-base --lora rank=16 --output model/
     mlmfast train --config settings.yaml --output model/
     mlmfast train blocks/ --from-scratch --model-type roberta --output model/
+    mlmfast train blocks/ --teacher roberta-base --student-layers 0,2,4,7,9,11 --output model/
     torchrun --nproc-per-node 2 -m mlmfast train blocks/ --model distilroberta-base --output model/
     """,
 )
@@ -102,6 +105,19 @@ def _describe() -> Iterable[str]:
     help="File with words to add as tokens, one per line; each starts as the mean of its pieces.",
 )
 @option_flags(LengthOptions)
+@option_flags(DistillationOptions)
+@click.option(
+    "--lora",
+    type=Overrides(),
+    is_flag=False,
+    flag_value="",
+    metavar="[rank=16,targets=query+value,...]",
+    help="Train low-rank adapters in place of all weights; also alpha=32, dropout=0, dora=true, "
+    "rslora=true, targets=all-linear, modules_to_save=NAME. They are merged into the model.",
+)
+@click.option(
+    "--keep-adapter", is_flag=True, help="Write the adapters of --lora alone, without the model."
+)
 @click.option(
     "--pack-documents",
     is_flag=True,

@@ -107,12 +107,14 @@ class UnknownColumnError(InputError):
     """A column does not exist.
 
     Attributes:
+        fact: What is missing and which columns there are, without the way out.
         text_columns: The columns that hold text, according to the first rows or the schema.
     """
 
-    def __init__(self, message: str, text_columns: Iterable[str] = ()) -> None:
+    def __init__(self, fact: str, text_columns: Iterable[str] = ()) -> None:
+        self.fact = fact
         self.text_columns = tuple(text_columns)
-        super().__init__(message)
+        super().__init__(f"{fact} Choose one with --text-column (text_column=...).")
 
 
 def unknown_column(
@@ -122,8 +124,7 @@ def unknown_column(
     known = ", ".join(repr(name) for name in available[:30]) or "none"
     more = f" and {len(available) - 30} more" if len(available) > 30 else ""
     return UnknownColumnError(
-        f"{source} has no column {text_column!r}. The columns there are: {known}{more}. "
-        "Choose one with --text-column (text_column=...).",
+        f"{source} has no column {text_column!r}. The columns there are: {known}{more}.",
         text_columns,
     )
 

@@ -15,11 +15,13 @@ from mlmfast.data.tokenization.python_classes.word_list import fast_form
 from mlmfast.errors import InputError, NotFoundError, first_sentence
 from mlmfast.exporting.architectures import require_exportable
 from mlmfast.fs.paths import as_path
+from mlmfast.peft_models import base_of, is_adapter, load_merged, require_peft
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # Names of models on the Hub: `roberta-base`, `FacebookAI/roberta-base`.
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 
 
@@ -39,7 +41,7 @@ class Checkpoint:
 
 
 def load_checkpoint(name: str | Path) -> Checkpoint:
-    """Load a folder or a Hub name.
+    """Load a folder or a Hub name; an adapter of PEFT is merged into the model it belongs to.
 
     Raises:
         NotFoundError: the Hub gives no such model.
@@ -47,7 +49,7 @@ def load_checkpoint(name: str | Path) -> Checkpoint:
             a fast tokenizer that has a mask token.
     """
     name = str(name)
-    return Checkpoint(name, _load_model(name), _load_tokenizer(name))
+    return Checkpoint(name, _load_model(name), _load_tokenizer(_tokenizer_home(name)))
 
 
 def require_checkpoint_folder(name: str) -> None:
@@ -64,6 +66,10 @@ def require_checkpoint_folder(name: str) -> None:
         raise InputError(f"{name} is a file; give the folder of the checkpoint.")
     if not folder.is_dir():
         return
+    if is_adapter(folder):
+        require_peft()
+        require_checkpoint_folder(base_of(folder))
+        return
     if not (folder / "config.json").is_file():
         raise InputError(
             f"{name} is no checkpoint: it has no config.json. Give a folder that "
@@ -74,6 +80,8 @@ def require_checkpoint_folder(name: str) -> None:
 
 
 def _load_model(name: str) -> Any:
+    if is_adapter(as_path(name)):
+        return load_merged(as_path(name), _load_model).eval()
     import torch
     from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForMaskedLM
@@ -125,6 +133,14 @@ def _random_head(name: str, config: Any, missing: list[str]) -> str:
         "random, and so would every answer. Give a checkpoint of a masked language model, as "
         "`mlmfast train` writes it."
     )
+
+
+def _tokenizer_home(name: str) -> str:
+    """Return where the tokenizer is: an adapter may lie without one, beside its model's."""
+    folder = as_path(name)
+    if not is_adapter(folder) or any((folder / file).is_file() for file in _TOKENIZER_FILES):
+        return name
+    return _tokenizer_home(base_of(folder))
 
 
 def _load_tokenizer(name: str) -> Any:

@@ -1,38 +1,40 @@
-"""Export a checkpoint to an ONNX folder with two graphs, which are compared with PyTorch."""
+"""Export a checkpoint to an ONNX folder, whose graphs are compared with PyTorch."""
 
 from __future__ import annotations
 
+import logging
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlmfast.errors import InputError, MissingDependencyError, first_sentence
 from mlmfast.exporting.checkpoint import (
-    Checkpoint,
     load_checkpoint,
     quiet,
     require_checkpoint_folder,
 )
 from mlmfast.exporting.quantization.calibration import read_texts
-from mlmfast.exporting.report import PACKAGES, ExportReport, GraphReport, is_exported_folder
+from mlmfast.exporting.report import PACKAGES, ExportReport, is_exported_folder
+from mlmfast.exporting.sparse.definition import read_definition
 from mlmfast.fs.atomic import atomic_output_dir
+from mlmfast.options import check_choice
 from mlmfast.runtime.versions import installed_versions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlmfast.exporting.fill_mask_graph import Fused
-    from mlmfast.exporting.logits_graph import Written
-    from mlmfast.exporting.parity.logits import ShapeParity
+logger = logging.getLogger(__name__)
 
 # Operator sets in which torch's tracer can write attention.
 _OPSETS = range(14, 22)
+_TASKS = ("fill-mask", "sparse")
 
 
 def export(
     checkpoint: str | Path,
     output: str | Path,
     *,
+    task: str = "fill-mask",
     overwrite: bool = False,
     precision: str = "fp32",
     calibration: str | Path | Sequence[str] | None = None,
@@ -51,6 +53,10 @@ def export(
     Args:
         checkpoint: a folder or a Hub name of a masked language model.
         output: the folder to write.
+        task: "fill-mask", or "sparse", which adds sparse.onnx for `SparseEncoder(output)`: texts to
+            the weights of words, as SPLADE models are trained to give them. The pooling is that of
+            the checkpoint's SpladePooling (the maximum where it names none), and the weights with
+            which it encodes queries without the model are written into idf.json.
         overwrite: replace an `output` that an earlier export wrote.
         precision: "fp32"; "fp16", for GPUs; "int8", for CPUs with VNNI or similar instructions;
             "int8-block", whose predictions do not depend on the other texts of a batch, as those
@@ -58,7 +64,8 @@ def export(
         calibration: texts on which to measure a lower precision: a text file with a text on each
             line, or a list of texts; None: built-in sentences, most of them English.
         min_agreement: the smallest share of masks at which a lower precision must have the best
-            token of float32.
+            token of float32; with the task "sparse", the smallest mean cosine of its vectors with
+            those of float32.
         reduce_range: with "int8", weights of seven bits, for CPUs without VNNI, on which eight bits
             overflow.
         opset: ONNX operator set, 14 to 21 (mlmfast's own tracing stops at 20); None: the one that
@@ -77,13 +84,24 @@ def export(
         ExportMismatchError: a graph does not compute what the checkpoint computes.
         MissingDependencyError: PyTorch, transformers, onnx or onnxruntime is not installed.
     """
+    check_choice("task", task, _TASKS)
     if opset is not None and opset not in _OPSETS:
         raise InputError(f"opset must lie between {_OPSETS[0]} and {_OPSETS[-1]}, and is {opset}.")
-    require_checkpoint_folder(str(checkpoint))
+    source, definition = str(checkpoint), None
+    if task == "sparse":
+        definition = read_definition(source)
+        if definition.prompts:
+            logger.warning(
+                "%s has prompts (%s), which sentence-transformers puts before texts and mlmfast "
+                "does not: write them into the texts.",
+                source,
+                ", ".join(definition.prompts),
+            )
+        source = definition.location
+    require_checkpoint_folder(source)
     _require_packages()
     from mlmfast.exporting.architectures import max_graph_length
-    from mlmfast.exporting.fill_mask_graph import FUSED, write_metadata
-    from mlmfast.exporting.logits_graph import GRAPH
+    from mlmfast.exporting.graphs import write_graphs
     from mlmfast.exporting.parity.logits import require_limit
     from mlmfast.exporting.parity.verify import verify
     from mlmfast.exporting.quantization.convert import Precision, quantize
@@ -96,29 +114,23 @@ def export(
         quiet(),
     ):
         started = time.perf_counter()
-        loaded = load_checkpoint(checkpoint)
-        written, fused = _write_graphs(loaded, folder, opset, split=precision == "fp32")
+        loaded = load_checkpoint(source)
+        graphs = write_graphs(loaded, folder, opset, definition, split=precision == "fp32")
         # As AutoTokenizer loaded it, so that serving reads the same tokenizer without it.
         loaded.tokenizer.save_pretrained(folder)
         ready = time.perf_counter()
-        parity = verify(folder / GRAPH, folder / FUSED, loaded, max_difference=max_difference)
+        parity = verify(graphs.files, loaded, max_difference=max_difference, definition=definition)
         max_length = max_graph_length(loaded.model)
         judgement = None
         if precision != "fp32":  # verified in float32; the loss by rounding is measured on text
             judgement = quantize(
-                folder / GRAPH, folder / FUSED, loaded.tokenizer, options, max_length=max_length
+                graphs.files,
+                loaded.tokenizer,
+                options,
+                max_length=max_length,
+                definition=definition,
             )
-        write_metadata(
-            folder / FUSED,
-            vocab_size=fused.vocab_size,
-            precision=precision,
-            padding_sensitive=parity.padding_sensitive,
-            max_length=max_length,
-        )
-        graphs = {
-            GRAPH: _graph_report(folder / GRAPH, written, precision, parity.model),
-            FUSED: _graph_report(folder / FUSED, None, precision, parity.fused, fused),
-        }
+        graphs.describe(precision, parity.padding_sensitive, max_length)
         report = ExportReport(
             checkpoint=str(checkpoint),
             output=target,
@@ -126,8 +138,8 @@ def export(
             parameters=loaded.model.num_parameters(),
             mask_token=loaded.tokenizer.mask_token,
             precision=precision,
-            judgement=judgement,
-            graphs=graphs,
+            judgement=judgement.fill_mask if judgement else None,
+            graphs=graphs.reports(precision, parity),
             padding_shows=parity.padding_sensitive,
             longest=max_length,
             files={file.name: file.stat().st_size for file in sorted(folder.iterdir())},
@@ -135,6 +147,7 @@ def export(
             export_seconds=round(ready - started, 3),
             compare_seconds=round(time.perf_counter() - ready, 3),
             versions=installed_versions(PACKAGES),
+            sparse=graphs.sparse_report(judgement.sparse if judgement else None),
         )
         report.write(folder)
     return report
@@ -151,63 +164,3 @@ def _require_packages() -> None:
             "Exporting needs PyTorch, transformers, onnx and onnxruntime, and one of them cannot "
             f"be imported ({first_sentence(error)}) pip install 'mlmfast[export,cpu]' brings them."
         ) from error
-
-
-def _write_graphs(
-    checkpoint: Checkpoint, folder: Path, opset: int | None, *, split: bool
-) -> tuple[Written, Fused]:
-    """Write model.onnx and fill_mask.onnx in float32, with their weights in one file."""
-    from mlmfast.exporting.fill_mask_graph import FUSED, write_fill_mask_graph
-    from mlmfast.exporting.graph.shared_weights import share_weights
-    from mlmfast.exporting.logits_graph import GRAPH, write_model_graph
-    from mlmfast.exporting.parity.logits import plain_name
-    from mlmfast.exporting.tracing import INPUTS, MAX_OPSET, OPSET
-
-    written = write_model_graph(checkpoint, folder, opset)
-    names = [plain_name(entry.name) for entry in _read(folder / GRAPH).graph.input]
-    fused = write_fill_mask_graph(
-        checkpoint.model,
-        folder / FUSED,
-        inputs=[name for name in INPUTS if name in names],
-        opset=min(opset or OPSET, MAX_OPSET),
-        split=split,
-    )
-    share_weights([folder / GRAPH, folder / FUSED])
-    return written, fused
-
-
-def _graph_report(
-    graph: Path,
-    written: Written | None,
-    precision: str,
-    comparisons: tuple[ShapeParity, ...],
-    fused: Fused | None = None,
-) -> GraphReport:
-    from mlmfast.exporting.graph.session import count_operators, is_fused
-
-    operators = count_operators(graph)
-    return GraphReport(
-        exporter=written.exporter if written else "mlmfast",
-        remark=written.remark if written else "",
-        precision=precision,
-        opset=_opset(graph),
-        comparisons=comparisons,
-        difference=max(result.difference for result in comparisons),
-        top1_agreement=min(result.top1_agreement for result in comparisons),
-        operators=operators,
-        fused_operators=sum(count for name, count in operators.items() if is_fused(name)),
-        head=fused.head if fused else "",
-        last_layer=fused.moved.products if fused else 0,
-    )
-
-
-def _opset(graph: Path) -> int:
-    return next(
-        entry.version for entry in _read(graph).opset_import if entry.domain in ("", "ai.onnx")
-    )
-
-
-def _read(graph: Path) -> Any:
-    import onnx
-
-    return onnx.load(str(graph), load_external_data=False)

@@ -198,8 +198,9 @@ def write_metadata(
     precision: str,
     padding_sensitive: bool,
     max_length: int | None,
+    **further: str,
 ) -> None:
-    """Write into the metadata of fill_mask.onnx what the engine needs to know.
+    """Write into the metadata of fill_mask.onnx or sparse.onnx what the engine needs to know.
 
     Args:
         path: the file; its weights are in another file, which does not change.
@@ -207,6 +208,7 @@ def write_metadata(
         precision: "fp32", "fp16", "int8" or "int8-block".
         padding_sensitive: whether padding changes the predictions.
         max_length: tokens a text may have; None: no limit.
+        **further: what only one kind of graph has.
     """
     import onnx
     from onnx import helper
@@ -218,6 +220,7 @@ def write_metadata(
         "precision": precision,
         "padding_shows": "1" if padding_sensitive else "0",
         "longest": "" if max_length is None else str(max_length),
+        **further,
     }
     helper.set_model_props(graph, {f"mlmfast.{key}": value for key, value in values.items()})
     Path(path).write_bytes(graph.SerializeToString())

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from mlmfast.exporting.parity.logits import ShapeParity
     from mlmfast.exporting.quantization.agreement import Agreement
+    from mlmfast.exporting.quantization.sparse_agreement import SparseAgreement
 
 FILE = "export_report.json"
 PACKAGES = ("mlmfast", "torch", "transformers", "optimum", "optimum-onnx", "onnx", "onnxruntime")
@@ -31,7 +32,8 @@ class GraphReport:
         operators: how many operators of each type run after onnxruntime's optimizations for the
             CPU.
         fused_operators: how many of them are onnxruntime's fusions of several operators.
-        head: where the head runs in fill_mask.onnx: "masked rows" or "all rows"; "" for model.onnx.
+        head: where the head runs in fill_mask.onnx: "masked rows" or "all rows"; in sparse.onnx how
+            it is pooled: "blocks of the vocabulary" or "whole logits"; "" for model.onnx.
         last_layer: matrix products of the last layer that run on masked rows only.
     """
 
@@ -49,6 +51,23 @@ class GraphReport:
 
 
 @dataclass(frozen=True)
+class SparseReport:
+    """What sparse.onnx computes.
+
+    Attributes:
+        pooling: how the tokens of a text are pooled: "max" or "sum".
+        activation: "relu", or "log1p_relu", with a second logarithm.
+        queries: what encodes queries: "model", or "table", for idf.json.
+        judgement: how far the lower precision agrees with float32 on text; None for float32.
+    """
+
+    pooling: str
+    activation: str
+    queries: str
+    judgement: SparseAgreement | None = None
+
+
+@dataclass(frozen=True)
 class ExportReport:
     """A successful export.
 
@@ -61,16 +80,17 @@ class ExportReport:
         precision: the precision of both graphs. The comparisons are those in float32, before the
             graphs were converted.
         judgement: how far the lower precision agrees with float32 on text; None for float32.
-        graphs: the reports of model.onnx and fill_mask.onnx, by file.
+        graphs: the reports of model.onnx, fill_mask.onnx and sparse.onnx, by file.
         padding_shows: whether padding changes the predictions, so that only texts of equal length
             may share a batch.
         longest: tokens a text may have, special tokens included; None: no limit.
-        files: bytes of each file in the folder, without this report. The weights of both graphs are
+        files: bytes of each file in the folder, without this report. The weights of all graphs are
             in model.onnx_data.
         max_difference: the allowed difference, as a share of the largest logit.
         export_seconds: the time to load the checkpoint and to write the graphs.
         compare_seconds: the time of the comparison.
         versions: versions of packages; None: not installed as a package.
+        sparse: what sparse.onnx computes; None where there is none.
     """
 
     checkpoint: str
@@ -88,6 +108,7 @@ class ExportReport:
     export_seconds: float
     compare_seconds: float
     versions: dict[str, str | None]
+    sparse: SparseReport | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as a dictionary for JSON."""

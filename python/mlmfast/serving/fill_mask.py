@@ -9,7 +9,8 @@ from mlmfast.errors import InputError
 from mlmfast.serving.engine.model import open_model
 from mlmfast.serving.tasks.base import answer_texts
 from mlmfast.serving.tasks.beam_search import BeamSearchTask
-from mlmfast.serving.tasks.fill_mask import FillMaskTask, PendingAnswers, fill_mask_task
+from mlmfast.serving.tasks.fill_mask import FillMaskTask, fill_mask_task
+from mlmfast.serving.tasks.one_pass import PendingAnswers
 from mlmfast.serving.tasks.rows import Answer, FilledRow, Row
 from mlmfast.serving.tasks.scoring import ScoringTask, TokenScores
 from mlmfast.serving.tasks.streaming import SizedAnswers, in_order

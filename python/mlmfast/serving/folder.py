@@ -11,8 +11,9 @@ from mlmfast.errors import InputError, NotFoundError
 from mlmfast.fs.paths import as_path
 
 GRAPH = "model.onnx"
-# Written by `mlmfast export`: it outputs the best tokens, and is preferred where it exists.
-_FUSED_GRAPH = "fill_mask.onnx"
+# The graphs of each task, the preferred one first. `mlmfast export` writes fill_mask.onnx, which
+# outputs the best tokens, and with `--task sparse` sparse.onnx.
+_GRAPHS = {"fill-mask": ("fill_mask.onnx", GRAPH), "sparse": ("sparse.onnx",)}
 
 # Types whose position table keeps its first `pad_token_id + 1` rows for padding: a RoBERTa with
 # max_position_embeddings 514 takes 512 tokens. Only for folders of Optimum: fill_mask.onnx has the
@@ -50,8 +51,12 @@ class OnnxFolder:
     tokenizer_config: dict[str, Any]
 
     @classmethod
-    def open(cls, path: str | Path) -> OnnxFolder:
+    def open(cls, path: str | Path, task: str = "fill-mask") -> OnnxFolder:
         """Check that `path` holds a graph, config.json and tokenizer.json, and read the JSON.
+
+        Args:
+            path: the folder.
+            task: what its graph is for: "fill-mask" or "sparse".
 
         Raises:
             NotFoundError: the folder, or one of its files, is not there.
@@ -60,31 +65,30 @@ class OnnxFolder:
         folder = as_path(path)
         if not folder.exists():
             raise NotFoundError(
-                f"There is no folder {folder}. FillMask reads an ONNX folder on this machine; "
-                "`mlmfast export CHECKPOINT ONNX_FOLDER` writes one."
+                f"There is no folder {folder}. {_READERS[task]} reads an ONNX folder on this "
+                f"machine; `{_command('CHECKPOINT', task)}` writes one."
             )
         if not folder.is_dir():
             raise InputError(f"{folder} is a file; give the ONNX folder that holds {GRAPH}.")
-        if not any((folder / name).is_file() for name in (_FUSED_GRAPH, GRAPH)):
-            raise _no_graph(folder)
+        if not any((folder / name).is_file() for name in _GRAPHS[task]):
+            raise _no_graph(folder, task)
         for name in ("config.json", "tokenizer.json"):
             if not (folder / name).is_file():
                 raise NotFoundError(
                     f"{folder} has no {name}, which belongs beside {GRAPH}; "
                     "`mlmfast export` writes all of them."
                 )
-        special = _read_json(folder / "special_tokens_map.json")
+        special = read_json(folder / "special_tokens_map.json")
         return cls(
             path=folder,
-            config=_read_json(folder / "config.json"),
-            tokenizer_config={**special, **_read_json(folder / "tokenizer_config.json")},
+            config=read_json(folder / "config.json"),
+            tokenizer_config={**special, **read_json(folder / "tokenizer_config.json")},
         )
 
-    @property
-    def graph(self) -> Path:
-        """The file of the graph to use: fill_mask.onnx where it exists."""
-        fused = self.path / _FUSED_GRAPH
-        return fused if fused.is_file() else self.path / GRAPH
+    def graph(self, task: str = "fill-mask") -> Path:
+        """Return the file of the graph to use: fill_mask.onnx where it exists, or sparse.onnx."""
+        files = [self.path / name for name in _GRAPHS[task]]
+        return next((file for file in files if file.is_file()), files[-1])
 
     def special_token(self, name: str) -> str | None:
         """Return the `mask_token`, `pad_token` ...; None where the folder names none."""
@@ -107,20 +111,41 @@ class OnnxFolder:
         return self.config.get("model_type") in _PADDING_SENSITIVE
 
 
-def _no_graph(folder: Path) -> InputError | NotFoundError:
+def tasks_of(folder: Path) -> tuple[str, ...]:
+    """Return the tasks that an ONNX folder can be opened for; "fill-mask" always, and first."""
+    has_sparse = any((folder / name).is_file() for name in _GRAPHS["sparse"])
+    return ("fill-mask", "sparse") if has_sparse else ("fill-mask",)
+
+
+def _no_graph(folder: Path, task: str) -> InputError | NotFoundError:
     weights = [*folder.glob("*.safetensors"), *folder.glob("pytorch_model*.bin")]
     if weights:
+        reader = "sparse encoding" if task == "sparse" else "fill-mask"
         return InputError(
-            f"{folder} is a PyTorch checkpoint ({weights[0].name}), and fill-mask reads an ONNX "
-            f"folder. Write one first: mlmfast export {folder} ONNX_FOLDER"
+            f"{folder} is a PyTorch checkpoint ({weights[0].name}), and {reader} reads an ONNX "
+            f"folder. Write one first: {_command(str(folder), task)}"
+        )
+    name = _GRAPHS[task][-1]
+    if task == "sparse" and (folder / GRAPH).is_file():
+        source = read_json(folder / "export_report.json").get("checkpoint", "CHECKPOINT")
+        return NotFoundError(
+            f"{folder} has no {name}: it was exported for fill-mask alone. This writes it again, "
+            f"with both: mlmfast export {source} {folder} --task sparse --overwrite"
         )
     return NotFoundError(
-        f"{folder} has no {GRAPH}. Write an ONNX folder first: "
-        "mlmfast export CHECKPOINT ONNX_FOLDER"
+        f"{folder} has no {name}. Write an ONNX folder first: {_command('CHECKPOINT', task)}"
     )
 
 
-def _read_json(file: Path) -> dict[str, Any]:
+_READERS = {"fill-mask": "FillMask", "sparse": "SparseEncoder"}
+
+
+def _command(checkpoint: str, task: str) -> str:
+    """Return the command that writes an ONNX folder for a task."""
+    return f"mlmfast export {checkpoint} ONNX_FOLDER{' --task sparse' if task == 'sparse' else ''}"
+
+
+def read_json(file: Path) -> dict[str, Any]:
     """Return the object in `file`; a missing file gives an empty object."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""The inputs and outputs of a graph: masked texts, batches of them, and predictions."""
+"""The inputs and outputs of graphs: texts, batches of them, predictions and sparse vectors."""
 
 from __future__ import annotations
 
@@ -75,6 +75,46 @@ class BatchPredictions:
 
 
 @dataclass(frozen=True, slots=True)
+class SparseText:
+    """One text, ready for sparse.onnx.
+
+    Attributes:
+        ids: token ids, int64 [length].
+        type_ids: segment ids, int64 [length].
+        top_k: how many of the heaviest words to keep; 0: all.
+        threshold: what every weight exceeds, at least 0.
+        special_tokens: whether special tokens may have a weight.
+    """
+
+    ids: np.ndarray
+    type_ids: np.ndarray
+    top_k: int = 0
+    threshold: float = 0.0
+    special_tokens: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SparseVector:
+    """The words of one text and their weights.
+
+    Attributes:
+        ids: ids of the words, int64 [words], ascending.
+        weights: their weights, float32 [words], all above 0.
+    """
+
+    ids: np.ndarray
+    weights: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+# What an engine runs, and what it gives for it.
+Text = MaskedText | SparseText
+Result = Predictions | SparseVector
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """B masked texts, padded on the right to the longest.
 
@@ -95,26 +135,31 @@ class Batch:
 
 def make_batch(masked_texts: Sequence[MaskedText], output_spec: OutputSpec, pad_id: int) -> Batch:
     """Lay out `masked_texts` as the inputs of a graph."""
-    length = max(len(masked_text.ids) for masked_text in masked_texts)
-    shape = (len(masked_texts), length)
-    ids = np.full(shape, pad_id, np.int64)
-    attention = np.zeros(shape, np.int64)
-    types = np.zeros(shape, np.int64)
-    positions = []
-    for row, masked_text in enumerate(masked_texts):
-        end = len(masked_text.ids)
-        ids[row, :end] = masked_text.ids
-        attention[row, :end] = 1
-        types[row, :end] = masked_text.type_ids
-        positions.append(masked_text.masks + row * length)
+    columns = pad_columns(masked_texts, pad_id)
+    length = columns["input_ids"].shape[1]
+    positions = [masked_text.masks + row * length for row, masked_text in enumerate(masked_texts)]
     top_k, targets = _batch_outputs(masked_texts, output_spec)
     return Batch(
-        columns={"input_ids": ids, "attention_mask": attention, "token_type_ids": types},
+        columns=columns,
         positions=np.concatenate(positions),
         counts=[len(masked_text.masks) for masked_text in masked_texts],
         top_k=top_k,
         targets=targets,
     )
+
+
+def pad_columns(texts: Sequence[Text], pad_id: int) -> dict[str, np.ndarray]:
+    """Pad texts on the right to the longest: the graph's inputs int64 [texts, length], by name."""
+    shape = (len(texts), max(len(text.ids) for text in texts))
+    ids = np.full(shape, pad_id, np.int64)
+    attention = np.zeros(shape, np.int64)
+    types = np.zeros(shape, np.int64)
+    for row, text in enumerate(texts):
+        end = len(text.ids)
+        ids[row, :end] = text.ids
+        attention[row, :end] = 1
+        types[row, :end] = text.type_ids
+    return {"input_ids": ids, "attention_mask": attention, "token_type_ids": types}
 
 
 def split_predictions(

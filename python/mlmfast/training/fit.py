@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from transformers.trainer_utils import TrainOutput
 
     from mlmfast.training.evaluation.metrics import Evaluation
+    from mlmfast.training.model.adapters import Adapter
     from mlmfast.training.trainer.interrupt import StopAtStep
     from mlmfast.training.trainer.mlm_trainer import MLMTrainer
     from mlmfast.training.trainer.resume_changes import Change
@@ -32,11 +33,12 @@ class TrainResult:
         after: the evaluation of the finished model; None without evaluations.
         steps: optimizer steps, with those before a resume.
         epochs: passes over the training blocks.
-        train_loss: mean loss of a step (since a resume), in nats per masked token.
+        train_loss: mean loss of a step (since a resume), in nats per masked token; with a teacher,
+            of the weighted sum of its parts.
         seconds: duration of the training, with evaluations and checkpoints.
         tokens_per_second: training tokens per second since the start (or the resume), without
             padding, evaluations and checkpoints; 0.0 if there were none.
-        parameters: number of weights of the model.
+        parameters: number of weights of the model, without adapters.
         precision: `fp32`, `bf16` or `fp16`.
         device: `cpu`, `cuda` ...
         mfu: model FLOPs utilization (the head counted at masked tokens only); None if the
@@ -46,6 +48,7 @@ class TrainResult:
         fill_rate: share of the positions of the training batches that were not padding; None if
             unknown.
         changes: options that a resume changed, with the step from which the new value holds.
+        adapter: the adapters that were trained; None if all weights were.
     """
 
     output: Path
@@ -64,6 +67,7 @@ class TrainResult:
     blocks: int | None = None
     fill_rate: float | None = None
     changes: tuple[Change, ...] = ()
+    adapter: Adapter | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as values of JSON."""
@@ -79,11 +83,14 @@ class TrainResult:
             f"{self.device}"
         )
         lines = [speed]
+        if self.adapter:
+            lines.append(f"trained {self.adapter}")
         if self.before:
             lines.append(f"before: {self.before}")
         if self.after:
             lines.append(f"after:  {self.after}")
-        return "\n".join([*lines, f"model in {self.output}"])
+        what = "adapter" if self.adapter and self.adapter.kept else "model"
+        return "\n".join([*lines, f"{what} in {self.output}"])
 
 
 class IntervalsCallback(transformers.TrainerCallback):
@@ -149,12 +156,15 @@ def run(
         tokens_per_second=throughput.get("tokens_per_second", 0.0),
         mfu=throughput.get("mfu"),
         peak=None if peak is None else str(peak),
-        parameters=sum(each.numel() for each in trainer.model.parameters()),
+        parameters=trainer.adapter.parameters
+        if trainer.adapter
+        else sum(each.numel() for each in trainer.model.parameters()),
         precision="bf16" if arguments.bf16 else "fp16" if arguments.fp16 else "fp32",
         device=arguments.device.type,
         blocks=trainer.train_dataset.blocks,
         fill_rate=trainer.fill_rate,
         changes=trainer.changes,
+        adapter=trainer.adapter,
     )
 
 

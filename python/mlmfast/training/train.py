@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from datetime import timedelta
 
+    import peft
     import transformers
 
     from mlmfast.data.store.store import BlockStore
@@ -58,6 +59,15 @@ def train(
     max_position_embeddings: int | None = None,
     rope_theta: float | None = None,
     rope_scaling: str | dict[str, Any] | None = None,
+    teacher: str | Path | None = None,
+    student_layers: str | Sequence[int] | None = None,
+    student: str | Path | None = None,
+    distillation_temperature: float = 2.0,
+    distillation_weight: float = 5.0,
+    mlm_weight: float = 2.0,
+    hidden_weight: float = 1.0,
+    lora: bool | str | dict[str, Any] | peft.LoraConfig | None = None,
+    keep_adapter: bool = False,
     seed: int = 0,
     precision: str = "auto",
     overwrite: bool = False,
@@ -126,6 +136,23 @@ def train(
         rope_theta: another base of the rotary position embeddings.
         rope_scaling: their scaling, as transformers names it: `"yarn"` (its factor follows from
             `max_position_embeddings`), `"rope_type=yarn,factor=4"`, JSON or a dict.
+        teacher: a masked language model to distill, a folder or a Hub name: the model also learns
+            from its answers at the masked tokens. Its tokenizer must be that of the blocks. The
+            student is made by `student_layers` or `student`, or is `model`, or starts at random.
+        student_layers: layers of the teacher that the student starts from, with the teacher's
+            embeddings and head, counted from 0: `[0, 2, 4]` or `"0,2,4"`.
+        student: the shape of the student, a configuration or checkpoint; it starts from those
+            weights of the teacher that have the same name and shape. `config_overrides` apply.
+        distillation_temperature: divides the logits of both models before they are compared.
+        distillation_weight: weight of the divergence from the teacher's answers; 0 for none. This
+            and the next two have the defaults of DistilBERT.
+        mlm_weight: weight of the cross-entropy with the labels, beside a teacher.
+        hidden_weight: weight of 1 - cosine between the last hidden states of both models; without
+            effect if these have other widths.
+        lora: train low-rank adapters (LoRA, DoRA) in place of all weights: True, `"rank=16"`,
+            `"rank=8,alpha=16,dropout=0.1,targets=query+value,dora=true"`, a dict with such names,
+            or a `peft.LoraConfig`. See docs/adapters.md. The learning rate is then 2e-4 by default.
+        keep_adapter: write the adapter alone, as PEFT does; otherwise it is merged into the model.
         seed: seed of the masks, the order of the blocks, the dropout and the new weights.
         precision: `auto` (bf16 autocast if the hardware computes in it), `fp32` or `bf16`.
         overwrite: replace a model that an earlier training wrote to `output`.
@@ -159,6 +186,7 @@ def train(
         TrainingInterrupted: Ctrl-C, SIGTERM, SIGUSR1 or `max_time`; a KeyboardInterrupt.
         NonFiniteLossError: the loss is NaN or Inf; the error names its step and blocks.
         DeviceMemoryError: a batch does not fit on the device; the error names a size that does.
+        MissingDependencyError: `lora` without PEFT.
         OtherProcessError: another process failed; the error has its message.
     """
     config = TrainConfig.resolve(**locals())  # the parameters: nothing else is in scope yet
@@ -200,6 +228,8 @@ def train(
         with processes.local_errors():
             result = run(trainer, config.output, checkpoint, stop=stop, quiet=hide_progress)
             trainer.args.push_to_hub = False  # the finished folder is uploaded in one commit
+            if config.lora is not None and not config.keep_adapter:
+                trainer.merge_adapters()
             trainer.save_model(str(staging))
         if processes.is_main_process:
             _write_output(staging, config, trainer, result, run_dir)
@@ -224,8 +254,9 @@ def _write_output(
         result,
         store,
         log=trainer.state.log_history,
-        base_model=None if config.from_scratch else str(config.model),
+        base_model=config.base_model,
         masks=config.masks,
+        distillation=config.distillation.describe(),
         arguments=card_arguments(trainer.args.to_dict(), config.training_arguments),
         report=config.report,
     )

@@ -81,3 +81,25 @@ def test_an_export_stores_each_parameter_once(tiny_model):
             large = [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118
         pages = sum(-(-4 * int(np.prod(shape)) // 4096) * 4096 for shape in large)
         assert (folder / WEIGHTS).stat().st_size <= pages
+
+
+def test_rows_of_a_matrix_are_stored_within_it(tmp_path):
+    """As the head of a sparse encoder has its embedding in blocks."""
+    rng = np.random.default_rng(1)
+    table = rng.normal(size=(512, 64)).astype(np.float32)
+    for name, rows in (("whole", table), ("rows", table[128:384]), ("other", table[::2])):
+        graph = helper.make_graph(
+            [helper.make_node("Gather", ["table", "ids"], ["found"])],
+            name,
+            [helper.make_tensor_value_info("ids", TensorProto.INT64, ["b"])],
+            [helper.make_tensor_value_info("found", TensorProto.FLOAT, ["b", 64])],
+            [numpy_helper.from_array(np.ascontiguousarray(rows), "table")],
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        onnx.save(model, tmp_path / f"{name}.onnx")
+    share_weights([tmp_path / f"{name}.onnx" for name in ("whole", "rows", "other")])
+    # Every second row is no part of the matrix.
+    assert (tmp_path / WEIGHTS).stat().st_size == 512 * 64 * 4 + 256 * 64 * 4
+    for name, rows in (("whole", table), ("rows", table[128:384]), ("other", table[::2])):
+        found = open_graph(tmp_path / f"{name}.onnx").run(None, {"ids": np.array([0, 5, 255])})[0]
+        np.testing.assert_array_equal(found, rows[[0, 5, 255]])

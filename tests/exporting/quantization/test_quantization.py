@@ -176,8 +176,7 @@ def test_too_little_agreement_changes_nothing(tiny_model, tmp_path, monkeypatch,
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
     with pytest.raises(ExportMismatchError, match=r"In int8, .* 100\.0% .*--min-agreement") as told:
         quantize(
-            folder / "model.onnx",
-            folder / "fill_mask.onnx",
+            [folder / "model.onnx", folder / "fill_mask.onnx"],
             AutoTokenizer.from_pretrained(folder),
             Precision("int8", min_agreement=1),
             max_length=64,

@@ -7,7 +7,8 @@ from torch._dynamo.utils import counters
 
 from architectures import tiny_model
 from mlmfast.training.model.loss import masked_loss_sum
-from mlmfast.training.model.masked_head import LAST_LAYER_TOO, MaskedHead, at_masks
+from mlmfast.training.model.masked_head import LAST_LAYER_TOO, MaskedHead
+from mlmfast.training.model.masked_rows import at_masks
 from tolerances import GRAPHS, KERNELS, LAYERS
 
 

@@ -7,13 +7,8 @@ import torch
 import transformers
 
 from mlmfast.training.model.loss import masked_loss_sum
-from mlmfast.training.model.masked_head import (
-    LAST_LAYER_TOO,
-    MASKED_ROWS,
-    MaskedHead,
-    at_masks,
-    find_positions,
-)
+from mlmfast.training.model.masked_head import LAST_LAYER_TOO, MASKED_ROWS, MaskedHead
+from mlmfast.training.model.masked_rows import at_masks, find_positions
 from tiny_networks import WITHOUT_DROPOUT, batch, make_network
 from tolerances import KERNELS, SUMS
 

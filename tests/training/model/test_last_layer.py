@@ -8,12 +8,8 @@ from accelerate.utils import convert_outputs_to_fp32
 
 from architectures import tiny_model
 from mlmfast.training.model.loss import masked_loss_sum
-from mlmfast.training.model.masked_head import (
-    LAST_LAYER_TOO,
-    MASKED_ROWS,
-    MaskedHead,
-    at_masks,
-)
+from mlmfast.training.model.masked_head import LAST_LAYER_TOO, MASKED_ROWS, MaskedHead
+from mlmfast.training.model.masked_rows import at_masks
 from tolerances import LAYERS
 
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from mlmfast.training.model.loss import masked_loss_sum
-from mlmfast.training.model.masked_head import MaskedHead, at_masks
+from mlmfast.training.model.masked_head import MaskedHead
+from mlmfast.training.model.masked_rows import at_masks
 from tiny_networks import batch, make_network
 from tolerances import KERNELS, SUMS
 

@@ -55,5 +55,5 @@ def test_what_is_given_wins_and_a_checkpoint_keeps_the_guides(toy_blocks, tmp_pa
 @pytest.mark.parametrize("given", [{"warmup_steps": 10}, {"warmup_ratio": 0.0}])
 def test_a_warm_up_that_is_given_is_the_only_one(given):
     if set(given) <= set(transformers.TrainingArguments.__dataclass_fields__):
-        found = with_defaults(dict(given), from_scratch=True)
+        found = with_defaults(dict(given), is_new=True)
         assert {name: found[name] for name in found if name.startswith("warmup")} == given

@@ -11,12 +11,8 @@ import transformers
 from mlmfast.data.store.store import open_splits
 from mlmfast.training.datasets import MaskedBlocks
 from mlmfast.training.model.from_scratch import new_model
-from mlmfast.training.model.masked_head import (
-    LAST_LAYER_TOO,
-    MASKED_ROWS,
-    MaskedHead,
-    find_positions,
-)
+from mlmfast.training.model.masked_head import LAST_LAYER_TOO, MASKED_ROWS, MaskedHead
+from mlmfast.training.model.masked_rows import find_positions
 from mlmfast.training.trainer.mlm_trainer import MLMTrainer
 from quiet_arguments import quiet_arguments
 from tolerances import KERNELS, LAYERS

@@ -202,3 +202,20 @@ def test_the_trained_model_is_counted_with_its_vocabulary(toy_blocks):
     head = head_at_work(model, store.block_size)
     small = count_block_flops(head, store.block_size, store.manifest.vocab_size)
     assert small.head_per_mask >= 6 * (32 * 32 + 32 * store.manifest.vocab_size)
+
+
+def test_frozen_weights_count_no_gradient_of_their_own():
+    """Forward, and the gradient of the hidden states: two thirds, and the adapters' own."""
+    peft = pytest.importorskip("peft")
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 500, "max_position_embeddings": LENGTH, "intermediate_size": 1024}
+    config = transformers.AutoConfig.for_model("bert", **TINY | sizes)
+    model = transformers.AutoModelForMaskedLM.from_config(config).train()
+    whole = count_block_flops(head_at_work(model, LENGTH), LENGTH, 500)
+    # In the first layer, so that the gradient reaches all that lies behind.
+    adapters = peft.LoraConfig(target_modules=["layer.0.attention.self.query"], r=1)
+    adapted = peft.get_peft_model(model, adapters)
+    found = count_block_flops(head_at_work(adapted, LENGTH), LENGTH, 500)
+    assert found.of_block(LENGTH) == pytest.approx(whole.of_block(LENGTH) * 2 / 3, rel=0.05)
+    assert found.head_per_mask == pytest.approx(whole.head_per_mask * 2 / 3, rel=0.01)
+    assert all(weight.grad is None for weight in adapted.parameters())

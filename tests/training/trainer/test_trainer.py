@@ -13,7 +13,7 @@ from mlmfast.training.datasets import EvaluationBlocks, MaskedBlocks
 from mlmfast.training.evaluation.evaluate import evaluate
 from mlmfast.training.model.from_scratch import new_model
 from mlmfast.training.model.loss import masked_loss_sum, per_block_metrics
-from mlmfast.training.model.masked_head import at_masks
+from mlmfast.training.model.masked_rows import at_masks
 from mlmfast.training.options.arguments import build_arguments
 from mlmfast.training.trainer.mlm_trainer import MLMTrainer
 from tolerances import KERNELS, LAYERS, SUMS

@@ -1,1 +1,1 @@
-"""`fill-mask` over many texts: where they come from, and where the answers go."""
+"""Commands over many texts: where they come from, and where the answers go."""

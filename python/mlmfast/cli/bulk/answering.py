@@ -1,4 +1,4 @@
-"""Answers the texts of a `fill-mask` run in order, each with its rows or its error."""
+"""Answers the texts of a run in order, each with its rows, its vector or its error."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mlmfast.cli.bulk.input_texts import InputText
     from mlmfast.serving.fill_mask import FillMask
 
-_READ_AHEAD = 1024
+READ_AHEAD = 1024
 # Texts that are scored, or whose masks are filled jointly, at the same time: each takes many calls
 # of the model.
 _CHUNK = 64
@@ -24,10 +24,29 @@ _CHUNK = 64
 def answered_texts(
     fill_mask: FillMask, inputs: Iterable[InputText], options: dict[str, Any]
 ) -> Iterator[tuple[InputText, Any]]:
-    """Yield each text with its answer, or with an InputError if errors are skipped."""
+    """Yield each text with its rows or scores, or with an InputError if errors are skipped."""
+
+    def answers(texts: NumberedTexts) -> Iterator[Any]:
+        return _answers(fill_mask, texts, options)
+
+    return answered(inputs, answers, skip=options["on_error"] == "skip")
+
+
+def answered(
+    inputs: Iterable[InputText],
+    answers: Callable[[NumberedTexts], Iterator[Any]],
+    *,
+    skip: bool,
+) -> Iterator[tuple[InputText, Any]]:
+    """Yield each text with its answer, or with an InputError if errors are skipped.
+
+    Args:
+        inputs: the texts.
+        answers: answers texts in order.
+        skip: whether errors take the place of answers.
+    """
     # Read and not answered yet; a text with an error of its own waits for its turn.
     pending: list[InputText] = []
-    skip = options["on_error"] == "skip"
 
     def texts() -> Iterator[str]:
         for one in inputs:
@@ -37,7 +56,7 @@ def answered_texts(
             if one.text is not None:
                 yield one.text
 
-    for answer in _answers(fill_mask, texts(), pending, options):
+    for answer in answers(NumberedTexts(texts(), pending)):
         yield from _own_errors(pending)
         yield pending.pop(0), answer
     yield from _own_errors(pending)
@@ -50,19 +69,23 @@ def _own_errors(pending: list[InputText]) -> Iterator[tuple[InputText, InputErro
             yield one, one.error
 
 
+def read_ahead(options: dict[str, Any]) -> int:
+    """Return how many texts may be read before the first is answered."""
+    # At a terminal every line is answered as soon as it is typed.
+    typed = "-" in (*options["texts"], options["source"]) and sys.stdin.isatty()
+    return 1 if typed else READ_AHEAD
+
+
 def _answers(
-    fill_mask: FillMask, texts: Iterator[str], pending: list[InputText], options: dict[str, Any]
+    fill_mask: FillMask, numbered: NumberedTexts, options: dict[str, Any]
 ) -> Iterator[Any]:
     skip = options["on_error"] == "skip"
     cut = {"truncation": "around_mask" if options["truncate"] else False}
     words = [word for group in options["targets"] for word in group.split(",") if word]
-    # At a terminal every line is answered as soon as it is typed.
-    typed = "-" in (*options["texts"], options["source"]) and sys.stdin.isatty()
-    numbered = _Numbered(texts, pending)
+    ahead = read_ahead(options)
     if options["joint"] or options["score"]:
         chunks = _Chunks(fill_mask, options, cut, numbered.name)
-        read_ahead = 1 if typed else 2 * _CHUNK
-        for answer in in_order(numbered, chunks.begin, read_ahead=read_ahead):
+        for answer in in_order(numbered, chunks.begin, read_ahead=min(ahead, 2 * _CHUNK)):
             if isinstance(answer, InputError) and not skip:
                 raise answer
             yield answer
@@ -73,7 +96,7 @@ def _answers(
         targets=words if options["targets"] else None,
         whole_targets=options["whole_targets"],
         tokenizer_kwargs=cut,
-        read_ahead=1 if typed else _READ_AHEAD,
+        read_ahead=ahead,
         on_error="return" if skip else "raise",
         names=numbered.name,
     )
@@ -123,7 +146,7 @@ class _Chunk:
         """Do nothing, since nothing has started."""
 
 
-class _Numbered:
+class NumberedTexts:
     """Yields texts and keeps the names of those that are not answered yet."""
 
     def __init__(self, texts: Iterator[str], pending: list[InputText]):
@@ -134,7 +157,7 @@ class _Numbered:
     def __iter__(self) -> Iterator[str]:
         for number, text in enumerate(self._texts, start=1):
             self._names[number] = self._pending[-1].name
-            self._names.pop(number - 2 * _READ_AHEAD, None)
+            self._names.pop(number - 2 * READ_AHEAD, None)
             yield text
 
     def name(self, number: int) -> str:

@@ -35,7 +35,7 @@ def answers_file(name: str, kind: str, *, overwrite: bool) -> Iterator[AnswerWri
     Args:
         name: the file to write; its suffix is its format.
         kind: the kind of answers: "rows" or "whole targets" for each mask, "fillings" of a text,
-            or its "score".
+            its "score", or its "words" with their weights.
         overwrite: whether an existing file may be replaced.
 
     Raises:
@@ -114,6 +114,9 @@ class _Parquet:
 def _answer_type(pa: Any, kind: str) -> Any:
     if kind == "score":
         return pa.float64()
+    if kind == "words":
+        fields = {"ids": pa.int32(), "tokens": pa.string(), "weights": pa.float32()}
+        return pa.struct([(name, pa.list_(of)) for name, of in fields.items()])
     several = pa.list_(pa.int32()), pa.list_(pa.string())
     tokens, texts = (pa.int32(), pa.string()) if kind == "rows" else several
     names = ("token", "token_str") if kind == "rows" else ("tokens", "token_strs")

@@ -25,21 +25,13 @@ class Names(click.Choice[str]):
         return str(choice).replace("-", "_")
 
 
-class ExampleCommand(click.Command):
-    """A command whose help begins with examples.
-
-    `example` holds one command per line, without a leading `$`.
-    """
+class _WithExample(click.Command):
+    """Begins the help with examples: one command per line, without a leading `$`."""
 
     def __init__(self, *args: Any, example: str, **kwargs: Any) -> None:
         kwargs.setdefault("context_settings", {}).update(CONTEXT)
         super().__init__(*args, **kwargs)
         self.example = example
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; with --quiet, without the progress bars of libraries."""
-        with silent_bars() if ctx.params.get("quiet") else nullcontext():
-            return super().invoke(ctx)
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         # Not wrapped, so that each command can be copied.
@@ -47,6 +39,19 @@ class ExampleCommand(click.Command):
         formatter.write("\n  ".join(["Example:", *lines]) + "\n")
         formatter.write_paragraph()
         super().format_help(ctx, formatter)
+
+
+class ExampleGroup(_WithExample, click.Group):
+    """A group of commands whose help begins with examples."""
+
+
+class ExampleCommand(_WithExample):
+    """A command whose help begins with examples."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; with --quiet, without the progress bars of libraries."""
+        with silent_bars() if ctx.params.get("quiet") else nullcontext():
+            return super().invoke(ctx)
 
 
 def list_arguments(describe: Callable[[], Iterable[str]], *, text: str) -> Callable[[Any], Any]:

@@ -45,6 +45,8 @@ class ReadOptions:
     """"keep", or "upper": lower-case letters of FASTA sequences are raised to upper case."""
     fasta_chunk: int | None = None
     """Cut FASTA sequences into documents of this many characters; None keeps them whole."""
+    numbers_as_text: bool = False
+    """Read numbers and true/false as the text that JSON writes for them, as labels may be."""
 
     def __post_init__(self) -> None:
         check_choice("on_invalid_utf8", self.on_invalid_utf8, POLICIES)

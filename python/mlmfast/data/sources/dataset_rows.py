@@ -48,6 +48,10 @@ class DatasetSource:
         own = getattr(self._dataset, "_fingerprint", None)
         return {"name": self.name, "rows": self.size, "fingerprint": own} if own else None
 
+    def class_names(self, column: str) -> list[str] | None:
+        """Return the names of a `ClassLabel` column's numbers; None for other columns."""
+        return _class_names(self._dataset, column)
+
     def stop(self) -> None:
         """Do nothing: reading never blocks."""
 
@@ -79,8 +83,17 @@ class StreamedSource:
         """Return None: the content of a stream is unknown before it is read."""
         return None
 
+    def class_names(self, column: str) -> list[str] | None:
+        """Return the names of a `ClassLabel` column's numbers; None for other columns."""
+        return _class_names(self._dataset, column)
+
     def stop(self) -> None:
         """Do nothing: reading ends after the current rows."""
+
+
+def _class_names(dataset: Any, column: str) -> list[str] | None:
+    names = getattr((dataset.features or {}).get(column), "names", None)
+    return None if names is None else list(names)
 
 
 def is_dataset_column(data: Any) -> bool:

@@ -120,7 +120,7 @@ def _begins_word_by_character(piece: str, marker: str) -> bool:
 
 def _first_character(piece: str) -> str:
     """Return the first character of a byte-level piece; "" if the piece begins inside one."""
-    known = (_byte_of(letter) for letter in piece[:4])
+    known = (byte_of(letter) for letter in piece[:4])
     encoded = bytes(byte for byte in known if byte is not None)
     if not encoded or 0x80 <= encoded[0] < 0xC0:
         return ""
@@ -132,7 +132,7 @@ def _first_character(piece: str) -> str:
 
 
 @functools.cache
-def _byte_of(letter: str) -> int | None:
+def byte_of(letter: str) -> int | None:
     """Return the byte that a letter of byte-level BPE's alphabet encodes; None for others."""
     printed = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
     if ord(letter) in printed:

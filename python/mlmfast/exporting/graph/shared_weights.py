@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,7 +28,8 @@ def share_weights(graphs: Iterable[Path]) -> None:
     """Move the weights of all `graphs`, which lie in one folder, into one file beside them.
 
     Tensors of the same bytes are stored once, whichever graph they are in and whatever they are
-    called. The graphs are rewritten in place.
+    called, and so are those that are rows of a matrix before them. The graphs are rewritten in
+    place.
     """
     import onnx
     from onnx import TensorProto
@@ -36,6 +38,7 @@ def share_weights(graphs: Iterable[Path]) -> None:
     graphs = list(graphs)
     folder = graphs[0].parent
     stored: dict[bytes, tuple[int, int]] = {}
+    matrices = _Matrices()
     old: set[Path] = set()
     end = 0
     target = folder / f"{WEIGHTS}.new"
@@ -49,10 +52,14 @@ def share_weights(graphs: Iterable[Path]) -> None:
                 if len(data) < SMALL:
                     continue
                 key = hashlib.sha256(data).digest()
+                if key not in stored and (place := matrices.find(tensor, data, target)) is not None:
+                    stored[key] = (place, len(data))
                 if key not in stored:
                     end = file.seek(-(-end // _ALIGNMENT) * _ALIGNMENT)
                     stored[key] = (end, len(data))
+                    matrices.add(tensor, end, len(data))
                     end += file.write(data)
+                    file.flush()
                 offset, length = stored[key]
                 tensor.raw_data = data
                 set_external_data(tensor, WEIGHTS, offset, length)
@@ -63,6 +70,36 @@ def share_weights(graphs: Iterable[Path]) -> None:
     for path in old:
         path.unlink()
     target.replace(folder / WEIGHTS)
+
+
+class _Matrices:
+    """The matrices in the file, in which blocks of their rows are found."""
+
+    def __init__(self) -> None:
+        self._places: dict[tuple[int, ...], list[tuple[int, int]]] = {}
+
+    def add(self, tensor: onnx.TensorProto, offset: int, length: int) -> None:
+        """Note where a tensor begins, and how many bytes it has."""
+        self._places.setdefault(_rows_alike(tensor), []).append((offset, length))
+
+    def find(self, tensor: onnx.TensorProto, data: bytes, file: Path) -> int | None:
+        """Return where `data`, the rows of a tensor, lies within a larger one; None: nowhere."""
+        larger = [
+            place for place in self._places.get(_rows_alike(tensor), ()) if place[1] > len(data)
+        ]
+        if not larger:
+            return None
+        with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as m:
+            for offset, length in larger:
+                found = m.find(data, offset, offset + length)
+                if found >= 0 and (found - offset) % (len(data) // tensor.dims[0]) == 0:
+                    return found
+        return None
+
+
+def _rows_alike(tensor: onnx.TensorProto) -> tuple[int, ...]:
+    """Return what tensors have in common that may be rows of each other."""
+    return (tensor.data_type, *tensor.dims[1:])
 
 
 def _locations(model: onnx.ModelProto) -> set[str]:

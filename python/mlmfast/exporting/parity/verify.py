@@ -17,11 +17,14 @@ from mlmfast.exporting.parity.logits import (
     require_limit,
     require_parity,
 )
+from mlmfast.exporting.parity.sparse import compare_sparse
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from mlmfast.exporting.checkpoint import Checkpoint
+    from mlmfast.exporting.sparse.definition import SparseDefinition
 
 
 @dataclass(frozen=True)
@@ -32,34 +35,41 @@ class ParityReport:
         model: those of model.onnx, one for each shape.
         fused: those of fill_mask.onnx, two for each shape.
         padding_sensitive: whether padding after a text changes the logits of the text.
+        sparse: those of sparse.onnx, one for each shape; empty where there is none.
     """
 
     model: tuple[ShapeParity, ...]
     fused: tuple[ShapeParity, ...]
     padding_sensitive: bool
+    sparse: tuple[ShapeParity, ...] = ()
 
 
 def verify(
-    model: Path, fused: Path, checkpoint: Checkpoint, *, max_difference: float
+    graphs: Sequence[Path],
+    checkpoint: Checkpoint,
+    *,
+    max_difference: float,
+    definition: SparseDefinition | None = None,
 ) -> ParityReport:
-    """Compare model.onnx and fill_mask.onnx with `checkpoint`.
+    """Compare model.onnx, fill_mask.onnx and sparse.onnx with `checkpoint`.
 
     Args:
-        model: model.onnx.
-        fused: fill_mask.onnx.
+        graphs: model.onnx, fill_mask.onnx, and sparse.onnx where there is one.
         checkpoint: the checkpoint that was exported.
         max_difference: as for `compare_logits`.
+        definition: what sparse.onnx computes.
 
     Raises:
         ExportMismatchError: one of them does not compute what the checkpoint computes.
         InputError: `max_difference` is not above 0.
     """
     require_limit(max_difference)
-    session, fused_session = open_graph(model), open_graph(fused)
+    session, fused_session, *others = [open_graph(graph) for graph in graphs]
     names = [entry.name for entry in session.get_inputs()]
     fused_names = [entry.name for entry in fused_session.get_inputs()]
     results: list[ShapeParity] = []
     fused_results: list[ShapeParity] = []
+    sparse_results: list[ShapeParity] = []
     sensitive = "attention_mask" not in fused_names
     # Shape by shape, since the logits of one can be hundreds of megabytes.
     for reference in references(checkpoint, names):
@@ -70,11 +80,17 @@ def verify(
             max_difference=max_difference,
             every_top_k=not fused_results,  # the first shape is the smallest
         )
+        if definition is not None:
+            sparse_results += [
+                compare_sparse(other, reference, definition, max_difference=max_difference)
+                for other in others
+            ]
         if reference.padded and not sensitive:
             sensitive = _is_padding_sensitive(checkpoint, reference, max_difference)
     require_parity(results)
     require_parity(fused_results)
-    return ParityReport(tuple(results), tuple(fused_results), sensitive)
+    require_parity(sparse_results)
+    return ParityReport(tuple(results), tuple(fused_results), sensitive, tuple(sparse_results))
 
 
 def _is_padding_sensitive(

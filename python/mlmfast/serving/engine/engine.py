@@ -1,4 +1,4 @@
-"""Masked texts to batches to sessions: all cores for few batches, one core each for many."""
+"""Texts to batches to sessions: all cores for few batches, one core each for many."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from mlmfast.runtime.cpu import available_cores, may_spin
 from mlmfast.serving.engine.batching import BatchRules, batches, token_budget
 from mlmfast.serving.engine.graphs import open_graph
 from mlmfast.serving.engine.session import DEVICES, SessionOptions, device_of, open_session
-from mlmfast.serving.types import MaskedText, OutputSpec, Predictions, make_batch, split_predictions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from concurrent.futures import Future
+    from pathlib import Path
 
     from mlmfast.serving.folder import OnnxFolder
+    from mlmfast.serving.types import OutputSpec, Result, Text
 
 _BATCHING = ("shared", "independent")
 # On a GPU a second thread prepares the next batch while the first one waits for the device.
@@ -39,12 +40,13 @@ class Engine:
         device: "cpu" or "cuda".
         graph: the kind of graph, with its limits.
         vocab_size: distinct tokens of the model.
-        rules: which masked texts may share a batch.
+        rules: which texts may share a batch.
     """
 
     def __init__(
         self,
         folder: OnnxFolder,
+        file: Path,
         *,
         device: str,
         threads: int | None,
@@ -60,7 +62,7 @@ class Engine:
         if batch_tokens is not None and batch_tokens < 1:
             raise InputError(f"batch_tokens must be at least 1, and is {batch_tokens}.")
         check_choice("batching", batching, _BATCHING)
-        self._file = folder.graph
+        self._file = file
         self._threads = threads or available_cores()
         self._options = SessionOptions(
             device, self._threads, may_spin() if spinning is None else spinning
@@ -86,29 +88,29 @@ class Engine:
 
     def start(
         self,
-        masked_texts: Sequence[MaskedText],
+        texts: Sequence[Text],
         output_spec: OutputSpec,
         *,
         batch_size: int | None = None,
     ) -> PendingBatches:
-        """Start to run `masked_texts` in the background.
+        """Start to run `texts` in the background.
 
         Args:
-            masked_texts: the texts.
+            texts: the texts.
             output_spec: what to predict.
             batch_size: rows of a batch at most; None: only the token budget bounds it.
         """
-        lengths = [len(masked_text.ids) for masked_text in masked_texts]
+        lengths = [len(text.ids) for text in texts]
         workers = 1 if self.device == "cuda" else self._threads
         rules = replace(self.rules, rows=batch_size)
         rows = list(batches(lengths, rules.shared_by(workers, sum(lengths))))
         if self.device == "cpu" and len(rows) < max(2, self._threads):
-            session = self._single_batch_session(reopen=len(masked_texts) == 1)
+            session = self._single_batch_session(reopen=len(texts) == 1)
             if session is not None:
                 rows = list(batches(lengths, rules))
-                return PendingBatches(self, masked_texts, output_spec, rows, session, None)
+                return PendingBatches(self, texts, output_spec, rows, session, None)
         pool, session = self._workers()
-        return PendingBatches(self, masked_texts, output_spec, rows, session, pool)
+        return PendingBatches(self, texts, output_spec, rows, session, pool)
 
     @property
     def workers(self) -> int:
@@ -126,19 +128,17 @@ class Engine:
             self._all_cores_used = True
             return self._all_cores, self._single_core_session()
 
-    def predict(
-        self, masked_texts: Sequence[MaskedText], output_spec: OutputSpec
-    ) -> list[Predictions]:
-        """Run `masked_texts`; return their predictions in their order."""
-        return self.start(masked_texts, output_spec).predictions()
+    def predict(self, texts: Sequence[Text], output_spec: OutputSpec) -> list[Any]:
+        """Run `texts`; return their results in their order."""
+        return self.start(texts, output_spec).results()
 
     def run_batch(
-        self, session: Any, masked_texts: Sequence[MaskedText], output_spec: OutputSpec
-    ) -> list[Predictions]:
-        """Run `masked_texts` as one batch."""
-        batch = make_batch(masked_texts, output_spec, self._pad_id)
-        predictions = self.graph.run(session, batch)
-        return split_predictions(masked_texts, batch, output_spec, predictions)
+        self, session: Any, texts: Sequence[Text], output_spec: OutputSpec
+    ) -> list[Result]:
+        """Run `texts` as one batch."""
+        run: Any = self.graph.run_texts  # each kind of graph takes its own kind of texts
+        results: list[Result] = run(session, texts, output_spec, self._pad_id)
+        return results
 
     def _single_batch_session(self, *, reopen: bool) -> Any:
         """Return the session with all cores; None if it was closed and reopening does not pay."""
@@ -168,37 +168,37 @@ class Engine:
 
 
 class PendingBatches:
-    """Masked texts that are being run."""
+    """Texts that are being run."""
 
     def __init__(
         self,
         engine: Engine,
-        masked_texts: Sequence[MaskedText],
+        texts: Sequence[Text],
         output_spec: OutputSpec,
         batches: list[list[int]],
         session: Any,
         pool: ThreadPoolExecutor | None,
     ):
-        self._count = len(masked_texts)
+        self._count = len(texts)
         self._batches = batches
-        self._futures: list[Future[list[Predictions]]] | None = None
+        self._futures: list[Future[list[Result]]] | None = None
 
-        def run(rows: list[int]) -> list[Predictions]:
-            return engine.run_batch(session, [masked_texts[row] for row in rows], output_spec)
+        def run(rows: list[int]) -> list[Result]:
+            return engine.run_batch(session, [texts[row] for row in rows], output_spec)
 
         self._run = run
         if pool is not None:
             self._futures = [pool.submit(run, rows) for rows in batches]
 
-    def predictions(self) -> list[Predictions]:
-        """Wait for the predictions; return them in the order of the masked texts."""
+    def results(self) -> list[Any]:
+        """Wait for the results; return them in the order of the texts."""
         in_order: list[Any] = [None] * self._count
         try:
             for number, rows in enumerate(self._batches):
-                predictions = (
+                results = (
                     self._run(rows) if self._futures is None else self._futures[number].result()
                 )
-                for row, part in zip(rows, predictions, strict=True):
+                for row, part in zip(rows, results, strict=True):
                     in_order[row] = part
         except BaseException:
             self.cancel()

@@ -1,30 +1,59 @@
-"""The two kinds of graphs: fill_mask.onnx, which outputs the best tokens, and model.onnx."""
+"""The kinds of graphs: fill_mask.onnx, which outputs the best tokens, model.onnx, sparse.onnx."""
 
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mlmfast.errors import InputError
+from mlmfast.serving.engine.columns import column_types, of_types
 from mlmfast.serving.engine.io import feed_for, output_names, read_outputs
 from mlmfast.serving.engine.logits import LOGITS_GRAPHS, LogitsTopK
 from mlmfast.serving.engine.session import run_session
-from mlmfast.serving.types import Batch, BatchPredictions
+from mlmfast.serving.engine.sparse import SparseGraph, is_sparse
+from mlmfast.serving.types import (
+    Batch,
+    BatchPredictions,
+    MaskedText,
+    OutputSpec,
+    Predictions,
+    make_batch,
+    split_predictions,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
-_COLUMNS = ("input_ids", "attention_mask", "token_type_ids")
-_INTEGERS = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
 _FILL_MASK_INPUTS = ("mask_positions", "top_k", "targets", "want_probabilities")
 _FORMAT = "1"
 
 
-class FusedGraph:
+class _FillMaskGraph(ABC):
+    """A graph that predicts tokens at masks."""
+
+    @abstractmethod
+    def run(self, session: Any, batch: Batch) -> BatchPredictions:
+        """Run one batch: predict the best tokens at each mask, targets' probabilities, or both.
+
+        Raises:
+            MlmfastError: the model outputs NaN, or onnxruntime fails.
+        """
+
+    def run_texts(
+        self, session: Any, texts: Sequence[MaskedText], output_spec: OutputSpec, pad_id: int
+    ) -> list[Predictions]:
+        """Run texts as one batch."""
+        batch = make_batch(texts, output_spec, pad_id)
+        return split_predictions(texts, batch, output_spec, self.run(session, batch))
+
+
+class FusedGraph(_FillMaskGraph):
     """`fill_mask.onnx`: mask positions in, the best tokens or the probabilities of targets out.
 
     Attributes:
@@ -39,7 +68,7 @@ class FusedGraph:
 
     def __init__(self, graph: Path, session: Any):
         metadata = session.get_modelmeta().custom_metadata_map
-        self._types = _column_types(graph, session, besides=_FILL_MASK_INPUTS)
+        self._types = column_types(graph, session, besides=_FILL_MASK_INPUTS)
         names = {entry.name for entry in session.get_outputs()}
         written = metadata.get("mlmfast.format", "of another program")
         if written != _FORMAT or not {*_FILL_MASK_INPUTS} <= {
@@ -59,17 +88,13 @@ class FusedGraph:
         self.takes_attention_mask = "attention_mask" in self._types
 
     def run(self, session: Any, batch: Batch) -> BatchPredictions:
-        """Run one batch: predict the best tokens at each mask, targets' probabilities, or both.
-
-        Raises:
-            MlmfastError: the model outputs NaN, or onnxruntime fails.
-        """
-        feed = _columns(batch, self._types) | feed_for(batch)
+        """Run one batch."""
+        feed = of_types(batch.columns, self._types) | feed_for(batch)
         feed["want_probabilities"] = np.array(False)
         return read_outputs(batch, run_session(session, output_names(batch), feed))
 
 
-class LogitsGraph:
+class LogitsGraph(_FillMaskGraph):
     """`model.onnx`: token ids in, [batch, length, vocabulary] logits out.
 
     Attributes: as those of `FusedGraph`.
@@ -80,7 +105,7 @@ class LogitsGraph:
     max_length: int | None = None
 
     def __init__(self, graph: Path, session: Any):
-        self._types = _column_types(graph, session)
+        self._types = column_types(graph, session)
         outputs = {entry.name: entry for entry in session.get_outputs()}
         logits = outputs.get("logits")
         shape: Any = logits.shape if logits and logits.type in LOGITS_GRAPHS else ()
@@ -99,11 +124,11 @@ class LogitsGraph:
         )
 
     def run(self, session: Any, batch: Batch) -> BatchPredictions:
-        """Run one batch, as `FusedGraph.run`."""
-        return self._top_k.run(session, _columns(batch, self._types), batch)
+        """Run one batch."""
+        return self._top_k.run(session, of_types(batch.columns, self._types), batch)
 
 
-Graph = FusedGraph | LogitsGraph
+Graph = FusedGraph | LogitsGraph | SparseGraph
 
 
 def open_graph(file: Path, session: Any) -> Graph:
@@ -112,25 +137,7 @@ def open_graph(file: Path, session: Any) -> Graph:
     Raises:
         InputError: it has not the inputs or outputs of a fill-mask graph.
     """
+    if is_sparse(session):
+        return SparseGraph(file, session)
     fused = any(entry.name == "mask_positions" for entry in session.get_inputs())
     return FusedGraph(file, session) if fused else LogitsGraph(file, session)
-
-
-def _column_types(graph: Path, session: Any, besides: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Return the integer types of the inputs [batch, length]."""
-    types = {
-        entry.name: _INTEGERS.get(entry.type)
-        for entry in session.get_inputs()
-        if entry.name not in besides
-    }
-    unknown = [name for name in types if name not in _COLUMNS]
-    if unknown or None in types.values():
-        raise InputError(
-            f"{graph} wants the inputs {', '.join(types)}; a fill-mask graph takes integers named "
-            f"{', '.join(_COLUMNS)}. Export the model with `mlmfast export`."
-        )
-    return types
-
-
-def _columns(batch: Batch, types: dict[str, Any]) -> dict[str, np.ndarray]:
-    return {name: batch.columns[name].astype(kind, copy=False) for name, kind in types.items()}

@@ -16,7 +16,7 @@ from mlmfast.serving.http.middleware.auth import ApiKeyAuth
 from mlmfast.serving.http.middleware.body import BodyReader
 from mlmfast.serving.http.middleware.delivery import AnswerDelivery
 from mlmfast.serving.http.middleware.terms import RequestTerms
-from mlmfast.serving.http.protocols import admin, fill, huggingface, score, v1
+from mlmfast.serving.http.protocols import admin, fill, huggingface, score, sparse, v1
 from mlmfast.serving.http.protocols.api_docs import routes as api_docs
 from mlmfast.serving.http.protocols.v2 import repository
 from mlmfast.serving.http.protocols.v2 import routes as v2
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mlmfast.serving.http.service import Service
 
 # Routes are tried in this order: those that run a model come first.
-_PROTOCOLS = (huggingface, v1, fill, score, v2, repository, admin, api_docs, page)
+_PROTOCOLS = (huggingface, v1, fill, score, sparse, v2, repository, admin, api_docs, page)
 _REASONS = {404: "no_such_path", 405: "wrong_method"}
 
 

@@ -23,7 +23,7 @@ class Record:
         key: the API key of the request, where the server requires one.
         priority: its class, one of `PRIORITIES`.
         timeout: seconds that its client gives it; None: as many as the server does.
-        protocol: "fill-mask", "v1", "v2" or "operations".
+        protocol: "fill-mask", "v1", "tei", "v2" or "operations".
         model: the name of its model; empty until it is looked up.
         texts: how many texts it has.
         tokens: tokens of all its texts.

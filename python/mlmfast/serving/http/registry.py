@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from mlmfast.errors import MlmfastError
 from mlmfast.serving.engine.model import open_model
+from mlmfast.serving.folder import tasks_of
 from mlmfast.serving.http.errors import HTTPError
 from mlmfast.serving.http.telemetry.statistics import ModelStatistics
 from mlmfast.serving.scheduler.queue import QueueLimits
 from mlmfast.serving.scheduler.scheduler import Scheduler
 from mlmfast.serving.tasks.fill_mask import fill_mask_task
+from mlmfast.serving.tasks.sparse import sparse_task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,6 +141,7 @@ class ServedModel:
             batching=settings.batching,
             batch_tokens=settings.max_batch_tokens,
             max_length=settings.max_tokens,
+            tasks=tasks_of(self._folder),
         )
         limits = QueueLimits(
             settings.max_queue,
@@ -222,12 +225,14 @@ class ModelRegistry:
 
 
 def _warm_up(model: Model, limits: QueueLimits) -> None:
-    """Run a single text, then one batch for each core, as requests will."""
+    """Run a single text, then one batch for each core, as requests will, for each task."""
     scheduler = Scheduler(model, limits)
     kwargs: dict[str, Any] = {"truncation": "around_mask", "max_length": _WARM_UP_TOKENS}
     task = fill_mask_task(model, 1, tokenizer_kwargs=kwargs)
     text = " ".join(["a"] * _WARM_UP_TOKENS + [model.tokenizer.mask_token])
     rows = max(2, model.engine.rules.budget // _WARM_UP_TOKENS) * model.engine.workers
-    scheduler.submit([text], task).future.result()
-    scheduler.submit([text] * min(rows, limits.max_texts), task).future.result()
+    tasks = [task, *([sparse_task(model, top_k=1)] if model.sparse else ())]
+    for each in tasks:
+        scheduler.submit([text], each).future.result()
+        scheduler.submit([text] * min(rows, limits.max_texts), each).future.result()
     scheduler.close()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mlmfast.serving.engine.engine import Engine
+    from mlmfast.serving.engine.model import Model
     from mlmfast.serving.scheduler.queue import QueueEntry, RequestQueue
 
 
@@ -25,7 +26,7 @@ class BatchPolicy:
     Its callers hold the scheduler's lock.
 
     Args:
-        engine: runs the batches.
+        model: its engines run the batches.
         queue: the masked texts that wait.
         max_delay: seconds that a masked text waits for others to share its batch.
 
@@ -34,13 +35,15 @@ class BatchPolicy:
         running: batches that are running.
     """
 
-    def __init__(self, engine: Engine, queue: RequestQueue, max_delay: float):
+    def __init__(self, model: Model, queue: RequestQueue, max_delay: float):
+        engine = model.engine
         self.exclusive = False
         self.running = 0
         self._rules = engine.rules
         self._workers = engine.workers
-        self._all_cores, self._single_core = engine.sessions()
-        self._may_be_exclusive = self._all_cores is not self._single_core
+        self._engines = {kind: (each, each.sessions()) for kind, each in model.engines.items()}
+        all_cores, single_core = engine.sessions()
+        self._may_be_exclusive = all_cores is not single_core
         self._queue = queue
         self._max_delay = max_delay
         self._expected = 1
@@ -59,8 +62,8 @@ class BatchPolicy:
             return 0.0
         return oldest + self._max_delay - time.perf_counter()
 
-    def start_batch(self) -> tuple[list[QueueEntry], Any]:
-        """Remove the next batch from the queue; return it and the session that shall run it."""
+    def start_batch(self) -> tuple[list[QueueEntry], Engine, Any]:
+        """Remove the next batch from the queue; return it, and what shall run it."""
         self.exclusive = self._may_be_exclusive and not self.running and self._are_few_queued()
         rules, large = self._rules, self._rules.budget
         if self._queue.has_request_over(large):
@@ -69,7 +72,8 @@ class BatchPolicy:
             rules = rules.shared_by(self._workers - self.running, self._queue.tokens)
         entries = self._queue.pop_batch(rules, large)
         self.running += 1
-        return entries, self._all_cores if self.exclusive else self._single_core
+        engine, (all_cores, single_core) = self._engines[type(entries[0].masked_text)]
+        return entries, engine, all_cores if self.exclusive else single_core
 
     def end_batch(self, in_hand: int) -> None:
         """Note that a batch ended, and how many requests were in hand then."""

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from mlmfast.errors import MlmfastError
 from mlmfast.serving.scheduler.queue import AnswerTooLargeError
 from mlmfast.serving.scheduler.request import BatchReport, InferenceResponse
-from mlmfast.serving.tasks.fill_mask import FillMaskTask
+from mlmfast.serving.tasks.one_pass import OnePassTask
 from mlmfast.serving.tasks.rows import answer_characters
-from mlmfast.serving.types import OutputSpec
+from mlmfast.serving.types import MaskedText, OutputSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from mlmfast.serving.engine.model import Model
     from mlmfast.serving.scheduler.queue import QueueEntry
     from mlmfast.serving.scheduler.request import InferenceRequest
-    from mlmfast.serving.types import MaskedText, Predictions
+    from mlmfast.serving.types import Result, Text
 
 _PER_TEXT = OutputSpec(per_text=True)
 
 
 def run_batch(
     engine: Engine, entries: Sequence[QueueEntry], session: Any
-) -> list[Predictions | MlmfastError]:
+) -> list[Result | MlmfastError]:
     """Run a batch; if it fails, run each text by itself, so that one does not fail the others."""
     masked_texts = [entry.masked_text for entry in entries]
     try:
@@ -39,9 +39,7 @@ def run_batch(
     return [_run_single(engine, masked_text, session) for masked_text in masked_texts]
 
 
-def _run_single(
-    engine: Engine, masked_text: MaskedText, session: Any
-) -> Predictions | MlmfastError:
+def _run_single(engine: Engine, masked_text: Text, session: Any) -> Result | MlmfastError:
     try:
         return engine.run_batch(session, [masked_text], _PER_TEXT)[0]
     except MlmfastError as error:
@@ -64,11 +62,12 @@ def response_of(
     task, state = request.task, request.multi_step
     answers: list[Any] = []
     size = 0
-    if isinstance(task, FillMaskTask):
+    if isinstance(task, OnePassTask):
         for masked_text, predictions in zip(request.masked_texts, request.predictions, strict=True):
             if predictions is None:
                 continue
-            answers.append(task.answer(masked_text, predictions, model.decoder))
+            write: Any = task.answer  # each task takes its own kind of texts
+            answers.append(write(masked_text, predictions, model.decoder))
             size += answer_characters(answers[-1])
             if max_bytes is not None and size > max_bytes:
                 raise AnswerTooLargeError(max_bytes)
@@ -80,7 +79,9 @@ def response_of(
     if state:
         masks, tokens = state.masks, state.tokens
     else:
-        masks = [len(masked_text.masks) for masked_text in request.masked_texts]
+        masks = [
+            len(text.masks) if isinstance(text, MaskedText) else 0 for text in request.masked_texts
+        ]
         tokens = sum(len(masked_text.ids) for masked_text in request.masked_texts)
     started = request.started or request.arrived
     return InferenceResponse(
@@ -90,6 +91,7 @@ def response_of(
         tokens=tokens,
         queue_seconds=started - request.arrived,
         run_seconds=time.perf_counter() - started,
+        model=model,
     )
 
 

@@ -14,7 +14,7 @@ from mlmfast.serving.scheduler.fairness import VirtualClock
 if TYPE_CHECKING:
     from mlmfast.serving.engine.batching import BatchRules
     from mlmfast.serving.scheduler.request import InferenceRequest
-    from mlmfast.serving.types import MaskedText
+    from mlmfast.serving.types import Text
 
 
 # The neighbours in length of a batch are sought among the texts of so many batches: more of them
@@ -35,7 +35,7 @@ class QueueEntry:
     index: int
 
     @property
-    def masked_text(self) -> MaskedText:
+    def masked_text(self) -> Text:
         """The masked text itself."""
         return self.request.masked_texts[self.index]
 
@@ -124,6 +124,8 @@ class RequestQueue:
         without_large = lead.entry.request.masked_tokens <= large < math.inf
         if without_large:
             candidates = [one for one in candidates if one.entry.request.masked_tokens <= large]
+        graph = type(lead.entry.masked_text)  # texts of another graph run in batches of their own
+        candidates = [one for one in candidates if type(one.entry.masked_text) is graph]
         candidates.sort(key=_rank)
         start = bisect_left(candidates, _rank(lead), key=_rank)
         end = start + 1

@@ -13,9 +13,10 @@ from mlmfast.serving.text.encode import text_number, the_text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mlmfast.serving.engine.model import Model
     from mlmfast.serving.tasks.base import Steps, Task
-    from mlmfast.serving.tasks.fill_mask import FillMaskTask
-    from mlmfast.serving.types import MaskedText, Predictions
+    from mlmfast.serving.tasks.one_pass import OnePassTask
+    from mlmfast.serving.types import Result, Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +24,14 @@ class InferenceResponse:
     """The answers to a request.
 
     Attributes:
-        answers: for each text what `FillMask` returns for it: its rows, fillings or scores.
+        answers: for each text what `FillMask` returns for it, its rows, fillings or scores, or its
+            `SparseVector`.
         characters: what the answers need as JSON, about; no more than its bytes.
         masks: masks of each text.
         tokens: tokens of all texts together, special tokens included.
         queue_seconds: from the arrival of the request until its first text was run.
         run_seconds: from then until its last text was answered.
+        model: the version of the model that answered.
     """
 
     answers: list[Any]
@@ -37,6 +40,7 @@ class InferenceResponse:
     tokens: int
     queue_seconds: float
     run_seconds: float
+    model: Model
 
 
 @dataclass(eq=False, slots=True)
@@ -53,7 +57,8 @@ class InferenceRequest:
         started: when its first text was run.
         multi_step: its steps, where its task has several.
         masked_texts: its texts as ids, or those of its present step; empty until it is tokenized.
-        predictions: for each of them its predictions, None until they are there.
+            Texts for the sparse encoder have no masks.
+        predictions: for each of them its predictions or its vector, None until they are there.
         masked_tokens: tokens of all of them.
         pending: how many of them have no predictions yet.
         turn: the virtual time of the last of them that was queued; see `VirtualClock`.
@@ -61,14 +66,14 @@ class InferenceRequest:
     """
 
     texts: Sequence[str]
-    task: FillMaskTask | Task
+    task: OnePassTask | Task
     share: Share = ONE_SHARE
     future: Future[InferenceResponse] = field(default_factory=Future)
     arrived: float = field(default_factory=time.perf_counter)
     started: float | None = None
     multi_step: MultiStepState | None = None
-    masked_texts: list[MaskedText] = field(default_factory=list)
-    predictions: list[Predictions | None] = field(default_factory=list)
+    masked_texts: list[Text] = field(default_factory=list)
+    predictions: list[Result | None] = field(default_factory=list)
     masked_tokens: int = 0
     pending: int = 0
     turn: float = 0.0
@@ -79,7 +84,7 @@ class InferenceRequest:
         """Characters of all texts."""
         return sum(map(len, self.texts))
 
-    def set_masked_texts(self, masked_texts: list[MaskedText]) -> None:
+    def set_masked_texts(self, masked_texts: list[Text]) -> None:
         """Set the masked texts that are to be run now."""
         self.masked_texts = masked_texts
         self.predictions = [None] * len(masked_texts)
@@ -113,7 +118,7 @@ class MultiStepState:
     submitted: int = 0
     queued_tokens: int = 0
 
-    def next_step(self, predictions: Sequence[Predictions | None]) -> list[MaskedText]:
+    def next_step(self, predictions: Sequence[Any]) -> list[Text]:
         """Return the masked texts of the next step; none where all texts are answered.
 
         Args:
@@ -121,8 +126,8 @@ class MultiStepState:
         """
         try:
             if not predictions:
-                return next(self.steps)
-            return self.steps.send([part for part in predictions if part is not None])
+                return [*next(self.steps)]
+            return [*self.steps.send([part for part in predictions if part is not None])]
         except StopIteration as end:
             self.answers = end.value
             return []

@@ -27,12 +27,13 @@ from mlmfast.serving.scheduler.tokenize import tokenize_requests
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from mlmfast.serving.engine.engine import Engine
     from mlmfast.serving.engine.model import Model
     from mlmfast.serving.scheduler.queue import QueueEntry, QueueLimits
     from mlmfast.serving.scheduler.request import SchedulerObserver
     from mlmfast.serving.tasks.base import Task
-    from mlmfast.serving.tasks.fill_mask import FillMaskTask
-    from mlmfast.serving.types import Predictions
+    from mlmfast.serving.tasks.one_pass import OnePassTask
+    from mlmfast.serving.types import Result
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ class Scheduler:
             max_passes=limits.max_passes * FULL_REQUESTS,
         )
         self._admission = AdmissionControl(limits)
-        self._policy = BatchPolicy(model.engine, self._queue, limits.max_delay)
+        self._policy = BatchPolicy(model, self._queue, limits.max_delay)
         self._in_tokenizer = 0
         self._closed = False
         self._threads = [
@@ -95,7 +96,7 @@ class Scheduler:
         return self._admission.texts
 
     def submit(
-        self, texts: Sequence[str], task: FillMaskTask | Task, share: Share = ONE_SHARE
+        self, texts: Sequence[str], task: OnePassTask | Task, share: Share = ONE_SHARE
     ) -> InferenceRequest:
         """Accept a request.
 
@@ -202,15 +203,15 @@ class Scheduler:
 
     def _run_loop(self) -> None:
         while batch := self._next_batch():
-            entries, session = batch
+            entries, engine, session = batch
             try:
-                self._run(entries, session)
+                self._run(entries, engine, session)
             except Exception as error:
                 logger.exception("A batch of %d texts failed", len(entries))
                 for entry in entries:
                     fail(entry.request, error)
 
-    def _next_batch(self) -> tuple[list[QueueEntry], Any] | None:
+    def _next_batch(self) -> tuple[list[QueueEntry], Engine, Any] | None:
         """Wait for a batch that is to be run now; None once no more will come."""
         with self._changed:
             while True:
@@ -224,11 +225,11 @@ class Scheduler:
                     self._changed.wait(delay)
                 else:
                     break
-            entries, session = self._policy.start_batch()
+            entries, engine, session = self._policy.start_batch()
             self._mark_started(entry.request for entry in entries)
             if len(self._queue) and not self._policy.exclusive:
                 self._changed.notify()
-            return entries, session
+            return entries, engine, session
 
     def _delay(self) -> float:
         if self._closed:
@@ -244,11 +245,11 @@ class Scheduler:
                 if self._observer:
                     self._observer.on_request_started(request.started - request.arrived)
 
-    def _run(self, entries: Sequence[QueueEntry], session: Any) -> None:
+    def _run(self, entries: Sequence[QueueEntry], engine: Engine, session: Any) -> None:
         """Run one batch, let the next one start, and deliver the predictions."""
         started = time.perf_counter()
         try:
-            predictions = run_batch(self._model.engine, entries, session)
+            predictions = run_batch(engine, entries, session)
         finally:
             seconds = time.perf_counter() - started
             with self._changed:
@@ -266,7 +267,7 @@ class Scheduler:
         for request in finished_steps:
             self._advance(request)
 
-    def _deliver(self, entry: QueueEntry, predictions: Predictions | MlmfastError) -> bool:
+    def _deliver(self, entry: QueueEntry, predictions: Result | MlmfastError) -> bool:
         """Store the predictions for a masked text, and answer its request if they were the last.
 
         Returns:

@@ -10,9 +10,9 @@ from mlmfast.errors import InputError, MlmfastError
 from mlmfast.serving.scheduler.queue import TooManyPassesError, TooManyRowsError
 from mlmfast.serving.scheduler.request import MultiStepState
 from mlmfast.serving.tasks.base import interleave
-from mlmfast.serving.tasks.fill_mask import FillMaskTask
+from mlmfast.serving.tasks.one_pass import OnePassTask
 from mlmfast.serving.text.encode import raise_first_error
-from mlmfast.serving.types import MaskedText
+from mlmfast.serving.types import MaskedText, Text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,14 +27,14 @@ logger = logging.getLogger(__name__)
 
 def tokenize_requests(
     requests: Sequence[InferenceRequest], model: Model, limits: QueueLimits
-) -> list[tuple[InferenceRequest, list[MaskedText] | Exception]]:
+) -> list[tuple[InferenceRequest, list[Text] | Exception]]:
     """Tokenize the texts of all requests; those with equal tokenizer options share a call.
 
     Returns:
         Each request with its masked texts, or with the error of its first text that cannot be used.
         A multi-step request gets its `multi_step` state instead, and no masked texts yet.
     """
-    tokenized: list[tuple[InferenceRequest, list[MaskedText] | Exception]] = []
+    tokenized: list[tuple[InferenceRequest, list[Text] | Exception]] = []
     for _, group in groupby(sorted(requests, key=_encode_key), key=_encode_key):
         alike = list(group)
         try:
@@ -46,7 +46,7 @@ def tokenize_requests(
 
 def _tokenize_single(
     request: InferenceRequest, model: Model, limits: QueueLimits
-) -> list[MaskedText] | Exception:
+) -> list[Text] | Exception:
     try:
         return _tokenize_alike([request], model, limits)[0][1]
     except BaseException as error:
@@ -56,7 +56,7 @@ def _tokenize_single(
 
 def _tokenize_alike(
     requests: Sequence[InferenceRequest], model: Model, limits: QueueLimits
-) -> list[tuple[InferenceRequest, list[MaskedText] | Exception]]:
+) -> list[tuple[InferenceRequest, list[Text] | Exception]]:
     texts = [text for request in requests for text in request.texts]
     names = [
         request.text_name(index) for request in requests for index in range(len(request.texts))
@@ -76,12 +76,12 @@ def _encode_key(request: InferenceRequest) -> str:
 
 def _masked_texts(
     request: InferenceRequest, encoded: Sequence[Any], model: Model, limits: QueueLimits
-) -> list[MaskedText] | Exception:
+) -> list[Text] | Exception:
     task = request.task
     try:
         texts = raise_first_error(encoded)
-        if isinstance(task, FillMaskTask):
-            _check_rows(task.rows * sum(len(text.masks) for text in texts), limits)
+        if isinstance(task, OnePassTask):
+            _check_rows(task.answer_rows(texts), limits)
             return [task.with_options(text) for text in texts]
         request.multi_step = _multi_step_state(task, texts, model, limits)
     except InputError as error:

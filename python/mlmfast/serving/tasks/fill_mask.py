@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmfast.errors import InputError
-from mlmfast.serving.tasks.base import run_steps
 from mlmfast.serving.tasks.multi_token_targets import WholeTargetsTask, target_pieces
 from mlmfast.serving.tasks.rows import best_targets, fill_mask_rows
 from mlmfast.serving.text.encode import encode_texts
@@ -60,6 +59,10 @@ class FillMaskTask:
             texts, model.tokenizer, model.limits, self.options, first=first, names=names
         )
 
+    def answer_rows(self, masked_texts: Sequence[MaskedText]) -> int:
+        """Return how many rows the answers have."""
+        return self.rows * sum(len(masked_text.masks) for masked_text in masked_texts)
+
     def with_options(self, masked_text: MaskedText) -> MaskedText:
         """Return the masked text with the options of this task, for `OutputSpec.per_text`."""
         return replace(masked_text, top_k=self.rows, targets=self.targets)
@@ -110,61 +113,3 @@ def _require_known(token: int, vocab_size: int) -> None:
             f"A target has the token {token}, and this model knows {vocab_size}: the tokenizer "
             "beside the graph belongs to another model."
         )
-
-
-class PendingAnswers:
-    """Texts that the engine is running. Whole targets are run when `results` is called.
-
-    Attributes:
-        error: the error of the first text that cannot be used, after which none is answered; always
-            None where errors take the place of answers.
-    """
-
-    def __init__(
-        self,
-        encoded: Sequence[MaskedText | InputError],
-        model: Model,
-        task: FillMaskTask | WholeTargetsTask,
-        *,
-        keep_errors: bool,
-        batch_size: int | None = None,
-    ):
-        self.error: InputError | None = None
-        if not keep_errors:
-            for index, text in enumerate(encoded):
-                if isinstance(text, InputError):
-                    self.error, encoded = text, encoded[:index]
-                    break
-        self._encoded = encoded
-        self._model = model
-        self._task = task
-        masked_texts = [text for text in encoded if isinstance(text, MaskedText)]
-        self._running = (
-            model.engine.start(masked_texts, task.output_spec, batch_size=batch_size)
-            if isinstance(task, FillMaskTask)
-            else None
-        )
-
-    def results(self) -> list[Any]:
-        """Wait for the answers, in the order of the texts, with errors among them."""
-        model, task = self._model, self._task
-        if isinstance(task, WholeTargetsTask):
-            # One text at a time: the targets of a single text make large batches.
-            return [
-                text
-                if isinstance(text, InputError)
-                else run_steps(model.engine, task.steps(text, model))
-                for text in self._encoded
-            ]
-        predictions = iter(self._running.predictions()) if self._running else iter(())
-        return [
-            text
-            if isinstance(text, InputError)
-            else task.answer(text, next(predictions), model.decoder)
-            for text in self._encoded
-        ]
-
-    def cancel(self) -> None:
-        """Drop the batches that have not started."""
-        if self._running:
-            self._running.cancel()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
-from mlmfast.serving.types import Predictions
+from mlmfast.serving.types import Predictions, SparseVector
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _SMALLEST = 1.4e-45
 # Of a row's keys and numbers, at least.
 _ROW_CHARACTERS = 50
+# Of an id and a weight with their keys, at least.
+_WORD_CHARACTERS = 24
 
 
 class Row(TypedDict):
@@ -77,8 +79,10 @@ def answer_characters(answer: Any) -> int:
     """Count the characters that an answer has as JSON at least: those of its texts and numbers.
 
     Args:
-        answer: the rows, fillings or scores of one text, or a list of such lists.
+        answer: the rows, fillings or scores of one text, a list of such lists, or a vector.
     """
+    if isinstance(answer, SparseVector):
+        return len(answer) * _WORD_CHARACTERS
     if isinstance(answer, dict):
         of_texts = len(answer.get("sequence", ""))
         return of_texts + _ROW_CHARACTERS + 2 * len(answer.get("tokens", ()))

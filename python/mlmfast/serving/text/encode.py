@@ -1,4 +1,4 @@
-"""Encode the texts of a caller and find their masks, or say what is wrong with them."""
+"""Encode the texts of a caller, and find their masks, or say what is wrong with them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from mlmfast.errors import InputError, NoMaskError, TooManyTokensError
-from mlmfast.serving.types import MaskedText
+from mlmfast.serving.types import MaskedText, SparseText
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,6 +23,11 @@ T = TypeVar("T")
 # What people write for a mask, whatever the model's is: [MASK], <mask>, {mask}, <|mask|>, ___
 _LIKE_A_MASK = re.compile(r"(?i)[\[<{(]\|?\s*mask\s*\|?[\]>})]|_{3,}")
 SHOWN = 60
+_AROUND_MASKS = (
+    ' around its masks: tokenizer_kwargs={"truncation": "around_mask"}, on the command line '
+    '--truncate, over HTTP "truncate": true'
+)
+_AT_THE_END = ': truncate=True, over HTTP "truncate": true'
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +71,57 @@ def encode_texts(
         For each text a masked text, or a NoMaskError (it has no mask, or truncation cut it away) or
         another InputError (it is no string, no valid Unicode, or longer than the model takes).
     """
-    encoded: list[MaskedText | InputError] = [_not_a_text(text) or _PENDING for text in texts]
+
+    def masked(text: str, encoding: Encoding) -> MaskedText | InputError:
+        return _masked_text(text, encoding, tokenizer, limits, options)
+
+    return _encode(texts, tokenizer, limits, options, masked, first, names)
+
+
+def encode_whole_texts(
+    texts: Sequence[Any],
+    tokenizer: ServingTokenizer,
+    limits: Limits,
+    options: EncodeOptions,
+    *,
+    first: int = 1,
+    names: Callable[[int], str] = text_number,
+) -> list[SparseText | InputError]:
+    """Tokenize `texts` for a sparse encoder; the arguments are those of `encode_texts`.
+
+    Returns:
+        For each text its tokens, or an InputError (it is no string, no valid Unicode, or longer
+        than the model takes).
+    """
+
+    def whole(_text: str, encoding: Encoding) -> SparseText | InputError:
+        ids = np.array(encoding.ids, dtype=np.int64)
+        error = check_length(ids, limits, _AT_THE_END)
+        return error or SparseText(ids, np.array(encoding.type_ids, dtype=np.int64))
+
+    return _encode(texts, tokenizer, limits, options, whole, first, names)
+
+
+def _encode(
+    texts: Sequence[Any],
+    tokenizer: ServingTokenizer,
+    limits: Limits,
+    options: EncodeOptions,
+    make: Callable[[str, Encoding], T | InputError],
+    first: int,
+    names: Callable[[int], str],
+) -> list[T | InputError]:
+    """Tokenize texts, and make of each encoding what a graph takes."""
+    encoded: list[T | InputError] = [_not_a_text(text) or _PENDING for text in texts]
     valid = [index for index, error in enumerate(encoded) if error is _PENDING]
     strings = [texts[index] for index in valid]
     encodings = tokenizer.encode(strings, options, limits.max_length) if strings else []
     for index, encoding in zip(valid, encodings, strict=True):
-        encoded[index] = _masked_text(texts[index], encoding, tokenizer, limits, options)
+        encoded[index] = (
+            InputError(f"is too long, and cannot be cut: {encoding}")
+            if isinstance(encoding, InputError)
+            else make(texts[index], encoding)
+        )
     return [
         _named(text, texts[index], names(first + index)) if isinstance(text, InputError) else text
         for index, text in enumerate(encoded)
@@ -86,13 +136,18 @@ def raise_first_error(encoded: Sequence[T | InputError]) -> list[T]:
     return [text for text in encoded if not isinstance(text, InputError)]
 
 
-def check_length(ids: np.ndarray, limits: Limits) -> InputError | None:
-    """Return what is wrong with the ids of a text: too many, or unknown to the model."""
+def check_length(ids: np.ndarray, limits: Limits, cut: str = _AROUND_MASKS) -> InputError | None:
+    """Return what is wrong with the ids of a text: too many, or unknown to the model.
+
+    Args:
+        ids: the ids.
+        limits: the limits.
+        cut: how a text is cut, for the message.
+    """
     if limits.max_length is not None and len(ids) > limits.max_length:
         return TooManyTokensError(
             f"has {len(ids)} tokens, and this model takes at most {limits.max_length}. Shorten it, "
-            'or have it cut around its masks: tokenizer_kwargs={"truncation": "around_mask"}, on '
-            'the command line --truncate, over HTTP "truncate": true.',
+            f"or have it cut{cut}.",
             tokens=len(ids),
             max_tokens=limits.max_length,
         )
@@ -115,13 +170,11 @@ _PENDING = InputError("not encoded yet")
 
 def _masked_text(
     text: str,
-    encoding: Encoding | InputError,
+    encoding: Encoding,
     tokenizer: ServingTokenizer,
     limits: Limits,
     options: EncodeOptions,
 ) -> MaskedText | InputError:
-    if isinstance(encoding, InputError):
-        return InputError(f"is too long, and cannot be cut: {encoding}")
     ids = np.array(encoding.ids, dtype=np.int64)
     masks = np.flatnonzero(ids == tokenizer.mask_id)
     if not len(masks):

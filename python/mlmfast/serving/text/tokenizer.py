@@ -169,6 +169,16 @@ class ServingTokenizer:
                 text = text.replace(spaced, clean)
         return text
 
+    def token_id(self, token: str) -> int | None:
+        """Return the id of a token as the vocabulary writes it, None for one that is not in it."""
+        number: int | None = self._tokenizer.token_to_id(token)
+        return number
+
+    def vocabulary_token(self, number: int) -> str:
+        """Return a token as the vocabulary writes it, with its `##` or `\u0120`."""
+        token: str = self._tokenizer.id_to_token(number) or f"[{number}]"
+        return token
+
     def pieces(self, word: str) -> list[int]:
         """Return the ids of `word`: its own if the vocabulary has it, else those of its pieces."""
         token = self._tokenizer.token_to_id(word)

@@ -10,7 +10,8 @@ import torch
 
 from mlmfast.training.model.documents.document_attention import DocumentAttention
 from mlmfast.training.model.loss import per_block_metrics
-from mlmfast.training.model.masked_head import DOCUMENT_IDS, MaskedHead, find_positions
+from mlmfast.training.model.masked_head import DOCUMENT_IDS, MaskedHead
+from mlmfast.training.model.masked_rows import find_positions
 from mlmfast.training.model.precision import choose_precision, default_device
 from mlmfast.training.model.wrapped_forward import forward_of, set_forward, without_wrappers
 

@@ -14,7 +14,7 @@ from mlmfast import _core
 from mlmfast.data.tokenization.word_boundaries import word_ends, word_starts
 from mlmfast.errors import InputError
 from mlmfast.training.evaluation.statistics import ratio_estimate
-from mlmfast.training.model.masked_head import IGNORED
+from mlmfast.training.model.masked_rows import IGNORED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

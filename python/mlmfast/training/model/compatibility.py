@@ -14,7 +14,13 @@ if TYPE_CHECKING:
     from mlmfast.data.store.store import BlockStore
 
 
-def check_same_tokens(model: str | Path, store: BlockStore) -> None:
+_ALTERNATIVES = {
+    "model": "train from scratch",
+    "teacher": "distill a teacher that has the blocks' tokenizer",
+}
+
+
+def check_same_tokens(model: str | Path, store: BlockStore, *, role: str = "model") -> None:
     """Compare the tokenizer of a checkpoint, if it has one, with the store's.
 
     Ids that only one of the two has are no contradiction: tokens may have been added.
@@ -22,6 +28,7 @@ def check_same_tokens(model: str | Path, store: BlockStore) -> None:
     Args:
         model: the checkpoint's folder or Hub name.
         store: the blocks.
+        role: what the error calls it, `model` or `teacher`.
 
     Raises:
         InputError: an id stands for one token in the model and for another one in the blocks.
@@ -41,9 +48,9 @@ def check_same_tokens(model: str | Path, store: BlockStore) -> None:
     if differing:
         first = differing[0]
         raise InputError(
-            f"The blocks of {store.path} have other tokens than the model {model}: "
+            f"The blocks of {store.path} have other tokens than the {role} {model}: "
             f"{len(differing):,} of {len(in_model):,} ids mean something else; {first} is "
-            f"{in_model[first]!r} to the model and {in_blocks[first]!r} in the blocks (tokenizer "
+            f"{in_model[first]!r} to the {role} and {in_blocks[first]!r} in the blocks (tokenizer "
             f"{store.manifest.tokenizer}, sha256 {theirs.sha256[:12]}, not {own.sha256[:12]}). "
-            "Prepare the blocks with the model's own tokenizer, or train from scratch."
+            f"Prepare the blocks with the {role}'s own tokenizer, or {_ALTERNATIVES[role]}."
         )

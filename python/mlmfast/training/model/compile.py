@@ -29,15 +29,20 @@ def choose_compiling(device: str, network: nn.Module, tokens: float, gpus: int =
 
     Args:
         device: a torch device type.
-        network: the model; its weights outside of the embeddings count.
+        network: the model; its weights outside of the embeddings count, with 6 operations for each
+            token, and 4 if they are frozen.
         tokens: tokens of the whole training.
         gpus: number of GPUs that share the work.
     """
     if device != "cuda":
         return Compiling(False, f"on {device}, only if torch_compile is set")
-    embeddings = network.get_input_embeddings().weight.numel()  # type: ignore[operator]
-    weights = sum(each.numel() for each in network.parameters()) - embeddings
-    seconds = 6.0 * weights * tokens / _FLOPS_PER_SECOND / max(gpus, 1)
+    embeddings = network.get_input_embeddings().weight  # type: ignore[operator]
+    operations = sum(
+        (6.0 if each.requires_grad else 4.0) * each.numel()
+        for each in network.parameters()
+        if each is not embeddings
+    )
+    seconds = operations * tokens / _FLOPS_PER_SECOND / max(gpus, 1)
     about = f"about {seconds / 60:,.0f} minutes of work for a GPU of {_FLOPS_PER_SECOND:.0e} FLOP/s"
     needed = _COMPILE_SECONDS / _SPEEDUP
     return Compiling(

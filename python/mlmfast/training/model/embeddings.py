@@ -73,8 +73,7 @@ def resize_embeddings(model: Any, before: LoadedTokenizer, after: LoadedTokenize
         )
     pieces = {
         index: before.tokenizer.encode(token, add_special_tokens=False).ids
-        for token, index in new.items()
-        if token not in old
+        for token, index in added_tokens(before, after).items()
     }
     if not pieces:
         return 0
@@ -106,6 +105,14 @@ def resize_embeddings(model: Any, before: LoadedTokenizer, after: LoadedTokenize
         )
     logger.info("%d new tokens: their rows start as the means of their old pieces", len(pieces))
     return len(pieces)
+
+
+def added_tokens(before: LoadedTokenizer, after: LoadedTokenizer) -> dict[str, int]:
+    """Return the tokens that `after` has and `before` lacks, with their ids."""
+    old = before.tokenizer.get_vocab()
+    return {
+        token: index for token, index in after.tokenizer.get_vocab().items() if token not in old
+    }
 
 
 def check_added(store: BlockStore, tokens: Sequence[str]) -> None:

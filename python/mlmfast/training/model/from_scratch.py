@@ -64,14 +64,23 @@ def new_model(
     overrides = parse_overrides(config_overrides)
     trust = bool(hub.get("trust_remote_code"))
     _fill_in_vocabulary(config, store)
-    _apply(config, overrides)
+    apply_overrides(config, overrides)
     if length is not None and length.given:
         change_positions(config, length)
     if "max_position_embeddings" not in {**overrides, **(length.given if length else {})}:
         _fit_position_embeddings(config, store.manifest.block_size, trust=trust)
+    return model_of(config, trust_remote_code=trust)
+
+
+def model_of(config: PretrainedConfig, *, trust_remote_code: bool = False) -> PreTrainedModel:
+    """Create a model with random weights in float32.
+
+    Raises:
+        InputError: transformers cannot build it.
+    """
     try:
         return AutoModelForMaskedLM.from_config(
-            config, dtype=torch.float32, trust_remote_code=trust
+            config, dtype=torch.float32, trust_remote_code=trust_remote_code
         )
     except (ValueError, AssertionError) as error:
         raise InputError(f"transformers cannot build this {config.model_type}: {error}") from error
@@ -119,7 +128,12 @@ def _value(text: str) -> Any:
         return text
 
 
-def _apply(config: PretrainedConfig, overrides: dict[str, Any]) -> None:
+def apply_overrides(config: PretrainedConfig, overrides: dict[str, Any]) -> None:
+    """Set fields of a configuration, in place.
+
+    Raises:
+        InputError: it has no such field.
+    """
     for name, value in overrides.items():
         if not hasattr(config, name):
             close = difflib.get_close_matches(name, config.to_dict(), n=3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn.functional import cross_entropy
 
-from mlmfast.training.model.masked_head import IGNORED, MaskedLogits
+from mlmfast.training.model.masked_rows import IGNORED, MaskedLogits
 
 
 def masked_loss_sum(masked: MaskedLogits, *, label_smoothing: float = 0.0) -> torch.Tensor:

@@ -11,10 +11,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
+from mlmfast.peft_models import without_adapters
 from mlmfast.training.model.checkpointing import is_checkpointing, repeats_hooks
 from mlmfast.training.model.documents.document_attention import DocumentAttention
 from mlmfast.training.model.fp32_eval import fp32_eval, two_rows
@@ -25,30 +26,22 @@ from mlmfast.training.model.last_layer import (
     layers_of,
     recording,
 )
+from mlmfast.training.model.masked_rows import (
+    IGNORED,
+    MaskedLogits,
+    at_masks,
+    find_positions,
+    pad_rows,
+)
 from mlmfast.training.model.sharding import holds_everywhere
 
 logger = logging.getLogger(__name__)
 
-IGNORED = -100
 DOCUMENT_IDS = "document_ids"
 
 ALL_ROWS = "all rows"
 MASKED_ROWS = "masked rows"
 LAST_LAYER_TOO = "masked rows, last layer too"
-
-
-class MaskedLogits(NamedTuple):
-    """The logits of a model at the masked positions of a batch.
-
-    Attributes:
-        logits: `[M, V]`, in the order of the positions.
-        targets: int64 `[M]`, the labels there; -100 at rows that pad to a shape.
-        rows: int64 `[M]`, the blocks of the batch that they are from.
-    """
-
-    logits: torch.Tensor
-    targets: torch.Tensor
-    rows: torch.Tensor
 
 
 class MaskedHead:
@@ -64,6 +57,8 @@ class MaskedHead:
         static: for a compiled model: pad the number of rows to a few shapes, and keep the hooks,
             which do nothing in other calls, on the model, since it is compiled with them.
         documents: keeps the documents of a row apart, where the inputs have `document_ids`.
+        hidden: also return the last hidden states.
+        owner: whose head it is, for the log, such as `"teacher's "`.
 
     Attributes:
         scope: what runs on masked rows only: `ALL_ROWS` (nothing), `MASKED_ROWS` (the head) or
@@ -79,13 +74,14 @@ class MaskedHead:
         sharded: str | None = None,
         static: bool = False,
         documents: DocumentAttention | None = None,
+        hidden: bool = False,
+        owner: str = "",
     ) -> None:
         self.model = model
         self._documents = documents
         self.scope: str | None = None
-        # PEFT wraps the model; its adapters lie inside of the base model, and around the head.
-        unwrap: Any = getattr(model, "get_base_model", None)
-        inner = model if unwrap is None else unwrap()
+        # PEFT's adapters lie inside of the base model, and around the head.
+        inner = without_adapters(model)
         base = getattr(inner, "base_model", inner)
         self._base: Any = base if allowed and base is not inner else None
         self._try_last_layer = last_layer
@@ -95,6 +91,10 @@ class MaskedHead:
         self._selection = RowSelection()
         self._last_layer: LastLayer | None = None
         self._handles: list[Any] = []
+        self._returns_hidden = hidden
+        self._keeps_hidden = False  # during a call that returns them
+        self._hidden: torch.Tensor | None = None
+        self._owner = owner
 
     def __call__(
         self,
@@ -127,22 +127,48 @@ class MaskedHead:
         if positions is None:
             positions = find_positions(labels)
         if self.scope == ALL_ROWS:
-            return at_masks(self._logits(model, inputs), labels, positions)
+            return self._on_all_rows(model, inputs, labels, positions)
         targets = labels.flatten()[positions]
         self._selection.checkpointed = is_checkpointing(self.model) and not self._static
         if self._static and pad:
-            positions, targets = _pad_rows(positions, targets, labels.numel())
+            positions, targets = pad_rows(positions, targets, labels.numel())
         if not self._handles:
             self._handles = self._attach()
         try:
             with self._selecting(positions, labels):
+                self._keeps_hidden = self._returns_hidden
                 logits = self._logits(model, inputs)
         finally:
+            self._keeps_hidden = False
             # A checkpointed layer needs them again in the backward pass.
             if not (self._static or self._selection.checkpointed):
                 self._detach()
         rows = positions // labels.shape[1]
-        return MaskedLogits(logits.reshape(-1, logits.shape[-1]), targets, rows)
+        hidden, self._hidden = self._hidden, None
+        if hidden is not None:
+            hidden = hidden.reshape(-1, hidden.shape[-1])
+        return MaskedLogits(logits.reshape(-1, logits.shape[-1]), targets, rows, hidden)
+
+    def _on_all_rows(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Any],
+        labels: torch.Tensor,
+        positions: torch.Tensor,
+    ) -> MaskedLogits:
+        if not self._returns_hidden or self._base is None:
+            return at_masks(self._logits(model, inputs), labels, positions)
+        kept: list[torch.Tensor] = []
+        handle = self._base.register_forward_hook(
+            lambda _module, _args, output: kept.append(output[0])
+        )
+        try:
+            masked = at_masks(self._logits(model, inputs), labels, positions)
+        finally:
+            handle.remove()
+        if kept[-1].shape[:2] != labels.shape:
+            return masked
+        return masked._replace(hidden=kept[-1].flatten(0, 1)[positions])
 
     def _prepare(self, inputs: dict[str, Any], labels: torch.Tensor) -> None:
         """Determine on two rows of a batch what can run on masked rows only, and log it."""
@@ -157,7 +183,7 @@ class MaskedHead:
                 self._sharded,
                 getattr(getattr(self.model, "config", None), "model_type", "PyTorch"),
             )
-        logger.info("the head runs on %s", self.scope)
+        logger.info("the %shead runs on %s", self._owner, self.scope)
 
     def remove_hooks(self) -> None:
         """Remove the hooks that stay on a compiled model; the next call registers them again."""
@@ -266,54 +292,18 @@ class MaskedHead:
         self._handles = []
 
     def _keep_rows(self, _module: Any, _args: Any, output: Any) -> Any:
-        if self._selection.positions is None:
+        if self._selection.positions is None and not self._keeps_hidden:
             return None
-        rows = self._selection.take(output[0])
+        rows = self._selection.take(output[0])  # all that there are, if the last layer took them
         self._selection.positions = None
+        if self._keeps_hidden:
+            self._hidden = rows
         if isinstance(output, tuple):
             return (rows, *output[1:])
         output.last_hidden_state = rows
         return output
 
 
-def at_masks(
-    logits: torch.Tensor, labels: torch.Tensor, positions: torch.Tensor | None = None
-) -> MaskedLogits:
-    """Select the masked positions from all logits.
-
-    Args:
-        logits: `[B, L, V]`.
-        labels: int64 `[B, L]`, -100 at positions that are not masked.
-        positions: int64 `[M]`, from `find_positions`.
-    """
-    if positions is None:
-        positions = find_positions(labels)
-    picked = logits.reshape(-1, logits.shape[-1])[positions]
-    return MaskedLogits(picked, labels.flatten()[positions], positions // labels.shape[1])
-
-
-def find_positions(labels: torch.Tensor) -> torch.Tensor:
-    """Return where labels `[B, L]` are not -100: int64 `[M]`, ascending, flat into `B * L`.
-
-    The shape depends on the data: on a GPU this synchronizes.
-    """
-    return (labels.flatten() != IGNORED).nonzero()[:, 0]
-
-
 def _remove(handles: list[Any]) -> None:
     for handle in handles:
         handle.remove()
-
-
-def _pad_rows(
-    positions: torch.Tensor, targets: torch.Tensor, tokens: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pad the rows to a multiple of about 3 % of the batch, with row 0 and no label.
-
-    Without it, the number differs from batch to batch and would be compiled as dynamic; and a batch
-    without masked tokens would have no rows at all.
-    """
-    step = max(8, 1 << (tokens // 64).bit_length())
-    missing = max(step, -(-len(positions) // step) * step) - len(positions)
-    pad = torch.nn.functional.pad
-    return pad(positions, (0, missing)), pad(targets, (0, missing), value=IGNORED)

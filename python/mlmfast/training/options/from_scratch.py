@@ -29,16 +29,16 @@ SCRATCH_DEFAULTS: dict[str, Any] = {
 }
 
 
-def with_defaults(given: dict[str, Any], *, from_scratch: bool) -> dict[str, Any]:
-    """Add the defaults for random weights to the training arguments; the given ones win."""
-    if not from_scratch:
+def with_defaults(given: dict[str, Any], *, is_new: bool) -> dict[str, Any]:
+    """Add the defaults for a new model to the training arguments; the given ones win."""
+    if not is_new:
         return given
     chosen = {**SCRATCH_DEFAULTS, **_warmup(given)}
     added = {name: value for name, value in chosen.items() if given.get(name) is None}
     if added:
         listed = ", ".join(f"{name} {value:g}" for name, value in added.items())
         logger.info(
-            "defaults for random weights: %s; options override them (docs/training.md)", listed
+            "defaults for a new model: %s; options override them (docs/training.md)", listed
         )
     return {**given, **added}
 

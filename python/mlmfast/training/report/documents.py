@@ -25,6 +25,7 @@ def write_documents(
     log: list[dict[str, Any]],
     base_model: str | None,
     masks: dict[str, Any],
+    distillation: dict[str, Any],
     arguments: dict[str, Any],
     report: bool,
 ) -> None:
@@ -37,22 +38,31 @@ def write_documents(
         log: the log history of the Trainer.
         base_model: the checkpoint that the training started from; None for random weights.
         masks: the mask options.
+        distillation: teacher, student and weights of the loss; empty without a teacher.
         arguments: the training arguments for card and report.
         report: write the report too.
     """
     drawn = report and write_report(
-        folder, result, store, log=log, masks=masks, arguments=arguments
+        folder,
+        result,
+        store,
+        log=log,
+        masks=masks,
+        distillation=distillation,
+        arguments=arguments,
     )
     card = model_card(
         result,
         store,
         base_model=base_model,
         masks=masks,
+        distillation=distillation,
         arguments=arguments,
         picture=PICTURE_FILE if drawn else None,
     )
     (folder / "README.md").write_text(card, encoding="utf-8")
-    summary = json.dumps(result.to_dict() | {"masks": masks}, indent=2)
+    options = {"masks": masks} | ({"distillation": distillation} if distillation else {})
+    summary = json.dumps(result.to_dict() | options, indent=2)
     (folder / SUMMARY_FILE).write_text(summary + "\n", encoding="utf-8")
 
 

@@ -128,6 +128,7 @@ def write_report(
     log: list[dict[str, Any]],
     masks: dict[str, Any],
     arguments: dict[str, Any],
+    distillation: dict[str, Any] | None = None,
 ) -> bool:
     """Write the page and the picture; return whether there is a picture.
 
@@ -138,6 +139,7 @@ def write_report(
         log: the `log_history` of the Trainer, complete also after a resume.
         masks: the mask options.
         arguments: the training arguments to list.
+        distillation: teacher, student and weights of the loss, if there is a teacher.
     """
     curves = curves_of(log)
     try:
@@ -162,7 +164,9 @@ def write_report(
         [
             ("Data", _data(result, store)),
             ("Masks", {name: str(value) for name, value in masks.items()}),
+            ("Distillation", {name: str(value) for name, value in (distillation or {}).items()}),
             ("Computed", _computed(result)),
+            ("Adapters", _adapters(result)),
             ("Evaluation", _measured(result)),
             ("Changed by a resume", _changes(result)),
             ("Training arguments", {name: str(value) for name, value in arguments.items()}),
@@ -241,6 +245,21 @@ def _computed(result: TrainResult) -> dict[str, str]:
     if result.peak is not None:
         rows["peak"] = result.peak
     return rows | {"mean training loss": f"{result.train_loss:.4f}"}
+
+
+def _adapters(result: TrainResult) -> dict[str, str]:
+    adapter = result.adapter
+    if adapter is None:
+        return {}
+    share = adapter.trained_parameters / adapter.parameters
+    return {
+        "method": adapter.method,
+        "rank": f"{adapter.rank}, alpha {adapter.alpha:g}, dropout {adapter.dropout:g}",
+        "on": ", ".join(adapter.targets),
+        "trained as a whole": ", ".join(adapter.modules_to_save) or "nothing",
+        "trained parameters": f"{adapter.trained_parameters:,}, {share:.2%} of the model's",
+        "output": "the adapters" if adapter.kept else "the model, adapters merged",
+    }
 
 
 def _duration(seconds: float) -> str:

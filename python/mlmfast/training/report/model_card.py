@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlmfast.data.masking.mask_rates import RowRates, parse_mask_rate
 from mlmfast.data.masking.schedule import MaskRateSchedule
+from mlmfast.training.options.distillation import DistillationWeights
 
 if TYPE_CHECKING:
     from mlmfast.data.store.store import BlockStore
@@ -41,6 +42,7 @@ def model_card(
     masks: dict[str, Any],
     arguments: dict[str, Any],
     picture: str | None = None,
+    distillation: dict[str, Any] | None = None,
 ) -> str:
     """Write a model card in Markdown, with the Hub's front matter.
 
@@ -51,13 +53,15 @@ def model_card(
         masks: the mask options.
         arguments: the training arguments to list, from `card_arguments`.
         picture: the file beside the card with the curves of the training.
+        distillation: teacher, student and weights of the loss, if there is a teacher.
     """
+    taught = _taught(distillation) if distillation else ""
     sections = [
-        _front_matter(base_model),
+        _front_matter(base_model, result),
         f"# {result.output.absolute().name}\n\n{_origin(result, base_model)}",
         f"## Results\n\n{_results(result.before, result.after)}",
         f"## Data\n\n{_data(result, store)}",
-        f"## Training\n\n{_training(result, masks, picture)}\n\n{_table(arguments)}",
+        f"## Training\n\n{taught}{_training(result, masks, picture)}\n\n{_table(arguments)}",
         f"## Versions\n\n{_versions()}",
     ]
     return "\n\n".join(sections) + "\n"
@@ -74,17 +78,29 @@ def card_arguments(arguments: dict[str, Any], given: dict[str, Any]) -> dict[str
 
 def _origin(result: TrainResult, base_model: str | None) -> str:
     origin = f"`{base_model}`" if base_model else "random weights"
+    model = f"masked language model of {result.parameters:,} parameters"
+    by = "with [mlmfast](https://pypi.org/project/mlmfast/)"
+    if result.adapter is None:
+        return f"A {model}, trained from {origin} {by}."
+    if result.adapter.kept:
+        return f"An adapter for {origin}, a {model}, trained {by}: {result.adapter}."
     return (
-        f"A masked language model of {result.parameters:,} parameters, trained from {origin} with "
-        "[mlmfast](https://pypi.org/project/mlmfast/)."
+        f"A {model}, trained from {origin} {by}: {result.adapter} were trained and merged into "
+        "the weights."
     )
 
 
-def _front_matter(base_model: str | None) -> str:
-    lines = ["library_name: transformers", "pipeline_tag: fill-mask", "tags:"]
+def _front_matter(base_model: str | None, result: TrainResult) -> str:
+    kept = result.adapter is not None and result.adapter.kept
+    library = "peft" if kept else "transformers"
+    lines = [f"library_name: {library}", "pipeline_tag: fill-mask", "tags:"]
     lines += ["- fill-mask", "- masked-lm", "- mlmfast"]
+    if result.adapter is not None:
+        lines.append(f"- {result.adapter.method.lower()}")
     if base_model and is_hub_name(base_model):
         lines.append(f"base_model: {base_model}")
+        if kept:
+            lines.append("base_model_relation: adapter")
     return "\n".join(["---", *lines, "---"])
 
 
@@ -156,6 +172,25 @@ def _training(result: TrainResult, masks: dict[str, Any], picture: str | None) -
         f"{_changes(result)}"
     )
     return text if picture is None else f"{text}\n\n![Curves of the training]({picture})"
+
+
+def _taught(options: dict[str, Any]) -> str:
+    """Describe the teacher, what the student began as, and the loss."""
+    teacher = options["teacher"]
+    layers = ", ".join(map(str, options.get("student_layers", ())))
+    start = f"; it began as the teacher's layers {layers} (counted from 0)" * bool(layers)
+    if "student" in options:
+        start = f"; it has the shape of `{options['student']}`"
+    weights = DistillationWeights(
+        options["distillation_temperature"],
+        options["distillation_weight"],
+        options["mlm_weight"],
+        options["hidden_weight"],
+    )
+    return (
+        f"The model was distilled from the teacher `{teacher}`{start}. The loss is {weights}, each "
+        "a mean over the masked tokens. "
+    )
 
 
 def _changes(result: TrainResult) -> str:

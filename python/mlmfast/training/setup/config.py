@@ -5,25 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
-from mlmfast.data.masking.mask_rates import RowRates, parse_mask_rate
-from mlmfast.data.masking.schedule import MaskRateSchedule
 from mlmfast.data.tokenization.added_tokens import read_tokens
-from mlmfast.data.tokenization.word_boundaries import known_boundaries
 from mlmfast.errors import InputError
 from mlmfast.fs.paths import as_path
 from mlmfast.options import check_int
 from mlmfast.training.model.documents.mode import check_document_mode
 from mlmfast.training.model.precision import default_device
 from mlmfast.training.options.arguments import check_names
+from mlmfast.training.options.distillation import DistillationOptions
 from mlmfast.training.options.durations import seconds_of
-from mlmfast.training.options.from_scratch import (
-    MLM_PROBABILITY,
-    choose_mlm_probability,
-    with_defaults,
-)
+from mlmfast.training.options.from_scratch import with_defaults
 from mlmfast.training.options.length import LengthOptions
+from mlmfast.training.options.lora import check_lora, lora_config, with_lora_defaults
 from mlmfast.training.options.run_mlm import resolve_alias, resolve_do_flags, split_options
 from mlmfast.training.report import hub
+from mlmfast.training.setup.distillation import check_one_student
+from mlmfast.training.setup.masks import resolve_masks
 from mlmfast.training.text_data import check_one_source, is_blocks
 
 if TYPE_CHECKING:
@@ -31,13 +28,12 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from pathlib import Path
 
+    import peft
     import transformers
 
     from mlmfast.data.store.store import BlockStore
     from mlmfast.training.model.documents.mode import DocumentMode
     from mlmfast.training.options.run_mlm import RunMlmOptions
-
-_MODES = ("token", "whole_word", "span")
 
 
 @dataclass(frozen=True)
@@ -51,6 +47,8 @@ class TrainConfig:
         from_scratch: whether the weights start at random, by whichever option.
         masks: the mask options of the training, as `MaskedBlocks` takes them.
         length: the changes to the model's positions.
+        distillation: the teacher, its student and the weights of the loss.
+        lora: the adapters to train in place of all weights; None trains all weights.
         new_tokens: the words of `add_tokens`.
         tokens_per_batch: positions of a batch, in place of its blocks; None for the blocks that
             `training_arguments` say.
@@ -74,6 +72,9 @@ class TrainConfig:
     pack_documents: bool
     tokens_per_batch: int | None
     length: LengthOptions
+    distillation: DistillationOptions
+    lora: peft.LoraConfig | None
+    keep_adapter: bool
     seed: int
     precision: str
     overwrite: bool
@@ -112,6 +113,15 @@ class TrainConfig:
         max_position_embeddings: int | None,
         rope_theta: float | None,
         rope_scaling: str | dict[str, Any] | None,
+        teacher: str | Path | None,
+        student_layers: str | Sequence[int] | None,
+        student: str | Path | None,
+        distillation_temperature: float,
+        distillation_weight: float,
+        mlm_weight: float,
+        hidden_weight: float,
+        lora: bool | str | dict[str, Any] | peft.LoraConfig | None,
+        keep_adapter: bool,
         seed: int,
         overwrite: bool,
         max_time: str | float | timedelta | None,
@@ -137,8 +147,29 @@ class TrainConfig:
         check_one_source(data, options)
         # As in run_mlm.py, a model type or a configuration without a model means random weights.
         scratch = from_scratch or (model is None and bool(model_type or options.config_name))
-        arguments = with_defaults(arguments, from_scratch=scratch)
-        masks = _resolve_masks(
+        distillation = DistillationOptions(
+            teacher=teacher,
+            student_layers=student_layers,
+            student=student,
+            distillation_temperature=distillation_temperature,
+            distillation_weight=distillation_weight,
+            mlm_weight=mlm_weight,
+            hidden_weight=hidden_weight,
+        )
+        # A student that is made here has not learned to do with its few layers yet.
+        arguments = with_defaults(arguments, is_new=scratch or distillation.makes_student)
+        length = LengthOptions(max_position_embeddings, rope_theta, rope_scaling)
+        adapters = lora_config(lora)
+        check_lora(
+            adapters,
+            from_scratch=scratch,
+            kept=keep_adapter,
+            model=model,
+            changes=[*length.given, *(["add_tokens"] if add_tokens else [])],
+        )
+        if adapters is not None:
+            arguments = with_lora_defaults(arguments)
+        masks = resolve_masks(
             mlm_probability=mlm_probability,
             from_scratch=scratch,
             mask_replace_prob=mask_replace_prob,
@@ -148,7 +179,7 @@ class TrainConfig:
             word_boundaries=word_boundaries,
             mask_rate_schedule=mask_rate_schedule,
         )
-        return cls(
+        config = cls(
             data=data,
             is_text=data is None or not is_blocks(data),
             output=as_path(output),
@@ -160,7 +191,10 @@ class TrainConfig:
             new_tokens=read_tokens(add_tokens) if add_tokens else [],
             pack_documents=pack_documents,
             tokens_per_batch=tokens_per_batch,
-            length=LengthOptions(max_position_embeddings, rope_theta, rope_scaling),
+            length=length,
+            distillation=distillation,
+            lora=adapters,
+            keep_adapter=keep_adapter,
             seed=seed,
             overwrite=overwrite,
             max_seconds=seconds_of(max_time),
@@ -169,6 +203,8 @@ class TrainConfig:
             training_arguments=arguments | hub.upload_arguments(push_to_hub, arguments, output),
             **unchanged,
         )
+        check_one_student(config)
+        return config
 
     def with_block_size(self, block_size: int) -> Self:
         """Return the same options, with `tokens_per_batch` as blocks of so many tokens.
@@ -186,6 +222,18 @@ class TrainConfig:
             )
         arguments = self.training_arguments | {"per_device_train_batch_size": blocks}
         return replace(self, training_arguments=arguments)
+
+    @property
+    def recorded(self) -> dict[str, Any]:
+        """The options of a step that a resume compares and can change."""
+        return self.masks | self.distillation.recorded
+
+    @property
+    def base_model(self) -> str | None:
+        """The checkpoint that the weights come from; None if they start at random."""
+        if self.distillation.makes_student:
+            return str(self.distillation.teacher)
+        return None if self.from_scratch else str(self.model)
 
     @property
     def device(self) -> str:
@@ -230,61 +278,3 @@ def _check_batches(
             "group_by_length puts documents of similar length into a batch, and the rows of "
             "pack_documents are all of one length: give one of them."
         )
-
-
-def _resolve_masks(
-    *,
-    mlm_probability: float | str | None,
-    from_scratch: bool,
-    mask_replace_prob: float,
-    random_replace_prob: float,
-    mode: str,
-    whole_word: bool,
-    word_boundaries: str,
-    mask_rate_schedule: str | None,
-) -> dict[str, Any]:
-    """Put the mask options together, as `MaskedBlocks` takes them.
-
-    Args:
-        mlm_probability: the rate, or the distribution that each block's is drawn from; None for the
-            default, which depends on `from_scratch`.
-        from_scratch: whether the weights start at random.
-        mask_replace_prob: share of the chosen tokens that become the mask token.
-        random_replace_prob: share of the chosen tokens that become a random token.
-        mode: one of `_MODES`.
-        whole_word: another name of the mode `whole_word`.
-        word_boundaries: how whole words are found; left out of the result if it is `marker`.
-        mask_rate_schedule: in place of `mlm_probability`.
-
-    Raises:
-        InputError: two options contradict each other, or a value is out of range.
-    """
-    if mode not in _MODES:
-        raise InputError(f"mask_mode is {mode!r}; expected one of {', '.join(_MODES)}.")
-    if whole_word and mode == "span":
-        raise InputError("Give whole_word or mask_mode='span', not both.")
-    if mask_rate_schedule is None:
-        chosen = choose_mlm_probability(mlm_probability, from_scratch=from_scratch)
-        rate = parse_mask_rate(chosen)
-        mlm_probability = str(rate) if isinstance(rate, RowRates) else rate
-    elif mlm_probability is not None:
-        raise InputError(
-            f"Give mlm_probability ({mlm_probability}) or mask_rate_schedule "
-            f"({mask_rate_schedule}), not both."
-        )
-    else:
-        MaskRateSchedule(mask_rate_schedule, 1)  # raises InputError for one that is malformed
-        mlm_probability = MLM_PROBABILITY  # recorded beside the schedule, without effect
-    whole_word = whole_word or mode == "whole_word"
-    if known_boundaries(word_boundaries) != "marker" and not whole_word:
-        raise InputError(
-            f"word_boundaries ({word_boundaries}) tells where whole words begin: give whole_word."
-        )
-    return {
-        "mlm_probability": mlm_probability,
-        "mask_replace_prob": mask_replace_prob,
-        "random_replace_prob": random_replace_prob,
-        "mode": "whole_word" if whole_word else mode,
-        "mask_rate_schedule": mask_rate_schedule,
-        **({} if word_boundaries == "marker" else {"word_boundaries": word_boundaries}),
-    }

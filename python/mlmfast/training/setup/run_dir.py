@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mlmfast.training.options.arguments import DEFAULTS
+from mlmfast.training.options.lora import describe_lora
 from mlmfast.training.trainer.run_dir import RunDir
 
 if TYPE_CHECKING:
@@ -33,9 +34,11 @@ def open_run_dir(config: TrainConfig, blocks: MaskedBlocks, processes: int) -> R
             **_sampling_strategy(given),
             "pack_documents": config.pack_documents,
             **config.length.given,
+            **config.distillation.shape,
             "documents": "separate" if blocks.documents else "joined",
+            "lora": describe_lora(config.lora),
         },
-        config.masks,
+        config.recorded,
     )
 
 

@@ -43,7 +43,7 @@ def build_datasets(
             prepare_text,
             data,
             config.options,
-            model=config.model,
+            model=config.model or config.distillation.teacher,
             quiet=config.quiet,
             add_tokens=config.new_tokens,
             length=config.length,

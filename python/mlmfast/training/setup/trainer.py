@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import transformers
 
+from mlmfast.errors import InputError
 from mlmfast.training.model.compile import choose_compiling, tokens_of
 from mlmfast.training.report import hub
 from mlmfast.training.setup.arguments import choose_arguments
-from mlmfast.training.setup.model import build_model
+from mlmfast.training.setup.distillation import build_teacher
+from mlmfast.training.setup.model import adapt_model, build_model
 from mlmfast.training.trainer.best_model import choose_best_metric
+from mlmfast.training.trainer.distillation_trainer import DistillationTrainer
 from mlmfast.training.trainer.mlm_trainer import MLMTrainer
 from mlmfast.training.trainer.resume_changes import check_resumed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from mlmfast.training.datasets import EvaluationBlocks, MaskedBlocks
+    from mlmfast.training.model.adapters import Adapter
     from mlmfast.training.process.distributed import Processes
     from mlmfast.training.setup.config import TrainConfig
     from mlmfast.training.trainer.run_dir import RunDir
@@ -53,8 +58,12 @@ def build_trainer(
     """
     transformers.set_seed(config.seed)
     eval_store = None if eval_blocks is None else eval_blocks.store
-    model = build_model(config, train_blocks.store, eval_store)
+    teacher = build_teacher(config, train_blocks.store, eval_store)
+    model: Any = build_model(config, train_blocks.store, eval_store, teacher)
     given = config.training_arguments
+    adapter: Adapter | None = None
+    if config.lora is not None:
+        model, adapter = adapt_model(config, config.lora, model, train_blocks.store)
     tokens = tokens_of(given, len(train_blocks), train_blocks.store.block_size, processes.count)
     arguments = choose_arguments(
         run_dir.path,
@@ -71,7 +80,11 @@ def build_trainer(
         arguments.hub_model_id = processes.run_on_rank0(
             partial(hub.make_repository, config.output.name, arguments)
         )
-    trainer = MLMTrainer(
+    make: Callable[..., MLMTrainer] = MLMTrainer
+    if teacher is not None:
+        weights = config.distillation.weights
+        make = partial(DistillationTrainer, teacher=teacher, weights=weights)
+    trainer = make(
         model,
         arguments,
         train_dataset=train_blocks,
@@ -80,6 +93,12 @@ def build_trainer(
         # Documents that share a row have nothing to do with each other.
         documents="separate" if config.pack_documents else config.documents,
     )
-    trainer.override, trainer.options = config.override, config.masks
+    if adapter is not None and (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
+        raise InputError(
+            "lora does not work with FSDP or DeepSpeed, which divide the weights: start the "
+            "processes with torchrun alone (DDP), or train all weights."
+        )
+    trainer.adapter = adapter
+    trainer.override, trainer.options = config.override, config.recorded
     trainer.option_changes = tuple(run_dir.changes)
     return trainer

@@ -10,7 +10,7 @@ import torch
 from mlmfast.data.loading.sampler import BlockSampler
 from mlmfast.errors import InputError
 from mlmfast.training.datasets import BlockDataset, MaskedBlocks
-from mlmfast.training.model.masked_head import find_positions
+from mlmfast.training.model.masked_rows import find_positions
 from mlmfast.training.trainer.self_contained import SelfContainedTrainer
 from mlmfast.training.trainer.step_batches import StepBatches, rank_loader
 

@@ -10,7 +10,7 @@ import transformers
 
 from mlmfast.errors import DeviceMemoryError, NonFiniteLossError
 from mlmfast.training.datasets import MaskedBlocks
-from mlmfast.training.model.masked_head import IGNORED
+from mlmfast.training.model.masked_rows import IGNORED
 from mlmfast.training.trainer.block_batches import BlockBatches
 from mlmfast.training.trainer.checkpoints import AtomicCheckpoints
 from mlmfast.training.trainer.loss_guard import INTERVAL, LossGuard

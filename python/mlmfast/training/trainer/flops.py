@@ -10,7 +10,8 @@ from functools import lru_cache
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from mlmfast.training.model.masked_head import IGNORED, MaskedHead
+from mlmfast.training.model.masked_head import MaskedHead
+from mlmfast.training.model.masked_rows import IGNORED
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +44,8 @@ class BlockFlops:
     """Floating-point operations of training on one block, without recomputation.
 
     Attributes:
-        body: forward and backward pass of everything that runs on all tokens, with attention.
+        body: forward and backward pass of everything that runs on all tokens, with attention; of
+            the backward pass, only what trained weights need.
         head_per_mask: the same for what runs on masked tokens only, per masked token.
     """
 
@@ -59,8 +61,9 @@ def count_block_flops(head: MaskedHead, length: int, vocab_size: int) -> BlockFl
     """Count the operations of the matrix multiplications of one block, with torch's counter.
 
     A multiplication and an addition are two operations; the backward pass has twice as many as the
-    forward pass. What `head` runs on masked rows only (the head, and perhaps a part of the last
-    layer) counts at masked tokens only.
+    forward pass; if weights are frozen, as beside adapters, it has fewer, which are counted as they
+    are run, and if all are, as in a teacher, none. What `head` runs on masked rows only (the head,
+    and perhaps a part of the last layer) counts at masked tokens only.
 
     Args:
         head: the head of the training, which has run a batch.
@@ -74,19 +77,24 @@ def count_block_flops(head: MaskedHead, length: int, vocab_size: int) -> BlockFl
     device = next(model.parameters()).device
     ids = torch.full((1, length), vocab_size - 1, device=device)
     masked_tokens = max(1, length // 8)
+    trained = [each for each in model.parameters() if each.requires_grad]
+    is_whole = len(trained) == len(list(model.parameters()))
+    backward = bool(trained) and not is_whole
 
     def count(masked: int) -> int:
         labels = torch.full_like(ids, IGNORED)
         labels[:, :masked] = 0
-        with FlopCounterMode(display=False) as counter:
-            head(model, {"input_ids": ids}, labels, pad=False)
-        return counter.get_total_flops()
+        with FlopCounterMode(display=False) as counter, torch.set_grad_enabled(backward):
+            logits = head(model, {"input_ids": ids}, labels, pad=False).logits
+            if backward:
+                torch.autograd.grad(logits.float().sum(), trained, allow_unused=True)
+        return (3 if is_whole else 1) * counter.get_total_flops()
 
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     cuda = [device] if device.type == "cuda" else []
     try:
-        with torch.random.fork_rng(devices=cuda), torch.no_grad():
+        with torch.random.fork_rng(devices=cuda):
             one, two = count(masked_tokens), count(2 * masked_tokens)
     except Exception as error:  # noqa: BLE001 - any model may fail in its own way
         logger.debug("the model's operations are not counted: %s", error)
@@ -95,9 +103,7 @@ def count_block_flops(head: MaskedHead, length: int, vocab_size: int) -> BlockFl
         for module, training in modes:
             module.training = training
     head_per_mask = (two - one) / masked_tokens
-    return BlockFlops(
-        body=3 * (one - head_per_mask * masked_tokens), head_per_mask=3 * head_per_mask
-    )
+    return BlockFlops(body=one - head_per_mask * masked_tokens, head_per_mask=head_per_mask)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
-import transformers
 from accelerate.utils import DynamoBackend
 from transformers.trainer_utils import EvalLoopOutput
 
@@ -18,30 +17,17 @@ from mlmfast.training.evaluation.metrics import Evaluation, summarize
 from mlmfast.training.model.documents.document_attention import DocumentAttention
 from mlmfast.training.model.documents.mode import DocumentMode, check_document_mode
 from mlmfast.training.model.loss import masked_loss_sum, per_block_metrics
-from mlmfast.training.model.masked_head import (
-    DOCUMENT_IDS,
-    MaskedHead,
-    at_masks,
-    find_positions,
-)
+from mlmfast.training.model.masked_head import DOCUMENT_IDS, MaskedHead
+from mlmfast.training.model.masked_rows import MaskedLogits, at_masks, find_positions
+from mlmfast.training.trainer.adapter_saving import AdapterSaving
 from mlmfast.training.trainer.block_trainer import BlockTrainer
+from mlmfast.training.trainer.mask_rate import MaskRateCallback
 from mlmfast.training.trainer.throughput import ThroughputCallback
 
 logger = logging.getLogger(__name__)
 
 
-class MaskRateCallback(transformers.TrainerCallback):
-    """Sets the number of steps over which the mask rate of the training blocks changes."""
-
-    def __init__(self, blocks: MaskedBlocks) -> None:
-        self._blocks = blocks
-
-    def on_train_begin(self, _args: Any, state: Any, _control: Any, **_kwargs: Any) -> None:
-        """Set it."""
-        self._blocks.schedule(state.max_steps)
-
-
-class MLMTrainer(BlockTrainer):
+class MLMTrainer(AdapterSaving, BlockTrainer):
     """A `transformers.Trainer` for masked language models, with the Trainer's own arguments.
 
     It differs from the Trainer in these points:
@@ -64,6 +50,8 @@ class MLMTrainer(BlockTrainer):
       `EvaluationBlocks(store, documents=True)` make such batches.
     """
 
+    _keeps_hidden = False
+
     def __init__(self, *args: Any, documents: DocumentMode | None = None, **kwargs: Any) -> None:
         self._head: MaskedHead | None = None
         self._documents = check_document_mode(documents)
@@ -77,7 +65,9 @@ class MLMTrainer(BlockTrainer):
             # With sharded weights, no process can run the model on its own.
             is_local = not (self.is_fsdp_enabled or self.is_deepspeed_enabled)
             self.throughput = ThroughputCallback(
-                self.train_dataset, self._head_of_steps if is_local else None
+                self.train_dataset,
+                self._head_of_steps if is_local else None,
+                self._heads_without_backward,
             )
             self.add_callback(self.throughput)
             self.add_callback(MaskRateCallback(self.train_dataset))
@@ -105,7 +95,6 @@ class MLMTrainer(BlockTrainer):
             self._own_loss = self.model_accepts_loss_kwargs = True
         labels = inputs.pop("labels")
         positions = self.positions_in(labels)
-        smoothing = self.args.label_smoothing_factor
         outputs = None
         if return_outputs:
             with self._separated(inputs) as given:
@@ -114,9 +103,20 @@ class MLMTrainer(BlockTrainer):
             masked = self._masked_head()(model, inputs, labels, positions)
         else:
             masked = at_masks(outputs.logits, labels, positions)
-        loss = masked_loss_sum(masked, label_smoothing=smoothing)
-        loss = loss / self._step_items(labels, num_items_in_batch)
+        items = self._step_items(labels, num_items_in_batch)
+        loss = self._masked_loss(masked, inputs, labels, positions, items)
         return (loss, outputs) if return_outputs else loss
+
+    def _masked_loss(
+        self,
+        masked: MaskedLogits,
+        inputs: dict[str, Any],
+        labels: torch.Tensor,
+        positions: torch.Tensor,
+        items: torch.Tensor | int,
+    ) -> torch.Tensor:
+        """Return the loss of a batch, divided by the masked tokens of the whole step."""
+        return masked_loss_sum(masked, label_smoothing=self.args.label_smoothing_factor) / items
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Run the Trainer's step on a batch, with its arguments and result."""
@@ -163,6 +163,7 @@ class MLMTrainer(BlockTrainer):
                 last_layer=plugin is None or version == 2,
                 sharded=None if plugin is None else f"FSDP {version}",
                 static=static,
+                hidden=self._keeps_hidden,
                 documents=self._document_attention(
                     [*active, *([] if plugin is None else [f"FSDP {version}"])], static=static
                 ),
@@ -176,9 +177,9 @@ class MLMTrainer(BlockTrainer):
         return self._masked_head().separated(inputs)
 
     def _document_attention(
-        self, unsupported: list[str], *, static: bool
+        self, unsupported: list[str], *, static: bool = False, model: torch.nn.Module | None = None
     ) -> DocumentAttention | None:
-        """Return what keeps documents apart; None where attention crosses them."""
+        """Return what keeps documents apart in a model; None where attention crosses them."""
         if self._documents == "joined":
             return None
         required = self._documents == "separate"
@@ -193,13 +194,17 @@ class MLMTrainer(BlockTrainer):
             if any(getattr(each, "documents", False) for each in data):
                 logger.warning("under %s, attention crosses documents", unsupported[0])
             return None
-        return DocumentAttention(self.model, required=required, static=static)
+        return DocumentAttention(model or self.model, required=required, static=static)
 
     def _head_of_steps(self) -> MaskedHead:
         """Return the head of the last step; a `compute_loss` of a subclass uses all logits."""
         if self._own_loss:
             return self._masked_head()
         return MaskedHead(self.model, allowed=False)
+
+    def _heads_without_backward(self) -> list[MaskedHead]:
+        """Return the heads of further models that a step runs forward only."""
+        return []
 
     def _step_items(
         self, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None

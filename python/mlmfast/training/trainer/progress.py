@@ -11,6 +11,9 @@ from transformers import TrainerCallback
 
 SHOWN = {
     "loss": "loss {:.4f}",
+    "distillation_loss": "from the teacher {:.4f}",
+    "mlm_loss": "from the labels {:.4f}",
+    "hidden_loss": "from hidden states {:.4f}",
     "learning_rate": "learning rate {:.2e}",
     "eval_loss": "evaluation loss {:.4f}",
     "eval_perplexity": "perplexity {:,.2f}",

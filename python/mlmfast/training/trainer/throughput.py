@@ -43,6 +43,7 @@ class ThroughputCallback(TrainerCallback):
         blocks: the training blocks.
         head: returns the head that runs the model in a step; None if its operations cannot be
             counted.
+        forward_heads: returns the heads of frozen models that a step runs, too.
 
     Attributes:
         peak: peak of the device in the precision of the training; None before the training.
@@ -50,9 +51,15 @@ class ThroughputCallback(TrainerCallback):
             counted.
     """
 
-    def __init__(self, blocks: MaskedBlocks, head: Callable[[], MaskedHead] | None) -> None:
+    def __init__(
+        self,
+        blocks: MaskedBlocks,
+        head: Callable[[], MaskedHead] | None,
+        forward_heads: Callable[[], list[MaskedHead]] = list,
+    ) -> None:
         self._blocks = blocks
         self._head = head
+        self._forward_heads = forward_heads
         manifest = blocks.store.manifest
         # Without padding; of a row, if documents are packed into rows.
         self._tokens_per_block = manifest.block_size * blocks.fill_rate
@@ -93,9 +100,21 @@ class ThroughputCallback(TrainerCallback):
         if self._head is not None and not self._counted:
             # After the first step, the head knows on which rows it runs.
             self._counted = True
-            self.block_flops = self._count_flops(self._head())
+            self.block_flops = self._count_all(self._head())
             now = time.perf_counter()
         self._since = now
+
+    def _count_all(self, head: MaskedHead) -> BlockFlops | None:
+        """Count the operations of a block in the model, and in those that run forward only."""
+        total = self._count_flops(head)
+        for each in self._forward_heads():
+            counted = self._count_flops(each)
+            if total is None or counted is None:
+                return None
+            total = BlockFlops(
+                total.body + counted.body, total.head_per_mask + counted.head_per_mask
+            )
+        return total
 
     def _count_flops(self, head: MaskedHead) -> BlockFlops | None:
         """Count the operations of a block; attention inside documents counts as such."""

@@ -33,8 +33,8 @@ expected-statuses = ["2xx", "3xx", "4xx", "504"]
 
 
 @pytest.fixture(scope="module")
-def server(tiny_model):
-    with begun(f"bert={tiny_model('bert').onnx}", "--api-key", "open-sesame") as one:
+def server(tiny_sparse):
+    with begun(f"bert={tiny_sparse('bert').onnx}", "--api-key", "open-sesame") as one:
         yield one
 
 

@@ -15,7 +15,8 @@ from mlmfast.training.model.documents.attention import DocumentMask, attend_insi
 from mlmfast.training.model.documents.document_attention import DocumentAttention
 from mlmfast.training.model.documents.layout import Documents
 from mlmfast.training.model.loss import masked_loss_sum
-from mlmfast.training.model.masked_head import ALL_ROWS, LAST_LAYER_TOO, MaskedHead, at_masks
+from mlmfast.training.model.masked_head import ALL_ROWS, LAST_LAYER_TOO, MaskedHead
+from mlmfast.training.model.masked_rows import at_masks
 from tolerances import GRAPHS, KERNELS, LAYERS
 
 # Of each row, the lengths of its documents; the rest is padding.

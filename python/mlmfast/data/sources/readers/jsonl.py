@@ -249,6 +249,8 @@ def _text(
         text = text_at(record, path)
     except NotTextError as error:
         value = error.value
+        if options.numbers_as_text and isinstance(value, int | float):
+            return json.dumps(value)
         shown = json.dumps(value, ensure_ascii=False)
         hint = (
             f" Name one of its fields, such as '{options.text_column}.{next(iter(value))}'."

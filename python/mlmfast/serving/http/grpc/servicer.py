@@ -17,9 +17,11 @@ from mlmfast.serving.http.protocols.v2.inference import (
     VERSION,
     infer_call,
     model_metadata,
+    server_metadata,
+)
+from mlmfast.serving.http.protocols.v2.outputs import (
     output_tensors,
     requested_outputs,
-    server_metadata,
 )
 from mlmfast.serving.http.protocols.v2.repository import load_model, unload_model
 from mlmfast.serving.scheduler.queue import AnswerTooLargeError
@@ -27,7 +29,8 @@ from mlmfast.serving.scheduler.queue import AnswerTooLargeError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from mlmfast.serving.http.protocols.requests import FillMaskCall
+    from mlmfast.serving.http.protocols.requests import Call
+    from mlmfast.serving.http.protocols.v2.inference import InferRequest
     from mlmfast.serving.http.record import Record
     from mlmfast.serving.http.registry import ServedModel
     from mlmfast.serving.http.service import Service
@@ -89,7 +92,7 @@ class Servicer:
 
     async def _model_metadata(self, request: Any) -> Any:
         served = self._model(request.name, request.version)
-        return message("ModelMetadataResponse")(**model_metadata(served.name))
+        return message("ModelMetadataResponse")(**model_metadata(served))
 
     async def _model_statistics(self, request: Any) -> Any:
         """Tell what a model has done, or all of them."""
@@ -180,19 +183,20 @@ class Servicer:
         """Answer a request; large ones do not hold up others."""
         service = self._service
 
-        def parse() -> tuple[FillMaskCall, list[str]]:
+        def parse() -> tuple[Call, InferRequest]:
             body, binary = infer_request(request)
-            names = [name for name, _ in requested_outputs(body)]
-            return infer_call(model, body, binary), names
+            requested_outputs(body)  # wrong ones are refused before the model runs
+            return infer_call(model, body, binary), body
 
         def write(answered: InferenceResponse | None) -> Any:
-            tensors = {tensor.name: tensor for tensor in output_tensors(answered)}
-            response = infer_response(model, request.id, [tensors[name] for name in names])
+            tensors = {tensor.name: tensor for tensor in output_tensors(body, answered)}
+            chosen = [tensors[name] for name, _ in requested_outputs(body)]
+            response = infer_response(model, request.id, chosen)
             if response.ByteSize() > service.settings.max_answer:
                 raise AnswerTooLargeError(service.settings.max_answer)
             return response
 
-        call, names = await service.large_work.run(request.ByteSize(), parse)
+        call, body = await service.large_work.run(request.ByteSize(), parse)
         answered = await service.answer(call, record)
         size = answered.characters if answered else 0
         with service.answers.hold(None) as holding:

@@ -229,6 +229,8 @@ def protocol_of(method: str, path: str) -> str:
         return "fill-mask"
     if path.startswith("/v1/"):
         return "v1"
+    if path == "/embed_sparse":
+        return "tei"
     if path.startswith("/v2") and not path.startswith("/v2/health/"):
         return "v2"
     return "operations"

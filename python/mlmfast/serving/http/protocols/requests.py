@@ -11,12 +11,14 @@ from mlmfast.serving.http.errors import HTTPError
 from mlmfast.serving.tasks.beam_search import BeamSearchTask
 from mlmfast.serving.tasks.fill_mask import FillMaskTask, fill_mask_task
 from mlmfast.serving.tasks.scoring import ScoringTask
+from mlmfast.serving.tasks.sparse import QueryTableTask, SparseTask, sparse_task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mlmfast.serving.engine.model import Model
     from mlmfast.serving.tasks.base import Task
+    from mlmfast.serving.tasks.one_pass import OnePassTask
 
 # They are looked up on another thread, since each may have to be tokenized.
 _MAX_TARGETS = 1000
@@ -36,7 +38,7 @@ class Call(Protocol):
     def texts(self) -> Sequence[str]:
         """The texts."""
 
-    async def task(self, model: Model) -> FillMaskTask | Task:
+    async def task(self, model: Model) -> OnePassTask | Task:
         """Check the options, and return the task.
 
         Raises:
@@ -145,3 +147,49 @@ class ScoreCall:
     async def task(self, _model: Model) -> ScoringTask:
         """Check the options, and return the task."""
         return ScoringTask(self.method)
+
+
+@dataclass(frozen=True, slots=True)
+class SparseCall:
+    """Encode the texts as sparse vectors.
+
+    Attributes:
+        model: the model's name; None: the default.
+        texts: the texts.
+        kind: "document" or "query".
+        top_k: heaviest words of each text; None: all.
+        threshold: what every weight exceeds.
+        special_tokens: whether special tokens may have a weight.
+        truncate: whether to cut texts that are too long.
+    """
+
+    model: str | None
+    texts: Sequence[str]
+    kind: str = "document"
+    top_k: int | None = None
+    threshold: float = 0.0
+    special_tokens: bool = False
+    truncate: bool = True
+
+    async def task(self, model: Model) -> SparseTask | QueryTableTask:
+        """Check the options, and return the task.
+
+        Raises:
+            HTTPError: the model has no sparse.onnx.
+            InputError: an option is out of range.
+        """
+        if model.sparse is None:
+            raise HTTPError(
+                422,
+                "no_sparse_encoder",
+                "This model was exported for fill-mask alone: `mlmfast export --task sparse` adds "
+                "its sparse encoder.",
+            )
+        return sparse_task(
+            model,
+            self.kind,
+            top_k=self.top_k,
+            threshold=self.threshold,
+            special_tokens=self.special_tokens,
+            truncate=self.truncate,
+        )

@@ -81,6 +81,7 @@ class ModelInfo(BaseModel):
     max_length: int | None = Field(None, description="Tokens a text may have.")
     vocab_size: int | None = None
     device: str | None = None
+    tasks: list[str] | None = Field(None, description='"fill-mask", and "sparse" if it can.')
     loads: int = Field(description="How often it was loaded.")
 
 
@@ -122,6 +123,7 @@ def describe(served: ServedModel) -> dict[str, object]:
             "max_length": model.limits.max_length,
             "vocab_size": model.limits.vocab_size,
             "device": model.engine.device,
+            "tasks": ["fill-mask", *(["sparse"] if model.sparse else ())],
         }
     return info
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from mlmfast.errors import InputError
+from mlmfast.peft_models import without_adapters
 from mlmfast.torch_models import max_input_length
 from mlmfast.training.model.checkpointing import is_checkpointing
 from mlmfast.training.model.documents.attention import DocumentMask
@@ -58,9 +59,10 @@ class DocumentAttention:
     def __init__(
         self, model: torch.nn.Module, *, required: bool = False, static: bool = False
     ) -> None:
-        self.model = model
+        # PEFT's wrapper has the arguments of no model; its adapters lie inside.
+        self.model: Any = without_adapters(model)
         self.reason: str | None = None
-        self._base: torch.nn.Module = getattr(model, "base_model", model)
+        self._base: torch.nn.Module = getattr(self.model, "base_model", self.model)
         self._required = required
         self._static = static
         self._tried = 0

@@ -13,6 +13,12 @@ from mlmfast.serving.http.protocols.fill import JointRequest, JointResponse
 from mlmfast.serving.http.protocols.huggingface import FillMaskRequest
 from mlmfast.serving.http.protocols.ndjson import MEDIA_TYPE as LINES
 from mlmfast.serving.http.protocols.score import ScoreRequest, ScoreResponse
+from mlmfast.serving.http.protocols.sparse import (
+    EmbedSparseRequest,
+    SparseRequest,
+    SparseResponse,
+    SparseValue,
+)
 from mlmfast.serving.http.protocols.v1 import ErrorBody, FillRequest, FillResponse, ModelList
 from mlmfast.serving.http.protocols.v2.inference import InferRequest
 from mlmfast.serving.http.record import PRIORITIES
@@ -170,6 +176,10 @@ def _schemas(settings: ServeSettings, masks: Sequence[str]) -> dict[str, Any]:
             (JointResponse, "serialization"),
             (ScoreRequest, "validation"),
             (ScoreResponse, "serialization"),
+            (SparseRequest, "validation"),
+            (SparseResponse, "serialization"),
+            (EmbedSparseRequest, "validation"),
+            (SparseValue, "serialization"),
             (ModelList, "serialization"),
             (InferRequest, "validation"),
             (ErrorBody, "serialization"),

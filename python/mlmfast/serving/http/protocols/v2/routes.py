@@ -16,23 +16,25 @@ from mlmfast.serving.http.protocols.body import parse_body
 from mlmfast.serving.http.protocols.endpoint import answer_request
 from mlmfast.serving.http.protocols.v2.inference import (
     INPUTS,
-    OUTPUTS,
     PLATFORM,
     VERSION,
     InferRequest,
     infer_call,
     model_metadata,
-    output_tensors,
     repository_extension,
-    requested_outputs,
     server_metadata,
+)
+from mlmfast.serving.http.protocols.v2.outputs import (
+    output_tensors,
+    outputs_of,
+    requested_outputs,
 )
 from mlmfast.serving.http.responses import json_response
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from mlmfast.serving.http.protocols.requests import FillMaskCall
+    from mlmfast.serving.http.protocols.requests import Call
     from mlmfast.serving.http.protocols.v2.tensors import Tensor
     from mlmfast.serving.http.service import Service
     from mlmfast.serving.scheduler.request import InferenceResponse
@@ -49,7 +51,7 @@ def routes(service: Service) -> list[Route]:
         return json_response(server_metadata(extensions))
 
     async def model(request: Request) -> Response:
-        return json_response(model_metadata(service.models.get(_model_name(request)).name))
+        return json_response(model_metadata(service.models.get(_model_name(request))))
 
     async def config(request: Request) -> Response:
         served = service.models.get(_model_name(request))
@@ -65,7 +67,7 @@ def routes(service: Service) -> list[Route]:
                 ],
                 "output": [
                     {"name": name, "data_type": f"TYPE_{_kind(kind)}", "dims": shape}
-                    for name, kind, shape in OUTPUTS
+                    for name, kind, shape in outputs_of(served)
                 ],
             }
         )
@@ -85,14 +87,14 @@ def routes(service: Service) -> list[Route]:
         name = _model_name(request)
         length = request.headers.get(_JSON_LENGTH)
 
-        def parse(content: bytes) -> tuple[FillMaskCall, InferRequest]:
+        def parse(content: bytes) -> tuple[Call, InferRequest]:
             head, binary = _split_body(content, length)
             body = parse_body(InferRequest, head)
             requested_outputs(body)  # wrong ones are refused before the model runs
             return infer_call(name, body, binary), body
 
         def write(body: InferRequest, response: InferenceResponse | None) -> Response:
-            tensors = {tensor.name: tensor for tensor in output_tensors(response)}
+            tensors = {tensor.name: tensor for tensor in output_tensors(body, response)}
             head: dict[str, Any] = {"model_name": name, "model_version": VERSION}
             if body.id is not None:
                 head["id"] = body.id

@@ -71,6 +71,11 @@ function useModel(name) {
   state.model = ready.find((model) => model.name === name) ?? ready[0];
   byId("model").value = state.model.name;
   byId("device").textContent = [state.model.name, state.model.device?.toUpperCase()].filter(Boolean).join(" · ");
+  byId("weigh").hidden = !state.model.tasks.includes("sparse");
+  if (byId("weigh").hidden && state.task === "weigh") {
+    byId("task-each").checked = true;
+    useTask();
+  }
   editor.useMask(state.model.mask_token, ready.map((model) => model.mask_token));
 }
 
@@ -80,7 +85,7 @@ function useTask() {
   const { prompt, examples } = TASKS[state.task];
   byId("prompt").textContent = prompt;
   byId("comparison").hidden = state.task !== "compare";
-  byId("gap").hidden = state.task === "score";
+  byId("gap").hidden = Boolean(TASKS[state.task].hasNoGaps);
   byId("examples").replaceChildren(...examples.map(([text, words]) => {
     const button = element("button", { type: "button", class: "plain" }, text);
     button.addEventListener("click", () => {

@@ -3,9 +3,12 @@ import { drawPanels } from "./bars.js";
 import { aroundGap, fillAllGaps, fillGap, gapOffsets, partsAroundGaps } from "./gaps.js";
 import { drawHeat } from "./heat.js";
 import { joinPieces, percent, readable } from "./tokens.js";
+import { drawWeights, plainToken } from "./weights.js";
 
 const FEW = 6;
 const MANY = 24;
+const WEIGHTS = 12;
+const MOST_WEIGHTS = 100;
 const NO_GAP = "No gap yet. Select a word and press “Add a gap”, or type three underscores.";
 const BEGIN = "Type, or begin with one of these. Three underscores make a gap.";
 
@@ -14,6 +17,7 @@ const BEGIN = "Type, or begin with one of these. Three underscores make a gap.";
  *
  * prompt, begin, examples: what is said before there is an answer; an example is a text, perhaps with words;
  * path: where requests go;
+ * hasNoGaps: whether gaps mean nothing to it;
  * pause: milliseconds without a key press before the model is asked;
  * missing(input): what the text still needs, or null;
  * body(input): the request;
@@ -86,6 +90,7 @@ export const TASKS = {
     examples: [["The Milky Way is a spiral galaxy."], ["The Milky Way is a spiral sandwich."], ["Paris is the capital of Germany."]],
     path: "v1/score",
     pause: 500,
+    hasNoGaps: true,
     // A pass of the model for each token: a long text is scored when the visitor says so.
     isCostly: ({ text }) => text.length > 400,
     missing: ({ text, mask }) => (text.split(mask).join("").trim() ? null : "Nothing to score yet: write a word."),
@@ -97,6 +102,24 @@ export const TASKS = {
       const least = token_scores.indexOf(Math.min(...token_scores));
       return `Log-likelihood ${score.toFixed(2).replace("-", "−")}. Least probable: ${readable(token_strs[least])}, ${percent(Math.exp(token_scores[least]))}.`;
     },
+  },
+
+  // Only where the model has a sparse encoder.
+  weigh: {
+    prompt: "Write a text to weigh",
+    begin: "Type, or begin with one of these. The bars are the words under which a search would find the text.",
+    examples: [["How do planes fly?"], ["The Milky Way is a spiral galaxy."], ["Why is the sky blue?"]],
+    path: "v1/sparse",
+    pause: 300,
+    hasMore: true,
+    hasNoGaps: true,
+    missing: ({ text }) => (text.trim() ? null : "Nothing to weigh yet: write a word."),
+    body: (input) => ({ ...common(input), top_k: input.more ? MOST_WEIGHTS : WEIGHTS }),
+    draw(container, { text }, answer) {
+      drawWeights(container, text, answer.answers[0]);
+    },
+    summary: (_input, { answers: [{ tokens }] }) =>
+      (tokens.length ? `Heaviest: ${tokens.slice(0, 3).map(plainToken).join(", ")}.` : "No word has a weight."),
   },
 };
 

@@ -1,0 +1,114 @@
+"""P10: steps of a distillation, beside the same recipe in plain PyTorch.
+
+`python benches/bench_distill.py 1 2` tries it with one round and two steps for the losses.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import bench_train
+import distill_worker
+import harness
+import train_worker
+from bench_train import LENGTH, Timed
+from fill_mask_worker import Worker, environment
+
+STEPS = 2
+"""Optimizer steps of a timing."""
+LOSS_STEPS = 4
+LABELS = {
+    "plain": "plain PyTorch, fp32",
+    "plain auto": "plain PyTorch, autocast",
+    "fp32": "mlmfast, fp32",
+    "auto": "mlmfast, auto",
+}
+
+
+def timings(folder: Path, rounds: int) -> dict[str, Timed]:
+    """Steps of every way, each in a process of its own, in turn."""
+    workers = {
+        way: Worker(label, [sys.executable, distill_worker.__file__, way, str(folder)])
+        for way, label in LABELS.items()
+    }
+    found = {way: Timed() for way in workers}
+    for number in range(rounds + 1):
+        for way, worker in workers.items():
+            seconds, _ = worker.ask("steps", STEPS)
+            if number:
+                found[way].seconds.append(seconds / STEPS)
+    for way, worker in workers.items():
+        found[way].peak = worker.ask("peak")
+        worker.close()
+    return found
+
+
+def losses(folder: Path, steps: int) -> dict[str, list[float]]:
+    """The losses of the same steps on the same masked rows, way by way."""
+    found = {}
+    for way in LABELS:
+        command = [sys.executable, distill_worker.__file__, "--losses", way, str(folder)]
+        done = subprocess.run(
+            [*command, str(steps)],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=environment(None),
+        )
+        last = [line for line in done.stdout.splitlines() if line.startswith("=")][-1]
+        found[way] = json.loads(last[1:])
+    return found
+
+
+def table(found: dict[str, Timed], curves: dict[str, list[float]]) -> list[str]:
+    """One row for each way."""
+    names = ["", "in", "a step takes", "(min - max)", "tokens/s", "peak memory"]
+    names += ["largest difference of a loss"]
+    names += [f"{LABELS[way]} is" for way in distill_worker.OURS]
+    lines = ["| " + " | ".join(names) + " |", "|---" * len(names) + "|"]
+    median = {way: statistics.median(timed.seconds) for way, timed in found.items()}
+    for way, timed in found.items():
+        gap = max(abs(a - b) for a, b in zip(curves[way], curves["plain"], strict=True))
+        cells = [
+            f"**{LABELS[way]}**" if way in distill_worker.OURS else LABELS[way],
+            distill_worker.precision_of(way),
+            harness.duration(median[way]),
+            f"{harness.duration(min(timed.seconds))} - {harness.duration(max(timed.seconds))}",
+            f"{train_worker.BATCH * LENGTH / median[way]:,.0f}",
+            harness.megabytes(timed.peak),
+            "" if way == "plain" else f"{gap:.1e}",
+            *("" if way == o else f"{median[way] / median[o]:,.2f}x" for o in distill_worker.OURS),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def main(rounds: int = harness.ROUNDS, loss_steps: int = LOSS_STEPS) -> list[str]:
+    """Run the measurements; the lines of the report."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        bench_train.blocks(folder)
+        found = timings(folder, rounds)
+        curves = losses(folder, loss_steps)
+    note = (
+        "A RoBERTa of six layers (82 million random weights) learns from one of twelve (125 "
+        f"million), in batches of {train_worker.BATCH} x {LENGTH}, {bench_train.RATE:.0%} masked, "
+        "by DistilBERT's loss at the masked tokens: divergence, labels, last hidden states. The "
+        "peer computes all logits of both models and takes those at the masks, with "
+        "DataCollatorForLanguageModeling and fused AdamW. Every way has a process of its own, and "
+        f"the processes take turns: a timing is {STEPS} optimizer steps. The memory is the "
+        "process's most, libraries and all. The loss is compared with that of the first way over "
+        f"{loss_steps} steps from the same weights, without dropout, on the same masked rows; it "
+        f"goes from {curves['plain'][0]:.3f} to {curves['plain'][-1]:.3f}."
+    )
+    return ["## P10 distill (`benches/bench_distill.py`)", "", note, "", *table(found, curves)]
+
+
+if __name__ == "__main__":
+    harness.refuse_debug_build()
+    print("\n".join(main(*map(int, sys.argv[1:]))))

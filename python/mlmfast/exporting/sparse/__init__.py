@@ -1,0 +1,1 @@
+"""Export a masked language model as a sparse encoder (SPLADE)."""

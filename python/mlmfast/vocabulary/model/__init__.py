@@ -1,0 +1,1 @@
+"""A model with the rows of another vocabulary."""
