@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import statistics
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -20,9 +19,10 @@ import bench_train
 import harness
 import lora_worker
 import train_worker
-from fill_mask_worker import Worker, environment
+from fill_mask_worker import Worker
 
 import mlmfast
+from mlmfast.data.store.store import BlockStore
 from mlmfast.data.tokenization.train import train_tokenizer
 from mlmfast.demo.corpus import write_corpus
 
@@ -75,20 +75,6 @@ def speeds(folder: Path, rounds: int) -> tuple[dict[str, list[float]], dict[str,
         peaks[way] = worker.ask("peak")
         worker.close()
     return seconds, peaks
-
-
-def trained_parameters(folder: Path) -> dict[str, int]:
-    """How many weights each way trains."""
-    found = {}
-    for way in LABELS:
-        command = [sys.executable, lora_worker.__file__, "--parameters", way, str(folder)]
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=True, env=environment(None)
-        )
-        found[way] = json.loads(
-            [line for line in done.stdout.splitlines() if line.startswith("=")][-1][1:]
-        )
-    return found
 
 
 def speed_table(
@@ -210,7 +196,8 @@ def main(
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         bench_train.blocks(folder)
-        trained = trained_parameters(folder)
+        vocabulary = BlockStore.open(folder / "blocks").manifest.vocab_size
+        trained = {way: lora_worker.parameters(way, vocabulary) for way in LABELS}
         seconds, peaks = speeds(folder, rounds)
         before, rows = perplexities(folder, from_scratch, steps)
     note = (

@@ -115,6 +115,7 @@ def _processor() -> str:
                 name = line.split(":")[1].strip() if line.startswith("model name") else name
                 flags = line if line.startswith("flags") else flags
             wide = "AVX-512" if "avx512f" in flags else "AVX2" if "avx2" in flags else "no AVX2"
+            wide += ", AMX" if "amx_bf16" in flags else ""
             return f"{name} ({wide})"
     except OSError:
         return platform.processor() or platform.machine()

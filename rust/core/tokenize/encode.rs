@@ -7,20 +7,20 @@ use fearless_simd::{Level, Simd, dispatch};
 
 use super::added::{Added, Split};
 use super::family::Family;
-use super::memo::{INLINE, Memo};
+use super::memo::{Known, Memo, Width};
 use super::output::{Encoded, Ids, Part, Pending, StoredId};
 use super::simd;
 use super::stretches::{Cuts, STRETCH};
-use super::tasks::{TASK, TextPosition, tasks};
+use super::tasks::{TextPosition, task_size, tasks};
 use super::texts::Texts;
 use super::unit::Stretch;
-use super::worker::{BATCH, Worker};
+use super::worker::{BATCH, Buffers, Worker};
 use crate::{Error, Result, parallel};
 
 /// Minimum number of bytes that makes starting a thread worthwhile.
 const GRAIN: usize = 1 << 17;
-/// Length of a value of the memo.
-const VALUE: usize = INLINE + 1;
+/// What is stored of long words is prefetched if at least one of so many words is long.
+const FEW_LONG: usize = 8;
 /// Minimum bytes of text per id, in most texts.
 const BYTES_PER_ID: usize = 3;
 
@@ -29,8 +29,9 @@ pub struct Encoder<F: Family> {
     family: F,
     added: Added,
     level: Level,
-    prefilled: OnceLock<Memo>,
-    idle: Mutex<Vec<Worker<F::Scratch>>>,
+    /// One for each width of ids, made when ids of that width are first asked for.
+    memos: [OnceLock<Memo>; 2],
+    idle: Mutex<Vec<Buffers<F::Scratch>>>,
 }
 
 /// Ids around every text, such as those of `<s>` and `</s>`.
@@ -46,8 +47,8 @@ impl<F: Family> Encoder<F> {
     /// Encode with `family` the text between `added` tokens.
     #[must_use]
     pub fn new(family: F, added: Added) -> Self {
-        let (prefilled, idle) = (OnceLock::new(), Mutex::default());
-        Self { family, added, level: simd::level(), prefilled, idle }
+        let (memos, idle) = Default::default();
+        Self { family, added, level: simd::level(), memos, idle }
     }
 
     /// Encode `texts`, except for the stretches that the library must encode. The result depends
@@ -61,13 +62,18 @@ impl<F: Family> Encoder<F> {
         around: Around<'_>,
         threads: Option<usize>,
     ) -> Result<Encoded<T>> {
-        let (places, bytes) = tasks(texts, |bytes, at| self.cut_after(bytes, at))?;
+        let bytes = texts.size()?;
+        let threads = parallel::thread_count(threads, bytes, GRAIN);
+        let size = task_size(bytes, threads);
+        let places = tasks(texts, size, |bytes, at| self.cut_after(bytes, at))?;
         let count = places.len() - 1;
-        let threads = parallel::thread_count(threads, bytes, GRAIN).min(count.max(1));
-        let capacity = bytes.min(TASK) / BYTES_PER_ID + BATCH * VALUE;
+        let threads = threads.min(count.max(1));
+        let capacity = bytes.min(size) / BYTES_PER_ID + BATCH * T::LANES;
+        let memo = self.memo::<T>();
         let next = AtomicUsize::new(0);
         let results = parallel::run((0..threads).collect(), threads, |_| {
-            let mut worker = self.worker();
+            let buffers = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let mut worker = Worker { memo: memo.view(), buffers: buffers.unwrap_or_default() };
             let mut parts = Vec::new();
             loop {
                 let task = next.fetch_add(1, Ordering::Relaxed);
@@ -79,7 +85,7 @@ impl<F: Family> Encoder<F> {
                     self.part(texts, span, around, &mut worker, Ids::with_capacity(capacity));
                 parts.push((task, part));
             }
-            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(worker);
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(worker.buffers);
             parts
         });
         let mut parts: Vec<_> = results.into_iter().flatten().collect();
@@ -93,16 +99,12 @@ impl<F: Family> Encoder<F> {
         self.family.cut_after(text, at, Cuts { line_breaks, bars: &self.added.bars })
     }
 
-    fn worker(&self) -> Worker<F::Scratch> {
-        if let Some(worker) = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop() {
-            return worker;
-        }
-        let memo = self.prefilled.get_or_init(|| {
-            let mut memo = Memo::default();
-            self.family.prefill(&mut memo);
+    fn memo<T: StoredId>(&self) -> &Memo {
+        self.memos[usize::from(T::WIDTH == Width::Wide)].get_or_init(|| {
+            let memo = Memo::new(T::WIDTH);
+            self.family.prefill(&mut memo.view());
             memo
-        });
-        Worker::new(memo.clone())
+        })
     }
 
     /// Encode from one place to another.
@@ -111,7 +113,7 @@ impl<F: Family> Encoder<F> {
         texts: &Texts,
         (from, to): (TextPosition, TextPosition),
         around: Around<'_>,
-        worker: &mut Worker<F::Scratch>,
+        worker: &mut Worker<'_, F::Scratch>,
         mut ids: Ids<T>,
     ) -> Result<Part<T>> {
         let (mut counts, mut pending) = (Vec::new(), Vec::new());
@@ -130,8 +132,8 @@ impl<F: Family> Encoder<F> {
             let mut start = first;
             while start < last {
                 let end = self.cut_after(&bytes[..last], start + STRETCH);
-                let text =
-                    std::str::from_utf8(&bytes[start..end]).map_err(|_| Error::NotUtf8 { row })?;
+                let text = simdutf8::basic::from_utf8(&bytes[start..end])
+                    .map_err(|_| Error::NotUtf8 { row })?;
                 let at = ids.len();
                 let (begins, ends) = (start == 0, end == bytes.len());
                 let stretch = Stretch {
@@ -164,7 +166,7 @@ impl<F: Family> Encoder<F> {
         &self,
         simd: S,
         stretch: Stretch<'_>,
-        worker: &mut Worker<F::Scratch>,
+        worker: &mut Worker<'_, F::Scratch>,
         ids: &mut Ids<T>,
     ) -> bool {
         if self.added.raw.is_in(stretch.text) {
@@ -181,10 +183,10 @@ impl<F: Family> Encoder<F> {
     fn split<T: StoredId>(
         &self,
         stretch: Stretch<'_>,
-        worker: &mut Worker<F::Scratch>,
+        worker: &mut Worker<'_, F::Scratch>,
         ids: &mut Ids<T>,
     ) -> bool {
-        let mut splits = std::mem::take(&mut worker.splits[0]);
+        let mut splits = std::mem::take(&mut worker.buffers.splits[0]);
         let known = self.added.raw.split(stretch.text, &mut splits)
             && splits.iter().all(|&split| match split {
                 Split::Token(id) => ids.append_one(id),
@@ -197,7 +199,7 @@ impl<F: Family> Encoder<F> {
                     }
                 }
             });
-        worker.splits[0] = splits;
+        worker.buffers.splits[0] = splits;
         known
     }
 
@@ -206,11 +208,11 @@ impl<F: Family> Encoder<F> {
     fn split_normalized<T: StoredId>(
         &self,
         stretch: Stretch<'_>,
-        worker: &mut Worker<F::Scratch>,
+        worker: &mut Worker<'_, F::Scratch>,
         ids: &mut Ids<T>,
     ) -> bool {
-        let mut buffer = std::mem::take(&mut worker.normalized);
-        let mut splits = std::mem::take(&mut worker.splits[1]);
+        let mut buffer = std::mem::take(&mut worker.buffers.normalized);
+        let mut splits = std::mem::take(&mut worker.buffers.splits[1]);
         let text = self.family.normalized(stretch.text, &mut buffer);
         let normalized = Stretch { text, ..stretch };
         let known = self.family.is_settled(stretch.text, text)
@@ -222,18 +224,18 @@ impl<F: Family> Encoder<F> {
                     dispatch!(self.level, simd => self.words(simd, piece, worker, ids))
                 }
             });
-        worker.splits[1] = splits;
-        worker.normalized = buffer;
+        worker.buffers.splits[1] = splits;
+        worker.buffers.normalized = buffer;
         known
     }
 
     /// Whether normalization shows one of the added tokens in a stretch, unless units show it.
     #[inline]
-    fn has_late(&self, stretch: Stretch<'_>, worker: &mut Worker<F::Scratch>) -> bool {
+    fn has_late(&self, stretch: Stretch<'_>, worker: &mut Worker<'_, F::Scratch>) -> bool {
         let Added { late, late_in_units, .. } = &self.added;
         !late.is_empty()
             && !late_in_units
-            && late.is_in(self.family.normalized(stretch.text, &mut worker.normalized))
+            && late.is_in(self.family.normalized(stretch.text, &mut worker.buffers.normalized))
     }
 
     /// Whether normalization shows one of the added tokens in a unit.
@@ -252,7 +254,7 @@ impl<F: Family> Encoder<F> {
         &self,
         simd: S,
         stretch: Stretch<'_>,
-        worker: &mut Worker<F::Scratch>,
+        worker: &mut Worker<'_, F::Scratch>,
         ids: &mut Ids<T>,
     ) -> bool {
         let before = ids.len();
@@ -267,10 +269,10 @@ impl<F: Family> Encoder<F> {
     fn together<T: StoredId>(
         &self,
         stretch: Stretch<'_>,
-        worker: &mut Worker<F::Scratch>,
+        worker: &mut Worker<'_, F::Scratch>,
         ids: &mut Ids<T>,
     ) -> bool {
-        let Worker { scratch, unit_ids, .. } = worker;
+        let Buffers { scratch, unit_ids, .. } = &mut worker.buffers;
         unit_ids.clear();
         // Late tokens may be what is in the way.
         let known =
@@ -287,47 +289,59 @@ impl<F: Family> Encoder<F> {
         &self,
         simd: S,
         stretch: Stretch<'_>,
-        worker: &mut Worker<F::Scratch>,
+        worker: &mut Worker<'_, F::Scratch>,
         ids: &mut Ids<T>,
     ) -> bool {
-        let Worker { memo, scratch, units, buffer, normalized, probes, unit_ids, .. } = worker;
+        let Worker { memo, buffers } = worker;
+        let Buffers { scratch, units, buffer, normalized, probes, unit_ids, .. } = buffers;
         if let Some(known) = self.family.write(stretch, buffer, ids) {
             return known;
         }
         let Some(text) = self.family.scan(simd, stretch, buffer, units) else { return false };
+        memo.refresh();
         let mut batches = units.chunks(BATCH);
         let mut next = batches.next().unwrap_or_default();
         let [mut now_probes, mut next_probes] = probes.each_mut();
-        memo.prepare(text, next, next_probes);
+        let mut long = memo.prepare(text, next, next_probes);
         while !next.is_empty() {
             let batch = next;
             next = batches.next().unwrap_or_default();
             std::mem::swap(&mut now_probes, &mut next_probes);
-            memo.prepare(text, next, next_probes);
-            ids.reserve(batch.len() * VALUE);
+            let many_long = long * FEW_LONG > batch.len();
+            long = memo.prepare(text, next, next_probes);
+            if many_long {
+                memo.fetch_stored(&now_probes[..batch.len()]);
+            }
+            ids.reserve(batch.len() * T::LANES);
             for (unit, &probe) in batch.iter().zip(now_probes.iter()) {
-                if let Some(value) = memo.few(probe) {
+                if let Some(value) = memo.few(probe, T::WIDTH) {
                     ids.append_few(value);
                     continue;
                 }
                 let word = &text[unit.start as usize..unit.end as usize];
                 let remembered = word.len() <= F::REMEMBERED;
-                if let Some(known) = memo.get(word).filter(|_| remembered) {
-                    ids.append(known);
-                } else {
-                    unit_ids.clear();
-                    if self.unit_has_late(word, normalized) {
-                        return false;
+                let known = if remembered { memo.find(probe, word) } else { None };
+                match known {
+                    Some(Known::Few(value)) => ids.append_few(value),
+                    Some(Known::Many(stored)) => {
+                        let stored = stored.iter().map(|id| id.load(Ordering::Relaxed));
+                        ids.extend(stored.len(), stored);
                     }
-                    if !self.family.encode(word, memo, scratch, unit_ids) {
-                        return false;
+                    None => {
+                        unit_ids.clear();
+                        if self.unit_has_late(word, normalized) {
+                            return false;
+                        }
+                        if !self.family.encode(word, memo, scratch, unit_ids) {
+                            return false;
+                        }
+                        if remembered {
+                            memo.insert_at(probe, word, unit_ids);
+                        }
+                        ids.append(unit_ids);
                     }
-                    if remembered {
-                        memo.insert(word, unit_ids);
-                    }
-                    ids.append(unit_ids);
                 }
-                ids.reserve(BATCH * VALUE);
+                ids.reserve(BATCH * T::LANES);
             }
         }
         true

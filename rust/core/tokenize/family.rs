@@ -2,7 +2,7 @@
 
 use fearless_simd::Simd;
 
-use super::memo::Memo;
+use super::memo::View;
 use super::output::{Ids, StoredId};
 use super::stretches::Cuts;
 use super::unit::{Stretch, Unit};
@@ -86,12 +86,12 @@ pub trait Family: Send + Sync {
     fn encode(
         &self,
         unit: &[u8],
-        memo: &Memo,
+        memo: &View<'_>,
         scratch: &mut Self::Scratch,
         ids: &mut Vec<u32>,
     ) -> bool;
 
     /// Fill a memo with units whose ids are known without encoding, the most frequent first. None of them
     /// may show an added token when it is normalized, if units are normalized separately.
-    fn prefill(&self, memo: &mut Memo);
+    fn prefill(&self, memo: &mut View<'_>);
 }

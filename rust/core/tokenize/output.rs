@@ -2,27 +2,56 @@
 
 use arrow_buffer::ArrowNativeType;
 
-use super::memo::{INLINE, Value};
+use super::memo::{Packed, Width};
 use crate::{Result, check_length, parallel};
+
+/// Minimum number of ids whose copying makes starting a thread worthwhile.
+const GRAIN: usize = 1 << 20;
 
 /// The types in which ids are stored.
 pub trait StoredId: ArrowNativeType + Default + Send + Sync {
+    /// The width of such ids in a memo.
+    const WIDTH: Width;
+    /// Lanes of a memo's value.
+    const LANES: usize = Self::WIDTH.inline() + 1;
+
     /// An id below the vocabulary's size, which fits.
     fn from_id(id: u32) -> Self;
+
+    /// Write the lanes of a value to the front of `places`, if there is space for all of them.
+    fn unpack(value: Packed, places: &mut [Self]);
 }
 
 impl StoredId for u16 {
+    const WIDTH: Width = Width::Narrow;
+
     #[inline(always)]
     #[allow(clippy::cast_possible_truncation)]
     fn from_id(id: u32) -> Self {
         id as Self
     }
+
+    #[inline(always)]
+    fn unpack(value: Packed, places: &mut [Self]) {
+        if let Some(places) = places.first_chunk_mut::<8>() {
+            *places = std::array::from_fn(|at| Self::from_id(Self::WIDTH.lane(value, at)));
+        }
+    }
 }
 
 impl StoredId for u32 {
-    #[inline]
+    const WIDTH: Width = Width::Wide;
+
+    #[inline(always)]
     fn from_id(id: u32) -> Self {
         id
+    }
+
+    #[inline(always)]
+    fn unpack(value: Packed, places: &mut [Self]) {
+        if let Some(places) = places.first_chunk_mut::<4>() {
+            *places = std::array::from_fn(|at| Self::WIDTH.lane(value, at));
+        }
     }
 }
 
@@ -112,13 +141,11 @@ impl<T: StoredId> Ids<T> {
         true
     }
 
-    /// Append as many ids as the last number says, without a branch; there must be capacity for all.
+    /// Append the ids of a value without a branch; there must be capacity for all its lanes.
     #[inline(always)]
-    pub fn append_few(&mut self, value: &Value) {
-        if let Some(places) = self.all[self.count..].first_chunk_mut() {
-            *places = value.map(T::from_id);
-        }
-        self.count += value[INLINE] as usize;
+    pub fn append_few(&mut self, value: Packed) {
+        T::unpack(value, &mut self.all[self.count..]);
+        self.count += T::WIDTH.count(value);
     }
 
     /// Drop all but the first `count`.
@@ -229,7 +256,8 @@ impl<T: StoredId> Encoded<T> {
             jobs.push((part, own_answers, own_lengths, own_places));
             (answers, lengths, places) = (other_answers, other_lengths, other_places);
         }
-        parallel::run(jobs, self.threads, |(part, answers, lengths, places)| {
+        let threads = parallel::thread_count(Some(self.threads), own, GRAIN);
+        parallel::run(jobs, threads, |(part, answers, lengths, places)| {
             part.write(answers, lengths, places);
         });
         Ok((offsets, ids))

@@ -77,6 +77,14 @@ impl Texts {
         self.count == 0
     }
 
+    /// Bytes of all texts.
+    ///
+    /// # Errors
+    /// Offsets or views are damaged.
+    pub fn size(&self) -> Result<usize> {
+        (0..self.count).try_fold(0, |size, row| Ok(size + self.bytes(row)?.len()))
+    }
+
     /// The bytes of text `row`, which must exist. They may be invalid UTF-8.
     ///
     /// # Errors

@@ -1,15 +1,14 @@
-//! What a thread of an encoder keeps between texts.
+//! What a thread of an encoder works with.
 
 use super::added::Split;
-use super::memo::{Memo, Probe};
+use super::memo::{Probe, View};
 use super::unit::Unit;
 
 /// Number of units whose slots are prefetched before the first of them is looked up.
 pub const BATCH: usize = 64;
 
-/// A thread's buffers and memo, kept between calls.
-pub struct Worker<S> {
-    pub memo: Memo,
+/// A thread's buffers, kept between calls.
+pub struct Buffers<S> {
     pub scratch: S,
     pub units: Vec<Unit>,
     pub buffer: String,
@@ -20,11 +19,15 @@ pub struct Worker<S> {
     pub unit_ids: Vec<u32>,
 }
 
-impl<S: Default> Worker<S> {
-    /// A worker that has encoded nothing yet, with a memo that may hold words.
-    pub fn new(memo: Memo) -> Self {
+/// A thread's buffers, and its view of the memo during one call.
+pub struct Worker<'m, S> {
+    pub memo: View<'m>,
+    pub buffers: Buffers<S>,
+}
+
+impl<S: Default> Default for Buffers<S> {
+    fn default() -> Self {
         Self {
-            memo,
             scratch: S::default(),
             units: Vec::new(),
             buffer: String::new(),

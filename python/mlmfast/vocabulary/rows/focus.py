@@ -80,8 +80,8 @@ def sparsemax(scores: torch.Tensor) -> torch.Tensor:
         `[B, N]`; rows sum to one.
 
     Examples:
-        >>> sparsemax(torch.tensor([[1.0, 0.8, -1.0]])).tolist()
-        [[0.6000000238418579, 0.4000000059604645, 0.0]]
+        >>> sparsemax(torch.tensor([[1.0, 0.5, -1.0]])).tolist()
+        [[0.75, 0.25, 0.0]]
     """
     ordered, _ = scores.sort(dim=1, descending=True)
     sums = ordered.cumsum(1)

@@ -3,6 +3,10 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use fearless_simd::{Simd, dispatch};
+
+use crate::tokenize::simd;
+
 /// Limits of the table's ids and ranks: a pair and its rank are one number of 64 bits.
 const ID_BITS: u32 = 20;
 const RANK_BITS: u32 = 64 - 2 * ID_BITS;
@@ -29,11 +33,19 @@ pub struct Merges {
     made: Vec<u32>,
 }
 
+/// Places of arrays for [`SHORT`] symbols: any number of eight bits is one.
+const PLACES: usize = 1 << 8;
+/// Ranks of which the lowest is found at once.
+const LANES: usize = 16;
+
 /// Working memory of a merge.
 pub struct Scratch {
-    pub symbols: [u32; SHORT],
+    pub symbols: [u32; PLACES],
     /// The rank of each symbol and the next; the last does not count.
-    pub ranks: [u32; SHORT],
+    pub ranks: [u32; PLACES],
+    /// The place of the symbol before each, and of the one after.
+    previous: [u8; PLACES],
+    next: [u8; PLACES],
     list: Vec<Symbol>,
     heap: BinaryHeap<Reverse<u64>>,
 }
@@ -49,7 +61,14 @@ struct Symbol {
 
 impl Default for Scratch {
     fn default() -> Self {
-        Self { symbols: [0; SHORT], ranks: [0; SHORT], list: Vec::new(), heap: BinaryHeap::new() }
+        Self {
+            symbols: [0; PLACES],
+            ranks: [0; PLACES],
+            previous: [0; PLACES],
+            next: [0; PLACES],
+            list: Vec::new(),
+            heap: BinaryHeap::new(),
+        }
     }
 }
 
@@ -148,32 +167,60 @@ impl Merges {
     }
 
     /// The same for up to [`SHORT`] symbols in `scratch`, with the ranks of each two.
-    pub fn apply_short(&self, mut count: usize, scratch: &mut Scratch, ids: &mut Vec<u32>) {
+    pub fn apply_short(&self, count: usize, scratch: &mut Scratch, ids: &mut Vec<u32>) {
         if count == 0 {
             return;
         }
-        let symbols = &mut scratch.symbols[..count];
-        let ranks = &mut scratch.ranks[..count];
-        ranks[count - 1] = NONE;
+        dispatch!(simd::level(), simd => simd.vectorize(
+            #[inline(always)]
+            || self.merge(count, scratch)
+        ));
+        let mut at = 0;
+        while at < count {
+            ids.push(scratch.symbols[at]);
+            at = usize::from(scratch.next[at]);
+        }
+    }
+
+    /// Symbols stay at their places, in a linked list. Ranks with the places below them in one number: the
+    /// lowest of these is the leftmost of the lowest ranks.
+    #[inline(always)]
+    #[allow(clippy::cast_possible_truncation)] // places have eight bits
+    fn merge(&self, count: usize, scratch: &mut Scratch) {
+        let Scratch { symbols, ranks, previous, next, .. } = scratch;
+        let place = |lowest: u32| lowest as u8;
+        for at in 0..count {
+            ranks[at] = ranks[at] << 8 | at as u32;
+            next[at] = at as u8 + 1;
+            previous[at] = (at as u8).wrapping_sub(1);
+        }
+        let used = count.next_multiple_of(LANES).min(PLACES);
+        ranks[count - 1..used].fill(u32::MAX);
         loop {
-            let lowest = ranks[..count].iter().copied().min().unwrap_or(NONE);
-            if lowest == NONE {
+            let (lanes, _) = ranks[..used].as_chunks::<LANES>();
+            let lowest = lanes.iter().fold([u32::MAX; LANES], |lowest, lanes| {
+                std::array::from_fn(|lane| lowest[lane].min(lanes[lane]))
+            });
+            let lowest = lowest.into_iter().fold(u32::MAX, u32::min);
+            if lowest >> 8 == NONE {
                 break;
             }
-            let at = ranks[..count].iter().position(|&rank| rank == lowest).unwrap_or(0);
-            let new = self.made[lowest as usize];
+            let at = usize::from(place(lowest));
+            let new = self.made[(lowest >> 8) as usize];
+            let gone = usize::from(next[at]);
+            let (before, after) = (usize::from(previous[at]), usize::from(next[gone]));
             symbols[at] = new;
-            symbols.copy_within(at + 2..count, at + 1);
-            ranks.copy_within(at + 1..count, at);
-            count -= 1;
-            if at > 0 {
-                ranks[at - 1] = self.rank(symbols[at - 1], new);
+            next[at] = next[gone];
+            ranks[gone] = u32::MAX;
+            ranks[at] = u32::MAX;
+            if after < count {
+                previous[after] = at as u8;
+                ranks[at] = self.rank(new, symbols[after]) << 8 | at as u32;
             }
-            if at + 1 < count {
-                ranks[at] = self.rank(new, symbols[at + 1]);
+            if at > 0 {
+                ranks[before] = self.rank(symbols[before], new) << 8 | before as u32;
             }
         }
-        ids.extend_from_slice(&symbols[..count]);
     }
 
     /// The same in O(n log n): symbols as a linked list, pairs in a heap, from which outdated pairs are

@@ -25,13 +25,12 @@ mod spaces;
 pub(super) mod utf8;
 pub(super) mod wide;
 
-use std::collections::HashMap;
-
 use fearless_simd::Simd;
+use rustc_hash::FxHashMap;
 
 use super::added::Matcher;
 use super::family::Family;
-use super::memo::Memo;
+use super::memo::View;
 use super::unit::{Stretch, Unit};
 use bytes::ByteMerges;
 use cased::Kinds;
@@ -49,7 +48,7 @@ pub struct ByteLevelBpe {
     classes: Classes,
     merges: ByteMerges,
     /// Words that are tokens regardless of the merges.
-    whole: HashMap<Vec<u8>, u32>,
+    whole: FxHashMap<Vec<u8>, u32>,
     spaces: Spaces,
     /// Tokens that are matched in normalized text.
     composed: Matcher,
@@ -113,7 +112,7 @@ impl Family for ByteLevelBpe {
         !self.prefix_space
     }
 
-    fn encode(&self, unit: &[u8], _: &Memo, scratch: &mut Scratch, ids: &mut Vec<u32>) -> bool {
+    fn encode(&self, unit: &[u8], _: &View<'_>, scratch: &mut Scratch, ids: &mut Vec<u32>) -> bool {
         if let Some(id) = self.spaces.id(unit).or_else(|| self.whole.get(unit).copied()) {
             ids.push(id);
         } else {
@@ -122,7 +121,7 @@ impl Family for ByteLevelBpe {
         true
     }
 
-    fn prefill(&self, memo: &mut Memo) {
+    fn prefill(&self, memo: &mut View<'_>) {
         let mut scratch = Scratch::default();
         let mut ids = Vec::new();
         for word in &self.frequent {

@@ -1,7 +1,6 @@
 //! Reading a tokenizer.json, which must contain nothing that is not implemented here.
 
-use std::collections::HashMap;
-
+use rustc_hash::FxHashMap;
 use unicode_normalization::UnicodeNormalization;
 
 use super::ByteLevelBpe;
@@ -64,7 +63,7 @@ impl ByteLevelBpe {
             classes,
             merges,
             frequent: frequent.take(FREQUENT).cloned().collect(),
-            whole: if ignores_merges { words.into_iter().collect() } else { HashMap::new() },
+            whole: if ignores_merges { words.into_iter().collect() } else { FxHashMap::default() },
             spaces,
             composed: added.late.clone(),
             nfc,

@@ -3,7 +3,7 @@
 use unicode_normalization::char::canonical_combining_class;
 
 use super::block::{BLOCK, Block};
-use super::classes::{CLASS, Classes, MARK, WHITE};
+use super::classes::{CLASS, Classes, LETTER, MARK, WHITE};
 use super::joins::{JOINS_AFTER, JOINS_BEFORE};
 use super::utf8;
 
@@ -32,6 +32,7 @@ pub fn add_wide(
         *class |= std::mem::take(spilt);
     }
     let mut later = [0; 4];
+    let (mut letters, mut forced) = (0, 0);
     while leads != 0 {
         let bit = leads.trailing_zeros() as usize;
         leads &= leads - 1;
@@ -39,6 +40,13 @@ pub fn add_wide(
         let Some((code, length)) = utf8::decode(text, at) else { continue };
         let flags = classes.of(code);
         wide.flags |= flags;
+        if flags & (CLASS | MARK) == LETTER && bit + length < BLOCK {
+            // Most characters: the rest does the same in two halves.
+            letters |= ((1 << length) - 1) << bit;
+            forced |= u64::from(flags & JOINS_BEFORE == 0) << bit;
+            forced |= u64::from(flags & JOINS_AFTER == 0) << (bit + length);
+            continue;
+        }
         let class = usize::from(flags & CLASS);
         let [now, over] = halves(((1 << length) - 1) << bit);
         block.classes[class] |= now;
@@ -58,6 +66,8 @@ pub fn add_wide(
             wide.mark = Some((at + length, code));
         }
     }
+    block.classes[usize::from(LETTER)] |= letters;
+    wide.forced |= u128::from(forced);
     *spill = later;
 }
 

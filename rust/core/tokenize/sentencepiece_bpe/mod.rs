@@ -9,13 +9,12 @@ mod pipeline;
 mod scan;
 mod symbols;
 
-use std::collections::HashMap;
-
 use fearless_simd::Simd;
+use rustc_hash::FxHashMap;
 
 use super::bpe::merges::{self, Merges};
 use super::family::Family;
-use super::memo::Memo;
+use super::memo::View;
 use super::unit::{Stretch, Unit};
 use scan::Scanner;
 use symbols::Symbols;
@@ -43,7 +42,7 @@ pub struct SentencePieceBpe {
     symbols: Symbols,
     merges: Merges,
     /// Words that are tokens regardless of the merges.
-    whole: HashMap<String, u32>,
+    whole: FxHashMap<String, u32>,
     /// Words that are tokens, the most frequent first.
     frequent: Vec<String>,
 }
@@ -103,7 +102,7 @@ impl Family for SentencePieceBpe {
         self.prepend == Prepend::Always
     }
 
-    fn encode(&self, unit: &[u8], _: &Memo, scratch: &mut Scratch, ids: &mut Vec<u32>) -> bool {
+    fn encode(&self, unit: &[u8], _: &View<'_>, scratch: &mut Scratch, ids: &mut Vec<u32>) -> bool {
         let Ok(unit) = std::str::from_utf8(unit) else { return false };
         if !self.whole.is_empty()
             && let Some(&id) = self.whole.get(unit)
@@ -118,7 +117,7 @@ impl Family for SentencePieceBpe {
         true
     }
 
-    fn prefill(&self, memo: &mut Memo) {
+    fn prefill(&self, memo: &mut View<'_>) {
         let (mut scratch, mut ids) = (Scratch::default(), Vec::new());
         for word in &self.frequent {
             ids.clear();

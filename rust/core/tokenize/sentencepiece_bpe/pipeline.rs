@@ -1,6 +1,6 @@
 //! Reading a tokenizer.json, which must contain nothing that is not implemented here.
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 use super::pairs::Pairs;
 use super::scan::Scanner;
@@ -75,7 +75,7 @@ impl SentencePieceBpe {
             scanner: Scanner::new(&joined, exceptions),
             symbols,
             merges,
-            whole: if *ignore_merges { whole(vocab) } else { HashMap::new() },
+            whole: if *ignore_merges { whole(vocab) } else { FxHashMap::default() },
             frequent: frequent(vocab),
         };
         Ok(Encoder::new(family, added))
@@ -218,7 +218,7 @@ fn symbols(model: &Model<'_>) -> Result<Symbols> {
 }
 
 /// All tokens, with spaces for their signs.
-fn whole(vocab: &Ids<'_>) -> HashMap<String, u32> {
+fn whole(vocab: &Ids<'_>) -> FxHashMap<String, u32> {
     let tokens = vocab.iter().filter(|(token, _)| !token.contains(' '));
     tokens.map(|(token, &id)| (token.replace(SPACE, " "), id)).collect()
 }

@@ -26,7 +26,7 @@ use super::added::{Added, Surroundings};
 use super::encode::Encoder;
 use super::family::Family;
 use super::file::TokenizerFile;
-use super::memo::Memo;
+use super::memo::View;
 use super::model::Model;
 use super::stretches::{Bar, Cuts};
 use super::unit::{Stretch, Unit};
@@ -187,22 +187,27 @@ impl Family for Unigram {
         self.tables.stages.is_empty()
     }
 
-    fn encode(&self, unit: &[u8], memo: &Memo, scratch: &mut Scratch, ids: &mut Vec<u32>) -> bool {
+    fn encode(
+        &self,
+        unit: &[u8],
+        memo: &View<'_>,
+        scratch: &mut Scratch,
+        ids: &mut Vec<u32>,
+    ) -> bool {
         let Ok(unit) = std::str::from_utf8(unit) else { return false };
         let Scratch { words, lattice } = scratch;
         let (before, unit) = self.leads.take(unit);
         if before == Before::Space
             && let Some((stem, last)) = self.tails.cut(unit, words, &self.tables)
-            && let Some(known) = memo.get(stem.as_bytes())
+            && memo.append(stem.as_bytes(), ids)
         {
-            ids.extend_from_slice(known);
             ids.push(last);
             return true;
         }
         self.encode_unit(unit, before, words, lattice, ids)
     }
 
-    fn prefill(&self, memo: &mut Memo) {
+    fn prefill(&self, memo: &mut View<'_>) {
         let (mut scratch, mut ids) = (Scratch::default(), Vec::new());
         for word in &self.frequent {
             ids.clear();

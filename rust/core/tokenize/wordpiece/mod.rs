@@ -19,7 +19,7 @@ use super::added::{Added, Surroundings};
 use super::encode::Encoder;
 use super::family::Family;
 use super::file::{self, PreTokenizer, TokenizerFile};
-use super::memo::Memo;
+use super::memo::View;
 use super::model::Model;
 use super::simd;
 use super::unit::{Stretch, Unit};
@@ -131,12 +131,12 @@ impl Family for WordPiece {
         normalize::is_visible(text)
     }
 
-    fn encode(&self, unit: &[u8], _: &Memo, scratch: &mut Scratch, ids: &mut Vec<u32>) -> bool {
+    fn encode(&self, unit: &[u8], _: &View<'_>, scratch: &mut Scratch, ids: &mut Vec<u32>) -> bool {
         let Ok(unit) = str::from_utf8(unit) else { return false };
         self.normalizer.words(unit, &mut scratch.text, |word| self.pieces.encode(word, ids))
     }
 
-    fn prefill(&self, memo: &mut Memo) {
+    fn prefill(&self, memo: &mut View<'_>) {
         let (mut units, mut scratch, mut ids) = (Vec::new(), Scratch::default(), Vec::new());
         for word in &self.words {
             units.clear();

@@ -10,18 +10,52 @@ use super::classes::{Class, Classes, Options, is_ideograph};
 pub struct Buffers {
     cleaned: String,
     normalized: String,
+    characters: Vec<char>,
 }
 
 /// The normalizer.
 pub struct Normalizer {
     options: Options,
     classes: Classes,
+    /// By character, what it becomes whatever is around it, if that is no word by itself.
+    alone: Box<[char]>,
 }
+
+/// What it becomes is another case.
+const OTHERWISE: char = '\0';
+/// It disappears.
+const GONE: char = char::MAX;
+/// The characters from here on are looked at in the normalizer.
+const DIRECT: u32 = 0xac00;
 
 impl Normalizer {
     /// Normalize by `options`, for which `classes` were made.
     pub fn new(options: Options, classes: Classes) -> Self {
-        Self { options, classes }
+        let mut normalizer = Self { options, classes, alone: Box::default() };
+        let mut buffers = Buffers::default();
+        let alone = |character: char| {
+            if !normalizer.classes.of(character).changes() {
+                return character;
+            }
+            let text = character.encode_utf8(&mut [0; 4]).to_owned();
+            let Buffers { cleaned, normalized: whole, .. } = &mut buffers;
+            normalizer.normalize(&text, cleaned, whole);
+            let mut parts = whole.chars();
+            match (parts.next(), parts.next()) {
+                (None, _) => GONE,
+                // A mark that is kept may change places with others.
+                (Some(part), None)
+                    if canonical_combining_class(part) == 0
+                        && !splits(normalizer.classes.of(part)) =>
+                {
+                    part
+                }
+                _ => OTHERWISE,
+            }
+        };
+        let alone = (0..DIRECT).filter_map(char::from_u32).map(alone).collect();
+        normalizer.alone = alone;
+        normalizer
     }
 
     /// The characters' classes.
@@ -34,34 +68,47 @@ impl Normalizer {
         &self,
         unit: &str,
         buffers: &mut Buffers,
-        mut word: impl FnMut(&str) -> bool,
+        mut word: impl FnMut(&[char]) -> bool,
     ) -> bool {
-        if unit.chars().all(|character| !self.classes.of(character).changes()) {
-            return word(unit);
+        let Buffers { cleaned, normalized, characters } = buffers;
+        characters.clear();
+        if self.read_alone(unit, characters) {
+            return characters.is_empty() || word(characters);
         }
-        let Buffers { cleaned, normalized } = buffers;
-        if unit.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-            normalized.clear();
-            normalized.push_str(unit);
-            normalized.make_ascii_lowercase();
-            return word(normalized);
+        characters.clear();
+        if unit.chars().all(|character| !self.classes.of(character).changes()) {
+            characters.extend(unit.chars());
+            return word(characters);
         }
         self.normalize(unit, cleaned, normalized);
+        characters.extend(normalized.chars());
         let mut start = 0;
-        for (at, character) in normalized.char_indices() {
+        for (at, &character) in characters.iter().enumerate() {
             let class = self.classes.of(character);
             if !splits(class) {
                 continue;
             }
-            if start < at && !word(&normalized[start..at]) {
+            if start < at && !word(&characters[start..at]) {
                 return false;
             }
-            start = at + character.len_utf8();
-            if !class.is_white() && !word(&normalized[at..start]) {
+            start = at + 1;
+            if !class.is_white() && !word(&characters[at..start]) {
                 return false;
             }
         }
-        start == normalized.len() || word(&normalized[start..])
+        start == characters.len() || word(&characters[start..])
+    }
+
+    /// Read the characters of a unit, if each of them is normalized whatever is around it.
+    fn read_alone(&self, unit: &str, characters: &mut Vec<char>) -> bool {
+        unit.chars().all(|character| match self.alone.get(character as usize) {
+            None | Some(&OTHERWISE) => false,
+            Some(&GONE) => true,
+            Some(&part) => {
+                characters.push(part);
+                true
+            }
+        })
     }
 
     /// A whole text, normalized.
@@ -151,4 +198,34 @@ pub fn is_visible(text: &str) -> bool {
 
 fn splits(class: Class) -> bool {
     class.is_white() || class.is_punctuation()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_character_becomes_alone_it_becomes_in_any_text() {
+        for number in 0..16 {
+            let is = |bit: u32| number >> bit & 1 == 1;
+            let options =
+                Options { clean: is(0), ideographs_apart: is(1), strip: is(2), lowercase: is(3) };
+            let normalizer = Normalizer::new(options, Classes::new(options, &[]));
+            let mut seen = 0;
+            for character in (0..DIRECT).filter_map(char::from_u32) {
+                if is_ideograph(character) {
+                    continue; // always a unit by itself, or no different from other letters
+                }
+                for text in [format!("{character}"), format!("aЖ{character}か{character}ÉB")] {
+                    let mut characters = Vec::new();
+                    if normalizer.read_alone(&text, &mut characters) {
+                        let alone: String = characters.into_iter().collect();
+                        assert_eq!(alone, normalizer.whole(&text), "{text:?} {options:?}");
+                        seen += 1;
+                    }
+                }
+            }
+            assert!(seen > 20_000, "{seen}");
+        }
+    }
 }

@@ -11,15 +11,30 @@ const REST: u32 = 1;
 /// Bits of a node's number, and of a character.
 const BITS: u32 = 21;
 
+/// Characters below this have their edges from the roots in a table by themselves: those of a script lie side
+/// by side in it.
+const DIRECT: usize = 0x1_0000;
+
 /// The vocabulary as two trees of characters, their edges in one table.
 pub struct Pieces {
     /// An edge: its target in the low bits, above it its source node and character; 0 if empty.
     edges: Vec<u64>,
-    /// The token that ends at each node.
-    tokens: Vec<u32>,
+    /// By character, the targets of the edges from both roots; 0 if there is none.
+    starts: [Box<[u32]>; 2],
+    nodes: Vec<Node>,
     unknown: Option<u32>,
     longest: usize,
 }
+
+#[derive(Debug, Clone, Copy)]
+struct Node {
+    /// The token that ends here.
+    token: u32,
+    /// Whether some token goes on.
+    goes_on: bool,
+}
+
+const NO_NODE: Node = Node { token: NONE, goes_on: false };
 
 impl Pieces {
     /// Hold the tokens of `vocabulary`; words of more than `longest` characters are unknown, and
@@ -39,7 +54,13 @@ impl Pieces {
             let found = format!("a vocabulary of {all} characters");
             return Err(Error::Pipeline { part: "model", found });
         }
-        let mut pieces = Self { edges: vec![0; 1 << 12], tokens: vec![NONE; 2], unknown, longest };
+        let mut pieces = Self {
+            edges: vec![0; 1 << 12],
+            starts: [0; 2].map(|none| vec![none; DIRECT].into()),
+            nodes: vec![NO_NODE; 2],
+            unknown,
+            longest,
+        };
         for &(token, id) in vocabulary {
             // A word may begin with any token, prefix and all, if words can look like that.
             if token.len() == 1 || !token.starts_with(|first: char| first.is_ascii_punctuation()) {
@@ -53,31 +74,54 @@ impl Pieces {
     }
 
     /// Append the ids of a word; false if it is unknown and there is no unknown token.
-    pub fn encode(&self, word: &str, ids: &mut Vec<u32>) -> bool {
+    pub fn encode(&self, word: &[char], ids: &mut Vec<u32>) -> bool {
         let before = ids.len();
-        if word.len() > self.longest && word.chars().count() > self.longest {
+        if word.len() > self.longest {
             return self.give_up(before, ids);
         }
-        let (mut left, mut root) = (word, WORD);
-        while !left.is_empty() {
-            let (mut node, mut found) = (root, None);
-            for (at, character) in left.char_indices() {
-                let edge = self.edges[self.place(key(node, character))];
-                if edge == 0 {
+        let (mut start, mut root) = (0, WORD);
+        while start < word.len() {
+            let (mut node, mut end, mut found) = (root, start, None);
+            while let Some(&character) = word.get(end) {
+                let next = if node == root {
+                    self.first(root, character)
+                } else {
+                    self.next(node, character)
+                };
+                let Some(next) = next else { break };
+                node = next;
+                end += 1;
+                let Node { token, goes_on } = self.nodes[node as usize];
+                if token != NONE {
+                    found = Some((end, token));
+                }
+                if !goes_on {
                     break;
                 }
-                node = target(edge);
-                let token = self.tokens[node as usize];
-                if token != NONE {
-                    found = Some((at + character.len_utf8(), token));
-                }
             }
-            let Some((length, token)) = found else { return self.give_up(before, ids) };
+            let Some((end, token)) = found else { return self.give_up(before, ids) };
             ids.push(token);
-            left = &left[length..];
+            start = end;
             root = REST;
         }
         true
+    }
+
+    /// The node behind a root.
+    #[inline]
+    fn first(&self, root: u32, character: char) -> Option<u32> {
+        match self.starts[root as usize].get(character as usize) {
+            Some(0) => None,
+            Some(&node) => Some(node),
+            None => self.next(root, character),
+        }
+    }
+
+    /// The node behind another one.
+    #[inline]
+    fn next(&self, node: u32, character: char) -> Option<u32> {
+        let edge = self.edges[self.place(key(node, character))];
+        (edge != 0).then(|| target(edge))
     }
 
     fn give_up(&self, before: usize, ids: &mut Vec<u32>) -> bool {
@@ -96,15 +140,21 @@ impl Pieces {
                 node = target(edge);
                 continue;
             }
-            let next = u32::try_from(self.tokens.len()).unwrap_or(NONE);
-            self.tokens.push(NONE);
+            let next = u32::try_from(self.nodes.len()).unwrap_or(NONE);
+            self.nodes[node as usize].goes_on = true;
+            if node == root
+                && let Some(start) = self.starts[root as usize].get_mut(character as usize)
+            {
+                *start = next;
+            }
+            self.nodes.push(NO_NODE);
             self.edges[place] = key << BITS | u64::from(next);
             node = next;
-            if self.tokens.len() * 2 > self.edges.len() {
+            if self.nodes.len() * 2 > self.edges.len() {
                 self.grow();
             }
         }
-        self.tokens[node as usize] = id;
+        self.nodes[node as usize].token = id;
     }
 
     fn grow(&mut self) {
@@ -151,18 +201,30 @@ mod tests {
 
     fn ids(pieces: &Pieces, word: &str) -> Option<Vec<u32>> {
         let mut ids = Vec::new();
-        pieces.encode(word, &mut ids).then_some(ids)
+        let word: Vec<char> = word.chars().collect();
+        pieces.encode(&word, &mut ids).then_some(ids)
     }
 
     #[test]
     fn the_longest_piece_comes_first_and_is_not_taken_back() {
-        let vocabulary = [("un", 1), ("una", 2), ("##able", 3), ("##ble", 4), ("é", 5), ("##é", 6)];
+        let vocabulary = [
+            ("un", 1),
+            ("una", 2),
+            ("##able", 3),
+            ("##ble", 4),
+            ("é", 5),
+            ("##é", 6),
+            ("😀x", 7),
+            ("##😀", 8),
+        ];
         let pieces = Pieces::new(&vocabulary, "##", Some(0), 6).unwrap();
         assert_eq!(ids(&pieces, "unable"), Some(vec![2, 4]));
         assert_eq!(ids(&pieces, "unéable"), Some(vec![0]));
         assert_eq!(ids(&pieces, "éé"), Some(vec![5, 6]));
         assert_eq!(ids(&pieces, "ééééééé"), Some(vec![0]));
         assert_eq!(ids(&pieces, "unx"), Some(vec![0]));
+        assert_eq!(ids(&pieces, "😀x😀"), Some(vec![7, 8]));
+        assert_eq!(ids(&pieces, "😀"), Some(vec![0]));
         assert_eq!(ids(&pieces, "able"), Some(vec![0]));
         assert_eq!(ids(&pieces, "##able"), Some(vec![0]));
         assert_eq!(ids(&Pieces::new(&vocabulary, "##", None, 6).unwrap(), "x"), None);

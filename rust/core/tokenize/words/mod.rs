@@ -22,7 +22,7 @@ use super::added::{Added, Surroundings};
 use super::encode::Encoder;
 use super::family::Family;
 use super::file::{Behavior, Pattern, PreTokenizer, TokenizerFile};
-use super::memo::Memo;
+use super::memo::View;
 use super::model::Model;
 use super::output::{Ids, StoredId};
 use super::stretches::Cuts;
@@ -170,13 +170,13 @@ impl Family for Words {
         self.normal.is_identity() || self.normal.keeps_ascii() && text.is_ascii()
     }
 
-    fn encode(&self, unit: &[u8], _: &Memo, (): &mut (), ids: &mut Vec<u32>) -> bool {
+    fn encode(&self, unit: &[u8], _: &View<'_>, (): &mut (), ids: &mut Vec<u32>) -> bool {
         let id = std::str::from_utf8(unit).ok().and_then(|word| self.model.id(word));
         ids.extend(id);
         id.is_some()
     }
 
-    fn prefill(&self, memo: &mut Memo) {
+    fn prefill(&self, memo: &mut View<'_>) {
         if self.short.is_none() {
             for (word, id) in self.model.first(PREFILLED) {
                 memo.insert(word.as_bytes(), &[id]);
