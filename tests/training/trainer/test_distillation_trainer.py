@@ -14,6 +14,7 @@ from mlmfast.errors import InputError
 from mlmfast.training.datasets import EvaluationBlocks, MaskedBlocks
 from mlmfast.training.model.from_scratch import new_model
 from mlmfast.training.options.distillation import DistillationWeights
+from mlmfast.training.process.state import isolated_state
 from mlmfast.training.trainer.distillation_trainer import DistillationTrainer
 from mlmfast.training.trainer.mlm_trainer import MLMTrainer
 from quiet_arguments import quiet_arguments
@@ -162,14 +163,16 @@ def test_another_vocabulary_is_refused(tmp_path):
 def test_in_bf16_the_teacher_computes_in_bf16(toy_blocks, tmp_path):
     store = open_splits(toy_blocks)["train"]
     student, teacher = (new_model(store, model_type="roberta", config_overrides=TINY) for _ in "st")
-    trainer = distilling(
-        student, teacher, tmp_path, train_dataset=MaskedBlocks(store), bf16=True, max_steps=2
-    )
     kinds = []
     teacher.lm_head.decoder.register_forward_hook(
         lambda _module, _args, output: kinds.append(output.dtype)
     )
-    trainer.train()
+    # accelerate would hand the precision on to the next Trainer of this process.
+    with isolated_state():
+        trainer = distilling(
+            student, teacher, tmp_path, train_dataset=MaskedBlocks(store), bf16=True, max_steps=2
+        )
+        trainer.train()
     assert kinds[-1] == torch.bfloat16
     assert {each.dtype for each in teacher.parameters()} == {torch.float32}
 
