@@ -11,46 +11,20 @@ import transformers
 from safetensors.torch import load_file
 
 import processes_at_work as work
+from adapter_trainings import OPTIONS, base  # noqa: F401 (a fixture)
 from launching import launch
-from mlmfast.data.prepare.api import prepare
 from mlmfast.data.store.store import open_splits
-from mlmfast.errors import InputError, MissingDependencyError
+from mlmfast.errors import InputError
 from mlmfast.training.evaluation.evaluate import evaluate
 from mlmfast.training.report.documents import SUMMARY_FILE
 from mlmfast.training.train import train
 from tolerances import KERNELS, LAYERS
-from toy import BLOCK_SIZE, SCRATCH
 
 peft = pytest.importorskip("peft")
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-# Six steps an epoch, with dropout in the model and in front of the adapters.
-OPTIONS = {
-    "precision": "fp32",
-    "use_cpu": True,
-    "report": False,
-    "quiet": True,
-    "learning_rate": 1e-2,
-    "lora": "rank=4,dropout=0.1,targets=all-linear",
-    "num_train_epochs": 2,
-    "per_device_train_batch_size": 12,
-    "save_strategy": "steps",
-    "save_steps": 2,
-}
 ADAPTER = "adapter_model.safetensors"
-
-
-@pytest.fixture(scope="module")
-def base(toy_blocks, tmp_path_factory):
-    """The checkpoint that the adapters are for: it has read half of the words."""
-    folder = tmp_path_factory.mktemp("base")
-    (folder / "text.txt").write_text("the old cat sat on a red mat the old cat sat on\n" * 120)
-    tokenizer = toy_blocks.parent / "tokenizer"
-    prepare(str(folder / "text.txt"), folder / "blocks", tokenizer=tokenizer, block_size=BLOCK_SIZE)
-    options = SCRATCH | {"learning_rate": 3e-3, "max_steps": 40}
-    train(folder / "blocks", output=folder / "model", **options)
-    return folder / "model"
 
 
 @pytest.fixture(scope="module")
@@ -311,66 +285,6 @@ def test_new_tokens_are_trained_with_the_adapters(base, tmp_path):
     assert (after[rows] - weights(tmp_path / "not")[name][rows]).abs().max() > 1e-3
     with pytest.raises(InputError, match=r"add_tokens changes the model.*leave out keep_adapter"):
         train(str(text), output=tmp_path / "kept", keep_adapter=True, **given, **options)
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"from_scratch": True, "model_type": "bert", "model": None}, "leave out lora"),
-        ({"lora": None, "keep_adapter": True}, "keep_adapter is for a training with adapters"),
-        ({"lora": "rank=none"}, "rank of lora"),
-        ({"lora": "targets=q_proj"}, "names 'q_proj'.*all-linear"),
-        ({"keep_adapter": True, "rope_theta": 1000.0}, "rope_theta changes the model"),
-    ],
-)
-def test_what_is_refused_leaves_nothing(base, toy_blocks, tmp_path, given, message):
-    with pytest.raises(InputError, match=message):
-        train(toy_blocks, output=tmp_path / "out", **{"model": base} | OPTIONS | given)
-    assert not list(tmp_path.iterdir())
-
-
-def test_divided_weights_are_refused(base, toy_blocks, tmp_path, monkeypatch):
-    create = transformers.Trainer.create_accelerator_and_postprocess
-
-    def divided(self):
-        create(self)
-        self.is_fsdp_enabled = True
-
-    monkeypatch.setattr(transformers.Trainer, "create_accelerator_and_postprocess", divided)
-    with pytest.raises(InputError, match="does not work with FSDP or DeepSpeed"):
-        train(toy_blocks, model=base, output=tmp_path / "out", **OPTIONS)
-    assert not list(tmp_path.iterdir())
-
-
-def test_without_peft_nothing_begins(base, toy_blocks, tmp_path, monkeypatch):
-    import sys
-
-    monkeypatch.setitem(sys.modules, "peft", None)
-    with pytest.raises(MissingDependencyError, match="mlmfast\\[lora\\]"):
-        train(toy_blocks, model=base, output=tmp_path / "out", **OPTIONS)
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_checkpoint_without_its_head(base, toy_blocks, tmp_path):
-    """Its random head would stay random."""
-    model = transformers.AutoModelForMaskedLM.from_pretrained(base)
-    model.roberta.save_pretrained(tmp_path / "headless")
-    options = OPTIONS | {"max_steps": 2, "save_strategy": "no", "model": tmp_path / "headless"}
-    with pytest.raises(InputError, match=r"lacks lm_head.dense.weight.*modules_to_save="):
-        train(toy_blocks, output=tmp_path / "out", **options)
-    lora = "rank=4,modules_to_save=lm_head.dense,targets=query"
-    found = train(toy_blocks, output=tmp_path / "out", **options | {"lora": lora})
-    assert found.adapter.modules_to_save == ("lm_head.dense",)
-    with pytest.raises(InputError, match="without --keep-adapter"):
-        train(
-            toy_blocks,
-            output=tmp_path / "kept",
-            keep_adapter=True,
-            **options | {"lora": lora},
-        )
-    assert evaluate(tmp_path / "out", toy_blocks).loss == pytest.approx(
-        found.after.loss, rel=KERNELS
-    )
 
 
 def test_an_adapter_is_a_model_to_start_from(kept, whole, toy_blocks, tmp_path):

@@ -16,6 +16,7 @@ from mlmfast.training.report import hub
 from mlmfast.training.report.documents import is_trained_model, write_documents
 from mlmfast.training.report.model_card import card_arguments
 from mlmfast.training.setup.config import TrainConfig
+from mlmfast.training.setup.distillation import check_one_student
 from mlmfast.training.setup.run_dir import open_run_dir
 from mlmfast.training.setup.stores import build_datasets
 from mlmfast.training.setup.trainer import build_trainer
@@ -190,6 +191,7 @@ def train(
         OtherProcessError: another process failed; the error has its message.
     """
     config = TrainConfig.resolve(**locals())  # the parameters: nothing else is in scope yet
+    check_one_student(config)
     processes = Processes.join(
         use_cpu=config.device == "cpu",
         backend=config.training_arguments.get("ddp_backend"),

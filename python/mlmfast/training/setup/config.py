@@ -19,7 +19,6 @@ from mlmfast.training.options.length import LengthOptions
 from mlmfast.training.options.lora import check_lora, lora_config, with_lora_defaults
 from mlmfast.training.options.run_mlm import resolve_alias, resolve_do_flags, split_options
 from mlmfast.training.report import hub
-from mlmfast.training.setup.distillation import check_one_student
 from mlmfast.training.setup.masks import resolve_masks
 from mlmfast.training.text_data import check_one_source, is_blocks
 
@@ -179,7 +178,7 @@ class TrainConfig:
             word_boundaries=word_boundaries,
             mask_rate_schedule=mask_rate_schedule,
         )
-        config = cls(
+        return cls(
             data=data,
             is_text=data is None or not is_blocks(data),
             output=as_path(output),
@@ -203,8 +202,6 @@ class TrainConfig:
             training_arguments=arguments | hub.upload_arguments(push_to_hub, arguments, output),
             **unchanged,
         )
-        check_one_student(config)
-        return config
 
     def with_block_size(self, block_size: int) -> Self:
         """Return the same options, with `tokens_per_batch` as blocks of so many tokens.

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from mlmfast.serving.http.protocols.requests import Call
-    from mlmfast.serving.http.protocols.v2.inference import InferRequest
+    from mlmfast.serving.http.protocols.v2.request import InferRequest
     from mlmfast.serving.http.record import Record
     from mlmfast.serving.http.registry import ServedModel
     from mlmfast.serving.http.service import Service

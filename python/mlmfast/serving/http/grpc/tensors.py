@@ -8,7 +8,8 @@ from pydantic import ValidationError
 
 from mlmfast.serving.http.errors import HTTPError, bad_body
 from mlmfast.serving.http.grpc.messages import message
-from mlmfast.serving.http.protocols.v2.inference import VERSION, InferRequest
+from mlmfast.serving.http.protocols.v2.inference import VERSION
+from mlmfast.serving.http.protocols.v2.request import InferRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -20,7 +20,7 @@ from mlmfast.serving.http.protocols.sparse import (
     SparseValue,
 )
 from mlmfast.serving.http.protocols.v1 import ErrorBody, FillRequest, FillResponse, ModelList
-from mlmfast.serving.http.protocols.v2.inference import InferRequest
+from mlmfast.serving.http.protocols.v2.request import InferRequest
 from mlmfast.serving.http.record import PRIORITIES
 
 if TYPE_CHECKING:

@@ -13,84 +13,30 @@ the n texts `ids` INT64 [w], ascending within a text, `weights` FP32 [w] and `to
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
-
-from pydantic import BaseModel, ConfigDict, Field
+from typing import TYPE_CHECKING, Any
 
 from mlmfast.serving.http.errors import HTTPError
 from mlmfast.serving.http.protocols.endpoint import truncation_kwargs
 from mlmfast.serving.http.protocols.requests import FillMaskCall, SparseCall
-from mlmfast.serving.http.protocols.v2.outputs import (
-    OUTPUTS,
-    SPARSE_OUTPUTS,
-    outputs_of,
-    wants_sparse,
-)
+from mlmfast.serving.http.protocols.v2.outputs import outputs_of, wants_sparse
 from mlmfast.serving.http.protocols.v2.parameters import (
     OF_INPUTS,
-    OF_OUTPUTS,
     PARAMETERS,
     SPARSE_PARAMETERS,
     check_parameters,
-    schema_of,
 )
+from mlmfast.serving.http.protocols.v2.signature import INPUTS
 from mlmfast.serving.http.protocols.v2.tensors import integer_of, strings_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mlmfast.serving.http.protocols.v2.request import InferRequest, InputTensor
     from mlmfast.serving.http.registry import ServedModel
     from mlmfast.serving.http.settings import ServeSettings
 
 VERSION = "1"
 PLATFORM = "onnxruntime_onnx"
-INPUTS = (
-    ("text", "BYTES", [-1], False),
-    ("targets", "BYTES", [-1], True),
-    ("top_k", "INT32", [1], True),
-)
-
-
-class InputTensor(BaseModel):
-    """An input of an inference request."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    name: str = Field(json_schema_extra={"enum": [name for name, *_ in INPUTS]})
-    datatype: str = Field(description="BYTES; for top_k an integer, as INT32.")
-    shape: list[Annotated[int, Field(strict=True)]] = Field(max_length=8, fail_fast=True)
-    data: list[Any] | None = None
-    parameters: dict[str, Any] = Field(
-        default_factory=dict, json_schema_extra=lambda schema: schema.update(schema_of(OF_INPUTS))
-    )
-
-
-class OutputTensor(BaseModel):
-    """A requested output."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    name: str = Field(json_schema_extra={"enum": [n for n, *_ in (*OUTPUTS, *SPARSE_OUTPUTS)]})
-    parameters: dict[str, Any] = Field(
-        default_factory=dict,
-        json_schema_extra=lambda schema: schema.update(schema_of(OF_OUTPUTS)),
-    )
-
-
-class InferRequest(BaseModel):
-    """The JSON part of an inference request."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    id: str | None = None
-    inputs: list[InputTensor] = Field(min_length=1, max_length=8, fail_fast=True)
-    outputs: list[OutputTensor] | None = Field(
-        None, max_length=8, fail_fast=True, json_schema_extra={"uniqueItems": True}
-    )
-    parameters: dict[str, Any] = Field(
-        default_factory=dict,
-        json_schema_extra=lambda schema: schema.update(schema_of(PARAMETERS | SPARSE_PARAMETERS)),
-    )
 
 
 def server_metadata(extensions: Sequence[str]) -> dict[str, Any]:

@@ -6,28 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from mlmfast.serving.http.errors import HTTPError
 from mlmfast.serving.http.protocols.v2.parameters import OF_OUTPUTS, check_parameters
+from mlmfast.serving.http.protocols.v2.signature import OUTPUTS, SPARSE_OUTPUTS
 from mlmfast.serving.http.protocols.v2.tensors import Tensor
 from mlmfast.serving.tasks.sparse import sparse_of
 
 if TYPE_CHECKING:
-    from mlmfast.serving.http.protocols.v2.inference import InferRequest
+    from mlmfast.serving.http.protocols.v2.request import InferRequest
     from mlmfast.serving.http.registry import ServedModel
     from mlmfast.serving.scheduler.request import InferenceResponse
-
-OUTPUTS = (
-    ("score", "FP32", [-1, -1]),
-    ("token", "INT64", [-1, -1]),
-    ("token_str", "BYTES", [-1, -1]),
-    ("sequence", "BYTES", [-1, -1]),
-    ("masks", "INT32", [-1]),
-)
-# Not among the outputs of a request that names none.
-SPARSE_OUTPUTS = (
-    ("ids", "INT64", [-1]),
-    ("weights", "FP32", [-1]),
-    ("tokens", "BYTES", [-1]),
-    ("counts", "INT32", [-1]),
-)
 
 
 def outputs_of(served: ServedModel) -> tuple[tuple[str, str, list[int]], ...]:

@@ -15,10 +15,8 @@ from mlmfast.serving.http.errors import HTTPError
 from mlmfast.serving.http.protocols.body import parse_body
 from mlmfast.serving.http.protocols.endpoint import answer_request
 from mlmfast.serving.http.protocols.v2.inference import (
-    INPUTS,
     PLATFORM,
     VERSION,
-    InferRequest,
     infer_call,
     model_metadata,
     repository_extension,
@@ -29,6 +27,8 @@ from mlmfast.serving.http.protocols.v2.outputs import (
     outputs_of,
     requested_outputs,
 )
+from mlmfast.serving.http.protocols.v2.request import InferRequest
+from mlmfast.serving.http.protocols.v2.signature import INPUTS
 from mlmfast.serving.http.responses import json_response
 
 if TYPE_CHECKING:
