@@ -1,6 +1,7 @@
 //! Merging the bytes of a word.
 
-use super::merges::{Merges, NONE, SHORT, Scratch, fits};
+use super::merges::{Merges, SHORT, Scratch};
+use super::pair_ranks::{NONE, fits};
 
 /// Merges of byte-level BPE.
 pub struct ByteMerges {

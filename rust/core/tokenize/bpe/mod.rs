@@ -3,7 +3,7 @@
 //!
 //! [`scan`] finds the words of a [`pattern`] 64 bytes at a time ([`block`], [`classes`], [`wide`]), [`nfc`]
 //! composes text that is not in NFC, [`spaces`] handles runs of spaces that are tokens, [`merges`] turns
-//! a new word into ids, and [`joins`] shortens words of scripts that the vocabulary hardly covers.
+//! a new word into ids by the [`pair_ranks`], and [`joins`] shortens words of scripts that the vocabulary hardly covers.
 
 mod alphabet;
 pub(super) mod block;
@@ -15,6 +15,7 @@ mod lines;
 pub(super) mod merges;
 mod nfc;
 mod numbers;
+mod pair_ranks;
 mod pattern;
 #[cfg(test)]
 mod plain;
