@@ -43,8 +43,8 @@ TRANSFORMERS5_TESTS ?= $(call test_files,cli/cli_export cli/cli_fill_mask data/b
   serving/fill_mask serving/folder training/evaluation/compare training/evaluation/evaluation training/model/compatibility training/model/head_combinations training/model/last_layer training/model/lengthen \
   training/model/masked_head training/process/processes training/run_mlm/run_mlm training/run_mlm/run_mlm_table \
   training/documents training/model/documents/document_attention training/iterable_datasets training/measured_between_steps training/own_loss training/train training/two_trainings \
-  training/trainer/checkpoints training/trainer/device_memory training/trainer/removed_arguments training/trainer/replay \
-  training/trainer/resume_changes training/trainer/step_batches training/trainer/trainer)
+  training/trainer/saving/checkpoints training/trainer/device_memory training/trainer/removed_arguments training/trainer/replay \
+  training/trainer/saving/resume_changes training/trainer/step_batches training/trainer/trainer)
 # The last that has models for TensorFlow, and where it is installed with it.
 TENSORFLOW := .cache/tensorflow
 # The newest client of Hugging Face, for which transformers 4 is too old, and where it is installed.

@@ -17,7 +17,10 @@ from mlmfast.errors import MlmfastError
 
 # name -> (module, one line of help); the module holds a click command called `command`.
 COMMANDS = {
-    "prepare": ("mlmfast.cli.prepare", "Text files or a data set -> a store of token blocks."),
+    "prepare": (
+        "mlmfast.cli.stores.prepare",
+        "Text files or a data set -> a store of token blocks.",
+    ),
     "train": ("mlmfast.cli.train", "Train a masked language model on a block store."),
     "run-mlm": ("mlmfast.cli.run_mlm", "run_mlm.py: its flags, its defaults, its files."),
     "evaluate": (
@@ -35,15 +38,15 @@ COMMANDS = {
         "Weights of words for each text, for sparse retrieval (SPLADE).",
     ),
     "serve": ("mlmfast.cli.serve", "Fill masks over HTTP."),
-    "convert": ("mlmfast.cli.convert", "Block store <-> Parquet, Megatron, raw ids, lists."),
-    "verify": ("mlmfast.cli.verify", "Whether a block store is what was written."),
+    "convert": ("mlmfast.cli.stores.convert", "Block store <-> Parquet, Megatron, raw ids, lists."),
+    "verify": ("mlmfast.cli.stores.verify", "Whether a block store is what was written."),
     "tokenizer": (
-        "mlmfast.cli.tokenizer",
+        "mlmfast.cli.tokenizers.tokenizer",
         "What encodes a tokenizer, whether its ids are exact, and how fast.",
     ),
-    "train-tokenizer": ("mlmfast.cli.train_tokenizer", "Train a tokenizer on text."),
+    "train-tokenizer": ("mlmfast.cli.tokenizers.train_tokenizer", "Train a tokenizer on text."),
     "vocabulary": (
-        "mlmfast.cli.vocabulary",
+        "mlmfast.cli.tokenizers.vocabulary",
         "Give a checkpoint a vocabulary that fits the texts.",
     ),
     "demo": ("mlmfast.cli.demo", "Every stage in minutes, on text that comes with Python."),

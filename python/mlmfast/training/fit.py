@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mlmfast.training.model.adapters import Adapter
     from mlmfast.training.trainer.interrupt import StopAtStep
     from mlmfast.training.trainer.mlm_trainer import MLMTrainer
-    from mlmfast.training.trainer.resume_changes import Change
+    from mlmfast.training.trainer.saving.resume_changes import Change
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mlmfast.data.store.store import BlockStore
     from mlmfast.training.fit import TrainResult
     from mlmfast.training.trainer.mlm_trainer import MLMTrainer
-    from mlmfast.training.trainer.run_dir import RunDir
+    from mlmfast.training.trainer.saving.run_dir import RunDir
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ import re
 import pytest
 
 import mlmfast
-from mlmfast.cli.prepare import command
+from mlmfast.cli.stores.prepare import command
 from mlmfast.data.prepare.options import PrepareOptions
 from mlmfast.errors import InputError
 

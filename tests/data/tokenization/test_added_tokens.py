@@ -10,7 +10,7 @@ import torch
 import transformers
 from click.testing import CliRunner
 
-from mlmfast.cli.prepare import command as prepare_command
+from mlmfast.cli.stores.prepare import command as prepare_command
 from mlmfast.data.prepare.api import prepare
 from mlmfast.data.store.store import BlockStore
 from mlmfast.data.tokenization.added_tokens import read_tokens, with_tokens

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from mlmfast.cli.train_tokenizer import command
+from mlmfast.cli.tokenizers.train_tokenizer import command
 from mlmfast.data.tokenization.train import train_tokenizer
 from mlmfast.errors import InputError, OutputExistsError
 

@@ -21,9 +21,9 @@ from mlmfast.training.model.load import check_fits, load_config, load_model
 from mlmfast.training.process.distributed import Processes
 from mlmfast.training.run_mlm.text import run_mlm_blocks
 from mlmfast.training.text_data import load_own_tokenizer
-from mlmfast.training.trainer.checkpoints import complete_checkpoints, step_of, sweep
 from mlmfast.training.trainer.interrupt import StopAtStep, TrainingInterrupted
 from mlmfast.training.trainer.mlm_trainer import MLMTrainer
+from mlmfast.training.trainer.saving.checkpoints import complete_checkpoints, step_of, sweep
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ import torch
 
 from mlmfast.training.options.arguments import DEFAULTS
 from mlmfast.training.options.lora import describe_lora
-from mlmfast.training.trainer.run_dir import RunDir
+from mlmfast.training.trainer.saving.run_dir import RunDir
 
 if TYPE_CHECKING:
     from mlmfast.training.datasets import MaskedBlocks

@@ -14,10 +14,10 @@ from mlmfast.training.report import hub
 from mlmfast.training.setup.arguments import choose_arguments
 from mlmfast.training.setup.distillation import build_teacher
 from mlmfast.training.setup.model import adapt_model, build_model
-from mlmfast.training.trainer.best_model import choose_best_metric
 from mlmfast.training.trainer.distillation_trainer import DistillationTrainer
 from mlmfast.training.trainer.mlm_trainer import MLMTrainer
-from mlmfast.training.trainer.resume_changes import check_resumed
+from mlmfast.training.trainer.saving.best_model import choose_best_metric
+from mlmfast.training.trainer.saving.resume_changes import check_resumed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mlmfast.training.model.adapters import Adapter
     from mlmfast.training.process.distributed import Processes
     from mlmfast.training.setup.config import TrainConfig
-    from mlmfast.training.trainer.run_dir import RunDir
+    from mlmfast.training.trainer.saving.run_dir import RunDir
 
 
 def build_trainer(

@@ -11,7 +11,7 @@ from mlmfast.data.loading.sampler import BlockSampler
 from mlmfast.errors import InputError
 from mlmfast.training.datasets import BlockDataset, MaskedBlocks
 from mlmfast.training.model.masked_rows import find_positions
-from mlmfast.training.trainer.self_contained import SelfContainedTrainer
+from mlmfast.training.trainer.saving.self_contained import SelfContainedTrainer
 from mlmfast.training.trainer.step_batches import StepBatches, rank_loader
 
 if TYPE_CHECKING:

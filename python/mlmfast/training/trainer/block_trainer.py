@@ -12,9 +12,9 @@ from mlmfast.errors import DeviceMemoryError, NonFiniteLossError
 from mlmfast.training.datasets import MaskedBlocks
 from mlmfast.training.model.masked_rows import IGNORED
 from mlmfast.training.trainer.block_batches import BlockBatches
-from mlmfast.training.trainer.checkpoints import AtomicCheckpoints
 from mlmfast.training.trainer.loss_guard import INTERVAL, LossGuard
 from mlmfast.training.trainer.memory import Cost, advice, batch_that_fits, measure_cost
+from mlmfast.training.trainer.saving.checkpoints import AtomicCheckpoints
 
 
 class LossCheckCallback(transformers.TrainerCallback):

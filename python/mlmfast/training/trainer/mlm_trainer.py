@@ -19,9 +19,9 @@ from mlmfast.training.model.documents.mode import DocumentMode, check_document_m
 from mlmfast.training.model.loss import masked_loss_sum, per_block_metrics
 from mlmfast.training.model.masked_head import DOCUMENT_IDS, MaskedHead
 from mlmfast.training.model.masked_rows import MaskedLogits, at_masks, find_positions
-from mlmfast.training.trainer.adapter_saving import AdapterSaving
 from mlmfast.training.trainer.block_trainer import BlockTrainer
 from mlmfast.training.trainer.mask_rate import MaskRateCallback
+from mlmfast.training.trainer.saving.adapters import AdapterSaving
 from mlmfast.training.trainer.throughput import ThroughputCallback
 
 logger = logging.getLogger(__name__)

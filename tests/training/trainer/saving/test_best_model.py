@@ -7,7 +7,7 @@ import pytest
 from mlmfast.data.store.store import open_splits
 from mlmfast.errors import InputError
 from mlmfast.training.train import train
-from mlmfast.training.trainer.best_model import choose_best_metric
+from mlmfast.training.trainer.saving.best_model import choose_best_metric
 from toy import SCRATCH
 
 BEST = {"load_best_model_at_end": True, "save_strategy": "epoch"}

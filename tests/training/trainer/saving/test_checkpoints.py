@@ -19,7 +19,11 @@ from launching import launch
 from mlmfast.data.store.store import open_splits
 from mlmfast.errors import InputError, NotFoundError
 from mlmfast.training.train import train
-from mlmfast.training.trainer.checkpoints import FILES_FILE, complete_checkpoints, is_complete
+from mlmfast.training.trainer.saving.checkpoints import (
+    FILES_FILE,
+    complete_checkpoints,
+    is_complete,
+)
 from toy import SCRATCH
 
 OPTIONS = SCRATCH | {

@@ -19,7 +19,7 @@ from mlmfast.training.model.from_scratch import new_model
 from mlmfast.training.train import train
 from mlmfast.training.trainer.interrupt import TrainingInterrupted
 from mlmfast.training.trainer.mlm_trainer import MLMTrainer
-from mlmfast.training.trainer.resume_changes import ARGUMENTS_FILE, argument_changes
+from mlmfast.training.trainer.saving.resume_changes import ARGUMENTS_FILE, argument_changes
 from quiet_arguments import quiet_arguments
 from toy import SCRATCH, TINY
 

@@ -16,8 +16,8 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from mlmfast.errors import InputError
 from mlmfast.fs.atomic import folder_bytes, is_disk_full
-from mlmfast.training.trainer.resume_changes import STATE_FILE
-from mlmfast.training.trainer.resume_states import ResumedArguments
+from mlmfast.training.trainer.saving.resume_changes import STATE_FILE
+from mlmfast.training.trainer.saving.resume_states import ResumedArguments
 
 FILES_FILE = "mlmfast_checkpoint.json"
 CHECKPOINT = re.compile(rf"{PREFIX_CHECKPOINT_DIR}-(\d+)")

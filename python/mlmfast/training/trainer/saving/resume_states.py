@@ -14,7 +14,7 @@ import transformers
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from mlmfast.errors import InputError
-from mlmfast.training.trainer.resume_changes import (
+from mlmfast.training.trainer.saving.resume_changes import (
     FREE,
     GROUPS,
     OPTIMIZER,

@@ -11,8 +11,13 @@ from typing import Any
 
 from mlmfast.errors import InputError, MlmfastError, NotFoundError, OutputExistsError
 from mlmfast.fs.atomic import is_disk_full
-from mlmfast.training.trainer.checkpoints import complete_checkpoints, is_complete, step_of, sweep
-from mlmfast.training.trainer.resume_changes import (
+from mlmfast.training.trainer.saving.checkpoints import (
+    complete_checkpoints,
+    is_complete,
+    step_of,
+    sweep,
+)
+from mlmfast.training.trainer.saving.resume_changes import (
     STATE_FILE,
     Change,
     describe_changes,

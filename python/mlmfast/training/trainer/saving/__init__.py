@@ -1,0 +1,1 @@
+"""What a training writes while it runs, and how it goes on from there."""
