@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import json
 import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -16,11 +14,9 @@ import bench_train
 import distill_worker
 import harness
 import train_worker
-from bench_train import LENGTH, Timed
-from fill_mask_worker import Worker, environment
+from bench_train import LENGTH
+from step_timings import STEPS, Timed, losses, timings
 
-STEPS = 2
-"""Optimizer steps of a timing."""
 LOSS_STEPS = 4
 LABELS = {
     "plain": "plain PyTorch, fp32",
@@ -28,41 +24,6 @@ LABELS = {
     "fp32": "mlmfast, fp32",
     "auto": "mlmfast, auto",
 }
-
-
-def timings(folder: Path, rounds: int) -> dict[str, Timed]:
-    """Steps of every way, each in a process of its own, in turn."""
-    workers = {
-        way: Worker(label, [sys.executable, distill_worker.__file__, way, str(folder)])
-        for way, label in LABELS.items()
-    }
-    found = {way: Timed() for way in workers}
-    for number in range(rounds + 1):
-        for way, worker in workers.items():
-            seconds, _ = worker.ask("steps", STEPS)
-            if number:
-                found[way].seconds.append(seconds / STEPS)
-    for way, worker in workers.items():
-        found[way].peak = worker.ask("peak")
-        worker.close()
-    return found
-
-
-def losses(folder: Path, steps: int) -> dict[str, list[float]]:
-    """The losses of the same steps on the same masked rows, way by way."""
-    found = {}
-    for way in LABELS:
-        command = [sys.executable, distill_worker.__file__, "--losses", way, str(folder)]
-        done = subprocess.run(
-            [*command, str(steps)],
-            capture_output=True,
-            text=True,
-            check=True,
-            env=environment(None),
-        )
-        last = [line for line in done.stdout.splitlines() if line.startswith("=")][-1]
-        found[way] = json.loads(last[1:])
-    return found
 
 
 def table(found: dict[str, Timed], curves: dict[str, list[float]]) -> list[str]:
@@ -93,8 +54,8 @@ def main(rounds: int = harness.ROUNDS, loss_steps: int = LOSS_STEPS) -> list[str
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         bench_train.blocks(folder)
-        found = timings(folder, rounds)
-        curves = losses(folder, loss_steps)
+        found = timings(LABELS, distill_worker.__file__, folder, rounds)
+        curves = losses(LABELS, distill_worker.__file__, folder, loss_steps)
     note = (
         "A RoBERTa of six layers (82 million random weights) learns from one of twelve (125 "
         f"million), in batches of {train_worker.BATCH} x {LENGTH}, {bench_train.RATE:.0%} masked, "

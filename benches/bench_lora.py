@@ -19,14 +19,14 @@ import bench_train
 import harness
 import lora_worker
 import train_worker
-from fill_mask_worker import Worker
+from step_timings import STEPS, Timed, timings
 
 import mlmfast
 from mlmfast.data.store.store import BlockStore
 from mlmfast.data.tokenization.train import train_tokenizer
 from mlmfast.demo.corpus import write_corpus
 
-ROUNDS, STEPS = 3, 2
+ROUNDS = 3
 LABELS = {
     "trainer": "transformers.Trainer, all weights",
     "peft": "transformers.Trainer, PEFT",
@@ -58,41 +58,20 @@ class Adapted:
     seconds: float
 
 
-def speeds(folder: Path, rounds: int) -> tuple[dict[str, list[float]], dict[str, int]]:
-    """Seconds of a step for each round, and peak memory, of each way in a process of its own."""
-    workers = {
-        way: Worker(label, [sys.executable, lora_worker.__file__, way, str(folder)])
-        for way, label in LABELS.items()
-    }
-    seconds: dict[str, list[float]] = {way: [] for way in workers}
-    for number in range(rounds + 1):
-        for way, worker in workers.items():
-            found, _waited = worker.ask("steps", STEPS)
-            if number:
-                seconds[way].append(found / STEPS)
-    peaks = {}
-    for way, worker in workers.items():
-        peaks[way] = worker.ask("peak")
-        worker.close()
-    return seconds, peaks
-
-
-def speed_table(
-    seconds: dict[str, list[float]], peaks: dict[str, int], trained: dict[str, int]
-) -> list[str]:
+def speed_table(found: dict[str, Timed], trained: dict[str, int]) -> list[str]:
     """One row for each way."""
     names = ["", "a step takes", "(min - max)", "steps/s", "peak memory", "trained weights"]
     names += ["optimizer state", "mlmfast, LoRA is"]
     lines = ["| " + " | ".join(names) + " |", "|---" * len(names) + "|"]
-    median = {way: statistics.median(times) for way, times in seconds.items()}
-    for way, times in seconds.items():
+    median = {way: statistics.median(timed.seconds) for way, timed in found.items()}
+    for way, timed in found.items():
         label = LABELS[way]
         cells = [
             label if way in lora_worker.PEERS else f"**{label}**",
             harness.duration(median[way]),
-            f"{harness.duration(min(times))} - {harness.duration(max(times))}",
+            f"{harness.duration(min(timed.seconds))} - {harness.duration(max(timed.seconds))}",
             harness.number(1 / median[way]),
-            harness.megabytes(peaks[way]),
+            harness.megabytes(timed.peak),
             f"{trained[way]:,}",
             harness.megabytes(8 * trained[way]),  # two numbers in fp32 for each weight
             "" if way == "lora" else f"{median[way] / median['lora']:,.2f}x",
@@ -198,7 +177,7 @@ def main(
         bench_train.blocks(folder)
         vocabulary = BlockStore.open(folder / "blocks").manifest.vocab_size
         trained = {way: lora_worker.parameters(way, vocabulary) for way in LABELS}
-        seconds, peaks = speeds(folder, rounds)
+        timed = timings(LABELS, lora_worker.__file__, folder, rounds)
         before, rows = perplexities(folder, from_scratch, steps)
     note = (
         f"A RoBERTa of six layers (82 million random weights), batches of {train_worker.BATCH} x "
@@ -215,7 +194,7 @@ def main(
         "training that takes as long as the steps of all weights."
     )
     head = "## P10 adapters (`benches/bench_lora.py`)"
-    return [head, "", note, "", *speed_table(seconds, peaks, trained), "", text, "", *rows]
+    return [head, "", note, "", *speed_table(timed, trained), "", text, "", *rows]
 
 
 if __name__ == "__main__":

@@ -5,12 +5,9 @@
 
 from __future__ import annotations
 
-import json
 import statistics
-import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import bench_mask
@@ -18,15 +15,13 @@ import harness
 import numpy as np
 import pyarrow as pa
 import train_worker
-from fill_mask_worker import Worker, environment
 from gemm_peak import gemm_peak
+from step_timings import STEPS, Timed, losses, timings
 
 import mlmfast
 
 LENGTH, BLOCKS = 128, 512
 RATE = 0.15
-STEPS = 2
-"""Optimizer steps of a timing."""
 LOSS_STEPS = 5
 LABELS = {
     "guide": "transformers.Trainer, the guide's defaults",
@@ -34,15 +29,6 @@ LABELS = {
     "fp32": "mlmfast, fp32",
     "auto": "mlmfast, auto",
 }
-
-
-@dataclass
-class Timed:
-    """A way's timings: seconds of a step, and those waited for batches, for each round."""
-
-    seconds: list[float] = field(default_factory=list)
-    waited: list[float] = field(default_factory=list)
-    peak: int = 0
 
 
 def blocks(folder: Path) -> None:
@@ -72,38 +58,6 @@ def useful_flops() -> float:
     head = width * width + width * bench_mask.VOCABULARY
     products = layers * before * tokens + behind * ((layers - 1) * tokens + masked) + head * masked
     return 3 * 2 * products
-
-
-def timings(folder: Path, rounds: int) -> dict[str, Timed]:
-    """Steps of every way, each in a process of its own, in turn."""
-    workers = {
-        way: Worker(label, [sys.executable, train_worker.__file__, way, str(folder)])
-        for way, label in LABELS.items()
-    }
-    found = {way: Timed() for way in workers}
-    for number in range(rounds + 1):
-        for way, worker in workers.items():
-            seconds, waited = worker.ask("steps", STEPS)
-            if number:
-                found[way].seconds.append(seconds / STEPS)
-                found[way].waited.append(waited / STEPS)
-    for way, worker in workers.items():
-        found[way].peak = worker.ask("peak")
-        worker.close()
-    return found
-
-
-def losses(folder: Path, steps: int) -> dict[str, list[float]]:
-    """The losses of the same steps on the same masked rows, way by way."""
-    found = {}
-    for way in LABELS:
-        command = [sys.executable, train_worker.__file__, "--losses", way, str(folder), str(steps)]
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=True, env=environment(None)
-        )
-        last = [line for line in done.stdout.splitlines() if line.startswith("=")][-1]
-        found[way] = json.loads(last[1:])
-    return found
 
 
 def table(
@@ -149,9 +103,9 @@ def main(rounds: int = harness.ROUNDS, loss_steps: int = LOSS_STEPS) -> list[str
         blocks(folder)
         needed = {train_worker.precision_of(way) for way in LABELS}
         before = {precision: gemm_peak(precision) for precision in needed}
-        found = timings(folder, rounds)
+        found = timings(LABELS, train_worker.__file__, folder, rounds)
         peaks = {precision: max(before[precision], gemm_peak(precision)) for precision in needed}
-        curves = losses(folder, loss_steps)
+        curves = losses(LABELS, train_worker.__file__, folder, loss_steps)
     shape = f"{train_worker.BATCH} x {LENGTH}"
     at = ", ".join(
         f"{speed / 1e9:,.0f} GFLOP/s in {precision} ({which})"
