@@ -134,7 +134,8 @@ class BlockBatches(SelfContainedTrainer):
             items = self._sum_over_processes(sum(map(len, positions)), device)
         if device.type == "cuda":
             samples = [_to_device(batch, device) for batch in samples]
-            positions = [each.to(device, non_blocking=True) for each in positions]
+            # A copy of memory that is not pinned would wait for the device.
+            positions = [each.pin_memory().to(device, non_blocking=True) for each in positions]
         self._positions = [
             (batch["labels"], batch["labels"]._version, each)  # noqa: SLF001
             for batch, each in zip(samples, positions, strict=True)
