@@ -21,20 +21,6 @@ pytestmark = GPU
 # Scores in fp16: their rounding is 5e-4, and a layer enlarges it as that of float32.
 HALF = 3e-2
 WORDS = ("paris", "is", "the", "capital", "of", "france", "while", "berlin", "is", "a", "city")
-    "paris",
-    "is",
-    "the",
-    "capital",
-    "of",
-    "france",
-    "while",
-    "berlin",
-    "is",
-    "a",
-    "city",
-    "in",
-    "germany",
-]
 
 
 def texts_for(model, count=12):
