@@ -134,10 +134,8 @@ def main() -> None:
         parts = write(wanted.output, wheels, wanted.part_megabytes * MEGABYTE)
         count = len(list(wheels.iterdir()))
     size = sum(path.stat().st_size for path in parts) / MEGABYTE
-    print(
-        f"{count} wheels, {size:.0f} MB in {len(parts)} parts of at most "
-        f"{wanted.part_megabytes} MB, written to {wanted.output} in {time.monotonic() - start:.0f} s"
-    )
+    seconds = time.monotonic() - start
+    print(f"{count} wheels, {size:.0f} MB, {len(parts)} parts in {wanted.output}, {seconds:.0f} s")
 
 
 if __name__ == "__main__":
