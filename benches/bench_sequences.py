@@ -101,7 +101,7 @@ def write(road: Road, folder: Path) -> tuple[Path, Path]:
 
 
 def documents(road: Road) -> Iterator[dict[str, str]]:
-    """What `datasets.map` gets: sequences in pieces, k-mers spelled out as the models' code does."""
+    """What `datasets.map` gets: pieces of sequences, k-mers spelled out as their code does."""
     chunk, k = road.options.get("fasta_chunk"), road.options.get("kmer")
     for sequence in sequences(road, THEIRS_BYTES):
         text = sequence.decode()
