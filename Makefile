@@ -45,6 +45,9 @@ TRANSFORMERS5_TESTS ?= $(call test_files,cli/cli_export cli/cli_fill_mask data/b
   training/documents training/model/documents/document_attention training/iterable_datasets training/measured_between_steps training/own_loss training/train training/two_trainings \
   training/trainer/saving/checkpoints training/trainer/device_memory training/trainer/removed_arguments training/trainer/replay \
   training/trainer/saving/resume_changes training/trainer/step_batches training/trainer/trainer)
+# With the oldest and the newest versions: these, and the servers, adapters and probes.
+VERSIONS_TESTS ?= $(TRANSFORMERS5_TESTS) $(call test_files,serving/http/serve serving/http/grpc training/adapter_training \
+  training/probing/probe)
 # The last that has models for TensorFlow, and where it is installed with it.
 TENSORFLOW := .cache/tensorflow
 # The newest client of Hugging Face, for which transformers 4 is too old, and where it is installed.
@@ -56,11 +59,15 @@ SPARSE_PEER := .cache/sparse-peer
 # What runs the targets of fuzz/, installed there by the first `make fuzz`.
 CARGO_FUZZ_VERSION := 0.13.2
 CARGO_FUZZ := .cache/cargo/bin/cargo-fuzz
+# What `make wheels` builds for, and with.
+WHEEL_TARGETS ?= x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu
+WHEEL_TOOLS := .cache/wheel-tools
+WHEEL_PACKAGES := abi3audit==0.0.26 auditwheel==6.8.2 ziglang==0.17.1
 # Peers that are no packages of ours: installed there by the first bench; empty leaves them out.
 BENCH_PEERS ?= .cache/bench-peers
 
-.PHONY: help setup demo test test-older-processor test-tokenizers-next test-transformers5 test-tf test-gpu test-clients test-sparse test-soak test-page test-equality test-run-mlm test-adapt \
-  fuzz lint format docs bench bench-gpu wheel lock clean
+.PHONY: help setup demo test test-older-processor test-tokenizers-next test-transformers5 test-tf test-gpu test-oldest test-newest test-clients test-sparse test-soak test-page test-equality test-run-mlm test-adapt \
+  fuzz lint format docs bench bench-gpu wheel wheels licenses lock clean
 
 help: ## Show this help
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -119,6 +126,13 @@ test-tf: setup ## Run the tests of the guide's TensorFlow half, in an environmen
 	$(BIN)/python tests/tools/lend_packages.py $(TENSORFLOW) mlmfast
 	PYTHONPATH=python $(TENSORFLOW)/bin/python -m pytest -q tests/data/loading/test_tensorflow.py
 
+# These build mlmfast themselves: they try what a user's installer does.
+test-oldest: ## Run tests with the oldest versions that pyproject.toml allows, in an environment of their own
+	bash .ci/versions oldest $(IN_PARALLEL) $(VERSIONS_TESTS)
+
+test-newest: ## Run tests with the newest versions, in an environment of their own
+	bash .ci/versions newest $(IN_PARALLEL) $(VERSIONS_TESTS)
+
 test-gpu: setup ## Run the tests that need an NVIDIA GPU (3 minutes; MLMFAST_GPU_DRY_RUN=1 runs them on the CPU; not part of test)
 	$(BIN)/python -m pytest -v -m gpu --durations 0 $(PYTEST_ARGS) tests/gpu
 
@@ -172,6 +186,7 @@ lint: setup ## Formatting, lints, types, direction of imports, stubs
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check -- --config-path .
 	PYO3_PYTHON=$(abspath $(BIN)/python) cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
+	$(BIN)/python tools/crate_licenses.py --check
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check --quiet
 	$(BIN)/mypy
@@ -198,6 +213,22 @@ wheel: setup ## Build dist/mlmfast-*.whl and try it in an empty environment
 	rm -rf dist
 	$(BIN)/maturin build --quiet --release --locked --out dist
 	$(BIN)/python tests/tools/wheel_smoke.py dist
+
+# Cross-compiled by zig, which brings the C libraries of old distributions. Another target needs `rustup target add`.
+wheels: setup ## Build a release into dist/: wheels for Linux on x86-64 and aarch64 and the sdist, each checked
+	test -x $(WHEEL_TOOLS)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(WHEEL_TOOLS)
+	VIRTUAL_ENV=$(WHEEL_TOOLS) $(BIN)/uv pip install --quiet $(WHEEL_PACKAGES)
+	rm -rf dist
+	for target in $(WHEEL_TARGETS); do \
+	  PATH="$(abspath $(WHEEL_TOOLS))/bin:$$PATH" $(BIN)/maturin build --quiet --release --locked --zig --target $$target \
+	    --compatibility manylinux2014 --out dist || exit 1; \
+	done
+	$(BIN)/maturin sdist --quiet --out dist
+	for wheel in dist/*.whl; do $(WHEEL_TOOLS)/bin/auditwheel show $$wheel && $(WHEEL_TOOLS)/bin/abi3audit --strict $$wheel || exit 1; done
+	$(BIN)/python tests/tools/check_dist.py dist
+
+licenses: setup ## Write rust/LICENSES.txt anew, after Cargo.lock has changed
+	$(BIN)/python tools/crate_licenses.py
 
 lock: setup ## Compile requirements/*.txt anew from pyproject.toml: newest versions, hashes, no index named
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
