@@ -46,7 +46,7 @@ TRANSFORMERS5_TESTS ?= $(call test_files,cli/cli_export cli/cli_fill_mask data/b
   training/trainer/saving/checkpoints training/trainer/device_memory training/trainer/removed_arguments training/trainer/replay \
   training/trainer/saving/resume_changes training/trainer/step_batches training/trainer/trainer)
 # With the oldest and the newest versions: these, and the servers, adapters and probes.
-VERSIONS_TESTS ?= $(TRANSFORMERS5_TESTS) $(call test_files,serving/http/serve serving/http/grpc training/adapter_training \
+VERSIONS_TESTS ?= $(TRANSFORMERS5_TESTS) $(call test_files,serving/http/serve training/adapter_training \
   training/probing/probe)
 # The last that has models for TensorFlow, and where it is installed with it.
 TENSORFLOW := .cache/tensorflow
