@@ -32,14 +32,14 @@ COMPUTING_TESTS := $(call test_files,data/masking/mask_schedule data/tokenizatio
   training/model/last_layer training/model/masked_head training/model/training_precision training/process/processes \
   training/train training/training_masks training/trainer/against_the_trainer training/trainer/flops \
   training/trainer/replay training/trainer/step_batches training/trainer/trainer)
-# The newest transformers, for which Optimum's exporter is too old, and where it is installed.
+# The newest transformers, for which Optimum's exporter is too old, and where it is installed, with OpenVINO's plugin.
 TRANSFORMERS5_VERSION ?= 5.24.0
 TRANSFORMERS5 := .cache/transformers5
 TRANSFORMERS5_TESTS ?= $(call test_files,cli/cli_export cli/cli_fill_mask data/blocks/attention data/masking/collator data/masking/collator_subclasses data/masking/collator_workers \
   data/sources/open_sources data/tokenization/python_classes/slow_tokenizer data/tokenization/text_encoder \
   data/tokenization/tokenizer_files data/tokenization/tokenizer_rules demo/demo exporting/graph/shared_weights \
   exporting/exporters/exporters exporting/parity/parity exporting/quantization/quantization exporting/architectures exporting/export \
-  exporting/fill_mask_graph exporting/patches serving/engine/graphs serving/engine/logits serving/tasks/beam_search \
+  exporting/fill_mask_graph exporting/patches serving/engine/graphs serving/engine/logits serving/engine/plugins serving/tasks/beam_search \
   serving/fill_mask serving/folder training/evaluation/compare training/evaluation/evaluation training/model/compatibility training/model/head_combinations training/model/last_layer training/model/lengthen \
   training/model/masked_head training/process/processes training/run_mlm/run_mlm training/run_mlm/run_mlm_table \
   training/documents training/model/documents/document_attention training/iterable_datasets training/measured_between_steps training/own_loss training/train training/two_trainings \
@@ -108,8 +108,8 @@ test-transformers5: setup ## Run the tests of data, training, export and fill-ma
 	test -x $(TRANSFORMERS5)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(TRANSFORMERS5)
 	echo "torch; sys_platform == 'none'" > $(TRANSFORMERS5)/lent.txt
 	VIRTUAL_ENV=$(TRANSFORMERS5) $(BIN)/uv pip install --quiet --override $(TRANSFORMERS5)/lent.txt transformers==$(TRANSFORMERS5_VERSION) \
-	  accelerate click 'datasets>=4' hypothesis matplotlib numpy onnx onnxruntime onnxscript polars pyarrow pytest pytest-timeout \
-	  pytest-xdist tqdm
+	  accelerate click 'datasets>=4' hypothesis matplotlib numpy onnx onnxruntime onnxruntime-ep-openvino onnxscript polars pyarrow \
+	  pytest pytest-timeout pytest-xdist tqdm
 	$(BIN)/python tests/tools/lend_packages.py $(TRANSFORMERS5) torch mlmfast
 	PYTHONPATH=python $(TRANSFORMERS5)/bin/python -m pytest -q $(IN_PARALLEL) $(TRANSFORMERS5_TESTS)
 
