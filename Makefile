@@ -59,8 +59,8 @@ CARGO_FUZZ := .cache/cargo/bin/cargo-fuzz
 # Peers that are no packages of ours: installed there by the first bench; empty leaves them out.
 BENCH_PEERS ?= .cache/bench-peers
 
-.PHONY: help setup demo test test-older-processor test-tokenizers-next test-transformers5 test-tf test-clients test-sparse test-soak test-page test-equality test-run-mlm test-adapt \
-  fuzz lint format docs bench wheel lock clean
+.PHONY: help setup demo test test-older-processor test-tokenizers-next test-transformers5 test-tf test-gpu test-clients test-sparse test-soak test-page test-equality test-run-mlm test-adapt \
+  fuzz lint format docs bench bench-gpu wheel lock clean
 
 help: ## Show this help
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -119,6 +119,9 @@ test-tf: setup ## Run the tests of the guide's TensorFlow half, in an environmen
 	  click 'datasets>=4' hypothesis numpy pyarrow pytest pytest-timeout tqdm
 	$(BIN)/python tests/tools/lend_packages.py $(TENSORFLOW) mlmfast
 	PYTHONPATH=python $(TENSORFLOW)/bin/python -m pytest -q tests/data/loading/test_tensorflow.py
+
+test-gpu: setup ## Run the tests that need an NVIDIA GPU (3 minutes; MLMFAST_GPU_DRY_RUN=1 runs them on the CPU; not part of test)
+	$(BIN)/python -m pytest -v -m gpu --durations 0 $(PYTEST_ARGS) tests/gpu
 
 test-soak: setup ## Ten minutes of hostile and honest clients against a server of the ONNX folder MODEL
 	$(BIN)/python tests/tools/soak_server.py $(MODEL)
@@ -189,6 +192,9 @@ docs: setup ## Build the documentation as a site in site/, with every link check
 
 bench: setup ## Measure every claim beside its peer and rewrite benches/RESULTS.md; BENCH=bench_mask for that part alone
 	MLMFAST_BENCH_PEERS=$(BENCH_PEERS) $(BIN)/python benches/run.py $(BENCH)
+
+bench-gpu: setup ## Measure on an NVIDIA GPU and rewrite benches/RESULTS-gpu.md (5 minutes; MLMFAST_GPU_DRY_RUN=1 tries it on the CPU)
+	$(BIN)/python benches/gpu/run.py
 
 wheel: setup ## Build dist/mlmfast-*.whl and try it in an empty environment
 	rm -rf dist

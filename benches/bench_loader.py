@@ -19,7 +19,8 @@ from alone import measure, read_once
 from torch.utils.data import DataLoader
 
 import mlmfast
-from mlmfast.training.datasets import MaskedBlocks, keep_batch
+from mlmfast.training.block_dataset import keep_batch
+from mlmfast.training.datasets import MaskedBlocks
 
 LENGTH, BATCH = 512, 256
 BLOCKS = 10_240  # 5 million tokens

@@ -73,7 +73,8 @@ def load(way: str, folder: str) -> tuple[Callable[[str], Any], Callable[[list[st
     if way == "mlmfast":
         from mlmfast.serving.fill_mask import FillMask
 
-        ours = FillMask(folder, device="cpu")
+        # The load average, which decides by default, would be that of the peers' turns.
+        ours = FillMask(folder, device="cpu", spinning=True)
         return ours, lambda texts, _: list(ours.stream(texts))
     if way == "faster-clip":
         return faster_clip(folder)

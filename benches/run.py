@@ -18,6 +18,7 @@ BENCHES = (
     "bench_group",
     "bench_mask",
     "bench_loader",
+    "bench_mixture",
     "bench_tokenize",
     "bench_prepare",
     "bench_train",

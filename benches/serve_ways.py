@@ -72,7 +72,8 @@ def ways(model: Model, folder: Path) -> tuple[list[Way], list[str]]:
     fp32 = Path(mlmfast.export(model.checkpoint, folder / "fp32").output)
     for name, engine in (("fp32", fp32), (INT8, export_int8(model, folder / "int8"))):
         command = [sys.executable, "-m", "mlmfast", "serve", f"model={engine}"]
-        command += ["--device", "cpu", "--port"]
+        # What decides by the load average would see that of the other servers' start.
+        command += ["--device", "cpu", "--spinning", "on", "--port"]
         found.append(Way(f"mlmfast serve, {name}", command, "/v1/fill-mask", engine=engine))
     return found, left_out
 

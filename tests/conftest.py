@@ -8,6 +8,7 @@ import os
 import hypothesis
 import pytest
 
+import gpu
 from guards import guard
 from places import SHARED_MISSING
 from surroundings import leave, settle
@@ -40,6 +41,8 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("ray"):
             item.add_marker(pytest.mark.timeout(1800))
+        if item.get_closest_marker("gpu") and (reason := gpu.missing()):
+            item.add_marker(pytest.mark.skip(reason=reason))
 
 
 def pytest_terminal_summary(terminalreporter):

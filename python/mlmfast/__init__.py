@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mlmfast.data.blocks.options import GroupStats
     from mlmfast.data.convert.convert import convert
     from mlmfast.data.loading.loader import BlockLoader
+    from mlmfast.data.loading.mixture.mixture import Mixture
     from mlmfast.data.loading.tensorflow import to_tf_dataset
     from mlmfast.data.masking.collator import DataCollatorForLanguageModeling
     from mlmfast.data.masking.mask_tokens import MaskedBatch, mask_tokens
@@ -55,6 +56,7 @@ _HOME = {
     "MLMTrainer": "mlmfast.training.trainer.mlm_trainer",
     "MaskRateSchedule": "mlmfast.data.masking.schedule",
     "MaskedBatch": "mlmfast.data.masking.mask_tokens",
+    "Mixture": "mlmfast.data.loading.mixture.mixture",
     "MlmfastError": "mlmfast.errors",
     "ProbeResult": "mlmfast.training.probing.result",
     "ReplaceReport": "mlmfast.vocabulary.report",
@@ -91,6 +93,7 @@ __all__ = [
     "MLMTrainer",
     "MaskRateSchedule",
     "MaskedBatch",
+    "Mixture",
     "MlmfastError",
     "ProbeResult",
     "ReplaceReport",

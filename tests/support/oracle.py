@@ -241,8 +241,8 @@ def mask_row(ids, *, seed, epoch, block, mask_token_id, vocab_size, flags=None, 
     return masked, labels
 
 
-def permutation(count, seed, epoch):
-    """The order of `count` blocks, as a list."""
+def permutation(count, seed, epoch, most=None):
+    """The order of `count` blocks, as a list; with `most`, the first so many of them."""
     width = max(8, (count - 1).bit_length()) if count else 8
     left_bits, right_bits = width // 2, width - width // 2
     order_key = key(PERMUTATION, seed, epoch, 0)
@@ -257,7 +257,7 @@ def permutation(count, seed, epoch):
         return left << right_bits | right
 
     order = []
-    for index in range(count):
+    for index in range(count if most is None else most):
         value = step(index)
         while value >= count:
             value = step(value)

@@ -12,7 +12,8 @@ from torch.utils.data import DataLoader, DistributedSampler
 
 import mlmfast
 from mlmfast.data.store.store import open_splits
-from mlmfast.training.datasets import EvaluationBlocks, MaskedBlocks, keep_batch
+from mlmfast.training.block_dataset import keep_batch
+from mlmfast.training.datasets import EvaluationBlocks, MaskedBlocks
 from toy import make_blocks
 
 

@@ -12,6 +12,7 @@ import click
 from mlmfast.cli.flags.command import Names, list_arguments
 from mlmfast.cli.flags.documents import documents_option
 from mlmfast.cli.flags.from_options import option_flags
+from mlmfast.cli.flags.mixture import open_mixture
 from mlmfast.cli.flags.train import Overrides, TrainCommand, run_mlm_flags
 from mlmfast.cli.process.log import show_log
 from mlmfast.cli.process.stopping import stopped_by_signals
@@ -45,12 +46,28 @@ def _describe() -> Iterable[str]:
     mlmfast train --train-file data.txt --model distilroberta-base --line-by-line --output model/
     mlmfast train blocks/ --model distilroberta-base --lora rank=16 --output model/
     mlmfast train --config settings.yaml --output model/
+    mlmfast train --data wiki/ 0.7 --data code/ 0.3 --model distilroberta-base --output model/
     mlmfast train blocks/ --from-scratch --model-type roberta --output model/
     mlmfast train blocks/ --teacher roberta-base --student-layers 0,2,4,7,9,11 --output model/
     torchrun --nproc-per-node 2 -m mlmfast train blocks/ --model distilroberta-base --output model/
     """,
 )
 @click.argument("data", nargs=-1, type=click.Path())
+@click.option(
+    "--data",
+    "mixture",
+    nargs=2,
+    multiple=True,
+    metavar="STORE WEIGHT",
+    help="A block store with its share of the blocks, in place of DATA; repeat it for a mixture. "
+    "WEIGHT is a number, or auto in all for shares by size.",
+)
+@click.option(
+    "--data-temperature",
+    type=float,
+    metavar="T",
+    help="Flatten the shares of --data STORE auto: tokens to the power of 1/T.  [default: 1]",
+)
 @click.option(
     "--model", "--model-name-or-path", help="Checkpoint to start from: folder or Hub name."
 )
@@ -192,12 +209,16 @@ def _describe() -> Iterable[str]:
 def command(
     ctx: click.Context,
     data: tuple[str, ...],
+    mixture: tuple[tuple[str, str], ...],
+    data_temperature: float | None,
     resume_from_checkpoint: str | None,
     quiet: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
     """Train a masked language model on DATA: a block store of `mlmfast prepare`, or text.
+
+    --data STORE WEIGHT, given several times, mixes block stores.
 
     Text (files, a folder of files, --train-file or --dataset-name) is prepared first, into
     ~/.cache/mlmfast/blocks; the next training on the same text reuses the blocks.
@@ -212,7 +233,9 @@ def command(
     show_log(quiet=quiet, silent=not first)
     resume = True if resume_from_checkpoint == "last" else resume_from_checkpoint
     with stopped_by_signals(ctx, tell=first):
-        named = data[0] if len(data) == 1 else list(data) or None
+        named: Any = data[0] if len(data) == 1 else list(data) or None
+        if mixture or data_temperature is not None:
+            named = open_mixture(named, mixture, data_temperature)
         result = train(named, resume_from_checkpoint=resume, quiet=quiet, **options, **ctx.obj)
     destroy_process_group()
     if not first:

@@ -1,9 +1,4 @@
-"""Block stores as torch data sets of masked blocks: `MaskedBlocks` and `EvaluationBlocks`.
-
-A batch is read and masked in one call (`__getitems__`), so the data loader's collate function,
-`keep_batch`, has nothing to do. The masks are a pure function of (seed, epoch, block), hence the
-same for any batch size, any number of workers, and after a resume.
-"""
+"""Block stores as torch data sets of masked blocks: `MaskedBlocks` and `EvaluationBlocks`."""
 
 from __future__ import annotations
 
@@ -11,171 +6,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
 
-from mlmfast.data.loading.batches import BatchMaker
-from mlmfast.data.loading.block_masker import BlockMasker
-from mlmfast.data.loading.buffer_pool import BufferPool, TensorAllocator
 from mlmfast.data.loading.document_packing import DocumentPacking
+from mlmfast.data.loading.mixture.masker import MixtureMasker
+from mlmfast.data.loading.mixture.mixture import Mixture
+from mlmfast.data.loading.mixture.order import InOrder
 from mlmfast.data.loading.packed_batches import PackedBatchMaker
 from mlmfast.data.masking.mask_rates import RowRates, parse_mask_rate
 from mlmfast.data.masking.schedule import MaskRateSchedule
-from mlmfast.data.store.lengths import block_lengths
+from mlmfast.data.store.joined import JoinedStore
+from mlmfast.data.store.store import BlockStore
 from mlmfast.errors import InputError
+from mlmfast.training.block_dataset import BlockDataset
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import Unpack
+    from collections.abc import Mapping, Sequence
 
+    from mlmfast.data.loading.block_masker import BlockMasker
     from mlmfast.data.loading.buffer_pool import Batch
-    from mlmfast.data.masking.options import MaskOptions, StoreModeOptions
-    from mlmfast.data.store.store import BlockStore
-
-
-def keep_batch(batch: Any) -> Any:
-    """Return the batch unchanged: the collate function for data sets that return whole batches."""
-    return batch
-
-
-class BlockDataset(Dataset):
-    """The blocks of a store, masked; the base of `MaskedBlocks` and `EvaluationBlocks`.
-
-    Args:
-        store: The blocks, `[N, L]`.
-        seed: Seed of the masks, 0 to 2^64 - 1.
-        mlm_probability: Share of the ordinary tokens that are chosen; `"uniform:LOW,HIGH"` or
-            `"beta:A,B"` draws one for each block in each epoch.
-        mask_replace_prob: Share of the chosen tokens that become the mask token.
-        random_replace_prob: Share of the chosen tokens that become a random word; the rest stay.
-        pad_to_max_length: Keep all rows at the length of a block. Otherwise the batches of a store
-            with one document per block are cut to their longest document, L' <= L.
-        limit: The number of blocks to use, from the first on; None for all.
-        documents: Add `document_ids` to the batches, which number the documents of each block.
-        modes: `mode`, `masks_per_row` and so on, as `mlmfast.mask_tokens` explains them;
-            `mode="whole_word"` finds the words with the store's own tokenizer,
-            `word_boundaries="characters"` also in text without blanks.
-
-    Raises:
-        InputError: An option is unknown, out of its range, or does not fit another, or the store
-            does not know where its `documents` begin.
-    """
-
-    def __init__(
-        self,
-        store: BlockStore,
-        *,
-        seed: int = 0,
-        mlm_probability: float | str = 0.15,
-        mask_replace_prob: float = 0.8,
-        random_replace_prob: float = 0.1,
-        pad_to_max_length: bool = False,
-        limit: int | None = None,
-        documents: bool = False,
-        **modes: Unpack[StoreModeOptions],
-    ) -> None:
-        self.store = store
-        self.seed = seed
-        self.documents = documents
-        self.mlm_probability = mlm_probability
-        options: MaskOptions = {
-            **modes,
-            "mlm_probability": mlm_probability,
-            "mask_replace_prob": mask_replace_prob,
-            "random_replace_prob": random_replace_prob,
-        }
-        masker = BlockMasker(store, seed=seed, options=options)
-        columns = masker.columns_with_documents if documents else masker.columns
-        # The caller's batch, the next one, and one that is being made.
-        pool = BufferPool(keep=3 * len(columns))
-        self._block_maker = BatchMaker(masker, TensorAllocator(pool), columns)
-        self._maker: BatchMaker[torch.Tensor] | PackedBatchMaker[torch.Tensor] = self._block_maker
-        self._trims = store.manifest.packing == "none" and not pad_to_max_length
-        self._count = len(store) if limit is None else min(limit, len(store))
-        self.packing: DocumentPacking | None = None
-        """Which documents share a row, if items are rows of packed documents and not blocks."""
-
-    def __len__(self) -> int:
-        return self._count
-
-    @property
-    def blocks(self) -> int:
-        """Number of the store's blocks that an epoch reads."""
-        return len(self) if self.packing is None else len(self.packing.lengths)
-
-    @property
-    def epoch(self) -> int:
-        """The epoch whose masks the next batch has."""
-        raise NotImplementedError
-
-    @property
-    def fill_rate(self) -> float:
-        """The share of the positions of all items, uncut, that are not padding."""
-        if self.packing is not None:
-            return self.packing.fill_rate
-        manifest, count = self.store.manifest, len(self)
-        if count == manifest.blocks or not manifest.padding_tokens:
-            return manifest.fill_rate
-        filled = int(block_lengths(self.store, count).sum(dtype=np.int64))
-        return filled / (count * manifest.block_size)
-
-    def block_ids(self, indices: np.ndarray, epoch: int) -> np.ndarray:
-        """Return the blocks of the store that items read in an epoch, uint64 `[D]`.
-
-        Args:
-            indices: Numbers of items, uint64 `[B]`.
-            epoch: The epoch.
-        """
-        return indices if self.packing is None else self.packing.documents_of(indices, epoch)[0]
-
-    @property
-    def mean_mask_rate(self) -> float:
-        """The mask rate, or the mean of the distribution that the blocks' rates are drawn from."""
-        rate = parse_mask_rate(self.mlm_probability)
-        return rate.mean if isinstance(rate, RowRates) else rate
-
-    def lengths(self) -> np.ndarray | None:
-        """Count the tokens of each block without padding, `[N]`; None if batches are not cut."""
-        if not self._trims:
-            return None
-        return block_lengths(self.store, len(self))
-
-    def __getitems__(self, indices: Sequence[int]) -> Batch:
-        """Read and mask the blocks with these ids; without any, return a batch without labels.
-
-        Returns:
-            `input_ids` and `labels`, int64 `[B, L]` (labels are -100 where nothing was chosen), and
-            `attention_mask`, int64 `[B, L]`, if the store has padding: what every model takes, and
-            what accelerate and DataParallel can split by rows. With `documents`, `document_ids`,
-            int32 `[B, L]`: 0, 1, 2 ... by the documents of a block, -1 on the padding at its end.
-        """
-        return self._masked_batch(indices) if len(indices) else self._batch_without_labels()
-
-    def __getitem__(self, index: int) -> Batch:
-        """Read and mask one block; the tensors have the shape `[L]`."""
-        return {name: tensor[0] for name, tensor in self.__getitems__([index]).items()}
-
-    def _masked_batch(self, indices: Sequence[int], rate: float | None = None) -> Batch:
-        """Read and mask blocks; without a rate, at that of the options."""
-        block_ids = np.asarray(indices, dtype=np.int64)
-        if block_ids.size and block_ids.min() < 0:
-            raise IndexError(f"block {block_ids.min()}: blocks are numbered from 0 on")
-        batch = self._maker.make(block_ids.astype(np.uint64), self.epoch, rate)
-        return _trim(batch) if self._trims and "attention_mask" in batch else batch
-
-    def _batch_without_labels(self) -> Batch:
-        """Return one block without labels, for a rank that has no block of a global batch.
-
-        The rank still runs the model on it, since the others wait for it.
-        """
-        batch = self._masked_batch([0])
-        batch["labels"].fill_(-100)
-        return batch
-
-
-def _trim(batch: Batch) -> Batch:
-    """Drop the columns that are padding in every row."""
-    longest = int(batch["attention_mask"].any(0).nonzero().max()) + 1
-    return {name: tensor[:, :longest].clone() for name, tensor in batch.items()}
+    from mlmfast.data.masking.options import MaskOptions
 
 
 class EvaluationBlocks(BlockDataset):
@@ -184,21 +33,57 @@ class EvaluationBlocks(BlockDataset):
     There is no `set_epoch`: accelerate would call it at every pass.
 
     Args:
-        store: The blocks, `[N, L]`.
+        store: The blocks, `[N, L]`; or several stores of one tokenizer and block size by name, to
+            evaluate on all of them and on each. A block has the masks that it has alone.
         mlm_probability: Share of the ordinary tokens that are chosen, the same for all blocks.
-        options: The other arguments of `BlockDataset`.
+        options: The other arguments of `BlockDataset`; `limit` is that of each store.
+
+    Attributes:
+        parts: The blocks of each store by name; empty for a single store.
 
     Raises:
-        InputError: The mask rate is one that is drawn for each block.
+        InputError: The mask rate is one that is drawn for each block, or the stores differ.
     """
 
-    def __init__(self, store: BlockStore, *, mlm_probability: float = 0.15, **options: Any) -> None:
+    def __init__(
+        self,
+        store: BlockStore | Mapping[str, BlockStore],
+        *,
+        mlm_probability: float = 0.15,
+        **options: Any,
+    ) -> None:
         if isinstance(parse_mask_rate(mlm_probability), RowRates):
             raise InputError(
                 "An evaluation has one mask rate for all blocks: give mlm_probability as a number, "
                 f"not {mlm_probability!r}."
             )
-        super().__init__(store, mlm_probability=mlm_probability, **options)
+        self.parts: dict[str, EvaluationBlocks] = {}
+        if isinstance(store, BlockStore):
+            super().__init__(store, mlm_probability=mlm_probability, **options)
+            return
+        for name, one in store.items():
+            self.parts[name] = EvaluationBlocks(one, mlm_probability=mlm_probability, **options)
+        self._order = InOrder(tuple(map(len, self.parts.values())))
+        joined = JoinedStore(list(store.values()))
+        super().__init__(joined, mlm_probability=mlm_probability, **options)
+        self._count = len(self._order)
+
+    def _make_masker(self, options: MaskOptions) -> BlockMasker | MixtureMasker:
+        if not isinstance(self.store, JoinedStore):
+            return super()._make_masker(options)
+        seeds = [self.seed] * len(self.parts)
+        return MixtureMasker(self.store, self._order, seeds=seeds, options=options)
+
+    def part_of(self, items: Sequence[int]) -> np.ndarray:
+        """Return which of the parts each item belongs to, int64 `[B]`."""
+        return self._order.sources_of(np.asarray(items, np.uint64))
+
+    @property
+    def fill_rate(self) -> float:
+        """The share of the positions of all items, uncut, that are not padding."""
+        if not self.parts:
+            return super().fill_rate
+        return sum(each.fill_rate * len(each) for each in self.parts.values()) / len(self)
 
     @property
     def epoch(self) -> int:
@@ -214,23 +99,27 @@ class MaskedBlocks(BlockDataset):
     `document_ids`. A document has the masks that it has alone.
 
     Args:
-        store: The blocks, `[N, L]`.
+        store: The blocks, `[N, L]`; or a `mlmfast.Mixture` of stores, of which an item is a place
+            in its order.
         mask_rate_schedule: A mask rate that changes from the first optimizer step to the last, in
             place of `mlm_probability`, as in `mlmfast.MaskRateSchedule`; `schedule` says over how
             many steps.
         pack_documents: Put the documents of a store with one per block side by side into rows,
             other ones in every epoch; see `DocumentPacking`.
-        data_seed: Seed of which documents share a row; None for `seed`.
+        data_seed: Seed of which documents share a row, and of a mixture's order; None for `seed`.
         options: The other arguments of `BlockDataset`.
+
+    Attributes:
+        mixture: The mixture; None for the blocks of one store.
 
     Raises:
         InputError: As of `BlockDataset`; or there is nothing to pack, since the blocks hold more
-            than one document each.
+            than one document each; or a mixture has a limit, or is to be packed.
     """
 
     def __init__(
         self,
-        store: BlockStore,
+        store: BlockStore | Mixture,
         *,
         mask_rate_schedule: str | None = None,
         pack_documents: bool = False,
@@ -240,10 +129,13 @@ class MaskedBlocks(BlockDataset):
         if mask_rate_schedule is not None:
             rates = MaskRateSchedule(mask_rate_schedule, 1)
             options["mlm_probability"] = rates.start
-        super().__init__(store, **options)
+        self.order_seed = options.get("seed", 0) if data_seed is None else data_seed
+        self.mixture = store if isinstance(store, Mixture) else None
+        if self.mixture is not None:
+            self.mixture.check_order(pack_documents=pack_documents, limit=options.get("limit"))
+        super().__init__(store.joined if isinstance(store, Mixture) else store, **options)
         if pack_documents:
-            order_seed = self.seed if data_seed is None else data_seed
-            self.packing = DocumentPacking(store, self._count, order_seed)
+            self.packing = DocumentPacking(self.store, self._count, self.order_seed)
             self._maker = PackedBatchMaker.over(self._block_maker, self.packing)
             self._count, self._trims = self.packing.rows, False
             self.documents = True
@@ -252,6 +144,25 @@ class MaskedBlocks(BlockDataset):
         # Workers that outlive an epoch (persistent_workers) hold a copy of this object, and learn
         # of a new epoch through shared memory alone.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+
+    def _make_masker(self, options: MaskOptions) -> BlockMasker | MixtureMasker:
+        if self.mixture is None:
+            return super()._make_masker(options)
+        return self.mixture.masker(seed=self.seed, order_seed=self.order_seed, options=options)
+
+    def check_order_seed(self, data_seed: int | None) -> None:
+        """Raise InputError if a trainer's `data_seed` is not the one of the mixture's order."""
+        expected = self.seed if data_seed is None else data_seed
+        if self.mixture is not None and expected != self.order_seed:
+            raise InputError(
+                f"data_seed is {data_seed}, but the order of the mixture has the seed "
+                f"{self.order_seed}: give MaskedBlocks(mixture, data_seed={data_seed})."
+            )
+
+    @property
+    def fill_rate(self) -> float:
+        """The share of the positions of all items, uncut, that are not padding."""
+        return super().fill_rate if self.mixture is None else self.mixture.fill_rate
 
     @property
     def epoch(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from mlmfast.training.trainer.interrupt import StopAtStep
     from mlmfast.training.trainer.mlm_trainer import MLMTrainer
     from mlmfast.training.trainer.saving.resume_changes import Change
+    from mlmfast.training.trainer.source_reads import SourceRead
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class TrainResult:
             unknown.
         changes: options that a resume changed, with the step from which the new value holds.
         adapter: the adapters that were trained; None if all weights were.
+        sources: what was read of each source of a mixture, since the first step.
     """
 
     output: Path
@@ -68,6 +69,7 @@ class TrainResult:
     fill_rate: float | None = None
     changes: tuple[Change, ...] = ()
     adapter: Adapter | None = None
+    sources: tuple[SourceRead, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as values of JSON."""
@@ -85,6 +87,7 @@ class TrainResult:
         lines = [speed]
         if self.adapter:
             lines.append(f"trained {self.adapter}")
+        lines += [f"read {source}" for source in self.sources]
         if self.before:
             lines.append(f"before: {self.before}")
         if self.after:
@@ -165,6 +168,7 @@ def run(
         fill_rate=trainer.fill_rate,
         changes=trainer.changes,
         adapter=trainer.adapter,
+        sources=trainer.sources_read(steps),
     )
 
 
@@ -208,7 +212,5 @@ def evaluations_of(trainer: MLMTrainer) -> tuple[Evaluation | None, Evaluation |
     for entry in trainer.state.log_history:
         same = entry.get("eval_masked_tokens") == after.masked_tokens
         if entry["step"] == 0 and "eval_loss" in entry and same:
-            names = [field.name for field in dataclasses.fields(after)]
-            logged = {name: entry[f"eval_{name}"] for name in names if f"eval_{name}" in entry}
-            return dataclasses.replace(after, **logged), after
+            return after.with_logged(entry, "eval"), after
     return None, after

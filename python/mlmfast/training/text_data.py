@@ -12,6 +12,7 @@ import torch
 import transformers
 
 from mlmfast.data.arrow_text import UnknownColumnError
+from mlmfast.data.loading.mixture.mixture import Mixture
 from mlmfast.data.prepare.cache import prepare_cached
 from mlmfast.data.prepare.options import PrepareOptions
 from mlmfast.data.sources.byte_streams.streams import STDIN
@@ -43,8 +44,8 @@ _HELD_OUT = 5
 
 
 def is_blocks(data: Any) -> bool:
-    """Return whether DATA is a block store, or a name that can only be one."""
-    if isinstance(data, BlockStore):
+    """Return whether DATA is a block store or a mixture, or a name that can only be a store."""
+    if isinstance(data, BlockStore | Mixture):
         return True
     if not isinstance(data, str | Path):
         return False

@@ -99,8 +99,10 @@ def train(
 
     Args:
         data: a block store, or its folder; with splits, training on `train`, evaluation on `test`.
-            Or text: a file, a pattern, a folder of files or of the `datasets` library, a list of
-            files, an Arrow table, a `datasets.Dataset`. None with `train_file` or `dataset_name`.
+            A `mlmfast.Mixture` of stores, which is measured on the `test` splits of all of them,
+            together and one by one. Or text: a file, a pattern, a folder of files or of the
+            `datasets` library, a list of files, an Arrow table, a `datasets.Dataset`. None with
+            `train_file` or `dataset_name`.
         output: the folder to write: weights (safetensors), configuration, tokenizer, model card.
         model: the checkpoint to start from, a folder or a Hub name.
         from_scratch: start from random weights, with the architecture of `model` or `model_type`.

@@ -119,6 +119,7 @@ def test_every_documented_path_is_there(client):
         ({"max_delay_ms": float("nan")}, "max_delay_ms"),
         ({"api_keys": ("schlüssel",)}, "ASCII"),
         ({"max_texts": 10, "max_queue": 9}, "a full request"),
+        ({"spinning": "never"}, "spinning must be one of auto, on, off"),
     ],
 )
 def test_settings_that_mean_nothing(wrong, told):

@@ -13,6 +13,8 @@ import pytest
 
 import processes_at_work as work
 from launching import launch
+from mixed_stores import make_stores
+from mlmfast.data.loading.mixture.mixture import Mixture
 from mlmfast.data.tokenization.train import train_tokenizer
 from mlmfast.training.report.documents import SUMMARY_FILE
 from stopped_trainings import furthest
@@ -65,6 +67,27 @@ def test_packed_documents_are_trained_on_as_in_one_process(tmp_path):
         assert found[0] == pytest.approx(alone[0], rel=SUMS)
         assert found[1] == pytest.approx(alone[1], abs=LOGGED)  # the log has four digits
         assert found[3]["loss"] == pytest.approx(alone[3]["loss"], rel=SUMS)
+    assert furthest(tmp_path / "one", tmp_path / "two") < SUMS
+
+
+def test_a_mixture_is_trained_and_measured_on_as_in_one_process(tmp_path):
+    """The same blocks of the same stores, and each store's figures over all processes."""
+    folders = make_stores(tmp_path)
+    mixture = Mixture([folders["large"], folders["small"]], [0.5, 0.5])
+    options = work.WITHOUT_DROPOUT | {"max_steps": 8, "logging_steps": 1}
+    # In the last batch of an evaluation, one process has a block and the other has none.
+    measured = sum(map(len, mixture.tests.values()))
+    options["per_device_eval_batch_size"] = (measured - 1) // 2
+    rows = {"per_device_train_batch_size": 8}
+    alone = work.train_on(mixture, tmp_path / "one", options | rows)
+    rows = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2}
+    pair = values(launch(2, work.train_on, mixture, tmp_path / "two", options | rows))
+    for found in pair:
+        assert found[1] == pytest.approx(alone[1], abs=LOGGED)  # the log has four digits
+        for name in ("large", "small"):
+            mine, theirs = (each[3]["sources"][name] for each in (found, alone))
+            assert mine["loss"] == pytest.approx(theirs["loss"], rel=SUMS)
+            assert mine["masked_tokens"] == theirs["masked_tokens"]
     assert furthest(tmp_path / "one", tmp_path / "two") < SUMS
 
 

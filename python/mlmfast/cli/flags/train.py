@@ -65,7 +65,9 @@ class TrainCommand(ExampleCommand):
         others: dict[str, Any] = {}
         for name, value in given.items():
             option = own.get(f"--{name}")
-            if name == "data":
+            if name == "data" and isinstance(value, dict):
+                defaults["mixture"] = [(str(store), str(share)) for store, share in value.items()]
+            elif name == "data":
                 defaults["data"] = value if isinstance(value, list) else [value]
             elif option is None and isinstance(value, str | int | float):
                 words.append(f"--{name}={value}")

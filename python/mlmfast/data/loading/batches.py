@@ -11,6 +11,7 @@ from mlmfast.data.loading.block_masker import DOCUMENT_IDS
 
 if TYPE_CHECKING:
     from mlmfast.data.loading.block_masker import BlockMasker
+    from mlmfast.data.loading.mixture.masker import MixtureMasker
 
 Array = TypeVar("Array")
 
@@ -52,7 +53,7 @@ class BatchMaker(Generic[Array]):
     several threads at once.
 
     Attributes:
-        masker: Reads and masks the blocks.
+        masker: Reads and masks the blocks. For that of a mixture, block ids are its items.
         allocator: Allocates the batch's arrays.
         columns: The arrays `[B, L]` of a batch. `labels` may be left out; with `positions` a batch
             then holds the labels at the masked positions, `[M]`. `document_ids`, always int32,
@@ -61,7 +62,7 @@ class BatchMaker(Generic[Array]):
         threads: Threads at most that mask one batch; None for as many as are worth it.
     """
 
-    masker: BlockMasker
+    masker: BlockMasker | MixtureMasker
     allocator: Allocator[Array]
     columns: tuple[str, ...]
     positions: bool = False

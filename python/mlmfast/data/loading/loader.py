@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mlmfast.data.loading.batches import BatchMaker
 from mlmfast.data.loading.block_masker import BlockMasker
 from mlmfast.data.loading.document_packing import DocumentPacking
+from mlmfast.data.loading.mixture.mixture import Mixture
 from mlmfast.data.loading.packed_batches import COLUMNS, PackedBatchMaker
 from mlmfast.data.loading.sampler import BlockSampler
 from mlmfast.data.masking.mask_tokens import output_dtype
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import torch
 
     from mlmfast.data.loading.buffer_pool import Batch
+    from mlmfast.data.loading.mixture.masker import MixtureMasker
     from mlmfast.data.masking.options import MaskOptions, StoreModeOptions
 
 _STATE_VERSION = 1
@@ -51,7 +53,8 @@ class BlockLoader:
     the next one is requested, which may overwrite its memory.
 
     Args:
-        store: The blocks, or their folder.
+        store: The blocks, or their folder; or a `Mixture` of stores, whose blocks come in its own
+            order. The rows of a batch are then grouped by their stores.
         batch_size: Blocks in a batch.
         seed: Seed of the order and of the masks, 0 to 2^64 - 1.
         epoch: The epoch of the first pass.
@@ -84,13 +87,14 @@ class BlockLoader:
 
     Raises:
         InputError: An option is unknown, out of its range, or does not fit another, or the store
-            does not know where its `documents` begin, or has no documents to pack.
+            does not know where its `documents` begin, or has no documents to pack; or a mixture is
+            to be read in another order than its own.
         MissingDependencyError: torch is not installed.
     """
 
     def __init__(
         self,
-        store: BlockStore | str | Path,
+        store: BlockStore | Mixture | str | Path,
         batch_size: int,
         *,
         seed: int = 0,
@@ -123,7 +127,9 @@ class BlockLoader:
             ) from error
         if prefetch < 0:
             raise InputError(f"prefetch must be 0 or more, got {prefetch}")
-        self.store = BlockStore.open(store) if isinstance(store, str | Path) else store
+        mixture = store if isinstance(store, Mixture) else None
+        opened = BlockStore.open(store) if isinstance(store, str | Path) else store
+        self.store: BlockStore = opened.joined if isinstance(opened, Mixture) else opened
         schedule = mlm_probability if isinstance(mlm_probability, MaskRateSchedule) else None
         options: MaskOptions = {
             **modes,
@@ -132,7 +138,14 @@ class BlockLoader:
         }
         if not isinstance(mlm_probability, MaskRateSchedule):
             options["mlm_probability"] = mlm_probability
-        masker = BlockMasker(self.store, seed=seed, options=options)
+        if mixture is None:
+            masker: BlockMasker | MixtureMasker = BlockMasker(
+                self.store, seed=seed, options=options
+            )
+        else:
+            mixture.check_order(shuffle=shuffle, pack_documents=pack_documents)
+            masker = mixture.masker(seed=seed, order_seed=seed, options=options)
+            shuffle = False  # the mixture itself says which block comes when
         packing = DocumentPacking(self.store, None, seed) if pack_documents else None
         items = len(self.store) if packing is None else packing.rows
         self._sampler = BlockSampler(items, batch_size, rank, world_size, shuffle, drop_last, seed)

@@ -13,6 +13,7 @@ from mlmfast.data.loading.block_masker import DOCUMENT_IDS
 if TYPE_CHECKING:
     from mlmfast.data.loading.block_masker import BlockMasker
     from mlmfast.data.loading.document_packing import DocumentPacking
+    from mlmfast.data.loading.mixture.masker import MixtureMasker
 
 COLUMNS = ("input_ids", "labels", "attention_mask", DOCUMENT_IDS)
 """The arrays of a batch of packed documents."""
@@ -52,7 +53,7 @@ class PackedBatchMaker(Generic[Array]):
         return cls(blocks, packing, maker.allocator, columns, maker.positions)
 
     @property
-    def masker(self) -> BlockMasker:
+    def masker(self) -> BlockMasker | MixtureMasker:
         """What reads and masks the documents."""
         return self.blocks.masker
 

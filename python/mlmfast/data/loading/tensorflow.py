@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from mlmfast.data.loading.batches import BatchMaker, NumpyAllocator
 from mlmfast.data.loading.block_masker import BlockMasker
 from mlmfast.data.loading.sampler import BlockSampler
-from mlmfast.errors import MissingDependencyError
+from mlmfast.data.store.store import BlockStore
+from mlmfast.errors import InputError, MissingDependencyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from mlmfast.data.masking.options import MaskOptions
-    from mlmfast.data.store.store import BlockStore
 
 
 def to_tf_dataset(
@@ -52,7 +52,8 @@ def to_tf_dataset(
 
     Raises:
         MissingDependencyError: TensorFlow is not installed.
-        InputError: An option is unknown, out of its range, or does not fit another.
+        InputError: An option is unknown, out of its range, or does not fit another; or `store` is
+            no store.
     """
     try:
         import tensorflow as tf
@@ -60,6 +61,10 @@ def to_tf_dataset(
         raise MissingDependencyError(
             "to_tf_dataset() needs TensorFlow: pip install 'mlmfast[tf]'."
         ) from error
+    if not isinstance(store, BlockStore):
+        raise InputError(
+            f"to_tf_dataset reads one block store, got {store!r}: mixtures are for BlockLoader."
+        )
     masker = BlockMasker(store, seed=seed, options=masks)
     maker = BatchMaker(masker, NumpyAllocator(), masker.columns)
     sampler = BlockSampler(len(store), batch_size, 0, 1, shuffle, drop_remainder, seed)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mlmfast.data.store.joined import JoinedStore
+
 if TYPE_CHECKING:
     from mlmfast.data.store.store import BlockStore
 
@@ -14,6 +16,8 @@ def text_tokens(store: BlockStore) -> int:
     Padding and the special tokens around documents or blocks do not count as text. Tokens that were
     cut off or dropped do, since the manifest's `text_bytes` counts their text as well.
     """
+    if isinstance(store, JoinedStore):  # each may have special tokens in other places
+        return sum(map(text_tokens, store.stores))
     manifest = store.manifest
     tokens = manifest.tokens - manifest.padding_tokens + manifest.dropped_tokens
     if manifest.special_tokens == "document":

@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 # The length of the texts that a model runs before it counts as ready.
 _WARM_UP_TOKENS = 64
+_SPINNING = {"auto": None, "on": True, "off": False}
 
 
 class ServedModel:
@@ -138,6 +139,7 @@ class ServedModel:
             self._folder,
             device=settings.device,
             threads=self._threads,
+            spinning=_SPINNING[settings.spinning],
             batching=settings.batching,
             batch_tokens=settings.max_batch_tokens,
             max_length=settings.max_tokens,

@@ -89,6 +89,12 @@ class ServeSettings:
         flag="--allowed-host",
         metavar="NAME",
     )
+    spinning: str = option(
+        "Whether the cores of a model wait for each other by spinning: fastest where no other "
+        "process needs them. auto: if no quota applies and the machine is idle at the start.",
+        "auto",
+        choices=("auto", "on", "off"),
+    )
     max_delay_ms: float = option(
         "Longest wait of a request for others to share its batch; a single request never waits.",
         2.0,

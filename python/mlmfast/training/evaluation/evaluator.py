@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tqdm import tqdm
 
-    from mlmfast.training.datasets import BlockDataset
+    from mlmfast.training.block_dataset import BlockDataset
     from mlmfast.training.model.documents.mode import DocumentMode
 
 

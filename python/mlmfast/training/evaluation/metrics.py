@@ -11,7 +11,8 @@ import torch
 
 from mlmfast.data.store.text_tokens import text_tokens
 from mlmfast.errors import InputError
-from mlmfast.training.datasets import BlockDataset, EvaluationBlocks
+from mlmfast.training.block_dataset import BlockDataset
+from mlmfast.training.datasets import EvaluationBlocks
 from mlmfast.training.evaluation.statistics import mean_of, ratio_estimate
 from mlmfast.training.model.documents.mode import numbers_documents
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 # The metrics that are averaged over independent masks.
 _METRICS = ("perplexity", "loss", "top1", "top5", "bits_per_byte")
+LOGGED = ("loss", "perplexity", "top1", "top5", "bits_per_byte", "masked_tokens")
+"""The metrics in the log of a training."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Evaluation:
             None if unknown.
         documents: `separate` if each document of a block was read alone, `joined` if attention
             crossed documents.
+        sources: the evaluation of each store by name, if the blocks are of several.
     """
 
     perplexity: float
@@ -77,6 +81,7 @@ class Evaluation:
     pseudo_perplexity: PseudoPerplexity | None = None
     store_blocks: int | None = None
     documents: str = "joined"
+    sources: dict[str, Evaluation] | None = None
 
     @property
     def of_blocks(self) -> str:
@@ -87,7 +92,9 @@ class Evaluation:
 
     @property
     def command(self) -> str:
-        """Return the command that evaluates on the same masks again."""
+        """Return the command that evaluates on the same masks again; one for each of `sources`."""
+        if self.sources:
+            return "; ".join(each.command for each in self.sources.values())
         part = (
             "" if self.store_blocks in (None, self.blocks) else f" --max-eval-samples {self.blocks}"
         )
@@ -119,8 +126,33 @@ class Evaluation:
             f"{', '.join(parts)} ({self.masked_tokens:,} masked tokens of {self.blocks:,} "
             f"blocks, documents {self.documents}{masks})"
         )
-        pseudo = self.pseudo_perplexity
-        return line if pseudo is None else f"{line}\n{pseudo}"
+        sources = (self.sources or {}).items()
+        lines = [line, *(f"  {name}: {each}" for name, each in sources)]
+        if self.pseudo_perplexity is not None:
+            lines.append(str(self.pseudo_perplexity))
+        return "\n".join(lines)
+
+    def logged(self, prefix: str) -> dict[str, float]:
+        """Return the metrics as a Trainer logs them, `{prefix}_loss` and so on.
+
+        Those of `sources` have the names that a Trainer gives to several data sets,
+        `{prefix}_{source}_loss`.
+        """
+        values = {name: getattr(self, name) for name in LOGGED}
+        found = {f"{prefix}_{name}": one for name, one in values.items() if one is not None}
+        for source, each in (self.sources or {}).items():
+            found |= each.logged(f"{prefix}_{source}")
+        return found
+
+    def with_logged(self, entry: dict[str, Any], prefix: str) -> Evaluation:
+        """Return the evaluation of the same blocks whose metrics `logged` gave."""
+        values = {name: entry[f"{prefix}_{name}"] for name in LOGGED if f"{prefix}_{name}" in entry}
+        if self.sources:
+            values["sources"] = {
+                source: each.with_logged(entry, f"{prefix}_{source}")
+                for source, each in self.sources.items()
+            }
+        return replace(self, **values)
 
 
 def finite(value: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlmfast.training.report.model_card import blocks_trained_on
 from mlmfast.training.report.plots import curves_of
+from mlmfast.training.report.sources import describe_sources
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -163,6 +164,7 @@ def write_report(
         charts,
         [
             ("Data", _data(result, store)),
+            ("Sources of the mixture", dict(describe_sources(result))),
             ("Masks", {name: str(value) for name, value in masks.items()}),
             ("Distillation", {name: str(value) for name, value in (distillation or {}).items()}),
             ("Computed", _computed(result)),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mlmfast.data.masking.mask_rates import RowRates, parse_mask_rate
 from mlmfast.data.masking.schedule import MaskRateSchedule
 from mlmfast.training.options.distillation import DistillationWeights
+from mlmfast.training.report.sources import sources_table
 
 if TYPE_CHECKING:
     from mlmfast.data.store.store import BlockStore
@@ -155,6 +156,7 @@ def _data(result: TrainResult, store: BlockStore) -> str:
         f"{blocks} {manifest.documents:,} documents, {manifest.text_bytes:,} bytes of text"
         f"{origin}. Tokenizer: `{manifest.tokenizer}`, {manifest.vocab_size:,} tokens "
         f"(sha256 of tokenizer.json: `{manifest.tokenizer_sha256}`)."
+        f"{sources_table(result)}"
     )
 
 

@@ -32,6 +32,7 @@ def open_run_dir(config: TrainConfig, blocks: MaskedBlocks, processes: int) -> R
             "data_seed": given.get("data_seed"),
             "blocks_a_step": _blocks_per_step(given, processes),
             **_sampling_strategy(given),
+            **_shares(blocks),
             "pack_documents": config.pack_documents,
             **config.length.given,
             **config.distillation.shape,
@@ -56,6 +57,13 @@ def _blocks_per_step(given: dict[str, Any], processes: int) -> int | None:
     on_gpus = processes == 1 and not given.get("use_cpu") and torch.cuda.is_available()
     devices = torch.cuda.device_count() if on_gpus else processes
     return batch * (given.get("gradient_accumulation_steps") or 1) * devices
+
+
+def _shares(blocks: MaskedBlocks) -> dict[str, Any]:
+    """Return the shares of a mixture, if there is one."""
+    if blocks.mixture is None:
+        return {}
+    return {"mixture": ", ".join(f"{share:.6g}" for share in blocks.mixture.probabilities)}
 
 
 def _sampling_strategy(given: dict[str, Any]) -> dict[str, Any]:

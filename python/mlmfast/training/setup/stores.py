@@ -7,6 +7,8 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from mlmfast.data.loading.mixture.mixture import Mixture
+from mlmfast.data.store.joined import JoinedStore
 from mlmfast.data.store.store import BlockStore, open_splits
 from mlmfast.errors import InputError, StoreError
 from mlmfast.training.datasets import EvaluationBlocks, MaskedBlocks
@@ -49,7 +51,9 @@ def build_datasets(
             length=config.length,
         )
         data = processes.run_on_rank0(prepare)
-    train_store, eval_store = _choose_stores(data, config.eval_data, config.training_arguments)
+    source, measured = _choose_stores(data, config.eval_data, config.training_arguments)
+    train_store = source.joined if isinstance(source, Mixture) else source
+    eval_store = JoinedStore(list(measured.values())) if isinstance(measured, dict) else measured
     _check_stores(
         (train_store, eval_store),
         processes,
@@ -60,7 +64,7 @@ def build_datasets(
     padded = options.pad_to_max_length
     numbered = numbers_documents(train_store, config.documents)
     train = MaskedBlocks(
-        train_store,
+        source,
         seed=config.seed,
         pad_to_max_length=padded,
         limit=options.max_train_samples,
@@ -77,10 +81,10 @@ def build_datasets(
             train_store.block_size,
             100 * train.fill_rate,
         )
-    if eval_store is None:
+    if eval_store is None or measured is None:
         return train, None
     return train, EvaluationBlocks(
-        eval_store,
+        measured,
         pad_to_max_length=padded,
         limit=options.max_eval_samples,
         documents=numbers_documents(eval_store, config.documents),
@@ -88,35 +92,41 @@ def build_datasets(
 
 
 def _choose_stores(
-    data: str | Path | BlockStore | dict[str, BlockStore],
+    data: str | Path | BlockStore | Mixture | dict[str, BlockStore],
     eval_data: str | Path | BlockStore | None,
     given: dict[str, Any],
-) -> tuple[BlockStore, BlockStore | None]:
+) -> tuple[BlockStore | Mixture, BlockStore | dict[str, BlockStore] | None]:
     """Choose the blocks to train on, and those to measure on; None if nothing is measured.
+
+    A mixture is measured on the test splits of all stores that have one.
 
     Raises:
         InputError: a store is empty, or `given` asks for an evaluation that has no blocks.
     """
-    if isinstance(data, dict):
-        splits = data
+    train: BlockStore | Mixture
+    measured: BlockStore | dict[str, BlockStore] | None
+    if isinstance(data, Mixture):
+        train, measured = data, data.tests or None
+    elif isinstance(data, BlockStore):
+        train, measured = data, None
     else:
-        splits = {"train": data} if isinstance(data, BlockStore) else open_splits(data)
+        splits = data if isinstance(data, dict) else open_splits(data)
+        train, measured = splits["train"], splits.get("test")
     if eval_data is not None:
-        store = eval_data if isinstance(eval_data, BlockStore) else BlockStore.open(eval_data)
-        splits = {**splits, "test": store}
-    train_store, eval_store = splits["train"], splits.get("test")
+        measured = eval_data if isinstance(eval_data, BlockStore) else BlockStore.open(eval_data)
     strategy = given.get("eval_strategy")
     if str(strategy) == "no":
-        eval_store = None
-    elif strategy is not None and eval_store is None:
+        measured = None
+    elif strategy is not None and measured is None:
+        where = train.joined.path if isinstance(train, Mixture) else train.path
         raise InputError(
-            f"eval_strategy is {strategy!r}, but {train_store.path} has no test split: prepare it "
+            f"eval_strategy is {strategy!r}, but {where} has no test split: prepare it "
             "with --test-size, or give eval_data."
         )
-    for store in filter(None, (train_store, eval_store)):
-        if not len(store):
+    for store in (train, measured):
+        if isinstance(store, BlockStore) and not len(store):
             raise InputError(f"The block store {store.path} is empty.")
-    return train_store, eval_store
+    return train, measured
 
 
 def _check_stores(

@@ -9,9 +9,11 @@ import torch
 
 from mlmfast.data.loading.sampler import BlockSampler
 from mlmfast.errors import InputError
-from mlmfast.training.datasets import BlockDataset, MaskedBlocks
+from mlmfast.training.block_dataset import BlockDataset
+from mlmfast.training.datasets import MaskedBlocks
 from mlmfast.training.model.masked_rows import find_positions
 from mlmfast.training.trainer.saving.self_contained import SelfContainedTrainer
+from mlmfast.training.trainer.source_reads import SourceRead, sources_read
 from mlmfast.training.trainer.step_batches import StepBatches, rank_loader
 
 if TYPE_CHECKING:
@@ -65,6 +67,11 @@ class BlockBatches(SelfContainedTrainer):
             return super().get_train_dataloader()
         self._check_data_parallel()
         seed = self.args.data_seed
+        shuffle = getattr(self.args, "train_sampling_strategy", None) != "sequential"
+        mixture = self.train_dataset.mixture
+        if mixture is not None:
+            mixture.check_order(shuffle=shuffle, group_by_length=groups_by_length(self.args))
+            self.train_dataset.check_order_seed(seed)
         # On a resume, the Trainer puts the checkpoint's own batch size into `_train_batch_size`.
         searches = self.args.auto_find_batch_size
         sampler = BlockSampler(
@@ -72,7 +79,7 @@ class BlockBatches(SelfContainedTrainer):
             batch_size=self._train_batch_size if searches else self.args.train_batch_size,
             rank=self.args.process_index,
             world_size=self.args.world_size,
-            shuffle=getattr(self.args, "train_sampling_strategy", None) != "sequential",
+            shuffle=shuffle and mixture is None,  # the mixture itself has the order
             drop_last=self.args.dataloader_drop_last,
             seed=self.train_dataset.seed if seed is None else seed,
             lengths=self.train_dataset.lengths() if groups_by_length(self.args) else None,
@@ -85,6 +92,10 @@ class BlockBatches(SelfContainedTrainer):
             pin_memory=self.args.dataloader_pin_memory and self.args.device.type == "cuda",
         )
         return self._step_batches.loader()
+
+    def sources_read(self, steps: int) -> tuple[SourceRead, ...]:
+        """Count the blocks of each source of a mixture in the first steps; empty without one."""
+        return () if self._step_batches is None else sources_read(self._step_batches, steps)
 
     @property
     def fill_rate(self) -> float | None:
@@ -134,7 +145,8 @@ class BlockBatches(SelfContainedTrainer):
             items = self._sum_over_processes(sum(map(len, positions)), device)
         if device.type == "cuda":
             samples = [_to_device(batch, device) for batch in samples]
-            positions = [each.to(device, non_blocking=True) for each in positions]
+            # A copy of memory that is not pinned would wait for the device.
+            positions = [each.pin_memory().to(device, non_blocking=True) for each in positions]
         self._positions = [
             (batch["labels"], batch["labels"]._version, each)  # noqa: SLF001
             for batch, each in zip(samples, positions, strict=True)

@@ -139,12 +139,13 @@ class BlockTrainer(BlockBatches, AtomicCheckpoints):
         batches, blocks = self._step_batches, self._step_batches.blocks
         epoch, ids = batches.blocks_of(step)
         packed = "" if blocks.packing is None else ", pack_documents=True"
+        store = str(blocks.store.path) if blocks.mixture is None else blocks.mixture
         shown = ", ".join(map(str, ids[:8])) + (" ..." if len(ids) > 8 else "")
         batch_size = batches.sampler.batch_size * batches.sampler.world_size
         raise NonFiniteLossError(
             f"{about}: epoch {epoch}, seed {blocks.seed}, {len(ids)} blocks "
             f"of {blocks.store.path}: {shown}. To get the same batch again: "
-            f"mlmfast.training.trainer.step_batches.step_batch({str(blocks.store.path)!r}, "
+            f"mlmfast.training.trainer.step_batches.step_batch({store!r}, "
             f"{step}, batch_size={batch_size}, accumulated={batches.accumulated}, "
             f"seed={blocks.seed}{packed}). Often the learning rate "
             f"({self.args.learning_rate:g}) is too high.",

@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate.utils import DynamoBackend
 from transformers.trainer_utils import EvalLoopOutput
 
 from mlmfast.errors import InputError
-from mlmfast.training.datasets import BlockDataset, MaskedBlocks
-from mlmfast.training.evaluation.metrics import Evaluation, summarize
+from mlmfast.training.block_dataset import BlockDataset
+from mlmfast.training.datasets import MaskedBlocks
+from mlmfast.training.evaluation.totals import Totals
 from mlmfast.training.model.documents.document_attention import DocumentAttention
 from mlmfast.training.model.documents.mode import DocumentMode, check_document_mode
 from mlmfast.training.model.loss import masked_loss_sum, per_block_metrics
@@ -21,8 +22,12 @@ from mlmfast.training.model.masked_head import DOCUMENT_IDS, MaskedHead
 from mlmfast.training.model.masked_rows import MaskedLogits, at_masks, find_positions
 from mlmfast.training.trainer.block_trainer import BlockTrainer
 from mlmfast.training.trainer.mask_rate import MaskRateCallback
+from mlmfast.training.trainer.mixture import MixtureCallback
 from mlmfast.training.trainer.saving.adapters import AdapterSaving
 from mlmfast.training.trainer.throughput import ThroughputCallback
+
+if TYPE_CHECKING:
+    from mlmfast.training.evaluation.metrics import Evaluation
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +76,8 @@ class MLMTrainer(AdapterSaving, BlockTrainer):
             )
             self.add_callback(self.throughput)
             self.add_callback(MaskRateCallback(self.train_dataset))
+            if self.train_dataset.mixture is not None:
+                self.add_callback(MixtureCallback(self))
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Log, with `tokens_per_second` and `mfu` since the last logged loss."""
@@ -242,7 +249,7 @@ class MLMTrainer(AdapterSaving, BlockTrainer):
         model = self._wrap_model(self.model, training=False)
         model.eval()
         prepared = time.perf_counter() - started
-        totals = torch.zeros(4, dtype=torch.float64)
+        totals = Totals(blocks, dataloader)
         # Iterating over a data loader draws a number from torch's generator. With the generator
         # restored, the dropout of the training does not depend on evaluations.
         with torch.random.fork_rng(devices=[]):
@@ -253,16 +260,14 @@ class MLMTrainer(AdapterSaving, BlockTrainer):
                 labels = inputs.pop("labels")
                 with torch.no_grad(), self.accelerator.autocast():
                     masked = self._masked_head()(model, inputs, labels, positions)
-                    counts = per_block_metrics(masked, len(labels))
-                totals += counts.double().sum(0).cpu()
+                    totals.add(per_block_metrics(masked, len(labels)))
                 self.control = self.callback_handler.on_prediction_step(
                     self.args, self.state, self.control
                 )
         if self.args.world_size > 1:
-            totals = self.accelerator.reduce(totals.to(self.args.device), "sum").cpu()
-        evaluation = summarize(
-            totals,
-            blocks,
+            device, reduce = self.args.device, self.accelerator.reduce
+            totals.sum_over(lambda sums: reduce(sums.to(device), "sum").cpu())
+        evaluation = totals.evaluation(
             precision="bf16" if self.args.bf16 else "fp16" if self.args.fp16 else "fp32",
             seconds=time.perf_counter() - started,
             documents="separate"
@@ -270,12 +275,7 @@ class MLMTrainer(AdapterSaving, BlockTrainer):
             else "joined",
         )
         self.evaluations[self.state.global_step] = evaluation
-        names = ("loss", "perplexity", "top1", "top5", "bits_per_byte", "masked_tokens")
-        metrics = {
-            f"{metric_key_prefix}_{name}": getattr(evaluation, name)
-            for name in names
-            if getattr(evaluation, name) is not None
-        }
+        metrics = evaluation.logged(metric_key_prefix)
         metrics[f"{metric_key_prefix}_accuracy"] = evaluation.top1  # its name in run_mlm.py
         if untrained:  # as in the Trainer, unless a training has prepared the model
             metrics[f"{metric_key_prefix}_model_preparation_time"] = round(prepared, 4)

@@ -12,10 +12,11 @@ import torch
 from torch.utils.data import BatchSampler, DataLoader
 
 from mlmfast.data.loading.sampler import BlockSampler
-from mlmfast.data.store.store import BlockStore, open_splits
+from mlmfast.data.store.store import open_splits
 from mlmfast.errors import InputError
 from mlmfast.runtime.prefetch import Prefetcher
-from mlmfast.training.datasets import MaskedBlocks, keep_batch
+from mlmfast.training.block_dataset import keep_batch
+from mlmfast.training.datasets import MaskedBlocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mlmfast.data.loading.buffer_pool import Batch
-    from mlmfast.training.datasets import BlockDataset
+    from mlmfast.data.loading.mixture.mixture import Mixture
+    from mlmfast.data.store.store import BlockStore
+    from mlmfast.training.block_dataset import BlockDataset
 
 # Batches to make ahead, beside those of the current step.
 _PREFETCH = 2
@@ -111,6 +114,18 @@ class StepBatches:
         return -(-self.sampler.global_batches // self.accumulated)
 
     @property
+    def items_per_epoch(self) -> int:
+        """Items of the data set that an epoch has."""
+        global_batch = self.sampler.batch_size * self.sampler.world_size
+        return min(self.sampler.global_batches * global_batch, self.sampler.blocks)
+
+    def items_before(self, step: int) -> tuple[int, int]:
+        """Return the epoch of a step, and how many items of that epoch come before it."""
+        epoch, step_in_epoch = divmod(step, self.steps_per_epoch)
+        global_batch = self.sampler.batch_size * self.sampler.world_size
+        return epoch, step_in_epoch * self.accumulated * global_batch
+
+    @property
     def fill_rate(self) -> float | None:
         """Share of the positions of the batches taken that are not padding; None before any."""
         return self._tokens / self._positions if self._positions else None
@@ -185,7 +200,7 @@ class StepBatches:
 
 
 def step_batch(
-    store: BlockStore | str | Path,
+    store: BlockStore | Mixture | str | Path,
     step: int,
     *,
     batch_size: int,
@@ -200,6 +215,7 @@ def step_batch(
 
     Args:
         store: The store of the training, or its folder; of a folder with splits, `train` is read.
+            Or the mixture of the training; the rows are then grouped by its stores.
         step: The optimizer step, counted from 0.
         batch_size: Blocks in a batch of all processes together.
         accumulated: `gradient_accumulation_steps` of the training.
@@ -214,14 +230,14 @@ def step_batch(
         `input_ids` and `labels`, int64 `[B, L]` with B the blocks of the step (or its rows of
         packed documents), and `attention_mask` if the store has padding.
     """
-    opened = store if isinstance(store, BlockStore) else open_splits(store)["train"]
+    opened = open_splits(store)["train"] if isinstance(store, str | Path) else store
     blocks = MaskedBlocks(opened, seed=seed, data_seed=data_seed, **masks)
     sampler = BlockSampler(
         blocks=len(blocks),
         batch_size=batch_size,
         rank=0,
         world_size=1,
-        shuffle=True,
+        shuffle=blocks.mixture is None,
         drop_last=drop_last,
         seed=seed if data_seed is None else data_seed,
     )

@@ -1,0 +1,1 @@
+"""Blocks drawn from several stores, each with its share: `Mixture`."""
