@@ -48,7 +48,7 @@ class SparseEncoder:
         NotFoundError: the folder, or one of its files, does not exist: sparse.onnx, or the table of
             weights for queries where the model needs one.
         InputError: the folder is a PyTorch checkpoint, or a file is damaged.
-        MissingDependencyError: onnxruntime is not installed.
+        MissingDependencyError: onnxruntime, or the plugin, is not installed.
         MlmfastError: `device` is "cuda" or "openvino", and cannot be used.
     """
 
