@@ -8,8 +8,10 @@ import pytest
 from click.testing import CliRunner
 
 from mixed_stores import make_stores
-from mlmfast.cli.train import command
+from mlmfast.cli.evaluate import command as evaluate
+from mlmfast.cli.train import command as train
 from mlmfast.errors import InputError
+from tolerances import KERNELS
 
 MODEL = [
     "--from-scratch",
@@ -30,7 +32,7 @@ def folders(tmp_path_factory):
     return make_stores(tmp_path_factory.mktemp("stores"))
 
 
-def run(*words, expected=0):
+def run(*words, command=train, expected=0):
     found = CliRunner().invoke(command, [*map(str, words)])
     if expected:
         assert isinstance(found.exception, InputError), found.output
@@ -57,6 +59,28 @@ def test_shares_by_size_and_a_temperature(folders, tmp_path):
     found = run(*words, "--data-temperature", "1e9", *MODEL, "--output", tmp_path / "model")
     shares = [source["probability"] for source in found["sources"]]
     assert shares == pytest.approx([1 / 3] * 3)
+
+
+def test_named_stores_to_evaluate_on(folders, tmp_path):
+    """One store to train on, two to measure on; `evaluate` gives the same figures."""
+    words = [f"big={folders['large']}", str(folders["small"] / "test")]
+    given = [word for one in words for word in ("--eval-data", one)]
+    one = run(folders["padded"], *given, *MODEL, "--output", tmp_path / "one")
+    assert set(one["after"]["sources"]) == {"big", "small"}
+    settings = tmp_path / "settings.json"
+    named = {"big": str(folders["large"]), "small": str(folders["small"])}
+    settings.write_text(json.dumps({"data": str(folders["padded"]), "eval_data": named}))
+    two = run("--config", settings, *MODEL, "--output", tmp_path / "two")
+    again = [word for one in words for word in ("--data", one)]
+    three = run(tmp_path / "one", *again, "--json", command=evaluate)
+    for name in ("big", "small"):
+        loss = one["after"]["sources"][name]["loss"]
+        assert two["after"]["sources"][name]["loss"] == loss
+        assert three["sources"][name]["loss"] == pytest.approx(loss, rel=KERNELS)
+    against = ["--against", tmp_path / "two"]
+    assert "compares on one block store" in run(
+        tmp_path / "one", *again, *against, command=evaluate, expected=2
+    )
 
 
 def test_what_contradicts_itself_is_refused(folders, tmp_path):

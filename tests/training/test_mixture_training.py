@@ -131,6 +131,25 @@ def test_every_source_is_measured_as_evaluate_does_alone(whole, folders):
     assert result.after.loss == pytest.approx(mean, rel=KERNELS)
 
 
+def test_evaluate_measures_several_stores_together_and_one_by_one(whole, folders, mixture):
+    result, _ = whole
+    given = {name: folders[name] for name in ("large", "small")}
+    found = evaluate(result.output, given, device="cpu", batch_size=3)
+    assert found.loss == pytest.approx(result.after.loss, rel=KERNELS)
+    for name, source in found.sources.items():
+        assert source.loss == pytest.approx(result.after.sources[name].loss, rel=KERNELS)
+        assert source.blocks == len(mixture.tests[name])
+        assert source.text_error is None or source.text_error > 0
+    assert f"\n  small: perplexity {found.sources['small'].perplexity:,.2f}" in str(found)
+    twice = evaluate(result.output, given, device="cpu", eval_seeds=2, max_eval_samples=2)
+    assert [source.blocks for source in twice.sources.values()] == [2, 2]
+    assert twice.sources["large"].standard_errors
+    with pytest.raises(InputError, match="for one block store: leave out all but one of large"):
+        evaluate(result.output, given, pseudo_perplexity=2)
+    with pytest.raises(InputError, match="no block store to evaluate on"):
+        evaluate(result.output, {})
+
+
 def test_card_report_and_summary_name_the_sources(whole):
     result, _ = whole
     small = result.sources[1]

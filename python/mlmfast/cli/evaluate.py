@@ -21,6 +21,7 @@ _PSEUDO_METHODS = ("word_l2r", "original")
     example="""
     mlmfast evaluate model/ --data blocks/test --json
     mlmfast evaluate model/ --data blocks/test --eval-seeds 8 --pseudo-perplexity 16
+    mlmfast evaluate model/ --data wiki=blocks/wiki --data code=blocks/code
     mlmfast evaluate new-model/ --against old-model/ --data blocks/test
     """,
 )
@@ -28,8 +29,10 @@ _PSEUDO_METHODS = ("word_l2r", "original")
 @click.option(
     "--data",
     required=True,
-    type=click.Path(),
-    help="Block store; for one with splits, the split test.",
+    multiple=True,
+    metavar="[NAME=]STORE",
+    help="Block store; for one with splits, the split test. Repeat it to evaluate on several, "
+    "together and one by one.",
 )
 @click.option("--against", help="Another model, to compare both on the same masks.")
 @click.option("--batch-size", default=32, show_default=True, help="Blocks per batch.")
@@ -81,7 +84,7 @@ _PSEUDO_METHODS = ("word_l2r", "original")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 def command(
     model: str,
-    data: str,
+    data: tuple[str, ...],
     against: str | None,
     confidence: float,
     pseudo_perplexity: int | None,
@@ -95,20 +98,27 @@ def command(
     Prints perplexity, accuracy at the masks and bits per byte. The masks depend on the seed only:
     the result is the same for any batch size.
     """
+    from mlmfast.data.store.named import named_folders
+
     show_log(quiet=quiet)
+    named = named_folders(data)
     result: Any
     if against is not None:
         if pseudo_perplexity is not None:
             raise InputError("--pseudo-perplexity is for one model: leave out --against.")
+        if not isinstance(named, str):
+            raise InputError(f"--against compares on one block store: give one of {list(data)}.")
         from mlmfast.training.evaluation.compare import compare
 
-        result = compare(model, against, data, confidence=confidence, progress=not quiet, **options)
+        result = compare(
+            model, against, named, confidence=confidence, progress=not quiet, **options
+        )
     else:
         from mlmfast.training.evaluation.evaluate import evaluate
 
         result = evaluate(
             model,
-            data,
+            named,
             pseudo_perplexity=pseudo_perplexity,
             pseudo_method=pseudo_method,
             progress=not quiet,

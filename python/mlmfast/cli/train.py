@@ -80,7 +80,13 @@ def _describe() -> Iterable[str]:
     metavar="NAME=VALUE,...",
     help="Changes to the configuration of a model with random weights.",
 )
-@click.option("--eval-data", type=click.Path(), help="Blocks to evaluate on.  [default: DATA/test]")
+@click.option(
+    "--eval-data",
+    multiple=True,
+    metavar="[NAME=]STORE",
+    help="Blocks to evaluate on; repeat it for several, which are measured together and one by one."
+    "  [default: DATA/test]",
+)
 @click.option(
     "--mlm-probability",
     metavar="RATE",
@@ -211,6 +217,7 @@ def command(
     data: tuple[str, ...],
     mixture: tuple[tuple[str, str], ...],
     data_temperature: float | None,
+    eval_data: tuple[str, ...],
     resume_from_checkpoint: str | None,
     quiet: bool,
     as_json: bool,
@@ -226,6 +233,7 @@ def command(
     The output is a plain Hugging Face folder. Every epoch has new masks; the evaluation always has
     the same ones.
     """
+    from mlmfast.data.store.named import named_folders
     from mlmfast.training.process.distributed import destroy_process_group
     from mlmfast.training.train import train
 
@@ -236,7 +244,14 @@ def command(
         named: Any = data[0] if len(data) == 1 else list(data) or None
         if mixture or data_temperature is not None:
             named = open_mixture(named, mixture, data_temperature)
-        result = train(named, resume_from_checkpoint=resume, quiet=quiet, **options, **ctx.obj)
+        result = train(
+            named,
+            eval_data=named_folders(eval_data) if eval_data else None,
+            resume_from_checkpoint=resume,
+            quiet=quiet,
+            **options,
+            **ctx.obj,
+        )
     destroy_process_group()
     if not first:
         return

@@ -67,6 +67,8 @@ class TrainCommand(ExampleCommand):
             option = own.get(f"--{name}")
             if name == "data" and isinstance(value, dict):
                 defaults["mixture"] = [(str(store), str(share)) for store, share in value.items()]
+            elif name == "eval-data":
+                defaults["eval_data"] = _named(value)
             elif name == "data":
                 defaults["data"] = value if isinstance(value, list) else [value]
             elif option is None and isinstance(value, str | int | float):
@@ -86,6 +88,13 @@ class TrainCommand(ExampleCommand):
 
         check_names(others)
         return others | split_flags(words, set(own))[1]
+
+
+def _named(value: Any) -> list[str]:
+    """Return stores of the settings as `--eval-data` has them: one, a list, or a mapping."""
+    if isinstance(value, dict):
+        return [f"{name}={folder}" for name, folder in value.items()]
+    return [str(one) for one in value] if isinstance(value, list) else [str(value)]
 
 
 def _name(word: str) -> str:

@@ -85,7 +85,9 @@ def read_cached(files: dict[str, bytes]) -> tuple[LazyTokenizer, dict[str, Any]]
         written, known = without_checksum(_cache_file(files).read_bytes()).split(b"\n", 1)[::-1]
         facts = json.loads(known)
         split = facts.pop("split_special_tokens", False)
-        lazy = LazyTokenizer(files["tokenizer.json"], written.decode(), facts.pop("ids"), split)
+        content = facts.get("files", {}).get("tokenizer.json")
+        content = files["tokenizer.json"] if content is None else content.encode()
+        lazy = LazyTokenizer(content, written.decode(), facts.pop("ids"), split)
     except (OSError, ValueError, KeyError):
         return None
     return lazy, facts
@@ -105,10 +107,11 @@ def write_cached(
         files: The tokenizer's files: the key of the cache.
         tokenizer: The tokenizer.
         ids: Token -> id of its special tokens.
-        facts: Further facts, as JSON can hold them.
+        facts: Further facts, as JSON can hold them. Without a tokenizer.json, "files" are
+            those that it was converted to: file name -> text.
         slow_to_open: Cache a small tokenizer too.
     """
-    if len(files["tokenizer.json"]) < _MIN_CACHED_BYTES and not slow_to_open:
+    if not slow_to_open and len(files["tokenizer.json"]) < _MIN_CACHED_BYTES:
         return
     split = bool(getattr(tokenizer, "encode_special_tokens", False))
     known = json.dumps({**facts, "ids": ids, "split_special_tokens": split}).encode()

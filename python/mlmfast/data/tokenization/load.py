@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from mlmfast.data.tokenization.lazy import read_cached, write_cached
+from mlmfast.data.tokenization.cached import from_cache, write_to_cache
 from mlmfast.data.tokenization.loaded import (
     FILE_NAMES,
     LoadedTokenizer,
@@ -135,7 +135,21 @@ def _from_folder(name: str, folder: Path) -> LoadedTokenizer:
         raise InputError(
             f"{name!r} holds no tokenizer: none of {', '.join(FILE_NAMES[:4])} ... is in it."
         )
-    return _from_any_transformers(name, open_folder(name, folder))
+    cached = from_cache(name, files)
+    if cached is not None:
+        return cached
+    opened = open_folder(name, folder)
+    loaded = _from_any_transformers(name, opened)
+    if "tokenizer.json" in loaded.files and _is_made_of(opened, files):
+        write_to_cache(files, loaded, _roles_of(opened)[1], slow_to_open=True, converted=True)
+    return loaded
+
+
+def _is_made_of(tokenizer: Any, files: dict[str, bytes]) -> bool:
+    """Whether AutoTokenizer made `tokenizer` of `files` alone, whatever else is in their folder."""
+    classes = [type(tokenizer), getattr(type(tokenizer), "slow_tokenizer_class", None)]
+    read = {file for each in classes if each for file in each.vocab_files_names.values()}
+    return read <= {*FILE_NAMES} and bool(read & files.keys())
 
 
 def _files_in(folder: Path) -> dict[str, bytes]:
@@ -172,15 +186,9 @@ def from_files(name: str, files: dict[str, bytes]) -> LoadedTokenizer:
     }
     files = {file: content for file, content in files.items() if file != _MODEL_CONFIG}
     all_files = {**files, **({_MODEL_CONFIG: as_json(model_config)} if model_config else {})}
-    cached = read_cached(all_files)
+    cached = from_cache(name, all_files, files)
     if cached is not None:
-        tokenizer, facts = cached
-        return LoadedTokenizer(
-            name=name,
-            tokenizer=cast("Any", tokenizer),
-            files={**files, "tokenizer_config.json": facts.pop("config").encode()},
-            **{**facts, "special_ids": tuple(facts["special_ids"])},
-        )
+        return cached
     config = _read_json(name, files, "tokenizer_config.json")
     content = _read_json(name, files, "tokenizer.json")
     reading = read_by_class(content, config, model_config)
@@ -201,7 +209,7 @@ def from_files(name: str, files: dict[str, bytes]) -> LoadedTokenizer:
     loaded = describe(
         name, tokenizer, _with_config(files, roles), roles, extra, config.get("model_max_length")
     )
-    _cache(all_files, loaded, extra)
+    write_to_cache(all_files, loaded, extra)
     return loaded
 
 
@@ -232,7 +240,7 @@ def _from_reference(
     loaded = describe(
         name, tokenizer, _with_config(files, roles), roles, extra, opened.model_max_length
     )
-    _cache(all_files, loaded, extra, slow_to_open=True)
+    write_to_cache(all_files, loaded, extra, slow_to_open=True)
     return loaded
 
 
@@ -248,25 +256,6 @@ def _read_fast(name: str, content: bytes, *, split: bool) -> Tokenizer:
     if split:
         split_special_tokens(tokenizer)
     return tokenizer
-
-
-def _cache(
-    all_files: dict[str, bytes],
-    loaded: LoadedTokenizer,
-    extra: Iterable[str],
-    *,
-    slow_to_open: bool = False,
-) -> None:
-    ids = {
-        token: loaded.tokenizer.token_to_id(token) for token in [*loaded.tokens.values(), *extra]
-    }
-    facts = {key: value for key, value in vars(loaded).items() if key not in _NOT_CACHED}
-    facts["config"] = loaded.files["tokenizer_config.json"].decode()
-    write_cached(all_files, loaded.tokenizer, ids, facts, slow_to_open=slow_to_open)
-
-
-# Fields of LoadedTokenizer that are not cached: the caller has them.
-_NOT_CACHED = ("name", "tokenizer", "files")
 
 
 def _with_config(files: dict[str, bytes], roles: dict[str, str]) -> dict[str, bytes]:

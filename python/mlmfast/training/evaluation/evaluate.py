@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from mlmfast.data.store.joined import check_joinable
+from mlmfast.data.store.named import joined
 from mlmfast.data.store.store import BlockStore, open_splits
 from mlmfast.errors import InputError
 from mlmfast.training.evaluation.evaluator import Evaluator, evaluating
@@ -21,10 +24,12 @@ from mlmfast.training.model.load import check_fits, load_model
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mlmfast.data.store.named import NamedStores
+
 
 def evaluate(
     model: str | Path | torch.nn.Module,
-    data: str | Path | BlockStore,
+    data: str | Path | BlockStore | NamedStores,
     *,
     batch_size: int = 32,
     mlm_probability: float = 0.15,
@@ -47,13 +52,14 @@ def evaluate(
 
     Args:
         model: a checkpoint folder, a Hub name, or a model.
-        data: a block store, or its folder; for a folder with splits, the split `test`.
+        data: a block store, or its folder; for a folder with splits, the split `test`. Or a dict of
+            several by name: the result is that of all blocks, and its `sources` are those of each.
         batch_size: blocks per batch.
         mlm_probability: share of the ordinary tokens that are masked.
         seed: key of the masks.
         eval_seeds: number of independent masks, with the keys `seed`, `seed + 1` ...; with several,
             the result has means with standard errors.
-        max_eval_samples: evaluate on the first N blocks only.
+        max_eval_samples: evaluate on the first N blocks only, of each store.
         pseudo_perplexity: also mask each token of N blocks in turn, one forward pass per token.
         pseudo_method: `word_l2r` masks the rest of the token's word with it (Kauf & Ivanova 2023),
             `original` only the token (Salazar et al. 2020).
@@ -75,12 +81,20 @@ def evaluate(
     masks = MaskSeries(mlm_probability, seed, eval_seeds, max_eval_samples, mode)
     check_evaluation(batch_size, masks)
     check_pseudo(pseudo_perplexity, pseudo_method)
-    store = open_evaluation_store(data, verify=verify_store, progress=progress)
+    stores = open_evaluation_stores(data)
+    store = joined(stores)
+    if not isinstance(stores, BlockStore) and pseudo_perplexity is not None:
+        raise InputError(
+            f"pseudo_perplexity is for one block store: leave out all but one of "
+            f"{', '.join(stores)}."
+        )
+    if verify_store:
+        store.verify(progress=progress)
     network = model if isinstance(model, torch.nn.Module) else load_model(model)
     check_fits(network, store, documents=numbers_documents(store, mode))
     started = time.perf_counter()
     with evaluating(network, device, precision, mode) as evaluator:
-        counts = counts_of(evaluator, store, masks, batch_size, progress=progress)
+        counts = counts_of(evaluator, stores, masks, batch_size, progress=progress)
         pseudo = (
             None
             if pseudo_perplexity is None
@@ -96,7 +110,7 @@ def evaluate(
                 separate=evaluator.documents == "separate",
             )
         )
-    evaluation = summarize_counts(counts, store, masks, evaluator.precision, evaluator.documents)
+    evaluation = summarize_counts(counts, stores, masks, evaluator.precision, evaluator.documents)
     return replace(evaluation, pseudo_perplexity=pseudo, seconds=time.perf_counter() - started)
 
 
@@ -111,7 +125,12 @@ def check_evaluation(batch_size: int, masks: MaskSeries) -> None:
 
 
 def counts_of(
-    evaluator: Evaluator, store: BlockStore, masks: MaskSeries, batch_size: int, *, progress: bool
+    evaluator: Evaluator,
+    store: BlockStore | Mapping[str, BlockStore],
+    masks: MaskSeries,
+    batch_size: int,
+    *,
+    progress: bool,
 ) -> np.ndarray:
     """Compute the sums behind the metrics for each of S masks and N blocks.
 
@@ -130,11 +149,31 @@ def open_evaluation_store(
     data: str | Path | BlockStore, *, verify: bool = False, progress: bool = False
 ) -> BlockStore:
     """Open a store, or the split `test` of a folder with splits; `verify` checks every byte."""
-    if isinstance(data, BlockStore):
-        store = data
-    else:
-        splits = open_splits(data)
-        store = splits.get("test") or splits["train"]
+    store = _open_one(data)
     if verify:
         store.verify(progress=progress)
     return store
+
+
+def open_evaluation_stores(
+    data: str | Path | BlockStore | NamedStores,
+) -> BlockStore | dict[str, BlockStore]:
+    """Open a store, or several by name; of a folder with splits, the split `test`.
+
+    Raises:
+        InputError: There are none, or they have other tokenizers or block sizes.
+    """
+    if not isinstance(data, Mapping):
+        return _open_one(data)
+    if not data:
+        raise InputError("There is no block store to evaluate on.")
+    stores = {name: _open_one(one) for name, one in data.items()}
+    check_joinable(list(stores.values()))
+    return stores
+
+
+def _open_one(data: str | Path | BlockStore) -> BlockStore:
+    if isinstance(data, BlockStore):
+        return data
+    splits = open_splits(data)
+    return splits.get("test") or splits["train"]

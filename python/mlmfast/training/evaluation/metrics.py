@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from mlmfast.data.store.named import joined
 from mlmfast.data.store.text_tokens import text_tokens
 from mlmfast.errors import InputError
 from mlmfast.training.block_dataset import BlockDataset
@@ -17,6 +18,8 @@ from mlmfast.training.evaluation.statistics import mean_of, ratio_estimate
 from mlmfast.training.model.documents.mode import numbers_documents
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mlmfast.data.store.store import BlockStore
     from mlmfast.training.evaluation.pseudo_perplexity import PseudoPerplexity
     from mlmfast.training.model.documents.mode import DocumentMode
@@ -177,15 +180,16 @@ class MaskSeries:
     limit: int | None = None
     documents: DocumentMode | None = None
 
-    def of(self, store: BlockStore) -> list[EvaluationBlocks]:
-        """Return the blocks of a store under each of the masks."""
+    def of(self, store: BlockStore | Mapping[str, BlockStore]) -> list[EvaluationBlocks]:
+        """Return the blocks of a store, or of several by name, under each of the masks."""
+        numbered = numbers_documents(joined(store), self.documents)
         return [
             EvaluationBlocks(
                 store,
                 limit=self.limit,
                 seed=self.seed + each,
                 mlm_probability=self.mlm_probability,
-                documents=numbers_documents(store, self.documents),
+                documents=numbered,
             )
             for each in range(self.count)
         ]
@@ -193,7 +197,7 @@ class MaskSeries:
 
 def summarize_counts(
     counts: np.ndarray,
-    store: BlockStore,
+    store: BlockStore | Mapping[str, BlockStore],
     masks: MaskSeries,
     precision: str,
     documents: DocumentMode = "joined",
@@ -203,6 +207,7 @@ def summarize_counts(
     Raises:
         InputError: no token was masked.
     """
+    series = masks.of(store)
     by_seed = [
         summarize(
             torch.from_numpy(one.sum(0)),
@@ -211,10 +216,16 @@ def summarize_counts(
             seconds=0.0,
             documents=documents,
         )
-        for one, blocks in zip(counts, masks.of(store), strict=True)
+        for one, blocks in zip(counts, series, strict=True)
     ]
     by_block = counts.sum(0)
     text_error = ratio_estimate(by_block[:, 0], by_block[:, 3]).error
+    sources: dict[str, Evaluation] = {}
+    first = 0
+    for name, part in series[0].parts.items():
+        own = counts[:, first : first + len(part)]
+        sources[name] = summarize_counts(own, part.store, masks, precision, documents)
+        first += len(part)
     means: dict[str, Any] = {}
     errors: dict[str, float] = {}
     for name in _METRICS:
@@ -227,6 +238,7 @@ def summarize_counts(
         eval_seeds=masks.count,
         standard_errors=errors if masks.count > 1 else None,
         text_error=None if math.isnan(text_error) else text_error,
+        sources=sources or None,
     )
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import peft
     import transformers
 
+    from mlmfast.data.store.named import NamedStores
     from mlmfast.data.store.store import BlockStore
     from mlmfast.training.model.documents.mode import DocumentMode
     from mlmfast.training.options.run_mlm import RunMlmOptions
@@ -64,7 +65,7 @@ class TrainConfig:
     from_scratch: bool
     model_type: str | None
     config_overrides: str | dict[str, Any] | None
-    eval_data: str | Path | BlockStore | None
+    eval_data: str | Path | BlockStore | NamedStores | None
     masks: dict[str, Any]
     documents: DocumentMode | None
     new_tokens: list[str]

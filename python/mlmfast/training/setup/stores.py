@@ -8,10 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.data.loading.mixture.mixture import Mixture
-from mlmfast.data.store.joined import JoinedStore
+from mlmfast.data.store.named import joined
 from mlmfast.data.store.store import BlockStore, open_splits
 from mlmfast.errors import InputError, StoreError
 from mlmfast.training.datasets import EvaluationBlocks, MaskedBlocks
+from mlmfast.training.evaluation.evaluate import open_evaluation_stores
 from mlmfast.training.model.documents.mode import numbers_documents
 from mlmfast.training.text_data import prepare_text
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from mlmfast.data.store.named import NamedStores
     from mlmfast.training.process.distributed import Processes
     from mlmfast.training.setup.config import TrainConfig
 
@@ -53,7 +55,7 @@ def build_datasets(
         data = processes.run_on_rank0(prepare)
     source, measured = _choose_stores(data, config.eval_data, config.training_arguments)
     train_store = source.joined if isinstance(source, Mixture) else source
-    eval_store = JoinedStore(list(measured.values())) if isinstance(measured, dict) else measured
+    eval_store = None if measured is None else joined(measured)
     _check_stores(
         (train_store, eval_store),
         processes,
@@ -93,7 +95,7 @@ def build_datasets(
 
 def _choose_stores(
     data: str | Path | BlockStore | Mixture | dict[str, BlockStore],
-    eval_data: str | Path | BlockStore | None,
+    eval_data: str | Path | BlockStore | NamedStores | None,
     given: dict[str, Any],
 ) -> tuple[BlockStore | Mixture, BlockStore | dict[str, BlockStore] | None]:
     """Choose the blocks to train on, and those to measure on; None if nothing is measured.
@@ -113,7 +115,7 @@ def _choose_stores(
         splits = data if isinstance(data, dict) else open_splits(data)
         train, measured = splits["train"], splits.get("test")
     if eval_data is not None:
-        measured = eval_data if isinstance(eval_data, BlockStore) else BlockStore.open(eval_data)
+        measured = open_evaluation_stores(eval_data)
     strategy = given.get("eval_strategy")
     if str(strategy) == "no":
         measured = None

@@ -11,6 +11,7 @@ from mlmfast.data.loading.mixture.masker import MixtureMasker
 from mlmfast.data.loading.mixture.order import MixtureOrder, source_seed
 from mlmfast.data.loading.mixture.shares import normalize, shares_by_size, slots_of
 from mlmfast.data.store.joined import JoinedStore, check_joinable
+from mlmfast.data.store.named import names_of
 from mlmfast.data.store.store import BlockStore, open_splits
 from mlmfast.errors import InputError
 
@@ -77,7 +78,7 @@ class Mixture:
             {"train": one} if isinstance(one, BlockStore) else open_splits(one) for one in given
         ]
         self.stores = tuple(split["train"] for split in splits)
-        self.names = tuple(stores) if isinstance(stores, Mapping) else _names(given)
+        self.names = tuple(stores) if isinstance(stores, Mapping) else names_of(given)
         _check_distinct(self.stores)
         check_joinable(self.stores)
         self.tests = {
@@ -180,18 +181,6 @@ class Mixture:
                 raise InputError(f"seed must be between 0 and 2^64 - 1, got {each}")
         seeds = [source_seed(seed, source) for source in range(len(self.stores))]
         return MixtureMasker(self.joined, self.order(order_seed), seeds=seeds, options=options)
-
-
-def _names(given: Sequence[BlockStore | str | Path]) -> tuple[str, ...]:
-    """Name stores by their folders: the last part, or all of the path where that is not enough."""
-    paths = [one.path if isinstance(one, BlockStore) else Path(one) for one in given]
-    # A split says nothing about where the text is from.
-    folders = [path.parent if path.name in {"train", "test"} else path for path in paths]
-    short = [folder.name or str(folder) for folder in folders]
-    return tuple(
-        name if short.count(name) == 1 else str(path)
-        for name, path in zip(short, paths, strict=True)
-    )
 
 
 def _check_distinct(stores: Sequence[BlockStore]) -> None:
