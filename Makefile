@@ -32,14 +32,14 @@ COMPUTING_TESTS := $(call test_files,data/masking/mask_schedule data/tokenizatio
   training/model/last_layer training/model/masked_head training/model/training_precision training/process/processes \
   training/train training/training_masks training/trainer/against_the_trainer training/trainer/flops \
   training/trainer/replay training/trainer/step_batches training/trainer/trainer)
-# The newest transformers, for which Optimum's exporter is too old, and where it is installed.
+# The newest transformers, for which Optimum's exporter is too old, and where it is installed, with OpenVINO's plugin.
 TRANSFORMERS5_VERSION ?= 5.23.0
 TRANSFORMERS5 := .cache/transformers5
 TRANSFORMERS5_TESTS ?= $(call test_files,cli/cli_export cli/cli_fill_mask data/blocks/attention data/masking/collator data/masking/collator_subclasses data/masking/collator_workers \
   data/sources/open_sources data/tokenization/python_classes/slow_tokenizer data/tokenization/text_encoder \
   data/tokenization/tokenizer_files data/tokenization/tokenizer_rules demo/demo exporting/graph/shared_weights \
-  exporting/parity/parity exporting/quantization/quantization exporting/architectures exporting/export \
-  exporting/fill_mask_graph exporting/patches serving/engine/graphs serving/engine/logits serving/tasks/beam_search \
+  exporting/exporters/exporters exporting/parity/parity exporting/quantization/quantization exporting/architectures exporting/export \
+  exporting/fill_mask_graph exporting/patches serving/engine/graphs serving/engine/logits serving/engine/plugins serving/tasks/beam_search \
   serving/fill_mask serving/folder training/evaluation/compare training/evaluation/evaluation training/model/compatibility training/model/head_combinations training/model/last_layer training/model/lengthen \
   training/model/masked_head training/process/processes training/run_mlm/run_mlm training/run_mlm/run_mlm_table \
   training/documents training/model/documents/document_attention training/iterable_datasets training/measured_between_steps training/own_loss training/train training/two_trainings \
@@ -53,7 +53,7 @@ TENSORFLOW := .cache/tensorflow
 # The newest client of Hugging Face, for which transformers 4 is too old, and where it is installed.
 CLIENTS_VERSION ?= 2
 CLIENTS := .cache/clients
-# The peer of the sparse encoder, which needs transformers 5, and where it is installed with it.
+# The peer of the sparse encoder, which needs transformers 5, and where it is installed with it and what `export` needs.
 SENTENCE_TRANSFORMERS_VERSION ?= 6.2.0
 SPARSE_PEER := .cache/sparse-peer
 # What runs the targets of fuzz/, installed there by the first `make fuzz`.
@@ -115,7 +115,8 @@ test-transformers5: setup ## Run the tests of data, training, export and fill-ma
 	test -x $(TRANSFORMERS5)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(TRANSFORMERS5)
 	echo "torch; sys_platform == 'none'" > $(TRANSFORMERS5)/lent.txt
 	VIRTUAL_ENV=$(TRANSFORMERS5) $(BIN)/uv pip install --quiet --override $(TRANSFORMERS5)/lent.txt transformers==$(TRANSFORMERS5_VERSION) \
-	  accelerate click 'datasets>=4' hypothesis matplotlib numpy onnx onnxruntime polars pyarrow pytest pytest-timeout pytest-xdist tqdm
+	  accelerate click 'datasets>=4' hypothesis matplotlib numpy onnx onnxruntime onnxruntime-ep-openvino onnxscript polars pyarrow \
+	  pytest pytest-timeout pytest-xdist tqdm
 	$(BIN)/python tests/tools/lend_packages.py $(TRANSFORMERS5) torch mlmfast
 	PYTHONPATH=python $(TRANSFORMERS5)/bin/python -m pytest -q $(IN_PARALLEL) $(TRANSFORMERS5_TESTS)
 
@@ -144,13 +145,14 @@ test-clients: setup ## Ask a server with the newest client of Hugging Face, in a
 	VIRTUAL_ENV=$(CLIENTS) $(BIN)/uv pip install --quiet --upgrade 'huggingface_hub>=$(CLIENTS_VERSION)'
 	MLMFAST_TEST_HUB_PYTHON=$(abspath $(CLIENTS))/bin/python $(BIN)/python -m pytest -q tests/serving/http/test_serve_clients.py
 
-test-sparse: setup ## Compare sparse vectors with sentence-transformers, in an environment of its own
+test-sparse: setup ## Compare sparse vectors with sentence-transformers, and train with it, in an environment of its own
 	test -x $(SPARSE_PEER)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(SPARSE_PEER)
 	echo "torch; sys_platform == 'none'" > $(SPARSE_PEER)/lent.txt
 	VIRTUAL_ENV=$(SPARSE_PEER) $(BIN)/uv pip install --quiet --override $(SPARSE_PEER)/lent.txt \
-	  sentence-transformers==$(SENTENCE_TRANSFORMERS_VERSION)
-	$(BIN)/python tests/tools/lend_packages.py $(SPARSE_PEER) torch
-	MLMFAST_TEST_SPARSE_PYTHON=$(abspath $(SPARSE_PEER))/bin/python $(BIN)/python -m pytest -q tests/serving/test_sparse_encoder_peer.py
+	  'sentence-transformers[train]==$(SENTENCE_TRANSFORMERS_VERSION)' 'datasets>=5.2' click onnx onnxruntime pyarrow tqdm
+	$(BIN)/python tests/tools/lend_packages.py $(SPARSE_PEER) torch mlmfast
+	MLMFAST_TEST_SPARSE_PYTHON=$(abspath $(SPARSE_PEER))/bin/python $(BIN)/python -m pytest -q tests/serving/test_sparse_encoder_peer.py \
+	  tests/examples/test_train_splade.py
 
 test-equality: setup ## Compare every id with the tokenizers library on all of ../shared/data (minutes; not part of test)
 	$(BIN)/python tests/tools/full_equality.py
