@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 from mlmfast.errors import InputError
 
@@ -26,7 +26,7 @@ class Averaging:
     decay: float | None = None
 
     @classmethod
-    def parse(cls, given: str | Averaging | None) -> Self | Averaging | None:
+    def parse(cls, given: str | Averaging | None) -> Averaging | None:
         """Parse `"last:N"` or `"ema:DECAY"`; None means no average.
 
         Raises:

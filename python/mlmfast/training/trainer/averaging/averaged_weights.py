@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import transformers
-from accelerate.utils import broadcast, broadcast_object_list
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, SaveStrategy
 
 from mlmfast.errors import InputError
@@ -81,11 +80,12 @@ class AveragedWeights(ResumedArguments):
         """
         if self._average is None:
             return None
-        about = None
+        about: list[str | None] = [None]
         if self.is_world_process_zero():
-            about = self._average.describe(self.state.global_step, self._is_due())
-        found: str | None = broadcast_object_list([about])[0]
-        return found
+            about = [self._average.describe(self.state.global_step, self._is_due())]
+        if self.args.world_size > 1:
+            torch.distributed.broadcast_object_list(about, src=0, device=self.args.device)
+        return about[0]
 
     @contextmanager
     def averaged_weights(self) -> Iterator[str | None]:
@@ -120,10 +120,10 @@ class AveragedWeights(ResumedArguments):
         else:
             found = self._average.average(weights, self.state.global_step, self._is_due())
             values = {name: found[name].to(each.device) for name, each in weights.items()}
-        if self.args.world_size == 1:
-            return values
-        received: dict[str, torch.Tensor] = broadcast(values)
-        return received
+        if self.args.world_size > 1:
+            for each in values.values():
+                torch.distributed.broadcast(each, src=0)
+        return values
 
     def _trained_weights(self) -> dict[str, torch.Tensor]:
         """Return the parameters that are trained, tied ones once."""
