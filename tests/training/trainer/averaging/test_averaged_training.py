@@ -126,10 +126,9 @@ def test_a_kill_changes_no_bit(averaged, toy_blocks, tmp_path, kind):
     assert found.after.loss == averaged[kind].after.loss
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_checkpoints_of_interrupts_change_no_bit(averaged, toy_blocks, tmp_path, kind):
+def test_checkpoints_of_interrupts_change_no_bit(averaged, toy_blocks, tmp_path):
     """Between two checkpoints, and twice."""
-    options = OPTIONS | {"average_checkpoints": KINDS[kind], "output": tmp_path / "out"}
+    options = OPTIONS | {"average_checkpoints": KINDS["last"], "output": tmp_path / "out"}
     for step in (5, 9):
         with pytest.raises(TrainingInterrupted):
             train(
@@ -139,7 +138,7 @@ def test_checkpoints_of_interrupts_change_no_bit(averaged, toy_blocks, tmp_path,
                 **options,
             )
     found = train(toy_blocks, resume_from_checkpoint=True, **options)
-    assert same_weights(averaged[kind].output, found.output)
+    assert same_weights(averaged["last"].output, found.output)
 
 
 def test_a_stop_while_the_average_is_measured_leaves_the_weights_of_the_step(
