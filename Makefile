@@ -32,35 +32,42 @@ COMPUTING_TESTS := $(call test_files,data/masking/mask_schedule data/tokenizatio
   training/model/last_layer training/model/masked_head training/model/training_precision training/process/processes \
   training/train training/training_masks training/trainer/against_the_trainer training/trainer/flops \
   training/trainer/replay training/trainer/step_batches training/trainer/trainer)
-# The newest transformers, for which Optimum's exporter is too old, and where it is installed.
+# The newest transformers, for which Optimum's exporter is too old, and where it is installed, with OpenVINO's plugin.
 TRANSFORMERS5_VERSION ?= 5.23.0
 TRANSFORMERS5 := .cache/transformers5
 TRANSFORMERS5_TESTS ?= $(call test_files,cli/cli_export cli/cli_fill_mask data/blocks/attention data/masking/collator data/masking/collator_subclasses data/masking/collator_workers \
   data/sources/open_sources data/tokenization/python_classes/slow_tokenizer data/tokenization/text_encoder \
   data/tokenization/tokenizer_files data/tokenization/tokenizer_rules demo/demo exporting/graph/shared_weights \
-  exporting/parity/parity exporting/quantization/quantization exporting/architectures exporting/export \
-  exporting/fill_mask_graph exporting/patches serving/engine/graphs serving/engine/logits serving/tasks/beam_search \
+  exporting/exporters/exporters exporting/parity/parity exporting/quantization/quantization exporting/architectures exporting/export \
+  exporting/fill_mask_graph exporting/patches serving/engine/graphs serving/engine/logits serving/engine/plugins serving/tasks/beam_search \
   serving/fill_mask serving/folder training/evaluation/compare training/evaluation/evaluation training/model/compatibility training/model/head_combinations training/model/last_layer training/model/lengthen \
   training/model/masked_head training/process/processes training/run_mlm/run_mlm training/run_mlm/run_mlm_table \
   training/documents training/model/documents/document_attention training/iterable_datasets training/measured_between_steps training/own_loss training/train training/two_trainings \
   training/trainer/saving/checkpoints training/trainer/device_memory training/trainer/removed_arguments training/trainer/replay \
   training/trainer/saving/resume_changes training/trainer/step_batches training/trainer/trainer)
+# With the oldest and the newest versions: these, and the servers, adapters and probes.
+VERSIONS_TESTS ?= $(TRANSFORMERS5_TESTS) $(call test_files,serving/http/serve training/adapter_training \
+  training/probing/probe)
 # The last that has models for TensorFlow, and where it is installed with it.
 TENSORFLOW := .cache/tensorflow
 # The newest client of Hugging Face, for which transformers 4 is too old, and where it is installed.
 CLIENTS_VERSION ?= 2
 CLIENTS := .cache/clients
-# The peer of the sparse encoder, which needs transformers 5, and where it is installed with it.
+# The peer of the sparse encoder, which needs transformers 5, and where it is installed with it and what `export` needs.
 SENTENCE_TRANSFORMERS_VERSION ?= 6.2.0
 SPARSE_PEER := .cache/sparse-peer
 # What runs the targets of fuzz/, installed there by the first `make fuzz`.
 CARGO_FUZZ_VERSION := 0.13.2
 CARGO_FUZZ := .cache/cargo/bin/cargo-fuzz
+# What `make wheels` builds for, and with.
+WHEEL_TARGETS ?= x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu
+WHEEL_TOOLS := .cache/wheel-tools
+WHEEL_PACKAGES := abi3audit==0.0.26 auditwheel==6.8.2 ziglang==0.17.1
 # Peers that are no packages of ours: installed there by the first bench; empty leaves them out.
 BENCH_PEERS ?= .cache/bench-peers
 
-.PHONY: help setup demo test test-older-processor test-tokenizers-next test-transformers5 test-tf test-gpu test-clients test-sparse test-soak test-page test-equality test-run-mlm test-adapt \
-  fuzz lint format docs bench bench-gpu wheel lock clean
+.PHONY: help setup demo test test-older-processor test-tokenizers-next test-transformers5 test-tf test-gpu test-oldest test-newest test-clients test-sparse test-soak test-page test-equality test-run-mlm test-adapt \
+  fuzz lint format docs bench bench-gpu wheel wheels licenses lock clean
 
 help: ## Show this help
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -108,7 +115,8 @@ test-transformers5: setup ## Run the tests of data, training, export and fill-ma
 	test -x $(TRANSFORMERS5)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(TRANSFORMERS5)
 	echo "torch; sys_platform == 'none'" > $(TRANSFORMERS5)/lent.txt
 	VIRTUAL_ENV=$(TRANSFORMERS5) $(BIN)/uv pip install --quiet --override $(TRANSFORMERS5)/lent.txt transformers==$(TRANSFORMERS5_VERSION) \
-	  accelerate click 'datasets>=4' hypothesis matplotlib numpy onnx onnxruntime polars pyarrow pytest pytest-timeout pytest-xdist tqdm
+	  accelerate click 'datasets>=4' hypothesis matplotlib numpy onnx onnxruntime onnxruntime-ep-openvino onnxscript polars pyarrow \
+	  pytest pytest-timeout pytest-xdist tqdm
 	$(BIN)/python tests/tools/lend_packages.py $(TRANSFORMERS5) torch mlmfast
 	PYTHONPATH=python $(TRANSFORMERS5)/bin/python -m pytest -q $(IN_PARALLEL) $(TRANSFORMERS5_TESTS)
 
@@ -118,6 +126,13 @@ test-tf: setup ## Run the tests of the guide's TensorFlow half, in an environmen
 	  click 'datasets>=4' hypothesis numpy pyarrow pytest pytest-timeout tqdm
 	$(BIN)/python tests/tools/lend_packages.py $(TENSORFLOW) mlmfast
 	PYTHONPATH=python $(TENSORFLOW)/bin/python -m pytest -q tests/data/loading/test_tensorflow.py
+
+# These build mlmfast themselves: they try what a user's installer does.
+test-oldest: ## Run tests with the oldest versions that pyproject.toml allows, in an environment of their own
+	bash .ci/versions oldest $(IN_PARALLEL) $(VERSIONS_TESTS)
+
+test-newest: ## Run tests with the newest versions, in an environment of their own
+	bash .ci/versions newest $(IN_PARALLEL) $(VERSIONS_TESTS)
 
 test-gpu: setup ## Run the tests that need an NVIDIA GPU (3 minutes; MLMFAST_GPU_DRY_RUN=1 runs them on the CPU; not part of test)
 	$(BIN)/python -m pytest -v -m gpu --durations 0 $(PYTEST_ARGS) tests/gpu
@@ -130,13 +145,14 @@ test-clients: setup ## Ask a server with the newest client of Hugging Face, in a
 	VIRTUAL_ENV=$(CLIENTS) $(BIN)/uv pip install --quiet --upgrade 'huggingface_hub>=$(CLIENTS_VERSION)'
 	MLMFAST_TEST_HUB_PYTHON=$(abspath $(CLIENTS))/bin/python $(BIN)/python -m pytest -q tests/serving/http/test_serve_clients.py
 
-test-sparse: setup ## Compare sparse vectors with sentence-transformers, in an environment of its own
+test-sparse: setup ## Compare sparse vectors with sentence-transformers, and train with it, in an environment of its own
 	test -x $(SPARSE_PEER)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(SPARSE_PEER)
 	echo "torch; sys_platform == 'none'" > $(SPARSE_PEER)/lent.txt
 	VIRTUAL_ENV=$(SPARSE_PEER) $(BIN)/uv pip install --quiet --override $(SPARSE_PEER)/lent.txt \
-	  sentence-transformers==$(SENTENCE_TRANSFORMERS_VERSION)
-	$(BIN)/python tests/tools/lend_packages.py $(SPARSE_PEER) torch
-	MLMFAST_TEST_SPARSE_PYTHON=$(abspath $(SPARSE_PEER))/bin/python $(BIN)/python -m pytest -q tests/serving/test_sparse_encoder_peer.py
+	  'sentence-transformers[train]==$(SENTENCE_TRANSFORMERS_VERSION)' 'datasets>=5.2' click onnx onnxruntime pyarrow tqdm
+	$(BIN)/python tests/tools/lend_packages.py $(SPARSE_PEER) torch mlmfast
+	MLMFAST_TEST_SPARSE_PYTHON=$(abspath $(SPARSE_PEER))/bin/python $(BIN)/python -m pytest -q tests/serving/test_sparse_encoder_peer.py \
+	  tests/examples/test_train_splade.py
 
 test-equality: setup ## Compare every id with the tokenizers library on all of ../shared/data (minutes; not part of test)
 	$(BIN)/python tests/tools/full_equality.py
@@ -172,6 +188,7 @@ lint: setup ## Formatting, lints, types, direction of imports, stubs
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check -- --config-path .
 	PYO3_PYTHON=$(abspath $(BIN)/python) cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
+	$(BIN)/python tools/crate_licenses.py --check
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check --quiet
 	$(BIN)/mypy
@@ -198,6 +215,22 @@ wheel: setup ## Build dist/mlmfast-*.whl and try it in an empty environment
 	rm -rf dist
 	$(BIN)/maturin build --quiet --release --locked --out dist
 	$(BIN)/python tests/tools/wheel_smoke.py dist
+
+# Cross-compiled by zig, which brings the C libraries of old distributions. Another target needs `rustup target add`.
+wheels: setup ## Build a release into dist/: wheels for Linux on x86-64 and aarch64 and the sdist, each checked
+	test -x $(WHEEL_TOOLS)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(WHEEL_TOOLS)
+	VIRTUAL_ENV=$(WHEEL_TOOLS) $(BIN)/uv pip install --quiet $(WHEEL_PACKAGES)
+	rm -rf dist
+	for target in $(WHEEL_TARGETS); do \
+	  PATH="$(abspath $(WHEEL_TOOLS))/bin:$$PATH" $(BIN)/maturin build --quiet --release --locked --zig --target $$target \
+	    --compatibility manylinux2014 --out dist || exit 1; \
+	done
+	$(BIN)/maturin sdist --quiet --out dist
+	for wheel in dist/*.whl; do $(WHEEL_TOOLS)/bin/auditwheel show $$wheel && $(WHEEL_TOOLS)/bin/abi3audit --strict $$wheel || exit 1; done
+	$(BIN)/python tests/tools/check_dist.py dist
+
+licenses: setup ## Write rust/LICENSES.txt anew, after Cargo.lock has changed
+	$(BIN)/python tools/crate_licenses.py
 
 lock: setup ## Compile requirements/*.txt anew from pyproject.toml: newest versions, hashes, no index named
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \

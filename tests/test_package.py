@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tomllib
 
 import pytest
+from packaging.requirements import Requirement
 
 import mlmfast
+from places import ROOT
 
 
 def python(program, *arguments):
@@ -125,3 +128,32 @@ if child == 0:
 raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
     assert python(program).returncode == 7
+
+
+def requirements(extra):
+    """What an extra asks for, those of the extras that it names with them."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    pending, found = [extra], []
+    while pending:
+        for line in project["optional-dependencies"][pending.pop()]:
+            asked = Requirement(line)
+            if asked.name == "mlmfast":
+                pending += asked.extras
+            else:
+                found.append(asked)
+    return found + [Requirement(line) for line in project["dependencies"]]
+
+
+def test_only_the_extra_optimum_holds_transformers_back():
+    # As sentence-transformers 6.2 has them.
+    versions = {"transformers": "5.24.0", "tokenizers": "0.23.3", "datasets": "5.2.0"}
+
+    def too_new(extra):
+        return {
+            asked.name
+            for asked in requirements(extra)
+            if asked.name in versions and versions[asked.name] not in asked.specifier
+        }
+
+    assert too_new("all") == too_new("export") == set()
+    assert too_new("optimum") == {"transformers"}

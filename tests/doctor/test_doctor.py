@@ -27,7 +27,8 @@ def test_a_whole_environment_has_no_fault():
     diagnosis = diagnose()
     assert not diagnosis.findings
     assert diagnosis.verdict == (
-        "All that is installed works; ready: prepare, train, evaluate, export, fill-mask."
+        "All that is installed works; ready: prepare, train, train --lora, evaluate, probe, "
+        "vocabulary, export, fill-mask."
     )
 
 
@@ -118,6 +119,36 @@ def test_openvino_that_works_is_told_and_no_fault():
     assert "onnxruntime-openvino==1.24.1" in fault.mend
 
 
+def test_plugins_of_onnxruntime_are_tried():
+    there = {"onnxruntime-ep-openvino": "1.8.1", "onnxruntime-ep-nv-tensorrt-rtx-cu12": "0.5.0"}
+    failing = {
+        "onnxruntime-ep-openvino": Outcome(error="MlmfastError: it does not load: no libtbb.so"),
+        "onnxruntime-ep-nv-tensorrt-rtx": Outcome(error="MlmfastError: it finds no GPU"),
+    }
+    diagnosis = diagnose(versions=there)
+    assert not diagnosis.faults
+    assert "`--device openvino` runs on it" in diagnosis.findings[0].what
+    assert "onnxruntime-ep-openvino        works" in describe(diagnosis)
+    broken = diagnose(versions=there, providers=failing)
+    assert "no libtbb.so" in only_fault(broken).what
+    assert "'onnxruntime-ep-openvino==1.8.1'" in only_fault(broken).mend
+    assert "tensorrt-rtx-cu12 is installed, and no NVIDIA GPU" in broken.findings[1].what
+    assert len(diagnose(versions=there, providers=failing, gpus=[H200]).faults) == 2
+
+
+def test_extras_that_are_not_installed_come_with_a_command():
+    diagnosis = diagnose(versions={"peft": None, "scikit-learn": None})
+    assert not diagnosis.faults
+    text = describe(diagnosis)
+    assert "train --lora peft not installed: " in text
+    assert "'mlmfast[lora]'" in text
+    assert "probe        sklearn not installed: " in text
+    assert "'mlmfast[probe]'" in text
+    assert "vocabulary   ready" in text
+    bare = describe(diagnose(versions={"torch": None}))
+    assert "vocabulary   torch not installed" in bare
+
+
 def test_a_gpu_that_goes_unused_is_told():
     diagnosis = diagnose(gpus=[H200], modules={"torch": {"cuda": None, "sees_gpu": False}})
     texts = " ".join(finding.what for finding in diagnosis.findings)
@@ -171,7 +202,7 @@ def test_transformers_5_beside_optimum_is_no_fault():
         modules={"optimum.exporters.onnx": Outcome(error="ImportError: no such name")},
     )
     assert not diagnosis.faults
-    assert "uses its own exporter" in diagnosis.findings[0].what
+    assert "writes its graphs itself" in diagnosis.findings[0].what
 
 
 def test_a_torch_that_transformers_passes_over():
@@ -244,7 +275,7 @@ def run_doctor(*arguments, **environment):
 @pytest.fixture
 def stand_ins(tmp_path):
     """Modules in the place of the heavy ones, which this environment's metadata still names."""
-    for name in ("transformers", "datasets", "accelerate", "onnx", "pyarrow"):
+    for name in ("transformers", "datasets", "accelerate", "onnx", "peft", "pyarrow", "sklearn"):
         (tmp_path / f"{name}.py").write_text("is_torch_available = lambda: True\n")
     (tmp_path / "optimum" / "exporters" / "onnx").mkdir(parents=True)
     (tmp_path / "optimum" / "exporters" / "onnx" / "__init__.py").write_text("")

@@ -19,7 +19,6 @@ from mlmfast.errors import (
     OutputExistsError,
 )
 from mlmfast.exporting.export import export
-from mlmfast.exporting.logits_graph import has_optimum
 from mlmfast.exporting.parity.logits import ShapeParity
 from places import SHARED, SHARED_MISSING
 from tiny_models import KINDS
@@ -56,8 +55,7 @@ def test_the_report_in_the_folder_tells_what_was_compared(tiny_model):
     assert report["files"]["model.onnx"] == (model.onnx / "model.onnx").stat().st_size
     assert {"config.json", "tokenizer.json", "tokenizer_config.json"} <= report["files"].keys()
     graph = report["graphs"]["model.onnx"]
-    by_hand = ("mlmfast", "Optimum is not installed.")
-    assert (graph["exporter"], graph["remark"]) == (("optimum", "") if has_optimum() else by_hand)
+    assert graph["exporter"] == "mlmfast"
     shapes = [(c["batch"], c["length"], c["padded"]) for c in graph["comparisons"]]
     # 64, the last, is as many tokens as the model takes: 66 positions less 2 for padding.
     assert shapes == [
@@ -167,35 +165,6 @@ def test_a_tokenizer_without_a_mask_token_is_refused(tiny_model, tmp_path):
     ).save_pretrained(checkpoint)
     with pytest.raises(InputError, match="no mask token"):
         export(checkpoint, tmp_path / "onnx")
-
-
-@pytest.mark.parametrize("missing", [False, True])
-def test_our_own_tracing_writes_what_optimum_does_not(tiny_model, tmp_path, monkeypatch, missing):
-    def main_export(*_arguments, **_options):
-        raise ValueError("no such type")
-
-    if missing:
-        monkeypatch.setitem(sys.modules, "optimum.exporters.onnx", None)
-    else:
-        pytest.importorskip("optimum.exporters.onnx", reason="Optimum is not installed")
-        monkeypatch.setattr("optimum.exporters.onnx.main_export", main_export)
-    report = export(tiny_model("distilbert").checkpoint, tmp_path / "onnx")
-    found = report.graphs["model.onnx"]
-    assert found.exporter == "mlmfast"
-    assert ("not installed" if missing else "Optimum cannot: no such type") in found.remark
-    config = json.loads((tmp_path / "onnx" / "config.json").read_text())
-    assert config["model_type"] == "distilbert"
-    own, optimum = (
-        signature(folder) for folder in (tmp_path / "onnx", tiny_model("distilbert").onnx)
-    )
-    assert own == optimum
-
-
-def signature(folder):
-    import onnx
-
-    graph = onnx.load(folder / "model.onnx", load_external_data=False).graph
-    return [{entry.name for entry in side} for side in (graph.input, graph.output)]
 
 
 def test_missing_packages_are_named_with_the_way_to_install_them(tiny_model, tmp_path, monkeypatch):

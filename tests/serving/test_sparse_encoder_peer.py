@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from mlmfast import SparseEncoder
 from mlmfast.exporting.export import export
-from places import SUPPORT, shared
+from places import shared
 from sparse_models import save_modules, save_router
+from sparse_peer import encode as peer
+from sparse_peer import needs_peer
 from tolerances import GRAPHS
 
-PYTHON = os.environ.get("MLMFAST_TEST_SPARSE_PYTHON")
-pytestmark = pytest.mark.skipif(
-    PYTHON is None, reason="make test-sparse installs sentence-transformers"
-)
+pytestmark = needs_peer
 TEXTS = 300
 
 
@@ -30,22 +26,6 @@ def texts():
     with gzip.open(file, "rt", encoding="utf-8") as lines:
         entries = [json.loads(line) for line, _ in zip(lines, range(TEXTS), strict=False)]
     return [*(entry["title"] for entry in entries), "", *entries[0]["answers"]["text"]]
-
-
-def peer(checkpoint, texts, folder, kind="document"):
-    """The peer's vectors as a matrix [texts, vocabulary]."""
-    (folder / "texts.json").write_text(json.dumps(texts))
-    command = [PYTHON, str(SUPPORT / "peer_sparse.py"), str(checkpoint)]
-    subprocess.run(
-        [*command, str(folder / "texts.json"), str(folder / "vectors.npz"), kind],
-        check=True,
-        env={**os.environ, "PYTHONPATH": ""},
-        stderr=sys.stderr,
-    )
-    found = np.load(folder / "vectors.npz")
-    matrix = np.zeros(found["shape"], np.float32)
-    matrix[found["rows"], found["ids"]] = found["weights"]
-    return matrix
 
 
 @pytest.mark.parametrize(

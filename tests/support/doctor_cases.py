@@ -17,6 +17,8 @@ VERSIONS = {
     "torch": "2.15.0",
     "transformers": "4.57.6",
     "accelerate": "1.15.0",
+    "peft": "0.21.2",
+    "scikit-learn": "1.9.1",
     "onnx": "1.23.2",
     "onnxruntime": "1.32.0",
 }
@@ -53,7 +55,7 @@ def diagnose(
     }
 
     def call(function, name, **_):
-        if function.endswith(":multiply"):
+        if ":multiply" in function:
             return (providers or {}).get(name, Outcome(value={"works": True}))
         answer = told.get(name, {})
         return answer if isinstance(answer, Outcome) else Outcome(value=answer, seconds=0.5)

@@ -15,14 +15,14 @@ from unittest import mock
 import numpy as np
 
 from architectures import LONGEST, VOCABULARY, tiny_model
-from mlmfast.errors import MlmfastError
+from mlmfast.errors import MissingDependencyError, MlmfastError
 from tolerances import KERNELS, LAYERS
 
-# (batch, length, padded). Graphs are traced with 2 x 16 (Optimum) and 2 x 19 (we).
+# (batch, length, padded). Graphs are traced with 2 x 16 (Optimum) and 2 x 19 (mlmfast).
 SHAPES = ((2, 16, False), (3, 24, True), (1, 9, False), (4, 5, False), (1, LONGEST, False))
 PAD, MASK = 1, 4
 TARGETS = np.array([7, 50, 4])
-BY_OPTIMUM, BY_REGISTRATION, BY_TRACING = "Optimum", "Optimum, registered", "tracing"
+KNOWN, REGISTERED = "knows it", "registered"
 
 
 @dataclass
@@ -33,9 +33,9 @@ class Outcome:
         kind: the model type.
         trains: what training runs on masked rows: `MaskedHead.scope`.
         documents: how training keeps the documents of a row apart, or why it does not.
-        exporter: who wrote model.onnx, one of the BY_ names; "" where nobody could.
-        inputs: those of model.onnx.
-        model_difference: the largest |ONNX - PyTorch| of a logit.
+        optimum: whether Optimum knows the type or mlmfast registers it; "" without Optimum.
+        inputs: those of model.onnx as mlmfast writes it.
+        model_difference: the largest |ONNX - PyTorch| of a logit, of both exporters' graphs.
         fused: how the fused graph's head takes the masked rows.
         moved: what of the last layer runs on masked rows: "", "feed-forward" or "queries too".
         fused_difference: the largest |ONNX - PyTorch| of a log-probability.
@@ -47,7 +47,7 @@ class Outcome:
     kind: str
     trains: str = ""
     documents: str = ""
-    exporter: str = ""
+    optimum: str = ""
     inputs: tuple[str, ...] = ()
     model_difference: float = float("nan")
     fused: str = ""
@@ -106,14 +106,17 @@ def documents_of(kind: str) -> str:
 def _measure_graphs(model: Any, outcome: Outcome) -> None:
     import tempfile
 
+    from mlmfast.exporting.fill_mask_graph import write_logits
+
     with tempfile.TemporaryDirectory() as folder:
-        outcome.exporter = write_model(model, Path(folder))
-        session = open_graph(Path(folder) / "model.onnx")
-        outcome.inputs = tuple(entry.name for entry in session.get_inputs())
-        outcome.model_difference = max(
-            np.abs(session.run(["logits"], inputs)[0] - logits).max()
-            for inputs, logits in every_shape(model, outcome.inputs)
-        )
+        own = Path(folder) / "model.onnx"
+        write_logits(model, own)
+        outcome.inputs, outcome.model_difference = _compare(model, own)
+        by_optimum = Path(folder) / "optimum" / "model.onnx"
+        outcome.optimum = _write_by_optimum(model, by_optimum)
+        if outcome.optimum:
+            _, difference = _compare(model, by_optimum)
+            outcome.model_difference = max(outcome.model_difference, difference)
         _measure_fused(model, outcome, Path(folder) / "fill_mask.onnx")
         outcome.padding = padding_shows(model, outcome.inputs)
 
@@ -136,24 +139,31 @@ def _measure_fused(model: Any, outcome: Outcome, path: Path) -> None:
     outcome.fused_difference, outcome.top1 = max(differences), float(np.mean(agreed))
 
 
-def write_model(model: Any, folder: Path) -> str:
-    """Write model.onnx as `mlmfast export` does, and say who wrote it."""
-    from mlmfast.exporting.logits_graph import has_optimum
+def _compare(model: Any, graph: Path) -> tuple[tuple[str, ...], float]:
+    """Return the inputs of a graph, and the largest difference of a logit at every shape."""
+    session = open_graph(graph)
+    names = tuple(entry.name for entry in session.get_inputs())
+    differences = [
+        np.abs(session.run(["logits"], inputs)[0][:, : logits.shape[1]] - logits).max()
+        for inputs, logits in every_shape(model, names)
+    ]
+    return names, float(max(differences))
 
+
+def _write_by_optimum(model: Any, graph: Path) -> str:
+    """Write model.onnx as `mlmfast export --exporter optimum` does, if Optimum is installed."""
+    from mlmfast.exporting.architectures import REPLACED
+    from mlmfast.exporting.checkpoint import Checkpoint
+    from mlmfast.exporting.exporters import by_optimum
+
+    try:
+        by_optimum.require()
+    except MissingDependencyError:
+        return ""
     kind = model.config.model_type
-    if not has_optimum():
-        from mlmfast.exporting.fill_mask_graph import write_logits
-
-        write_logits(model, folder / "model.onnx")
-        return BY_TRACING
-    from optimum.exporters.onnx import onnx_export_from_model
-
-    from mlmfast.exporting.architectures import REPLACED, register_architectures
-
     known = kind in optimum_types() and kind not in REPLACED
-    register_architectures()
-    onnx_export_from_model(model, folder, task="fill-mask", do_validation=False)
-    return BY_OPTIMUM if known else BY_REGISTRATION
+    by_optimum.write(Checkpoint(kind, model, None), graph, None)
+    return KNOWN if known else REGISTERED
 
 
 @cache

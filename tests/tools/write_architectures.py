@@ -21,7 +21,7 @@ TITLES = (
     "type",
     "trains",
     "documents",
-    "model.onnx by",
+    "Optimum",
     "head",
     "last layer",
     "padding",
@@ -46,19 +46,18 @@ model of each type, and the tests check that it still does.
   the model cannot: it mixes neighbours in another way (convolutions, pooling, words beside each
   other in mobilebert), hashes, samples or approximates attention, or shifts the text for a decoder.
   BigBird keeps them apart with `attention_type=original_full`.
-- **model.onnx by**: who writes it. *Optimum* knows the type itself. *registered* means that mlmfast
-  registers the type and its inputs with Optimum, and patches the model while tracing if the remark
-  mentions a patch. *tracing* means that mlmfast writes it alone, as it does whenever Optimum is not
-  installed.
+- **Optimum**: whether `--exporter optimum` writes model.onnx, too. It *knows* the type itself, or
+  mlmfast has *registered* the type and its inputs with it; where the remark mentions a patch, it is
+  at work for both.
 - **head**: the rows on which the head of `fill_mask.onnx` runs.
 - **last layer**: the part of the last layer that runs on the masked rows only: the feed-forward
   network after the attention, the queries too, or nothing (-).
 - **padding**: *shows* if padding after a text changes the model's predictions for it, in PyTorch
   too. mlmfast gives such a model texts of one length at a time.
-- **difference**: the largest |ONNX - PyTorch|, of any logit of `model.onnx` and any log-probability
-  of `fill_mask.onnx`, at 2 x 16, 3 x 24 (padded), 1 x 9, 4 x 5 and 1 x 64 tokens, with one mask and
-  with many; the graphs were traced with 2 x 16 and 2 x 19 tokens. The likeliest token was the same
-  at every mask.
+- **difference**: the largest |ONNX - PyTorch|, of any logit of `model.onnx` (mlmfast's, and
+  Optimum's where it writes one) and any log-probability of `fill_mask.onnx`, at 2 x 16, 3 x 24
+  (padded), 1 x 9, 4 x 5 and 1 x 64 tokens, with one mask and with many; the graphs were traced with
+  2 x 19 (mlmfast) and 2 x 16 tokens (Optimum). The likeliest token was the same at every mask.
 
 The graphs leave out inputs that plain text does not have: boxes on a page (layoutlm), table cells
 (tapas), entities (luke), marks of global attention (longformer), pronunciations and shapes
@@ -117,7 +116,7 @@ def row(outcome: Outcome) -> tuple[str, ...]:
         kind,
         outcome.trains,
         outcome.documents,
-        outcome.exporter,
+        outcome.optimum or "-",
         "all rows" if outcome.fused == "after the head" else "masked rows",
         outcome.moved or "-",
         "shows" if outcome.padding else "-",
@@ -148,6 +147,7 @@ def read(document: Path = DOCUMENT) -> dict[str, list[tuple[str, ...]]]:
     text = document.read_text(encoding="utf-8")
     for section in re.split(r"^## transformers ", text, flags=re.MULTILINE)[1:]:
         version, _, body = section.partition("\n")
+        body = body.partition("\n## ")[0]
         lines = [line for line in body.splitlines() if line.startswith("| ")][2:]
         tables[version] = [tuple(cell.strip() for cell in line[2:-2].split("|")) for line in lines]
     return tables
@@ -158,13 +158,16 @@ def write(document: Path = DOCUMENT) -> None:
     import transformers
 
     old = document.read_text(encoding="utf-8") if document.exists() else ""
-    sections = re.split(r"^(?=## transformers )", old, flags=re.MULTILINE)[1:]
+    sections = re.split(r"^(?=## )", old, flags=re.MULTILINE)[1:]
     mine = f"## transformers {transformers.__version__}\n"
+    others = [section.strip() for section in sections if not section.startswith("## transformers ")]
+    sections = [section for section in sections if section.startswith("## transformers ")]
     lines = [TITLES, tuple("---" for _ in TITLES), *table()]
     body = "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
     kept = [section.strip() for section in sections if not section.startswith(mine)]
     written = sorted([*kept, f"{heading()}\n{body}"])
-    document.write_text("\n\n".join([INTRODUCTION.strip(), *written]) + "\n", encoding="utf-8")
+    text = "\n\n".join([INTRODUCTION.strip(), *written, *others])
+    document.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

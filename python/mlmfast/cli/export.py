@@ -32,6 +32,14 @@ if TYPE_CHECKING:
     show_default=True,
     help="sparse adds sparse.onnx: texts to the weights of words, for SPLADE models.",
 )
+@click.option(
+    "--exporter",
+    type=click.Choice(["mlmfast", "optimum", "transformers"]),
+    default="mlmfast",
+    show_default=True,
+    help="What writes model.onnx: mlmfast itself, Optimum (pip install 'mlmfast[optimum]'), or "
+    "transformers.exporters (transformers >= 5.23 with onnxscript).",
+)
 @click.option("--overwrite", is_flag=True, help="Replace an OUTPUT that an earlier export wrote.")
 @click.option(
     "--precision",
@@ -55,7 +63,9 @@ if TYPE_CHECKING:
     "--task sparse, smallest mean cosine of its vectors with float32's.",
 )
 @click.option("--reduce-range", is_flag=True, help="int8 for CPUs without VNNI: seven bits.")
-@click.option("--opset", type=int, help="ONNX operator set, 14 to 21.  [default: Optimum's, or 17]")
+@click.option(
+    "--opset", type=int, help="ONNX operator set, 14 to 21.  [default: 17, or the exporter's]"
+)
 @click.option(
     "--max-difference",
     type=float,
@@ -74,10 +84,9 @@ def command(
 ) -> None:
     """Export CHECKPOINT, a folder or a Hub name, to the ONNX folder OUTPUT.
 
-    It holds model.onnx, which Optimum writes if it knows the model type, and fill_mask.onnx, which
-    computes the masked positions only. Both are compared with PyTorch at several batch sizes and
-    lengths, and OUTPUT is written only if all results agree. --task sparse adds a third graph,
-    sparse.onnx.
+    It holds model.onnx and fill_mask.onnx, which computes the masked positions only. Both are
+    compared with PyTorch at several batch sizes and lengths, and OUTPUT is written only if all
+    results agree. --task sparse adds a third graph, sparse.onnx.
     """
     from mlmfast.exporting.export import export
 
@@ -117,8 +126,6 @@ def _graph(name: str, graph: GraphReport) -> list[str]:
         f"{name}, written by {graph.exporter}, ONNX opset {graph.opset}",
         f"  {total} operators run, {graph.fused_operators} of them fused by onnxruntime",
     ]
-    if graph.remark:
-        lines.append(f"  {graph.remark}")
     if graph.head:
         last = f", with {graph.last_layer} matrix products of the last layer"
         lines.append(f"  the head runs on {graph.head}{last if graph.last_layer else ''}")

@@ -6,8 +6,13 @@ installed, which takes a second at every start.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pyarrow as pa
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 def arrow_numbers(values: np.ndarray) -> pa.Array:
@@ -37,6 +42,15 @@ def text_bytes(texts: pa.Array) -> int:
     """Return the total bytes of the texts of a LargeString or LargeBinary array without nulls."""
     offsets = text_offsets(texts)
     return int(offsets[-1] - offsets[0])
+
+
+def arrow_texts(texts: Iterable[str]) -> pa.Array:
+    """Return texts as a LargeString array [count]."""
+    encoded = [text.encode() for text in texts]
+    offsets = np.zeros(len(encoded) + 1, np.int64)
+    np.cumsum([len(text) for text in encoded], out=offsets[1:])
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded))]
+    return pa.Array.from_buffers(pa.large_string(), len(encoded), buffers)
 
 
 def one_text(value: bytes) -> pa.Array:

@@ -9,11 +9,15 @@ from mlmfast.doctor.facts import Facts
 from mlmfast.doctor.findings import install
 
 _BASE = ("mlmfast._core", "numpy", "pyarrow", "tokenizers")
+_MODELS = (*_BASE, "torch", "transformers")
 # command -> the modules that it needs, and the extra that installs them.
 _NEEDS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "prepare": (_BASE, "mlmfast"),
-    "train": ((*_BASE, "torch", "transformers", "accelerate"), "mlmfast[train]"),
-    "evaluate": ((*_BASE, "torch", "transformers"), "mlmfast[train]"),
+    "train": ((*_MODELS, "accelerate"), "mlmfast[train]"),
+    "train --lora": ((*_MODELS, "accelerate", "peft"), "mlmfast[lora]"),
+    "evaluate": (_MODELS, "mlmfast[train]"),
+    "probe": ((*_MODELS, "sklearn"), "mlmfast[probe]"),
+    "vocabulary": (_MODELS, "mlmfast[train]"),
     "export": (("torch", "transformers", "onnx", "onnxruntime"), "mlmfast[export,cpu]"),
     "fill-mask": (("numpy", "tokenizers", "onnxruntime"), "mlmfast[serve,cpu]"),
 }

@@ -16,9 +16,10 @@ from mlmfast.doctor.imports import try_imports
 from mlmfast.doctor.judge_devices import judge_devices
 from mlmfast.doctor.judge_packages import judge_packages
 from mlmfast.doctor.machine import probe_machine
-from mlmfast.doctor.providers import try_providers
+from mlmfast.doctor.providers import try_plugins, try_providers
 from mlmfast.doctor.requirements import find_conflicts, installed_requirements
 from mlmfast.runtime.versions import installed_versions
+from mlmfast.serving.engine.plugins import PLUGINS
 
 PACKAGES = (
     "mlmfast",
@@ -30,6 +31,8 @@ PACKAGES = (
     "huggingface_hub",
     "datasets",
     "accelerate",
+    "peft",
+    "scikit-learn",
     "optimum",
     "optimum-onnx",
     "optimum-intel",
@@ -37,6 +40,7 @@ PACKAGES = (
     "onnxruntime",
     "onnxruntime-gpu",
     "onnxruntime-openvino",
+    *(name for plugin in PLUGINS for name in plugin.packages),
 )
 
 
@@ -114,8 +118,11 @@ def examine(probes: Probes | None = None, *, limit: float = 180.0) -> Diagnosis:
         conflicts=find_conflicts(
             probes.requirements(name for name in PACKAGES if versions.get(name)), probes.version_of
         ),
-        providers=try_providers(
-            details.get("onnxruntime", {}).get("providers", ()), limit=limit, call=probes.call
+        providers=(
+            *try_providers(
+                details.get("onnxruntime", {}).get("providers", ()), limit=limit, call=probes.call
+            ),
+            *try_plugins(versions, limit=limit, call=probes.call),
         ),
         machine=probes.machine(),
         gpus=probes.gpus(by_torch=details.get("torch", {}).get("gpus", ())),

@@ -28,10 +28,10 @@ class Import:
 
 @dataclass(frozen=True, kw_only=True)
 class Provider:
-    """An execution provider that is compiled into onnxruntime.
+    """An execution provider that is compiled into onnxruntime, or a plugin of it.
 
     Attributes:
-        name: its name in onnxruntime.
+        name: its name in onnxruntime; that of its package for a plugin.
         error: why it cannot compute a product of two matrices; None if it can.
         missing: shared libraries that it needs and that cannot be found.
     """

@@ -22,6 +22,8 @@ _MODULES: Mapping[str, tuple[str, ...]] = {
     "transformers": ("transformers",),
     "datasets": ("datasets",),
     "accelerate": ("accelerate",),
+    "peft": ("peft",),
+    "sklearn": ("scikit-learn",),
     "onnx": ("onnx",),
     "onnxruntime": ("onnxruntime-gpu", "onnxruntime", "onnxruntime-openvino"),
     "optimum.exporters.onnx": ("optimum-onnx",),

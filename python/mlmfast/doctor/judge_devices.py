@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from mlmfast.doctor.facts import Facts, Provider
 from mlmfast.doctor.findings import Finding, advice, fault, install, uninstall
 from mlmfast.doctor.judge_packages import RUNTIMES
+from mlmfast.serving.engine.plugins import OPENVINO as OPENVINO_PLUGIN
+from mlmfast.serving.engine.plugins import PLUGINS, Plugin
 
 CPU, CUDA, OPENVINO = "CPUExecutionProvider", "CUDAExecutionProvider", "OpenVINOExecutionProvider"
 
@@ -32,6 +34,10 @@ def _providers(facts: Facts) -> Iterator[Finding]:
     if facts.versions.get("onnxruntime-gpu"):
         package = "onnxruntime-gpu"
     for provider in facts.providers:
+        plugin = next((each for each in PLUGINS if each.package == provider.name), None)
+        if plugin:
+            yield _plugin(plugin, provider, facts)
+            continue
         if provider.name == OPENVINO and provider.error is None:
             yield advice(
                 f"onnxruntime's {OPENVINO} works, and mlmfast answers by the CPU provider that "
@@ -47,6 +53,23 @@ def _providers(facts: Facts) -> Iterator[Finding]:
                 f"onnxruntime's {provider.name} does not work: {_why(provider)}",
                 install(f"{package}=={facts.versions.get(package)}", anew=True),
             )
+
+
+def _plugin(plugin: Plugin, provider: Provider, facts: Facts) -> Finding:
+    there = next(name for name in plugin.packages if facts.versions.get(name))
+    if provider.error is None:
+        return advice(
+            f"{there} works: `--device openvino` runs on it where its answers agree with those of "
+            "onnxruntime's CPU provider."
+            if plugin is OPENVINO_PLUGIN
+            else f"{there} works, and mlmfast has no --device for it."
+        )
+    if plugin.hardware == "GPU" and not facts.gpus.found:
+        return advice(f"{there} is installed, and no NVIDIA GPU is to be seen here.")
+    return fault(
+        f"{there} does not work: {_why(provider)}",
+        install(f"{there}=={facts.versions.get(there)}", anew=True),
+    )
 
 
 def _cuda(provider: Provider, facts: Facts) -> Finding:

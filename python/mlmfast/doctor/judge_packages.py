@@ -66,8 +66,8 @@ def _outgrown(facts: Facts) -> Finding | None:
         return None
     return advice(
         f"optimum-onnx {facts.versions['optimum-onnx']} does not go with transformers "
-        f"{transformers} (it stops below 4.58): `mlmfast export` uses its own exporter. For "
-        "Optimum's, transformers has to be older.",
+        f"{transformers} (it stops below 4.58): `mlmfast export` writes its graphs itself. For "
+        "--exporter optimum, transformers has to be older.",
         install("transformers<4.58"),
     )
 

@@ -1,9 +1,9 @@
-"""Which execution providers of onnxruntime work, and why the others do not."""
+"""Which execution providers and plugins of onnxruntime work, and why the others do not."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from mlmfast.doctor.child import Outcome, call
 from mlmfast.doctor.facts import Provider
 from mlmfast.doctor.shared_libraries import missing_libraries, named_in
 from mlmfast.doctor.tiny_graph import SIZE, matrix_product
+from mlmfast.serving.engine.plugins import PLUGINS, plugin_device
 
 _LIBRARIES = {
     "CUDAExecutionProvider": "libonnxruntime_providers_cuda.so",
@@ -32,6 +33,28 @@ def try_providers(
     """
     return tuple(
         _provider(name, call("mlmfast.doctor.providers:multiply", name, limit=limit))
+        for name in names
+    )
+
+
+def try_plugins(
+    versions: Mapping[str, str | None], *, limit: float, call: Callable[..., Outcome] = call
+) -> tuple[Provider, ...]:
+    """Multiply two matrices with each provider that is a package of its own.
+
+    Args:
+        versions: the installed packages.
+        limit: seconds for each.
+        call: runs a function in another process.
+
+    Returns:
+        What became of each, under the name of its package.
+    """
+    names = (
+        plugin.package for plugin in PLUGINS if any(versions.get(name) for name in plugin.packages)
+    )
+    return tuple(
+        _provider(name, call("mlmfast.doctor.providers:multiply_by_plugin", name, limit=limit))
         for name in names
     )
 
@@ -60,7 +83,6 @@ def _reason(log: str) -> str | None:
 
 def multiply(name: str) -> dict[str, Any]:
     """Compute a product with only the provider `name`. Runs in a process of its own."""
-    import numpy as np
     import onnxruntime
 
     if name.startswith(("CUDA", "Tensorrt")) and hasattr(onnxruntime, "preload_dlls"):
@@ -69,11 +91,29 @@ def multiply(name: str) -> dict[str, Any]:
     options.log_severity_level = 2  # warnings: they tell why a provider was left out
     session = onnxruntime.InferenceSession(matrix_product(), options, providers=[name])
     if name in session.get_providers():
-        x = np.arange(SIZE * SIZE, dtype=np.float32).reshape(SIZE, SIZE)
-        (y,) = session.run(["y"], {"x": x})
-        if not np.allclose(y, x @ x, rtol=1e-2):
-            raise ArithmeticError(f"{name} computes a wrong product: {y.tolist()}")
+        _require_product(session, name)
         return {"works": True}
     folder = Path(onnxruntime.__file__).parent / "capi"
     library = _LIBRARIES.get(name)
     return {"works": False, "missing": missing_libraries(folder / library) if library else []}
+
+
+def multiply_by_plugin(package: str) -> dict[str, Any]:
+    """Compute a product with the plugin of a package. Runs in a process of its own."""
+    import onnxruntime
+
+    plugin = next(plugin for plugin in PLUGINS if plugin.package == package)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 2
+    options.add_provider_for_devices([plugin_device(plugin)], {})
+    _require_product(onnxruntime.InferenceSession(matrix_product(), options), package)
+    return {"works": True}
+
+
+def _require_product(session: Any, name: str) -> None:
+    import numpy as np
+
+    x = np.arange(SIZE * SIZE, dtype=np.float32).reshape(SIZE, SIZE)
+    (y,) = session.run(["y"], {"x": x})
+    if not np.allclose(y, x @ x, rtol=1e-2):
+        raise ArithmeticError(f"{name} computes a wrong product: {y.tolist()}")

@@ -41,7 +41,7 @@ def _packages(facts: Facts) -> Iterator[str]:
             if entry.details.get("simd") is not None:
                 remarks.append(f"text read with {entry.details['simd']}")
             remarks.append("DOES NOT LOAD" if entry.error else f"loads in {entry.seconds:.1f} s")
-        yield f"  {name:22} {version:12} {', '.join(remarks)}".rstrip()
+        yield f"  {name:30} {version:12} {', '.join(remarks)}".rstrip()
     if absent:
         yield f"  not installed: {', '.join(absent)}"
 
@@ -90,11 +90,11 @@ def _machine(facts: Facts) -> Iterator[str]:
 def _commands(diagnosis: Diagnosis) -> Iterator[str]:
     for each in diagnosis.abilities:
         if each.ready:
-            yield f"  {each.command:10} ready"
+            yield f"  {each.command:12} ready"
             continue
         reasons = [f"{name} is broken" for name in each.broken]
         reasons += [f"{', '.join(each.lacks)} not installed: {each.mend}"] if each.lacks else []
-        yield f"  {each.command:10} {'; '.join(reasons)}"
+        yield f"  {each.command:12} {'; '.join(reasons)}"
 
 
 def _findings(diagnosis: Diagnosis, *, fault: bool) -> Iterator[str]:

@@ -14,7 +14,7 @@ from mlmfast.exporting.checkpoint import (
     require_checkpoint_folder,
 )
 from mlmfast.exporting.quantization.calibration import read_texts
-from mlmfast.exporting.report import PACKAGES, ExportReport, is_exported_folder
+from mlmfast.exporting.report import EXPORTERS, PACKAGES, ExportReport, is_exported_folder
 from mlmfast.exporting.sparse.definition import read_definition
 from mlmfast.fs.atomic import atomic_output_dir
 from mlmfast.options import check_choice
@@ -35,6 +35,7 @@ def export(
     output: str | Path,
     *,
     task: str = "fill-mask",
+    exporter: str = "mlmfast",
     overwrite: bool = False,
     precision: str = "fp32",
     calibration: str | Path | Sequence[str] | None = None,
@@ -45,10 +46,10 @@ def export(
 ) -> ExportReport:
     """Export `checkpoint` to an ONNX folder, and verify that its graphs compute the same.
 
-    The folder holds model.onnx, which Optimum writes if it can, fill_mask.onnx, the weights of both
-    in model.onnx_data, config.json, the tokenizer's files and export_report.json. Both
-    `FillMask(output)` and Optimum's `ORTModelForMaskedLM.from_pretrained(output)` open it. It is
-    written only if the comparison passes.
+    The folder holds model.onnx, fill_mask.onnx, the weights of both in model.onnx_data,
+    config.json, the tokenizer's files and export_report.json. Both `FillMask(output)` and
+    Optimum's `ORTModelForMaskedLM.from_pretrained(output)` open it. It is written only if the
+    comparison passes.
 
     Args:
         checkpoint: a folder or a Hub name of a masked language model.
@@ -57,6 +58,9 @@ def export(
             the weights of words, as SPLADE models are trained to give them. The pooling is that of
             the checkpoint's SpladePooling (the maximum where it names none), and the weights with
             which it encodes queries without the model are written into idf.json.
+        exporter: what writes model.onnx: "mlmfast", its own tracing; "optimum", for which the extra
+            `optimum` has to be installed; or "transformers", for `transformers.exporters`, which
+            needs transformers 5.23 and onnxscript. The other graphs are always mlmfast's own.
         overwrite: replace an `output` that an earlier export wrote.
         precision: "fp32"; "fp16", for GPUs; "int8", for CPUs with VNNI or similar instructions;
             "int8-block", whose predictions do not depend on the other texts of a batch, as those
@@ -68,8 +72,9 @@ def export(
             those of float32.
         reduce_range: with "int8", weights of seven bits, for CPUs without VNNI, on which eight bits
             overflow.
-        opset: ONNX operator set, 14 to 21 (mlmfast's own tracing stops at 20); None: the one that
-            Optimum chooses for the model type, and 17 for mlmfast's own tracing.
+        opset: ONNX operator set, 14 to 21 (mlmfast's own tracing stops at 20, and the exporter
+            "transformers" begins at 18); None: 17 for mlmfast's own tracing, and for model.onnx by
+            another exporter the one that it chooses.
         max_difference: the largest |ONNX - PyTorch| that passes, as a share of the largest |logit|
             at the compared shape, or of 1 if that is larger.
 
@@ -82,9 +87,11 @@ def export(
         MlmfastError: its model type cannot be exported.
         OutputExistsError: `output` exists.
         ExportMismatchError: a graph does not compute what the checkpoint computes.
-        MissingDependencyError: PyTorch, transformers, onnx or onnxruntime is not installed.
+        MissingDependencyError: PyTorch, transformers, onnx, onnxruntime or the exporter is not
+            installed.
     """
     check_choice("task", task, _TASKS)
+    check_choice("exporter", exporter, EXPORTERS)
     if opset is not None and opset not in _OPSETS:
         raise InputError(f"opset must lie between {_OPSETS[0]} and {_OPSETS[-1]}, and is {opset}.")
     source, definition = str(checkpoint), None
@@ -102,10 +109,12 @@ def export(
     _require_packages()
     from mlmfast.exporting.architectures import max_graph_length
     from mlmfast.exporting.graphs import write_graphs
+    from mlmfast.exporting.logits_graph import require_exporter
     from mlmfast.exporting.parity.logits import require_limit
     from mlmfast.exporting.parity.verify import verify
     from mlmfast.exporting.quantization.convert import Precision, quantize
 
+    require_exporter(exporter, opset)
     require_limit(max_difference)
     options = Precision(precision, reduce_range, read_texts(calibration), min_agreement)
     target = Path(output)
@@ -115,7 +124,9 @@ def export(
     ):
         started = time.perf_counter()
         loaded = load_checkpoint(source)
-        graphs = write_graphs(loaded, folder, opset, definition, split=precision == "fp32")
+        graphs = write_graphs(
+            loaded, folder, opset, definition, exporter=exporter, split=precision == "fp32"
+        )
         # As AutoTokenizer loaded it, so that serving reads the same tokenizer without it.
         loaded.tokenizer.save_pretrained(folder)
         ready = time.perf_counter()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mlmfast.exporting.fill_mask_graph import FUSED, Fused, write_fill_mask_graph, write_metadata
 from mlmfast.exporting.graph.session import count_operators, is_fused
 from mlmfast.exporting.graph.shared_weights import share_weights
-from mlmfast.exporting.logits_graph import GRAPH, Written, write_model_graph
+from mlmfast.exporting.logits_graph import GRAPH, write_model_graph
 from mlmfast.exporting.parity.logits import plain_name
 from mlmfast.exporting.report import GraphReport, SparseReport
 from mlmfast.exporting.sparse.graph import SPARSE, SparseGraph, write_sparse_graph
@@ -56,13 +56,13 @@ class Graphs:
 
     Attributes:
         folder: where they lie.
-        written: how model.onnx was written.
+        exporter: what wrote model.onnx, one of `report.EXPORTERS`.
         fused: how fill_mask.onnx was built.
         sparse: sparse.onnx; None where there is none.
     """
 
     folder: Path
-    written: Written
+    exporter: str
     fused: Fused
     sparse: SparseExport | None = None
 
@@ -103,8 +103,7 @@ class Graphs:
                 self.folder / GRAPH,
                 precision,
                 parity.model,
-                exporter=self.written.exporter,
-                remark=self.written.remark,
+                exporter=self.exporter,
             ),
             FUSED: _report(
                 self.folder / FUSED,
@@ -126,6 +125,7 @@ def write_graphs(
     opset: int | None,
     definition: SparseDefinition | None,
     *,
+    exporter: str,
     split: bool,
 ) -> Graphs:
     """Write all graphs in float32, with their weights in one file.
@@ -135,12 +135,13 @@ def write_graphs(
         folder: where to write them.
         opset: ONNX operator set; None: as `export`.
         definition: what sparse.onnx computes; None: there is none.
+        exporter: what writes model.onnx; the others are always traced by mlmfast.
         split: as for `write_fill_mask_graph`.
 
     Raises:
-        MlmfastError: neither Optimum nor mlmfast's tracer can write this model.
+        MlmfastError: the exporter or mlmfast's tracer cannot write this model.
     """
-    written = write_model_graph(checkpoint, folder, opset)
+    write_model_graph(checkpoint, folder, opset, exporter)
     names = [plain_name(entry.name) for entry in _read(folder / GRAPH).graph.input]
     options: dict[str, Any] = {
         "inputs": [name for name in INPUTS if name in names],
@@ -160,7 +161,7 @@ def write_graphs(
             **options,
         )
         sparse = SparseExport(definition, graph, has_table)
-    graphs = Graphs(folder, written, fused, sparse)
+    graphs = Graphs(folder, exporter, fused, sparse)
     share_weights(graphs.files)
     return graphs
 
@@ -170,7 +171,7 @@ def _report(
 ) -> GraphReport:
     operators = count_operators(graph)
     return GraphReport(
-        **{"exporter": "mlmfast", "remark": "", **further},
+        **{"exporter": "mlmfast", **further},
         precision=precision,
         opset=_opset(graph),
         comparisons=comparisons,

@@ -14,7 +14,18 @@ if TYPE_CHECKING:
     from mlmfast.exporting.quantization.sparse_agreement import SparseAgreement
 
 FILE = "export_report.json"
-PACKAGES = ("mlmfast", "torch", "transformers", "optimum", "optimum-onnx", "onnx", "onnxruntime")
+# What can write model.onnx; the first is the default.
+EXPORTERS = ("mlmfast", "optimum", "transformers")
+PACKAGES = (
+    "mlmfast",
+    "torch",
+    "transformers",
+    "optimum",
+    "optimum-onnx",
+    "onnxscript",
+    "onnx",
+    "onnxruntime",
+)
 
 
 @dataclass(frozen=True)
@@ -22,8 +33,8 @@ class GraphReport:
     """One graph of an export.
 
     Attributes:
-        exporter: the exporter that traced it: "optimum" or "mlmfast".
-        remark: why Optimum did not trace it, if mlmfast did.
+        exporter: the exporter that wrote it: one of EXPORTERS for model.onnx, and "mlmfast" for the
+            others.
         precision: the precision of its weights and of most of its arithmetic.
         opset: ONNX operator set.
         comparisons: comparisons with PyTorch, one or more for each shape.
@@ -38,7 +49,6 @@ class GraphReport:
     """
 
     exporter: str
-    remark: str
     precision: str
     opset: int
     comparisons: tuple[ShapeParity, ...]

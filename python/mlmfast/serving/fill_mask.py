@@ -39,8 +39,10 @@ class FillMask:
             model.onnx, config.json, tokenizer.json, tokenizer_config.json. fill_mask.onnx, which
             only `mlmfast export` writes, is faster: it runs the head at the masks alone and outputs
             the best tokens.
-        device: "cpu"; "cuda", which refuses to run on anything else; "auto": CUDA where the
-            installed onnxruntime can use it, else the CPU.
+        device: "cpu"; "cuda", which refuses to run on anything else; "openvino", the plugin of the
+            package onnxruntime-ep-openvino, which is refused where it does not agree with
+            onnxruntime's own CPU provider; "auto": CUDA where the installed onnxruntime can use it,
+            else the CPU.
         threads: cores to use on the CPU; None: all that the affinity mask and the CPU quota of this
             process allow.
         spinning: whether threads wait for each other by spinning, which is fastest if no other
@@ -54,7 +56,7 @@ class FillMask:
             many as make a batch of some 512 tokens (16,384 on a GPU).
 
     Attributes:
-        device: "cpu" or "cuda", where the model really runs.
+        device: "cpu", "cuda" or "openvino", where the model really runs.
         mask_token: the token to write in a text for each word to fill in.
         max_length: tokens a text may have, special tokens included; None: no limit.
 
@@ -62,8 +64,8 @@ class FillMask:
         NotFoundError: the folder, or one of its files, does not exist.
         InputError: the folder is a PyTorch checkpoint, a file is damaged, the graph is for another
             task, or the tokenizer has no mask token.
-        MissingDependencyError: onnxruntime is not installed.
-        MlmfastError: `device` is "cuda", and CUDA cannot be used.
+        MissingDependencyError: onnxruntime, or the plugin, is not installed.
+        MlmfastError: `device` is "cuda" or "openvino", and cannot be used.
     """
 
     def __init__(

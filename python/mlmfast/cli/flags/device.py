@@ -10,10 +10,11 @@ import click
 _OPTIONS = (
     click.option(
         "--device",
-        type=click.Choice(["auto", "cpu", "cuda"]),
+        type=click.Choice(["auto", "cpu", "cuda", "openvino"]),
         default="auto",
         show_default=True,
-        help="Where to run; cuda refuses to fall back to the CPU.",
+        help="Where to run; cuda refuses to fall back to the CPU. openvino is the plugin "
+        "onnxruntime-ep-openvino, used if it agrees with the CPU provider.",
     ),
     click.option("--threads", type=int, help="Cores for the model.  [default: all it may use]"),
     click.option(

@@ -13,9 +13,6 @@ from mlmfast.data.tokenization.encoder import ids_around
 if TYPE_CHECKING:
     from mlmfast.data.tokenization.load import LoadedTokenizer
 
-# Rows laid out at a time; each of their positions takes an 8-byte index meanwhile.
-_ROWS = 4096
-
 
 class PadDocuments:
     """Puts each document into a block of its own, as `line_by_line` of run_mlm.py does.
@@ -48,16 +45,13 @@ class PadDocuments:
         starts, lengths = starts[lengths > 0], lengths[lengths > 0]
         kept = np.minimum(lengths, self._length)
         blocks = np.full((len(starts), self._length), self._pad_id, dtype=ids.dtype)
-        columns = np.arange(self._length)
-        for first in range(0, len(starts), _ROWS):
-            rows = slice(first, first + _ROWS)
-            filled = columns < kept[rows, None]
-            blocks[rows][filled] = ids[(starts[rows, None] + columns)[filled]]
+        # A copy for each row takes a third of the time of one gather for all of them.
+        for row, start, count in zip(blocks, starts.tolist(), kept.tolist(), strict=True):
+            row[:count] = ids[start : start + count]
         if len(self._end):
             blocks[lengths > self._length, -len(self._end) :] = self._end
         ends = np.arange(len(blocks) + 1, dtype=np.int64) * self._length
-        flat = pa.array(blocks.reshape(-1))
-        laid = pa.LargeListArray.from_arrays(arrow_numbers(ends), flat)
+        laid = pa.LargeListArray.from_arrays(arrow_numbers(ends), arrow_numbers(blocks.reshape(-1)))
         return laid, int((self._length - kept).sum()), int((lengths - kept).sum())
 
 

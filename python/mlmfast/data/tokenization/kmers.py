@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from mlmfast import _core
-from mlmfast.data.arrow_numpy import numpy_numbers
+from mlmfast.data.arrow_numpy import arrow_texts, numpy_numbers
 from mlmfast.data.tokenization.encoder import TextEncoder, Verifier, encode_with_core, ids_around
 from mlmfast.data.tokenization.hf_encoder import encode_pieces
 from mlmfast.data.tokenization.load import id_dtype
@@ -116,7 +116,7 @@ class KmerEncoder:
         return np.diff(numpy_numbers(encoded.offsets)), numpy_numbers(encoded.flatten())
 
     def _encode_spelled(self, sequences: list[str]) -> pa.LargeListArray:
-        return self._spelled_out.encode(pa.array(map(self._spell, sequences), pa.large_string()))
+        return self._spelled_out.encode(arrow_texts(map(self._spell, sequences)))
 
     def _spell(self, sequence: str) -> str:
         return spell_kmers(sequence, self._k, self._stride)
@@ -132,9 +132,7 @@ def _verified_table(loaded: LoadedTokenizer, k: int, stride: int) -> _core.KmerT
         return None
     table = _core.KmerTable(ids, k=k, stride=stride, alphabet=_ALPHABET.encode())
     tried = _trial_sequences(k)
-    found = table.encode(
-        pa.array(tried, pa.large_string()), before=[], after=[], narrow=False, threads=1
-    )
+    found = table.encode(arrow_texts(tried), before=[], after=[], narrow=False, threads=1)
     nothing = np.empty(0, np.uint32), np.empty(0, np.uintp)
     offsets, ids = found.finish(*nothing)
     lengths, expected = _encode(loaded, (spell_kmers(text, k, stride) for text in tried))

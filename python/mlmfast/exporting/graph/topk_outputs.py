@@ -47,21 +47,11 @@ def add_topk_outputs(model: onnx.ModelProto, vocab_size: int) -> None:
     node("GatherElements", [softmax, "tokens"], ["scores"], axis=-1)
     node("Gather", [softmax, "targets"], ["target_scores"], axis=-1)
 
-    def branch(name: str, kind: str, inputs: list[str]) -> onnx.GraphProto:
-        given = helper.make_node(kind, inputs, [f"{_PREFIX}{name}"], name=f"{_PREFIX}{kind}_{name}")
-        output = helper.make_tensor_value_info(
-            f"{_PREFIX}{name}", float32, ["probability_rows", vocab_size]
-        )
-        return helper.make_graph([given], name, [], [output])
-
-    nothing = constant("nothing", np.zeros((0, vocab_size), dtype=np.float32))
-    node(
-        "If",
-        ["want_probabilities"],
-        ["probabilities"],
-        then_branch=branch("all_probabilities", "Identity", [softmax]),
-        else_branch=branch("no_probabilities", "Identity", [nothing]),
-    )
+    # All rows, or none. Not an If, of which OpenVINO takes no branch that hands a tensor through.
+    first = constant("first_row", np.array([0]))
+    end = f"{_PREFIX}end_row"
+    node("Where", ["want_probabilities", constant("every_row", np.array([2**31])), first], [end])
+    node("Slice", [softmax, first, end, constant("rows_axis", np.array([0]))], ["probabilities"])
     for name, kind, shape in (
         ("top_k", int64, []),
         ("targets", int64, ["n"]),

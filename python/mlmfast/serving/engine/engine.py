@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mlmfast.errors import InputError
 from mlmfast.options import check_choice
 from mlmfast.runtime.cpu import available_cores, may_spin
+from mlmfast.serving.engine.agreement import require_agreement
 from mlmfast.serving.engine.batching import BatchRules, batches, token_budget
 from mlmfast.serving.engine.graphs import open_graph
 from mlmfast.serving.engine.session import DEVICES, SessionOptions, device_of, open_session
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
     from mlmfast.serving.types import OutputSpec, Result, Text
 
 _BATCHING = ("shared", "independent")
-# On a GPU a second thread prepares the next batch while the first one waits for the device.
-_GPU_WORKERS = 2
+# Threads that feed a device which brings its own. On a GPU the second one prepares the next batch
+# while the first one waits for the device.
+_WORKERS = {"cuda": 2, "openvino": 1}
 
 
 class Engine:
@@ -37,7 +39,7 @@ class Engine:
     first one, which describes the graph, is closed then if it has not run a batch.
 
     Attributes:
-        device: "cpu" or "cuda".
+        device: "cpu", "cuda" or "openvino".
         graph: the kind of graph, with its limits.
         vocab_size: distinct tokens of the model.
         rules: which texts may share a batch.
@@ -76,6 +78,11 @@ class Engine:
         self.graph = open_graph(self._file, self._all_cores)
         self.vocab_size: int = self.graph.vocab_size or folder.config.get("vocab_size") or tokens
         self._pad_id = pad_id
+        if self.device == "openvino":
+            reference = open_session(self._file, replace(self._options, device="cpu"))
+            require_agreement(
+                self.graph, self._all_cores, reference, vocab_size=self.vocab_size, pad_id=pad_id
+            )
         budget = token_budget(
             self.device, self.vocab_size, outputs_logits=self.graph.outputs_logits
         )
@@ -101,7 +108,7 @@ class Engine:
             batch_size: rows of a batch at most; None: only the token budget bounds it.
         """
         lengths = [len(text.ids) for text in texts]
-        workers = 1 if self.device == "cuda" else self._threads
+        workers = self._threads if self.device == "cpu" else 1
         rules = replace(self.rules, rows=batch_size)
         rows = list(batches(lengths, rules.shared_by(workers, sum(lengths))))
         if self.device == "cpu" and len(rows) < max(2, self._threads):
@@ -115,12 +122,12 @@ class Engine:
     @property
     def workers(self) -> int:
         """Threads that keep the device busy, each running a batch of its own."""
-        return _GPU_WORKERS if self.device == "cuda" else self._threads
+        return _WORKERS.get(self.device, self._threads)
 
     def sessions(self) -> tuple[Any, Any]:
         """Open the sessions for `run_batch`: one for a single batch, one for parallel batches.
 
-        They are the same session on a GPU and with one thread.
+        They are the same session on a GPU, with OpenVINO and with one thread.
         """
         with self._lock:
             if self._all_cores is None:
@@ -158,7 +165,7 @@ class Engine:
     def _single_core_session(self) -> Any:
         """Return the session for parallel batches. The caller holds the lock."""
         if self._single_core is None:
-            if self.device == "cuda" or self._threads == 1:
+            if self.device != "cpu" or self._threads == 1:
                 self._single_core = self._all_cores
             else:
                 if not self._all_cores_used:

@@ -12,7 +12,7 @@ from mlmfast.errors import InputError
 from mlmfast.serving.engine.columns import column_types, of_types
 from mlmfast.serving.engine.io import feed_for, output_names, read_outputs
 from mlmfast.serving.engine.logits import LOGITS_GRAPHS, LogitsTopK
-from mlmfast.serving.engine.session import run_session
+from mlmfast.serving.engine.session import device_of, run_session
 from mlmfast.serving.engine.sparse import SparseGraph, is_sparse
 from mlmfast.serving.types import (
     Batch,
@@ -86,10 +86,11 @@ class FusedGraph(_FillMaskGraph):
         max_length = metadata.get("mlmfast.longest", "")
         self.max_length: int | None = int(max_length) if max_length else None
         self.takes_attention_mask = "attention_mask" in self._types
+        self._least_top_k = 1 if device_of(session) == "openvino" else 0  # 0 ends its process
 
     def run(self, session: Any, batch: Batch) -> BatchPredictions:
         """Run one batch."""
-        feed = of_types(batch.columns, self._types) | feed_for(batch)
+        feed = of_types(batch.columns, self._types) | feed_for(batch, self._least_top_k)
         feed["want_probabilities"] = np.array(False)
         return read_outputs(batch, run_session(session, output_names(batch), feed))
 

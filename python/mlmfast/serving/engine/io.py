@@ -15,11 +15,16 @@ if TYPE_CHECKING:
 _NO_TARGETS = np.zeros(0, np.int64)
 
 
-def feed_for(batch: Batch) -> dict[str, Any]:
-    """Return the graph's inputs beside the tokens: mask positions, top_k and targets."""
+def feed_for(batch: Batch, least_top_k: int = 0) -> dict[str, Any]:
+    """Return the graph's inputs beside the tokens: mask positions, top_k and targets.
+
+    Args:
+        batch: the batch.
+        least_top_k: the `top_k` of a batch that needs none; its best tokens are not read.
+    """
     return {
         "mask_positions": batch.positions,
-        "top_k": np.array(batch.top_k or 0, np.int64),
+        "top_k": np.array(batch.top_k or least_top_k, np.int64),
         "targets": _NO_TARGETS if batch.targets is None else batch.targets,
     }
 

@@ -34,7 +34,8 @@ class LogitsTopK:
     """
 
     def __init__(self, kind: str, session: Any):
-        self._device = device_of(session)
+        # OpenVINO's plugin reads and writes the memory of the CPU.
+        self._device = "cuda" if device_of(session) == "cuda" else "cpu"
         self._top_k = open_session(
             Path(__file__).with_name(LOGITS_GRAPHS[kind]),
             SessionOptions(self._device, threads=1, spinning=False),

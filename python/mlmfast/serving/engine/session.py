@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.errors import InputError, MissingDependencyError, MlmfastError, first_sentence
+from mlmfast.serving.engine.plugins import add_openvino
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-DEVICES = ("auto", "cpu", "cuda")
+DEVICES = ("auto", "cpu", "cuda", "openvino")
 CUDA = "CUDAExecutionProvider"
 CPU = "CPUExecutionProvider"
+OPENVINO = "OpenVINOExecutionProvider"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,7 @@ class SessionOptions:
     """The options of a session.
 
     Attributes:
-        device: "cpu", "cuda" or "auto".
+        device: one of DEVICES.
         threads: threads inside one operator on the CPU.
         spinning: whether these threads wait for work by spinning.
     """
@@ -37,8 +39,8 @@ def open_session(graph: Path, options: SessionOptions) -> Any:
 
     Raises:
         InputError: the file, or the file of its weights, is damaged or missing.
-        MissingDependencyError: onnxruntime is not installed.
-        MlmfastError: `device` is "cuda", and CUDA cannot be used.
+        MissingDependencyError: onnxruntime, or OpenVINO's plugin, is not installed.
+        MlmfastError: `device` is "cuda" or "openvino", and cannot be used.
     """
     onnxruntime = _library()
     settings = onnxruntime.SessionOptions()
@@ -49,10 +51,18 @@ def open_session(graph: Path, options: SessionOptions) -> Any:
     )
     # Threads may spin within a run, never between two runs.
     settings.add_session_config_entry("session.force_spinning_stop", "1")
-    providers = _providers(onnxruntime, options.device)
+    if options.device == "openvino":
+        add_openvino(settings, options.threads)
+        providers = None  # those that the settings name
+    else:
+        providers = _providers(onnxruntime, options.device)
     try:
         session = onnxruntime.InferenceSession(str(graph), settings, providers=providers)
     except Exception as error:  # onnxruntime's own exceptions share no base but this
+        if options.device == "openvino":
+            raise MlmfastError(
+                f"OpenVINO cannot run {graph}: {first_sentence(error)} Use device='cpu'."
+            ) from error
         raise _not_opened(graph, error) from error
     if options.device == "cuda" and session.get_providers()[0] != CUDA:
         raise MlmfastError(
@@ -64,8 +74,8 @@ def open_session(graph: Path, options: SessionOptions) -> Any:
 
 
 def device_of(session: Any) -> str:
-    """Return where a session really runs: "cpu" or "cuda"."""
-    return "cuda" if session.get_providers()[0] == CUDA else "cpu"
+    """Return where a session really runs: "cpu", "cuda" or "openvino"."""
+    return {CUDA: "cuda", OPENVINO: "openvino"}.get(session.get_providers()[0], "cpu")
 
 
 def run_session(session: Any, outputs: list[str], feed: dict[str, Any]) -> list[Any]:

@@ -32,7 +32,7 @@ class ServeSettings:
 
     Attributes:
         models: the models; the first one answers requests that name none.
-        device: "auto", "cpu" or "cuda".
+        device: "auto", "cpu", "cuda" or "openvino".
         batching: "shared" or "independent", as for `FillMask`.
         threads: cores for the models, all workers together; None: all that the process may use.
         api_keys: keys that requests may carry.

@@ -1,0 +1,1 @@
+"""The exporters that can write model.onnx beside mlmfast's own tracing."""
