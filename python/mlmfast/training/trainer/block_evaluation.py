@@ -15,6 +15,8 @@ from mlmfast.training.model.masked_rows import find_positions
 from mlmfast.training.trainer.averaging.averaged_weights import AveragedWeights
 
 if TYPE_CHECKING:
+    import transformers
+
     from mlmfast.training.evaluation.metrics import Evaluation
     from mlmfast.training.model.masked_head import MaskedHead
 
@@ -26,6 +28,8 @@ class BlockEvaluation(AveragedWeights):
         evaluations: the evaluations on `EvaluationBlocks` by step.
         averaged_evaluations: those of the averaged weights.
     """
+
+    control: transformers.TrainerControl
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
