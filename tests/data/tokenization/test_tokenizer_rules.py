@@ -12,6 +12,7 @@ from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizer
 
 import mlmfast
 from mlmfast import tokenizer_rules
+from mlmfast.data.tokenization import cached
 from mlmfast.data.tokenization import load as tokenizer_files
 from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.data.tokenization.reference import warn_differences
@@ -141,7 +142,7 @@ def installed(request, monkeypatch):
             raise MissingDependencyError(name)
 
         monkeypatch.setattr(tokenizer_files, "open_files", missing)
-        monkeypatch.setattr(tokenizer_files, "read_cached", lambda _: None)
+        monkeypatch.setattr(cached, "read_cached", lambda _: None)
 
 
 @pytest.mark.usefixtures("installed")
