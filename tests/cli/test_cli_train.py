@@ -103,6 +103,21 @@ def test_the_summary_tells_perplexity_before_and_after(toy_blocks, tmp_path):
     assert quiet.output == ""
 
 
+def test_an_average_is_measured_beside_the_last_weights(toy_blocks, tmp_path):
+    words = [str(toy_blocks), *TINY, "--output", str(tmp_path / "m"), "--max-steps", "2"]
+    found = CliRunner().invoke(command, [*words, "--average-checkpoints", "ema:0.5", "--no-report"])
+    assert found.exit_code == 0, found.output
+    assert "last weights: perplexity" in found.stdout
+    assert (
+        "the model has the exponential moving average of the weights over the steps, decay 0.5"
+        in (found.stdout)
+    )
+    assert "of the averaged weights" in found.stderr
+    assert (tmp_path / "m" / "last" / "tokenizer.json").is_file()
+    wrong = CliRunner().invoke(command, [*words, "--overwrite", "--average-checkpoints=mean"])
+    assert isinstance(wrong.exception, InputError)
+
+
 def test_exit_statuses(toy_blocks, tmp_path):
     """2 with one sentence for a user's mistake; 130 and the way to go on after Ctrl-C."""
 

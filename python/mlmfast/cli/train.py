@@ -142,6 +142,12 @@ def _describe() -> Iterable[str]:
     "--keep-adapter", is_flag=True, help="Write the adapters of --lora alone, without the model."
 )
 @click.option(
+    "--average-checkpoints",
+    metavar="last:N|ema:DECAY",
+    help="Make an average of the weights the result: last:5, at the last 5 checkpoints; ema:0.999, "
+    "over the steps. The last weights are in OUTPUT/last.",
+)
+@click.option(
     "--pack-documents",
     is_flag=True,
     help="Fill rows with the documents of a store with one per block, instead of padding them.",

@@ -30,7 +30,8 @@ class TrainResult:
     Attributes:
         output: the folder of the model.
         before: the evaluation before the first step; None without evaluations.
-        after: the evaluation of the finished model; None without evaluations.
+        after: the evaluation of the finished model (with `average`, of the averaged weights); None
+            without evaluations.
         steps: optimizer steps, with those before a resume.
         epochs: passes over the training blocks.
         train_loss: mean loss of a step (since a resume), in nats per masked token; with a teacher,
@@ -50,6 +51,9 @@ class TrainResult:
         changes: options that a resume changed, with the step from which the new value holds.
         adapter: the adapters that were trained; None if all weights were.
         sources: what was read of each source of a mixture, since the first step.
+        average: which average of the weights the model is, in words; None if it has those of the
+            last step.
+        last_weights: with `average`, the evaluation of the weights of the last step.
     """
 
     output: Path
@@ -70,11 +74,15 @@ class TrainResult:
     changes: tuple[Change, ...] = ()
     adapter: Adapter | None = None
     sources: tuple[SourceRead, ...] = ()
+    average: str | None = None
+    last_weights: Evaluation | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as values of JSON."""
-        before, after = (each.to_dict() if each else None for each in (self.before, self.after))
-        return asdict(self) | {"output": str(self.output), "before": before, "after": after}
+        names = ("before", "after", "last_weights")
+        measured = {name: getattr(self, name) for name in names}
+        found = {name: each.to_dict() if each else None for name, each in measured.items()}
+        return asdict(self) | {"output": str(self.output)} | found
 
     def __str__(self) -> str:
         share = "" if self.mfu is None else f" (MFU {self.mfu:.0%} of {self.peak})"
@@ -90,8 +98,12 @@ class TrainResult:
         lines += [f"read {source}" for source in self.sources]
         if self.before:
             lines.append(f"before: {self.before}")
+        if self.last_weights:
+            lines.append(f"last weights: {self.last_weights}")
         if self.after:
             lines.append(f"after:  {self.after}")
+        if self.average:
+            lines.append(f"the model has {self.average}")
         what = "adapter" if self.adapter and self.adapter.kept else "model"
         return "\n".join([*lines, f"{what} in {self.output}"])
 
@@ -139,6 +151,11 @@ def run(
     finally:
         progress.close()
     before, after = evaluations_of(trainer)
+    average = trainer.describe_average()
+    last = None
+    if average is not None:
+        averaged = trainer.averaged_evaluations.get(trainer.state.global_step)
+        last, after = after, averaged
     epochs = trainer.state.epoch or 0.0
     throughput = trainer.throughput.since_start(epochs) if trainer.throughput else {}
     peak = trainer.throughput.peak if trainer.throughput else None
@@ -169,6 +186,8 @@ def run(
         changes=trainer.changes,
         adapter=trainer.adapter,
         sources=trainer.sources_read(steps),
+        average=average,
+        last_weights=last,
     )
 
 

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_LAST_WEIGHTS = "last"
+
 
 def train(
     data: Any = None,
@@ -70,6 +72,7 @@ def train(
     hidden_weight: float = 1.0,
     lora: bool | str | dict[str, Any] | peft.LoraConfig | None = None,
     keep_adapter: bool = False,
+    average_checkpoints: str | None = None,
     seed: int = 0,
     precision: str = "auto",
     overwrite: bool = False,
@@ -158,6 +161,10 @@ def train(
             `"rank=8,alpha=16,dropout=0.1,targets=query+value,dora=true"`, a dict with such names,
             or a `peft.LoraConfig`. See docs/adapters.md. The learning rate is then 2e-4 by default.
         keep_adapter: write the adapter alone, as PEFT does; otherwise it is merged into the model.
+        average_checkpoints: make an average of the weights the result: `"last:5"`, their mean at
+            the last five checkpoints; `"ema:0.999"`, their exponential moving average over the
+            steps. Evaluations measure it beside the present weights; the weights of the last step
+            are in the folder `last` of the output.
         seed: seed of the masks, the order of the blocks, the dropout and the new weights.
         precision: `auto` (bf16 autocast if the hardware computes in it), `fp32` or `bf16`.
         overwrite: replace a model that an earlier training wrote to `output`.
@@ -236,7 +243,10 @@ def train(
             trainer.args.push_to_hub = False  # the finished folder is uploaded in one commit
             if config.lora is not None and not config.keep_adapter:
                 trainer.merge_adapters()
-            trainer.save_model(str(staging))
+            with trainer.averaged_weights() as average:
+                trainer.save_model(str(staging))
+            if average is not None:
+                trainer.save_model(str(staging / _LAST_WEIGHTS))
         if processes.is_main_process:
             _write_output(staging, config, trainer, result, run_dir)
     if processes.is_main_process:
@@ -255,6 +265,12 @@ def _write_output(
     if config.length.given and (positions := max_input_length(trainer.model)):
         tokenizer = tokenizer.with_max_length(positions.usable)
     tokenizer.save(folder)
+    if result.average is not None:
+        tokenizer.save(folder / _LAST_WEIGHTS)
+    elif config.averaging is not None:
+        logger.warning(
+            "there was no checkpoint to average: the model has the weights of the last step"
+        )
     write_documents(
         folder,
         result,

@@ -246,6 +246,8 @@ def _computed(result: TrainResult) -> dict[str, str]:
     rows = {"device": result.device, "precision": result.precision}
     if result.peak is not None:
         rows["peak"] = result.peak
+    if result.average is not None:
+        rows["weights"] = result.average
     return rows | {"mean training loss": f"{result.train_loss:.4f}"}
 
 

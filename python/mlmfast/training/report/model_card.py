@@ -14,7 +14,6 @@ from mlmfast.training.report.sources import sources_table
 
 if TYPE_CHECKING:
     from mlmfast.data.store.store import BlockStore
-    from mlmfast.training.evaluation.metrics import Evaluation
     from mlmfast.training.fit import TrainResult
 
 # Training arguments that every card lists; it lists others only if the user set them.
@@ -60,7 +59,7 @@ def model_card(
     sections = [
         _front_matter(base_model, result),
         f"# {result.output.absolute().name}\n\n{_origin(result, base_model)}",
-        f"## Results\n\n{_results(result.before, result.after)}",
+        f"## Results\n\n{_results(result)}",
         f"## Data\n\n{_data(result, store)}",
         f"## Training\n\n{taught}{_training(result, masks, picture)}\n\n{_table(arguments)}",
         f"## Versions\n\n{_versions()}",
@@ -110,10 +109,12 @@ def is_hub_name(model: str) -> bool:
     return bool(HUB_NAME.fullmatch(model)) and not Path(model).exists()
 
 
-def _results(before: Evaluation | None, after: Evaluation | None) -> str:
+def _results(result: TrainResult) -> str:
+    after = result.after
     if after is None:
         return "Not measured."
-    columns = [("before", before), ("after", after)] if before else [("after", after)]
+    measured = {"before": result.before, "last weights": result.last_weights, "after": after}
+    columns = [(title, each) for title, each in measured.items() if each is not None]
     rows = [
         ("perplexity", "perplexity", "{:,.2f}"),
         ("loss (nats a masked token)", "loss", "{:.4f}"),
@@ -171,7 +172,7 @@ def _training(result: TrainResult, masks: dict[str, Any], picture: str | None) -
         f"{share}{full}; mean training loss {result.train_loss:.4f}. "
         f"{_chosen(masks)} were chosen, others in every epoch; of the chosen tokens "
         f"{replaced:.0%} became the mask token and {random:.0%} a random token."
-        f"{_changes(result)}"
+        f"{_average(result)}{_changes(result)}"
     )
     return text if picture is None else f"{text}\n\n![Curves of the training]({picture})"
 
@@ -193,6 +194,13 @@ def _taught(options: dict[str, Any]) -> str:
         f"The model was distilled from the teacher `{teacher}`{start}. The loss is {weights}, each "
         "a mean over the masked tokens. "
     )
+
+
+def _average(result: TrainResult) -> str:
+    """Describe which weights the model has, if not those of the last step."""
+    if result.average is None:
+        return ""
+    return f" The model has {result.average}; those of the last step are in `last/`."
 
 
 def _changes(result: TrainResult) -> str:

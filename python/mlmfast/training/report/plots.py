@@ -101,12 +101,16 @@ def curves_of(log: list[dict[str, Any]]) -> list[Curve]:
     ]
     key = "mlm_loss" if any(line.steps for line in taught) else "loss"
     loss = [_line(log, "training", key), _line(log, "evaluation", "eval_loss")]
-    perplexity = _line(log, "evaluation", "eval_perplexity")
-    wide = bool(perplexity.values) and max(perplexity.values) > 10 * min(perplexity.values)
+    perplexity = [
+        _line(log, "evaluation", "eval_perplexity"),
+        _line(log, "averaged weights", "eval_averaged_perplexity"),
+    ]
+    measured = perplexity[0].values
+    wide = bool(measured) and max(measured) > 10 * min(measured)
     curves = [
         Curve("Loss, nats a masked token", loss, "{:.4g}"),
         Curve("Difference from the teacher", taught, "{:.4g}"),
-        Curve("Perplexity of the evaluation", [perplexity], "{:,.4g}", logarithmic=wide),
+        Curve("Perplexity of the evaluation", perplexity, "{:,.4g}", logarithmic=wide),
         Curve("Learning rate", [_line(log, "learning rate", "learning_rate")], "{:.1e}"),
         Curve("Tokens a second", [_line(log, "tokens/s", "tokens_per_second")], "{:,.0f}"),
     ]

@@ -11,7 +11,8 @@ from mlmfast.fs.paths import as_path
 from mlmfast.options import check_int
 from mlmfast.training.model.documents.mode import check_document_mode
 from mlmfast.training.model.precision import default_device
-from mlmfast.training.options.arguments import check_names
+from mlmfast.training.options.arguments import DEFAULTS, check_names
+from mlmfast.training.options.averaging import Averaging
 from mlmfast.training.options.distillation import DistillationOptions
 from mlmfast.training.options.durations import seconds_of
 from mlmfast.training.options.from_scratch import with_defaults
@@ -49,6 +50,7 @@ class TrainConfig:
         length: the changes to the model's positions.
         distillation: the teacher, its student and the weights of the loss.
         lora: the adapters to train in place of all weights; None trains all weights.
+        averaging: the average that becomes the result; None for the last weights.
         new_tokens: the words of `add_tokens`.
         tokens_per_batch: positions of a batch, in place of its blocks; None for the blocks that
             `training_arguments` say.
@@ -75,6 +77,7 @@ class TrainConfig:
     distillation: DistillationOptions
     lora: peft.LoraConfig | None
     keep_adapter: bool
+    averaging: Averaging | None
     seed: int
     precision: str
     overwrite: bool
@@ -122,6 +125,7 @@ class TrainConfig:
         hidden_weight: float,
         lora: bool | str | dict[str, Any] | peft.LoraConfig | None,
         keep_adapter: bool,
+        average_checkpoints: str | None,
         seed: int,
         overwrite: bool,
         max_time: str | float | timedelta | None,
@@ -169,6 +173,13 @@ class TrainConfig:
         )
         if adapters is not None:
             arguments = with_lora_defaults(arguments)
+        averaging = Averaging.parse(average_checkpoints)
+        if averaging is not None:
+            averaging.check(
+                save_strategy=arguments.get("save_strategy") or DEFAULTS["save_strategy"],
+                load_best=arguments.get("load_best_model_at_end"),
+                adapters=adapters is not None,
+            )
         masks = resolve_masks(
             mlm_probability=mlm_probability,
             from_scratch=scratch,
@@ -195,6 +206,7 @@ class TrainConfig:
             distillation=distillation,
             lora=adapters,
             keep_adapter=keep_adapter,
+            averaging=averaging,
             seed=seed,
             overwrite=overwrite,
             max_seconds=seconds_of(max_time),
@@ -224,7 +236,8 @@ class TrainConfig:
     @property
     def recorded(self) -> dict[str, Any]:
         """The options of a step that a resume compares and can change."""
-        return self.masks | self.distillation.recorded
+        average = None if self.averaging is None else str(self.averaging)
+        return self.masks | self.distillation.recorded | {"average_checkpoints": average}
 
     @property
     def base_model(self) -> str | None:

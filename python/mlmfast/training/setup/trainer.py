@@ -92,6 +92,7 @@ def build_trainer(
         callbacks=list(config.callbacks),
         # Documents that share a row have nothing to do with each other.
         documents="separate" if config.pack_documents else config.documents,
+        average_checkpoints=config.averaging,
     )
     if adapter is not None and (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
         raise InputError(

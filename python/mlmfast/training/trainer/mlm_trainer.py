@@ -3,36 +3,32 @@
 from __future__ import annotations
 
 import logging
-import time
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from accelerate.utils import DynamoBackend
-from transformers.trainer_utils import EvalLoopOutput
 
 from mlmfast.errors import InputError
 from mlmfast.training.block_dataset import BlockDataset
 from mlmfast.training.datasets import MaskedBlocks
-from mlmfast.training.evaluation.totals import Totals
 from mlmfast.training.model.documents.document_attention import DocumentAttention
 from mlmfast.training.model.documents.mode import DocumentMode, check_document_mode
-from mlmfast.training.model.loss import masked_loss_sum, per_block_metrics
+from mlmfast.training.model.loss import masked_loss_sum
 from mlmfast.training.model.masked_head import DOCUMENT_IDS, MaskedHead
-from mlmfast.training.model.masked_rows import MaskedLogits, at_masks, find_positions
+from mlmfast.training.model.masked_rows import MaskedLogits, at_masks
+from mlmfast.training.options.averaging import Averaging
+from mlmfast.training.trainer.block_evaluation import BlockEvaluation
 from mlmfast.training.trainer.block_trainer import BlockTrainer
 from mlmfast.training.trainer.mask_rate import MaskRateCallback
 from mlmfast.training.trainer.mixture import MixtureCallback
 from mlmfast.training.trainer.saving.adapters import AdapterSaving
 from mlmfast.training.trainer.throughput import ThroughputCallback
 
-if TYPE_CHECKING:
-    from mlmfast.training.evaluation.metrics import Evaluation
-
 logger = logging.getLogger(__name__)
 
 
-class MLMTrainer(AdapterSaving, BlockTrainer):
+class MLMTrainer(BlockEvaluation, AdapterSaving, BlockTrainer):
     """A `transformers.Trainer` for masked language models, with the Trainer's own arguments.
 
     It differs from the Trainer in these points:
@@ -53,17 +49,29 @@ class MLMTrainer(AdapterSaving, BlockTrainer):
       for a model that does not; `"joined"` lets attention cross documents; None separates them
       where that is proved, and otherwise warns. `MaskedBlocks(store, documents=True)` and
       `EvaluationBlocks(store, documents=True)` make such batches.
+    - `average_checkpoints="last:5"` averages the weights at the last five checkpoints,
+      `"ema:0.999"` those of all steps. Every evaluation also measures the average, as
+      `eval_averaged_loss` and so on (`averaged_evaluations`), and a resume continues it.
+      `with trainer.averaged_weights(): trainer.save_model(folder)` saves it.
     """
 
     _keeps_hidden = False
 
-    def __init__(self, *args: Any, documents: DocumentMode | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        documents: DocumentMode | None = None,
+        average_checkpoints: str | Averaging | None = None,
+        **kwargs: Any,
+    ) -> None:
         self._head: MaskedHead | None = None
         self._documents = check_document_mode(documents)
         super().__init__(*args, **kwargs)
         if self._documents == "separate":
             _check_numbered(self.train_dataset, self.eval_dataset)
-        self.evaluations: dict[int, Evaluation] = {}
+        averaging = Averaging.parse(average_checkpoints)
+        if averaging is not None:
+            self.start_averaging(averaging)
         self._in_step = self._own_loss = False
         self.throughput: ThroughputCallback | None = None
         if isinstance(self.train_dataset, MaskedBlocks):
@@ -228,60 +236,6 @@ class MLMTrainer(AdapterSaving, BlockTrainer):
         # DistributedDataParallel averages gradients over processes; this makes it a sum.
         processes = self.accelerator.num_processes if averaged else 1
         return items.clamp(min=1) / processes
-
-    def evaluation_loop(
-        self,
-        dataloader: Any,
-        description: str,
-        prediction_loss_only: bool | None = None,
-        ignore_keys: list[str] | None = None,
-        metric_key_prefix: str = "eval",
-    ) -> EvalLoopOutput:
-        """Evaluate on `EvaluationBlocks`; run the Trainer's loop on any other data set."""
-        blocks = getattr(dataloader, "dataset", None)
-        is_other = self.compute_metrics is not None or description == "Prediction"
-        if is_other or not isinstance(blocks, BlockDataset):
-            return super().evaluation_loop(
-                dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix
-            )
-        started = time.perf_counter()
-        untrained = not self.accelerator._models  # noqa: SLF001 (the Trainer checks the same)
-        model = self._wrap_model(self.model, training=False)
-        model.eval()
-        prepared = time.perf_counter() - started
-        totals = Totals(blocks, dataloader)
-        # Iterating over a data loader draws a number from torch's generator. With the generator
-        # restored, the dropout of the training does not depend on evaluations.
-        with torch.random.fork_rng(devices=[]):
-            for batch in dataloader:
-                # On the CPU: on a GPU, this would synchronize.
-                positions = find_positions(batch["labels"]).to(self.args.device)
-                inputs = self._prepare_inputs(batch)
-                labels = inputs.pop("labels")
-                with torch.no_grad(), self.accelerator.autocast():
-                    masked = self._masked_head()(model, inputs, labels, positions)
-                    totals.add(per_block_metrics(masked, len(labels)))
-                self.control = self.callback_handler.on_prediction_step(
-                    self.args, self.state, self.control
-                )
-        if self.args.world_size > 1:
-            device, reduce = self.args.device, self.accelerator.reduce
-            totals.sum_over(lambda sums: reduce(sums.to(device), "sum").cpu())
-        evaluation = totals.evaluation(
-            precision="bf16" if self.args.bf16 else "fp16" if self.args.fp16 else "fp32",
-            seconds=time.perf_counter() - started,
-            documents="separate"
-            if blocks.documents and self._masked_head().keeps_documents_apart
-            else "joined",
-        )
-        self.evaluations[self.state.global_step] = evaluation
-        metrics = evaluation.logged(metric_key_prefix)
-        metrics[f"{metric_key_prefix}_accuracy"] = evaluation.top1  # its name in run_mlm.py
-        if untrained:  # as in the Trainer, unless a training has prepared the model
-            metrics[f"{metric_key_prefix}_model_preparation_time"] = round(prepared, 4)
-        return EvalLoopOutput(
-            predictions=None, label_ids=None, metrics=metrics, num_samples=len(blocks)
-        )
 
 
 def _check_numbered(*data: Any) -> None:

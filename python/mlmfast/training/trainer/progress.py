@@ -17,6 +17,7 @@ SHOWN = {
     "learning_rate": "learning rate {:.2e}",
     "eval_loss": "evaluation loss {:.4f}",
     "eval_perplexity": "perplexity {:,.2f}",
+    "eval_averaged_perplexity": "of the averaged weights {:,.2f}",
     "eval_top1": "top-1 {:.1%}",
     "tokens_per_second": "{:,.0f} tokens/s",
     "mfu": "MFU {:.1%}",

@@ -16,8 +16,8 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from mlmfast.errors import InputError
 from mlmfast.fs.atomic import folder_bytes, is_disk_full
+from mlmfast.training.trainer.averaging.averaged_weights import AveragedWeights
 from mlmfast.training.trainer.saving.resume_changes import STATE_FILE
-from mlmfast.training.trainer.saving.resume_states import ResumedArguments
 
 FILES_FILE = "mlmfast_checkpoint.json"
 CHECKPOINT = re.compile(rf"{PREFIX_CHECKPOINT_DIR}-(\d+)")
@@ -63,7 +63,7 @@ def sweep(folder: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-class AtomicCheckpoints(ResumedArguments):
+class AtomicCheckpoints(AveragedWeights):
     """A Trainer that writes a checkpoint under a temporary name and renames it when it is complete.
 
     It removes old checkpoints afterwards: at any moment the last complete one exists, and at most
