@@ -112,16 +112,16 @@ def without(*absent, **others):
 
 
 @pytest.fixture
-def unloaded(monkeypatch):
-    """Fail where a checkpoint is loaded before what is missing was told."""
+def checkpoint(tiny_model, monkeypatch):
+    """A checkpoint which must not be loaded before what is missing was told."""
+    found = tiny_model("bert").checkpoint  # which is loaded where it is the first to ask for it
     monkeypatch.setattr("mlmfast.exporting.export.load_checkpoint", lambda _: pytest.fail("loaded"))
+    return found
 
 
-@pytest.mark.usefixtures("unloaded")
 def test_an_exporter_that_is_not_installed_is_told_with_the_command(
-    tiny_model, tmp_path, monkeypatch
+    checkpoint, tmp_path, monkeypatch
 ):
-    checkpoint = tiny_model("bert").checkpoint
     monkeypatch.setattr(by_optimum, "version", without("optimum-onnx"))
     with pytest.raises(MissingDependencyError) as told:
         export(checkpoint, tmp_path / "onnx", exporter="optimum")
@@ -145,11 +145,9 @@ def test_an_exporter_that_is_not_installed_is_told_with_the_command(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.usefixtures("unloaded")
 def test_what_no_exporter_can_is_refused_before_anything_is_loaded(
-    tiny_model, tmp_path, monkeypatch
+    checkpoint, tmp_path, monkeypatch
 ):
-    checkpoint = tiny_model("bert").checkpoint
     with pytest.raises(InputError, match="exporter must be one of mlmfast, optimum, transformers"):
         export(checkpoint, tmp_path / "onnx", exporter="torch")
     monkeypatch.setattr(by_transformers, "version", without(transformers="5.24.0"))
