@@ -14,7 +14,6 @@ from mlmfast.errors import InputError
 from mlmfast.training.datasets import EvaluationBlocks, MaskedBlocks
 from mlmfast.training.model.from_scratch import new_model
 from mlmfast.training.options.distillation import DistillationWeights
-from mlmfast.training.process.state import isolated_state
 from mlmfast.training.trainer.distillation_trainer import DistillationTrainer
 from mlmfast.training.trainer.mlm_trainer import MLMTrainer
 from quiet_arguments import quiet_arguments
@@ -167,12 +166,10 @@ def test_in_bf16_the_teacher_computes_in_bf16(toy_blocks, tmp_path):
     teacher.lm_head.decoder.register_forward_hook(
         lambda _module, _args, output: kinds.append(output.dtype)
     )
-    # accelerate would hand the precision on to the next Trainer of this process.
-    with isolated_state():
-        trainer = distilling(
-            student, teacher, tmp_path, train_dataset=MaskedBlocks(store), bf16=True, max_steps=2
-        )
-        trainer.train()
+    trainer = distilling(
+        student, teacher, tmp_path, train_dataset=MaskedBlocks(store), bf16=True, max_steps=2
+    )
+    trainer.train()
     assert kinds[-1] == torch.bfloat16
     assert {each.dtype for each in teacher.parameters()} == {torch.float32}
 

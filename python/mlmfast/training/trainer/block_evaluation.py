@@ -12,7 +12,7 @@ from mlmfast.training.block_dataset import BlockDataset
 from mlmfast.training.evaluation.totals import Totals
 from mlmfast.training.model.loss import per_block_metrics
 from mlmfast.training.model.masked_rows import find_positions
-from mlmfast.training.trainer.averaging.averaged_weights import AveragedWeights
+from mlmfast.training.trainer.averaging.averaged_weights import AVERAGED, AveragedWeights
 
 if TYPE_CHECKING:
     import transformers
@@ -60,7 +60,7 @@ class BlockEvaluation(AveragedWeights):
         with torch.random.fork_rng(devices=[]), self.averaged_weights() as averaged:
             if averaged is None:
                 return output
-            prefix = f"{metric_key_prefix}_averaged"
+            prefix = f"{metric_key_prefix}_{AVERAGED}"
             second = self._evaluate_weights(self.averaged_evaluations, *options, prefix)
         # The Trainer divides the number of samples by the time for both.
         return output._replace(

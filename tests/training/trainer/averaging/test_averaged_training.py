@@ -161,6 +161,13 @@ def test_a_stop_while_the_average_is_measured_leaves_the_weights_of_the_step(
     assert same_weights(averaged["ema"].output / "last", found.output / "last")
 
 
+def test_a_store_that_is_named_like_the_average_is_refused(toy_blocks, tmp_path):
+    stores = {"averaged": toy_blocks / "test", "other": toy_blocks / "test"}
+    options = OPTIONS | {"output": tmp_path / "out", "average_checkpoints": "ema:0.8"}
+    with pytest.raises(InputError, match=r"is named 'averaged'.* give it another name"):
+        train(toy_blocks, eval_data=stores, **options)
+
+
 def test_another_average_is_a_change_that_override_accepts(toy_blocks, tmp_path):
     options = OPTIONS | {"output": tmp_path / "out", "eval_strategy": "no"}
     with pytest.raises(TrainingInterrupted):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ from mlmfast.training.trainer.saving.resume_states import ResumedArguments
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+AVERAGED = "averaged"
+"""Stands behind the prefix of the metrics of the averaged weights: `eval_averaged_loss`."""
 _FOLDER = "average"  # in a checkpoint
 _HOME = ".average"  # beside the checkpoints
 
@@ -49,8 +52,8 @@ class AveragedWeights(ResumedArguments):
         """Average the weights of the next training.
 
         Raises:
-            InputError: weights that are divided among processes, adapters, or arguments that do
-                not go with it.
+            InputError: weights that are divided among processes, adapters, arguments that do not
+                go with it, or a data set to measure on whose name the log gives to the average.
         """
         if self.is_fsdp_enabled or self.is_deepspeed_enabled:
             raise InputError(
@@ -62,6 +65,13 @@ class AveragedWeights(ResumedArguments):
             load_best=self.args.load_best_model_at_end,
             adapters=without_adapters(self.model) is not self.model,
         )
+        measured = getattr(self.eval_dataset, "parts", self.eval_dataset)
+        if isinstance(measured, Mapping) and AVERAGED in measured:
+            raise InputError(
+                f"A data set to measure on is named {AVERAGED!r}, and eval_{AVERAGED}_loss is the "
+                f"loss of the averaged weights (average_checkpoints is {averaging}): give it "
+                "another name."
+            )
         if averaging.last is not None:
             self._average = MeanOfLast(averaging.last, Path(self.args.output_dir) / _HOME)
         elif averaging.decay is not None:
