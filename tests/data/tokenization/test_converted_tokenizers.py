@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from mlmfast.data.tokenization import load
+from mlmfast.data.tokenization import cached, load
 from mlmfast.fs import cache
 from sequences import ESM2, esm_tokenizer
 
@@ -57,12 +59,23 @@ def test_other_words_are_converted_anew(folder, opened):
 
 def test_a_damaged_cache_is_not_believed(folder, opened):
     before = load.load_tokenizer(folder)
-    (cached,) = cache.cache_dir("opened").iterdir()
-    content = bytearray(cached.read_bytes())
+    (file,) = cache.cache_dir("opened").iterdir()
+    content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
-    cached.write_bytes(content)
+    file.write_bytes(content)
     assert ids(load.load_tokenizer(folder)) == ids(before)
     assert len(opened) == 2
+
+
+def test_files_that_are_no_text_are_kept(folder):
+    """A folder with a SentencePiece model alone has it beside its tokenizer.json, too."""
+    loaded = load.load_tokenizer(folder)
+    loaded = replace(loaded, files={**loaded.files, "spiece.model": bytes(range(256))})
+    key = {"spiece.model": bytes(range(256))}
+    cached.write_to_cache(key, loaded, [], slow_to_open=True, converted=True)
+    found = cached.from_cache(loaded.name, key)
+    assert found.files == loaded.files
+    assert ids(found) == ids(loaded)
 
 
 def test_a_class_that_reads_further_files_is_not_cached(folder, opened, monkeypatch):

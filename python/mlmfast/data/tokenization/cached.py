@@ -31,7 +31,7 @@ def from_cache(
     if cached is None:
         return None
     tokenizer, facts = cached
-    converted = {file: text.encode() for file, text in facts.pop("files", {}).items()}
+    converted = facts.pop("files", {})
     return LoadedTokenizer(
         name=name,
         tokenizer=cast("Tokenizer", tokenizer),
@@ -65,6 +65,5 @@ def write_to_cache(
     }
     facts = {key: value for key, value in vars(loaded).items() if key not in _NOT_CACHED}
     facts["config"] = loaded.files[_CONFIG].decode()
-    if converted:
-        facts["files"] = {file: content.decode() for file, content in loaded.files.items()}
-    write_cached(all_files, loaded.tokenizer, ids, facts, slow_to_open=slow_to_open)
+    own = loaded.files if converted else None
+    write_cached(all_files, loaded.tokenizer, ids, facts, converted=own, slow_to_open=slow_to_open)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 # Smaller files open quickly enough without a cache.
 _MIN_CACHED_BYTES = 1 << 18
+# Any bytes as text, which JSON can hold: a SentencePiece model is no UTF-8.
+_ANY_BYTES = "latin-1"
 
 
 @dataclass
@@ -80,14 +82,18 @@ class LazyTokenizer:
 
 
 def read_cached(files: dict[str, bytes]) -> tuple[LazyTokenizer, dict[str, Any]] | None:
-    """Return the unopened tokenizer of `files` and its cached facts; None if there is no cache."""
+    """Return the unopened tokenizer of `files` and its cached facts; None if there is no cache.
+
+    Where the tokenizer was converted, the facts have its own "files", file name -> content.
+    """
     try:
         written, known = without_checksum(_cache_file(files).read_bytes()).split(b"\n", 1)[::-1]
         facts = json.loads(known)
         split = facts.pop("split_special_tokens", False)
-        content = facts.get("files", {}).get("tokenizer.json")
-        content = files["tokenizer.json"] if content is None else content.encode()
-        lazy = LazyTokenizer(content, written.decode(), facts.pop("ids"), split)
+        if "files" in facts:
+            own = {name: text.encode(_ANY_BYTES) for name, text in facts["files"].items()}
+            facts["files"] = files = own
+        lazy = LazyTokenizer(files["tokenizer.json"], written.decode(), facts.pop("ids"), split)
     except (OSError, ValueError, KeyError):
         return None
     return lazy, facts
@@ -99,6 +105,7 @@ def write_cached(
     ids: dict[str, int],
     facts: dict[str, Any],
     *,
+    converted: dict[str, bytes] | None = None,
     slow_to_open: bool = False,
 ) -> None:
     """Cache facts about a tokenizer.
@@ -107,13 +114,17 @@ def write_cached(
         files: The tokenizer's files: the key of the cache.
         tokenizer: The tokenizer.
         ids: Token -> id of its special tokens.
-        facts: Further facts, as JSON can hold them. Without a tokenizer.json, "files" are
-            those that it was converted to: file name -> text.
+        facts: Further facts, as JSON can hold them.
+        converted: The files that the tokenizer was converted to, where `files` have no
+            tokenizer.json.
         slow_to_open: Cache a small tokenizer too.
     """
     if not slow_to_open and len(files["tokenizer.json"]) < _MIN_CACHED_BYTES:
         return
     split = bool(getattr(tokenizer, "encode_special_tokens", False))
+    if converted is not None:
+        own = {name: content.decode(_ANY_BYTES) for name, content in converted.items()}
+        facts = {**facts, "files": own}
     known = json.dumps({**facts, "ids": ids, "split_special_tokens": split}).encode()
     content = with_checksum(known + b"\n" + tokenizer.to_str().encode())
     with suppress(OSError):  # without a cache, opening it costs a second the next time
