@@ -109,8 +109,8 @@ def test_the_result_and_the_log_say_what_was_read_and_how_often(whole, mixture):
     assert large.read + small.read == 2 * len(mixture) == 2 * result.blocks
     assert small.epochs > 1
     line = next(line for line in lines if line.startswith(f"mixture of {result.steps} steps: "))
-    assert f"small 40.0% of the blocks, {small.read} blocks, which are its {small.blocks}" in line
-    assert f"read {small.epochs:.2f} times" in line
+    read = f"small 40.0%, {small.read} blocks ({small.epochs:.2f} epochs of {small.blocks})"
+    assert read in line
     assert line.removeprefix(f"mixture of {result.steps} steps: ").split("; ")[1] in str(result)
 
 
@@ -159,7 +159,7 @@ def test_card_report_and_summary_name_the_sources(whole):
     assert f"| {after} |" in card
     page = (result.output / "report.html").read_text()
     assert "Sources of the mixture" in page
-    assert f"40.00% of the blocks: {small.read}" in page
+    assert f"40.00%, {small.read} blocks of" in page
     summary = json.loads((result.output / "mlmfast_training.json").read_text())
     assert summary["sources"][1]["read"] == small.read
     assert summary["after"]["sources"]["small"]["loss"] == result.after.sources["small"].loss

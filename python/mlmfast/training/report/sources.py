@@ -34,8 +34,8 @@ def describe_sources(result: TrainResult) -> Iterator[tuple[str, str]]:
     """Yield the name of each source, and what was read and measured of it."""
     for source in result.sources:
         text = (
-            f"{source.probability:.2%} of the blocks: {source.read:,}, which are the "
-            f"{source.blocks:,} of {source.path} {source.epochs:.2f} times"
+            f"{source.probability:.2%}, {source.read:,} blocks of {source.path} "
+            f"({source.epochs:.2f} epochs of {source.blocks:,})"
         )
         after = _perplexity(result.after, source.name)
         before = _perplexity(result.before, source.name)

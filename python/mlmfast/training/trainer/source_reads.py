@@ -36,8 +36,8 @@ class SourceRead:
 
     def __str__(self) -> str:
         return (
-            f"{self.name} {self.probability:.1%} of the blocks, {self.read:,} blocks, which are "
-            f"its {self.blocks:,} read {self.epochs:.2f} times"
+            f"{self.name} {self.probability:.1%}, {self.read:,} blocks "
+            f"({self.epochs:.2f} epochs of {self.blocks:,})"
         )
 
 
