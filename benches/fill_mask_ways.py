@@ -108,16 +108,16 @@ def _faster_clip(model: Model) -> tuple[list[Way], list[str]]:
     return [Way("faster-clip, int8 weights", "faster-clip", model.checkpoint, path)], []
 
 
-def installed(requirement: str) -> tuple[Path | None, str | None]:
-    """The folder with a peer's packages, or why there is none."""
+def installed(requirement: str, *more: str) -> tuple[Path | None, str | None]:
+    """The folder with a peer's packages, and `more` of its choice, or why there is none."""
     root = os.environ.get("MLMFAST_BENCH_PEERS")
     if not root:
         return None, "MLMFAST_BENCH_PEERS names no folder for it."
     path = Path(root).absolute() / requirement
-    return path, None if (path / "done").exists() else _install(requirement, path)
+    return path, None if (path / "done").exists() else _install([requirement, *more], path)
 
 
-def _install(requirement: str, path: Path) -> str | None:
+def _install(requirements: list[str], path: Path) -> str | None:
     """Install it with all it needs but torch, which is 5 GB and the environment's own."""
     path.mkdir(parents=True, exist_ok=True)
     without = path / "without.txt"
@@ -126,7 +126,7 @@ def _install(requirement: str, path: Path) -> str | None:
     uv = Path(sys.executable).with_name("uv")
     command = [str(uv), "pip", "install", "--quiet", "--python", sys.executable]
     command += ["--only-binary", ":all:", "--override", str(without), "--target", str(path)]
-    problem = _run([*command, requirement], dict(os.environ))
+    problem = _run([*command, *requirements], dict(os.environ))
     if problem is None:
         (path / "done").touch()
     return problem

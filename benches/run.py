@@ -21,6 +21,7 @@ BENCHES = (
     "bench_mixture",
     "bench_tokenize",
     "bench_prepare",
+    "bench_near_duplicates",
     "bench_sequences",
     "bench_train",
     "bench_distill",

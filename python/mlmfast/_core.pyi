@@ -10,6 +10,7 @@ __all__ = [
     "DEBUG_BUILD",
     "BlockPlan",
     "CsvColumn",
+    "DocumentClusters",
     "Encoded",
     "Encoder",
     "FastaRecords",
@@ -17,11 +18,13 @@ __all__ = [
     "KmerTable",
     "ListColumn",
     "Masker",
+    "MinHasher",
     "RowPacking",
     "TextHashSet",
     "__version__",
     "block_lengths",
     "document_ids",
+    "equal_keys",
     "json_strings",
     "line_ends",
     "permutation",
@@ -54,6 +57,12 @@ class CsvColumn:
     def finish(
         self,
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8], npt.NDArray[np.uint64]]: ...
+
+@final
+class DocumentClusters:
+    def __new__(cls, count: int) -> DocumentClusters: ...
+    def join(self, pairs: npt.NDArray[np.uint32]) -> None: ...
+    def duplicates(self) -> npt.NDArray[np.uint32]: ...
 
 @final
 class FastaRecords:
@@ -240,6 +249,15 @@ class Encoded:
     def finish(
         self, ids: npt.NDArray[np.uint32], lengths: npt.NDArray[np.uintp]
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]: ...
+
+@final
+class MinHasher:
+    def __new__(cls, *, ngram: int, bands: int, rows: int) -> MinHasher: ...
+    def records(
+        self, texts: Any, numbers: npt.NDArray[np.uint64]
+    ) -> tuple[bytes, npt.NDArray[np.uint64]]: ...
+
+def equal_keys(records: bytes) -> npt.NDArray[np.uint32]: ...
 
 @final
 class TextHashSet:

@@ -215,6 +215,26 @@ pub enum Error {
         /// Its content.
         found: String,
     },
+    /// Parameters of `MinHash` that cannot be.
+    #[error(
+        "MinHash needs n-grams of 1 word at least and 1 to 1,024 hash functions, got {ngram}-grams and {bands} bands of {rows}"
+    )]
+    MinHash {
+        /// Words of an n-gram.
+        ngram: usize,
+        /// Number of bands.
+        bands: usize,
+        /// Hash functions of a band.
+        rows: usize,
+    },
+    /// A number that no document has.
+    #[error("there is no document {number} among {count}")]
+    NoSuchDocument {
+        /// The number.
+        number: u32,
+        /// Number of documents.
+        count: usize,
+    },
     /// A buffer whose length does not match.
     #[error("{name} has {found} elements, expected {expected}")]
     Length {

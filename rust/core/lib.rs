@@ -11,7 +11,7 @@
 //! - [`documents`] tells which document of a stored block each position belongs to;
 //! - [`permutation`] is the order of the blocks in an epoch;
 //! - [`row_packing`] puts short documents into rows that are new in every epoch;
-//! - [`dedup`] detects texts that occurred before;
+//! - [`dedup`] detects texts that occurred before, [`near`] those that nearly did;
 //! - [`tokenize`] turns text into token ids.
 #![forbid(unsafe_code)]
 
@@ -31,6 +31,7 @@ pub mod lists;
 pub mod mask;
 mod mask_rate;
 pub mod narrow;
+pub mod near;
 mod options;
 mod output;
 pub mod packing;

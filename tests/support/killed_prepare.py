@@ -16,6 +16,9 @@ from pathlib import Path
 from mlmfast.data.prepare import run as prepare_run
 from mlmfast.data.prepare import shuffle as prepare_shuffle
 from mlmfast.data.prepare.checkpoint import CheckpointFile
+from mlmfast.data.prepare.near import segments
+from mlmfast.data.prepare.near.search import NearSearch
+from mlmfast.data.prepare.near.segments import Segments
 from mlmfast.data.prepare.options import PrepareOptions
 from mlmfast.data.prepare.shuffle import ExternalShuffle
 from mlmfast.data.prepare.split_writer import SplitWriter
@@ -28,6 +31,8 @@ PLACES = {
     "write": (StoreWriter, "_write"),  # shards, and what is left
     "save": (CheckpointFile, "save"),  # a shard is finished, and nothing tells of it
     "spill": (ExternalShuffle, "_write"),
+    "segment": (Segments, "write"),
+    "cluster": (NearSearch, "_cluster"),
     "close": (SplitWriter, "close"),
     "rename": (Path, "rename"),  # shards get their last names; then the folder does
     "replace": (Path, "replace"),  # the state of before is there
@@ -54,7 +59,7 @@ def main() -> None:
     inputs, output = options.pop("inputs"), options.pop("output")
     batch_bytes = options.pop("batch_bytes")
     prepare_run.ReadOptions = partial(ReadOptions, batch_bytes=batch_bytes)
-    prepare_shuffle._BUFFER_BYTES = batch_bytes
+    prepare_shuffle._BUFFER_BYTES = segments.SEGMENT_BYTES = batch_bytes
     die_at(where, int(count))
     prepare_run.run_prepare(inputs, output, PrepareOptions(**options))
 

@@ -10,6 +10,7 @@ mod fasta;
 mod jsonl;
 mod kmers;
 mod mask;
+mod near;
 mod permutation;
 mod records;
 mod row_packing;
@@ -36,6 +37,8 @@ mod _core {
     use crate::kmers::KmerTable;
     #[pymodule_export]
     use crate::mask::Masker;
+    #[pymodule_export]
+    use crate::near::{DocumentClusters, MinHasher, equal_keys};
     #[pymodule_export]
     use crate::permutation::permutation;
     #[pymodule_export]

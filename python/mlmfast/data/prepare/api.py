@@ -89,7 +89,15 @@ def prepare(arguments: _Arguments) -> BlockStore | dict[str, BlockStore]:
             lz4, and memory about 200 MB for up to 64 GB of text, in proportion beyond. The test
             split has the same documents as without.
         deduplicate: "exact" keeps the first of equal texts, recognized by a 128-bit hash; it takes
-            20 to 40 bytes of memory per distinct text.
+            20 to 40 bytes of memory per distinct text. "near" keeps the first of texts that share
+            most of their word n-grams, equal ones included, found by MinHash with 14 bands of 8
+            hash functions, as for FineWeb. The text is read twice for that; a stream is kept on
+            disk meanwhile, compressed with lz4. It takes up to 12 bytes of memory per document and,
+            beside the output, 168 bytes of disk.
+        near_ngram: Words of an n-gram, for deduplicate="near". Case, accents, punctuation and the
+            values of numbers make no difference.
+        near_threshold: The Jaccard similarity of the sets of n-grams from which on two documents
+            are found with a probability of 0.9 or more; it decides on the bands of MinHash.
         add_mask_token: The mask token to add to a tokenizer that has none.
         add_tokens: Words that the tokenizer keeps whole: a file with one per line, or a list.
             `mlmfast train --add-tokens` with the same words gives a checkpoint rows for them.

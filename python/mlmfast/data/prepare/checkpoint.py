@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from mlmfast.data.prepare.dedup import SEEN_FILE, check_seen
 from mlmfast.data.prepare.documents import Counts, Cursor
+from mlmfast.data.prepare.near.state import NearState
 from mlmfast.data.prepare.package_versions import versions_of
 from mlmfast.data.prepare.shuffle import Spilled
 from mlmfast.errors import StoreError
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
 
 # Options that do not change what a run writes.
 _NOT_IN_FINGERPRINT = {"tokenizer", "engine", "threads", "progress", "overwrite", "resume"}
-_VERSION = 4
+_VERSION = 5
+NEAR_FOLDER = "near"
+"""Name of the folder of the search for near-duplicates in the folder of a run."""
 
 
 def run_fingerprint(
@@ -70,6 +73,8 @@ class Checkpoint:
     """The state of each split's writer."""
     spilled: Spilled | None
     """The buckets of the shuffled documents, where they are shuffled."""
+    near: NearState | None = None
+    """How far the search for near-duplicates went."""
 
     @property
     def shards(self) -> int:
@@ -87,6 +92,8 @@ class CheckpointFile:
         self._saves = 0
         self.shards = 0
         """Finished shards in the checkpoint on disk."""
+        self.near: NearState | None = None
+        """The search for near-duplicates, which each save records."""
 
     def save(
         self,
@@ -119,6 +126,7 @@ class CheckpointFile:
             "counts": asdict(counts),
             "splits": states,
             "spilled": None if spilled is None else asdict(spilled),
+            "near": None if self.near is None else asdict(self.near),
         }
         text = json.dumps({**content, "checksum": checksum_of(content)})
         new = self._work.state.with_suffix(".new")
@@ -132,6 +140,12 @@ class CheckpointFile:
         self._remove_pending_except({state["pending"]["file"] for state in states.values()})
         self.shards = sum(split.writer.shards for split in splits.values())
 
+    def save_near(self, near: NearState, splits: dict[str, SplitWriter]) -> None:
+        """Record how far the search for near-duplicates went, before anything is tokenized."""
+        if self._fingerprint is not None:
+            self.near = near
+            self.save(None, Counts(), splits)
+
     def load(self) -> tuple[Checkpoint | None, str | None]:
         """Return the checkpoint to resume from, or None and why one that exists is not used."""
         path = self._work.state
@@ -143,7 +157,9 @@ class CheckpointFile:
                 return None, "its state file is damaged or of another version"
             cursor = None if content["mark"] is None else Cursor(**content["mark"])
             spilled = content["spilled"] and Spilled.from_json(content["spilled"])
-            checkpoint = Checkpoint(cursor, Counts(**content["counts"]), content["splits"], spilled)
+            near = content["near"] and NearState.from_json(content["near"])
+            counts = Counts(**content["counts"])
+            checkpoint = Checkpoint(cursor, counts, content["splits"], spilled, near)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             return None, f"its state file cannot be read ({error})"
         if self._fingerprint is None:
@@ -165,6 +181,9 @@ class CheckpointFile:
             self._saves = max(self._saves, int(path.stem.rsplit("-", 1)[1]))
         if checkpoint.cursor is not None and checkpoint.cursor.seen is not None:
             check_seen(self._work.root / SEEN_FILE, checkpoint.cursor.seen)
+        if checkpoint.near is not None:
+            checkpoint.near.check(self._work.root / NEAR_FOLDER)
+            self.near = checkpoint.near
         self.shards = checkpoint.shards
 
     def _same(
@@ -178,7 +197,8 @@ class CheckpointFile:
             if was != is_:
                 values = "" if name == "tokenizer" else f" from {was!r} to {is_!r}"
                 return None, f"{name} has changed{values}"
-        if checkpoint.cursor is None or now["shuffle_documents"]:
+        all_read = now["shuffle_documents"] or now["deduplicate"] == "near"
+        if checkpoint.cursor is None or all_read:
             needed = max(len(new_inputs), len(old_inputs))
         else:
             needed = checkpoint.cursor.source + 1  # the sources after it have not been read

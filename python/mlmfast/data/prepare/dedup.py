@@ -1,10 +1,10 @@
-"""Exact deduplication: the hashes of all texts so far, kept on disk for a resumed run."""
+"""Leaving out duplicates; exact ones by the hashes of all texts so far, which are on disk too."""
 
 from __future__ import annotations
 
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from mlmfast._core import TextHashSet
 from mlmfast.errors import StoreError
@@ -17,6 +17,30 @@ SEEN_FILE = "seen.bin"
 """Name of the file of hashes in the folder of a run."""
 _KEY_BYTES = 16
 _CHUNK = 1 << 24
+
+
+class Deduplication(Protocol):
+    """Tells the documents to leave out, in the order of reading."""
+
+    @property
+    def state(self) -> list[int] | None:
+        """What `restore` needs, if anything."""
+
+    def restore(self, state: list[int]) -> None:
+        """Forget the documents that came after `state`.
+
+        Raises:
+            StoreError: What was known then is lost.
+        """
+
+    def clear(self) -> None:
+        """Forget all documents."""
+
+    def fresh(self, texts: pa.LargeStringArray, numbers: np.ndarray) -> np.ndarray:
+        """Return for each text, of the document with this number, whether it is kept."""
+
+    def close(self) -> None:
+        """Close the files."""
 
 
 class ExactDedup:
@@ -57,7 +81,7 @@ class ExactDedup:
         """Forget all texts."""
         self.restore([0, 0])
 
-    def add(self, texts: pa.LargeStringArray) -> np.ndarray:
+    def fresh(self, texts: pa.LargeStringArray, numbers: np.ndarray) -> np.ndarray:
         """Return for each text whether it is new; a null never is."""
         fresh, keys = self._texts.add(texts)
         self._file.write(keys)

@@ -14,7 +14,7 @@ from mlmfast.data.arrow_numpy import arrow_numbers, numpy_numbers, text_offsets
 from mlmfast.data.sources.base import Location, Piece, ReadOptions, Source, bounded
 
 if TYPE_CHECKING:
-    from mlmfast.data.prepare.dedup import ExactDedup
+    from mlmfast.data.prepare.dedup import Deduplication
     from mlmfast.data.prepare.options import PrepareOptions
 
 
@@ -43,7 +43,7 @@ class Cursor:
     counts: dict[str, int] = field(default_factory=lambda: asdict(Counts()))
     """`Counts` before the piece."""
     seen: list[int] | None = None
-    """`ExactDedup.state` before the piece."""
+    """`Deduplication.state` before the piece."""
     rows: int = 0
     """How many of the piece's documents are done."""
     position: int = 0
@@ -88,7 +88,7 @@ class Documents:
         self._sources = sources
         self._reading = reading
         self._options = options
-        self._seen: ExactDedup | None = None
+        self._seen: Deduplication | None = None
         self.counts = Counts()
         self.read = 0
         """Documents that were read, including those left out."""
@@ -118,14 +118,14 @@ class Documents:
         )
 
     def batches(
-        self, decoded: Iterator[Decoded], start: Cursor, seen: ExactDedup | None = None
+        self, decoded: Iterator[Decoded], start: Cursor, seen: Deduplication | None = None
     ) -> Iterator[DocumentBatch]:
         """Yield the documents to tokenize, and count those left out.
 
         Args:
             decoded: The results of `decode`, in order.
             start: The cursor where reading began.
-            seen: Leaves out texts that came before.
+            seen: Leaves out documents that came before.
 
         Raises:
             StoreError: The texts before `start` are not known any more.
@@ -146,7 +146,7 @@ class Documents:
                 position=piece.position,
             )
             texts = piece.texts if limit is None else piece.texts.slice(0, limit - number)
-            rows = self._select(texts, piece)
+            rows = self._select(texts, number, piece)
             yield from self._batches(texts, rows[np.searchsorted(rows, done) :], number, cursor)
             number += len(texts)
             self.read = number
@@ -155,7 +155,7 @@ class Documents:
             if number == limit:
                 return
 
-    def _select(self, texts: pa.LargeStringArray, piece: Decoded) -> np.ndarray:
+    def _select(self, texts: pa.LargeStringArray, number: int, piece: Decoded) -> np.ndarray:
         counts = self.counts
         counts.replaced += piece.replaced
         counts.skipped += piece.skipped
@@ -167,7 +167,7 @@ class Documents:
             blank = numpy_numbers(pc.fill_null(pc.utf8_is_space(texts), False))
             keep &= ~(empty | blank)
         if self._seen is not None:
-            fresh = self._seen.add(texts)
+            fresh = self._seen.fresh(texts, number + np.arange(len(texts), dtype=np.uint64))
             counts.duplicates += int((keep & ~fresh).sum())
             keep &= fresh
         return np.flatnonzero(keep)

@@ -120,9 +120,17 @@ class PrepareOptions:
         "Shuffle all documents; meanwhile the disk holds the text once more.", False
     )
     deduplicate: str | None = option(
-        "Keep the first of equal texts; takes 20 to 40 bytes of memory a text.  "
-        "[default: keep all]",
-        choices=("exact",),
+        "Keep the first of equal texts, or of texts that share most of their word n-grams (near), "
+        "for which the text is read twice.  [default: keep all]",
+        choices=("exact", "near"),
+    )
+    near_ngram: int = option("Words of an n-gram of near-duplicates.", 5, minimum=1, metavar="N")
+    near_threshold: float = option(
+        "Jaccard similarity of two documents' n-grams from which on near-duplicates are found in 9 "
+        "of 10 cases or more.",
+        0.8,
+        bounds=(0.5, 1.0),
+        metavar="SHARE",
     )
     add_mask_token: str | None = option(
         "Add this mask token to a tokenizer without one.", metavar="TOKEN"
@@ -176,6 +184,10 @@ class PrepareOptions:
         thread_count(self.threads)
         if self.kmer is None and self.kmer_stride != 1:
             raise InputError("kmer_stride goes with kmer, which is not given.")
+        if self.deduplicate != "near" and (self.near_ngram, self.near_threshold) != (5, 0.8):
+            raise InputError(
+                "near_ngram and near_threshold go with deduplicate='near', which is not given."
+            )
         if self.packing == _UNPACKED and self.special_tokens == "block":
             raise InputError(
                 "special_tokens='block' is for documents that share blocks: with packing='none', "

@@ -5,14 +5,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
 from mlmfast.data.arrow_numpy import arrow_numbers, text_bytes
-from mlmfast.data.prepare.dedup import SEEN_FILE, ExactDedup
-from mlmfast.data.prepare.documents import Counts, Cursor, Decoded, DocumentBatch, Documents
+from mlmfast.data.prepare.checkpoint import NEAR_FOLDER
+from mlmfast.data.prepare.dedup import SEEN_FILE, Deduplication, ExactDedup
+from mlmfast.data.prepare.documents import Counts, Cursor, DocumentBatch
+from mlmfast.data.prepare.near.search import NearSearch
+from mlmfast.data.prepare.near.spool import DocumentSpool
 from mlmfast.data.prepare.report import counted
 from mlmfast.data.prepare.shuffle import ExternalShuffle, Spilled, expected_text
 from mlmfast.data.prepare.split import is_test_document
@@ -21,11 +24,10 @@ from mlmfast.runtime.pipeline import ThreadedPipeline
 
 if TYPE_CHECKING:
     from mlmfast.data.prepare.checkpoint import Checkpoint, CheckpointFile
-    from mlmfast.data.prepare.dedup import ExactDedup
     from mlmfast.data.prepare.encoding import Encoder
     from mlmfast.data.prepare.options import PrepareOptions
+    from mlmfast.data.prepare.reading import PrefetchingReader
     from mlmfast.data.prepare.split_writer import SplitWriter
-    from mlmfast.data.sources.base import ReadOptions, Source
     from mlmfast.fs.staging import StagingDir
 
 
@@ -77,37 +79,73 @@ class Pipeline:
         self._reader = reader
         self._options = options
         self._state = state
+        self._spool: DocumentSpool | None = None
 
     def run(
         self, encoder: Encoder, splits: dict[str, SplitWriter], checkpoint: Checkpoint | None
     ) -> Counts:
         """Tokenize and write everything after `checkpoint`; return the counts of the documents."""
-        seen = None
-        if self._options.deduplicate is not None:
-            seen = ExactDedup(self._work.root / SEEN_FILE)
+        seen = self._deduplication(splits, checkpoint)
         try:
             if self._options.shuffle_documents:
                 return self._run_shuffled(encoder, splits, checkpoint, seen)
             start = _start_of(checkpoint)
             reader = self._reader
             # The reader is stopped first, since later stages may be waiting for it.
-            with ThreadedPipeline() as stages, reader, self._bar(reader.size, start) as advance:
-                batches = reader.batches(start, seen)
+            with ThreadedPipeline() as stages, reader, self._bar(self._size, start) as advance:
+                batches = self._batches(start, seen)
                 for cursor in self._write(stages, batches, encoder, splits):
                     advance(cursor.position)
                 if self._options.limit is None:
-                    advance(reader.size)
+                    advance(self._size)
             return reader.documents.counts
         finally:
             if seen is not None:
                 seen.close()
+
+    def _deduplication(
+        self, splits: dict[str, SplitWriter], checkpoint: Checkpoint | None
+    ) -> Deduplication | None:
+        """Open what leaves out duplicates; near ones are searched for in a pass of its own."""
+        if self._options.deduplicate is None:
+            return None
+        if self._options.deduplicate == "exact":
+            return ExactDedup(self._work.root / SEEN_FILE)
+        reader = self._reader
+        search = NearSearch(
+            self._work.root / NEAR_FOLDER,
+            self._options,
+            lambda near: self._state.save_near(near, splits),
+        )
+        state = None if checkpoint is None else checkpoint.near
+        if any(source.fingerprint() is None for source in reader.sources):
+            self._spool = DocumentSpool(self._work.root / "documents.arrow")
+        start = Cursor() if state is None or state.cursor is None else state.cursor
+        with self._bar(reader.size, start, "compare") as advance:
+            near = search.run(reader, state, self._spool, advance)
+            if self._options.limit is None:
+                advance(reader.size)
+        if self._spool is None:
+            reader.rewind()
+        return near
+
+    def _batches(self, start: Cursor, seen: Deduplication | None) -> Iterator[DocumentBatch]:
+        """Yield the documents to keep from `start` on."""
+        if self._spool is None or seen is None:
+            return self._reader.batches(start, seen)
+        return self._spool.batches(seen, self._reader.documents.counts)
+
+    @property
+    def _size(self) -> int | None:
+        """The position of the last of `_batches`; None if it is not known."""
+        return self._reader.size if self._spool is None else self._spool.text_bytes
 
     def _run_shuffled(
         self,
         encoder: Encoder,
         splits: dict[str, SplitWriter],
         checkpoint: Checkpoint | None,
-        seen: ExactDedup | None,
+        seen: Deduplication | None,
     ) -> Counts:
         reader = self._reader
         shuffle = ExternalShuffle(self._work.root / "shuffled", self._options.seed)
@@ -125,19 +163,19 @@ class Pipeline:
                 advance(cursor.position)
         return reader.documents.counts
 
-    def _spill(self, shuffle: ExternalShuffle, seen: ExactDedup | None) -> Spilled:
+    def _spill(self, shuffle: ExternalShuffle, seen: Deduplication | None) -> Spilled:
         """Read all documents into the buckets of the shuffle."""
         reader = self._reader
         if seen is not None:
             seen.clear()
-        with reader, self._bar(reader.size, Cursor(), "read") as advance:
+        with reader, self._bar(self._size, Cursor(), "read") as advance:
             spilled = shuffle.spill(
-                reader.batches(Cursor(), seen),
+                self._batches(Cursor(), seen),
                 expected_bytes=expected_text(reader.sources),
                 advance=advance,
             )
             if self._options.limit is None:
-                advance(reader.size)
+                advance(self._size)
         return spilled
 
     def _write(
@@ -216,6 +254,12 @@ def worker_layout(options: PrepareOptions) -> tuple[int, int]:
 
 def log_resume(checkpoint: Checkpoint) -> None:
     """Log what a resumed run keeps of the earlier one."""
+    if not checkpoint.shards and checkpoint.near is not None:
+        logger.info(
+            "Resuming the earlier run: the near-duplicates' keys of %s are kept.",
+            counted(checkpoint.near.documents, "document"),
+        )
+        return
     documents = sum(split["documents"] for split in checkpoint.splits.values())
     tokens = sum(split["writer"]["tokens"] for split in checkpoint.splits.values())
     logger.info(
@@ -224,68 +268,3 @@ def log_resume(checkpoint: Checkpoint) -> None:
         counted(documents, "document"),
         counted(tokens, "token"),
     )
-
-
-# Pieces of text to read and decode ahead: what two threads read while a tokenizer is loaded.
-_TEXTS_AHEAD = 8
-_MOST_DECODERS = 4
-
-
-class PrefetchingReader:
-    """Reads the documents of all sources ahead in threads, in order.
-
-    When the `with` block ends, reading has stopped and every thread has ended.
-
-        with PrefetchingReader(sources, reading, options) as reader:
-            reader.begin(Cursor())
-            ...  # work that takes a while, such as loading a tokenizer
-            for batch in reader.batches(Cursor()): ...
-    """
-
-    def __init__(
-        self, sources: list[Source], reading: ReadOptions, options: PrepareOptions
-    ) -> None:
-        """Read `sources` with the options `reading`."""
-        self.sources = sources
-        self.reading = reading
-        self.documents = Documents(sources, reading, options)
-        self._threads = min(_MOST_DECODERS, thread_count(options.threads))
-        self._stages = ThreadedPipeline()
-        self._begun: tuple[Cursor, Iterator[Decoded]] | None = None
-
-    @property
-    def size(self) -> int | None:
-        """The position of the last cursor; None if it is not known."""
-        sizes = [source.size for source in self.sources]
-        return None if None in sizes else sum(size or 0 for size in sizes)
-
-    def begin(self, start: Cursor) -> None:
-        """Start to read ahead from `start`; `batches` raises the errors of reading."""
-        decoded = self._stages.map(
-            self.documents.decode,
-            self.documents.pieces(start),
-            threads=self._threads,
-            depth=_TEXTS_AHEAD,
-        )
-        self._begun = start, decoded
-
-    def batches(self, start: Cursor, seen: ExactDedup | None = None) -> Iterator[DocumentBatch]:
-        """Yield the documents from `start` on, where reading began; see `Documents.batches`."""
-        if self._begun is None:
-            self.begin(start)
-        begun, decoded = self._begun or (start, iter(()))
-        if begun != start:
-            raise ValueError(f"reading began at {begun}, not at {start}")
-        return self.documents.batches(decoded, start, seen)
-
-    def stop(self) -> None:
-        """Stop reading, including every wait for data that may never come."""
-        for source in self.sources:
-            source.stop()
-        self._stages.stop()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()

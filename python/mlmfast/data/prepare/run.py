@@ -13,7 +13,8 @@ from mlmfast.data.prepare.checkpoint import Checkpoint, CheckpointFile, run_fing
 from mlmfast.data.prepare.documents import Counts, Cursor
 from mlmfast.data.prepare.encoding import encoder_of
 from mlmfast.data.prepare.options import READING_OPTIONS, PrepareOptions
-from mlmfast.data.prepare.pipeline import Pipeline, PrefetchingReader, log_resume, worker_layout
+from mlmfast.data.prepare.pipeline import Pipeline, log_resume, worker_layout
+from mlmfast.data.prepare.reading import PrefetchingReader
 from mlmfast.data.prepare.report import PrepareReport, counted
 from mlmfast.data.prepare.split_writer import SplitWriter, split_writers
 from mlmfast.data.prepare.validation import (
@@ -84,7 +85,7 @@ def run_prepare(inputs: Any, output: str | Path, options: PrepareOptions) -> Pre
         report.replaced, report.skipped = counts.replaced, counts.skipped
         report.duplicates = counts.duplicates
         check_split_sizes(splits, report, options)
-        _close(work, splits, sources, options, engine)
+        _close(work, splits, sources, options, engine, counts)
         for split in splits.values():
             report.tokens += split.tokens
             report.documents += split.documents
@@ -160,6 +161,7 @@ def _close(
     sources: list[Source],
     options: PrepareOptions,
     engine: str,
+    counts: Counts,
 ) -> None:
     origin = {
         "inputs": [source.name for source in sources],
@@ -167,6 +169,9 @@ def _close(
         "limit": options.limit,
         "shuffle_documents": options.shuffle_documents,
         "deduplicate": options.deduplicate,
+        "near_ngram": options.near_ngram,
+        "near_threshold": options.near_threshold,
+        "duplicate_documents": counts.duplicates,
         "test_size": options.test_size,
         "seed": options.seed,
         "drop_empty": options.drop_empty,
@@ -183,10 +188,13 @@ def _close(
 
 def _describe_kept(work: StagingDir, state: CheckpointFile) -> str | None:
     """Say what a failed run keeps and how to resume it; None if it keeps nothing."""
-    if not state.shards:
+    if state.shards:
+        kept = f"{counted(state.shards, 'finished shard')} {'is' if state.shards == 1 else 'are'}"
+    elif state.near is not None:
+        kept = f"The near-duplicates' keys of {counted(state.near.documents, 'document')} are"
+    else:
         return None
     return (
-        f"{counted(state.shards, 'finished shard')} {'is' if state.shards == 1 else 'are'} kept in "
-        f"{str(work.root)!r}: the same command resumes from there, and starts over with "
-        "--no-resume; delete the folder to discard it."
+        f"{kept} kept in {str(work.root)!r}: the same command resumes from there, and starts over "
+        "with --no-resume; delete the folder to discard it."
     )
