@@ -65,7 +65,7 @@ def blocks(report, split="train"):
 
 
 @pytest.mark.parametrize(
-    ("threads", "batch_bytes", "segment_bytes"), [(1, 1 << 20, 1 << 20), (2, 700, 4000), (3, 90, 1)]
+    ("threads", "batch_bytes", "segment_bytes"), [(1, 1 << 20, 1 << 20), (2, 700, 4000), (3, 90, 2000)]
 )
 def test_the_first_of_each_cluster_is_kept_whatever_the_threads_and_batches(
     files, tmp_path, monkeypatch, expected, threads, batch_bytes, segment_bytes
@@ -207,7 +207,7 @@ def test_an_interrupted_search_goes_on(files, tmp_path, monkeypatch, caplog, pla
 def test_interrupted_while_tokenizing_nothing_is_compared_again(files, tmp_path, monkeypatch):
     run(files, tmp_path / "whole")
     with monkeypatch.context() as patch:
-        dies(patch, KeyboardInterrupt(), after=30)
+        dies(patch, KeyboardInterrupt(), after=15)
         with pytest.raises(KeyboardInterrupt, match="finished shard"):
             run(files, tmp_path / "out")
     with monkeypatch.context() as patch:
