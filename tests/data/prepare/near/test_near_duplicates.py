@@ -49,7 +49,9 @@ def expected(tmp_path_factory):
 def files(tmp_path):
     """The documents in two files; some have no text."""
     paths = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
-    paths[0].write_bytes(jsonl({"n": 1}, *({"text": text} for text in TEXTS[:50]), {"text": None}))
+    paths[0].write_bytes(
+        jsonl({"text": None}, *({"text": text} for text in TEXTS[:50]), {"text": None})
+    )
     paths[1].write_bytes(jsonl(*({"text": text} for text in TEXTS[50:])))
     return [str(path) for path in paths]
 
@@ -65,7 +67,8 @@ def blocks(report, split="train"):
 
 
 @pytest.mark.parametrize(
-    ("threads", "batch_bytes", "segment_bytes"), [(1, 1 << 20, 1 << 20), (2, 700, 4000), (3, 90, 2000)]
+    ("threads", "batch_bytes", "segment_bytes"),
+    [(1, 1 << 20, 1 << 20), (2, 700, 4000), (3, 90, 2000)],
 )
 def test_the_first_of_each_cluster_is_kept_whatever_the_threads_and_batches(
     files, tmp_path, monkeypatch, expected, threads, batch_bytes, segment_bytes
