@@ -49,6 +49,12 @@ def prepare(arguments: _Arguments) -> BlockStore | dict[str, BlockStore]:
         block_size: Tokens in a block.
         test_size: The share of the documents for a test split; None makes no split. Whether a
             document is in it depends only on `seed` and the document's number.
+        test_by: Keep documents together in one split that have the same value of this column, such
+            as an author, a site or the document that a passage is from. `test_size` is then the
+            share of the values. The split of a value depends only on `seed` and the value. Dots
+            reach into nested fields; numbers are taken as text.
+        test_from: "random", or "tail": the test split has the last documents, in the order of
+            reading. The text is read twice for that, the first time to count the documents.
         special_tokens: "document" wraps every document as the tokenizer itself does
             (`<s> ... </s>`); "block" begins every block with its cls (or bos) token and ends it
             with sep (or eos); "none" adds nothing.

@@ -13,10 +13,17 @@ from mlmfast.data.prepare.checkpoint import Checkpoint, CheckpointFile, run_fing
 from mlmfast.data.prepare.documents import Counts, Cursor
 from mlmfast.data.prepare.encoding import encoder_of
 from mlmfast.data.prepare.options import READING_OPTIONS, PrepareOptions
-from mlmfast.data.prepare.pipeline import Pipeline, PrefetchingReader, log_resume, worker_layout
+from mlmfast.data.prepare.pipeline import (
+    Pipeline,
+    PrefetchingReader,
+    count_documents,
+    log_resume,
+    worker_layout,
+)
 from mlmfast.data.prepare.report import PrepareReport, counted
 from mlmfast.data.prepare.split_writer import SplitWriter, split_writers
 from mlmfast.data.prepare.validation import (
+    check_columns,
     check_not_within,
     check_split_sizes,
     is_small_input,
@@ -71,7 +78,11 @@ def run_prepare(inputs: Any, output: str | Path, options: PrepareOptions) -> Pre
             dataset_config=options.dataset_config,
         )
         check_not_within(sources, output)
-        reading = ReadOptions(**{name: getattr(options, name) for name in READING_OPTIONS})
+        reading = ReadOptions(
+            **{name: getattr(options, name) for name in READING_OPTIONS},
+            group_column=options.test_by,
+        )
+        check_columns(sources, reading)
         with PrefetchingReader(sources, reading, options) as reader:
             if _can_prefetch(work, sources, options):
                 reader.begin(Cursor())
@@ -129,8 +140,11 @@ def _run(
         report.kept_tokens = sum(split.writer.tokens for split in splits.values())
     _, threads = worker_layout(options)
     encoder = encoder_of(tokenizer, options, threads=threads, verify=options.verify)
-    counts = Pipeline(work, reader, options, state).run(encoder, splits, checkpoint)
-    return encoder.engine, counts, splits
+    documents = None
+    if options.test_from == "tail" and not options.shuffle_documents:
+        documents = count_documents(sources, reader.reading, options)
+    pipeline = Pipeline(work, reader, options, state, documents)
+    return encoder.engine, pipeline.run(encoder, splits, checkpoint), splits
 
 
 def _begin(
@@ -168,6 +182,8 @@ def _close(
         "shuffle_documents": options.shuffle_documents,
         "deduplicate": options.deduplicate,
         "test_size": options.test_size,
+        "test_by": options.test_by,
+        "test_from": options.test_from,
         "seed": options.seed,
         "drop_empty": options.drop_empty,
         "kmer": options.kmer,

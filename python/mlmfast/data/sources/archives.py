@@ -6,7 +6,7 @@ import logging
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +55,7 @@ class ArchiveSource:
                         read = before + min(piece.position, member.size)
                         position = (self.size or 0) * read // max(1, total)
                         here = {"member": number, "location": piece.location}
-                        yield Piece(piece.decode, here, position)
+                        yield replace(piece, location=here, position=position)
                 before += member.size
 
     def streams(self) -> Iterator[tuple[ByteStream, str]]:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from mlmfast.data.sources.byte_streams.streams import ByteStream
 
 FORMATS = ("txt", "jsonl", "csv", "tsv", "parquet", "arrow", "fasta")
+WITHOUT_COLUMNS = ("txt", "fasta")
+"""The formats of which a document is a line or a sequence, not a column's value."""
 _ARCHIVES = {".zip", ".tar", ".tgz", ".tbz2", ".txz"}
 _BY_SUFFIX = {
     ".txt": "txt",

@@ -11,14 +11,12 @@ from mlmfast.data.arrow_text import UnknownColumnError
 from mlmfast.data.sources.archives import ArchiveSource
 from mlmfast.data.sources.dataset_rows import DatasetSource, StreamedSource
 from mlmfast.data.sources.files import FileSource
+from mlmfast.data.sources.formats import WITHOUT_COLUMNS
 from mlmfast.data.sources.open import open_sources, read_texts
 from mlmfast.errors import InputError
 
 if TYPE_CHECKING:
     from mlmfast.data.sources.base import ReadOptions, Source
-
-# Their documents are lines or sequences, without columns.
-_WITHOUT_COLUMNS = {"txt", "fasta"}
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,7 @@ def _check_table(source: Source) -> None:
             "be read again: write it to one first."
         )
     if isinstance(source, FileSource | ArchiveSource):
-        kinds = {kind for _, kind in source.streams()} & _WITHOUT_COLUMNS
+        kinds = {kind for _, kind in source.streams()}.intersection(WITHOUT_COLUMNS)
         if kinds:
             raise InputError(
                 f"{source.name} has no columns ({', '.join(sorted(kinds))}), so no labels either: "

@@ -42,11 +42,11 @@ class Section:
         """Yield the documents of the section, always from its start."""
         start = self.location
         if start is not None and "offset" in start and _kind(self.source) == "jsonl":
-            # The first piece of the file decides the path to the column, for all sections.
+            # The first piece of the file decides the paths to the columns, for all sections.
             first = next(self.source.pieces(options), None)
             if first is None:
                 return
-            start = {**start, "path": first.location["path"]}
+            start = {**first.location, **start}
         yield from self.source.pieces(options, start)
 
     def numbered(self) -> Section:
