@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 import transformers
 
 from mlmfast.data.arrow_text import UnknownColumnError
@@ -25,7 +24,7 @@ from mlmfast.data.tokenization.added_tokens import with_tokens
 from mlmfast.data.tokenization.load import LoadedTokenizer, load_tokenizer
 from mlmfast.errors import InputError, NotFoundError
 from mlmfast.fs.paths import as_path, is_stray
-from mlmfast.torch_models import max_input_length
+from mlmfast.training.model.input_length import limits_of, limits_of_config, longest_block
 from mlmfast.training.model.lengthen import change_positions
 from mlmfast.training.model.load import load_config
 
@@ -37,8 +36,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# As in run_mlm.py, for tokenizers without a limit or with a very large one.
-LONGEST = 1024
 # Percent of the documents, as in run_mlm.py.
 _HELD_OUT = 5
 
@@ -224,26 +221,17 @@ def _block_size(
     length: LengthOptions | None,
 ) -> int:
     """Return the requested block size, lowered to the limit of tokenizer and model."""
-    limits = [] if tokenizer.model_max_length is None else [tokenizer.model_max_length]
+    limits = limits_of(tokenizer)
     if length is not None and length.max_position_embeddings is not None:
         limits = []  # the tokenizer's is that of the model before
     if model is not None:
         config = load_config(model, **options.hub)
         if length is not None and length.given:
             change_positions(config, length)
-        try:
-            with torch.device("meta"):
-                network = transformers.AutoModelForMaskedLM.from_config(
-                    config, trust_remote_code=options.trust_remote_code
-                )
-        except (ValueError, ImportError):
-            pass  # loading the model itself raises an error that names the problem
-        else:
-            positions = max_input_length(network)
-            limits += [positions.usable] if positions else []
+        limits += limits_of_config(config, trust_remote_code=options.trust_remote_code)
     requested = options.max_seq_length
     if requested is None:
-        return min([*limits, LONGEST])
+        return longest_block(limits)
     if limits and requested > min(limits):
         logger.warning(
             "max_seq_length is %d, but tokenizer and model take at most %d: using that.",
