@@ -17,6 +17,7 @@ from mlmfast.data.prepare.options import PrepareOptions
 from mlmfast.data.sources.byte_streams.streams import STDIN
 from mlmfast.data.sources.formats import format_of
 from mlmfast.data.sources.hub import arrow_stream, is_dataset_folder, load_dataset_splits
+from mlmfast.data.sources.mds import is_mds_folder
 from mlmfast.data.sources.patterns import is_pattern
 from mlmfast.data.store.folder import is_store_folder
 from mlmfast.data.store.store import BlockStore
@@ -248,7 +249,8 @@ def _texts(data: Any, options: RunMlmOptions) -> tuple[Any, Any]:
     if name is None and isinstance(data, str | Path) and is_dataset_folder(as_path(data)):
         name = str(data)
     if name is None:
-        return _files(options.train_file if data is None else data), validation
+        given = options.train_file if data is None else data
+        return _files(given, options.format), validation
     splits = load_dataset_splits(
         name,
         options.dataset_config_name,
@@ -266,7 +268,12 @@ def _texts(data: Any, options: RunMlmOptions) -> tuple[Any, Any]:
     return both[0], both[1]
 
 
-def _files(data: Any) -> Any:
+def _is_source(folder: Path, kind: str | None) -> bool:
+    """Whether `prepare` opens a folder itself."""
+    return kind == "document" or is_dataset_folder(folder) or is_mds_folder(folder)
+
+
+def _files(data: Any, kind: str | None) -> Any:
     """Replace folders by their text files; `prepare` opens everything else."""
     listed = list(data) if isinstance(data, list | tuple) else [data]
     if STDIN in listed:
@@ -276,7 +283,7 @@ def _files(data: Any) -> Any:
     sources: list[Any] = []
     for one in listed:
         path = as_path(one, home=True) if isinstance(one, str | Path) else None
-        if path is None or not path.is_dir() or is_dataset_folder(path):
+        if path is None or not path.is_dir() or _is_source(path, kind):
             sources.append(one)
             continue
         if is_store_folder(path):

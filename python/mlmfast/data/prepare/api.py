@@ -38,10 +38,11 @@ def prepare(arguments: _Arguments) -> BlockStore | dict[str, BlockStore]:
     lost in all. The same input gives the same bytes, whatever the number of threads.
 
     Args:
-        inputs: A path, a pattern such as "data/*.txt", "-" for standard input, an Arrow column
-            or table, a `datasets.Dataset` or `IterableDataset`, a column of one, or a list of
-            these; None with `dataset_name`. A text file holds one document per line, a FASTA
-            file one per record; of all other inputs, `text_column` is read.
+        inputs: A path, a pattern such as "data/*.txt", a folder of MDS shards (MosaicML streaming),
+            "-" for standard input, an Arrow column or table, a `datasets.Dataset` or
+            `IterableDataset`, a column of one, or a list of these; None with `dataset_name`. A text
+            file holds one document per line, a FASTA file one per record; of all other inputs,
+            `text_column` is read.
         output: The folder to write; it appears when it is complete.
         tokenizer: A folder, a tokenizer.json, a Hub name or a tokenizer object.
         text_column: The column with the text; dots reach into nested fields ("answers.text"),
@@ -66,7 +67,10 @@ def prepare(arguments: _Arguments) -> BlockStore | dict[str, BlockStore]:
             padding. "none" gives every document a block of its own, truncated to the block size
             and padded, as `--line_by_line` of run_mlm.py does.
         format: "txt", "jsonl", "csv", "tsv", "parquet", "arrow" or "fasta"; None goes by the
-            names of the files. Compressed files (gzip, zstd, bz2, xz, lz4) and archives (zip, tar)
+            names of the files. With "document" every file is one document, and of a folder all
+            files in it and below are read, except hidden ones. "webdataset" reads tar archives of
+            samples; `text_column` is the files' suffix ("txt") or a field of their JSON
+            ("json.text"). Compressed files (gzip, zstd, bz2, xz, lz4) and archives (zip, tar)
             are detected by their first bytes; the files of an archive are read in the order of
             their names.
         csv_delimiter: The character between the fields of a row; None is a comma in CSV, a tab in

@@ -31,8 +31,7 @@ from mlmfast.data.prepare.validation import (
     warn_of_unknown,
 )
 from mlmfast.data.sources.base import ReadOptions, Source
-from mlmfast.data.sources.files import FileSource
-from mlmfast.data.sources.open import open_sources
+from mlmfast.data.sources.open import open_sources, rereadable_files
 from mlmfast.data.store.folder import holds_store_alone
 from mlmfast.data.store.store import open_splits
 from mlmfast.errors import StoreError
@@ -112,7 +111,7 @@ def _can_prefetch(work: StagingDir, sources: list[Source], options: PrepareOptio
 
     The tokenizer is loaded meanwhile.
     """
-    files = all(isinstance(source, FileSource) and source.regular for source in sources)
+    files = all(map(rereadable_files, sources))
     resumed = options.resume and work.state.exists()
     return files and not resumed and options.engine == "local"
 

@@ -16,7 +16,6 @@ from mlmfast.data.arrow_numpy import arrow_numbers, numpy_numbers, text_bytes
 from mlmfast.data.prepare.documents import Cursor, DocumentBatch
 from mlmfast.data.prepare.split import hash_u64
 from mlmfast.data.sources.base import Source, bounded
-from mlmfast.data.sources.files import FileSource
 from mlmfast.errors import StoreError
 from mlmfast.fs.checksums import FileStamp, sync_file, sync_folder
 
@@ -24,8 +23,6 @@ from mlmfast.fs.checksums import FileStamp, sync_file, sync_folder
 _BUCKET_BYTES = 64 << 20
 _MOST_BUCKETS = 1024
 _BUFFER_BYTES = 64 << 20
-_UNPACKING = 4  # about how many times larger compressed text becomes
-_PACKED = (".gz", ".zst", ".bz2", ".xz", ".lz4", ".parquet")
 _UNKNOWN_BYTES = 16 << 30
 _SALT = 0x53_48_55_46_46_4C_45  # makes the order independent of the split of the same seed
 _OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")
@@ -183,14 +180,10 @@ class ExternalShuffle:
 
 
 def expected_text(sources: Iterable[Source]) -> int:
-    """Return about how much text the sources hold; a guess where they are not files."""
-    total = 0
-    for source in sources:
-        if not isinstance(source, FileSource) or source.size is None:
-            total += _UNKNOWN_BYTES
-        else:
-            total += source.size * (_UNPACKING if source.name.endswith(_PACKED) else 1)
-    return total
+    """Return about how much text the sources hold; a guess where that is unknown."""
+    return sum(
+        _UNKNOWN_BYTES if source.text_size is None else source.text_size for source in sources
+    )
 
 
 def _bucket_of(stamp: FileStamp) -> int:

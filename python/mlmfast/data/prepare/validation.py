@@ -12,6 +12,7 @@ from mlmfast.data.prepare.report import PrepareReport, counted
 from mlmfast.data.prepare.shuffle import expected_text
 from mlmfast.data.prepare.split_writer import group_options
 from mlmfast.data.sources.base import ReadOptions, Source
+from mlmfast.data.sources.document_files import DocumentFiles
 from mlmfast.data.sources.files import FileSource
 from mlmfast.data.sources.formats import WITHOUT_COLUMNS
 from mlmfast.data.sources.group_column import refuse_group_column
@@ -118,18 +119,21 @@ def warn_of_unknown(tokenizer: LoadedTokenizer, report: PrepareReport) -> None:
 def check_not_within(sources: list[Source], output: Path) -> None:
     """Raise InputError if the output would replace the folder that the text is read from."""
     for source in sources:
-        path = Path(source.name).resolve()
-        if path.exists() and path.is_relative_to(output.resolve()):
-            raise InputError(
-                f"The input {source.name!r} lies in the output {str(output)!r}, which would be "
-                "replaced. Choose another output."
-            )
+        names = {source.name}
+        if isinstance(source, DocumentFiles):
+            names = {str(Path(file).parent) for file in source.files}
+        for path in (Path(name).resolve() for name in names):
+            if path.exists() and path.is_relative_to(output.resolve()):
+                raise InputError(
+                    f"The input {source.name!r} lies in the output {str(output)!r}, which would "
+                    "be replaced. Choose another output."
+                )
 
 
 def check_columns(sources: list[Source], reading: ReadOptions) -> None:
     """Raise InputError if documents are to be grouped, but a file has no columns."""
     for source in sources:
-        if isinstance(source, FileSource) and source.kind in WITHOUT_COLUMNS:
+        if isinstance(source, FileSource | DocumentFiles) and source.kind in WITHOUT_COLUMNS:
             refuse_group_column(source.name, source.kind, reading)
 
 
@@ -138,5 +142,5 @@ def is_small_input(sources: list[Source]) -> bool:
 
     It depends on the inputs alone, so that a resumed run decides the same.
     """
-    known = [isinstance(source, FileSource) and source.size is not None for source in sources]
-    return all(known) and expected_text(sources) < MIN_BYTES_FOR_CORE
+    known = all(source.text_size is not None for source in sources)
+    return known and expected_text(sources) < MIN_BYTES_FOR_CORE

@@ -125,6 +125,8 @@ class Source(Protocol):
     name: str
     size: int | None
     """The final value of `Piece.position`; None if unknown."""
+    text_size: int | None
+    """About how many bytes of text there are; None if unknown."""
 
     def pieces(self, options: ReadOptions, location: Location | None = None) -> Iterator[Piece]:
         """Yield the documents in pieces, from `location` on; None is the start of the source."""

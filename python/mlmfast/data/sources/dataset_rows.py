@@ -21,6 +21,8 @@ ROWS = 1000
 class DatasetSource:
     """The rows of a `datasets.Dataset`, with its selections and shuffles."""
 
+    text_size: int | None = None
+
     def __init__(self, name: str, dataset: Any, column: str | None = None) -> None:
         """Read `dataset`, which messages call `name`; `column` overrides the options' one."""
         self.name = name
@@ -60,6 +62,7 @@ class StreamedSource:
     """The rows of a `datasets.IterableDataset`, of which only a few are in memory at a time."""
 
     size: int | None = None
+    text_size: int | None = None
 
     def __init__(self, name: str, dataset: Any, column: str | None = None) -> None:
         """Read `dataset`, which messages call `name`; `column` overrides the options' one."""

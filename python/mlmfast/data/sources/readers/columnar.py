@@ -213,6 +213,7 @@ class TableSource:
 
     name = "the table"
     size: int | None = None
+    text_size: int | None = None
 
     def __init__(self, data: Any) -> None:
         """Read `data`, anything with `__arrow_c_stream__` or `__arrow_c_array__`."""
