@@ -20,7 +20,6 @@ from mlmfast.data.sources.labelled import read_labelled
 from mlmfast.data.sources.open import open_sources
 from mlmfast.data.sources.sections import split_source
 from mlmfast.errors import InputError, NotFoundError
-from mlmfast.training.text_data import _files
 
 FILES = {
     "b.txt": b"\xef\xbb\xbffirst\r\nline two\n",
@@ -146,6 +145,8 @@ def test_a_store_of_documents(folder, tmp_path):
 
 
 def test_training_on_a_folder_of_documents(folder):
+    from mlmfast.training.text_data import _files  # which loads torch
+
     assert _files(str(folder), "document") == [str(folder)]
 
 
