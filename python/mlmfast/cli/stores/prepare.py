@@ -12,6 +12,7 @@ from mlmfast.cli.flags.command import ExampleCommand
 from mlmfast.cli.flags.from_options import option_flags
 from mlmfast.cli.flags.text import text_inputs
 from mlmfast.data.prepare.options import SOURCE_OPTIONS, PrepareOptions
+from mlmfast.errors import InputError
 
 if TYPE_CHECKING:
     from mlmfast.data.prepare.report import PrepareReport
@@ -29,12 +30,19 @@ if TYPE_CHECKING:
     """,
 )
 @text_inputs
+@click.option(
+    "--sources",
+    metavar="FILE",
+    help="YAML or JSON file of several sources by name, in the place of INPUTS: their inputs, or a "
+    "mapping of inputs and options of their own. Each becomes the store OUTPUT/NAME.",
+)
 @click.option("--output", "-o", required=True, metavar="FOLDER", help="The block store to write.")
 @option_flags(PrepareOptions, without=(*SOURCE_OPTIONS, "progress"))
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress bar and no summary.")
 def command(
     inputs: tuple[str, ...],
+    sources: str | None,
     output: str,
     as_json: bool,
     quiet: bool,
@@ -54,7 +62,11 @@ def command(
 
     show_log(quiet=quiet)
     options["add_tokens"] = options["add_tokens"] or ()
-    report = run_prepare(list(inputs), output, PrepareOptions(progress=not quiet, **options))
+    given = PrepareOptions(progress=not quiet, **options)
+    if sources is not None:
+        _prepare_several(sources, inputs, output, given, as_json=as_json, quiet=quiet)
+        return
+    report = run_prepare(list(inputs), output, given)
     if as_json:
         click.echo(json.dumps(report.as_dict(), ensure_ascii=False))
         return
@@ -64,7 +76,44 @@ def command(
         click.echo(_summary(report))
 
 
+def _prepare_several(
+    file: str,
+    inputs: tuple[str, ...],
+    output: str,
+    options: PrepareOptions,
+    *,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    from mlmfast.cli.flags.settings import read_mapping
+    from mlmfast.data.prepare.several import run_prepare_several
+
+    if inputs or options.dataset_name is not None:
+        raise InputError(f"--sources {file} names what to read: leave out other inputs.")
+    sources = read_mapping(file, "`wiki: wiki/*.jsonl`")
+    reports = run_prepare_several(sources, output, options)
+    if as_json:
+        found = {name: report.as_dict() for name, report in reports.items()}
+        click.echo(json.dumps({"output": output, "sources": found}, ensure_ascii=False))
+        return
+    for report in reports.values():
+        for warning in report.warnings:
+            click.echo(f"Warning: {warning}", err=True)
+    if quiet:
+        return
+    for name, report in reports.items():
+        click.echo(f"{name}:\n" + "\n".join(f"  {line}" for line in _facts(report)))
+    data = " ".join(f"--data {report.output} auto" for report in reports.values())
+    model = _model(next(iter(reports.values())))
+    click.echo(f"Next     mlmfast train {data} {model} --output model/")
+
+
 def _summary(report: PrepareReport) -> str:
+    next_step = f"Next     mlmfast train {report.output} {_model(report)} --output model/"
+    return "\n".join([*_facts(report), next_step])
+
+
+def _facts(report: PrepareReport) -> list[str]:
     from mlmfast.data.prepare.report import counted
 
     sizes = report.as_dict()
@@ -94,8 +143,7 @@ def _summary(report: PrepareReport) -> str:
         f"{name.capitalize():8} {counted(len(store), 'block')} in {store.path}"
         for name, store in report.stores.items()
     ]
-    lines.append(f"Next     mlmfast train {report.output} {_model(report)} --output model/")
-    return "\n".join(lines)
+    return lines
 
 
 def _end(report: PrepareReport) -> str:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from mlmfast.data.prepare.options import PrepareOptions
 from mlmfast.data.prepare.run import run_prepare
+from mlmfast.data.prepare.several import is_several, run_prepare_several
 from mlmfast.options import takes_fields_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mlmfast.data.prepare.report import PrepareReport
     from mlmfast.data.store.store import BlockStore
 
 
@@ -30,7 +32,7 @@ class _Arguments(PrepareOptions):
 
 
 @takes_fields_of(_Arguments)
-def prepare(arguments: _Arguments) -> BlockStore | dict[str, BlockStore]:
+def prepare(arguments: _Arguments) -> BlockStore | dict[str, Any]:
     """Turn text into a block store.
 
     Reading, decoding, tokenizing and writing run at the same time, each in threads of its own.
@@ -42,7 +44,10 @@ def prepare(arguments: _Arguments) -> BlockStore | dict[str, BlockStore]:
             "-" for standard input, an Arrow column or table, a `datasets.Dataset` or
             `IterableDataset`, a column of one, or a list of these; None with `dataset_name`. A text
             file holds one document per line, a FASTA file one per record; of all other inputs,
-            `text_column` is read.
+            `text_column` is read. Or a dict of several sources by name, each with such inputs or
+            with a dict of `inputs` and options of its own, which are those that say how it is read
+            (`text_column`, `format`, `dataset_name` ...), `test_size`, `test_by`, `test_from`,
+            `drop_empty`, `limit`, `shuffle_documents` and `deduplicate`.
         output: The folder to write; it appears when it is complete.
         tokenizer: A folder, a tokenizer.json, a Hub name or a tokenizer object.
         text_column: The column with the text; dots reach into nested fields ("answers.text"),
@@ -125,7 +130,9 @@ def prepare(arguments: _Arguments) -> BlockStore | dict[str, BlockStore]:
         progress: Show a progress bar on standard error.
 
     Returns:
-        The store; with `test_size`, {"train": store, "test": store}.
+        The store; with `test_size`, {"train": store, "test": store}. For several sources, a dict of
+        these by name: the store of a source is the folder of its name in `output`, as
+        `mlmfast.Mixture` takes them.
 
     Raises:
         InputError: An option or a text cannot be used, or the text is less than one block.
@@ -133,7 +140,16 @@ def prepare(arguments: _Arguments) -> BlockStore | dict[str, BlockStore]:
         OutputExistsError: `output` exists already, or another run is writing it.
         MissingDependencyError: engine="ray", and Ray is not installed.
     """
-    report = run_prepare(arguments.inputs, arguments.output, arguments.options())
+    inputs, options = arguments.inputs, arguments.options()
+    if not is_several(inputs):
+        return _result(run_prepare(inputs, arguments.output, options))
+    made: dict[str, Any] = {}
+    for name, report in run_prepare_several(inputs, arguments.output, options).items():
+        made[name] = _result(report)
+    return made
+
+
+def _result(report: PrepareReport) -> BlockStore | dict[str, BlockStore]:
     for warning in report.warnings:
-        warnings.warn(warning, stacklevel=3)  # the caller of `prepare`, above `takes_fields_of`
-    return report.stores["train"] if arguments.test_size is None else report.stores
+        warnings.warn(warning, stacklevel=4)  # the caller of `prepare`, above `takes_fields_of`
+    return report.stores["train"] if len(report.stores) == 1 else report.stores
