@@ -16,7 +16,6 @@ from mlmfast.data.prepare.documents import Counts, Cursor, Decoded, DocumentBatc
 from mlmfast.data.prepare.report import counted
 from mlmfast.data.prepare.shuffle import ExternalShuffle, Spilled, expected_text
 from mlmfast.data.prepare.split import HoldOut
-from mlmfast.errors import InputError
 from mlmfast.runtime.cpu import thread_count
 from mlmfast.runtime.pipeline import ThreadedPipeline
 
@@ -235,28 +234,6 @@ def log_resume(checkpoint: Checkpoint) -> None:
 # Pieces of text to read and decode ahead: what two threads read while a tokenizer is loaded.
 _TEXTS_AHEAD = 8
 _MOST_DECODERS = 4
-
-
-def count_documents(sources: list[Source], reading: ReadOptions, options: PrepareOptions) -> int:
-    """Read all sources, and return how many documents there are, including those left out.
-
-    Raises:
-        InputError: A source can be read only once.
-    """
-    for source in sources:
-        if source.fingerprint() is None:
-            raise InputError(
-                f"{source.name!r} can be read only once, but test_from='tail' reads it twice: the "
-                "first time to count its documents. Write it to a file first, or use "
-                "--shuffle-documents (shuffle_documents=True), which keeps the text on disk."
-            )
-    with (
-        PrefetchingReader(sources, reading, options) as reader,
-        progress_bar(reader.size, shown=options.progress, what="count") as advance,
-    ):
-        for batch in reader.batches(Cursor()):
-            advance(batch.cursor.position)
-        return reader.documents.read
 
 
 class PrefetchingReader:

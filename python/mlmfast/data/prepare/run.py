@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.data.prepare.checkpoint import Checkpoint, CheckpointFile, run_fingerprint
+from mlmfast.data.prepare.counting import check_countable, count_documents
 from mlmfast.data.prepare.documents import Counts, Cursor
 from mlmfast.data.prepare.encoding import encoder_of
 from mlmfast.data.prepare.options import READING_OPTIONS, PrepareOptions
 from mlmfast.data.prepare.pipeline import (
     Pipeline,
     PrefetchingReader,
-    count_documents,
     log_resume,
     worker_layout,
 )
@@ -82,6 +82,7 @@ def run_prepare(inputs: Any, output: str | Path, options: PrepareOptions) -> Pre
             group_column=options.test_by,
         )
         check_columns(sources, reading)
+        check_countable(sources, options)
         with PrefetchingReader(sources, reading, options) as reader:
             if _can_prefetch(work, sources, options):
                 reader.begin(Cursor())
@@ -139,9 +140,7 @@ def _run(
         report.kept_tokens = sum(split.writer.tokens for split in splits.values())
     _, threads = worker_layout(options)
     encoder = encoder_of(tokenizer, options, threads=threads, verify=options.verify)
-    documents = None
-    if options.test_from == "tail" and not options.shuffle_documents:
-        documents = count_documents(sources, reader.reading, options)
+    documents = count_documents(sources, reader.reading, options)
     pipeline = Pipeline(work, reader, options, state, documents)
     return encoder.engine, pipeline.run(encoder, splits, checkpoint), splits
 
