@@ -106,7 +106,7 @@ def test_lists_tables_and_columns(trained, tmp_path):
     right = by_store(trained, files, tmp_path / "blocks", block_size=16)
     same(evaluate(trained, files, device="cpu"), right, f"{files[0]}, {files[1]}")
     texts = [*TEXTS[::2], *TEXTS[1::2]]
-    same(evaluate(trained, pa.table({"text": texts}), device="cpu"), right, "a Table")
+    same(evaluate(trained, pa.table({"text": texts}), device="cpu"), right, "Table")
 
 
 def test_texts_and_stores_together(trained, root, text, tmp_path):

@@ -71,7 +71,7 @@ def run_prepare_several(
         finished = _Finished(work)
         for path in _entries(work.output):
             if path.name not in {*given, *map(_staging_name, given)}:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                _remove(path)
         for name, (inputs, own) in given.items():
             folder = work.output / name
             key = _fingerprint(inputs, tokenizer, own)
@@ -124,8 +124,7 @@ def _own(name: str, source: Any, options: PrepareOptions) -> tuple[Any, PrepareO
 
 
 def _run(name: str, inputs: Any, folder: Path, options: PrepareOptions) -> PrepareReport:
-    if folder.exists():
-        shutil.rmtree(folder)
+    _remove(folder)
     try:
         report = run_prepare(inputs, folder, options)
     except MlmfastError as error:
@@ -134,6 +133,13 @@ def _run(name: str, inputs: Any, folder: Path, options: PrepareOptions) -> Prepa
     report.warnings = [f"The source {name!r}: {warning}" for warning in report.warnings]
     report.stores.clear()  # the folder will move
     return report
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _name_source(name: str, error: MlmfastError) -> None:

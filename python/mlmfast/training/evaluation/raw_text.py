@@ -165,11 +165,11 @@ def _called(data: Any) -> str:
         return str(data)
     if isinstance(data, list | tuple):
         return ", ".join(map(_called, data))
-    return f"a {type(data).__name__}"
+    return type(data).__name__
 
 
 def check_text_options(function: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the keywords of a function that are options of text.
+    """Return the keywords of a function that are options of text, except None, "not given".
 
     Raises:
         TypeError: one is none of `TEXT_OPTIONS`.
@@ -177,4 +177,4 @@ def check_text_options(function: str, given: Mapping[str, Any]) -> dict[str, Any
     for name in given:
         if name not in TEXT_OPTIONS:
             raise TypeError(f"{function}() got an unexpected keyword argument {name!r}")
-    return dict(given)
+    return {name: value for name, value in given.items() if value is not None}
