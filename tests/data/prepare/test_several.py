@@ -143,6 +143,12 @@ def test_what_is_wrong_names_the_source(tmp_path, changes, message):
     assert not list(tmp_path.iterdir())
 
 
+def test_all_sources_are_looked_for_before_the_first_is_read(sources, tmp_path, monkeypatch):
+    monkeypatch.setattr(several, "run_prepare", None)
+    with pytest.raises(FileNotFoundError, match="The source 'last': No file matches"):
+        several_of({**sources, "last": str(tmp_path / "*.csv")}, tmp_path / "out")
+
+
 def test_a_data_set_of_splits_is_one_source(tmp_path):
     datasets = pytest.importorskip("datasets")
     rows = datasets.DatasetDict({"train": datasets.Dataset.from_dict({"text": TEXTS})})

@@ -65,6 +65,10 @@ def run_prepare_several(
     given = {name: _own(name, source, options) for name, source in sources.items()}
     if not given:
         raise InputError("There are no sources: give at least one name with its inputs.")
+    # All files are looked for before the first source is read.
+    keys = {
+        name: _fingerprint(name, inputs, tokenizer, own) for name, (inputs, own) in given.items()
+    }
     output = Path(output)
     reports: dict[str, PrepareReport] = {}
     with resumable(output, overwrite=options.overwrite, is_ours=holds_stores_alone) as work:
@@ -74,13 +78,12 @@ def run_prepare_several(
                 _remove(path)
         for name, (inputs, own) in given.items():
             folder = work.output / name
-            key = _fingerprint(inputs, tokenizer, own)
             work.claimed = True
-            if own.resume and finished.is_same(name, key):
+            if own.resume and finished.is_same(name, keys[name]):
                 reports[name] = _kept_report(folder)
                 continue
             reports[name] = _run(name, inputs, folder, own)
-            finished.add(name, key)
+            finished.add(name, keys[name])
     for name, report in reports.items():
         report.output = output / name
         report.stores = open_splits(report.output)
@@ -147,15 +150,16 @@ def _name_source(name: str, error: MlmfastError) -> None:
 
 
 def _fingerprint(
-    inputs: Any, tokenizer: LoadedTokenizer, options: PrepareOptions
+    name: str, inputs: Any, tokenizer: LoadedTokenizer, options: PrepareOptions
 ) -> dict[str, Any] | None:
     """Describe everything that the bytes of a store depend on; None if that is not known."""
     if options.dataset_name is not None or hasattr(inputs, "__arrow_c_stream__"):
         return None
     try:
         opened = open_sources(inputs, format=options.format, split=options.split)
-    except MlmfastError:
-        return None  # the run raises it, and says of which source it is
+    except MlmfastError as error:
+        _name_source(name, error)
+        raise
     return run_fingerprint(opened, tokenizer, options)
 
 
