@@ -17,7 +17,7 @@ from mlmfast.data.prepare.options import PrepareOptions
 from mlmfast.data.sources.byte_streams.streams import STDIN
 from mlmfast.data.sources.formats import format_of
 from mlmfast.data.sources.hub import arrow_stream, is_dataset_folder, load_dataset_splits
-from mlmfast.data.sources.mds import is_mds_folder
+from mlmfast.data.sources.mds.shards import is_mds_folder
 from mlmfast.data.sources.patterns import is_pattern
 from mlmfast.data.store.folder import is_store_folder
 from mlmfast.data.store.store import BlockStore

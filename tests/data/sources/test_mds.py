@@ -149,6 +149,14 @@ def test_a_damaged_compressed_shard_is_named(tmp_path):
             read(folder)
 
 
+def test_splits_are_named(tmp_path):
+    for name in ("val", "train"):
+        shutil.copytree(MDS / "zstd", tmp_path / name)
+    with pytest.raises(InputError, match=r"shards in train, val: .* such as '.*/train'"):
+        read(tmp_path)
+    assert read([tmp_path / "train", tmp_path / "val"]) == TEXTS * 2
+
+
 def test_other_indexes(tmp_path):
     index = tmp_path / "index.json"
     index.write_text('{"version": 2, "shards": [{"format": "mds", "version": 1}]}')

@@ -18,7 +18,7 @@ from mlmfast.data.convert.token_lists import TokenLists
 from mlmfast.data.prepare.options import PrepareOptions
 from mlmfast.data.prepare.report import counted
 from mlmfast.data.prepare.split_writer import SplitWriter
-from mlmfast.data.sources.mds import is_mds_folder
+from mlmfast.data.sources.mds.shards import is_mds_folder, mds_splits
 from mlmfast.data.store.manifest import COLUMN, STARTS
 from mlmfast.data.tokenization.load import LoadedTokenizer, id_dtype
 from mlmfast.errors import InputError, MissingDependencyError, NotFoundError
@@ -78,8 +78,7 @@ def _mds_folders(folder: Path) -> dict[str, Path]:
     """Return the folders of MDS shards by split; a single one is "train"."""
     if is_mds_folder(folder):
         return {"train": folder}
-    named = {"train": "train", "test": "test", "validation": "validation", "val": "validation"}
-    return {split: folder / name for name, split in named.items() if is_mds_folder(folder / name)}
+    return {"validation" if name == "val" else name: folder / name for name in mds_splits(folder)}
 
 
 def _train_and_test(splits: dict[str, Any], source: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from mlmfast.data.arrow_numpy import arrow_numbers
 from mlmfast.data.convert.token_lists import TokenLists
-from mlmfast.data.sources.mds import MdsShard, open_shards
+from mlmfast.data.sources.mds.shards import MdsShard, open_shards
 from mlmfast.errors import InputError
 
 if TYPE_CHECKING:

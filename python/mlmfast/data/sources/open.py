@@ -26,7 +26,8 @@ from mlmfast.data.sources.hub import (
     open_dataset,
     open_dataset_folder,
 )
-from mlmfast.data.sources.mds import MdsSource, is_mds_folder
+from mlmfast.data.sources.mds.shards import is_mds_folder, mds_splits
+from mlmfast.data.sources.mds.source import MdsSource
 from mlmfast.data.sources.patterns import is_pattern, matches
 from mlmfast.data.sources.readers.columnar import TableSource
 from mlmfast.errors import InputError, NotFoundError
@@ -169,6 +170,11 @@ def _open_folder(path: Path, kind: str | None, split: str | None) -> Source:
         return open_documents(path)
     if is_mds_folder(path):
         return MdsSource(str(path))
+    if splits := mds_splits(path):
+        raise InputError(
+            f"{str(path)!r} holds MDS shards in {', '.join(splits)}: name one of these folders, "
+            f"such as {str(path / splits[0])!r}."
+        )
     raise InputError(
         f"{str(path)!r} is a folder, and neither one of `datasets` nor of MDS shards. Name the "
         f"files in it, such as '{path}/*.txt', or take each of its files as a document with "

@@ -17,7 +17,7 @@ from mlmfast.data.sources.byte_streams.streams import ByteStream, whole_lines
 from mlmfast.data.sources.dataset_rows import DatasetSource
 from mlmfast.data.sources.document_files import DocumentFiles
 from mlmfast.data.sources.files import FileSource
-from mlmfast.data.sources.mds import MdsSource
+from mlmfast.data.sources.mds.source import MdsSource
 from mlmfast.data.sources.readers.records import is_json_lines
 from mlmfast.data.sources.readers.txt import count_lines, unix_lines
 from mlmfast.errors import InputError
