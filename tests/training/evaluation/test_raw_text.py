@@ -153,7 +153,7 @@ def test_what_cannot_be_evaluated(trained, root, text, tmp_path):
     with pytest.raises(InputError, match="--remainder pad"):
         evaluate(trained, tmp_path / "short.txt")
     with pytest.raises(InputError, match="takes 48"):
-        evaluate(trained, text, text_column="body", block_size=64)
+        evaluate(trained, text, text_column="body", block_size=64, documents="joined")
     with pytest.raises(InputError, match="dict of several"):
         compare(trained, root / "two", {"a": text})
 
