@@ -32,14 +32,8 @@ def mds_lists(folder: Path, column: str) -> TokenLists:
     """
     shards = open_shards(folder)
     encodings = [_encoding(shard, column, folder) for shard in shards]
-    dtype, width = _parsed(encodings[0], column, folder)
-    if dtype is None:  # every array names its own type: the first one's is that of all
-        first = next((shard for shard in shards if shard.samples), shards[0])
-        data = first.read()
-        starts, _ = first.column(data, column)
-        dtype = np.dtype(_TYPES.get(int(data[starts[0]]), "float64")) if len(starts) else None
-        if dtype is None or dtype.kind not in "iu":
-            raise InputError(f"The column {column!r} of {str(folder)!r} holds no integers.")
+    given, width = _parsed(encodings[0], column, folder)
+    dtype = _first_type(shards, column, folder) if given is None else given
     if set(encodings) != {encodings[0]}:
         raise InputError(
             f"The shards of {str(folder)!r} disagree about the column {column!r}: "
@@ -61,6 +55,19 @@ def mds_lists(folder: Path, column: str) -> TokenLists:
                 yield pa.record_batch([lists.cast(kind)], [column])
 
     return TokenLists(str(folder), kind, sum(shard.samples for shard in shards), read)
+
+
+def _first_type(shards: list[MdsShard], column: str, folder: Path) -> np.dtype:
+    """Return the type of the first array, which all must have, where each names its own."""
+    for shard in shards:
+        if shard.samples:
+            data = shard.read()
+            starts, _ = shard.column(data, column)
+            name = _TYPES.get(int(data[starts[0]]))
+            if name is not None:
+                return np.dtype(name)
+            break
+    raise InputError(f"The column {column!r} of {str(folder)!r} holds no integers.")
 
 
 def _encoding(shard: MdsShard, column: str, folder: Path) -> str:

@@ -105,7 +105,7 @@ def _entries(folder: Path) -> list[Path]:
     return [path for path in sorted(folder.iterdir()) if not is_stray(path)]
 
 
-def _own(name: str, source: Any, options: PrepareOptions) -> tuple[Any, PrepareOptions]:
+def _own(name: Any, source: Any, options: PrepareOptions) -> tuple[Any, PrepareOptions]:
     """Return the inputs of a source, and its options."""
     parts = Path(name).parts if isinstance(name, str) else ()
     if parts != (name,) or name.startswith(".") or name in _RESERVED:
