@@ -138,8 +138,8 @@ def test_a_store_of_documents(folder, tmp_path):
     assert (one.stores["train"][:] == two.stores["train"][:]).all()
     with pytest.raises(InputError, match="lies in the output"):
         run_prepare(
-            [str(folder / "a"), str(folder / "b.txt")],
-            folder,
+            [str(tmp_path / "one" / name) for name in ("mlmfast.json", "tokenizer.json")],
+            tmp_path / "one",
             PrepareOptions(format="document", overwrite=True, **options),
         )
 

@@ -175,7 +175,7 @@ def _group_sections(source: FileSource, size: int) -> list[Section]:
 
 
 def _shard_sections(source: MdsSource, size: int) -> list[Section]:
-    sizes = np.cumsum([shard.bytes for shard in source.shards])
+    sizes = np.cumsum([shard.raw_bytes for shard in source.shards])
     starts = np.flatnonzero(np.diff((sizes - 1) // size, prepend=-1)).tolist()
     sections = []
     for start, stop in zip(starts, [*starts[1:], len(source.shards)], strict=True):

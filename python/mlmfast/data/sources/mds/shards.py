@@ -30,7 +30,7 @@ class MdsShard:
     """Its compressed file."""
     compression: str | None
     samples: int
-    bytes: int
+    raw_bytes: int
     """Uncompressed."""
     names: tuple[str, ...]
     encodings: tuple[str, ...]
@@ -67,13 +67,15 @@ class MdsShard:
     def _unpacked(self, data: bytes, compression: str) -> np.ndarray:
         if compression == "bz2":
             return np.frombuffer(bz2.BZ2Decompressor().decompress(data), np.uint8)
-        return np.frombuffer(pa.decompress(data, self.bytes, codec=_CODECS[compression]), np.uint8)
+        return np.frombuffer(
+            pa.decompress(data, self.raw_bytes, codec=_CODECS[compression]), np.uint8
+        )
 
     def _check_size(self, size: int) -> None:
-        if size != self.bytes:
+        if size != self.raw_bytes:
             raise InputError(
                 f"The shard {str(self.file)!r} has {size:,} bytes, and {INDEX} says "
-                f"{self.bytes:,}: it was cut off or damaged."
+                f"{self.raw_bytes:,}: it was cut off or damaged."
             )
 
     def column(self, data: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:

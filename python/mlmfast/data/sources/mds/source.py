@@ -32,14 +32,14 @@ class MdsSource:
         """Read the folder `name`."""
         self.name = name
         self.shards = open_shards(Path(name))
-        self.size: int | None = sum(shard.bytes for shard in self.shards)
+        self.size: int | None = sum(shard.raw_bytes for shard in self.shards)
         self.text_size: int | None = self.size
 
     def pieces(self, options: ReadOptions, location: Location | None = None) -> Iterator[Piece]:
         """Yield the documents; a compressed shard is unpacked in memory."""
         first, row = (location["shard"], location["row"]) if location else (0, 0)
         stop = location.get("stop", len(self.shards)) if location else len(self.shards)
-        before = sum(shard.bytes for shard in self.shards[:first])
+        before = sum(shard.raw_bytes for shard in self.shards[:first])
         for number, shard in enumerate(self.shards[first:stop], first):
             column = _column(shard, options.text_column, self.name)
             group = None
@@ -56,10 +56,10 @@ class MdsSource:
                 if keys is not None:
                     where = partial(keys.where, start)
                     groups = Groups(partial(keys.decode, start, end), where)
-                position = before + shard.bytes * end // max(1, shard.samples)
+                position = before + shard.raw_bytes * end // max(1, shard.samples)
                 here = {"shard": number, "row": start}
                 yield Piece(partial(texts.decode, start, end), here, position, groups)
-            before, row = before + shard.bytes, 0
+            before, row = before + shard.raw_bytes, 0
 
     def fingerprint(self) -> dict[str, Any] | None:
         """Return a checksum of the index and of what lies beside it."""

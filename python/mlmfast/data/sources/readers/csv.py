@@ -87,9 +87,9 @@ def read_csv(
                 column = column.slice(1)
                 groups = None if groups is None else groups.slice(1)
             if len(column):
-                first = row - len(column) + 1
-                decode = partial(_documents, column, stream.name, first)
-                yield Piece(decode, here, stream.position, _groups(groups, stream.name, first))
+                top = row - len(column) + 1
+                decode = partial(_documents, column, stream.name, top)
+                yield Piece(decode, here, stream.position, _groups(groups, stream.name, top))
             if last:
                 break
             data = stream.read(options.batch_bytes)
