@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from mlmfast.data.sources.base import Location, Piece, ReadOptions
     from mlmfast.data.sources.byte_streams.streams import ByteStream
 
-FORMATS = ("txt", "document", "jsonl", "csv", "tsv", "parquet", "arrow", "fasta", "webdataset")
-WITHOUT_COLUMNS = ("txt", "document", "fasta")
+FORMATS = ("txt", "jsonl", "csv", "tsv", "parquet", "arrow", "fasta", "document", "webdataset")
+WITHOUT_COLUMNS = ("txt", "fasta", "document")
 """The formats of which a document is a line, a file or a sequence, not a column's value."""
 ARCHIVED = ("webdataset",)
 """The formats that are archives themselves."""
