@@ -19,6 +19,7 @@ from mlmfast.training.options.from_scratch import with_defaults
 from mlmfast.training.options.length import LengthOptions
 from mlmfast.training.options.lora import check_lora, lora_config, with_lora_defaults
 from mlmfast.training.options.run_mlm import resolve_alias, resolve_do_flags, split_options
+from mlmfast.training.recipes.recipe import check_options
 from mlmfast.training.report import hub
 from mlmfast.training.setup.masks import resolve_masks
 from mlmfast.training.text_data import check_one_source, is_blocks
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from mlmfast.data.store.store import BlockStore
     from mlmfast.training.model.documents.mode import DocumentMode
     from mlmfast.training.options.run_mlm import RunMlmOptions
+    from mlmfast.training.recipes.recipe import Recipe
+    from mlmfast.training.recipes.schedule import PhaseSchedule
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class TrainConfig:
         tokens_per_batch: positions of a batch, in place of its blocks; None for the blocks that
             `training_arguments` say.
         max_seconds: `max_time` in seconds; None for no limit.
+        recipe: the phases of the training; None without.
         options: the flags of run_mlm.py that are not options of `train` itself.
         training_arguments: the fields of `transformers.TrainingArguments` that the user gave, and
             the defaults of a training from scratch.
@@ -78,6 +82,7 @@ class TrainConfig:
     lora: peft.LoraConfig | None
     keep_adapter: bool
     averaging: Averaging | None
+    recipe: Recipe | None
     seed: int
     precision: str
     overwrite: bool
@@ -126,6 +131,7 @@ class TrainConfig:
         lora: bool | str | dict[str, Any] | peft.LoraConfig | None,
         keep_adapter: bool,
         average_checkpoints: str | None,
+        recipe: Recipe | None,
         seed: int,
         overwrite: bool,
         max_time: str | float | timedelta | None,
@@ -148,7 +154,14 @@ class TrainConfig:
         arguments = resolve_do_flags(arguments)
         _check_seed(seed)
         _check_batches(arguments, pack_documents, tokens_per_batch, documents)
-        check_one_source(data, options)
+        if recipe is not None:
+            ordered = {"pack_documents": pack_documents, "mask_rate_schedule": mask_rate_schedule}
+            ordered["max_train_samples"] = options.max_train_samples
+            check_options(arguments | ordered, recipe.source)
+            # Without a warm-up of its own, since the phases say what the learning rate does.
+            arguments = arguments | {"warmup_steps": 0}
+        if recipe is None or any(phase.data is None for phase in recipe.phases):
+            check_one_source(data, options)
         # As in run_mlm.py, a model type or a configuration without a model means random weights.
         scratch = from_scratch or (model is None and bool(model_type or options.config_name))
         distillation = DistillationOptions(
@@ -192,7 +205,7 @@ class TrainConfig:
         )
         return cls(
             data=data,
-            is_text=data is None or not is_blocks(data),
+            is_text=_names_text(data, options),
             output=as_path(output),
             model=model,
             from_scratch=scratch,
@@ -207,6 +220,7 @@ class TrainConfig:
             lora=adapters,
             keep_adapter=keep_adapter,
             averaging=averaging,
+            recipe=recipe,
             seed=seed,
             overwrite=overwrite,
             max_seconds=seconds_of(max_time),
@@ -233,6 +247,24 @@ class TrainConfig:
         arguments = self.training_arguments | {"per_device_train_batch_size": blocks}
         return replace(self, training_arguments=arguments)
 
+    def with_phases(self, schedule: PhaseSchedule, devices: int) -> Self:
+        """Return the same options, with the batches and steps of a training in phases.
+
+        Args:
+            schedule: the phases.
+            devices: how many processes or GPUs share a batch.
+        """
+        given = self.training_arguments
+        rows = given.get("per_device_train_batch_size") or DEFAULTS["per_device_train_batch_size"]
+        longest = max(phase.block_size for phase in schedule.phases)
+        phases = {
+            "max_steps": schedule.steps,
+            "learning_rate": schedule.peak,
+            "lr_scheduler_type": "constant",
+            "gradient_accumulation_steps": schedule.most_micro_batches(rows * devices * longest),
+        }
+        return replace(self, training_arguments=given | phases)
+
     @property
     def recorded(self) -> dict[str, Any]:
         """The options of a step that a resume compares and can change."""
@@ -255,6 +287,13 @@ class TrainConfig:
     def hides_progress(self) -> bool:
         """Whether the training itself shows no progress, by `quiet` or `disable_tqdm`."""
         return self.quiet or bool(self.training_arguments.get("disable_tqdm"))
+
+
+def _names_text(data: Any, options: RunMlmOptions) -> bool:
+    """Whether the training is on text, which is to be prepared."""
+    if data is None:
+        return options.train_file is not None or options.dataset_name is not None
+    return not is_blocks(data)
 
 
 def _check_seed(seed: int) -> None:

@@ -10,6 +10,7 @@ import transformers
 
 from mlmfast.errors import InputError
 from mlmfast.training.model.compile import choose_compiling, tokens_of
+from mlmfast.training.phased_blocks import PhasedBlocks
 from mlmfast.training.report import hub
 from mlmfast.training.setup.arguments import choose_arguments
 from mlmfast.training.setup.distillation import build_teacher
@@ -64,7 +65,11 @@ def build_trainer(
     adapter: Adapter | None = None
     if config.lora is not None:
         model, adapter = adapt_model(config, config.lora, model, train_blocks.store)
-    tokens = tokens_of(given, len(train_blocks), train_blocks.store.block_size, processes.count)
+    if isinstance(train_blocks, PhasedBlocks):
+        tokens = train_blocks.tokens_read(0, 1)
+    else:
+        length = train_blocks.store.block_size
+        tokens = tokens_of(given, len(train_blocks), length, processes.count)
     arguments = choose_arguments(
         run_dir.path,
         given | choose_best_metric(given, eval_store),
