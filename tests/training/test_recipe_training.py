@@ -10,9 +10,11 @@ import pytest
 from mixed_stores import make_stores
 from mlmfast.data.prepare.api import prepare
 from mlmfast.errors import InputError, NotFoundError
+from mlmfast.training.evaluation.evaluate import evaluate
 from mlmfast.training.train import train
 from mlmfast.training.trainer.interrupt import TrainingInterrupted
 from stopped_trainings import At, press_ctrl_c, same_weights
+from tolerances import KERNELS
 from toy import SCRATCH
 
 # With dropout. A step has up to 6 batches of 2 blocks, and empty ones where it needs fewer.
@@ -180,3 +182,31 @@ def test_data_that_no_phase_reads_and_stores_that_are_not_there(folders, tmp_pat
     with pytest.raises(InputError, match="there is no option 'modl'; did you mean model"):
         train(folders["large"], recipe={"modl": "x", "phases": [phase]}, **given)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_base_of_rotary_positions_changes_with_the_phase_also_after_a_stop(folders, tmp_path):
+    """The model that is saved has the base of the last phase."""
+    shape = OPTIONS["config_overrides"] | {"reference_compile": False}
+    options = OPTIONS | {"model_type": "modernbert", "config_overrides": shape, "report": False}
+    options |= {"average_checkpoints": None, "per_device_train_batch_size": 4}
+    phase = {"steps": 3, "batch_size": 4, "learning_rate": 1e-3}
+    given = {"data": folders["large"], **options}
+    recipes = {
+        base: {"phases": [phase | {"rope_theta": 10_000}, phase | {"rope_theta": base}]}
+        for base in (300, 10_000)
+    }
+    one = train(recipe=recipes[300], output=tmp_path / "one", **given)
+    train(recipe=recipes[10_000], output=tmp_path / "other", **given)
+    assert not same_weights(tmp_path / "one", tmp_path / "other")
+    config = json.loads((tmp_path / "one" / "config.json").read_text())
+    parameters = config.get("rope_parameters", {}).get("full_attention", {})
+    assert config.get("global_rope_theta", parameters.get("rope_theta")) == 300
+    again = {"recipe": recipes[300], "output": tmp_path / "two", **given}
+    with pytest.raises(TrainingInterrupted):
+        train(callbacks=[At(4, press_ctrl_c)], **again)
+    two = train(resume_from_checkpoint=True, **again)
+    assert same_weights(tmp_path / "one", tmp_path / "two")
+    assert two.after.loss == one.after.loss
+    # As `mlmfast evaluate` reads it.
+    found = evaluate(tmp_path / "one", f"{folders['large']}", device="cpu")
+    assert found.loss == pytest.approx(one.after.loss, rel=KERNELS)

@@ -76,7 +76,7 @@ class PhasedBlocks(MaskedBlocks):
             if store.manifest.block_size == longest
         }
         common: dict[str, Any] = {"seed": seed, "data_seed": data_seed, **options}
-        super().__init__(Mixture(named), **common)
+        super().__init__(Mixture(named, [1.0] * len(named)), **common)
         self.parts = tuple(
             MaskedBlocks(part, **common, **given)
             for part, given in zip(

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from mlmfast.training.recipes.curve import Curve
     from mlmfast.training.recipes.phase import Phase
     from mlmfast.training.recipes.recipe import Recipe
     from mlmfast.training.recipes.schedule import PhaseSteps
@@ -118,7 +119,17 @@ def check_recipe(
         steps = None
         if (counts := _counts(phase, mixture)) is not None:
             steps = steps_of(phase, counts, rate, rate_before)
-        rows.append(_summary(recipe, phase, mixture, steps, rate_before))
+        masks = describe_masks(
+            recipe.options.get("mlm_probability", "default")
+            if phase.mlm_probability is None
+            else phase.mlm_probability,
+            phase.mask_rate_schedule,
+        )
+        described = _describe_data(phase, mixture)
+        if steps is None:
+            rows.append(_unknown(phase, described, masks, rate, rate_before))
+        else:
+            rows.append(summary_of(steps, data=described, masks=masks))
         laid_out.append(steps)
         rate_before = rate.end
     hours = [_hours(steps, tokens_per_second) for steps in laid_out]
@@ -157,28 +168,16 @@ def _counts(phase: Phase, mixture: Mixture | None) -> BlockCounts | None:
     return None if phase.block_size is None else BlockCounts(phase.block_size)
 
 
-def _summary(
-    recipe: Recipe,
-    phase: Phase,
-    mixture: Mixture | None,
-    steps: PhaseSteps | None,
-    rate_before: float,
-) -> PhaseSummary:
-    masks = describe_masks(
-        recipe.options.get("mlm_probability", "default")
-        if phase.mlm_probability is None
-        else phase.mlm_probability,
-        phase.mask_rate_schedule,
-    )
+def _describe_data(phase: Phase, mixture: Mixture | None) -> str:
     if mixture is not None:
-        data = describe_data(mixture.names, mixture.probabilities)
-    elif isinstance(phase.data, dict):
-        data = ", ".join(f"{store} {weight}" for store, weight in phase.data.items())
-    else:
-        data = phase.data if isinstance(phase.data, str) else "DATA"
-    if steps is not None:
-        return summary_of(steps, data=data, masks=masks)
-    rate = rate_of(phase, recipe.options.get("learning_rate"))
+        return describe_data(mixture.names, mixture.probabilities)
+    if isinstance(phase.data, dict):
+        return ", ".join(f"{store} {weight}" for store, weight in phase.data.items())
+    return phase.data if isinstance(phase.data, str) else "DATA"
+
+
+def _unknown(phase: Phase, data: str, masks: str, rate: Curve, rate_before: float) -> PhaseSummary:
+    """Return the summary of a phase whose steps are unknown, as its blocks are."""
     has_warmup = phase.warmup_steps is not None or phase.warmup_tokens is not None
     first = phase.batch_size_warmup_min_size
     growth = "" if first is None else f"{first:,} to "
@@ -186,11 +185,12 @@ def _summary(
         name=phase.name,
         data=data,
         block_size=phase.block_size,
-        steps=None if phase.steps is None else round(phase.steps),
+        steps=None if phase.steps is None else max(round(phase.steps), 1),
         tokens=None if phase.tokens is None else round(phase.tokens),
         batch_size=f"{growth}{phase.batch_size:,}",
         mlm_probability=masks,
         learning_rate=describe_rate(rate, None if has_warmup else 0, rate_before),
+        rope_theta=phase.rope_theta,
     )
 
 

@@ -111,9 +111,7 @@ def test_a_recipe_that_is_not_there(tmp_path):
     known = ", ".join(shipped_recipes())
     with pytest.raises(NotFoundError, match=f"no recipe etin; did you mean ettin.*{known}"):
         read_recipe("etin")
-    with pytest.raises(
-        NotFoundError, match=r"no recipe .*x.yaml. mlmfast has the recipes"
-    ):
+    with pytest.raises(NotFoundError, match=r"no recipe .*x.yaml. mlmfast has the recipes"):
         read_recipe(tmp_path / "x.yaml")
 
 

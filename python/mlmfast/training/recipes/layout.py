@@ -99,7 +99,16 @@ def steps_of(phase: Phase, counts: BlockCounts, rate: Curve, before: float) -> P
             f"{phase.where}: the learning rate rises over {warmup:,} steps, and the phase has "
             f"{steps:,}: give a shorter warm-up, or a longer phase."
         )
-    return PhaseSteps(phase.name, steps, counts.block_size, batch, rate, warmup, before)
+    return PhaseSteps(
+        name=phase.name,
+        steps=steps,
+        block_size=counts.block_size,
+        batch=batch,
+        learning_rate=rate,
+        warmup=warmup,
+        rate_before=before,
+        rope_theta=phase.rope_theta,
+    )
 
 
 def _batches_of(phase: Phase, block_size: int) -> BatchSizes:

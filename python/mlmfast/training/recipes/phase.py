@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 LENGTHS = ("steps", "tokens", "epochs")
 """The keys of which a phase has one."""
-INHERITED = ("data", "data_temperature", "mlm_probability", "learning_rate")
+INHERITED = ("data", "data_temperature", "mlm_probability", "learning_rate", "rope_theta")
 """Keys that are options of a training too, whose values hold for the phases without their own."""
 SHARED = ("batch_size", "block_size")
 """Keys of phases whose values may stand once, for all phases without their own."""
@@ -46,6 +46,7 @@ class Phase:
         learning_rate_schedule: a learning rate that changes from the end of the warm-up to the end
             of the phase.
         warmup_steps, warmup_tokens: how long the learning rate rises at first.
+        rope_theta: the base of the model's rotary position embeddings; None for the model's own.
     """
 
     where: str
@@ -65,6 +66,7 @@ class Phase:
     learning_rate_schedule: Curve | None = None
     warmup_steps: float | None = None
     warmup_tokens: float | None = None
+    rope_theta: float | None = None
 
     @classmethod
     def parse(
@@ -183,6 +185,12 @@ def _rates(value: Any) -> Curve:
     return found
 
 
+def _theta(value: Any) -> float:
+    if (base := number(value)) <= 1:
+        raise ValueError(value)
+    return base
+
+
 _STORES = "a block store, or stores with their weights, such as {web/: 0.7, code/: 0.3}"
 _TOKENS = "a number of tokens, such as 50B or 2_000_000"
 _BLOCKS = "a number of blocks, such as 512"
@@ -202,6 +210,7 @@ _KEYS = {
     "learning_rate_schedule": _Key(_rates, curve.EXPECTED),
     "warmup_steps": _Key(count, "a number of steps, such as 1000", scaled=True),
     "warmup_tokens": _Key(amount, _TOKENS, scaled=True),
+    "rope_theta": _Key(_theta, "a number above 1, such as 160000"),
 }
 KEYS = ("name", *_KEYS)
 """The keys of a phase."""

@@ -100,7 +100,9 @@ def _with_numbers(value: Any) -> Any:
 def check_options(options: Mapping[str, Any], source: str) -> None:
     """Raise InputError for options that belong to the phases of a recipe, or contradict them."""
     for name, value in options.items():
-        if name in REFUSED and value not in (None, False):
+        if value is None or value is False:
+            continue
+        if name in REFUSED:
             raise InputError(f"{name} ({value}) does not go with {source}: {REFUSED[name]}.")
         if name in KEYS and name not in (*INHERITED, *SHARED):
             raise InputError(f"{source}: {name} belongs to a phase: give it there.")

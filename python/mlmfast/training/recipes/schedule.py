@@ -25,6 +25,7 @@ class PhaseSteps:
         learning_rate: the learning rate after the warm-up, to the end of the phase.
         warmup: steps over which the learning rate rises from `rate_before`.
         rate_before: the learning rate with which the phase before ended; 0 for the first.
+        rope_theta: the base of the rotary position embeddings; None for the model's own.
     """
 
     name: str
@@ -34,6 +35,7 @@ class PhaseSteps:
     learning_rate: Curve
     warmup: int = 0
     rate_before: float = 0.0
+    rope_theta: float | None = None
 
     @property
     def blocks(self) -> int:

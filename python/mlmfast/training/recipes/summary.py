@@ -29,6 +29,7 @@ class PhaseSummary:
         batch_size: blocks of an optimizer step.
         mlm_probability: the mask rate.
         learning_rate: the learning rate, with the warm-up.
+        rope_theta: the base of the rotary position embeddings; None for the model's own.
     """
 
     name: str
@@ -39,6 +40,7 @@ class PhaseSummary:
     batch_size: str
     mlm_probability: str
     learning_rate: str
+    rope_theta: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as values of JSON."""
@@ -47,6 +49,8 @@ class PhaseSummary:
     def cells(self) -> list[str]:
         """Return the cells of its row in a table with `HEADS`."""
         counts = ["?" if each is None else f"{each:,}" for each in (self.block_size, self.steps)]
+        if self.rope_theta is not None:
+            counts[0] += f" (theta {self.rope_theta:,.10g})"
         tokens = "?" if self.tokens is None else short(self.tokens)
         row = [self.name, self.data, *counts, tokens]
         return [*row, self.batch_size, self.mlm_probability, self.learning_rate]
@@ -94,6 +98,7 @@ def summary_of(steps: PhaseSteps, *, data: str, masks: str) -> PhaseSummary:
         batch_size=str(steps.batch),
         mlm_probability=masks,
         learning_rate=describe_rate(steps.learning_rate, steps.warmup, steps.rate_before),
+        rope_theta=steps.rope_theta,
     )
 
 

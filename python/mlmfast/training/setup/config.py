@@ -19,6 +19,7 @@ from mlmfast.training.options.from_scratch import with_defaults
 from mlmfast.training.options.length import LengthOptions
 from mlmfast.training.options.lora import check_lora, lora_config, with_lora_defaults
 from mlmfast.training.options.run_mlm import resolve_alias, resolve_do_flags, split_options
+from mlmfast.training.recipes.layout import rate_of
 from mlmfast.training.recipes.recipe import check_options
 from mlmfast.training.report import hub
 from mlmfast.training.setup.masks import resolve_masks
@@ -158,8 +159,13 @@ class TrainConfig:
             ordered = {"pack_documents": pack_documents, "mask_rate_schedule": mask_rate_schedule}
             ordered["max_train_samples"] = options.max_train_samples
             check_options(arguments | ordered, recipe.source)
-            # Without a warm-up of its own, since the phases say what the learning rate does.
-            arguments = arguments | {"warmup_steps": 0}
+            given = arguments.get("learning_rate")
+            rates = [rate_of(phase, given) for phase in recipe.phases]
+            # No defaults of a training without phases, which say what the learning rate does.
+            arguments = arguments | {
+                "learning_rate": given or max(max(each.start, each.end) for each in rates),
+                "warmup_steps": 0,
+            }
         if recipe is None or any(phase.data is None for phase in recipe.phases):
             check_one_source(data, options)
         # As in run_mlm.py, a model type or a configuration without a model means random weights.

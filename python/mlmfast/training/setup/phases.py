@@ -146,10 +146,11 @@ def describe_phases(blocks: PhasedBlocks) -> dict[str, str]:
     for number, (phase, summary) in enumerate(
         zip(blocks.phases.phases, blocks.summaries(), strict=True), 1
     ):
+        base = "" if phase.rope_theta is None else f", rope_theta {phase.rope_theta:g}"
         growth = f" over {phase.batch.warmup:,} steps" if phase.batch.warmup else ""
         found[f"phase {number} ({phase.name})"] = (
             f"{phase.steps:,} steps of {summary.batch_size} blocks{growth} of {phase.block_size} "
             f"tokens, {summary.data}, learning rate {summary.learning_rate}, masks "
-            f"{summary.mlm_probability}"
+            f"{summary.mlm_probability}{base}"
         )
     return found
