@@ -118,3 +118,30 @@ def test_a_recipe_trains_and_the_command_line_overrides_its_options(folders, tmp
     words = ["--recipe", file, "--max-steps", 5, *MODEL, "--output", tmp_path / "three"]
     message = run(*words, command=train, expected=InputError)
     assert message.startswith(f"max_steps (5) does not go with {file}: its phases say how long")
+
+
+def test_the_speed_and_the_memory_are_those_of_this_machine(folders, tmp_path):
+    file = tmp_path / "my.json"
+    shape = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    content = {
+        "from_scratch": True,
+        "model_type": "roberta",
+        "config_overrides": shape | {"intermediate_size": 64},
+        "precision": "fp32",
+        "output": str(tmp_path / "model"),
+        "learning_rate": 1e-3,
+        "phases": [
+            {"name": "a", "tokens": "1M", "batch_size": 1000, "warmup_steps": 1},
+            {"name": "b", "epochs": 1, "batch_size": 4, "data": str(folders["small"])},
+        ],
+    }
+    file.write_text(json.dumps(content))
+    assert "nothing to measure on: give the block store" in run(
+        "check", file, "--measure", expected=InputError
+    )
+    words = ["check", file, folders["large"], "--measure", "--use-cpu"]
+    found = json.loads(run(*words, "--json"))["phases"]
+    for phase in found:
+        assert phase["memory"] > 2**20
+        assert phase["hours"] == phase["tokens"] / phase["tokens_per_second"] / 3600
+    assert [path.name for path in tmp_path.iterdir()] == ["my.json"]

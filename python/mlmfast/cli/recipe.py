@@ -41,6 +41,14 @@ def command() -> None:
 @click.option(
     "--tokens-per-second", type=float, metavar="N", help="The speed of the training, for the hours."
 )
+@click.option(
+    "--measure",
+    is_flag=True,
+    help="Train four steps of each phase on this machine, in full forward passes, for tokens/s, "
+    "memory and hours of one process.",
+)
+@click.option("--model", help="Checkpoint for --measure, if the recipe names none.")
+@click.option("--use-cpu", is_flag=True, default=None, help="Measure on the CPU.")
 @click.option("--json", "as_json", is_flag=True, help="Print the table as one JSON object.")
 def check(recipe: str, data: str | None, *, as_json: bool, **options: Any) -> None:
     """Check RECIPE and print what each phase will do: steps, tokens, batches, rates.
@@ -48,8 +56,11 @@ def check(recipe: str, data: str | None, *, as_json: bool, **options: Any) -> No
     DATA is the block store of phases that name none. Stores that do not exist yet are listed;
     phases with a block_size do without them.
     """
-    from mlmfast.training.recipe_check import check_recipe
+    from mlmfast.cli.process.log import show_log
+    from mlmfast.training.recipe_check.check import check_recipe
 
+    show_log(quiet=not options["measure"])
+    options = {name: value for name, value in options.items() if value is not None}
     found = check_recipe(recipe, data, **options)
     click.echo(json.dumps(found.to_dict()) if as_json else found)
 

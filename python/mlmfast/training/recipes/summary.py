@@ -106,7 +106,7 @@ def text_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Write a table in columns; those of numbers are aligned on the right."""
     table = [list(heads), *map(list, rows)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    right = {"length", "steps", "tokens", "hours", "memory"}
+    right = {"length", "steps", "tokens", "tokens/s", "memory", "hours"}
     lines = [
         "  ".join(
             cell.rjust(width) if head in right else cell.ljust(width)

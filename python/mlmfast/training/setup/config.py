@@ -19,10 +19,9 @@ from mlmfast.training.options.from_scratch import with_defaults
 from mlmfast.training.options.length import LengthOptions
 from mlmfast.training.options.lora import check_lora, lora_config, with_lora_defaults
 from mlmfast.training.options.run_mlm import resolve_alias, resolve_do_flags, split_options
-from mlmfast.training.recipes.layout import rate_of
-from mlmfast.training.recipes.recipe import check_options
 from mlmfast.training.report import hub
 from mlmfast.training.setup.masks import resolve_masks
+from mlmfast.training.setup.recipe import phase_arguments, with_rates
 from mlmfast.training.text_data import check_one_source, is_blocks
 
 if TYPE_CHECKING:
@@ -158,14 +157,7 @@ class TrainConfig:
         if recipe is not None:
             ordered = {"pack_documents": pack_documents, "mask_rate_schedule": mask_rate_schedule}
             ordered["max_train_samples"] = options.max_train_samples
-            check_options(arguments | ordered, recipe.source)
-            given = arguments.get("learning_rate")
-            rates = [rate_of(phase, given) for phase in recipe.phases]
-            # No defaults of a training without phases, which say what the learning rate does.
-            arguments = arguments | {
-                "learning_rate": given or max(max(each.start, each.end) for each in rates),
-                "warmup_steps": 0,
-            }
+            arguments = with_rates(recipe, arguments, ordered)
         if recipe is None or any(phase.data is None for phase in recipe.phases):
             check_one_source(data, options)
         # As in run_mlm.py, a model type or a configuration without a model means random weights.
@@ -254,22 +246,9 @@ class TrainConfig:
         return replace(self, training_arguments=arguments)
 
     def with_phases(self, schedule: PhaseSchedule, devices: int) -> Self:
-        """Return the same options, with the batches and steps of a training in phases.
-
-        Args:
-            schedule: the phases.
-            devices: how many processes or GPUs share a batch.
-        """
-        given = self.training_arguments
-        rows = given.get("per_device_train_batch_size") or DEFAULTS["per_device_train_batch_size"]
-        longest = max(phase.block_size for phase in schedule.phases)
-        phases = {
-            "max_steps": schedule.steps,
-            "learning_rate": schedule.peak,
-            "lr_scheduler_type": "constant",
-            "gradient_accumulation_steps": schedule.most_micro_batches(rows * devices * longest),
-        }
-        return replace(self, training_arguments=given | phases)
+        """Return the same options, with the batches and steps of phases on so many devices."""
+        arguments = phase_arguments(schedule, self.training_arguments, devices)
+        return replace(self, training_arguments=arguments)
 
     @property
     def recorded(self) -> dict[str, Any]:

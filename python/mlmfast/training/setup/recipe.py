@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 from mlmfast.data.loading.mixture.mixture import Mixture
 from mlmfast.errors import InputError
 from mlmfast.options import did_you_mean
-from mlmfast.training.options.arguments import field_names
+from mlmfast.training.options.arguments import DEFAULTS, field_names
 from mlmfast.training.options.run_mlm import ALIASES, OLD_NAMES, RunMlmOptions
-from mlmfast.training.recipes.recipe import Recipe, read_recipe
+from mlmfast.training.recipes.layout import rate_of
+from mlmfast.training.recipes.recipe import Recipe, check_options, read_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from mlmfast.training.recipes.schedule import PhaseSchedule
 
 _TEMPERATURE = "data_temperature"
 
@@ -49,6 +52,49 @@ def apply_recipe(train: Callable[..., Any], given: Mapping[str, Any]) -> dict[st
         elif _is_default(arguments[name], parameters[name].default):
             arguments[name] = value
     return arguments | {"further": further, "recipe": recipe}
+
+
+def with_rates(
+    recipe: Recipe, arguments: Mapping[str, Any], ordered: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the training arguments of a recipe, with a learning rate and without a warm-up.
+
+    Otherwise those of a training without phases would be the defaults.
+
+    Args:
+        recipe: the recipe.
+        arguments: the training arguments that the user gave.
+        ordered: options of `train` about the order of the blocks and their masks.
+
+    Raises:
+        InputError: an option contradicts the phases, or one of these has no learning rate.
+    """
+    check_options({**arguments, **ordered}, recipe.source)
+    given = arguments.get("learning_rate")
+    rates = [rate_of(phase, given) for phase in recipe.phases]
+    highest = max(rate for each in rates for rate in (each.start, each.end))
+    return {**arguments, "learning_rate": given or highest, "warmup_steps": 0}
+
+
+def phase_arguments(
+    schedule: PhaseSchedule, given: Mapping[str, Any], devices: int
+) -> dict[str, Any]:
+    """Return the training arguments of a training in phases.
+
+    Args:
+        schedule: the phases.
+        given: the training arguments that the user gave.
+        devices: how many processes or GPUs share a batch.
+    """
+    rows = given.get("per_device_train_batch_size") or DEFAULTS["per_device_train_batch_size"]
+    longest = max(phase.block_size for phase in schedule.phases)
+    return {
+        **given,
+        "max_steps": schedule.steps,
+        "learning_rate": schedule.peak,
+        "lr_scheduler_type": "constant",  # the trainer has the schedule of the phases
+        "gradient_accumulation_steps": schedule.most_micro_batches(rows * devices * longest),
+    }
 
 
 def _is_default(value: Any, default: Any) -> bool:

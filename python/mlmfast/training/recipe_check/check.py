@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.data.loading.mixture.mixture import Mixture
 from mlmfast.data.store.store import open_splits
 from mlmfast.errors import InputError, NotFoundError
+from mlmfast.training.recipe_check.measure import Measured, measure_recipe
 from mlmfast.training.recipes.layout import BlockCounts, rate_of, steps_of
 from mlmfast.training.recipes.numbers import number, short
 from mlmfast.training.recipes.recipe import read_recipe
@@ -27,7 +28,7 @@ from mlmfast.training.text_data import is_blocks
 from mlmfast.training.train import train
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from mlmfast.training.recipes.curve import Curve
@@ -39,52 +40,78 @@ _SECONDS = 3600
 
 
 @dataclass(frozen=True)
+class PhaseCheck:
+    """A phase, with what was asked or measured about it.
+
+    Attributes:
+        summary: what it does.
+        hours: how long it takes; None without a speed, or if its tokens are unknown.
+        measured: its speed and memory, if they were measured.
+    """
+
+    summary: PhaseSummary
+    hours: float | None = None
+    measured: Measured | None = None
+
+    def cells(self, columns: Sequence[str]) -> list[str]:
+        """Return the cells of its row."""
+        measured = self.measured
+        further = {
+            "tokens/s": "" if measured is None else f"{measured.tokens_per_second:,.0f}",
+            "memory": "" if measured is None else f"{measured.memory / 2**30:.2f} GiB",
+            "hours": "?" if self.hours is None else f"{self.hours:,.3g}",
+        }
+        return [*self.summary.cells(), *(further[column] for column in columns)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as values of JSON."""
+        measured = {} if self.measured is None else asdict(self.measured)
+        return self.summary.to_dict() | {"hours": self.hours} | measured
+
+
+@dataclass(frozen=True)
 class RecipeCheck:
     """The phases of a recipe, laid out as far as their blocks are known.
 
     Attributes:
         source: the recipe.
-        phases: what each does.
-        hours: how long each takes; None without a speed, or if its tokens are unknown.
+        phases: its phases.
         missing: stores that do not exist yet, as sentences.
     """
 
     source: str
-    phases: tuple[PhaseSummary, ...]
-    hours: tuple[float | None, ...]
+    phases: tuple[PhaseCheck, ...]
     missing: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as values of JSON."""
-        return {
-            "source": self.source,
-            "phases": [
-                each.to_dict() | {"hours": hours}
-                for each, hours in zip(self.phases, self.hours, strict=True)
-            ],
-            "missing": list(self.missing),
-        }
+        phases = [each.to_dict() for each in self.phases]
+        return {"source": self.source, "phases": phases, "missing": list(self.missing)}
 
     def __str__(self) -> str:
-        heads, rows = list(HEADS), [each.cells() for each in self.phases]
-        total = ["all", "", "", *self._totals(), "", "", ""]
-        if any(hours is not None for hours in self.hours):
-            heads.append("hours")
-            cells = ["?" if hours is None else f"{hours:,.2f}" for hours in self.hours]
-            rows = [[*row, cell] for row, cell in zip(rows, cells, strict=True)]
-            known = [hours for hours in self.hours if hours is not None]
-            total.append(f"{sum(known):,.2f}" if len(known) == len(self.hours) else "?")
+        columns = ["tokens/s", "memory"] if any(each.measured for each in self.phases) else []
+        columns += ["hours"] if any(each.hours is not None for each in self.phases) else []
+        rows = [each.cells(columns) for each in self.phases]
         if len(rows) > 1:
-            rows.append(total)
-        return "\n".join([text_table(heads, rows), *self.missing])
+            rows.append(self._totals(columns))
+        return "\n".join([text_table([*HEADS, *columns], rows), *self.missing])
 
-    def _totals(self) -> list[str]:
-        steps = [each.steps for each in self.phases]
-        tokens = [each.tokens for each in self.phases]
-        return [
-            "?" if None in steps else f"{sum(filter(None, steps)):,}",
-            "?" if None in tokens else short(sum(filter(None, tokens))),
-        ]
+    def _totals(self, columns: Sequence[str]) -> list[str]:
+        steps, tokens, hours = (
+            _sum([getattr(each.summary, name) for each in self.phases])
+            if name != "hours"
+            else _sum([each.hours for each in self.phases])
+            for name in ("steps", "tokens", "hours")
+        )
+        row = ["all", "", "", "?" if steps is None else f"{steps:,.0f}"]
+        row += ["?" if tokens is None else short(tokens), "", "", ""]
+        last = "?" if hours is None else f"{hours:,.3g}"
+        return [*row, *(last if column == "hours" else "" for column in columns)]
+
+
+def _sum(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None
 
 
 def check_recipe(
@@ -92,6 +119,8 @@ def check_recipe(
     data: str | Path | Mixture | None = None,
     *,
     tokens_per_second: float | None = None,
+    measure: bool = False,
+    **options: Any,
 ) -> RecipeCheck:
     """Read a recipe, check it, and lay it out.
 
@@ -101,6 +130,8 @@ def check_recipe(
         source: the recipe: its file, its name in mlmfast, or its content.
         data: what phases without data read: a block store, or a mixture.
         tokens_per_second: the speed, for the hours.
+        measure: train a few steps of each phase, for the hours and the memory.
+        options: options of `mlmfast.train` for these steps, such as `model`.
 
     Raises:
         NotFoundError: there is no such recipe.
@@ -109,31 +140,55 @@ def check_recipe(
     """
     recipe = read_recipe(source)
     check_option_names(recipe, inspect.signature(train).parameters)
+    if tokens_per_second is not None and not tokens_per_second > 0:
+        raise InputError(f"tokens_per_second is {tokens_per_second:g}; expected more than 0.")
     missing: list[str] = []
     default = _default_mixture(recipe, data, missing)
+    mixtures = [_mixture(phase, default, missing) for phase in recipe.phases]
+    laid_out, summaries = _lay_out(recipe, mixtures)
+    measured: list[Measured | None] = [None] * len(laid_out)
+    if measure:
+        known = [each for each in mixtures if each is not None]
+        if len(known) < len(mixtures):
+            raise InputError(
+                "There is nothing to measure on: "
+                f"{' '.join(missing) or 'give the block store as DATA.'}"
+            )
+        measured = [*measure_recipe(recipe, known, default, **options)]
+    phases = []
+    for steps, summary, found in zip(laid_out, summaries, measured, strict=True):
+        speed = tokens_per_second if found is None else found.tokens_per_second
+        unknown = steps is None or speed is None
+        hours = None if unknown else steps.tokens / speed / _SECONDS
+        phases.append(PhaseCheck(summary, hours, found))
+    return RecipeCheck(recipe.source, tuple(phases), tuple(dict.fromkeys(missing)))
+
+
+def _lay_out(
+    recipe: Recipe, mixtures: Sequence[Mixture | None]
+) -> tuple[list[PhaseSteps | None], list[PhaseSummary]]:
+    """Lay the phases out as far as their blocks are known, and describe them."""
     given = recipe.options.get("learning_rate")
-    rate_before, rows, laid_out = 0.0, [], []
-    for phase in recipe.phases:
-        mixture = _mixture(phase, default, missing)
-        rate = rate_of(phase, None if given is None else number(given))
-        steps = None
-        if (counts := _counts(phase, mixture)) is not None:
-            steps = steps_of(phase, counts, rate, rate_before)
+    default = None if given is None else number(given)
+    rate_before, laid_out, summaries = 0.0, [], []
+    for phase, mixture in zip(recipe.phases, mixtures, strict=True):
+        rate = rate_of(phase, default)
+        counts = _counts(phase, mixture)
+        steps = None if counts is None else steps_of(phase, counts, rate, rate_before)
+        own = phase.mlm_probability
         masks = describe_masks(
-            recipe.options.get("mlm_probability", "default")
-            if phase.mlm_probability is None
-            else phase.mlm_probability,
+            recipe.options.get("mlm_probability", "default") if own is None else own,
             phase.mask_rate_schedule,
         )
-        described = _describe_data(phase, mixture)
-        if steps is None:
-            rows.append(_unknown(phase, described, masks, rate, rate_before))
-        else:
-            rows.append(summary_of(steps, data=described, masks=masks))
+        stores = _describe_data(phase, mixture)
         laid_out.append(steps)
+        summaries.append(
+            _unknown(phase, stores, masks, rate, rate_before)
+            if steps is None
+            else summary_of(steps, data=stores, masks=masks)
+        )
         rate_before = rate.end
-    hours = [_hours(steps, tokens_per_second) for steps in laid_out]
-    return RecipeCheck(recipe.source, tuple(rows), tuple(hours), tuple(dict.fromkeys(missing)))
+    return laid_out, summaries
 
 
 def _default_mixture(
@@ -192,11 +247,3 @@ def _unknown(phase: Phase, data: str, masks: str, rate: Curve, rate_before: floa
         learning_rate=describe_rate(rate, None if has_warmup else 0, rate_before),
         rope_theta=phase.rope_theta,
     )
-
-
-def _hours(steps: PhaseSteps | None, tokens_per_second: float | None) -> float | None:
-    if tokens_per_second is None or steps is None:
-        return None
-    if tokens_per_second <= 0:
-        raise InputError(f"tokens_per_second is {tokens_per_second:g}; expected more than 0.")
-    return steps.tokens / tokens_per_second / _SECONDS
