@@ -105,7 +105,9 @@ def test_a_recipe_trains_and_the_command_line_overrides_its_options(folders, tmp
         """
     )
     one = json.loads(run("--recipe", file, *MODEL, "--output", tmp_path / "one", command=train))
-    assert [source["read"] for source in one["sources"]] == [4, 12]
+    assert [source["name"] for source in one["sources"]] == ["large", "small"]
+    assert sum(source["read"] for source in one["sources"]) == 16
+    assert 0 < one["sources"][0]["read"] < 8
     assert one["phases"][0]["learning_rate"] == "0.0005"
     assert "decay 0.5" in one["average"]
     given = [folders["large"], "--seed=0", "--learning-rate=1e-3"]

@@ -118,7 +118,7 @@ def test_the_rates_and_evaluations_are_those_of_the_phases(whole):
     assert begun[0].startswith("phase 1 of 3, stable: steps 1 to 5; 3 to 9 blocks of 16 tokens in")
     assert len(begun) == 3
     assert [source.name for source in result.sources] == ["large", "small", "long"]
-    assert sum(source.read for source in result.sources) == sum((3, 4, 6, 7, 9)) + 12 + 16
+    assert sum(source.read for source in result.sources) == sum((3, 5, 7, 9, 9)) + 12 + 16
     assert result.tokens_per_second > 0
     assert result.mfu is None  # blocks of two lengths
     assert result.after.block_size == 32  # those of the last phase
@@ -128,7 +128,7 @@ def test_the_rates_and_evaluations_are_those_of_the_phases(whole):
 def test_card_and_report_have_the_phases(whole):
     result, _ = whole
     card = (result.output / "README.md").read_text()
-    row = "| stable | large 60.0%, small 40.0% | 16 | 5 | 464 | 3 to 9 | 0.3 | 0 to 0.001 in 2 ste"
+    row = "| stable | large 60.0%, small 40.0% | 16 | 5 | 528 | 3 to 9 | 0.3 | 0 to 0.001 in 2 ste"
     assert row in card
     assert "lr_scheduler_type" not in card
     assert "Phases" in (result.output / "report.html").read_text()
