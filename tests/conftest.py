@@ -75,7 +75,8 @@ def one_cluster(tmp_path_factory):
     from mlmfast.fs.lock import FileLock
 
     # The folder above is the one that all processes of a run share.
-    lock = FileLock(tmp_path_factory.getbasetemp().parent / "one-cluster.lock", wait=True)
+    lock = FileLock(tmp_path_factory.getbasetemp().parent / "one-cluster.lock")
+    lock.acquire(wait=True)
     yield
     lock.release()
 

@@ -83,26 +83,31 @@ def _locked(output: Path, name: str, *, quiet: bool) -> Iterator[None]:
         InputError: the cache cannot be written.
     """
     file = output.with_name(f"{output.name}.lock")
+    lock = FileLock(file)
+    try:
+        _acquire(lock, file, name, quiet=quiet)
+        yield
+        # Safe to remove: a process that waits for it, or creates it again, finds the export.
+        file.unlink(missing_ok=True)
+    finally:
+        lock.release()
+
+
+def _acquire(lock: FileLock, file: Path, name: str, *, quiet: bool) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         try:
-            lock = FileLock(file)
+            lock.acquire()
         except BlockingIOError:
             if not quiet:
                 click.echo(f"Another process is exporting {name}: waiting for it ...", err=True)
-            lock = FileLock(file, wait=True)
+            lock.acquire(wait=True)
     except OSError as error:
         raise InputError(
             f"The export of {name} cannot be kept in {file.parent}: {error.strerror}. Set "
             "XDG_CACHE_HOME to a folder that can be written, or export it by yourself: "
             f"mlmfast export {name} ONNX_FOLDER"
         ) from error
-    try:
-        yield
-        # Safe to remove: a process that waits for it, or creates it again, finds the export.
-        file.unlink(missing_ok=True)
-    finally:
-        lock.release()
 
 
 def _key(parts: Iterable[bytes]) -> str:

@@ -6,7 +6,6 @@ import errno
 import os
 import secrets
 import shutil
-import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,14 +38,20 @@ def atomic_output_dir(
     """
     target = Path(os.path.abspath(as_path(path)))  # noqa: PTH100 - a symbolic link as last part is kept
     check_free(target, overwrite=overwrite, is_ours=is_ours)
-    new_parents = make_parents(target)
-    temporary = _make_sibling(target)
+    new_parents = missing_parents(target)
+    temporary = target.with_name(f".{target.name}.partial-{secrets.token_hex(4)}")
+    old = temporary.with_name(temporary.name + "-old")
     try:
+        make_parents(target)
+        _make(temporary)
         yield temporary
-        _put_in_place(temporary, target)
+        put_in_place(temporary, target, old=old)
+        shutil.rmtree(old, ignore_errors=True)
     except BaseException as error:
         written = folder_bytes(temporary)
         shutil.rmtree(temporary, ignore_errors=True)
+        if target.exists():
+            shutil.rmtree(old, ignore_errors=True)
         for parent in new_parents:
             with suppress(OSError):
                 parent.rmdir()
@@ -117,46 +122,47 @@ def check_free(target: Path, *, overwrite: bool, is_ours: Callable[[Path], bool]
         )
 
 
-def make_parents(target: Path) -> list[Path]:
-    """Create the parents of `target`; return those that were new, innermost first."""
-    new = [parent for parent in target.parents if not parent.exists()]
+def missing_parents(target: Path) -> list[Path]:
+    """Return the parents of `target` that do not exist, innermost first."""
+    return [parent for parent in target.parents if not parent.exists()]
+
+
+def make_parents(target: Path) -> None:
+    """Create the parents of `target`."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(
             f"The folder {str(target.parent)!r} cannot be created: {error.strerror}."
         ) from error
-    return new
 
 
-def _make_sibling(target: Path) -> Path:
+def _make(folder: Path) -> None:
     try:
-        made = tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent)
+        folder.mkdir()
     except OSError as error:
         raise InputError(
-            f"Nothing can be written into {str(target.parent)!r}: {error.strerror}."
+            f"Nothing can be written into {str(folder.parent)!r}: {error.strerror}."
         ) from error
-    # mkdtemp makes the folder private; the result gets the permissions any new folder would have.
-    umask = os.umask(0)
-    os.umask(umask)
-    Path(made).chmod(0o777 & ~umask)
-    return Path(made)
 
 
-def _put_in_place(temporary: Path, target: Path) -> None:
-    """Rename `temporary` to `target`; an old `target` is moved aside first and removed last."""
+def put_in_place(new: Path, target: Path, *, old: Path) -> None:
+    """Rename the folder `new` to `target`, all or nothing, also when Ctrl-C comes in between.
+
+    Args:
+        new: A folder on the file system of `target`.
+        target: Its place; a symbolic link is followed.
+        old: The name that a folder at `target` gets; the caller removes it.
+    """
     real = target.resolve()
-    if not real.exists():
-        temporary.rename(real)
-        return
-    aside = temporary.with_name(temporary.name + "-old")
-    real.rename(aside)
     try:
-        temporary.rename(real)
+        if real.exists():
+            real.rename(old)
+        new.rename(real)
     except BaseException:
-        aside.rename(real)
+        if old.exists() and not real.exists():
+            old.rename(real)
         raise
-    shutil.rmtree(aside, ignore_errors=True)
 
 
 def folder_bytes(folder: Path) -> int:

@@ -6,6 +6,7 @@ import errno
 import os
 import sys
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 
 if sys.platform == "win32":
@@ -29,40 +30,51 @@ else:
 
 
 class FileLock:
-    """A lock that one process at a time holds; the system releases it when the process ends."""
+    """A lock that one process at a time holds; the system releases it when the process ends.
 
-    def __init__(self, path: Path, *, wait: bool = False) -> None:
-        """Acquire the lock.
+    Creating the object acquires nothing, so that whoever acquires it can already release it:
+    Ctrl-C may come at any moment, also between acquiring a lock and giving it a name.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Name the lock.
 
         Args:
             path: The lock file; it is created if it does not exist.
+        """
+        self._path = path
+        self._file: FileIO | None = None
+
+    def acquire(self, *, wait: bool = False) -> None:
+        """Acquire the lock.
+
+        Args:
             wait: Whether to wait until it is free.
 
         Raises:
-            BlockingIOError: Another process, or another thread of this one, holds it.
+            BlockingIOError: Another process, or another object of this one, holds it.
             OSError: The file cannot be created, or its file system has no locks.
         """
-        self._path = path
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        self._file = FileIO(self._path, "a+")
         try:
-            _lock(self._descriptor, wait=wait)
+            _lock(self._file.fileno(), wait=wait)
         except OSError as error:
-            os.close(self._descriptor)
+            self.release()
             if wait:
                 raise
             raise BlockingIOError(*error.args) from error
-        except BaseException:  # Ctrl-C: otherwise the lock would stay held
-            os.close(self._descriptor)
-            raise
 
     def is_current(self) -> bool:
         """Return whether the lock file still exists: its last holder may have removed it."""
+        if self._file is None or self._file.closed:
+            return False
         try:
-            return os.path.samestat(os.fstat(self._descriptor), self._path.stat())
+            return os.path.samestat(os.fstat(self._file.fileno()), self._path.stat())
         except FileNotFoundError:
             return False
 
     def release(self) -> None:
-        """Release the lock."""
-        with suppress(OSError):
-            os.close(self._descriptor)
+        """Release the lock if it is held."""
+        if self._file is not None:
+            with suppress(OSError):
+                self._file.close()

@@ -10,7 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlmfast.errors import InputError, MlmfastError, OutputExistsError
-from mlmfast.fs.atomic import check_free, folder_bytes, is_disk_full, make_parents
+from mlmfast.fs.atomic import (
+    check_free,
+    folder_bytes,
+    is_disk_full,
+    make_parents,
+    missing_parents,
+    put_in_place,
+)
 from mlmfast.fs.lock import FileLock
 from mlmfast.fs.paths import as_path
 
@@ -72,63 +79,67 @@ def resumable(
     work = StagingDir(as_path(target.parent / f".{target.name}.partial-prepare"))
     if not work.replaced.exists():
         check_free(target, overwrite=overwrite, is_ours=is_ours)
-    new_parents = make_parents(target)
+    new_parents = missing_parents(target)
+    lock = FileLock(work.root / _LOCK)
     try:
-        with _locked(work, target):
+        make_parents(target)
+        with _locked(lock, work, target):
             _undo_half_a_swap(work, target)
             check_free(target, overwrite=overwrite, is_ours=is_ours)
             try:
                 yield work
-                _put_in_place(work, target)
+                put_in_place(work.output, target, old=work.replaced)
+                shutil.rmtree(work.root, ignore_errors=True)
             except BaseException as error:
                 _fail(work, target, error)
                 raise
-            shutil.rmtree(work.root, ignore_errors=True)
     except BaseException:
-        _sweep_unused(work)
+        lock.release()  # again: the interrupt may have come while it was released
+        _sweep_unused(work, lock)
         for parent in new_parents:
             with suppress(OSError):
                 parent.rmdir()
         raise
 
 
-def _sweep_unused(work: StagingDir) -> None:
+def _sweep_unused(work: StagingDir, lock: FileLock) -> None:
     """Remove a staging folder that holds nothing, unless another process uses it."""
     try:
-        lock = FileLock(work.root / _LOCK)
-    except OSError:
-        return
-    try:
+        lock.acquire()
         if [entry.name for entry in work.root.iterdir()] == [_LOCK]:
             shutil.rmtree(work.root, ignore_errors=True)
+    except OSError:
+        return
     finally:
         lock.release()
 
 
 @contextmanager
-def _locked(work: StagingDir, target: Path) -> Iterator[None]:
-    while True:
-        try:
-            work.root.mkdir(exist_ok=True)
-            lock = FileLock(work.root / _LOCK)
-        except FileNotFoundError:
-            continue  # another process has just removed the folder
-        except BlockingIOError:
-            raise OutputExistsError(
-                f"Another `mlmfast prepare` is writing {str(target)!r} at this moment. Wait for "
-                "it, or choose another output."
-            ) from None
-        except OSError as error:
-            raise InputError(
-                f"Nothing can be written into {str(target.parent)!r}: {error.strerror}."
-            ) from error
-        if lock.is_current():
-            break
-        lock.release()
+def _locked(lock: FileLock, work: StagingDir, target: Path) -> Iterator[None]:
     try:
+        while not lock.is_current():
+            lock.release()  # another process has removed the file that this one had opened
+            _acquire(lock, work, target)
         yield
     finally:
         lock.release()
+
+
+def _acquire(lock: FileLock, work: StagingDir, target: Path) -> None:
+    try:
+        work.root.mkdir(exist_ok=True)
+        lock.acquire()
+    except FileNotFoundError:
+        return  # another process has just removed the folder
+    except BlockingIOError:
+        raise OutputExistsError(
+            f"Another `mlmfast prepare` is writing {str(target)!r} at this moment. Wait for "
+            "it, or choose another output."
+        ) from None
+    except OSError as error:
+        raise InputError(
+            f"Nothing can be written into {str(target.parent)!r}: {error.strerror}."
+        ) from error
 
 
 def _undo_half_a_swap(work: StagingDir, target: Path) -> None:
@@ -142,23 +153,13 @@ def _undo_half_a_swap(work: StagingDir, target: Path) -> None:
         work.replaced.rename(real)
 
 
-def _put_in_place(work: StagingDir, target: Path) -> None:
-    real = target.resolve()
-    if not real.exists():
-        work.output.rename(real)
-        return
-    real.rename(work.replaced)
-    try:
-        work.output.rename(real)
-    except BaseException:
-        work.replaced.rename(real)
-        raise
-
-
 def _fail(work: StagingDir, target: Path, error: BaseException) -> None:
     """Remove or keep what was written; add to `error` what is kept."""
     if not work.claimed and work.state.exists():
         return  # a mistyped option must not cost the work of an earlier run
+    if target.exists() and not work.output.exists():
+        shutil.rmtree(work.root, ignore_errors=True)  # interrupted when all was done
+        return
     kept = work.kept()
     written = folder_bytes(work.root)
     if kept is None:
