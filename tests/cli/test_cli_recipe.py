@@ -117,6 +117,8 @@ def test_a_recipe_trains_and_the_command_line_overrides_its_options(folders, tmp
     assert two["phases"][0]["learning_rate"] == "0.001"
     card = (tmp_path / "two" / "README.md").read_text()
     assert "| seed | `0` |" in card
+    message = run(file, command=train, expected=InputError)
+    assert message == f"The settings {file} have phases: give the file as --recipe {file}."
     words = ["--recipe", file, "--max-steps", 5, *MODEL, "--output", tmp_path / "three"]
     message = run(*words, command=train, expected=InputError)
     assert message.startswith(f"max_steps (5) does not go with {file}: its phases say how long")

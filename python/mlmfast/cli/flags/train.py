@@ -48,6 +48,8 @@ class TrainCommand(ExampleCommand):
         }
         args, file = _settings_file(args)
         given = read_settings(file) if file else {}
+        if "phases" in given:
+            raise InputError(f"The settings {file} have phases: give the file as --recipe {file}.")
         recipe = _recipe(args) or given.get("recipe")
         if recipe:
             given = _options_of(recipe, own) | given

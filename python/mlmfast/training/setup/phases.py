@@ -99,9 +99,8 @@ def phased_blocks(config: TrainConfig, mixtures: Sequence[Mixture]) -> PhasedBlo
     assert config.recipe is not None  # noqa: S101 - the caller has one
     given = config.training_arguments
     schedule = schedule_of(config.recipe, mixtures, given.get("learning_rate"))
-    numbered = [
-        numbers_documents(store, config.documents) for each in mixtures for store in each.stores
-    ]
+    stores = {store.path: store for each in mixtures for store in each.stores}
+    numbered = [numbers_documents(store, config.documents) for store in stores.values()]
     return PhasedBlocks(
         schedule,
         mixtures,
@@ -143,14 +142,20 @@ def measured_blocks(
 def describe_phases(blocks: PhasedBlocks) -> dict[str, str]:
     """Describe what a resume cannot change, by phase."""
     found = {"phases": str(len(blocks.parts))}
-    for number, (phase, summary) in enumerate(
-        zip(blocks.phases.phases, blocks.summaries(), strict=True), 1
+    for number, (phase, part, summary) in enumerate(
+        zip(blocks.phases.phases, blocks.parts, blocks.summaries(), strict=True), 1
     ):
+        mixture = part.mixture
+        assert mixture is not None  # noqa: S101 - the blocks of a phase are always a mixture
+        shares = ", ".join(
+            f"{blocks.source_names[source]} {share:.6g}"
+            for source, share in zip(mixture.numbers, mixture.probabilities, strict=True)
+        )
         base = "" if phase.rope_theta is None else f", rope_theta {phase.rope_theta:g}"
         growth = f" over {phase.batch.warmup:,} steps" if phase.batch.warmup else ""
         found[f"phase {number} ({phase.name})"] = (
             f"{phase.steps:,} steps of {summary.batch_size} blocks{growth} of {phase.block_size} "
-            f"tokens, {summary.data}, learning rate {summary.learning_rate}, masks "
+            f"tokens, {shares}, learning rate {summary.learning_rate}, masks "
             f"{summary.mlm_probability}{base}"
         )
     return found
