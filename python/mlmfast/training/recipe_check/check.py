@@ -158,8 +158,9 @@ def check_recipe(
     phases = []
     for steps, summary, found in zip(laid_out, summaries, measured, strict=True):
         speed = tokens_per_second if found is None else found.tokens_per_second
-        unknown = steps is None or speed is None
-        hours = None if unknown else steps.tokens / speed / _SECONDS
+        hours = None
+        if steps is not None and speed is not None:
+            hours = steps.tokens / speed / _SECONDS
         phases.append(PhaseCheck(summary, hours, found))
     return RecipeCheck(recipe.source, tuple(phases), tuple(dict.fromkeys(missing)))
 

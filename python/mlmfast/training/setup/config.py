@@ -155,8 +155,11 @@ class TrainConfig:
         _check_seed(seed)
         _check_batches(arguments, pack_documents, tokens_per_batch, documents)
         if recipe is not None:
-            ordered = {"pack_documents": pack_documents, "mask_rate_schedule": mask_rate_schedule}
-            ordered["max_train_samples"] = options.max_train_samples
+            ordered = {
+                "pack_documents": pack_documents,
+                "mask_rate_schedule": mask_rate_schedule,
+                "max_train_samples": options.max_train_samples,
+            }
             arguments = with_rates(recipe, arguments, ordered)
         if recipe is None or any(phase.data is None for phase in recipe.phases):
             check_one_source(data, options)

@@ -15,7 +15,7 @@ from mlmfast.training.recipes.layout import rate_of
 from mlmfast.training.recipes.recipe import Recipe, check_options, read_recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from mlmfast.training.recipes.schedule import PhaseSchedule
 
@@ -101,7 +101,7 @@ def _is_default(value: Any, default: Any) -> bool:
     return value is default or (type(value) is type(default) and value == default)
 
 
-def check_option_names(recipe: Recipe, parameters: Mapping[str, Any]) -> None:
+def check_option_names(recipe: Recipe, parameters: Iterable[str]) -> None:
     """Raise InputError for an option of a recipe that a training does not have.
 
     Args:

@@ -28,6 +28,8 @@ class PhasedTrainer(BlockTrainer):
     batches of a step follow from that and from `gradient_accumulation_steps`, their largest number.
     """
 
+    lr_scheduler: Any
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self._phases is None:
@@ -55,10 +57,8 @@ class PhasedTrainer(BlockTrainer):
         blocks.check_order_seed(self.args.data_seed)
         args = self.args
         positions = args.train_batch_size * args.world_size * max(blocks.block_lengths)
-        accumulated, needed = (
-            args.gradient_accumulation_steps,
-            blocks.phases.most_micro_batches(positions),
-        )
+        accumulated = args.gradient_accumulation_steps
+        needed = blocks.phases.most_micro_batches(positions)
         if accumulated < needed or args.max_steps != blocks.phases.steps:
             raise InputError(
                 f"The phases have {blocks.phases.steps:,} steps of up to {needed} batches: give "
