@@ -85,8 +85,8 @@ def _prepare_several(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    from mlmfast.cli.flags.settings import read_mapping
     from mlmfast.data.prepare.several import run_prepare_several
+    from mlmfast.fs.settings import read_mapping
 
     if inputs or options.dataset_name is not None:
         raise InputError(f"--sources {file} names what to read: leave out other inputs.")
