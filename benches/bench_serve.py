@@ -178,7 +178,7 @@ def goals_table(found: dict[str, Measured]) -> list[str]:
 
 def overload(servers: list[Server], asked: list[str], measured: Measured) -> list[str]:
     """An open loop at a multiple of what each server was seen to do; it is stopped afterwards."""
-    names = ["", "asked/s", "answered", "p50", "p99", "429", "failures", "unanswered"]
+    names = ["", "asked/s", "answered", "p50", "p99", "429", "503", "failures", "unanswered"]
     lines = ["| " + " | ".join(names) + " |", "|---" * len(names) + "|"]
     for server in servers:
         label = server.way.label
@@ -190,14 +190,15 @@ def overload(servers: list[Server], asked: list[str], measured: Measured) -> lis
         seen = _loaded(server, load)
         server.stop()
         times = sorted(seen.latencies)
-        late = seen.statuses.get("unanswered", 0)
+        late, full = (seen.statuses.get(status, 0) for status in ("unanswered", "503"))
         cells = [
             f"**{label}**" if server.way.ours else label,
             harness.number(rate),
             f"{len(times):,}",
             *(harness.duration(share(times, part)) if times else "" for part in (0.5, 0.99)),
             f"{seen.statuses.get('429', 0):,}",
-            f"{seen.failures - late:,}",
+            f"{full:,}",
+            f"{seen.failures - late - full:,}",
             f"{late:,}",
         ]
         lines.append("| " + " | ".join(cells) + " |")

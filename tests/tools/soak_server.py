@@ -22,6 +22,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import psutil
@@ -242,7 +243,7 @@ class Soak:
         return wrong
 
 
-def probe(addresses: dict[str, tuple[str, int]], ends: float, found) -> None:
+def probe(addresses: dict[str, tuple[str, int]], ends: float, found: Connection) -> None:
     """Probe ports of the server and a bare echo server in turns; send the seconds each took."""
     echo = socket.create_server(("127.0.0.1", 0))
     context = multiprocessing.get_context("fork")
@@ -263,7 +264,7 @@ def probe(addresses: dict[str, tuple[str, int]], ends: float, found) -> None:
             connection.close()
             times[name].append(time.monotonic() - started)
         time.sleep(0.1)
-    found.put({name: sorted(each) for name, each in times.items()})
+    found.send({name: sorted(each) for name, each in times.items()})
 
 
 def answer_echoes(listening: socket.socket) -> None:
@@ -300,20 +301,28 @@ def main() -> int:
     parser.add_argument("--probe-ms", type=float, default=100)
     options = parser.parse_args()
     limits = ["--max-bodies-mb", "16", "--max-answers-mb", "32", "--body-timeout", "30"]
+    report = json.loads((Path(options.model) / "export_report.json").read_text(encoding="utf-8"))
+    if report["precision"] == "int8":  # whose answers depend on the texts that share a batch
+        limits += ["--batching", "independent"]
     with begun(options.model, *limits, "--admin-port", "0") as server:
         connection = http.client.HTTPConnection(*server.address)
         connection.request("GET", "/v1/models")
         mask = json.loads(connection.getresponse().read())["models"][0]["mask_token"]
         soak = Soak(server, mask, options.minutes * 60)
         context = multiprocessing.get_context("spawn")
-        found = context.SimpleQueue()
+        receiving, sending = context.Pipe(duplex=False)
         # It is no daemon, since it has a process of its own.
         ports = {"the port": server.address, ADMIN: admin_address(server)}
-        prober = context.Process(target=probe, args=(ports, soak.ends - 2, found))
+        prober = context.Process(target=probe, args=(ports, soak.ends - 2, sending))
         prober.start()
+        sending.close()  # so that the end of the prober ends `recv` too
         soak.run(options.honest)
+        # Received before it is joined: it ends once all that it sends, more than a pipe holds, is.
+        try:
+            probes = receiving.recv()
+        except EOFError:
+            probes = {"the prober": [60.0]}
         prober.join()
-        probes = found.get() if prober.exitcode == 0 else {"the prober": [60.0]}
         status, answer = soak.ask(soak.asked[0])
         wrong = soak.report(probes, options.probe_ms)
         if status != 200 or not same(answer["answers"], soak.expected[0]["answers"]):

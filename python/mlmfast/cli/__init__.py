@@ -22,6 +22,7 @@ COMMANDS = {
         "Text files or a data set -> a store of token blocks.",
     ),
     "train": ("mlmfast.cli.train", "Train a masked language model on a block store."),
+    "recipe": ("mlmfast.cli.recipe", "Trainings in phases: what a recipe will do."),
     "run-mlm": ("mlmfast.cli.run_mlm", "run_mlm.py: its flags, its defaults, its files."),
     "evaluate": (
         "mlmfast.cli.evaluate",

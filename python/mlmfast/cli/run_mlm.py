@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 from mlmfast.cli.flags.command import ExampleCommand, list_arguments
-from mlmfast.cli.flags.settings import SUFFIXES, read_settings
 from mlmfast.cli.process.log import show_log
 from mlmfast.cli.process.stopping import stopped_by_signals
+from mlmfast.fs.settings import SUFFIXES, read_settings
 
 _EPILOG = """
 All flags of run_mlm.py, with its defaults: --model_name_or_path, --train_file, --line_by_line ...

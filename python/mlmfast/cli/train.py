@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from mlmfast.cli.flags.command import Names, list_arguments
 from mlmfast.cli.flags.documents import documents_option
@@ -31,6 +32,10 @@ steps, betas 0.9 and 0.98, epsilon 1e-6. `mlmfast run-mlm` has the defaults of r
 """
 
 
+def _is_from_file(ctx: click.Context, name: str) -> bool:
+    return ctx.get_parameter_source(name) is ParameterSource.DEFAULT_MAP
+
+
 def _describe() -> Iterable[str]:
     from mlmfast.training.options.arguments import describe_fields
 
@@ -47,6 +52,7 @@ def _describe() -> Iterable[str]:
     mlmfast train blocks/ --model distilroberta-base --lora rank=16 --output model/
     mlmfast train --config settings.yaml --output model/
     mlmfast train --data wiki/ 0.7 --data code/ 0.3 --model distilroberta-base --output model/
+    mlmfast train blocks/ --recipe domain --model distilroberta-base --output model/
     mlmfast train blocks/ --from-scratch --model-type roberta --output model/
     mlmfast train blocks/ --teacher roberta-base --student-layers 0,2,4,7,9,11 --output model/
     torchrun --nproc-per-node 2 -m mlmfast train blocks/ --model distilroberta-base --output model/
@@ -148,6 +154,12 @@ def _describe() -> Iterable[str]:
     "over the steps. The last weights are in OUTPUT/last.",
 )
 @click.option(
+    "--recipe",
+    metavar="FILE|NAME",
+    help="A training in phases, each with its data, batches, masks and learning rate; flags "
+    "override its options, not its phases (docs/recipes.md).",
+)
+@click.option(
     "--pack-documents",
     is_flag=True,
     help="Fill rows with the documents of a store with one per block, instead of padding them.",
@@ -224,6 +236,7 @@ def command(
     mixture: tuple[tuple[str, str], ...],
     data_temperature: float | None,
     eval_data: tuple[str, ...],
+    recipe: str | None,
     resume_from_checkpoint: str | None,
     quiet: bool,
     as_json: bool,
@@ -241,18 +254,25 @@ def command(
     """
     from mlmfast.data.store.named import named_folders
     from mlmfast.training.process.distributed import destroy_process_group
+    from mlmfast.training.recipes.recipe import read_recipe
     from mlmfast.training.train import train
 
     first = os.environ.get("RANK", "0") == "0"
     show_log(quiet=quiet, silent=not first)
     resume = True if resume_from_checkpoint == "last" else resume_from_checkpoint
     with stopped_by_signals(ctx, tell=first):
+        # What the command line names replaces what a file of settings or a recipe does.
+        if data and _is_from_file(ctx, "mixture"):
+            mixture, data_temperature = (), None
+        if mixture and _is_from_file(ctx, "data"):
+            data = ()
         named: Any = data[0] if len(data) == 1 else list(data) or None
         if mixture or data_temperature is not None:
             named = open_mixture(named, mixture, data_temperature)
         result = train(
             named,
             eval_data=named_folders(eval_data) if eval_data else None,
+            recipe=read_recipe(recipe).without_options() if recipe else None,
             resume_from_checkpoint=resume,
             quiet=quiet,
             **options,

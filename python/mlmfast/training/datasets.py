@@ -165,6 +165,19 @@ class MaskedBlocks(BlockDataset):
         return super().fill_rate if self.mixture is None else self.mixture.fill_rate
 
     @property
+    def block_lengths(self) -> set[int]:
+        """The lengths of the blocks."""
+        return {self.store.block_size}
+
+    def tokens_read(self, first: float, last: float) -> float:
+        """Count the tokens without padding between two epochs, which may be fractions."""
+        return (last - first) * len(self) * self.store.block_size * self.fill_rate
+
+    def part_at(self, _step: int) -> MaskedBlocks:
+        """Return the blocks that an optimizer step reads."""
+        return self
+
+    @property
     def epoch(self) -> int:
         """The epoch whose masks the next batch has."""
         return int(self._epoch)

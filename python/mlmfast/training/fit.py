@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import transformers
 
+from mlmfast.training.phased_blocks import PhasedBlocks
 from mlmfast.training.trainer.interrupt import TrainingInterrupted
 from mlmfast.training.trainer.progress import Progress
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from mlmfast.training.evaluation.metrics import Evaluation
     from mlmfast.training.model.adapters import Adapter
+    from mlmfast.training.recipes.summary import PhaseSummary
     from mlmfast.training.trainer.interrupt import StopAtStep
     from mlmfast.training.trainer.mlm_trainer import MLMTrainer
     from mlmfast.training.trainer.saving.resume_changes import Change
@@ -54,6 +56,7 @@ class TrainResult:
         average: which average of the weights the model is, in words; None if it has those of the
             last step.
         last_weights: with `average`, the evaluation of the weights of the last step.
+        phases: the phases of a recipe.
     """
 
     output: Path
@@ -76,6 +79,7 @@ class TrainResult:
     sources: tuple[SourceRead, ...] = ()
     average: str | None = None
     last_weights: Evaluation | None = None
+    phases: tuple[PhaseSummary, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as values of JSON."""
@@ -87,8 +91,9 @@ class TrainResult:
     def __str__(self) -> str:
         share = "" if self.mfu is None else f" (MFU {self.mfu:.0%} of {self.peak})"
         full = "" if self.fill_rate is None else f", batches {self.fill_rate:.1%} full"
+        passes = f"{len(self.phases)} phases" if self.phases else f"{self.epochs:.2f} epochs"
         speed = (
-            f"trained {self.steps:,} steps ({self.epochs:.2f} epochs) in {self.seconds:,.1f} s, "
+            f"trained {self.steps:,} steps ({passes}) in {self.seconds:,.1f} s, "
             f"{self.tokens_per_second:,.0f} tokens/s{share}{full}, {self.precision} on "
             f"{self.device}"
         )
@@ -159,7 +164,7 @@ def run(
     epochs = trainer.state.epoch or 0.0
     throughput = trainer.throughput.since_start(epochs) if trainer.throughput else {}
     peak = trainer.throughput.peak if trainer.throughput else None
-    arguments = trainer.args
+    arguments, data = trainer.args, trainer.train_dataset
     steps = trainer.state.global_step
     train_loss = trained.training_loss
     if not hasattr(trainer, "_initial_global_step"):
@@ -181,13 +186,14 @@ def run(
         else sum(each.numel() for each in trainer.model.parameters()),
         precision="bf16" if arguments.bf16 else "fp16" if arguments.fp16 else "fp32",
         device=arguments.device.type,
-        blocks=trainer.train_dataset.blocks,
+        blocks=data.blocks,
         fill_rate=trainer.fill_rate,
         changes=trainer.changes,
         adapter=trainer.adapter,
         sources=trainer.sources_read(steps),
         average=average,
         last_weights=last,
+        phases=data.summaries() if isinstance(data, PhasedBlocks) else (),
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mlmfast.fs.atomic import atomic_output_dir
 from mlmfast.torch_models import max_input_length
 from mlmfast.training.fit import run
+from mlmfast.training.phased_blocks import PhasedBlocks
 from mlmfast.training.process.distributed import Processes
 from mlmfast.training.process.state import isolated_state
 from mlmfast.training.report import hub
@@ -17,13 +18,14 @@ from mlmfast.training.report.documents import is_trained_model, write_documents
 from mlmfast.training.report.model_card import card_arguments
 from mlmfast.training.setup.config import TrainConfig
 from mlmfast.training.setup.distillation import check_one_student
-from mlmfast.training.setup.run_dir import open_run_dir
+from mlmfast.training.setup.recipe import apply_recipe
+from mlmfast.training.setup.run_dir import devices_of, open_run_dir
 from mlmfast.training.setup.stores import build_datasets
 from mlmfast.training.setup.trainer import build_trainer
 from mlmfast.training.trainer.interrupt import StopAtStep, TrainingInterrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import timedelta
 
     import peft
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from mlmfast.data.store.named import NamedStores
     from mlmfast.data.store.store import BlockStore
     from mlmfast.training.fit import TrainResult
+    from mlmfast.training.recipes.recipe import Recipe
     from mlmfast.training.trainer.mlm_trainer import MLMTrainer
     from mlmfast.training.trainer.saving.run_dir import RunDir
 
@@ -73,6 +76,7 @@ def train(
     lora: bool | str | dict[str, Any] | peft.LoraConfig | None = None,
     keep_adapter: bool = False,
     average_checkpoints: str | None = None,
+    recipe: str | Path | Mapping[str, Any] | Recipe | None = None,
     seed: int = 0,
     precision: str = "auto",
     overwrite: bool = False,
@@ -165,6 +169,9 @@ def train(
             the last five checkpoints; `"ema:0.999"`, their exponential moving average over the
             steps. Evaluations measure it beside the present weights; the weights of the last step
             are in the folder `last` of the output.
+        recipe: a training in phases, each with its data, batch size, masks and learning rate: a
+            file, the name of one that is part of mlmfast (`mlmfast recipe list`), or its content.
+            Its options hold where the call has the default. See docs/recipes.md.
         seed: seed of the masks, the order of the blocks, the dropout and the new weights.
         precision: `auto` (bf16 autocast if the hardware computes in it), `fp32` or `bf16`.
         overwrite: replace a model that an earlier training wrote to `output`.
@@ -201,7 +208,8 @@ def train(
         MissingDependencyError: `lora` without PEFT.
         OtherProcessError: another process failed; the error has its message.
     """
-    config = TrainConfig.resolve(**locals())  # the parameters: nothing else is in scope yet
+    given = locals()  # the parameters: nothing else is in scope yet
+    config = TrainConfig.resolve(**apply_recipe(train, given))
     check_one_student(config)
     processes = Processes.join(
         use_cpu=config.device == "cpu",
@@ -220,6 +228,9 @@ def train(
         )
         train_blocks, eval_blocks = build_datasets(config, processes)
         config = config.with_block_size(train_blocks.store.block_size)
+        if isinstance(train_blocks, PhasedBlocks):
+            devices = devices_of(config.training_arguments, processes.count)
+            config = config.with_phases(train_blocks.phases, devices)
         run_dir = open_run_dir(config, train_blocks, processes.count)
         stack.enter_context(_annotated_errors(run_dir, processes))
         checkpoint = processes.run_on_rank0(
@@ -279,7 +290,9 @@ def _write_output(
         base_model=config.base_model,
         masks=config.masks,
         distillation=config.distillation.describe(),
-        arguments=card_arguments(trainer.args.to_dict(), config.training_arguments),
+        arguments=card_arguments(
+            trainer.args.to_dict(), config.training_arguments, phases=bool(result.phases)
+        ),
         report=config.report,
     )
     run_dir.move_logs_to(folder)

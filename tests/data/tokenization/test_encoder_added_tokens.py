@@ -202,3 +202,19 @@ def test_the_core_itself_encodes_texts_with_tokens(family):
     tokenizer = Tokenizer.from_str(tokenizer.to_str())
     texts = ["<s>a fox is  <mask> in New York<s>", "foxes, <mask><mask>fox.", " <s> a <s>", "fox"]
     assert_equal_ids(tokenizer, texts, nothing_pending=True)
+
+
+@pytest.mark.parametrize("normalized", [False, True])
+def test_spaces_in_what_is_no_whole_word_are_no_token(normalized):
+    """The library passes over the whole of a token that would be a part of a word."""
+    tokenizer = MAKERS["byte-level"]()
+    tokenizer.add_tokens(
+        [
+            AddedToken("x  y", single_word=True, normalized=normalized),
+            AddedToken("b ", single_word=True, normalized=normalized),
+            *(AddedToken(" " * count, normalized=normalized) for count in (2, 3)),
+        ]
+    )
+    tokenizer = Tokenizer.from_str(tokenizer.to_str())
+    texts = ["x  y", "x  yx", "ax  y  x   y", "ab  a", "b  a   a", "x  yx  y " * 900]
+    assert_equal_ids(tokenizer, texts, nothing_pending=True)

@@ -10,8 +10,8 @@ import click
 from click.core import ParameterSource
 
 from mlmfast.cli.flags.command import ExampleCommand
-from mlmfast.cli.flags.settings import read_settings
 from mlmfast.errors import InputError
+from mlmfast.fs.settings import read_settings
 from mlmfast.options import did_you_mean
 
 

@@ -9,10 +9,10 @@ import click
 
 from mlmfast.cli.flags.command import ExampleCommand
 from mlmfast.cli.flags.from_options import option_flags
-from mlmfast.cli.flags.settings import SUFFIXES, read_settings
 from mlmfast.data.sources.base import QUOTINGS
 from mlmfast.data.sources.formats import FORMATS
 from mlmfast.errors import InputError
+from mlmfast.fs.settings import SUFFIXES, read_settings
 from mlmfast.training.options.run_mlm import DTYPES, RunMlmOptions
 
 # The options refuse float16 themselves, and say what to do instead.
@@ -47,7 +47,13 @@ class TrainCommand(ExampleCommand):
             for name in (*option.opts, *option.secondary_opts)
         }
         args, file = _settings_file(args)
-        ctx.obj = self._settings(ctx, own, read_settings(file)) if file else {}
+        given = read_settings(file) if file else {}
+        if "phases" in given:
+            raise InputError(f"The settings {file} have phases: give the file as --recipe {file}.")
+        recipe = _recipe(args) or given.get("recipe")
+        if recipe:
+            given = _options_of(recipe, own) | given
+        ctx.obj = self._settings(ctx, own, given) if given else {}
         args = list(_normalize_switches(args, own))
         if any(word.startswith("--") and _name(word) not in own for word in args):
             from mlmfast.training.options.arguments import split_flags
@@ -115,6 +121,28 @@ def _settings_file(args: list[str]) -> tuple[list[str], str | None]:
         else:
             rest.append(word)
     return rest, file
+
+
+def _recipe(args: list[str]) -> str | None:
+    """Return the value of `--recipe`, if it is given."""
+    for place, word in enumerate(args):
+        if word == "--":
+            return None
+        if word.startswith("--recipe="):
+            return word.partition("=")[2]
+        if word == "--recipe":
+            return args[place + 1] if place + 1 < len(args) else None
+    return None
+
+
+def _options_of(recipe: str, own: Iterable[str]) -> dict[str, Any]:
+    """Return the options of a recipe, as a file of settings has them."""
+    from mlmfast.training.recipes.recipe import read_recipe
+    from mlmfast.training.setup.recipe import check_option_names
+
+    found = read_recipe(recipe)
+    check_option_names(found, [name[2:].replace("-", "_") for name in own])
+    return {name.replace("_", "-"): value for name, value in found.options.items()}
 
 
 def _normalize_switches(args: Iterable[str], own: dict[str, click.Option]) -> Iterable[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +10,8 @@ import numpy as np
 from mlmfast.errors import InputError
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from numpy.typing import NDArray
 
 # The most batches whose blocks are sorted by length together, as in transformers' own sampler.
@@ -55,6 +57,12 @@ class BlockSampler:
                 f"rank must be between 0 and world_size - 1, got rank {self.rank} of "
                 f"world_size {self.world_size}"
             )
+
+    @property
+    def all_ranks(self) -> Self:
+        """The sampler of one process whose batches are those of all ranks together."""
+        size = self.batch_size * self.world_size
+        return replace(self, batch_size=size, rank=0, world_size=1)
 
     @property
     def global_batches(self) -> int:

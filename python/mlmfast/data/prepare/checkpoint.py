@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 # Options that do not change what a run writes.
 _NOT_IN_FINGERPRINT = {"tokenizer", "engine", "threads", "progress", "overwrite", "resume"}
-_VERSION = 5
+_VERSION = 6
 NEAR_FOLDER = "near"
 """Name of the folder of the search for near-duplicates in the folder of a run."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.data.prepare.checkpoint import Checkpoint, CheckpointFile, run_fingerprint
+from mlmfast.data.prepare.counting import check_countable, count_documents
 from mlmfast.data.prepare.documents import Counts, Cursor
 from mlmfast.data.prepare.encoding import encoder_of
 from mlmfast.data.prepare.options import READING_OPTIONS, PrepareOptions
@@ -18,6 +19,7 @@ from mlmfast.data.prepare.reading import PrefetchingReader
 from mlmfast.data.prepare.report import PrepareReport, counted
 from mlmfast.data.prepare.split_writer import SplitWriter, split_writers
 from mlmfast.data.prepare.validation import (
+    check_columns,
     check_not_within,
     check_split_sizes,
     is_small_input,
@@ -25,8 +27,7 @@ from mlmfast.data.prepare.validation import (
     warn_of_unknown,
 )
 from mlmfast.data.sources.base import ReadOptions, Source
-from mlmfast.data.sources.files import FileSource
-from mlmfast.data.sources.open import open_sources
+from mlmfast.data.sources.open import open_sources, rereadable_files
 from mlmfast.data.store.folder import holds_store_alone
 from mlmfast.data.store.store import open_splits
 from mlmfast.errors import StoreError
@@ -72,7 +73,12 @@ def run_prepare(inputs: Any, output: str | Path, options: PrepareOptions) -> Pre
             dataset_config=options.dataset_config,
         )
         check_not_within(sources, output)
-        reading = ReadOptions(**{name: getattr(options, name) for name in READING_OPTIONS})
+        reading = ReadOptions(
+            **{name: getattr(options, name) for name in READING_OPTIONS},
+            group_column=options.test_by,
+        )
+        check_columns(sources, reading)
+        check_countable(sources, options)
         with PrefetchingReader(sources, reading, options) as reader:
             if _can_prefetch(work, sources, options):
                 reader.begin(Cursor())
@@ -102,7 +108,7 @@ def _can_prefetch(work: StagingDir, sources: list[Source], options: PrepareOptio
 
     The tokenizer is loaded meanwhile.
     """
-    files = all(isinstance(source, FileSource) and source.regular for source in sources)
+    files = all(map(rereadable_files, sources))
     resumed = options.resume and work.state.exists()
     return files and not resumed and options.engine == "local"
 
@@ -130,8 +136,9 @@ def _run(
         report.kept_tokens = sum(split.writer.tokens for split in splits.values())
     _, threads = worker_layout(options)
     encoder = encoder_of(tokenizer, options, threads=threads, verify=options.verify)
-    counts = Pipeline(work, reader, options, state).run(encoder, splits, checkpoint)
-    return encoder.engine, counts, splits
+    documents = count_documents(sources, reader.reading, options)
+    pipeline = Pipeline(work, reader, options, state, documents)
+    return encoder.engine, pipeline.run(encoder, splits, checkpoint), splits
 
 
 def _begin(
@@ -173,6 +180,8 @@ def _close(
         "near_threshold": options.near_threshold,
         "duplicate_documents": counts.duplicates,
         "test_size": options.test_size,
+        "test_by": options.test_by,
+        "test_from": options.test_from,
         "seed": options.seed,
         "drop_empty": options.drop_empty,
         "kmer": options.kmer,

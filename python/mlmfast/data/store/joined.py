@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mlmfast.data.store.manifest import Manifest
     from mlmfast.data.tokenization.load import LoadedTokenizer
 
-# The fields of manifests that must be the same: those that say what the ids of a block mean.
+# The fields of manifests that must be the same: the length, and what the ids of a block mean.
 _SAME = (
     "block_size",
     "tokenizer_sha256",
@@ -77,20 +77,25 @@ class JoinedStore(BlockStore):
             store.verify(progress=progress)
 
 
-def check_joinable(stores: Sequence[BlockStore]) -> None:
-    """Raise InputError unless the ids of all stores mean the same, in blocks of one length."""
+def check_joinable(stores: Sequence[BlockStore], *, lengths: bool = True) -> None:
+    """Raise InputError unless the ids of all stores mean the same.
+
+    Args:
+        stores: The stores, one at least.
+        lengths: Whether their blocks must have one length, too.
+    """
     for store in stores:
         if not len(store):
             raise InputError(f"The block store {store.path} is empty.")
     first = stores[0]
     for store in stores[1:]:
-        for name in _SAME:
+        for name in _SAME if lengths else _SAME[1:]:
             one, other = getattr(first.manifest, name), getattr(store.manifest, name)
             if one != other:
                 raise InputError(
                     f"The block stores {first.path} and {store.path} cannot be mixed: their {name} "
-                    f"is {one} and {other}. Prepare both with the same tokenizer and the same "
-                    "--block-size."
+                    f"is {one} and {other}. Prepare both with the same tokenizer"
+                    f"{' and the same --block-size' if lengths else ''}."
                 )
 
 

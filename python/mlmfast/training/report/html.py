@@ -8,6 +8,7 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.training.report.model_card import blocks_trained_on
+from mlmfast.training.report.phases import describe_phases, passes
 from mlmfast.training.report.plots import curves_of
 from mlmfast.training.report.sources import describe_sources
 
@@ -165,6 +166,7 @@ def write_report(
         [
             ("Data", _data(result, store)),
             ("Sources of the mixture", dict(describe_sources(result))),
+            ("Phases", dict(describe_phases(result))),
             ("Masks", {name: str(value) for name, value in masks.items()}),
             ("Distillation", {name: str(value) for name, value in (distillation or {}).items()}),
             ("Computed", _computed(result)),
@@ -181,7 +183,7 @@ def write_report(
 def _lead(result: TrainResult) -> str:
     return (
         f"A masked language model of {result.parameters:,} parameters; {result.steps:,} steps, "
-        f"{result.epochs:.2f} epochs, {_duration(result.seconds)} in {result.precision} on "
+        f"{passes(result)}, {_duration(result.seconds)} in {result.precision} on "
         f"{result.device}."
     )
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mlmfast.data.masking.mask_rates import RowRates, parse_mask_rate
 from mlmfast.data.masking.schedule import MaskRateSchedule
 from mlmfast.training.options.distillation import DistillationWeights
+from mlmfast.training.report.phases import passes, phases_table
 from mlmfast.training.report.sources import sources_table
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ _ALWAYS_LISTED = (
     "optim",
     "seed",
 )
+# Those of them that a recipe sets, in whose phases they have other values.
+_OF_PHASES = {*_ALWAYS_LISTED[:1], *_ALWAYS_LISTED[2:5], "num_train_epochs", "max_steps"}
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 PACKAGES = ("mlmfast", "transformers", "torch", "tokenizers")
 
@@ -67,12 +70,23 @@ def model_card(
     return "\n\n".join(sections) + "\n"
 
 
-def card_arguments(arguments: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """Choose the arguments to list: the important ones and the given ones, but no token."""
+def card_arguments(
+    arguments: dict[str, Any], given: dict[str, Any], *, phases: bool = False
+) -> dict[str, Any]:
+    """Choose the arguments to list: the important ones and the given ones, but no token.
+
+    Args:
+        arguments: all arguments.
+        given: those that the user set.
+        phases: whether the training had phases, which have a table of their own.
+    """
+    hidden = _OF_PHASES if phases else set()
     return {
         name: arguments[name]
         for name in sorted(arguments)
-        if (name in _ALWAYS_LISTED or name in given) and not name.endswith("_token")
+        if (name in _ALWAYS_LISTED or name in given)
+        and name not in hidden
+        and not name.endswith("_token")
     }
 
 
@@ -167,12 +181,12 @@ def _training(result: TrainResult, masks: dict[str, Any], picture: str | None) -
     padded = result.fill_rate is not None and result.fill_rate < 1
     full = f" (batches {result.fill_rate:.1%} full)" if padded else ""
     text = (
-        f"{result.steps:,} steps, {result.epochs:.2f} epochs, {result.seconds:,.0f} s in "
+        f"{result.steps:,} steps, {passes(result)}, {result.seconds:,.0f} s in "
         f"{result.precision} on {result.device}, {result.tokens_per_second:,.0f} tokens/s"
         f"{share}{full}; mean training loss {result.train_loss:.4f}. "
-        f"{_chosen(masks)} were chosen, others in every epoch; of the chosen tokens "
+        f"{_chosen(masks, result)} were chosen, others in every epoch; of the chosen tokens "
         f"{replaced:.0%} became the mask token and {random:.0%} a random token."
-        f"{_average(result)}{_changes(result)}"
+        f"{_average(result)}{_changes(result)}{phases_table(result)}"
     )
     return text if picture is None else f"{text}\n\n![Curves of the training]({picture})"
 
@@ -214,7 +228,7 @@ def _changes(result: TrainResult) -> str:
     return "".join(parts)
 
 
-def _chosen(masks: dict[str, Any]) -> str:
+def _chosen(masks: dict[str, Any], result: TrainResult) -> str:
     rates = masks.get("mask_rate_schedule")
     rate = parse_mask_rate(masks["mlm_probability"])
     share = rate.describe() if isinstance(rate, RowRates) else f"{rate:.0%}"
@@ -222,6 +236,8 @@ def _chosen(masks: dict[str, Any]) -> str:
         schedule = MaskRateSchedule(rates, 1)
         way = "in a straight line" if schedule.shape == "linear" else "as a cosine"
         share = f"{schedule.start:.0%}, changing to {schedule.end:.0%} {way} over the steps,"
+    if result.phases:
+        share = "As many as the phases say"
     units = {"whole_word": ", whole words at a time,", "span": ", in spans,"}
     return f"{share} of the ordinary tokens{units.get(masks.get('mode', ''), '')}"
 

@@ -21,6 +21,7 @@ from mlmfast.training.options.lora import check_lora, lora_config, with_lora_def
 from mlmfast.training.options.run_mlm import resolve_alias, resolve_do_flags, split_options
 from mlmfast.training.report import hub
 from mlmfast.training.setup.masks import resolve_masks
+from mlmfast.training.setup.recipe import phase_arguments, with_rates
 from mlmfast.training.text_data import check_one_source, is_blocks
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from mlmfast.data.store.store import BlockStore
     from mlmfast.training.model.documents.mode import DocumentMode
     from mlmfast.training.options.run_mlm import RunMlmOptions
+    from mlmfast.training.recipes.recipe import Recipe
+    from mlmfast.training.recipes.schedule import PhaseSchedule
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class TrainConfig:
         tokens_per_batch: positions of a batch, in place of its blocks; None for the blocks that
             `training_arguments` say.
         max_seconds: `max_time` in seconds; None for no limit.
+        recipe: the phases of the training; None without.
         options: the flags of run_mlm.py that are not options of `train` itself.
         training_arguments: the fields of `transformers.TrainingArguments` that the user gave, and
             the defaults of a training from scratch.
@@ -78,6 +82,7 @@ class TrainConfig:
     lora: peft.LoraConfig | None
     keep_adapter: bool
     averaging: Averaging | None
+    recipe: Recipe | None
     seed: int
     precision: str
     overwrite: bool
@@ -126,6 +131,7 @@ class TrainConfig:
         lora: bool | str | dict[str, Any] | peft.LoraConfig | None,
         keep_adapter: bool,
         average_checkpoints: str | None,
+        recipe: Recipe | None,
         seed: int,
         overwrite: bool,
         max_time: str | float | timedelta | None,
@@ -148,7 +154,15 @@ class TrainConfig:
         arguments = resolve_do_flags(arguments)
         _check_seed(seed)
         _check_batches(arguments, pack_documents, tokens_per_batch, documents)
-        check_one_source(data, options)
+        if recipe is not None:
+            ordered = {
+                "pack_documents": pack_documents,
+                "mask_rate_schedule": mask_rate_schedule,
+                "max_train_samples": options.max_train_samples,
+            }
+            arguments = with_rates(recipe, arguments, ordered)
+        if recipe is None or any(phase.data is None for phase in recipe.phases):
+            check_one_source(data, options)
         # As in run_mlm.py, a model type or a configuration without a model means random weights.
         scratch = from_scratch or (model is None and bool(model_type or options.config_name))
         distillation = DistillationOptions(
@@ -192,7 +206,7 @@ class TrainConfig:
         )
         return cls(
             data=data,
-            is_text=data is None or not is_blocks(data),
+            is_text=_names_text(data, options),
             output=as_path(output),
             model=model,
             from_scratch=scratch,
@@ -207,6 +221,7 @@ class TrainConfig:
             lora=adapters,
             keep_adapter=keep_adapter,
             averaging=averaging,
+            recipe=recipe,
             seed=seed,
             overwrite=overwrite,
             max_seconds=seconds_of(max_time),
@@ -233,6 +248,11 @@ class TrainConfig:
         arguments = self.training_arguments | {"per_device_train_batch_size": blocks}
         return replace(self, training_arguments=arguments)
 
+    def with_phases(self, schedule: PhaseSchedule, devices: int) -> Self:
+        """Return the same options, with the batches and steps of phases on so many devices."""
+        arguments = phase_arguments(schedule, self.training_arguments, devices)
+        return replace(self, training_arguments=arguments)
+
     @property
     def recorded(self) -> dict[str, Any]:
         """The options of a step that a resume compares and can change."""
@@ -255,6 +275,13 @@ class TrainConfig:
     def hides_progress(self) -> bool:
         """Whether the training itself shows no progress, by `quiet` or `disable_tqdm`."""
         return self.quiet or bool(self.training_arguments.get("disable_tqdm"))
+
+
+def _names_text(data: Any, options: RunMlmOptions) -> bool:
+    """Whether the training is on text, which is to be prepared."""
+    if data is None:
+        return options.train_file is not None or options.dataset_name is not None
+    return not is_blocks(data)
 
 
 def _check_seed(seed: int) -> None:

@@ -8,6 +8,8 @@ import torch
 
 from mlmfast.training.options.arguments import DEFAULTS
 from mlmfast.training.options.lora import describe_lora
+from mlmfast.training.phased_blocks import PhasedBlocks
+from mlmfast.training.setup.phases import describe_phases
 from mlmfast.training.trainer.saving.run_dir import RunDir
 
 if TYPE_CHECKING:
@@ -24,15 +26,17 @@ def open_run_dir(config: TrainConfig, blocks: MaskedBlocks, processes: int) -> R
         processes: how many processes train together.
     """
     given = config.training_arguments
+    has_phases = isinstance(blocks, PhasedBlocks)
+    stores = blocks.sources if isinstance(blocks, PhasedBlocks) else [blocks.store]
+    shards = [shard.sha256 for store in stores for shard in store.manifest.shards]
     return RunDir(
         config.output,
         {
-            "data": [*(shard.sha256 for shard in blocks.store.manifest.shards), len(blocks)],
+            "data": shards if has_phases else [*shards, len(blocks)],
             "seed": config.seed,
             "data_seed": given.get("data_seed"),
-            "blocks_a_step": _blocks_per_step(given, processes),
+            **_steps(config, blocks, processes),
             **_sampling_strategy(given),
-            **_shares(blocks),
             "pack_documents": config.pack_documents,
             **config.length.given,
             **config.distillation.shape,
@@ -53,10 +57,28 @@ def _blocks_per_step(given: dict[str, Any], processes: int) -> int | None:
     if given.get("auto_find_batch_size"):
         return None
     batch = given.get("per_device_train_batch_size") or DEFAULTS["per_device_train_batch_size"]
+    accumulated = given.get("gradient_accumulation_steps") or 1
+    return batch * accumulated * devices_of(given, processes)
+
+
+def devices_of(given: dict[str, Any], processes: int) -> int:
+    """Count the devices that share a batch.
+
+    Args:
+        given: the training arguments that the user gave.
+        processes: how many processes train together.
+    """
     # One process without a launcher computes on all GPUs (DataParallel).
     on_gpus = processes == 1 and not given.get("use_cpu") and torch.cuda.is_available()
-    devices = torch.cuda.device_count() if on_gpus else processes
-    return batch * (given.get("gradient_accumulation_steps") or 1) * devices
+    return torch.cuda.device_count() if on_gpus else processes
+
+
+def _steps(config: TrainConfig, blocks: MaskedBlocks, processes: int) -> dict[str, Any]:
+    """Describe which blocks the steps read."""
+    if isinstance(blocks, PhasedBlocks):
+        return describe_phases(blocks)
+    per_step = _blocks_per_step(config.training_arguments, processes)
+    return {"blocks_a_step": per_step, **_shares(blocks)}
 
 
 def _shares(blocks: MaskedBlocks) -> dict[str, Any]:

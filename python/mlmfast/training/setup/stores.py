@@ -14,6 +14,8 @@ from mlmfast.errors import InputError, StoreError
 from mlmfast.training.datasets import EvaluationBlocks, MaskedBlocks
 from mlmfast.training.evaluation.evaluate import open_evaluation_stores
 from mlmfast.training.model.documents.mode import numbers_documents
+from mlmfast.training.phased_blocks import PhasedBlocks
+from mlmfast.training.setup.phases import measured_blocks, open_mixtures, phased_blocks
 from mlmfast.training.text_data import prepare_text
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from mlmfast.data.store.named import NamedStores
     from mlmfast.training.process.distributed import Processes
+    from mlmfast.training.recipes.recipe import Recipe
     from mlmfast.training.setup.config import TrainConfig
 
 
@@ -53,44 +56,67 @@ def build_datasets(
             length=config.length,
         )
         data = processes.run_on_rank0(prepare)
-    source, measured = _choose_stores(data, config.eval_data, config.training_arguments)
-    train_store = source.joined if isinstance(source, Mixture) else source
+    given = config.training_arguments
+    if config.recipe is None:
+        source, measured = _choose_stores(data, config.eval_data, given)
+        train = _masked_blocks(config, source)
+    else:
+        train, measured = _phases(config, config.recipe, data)
     eval_store = None if measured is None else joined(measured)
     _check_stores(
-        (train_store, eval_store),
+        (*(train.sources if isinstance(train, PhasedBlocks) else [train.store]), eval_store),
         processes,
         verify=config.verify_store,
         progress=processes.is_main_process and not config.quiet,
-    )
-    options = config.options
-    padded = options.pad_to_max_length
-    numbered = numbers_documents(train_store, config.documents)
-    train = MaskedBlocks(
-        source,
-        seed=config.seed,
-        pad_to_max_length=padded,
-        limit=options.max_train_samples,
-        pack_documents=config.pack_documents,
-        data_seed=config.training_arguments.get("data_seed"),
-        documents=numbered,
-        **config.masks,
     )
     if train.packing is not None:
         logger.info(
             "packed %s documents into %s rows of %d tokens, which are %.1f %% full",
             f"{len(train.packing.lengths):,}",
             f"{len(train):,}",
-            train_store.block_size,
+            train.store.block_size,
             100 * train.fill_rate,
         )
     if eval_store is None or measured is None:
         return train, None
     return train, EvaluationBlocks(
         measured,
-        pad_to_max_length=padded,
-        limit=options.max_eval_samples,
+        pad_to_max_length=config.options.pad_to_max_length,
+        limit=config.options.max_eval_samples,
         documents=numbers_documents(eval_store, config.documents),
     )
+
+
+def _masked_blocks(config: TrainConfig, source: BlockStore | Mixture) -> MaskedBlocks:
+    """Make the data set of a training on one store or mixture."""
+    store = source.joined if isinstance(source, Mixture) else source
+    return MaskedBlocks(
+        source,
+        seed=config.seed,
+        pad_to_max_length=config.options.pad_to_max_length,
+        limit=config.options.max_train_samples,
+        pack_documents=config.pack_documents,
+        data_seed=config.training_arguments.get("data_seed"),
+        documents=numbers_documents(store, config.documents),
+        **config.masks,
+    )
+
+
+def _phases(
+    config: TrainConfig, recipe: Recipe, data: Any
+) -> tuple[PhasedBlocks, BlockStore | dict[str, BlockStore] | None]:
+    """Make the data set of a training in phases, and choose the blocks to measure on."""
+    given = config.training_arguments
+    source, measured = None, None
+    if data is not None:
+        source, measured = _choose_stores(data, config.eval_data, given | {"eval_strategy": None})
+    mixtures = open_mixtures(recipe, source)
+    if config.eval_data is None:
+        measured = measured_blocks(mixtures, measured)
+    elif source is None:
+        measured = open_evaluation_stores(config.eval_data)
+    where = mixtures[-1].joined.path
+    return phased_blocks(config, mixtures), _wanted(measured, given, where)
 
 
 def _choose_stores(
@@ -116,19 +142,31 @@ def _choose_stores(
         train, measured = splits["train"], splits.get("test")
     if eval_data is not None:
         measured = open_evaluation_stores(eval_data)
-    strategy = given.get("eval_strategy")
-    if str(strategy) == "no":
-        measured = None
-    elif strategy is not None and measured is None:
-        where = train.joined.path if isinstance(train, Mixture) else train.path
-        raise InputError(
-            f"eval_strategy is {strategy!r}, but {where} has no test split: prepare it "
-            "with --test-size, or give eval_data."
-        )
+    where = train.joined.path if isinstance(train, Mixture) else train.path
+    measured = _wanted(measured, given, where)
     for store in (train, measured):
         if isinstance(store, BlockStore) and not len(store):
             raise InputError(f"The block store {store.path} is empty.")
     return train, measured
+
+
+def _wanted(
+    measured: BlockStore | dict[str, BlockStore] | None, given: dict[str, Any], where: Path
+) -> BlockStore | dict[str, BlockStore] | None:
+    """Return the blocks to measure on, None if the arguments want no evaluation.
+
+    Raises:
+        InputError: `given` asks for an evaluation that has no blocks.
+    """
+    strategy = given.get("eval_strategy")
+    if str(strategy) == "no":
+        return None
+    if strategy is not None and measured is None:
+        raise InputError(
+            f"eval_strategy is {strategy!r}, but {where} has no test split: prepare it "
+            "with --test-size, or give eval_data."
+        )
+    return measured
 
 
 def _check_stores(

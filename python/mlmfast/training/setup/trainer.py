@@ -10,12 +10,15 @@ import transformers
 
 from mlmfast.errors import InputError
 from mlmfast.training.model.compile import choose_compiling, tokens_of
+from mlmfast.training.model.rotations import Rotations
+from mlmfast.training.phased_blocks import PhasedBlocks
 from mlmfast.training.report import hub
 from mlmfast.training.setup.arguments import choose_arguments
 from mlmfast.training.setup.distillation import build_teacher
 from mlmfast.training.setup.model import adapt_model, build_model
 from mlmfast.training.trainer.distillation_trainer import DistillationTrainer
 from mlmfast.training.trainer.mlm_trainer import MLMTrainer
+from mlmfast.training.trainer.phases.rotations import RotationCallback
 from mlmfast.training.trainer.saving.best_model import choose_best_metric
 from mlmfast.training.trainer.saving.resume_changes import check_resumed
 
@@ -60,11 +63,16 @@ def build_trainer(
     eval_store = None if eval_blocks is None else eval_blocks.store
     teacher = build_teacher(config, train_blocks.store, eval_store)
     model: Any = build_model(config, train_blocks.store, eval_store, teacher)
+    rotations = _rotations(config, model, train_blocks)
     given = config.training_arguments
     adapter: Adapter | None = None
     if config.lora is not None:
         model, adapter = adapt_model(config, config.lora, model, train_blocks.store)
-    tokens = tokens_of(given, len(train_blocks), train_blocks.store.block_size, processes.count)
+    if isinstance(train_blocks, PhasedBlocks):
+        tokens = train_blocks.tokens_read(0, 1)
+    else:
+        length = train_blocks.store.block_size
+        tokens = tokens_of(given, len(train_blocks), length, processes.count)
     arguments = choose_arguments(
         run_dir.path,
         given | choose_best_metric(given, eval_store),
@@ -99,7 +107,23 @@ def build_trainer(
             "lora does not work with FSDP or DeepSpeed, which divide the weights: start the "
             "processes with torchrun alone (DDP), or train all weights."
         )
+    if rotations is not None and isinstance(train_blocks, PhasedBlocks):
+        trainer.add_callback(RotationCallback(rotations, train_blocks.phases))
     trainer.adapter = adapter
     trainer.override, trainer.options = config.override, config.recorded
     trainer.option_changes = tuple(run_dir.changes)
     return trainer
+
+
+def _rotations(config: TrainConfig, model: Any, blocks: MaskedBlocks) -> Rotations | None:
+    """Prepare the bases of the rotary position embeddings; None if all phases have the model's.
+
+    Raises:
+        InputError: the base of the model cannot be changed.
+    """
+    if not isinstance(blocks, PhasedBlocks):
+        return None
+    bases = [phase.rope_theta for phase in blocks.phases.phases]
+    if all(base is None for base in bases):
+        return None
+    return Rotations(model, bases, trust_remote_code=config.options.trust_remote_code)

@@ -48,6 +48,7 @@ class BlockTrainer(BlockBatches, AtomicCheckpoints):
     """
 
     control: transformers.TrainerControl
+    _accumulates = True  # as `gradient_accumulation_steps` says
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -136,18 +137,13 @@ class BlockTrainer(BlockBatches, AtomicCheckpoints):
         about = f"Step {step + 1} gave a loss or weights of NaN or Inf"
         if self._step_batches is None:
             raise NonFiniteLossError(f"{about}.", step=step, epoch=0, block_ids=[])
-        batches, blocks = self._step_batches, self._step_batches.blocks
+        batches = self._step_batches
+        blocks = batches.blocks.part_at(step)
         epoch, ids = batches.blocks_of(step)
-        packed = "" if blocks.packing is None else ", pack_documents=True"
-        store = str(blocks.store.path) if blocks.mixture is None else blocks.mixture
         shown = ", ".join(map(str, ids[:8])) + (" ..." if len(ids) > 8 else "")
-        batch_size = batches.sampler.batch_size * batches.sampler.world_size
         raise NonFiniteLossError(
             f"{about}: epoch {epoch}, seed {blocks.seed}, {len(ids)} blocks "
-            f"of {blocks.store.path}: {shown}. To get the same batch again: "
-            f"mlmfast.training.trainer.step_batches.step_batch({store!r}, "
-            f"{step}, batch_size={batch_size}, accumulated={batches.accumulated}, "
-            f"seed={blocks.seed}{packed}). Often the learning rate "
+            f"of {blocks.store.path}: {shown}. {batches.advice(step)}Often the learning rate "
             f"({self.args.learning_rate:g}) is too high.",
             step=step,
             epoch=epoch,
@@ -171,7 +167,8 @@ class BlockTrainer(BlockBatches, AtomicCheckpoints):
             fitting = self._find_batch_size(inputs)
         return (
             f"The device {args.device} has too little memory for batches of "
-            f"{args.per_device_train_batch_size} blocks ({failed}): {advice(args, fitting)}."
+            f"{args.per_device_train_batch_size} blocks ({failed}): "
+            f"{advice(args, fitting, accumulates=self._accumulates)}."
         )
 
     def _find_batch_size(self, inputs: Any) -> int | None:

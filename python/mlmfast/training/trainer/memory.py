@@ -49,23 +49,24 @@ def batch_that_fits(cost: Cost, total: int, batch: int) -> int:
     return max(fitting, default=0)
 
 
-def advice(arguments: TrainingArguments, fitting: int | None) -> str:
+def advice(arguments: TrainingArguments, fitting: int | None, *, accumulates: bool = True) -> str:
     """Name the options with which a step fits and has the same blocks.
 
     Args:
         arguments: the arguments of the training that did not fit.
         fitting: the batch size that fits by measurement; 0 for none, None without a measurement.
+        accumulates: whether the accumulated batches follow from an option of their own.
     """
     batch = arguments.per_device_train_batch_size
     basis = "this fits, by measurement" if fitting else "half, not measured"
     if fitting is None and batch > 1:
         fitting = max(size for size in range(1, batch) if batch % size == 0)
     if fitting:
-        accumulated = arguments.gradient_accumulation_steps * batch // fitting
-        return (
-            f"give --per-device-train-batch-size {fitting} --gradient-accumulation-steps "
-            f"{accumulated} ({basis}; a step has the same blocks)"
-        )
+        option = f"--per-device-train-batch-size {fitting}"
+        if accumulates:
+            accumulated = arguments.gradient_accumulation_steps * batch // fitting
+            option = f"{option} --gradient-accumulation-steps {accumulated}"
+        return f"give {option} ({basis}; a step has the same blocks)"
     ways = [] if arguments.bf16 else ["--bf16"]
     ways += [] if arguments.gradient_checkpointing else ["--gradient-checkpointing"]
     return f"not even one block fits: {', '.join([*ways, 'shorter blocks or a smaller model'])}"

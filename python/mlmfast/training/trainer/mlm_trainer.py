@@ -19,16 +19,16 @@ from mlmfast.training.model.masked_head import DOCUMENT_IDS, MaskedHead
 from mlmfast.training.model.masked_rows import MaskedLogits, at_masks
 from mlmfast.training.options.averaging import Averaging
 from mlmfast.training.trainer.block_evaluation import BlockEvaluation
-from mlmfast.training.trainer.block_trainer import BlockTrainer
 from mlmfast.training.trainer.mask_rate import MaskRateCallback
 from mlmfast.training.trainer.mixture import MixtureCallback
+from mlmfast.training.trainer.phases.phased_trainer import PhasedTrainer
 from mlmfast.training.trainer.saving.adapters import AdapterSaving
 from mlmfast.training.trainer.throughput import ThroughputCallback
 
 logger = logging.getLogger(__name__)
 
 
-class MLMTrainer(BlockEvaluation, AdapterSaving, BlockTrainer):
+class MLMTrainer(BlockEvaluation, AdapterSaving, PhasedTrainer):
     """A `transformers.Trainer` for masked language models, with the Trainer's own arguments.
 
     It differs from the Trainer in these points:
@@ -75,11 +75,13 @@ class MLMTrainer(BlockEvaluation, AdapterSaving, BlockTrainer):
         self._in_step = self._own_loss = False
         self.throughput: ThroughputCallback | None = None
         if isinstance(self.train_dataset, MaskedBlocks):
-            # With sharded weights, no process can run the model on its own.
-            is_local = not (self.is_fsdp_enabled or self.is_deepspeed_enabled)
+            # With sharded weights, no process can run the model on its own; and the operations of
+            # blocks of several lengths are not those of one block.
+            counts = not (self.is_fsdp_enabled or self.is_deepspeed_enabled)
+            counts &= len(self.train_dataset.block_lengths) == 1
             self.throughput = ThroughputCallback(
                 self.train_dataset,
-                self._head_of_steps if is_local else None,
+                self._head_of_steps if counts else None,
                 self._heads_without_backward,
             )
             self.add_callback(self.throughput)

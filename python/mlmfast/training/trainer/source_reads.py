@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from mlmfast.training.phased_blocks import PhasedBlocks
     from mlmfast.training.trainer.step_batches import StepBatches
 
 
@@ -18,7 +19,7 @@ class SourceRead:
     Attributes:
         name: name of the source.
         path: folder of its store.
-        probability: its share of the mixture.
+        probability: its share of the mixture; in a training in phases, of the blocks read.
         blocks: number of its blocks.
         read: how many blocks of it were read, with those that came again.
     """
@@ -60,4 +61,21 @@ def sources_read(batches: StepBatches, steps: int) -> tuple[SourceRead, ...]:
     return tuple(
         SourceRead(name, str(store.path), share, len(store), int(count))
         for name, store, share, count in sources
+    )
+
+
+def phased_sources_read(blocks: PhasedBlocks, steps: int) -> tuple[SourceRead, ...]:
+    """Count the blocks of each source in the first steps of a training in phases."""
+    counts = np.zeros(len(blocks.sources), np.int64)
+    read = blocks.phases.blocks_read(steps)
+    for part, begin, count in zip(blocks.parts, blocks.phases.first_blocks, read, strict=False):
+        mixture = part.mixture
+        assert mixture is not None  # noqa: S101 - the blocks of a phase are always a mixture
+        found = mixture.order(blocks.order_seed).read(begin, begin + count)
+        counts[list(mixture.numbers)] += found
+    total = max(int(counts.sum()), 1)
+    sources = zip(blocks.source_names, blocks.sources, counts.tolist(), strict=True)
+    return tuple(
+        SourceRead(name, str(store.path), count / total, len(store), count)
+        for name, store, count in sources
     )

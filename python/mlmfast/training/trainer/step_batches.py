@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from mlmfast.data.loading.mixture.mixture import Mixture
     from mlmfast.data.store.store import BlockStore
     from mlmfast.training.block_dataset import BlockDataset
+    from mlmfast.training.trainer.phases.batches import PhaseSampler
 
 # Batches to make ahead, beside those of the current step.
 _PREFETCH = 2
@@ -40,7 +40,7 @@ class RankBatchSampler(BatchSampler):
     and no block comes twice.
     """
 
-    def __init__(self, sampler: BlockSampler, epoch: int = 0) -> None:
+    def __init__(self, sampler: BlockSampler | PhaseSampler, epoch: int = 0) -> None:
         self.block_sampler = sampler
         self.epoch = epoch
 
@@ -52,7 +52,7 @@ class RankBatchSampler(BatchSampler):
             yield self.block_sampler.block_ids(number, self.epoch).tolist()
 
 
-def rank_loader(blocks: BlockDataset, sampler: BlockSampler) -> DataLoader:
+def rank_loader(blocks: BlockDataset, sampler: BlockSampler | PhaseSampler) -> DataLoader:
     """Return a data loader over one rank's share of the blocks."""
     # Starting a pass draws from the loader's generator; the global one is left to dropout.
     return DataLoader(
@@ -138,15 +138,23 @@ class StepBatches:
     def items_of(self, step: int) -> tuple[int, NDArray[np.uint64]]:
         """Return the epoch of a step, and its items of the data set: blocks, or packed rows."""
         epoch, step_in_epoch = divmod(step, self.steps_per_epoch)
-        all_ranks = replace(
-            self.sampler,
-            batch_size=self.sampler.batch_size * self.sampler.world_size,
-            rank=0,
-            world_size=1,
-        )
+        all_ranks = self.sampler.all_ranks
         first = step_in_epoch * self.accumulated
         numbers = range(first, min(first + self.accumulated, self.sampler.global_batches))
         return epoch, np.concatenate([all_ranks.block_ids(number, epoch) for number in numbers])
+
+    def advice(self, step: int) -> str:
+        """Say how to make the batch of a step again, as a sentence."""
+        blocks, sampler = self.blocks, self.sampler
+        packed = "" if blocks.packing is None else ", pack_documents=True"
+        store = str(blocks.store.path) if blocks.mixture is None else blocks.mixture
+        batch_size = sampler.batch_size * sampler.world_size
+        return (
+            "To get the same batch again: "
+            f"mlmfast.training.trainer.step_batches.step_batch({store!r}, {step}, "
+            f"batch_size={batch_size}, accumulated={self.accumulated}, seed={blocks.seed}"
+            f"{packed}). "
+        )
 
     def loader(self) -> DataLoader:
         """Return the Trainer's view of an epoch: its length and data set, and its batches."""
@@ -186,12 +194,15 @@ class StepBatches:
         self._batches = Prefetcher(self._make, numbers, self.accumulated + _PREFETCH)
 
     def _make(self, number: int) -> Batch:
-        block_ids = self.sampler.block_ids(number, self._epoch)
-        step = self._epoch * self.steps_per_epoch + number // self.accumulated
-        batch = self.blocks.batch_at(step, block_ids.tolist())
+        batch = self._make_batch(number)
         if not self._pin_memory:
             return batch
         return {name: tensor.pin_memory() for name, tensor in batch.items()}
+
+    def _make_batch(self, number: int) -> Batch:
+        block_ids = self.sampler.block_ids(number, self._epoch)
+        step = self._epoch * self.steps_per_epoch + number // self.accumulated
+        return self.blocks.batch_at(step, block_ids.tolist())
 
     def _count(self, batch: Batch) -> None:
         attention, positions = batch.get("attention_mask"), batch["input_ids"].numel()

@@ -29,7 +29,7 @@ def _context_length(blocks: MaskedBlocks) -> int:
     if blocks.packing is not None:
         lengths = blocks.packing.lengths[:_SAMPLE].astype(np.int64)
     else:
-        sample = np.arange(min(_SAMPLE, len(blocks)), dtype=np.uint64)
+        sample = np.arange(min(_SAMPLE, len(blocks.store)), dtype=np.uint64)
         numbers = blocks.store.document_ids(sample).astype(np.int64)
         rows = np.arange(len(numbers))[:, None] * numbers.shape[1]
         _, lengths = np.unique((rows + numbers)[numbers >= 0], return_counts=True)
@@ -140,18 +140,19 @@ class ThroughputCallback(TrainerCallback):
         Args:
             epoch: the epoch of the Trainer, with its fraction.
         """
-        passed, seconds = epoch - self._epoch, self._seconds - self._before
+        tokens = self._blocks.tokens_read(self._epoch, epoch)
+        seconds = self._seconds - self._before
         self._epoch, self._before = epoch, self._seconds
-        return self._metrics(passed, seconds)
+        return self._metrics(tokens, seconds)
 
     def since_start(self, epoch: float) -> dict[str, float]:
         """Return the same since the training started, or resumed."""
-        return self._metrics(epoch - self._first, self._seconds)
+        return self._metrics(self._blocks.tokens_read(self._first, epoch), self._seconds)
 
-    def _metrics(self, passed: float, seconds: float) -> dict[str, float]:
-        if passed <= 0 or seconds <= 0:
+    def _metrics(self, tokens: float, seconds: float) -> dict[str, float]:
+        if tokens <= 0 or seconds <= 0:
             return {}
-        rate = passed * len(self._blocks) * self._tokens_per_block / seconds
+        rate = tokens / seconds
         # The mean mask rate of all steps so far: the head is a small part of the operations.
         share = self.mfu(rate, self._rates / self._steps)
         metrics = {"tokens_per_second": round(rate, 1)}

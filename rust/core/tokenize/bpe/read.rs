@@ -14,7 +14,9 @@ use super::spaces::Spaces;
 use crate::tokenize::added::{Added, Surroundings};
 use crate::tokenize::encode::Encoder;
 use crate::tokenize::entries::Merge;
-use crate::tokenize::file::{Behavior, Normalizer, Pattern as Regex, PreTokenizer, TokenizerFile};
+use crate::tokenize::file::{
+    AddedToken, Behavior, Normalizer, Pattern as Regex, PreTokenizer, TokenizerFile,
+};
 use crate::tokenize::model::{Ids, Model};
 use crate::{Error, Result};
 
@@ -35,9 +37,12 @@ impl ByteLevelBpe {
         let nfc = composes(file.normalizer.as_ref())?;
         let (pattern, prefix_space) = splitting(file.pre_tokenizer.as_ref())?;
 
-        // Runs of spaces with other rules are added tokens like others.
-        let spaces = Spaces::new(file.added_tokens.iter())
-            .filter(|_| !prefix_space && pattern.digits.is_none());
+        // Where a token that must be a whole word is none, the library has still passed over it, with
+        // the spaces in it: then runs of spaces, as those with other rules, are added tokens like others.
+        let hides = |token: &AddedToken| token.single_word && token.content.contains(' ');
+        let spaces = Spaces::new(file.added_tokens.iter()).filter(|_| {
+            !prefix_space && pattern.digits.is_none() && !file.added_tokens.iter().any(hides)
+        });
         let spaces = spaces.unwrap_or_default();
         let surroundings = Surroundings {
             normalize: &|text| if nfc { text.nfc().collect() } else { text.to_owned() },

@@ -156,6 +156,18 @@ def test_no_near_duplicate_of_a_test_document_is_trained_on(tmp_path):
         np.testing.assert_array_equal(blocks(report, name), blocks(alone))
 
 
+def test_groups_of_a_stream_stay_together(tmp_path):
+    sites = [f"site {number % 9}" for number in range(len(TEXTS))]
+    table = pa.table({"text": TEXTS, "site": sites})
+    report = run(table, tmp_path / "out", test_size=0.4, test_by="site", packing="none")
+    kept = pa.table({"text": KEPT, "site": [sites[TEXTS.index(text)] for text in KEPT]})
+    plain = run(
+        kept, tmp_path / "plain", test_size=0.4, test_by="site", packing="none", deduplicate=None
+    )
+    for name in ("train", "test"):
+        np.testing.assert_array_equal(blocks(report, name), blocks(plain, name))
+
+
 # Resuming
 
 

@@ -134,6 +134,11 @@ class Mixture:
         return JoinedStore(self.stores)
 
     @property
+    def numbers(self) -> tuple[int, ...]:
+        """The number that each store has in its seeds."""
+        return tuple(range(len(self.stores)))
+
+    @property
     def fill_rate(self) -> float:
         """The share of the positions of the drawn blocks that is not padding."""
         pairs = zip(self.probabilities, self.stores, strict=True)
@@ -179,7 +184,7 @@ class Mixture:
         for each in (seed, order_seed):
             if not 0 <= each < 1 << 64:
                 raise InputError(f"seed must be between 0 and 2^64 - 1, got {each}")
-        seeds = [source_seed(seed, source) for source in range(len(self.stores))]
+        seeds = [source_seed(seed, number) for number in self.numbers]
         return MixtureMasker(self.joined, self.order(order_seed), seeds=seeds, options=options)
 
 

@@ -107,6 +107,10 @@ class MixtureOrder:
             self.slots, np.int64
         )
 
+    def _number(self, source: int) -> int:
+        """Return the number that a source has in its seed."""
+        return source
+
     def _runs(self, first: int, last: int) -> Iterator[Run]:
         """Yield what the mixture's blocks `first` to `last - 1` are."""
         from mlmfast import _core
@@ -114,7 +118,8 @@ class MixtureOrder:
         draws, ends = self._read(first), self._read(last)
         for source in np.flatnonzero(draws < ends).tolist():
             draw, end = int(draws[source]), int(ends[source])
-            seed, size = source_seed(self.seed, source), self.sizes[source]
+            seed = source_seed(self.seed, self._number(source))
+            size = self.sizes[source]
             while draw < end:
                 epoch, place = divmod(draw, size)
                 stop = min(place + end - draw, size)

@@ -16,16 +16,17 @@ if TYPE_CHECKING:
     from mlmfast.data.prepare.dedup import Deduplication
     from mlmfast.data.prepare.documents import Counts
 
-_SCHEMA = pa.schema([("number", pa.uint64()), ("text", pa.large_string())])
+_FIELDS = [("number", pa.uint64()), ("text", pa.large_string())]
 _OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")
 
 
 class DocumentSpool:
     """Writes documents to a file, compressed with lz4, and reads them again."""
 
-    def __init__(self, path: Path) -> None:
-        """Keep the file at `path`."""
+    def __init__(self, path: Path, *, groups: bool) -> None:
+        """Keep the file at `path`; `groups` says whether documents have groups."""
         self._path = path
+        self._schema = pa.schema([*_FIELDS, *([("group", pa.uint64())] if groups else [])])
         self.text_bytes = 0
         """UTF-8 bytes of all documents."""
 
@@ -33,11 +34,13 @@ class DocumentSpool:
         """Write the batches, and yield them."""
         with (
             pa.OSFile(str(self._path), "wb") as sink,
-            pa.ipc.new_stream(sink, _SCHEMA, options=_OPTIONS) as writer,
+            pa.ipc.new_stream(sink, self._schema, options=_OPTIONS) as writer,
         ):
             for batch in batches:
                 columns = [arrow_numbers(batch.numbers), batch.texts]
-                writer.write_batch(pa.record_batch(columns, schema=_SCHEMA))
+                if batch.groups is not None:
+                    columns.append(arrow_numbers(batch.groups))
+                writer.write_batch(pa.record_batch(columns, schema=self._schema))
                 self.text_bytes += text_bytes(batch.texts)
                 yield batch
 
@@ -55,6 +58,9 @@ class DocumentSpool:
                 rows = np.flatnonzero(fresh)
                 counts.duplicates += len(numbers) - len(rows)
                 if len(rows):
-                    yield DocumentBatch(
-                        texts.take(arrow_numbers(rows)), numbers[rows], Cursor(position=position)
+                    groups = (
+                        None if batch.num_columns == 2 else numpy_numbers(batch.column(2))[rows]
                     )
+                    chosen = texts.take(arrow_numbers(rows))
+                    cursor = Cursor(position=position)
+                    yield DocumentBatch(chosen, numbers[rows], groups, cursor)

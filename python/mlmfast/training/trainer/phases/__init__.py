@@ -1,0 +1,1 @@
+"""Trainings in phases: their batches, learning rate, evaluations and checkpoints."""
