@@ -35,6 +35,8 @@ OWN_OPTIONS = (
     "limit",
     "shuffle_documents",
     "deduplicate",
+    "near_ngram",
+    "near_threshold",
 )
 """The options that a source may have for itself; the others decide what the ids mean."""
 _INPUTS = "inputs"
