@@ -47,7 +47,7 @@ def prepare(arguments: _Arguments) -> BlockStore | dict[str, Any]:
             `text_column` is read. Or a dict of several sources by name, each with such inputs or
             with a dict of `inputs` and options of its own, which are those that say how it is read
             (`text_column`, `format`, `dataset_name` ...), `test_size`, `test_by`, `test_from`,
-            `drop_empty`, `limit`, `shuffle_documents` and `deduplicate`.
+            `drop_empty`, `limit`, `shuffle_documents`, `deduplicate` and those of near-duplicates.
         output: The folder to write; it appears when it is complete.
         tokenizer: A folder, a tokenizer.json, a Hub name or a tokenizer object.
         text_column: The column with the text; dots reach into nested fields ("answers.text"),
