@@ -33,7 +33,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
 
     def __init__(
         self,
-        matrices: Sequence[torch.nn.Parameter],
+        matrices: Sequence[torch.Tensor],
         others: Sequence[dict[str, Any]],
         *,
         lr: float,
@@ -69,7 +69,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
         return loss
 
 
-def matrices_of(model: Any) -> list[torch.nn.Parameter]:
+def matrices_of(model: Any) -> list[torch.Tensor]:
     """Return what Muon trains: the weights of the linear maps in the layers of a model.
 
     Embeddings and what follows the last layer (the head) are not among them.

@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 class MuonTrainer(AtomicCheckpoints):
     """A Trainer that takes `args.optim = "muon"`, too."""
 
+    optimizer: Any
+
     def create_optimizer(self, *args: Any) -> Any:
         """Create the Trainer's optimizer; or Muon for the layers' matrices, AdamW for the rest."""
         if self.args.optim != MUON or self.optimizer is not None:
@@ -67,5 +69,5 @@ class MuonTrainer(AtomicCheckpoints):
         return self.optimizer
 
 
-def _count(parameters: list[torch.nn.Parameter]) -> int:
+def _count(parameters: list[torch.Tensor]) -> int:
     return sum(each.numel() for each in parameters)
