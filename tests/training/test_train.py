@@ -53,6 +53,8 @@ def test_the_figures_are_those_of_evaluate(trained, toy_blocks):
     kept = json.loads((trained.output / "mlmfast_training.json").read_text())
     assert kept["after"]["loss"] == trained.after.loss
     assert kept["masks"]["mlm_probability"] == 0.3  # of random weights
+    assert kept["text"]["block_size"] == found.block_size
+    assert (kept["text"]["special_tokens"], kept["text"]["packing"]) == ("document", "concat")
 
 
 def test_the_same_seed_gives_the_same_weights_for_any_number_of_workers(toy_blocks, tmp_path):

@@ -9,6 +9,7 @@ import click
 
 from mlmfast.cli.flags.command import ExampleCommand, Names
 from mlmfast.cli.flags.documents import documents_option
+from mlmfast.cli.flags.raw_text import given_text_options, raw_text_options
 from mlmfast.cli.process.log import show_log
 from mlmfast.errors import InputError
 
@@ -22,6 +23,7 @@ _PSEUDO_METHODS = ("word_l2r", "original")
     mlmfast evaluate model/ --data blocks/test --json
     mlmfast evaluate model/ --data blocks/test --eval-seeds 8 --pseudo-perplexity 16
     mlmfast evaluate model/ --data wiki=blocks/wiki --data code=blocks/code
+    mlmfast evaluate model/ --data new-texts.jsonl --text-column body
     mlmfast evaluate new-model/ --against old-model/ --data blocks/test
     """,
 )
@@ -30,9 +32,9 @@ _PSEUDO_METHODS = ("word_l2r", "original")
     "--data",
     required=True,
     multiple=True,
-    metavar="[NAME=]STORE",
-    help="Block store; for one with splits, the split test. Repeat it to evaluate on several, "
-    "together and one by one.",
+    metavar="[NAME=]DATA",
+    help="Block store (for one with splits, the split test), or raw text: a file of any format of "
+    "`mlmfast prepare`, or a pattern. Repeat it to evaluate on several, together and one by one.",
 )
 @click.option("--against", help="Another model, to compare both on the same masks.")
 @click.option("--batch-size", default=32, show_default=True, help="Blocks per batch.")
@@ -80,9 +82,12 @@ _PSEUDO_METHODS = ("word_l2r", "original")
     is_flag=True,
     help="First compare every byte of the blocks with its checksums.",
 )
+@raw_text_options
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
+@click.pass_context
 def command(
+    context: click.Context,
     model: str,
     data: tuple[str, ...],
     against: str | None,
@@ -93,25 +98,32 @@ def command(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Evaluate MODEL (a folder or a Hub name) on a block store, or compare it with another.
+    """Evaluate MODEL (a folder or a Hub name) on a block store or on text, or compare two models.
 
     Prints perplexity, accuracy at the masks and bits per byte. The masks depend on the seed only:
     the result is the same for any batch size.
+
+    Raw text is prepared in a temporary folder with the model's tokenizer, into blocks such as the
+    model was trained on: the result is that of `mlmfast prepare` and `evaluate`. The options from
+    --tokenizer to --threads are for raw text only.
     """
     from mlmfast.data.store.named import named_folders
 
     show_log(quiet=quiet)
     named = named_folders(data)
+    text = given_text_options(context, options)
     result: Any
     if against is not None:
         if pseudo_perplexity is not None:
             raise InputError("--pseudo-perplexity is for one model: leave out --against.")
         if not isinstance(named, str):
-            raise InputError(f"--against compares on one block store: give one of {list(data)}.")
+            raise InputError(
+                f"--against compares on one block store or text: give one of {list(data)}."
+            )
         from mlmfast.training.evaluation.compare import compare
 
         result = compare(
-            model, against, named, confidence=confidence, progress=not quiet, **options
+            model, against, named, confidence=confidence, progress=not quiet, **options, **text
         )
     else:
         from mlmfast.training.evaluation.evaluate import evaluate
@@ -123,5 +135,6 @@ def command(
             pseudo_method=pseudo_method,
             progress=not quiet,
             **options,
+            **text,
         )
     click.echo(json.dumps(result.to_dict()) if as_json else result)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +13,9 @@ from mlmfast.data.arrow_numpy import arrow_numbers, numpy_numbers, one_text
 from mlmfast.errors import InputError
 
 _BINARY = pa.large_binary()
+_STRINGS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+_BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)
+_NUMBERS = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_decimal)
 
 
 def plain_text(array: pa.Array) -> pa.LargeStringArray:
@@ -34,11 +38,17 @@ def leaf_names(fields: list[pa.Field], prefix: str = "") -> list[str]:
 
 def text_columns(schema: pa.Schema) -> list[str]:
     """Return the names of the string columns."""
-    kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
-    return [field.name for field in schema if any(is_kind(field.type) for is_kind in kinds)]
+    return [field.name for field in schema if any(is_kind(field.type) for is_kind in _STRINGS)]
 
 
-def column_bytes(array: pa.Array, path: tuple[str, ...], column: str, source: str) -> pa.Array:
+def column_bytes(
+    array: pa.Array,
+    path: tuple[str, ...],
+    column: str,
+    source: str,
+    *,
+    numbers_as_text: bool = False,
+) -> pa.Array:
     """Return the texts at `path` below a column as LargeBinary; UTF-8 is unchecked.
 
     Args:
@@ -46,20 +56,22 @@ def column_bytes(array: pa.Array, path: tuple[str, ...], column: str, source: st
         path: The fields below the column, outermost first.
         column: The user's name for the text, for errors.
         source: The name of the source, for errors.
+        numbers_as_text: Return numbers and true/false as the text that JSON writes for them.
 
     Raises:
         InputError: The field does not exist, or does not hold text.
     """
+    read = partial(column_bytes, column=column, source=source, numbers_as_text=numbers_as_text)
     kind = array.type
     if isinstance(kind, pa.BaseExtensionType):
-        return column_bytes(array.storage, path, column, source)
+        return read(array.storage, path)
     if pa.types.is_dictionary(kind):
         # Arrow's `take` does not support string views, and a dictionary may hold nulls itself.
-        return column_bytes(array.dictionary, path, column, source).take(array.indices)
+        return read(array.dictionary, path).take(array.indices)
     if pa.types.is_run_end_encoded(kind):
-        return column_bytes(pc.run_end_decode(array), path, column, source)
+        return read(pc.run_end_decode(array), path)
     if _is_list(kind):
-        return _join_lists(array, path, column, source)
+        return _join_lists(array, partial(read, path=path))
     if pa.types.is_null(kind):
         return array.cast(_BINARY)
     if pa.types.is_struct(kind):
@@ -73,25 +85,34 @@ def column_bytes(array: pa.Array, path: tuple[str, ...], column: str, source: st
             raise unknown_column(
                 source, column, leaf_names(list(kind), column.rsplit(".", len(path))[0] + ".")
             )
-        return column_bytes(
-            pc.struct_field(array, [children.index(path[0])]), path[1:], column, source
-        )
+        return read(pc.struct_field(array, [children.index(path[0])]), path[1:])
     if path:
         raise InputError(
             f"{source}: the column {column!r} leads to {kind}, which has no field {path[0]!r}."
         )
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+    texts = _plain_bytes(array, numbers_as_text=numbers_as_text)
+    if texts is None:
+        raise InputError(f"{source}: the column {column!r} holds {kind}, not text.")
+    return texts
+
+
+def _plain_bytes(array: pa.Array, *, numbers_as_text: bool) -> pa.Array | None:
+    """Return a column of strings or bytes as LargeBinary; None if it holds something else."""
+    kind = array.type
+    if any(is_kind(kind) for is_kind in _STRINGS):
         return array.cast(pa.large_string()).view(_BINARY)
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind):
+    if any(is_kind(kind) for is_kind in _BYTES):
         return array.cast(_BINARY)
-    raise InputError(f"{source}: the column {column!r} holds {kind}, not text.")
+    if numbers_as_text and any(is_kind(kind) for is_kind in _NUMBERS):
+        return array.cast(pa.string()).cast(pa.large_string()).view(_BINARY)
+    return None
 
 
-def _join_lists(array: pa.Array, path: tuple[str, ...], column: str, source: str) -> pa.Array:
+def _join_lists(array: pa.Array, read: Callable[[pa.Array], pa.Array]) -> pa.Array:
     """Join the texts of each list with spaces; nulls in a list are skipped."""
     lengths = numpy_numbers(pc.list_value_length(array).cast(pa.int64()))
     lengths = np.where(numpy_numbers(array.is_valid()), lengths, 0)
-    texts = column_bytes(array.flatten(), path, column, source)
+    texts = read(array.flatten())
     if texts.null_count:
         parents = np.repeat(np.arange(len(array)), lengths)
         valid = texts.is_valid()

@@ -18,6 +18,23 @@ def read_settings(file: str) -> dict[str, Any]:
         NotFoundError: there is no such file.
         InputError: it holds no such mapping.
     """
+    settings = read_mapping(file, "`model: bert/`")
+    return {
+        str(name).replace("_", "-"): value for name, value in settings.items() if value is not None
+    }
+
+
+def read_mapping(file: str, example: str) -> dict[Any, Any]:
+    """Read a mapping in YAML or JSON.
+
+    Args:
+        file: the file.
+        example: what an entry looks like, for the error.
+
+    Raises:
+        NotFoundError: there is no such file.
+        InputError: it holds no mapping.
+    """
     path = Path(file).expanduser()
     if path.suffix.lower() not in SUFFIXES:
         raise InputError(f"The settings {file} must be a {', '.join(SUFFIXES)} file.")
@@ -29,10 +46,8 @@ def read_settings(file: str) -> dict[str, Any]:
     except ValueError as error:
         raise InputError(f"The settings {file} cannot be read: {error}.") from error
     if not isinstance(settings, dict):
-        raise InputError(f"The settings {file} must hold names and values, such as `model: bert/`.")
-    return {
-        str(name).replace("_", "-"): value for name, value in settings.items() if value is not None
-    }
+        raise InputError(f"The settings {file} must hold names and values, such as {example}.")
+    return settings
 
 
 def _yaml(text: str) -> Any:

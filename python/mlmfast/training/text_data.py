@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 import transformers
 
 from mlmfast.data.arrow_text import UnknownColumnError
@@ -18,6 +17,7 @@ from mlmfast.data.prepare.options import PrepareOptions
 from mlmfast.data.sources.byte_streams.streams import STDIN
 from mlmfast.data.sources.formats import format_of
 from mlmfast.data.sources.hub import arrow_stream, is_dataset_folder, load_dataset_splits
+from mlmfast.data.sources.mds.shards import is_mds_folder
 from mlmfast.data.sources.patterns import is_pattern
 from mlmfast.data.store.folder import is_store_folder
 from mlmfast.data.store.store import BlockStore
@@ -25,7 +25,7 @@ from mlmfast.data.tokenization.added_tokens import with_tokens
 from mlmfast.data.tokenization.load import LoadedTokenizer, load_tokenizer
 from mlmfast.errors import InputError, NotFoundError
 from mlmfast.fs.paths import as_path, is_stray
-from mlmfast.torch_models import max_input_length
+from mlmfast.training.model.input_length import limits_of, limits_of_config, longest_block
 from mlmfast.training.model.lengthen import change_positions
 from mlmfast.training.model.load import load_config
 
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# As in run_mlm.py, for tokenizers without a limit or with a very large one.
-LONGEST = 1024
 # Percent of the documents, as in run_mlm.py.
 _HELD_OUT = 5
 
@@ -224,26 +222,17 @@ def _block_size(
     length: LengthOptions | None,
 ) -> int:
     """Return the requested block size, lowered to the limit of tokenizer and model."""
-    limits = [] if tokenizer.model_max_length is None else [tokenizer.model_max_length]
+    limits = limits_of(tokenizer)
     if length is not None and length.max_position_embeddings is not None:
         limits = []  # the tokenizer's is that of the model before
     if model is not None:
         config = load_config(model, **options.hub)
         if length is not None and length.given:
             change_positions(config, length)
-        try:
-            with torch.device("meta"):
-                network = transformers.AutoModelForMaskedLM.from_config(
-                    config, trust_remote_code=options.trust_remote_code
-                )
-        except (ValueError, ImportError):
-            pass  # loading the model itself raises an error that names the problem
-        else:
-            positions = max_input_length(network)
-            limits += [positions.usable] if positions else []
+        limits += limits_of_config(config, trust_remote_code=options.trust_remote_code)
     requested = options.max_seq_length
     if requested is None:
-        return min([*limits, LONGEST])
+        return longest_block(limits)
     if limits and requested > min(limits):
         logger.warning(
             "max_seq_length is %d, but tokenizer and model take at most %d: using that.",
@@ -260,7 +249,8 @@ def _texts(data: Any, options: RunMlmOptions) -> tuple[Any, Any]:
     if name is None and isinstance(data, str | Path) and is_dataset_folder(as_path(data)):
         name = str(data)
     if name is None:
-        return _files(options.train_file if data is None else data), validation
+        given = options.train_file if data is None else data
+        return _files(given, options.format), validation
     splits = load_dataset_splits(
         name,
         options.dataset_config_name,
@@ -278,7 +268,12 @@ def _texts(data: Any, options: RunMlmOptions) -> tuple[Any, Any]:
     return both[0], both[1]
 
 
-def _files(data: Any) -> Any:
+def _is_source(folder: Path, kind: str | None) -> bool:
+    """Whether `prepare` opens a folder itself."""
+    return kind == "document" or is_dataset_folder(folder) or is_mds_folder(folder)
+
+
+def _files(data: Any, kind: str | None) -> Any:
     """Replace folders by their text files; `prepare` opens everything else."""
     listed = list(data) if isinstance(data, list | tuple) else [data]
     if STDIN in listed:
@@ -288,7 +283,7 @@ def _files(data: Any) -> Any:
     sources: list[Any] = []
     for one in listed:
         path = as_path(one, home=True) if isinstance(one, str | Path) else None
-        if path is None or not path.is_dir() or is_dataset_folder(path):
+        if path is None or not path.is_dir() or _is_source(path, kind):
             sources.append(one)
             continue
         if is_store_folder(path):

@@ -12,6 +12,7 @@ from mlmfast.cli.flags.command import ExampleCommand
 from mlmfast.cli.flags.from_options import option_flags
 from mlmfast.cli.flags.text import text_inputs
 from mlmfast.data.prepare.options import SOURCE_OPTIONS, PrepareOptions
+from mlmfast.errors import InputError
 
 if TYPE_CHECKING:
     from mlmfast.data.prepare.report import PrepareReport
@@ -24,16 +25,24 @@ if TYPE_CHECKING:
     mlmfast prepare data/*.txt --tokenizer roberta-base --test-size 0.2 --output blocks/
     mlmfast prepare qa.jsonl.gz --text-column answers.text --tokenizer bert/ --output blocks/
     mlmfast prepare --dataset-name imdb --split "train[:5000]" --tokenizer bert/ --output blocks/
+    mlmfast prepare books/ --format document --tokenizer bert/ --output blocks/
     zcat logs.gz | mlmfast prepare - --format txt --tokenizer tokenizer/ --output blocks/
     """,
 )
 @text_inputs
+@click.option(
+    "--sources",
+    metavar="FILE",
+    help="YAML or JSON file of several sources by name, in the place of INPUTS: their inputs, or a "
+    "mapping of inputs and options of their own. Each becomes the store OUTPUT/NAME.",
+)
 @click.option("--output", "-o", required=True, metavar="FOLDER", help="The block store to write.")
 @option_flags(PrepareOptions, without=(*SOURCE_OPTIONS, "progress"))
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress bar and no summary.")
 def command(
     inputs: tuple[str, ...],
+    sources: str | None,
     output: str,
     as_json: bool,
     quiet: bool,
@@ -42,8 +51,9 @@ def command(
     """Turn text into a store of token blocks.
 
     INPUTS are files (txt, jsonl, csv, tsv, parquet, arrow, fasta; also .gz, .zst, .bz2, .xz, .lz4,
-    .zip, .tar), patterns, folders of the `datasets` library, or - for standard input. A text file
-    holds one document per line, a FASTA file one per record. The store opens with
+    .zip, .tar), patterns, folders of the `datasets` library or of MDS shards, or - for standard
+    input. A text file holds one document per line, a FASTA file one per record; with --format
+    document, a file or a file of a folder is one document. The store opens with
     `datasets.load_from_disk` too. A killed run resumes when the same command is given again; the
     result is the same, byte for byte.
     """
@@ -52,7 +62,11 @@ def command(
 
     show_log(quiet=quiet)
     options["add_tokens"] = options["add_tokens"] or ()
-    report = run_prepare(list(inputs), output, PrepareOptions(progress=not quiet, **options))
+    given = PrepareOptions(progress=not quiet, **options)
+    if sources is not None:
+        _prepare_several(sources, inputs, output, given, as_json=as_json, quiet=quiet)
+        return
+    report = run_prepare(list(inputs), output, given)
     if as_json:
         click.echo(json.dumps(report.as_dict(), ensure_ascii=False))
         return
@@ -62,7 +76,44 @@ def command(
         click.echo(_summary(report))
 
 
+def _prepare_several(
+    file: str,
+    inputs: tuple[str, ...],
+    output: str,
+    options: PrepareOptions,
+    *,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    from mlmfast.data.prepare.several import run_prepare_several
+    from mlmfast.fs.settings import read_mapping
+
+    if inputs or options.dataset_name is not None:
+        raise InputError(f"--sources {file} names what to read: leave out other inputs.")
+    sources = read_mapping(file, "`wiki: wiki/*.jsonl`")
+    reports = run_prepare_several(sources, output, options)
+    if as_json:
+        found = {name: report.as_dict() for name, report in reports.items()}
+        click.echo(json.dumps({"output": output, "sources": found}, ensure_ascii=False))
+        return
+    for report in reports.values():
+        for warning in report.warnings:
+            click.echo(f"Warning: {warning}", err=True)
+    if quiet:
+        return
+    for name, report in reports.items():
+        click.echo(f"{name}:\n" + "\n".join(f"  {line}" for line in _facts(report)))
+    data = " ".join(f"--data {report.output} auto" for report in reports.values())
+    model = _model(next(iter(reports.values())))
+    click.echo(f"Next     mlmfast train {data} {model} --output model/")
+
+
 def _summary(report: PrepareReport) -> str:
+    next_step = f"Next     mlmfast train {report.output} {_model(report)} --output model/"
+    return "\n".join([*_facts(report), next_step])
+
+
+def _facts(report: PrepareReport) -> list[str]:
     from mlmfast.data.prepare.report import counted
 
     sizes = report.as_dict()
@@ -92,8 +143,7 @@ def _summary(report: PrepareReport) -> str:
         f"{name.capitalize():8} {counted(len(store), 'block')} in {store.path}"
         for name, store in report.stores.items()
     ]
-    lines.append(f"Next     mlmfast train {report.output} {_model(report)} --output model/")
-    return "\n".join(lines)
+    return lines
 
 
 def _end(report: PrepareReport) -> str:

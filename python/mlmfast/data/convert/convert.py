@@ -69,8 +69,8 @@ def convert(
     gives files for both; a single store becomes the split train.
 
     Args:
-        source: A block store; with `to="store"`, Parquet files, a folder of them, or a folder of
-            the `datasets` library.
+        source: A block store; with `to="store"`, Parquet files, a folder of them, a folder of MDS
+            shards (or of the folders train, val and test), or a folder of the `datasets` library.
         output: The folder to write; it appears only when it is complete.
         to: "parquet" (train-00000-of-00001.parquet ..., one per shard, with where documents
             begin), "megatron" (train.bin and train.idx, an indexed data set of Megatron-LM and NeMo

@@ -1,11 +1,11 @@
-"""Reading token lists of other tools in batches: Parquet files, and folders of `datasets`."""
+"""Reading token lists of other tools in batches: Parquet, MDS, and folders of `datasets`."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +13,12 @@ import numpy as np
 import pyarrow as pa
 
 from mlmfast.data.arrow_numpy import arrow_numbers, numpy_numbers
+from mlmfast.data.convert.from_mds import mds_lists
+from mlmfast.data.convert.token_lists import TokenLists
 from mlmfast.data.prepare.options import PrepareOptions
 from mlmfast.data.prepare.report import counted
 from mlmfast.data.prepare.split_writer import SplitWriter
+from mlmfast.data.sources.mds.shards import is_mds_folder, mds_splits
 from mlmfast.data.store.manifest import COLUMN, STARTS
 from mlmfast.data.tokenization.load import LoadedTokenizer, id_dtype
 from mlmfast.errors import InputError, MissingDependencyError, NotFoundError
@@ -31,33 +34,8 @@ _BATCH_ROWS = 10_000
 _SPLIT_FILE = re.compile(r"(train|test|validation)-\d{5}-of-\d{5}\.parquet")
 
 
-@dataclass(frozen=True)
-class TokenLists:
-    """The token lists of one split."""
-
-    name: str
-    """Their path, for messages."""
-    kind: pa.DataType
-    """The column's Arrow type."""
-    rows: int
-    read: Callable[[], Iterator[pa.RecordBatch]]
-    """Yields batches of the column and, with `starts`, of `document_starts`."""
-    starts: bool = False
-    """Whether a column `document_starts` says where documents begin in the rows."""
-
-    @property
-    def width(self) -> int | None:
-        """The rows' length if the column's type fixes it, else None."""
-        return self.kind.list_size if pa.types.is_fixed_size_list(self.kind) else None
-
-    @property
-    def knows_documents(self) -> bool:
-        """Whether it is known where documents begin; rows of one length may be blocks."""
-        return self.starts or self.width is None
-
-
 def open_token_lists(sources: Iterable[str | Path], column: str) -> dict[str, TokenLists]:
-    """Find the splits of Parquet files, of a folder of them, or of a `datasets` folder.
+    """Find the splits of Parquet files, of a folder of them or of MDS, or of a `datasets` folder.
 
     Returns:
         {"train": lists}, {"test": lists} or both.
@@ -69,7 +47,7 @@ def open_token_lists(sources: Iterable[str | Path], column: str) -> dict[str, To
     """
     paths = [as_path(source, home=True) for source in sources]
     if not paths:
-        raise InputError("There is no input: name Parquet files or a folder of `datasets`.")
+        raise InputError("There is no input: name Parquet files, or a folder of MDS or `datasets`.")
     for path in paths:
         if not path.exists():
             raise NotFoundError(f"There is no file or folder {str(path)!r}.")
@@ -77,10 +55,14 @@ def open_token_lists(sources: Iterable[str | Path], column: str) -> dict[str, To
         folder = paths[0]
         if any((folder / name).exists() for name in ("state.json", "dataset_dict.json")):
             return _datasets_splits(folder, column)
+        if shards := _mds_folders(folder):
+            splits = _train_and_test(shards, folder)
+            return {split: mds_lists(path, column) for split, path in splits.items()}
         paths = sorted(folder.glob("*.parquet"))
         if not paths:
             raise InputError(
-                f"{str(folder)!r} is no folder of `datasets`, and no Parquet file is in it."
+                f"{str(folder)!r} is no folder of `datasets` or of MDS shards, and no Parquet file "
+                "is in it."
             )
     by_split: dict[str, list[Path]] = {}
     for path in paths:
@@ -90,6 +72,13 @@ def open_token_lists(sources: Iterable[str | Path], column: str) -> dict[str, To
         split: _parquet(files, column)
         for split, files in _train_and_test(by_split, paths[0]).items()
     }
+
+
+def _mds_folders(folder: Path) -> dict[str, Path]:
+    """Return the folders of MDS shards by split; a single one is "train"."""
+    if is_mds_folder(folder):
+        return {"train": folder}
+    return {"validation" if name == "val" else name: folder / name for name in mds_splits(folder)}
 
 
 def _train_and_test(splits: dict[str, Any], source: Path) -> dict[str, Any]:

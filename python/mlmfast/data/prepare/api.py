@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from mlmfast.data.prepare.options import PrepareOptions
 from mlmfast.data.prepare.run import run_prepare
+from mlmfast.data.prepare.several import is_several, run_prepare_several
 from mlmfast.options import takes_fields_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mlmfast.data.prepare.report import PrepareReport
     from mlmfast.data.store.store import BlockStore
 
 
@@ -30,7 +32,7 @@ class _Arguments(PrepareOptions):
 
 
 @takes_fields_of(_Arguments)
-def prepare(arguments: _Arguments) -> BlockStore | dict[str, BlockStore]:
+def prepare(arguments: _Arguments) -> BlockStore | dict[str, Any]:
     """Turn text into a block store.
 
     Reading, decoding, tokenizing and writing run at the same time, each in threads of its own.
@@ -38,10 +40,14 @@ def prepare(arguments: _Arguments) -> BlockStore | dict[str, BlockStore]:
     lost in all. The same input gives the same bytes, whatever the number of threads.
 
     Args:
-        inputs: A path, a pattern such as "data/*.txt", "-" for standard input, an Arrow column
-            or table, a `datasets.Dataset` or `IterableDataset`, a column of one, or a list of
-            these; None with `dataset_name`. A text file holds one document per line, a FASTA
-            file one per record; of all other inputs, `text_column` is read.
+        inputs: A path, a pattern such as "data/*.txt", a folder of MDS shards (MosaicML streaming),
+            "-" for standard input, an Arrow column or table, a `datasets.Dataset` or
+            `IterableDataset`, a column of one, or a list of these; None with `dataset_name`. A text
+            file holds one document per line, a FASTA file one per record; of all other inputs,
+            `text_column` is read. Or a dict of several sources by name, each with such inputs or
+            with a dict of `inputs` and options of its own, which are those that say how it is read
+            (`text_column`, `format`, `dataset_name` ...), `test_size`, `test_by`, `test_from`,
+            `drop_empty`, `limit`, `shuffle_documents` and `deduplicate`.
         output: The folder to write; it appears when it is complete.
         tokenizer: A folder, a tokenizer.json, a Hub name or a tokenizer object.
         text_column: The column with the text; dots reach into nested fields ("answers.text"),
@@ -49,6 +55,12 @@ def prepare(arguments: _Arguments) -> BlockStore | dict[str, BlockStore]:
         block_size: Tokens in a block.
         test_size: The share of the documents for a test split; None makes no split. Whether a
             document is in it depends only on `seed` and the document's number.
+        test_by: Keep documents together in one split that have the same value of this column, such
+            as an author, a site or the document that a passage is from. `test_size` is then the
+            share of the values. The split of a value depends only on `seed` and the value. Dots
+            reach into nested fields; numbers are taken as text.
+        test_from: "random", or "tail": the test split has the last documents, in the order of
+            reading. The text is read twice for that, the first time to count the documents.
         special_tokens: "document" wraps every document as the tokenizer itself does
             (`<s> ... </s>`); "block" begins every block with its cls (or bos) token and ends it
             with sep (or eos); "none" adds nothing.
@@ -60,7 +72,10 @@ def prepare(arguments: _Arguments) -> BlockStore | dict[str, BlockStore]:
             padding. "none" gives every document a block of its own, truncated to the block size
             and padded, as `--line_by_line` of run_mlm.py does.
         format: "txt", "jsonl", "csv", "tsv", "parquet", "arrow" or "fasta"; None goes by the
-            names of the files. Compressed files (gzip, zstd, bz2, xz, lz4) and archives (zip, tar)
+            names of the files. With "document" every file is one document, and of a folder all
+            files in it and below are read, except hidden ones. "webdataset" reads tar archives of
+            samples; `text_column` is the files' suffix ("txt") or a field of their JSON
+            ("json.text"). Compressed files (gzip, zstd, bz2, xz, lz4) and archives (zip, tar)
             are detected by their first bytes; the files of an archive are read in the order of
             their names.
         csv_delimiter: The character between the fields of a row; None is a comma in CSV, a tab in
@@ -115,7 +130,9 @@ def prepare(arguments: _Arguments) -> BlockStore | dict[str, BlockStore]:
         progress: Show a progress bar on standard error.
 
     Returns:
-        The store; with `test_size`, {"train": store, "test": store}.
+        The store; with `test_size`, {"train": store, "test": store}. For several sources, a dict of
+        these by name: the store of a source is the folder of its name in `output`, as
+        `mlmfast.Mixture` takes them.
 
     Raises:
         InputError: An option or a text cannot be used, or the text is less than one block.
@@ -123,7 +140,16 @@ def prepare(arguments: _Arguments) -> BlockStore | dict[str, BlockStore]:
         OutputExistsError: `output` exists already, or another run is writing it.
         MissingDependencyError: engine="ray", and Ray is not installed.
     """
-    report = run_prepare(arguments.inputs, arguments.output, arguments.options())
+    inputs, options = arguments.inputs, arguments.options()
+    if not is_several(inputs):
+        return _result(run_prepare(inputs, arguments.output, options))
+    made: dict[str, Any] = {}
+    for name, report in run_prepare_several(inputs, arguments.output, options).items():
+        made[name] = _result(report)
+    return made
+
+
+def _result(report: PrepareReport) -> BlockStore | dict[str, BlockStore]:
     for warning in report.warnings:
-        warnings.warn(warning, stacklevel=3)  # the caller of `prepare`, above `takes_fields_of`
-    return report.stores["train"] if arguments.test_size is None else report.stores
+        warnings.warn(warning, stacklevel=4)  # the caller of `prepare`, above `takes_fields_of`
+    return report.stores["train"] if len(report.stores) == 1 else report.stores

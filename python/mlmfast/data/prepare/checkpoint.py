@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 # Options that do not change what a run writes.
 _NOT_IN_FINGERPRINT = {"tokenizer", "engine", "threads", "progress", "overwrite", "resume"}
-_VERSION = 4
+_VERSION = 5
 
 
 def run_fingerprint(

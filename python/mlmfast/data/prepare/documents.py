@@ -11,7 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlmfast.data.arrow_numpy import arrow_numbers, numpy_numbers, text_offsets
+from mlmfast.data.prepare.split import group_keys
 from mlmfast.data.sources.base import Location, Piece, ReadOptions, Source, bounded
+from mlmfast.data.sources.group_column import group_values
 
 if TYPE_CHECKING:
     from mlmfast.data.prepare.dedup import ExactDedup
@@ -58,6 +60,8 @@ class DocumentBatch:
     """Without nulls."""
     numbers: np.ndarray
     """The documents' numbers in the order of reading, uint64."""
+    groups: np.ndarray | None
+    """The `group_keys` of the documents, uint64; None unless the splits divide groups."""
     cursor: Cursor
     """Just after these documents."""
 
@@ -73,6 +77,8 @@ class Decoded:
     texts: pa.LargeStringArray
     replaced: int
     skipped: int
+    groups: np.ndarray | None
+    """The `group_keys` of the documents; nulls have any."""
 
 
 class Documents:
@@ -115,7 +121,13 @@ class Documents:
             texts,
             reading.replaced,
             reading.skipped,
+            self._groups(piece, texts),
         )
+
+    def _groups(self, piece: Piece, texts: pa.LargeStringArray) -> np.ndarray | None:
+        if piece.groups is None:
+            return None
+        return group_keys(group_values(piece.groups, texts, self._reading), self._options.seed)
 
     def batches(
         self, decoded: Iterator[Decoded], start: Cursor, seen: ExactDedup | None = None
@@ -147,7 +159,8 @@ class Documents:
             )
             texts = piece.texts if limit is None else piece.texts.slice(0, limit - number)
             rows = self._select(texts, piece)
-            yield from self._batches(texts, rows[np.searchsorted(rows, done) :], number, cursor)
+            rows = rows[np.searchsorted(rows, done) :]
+            yield from self._batches(texts, rows, piece.groups, number, cursor)
             number += len(texts)
             self.read = number
             # A source that starts elsewhere than at its beginning may be cut into other pieces.
@@ -173,7 +186,12 @@ class Documents:
         return np.flatnonzero(keep)
 
     def _batches(
-        self, texts: pa.LargeStringArray, rows: np.ndarray, number: int, cursor: Cursor
+        self,
+        texts: pa.LargeStringArray,
+        rows: np.ndarray,
+        groups: np.ndarray | None,
+        number: int,
+        cursor: Cursor,
     ) -> Iterator[DocumentBatch]:
         chosen = texts if len(rows) == len(texts) else texts.take(arrow_numbers(rows))
         first = 0
@@ -181,4 +199,6 @@ class Documents:
             part_rows = rows[first : first + len(part)]
             first += len(part)
             numbers = part_rows.astype(np.uint64) + np.uint64(number)
-            yield DocumentBatch(part, numbers, replace(cursor, rows=int(part_rows[-1]) + 1))
+            part_groups = None if groups is None else groups[part_rows]
+            here = replace(cursor, rows=int(part_rows[-1]) + 1)
+            yield DocumentBatch(part, numbers, part_groups, here)

@@ -57,6 +57,16 @@ class PrepareOptions:
         "Share of the documents for a test split, such as 0.2.  [default: no split]",
         metavar="SHARE",
     )
+    test_by: str | None = option(
+        "Column whose documents stay together in one split, by its value, such as an author or a "
+        "site.  [default: every document by itself]",
+        metavar="NAME",
+    )
+    test_from: str = option(
+        "Draw the documents of the test split at random, or take the last ones.",
+        "random",
+        choices=("random", "tail"),
+    )
     special_tokens: str = option(
         "Wrap every document, or every block, in the tokenizer's special tokens, or add none.",
         "document",
@@ -172,7 +182,7 @@ class PrepareOptions:
         ):
             object.__setattr__(self, name, value)
         check_options(self)
-        self._check_test_size()
+        self._check_test_split()
         thread_count(self.threads)
         if self.kmer is None and self.kmer_stride != 1:
             raise InputError("kmer_stride goes with kmer, which is not given.")
@@ -193,6 +203,30 @@ class PrepareOptions:
             raise InputError(
                 f"test_size is the share of the documents to test on, such as 0.2; got {share!r}."
             )
+
+    def _check_test_split(self) -> None:
+        """Raise InputError if the test split that is described cannot be made."""
+        self._check_test_size()
+        given = [
+            name
+            for name, chosen in (
+                ("test_by", self.test_by is not None),
+                ("test_from", self.test_from != "random"),
+            )
+            if chosen
+        ]
+        if given and self.test_size is None:
+            raise InputError(
+                f"{given[0]} describes a test split: give its share too, such as --test-size 0.1 "
+                "(test_size=0.1)."
+            )
+        if len(given) == 2:
+            raise InputError(
+                "test_by draws groups of documents at random, and test_from='tail' takes the last "
+                "documents: give one of them."
+            )
+        if self.test_by is not None and (not isinstance(self.test_by, str) or not self.test_by):
+            raise InputError(f"test_by must be a column's name; got {self.test_by!r}.")
 
     def _read_tokens(self) -> tuple[str, ...]:
         if not self.add_tokens:

@@ -15,7 +15,7 @@ from mlmfast.data.prepare.dedup import SEEN_FILE, ExactDedup
 from mlmfast.data.prepare.documents import Counts, Cursor, Decoded, DocumentBatch, Documents
 from mlmfast.data.prepare.report import counted
 from mlmfast.data.prepare.shuffle import ExternalShuffle, Spilled, expected_text
-from mlmfast.data.prepare.split import is_test_document
+from mlmfast.data.prepare.split import HoldOut
 from mlmfast.runtime.cpu import thread_count
 from mlmfast.runtime.pipeline import ThreadedPipeline
 
@@ -71,12 +71,15 @@ class Pipeline:
         reader: PrefetchingReader,
         options: PrepareOptions,
         state: CheckpointFile,
+        documents: int | None = None,
     ) -> None:
-        """Work in the staging folder `work`."""
+        """Work in the staging folder `work`; `documents` is how many there are, if known."""
         self._work = work
         self._reader = reader
         self._options = options
         self._state = state
+        self._documents = documents
+        self._hold_out: HoldOut | None = None
 
     def run(
         self, encoder: Encoder, splits: dict[str, SplitWriter], checkpoint: Checkpoint | None
@@ -88,6 +91,7 @@ class Pipeline:
         try:
             if self._options.shuffle_documents:
                 return self._run_shuffled(encoder, splits, checkpoint, seen)
+            self._hold_out = HoldOut.of(self._options, self._documents)
             start = _start_of(checkpoint)
             reader = self._reader
             # The reader is stopped first, since later stages may be waiting for it.
@@ -119,6 +123,7 @@ class Pipeline:
             self._state.save(cursor, reader.documents.counts, splits, spilled)
         else:
             reader.documents.counts = checkpoint.counts
+        self._hold_out = HoldOut.of(self._options, spilled.read)
         with ThreadedPipeline() as stages, self._bar(spilled.text_bytes, start) as advance:
             batches = shuffle.batches(spilled, start, reader.reading.batch_bytes)
             for cursor in self._write(stages, batches, encoder, splits, spilled):
@@ -135,6 +140,7 @@ class Pipeline:
                 reader.batches(Cursor(), seen),
                 expected_bytes=expected_text(reader.sources),
                 advance=advance,
+                read=lambda: reader.documents.read,
             )
             if self._options.limit is None:
                 advance(reader.size)
@@ -167,11 +173,10 @@ class Pipeline:
     def _by_split(
         self, batch: DocumentBatch, tokens: pa.LargeListArray
     ) -> Iterator[tuple[str, pa.LargeStringArray, pa.LargeListArray]]:
-        size, seed = self._options.test_size, self._options.seed
-        if size is None:
+        if self._hold_out is None:
             yield "train", batch.texts, tokens
             return
-        test = is_test_document(batch.numbers, test_size=size, seed=seed)
+        test = self._hold_out.is_test(batch.numbers, batch.groups)
         for name, chosen in (("train", ~test), ("test", test)):
             rows = arrow_numbers(np.flatnonzero(chosen))
             if len(rows):

@@ -10,13 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.data.prepare.checkpoint import Checkpoint, CheckpointFile, run_fingerprint
+from mlmfast.data.prepare.counting import check_countable, count_documents
 from mlmfast.data.prepare.documents import Counts, Cursor
 from mlmfast.data.prepare.encoding import encoder_of
 from mlmfast.data.prepare.options import READING_OPTIONS, PrepareOptions
-from mlmfast.data.prepare.pipeline import Pipeline, PrefetchingReader, log_resume, worker_layout
+from mlmfast.data.prepare.pipeline import (
+    Pipeline,
+    PrefetchingReader,
+    log_resume,
+    worker_layout,
+)
 from mlmfast.data.prepare.report import PrepareReport, counted
 from mlmfast.data.prepare.split_writer import SplitWriter, split_writers
 from mlmfast.data.prepare.validation import (
+    check_columns,
     check_not_within,
     check_split_sizes,
     is_small_input,
@@ -24,8 +31,7 @@ from mlmfast.data.prepare.validation import (
     warn_of_unknown,
 )
 from mlmfast.data.sources.base import ReadOptions, Source
-from mlmfast.data.sources.files import FileSource
-from mlmfast.data.sources.open import open_sources
+from mlmfast.data.sources.open import open_sources, rereadable_files
 from mlmfast.data.store.folder import holds_store_alone
 from mlmfast.data.store.store import open_splits
 from mlmfast.errors import StoreError
@@ -71,7 +77,12 @@ def run_prepare(inputs: Any, output: str | Path, options: PrepareOptions) -> Pre
             dataset_config=options.dataset_config,
         )
         check_not_within(sources, output)
-        reading = ReadOptions(**{name: getattr(options, name) for name in READING_OPTIONS})
+        reading = ReadOptions(
+            **{name: getattr(options, name) for name in READING_OPTIONS},
+            group_column=options.test_by,
+        )
+        check_columns(sources, reading)
+        check_countable(sources, options)
         with PrefetchingReader(sources, reading, options) as reader:
             if _can_prefetch(work, sources, options):
                 reader.begin(Cursor())
@@ -101,7 +112,7 @@ def _can_prefetch(work: StagingDir, sources: list[Source], options: PrepareOptio
 
     The tokenizer is loaded meanwhile.
     """
-    files = all(isinstance(source, FileSource) and source.regular for source in sources)
+    files = all(map(rereadable_files, sources))
     resumed = options.resume and work.state.exists()
     return files and not resumed and options.engine == "local"
 
@@ -129,8 +140,9 @@ def _run(
         report.kept_tokens = sum(split.writer.tokens for split in splits.values())
     _, threads = worker_layout(options)
     encoder = encoder_of(tokenizer, options, threads=threads, verify=options.verify)
-    counts = Pipeline(work, reader, options, state).run(encoder, splits, checkpoint)
-    return encoder.engine, counts, splits
+    documents = count_documents(sources, reader.reading, options)
+    pipeline = Pipeline(work, reader, options, state, documents)
+    return encoder.engine, pipeline.run(encoder, splits, checkpoint), splits
 
 
 def _begin(
@@ -168,6 +180,8 @@ def _close(
         "shuffle_documents": options.shuffle_documents,
         "deduplicate": options.deduplicate,
         "test_size": options.test_size,
+        "test_by": options.test_by,
+        "test_from": options.test_from,
         "seed": options.seed,
         "drop_empty": options.drop_empty,
         "kmer": options.kmer,

@@ -16,7 +16,6 @@ from mlmfast.data.arrow_numpy import arrow_numbers, numpy_numbers, text_bytes
 from mlmfast.data.prepare.documents import Cursor, DocumentBatch
 from mlmfast.data.prepare.split import hash_u64
 from mlmfast.data.sources.base import Source, bounded
-from mlmfast.data.sources.files import FileSource
 from mlmfast.errors import StoreError
 from mlmfast.fs.checksums import FileStamp, sync_file, sync_folder
 
@@ -24,11 +23,8 @@ from mlmfast.fs.checksums import FileStamp, sync_file, sync_folder
 _BUCKET_BYTES = 64 << 20
 _MOST_BUCKETS = 1024
 _BUFFER_BYTES = 64 << 20
-_UNPACKING = 4  # about how many times larger compressed text becomes
-_PACKED = (".gz", ".zst", ".bz2", ".xz", ".lz4", ".parquet")
 _UNKNOWN_BYTES = 16 << 30
 _SALT = 0x53_48_55_46_46_4C_45  # makes the order independent of the split of the same seed
-_SCHEMA = pa.schema([("number", pa.uint64()), ("text", pa.large_string())])
 _OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")
 
 
@@ -39,6 +35,8 @@ class Spilled:
     buckets: int
     text_bytes: int
     """UTF-8 bytes of all documents."""
+    read: int
+    """Documents that were read, including those left out."""
     files: tuple[FileStamp, ...]
     """The buckets that are not empty, in order."""
 
@@ -82,6 +80,7 @@ class ExternalShuffle:
         *,
         expected_bytes: int,
         advance: Callable[[int], object],
+        read: Callable[[], int],
     ) -> Spilled:
         """Write all documents to their buckets, and sync them to disk.
 
@@ -89,6 +88,7 @@ class ExternalShuffle:
             batches: The documents, in the order of reading.
             expected_bytes: About how much text there is.
             advance: Called with the position of each batch when it has been read.
+            read: Returns, after the last batch, how many documents were read.
         """
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir()
@@ -112,7 +112,7 @@ class ExternalShuffle:
             sync_file(path)
             files.append(FileStamp(path.name, path.stat().st_size, digest.hexdigest()))
         sync_folder(self._folder)
-        return Spilled(1 << bits, total, tuple(files))
+        return Spilled(1 << bits, total, read(), tuple(files))
 
     def batches(self, spilled: Spilled, start: Cursor, batch_bytes: int) -> Iterator[DocumentBatch]:
         """Yield the documents in their new order, from the cursor of such a batch on.
@@ -134,54 +134,56 @@ class ExternalShuffle:
             numbers = numpy_numbers(table["number"].combine_chunks())
             order = np.argsort(hash_u64(numbers, self._seed))[done:]
             numbers = numbers[order]
+            groups = None
+            if "group" in table.column_names:
+                groups = numpy_numbers(table["group"].combine_chunks())[order]
             texts = table["text"].combine_chunks().take(arrow_numbers(order))
             first = 0
             for part in bounded(texts, batch_bytes):
                 part_numbers = numbers[first : first + len(part)]
+                part_groups = None if groups is None else groups[first : first + len(part)]
                 first += len(part)
                 position += text_bytes(part)
                 cursor = Cursor(number, rows=done + first, position=position)
-                yield DocumentBatch(part, part_numbers, cursor)
+                yield DocumentBatch(part, part_numbers, part_groups, cursor)
             done = 0
 
     def _write(self, batches: list[DocumentBatch], bits: int) -> int:
         numbers = np.concatenate([batch.numbers for batch in batches])
-        texts = pa.concat_arrays([batch.texts for batch in batches])
+        columns = {
+            "number": arrow_numbers(numbers),
+            "text": pa.concat_arrays([batch.texts for batch in batches]),
+        }
+        groups = [batch.groups for batch in batches if batch.groups is not None]
+        if groups:
+            columns["group"] = arrow_numbers(np.concatenate(groups))
         keys = hash_u64(numbers, self._seed)
         buckets = _first_bits(keys, bits)
         order = np.argsort(buckets, kind="stable")
         ends = np.cumsum(np.bincount(buckets[order].astype(np.int64), minlength=1 << bits))
-        numbers, texts = numbers[order], texts.take(arrow_numbers(order))
+        spilled = pa.record_batch(columns).take(arrow_numbers(order))
         start = 0
         for bucket, end in enumerate(ends.tolist()):
             if end > start:
-                batch = pa.record_batch(
-                    [arrow_numbers(numbers[start:end]), texts.slice(start, end - start)],
-                    schema=_SCHEMA,
-                )
                 sink = pa.BufferOutputStream()
-                with pa.ipc.new_stream(sink, _SCHEMA, options=_OPTIONS) as writer:
-                    writer.write_batch(batch)
+                with pa.ipc.new_stream(sink, spilled.schema, options=_OPTIONS) as writer:
+                    writer.write_batch(spilled.slice(start, end - start))
                 written = sink.getvalue()
                 self._hashes.setdefault(bucket, hashlib.sha256()).update(written)
                 with self._path(bucket).open("ab") as file:
                     file.write(written)
             start = end
-        return text_bytes(texts)
+        return text_bytes(columns["text"])
 
     def _path(self, bucket: int) -> Path:
         return self._folder / f"{bucket:04d}.arrow"
 
 
 def expected_text(sources: Iterable[Source]) -> int:
-    """Return about how much text the sources hold; a guess where they are not files."""
-    total = 0
-    for source in sources:
-        if not isinstance(source, FileSource) or source.size is None:
-            total += _UNKNOWN_BYTES
-        else:
-            total += source.size * (_UNPACKING if source.name.endswith(_PACKED) else 1)
-    return total
+    """Return about how much text the sources hold; a guess where that is unknown."""
+    return sum(
+        _UNKNOWN_BYTES if source.text_size is None else source.text_size for source in sources
+    )
 
 
 def _bucket_of(stamp: FileStamp) -> int:

@@ -11,8 +11,11 @@ from mlmfast.data.prepare.options import PrepareOptions
 from mlmfast.data.prepare.report import PrepareReport, counted
 from mlmfast.data.prepare.shuffle import expected_text
 from mlmfast.data.prepare.split_writer import group_options
-from mlmfast.data.sources.base import Source
+from mlmfast.data.sources.base import ReadOptions, Source
+from mlmfast.data.sources.document_files import DocumentFiles
 from mlmfast.data.sources.files import FileSource
+from mlmfast.data.sources.formats import WITHOUT_COLUMNS
+from mlmfast.data.sources.group_column import refuse_group_column
 from mlmfast.data.tokenization.added_tokens import read_tokens, with_mask_token, with_tokens
 from mlmfast.data.tokenization.encoder import MIN_BYTES_FOR_CORE
 from mlmfast.data.tokenization.load import LoadedTokenizer, load_tokenizer
@@ -71,6 +74,7 @@ def check_split_sizes(
     padded = options.remainder == "pad" or options.packing != "concat"
     needed = 1 if padded else next(iter(splits.values())).writer.capacity
     ways = "a smaller --block-size, " + ("" if needed == 1 else "--remainder pad, ")
+    another_draw = "" if options.test_by is None else "another --seed, "
     for split in splits.values():
         if split.writer.tokens >= needed:
             continue
@@ -83,7 +87,7 @@ def check_split_sizes(
             f"The {split.name} split got {split.documents:,} of {documents:,} documents and "
             f"{split.writer.tokens:,} of {tokens:,} tokens, which is less than one block of "
             f"{options.block_size}. Use {ways}another --test-size than {options.test_size}, "
-            "or more text."
+            f"{another_draw}or more text."
         )
 
 
@@ -115,12 +119,22 @@ def warn_of_unknown(tokenizer: LoadedTokenizer, report: PrepareReport) -> None:
 def check_not_within(sources: list[Source], output: Path) -> None:
     """Raise InputError if the output would replace the folder that the text is read from."""
     for source in sources:
-        path = Path(source.name).resolve()
-        if path.exists() and path.is_relative_to(output.resolve()):
-            raise InputError(
-                f"The input {source.name!r} lies in the output {str(output)!r}, which would be "
-                "replaced. Choose another output."
-            )
+        names = {source.name}
+        if isinstance(source, DocumentFiles):
+            names = {str(Path(file).parent) for file in source.files}
+        for path in (Path(name).resolve() for name in names):
+            if path.exists() and path.is_relative_to(output.resolve()):
+                raise InputError(
+                    f"The input {source.name!r} lies in the output {str(output)!r}, which would "
+                    "be replaced. Choose another output."
+                )
+
+
+def check_columns(sources: list[Source], reading: ReadOptions) -> None:
+    """Raise InputError if documents are to be grouped, but a file has no columns."""
+    for source in sources:
+        if isinstance(source, FileSource | DocumentFiles) and source.kind in WITHOUT_COLUMNS:
+            refuse_group_column(source.name, source.kind, reading)
 
 
 def is_small_input(sources: list[Source]) -> bool:
@@ -128,5 +142,5 @@ def is_small_input(sources: list[Source]) -> bool:
 
     It depends on the inputs alone, so that a resumed run decides the same.
     """
-    known = [isinstance(source, FileSource) and source.size is not None for source in sources]
-    return all(known) and expected_text(sources) < MIN_BYTES_FOR_CORE
+    known = all(source.text_size is not None for source in sources)
+    return known and expected_text(sources) < MIN_BYTES_FOR_CORE

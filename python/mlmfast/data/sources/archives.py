@@ -6,7 +6,9 @@ import logging
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import accumulate
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,8 @@ from mlmfast.data.sources.byte_streams.compression import damages
 from mlmfast.data.sources.byte_streams.streams import ByteStream
 from mlmfast.data.sources.files import file_fingerprint
 from mlmfast.data.sources.formats import FORMATS, format_of, read_stream
+from mlmfast.data.sources.group_column import refuse_group_column
+from mlmfast.data.sources.readers.document import decode_documents, text_of
 from mlmfast.errors import InputError
 
 if TYPE_CHECKING:
@@ -34,6 +38,8 @@ def is_archive(path: Path) -> bool:
 class ArchiveSource:
     """The files of an archive, each read in the format that its name implies."""
 
+    text_size: int | None = None
+
     def __init__(self, name: str, kind: str | None) -> None:
         """Read the archive at `name`; if `kind` is given, all files are read in that format."""
         self.name = name
@@ -48,6 +54,9 @@ class ArchiveSource:
             members = self._readable(archive.members())
             total = sum(member.size for member in members)
             before = sum(member.size for member in members[:first])
+            if self.kind == "document":
+                yield from self._documents(archive, members, first, options)
+                return
             for number, member in enumerate(members[first:], first):
                 inner = location["location"] if location and number == first else None
                 with self._open(archive, member) as stream:
@@ -55,8 +64,26 @@ class ArchiveSource:
                         read = before + min(piece.position, member.size)
                         position = (self.size or 0) * read // max(1, total)
                         here = {"member": number, "location": piece.location}
-                        yield Piece(piece.decode, here, position)
+                        yield replace(piece, location=here, position=position)
                 before += member.size
+
+    def _documents(
+        self, archive: _Zip | _Tar, members: list[_Member], first: int, options: ReadOptions
+    ) -> Iterator[Piece]:
+        """Yield whole files as documents, many in a piece."""
+        refuse_group_column(self.name, "document", options)
+        ends = list(accumulate(member.size for member in members))
+        held: list[tuple[str, bytes]] = []
+        size = 0
+        for number, member in enumerate(members[first:], first):
+            with self._open(archive, member) as stream:
+                held.append((stream.name, text_of(stream)))
+            size += len(held[-1][1])
+            if size >= options.batch_bytes or number + 1 == len(members):
+                here = {"member": number + 1 - len(held), "location": None}
+                position = (self.size or 0) * ends[number] // max(1, ends[-1])
+                yield Piece(partial(decode_documents, held), here, position)
+                held, size = [], 0
 
     def streams(self) -> Iterator[tuple[ByteStream, str]]:
         """Yield the bytes of all files and their formats, in the order of their names."""
@@ -114,7 +141,8 @@ def _walk_order(member: _Member) -> list[tuple[bool, str]]:
     return [*((True, folder) for folder in folders), (False, name)]
 
 
-def _hidden(name: str) -> bool:
+def is_hidden(name: str) -> bool:
+    """Whether a path is hidden, or belongs to what a Mac adds to archives."""
     return any(part.startswith((".", "__")) for part in PurePosixPath(name).parts)
 
 
@@ -127,7 +155,7 @@ class _Zip:
         return [
             _Member(entry.filename, entry.file_size, entry)
             for entry in entries
-            if not _hidden(entry.filename)
+            if not is_hidden(entry.filename)
         ]
 
     def open(self, member: _Member) -> Any:
@@ -141,7 +169,7 @@ class _Tar:
     def members(self) -> list[_Member]:
         entries = [entry for entry in self._file if entry.isfile()]
         return [
-            _Member(entry.name, entry.size, entry) for entry in entries if not _hidden(entry.name)
+            _Member(entry.name, entry.size, entry) for entry in entries if not is_hidden(entry.name)
         ]
 
     def open(self, member: _Member) -> Any:

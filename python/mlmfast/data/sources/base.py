@@ -47,6 +47,8 @@ class ReadOptions:
     """Cut FASTA sequences into documents of this many characters; None keeps them whole."""
     numbers_as_text: bool = False
     """Read numbers and true/false as the text that JSON writes for them, as labels may be."""
+    group_column: str | None = None
+    """A second column, whose values `Piece.groups` gives; None reads the text alone."""
 
     def __post_init__(self) -> None:
         check_choice("on_invalid_utf8", self.on_invalid_utf8, POLICIES)
@@ -93,6 +95,16 @@ Location = dict[str, Any]
 
 
 @dataclass(frozen=True)
+class Groups:
+    """The values of `ReadOptions.group_column` for the documents of a piece, row by row."""
+
+    decode: Callable[[ReadOptions], pa.Array]
+    """Returns them as LargeString, with nulls where there is none; like `Piece.decode`."""
+    where: Callable[[int], str]
+    """Returns what messages call a row of the piece, such as "a.csv, row 3"."""
+
+
+@dataclass(frozen=True)
 class Piece:
     """A part of a source that is read but not yet decoded."""
 
@@ -103,6 +115,8 @@ class Piece:
     """Where the piece begins: `source.pieces(options, location)` starts with this piece."""
     position: int
     """Progress after this piece, in the units of the source's `size`."""
+    groups: Groups | None = None
+    """The values of the group column; None without one."""
 
 
 class Source(Protocol):
@@ -111,6 +125,8 @@ class Source(Protocol):
     name: str
     size: int | None
     """The final value of `Piece.position`; None if unknown."""
+    text_size: int | None
+    """About how many bytes of text there are; None if unknown."""
 
     def pieces(self, options: ReadOptions, location: Location | None = None) -> Iterator[Piece]:
         """Yield the documents in pieces, from `location` on; None is the start of the source."""

@@ -21,6 +21,8 @@ ROWS = 1000
 class DatasetSource:
     """The rows of a `datasets.Dataset`, with its selections and shuffles."""
 
+    text_size: int | None = None
+
     def __init__(self, name: str, dataset: Any, column: str | None = None) -> None:
         """Read `dataset`, which messages call `name`; `column` overrides the options' one."""
         self.name = name
@@ -31,9 +33,9 @@ class DatasetSource:
     def pieces(self, options: ReadOptions, location: Location | None = None) -> Iterator[Piece]:
         """Yield the documents; only the column's data is read."""
         dataset, options = self._dataset, _with_column(options, self._column)
-        path = resolve_column(dataset.column_names, options.text_column)
-        if path is not None:
-            dataset = dataset.select_columns([path[0]])
+        names = _columns(dataset.column_names, options)
+        if names is not None:
+            dataset = dataset.select_columns(names)
         schema = dataset.features.arrow_schema
         first = location["row"] if location else 0
         rows = dataset.num_rows
@@ -60,6 +62,7 @@ class StreamedSource:
     """The rows of a `datasets.IterableDataset`, of which only a few are in memory at a time."""
 
     size: int | None = None
+    text_size: int | None = None
 
     def __init__(self, name: str, dataset: Any, column: str | None = None) -> None:
         """Read `dataset`, which messages call `name`; `column` overrides the options' one."""
@@ -75,7 +78,7 @@ class StreamedSource:
         if first is None:
             raise InputError(f"{self.name} is empty.")
         # A data set that streams row by row gives chunks of one row each.
-        select = _column_selector(first, options.text_column)
+        select = _column_selector(first, options)
         batches = (select(table).combine_chunks() for table in chain([first], tables))
         return read_batches(first.schema, batches, options, self.name)
 
@@ -110,10 +113,18 @@ def dataset_and_column(data: Any) -> tuple[Any, str | None]:
     return data, ".".join(names) or None
 
 
-def _column_selector(table: Any, text_column: str) -> Callable[[Any], Any]:
-    """Return a function that selects the text's column of a table; all columns if it is missing."""
-    path = resolve_column(table.column_names, text_column)
-    return lambda table: table if path is None else table.select([path[0]])
+def _columns(names: list[str], options: ReadOptions) -> list[str] | None:
+    """Return the columns to read; None, which is all, if one that is needed is missing."""
+    needed = [options.text_column, options.group_column]
+    paths = [resolve_column(names, name) for name in needed if name is not None]
+    found = {path[0]: None for path in paths if path is not None}
+    return None if None in paths else list(found)
+
+
+def _column_selector(table: Any, options: ReadOptions) -> Callable[[Any], Any]:
+    """Return a function that selects the needed columns of a table; all if one is missing."""
+    names = _columns(table.column_names, options)
+    return lambda table: table if names is None else table.select(names)
 
 
 def _with_column(options: ReadOptions, column: str | None) -> ReadOptions:

@@ -8,7 +8,10 @@ from typing import Any
 
 from mlmfast.data.sources.base import Location, Piece, ReadOptions
 from mlmfast.data.sources.byte_streams.streams import STDIN, ByteStream
-from mlmfast.data.sources.formats import read_stream
+from mlmfast.data.sources.formats import ARCHIVED, read_stream
+
+_UNPACKING = 4  # about how many times larger compressed text becomes
+_PACKED = (".gz", ".zst", ".bz2", ".xz", ".lz4", ".parquet")
 
 
 class FileSource:
@@ -21,12 +24,13 @@ class FileSource:
         self.regular = name != STDIN and Path(name).is_file()
         """Whether this is a regular file, which can be read again, and not a pipe."""
         self.size: int | None = Path(name).stat().st_size if self.regular else None
+        self.text_size = None if self.size is None else unpacked_size(name, self.size)
         self._stream: ByteStream | None = None
         self._stopped = False
 
     def pieces(self, options: ReadOptions, location: Location | None = None) -> Iterator[Piece]:
         """Yield the documents of the file."""
-        with ByteStream(self.name) as stream:
+        with self._open() as stream:
             self._stream = stream
             if self._stopped:
                 stream.stop()
@@ -35,8 +39,11 @@ class FileSource:
 
     def streams(self) -> Iterator[tuple[ByteStream, str]]:
         """Yield the file's bytes and their format."""
-        with ByteStream(self.name) as stream:
+        with self._open() as stream:
             yield stream, self.kind
+
+    def _open(self) -> ByteStream:
+        return ByteStream(self.name, archive=self.kind in ARCHIVED)
 
     def fingerprint(self) -> dict[str, Any] | None:
         """Return the name, size and modification time."""
@@ -47,6 +54,11 @@ class FileSource:
         self._stopped = True
         if self._stream is not None:
             self._stream.stop()
+
+
+def unpacked_size(name: str, size: int) -> int:
+    """Return about how many bytes of text a file of `size` bytes holds."""
+    return size * (_UNPACKING if name.endswith(_PACKED) else 1)
 
 
 def file_fingerprint(name: str, kind: str) -> dict[str, Any]:

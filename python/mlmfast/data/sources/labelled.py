@@ -10,15 +10,14 @@ import pyarrow as pa
 from mlmfast.data.arrow_text import UnknownColumnError
 from mlmfast.data.sources.archives import ArchiveSource
 from mlmfast.data.sources.dataset_rows import DatasetSource, StreamedSource
+from mlmfast.data.sources.document_files import DocumentFiles
 from mlmfast.data.sources.files import FileSource
+from mlmfast.data.sources.formats import WITHOUT_COLUMNS
 from mlmfast.data.sources.open import open_sources, read_texts
 from mlmfast.errors import InputError
 
 if TYPE_CHECKING:
     from mlmfast.data.sources.base import ReadOptions, Source
-
-# Their documents are lines or sequences, without columns.
-_WITHOUT_COLUMNS = {"txt", "fasta"}
 
 
 @dataclass(frozen=True)
@@ -86,8 +85,12 @@ def _check_table(source: Source) -> None:
             f"Labelled texts are read column by column, so {source.name!r} must be a file that can "
             "be read again: write it to one first."
         )
-    if isinstance(source, FileSource | ArchiveSource):
-        kinds = {kind for _, kind in source.streams()} & _WITHOUT_COLUMNS
+    if isinstance(source, FileSource | ArchiveSource | DocumentFiles):
+        kinds = set(WITHOUT_COLUMNS).intersection(
+            [source.kind]
+            if isinstance(source, DocumentFiles)
+            else (kind for _, kind in source.streams())
+        )
         if kinds:
             raise InputError(
                 f"{source.name} has no columns ({', '.join(sorted(kinds))}), so no labels either: "

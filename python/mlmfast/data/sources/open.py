@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +17,17 @@ from mlmfast.data.sources.dataset_rows import (
     StreamedSource,
     is_dataset_column,
 )
+from mlmfast.data.sources.document_files import DocumentFiles, open_documents
 from mlmfast.data.sources.files import FileSource
-from mlmfast.data.sources.formats import FORMATS, format_of
+from mlmfast.data.sources.formats import ARCHIVED, FORMATS, format_of, is_archive_name, not_text
 from mlmfast.data.sources.hub import (
     is_dataset_folder,
     load_hub_dataset,
     open_dataset,
     open_dataset_folder,
 )
+from mlmfast.data.sources.mds.shards import is_mds_folder, mds_splits
+from mlmfast.data.sources.mds.source import MdsSource
 from mlmfast.data.sources.patterns import is_pattern, matches
 from mlmfast.data.sources.readers.columnar import TableSource
 from mlmfast.errors import InputError, NotFoundError
@@ -65,6 +69,7 @@ def open_sources(
             sources += [_open_path(name, format, split) for name in _expand(str(entry))]
         else:
             sources.append(_open_object(entry, split))
+    sources = _with_documents_joined(sources)
     if dataset_name is not None:
         sources.append(_open_dataset_name(dataset_name, dataset_config, split))
     elif dataset_config is not None:
@@ -79,6 +84,13 @@ def open_sources(
             "use --limit for the first documents."
         )
     return sources
+
+
+def rereadable_files(source: Source) -> bool:
+    """Whether a source consists of regular files, in the order in which they are read."""
+    if isinstance(source, FileSource):
+        return source.regular
+    return isinstance(source, DocumentFiles | MdsSource)
 
 
 def read_texts(sources: Sequence[Source], options: ReadOptions) -> Iterator[pa.Array]:
@@ -115,7 +127,7 @@ def _open_path(name: str, kind: str | None, split: str | None) -> Source:
         return FileSource(name, kind)
     path = as_path(name, home=True)
     if path.is_dir():
-        return _open_folder(path, split)
+        return _open_folder(path, kind, split)
     if not path.exists():
         raise NotFoundError(
             f"There is no file {name!r}. (A data set of the Hugging Face Hub is named with "
@@ -134,10 +146,15 @@ def open_file(path: Path, kind: str | None) -> FileSource | ArchiveSource:
     Raises:
         InputError: Its name tells no format.
     """
-    if path.is_file() and is_archive(path):
+    # The first bytes of plain documents, of which there may be very many, are not looked at.
+    may_be = kind not in ARCHIVED and (kind != "document" or is_archive_name(path))
+    if may_be and path.is_file() and is_archive(path):
         return ArchiveSource(str(path), kind)
     kind = kind or format_of(path)
     if kind is None:
+        what = not_text(path)
+        if what is not None:
+            raise InputError(f"{str(path)!r} is {what}.")
         raise InputError(
             f"The name of {str(path)!r} does not tell its format: use --format, "
             f"one of {', '.join(FORMATS)}."
@@ -145,14 +162,40 @@ def open_file(path: Path, kind: str | None) -> FileSource | ArchiveSource:
     return FileSource(str(path), kind)
 
 
-def _open_folder(path: Path, split: str | None) -> Source:
+def _open_folder(path: Path, kind: str | None, split: str | None) -> Source:
     _check_no_store(path)
     if is_dataset_folder(path):
         return open_dataset_folder(path, split)
+    if kind == "document":
+        return open_documents(path)
+    if is_mds_folder(path):
+        return MdsSource(str(path))
+    if splits := mds_splits(path):
+        raise InputError(
+            f"{str(path)!r} holds MDS shards in {', '.join(splits)}: name one of these folders, "
+            f"such as {str(path / splits[0])!r}."
+        )
     raise InputError(
-        f"{str(path)!r} is a folder, and not one of `datasets`. Name the files in it, such as "
-        f"'{path}/*.txt'; a repository of the Hugging Face Hub is named with --dataset-name."
+        f"{str(path)!r} is a folder, and neither one of `datasets` nor of MDS shards. Name the "
+        f"files in it, such as '{path}/*.txt', or take each of its files as a document with "
+        "--format document; a repository of the Hugging Face Hub is named with --dataset-name."
     )
+
+
+def _with_documents_joined(sources: list[Source]) -> list[Source]:
+    """Join files in a row that are a document each, since they may be very many."""
+    joined: list[Source] = []
+    for files, group in groupby(sources, _is_document_file):
+        listed = list(group)
+        if files and len(listed) > 1:
+            name = f"{listed[0].name} and {len(listed) - 1:,} more"
+            listed = [DocumentFiles(name, [source.name for source in listed])]
+        joined += listed
+    return joined
+
+
+def _is_document_file(source: Source) -> bool:
+    return isinstance(source, FileSource) and source.kind == "document" and source.regular
 
 
 def _open_dataset_name(name: str, config: str | None, split: str | None) -> Source:

@@ -15,7 +15,9 @@ from mlmfast.data.sources.archives import ArchiveSource
 from mlmfast.data.sources.base import BATCH_BYTES, Location, Piece, ReadOptions, Source
 from mlmfast.data.sources.byte_streams.streams import ByteStream, whole_lines
 from mlmfast.data.sources.dataset_rows import DatasetSource
+from mlmfast.data.sources.document_files import DocumentFiles
 from mlmfast.data.sources.files import FileSource
+from mlmfast.data.sources.mds.source import MdsSource
 from mlmfast.data.sources.readers.records import is_json_lines
 from mlmfast.data.sources.readers.txt import count_lines, unix_lines
 from mlmfast.errors import InputError
@@ -34,19 +36,21 @@ class Section:
     """Where the section begins and, as "stop", ends; None for the whole source."""
     size: int | None
     name: str = field(init=False)
+    text_size: int | None = field(init=False)
 
     def __post_init__(self) -> None:
         self.name = self.source.name
+        self.text_size = self.size
 
     def pieces(self, options: ReadOptions, location: Location | None = None) -> Iterator[Piece]:
         """Yield the documents of the section, always from its start."""
         start = self.location
         if start is not None and "offset" in start and _kind(self.source) == "jsonl":
-            # The first piece of the file decides the path to the column, for all sections.
+            # The first piece of the file decides the paths to the columns, for all sections.
             first = next(self.source.pieces(options), None)
             if first is None:
                 return
-            start = {**start, "path": first.location["path"]}
+            start = {**first.location, **start}
         yield from self.source.pieces(options, start)
 
     def numbered(self) -> Section:
@@ -74,8 +78,8 @@ def split_source(source: Source, size: int, reading: ReadOptions | None = None) 
     """Split a source into sections of about `size` bytes, if its format allows it.
 
     Text and JSON lines are split at line ends, FASTA between records, Parquet between row groups,
-    data sets between rows. Compressed files, archives, CSV, Arrow and JSON other than JSON lines
-    are a single section.
+    data sets between rows, MDS between shards, and plain documents between files. Compressed files,
+    archives, WebDataset, CSV, Arrow and JSON other than JSON lines are a single section.
 
     Args:
         source: The source.
@@ -85,6 +89,10 @@ def split_source(source: Source, size: int, reading: ReadOptions | None = None) 
     Raises:
         InputError: Other processes cannot read the source.
     """
+    if isinstance(source, DocumentFiles):
+        return [Section(part, None, part.size) for part in source.parts(size)]
+    if isinstance(source, MdsSource):
+        return _shard_sections(MdsSource(str(Path(source.name).absolute())), size)
     if isinstance(source, DatasetSource):
         return _row_sections(source, source.size or 0)
     if isinstance(source, ArchiveSource):
@@ -164,6 +172,17 @@ def _group_sections(source: FileSource, size: int) -> list[Section]:
                 sections.append(Section(source, {"row": start, "stop": row}, section_bytes))
             start, section_bytes = row, 0
     return sections or [Section(source, None, source.size)]
+
+
+def _shard_sections(source: MdsSource, size: int) -> list[Section]:
+    sizes = np.cumsum([shard.raw_bytes for shard in source.shards])
+    starts = np.flatnonzero(np.diff((sizes - 1) // size, prepend=-1)).tolist()
+    sections = []
+    for start, stop in zip(starts, [*starts[1:], len(source.shards)], strict=True):
+        before = int(sizes[start - 1]) if start else 0
+        location = {"shard": start, "row": 0, "stop": stop}
+        sections.append(Section(source, location, int(sizes[stop - 1]) - before))
+    return sections
 
 
 def _row_sections(source: DatasetSource, rows: int) -> list[Section]:

@@ -30,9 +30,9 @@ def names_of(stores: Sequence[BlockStore | str | Path]) -> tuple[str, ...]:
 
 
 def named_folders(words: Sequence[str]) -> str | dict[str, str]:
-    """Return the folders of `[NAME=]STORE` words by name; a single one without a name alone.
+    """Return the paths of `[NAME=]STORE` words by name; a single one without a name alone.
 
-    There is one word at least. A word is a folder if there is one of that name, whatever
+    There is one word at least. A word is a path if there is one of that name, whatever
     characters it has.
 
     Raises:

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mlmfast.data.store.store import BlockStore
+from mlmfast.data.store.named import joined
 from mlmfast.errors import InputError
-from mlmfast.training.evaluation.evaluate import check_evaluation, counts_of, open_evaluation_store
+from mlmfast.training.evaluation.evaluate import check_evaluation, counts_of
 from mlmfast.training.evaluation.evaluator import evaluating
 from mlmfast.training.evaluation.metrics import Evaluation, MaskSeries, finite, summarize_counts
+from mlmfast.training.evaluation.raw_text import check_text_options, evaluation_data
 from mlmfast.training.evaluation.statistics import MIN_CLUSTERS, half_width, ratio_estimate
 from mlmfast.training.model.compatibility import check_same_tokens
 from mlmfast.training.model.documents.mode import check_document_mode, numbers_documents
 from mlmfast.training.model.load import check_fits, load_model
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
+
+    from mlmfast.data.store.store import BlockStore
 
 Model = str | Path | torch.nn.Module
 
@@ -88,7 +94,7 @@ class Comparison:
 def compare(
     model: Model,
     against: Model,
-    data: str | Path | BlockStore,
+    data: Any,
     *,
     batch_size: int = 32,
     mlm_probability: float = 0.15,
@@ -101,8 +107,9 @@ def compare(
     precision: str = "fp32",
     verify_store: bool = False,
     progress: bool = False,
+    **text: Any,
 ) -> Comparison:
-    """Compare two masked language models with the same tokenizer on the same masks of a store.
+    """Compare two masked language models with the same tokenizer on the same masks of a text.
 
     A difficult text is difficult for both models, which cancels in the difference: its error is far
     smaller than that of either loss. The standard error takes the blocks as independent samples,
@@ -111,7 +118,8 @@ def compare(
     Args:
         model: a checkpoint folder, a Hub name, or a model.
         against: the other model.
-        data: a block store, or its folder; for a folder with splits, the split `test`.
+        data: a block store, or its folder; for a folder with splits, the split `test`. Or raw text,
+            as `evaluate` takes it.
         batch_size: blocks per batch.
         mlm_probability: share of the ordinary tokens that are masked.
         seed: key of the masks.
@@ -124,26 +132,58 @@ def compare(
         precision: `fp32`, `bf16` or `auto`.
         verify_store: first compare every byte of the store with its checksums.
         progress: show a bar on stderr (if it is a terminal).
+        text: how raw text becomes blocks, as in `evaluate`; what is not given is as in the training
+            of `model`.
 
     Raises:
-        NotFoundError: no such model or store.
+        NotFoundError: no such model, store or text.
         StoreError: the store is damaged.
-        InputError: the tokenizers differ, a model does not fit the store, or the store has too few
-            blocks.
+        InputError: the tokenizers differ, a model does not fit the store, the store has too few
+            blocks, or a text cannot be used.
     """
+    given = check_text_options("compare", text)
     mode = check_document_mode(documents)
     masks = MaskSeries(mlm_probability, seed, eval_seeds, max_eval_samples, mode)
     check_evaluation(batch_size, masks)
     if not 0.5 <= confidence <= 0.999:
         raise InputError(f"confidence is {confidence}; expected 0.5 to 0.999.")
-    store = open_evaluation_store(data, verify=verify_store, progress=progress)
+    if isinstance(data, Mapping):
+        raise InputError("compare is for one block store or text; got a dict of several.")
+    with evaluation_data(data, model, given, progress=progress) as opened:
+        store = joined(opened.stores)
+        if verify_store:
+            store.verify(progress=progress)
+        return _compared(
+            (model, against),
+            store,
+            masks,
+            opened.named,
+            confidence=confidence,
+            batch_size=batch_size,
+            device=device,
+            precision=precision,
+            progress=progress,
+        )
+
+
+def _compared(
+    both: tuple[Model, Model],
+    store: BlockStore,
+    masks: MaskSeries,
+    named: Callable[[Evaluation], Evaluation],
+    *,
+    confidence: float,
+    batch_size: int,
+    device: str | None,
+    precision: str,
+    progress: bool,
+) -> Comparison:
     blocks = len(masks.of(store)[0])
     if blocks < MIN_CLUSTERS:
         raise InputError(
             f"{store.path} has {blocks} blocks to evaluate on: a comparison needs at least "
             f"{MIN_CLUSTERS}, and hundreds to resolve small differences."
         )
-    both = (model, against)
     for each in both:
         _check_tokens(each, store)
 
@@ -160,13 +200,13 @@ def compare(
     if measured[0][1].documents != measured[1][1].documents:
         # One of them does not keep documents apart: both must read the same text.
         measured = [measure(each, replace(masks, documents="joined")) for each in both]
-    (counts, evaluations) = zip(*measured, strict=True)
+    counts, evaluations = zip(*measured, strict=True)
     difference, error = paired_difference(*counts)
     margin = half_width(confidence, int((counts[0].sum(0)[:, 3] > 0).sum())) * error
     return Comparison(
-        names=(_name(model), _name(against)),
-        model=evaluations[0],
-        against=evaluations[1],
+        names=(_name(both[0]), _name(both[1])),
+        model=named(evaluations[0]),
+        against=named(evaluations[1]),
         difference=difference,
         standard_error=error,
         low=difference - margin,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,11 +13,16 @@ from tqdm import tqdm
 
 from mlmfast.data.store.joined import check_joinable
 from mlmfast.data.store.named import joined
-from mlmfast.data.store.store import BlockStore, open_splits
+from mlmfast.data.store.store import BlockStore
 from mlmfast.errors import InputError
 from mlmfast.training.evaluation.evaluator import Evaluator, evaluating
 from mlmfast.training.evaluation.metrics import Evaluation, MaskSeries, summarize_counts
 from mlmfast.training.evaluation.pseudo_perplexity import check_pseudo, pseudo_perplexity_of
+from mlmfast.training.evaluation.raw_text import (
+    check_text_options,
+    evaluation_data,
+    open_test_split,
+)
 from mlmfast.training.model.documents.mode import check_document_mode, numbers_documents
 from mlmfast.training.model.load import check_fits, load_model
 
@@ -29,7 +34,7 @@ if TYPE_CHECKING:
 
 def evaluate(
     model: str | Path | torch.nn.Module,
-    data: str | Path | BlockStore | NamedStores,
+    data: Any,
     *,
     batch_size: int = 32,
     mlm_probability: float = 0.15,
@@ -43,8 +48,9 @@ def evaluate(
     precision: str = "fp32",
     verify_store: bool = False,
     progress: bool = False,
+    **text: Any,
 ) -> Evaluation:
-    """Evaluate a masked language model on a block store.
+    """Evaluate a masked language model on a block store, or on raw text.
 
     The masks are a function of seed and block only, and the loss is the sum over all masked tokens
     divided by their number: the result is the same for any batch size and number of threads, up to
@@ -52,8 +58,10 @@ def evaluate(
 
     Args:
         model: a checkpoint folder, a Hub name, or a model.
-        data: a block store, or its folder; for a folder with splits, the split `test`. Or a dict of
-            several by name: the result is that of all blocks, and its `sources` are those of each.
+        data: a block store, or its folder; for a folder with splits, the split `test`. Or raw text,
+            as `mlmfast.prepare` takes it: a file of any of its formats, a pattern, a list of these,
+            a column, a table or a data set. Or a dict of several by name: the result is that of all
+            blocks, and its `sources` are those of each.
         batch_size: blocks per batch.
         mlm_probability: share of the ordinary tokens that are masked.
         seed: key of the masks.
@@ -70,47 +78,58 @@ def evaluate(
         precision: `fp32`, `bf16` or `auto`; see `choose_precision`.
         verify_store: first compare every byte of the store with its checksums.
         progress: show a bar on stderr (if it is a terminal).
+        text: how raw text becomes blocks; they are those of `prepare` with the same options, and
+            vanish afterwards. `tokenizer` is the model's unless it is given. `block_size`,
+            `special_tokens`, `packing`, `kmer` and `kmer_stride` are those of the blocks that the
+            model was trained on, where `train` recorded them in its folder, and of a store that is
+            given beside the text; otherwise a block has as many tokens as tokenizer and model take,
+            at most 1024. `text_column`, `format`, `split`, `csv_delimiter`, `csv_quoting`,
+            `json_field`, `fasta_case`, `fasta_chunk`, `on_invalid_utf8`, `remainder`, `drop_empty`
+            and `threads` are as in `prepare`.
 
     Raises:
-        NotFoundError: no such model or store.
+        NotFoundError: no such model, store or text.
         StoreError: the store is damaged.
-        InputError: the model is too small for the vocabulary or the block size of the store, or no
-            token is masked.
+        InputError: the model is too small for the vocabulary or the block size of the store, a text
+            cannot be used or is less than one block, or no token is masked.
     """
+    given = check_text_options("evaluate", text)
     mode = check_document_mode(documents)
     masks = MaskSeries(mlm_probability, seed, eval_seeds, max_eval_samples, mode)
     check_evaluation(batch_size, masks)
     check_pseudo(pseudo_perplexity, pseudo_method)
-    stores = open_evaluation_stores(data)
-    store = joined(stores)
-    if not isinstance(stores, BlockStore) and pseudo_perplexity is not None:
+    if isinstance(data, Mapping) and pseudo_perplexity is not None:
         raise InputError(
-            f"pseudo_perplexity is for one block store: leave out all but one of "
-            f"{', '.join(stores)}."
+            f"pseudo_perplexity is for one block store: leave out all but one of {', '.join(data)}."
         )
-    if verify_store:
-        store.verify(progress=progress)
-    network = model if isinstance(model, torch.nn.Module) else load_model(model)
-    check_fits(network, store, documents=numbers_documents(store, mode))
-    started = time.perf_counter()
-    with evaluating(network, device, precision, mode) as evaluator:
-        counts = counts_of(evaluator, stores, masks, batch_size, progress=progress)
-        pseudo = (
-            None
-            if pseudo_perplexity is None
-            else pseudo_perplexity_of(
-                evaluator,
-                store,
-                pseudo_perplexity,
-                of=len(masks.of(store)[0]),
-                method=pseudo_method,
-                seed=seed,
-                batch_size=batch_size,
-                progress=progress,
-                separate=evaluator.documents == "separate",
+    with evaluation_data(data, model, given, progress=progress) as opened:
+        stores = opened.stores
+        store = joined(stores)
+        if verify_store:
+            store.verify(progress=progress)
+        network = model if isinstance(model, torch.nn.Module) else load_model(model)
+        check_fits(network, store, documents=numbers_documents(store, mode))
+        started = time.perf_counter()
+        with evaluating(network, device, precision, mode) as evaluator:
+            counts = counts_of(evaluator, stores, masks, batch_size, progress=progress)
+            pseudo = (
+                None
+                if pseudo_perplexity is None
+                else pseudo_perplexity_of(
+                    evaluator,
+                    store,
+                    pseudo_perplexity,
+                    of=len(masks.of(store)[0]),
+                    method=pseudo_method,
+                    seed=seed,
+                    batch_size=batch_size,
+                    progress=progress,
+                    separate=evaluator.documents == "separate",
+                )
             )
+        evaluation = opened.named(
+            summarize_counts(counts, stores, masks, evaluator.precision, evaluator.documents)
         )
-    evaluation = summarize_counts(counts, stores, masks, evaluator.precision, evaluator.documents)
     return replace(evaluation, pseudo_perplexity=pseudo, seconds=time.perf_counter() - started)
 
 
@@ -145,16 +164,6 @@ def counts_of(
         return np.stack([evaluator.block_counts(blocks, batch_size, bar) for blocks in series])
 
 
-def open_evaluation_store(
-    data: str | Path | BlockStore, *, verify: bool = False, progress: bool = False
-) -> BlockStore:
-    """Open a store, or the split `test` of a folder with splits; `verify` checks every byte."""
-    store = _open_one(data)
-    if verify:
-        store.verify(progress=progress)
-    return store
-
-
 def open_evaluation_stores(
     data: str | Path | BlockStore | NamedStores,
 ) -> BlockStore | dict[str, BlockStore]:
@@ -164,16 +173,9 @@ def open_evaluation_stores(
         InputError: There are none, or they have other tokenizers or block sizes.
     """
     if not isinstance(data, Mapping):
-        return _open_one(data)
+        return open_test_split(data)
     if not data:
         raise InputError("There is no block store to evaluate on.")
-    stores = {name: _open_one(one) for name, one in data.items()}
+    stores = {name: open_test_split(one) for name, one in data.items()}
     check_joinable(list(stores.values()))
     return stores
-
-
-def _open_one(data: str | Path | BlockStore) -> BlockStore:
-    if isinstance(data, BlockStore):
-        return data
-    splits = open_splits(data)
-    return splits.get("test") or splits["train"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from mlmfast.training.options.record import SUMMARY_FILE
+from mlmfast.training.options.text_blocks import TextBlocks
 from mlmfast.training.report.html import PICTURE_FILE, write_report
 from mlmfast.training.report.model_card import model_card
 
@@ -13,8 +15,6 @@ if TYPE_CHECKING:
 
     from mlmfast.data.store.store import BlockStore
     from mlmfast.training.fit import TrainResult
-
-SUMMARY_FILE = "mlmfast_training.json"
 
 
 def write_documents(
@@ -61,7 +61,9 @@ def write_documents(
         picture=PICTURE_FILE if drawn else None,
     )
     (folder / "README.md").write_text(card, encoding="utf-8")
-    options = {"masks": masks} | ({"distillation": distillation} if distillation else {})
+    options = {"masks": masks, "text": TextBlocks.of(store).to_json()} | (
+        {"distillation": distillation} if distillation else {}
+    )
     summary = json.dumps(result.to_dict() | options, indent=2)
     (folder / SUMMARY_FILE).write_text(summary + "\n", encoding="utf-8")
 

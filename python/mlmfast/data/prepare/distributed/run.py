@@ -30,6 +30,7 @@ from mlmfast.data.prepare.documents import Counts
 from mlmfast.data.prepare.options import PrepareOptions
 from mlmfast.data.prepare.package_versions import versions_of
 from mlmfast.data.prepare.report import counted
+from mlmfast.data.prepare.split import HoldOut
 from mlmfast.errors import InputError, NotFoundError
 
 if TYPE_CHECKING:
@@ -128,9 +129,10 @@ class DistributedPass:
             The counts of the documents, and the engine that encoded them.
         """
         units = list(self._tokenize(tasks, advance))
-        sizes = self._sizes(tasks, units, list(splits))
+        hold_out = HoldOut.of(self._options, sum(unit.tokenized.read for unit in units))
+        sizes = self._sizes(tasks, units, list(splits), hold_out)
         for name, split in splits.items():
-            parts = [UnitSplit(unit.tokenized.file, unit.first, name) for unit in units]
+            parts = [UnitSplit(unit.tokenized.file, unit.first, name, hold_out) for unit in units]
             split.documents = sum(size.documents for size in sizes[name])
             split.text_bytes = sum(size.text_bytes for size in sizes[name])
             split.writer.tokens = sum(size.tokens for size in sizes[name])
@@ -174,14 +176,22 @@ class DistributedPass:
             return next(results)
 
     def _sizes(
-        self, tasks: Tasks, units: list[TokenizedUnit], names: list[str]
+        self,
+        tasks: Tasks,
+        units: list[TokenizedUnit],
+        names: list[str],
+        hold_out: HoldOut | None,
     ) -> dict[str, list[Sizes]]:
         if len(names) == 1:
             results = [unit.tokenized for unit in units]
             sizes = [(Sizes(one.documents, one.tokens, one.text_bytes),) for one in results]
         else:
             calls = [
-                (tuple(UnitSplit(unit.tokenized.file, unit.first, name) for name in names),)
+                (
+                    tuple(
+                        UnitSplit(unit.tokenized.file, unit.first, name, hold_out) for name in names
+                    ),
+                )
                 for unit in units
             ]
             sizes = list(tasks.map(split_sizes, calls))

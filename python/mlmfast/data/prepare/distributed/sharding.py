@@ -15,7 +15,7 @@ import pyarrow as pa
 from mlmfast.data.arrow_numpy import arrow_numbers, numpy_numbers
 from mlmfast.data.prepare.distributed.job import Job, atomic_file
 from mlmfast.data.prepare.distributed.tokenize import read_batches
-from mlmfast.data.prepare.split import is_test_document
+from mlmfast.data.prepare.split import HoldOut
 from mlmfast.data.prepare.split_writer import group_options
 from mlmfast.data.store.shard_file import WrittenShard, write_shard
 from mlmfast.data.store.token_lists import count_tokens, cut
@@ -124,6 +124,8 @@ class UnitSplit:
     """Number of the unit's first document in the whole input."""
     split: str
     """"train" or "test"."""
+    hold_out: HoldOut | None
+    """The rule by which the splits are divided; None without a test split."""
 
 
 @dataclass(frozen=True)
@@ -137,14 +139,16 @@ class Sizes:
 
 def read_token_lists(job: Job, part: UnitSplit) -> Iterator[tuple[pa.LargeListArray, int]]:
     """Yield (token lists, bytes of their text) of a unit's part of a split, in order."""
-    size, seed = job.options.test_size, job.options.seed
+    by_groups = job.options.test_by is not None
     for batch in read_batches(job.tokens / part.file):
         numbers, sizes, lists = (batch.column(at) for at in range(3))
-        if size is None:
+        if part.hold_out is None:
             yield lists, int(numpy_numbers(sizes).sum())
             continue
-        numbers_of_all = numpy_numbers(numbers) + np.uint64(part.first)
-        in_test = is_test_document(numbers_of_all, test_size=size, seed=seed)
+        keys = numpy_numbers(numbers)
+        in_test = part.hold_out.is_test(
+            keys + np.uint64(part.first), groups=keys if by_groups else None
+        )
         rows = np.flatnonzero(in_test == (part.split == "test"))
         if len(rows):
             yield lists.take(arrow_numbers(rows)), int(numpy_numbers(sizes)[rows].sum())

@@ -103,7 +103,8 @@ def tokenize_unit(
             for batch in documents.batches(map(documents.decode, documents.pieces(start)), start):
                 lists = encoder.encode(batch.texts)
                 sizes = np.diff(text_offsets(batch.texts))
-                columns = [arrow_numbers(batch.numbers), arrow_numbers(sizes), lists]
+                numbers = batch.numbers if batch.groups is None else batch.groups
+                columns = [arrow_numbers(numbers), arrow_numbers(sizes), lists]
                 writer.write_batch(pa.record_batch(columns, schema=schema))
                 sums += len(lists), len(lists.flatten()), sizes.sum()
     written, tokens, text_bytes = sums.tolist()
@@ -123,7 +124,10 @@ def tokenize_unit(
 
 
 def read_batches(path: Path) -> Iterator[pa.RecordBatch]:
-    """Yield the memory-mapped batches of a unit: uint64 `numbers`, int64 `bytes`, `tokens`."""
+    """Yield the memory-mapped batches of a unit: uint64 `numbers`, int64 `bytes`, `tokens`.
+
+    In place of numbers, documents that are divided by groups have their `group_keys`.
+    """
     with pa.memory_map(str(path)) as source:
         file = pa.ipc.open_file(source)
         for number in range(file.num_record_batches):

@@ -32,7 +32,7 @@ _UNSUPPORTED = {
 _NOT_TEXT = {
     b"PAR1": "a Parquet file: use --format parquet (format='parquet')",
     b"ARROW1\0\0": "an Arrow file: use --format arrow (format='arrow')",
-    b"%PDF-": "a PDF: take the text out of it first, for example by pdftotext",
+    b"%PDF-": "a PDF: take the text out of it first, for example with docling or pdftotext",
     b"SQLite format 3\0": "an SQLite database, not text",
     b"\x89HDF\r\n\x1a\n": "an HDF5 file, not text",
     b"\x89PNG\r\n\x1a\n": "a picture, not text",

@@ -11,7 +11,15 @@ import numpy as np
 import pyarrow as pa
 
 from mlmfast.data.arrow_text import leaf_names, text_columns, unknown_column
-from mlmfast.data.sources.base import BATCH_BYTES, Location, Piece, ReadOptions, resolve_column
+from mlmfast.data.sources.base import (
+    BATCH_BYTES,
+    Groups,
+    Location,
+    Piece,
+    ReadOptions,
+    resolve_column,
+)
+from mlmfast.data.sources.group_column import finding_group_column
 from mlmfast.data.sources.readers.utf8 import column_text
 from mlmfast.errors import InputError, first_line
 
@@ -32,19 +40,22 @@ def read_parquet(
     try:
         file = pq.ParquetFile(_seekable(stream))
         path = _resolve(file.schema_arrow, options.text_column, stream.name)
+        group = _resolve_group(file.schema_arrow, options, stream.name)
         meta = file.metadata
         starts = np.cumsum([0, *(meta.row_group(at).num_rows for at in range(meta.num_row_groups))])
         row = location["row"] if location else 0
-        group = max(0, int(np.searchsorted(starts[:-1], row, side="right")) - 1)
+        first = max(0, int(np.searchsorted(starts[:-1], row, side="right")) - 1)
         groups = meta.num_row_groups
         if location and "stop" in location:
             groups = int(np.searchsorted(starts, location["stop"]))
         batches = file.iter_batches(
             batch_size=_rows(meta),
-            columns=[_leaf(file, path)],
-            row_groups=list(range(group, groups)),
+            columns=list({_leaf(file, one): None for one in (path, group) if one is not None}),
+            row_groups=list(range(first, groups)),
         )
-        pieces = _Pieces(path, stream.name, meta.num_rows, stream.size, int(starts[group]))
+        pieces = _Pieces(
+            path, stream.name, meta.num_rows, stream.size, int(starts[first]), group=group
+        )
         yield from pieces.of(batches, row)
     except (pa.ArrowException, OSError) as error:
         raise _damage_error(stream.name, "Parquet", error) from error
@@ -66,7 +77,8 @@ def read_arrow(
             batches = pa.ipc.open_stream(source)
             schema = batches.schema
         path = _resolve(schema, options.text_column, stream.name)
-        pieces = _Pieces(path, stream.name, 0, stream.size, 0, tell=source.tell)
+        group = _resolve_group(schema, options, stream.name)
+        pieces = _Pieces(path, stream.name, 0, stream.size, 0, tell=source.tell, group=group)
         yield from pieces.of(batches, location["row"] if location else 0)
     except (pa.ArrowException, OSError) as error:
         raise _damage_error(stream.name, "Arrow", error) from error
@@ -92,7 +104,8 @@ def read_batches(
         first: Number of rows that precede the batches.
     """
     path = _resolve(schema, options.text_column, name)
-    return _Pieces(path, name, rows, rows, first).of(batches, first)
+    group = _resolve_group(schema, options, name)
+    return _Pieces(path, name, rows, rows, first, group=group).of(batches, first)
 
 
 class _Pieces:
@@ -106,8 +119,10 @@ class _Pieces:
         size: int | None,
         row: int,
         tell: Callable[[], int] | None = None,
+        group: tuple[str, ...] | None = None,
     ) -> None:
         self._path = path
+        self._group = group
         self._name = name
         self._rows = rows
         self._size = size or 0
@@ -118,13 +133,24 @@ class _Pieces:
         """Yield a piece for every batch that ends after row `start`."""
         for batch in batches:
             column = batch.column(self._path[0])
+            before = self._row
             for array in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
                 skipped = min(max(0, start - self._row), len(array))
                 row = self._row + skipped
                 self._row += len(array)
                 if skipped < len(array) or not skipped:
                     decode = partial(_decode, array.slice(skipped), self._path, self._name, row + 1)
-                    yield Piece(decode, {"row": row}, self._position())
+                    groups = self._groups(batch, row - before, len(array) - skipped, row + 1)
+                    yield Piece(decode, {"row": row}, self._position(), groups)
+
+    def _groups(self, batch: Any, start: int, count: int, first: int) -> Groups | None:
+        if self._group is None:
+            return None
+        column = batch.column(self._group[0]).slice(start, count)
+        if isinstance(column, pa.ChunkedArray):  # perhaps cut elsewhere than the text
+            column = column.combine_chunks()
+        decode = partial(_decode, column, self._group, self._name, first)
+        return Groups(decode, lambda row: f"{self._name}, row {first + row:,}")
 
     def _position(self) -> int:
         if self._tell is not None:
@@ -143,6 +169,13 @@ def _resolve(schema: pa.Schema, text_column: str, name: str) -> tuple[str, ...]:
     if path is None:
         raise unknown_column(name, text_column, leaf_names(list(schema)), text_columns(schema))
     return path
+
+
+def _resolve_group(schema: pa.Schema, options: ReadOptions, name: str) -> tuple[str, ...] | None:
+    if options.group_column is None:
+        return None
+    with finding_group_column():
+        return _resolve(schema, options.group_column, name)
 
 
 def _seekable(stream: ByteStream) -> Any:
@@ -180,6 +213,7 @@ class TableSource:
 
     name = "the table"
     size: int | None = None
+    text_size: int | None = None
 
     def __init__(self, data: Any) -> None:
         """Read `data`, anything with `__arrow_c_stream__` or `__arrow_c_array__`."""

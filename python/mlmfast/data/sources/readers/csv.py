@@ -14,8 +14,9 @@ import pyarrow as pa
 
 from mlmfast._core import CsvColumn
 from mlmfast.data.arrow_text import unknown_column
-from mlmfast.data.sources.base import Location, Piece
+from mlmfast.data.sources.base import Groups, Location, Piece
 from mlmfast.data.sources.byte_streams.streams import ByteStream, without_bom
+from mlmfast.data.sources.group_column import finding_group_column
 from mlmfast.data.sources.readers.utf8 import checked_text
 from mlmfast.errors import InputError
 
@@ -52,15 +53,23 @@ def read_csv(
     if options.text_column not in names:
         texts = [name for name, value in zip(names, first, strict=False) if not _is_number(value)]
         raise unknown_column(stream.name, options.text_column, names, texts)
+    with finding_group_column():
+        if options.group_column is not None and options.group_column not in names:
+            raise unknown_column(stream.name, options.group_column, names)
     # Row -1 is the header.
     row, line = (location["row"], location["line"]) if location else (-1, 1)
-    rows = CsvColumn(
-        ord(delimiter),
-        None if options.csv_quoting == "none" else ord('"'),
-        column=names.index(options.text_column),
-        columns=len(names),
-        line=line,
-    )
+
+    def reader_of(name: str) -> CsvColumn:
+        return CsvColumn(
+            ord(delimiter),
+            None if options.csv_quoting == "none" else ord('"'),
+            column=names.index(name),
+            columns=len(names),
+            line=line,
+        )
+
+    rows = reader_of(options.text_column)
+    group_rows = None if options.group_column is None else reader_of(options.group_column)
     if location:
         data = _data_from(stream, head, location["offset"])
         offset = location["offset"]
@@ -69,13 +78,18 @@ def read_csv(
             start, line = rows.next_row
             last = not data
             column = _column(rows, data, stream.name, last=last)
+            groups = None
+            if group_rows is not None:
+                groups = _column(group_rows, data, stream.name, last=last)
             here = {"offset": offset + start, "row": row, "line": line}
             row += len(column)
             if len(column) and here["row"] < 0:
                 column = column.slice(1)
+                groups = None if groups is None else groups.slice(1)
             if len(column):
-                decode = partial(_documents, column, stream.name, row - len(column) + 1)
-                yield Piece(decode, here, stream.position)
+                top = row - len(column) + 1
+                decode = partial(_documents, column, stream.name, top)
+                yield Piece(decode, here, stream.position, _groups(groups, stream.name, top))
             if last:
                 break
             data = stream.read(options.batch_bytes)
@@ -116,6 +130,15 @@ def large_binary(offsets: Any, values: Any, nulls: Any) -> pa.Array:
 def _documents(column: pa.Array, name: str, first: int, options: ReadOptions) -> pa.Array:
     return checked_text(
         column, options, lambda row: f"{name}, row {first + row:,} below the header"
+    )
+
+
+def _groups(column: pa.Array | None, name: str, first: int) -> Groups | None:
+    if column is None:
+        return None
+    return Groups(
+        partial(_documents, column, name, first),
+        lambda row: f"{name}, row {first + row:,} below the header",
     )
 
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 from mlmfast._core import FastaRecords
 from mlmfast.data.sources.base import Location, Piece
 from mlmfast.data.sources.byte_streams.streams import ByteStream, without_bom
+from mlmfast.data.sources.group_column import refuse_group_column
 from mlmfast.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def read_fasta(
     Raises:
         InputError: The text is not FASTA.
     """
+    refuse_group_column(stream.name, "fasta", options)
     location = location or {"offset": 0, "line": 1}
     offset = location["offset"]
     if offset:

@@ -15,8 +15,9 @@ import pyarrow.json
 
 from mlmfast._core import json_strings
 from mlmfast.data.arrow_text import unknown_column
-from mlmfast.data.sources.base import Location, Piece, ReadOptions, resolve_column
+from mlmfast.data.sources.base import Groups, Location, Piece, ReadOptions, resolve_column
 from mlmfast.data.sources.byte_streams.streams import ByteStream, whole_lines
+from mlmfast.data.sources.group_column import finding_group_column
 from mlmfast.data.sources.readers.csv import large_binary
 from mlmfast.data.sources.readers.json_fields import NotTextError, has_field, text_at
 from mlmfast.data.sources.readers.records import is_json_lines, record_lines
@@ -48,6 +49,7 @@ def read_jsonl(
     number: int = location["line"] if location else 1
     path: tuple[str, ...] | None = tuple(location["path"]) if location else None
     kind: pa.DataType | None = None
+    group = _GroupColumn(options.group_column, location)
     start, stop = (location["offset"], location.get("stop")) if location else (0, None)
     for offset, chunk in whole_lines(line_stream, options.batch_bytes, start=start, stop=stop):
         lines = _Lines(stream.name, chunk, number, unit)
@@ -57,7 +59,10 @@ def read_jsonl(
             kind = _first_type(lines, path)
         if path is not None:
             here = {"offset": offset, "line": number, "path": list(path)}
-            yield Piece(partial(_documents, lines, path, kind), here, stream.position)
+            groups = group.of(lines)
+            if group.path is not None:
+                here["group_path"] = list(group.path)
+            yield Piece(partial(_documents, lines, path, kind), here, stream.position, groups)
         number += count_lines(chunk)
     if location is None and number == 2 and kind is not None and not _has_no_lists(kind):
         logger.warning(
@@ -67,6 +72,27 @@ def read_jsonl(
             stream.name,
             options.text_column,
         )
+
+
+class _GroupColumn:
+    """The column of a file by which documents are grouped, found in the first piece."""
+
+    def __init__(self, column: str | None, location: Location | None) -> None:
+        self._column = column
+        self.path = tuple(location["group_path"]) if column and location else None
+        self._kind: pa.DataType | None = None
+
+    def of(self, lines: _Lines) -> Groups | None:
+        if self._column is None:
+            return None
+        if self.path is None:
+            with finding_group_column():
+                self.path = _find_column(lines, self._column)
+        if self.path is None:
+            return None
+        if self._kind is None:
+            self._kind = _first_type(lines, self.path)
+        return Groups(partial(_documents, lines, self.path, self._kind), lines.where_record)
 
 
 def _documents(
@@ -94,6 +120,11 @@ class _Lines:
 
     def where(self, line: int) -> str:
         return f"{self.name}, {self.unit} {line:,}"
+
+    def where_record(self, row: int) -> str:
+        """Return what messages call a record, by its number in the piece from 0 on."""
+        written = (line for line, data in enumerate(self.data.split(b"\n")) if data.strip())
+        return self.where(self.first + next(islice(written, row, None)))
 
     def records(self, options: ReadOptions | None) -> Iterator[tuple[int, dict | None]]:
         """Yield the line number and the object of every line that is not blank.

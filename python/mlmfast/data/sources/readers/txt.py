@@ -14,6 +14,7 @@ from mlmfast._core import line_ends
 from mlmfast.data.arrow_numpy import one_text
 from mlmfast.data.sources.base import Location, Piece
 from mlmfast.data.sources.byte_streams.streams import ByteStream, whole_lines
+from mlmfast.data.sources.group_column import refuse_group_column
 from mlmfast.data.sources.readers.utf8 import checked_text
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def read_lines(
     As in Python's text files and in `datasets.load_dataset("text")`, lines end at \n, \r\n and \r
     only. An empty line is an empty document; the last line end does not start another line.
     """
+    refuse_group_column(stream.name, "txt", options)
     number = location["line"] if location else 1
     warned = False
     start, stop = (location["offset"], location.get("stop")) if location else (0, None)

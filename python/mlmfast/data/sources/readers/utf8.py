@@ -37,14 +37,10 @@ def column_text(
     Raises:
         InputError: The field does not exist, or does not hold text.
     """
-    if options.numbers_as_text and not path and _holds_numbers(column.type):
-        column = column.cast(pa.string())
-    return checked_text(column_bytes(column, path, options.text_column, source), options, where)
-
-
-def _holds_numbers(kind: pa.DataType) -> bool:
-    tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_decimal)
-    return any(is_kind(kind) for is_kind in tests)
+    texts = column_bytes(
+        column, path, options.text_column, source, numbers_as_text=options.numbers_as_text
+    )
+    return checked_text(texts, options, where)
 
 
 def checked_text(array: pa.Array, options: ReadOptions, where: Callable[[int], str]) -> pa.Array:

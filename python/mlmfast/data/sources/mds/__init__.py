@@ -1,0 +1,1 @@
+"""MDS, the format of MosaicML streaming: folders of shards with an index."""

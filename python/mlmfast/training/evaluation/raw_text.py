@@ -1,0 +1,180 @@
+"""Raw text to evaluate on: prepared as the training prepared its own, in a temporary folder."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from mlmfast.data.prepare.options import PrepareOptions
+from mlmfast.data.prepare.run import run_prepare
+from mlmfast.data.store.joined import check_joinable
+from mlmfast.data.store.store import BlockStore, open_splits
+from mlmfast.data.tokenization.load import load_tokenizer
+from mlmfast.errors import InputError, MlmfastError
+from mlmfast.fs.paths import as_path
+from mlmfast.options import check_options
+from mlmfast.peft_models import is_adapter
+from mlmfast.training.model.input_length import limits_of, longest_block
+from mlmfast.training.model.load import load_config
+from mlmfast.training.options.raw_text import TEXT_OPTIONS
+from mlmfast.training.options.record import read_summary
+from mlmfast.training.options.text_blocks import TextBlocks
+from mlmfast.training.text_data import is_blocks
+
+if TYPE_CHECKING:
+    from mlmfast.data.tokenization.load import LoadedTokenizer
+    from mlmfast.training.evaluation.metrics import Evaluation
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class EvaluationData:
+    """The blocks of an evaluation.
+
+    Attributes:
+        stores: the store, or several by name.
+        texts: the folder of each store that was made of text, and what the user calls that.
+    """
+
+    stores: BlockStore | dict[str, BlockStore]
+    texts: dict[str, str] = field(default_factory=dict)
+
+    def named(self, evaluation: Evaluation) -> Evaluation:
+        """Return an evaluation whose `data` names the texts in place of temporary folders."""
+        data = evaluation.data
+        for folder, name in self.texts.items():
+            data = data.replace(folder, name)
+        sources = evaluation.sources and {
+            source: self.named(each) for source, each in evaluation.sources.items()
+        }
+        return replace(evaluation, data=data, sources=sources)
+
+
+@contextmanager
+def evaluation_data(
+    data: Any,
+    model: str | Path | torch.nn.Module,
+    given: Mapping[str, Any],
+    *,
+    progress: bool = False,
+) -> Iterator[EvaluationData]:
+    """Open the stores of an evaluation, and prepare those of its data that are text.
+
+    The blocks of a text exist until the `with` block ends.
+
+    Args:
+        data: as in `evaluate`.
+        model: as in `evaluate`; its tokenizer encodes the text.
+        given: the options of text, those of `TEXT_OPTIONS`.
+        progress: show a bar on stderr (if it is a terminal).
+
+    Raises:
+        NotFoundError: no such store, or text.
+        InputError: an option or a text cannot be used, or the stores do not go together.
+        StoreError: a store is damaged.
+    """
+    several = isinstance(data, Mapping)
+    named: dict[str, Any] = dict(data) if several else {"": data}
+    if not named:
+        raise InputError("There is no block store and no text to evaluate on.")
+    texts = [name for name, one in named.items() if not is_blocks(one)]
+    if given and not texts:
+        raise InputError(
+            f"{', '.join(given)}: for raw text, but "
+            f"{' and '.join(map(_called, named.values()))} holds blocks already."
+        )
+    stores = {name: open_test_split(one) for name, one in named.items() if name not in texts}
+    with tempfile.TemporaryDirectory(prefix="mlmfast-", ignore_cleanup_errors=True) as folder:
+        called: dict[str, str] = {}
+        if texts:
+            options = _options(model, given, list(stores.values()), progress=progress)
+            for number, name in enumerate(texts):
+                path = Path(folder) / str(number)
+                stores[name] = _prepare(named[name], path, options)
+                called[str(stores[name].path)] = _called(named[name])
+        ordered = {name: stores[name] for name in named}
+        if several:
+            check_joinable(list(ordered.values()))
+        yield EvaluationData(ordered if several else ordered[""], called)
+
+
+def open_test_split(data: str | Path | BlockStore) -> BlockStore:
+    """Open a store, or the split `test` of a folder with splits."""
+    if isinstance(data, BlockStore):
+        return data
+    splits = open_splits(data)
+    return splits.get("test") or splits["train"]
+
+
+def _options(
+    model: str | Path | torch.nn.Module,
+    given: Mapping[str, Any],
+    stores: list[BlockStore],
+    *,
+    progress: bool,
+) -> PrepareOptions:
+    """Return the options of `prepare` for the texts of an evaluation."""
+    own = {each.name for each in fields(TextBlocks)}
+    blocks = TextBlocks(**{name: value for name, value in given.items() if name in own})
+    check_options(blocks)
+    if stores:  # measured together with the text
+        blocks = blocks.over(TextBlocks.of(stores[0]))
+    if not isinstance(model, torch.nn.Module):
+        if not is_adapter(as_path(model)):
+            load_config(model)  # raises an error if there is no such model
+        recorded = read_summary(as_path(model)).get("text")
+        blocks = blocks.over(TextBlocks.from_json(recorded))
+    tokenizer = _tokenizer(given.get("tokenizer"), model)
+    if blocks.block_size is None:
+        blocks = replace(blocks, block_size=longest_block(limits_of(tokenizer, model)))
+    others = {name: value for name, value in given.items() if name not in {*own, "tokenizer"}}
+    return PrepareOptions(tokenizer=tokenizer, progress=progress, **blocks.known(), **others)
+
+
+def _tokenizer(given: Any, model: str | Path | torch.nn.Module) -> LoadedTokenizer:
+    if given is not None:
+        return load_tokenizer(given)
+    way_out = "Name the tokenizer of the text with --tokenizer (tokenizer=...)."
+    if isinstance(model, torch.nn.Module):
+        raise InputError(f"A model in memory has no tokenizer for raw text. {way_out}")
+    try:
+        return load_tokenizer(str(as_path(model)) if as_path(model).is_dir() else str(model))
+    except MlmfastError as error:
+        raise InputError(f"{error} {way_out}") from error
+
+
+def _prepare(text: Any, folder: Path, options: PrepareOptions) -> BlockStore:
+    report = run_prepare(text, folder, options)
+    for warning in report.warnings:
+        logger.warning("%s", warning)
+    return report.stores["train"]
+
+
+def _called(data: Any) -> str:
+    if isinstance(data, BlockStore):
+        return str(data.path)
+    if isinstance(data, str | Path):
+        return str(data)
+    if isinstance(data, list | tuple):
+        return ", ".join(map(_called, data))
+    return type(data).__name__
+
+
+def check_text_options(function: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keywords of a function that are options of text, except None, "not given".
+
+    Raises:
+        TypeError: one is none of `TEXT_OPTIONS`.
+    """
+    for name in given:
+        if name not in TEXT_OPTIONS:
+            raise TypeError(f"{function}() got an unexpected keyword argument {name!r}")
+    return {name: value for name, value in given.items() if value is not None}
