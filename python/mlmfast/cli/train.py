@@ -26,9 +26,10 @@ argument) sets options by the same names; the command line overrides it.
 
 Every field of transformers.TrainingArguments is an option too, with - or _, such as
 --learning-rate 1e-4 --num_train_epochs 1 --gradient-accumulation-steps 4 (--list-arguments shows
-them). Defaults: learning rate 2e-5, weight decay 0.01, 3 epochs, batches of 8, an evaluation and a
-checkpoint every epoch; with random weights a learning rate of 5e-4 after a warm-up over 6 % of the
-steps, betas 0.9 and 0.98, epsilon 1e-6. `mlmfast run-mlm` has the defaults of run_mlm.py.
+them); --optim takes muon, too. Defaults: learning rate 2e-5, weight decay 0.01, 3 epochs, batches
+of 8, an evaluation and a checkpoint every epoch; with random weights a learning rate of 5e-4 after
+a warm-up over 6 % of the steps, betas 0.9 and 0.98, epsilon 1e-6. `mlmfast run-mlm` has the
+defaults of run_mlm.py.
 """
 
 

@@ -47,8 +47,12 @@ def as_path(name: str | os.PathLike[str], *, home: bool = False) -> Path:
 
 def is_stray(path: Path) -> bool:
     """Return whether a file is one that operating systems leave in folders."""
-    name = path.name
-    return (name in _STRAY or name.startswith(_STRAY_BEGINNINGS)) and not path.is_dir()
+    return is_stray_name(path.name) and not path.is_dir()
+
+
+def is_stray_name(name: str) -> bool:
+    """Return whether a file's name is one of those."""
+    return name in _STRAY or name.startswith(_STRAY_BEGINNINGS)
 
 
 def _shown(path: Path) -> str:

@@ -141,9 +141,12 @@ def _walk_order(member: _Member) -> list[tuple[bool, str]]:
     return [*((True, folder) for folder in folders), (False, name)]
 
 
-def is_hidden(name: str) -> bool:
-    """Whether a path is hidden, or belongs to what a Mac adds to archives."""
-    return any(part.startswith((".", "__")) for part in PurePosixPath(name).parts)
+HIDDEN = (".", "__")
+"""How the names of hidden files begin, and of what a Mac adds to archives."""
+
+
+def _hidden(name: str) -> bool:
+    return any(part.startswith(HIDDEN) for part in PurePosixPath(name).parts)
 
 
 class _Zip:
@@ -155,7 +158,7 @@ class _Zip:
         return [
             _Member(entry.filename, entry.file_size, entry)
             for entry in entries
-            if not is_hidden(entry.filename)
+            if not _hidden(entry.filename)
         ]
 
     def open(self, member: _Member) -> Any:
@@ -169,7 +172,7 @@ class _Tar:
     def members(self) -> list[_Member]:
         entries = [entry for entry in self._file if entry.isfile()]
         return [
-            _Member(entry.name, entry.size, entry) for entry in entries if not is_hidden(entry.name)
+            _Member(entry.name, entry.size, entry) for entry in entries if not _hidden(entry.name)
         ]
 
     def open(self, member: _Member) -> Any:

@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from mlmfast.data.sources.archives import is_hidden
+from mlmfast.data.sources.archives import HIDDEN
 from mlmfast.data.sources.base import Location, Piece, ReadOptions
 from mlmfast.data.sources.files import unpacked_size
 from mlmfast.data.sources.formats import not_text
 from mlmfast.data.sources.group_column import refuse_group_column
 from mlmfast.data.sources.readers.document import read_files
 from mlmfast.errors import InputError
-from mlmfast.fs.paths import is_stray
+from mlmfast.fs.paths import is_stray_name
 
 
 class DocumentFiles:
@@ -30,7 +30,7 @@ class DocumentFiles:
         """Read `files`, which messages call `name`."""
         self.name = name
         self.files = list(files)
-        stats = [Path(file).stat() for file in self.files]
+        stats = [os.stat(file) for file in self.files]  # noqa: PTH116 - there may be very many
         self.sizes = np.array([stat.st_size for stat in stats], np.int64)
         self.size: int | None = int(self.sizes.sum())
         self.text_size: int | None = sum(
@@ -53,15 +53,14 @@ class DocumentFiles:
 
     def parts(self, size: int) -> Iterator[DocumentFiles]:
         """Yield the files in sources of about `size` bytes, by absolute paths."""
-        files = [str(Path(file).absolute()) for file in self.files]
+        files = self._absolute()
         starts = np.flatnonzero(np.diff(np.cumsum(self.sizes) // size, prepend=-1))
         for start, stop in zip(starts, [*starts[1:], len(files)], strict=True):
             yield DocumentFiles(self.name, files[start:stop])
 
     def fingerprint(self) -> dict[str, Any] | None:
         """Return the names, sizes and modification times of all files as one checksum."""
-        paths = "\0".join(str(Path(file).absolute()) for file in self.files)
-        digest = hashlib.sha256(os.fsencode(paths))
+        digest = hashlib.sha256(os.fsencode("\0".join(self._absolute())))
         digest.update(self.sizes.tobytes() + self._times.tobytes())
         return {
             "name": self.name,
@@ -69,6 +68,10 @@ class DocumentFiles:
             "files": len(self.files),
             "sha256": digest.hexdigest(),
         }
+
+    def _absolute(self) -> list[str]:
+        here = Path.cwd()
+        return [os.path.join(here, file) for file in self.files]  # noqa: PTH118
 
     def stop(self) -> None:
         """Do nothing: reading never blocks."""
@@ -88,13 +91,18 @@ def open_documents(folder: Path) -> DocumentFiles:
         InputError: There are no files, or some are no text by their names.
     """
     files: list[str] = []
+    kinds: dict[str, str] = {}  # the first file of each suffix
     for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not is_hidden(name))
-        paths = (Path(parent, name) for name in sorted(names) if not is_hidden(name))
-        files += [str(path) for path in paths if not is_stray(path) and path.is_file()]
+        folders[:] = sorted(name for name in folders if not name.startswith(HIDDEN))
+        for name in sorted(names):
+            path = os.path.join(parent, name)  # noqa: PTH118 - there may be very many
+            if name.startswith(HIDDEN) or is_stray_name(name) or not os.path.isfile(path):  # noqa: PTH113
+                continue
+            files.append(path)
+            kinds.setdefault(".".join(name.lower().rsplit(".", 2)[1:]), path)
     if not files:
         raise InputError(f"There is no file in the folder {str(folder)!r}, or below it.")
-    for file in files:
+    for file in kinds.values():
         what = not_text(Path(file))
         if what is not None:
             raise InputError(

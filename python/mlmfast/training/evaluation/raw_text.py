@@ -84,7 +84,7 @@ def evaluation_data(
     several = isinstance(data, Mapping)
     named: dict[str, Any] = dict(data) if several else {"": data}
     if not named:
-        raise InputError("There is no block store and no text to evaluate on.")
+        raise InputError("There is no block store to evaluate on, and no text.")
     texts = [name for name, one in named.items() if not is_blocks(one)]
     if given and not texts:
         raise InputError(

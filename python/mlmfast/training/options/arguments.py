@@ -39,6 +39,9 @@ DEFAULTS: dict[str, Any] = {
     "logging_steps": 0.01,
 }
 
+MUON = "muon"
+"""An optimizer of `optim` that transformers does not have; see `MuonTrainer`."""
+
 # Fields that would have no effect, or a wrong one, and the reason or the alternative.
 _REFUSED = {
     "output_dir": "use output",
@@ -82,6 +85,7 @@ def make_arguments(**values: Any) -> TrainingArguments:
         MissingDependencyError: a package of `report_to` is not installed.
     """
     fields = without_removed(values)
+    optimizer = fields.pop("optim", None) if fields.get("optim") == MUON else None
     try:
         with launched_environment():
             arguments = TrainingArguments(**fields)
@@ -89,6 +93,8 @@ def make_arguments(**values: Any) -> TrainingArguments:
         raise InputError(f"transformers refuses these training arguments: {error}") from error
     if "overwrite_output_dir" in removed_names():
         arguments.overwrite_output_dir = overwrites_output_dir(values)
+    if optimizer is not None:
+        arguments.optim = optimizer
     _check_reporters(arguments.report_to)
     return arguments
 

@@ -14,7 +14,7 @@ from mlmfast.training.model.masked_rows import IGNORED
 from mlmfast.training.trainer.block_batches import BlockBatches
 from mlmfast.training.trainer.loss_guard import INTERVAL, LossGuard
 from mlmfast.training.trainer.memory import Cost, advice, batch_that_fits, measure_cost
-from mlmfast.training.trainer.saving.checkpoints import AtomicCheckpoints
+from mlmfast.training.trainer.optimizers.muon_trainer import MuonTrainer
 
 
 class LossCheckCallback(transformers.TrainerCallback):
@@ -41,7 +41,7 @@ class LossCheckCallback(transformers.TrainerCallback):
             self._trainer.check_loss()
 
 
-class BlockTrainer(BlockBatches, AtomicCheckpoints):
+class BlockTrainer(BlockBatches, MuonTrainer):
     """A Trainer for `MaskedBlocks` and `EvaluationBlocks`, with atomic checkpoints.
 
     See `BlockBatches` for the order of the blocks. Other data sets work as in the Trainer.

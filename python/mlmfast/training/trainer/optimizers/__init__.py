@@ -1,0 +1,1 @@
+"""Optimizers that transformers does not have."""
