@@ -14,8 +14,6 @@ from mlmfast.data.arrow_numpy import arrow_numbers, text_bytes
 from mlmfast.data.prepare.checkpoint import NEAR_FOLDER
 from mlmfast.data.prepare.dedup import SEEN_FILE, Deduplication, ExactDedup
 from mlmfast.data.prepare.documents import Counts, Cursor, DocumentBatch
-from mlmfast.data.prepare.near.search import NearSearch
-from mlmfast.data.prepare.near.spool import DocumentSpool
 from mlmfast.data.prepare.report import counted
 from mlmfast.data.prepare.shuffle import ExternalShuffle, Spilled, expected_text
 from mlmfast.data.prepare.split import HoldOut
@@ -25,6 +23,7 @@ from mlmfast.runtime.pipeline import ThreadedPipeline
 if TYPE_CHECKING:
     from mlmfast.data.prepare.checkpoint import Checkpoint, CheckpointFile
     from mlmfast.data.prepare.encoding import Encoder
+    from mlmfast.data.prepare.near.spool import DocumentSpool
     from mlmfast.data.prepare.options import PrepareOptions
     from mlmfast.data.prepare.reading import PrefetchingReader
     from mlmfast.data.prepare.split_writer import SplitWriter
@@ -115,6 +114,9 @@ class Pipeline:
             return None
         if self._options.deduplicate == "exact":
             return ExactDedup(self._work.root / SEEN_FILE)
+        from mlmfast.data.prepare.near.search import NearSearch
+        from mlmfast.data.prepare.near.spool import DocumentSpool
+
         reader = self._reader
         search = NearSearch(
             self._work.root / NEAR_FOLDER,
