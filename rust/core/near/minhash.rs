@@ -114,8 +114,8 @@ fn lowest(functions: &[[u32; LANES]], ngrams: &[u32], minima: &mut [[u32; LANES]
     for (parameters, minima) in functions.iter().zip(minima) {
         let mut lowest = *minima;
         for &ngram in ngrams {
-            for lane in 0..LANES {
-                lowest[lane] = lowest[lane].min(hash(ngram ^ parameters[lane]));
+            for (lowest, parameter) in lowest.iter_mut().zip(parameters) {
+                *lowest = (*lowest).min(hash(ngram ^ parameter));
             }
         }
         *minima = lowest;

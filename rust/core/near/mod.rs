@@ -5,6 +5,7 @@
 //! hash functions; documents with an equal key are near-duplicates ([`equal_keys`]), and [`Clusters`]
 //! joins them. With 14 bands of 8 hash functions over 5-grams, these are the parameters of `FineWeb`
 //! (Penedo et al. 2024, section 3.4).
+#![allow(clippy::inline_always)]
 
 mod clusters;
 mod minhash;

@@ -64,12 +64,15 @@ fn bucket(key: u64) -> usize {
 /// The pairs of documents that have an equal key: the lowest number of those that have it, and each
 /// of the others, as two numbers one after the other. Bytes after the last whole record are ignored.
 #[must_use]
+#[allow(clippy::cast_possible_truncation)] // four bytes
 pub fn equal_keys(records: &[u8]) -> Vec<u32> {
     let (records, _) = records.as_chunks::<RECORD_BYTES>();
     let mut keys: Vec<(u64, u32)> = records
         .iter()
-        .map(|&[a, b, c, d, e, f, g, h, i, j, k, l]| {
-            (u64::from_le_bytes([a, b, c, d, e, f, g, h]), u32::from_le_bytes([i, j, k, l]))
+        .map(|record| {
+            let number =
+                |bytes: &[u8]| bytes.iter().rev().fold(0, |n, &byte| n << 8 | u64::from(byte));
+            (number(&record[..8]), number(&record[8..]) as u32)
         })
         .collect();
     keys.sort_unstable();

@@ -98,6 +98,10 @@ def prepare(arguments: _Arguments) -> BlockStore | dict[str, BlockStore]:
             values of numbers make no difference.
         near_threshold: The Jaccard similarity of the sets of n-grams from which on two documents
             are found with a probability of 0.9 or more; it decides on the bands of MinHash.
+        filters: Leave out what the rules of published corpora call no prose, before duplicates are
+            told: "gopher" and "gopher-repetition" leave out documents, "c4" lines and documents; a
+            name or several. The rules and their figures are in docs/cleaning.md; most are for
+            English. The report has how many documents and lines each rule left out.
         add_mask_token: The mask token to add to a tokenizer that has none.
         add_tokens: Words that the tokenizer keeps whole: a file with one per line, or a list.
             `mlmfast train --add-tokens` with the same words gives a checkpoint rows for them.

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlmfast.data.arrow_numpy import arrow_numbers, numpy_numbers, text_offsets
+from mlmfast.data.prepare.filtering import DocumentFilters, Filtered
 from mlmfast.data.sources.base import Location, Piece, ReadOptions, Source, bounded
 
 if TYPE_CHECKING:
@@ -28,6 +30,22 @@ class Counts:
     replaced: int = 0
     skipped: int = 0
     duplicates: int = 0
+    filtered: dict[str, int] = field(default_factory=dict)
+    """By the rule of a filter that left them out."""
+    dropped_lines: dict[str, int] = field(default_factory=dict)
+    """Lines of the other documents, by the rule that left them out."""
+
+    def __add__(self, other: Counts) -> Counts:
+        """Return the counts of both."""
+        total = deepcopy(self)
+        for each in fields(Counts):
+            mine, more = getattr(total, each.name), getattr(other, each.name)
+            if isinstance(more, dict):
+                for rule, number in more.items():
+                    mine[rule] = mine.get(rule, 0) + number
+            else:
+                setattr(total, each.name, mine + more)
+        return total
 
 
 @dataclass(frozen=True)
@@ -40,7 +58,7 @@ class Cursor:
     """Where a piece of the source begins; None is its beginning."""
     number: int = 0
     """Of the piece's first document."""
-    counts: dict[str, int] = field(default_factory=lambda: asdict(Counts()))
+    counts: dict[str, Any] = field(default_factory=lambda: asdict(Counts()))
     """`Counts` before the piece."""
     seen: list[int] | None = None
     """`Deduplication.state` before the piece."""
@@ -73,6 +91,8 @@ class Decoded:
     texts: pa.LargeStringArray
     replaced: int
     skipped: int
+    filtered: Filtered | None
+    """What the filters say about them, where there are any."""
 
 
 class Documents:
@@ -89,6 +109,7 @@ class Documents:
         self._reading = reading
         self._options = options
         self._seen: Deduplication | None = None
+        self._filters = DocumentFilters(options.filters) if options.filters else None
         self.counts = Counts()
         self.read = 0
         """Documents that were read, including those left out."""
@@ -107,7 +128,9 @@ class Documents:
         """Decode what `pieces` yielded, in any thread."""
         source, before, piece = item
         reading = replace(self._reading, replaced=0, skipped=0)
-        texts = piece.decode(reading)
+        texts, filtered = piece.decode(reading), None
+        if self._filters is not None:
+            texts, filtered = self._filters(texts)
         return Decoded(
             source,
             piece.location,
@@ -115,6 +138,7 @@ class Documents:
             texts,
             reading.replaced,
             reading.skipped,
+            filtered,
         )
 
     def batches(
@@ -130,7 +154,7 @@ class Documents:
         Raises:
             StoreError: The texts before `start` are not known any more.
         """
-        self.counts = Counts(**start.counts)
+        self.counts = Counts(**deepcopy(start.counts))
         self._seen = seen
         if self._seen is not None and start.seen is not None:
             self._seen.restore(start.seen)
@@ -166,6 +190,10 @@ class Documents:
         if self._options.drop_empty:
             blank = numpy_numbers(pc.fill_null(pc.utf8_is_space(texts), False))
             keep &= ~(empty | blank)
+        if piece.filtered is not None:
+            piece.filtered.count_documents(keep, counts.filtered)
+            keep &= piece.filtered.kept(len(texts))
+            piece.filtered.count_lines(keep, counts.dropped_lines)
         if self._seen is not None:
             fresh = self._seen.fresh(texts, number + np.arange(len(texts), dtype=np.uint64))
             counts.duplicates += int((keep & ~fresh).sum())
