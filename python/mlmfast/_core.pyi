@@ -20,6 +20,7 @@ __all__ = [
     "Masker",
     "MinHasher",
     "RowPacking",
+    "TextFilters",
     "TextHashSet",
     "__version__",
     "block_lengths",
@@ -258,6 +259,21 @@ class MinHasher:
     ) -> tuple[bytes, npt.NDArray[np.uint64]]: ...
 
 def equal_keys(records: bytes) -> npt.NDArray[np.uint32]: ...
+
+@final
+class TextFilters:
+    def __new__(cls, names: Sequence[str]) -> TextFilters: ...
+    @staticmethod
+    def rules() -> list[str]: ...
+    @staticmethod
+    def line_rules() -> list[str]: ...
+    def apply(
+        self, texts: Any
+    ) -> tuple[
+        tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]] | None,
+        npt.NDArray[np.uint8],
+        npt.NDArray[np.uint32],
+    ]: ...
 
 @final
 class TextHashSet:

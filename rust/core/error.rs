@@ -227,6 +227,9 @@ pub enum Error {
         /// Hash functions of a band.
         rows: usize,
     },
+    /// A filter that does not exist.
+    #[error("there is no filter {0:?}: choose gopher, gopher-repetition or c4")]
+    NoSuchFilter(String),
     /// A number that no document has.
     #[error("there is no document {number} among {count}")]
     NoSuchDocument {

@@ -12,6 +12,7 @@
 //! - [`permutation`] is the order of the blocks in an epoch;
 //! - [`row_packing`] puts short documents into rows that are new in every epoch;
 //! - [`dedup`] detects texts that occurred before, [`near`] those that nearly did;
+//! - [`filters`] leaves out documents and lines by the rules of published corpora;
 //! - [`tokenize`] turns text into token ids.
 #![forbid(unsafe_code)]
 
@@ -24,6 +25,7 @@ pub mod dedup;
 pub mod documents;
 pub mod error;
 pub mod fasta;
+pub mod filters;
 mod gaps;
 mod ids;
 pub mod jsonl;

@@ -7,6 +7,7 @@ mod dedup;
 mod documents;
 mod errors;
 mod fasta;
+mod filters;
 mod jsonl;
 mod kmers;
 mod mask;
@@ -31,6 +32,8 @@ mod _core {
     use crate::documents::{block_lengths, document_ids};
     #[pymodule_export]
     use crate::fasta::FastaRecords;
+    #[pymodule_export]
+    use crate::filters::TextFilters;
     #[pymodule_export]
     use crate::jsonl::{json_strings, line_ends};
     #[pymodule_export]

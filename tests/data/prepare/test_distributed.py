@@ -118,6 +118,7 @@ def both(tmp_path, inputs, **options):
         {"limit": 400, "test_size": 0.1},
         {"packing": "best_fit", "special_tokens": "block"},
         {"packing": "best_fit", "test_size": 0.2, "limit": 1300},
+        {"filters": "gopher-repetition", "limit": 1300, "test_size": 0.2},
         {"shard_tokens": 1 << 20, "tokenizer_engine": "library", "verify": 5},
     ],
     ids=str,

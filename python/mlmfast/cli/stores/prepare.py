@@ -11,7 +11,7 @@ import click
 from mlmfast.cli.flags.command import ExampleCommand
 from mlmfast.cli.flags.from_options import option_flags
 from mlmfast.cli.flags.text import text_inputs
-from mlmfast.data.prepare.options import SOURCE_OPTIONS, PrepareOptions
+from mlmfast.data.prepare.options import FILTERS, SOURCE_OPTIONS, PrepareOptions
 from mlmfast.errors import InputError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     "mapping of inputs and options of their own. Each becomes the store OUTPUT/NAME.",
 )
 @click.option("--output", "-o", required=True, metavar="FOLDER", help="The block store to write.")
-@option_flags(PrepareOptions, without=(*SOURCE_OPTIONS, "progress"))
+@option_flags(PrepareOptions, without=(*SOURCE_OPTIONS, "progress"), choices={"filters": FILTERS})
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress bar and no summary.")
 def command(
@@ -127,9 +127,13 @@ def _facts(report: PrepareReport) -> list[str]:
     ):
         if number:
             counts.append(f"{number:,} {description}")
+    filtered = [f"{number:,} by {rule}" for rule, number in report.filtered.items() if number]
+    lines_left_out = sum(report.dropped_lines.values())
     blocks = f"{counted(report.tokens, 'token')} -> {counted(report.blocks, 'block')}"
     lines = [
         f"Read     {', '.join(counts)}; {report.text_bytes / 1e6:,.1f} MB of text",
+        *([f"Filtered {', '.join(filtered)}"] if filtered else []),
+        *([f"Dropped  {counted(lines_left_out, 'line')} of others"] if lines_left_out else []),
         f"Made     {blocks} of {sizes['block_size']}; {_end(report)}",
         (
             f"Took     {report.seconds:,.1f} s: {sizes['megabytes_per_second']:,.1f} MB/s, "

@@ -47,7 +47,8 @@ def prepare(arguments: _Arguments) -> BlockStore | dict[str, Any]:
             `text_column` is read. Or a dict of several sources by name, each with such inputs or
             with a dict of `inputs` and options of its own, which are those that say how it is read
             (`text_column`, `format`, `dataset_name` ...), `test_size`, `test_by`, `test_from`,
-            `drop_empty`, `limit`, `shuffle_documents`, `deduplicate` and those of near-duplicates.
+            `drop_empty`, `limit`, `shuffle_documents`, `filters`, `deduplicate`, `near_ngram` and
+            `near_threshold`.
         output: The folder to write; it appears when it is complete.
         tokenizer: A folder, a tokenizer.json, a Hub name or a tokenizer object.
         text_column: The column with the text; dots reach into nested fields ("answers.text"),
@@ -113,6 +114,10 @@ def prepare(arguments: _Arguments) -> BlockStore | dict[str, Any]:
             values of numbers make no difference.
         near_threshold: The Jaccard similarity of the sets of n-grams from which on two documents
             are found with a probability of 0.9 or more; it decides on the bands of MinHash.
+        filters: Leave out what the rules of published corpora call no prose, before duplicates are
+            told: "gopher" and "gopher-repetition" leave out documents, "c4" lines and documents; a
+            name or several. The rules and their figures are in docs/cleaning.md; most are for
+            English. The report has how many documents and lines each rule left out.
         add_mask_token: The mask token to add to a tokenizer that has none.
         add_tokens: Words that the tokenizer keeps whole: a file with one per line, or a list.
             `mlmfast train --add-tokens` with the same words gives a checkpoint rows for them.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,7 @@ from mlmfast.data.sources.group_column import group_values
 
 if TYPE_CHECKING:
     from mlmfast.data.prepare.dedup import Deduplication
+    from mlmfast.data.prepare.filtering import DocumentFilters, Filtered
     from mlmfast.data.prepare.options import PrepareOptions
 
 
@@ -30,6 +32,22 @@ class Counts:
     replaced: int = 0
     skipped: int = 0
     duplicates: int = 0
+    filtered: dict[str, int] = field(default_factory=dict)
+    """By the rule of a filter that left them out."""
+    dropped_lines: dict[str, int] = field(default_factory=dict)
+    """Lines of the other documents, by the rule that left them out."""
+
+    def __add__(self, other: Counts) -> Counts:
+        """Return the counts of both."""
+        total = deepcopy(self)
+        for each in fields(Counts):
+            mine, more = getattr(total, each.name), getattr(other, each.name)
+            if isinstance(more, dict):
+                for rule, number in more.items():
+                    mine[rule] = mine.get(rule, 0) + number
+            else:
+                setattr(total, each.name, mine + more)
+        return total
 
 
 @dataclass(frozen=True)
@@ -42,7 +60,7 @@ class Cursor:
     """Where a piece of the source begins; None is its beginning."""
     number: int = 0
     """Of the piece's first document."""
-    counts: dict[str, int] = field(default_factory=lambda: asdict(Counts()))
+    counts: dict[str, Any] = field(default_factory=lambda: asdict(Counts()))
     """`Counts` before the piece."""
     seen: list[int] | None = None
     """`Deduplication.state` before the piece."""
@@ -79,6 +97,8 @@ class Decoded:
     skipped: int
     groups: np.ndarray | None
     """The `group_keys` of the documents; nulls have any."""
+    filtered: Filtered | None
+    """What the filters say about them, where there are any."""
 
 
 class Documents:
@@ -95,6 +115,11 @@ class Documents:
         self._reading = reading
         self._options = options
         self._seen: Deduplication | None = None
+        self._filters: DocumentFilters | None = None
+        if options.filters:
+            from mlmfast.data.prepare.filtering import DocumentFilters
+
+            self._filters = DocumentFilters(options.filters)
         self.counts = Counts()
         self.read = 0
         """Documents that were read, including those left out."""
@@ -113,7 +138,9 @@ class Documents:
         """Decode what `pieces` yielded, in any thread."""
         source, before, piece = item
         reading = replace(self._reading, replaced=0, skipped=0)
-        texts = piece.decode(reading)
+        texts, filtered = piece.decode(reading), None
+        if self._filters is not None:
+            texts, filtered = self._filters(texts)
         return Decoded(
             source,
             piece.location,
@@ -122,6 +149,7 @@ class Documents:
             reading.replaced,
             reading.skipped,
             self._groups(piece, texts),
+            filtered,
         )
 
     def _groups(self, piece: Piece, texts: pa.LargeStringArray) -> np.ndarray | None:
@@ -142,7 +170,7 @@ class Documents:
         Raises:
             StoreError: The texts before `start` are not known any more.
         """
-        self.counts = Counts(**start.counts)
+        self.counts = Counts(**deepcopy(start.counts))
         self._seen = seen
         if self._seen is not None and start.seen is not None:
             self._seen.restore(start.seen)
@@ -179,6 +207,10 @@ class Documents:
         if self._options.drop_empty:
             blank = numpy_numbers(pc.fill_null(pc.utf8_is_space(texts), False))
             keep &= ~(empty | blank)
+        if piece.filtered is not None:
+            piece.filtered.count_documents(keep, counts.filtered)
+            keep &= piece.filtered.kept(len(texts))
+            piece.filtered.count_lines(keep, counts.dropped_lines)
         if self._seen is not None:
             fresh = self._seen.fresh(texts, number + np.arange(len(texts), dtype=np.uint64))
             counts.duplicates += int((keep & ~fresh).sum())

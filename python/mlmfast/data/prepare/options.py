@@ -12,11 +12,12 @@ from mlmfast.data.sources.base import FASTA_CASES, POLICIES, QUOTINGS, delimiter
 from mlmfast.data.sources.formats import FORMATS
 from mlmfast.data.tokenization.options import ENGINES
 from mlmfast.errors import InputError
-from mlmfast.options import check_options, option
+from mlmfast.options import check_choice, check_options, option
 from mlmfast.runtime.cpu import thread_count
 
 _UNPACKED = "none"
 
+FILTERS = ("gopher", "gopher-repetition", "c4")
 READING_OPTIONS = (
     "text_column",
     "csv_delimiter",
@@ -142,6 +143,12 @@ class PrepareOptions:
         bounds=(0.5, 1.0),
         metavar="SHARE",
     )
+    filters: tuple[str, ...] = option(
+        "Leave out what the rules of a published corpus call no prose: documents (gopher, "
+        "gopher-repetition), or lines and documents (c4). May be repeated.",
+        (),
+        flag="--filter",
+    )
     add_mask_token: str | None = option(
         "Add this mask token to a tokenizer without one.", metavar="TOKEN"
     )
@@ -190,6 +197,7 @@ class PrepareOptions:
         ):
             object.__setattr__(self, name, value)
         check_options(self)
+        self._check_filters()
         self._check_test_split()
         thread_count(self.threads)
         if self.kmer is None and self.kmer_stride != 1:
@@ -239,6 +247,12 @@ class PrepareOptions:
             )
         if self.test_by is not None and (not isinstance(self.test_by, str) or not self.test_by):
             raise InputError(f"test_by must be a column's name; got {self.test_by!r}.")
+
+    def _check_filters(self) -> None:
+        given = (self.filters,) if isinstance(self.filters, str) else tuple(self.filters)
+        for name in given:
+            check_choice("filters", name, FILTERS)
+        object.__setattr__(self, "filters", tuple(name for name in FILTERS if name in given))
 
     def _read_tokens(self) -> tuple[str, ...]:
         if not self.add_tokens:

@@ -31,7 +31,11 @@ class PrepareReport:
     skipped: int = 0
     """Documents left out for invalid UTF-8."""
     duplicates: int = 0
-    """Documents left out because their text came before."""
+    """Documents left out because their text, or nearly that, came before."""
+    filtered: dict[str, int] = field(default_factory=dict)
+    """Documents left out, by the rule of a filter; the first that left out a document counts."""
+    dropped_lines: dict[str, int] = field(default_factory=dict)
+    """Lines left out of the documents that passed the filters, by rule."""
     kept_shards: int = 0
     """Shards kept from the earlier run that this one resumed."""
     kept_text_bytes: int = 0
@@ -84,6 +88,8 @@ class PrepareReport:
             "replaced_documents": self.replaced,
             "skipped_documents": self.skipped,
             "duplicate_documents": self.duplicates,
+            "filtered_documents": self.filtered,
+            "dropped_lines": self.dropped_lines,
             "text_bytes": self.text_bytes,
             "tokens": self.tokens,
             "blocks": self.blocks,

@@ -90,8 +90,13 @@ def run_prepare(inputs: Any, output: str | Path, options: PrepareOptions) -> Pre
         report.empty, report.null = counts.empty, max(0, counts.null - counts.skipped)
         report.replaced, report.skipped = counts.replaced, counts.skipped
         report.duplicates = counts.duplicates
+        if options.filters:
+            from mlmfast.data.prepare.filtering import by_rule, lines_by_rule
+
+            report.filtered = by_rule(counts.filtered, options.filters)
+            report.dropped_lines = lines_by_rule(counts.dropped_lines, options.filters)
         check_split_sizes(splits, report, options)
-        _close(work, splits, sources, options, engine, counts)
+        _close(work, splits, sources, options, engine, report)
         for split in splits.values():
             report.tokens += split.tokens
             report.documents += split.documents
@@ -168,7 +173,7 @@ def _close(
     sources: list[Source],
     options: PrepareOptions,
     engine: str,
-    counts: Counts,
+    report: PrepareReport,
 ) -> None:
     origin = {
         "inputs": [source.name for source in sources],
@@ -178,7 +183,10 @@ def _close(
         "deduplicate": options.deduplicate,
         "near_ngram": options.near_ngram,
         "near_threshold": options.near_threshold,
-        "duplicate_documents": counts.duplicates,
+        "duplicate_documents": report.duplicates,
+        "filters": list(options.filters),
+        "filtered_documents": report.filtered,
+        "dropped_lines": report.dropped_lines,
         "test_size": options.test_size,
         "test_by": options.test_by,
         "test_from": options.test_from,

@@ -37,6 +37,7 @@ OWN_OPTIONS = (
     "deduplicate",
     "near_ngram",
     "near_threshold",
+    "filters",
 )
 """The options that a source may have for itself; the others decide what the ids mean."""
 _INPUTS = "inputs"

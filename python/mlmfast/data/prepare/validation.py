@@ -68,6 +68,9 @@ def check_split_sizes(
     if not tokens:
         left_out = report.null + report.skipped + (report.empty if options.drop_empty else 0)
         note = f" ({left_out:,} null, empty or invalid ones were left out)" if left_out else ""
+        if any(report.filtered.values()):
+            rules = ", ".join(f"{rule} {n:,}" for rule, n in report.filtered.items() if n)
+            note += f" (the filters left out {sum(report.filtered.values()):,}: {rules})"
         raise InputError(
             f"There is no text in the input: {counted(documents, 'document')}{note} gave no token."
         )

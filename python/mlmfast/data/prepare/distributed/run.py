@@ -11,7 +11,7 @@ import json
 import shutil
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mlmfast.data.prepare.distributed.job import Job
@@ -139,9 +139,7 @@ class DistributedPass:
             self._write(tasks, split, parts, sizes[name])
         counts = Counts()
         for unit in units:
-            for field in fields(Counts):
-                count = getattr(counts, field.name) + getattr(unit.tokenized.counts, field.name)
-                setattr(counts, field.name, count)
+            counts += unit.tokenized.counts
         return counts, units[0].tokenized.engine if units else ""
 
     def _tokenize(self, tasks: Tasks, advance: Callable[[int], None]) -> Iterator[TokenizedUnit]:
