@@ -249,7 +249,8 @@ class PrepareOptions:
             raise InputError(f"test_by must be a column's name; got {self.test_by!r}.")
 
     def _check_filters(self) -> None:
-        given = (self.filters,) if isinstance(self.filters, str) else tuple(self.filters)
+        filters: Any = self.filters  # a single name is taken too
+        given = (filters,) if isinstance(filters, str) else tuple(filters)
         for name in given:
             check_choice("filters", name, FILTERS)
         object.__setattr__(self, "filters", tuple(name for name in FILTERS if name in given))
