@@ -84,13 +84,13 @@ impl Filters {
     /// # Errors
     /// There is no filter of a name.
     pub fn new<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self> {
-        let named = |name: &str| match name {
+        let filter = |name: &str| match name {
             "gopher-repetition" => Ok(Filter::GopherRepetition),
             "gopher" => Ok(Filter::Gopher),
             "c4" => Ok(Filter::C4),
             _ => Err(Error::NoSuchFilter(name.to_owned())),
         };
-        let mut filters = names.into_iter().map(named).collect::<Result<Vec<_>>>()?;
+        let mut filters = names.into_iter().map(filter).collect::<Result<Vec<_>>>()?;
         filters.sort_unstable();
         filters.dedup();
         Ok(Self(filters))

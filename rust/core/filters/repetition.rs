@@ -1,6 +1,5 @@
 //! The limits of repeated text of `MassiveText`: Rae et al. 2021, table A1.
 
-use std::collections::hash_map::Entry;
 use std::hash::BuildHasher;
 
 use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
@@ -119,18 +118,14 @@ impl Words {
     /// overlap.
     fn repeated(&self, size: usize) -> usize {
         let ngrams: Vec<u64> = self.ngrams(size).collect();
-        let mut seen: FxHashMap<u64, ()> = FxHashMap::default();
+        let mut seen = FxHashSet::default();
         let (mut at, mut characters) = (0, 0);
         while let Some(&ngram) = ngrams.get(at) {
-            match seen.entry(ngram) {
-                Entry::Occupied(_) => {
-                    characters += self.characters(at, size);
-                    at += size;
-                }
-                Entry::Vacant(entry) => {
-                    entry.insert(());
-                    at += 1;
-                }
+            if seen.insert(ngram) {
+                at += 1;
+            } else {
+                characters += self.characters(at, size);
+                at += size;
             }
         }
         characters

@@ -46,7 +46,7 @@ impl MinHash {
     /// # Errors
     /// A number is 0, or there are more than [`MAX_HASHES`] hash functions.
     pub fn new(ngram: usize, bands: usize, rows: usize) -> Result<Self> {
-        let hashes = bands.checked_mul(rows).unwrap_or(usize::MAX);
+        let hashes = bands.saturating_mul(rows);
         if ngram == 0 || hashes == 0 || hashes > MAX_HASHES {
             return Err(Error::MinHash { ngram, bands, rows });
         }

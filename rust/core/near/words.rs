@@ -17,10 +17,10 @@ const NUMBER: u32 = b'0' as u32;
 /// What ASCII characters are in words: themselves in lower case, or 0 between words.
 const ASCII: [u8; 128] = {
     let mut table = [0; 128];
-    let mut byte = 0;
+    let mut byte = 0_u8;
     while byte < 128 {
-        if (byte as u8).is_ascii_alphanumeric() {
-            table[byte] = (byte as u8).to_ascii_lowercase();
+        if byte.is_ascii_alphanumeric() {
+            table[byte as usize] = byte.to_ascii_lowercase();
         }
         byte += 1;
     }
