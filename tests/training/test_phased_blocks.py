@@ -16,7 +16,8 @@ from mlmfast.training.datasets import MaskedBlocks
 from mlmfast.training.phased_blocks import PhasedBlocks
 from mlmfast.training.recipes.layout import BlockCounts, lay_out
 from mlmfast.training.recipes.recipe import Recipe
-from mlmfast.training.trainer.phases.batches import PhaseBatches, PhaseSampler
+from mlmfast.training.trainer.phases.batches import PhaseBatches
+from mlmfast.training.trainer.phases.sampler import PhaseSampler
 from mlmfast.training.trainer.source_reads import phased_sources_read
 from mlmfast.training.trainer.step_batches import step_batch
 

@@ -14,7 +14,7 @@ from mlmfast.training.recipes.curve import Curve
 from mlmfast.training.recipes.layout import BlockCounts, lay_out
 from mlmfast.training.recipes.numbers import amount, count, number, short
 from mlmfast.training.recipes.recipe import Recipe
-from mlmfast.training.trainer.phases.batches import PhaseSampler
+from mlmfast.training.trainer.phases.sampler import PhaseSampler
 
 WSD = {
     "batch_size": 8,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mlmfast.data.loading.mixture.mixture import Mixture
     from mlmfast.data.store.store import BlockStore
     from mlmfast.training.block_dataset import BlockDataset
-    from mlmfast.training.trainer.phases.batches import PhaseSampler
+    from mlmfast.training.trainer.phases.sampler import PhaseSampler
 
 # Batches to make ahead, beside those of the current step.
 _PREFETCH = 2

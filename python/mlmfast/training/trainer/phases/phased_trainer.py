@@ -10,8 +10,9 @@ from transformers.trainer_utils import SaveStrategy
 from mlmfast.errors import InputError
 from mlmfast.training.phased_blocks import PhasedBlocks
 from mlmfast.training.trainer.block_trainer import BlockTrainer
-from mlmfast.training.trainer.phases.batches import PhaseBatches, PhaseSampler
+from mlmfast.training.trainer.phases.batches import PhaseBatches
 from mlmfast.training.trainer.phases.callback import PhaseCallback
+from mlmfast.training.trainer.phases.sampler import PhaseSampler
 from mlmfast.training.trainer.source_reads import SourceRead, phased_sources_read
 
 if TYPE_CHECKING:
