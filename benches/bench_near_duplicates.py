@@ -115,7 +115,7 @@ def ours(corpus: Corpus, threads: int | None) -> tuple[float, list[int]]:
     """The search of `prepare` alone: from files to the numbers of the near-duplicates."""
     from mlmfast.data.prepare.near.search import NearSearch
     from mlmfast.data.prepare.options import PrepareOptions
-    from mlmfast.data.prepare.reading import PrefetchingReader
+    from mlmfast.data.prepare.reading.prefetching import PrefetchingReader
     from mlmfast.data.sources.base import ReadOptions
     from mlmfast.data.sources.open import open_sources
 

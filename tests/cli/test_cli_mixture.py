@@ -11,15 +11,11 @@ from mixed_stores import make_stores
 from mlmfast.cli.evaluate import command as evaluate
 from mlmfast.cli.train import command as train
 from mlmfast.errors import InputError
+from tiny_flags import TINY_FLAGS
 from tolerances import KERNELS
 
 MODEL = [
-    "--from-scratch",
-    "--model-type=roberta",
-    "--config-overrides",
-    "hidden_size=32,num_hidden_layers=1,num_attention_heads=2,intermediate_size=64",
-    "--use-cpu",
-    "--precision=fp32",
+    *TINY_FLAGS,
     "--no-report",
     "--json",
     "--quiet",

@@ -12,14 +12,10 @@ from mlmfast.cli.recipe import command as recipe
 from mlmfast.cli.train import command as train
 from mlmfast.errors import InputError
 from mlmfast.training.recipes.recipe import shipped_recipes
+from tiny_flags import TINY_FLAGS
 
 MODEL = [
-    "--from-scratch",
-    "--model-type=roberta",
-    "--config-overrides",
-    "hidden_size=32,num_hidden_layers=1,num_attention_heads=2,intermediate_size=64",
-    "--use-cpu",
-    "--precision=fp32",
+    *TINY_FLAGS,
     "--no-report",
     "--json",
     "--quiet",

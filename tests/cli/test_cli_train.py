@@ -13,15 +13,11 @@ from click.testing import CliRunner
 from mlmfast.cli.train import command
 from mlmfast.errors import InputError
 from mlmfast.training.options.arguments import split_flags
+from tiny_flags import TINY_FLAGS
 
 OWN = {"--model", "--output", "--quiet"}
 TINY = [
-    "--from-scratch",
-    "--model-type=roberta",
-    "--config-overrides",
-    "hidden_size=32,num_hidden_layers=1,num_attention_heads=2,intermediate_size=64",
-    "--use-cpu",
-    "--precision=fp32",
+    *TINY_FLAGS,
 ]
 
 

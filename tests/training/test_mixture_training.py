@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections import Counter
 
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 import torch
 
 import mlmfast
+from log_lines import log_lines
 from mixed_stores import make_stores
 from mlmfast.data.loading.sampler import BlockSampler
 from mlmfast.data.store.store import BlockStore
@@ -43,20 +43,9 @@ def mixture(folders):
 @pytest.fixture(scope="module")
 def whole(mixture, tmp_path_factory):
     """A training on the mixture, and the lines of its log."""
-    lines = []
-
-    class Keeps(logging.Handler):
-        def emit(self, record):
-            lines.append(record.getMessage())
-
-    logger, handler = logging.getLogger("mlmfast"), Keeps()
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    try:
+    with log_lines() as lines:
         output = tmp_path_factory.mktemp("whole") / "model"
         return train(mixture, output=output, **OPTIONS), lines
-    finally:
-        logger.removeHandler(handler)
 
 
 def rows_of(batch):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import logging
 
 import pytest
 
+from log_lines import log_lines
 from mixed_stores import make_stores
 from mlmfast.data.prepare.api import prepare
 from mlmfast.errors import InputError, NotFoundError
@@ -64,20 +64,9 @@ def recipe(folders):
 @pytest.fixture(scope="module")
 def whole(recipe, tmp_path_factory):
     """A training in three phases, and the lines of its log."""
-    lines = []
-
-    class Keeps(logging.Handler):
-        def emit(self, record):
-            lines.append(record.getMessage())
-
-    logger, handler = logging.getLogger("mlmfast"), Keeps()
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    try:
+    with log_lines() as lines:
         output = tmp_path_factory.mktemp("whole") / "model"
         return train(recipe=recipe, output=output, logging_steps=1, **OPTIONS), lines
-    finally:
-        logger.removeHandler(handler)
 
 
 def test_a_training_that_is_stopped_anywhere_ends_with_the_same_bits(whole, recipe, tmp_path):

@@ -25,9 +25,9 @@ from mlmfast.data.tokenization.added_tokens import with_tokens
 from mlmfast.data.tokenization.load import LoadedTokenizer, load_tokenizer
 from mlmfast.errors import InputError, NotFoundError
 from mlmfast.fs.paths import as_path, is_stray
-from mlmfast.training.model.input_length import limits_of, limits_of_config, longest_block
-from mlmfast.training.model.lengthen import change_positions
 from mlmfast.training.model.load import load_config
+from mlmfast.training.model.positions.input_length import limits_of, limits_of_config, longest_block
+from mlmfast.training.model.positions.lengthen import change_positions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -20,17 +20,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corpus import jsonl, tiny_tokenizer
+from corpus import jsonl
 from mlmfast.data.prepare import run as prepare_run
 from mlmfast.data.prepare.distributed import ray as ray_run
 from mlmfast.data.prepare.distributed import run as distributed_run
 from mlmfast.data.prepare.options import PrepareOptions
-from mlmfast.data.prepare.run import run_prepare
 from mlmfast.data.prepare.split import HoldOut, group_keys, tail_of
 from mlmfast.data.sources.base import ReadOptions
 from mlmfast.data.tokenization.encoder import TextEncoder
-from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import InputError
+from numbered_documents import numbers_of, prepare_numbered
 
 COUNT = 150
 SITES = [f"site {n * n % 23}" for n in range(COUNT)]
@@ -41,20 +40,10 @@ GROUPS = {"test_by": "site", "test_size": 0.3, "seed": 7}
 TAIL = {"test_from": "tail", "test_size": 0.1}
 
 
-def run(inputs, out, **options):
-    options = {"tokenizer": tiny_tokenizer(), "block_size": 4, "remainder": "pad", **options}
-    return run_prepare(inputs, out, PrepareOptions(special_tokens="none", **options))
-
-
-def numbers(store):
-    decoded = load_tokenizer(tiny_tokenizer()).tokenizer.decode(store[:].ravel().tolist())
-    return [int(number) for number in decoded.split(" fox")[:-1]]
-
-
 def held_out(inputs, out, **options):
     """Prepare, and return the numbers of the test documents after checking the others."""
-    stores = run(inputs, out, **options).stores
-    test, train = numbers(stores["test"]), numbers(stores["train"])
+    stores = prepare_numbered(inputs, out, **options).stores
+    test, train = numbers_of(stores["test"]), numbers_of(stores["train"])
     assert not set(test) & set(train)
     return test
 
@@ -171,7 +160,7 @@ def test_neither_order_nor_deduplication_nor_threads_move_a_group(tmp_path):
     twice = [RECORDS[number] for number in (*order, *order[:40])]
     path = write_table(tmp_path, "jsonl", twice)
     stores = {
-        name: run(path, tmp_path / name, **GROUPS, **more).stores
+        name: prepare_numbered(path, tmp_path / name, **GROUPS, **more).stores
         for name, more in {
             "plain": {"threads": 1},
             "once": {"deduplicate": "exact", "threads": 3},
@@ -179,7 +168,7 @@ def test_neither_order_nor_deduplication_nor_threads_move_a_group(tmp_path):
         }.items()
     }
     for name, splits in stores.items():
-        test, train = numbers(splits["test"]), numbers(splits["train"])
+        test, train = numbers_of(splits["test"]), numbers_of(splits["train"])
         assert {SITES[number] for number in test} == right, name
         assert not right & {SITES[number] for number in train}, name
         assert len(test) + len(train) == COUNT + 40 * (name == "plain")
@@ -200,7 +189,7 @@ def test_texts_that_are_equal_can_be_a_group(tmp_path):
 def test_many_processes_hold_out_the_same(tmp_path, kind, options):
     path = write_table(tmp_path, kind, RECORDS)
     for engine in ("local", "ray"):
-        run(path, tmp_path / engine, engine=engine, **options)
+        prepare_numbered(path, tmp_path / engine, engine=engine, **options)
     assert files_of(tmp_path / "local") == files_of(tmp_path / "ray")
 
 
@@ -219,11 +208,11 @@ def test_an_interrupted_run_resumes_to_the_same_bytes(tmp_path, monkeypatch, opt
         return real(self, texts)
 
     monkeypatch.setattr(TextEncoder, "encode", encode)
-    run(path, tmp_path / "whole", **options)
+    prepare_numbered(path, tmp_path / "whole", **options)
     limit = 2 * len(calls) - 1  # the last but one of the next run
     with pytest.raises(KeyboardInterrupt):
-        run(path, tmp_path / "again", **options)
-    report = run(path, tmp_path / "again", **options)
+        prepare_numbered(path, tmp_path / "again", **options)
+    report = prepare_numbered(path, tmp_path / "again", **options)
     assert report.kept_shards
     assert files_of(tmp_path / "again") == files_of(tmp_path / "whole")
 
@@ -237,7 +226,7 @@ def test_a_document_without_a_group_is_named(tmp_path, kind, value):
     # JSON lines begin with a blank one here, and the rows of tables count from 1.
     where = {"jsonl": "line 122", "csv": "row 121 below the header", "parquet": "row 121"}[kind]
     with pytest.raises(InputError, match=rf"{where}: .* no value in the column 'site', .*test_by"):
-        run(path, tmp_path / "out", **GROUPS)
+        prepare_numbered(path, tmp_path / "out", **GROUPS)
     assert not (tmp_path / "out").exists()
 
 
@@ -251,16 +240,16 @@ def test_a_missing_column_names_the_option(tmp_path):
     for kind in ("jsonl", "csv", "parquet"):
         path = write_table(tmp_path, kind, RECORDS)
         with pytest.raises(InputError, match=r"no column 'host'.*'site'.* with --test-by"):
-            run(path, tmp_path / "out", **{**GROUPS, "test_by": "host"})
+            prepare_numbered(path, tmp_path / "out", **{**GROUPS, "test_by": "host"})
     (tmp_path / "a.txt").write_text("1 fox\n")
     with pytest.raises(InputError, match=r"a\.txt has no columns \(txt\)"):
-        run([path, tmp_path / "a.txt"], tmp_path / "out", **GROUPS)
+        prepare_numbered([path, tmp_path / "a.txt"], tmp_path / "out", **GROUPS)
 
 
 def test_a_split_without_a_group_says_what_to_do(tmp_path):
     path = write_table(tmp_path, "jsonl", [{**one, "site": "x"} for one in RECORDS])
     with pytest.raises(InputError, match=r"split got 0 of 150 documents .* another --seed"):
-        run(path, tmp_path / "out", **GROUPS)
+        prepare_numbered(path, tmp_path / "out", **GROUPS)
 
 
 def test_the_share_of_the_groups_is_met():
@@ -300,7 +289,7 @@ def test_files_are_read_in_their_order(tmp_path):
 def test_what_can_be_read_once_only_is_refused_unless_it_is_kept(tmp_path):
     table = pa.table({"text": [f"{n} fox" for n in range(40)]})
     with pytest.raises(InputError, match=r"read only once.*--shuffle-documents"):
-        run(table, tmp_path / "out", **TAIL)
+        prepare_numbered(table, tmp_path / "out", **TAIL)
     found = held_out(table, tmp_path / "out", shuffle_documents=True, **TAIL)
     assert sorted(found) == [36, 37, 38, 39]
 

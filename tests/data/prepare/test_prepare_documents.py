@@ -20,22 +20,11 @@ from mlmfast.data.prepare import shuffle as prepare_shuffle
 from mlmfast.data.prepare.api import prepare
 from mlmfast.data.prepare.options import PrepareOptions
 from mlmfast.data.prepare.pipeline import worker_layout
-from mlmfast.data.prepare.run import run_prepare
 from mlmfast.data.sources.base import ReadOptions
-from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import InputError, NotFoundError
+from numbered_documents import numbers_of, prepare_numbered
 
 TEXTS = [f"{n} fox" for n in range(400)]
-
-
-def run(inputs, out, **options):
-    options = {"tokenizer": tiny_tokenizer(), "block_size": 4, "remainder": "pad", **options}
-    return run_prepare(inputs, out, PrepareOptions(special_tokens="none", **options))
-
-
-def numbers(store):
-    decoded = load_tokenizer(tiny_tokenizer()).tokenizer.decode(store[:].ravel().tolist())
-    return [int(number) for number in decoded.split(" fox")[:-1]]
 
 
 def in_batches_of(size, monkeypatch):
@@ -54,11 +43,11 @@ def test_documents_are_shuffled_by_the_seed_alone(tmp_path, monkeypatch):
         monkeypatch.setattr(prepare_shuffle, "_BUFFER_BYTES", buffer)
         monkeypatch.setattr(prepare_shuffle, "_BUCKET_BYTES", 4 * buffer)
         monkeypatch.setattr(prepare_shuffle, "_UNKNOWN_BYTES", 40 * buffer)
-        report = run(
+        report = prepare_numbered(
             pa.array(TEXTS), tmp_path / name, shuffle_documents=True, seed=seed, threads=threads,
             shard_tokens=64,
         )  # fmt: skip
-        orders[name] = numbers(report.stores["train"])
+        orders[name] = numbers_of(report.stores["train"])
         assert sorted(orders[name]) == list(range(400))
     assert orders["a"] == orders["b"]
     assert orders["a"] != orders["c"]
@@ -72,8 +61,8 @@ def test_documents_are_shuffled_by_the_seed_alone(tmp_path, monkeypatch):
 def test_every_order_comes_out_alike(tmp_path):
     counts = collections.Counter(
         tuple(
-            numbers(
-                run(
+            numbers_of(
+                prepare_numbered(
                     pa.array(TEXTS[:3]), tmp_path / "out", shuffle_documents=True, seed=seed,
                     overwrite=True,
                 ).stores["train"]
@@ -86,12 +75,14 @@ def test_every_order_comes_out_alike(tmp_path):
 
 
 def test_the_same_documents_are_tested_on_when_shuffled(tmp_path):
-    plain = run(pa.array(TEXTS), tmp_path / "plain", test_size=0.2)
-    mixed = run(pa.array(TEXTS), tmp_path / "mixed", test_size=0.2, shuffle_documents=True)
+    plain = prepare_numbered(pa.array(TEXTS), tmp_path / "plain", test_size=0.2)
+    mixed = prepare_numbered(
+        pa.array(TEXTS), tmp_path / "mixed", test_size=0.2, shuffle_documents=True
+    )
     for name in ("train", "test"):
-        ordered = numbers(plain.stores[name])
-        assert numbers(mixed.stores[name]) != ordered
-        assert sorted(numbers(mixed.stores[name])) == ordered
+        ordered = numbers_of(plain.stores[name])
+        assert numbers_of(mixed.stores[name]) != ordered
+        assert sorted(numbers_of(mixed.stores[name])) == ordered
 
 
 # Duplicates
@@ -102,25 +93,25 @@ def test_a_text_is_taken_once(tmp_path, monkeypatch):
     first = list(dict.fromkeys(texts))
     for batch_bytes in (1 << 20, 50):
         in_batches_of(batch_bytes, monkeypatch)
-        report = run([pa.array(texts[:300]), pa.array(texts[300:])], tmp_path / "out",
+        report = prepare_numbered([pa.array(texts[:300]), pa.array(texts[300:])], tmp_path / "out",
                      deduplicate="exact", overwrite=True)  # fmt: skip
-        assert numbers(report.stores["train"]) == [int(text.split()[0]) for text in first]
+        assert numbers_of(report.stores["train"]) == [int(text.split()[0]) for text in first]
         assert (report.documents, report.duplicates) == (len(first), 1000 - len(first))
     with_nulls = pa.array(["a", None, "a", "", None, "", "b"])
-    report = run(with_nulls, tmp_path / "nulls", deduplicate="exact")
+    report = prepare_numbered(with_nulls, tmp_path / "nulls", deduplicate="exact")
     assert (report.documents, report.duplicates, report.null, report.empty) == (3, 2, 2, 2)
-    report = run(with_nulls, tmp_path / "full", deduplicate="exact", drop_empty=True)
+    report = prepare_numbered(with_nulls, tmp_path / "full", deduplicate="exact", drop_empty=True)
     assert (report.documents, report.duplicates, report.null, report.empty) == (2, 1, 2, 2)
     with pytest.raises(InputError, match="deduplicate must be one of exact"):
-        run(with_nulls, tmp_path / "no", deduplicate="fuzzy")
+        prepare_numbered(with_nulls, tmp_path / "no", deduplicate="fuzzy")
 
 
 def test_limit_then_duplicates_then_the_order(tmp_path):
     texts = TEXTS[:5] + TEXTS[:10]
-    report = run(
+    report = prepare_numbered(
         pa.array(texts), tmp_path / "out", limit=8, deduplicate="exact", shuffle_documents=True
     )
-    assert sorted(numbers(report.stores["train"])) == [0, 1, 2, 3, 4]
+    assert sorted(numbers_of(report.stores["train"])) == [0, 1, 2, 3, 4]
     assert report.duplicates == 3
     source = report.stores["train"].manifest.source
     assert (source["deduplicate"], source["shuffle_documents"]) == ("exact", True)
@@ -150,7 +141,7 @@ def test_patterns_reach_into_folders_and_pass_over_them(tmp_path):
         path.write_text(f"{name}\n")
 
     def inputs(pattern):
-        report = run(str(tmp_path / "in" / pattern), tmp_path / "out", overwrite=True)
+        report = prepare_numbered(str(tmp_path / "in" / pattern), tmp_path / "out", overwrite=True)
         return [
             name.removeprefix(f"{tmp_path}/in/")
             for name in report.stores["train"].manifest.source["inputs"]
@@ -161,7 +152,7 @@ def test_patterns_reach_into_folders_and_pass_over_them(tmp_path):
     assert inputs("*") == ["c.txt"]
     assert inputs("[ab]/*.txt") == ["a/z.txt", "b/x.txt"]
     with pytest.raises(NotFoundError, match="No file matches"):
-        run(str(tmp_path / "in" / "a/d*"), tmp_path / "other")
+        prepare_numbered(str(tmp_path / "in" / "a/d*"), tmp_path / "other")
 
 
 # Progress
@@ -198,10 +189,10 @@ def test_progress_counts_the_bytes_on_disk_exactly(tmp_path, monkeypatch):
     inputs = sorted(map(str, tmp_path.iterdir()))
     size = sum(path.stat().st_size for path in tmp_path.iterdir())
     in_batches_of(500, monkeypatch)
-    run(inputs, tmp_path / "out", progress=True)
+    prepare_numbered(inputs, tmp_path / "out", progress=True)
     assert [(bar.desc, bar.n, bar.total) for bar in Bar.made] == [("prepare", size, size)]
     Bar.made.clear()
-    run(inputs, tmp_path / "mixed", progress=True, shuffle_documents=True)
+    prepare_numbered(inputs, tmp_path / "mixed", progress=True, shuffle_documents=True)
     text = 3 * sum(map(len, TEXTS))
     assert [(bar.desc, bar.n, bar.total) for bar in Bar.made] == [
         ("read", size, size), ("prepare", text, text),

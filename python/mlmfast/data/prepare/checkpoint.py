@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from mlmfast.data.prepare.dedup import SEEN_FILE, check_seen
-from mlmfast.data.prepare.documents import Counts, Cursor
 from mlmfast.data.prepare.near.state import NearState
 from mlmfast.data.prepare.package_versions import versions_of
+from mlmfast.data.prepare.reading.dedup import SEEN_FILE, check_seen
+from mlmfast.data.prepare.reading.documents import Counts, Cursor
 from mlmfast.data.prepare.shuffle import Spilled
 from mlmfast.errors import StoreError
 from mlmfast.fs.checksums import FileStamp, checksum_of, sync_file, sync_folder

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlmfast.data.prepare.documents import Cursor
 from mlmfast.data.prepare.pipeline import progress_bar
-from mlmfast.data.prepare.reading import PrefetchingReader
+from mlmfast.data.prepare.reading.documents import Cursor
+from mlmfast.data.prepare.reading.prefetching import PrefetchingReader
 from mlmfast.errors import InputError
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from mlmfast.data.arrow_numpy import arrow_numbers, text_bytes
 from mlmfast.data.prepare.checkpoint import NEAR_FOLDER
-from mlmfast.data.prepare.dedup import SEEN_FILE, Deduplication, ExactDedup
-from mlmfast.data.prepare.documents import Counts, Cursor, DocumentBatch
+from mlmfast.data.prepare.reading.dedup import SEEN_FILE, Deduplication, ExactDedup
+from mlmfast.data.prepare.reading.documents import Counts, Cursor, DocumentBatch
 from mlmfast.data.prepare.report import counted
 from mlmfast.data.prepare.shuffle import ExternalShuffle, Spilled, expected_text
 from mlmfast.data.prepare.split import HoldOut
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mlmfast.data.prepare.encoding import Encoder
     from mlmfast.data.prepare.near.spool import DocumentSpool
     from mlmfast.data.prepare.options import PrepareOptions
-    from mlmfast.data.prepare.reading import PrefetchingReader
+    from mlmfast.data.prepare.reading.prefetching import PrefetchingReader
     from mlmfast.data.prepare.split_writer import SplitWriter
     from mlmfast.fs.staging import StagingDir
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from mlmfast.data.prepare.checkpoint import Checkpoint, CheckpointFile, run_fingerprint
 from mlmfast.data.prepare.counting import check_countable, count_documents
-from mlmfast.data.prepare.documents import Counts, Cursor
 from mlmfast.data.prepare.encoding import encoder_of
 from mlmfast.data.prepare.options import READING_OPTIONS, PrepareOptions
 from mlmfast.data.prepare.pipeline import Pipeline, log_resume, worker_layout
-from mlmfast.data.prepare.reading import PrefetchingReader
+from mlmfast.data.prepare.reading.documents import Counts, Cursor
+from mlmfast.data.prepare.reading.prefetching import PrefetchingReader
 from mlmfast.data.prepare.report import PrepareReport, counted
 from mlmfast.data.prepare.split_writer import SplitWriter, split_writers
 from mlmfast.data.prepare.validation import (
@@ -91,7 +91,7 @@ def run_prepare(inputs: Any, output: str | Path, options: PrepareOptions) -> Pre
         report.replaced, report.skipped = counts.replaced, counts.skipped
         report.duplicates = counts.duplicates
         if options.filters:
-            from mlmfast.data.prepare.filtering import by_rule, lines_by_rule
+            from mlmfast.data.prepare.reading.filtering import by_rule, lines_by_rule
 
             report.filtered = by_rule(counts.filtered, options.filters)
             report.dropped_lines = lines_by_rule(counts.dropped_lines, options.filters)

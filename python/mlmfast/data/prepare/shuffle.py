@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from mlmfast.data.arrow_numpy import arrow_numbers, numpy_numbers, text_bytes
-from mlmfast.data.prepare.documents import Cursor, DocumentBatch
+from mlmfast.data.prepare.reading.documents import Cursor, DocumentBatch
 from mlmfast.data.prepare.split import hash_u64
 from mlmfast.data.sources.base import Source, bounded
 from mlmfast.errors import StoreError

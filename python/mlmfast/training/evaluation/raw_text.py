@@ -21,8 +21,8 @@ from mlmfast.errors import InputError, MlmfastError
 from mlmfast.fs.paths import as_path
 from mlmfast.options import check_options
 from mlmfast.peft_models import is_adapter
-from mlmfast.training.model.input_length import limits_of, longest_block
 from mlmfast.training.model.load import load_config
+from mlmfast.training.model.positions.input_length import limits_of, longest_block
 from mlmfast.training.options.raw_text import TEXT_OPTIONS
 from mlmfast.training.options.record import read_summary
 from mlmfast.training.options.text_blocks import TextBlocks

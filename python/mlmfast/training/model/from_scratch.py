@@ -16,8 +16,8 @@ from transformers import (
 
 from mlmfast.errors import InputError
 from mlmfast.torch_models import max_input_length
-from mlmfast.training.model.lengthen import change_positions
 from mlmfast.training.model.load import load_config
+from mlmfast.training.model.positions.lengthen import change_positions
 
 if TYPE_CHECKING:
     from pathlib import Path

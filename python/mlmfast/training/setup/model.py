@@ -15,8 +15,8 @@ from mlmfast.training.model.embeddings import (
     resize_embeddings,
 )
 from mlmfast.training.model.from_scratch import new_model
-from mlmfast.training.model.lengthen import lengthened
 from mlmfast.training.model.load import check_fits, load_config, load_model
+from mlmfast.training.model.positions.lengthen import lengthened
 from mlmfast.training.setup.distillation import build_student
 from mlmfast.training.text_data import tokenizer_of
 

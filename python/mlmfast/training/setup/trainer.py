@@ -10,7 +10,7 @@ import transformers
 
 from mlmfast.errors import InputError
 from mlmfast.training.model.compile import choose_compiling, tokens_of
-from mlmfast.training.model.rotations import Rotations
+from mlmfast.training.model.positions.rotations import Rotations
 from mlmfast.training.phased_blocks import PhasedBlocks
 from mlmfast.training.report import hub
 from mlmfast.training.setup.arguments import choose_arguments

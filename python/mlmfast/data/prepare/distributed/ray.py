@@ -28,7 +28,7 @@ from mlmfast.errors import (
 
 if TYPE_CHECKING:
     from mlmfast.data.prepare.distributed.job import Job
-    from mlmfast.data.prepare.documents import Counts
+    from mlmfast.data.prepare.reading.documents import Counts
     from mlmfast.data.sources.base import ReadOptions, Source
     from mlmfast.data.tokenization.load import LoadedTokenizer
     from mlmfast.fs.staging import StagingDir

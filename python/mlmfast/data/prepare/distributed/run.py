@@ -26,9 +26,9 @@ from mlmfast.data.prepare.distributed.sharding import (
     write_part,
 )
 from mlmfast.data.prepare.distributed.tokenize import Tokenized, Unit, tokenize_unit, units_of
-from mlmfast.data.prepare.documents import Counts
 from mlmfast.data.prepare.options import PrepareOptions
 from mlmfast.data.prepare.package_versions import versions_of
+from mlmfast.data.prepare.reading.documents import Counts
 from mlmfast.data.prepare.report import counted
 from mlmfast.data.prepare.split import HoldOut
 from mlmfast.errors import InputError, NotFoundError

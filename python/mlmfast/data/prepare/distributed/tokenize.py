@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from mlmfast.data.arrow_numpy import arrow_numbers, text_offsets
 from mlmfast.data.prepare.distributed.job import Job, atomic_file
-from mlmfast.data.prepare.documents import Counts, Cursor, Documents
 from mlmfast.data.prepare.encoding import encoder_of
+from mlmfast.data.prepare.reading.documents import Counts, Cursor, Documents
 from mlmfast.data.sources.sections import Section, split_source
 from mlmfast.data.tokenization.load import id_dtype
 from mlmfast.fs.checksums import FileStamp, checksum_of

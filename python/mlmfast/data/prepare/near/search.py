@@ -22,10 +22,10 @@ from mlmfast.runtime.cpu import thread_count
 from mlmfast.runtime.pipeline import ThreadedPipeline
 
 if TYPE_CHECKING:
-    from mlmfast.data.prepare.documents import Cursor, DocumentBatch
     from mlmfast.data.prepare.near.spool import DocumentSpool
     from mlmfast.data.prepare.options import PrepareOptions
-    from mlmfast.data.prepare.reading import PrefetchingReader
+    from mlmfast.data.prepare.reading.documents import Cursor, DocumentBatch
+    from mlmfast.data.prepare.reading.prefetching import PrefetchingReader
 
 _DUPLICATES_FILE = "duplicates.bin"
 _MOST_DOCUMENTS = 1 << 32

@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 
 from mlmfast.data.arrow_numpy import arrow_numbers, numpy_numbers, text_bytes
-from mlmfast.data.prepare.documents import Cursor, DocumentBatch
+from mlmfast.data.prepare.reading.documents import Cursor, DocumentBatch
 
 if TYPE_CHECKING:
-    from mlmfast.data.prepare.dedup import Deduplication
-    from mlmfast.data.prepare.documents import Counts
+    from mlmfast.data.prepare.reading.dedup import Deduplication
+    from mlmfast.data.prepare.reading.documents import Counts
 
 _FIELDS = [("number", pa.uint64()), ("text", pa.large_string())]
 _OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mlmfast.data.prepare.documents import Cursor
+from mlmfast.data.prepare.reading.documents import Cursor
 from mlmfast.errors import StoreError
 from mlmfast.fs.checksums import FileStamp
 

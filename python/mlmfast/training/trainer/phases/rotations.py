@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import transformers
 
 if TYPE_CHECKING:
-    from mlmfast.training.model.rotations import Rotations
+    from mlmfast.training.model.positions.rotations import Rotations
     from mlmfast.training.recipes.schedule import PhaseSchedule
 
 

@@ -17,9 +17,9 @@ from mlmfast.data.sources.base import Location, Piece, ReadOptions, Source, boun
 from mlmfast.data.sources.group_column import group_values
 
 if TYPE_CHECKING:
-    from mlmfast.data.prepare.dedup import Deduplication
-    from mlmfast.data.prepare.filtering import DocumentFilters, Filtered
     from mlmfast.data.prepare.options import PrepareOptions
+    from mlmfast.data.prepare.reading.dedup import Deduplication
+    from mlmfast.data.prepare.reading.filtering import DocumentFilters, Filtered
 
 
 @dataclass
@@ -117,7 +117,7 @@ class Documents:
         self._seen: Deduplication | None = None
         self._filters: DocumentFilters | None = None
         if options.filters:
-            from mlmfast.data.prepare.filtering import DocumentFilters
+            from mlmfast.data.prepare.reading.filtering import DocumentFilters
 
             self._filters = DocumentFilters(options.filters)
         self.counts = Counts()

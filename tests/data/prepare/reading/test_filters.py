@@ -15,8 +15,8 @@ import pytest
 from corpus import jsonl, tiny_tokenizer
 from mlmfast._core import TextFilters
 from mlmfast.data.prepare import run as prepare_run
-from mlmfast.data.prepare.filtering import DocumentFilters
 from mlmfast.data.prepare.options import FILTERS, PrepareOptions
+from mlmfast.data.prepare.reading.filtering import DocumentFilters
 from mlmfast.data.prepare.run import run_prepare
 from mlmfast.data.sources.base import ReadOptions
 from mlmfast.errors import InputError

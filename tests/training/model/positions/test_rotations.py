@@ -7,7 +7,7 @@ import torch
 import transformers
 
 from mlmfast.errors import InputError
-from mlmfast.training.model.rotations import Rotations
+from mlmfast.training.model.positions.rotations import Rotations
 from tiny_models import save_checkpoint
 
 
@@ -37,6 +37,6 @@ def test_a_model_without_a_base_is_refused(tmp_path):
 
 def test_a_model_that_ignores_the_base_is_refused(tmp_path, monkeypatch):
     model = opened(save_checkpoint("modernbert", tmp_path))
-    monkeypatch.setattr("mlmfast.training.model.rotations._changed", lambda *_: ())
+    monkeypatch.setattr("mlmfast.training.model.positions.rotations._changed", lambda *_: ())
     with pytest.raises(InputError, match=r"cannot be changed while it trains \(rope_theta 500\)"):
         Rotations(model, [500.0])

@@ -10,7 +10,7 @@ from transformers import AutoModelForMaskedLM
 
 from mlmfast.errors import InputError
 from mlmfast.torch_models import max_input_length, text_config
-from mlmfast.training.model.lengthen import change_positions
+from mlmfast.training.model.positions.lengthen import change_positions
 from mlmfast.training.options.length import LengthOptions
 
 if TYPE_CHECKING:

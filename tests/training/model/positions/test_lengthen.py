@@ -12,7 +12,7 @@ from mlmfast import FillMask, evaluate, export, prepare
 from mlmfast.data.store.store import BlockStore
 from mlmfast.errors import InputError
 from mlmfast.torch_models import max_input_length
-from mlmfast.training.model.lengthen import lengthened
+from mlmfast.training.model.positions.lengthen import lengthened
 from mlmfast.training.options.length import LengthOptions
 from mlmfast.training.train import train
 from tiny_models import WORDS, save_checkpoint

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Self
 
-from mlmfast.data.prepare.documents import Cursor, Decoded, DocumentBatch, Documents
+from mlmfast.data.prepare.reading.documents import Cursor, Decoded, DocumentBatch, Documents
 from mlmfast.runtime.cpu import thread_count
 from mlmfast.runtime.pipeline import ThreadedPipeline
 
 if TYPE_CHECKING:
-    from mlmfast.data.prepare.dedup import Deduplication
     from mlmfast.data.prepare.options import PrepareOptions
+    from mlmfast.data.prepare.reading.dedup import Deduplication
     from mlmfast.data.sources.base import ReadOptions, Source
 
 # Pieces of text to read and decode ahead: what two threads read while a tokenizer is loaded.

@@ -1,0 +1,1 @@
+"""The documents of all sources: read ahead, decoded, filtered, without duplicates."""

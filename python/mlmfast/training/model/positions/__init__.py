@@ -1,0 +1,1 @@
+"""How long a model's inputs may be, and where its tokens are."""
