@@ -97,12 +97,9 @@ class RecipeCheck:
         return "\n".join([text_table([*HEADS, *columns], rows), *self.missing])
 
     def _totals(self, columns: Sequence[str]) -> list[str]:
-        steps, tokens, hours = (
-            _sum([getattr(each.summary, name) for each in self.phases])
-            if name != "hours"
-            else _sum([each.hours for each in self.phases])
-            for name in ("steps", "tokens", "hours")
-        )
+        steps = _sum([each.summary.steps for each in self.phases])
+        tokens = _sum([each.summary.tokens for each in self.phases])
+        hours = _sum([each.hours for each in self.phases])
         row = ["all", "", "", "?" if steps is None else f"{steps:,.0f}"]
         row += ["?" if tokens is None else short(tokens), "", "", ""]
         last = "?" if hours is None else f"{hours:,.3g}"
