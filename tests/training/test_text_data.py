@@ -221,3 +221,16 @@ def test_one_document_a_block_is_gone_on_with_after_a_cut(text, tmp_path):
     assert whole.manifest.padding_tokens == padding
     with pytest.raises(InputError, match="share blocks"):
         prepare(str(text), tmp_path / "x", **options, special_tokens="block")
+
+
+@pytest.mark.parametrize(
+    ("url", "blocks"),
+    [
+        ("s3://bucket/corpus/a.jsonl.zst", False),
+        ("s3://bucket/corpus/*", False),
+        ("https://example.org/a.txt.gz?signature=b.c", False),
+        ("s3://bucket/blocks", True),
+    ],
+)
+def test_a_url_without_a_format_is_a_block_store(url, blocks):
+    assert is_blocks(url) is blocks

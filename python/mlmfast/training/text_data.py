@@ -50,8 +50,8 @@ def is_blocks(data: Any) -> bool:
     if not isinstance(data, str | Path):
         return False
     if is_url(data):
-        path = url_path(str(data))
-        is_text = format_of(path) or is_archive_name(path) or is_url_pattern(str(data))
+        at = url_path(str(data))
+        is_text = format_of(at) or is_archive_name(at) or is_url_pattern(str(data))
         return not is_text
     path = as_path(data, home=True)
     if str(data) == STDIN:

@@ -190,8 +190,9 @@ def _with_documents_joined(sources: list[Source]) -> list[Source]:
 
 
 def _is_document_file(source: Source) -> bool:
-    plain = isinstance(source, FileSource) and source.remote is None
-    return plain and source.kind == "document" and source.regular
+    if not isinstance(source, FileSource) or source.remote is not None:
+        return False
+    return source.kind == "document" and source.regular
 
 
 def _open_dataset_name(name: str, config: str | None, split: str | None) -> Source:
