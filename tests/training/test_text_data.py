@@ -15,6 +15,7 @@ from mlmfast.data.prepare.api import prepare
 from mlmfast.data.store.store import open_splits
 from mlmfast.errors import InputError, NotFoundError
 from mlmfast.training.datasets import EvaluationBlocks
+from mlmfast.training.text_data import is_blocks
 from mlmfast.training.train import train
 from run_mlm_text import checkpoint, own_cache, stores, text  # noqa: F401 (fixtures)
 from toy import sentences
