@@ -39,6 +39,8 @@ def block_lengths(store: BlockStore, count: int) -> np.ndarray:
 
     pad = store.manifest.pad_token_id
     lengths = np.full(count, store.block_size, dtype=np.int32)
-    if pad is not None and count:
-        _core.block_lengths(list(store.shards), lengths, pad_id=pad, threads=None)
+    if pad is not None and count and store.manifest.padding_tokens:
+        # Not all of a store that is elsewhere, where a part will do.
+        shards = list(store.shards) if count == len(store) else [store[:count]]
+        _core.block_lengths(shards, lengths, pad_id=pad, threads=None)
     return lengths

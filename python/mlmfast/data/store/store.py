@@ -18,6 +18,7 @@ from mlmfast.data.tokenization.load import LoadedTokenizer, load_tokenizer
 from mlmfast.errors import InputError, MissingDependencyError, NotFoundError, StoreError
 from mlmfast.fs.checksums import file_sha256
 from mlmfast.fs.paths import as_path
+from mlmfast.fs.remote.urls import is_url
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +35,9 @@ class BlockStore:
     columns = (COLUMN,)
 
     def __init__(self, path: str | Path) -> None:
-        """Open the store at `path`; the same as `BlockStore.open(path)`."""
+        """Open the store at `path`; the same as `BlockStore.open(path)`, but not at URLs."""
+        if is_url(path):
+            raise InputError(f"BlockStore.open opens {path!r}; BlockStore() is for folders.")
         self.path = as_path(path)
         if not self.path.exists():
             raise NotFoundError(f"There is no block store {str(path)!r}: no such folder.")
@@ -54,13 +57,23 @@ class BlockStore:
         self._starts = np.cumsum([0, *counts])
 
     @classmethod
-    def open(cls, path: str | Path) -> BlockStore:
+    def open(cls, path: str | Path, *, cache_size: int | str | None = None) -> BlockStore:
         """Open the store at `path`.
+
+        Args:
+            path: The folder, or a URL such as "s3://bucket/blocks/train".
+            cache_size: Of the cache for stores at URLs, bytes or a text such as "50GB"; None for
+                that of the variable MLMFAST_CACHE_SIZE, or 10 GB.
 
         Raises:
             NotFoundError: There is no such folder.
             StoreError: It is not a block store, or it is damaged or of another format version.
+            InputError: The URL cannot be accessed.
         """
+        if is_url(path):
+            from mlmfast.data.store.remote.store import RemoteStore
+
+            return RemoteStore(str(path), cache_size)
         return cls(path)
 
     def __len__(self) -> int:
@@ -107,6 +120,22 @@ class BlockStore:
         return tuple(self._shards)
 
     @property
+    def is_partial(self) -> bool:
+        """Whether some blocks are not in files of this machine, so that `rows` returns them."""
+        return False
+
+    def rows(self, block_ids: np.ndarray) -> np.ndarray | None:
+        """Return blocks, `[B, L]`, of a store whose files are not all on this machine; else None.
+
+        Args:
+            block_ids: uint64 `[B]`, each less than the number of blocks.
+        """
+        return None
+
+    def prefetch(self, block_ids: np.ndarray) -> None:
+        """Say which blocks the next call of `rows` but some will ask for."""
+
+    @property
     def document_starts(self) -> Sequence[tuple[np.ndarray, np.ndarray]] | None:
         """Where documents begin in the blocks of each shard; None if the store does not know.
 
@@ -118,7 +147,7 @@ class BlockStore:
 
     def check_document_starts(self) -> None:
         """Raise InputError if the store does not know where documents begin."""
-        if self.document_starts is None:
+        if not self.manifest.document_starts:
             raise InputError(
                 f"The block store {str(self.path)!r} does not say where documents begin: prepare "
                 "it again from its text, with this version of mlmfast."
@@ -291,10 +320,18 @@ def _check_tokenizer(folder: Path, manifest: Manifest) -> None:
 def open_splits(path: str | Path) -> dict[str, BlockStore]:
     """Open what `mlmfast prepare` wrote: {"train": ..., "test": ...}, or only {"train": ...}.
 
+    Args:
+        path: The folder, or a URL such as "s3://bucket/blocks".
+
     Raises:
         NotFoundError: There is no such folder.
         StoreError: It holds no block store, or a damaged one.
+        InputError: The URL cannot be accessed.
     """
+    if is_url(path):
+        from mlmfast.data.store.remote.store import open_remote_splits
+
+        return dict(open_remote_splits(str(path)))
     folders = store_folders(as_path(path))
     if not folders:
         return {"train": BlockStore(path)}  # raises: its message says what the folder holds
