@@ -50,7 +50,8 @@ def prepare(arguments: _Arguments) -> BlockStore | dict[str, Any]:
             (`text_column`, `format`, `dataset_name` ...), `test_size`, `test_by`, `test_from`,
             `drop_empty`, `limit`, `shuffle_documents`, `filters`, `deduplicate`, `near_ngram` and
             `near_threshold`.
-        output: The folder to write; it appears when it is complete.
+        output: The folder to write; it appears when it is complete. Or a URL (s3://, gs://,
+            abfs:// ...): the store is written in the cache folder and then uploaded.
         tokenizer: A folder, a tokenizer.json, a Hub name or a tokenizer object.
         text_column: The column with the text; dots reach into nested fields ("answers.text"),
             and the strings of a list are joined by blanks.

@@ -86,6 +86,11 @@ class BlockStore:
         return _reopen, (str(self.path), self.fingerprint)
 
     @property
+    def location(self) -> str:
+        """Where the store is: its folder, or its URL."""
+        return str(self.path)
+
+    @property
     def fingerprint(self) -> str:
         """Hash of the blocks and of what their ids mean: equal stores have equal fingerprints.
 

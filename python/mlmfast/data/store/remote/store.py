@@ -67,6 +67,11 @@ class RemoteStore(BlockStore):
         return f"RemoteStore({shown(self.url)!r}, {blocks})"
 
     @property
+    def location(self) -> str:
+        """The URL of the store."""
+        return shown(self.url)
+
+    @property
     def dtype(self) -> np.dtype:
         """Type of the ids, uint16 or uint32."""
         return self._dtype
