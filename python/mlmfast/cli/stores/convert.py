@@ -92,9 +92,9 @@ def command(
     """Convert a block store to another format, or lists of token ids to a block store.
 
     SOURCE is a block store, also at a URL, or with --to store Parquet files, a folder of them, a
-    folder of MDS shards (columns of arrays), or a folder of the `datasets` library. parquet: one file per shard.
-    megatron: the .bin and .idx of Megatron-LM and NeMo. raw: little-endian ids for numpy.memmap,
-    and a JSON file with their type and shape.
+    folder of MDS shards (columns of arrays), or a folder of the `datasets` library. parquet: one
+    file per shard. megatron: the .bin and .idx of Megatron-LM and NeMo. raw: little-endian ids for
+    numpy.memmap, and a JSON file with their type and shape.
     """
     from mlmfast.data.convert.convert import convert
 
