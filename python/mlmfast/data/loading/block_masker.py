@@ -105,10 +105,12 @@ class BlockMasker:
         """
         if len(block_ids) and int(block_ids.max()) >= len(self.store):
             raise IndexError(f"block {block_ids.max()} of a store of {len(self.store)} blocks")
-        if DOCUMENT_IDS in buffers:
-            self.store.document_ids(block_ids, out=buffers[DOCUMENT_IDS], threads=threads)
-        masker = self._masker if rate is None else self._masker.with_probability(rate)
         rows = self.store.rows(block_ids)
+        if DOCUMENT_IDS in buffers:
+            self.store.document_ids(
+                block_ids, out=buffers[DOCUMENT_IDS], threads=threads, rows=rows
+            )
+        masker = self._masker if rate is None else self._masker.with_probability(rate)
         try:
             if rows is not None:
                 return self._mask_rows(masker, rows, block_ids, buffers, epoch, threads)

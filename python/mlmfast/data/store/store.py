@@ -159,7 +159,12 @@ class BlockStore:
             )
 
     def document_ids(
-        self, block_ids: np.ndarray, *, out: np.ndarray | None = None, threads: int | None = None
+        self,
+        block_ids: np.ndarray,
+        *,
+        out: np.ndarray | None = None,
+        threads: int | None = None,
+        rows: np.ndarray | None = None,
     ) -> np.ndarray:
         """Number the documents of blocks, position by position.
 
@@ -167,6 +172,7 @@ class BlockStore:
             block_ids: uint64 `[B]`.
             out: An array int32 `[B, L]` to write to; None for a new one.
             threads: Threads at most; None for as many as are worth it.
+            rows: The blocks, if `rows` has returned them.
 
         Returns:
             int32 `[B, L]`: 0, 1, 2 ... by the documents of each block, and -1 on the padding at its
@@ -185,11 +191,17 @@ class BlockStore:
         if out is None:
             out = np.empty((len(block_ids), self.block_size), np.int32)
         manifest = self.manifest
+        rows = self.rows(block_ids) if rows is None else rows
+        if rows is None:
+            shards, starts, numbers = self._shards, list(self._document_starts), block_ids
+        else:
+            shards, starts = [rows], [self._starts_of(block_ids)]
+            numbers = np.arange(len(rows), dtype=np.uint64)
         try:
             _core.document_ids(
-                self._shards,
-                list(self._document_starts),
-                block_ids,
+                shards,
+                starts,
+                numbers,
                 out,
                 pad_id=manifest.pad_token_id if manifest.padding_tokens else None,
                 threads=threads,
@@ -197,6 +209,17 @@ class BlockStore:
         except ValueError as error:
             raise StoreError(f"{str(self.path)!r} cannot be used: {error}.") from None
         return out
+
+    def _starts_of(self, block_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return where documents begin in some blocks, as `document_starts` does for a shard."""
+        numbers = np.searchsorted(self._starts, block_ids.astype(np.int64), side="right") - 1
+        parts = [np.empty(0, np.int32)]
+        for block, number in zip(block_ids.tolist(), numbers.tolist(), strict=True):
+            offsets, starts = self._document_starts[number]
+            row = block - int(self._starts[number])
+            parts.append(starts[offsets[row] : offsets[row + 1]])
+        ends = np.cumsum([len(part) for part in parts], dtype=np.int32)
+        return ends, np.concatenate(parts)
 
     def __getitem__(self, key: Any) -> np.ndarray:
         """Return one block as an array `[L]`, or those of a slice, list or array as `[n, L]`.
