@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from contextlib import suppress
 from dataclasses import replace
@@ -23,6 +24,7 @@ from mlmfast.fs.remote.urls import shown
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+logger = logging.getLogger(__name__)
 _END = 4096
 """Bytes of the ids at either end that opening a shard compares with the manifest."""
 _LONGEST_NAME = 80
@@ -134,6 +136,7 @@ class CachedFiles:
             if self.is_whole(shard):
                 return True
             remote = self.remote(shard)
+            partial.unlink(missing_ok=True)  # of a process that was killed
             if not self._cache.reserve(partial, shard.bytes):
                 return None
             if download(remote, partial, stopped) != shard.sha256:
@@ -155,9 +158,14 @@ class CachedFiles:
             InputError: The cache is too small for the store, or the store cannot be accessed.
             StoreError: A file differs from what was written.
         """
-        for shard in self.manifest.shards:
-            if not self.is_whole(shard) and self.fetch(shard, wait=True) is None:
-                total = sum(each.bytes for each in self.manifest.shards)
+        absent = [shard for shard in self.manifest.shards if not self.is_whole(shard)]
+        total = sum(each.bytes for each in self.manifest.shards)
+        missing = sum(shard.bytes for shard in absent)
+        logger.info(
+            "downloading %s of %s bytes of %s", f"{missing:,}", f"{total:,}", shown(self.url)
+        )
+        for shard in absent:
+            if self.fetch(shard, wait=True) is None:
                 raise InputError(
                     f"The block store {shown(self.url)!r} has {total:,} bytes, all of which are "
                     f"needed here, and the cache {str(self._cache.root)!r} may take "

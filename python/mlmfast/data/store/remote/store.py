@@ -84,11 +84,7 @@ class RemoteStore(BlockStore):
             InputError: The cache is too small for all, or the URL cannot be accessed.
             StoreError: A file differs from what was written.
         """
-        if self.is_partial:
-            self._files.fetch_all()
-            for number, shard in enumerate(self.manifest.shards):
-                if self._whole[number] is None:
-                    self._whole[number] = self._files.map_whole(shard).ids
+        self._fetch_all()
         return tuple(shard for shard in self._whole if shard is not None)
 
     @property
@@ -111,6 +107,16 @@ class RemoteStore(BlockStore):
         """Whether some shards are not in the cache, so that `rows` returns their blocks."""
         return any(shard is None for shard in self._whole)
 
+    def to_datasets(self) -> Any:
+        """Download what is missing, and open the store as a `datasets.Dataset`."""
+        self._fetch_all()
+        return super().to_datasets()
+
+    def verify(self, *, progress: bool = False) -> None:
+        """Download what is missing, and compare all files in the cache with the manifest."""
+        self._fetch_all()
+        super().verify(progress=progress)
+
     def rows(self, block_ids: np.ndarray) -> np.ndarray | None:
         """Return blocks, `[B, L]`; None once all shards are in the cache.
 
@@ -129,6 +135,14 @@ class RemoteStore(BlockStore):
         """Start to read blocks that a later call of `rows` with the same ids will ask for."""
         if self.is_partial:
             self._reader.prefetch(block_ids)
+
+    def _fetch_all(self) -> None:
+        if not self.is_partial:
+            return
+        self._files.fetch_all()
+        for number, shard in enumerate(self.manifest.shards):
+            if self._whole[number] is None:
+                self._whole[number] = self._files.map_whole(shard).ids
 
     def _download(self) -> None:
         """Start the thread that downloads whole shards, once in each process."""
