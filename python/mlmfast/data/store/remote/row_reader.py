@@ -78,7 +78,10 @@ class RowReader:
             self._begin()
         with self._lock:
             ahead = self._ahead.pop(block_ids.tobytes(), None)
-        return self._read(block_ids) if ahead is None else ahead.result()
+        # What failed ahead may have failed long ago.
+        if ahead is None or ahead.exception() is not None:
+            return self._read(block_ids)
+        return ahead.result()
 
     def close(self) -> None:
         """Forget what was read ahead."""
