@@ -48,7 +48,14 @@ def recipe(folders):
                 "warmup_steps": 2,
                 "mlm_probability": 0.3,
             },
-            {"name": "more", "data": folders["large"], "steps": 3, "batch_size": 4},
+            # Cut from the blocks that the next phase reads whole.
+            {
+                "name": "more",
+                "data": folders["long"],
+                "block_size": 16,
+                "steps": 3,
+                "batch_size": 4,
+            },
             {
                 "name": "long",
                 "data": folders["long"],
@@ -106,7 +113,9 @@ def test_the_rates_and_evaluations_are_those_of_the_phases(whole):
     begun = [line for line in lines if line.startswith("phase ")]
     assert begun[0].startswith("phase 1 of 3, stable: steps 1 to 5; 3 to 9 blocks of 16 tokens in")
     assert len(begun) == 3
-    assert [source.name for source in result.sources] == ["large", "small", "long"]
+    assert "more reads each block of" in " ".join(lines)
+    names = [source.name for source in result.sources]
+    assert names == ["large", "small", "long (16)", "long (32)"]
     assert sum(source.read for source in result.sources) == sum((3, 5, 7, 9, 9)) + 12 + 16
     assert result.tokens_per_second > 0
     assert result.mfu is None  # blocks of two lengths
@@ -145,7 +154,8 @@ def test_one_phase_trains_what_the_same_options_do(folders, tmp_path):
     [
         ({}, {"max_steps": 5}, r"max_steps \(5\) does not go with the recipe"),
         ({}, {"pack_documents": True}, "pack_documents .* an order of their own"),
-        ({"block_size": 8}, {}, "the recipe, phase 1 is for blocks of 8 tokens, and those of"),
+        ({"block_size": 24}, {}, "the recipe, phase 1 is for blocks of 24 tokens, and those of"),
+        ({"block_size": 5}, {}, "phase 1: .* cannot be cut into blocks of 5: 5 does not divide 16"),
         ({"steps": 2, "warmup_steps": 2}, {}, "rises over 2 steps, and the phase has 2"),
         ({}, {"data": None}, "There is nothing to train on"),
     ],

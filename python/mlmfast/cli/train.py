@@ -90,9 +90,9 @@ def _describe() -> Iterable[str]:
 @click.option(
     "--eval-data",
     multiple=True,
-    metavar="[NAME=]STORE",
-    help="Blocks to evaluate on; repeat it for several, which are measured together and one by one."
-    "  [default: DATA/test]",
+    metavar="[NAME=]DATA",
+    help="Blocks or raw text to evaluate on; repeat it for several, which are measured together "
+    "and one by one. --text-column and the like say how text is read.  [default: DATA/test]",
 )
 @click.option(
     "--mlm-probability",

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     import peft
     import transformers
 
-    from mlmfast.data.store.named import NamedStores
-    from mlmfast.data.store.store import BlockStore
     from mlmfast.training.fit import TrainResult
     from mlmfast.training.recipes.recipe import Recipe
     from mlmfast.training.trainer.mlm_trainer import MLMTrainer
@@ -51,7 +49,7 @@ def train(
     from_scratch: bool = False,
     model_type: str | None = None,
     config_overrides: str | dict[str, Any] | None = None,
-    eval_data: str | Path | BlockStore | NamedStores | None = None,
+    eval_data: Any = None,
     mlm_probability: float | str | None = None,
     mask_replace_prob: float = 0.8,
     random_replace_prob: float = 0.1,
@@ -116,8 +114,10 @@ def train(
         from_scratch: start from random weights, with the architecture of `model` or `model_type`.
         model_type: a model type of transformers, such as `roberta` or `modernbert`.
         config_overrides: changes to the configuration of a new model, a dict or `"name=value,..."`.
-        eval_data: blocks to evaluate on, in place of the `test` split; or a dict of several stores
-            by name, which are measured together and one by one.
+        eval_data: what to evaluate on in place of the `test` split: a block store, or raw text as
+            `mlmfast.prepare` takes it; or a dict of several by name, which are measured together
+            and one by one. Text becomes the blocks that `mlmfast.evaluate` makes of it for the
+            finished model, in the cache folder; `text_column`, `format` ... say how it is read.
         mlm_probability: share of the ordinary tokens that are chosen in training; None for 0.15,
             or 0.3 with random weights; `"uniform:0.05,0.5"` or `"beta:3,9"` draws a share for each
             block in each epoch.

@@ -118,7 +118,7 @@ class BlockStore:
 
     def check_document_starts(self) -> None:
         """Raise InputError if the store does not know where documents begin."""
-        if self.document_starts is None:
+        if not self.manifest.document_starts:
             raise InputError(
                 f"The block store {str(self.path)!r} does not say where documents begin: prepare "
                 "it again from its text, with this version of mlmfast."

@@ -9,6 +9,7 @@ from mlmfast.data.tokenization.added_tokens import read_tokens
 from mlmfast.errors import InputError
 from mlmfast.fs.paths import as_path
 from mlmfast.options import check_int
+from mlmfast.training.evaluation.raw_text import text_of
 from mlmfast.training.model.documents.mode import check_document_mode
 from mlmfast.training.model.precision import default_device
 from mlmfast.training.options.arguments import DEFAULTS, check_names
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     import peft
     import transformers
 
-    from mlmfast.data.store.named import NamedStores
-    from mlmfast.data.store.store import BlockStore
     from mlmfast.training.model.documents.mode import DocumentMode
     from mlmfast.training.options.run_mlm import RunMlmOptions
     from mlmfast.training.recipes.recipe import Recipe
@@ -48,6 +47,7 @@ class TrainConfig:
         data: what to train on; None where `options` name the text.
         is_text: whether `data` is text, which has to be prepared, and not a block store.
         output: the folder to write.
+        eval_data: stores and texts to measure on, one or several by name; None for test splits.
         from_scratch: whether the weights start at random, by whichever option.
         masks: the mask options of the training, as `MaskedBlocks` takes them.
         length: the changes to the model's positions.
@@ -71,7 +71,7 @@ class TrainConfig:
     from_scratch: bool
     model_type: str | None
     config_overrides: str | dict[str, Any] | None
-    eval_data: str | Path | BlockStore | NamedStores | None
+    eval_data: Any
     masks: dict[str, Any]
     documents: DocumentMode | None
     new_tokens: list[str]
@@ -107,6 +107,7 @@ class TrainConfig:
         model: str | Path | None,
         from_scratch: bool,
         model_type: str | None,
+        eval_data: Any,
         mlm_probability: float | str | None,
         mask_replace_prob: float,
         random_replace_prob: float,
@@ -162,7 +163,8 @@ class TrainConfig:
             }
             arguments = with_rates(recipe, arguments, ordered)
         if recipe is None or any(phase.data is None for phase in recipe.phases):
-            check_one_source(data, options)
+            evaluates_text = eval_data is not None and bool(text_of(eval_data))
+            check_one_source(data, options, evaluates_text=evaluates_text)
         # As in run_mlm.py, a model type or a configuration without a model means random weights.
         scratch = from_scratch or (model is None and bool(model_type or options.config_name))
         distillation = DistillationOptions(
@@ -211,6 +213,7 @@ class TrainConfig:
             model=model,
             from_scratch=scratch,
             model_type=model_type,
+            eval_data=eval_data,
             masks=masks,
             documents=check_document_mode(documents),
             new_tokens=read_tokens(add_tokens) if add_tokens else [],

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.data.loading.mixture.mixture import Mixture
+from mlmfast.data.store.cut import CutStore
 from mlmfast.data.store.named import names_of
 from mlmfast.data.store.store import BlockStore
 from mlmfast.errors import InputError, MlmfastError
@@ -20,9 +22,11 @@ if TYPE_CHECKING:
     from mlmfast.training.recipes.schedule import PhaseSchedule
     from mlmfast.training.setup.config import TrainConfig
 
+logger = logging.getLogger(__name__)
+
 
 def open_mixtures(recipe: Recipe, source: BlockStore | Mixture | None) -> list[Mixture]:
-    """Open the stores of each phase.
+    """Open the stores of each phase; the log says which blocks are cut.
 
     Args:
         recipe: the recipe.
@@ -36,19 +40,30 @@ def open_mixtures(recipe: Recipe, source: BlockStore | Mixture | None) -> list[M
     default = Mixture([source]) if isinstance(source, BlockStore) else source
     if source is not None and all(phase.data is not None for phase in recipe.phases):
         raise InputError(f"All phases of {recipe.source} have data of their own: leave out DATA.")
-    return [open_mixture(phase, default) for phase in recipe.phases]
+    mixtures = [open_mixture(phase, default) for phase in recipe.phases]
+    for phase, mixture in zip(recipe.phases, mixtures, strict=True):
+        for store in mixture.stores:
+            if isinstance(store, CutStore):
+                logger.info(
+                    "%s reads each block of %s (%d tokens) as blocks of %d",
+                    phase.name,
+                    store.path,
+                    store.whole.block_size,
+                    store.block_size,
+                )
+    return mixtures
 
 
 def open_mixture(phase: Phase, default: Mixture | None) -> Mixture:
-    """Open the stores of a phase.
+    """Open the stores of a phase; blocks that are longer than the phase says are cut.
 
     Args:
         phase: the phase.
         default: what a phase without data reads.
 
     Raises:
-        InputError: the phase has no data, or the stores cannot be mixed, or have blocks of another
-            length than the phase says.
+        InputError: the phase has no data, or the stores cannot be mixed, or have blocks that are
+            shorter than the phase says, or cannot be cut to that length.
         NotFoundError: a store does not exist.
         StoreError: a store is damaged.
     """
@@ -69,13 +84,18 @@ def open_mixture(phase: Phase, default: Mixture | None) -> Mixture:
             error.args = (f"{phase.where}: {error}",)
             raise
     found = mixture.joined.block_size
-    if phase.block_size not in (None, found):
+    if phase.block_size is None or phase.block_size == found:
+        return mixture
+    if phase.block_size > found:
         raise InputError(
             f"{phase.where} is for blocks of {phase.block_size:,} tokens, and those of "
             f"{mixture.joined.path} have {found:,}: prepare them with --block-size "
             f"{phase.block_size}, or change block_size."
         )
-    return mixture
+    try:
+        return mixture.cut(phase.block_size)
+    except InputError as error:
+        raise InputError(f"{phase.where}: {error}") from None
 
 
 def schedule_of(
@@ -120,16 +140,19 @@ def _masks_of(phase: Phase) -> dict[str, Any]:
 
 
 def measured_blocks(
-    mixtures: Sequence[Mixture], measured: BlockStore | dict[str, BlockStore] | None
+    recipe: Recipe, mixtures: Sequence[Mixture], measured: BlockStore | dict[str, BlockStore] | None
 ) -> BlockStore | dict[str, BlockStore] | None:
     """Return the test splits to measure on: all that have blocks of the last phase's length.
 
     Args:
+        recipe: the recipe.
         mixtures: the stores of the phases.
         measured: the test splits of what phases without data read.
     """
     length = mixtures[-1].joined.block_size
-    own = measured.values() if isinstance(measured, dict) else [measured] if measured else []
+    own = list(measured.values()) if isinstance(measured, dict) else [measured] if measured else []
+    if recipe.phases[-1].data is None:  # that phase may cut the blocks
+        own = [one if one.block_size == length else CutStore(one, length) for one in own]
     tests: dict[Any, BlockStore] = {}
     for store in (*own, *(test for each in mixtures for test in each.tests.values())):
         if store.block_size == length and len(store):
