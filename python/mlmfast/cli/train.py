@@ -161,6 +161,19 @@ def _describe() -> Iterable[str]:
     "override its options, not its phases (docs/recipes.md).",
 )
 @click.option(
+    "--hours",
+    type=float,
+    metavar="H",
+    help="Multiply all lengths of --recipe so that its steps take H hours at the speed that is "
+    "measured at the start; a resume takes the same steps.",
+)
+@click.option(
+    "--tokens-per-second",
+    type=float,
+    metavar="N",
+    help="The speed for --hours, of all processes together.  [default: measured, in one process]",
+)
+@click.option(
     "--pack-documents",
     is_flag=True,
     help="Fill rows with the documents of a store with one per block, instead of padding them.",

@@ -194,10 +194,12 @@ def _numbered(mixtures: Sequence[Mixture]) -> tuple[list[BlockStore], list[list[
 
 def _names(stores: Sequence[BlockStore]) -> tuple[str, ...]:
     """Name stores by their folders, and by the length of their blocks where one comes twice."""
-    names = names_of(stores)
+    paths = [store.path for store in stores]
+    distinct = list(dict.fromkeys(paths))
+    names = dict(zip(distinct, names_of(distinct), strict=True))
     return tuple(
-        name if names.count(name) == 1 else f"{name} ({store.block_size})"
-        for name, store in zip(names, stores, strict=True)
+        names[store.path] + (f" ({store.block_size})" if paths.count(store.path) > 1 else "")
+        for store in stores
     )
 
 

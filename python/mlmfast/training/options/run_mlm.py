@@ -16,6 +16,18 @@ ALIASES = {
     "overwrite_output_dir": "overwrite",
 }
 
+TEXT_ONLY = (
+    "train_file",
+    "validation_file",
+    "dataset_name",
+    "validation_split_percentage",
+    "max_seq_length",
+    "line_by_line",
+    "streaming",
+    "tokenizer_name",
+    "use_fast_tokenizer",
+)
+"""The flags that say which text to train on, and how it becomes blocks."""
 READING = (
     "text_column",
     "format",
@@ -114,19 +126,7 @@ class RunMlmOptions:
         Args:
             evaluates_text: leave out those that say how the text of an evaluation is read.
         """
-        names = [
-            "train_file",
-            "validation_file",
-            "dataset_name",
-            "validation_split_percentage",
-            "max_seq_length",
-            "line_by_line",
-            "streaming",
-            "tokenizer_name",
-            "use_fast_tokenizer",
-        ]
-        if not evaluates_text:
-            names += READING
+        names = TEXT_ONLY if evaluates_text else (*TEXT_ONLY, *READING)
         defaults = {each.name: each.default for each in fields(self)}
         return [name for name in names if getattr(self, name) != defaults[name]]
 

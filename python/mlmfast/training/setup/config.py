@@ -20,6 +20,7 @@ from mlmfast.training.options.from_scratch import with_defaults
 from mlmfast.training.options.length import LengthOptions
 from mlmfast.training.options.lora import check_lora, lora_config, with_lora_defaults
 from mlmfast.training.options.run_mlm import resolve_alias, resolve_do_flags, split_options
+from mlmfast.training.recipes.hours import check_hours
 from mlmfast.training.report import hub
 from mlmfast.training.setup.masks import resolve_masks
 from mlmfast.training.setup.recipe import phase_arguments, with_rates
@@ -59,6 +60,8 @@ class TrainConfig:
             `training_arguments` say.
         max_seconds: `max_time` in seconds; None for no limit.
         recipe: the phases of the training; None without.
+        hours: how long its steps shall take; None for the lengths of the recipe.
+        tokens_per_second: the speed for that, of all processes; None to measure it.
         options: the flags of run_mlm.py that are not options of `train` itself.
         training_arguments: the fields of `transformers.TrainingArguments` that the user gave, and
             the defaults of a training from scratch.
@@ -83,6 +86,8 @@ class TrainConfig:
     keep_adapter: bool
     averaging: Averaging | None
     recipe: Recipe | None
+    hours: float | None
+    tokens_per_second: float | None
     seed: int
     precision: str
     overwrite: bool
@@ -133,6 +138,8 @@ class TrainConfig:
         keep_adapter: bool,
         average_checkpoints: str | None,
         recipe: Recipe | None,
+        hours: float | None,
+        tokens_per_second: float | None,
         seed: int,
         overwrite: bool,
         max_time: str | float | timedelta | None,
@@ -155,6 +162,7 @@ class TrainConfig:
         arguments = resolve_do_flags(arguments)
         _check_seed(seed)
         _check_batches(arguments, pack_documents, tokens_per_batch, documents)
+        check_hours(hours, tokens_per_second, has_recipe=recipe is not None)
         if recipe is not None:
             ordered = {
                 "pack_documents": pack_documents,
@@ -225,6 +233,8 @@ class TrainConfig:
             keep_adapter=keep_adapter,
             averaging=averaging,
             recipe=recipe,
+            hours=hours,
+            tokens_per_second=tokens_per_second,
             seed=seed,
             overwrite=overwrite,
             max_seconds=seconds_of(max_time),
@@ -254,6 +264,19 @@ class TrainConfig:
     def with_phases(self, schedule: PhaseSchedule, devices: int) -> Self:
         """Return the same options, with the batches and steps of phases on so many devices."""
         arguments = phase_arguments(schedule, self.training_arguments, devices)
+        return replace(self, training_arguments=arguments)
+
+    def with_peak(self, learning_rate: float | None) -> Self:
+        """Return the same options, with the learning rate that a resumed schedule is based on.
+
+        Those of the phases are in proportion to it, also if a resume changes the highest one.
+
+        Args:
+            learning_rate: that of the checkpoint; None if it is unknown.
+        """
+        if not learning_rate:
+            return self
+        arguments = self.training_arguments | {"learning_rate": learning_rate}
         return replace(self, training_arguments=arguments)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from mlmfast.training.recipes.recipe import Recipe
     from mlmfast.training.recipes.schedule import PhaseSchedule
     from mlmfast.training.setup.config import TrainConfig
+    from mlmfast.training.trainer.saving.phase_changes import PhaseRecord
 
 logger = logging.getLogger(__name__)
 
@@ -162,11 +164,11 @@ def measured_blocks(
     return dict(zip(names_of(list(tests.values())), tests.values(), strict=True))
 
 
-def describe_phases(blocks: PhasedBlocks) -> dict[str, str]:
-    """Describe what a resume cannot change, by phase."""
-    found = {"phases": str(len(blocks.parts))}
-    for number, (phase, part, summary) in enumerate(
-        zip(blocks.phases.phases, blocks.parts, blocks.summaries(), strict=True), 1
+def describe_phases(blocks: PhasedBlocks) -> list[PhaseRecord]:
+    """Describe what a resume compares, by phase."""
+    found: list[PhaseRecord] = []
+    for phase, part, summary in zip(
+        blocks.phases.phases, blocks.parts, blocks.summaries(), strict=True
     ):
         mixture = part.mixture
         assert mixture is not None  # noqa: S101 - the blocks of a phase are always a mixture
@@ -176,9 +178,12 @@ def describe_phases(blocks: PhasedBlocks) -> dict[str, str]:
         )
         base = "" if phase.rope_theta is None else f", rope_theta {phase.rope_theta:g}"
         growth = f" over {phase.batch.warmup:,} steps" if phase.batch.warmup else ""
-        found[f"phase {number} ({phase.name})"] = (
+        what = (
             f"{phase.steps:,} steps of {summary.batch_size} blocks{growth} of {phase.block_size} "
             f"tokens, {shares}, learning rate {summary.learning_rate}, masks "
             f"{summary.mlm_probability}{base}"
         )
+        shards = [shard.sha256 for store in mixture.stores for shard in store.manifest.shards]
+        data = hashlib.sha256("".join(shards).encode()).hexdigest()
+        found.append({"name": phase.name, "steps": phase.steps, "what": what, "data": data})
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from mlmfast.errors import InputError, StoreError
 from mlmfast.training.datasets import EvaluationBlocks, MaskedBlocks
 from mlmfast.training.model.documents.mode import numbers_documents
 from mlmfast.training.phased_blocks import PhasedBlocks
+from mlmfast.training.setup.hours import fitted_to_hours
 from mlmfast.training.setup.measured import open_measured
 from mlmfast.training.setup.phases import measured_blocks, open_mixtures, phased_blocks
 from mlmfast.training.text_data import prepare_text
@@ -24,18 +26,25 @@ if TYPE_CHECKING:
 
     from mlmfast.training.process.distributed import Processes
     from mlmfast.training.setup.config import TrainConfig
+    from mlmfast.training.setup.hours import Measure
 
 
 logger = logging.getLogger(__name__)
 
 
 def build_datasets(
-    config: TrainConfig, processes: Processes
-) -> tuple[MaskedBlocks, EvaluationBlocks | None]:
+    config: TrainConfig, processes: Processes, measure: Measure
+) -> tuple[TrainConfig, MaskedBlocks, EvaluationBlocks | None]:
     """Open the blocks to train on and to measure on, the same ones in all processes.
 
+    Args:
+        config: the options of the training.
+        processes: the processes that train together.
+        measure: see `fitted_to_hours`.
+
     Returns:
-        The training blocks, and the evaluation blocks; None if nothing is measured.
+        The options, with a recipe that fits into `hours`; the training blocks; and the evaluation
+        blocks, None if nothing is measured.
 
     Raises:
         InputError: the text, the store or a mask option cannot be used.
@@ -56,14 +65,18 @@ def build_datasets(
         data = processes.run_on_rank0(prepare)
     source, tests = (None, None) if data is None else _open(data)
     train: MaskedBlocks
-    if config.recipe is None:
+    recipe = config.recipe
+    if recipe is None:
         assert source is not None  # noqa: S101 - `TrainConfig` has checked that there is one
         train, measured = _masked_blocks(config, source), tests
         where = train.store.path
     else:
-        mixtures = open_mixtures(config.recipe, source)
+        mixtures = open_mixtures(recipe, source)
+        if config.hours is not None:
+            fitted = fitted_to_hours(config, mixtures, source, processes, measure)
+            config = replace(config, recipe=fitted)
         train = phased_blocks(config, mixtures)
-        measured = measured_blocks(config.recipe, mixtures, tests)
+        measured = measured_blocks(recipe, mixtures, tests)
         where = mixtures[-1].joined.path
     measured = _wanted(config, train.store, measured, processes, where)
     eval_store = None if measured is None else joined(measured)
@@ -82,13 +95,14 @@ def build_datasets(
             100 * train.fill_rate,
         )
     if eval_store is None or measured is None:
-        return train, None
-    return train, EvaluationBlocks(
+        return config, train, None
+    evaluated = EvaluationBlocks(
         measured,
         pad_to_max_length=config.options.pad_to_max_length,
         limit=config.options.max_eval_samples,
         documents=numbers_documents(eval_store, config.documents),
     )
+    return config, train, evaluated
 
 
 def _masked_blocks(config: TrainConfig, source: BlockStore | Mixture) -> MaskedBlocks:
