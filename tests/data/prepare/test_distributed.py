@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 
 from corpus import documents, jsonl, tiny_tokenizer
 from mlmfast.data.prepare import run as prepare_run
+from mlmfast.data.prepare.distributed import duplicates, run, shuffling
 from mlmfast.data.prepare.distributed import ray as ray_cluster
 from mlmfast.data.prepare.distributed import ray as ray_run
-from mlmfast.data.prepare.distributed import run
 from mlmfast.data.prepare.distributed import tokenize as tokens
 from mlmfast.data.prepare.distributed.job import Job
 from mlmfast.data.prepare.distributed.sharding import plan_documents, plan_tokens
@@ -280,10 +280,75 @@ def test_what_is_in_this_process_alone_is_refused(tmp_path, here, inputs):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("option", [{"shuffle_documents": True}, {"deduplicate": "exact"}])
-def test_what_needs_all_documents_in_one_place_is_refused(option):
-    with pytest.raises(InputError, match=next(iter(option))):
-        PrepareOptions(tokenizer="any", engine="ray", **option)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"deduplicate": "exact"},
+        {"deduplicate": "exact", "test_size": 0.2, "drop_empty": True, "limit": 1300},
+        {"deduplicate": "exact", "filters": "c4", "packing": "best_fit"},
+        {"shuffle_documents": True, "seed": 5},
+        {"shuffle_documents": True, "test_size": 0.3, "test_from": "tail", "limit": 1234},
+        {"deduplicate": "exact", "shuffle_documents": True, "test_size": 0.2, "seed": 9},
+    ],
+    ids=str,
+)
+def test_duplicates_and_the_shuffled_order_are_those_of_the_local_engine(
+    tmp_path, here, monkeypatch, options
+):
+    """All files hold the same texts, with some twice in one: in many small tasks."""
+    monkeypatch.setattr(duplicates, "HASHES_IN_A_TASK", 200)
+    monkeypatch.setattr(shuffling, "BUCKET_BYTES", 2000)
+    (tmp_path / "in").mkdir()
+    inputs = write_inputs(tmp_path / "in")
+    here()
+    given = {"shard_tokens": 3000, "block_size": 16, "remainder": "pad", **options}
+    local, distributed = both(tmp_path, inputs, **given)
+    assert local == distributed
+    if "deduplicate" in options:
+        assert local[1]["duplicates"] > 500
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_documents_stay_in_groups_however_they_are_ordered(tmp_path, here, monkeypatch):
+    monkeypatch.setattr(shuffling, "BUCKET_BYTES", 2000)
+    rows = [{"text": text, "site": f"site {number % 40}"} for number, text in enumerate(TEXTS * 2)]
+    (tmp_path / "in.jsonl").write_bytes(jsonl(*rows))
+    here()
+    options = {"test_size": 0.3, "test_by": "site", "block_size": 16, "shard_tokens": 3000}
+    options |= {"deduplicate": "exact", "shuffle_documents": True}
+    local, distributed = both(tmp_path, tmp_path / "in.jsonl", **options)
+    assert local == distributed
+    assert local[1]["duplicates"] >= len(TEXTS)
+
+
+def test_hashes_that_are_damaged_are_made_once_more(tmp_path, here, monkeypatch):
+    (tmp_path / "in").mkdir()
+    inputs = write_inputs(tmp_path / "in")
+    given = {"block_size": 16, "deduplicate": "exact"}
+    ray = PrepareOptions(tokenizer=tiny_tokenizer(), engine="ray", **given)
+    here(fail_after=20)
+    with pytest.raises(OSError, match="the power went"):
+        run_prepare(inputs, tmp_path / "ray", ray)
+    flip_a_bit(tmp_path / ".ray.partial-prepare" / "tokens" / "unit-000001.npy")
+    here()
+    made = []
+    real = tokens.encoder_of
+    monkeypatch.setattr(tokens, "encoder_of", lambda *a, **k: made.append(1) or real(*a, **k))
+    run_prepare(inputs, tmp_path / "ray", ray)
+    assert len(made) == len(tokens.units_of(open_sources(inputs), 3000)) - 20 + 1
+    run_prepare(inputs, tmp_path / "local", replace(ray, engine="local"))
+    assert files_of(tmp_path / "ray") == files_of(tmp_path / "local")
+
+
+def test_the_range_of_hashes_is_divided_without_a_gap():
+    assert [duplicates.parts_for(texts) for texts in (0, 1, 1 << 22, (1 << 22) + 1)] == [1, 1, 1, 2]
+    assert [shuffling.buckets_for(size) for size in (0, 64 << 20, (64 << 20) + 1)] == [1, 1, 2]
+    assert shuffling.buckets_for(1 << 50) == 1024
+
+
+def test_near_duplicates_are_refused():
+    with pytest.raises(InputError, match=r"deduplicate='near' .* use 'exact' there"):
+        PrepareOptions(tokenizer="any", engine="ray", deduplicate="near")
 
 
 def test_a_node_that_cannot_work_says_why(tmp_path):
