@@ -181,10 +181,10 @@ def check_recipe(
         laid_out, summaries = _lay_out(recipe.scaled(scale), mixtures)
     phases = []
     for steps, summary, speed, found in zip(laid_out, summaries, speeds, measured, strict=True):
-        known = None
+        taken = None
         if steps is not None and speed is not None:
-            known = steps.tokens / speed / _SECONDS
-        phases.append(PhaseCheck(summary, known, found))
+            taken = steps.tokens / speed / _SECONDS
+        phases.append(PhaseCheck(summary, taken, found))
     return RecipeCheck(
         recipe.source, tuple(phases), tuple(dict.fromkeys(missing)), hours=hours, scale=scale
     )

@@ -112,7 +112,7 @@ def tokenize_unit(
                 lists = encoder.encode(batch.texts)
                 sizes = np.diff(text_offsets(batch.texts))
                 columns = [arrow_numbers(batch.numbers), arrow_numbers(sizes), lists]
-                if by_groups:
+                if batch.groups is not None:
                     columns.append(arrow_numbers(batch.groups))
                 writer.write_batch(pa.record_batch(columns, schema=schema))
                 sums += len(lists), len(lists.flatten()), sizes.sum()
