@@ -156,7 +156,8 @@ def _one_section(source: Source, size: int, reason: str) -> list[Section]:
 def _csv_sections(source: FileSource, total: int, size: int, reading: ReadOptions) -> list[Section]:
     starts: list[Location] = []
     try:
-        for piece in source.pieces(reading):
+        # Another object, since one that was read holds a stream, and tasks get the source.
+        for piece in FileSource(source.name, source.kind).pieces(reading):
             if not starts or piece.location["offset"] - starts[-1]["offset"] >= size:
                 starts.append(piece.location)
     except InputError:
