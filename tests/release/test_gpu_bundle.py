@@ -54,11 +54,11 @@ def test_what_the_machine_has_is_not_carried(tmp_path, monkeypatch):
 
     def resolve(requirements, *_settings):
         asked.append(requirements)
-        everything = {"torch": "2.11.0", "numpy": "2.4.0", "mlmfast": "0.1.0", "orjson": "3.11.0"}
+        everything = {"torch": "2.11.0", "numpy": "2.4.0", "mlmfast": "1.0.0", "orjson": "3.11.0"}
         return everything if len(asked) == 1 else {"torch": "2.11.0", "numpy": "2.4.0"}
 
     monkeypatch.setattr(gpu_bundle, "resolve", resolve)
     found = gpu_bundle.carried(tmp_path / "mlmfast.whl", "3.12", ["torch==2.11.0"])
-    assert found == {"mlmfast": "0.1.0", "orjson": "3.11.0"}
+    assert found == {"mlmfast": "1.0.0", "orjson": "3.11.0"}
     assert "onnxruntime-gpu" in asked[0]
     assert asked[1] == ["torch==2.11.0"]

@@ -10,7 +10,7 @@ H200 = Gpu(name="NVIDIA H200", memory=150 << 30, free=149 << 30, driver="580.65.
 CPU_ONLY = {"providers": ["CPUExecutionProvider"]}
 WITH_CUDA = {"providers": ["CUDAExecutionProvider", "CPUExecutionProvider"], "cuda": "13.0"}
 VERSIONS = {
-    "mlmfast": "0.1.0",
+    "mlmfast": "1.0.0",
     "numpy": "2.4.6",
     "pyarrow": "26.0.1",
     "tokenizers": "0.22.2",

@@ -84,8 +84,9 @@ def split_source(source: Source, size: int, reading: ReadOptions | None = None) 
 
     Text and JSON lines are split at line ends, FASTA between records, CSV between rows, Parquet
     between row groups, Arrow files between record batches, data sets between rows, MDS between
-    shards, and plain documents between files. Compressed files, archives, WebDataset, Arrow streams
-    and JSON other than JSON lines are a single section; the log names large ones.
+    shards, and plain documents between files. Compressed files, archives, WebDataset, Arrow
+    streams, JSON other than JSON lines and files at URLs are a single section; the log names large
+    ones.
 
     Where the rows of a CSV file begin shows only when it is read from its beginning, since a quoted
     field may hold line ends: it is read once, here.
@@ -104,6 +105,8 @@ def split_source(source: Source, size: int, reading: ReadOptions | None = None) 
         return _shard_sections(MdsSource(str(Path(source.name).absolute())), size)
     if isinstance(source, DatasetSource):
         return _row_sections(source, source.size or 0)
+    if isinstance(source, ArchiveSource | FileSource) and source.remote is not None:
+        return _one_section(source, size, "at a URL")
     if isinstance(source, ArchiveSource):
         source = ArchiveSource(str(Path(source.name).absolute()), source.kind)
         return _one_section(source, size, "an archive")
