@@ -15,6 +15,7 @@ from mlmfast.data.prepare.api import prepare
 from mlmfast.data.store.store import open_splits
 from mlmfast.errors import InputError, NotFoundError
 from mlmfast.training.datasets import EvaluationBlocks
+from mlmfast.training.text_data import is_blocks
 from mlmfast.training.train import train
 from run_mlm_text import checkpoint, own_cache, stores, text  # noqa: F401 (fixtures)
 from toy import sentences
@@ -221,3 +222,16 @@ def test_one_document_a_block_is_gone_on_with_after_a_cut(text, tmp_path):
     assert whole.manifest.padding_tokens == padding
     with pytest.raises(InputError, match="share blocks"):
         prepare(str(text), tmp_path / "x", **options, special_tokens="block")
+
+
+@pytest.mark.parametrize(
+    ("url", "blocks"),
+    [
+        ("s3://bucket/corpus/a.jsonl.zst", False),
+        ("s3://bucket/corpus/*", False),
+        ("https://example.org/a.txt.gz?signature=b.c", False),
+        ("s3://bucket/blocks", True),
+    ],
+)
+def test_a_url_without_a_format_is_a_block_store(url, blocks):
+    assert is_blocks(url) is blocks

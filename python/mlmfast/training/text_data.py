@@ -15,7 +15,7 @@ from mlmfast.data.loading.mixture.mixture import Mixture
 from mlmfast.data.prepare.cache import prepare_cached
 from mlmfast.data.prepare.options import PrepareOptions
 from mlmfast.data.sources.byte_streams.streams import STDIN
-from mlmfast.data.sources.formats import format_of
+from mlmfast.data.sources.formats import format_of, is_archive_name
 from mlmfast.data.sources.hub import arrow_stream, is_dataset_folder, load_dataset_splits
 from mlmfast.data.sources.mds.shards import is_mds_folder
 from mlmfast.data.sources.patterns import is_pattern
@@ -25,6 +25,8 @@ from mlmfast.data.tokenization.added_tokens import with_tokens
 from mlmfast.data.tokenization.load import LoadedTokenizer, load_tokenizer
 from mlmfast.errors import InputError, NotFoundError
 from mlmfast.fs.paths import as_path, is_stray
+from mlmfast.fs.remote.listing import is_url_pattern
+from mlmfast.fs.remote.urls import is_url, url_path
 from mlmfast.training.model.load import load_config
 from mlmfast.training.model.positions.input_length import limits_of, limits_of_config, longest_block
 from mlmfast.training.model.positions.lengthen import change_positions
@@ -47,6 +49,10 @@ def is_blocks(data: Any) -> bool:
         return True
     if not isinstance(data, str | Path):
         return False
+    if is_url(data):
+        at = url_path(str(data))
+        is_text = format_of(at) or is_archive_name(at) or is_url_pattern(str(data))
+        return not is_text
     path = as_path(data, home=True)
     if str(data) == STDIN:
         return False

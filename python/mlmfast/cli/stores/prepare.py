@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     mlmfast prepare data/*.txt --tokenizer roberta-base --test-size 0.2 --output blocks/
     mlmfast prepare qa.jsonl.gz --text-column answers.text --tokenizer bert/ --output blocks/
     mlmfast prepare --dataset-name imdb --split "train[:5000]" --tokenizer bert/ --output blocks/
+    mlmfast prepare "s3://bucket/corpus/*.jsonl.zst" --tokenizer bert/ --output blocks/
     mlmfast prepare books/ --format document --tokenizer bert/ --output blocks/
     zcat logs.gz | mlmfast prepare - --format txt --tokenizer tokenizer/ --output blocks/
     """,
@@ -51,11 +52,11 @@ def command(
     """Turn text into a store of token blocks.
 
     INPUTS are files (txt, jsonl, csv, tsv, parquet, arrow, fasta; also .gz, .zst, .bz2, .xz, .lz4,
-    .zip, .tar), patterns, folders of the `datasets` library or of MDS shards, or - for standard
-    input. A text file holds one document per line, a FASTA file one per record; with --format
-    document, a file or a file of a folder is one document. The store opens with
-    `datasets.load_from_disk` too. A killed run resumes when the same command is given again; the
-    result is the same, byte for byte.
+    .zip, .tar), patterns, folders of the `datasets` library or of MDS shards, URLs (s3://, gs://,
+    abfs://, hf://, https://) of files, patterns or folders, or - for standard input. A text file
+    holds one document per line, a FASTA file one per record; with --format document, a file or a
+    file of a folder is one document. The store opens with `datasets.load_from_disk` too. A killed
+    run resumes when the same command is given again; the result is the same, byte for byte.
     """
     from mlmfast.cli.process.log import show_log
     from mlmfast.data.prepare.run import run_prepare

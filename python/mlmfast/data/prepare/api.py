@@ -41,7 +41,8 @@ def prepare(arguments: _Arguments) -> BlockStore | dict[str, Any]:
 
     Args:
         inputs: A path, a pattern such as "data/*.txt", a folder of MDS shards (MosaicML streaming),
-            "-" for standard input, an Arrow column or table, a `datasets.Dataset` or
+            a URL (s3://, gs://, abfs://, hf://, https://) of a file, a pattern or a folder of text
+            files, "-" for standard input, an Arrow column or table, a `datasets.Dataset` or
             `IterableDataset`, a column of one, or a list of these; None with `dataset_name`. A text
             file holds one document per line, a FASTA file one per record; of all other inputs,
             `text_column` is read. Or a dict of several sources by name, each with such inputs or

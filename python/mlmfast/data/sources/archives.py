@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 from mlmfast.data.sources.base import Location, Piece, ReadOptions
 from mlmfast.data.sources.byte_streams.compression import damages
 from mlmfast.data.sources.byte_streams.streams import ByteStream
-from mlmfast.data.sources.files import file_fingerprint
+from mlmfast.data.sources.files import file_fingerprint, file_size
 from mlmfast.data.sources.formats import FORMATS, format_of, read_stream
 from mlmfast.data.sources.group_column import refuse_group_column
 from mlmfast.data.sources.readers.document import decode_documents, text_of
-from mlmfast.errors import InputError
+from mlmfast.errors import InputError, MlmfastError
+from mlmfast.fs.remote.listing import RemoteFile
 
 if TYPE_CHECKING:
     import tarfile
@@ -29,9 +30,10 @@ logger = logging.getLogger(__name__)
 _COPY_BYTES = 1 << 20
 
 
-def is_archive(path: Path) -> bool:
+def is_archive(path: Path | RemoteFile) -> bool:
     """Whether a file is a zip or tar archive, compressed or not, according to its first bytes."""
-    with ByteStream(str(path), archive=True) as stream:
+    name = path if isinstance(path, RemoteFile) else str(path)
+    with ByteStream(name, archive=True) as stream:
         return stream.archive is not None
 
 
@@ -40,17 +42,19 @@ class ArchiveSource:
 
     text_size: int | None = None
 
-    def __init__(self, name: str, kind: str | None) -> None:
+    def __init__(self, name: str | RemoteFile, kind: str | None) -> None:
         """Read the archive at `name`; if `kind` is given, all files are read in that format."""
-        self.name = name
+        self.remote = name if isinstance(name, RemoteFile) else None
+        """The archive, if it lies at a URL."""
+        self.name = name.name if isinstance(name, RemoteFile) else name
         self.kind = kind
-        self.size: int | None = Path(name).stat().st_size
+        self.size: int | None = file_size(name)
         self._stream: ByteStream | None = None
 
     def pieces(self, options: ReadOptions, location: Location | None = None) -> Iterator[Piece]:
         """Yield the documents of all files, sorted by name."""
         first = location["member"] if location else 0
-        with _opened(self.name) as archive:
+        with _opened(self.remote or self.name) as archive:
             members = self._readable(archive.members())
             total = sum(member.size for member in members)
             before = sum(member.size for member in members[:first])
@@ -87,7 +91,7 @@ class ArchiveSource:
 
     def streams(self) -> Iterator[tuple[ByteStream, str]]:
         """Yield the bytes of all files and their formats, in the order of their names."""
-        with _opened(self.name) as archive:
+        with _opened(self.remote or self.name) as archive:
             for member in self._readable(archive.members()):
                 with self._open(archive, member) as stream:
                     yield stream, member.kind
@@ -120,8 +124,8 @@ class ArchiveSource:
         return known
 
     def fingerprint(self) -> dict[str, Any] | None:
-        """Return the name, size and modification time."""
-        return file_fingerprint(self.name, f"archive of {self.kind}")
+        """Return the name, size and modification time, or version."""
+        return file_fingerprint(self.remote or self.name, f"archive of {self.kind}")
 
     def stop(self) -> None:
         """Do nothing: reading never blocks."""
@@ -180,7 +184,7 @@ class _Tar:
 
 
 @contextmanager
-def _opened(name: str) -> Iterator[_Zip | _Tar]:
+def _opened(name: str | RemoteFile) -> Iterator[_Zip | _Tar]:
     """Open an archive.
 
     A compressed tar archive is decompressed into a temporary file: its files are read in another
@@ -192,7 +196,7 @@ def _opened(name: str) -> Iterator[_Zip | _Tar]:
     with ByteStream(name, archive=True) as stream, tempfile.TemporaryFile() as unpacked:
         try:
             if stream.archive == "zip":
-                with zipfile.ZipFile(name) as file:
+                with zipfile.ZipFile(stream.path or stream.raw) as file:
                     yield _Zip(file)
             elif stream.compressed:
                 while data := stream.read(_COPY_BYTES):
@@ -201,9 +205,19 @@ def _opened(name: str) -> Iterator[_Zip | _Tar]:
                 with tarfile.open(fileobj=unpacked, mode="r:") as tar:
                     yield _Tar(tar)
             else:
-                with tarfile.open(name, mode="r:") as tar:
+                with _open_tar(stream) as tar:
                     yield _Tar(tar)
+        except MlmfastError:
+            raise
         except damages() as error:
             raise InputError(
-                f"The archive {name!r} cannot be read: {str(error).rstrip('.')}."
+                f"The archive {stream.name!r} cannot be read: {str(error).rstrip('.')}."
             ) from error
+
+
+def _open_tar(stream: ByteStream) -> tarfile.TarFile:
+    import tarfile
+
+    if stream.path is not None:
+        return tarfile.open(stream.path, mode="r:")
+    return tarfile.open(fileobj=stream.raw, mode="r:")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from mlmfast.data.sources.byte_streams.first_bytes import SUFFIXES
+from mlmfast.errors import InputError
 
 if TYPE_CHECKING:
     from mlmfast.data.sources.base import Location, Piece, ReadOptions
@@ -34,7 +35,7 @@ _BY_SUFFIX = {
 }
 
 
-def format_of(path: Path) -> str | None:
+def format_of(path: PurePath) -> str | None:
     """Return the format that a file's name implies, compressed or not; None if it implies none."""
     for suffixes in (SUFFIXES, _ARCHIVES):
         path = path.with_suffix("") if path.suffix.lower() in suffixes else path
@@ -53,15 +54,32 @@ _NOT_TEXT = {
 }
 
 
-def is_archive_name(path: Path) -> bool:
+def is_archive_name(path: PurePath) -> bool:
     """Whether a file is an archive by its name, compressed or not."""
     return any(suffix.lower() in _ARCHIVES for suffix in path.suffixes[-2:])
 
 
-def not_text(path: Path) -> str | None:
+def not_text(path: PurePath) -> str | None:
     """Return what a file is by its name, and which tool takes the text out; None if it is text."""
     path = path.with_suffix("") if path.suffix.lower() in SUFFIXES else path
     return _NOT_TEXT.get(path.suffix.lower())
+
+
+def known_format(path: PurePath, name: str) -> str:
+    """Return the format that a file's name implies; messages call the file `name`.
+
+    Raises:
+        InputError: It implies none.
+    """
+    kind = format_of(path)
+    if kind is not None:
+        return kind
+    what = not_text(path)
+    if what is not None:
+        raise InputError(f"{name!r} is {what}.")
+    raise InputError(
+        f"The name of {name!r} does not tell its format: use --format, one of {', '.join(FORMATS)}."
+    )
 
 
 def read_stream(

@@ -19,7 +19,7 @@ from mlmfast.data.sources.dataset_rows import (
 )
 from mlmfast.data.sources.document_files import DocumentFiles, open_documents
 from mlmfast.data.sources.files import FileSource
-from mlmfast.data.sources.formats import ARCHIVED, FORMATS, format_of, is_archive_name, not_text
+from mlmfast.data.sources.formats import ARCHIVED, FORMATS, is_archive_name, known_format
 from mlmfast.data.sources.hub import (
     is_dataset_folder,
     load_hub_dataset,
@@ -30,8 +30,10 @@ from mlmfast.data.sources.mds.shards import is_mds_folder, mds_splits
 from mlmfast.data.sources.mds.source import MdsSource
 from mlmfast.data.sources.patterns import is_pattern, matches
 from mlmfast.data.sources.readers.columnar import TableSource
+from mlmfast.data.sources.remote import open_url
 from mlmfast.errors import InputError, NotFoundError
 from mlmfast.fs.paths import as_path
+from mlmfast.fs.remote.urls import is_url
 from mlmfast.options import check_choice
 
 if TYPE_CHECKING:
@@ -49,9 +51,9 @@ def open_sources(
     """Open all inputs; every file is checked before anything is read.
 
     Args:
-        inputs: A path, a pattern such as "data/*.txt", "-" for standard input, an Arrow column
-            or table, a `datasets.Dataset` or `IterableDataset` or a column of one, or a list of
-            these; None with `dataset_name`.
+        inputs: A path, a pattern such as "data/*.txt", a URL or a pattern of one, "-" for standard
+            input, an Arrow column or table, a `datasets.Dataset` or `IterableDataset` or a column
+            of one, or a list of these; None with `dataset_name`.
         format: One of FORMATS; None detects the format by the file names.
         split: The split of a data set, or a slice of it ("train[:5000]").
         dataset_name: A data set on the Hugging Face Hub, a clone of its repository, or a folder
@@ -65,7 +67,9 @@ def open_sources(
     check_choice("format", format, FORMATS, optional=True)
     sources: list[Source] = []
     for entry in _as_list(inputs):
-        if isinstance(entry, str | Path):
+        if is_url(entry):
+            sources += open_url(entry, format)
+        elif isinstance(entry, str | Path):
             sources += [_open_path(name, format, split) for name in _expand(str(entry))]
         else:
             sources.append(_open_object(entry, split))
@@ -150,16 +154,7 @@ def open_file(path: Path, kind: str | None) -> FileSource | ArchiveSource:
     may_be = kind not in ARCHIVED and (kind != "document" or is_archive_name(path))
     if may_be and path.is_file() and is_archive(path):
         return ArchiveSource(str(path), kind)
-    kind = kind or format_of(path)
-    if kind is None:
-        what = not_text(path)
-        if what is not None:
-            raise InputError(f"{str(path)!r} is {what}.")
-        raise InputError(
-            f"The name of {str(path)!r} does not tell its format: use --format, "
-            f"one of {', '.join(FORMATS)}."
-        )
-    return FileSource(str(path), kind)
+    return FileSource(str(path), kind or known_format(path, str(path)))
 
 
 def _open_folder(path: Path, kind: str | None, split: str | None) -> Source:
@@ -195,7 +190,9 @@ def _with_documents_joined(sources: list[Source]) -> list[Source]:
 
 
 def _is_document_file(source: Source) -> bool:
-    return isinstance(source, FileSource) and source.kind == "document" and source.regular
+    if not isinstance(source, FileSource) or source.remote is not None:
+        return False
+    return source.kind == "document" and source.regular
 
 
 def _open_dataset_name(name: str, config: str | None, split: str | None) -> Source:

@@ -95,7 +95,7 @@ def count_rows(source: FileSource | ArchiveSource) -> int | None:
     """Return about how many documents a source has, where that is quickly known, else None."""
     from mlmfast.data.sources.files import FileSource
 
-    if not isinstance(source, FileSource) or not source.regular:
+    if not isinstance(source, FileSource) or not source.regular or source.remote is not None:
         return None
     if source.kind == "parquet":
         import pyarrow as pa

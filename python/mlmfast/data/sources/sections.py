@@ -79,7 +79,8 @@ def split_source(source: Source, size: int, reading: ReadOptions | None = None) 
 
     Text and JSON lines are split at line ends, FASTA between records, Parquet between row groups,
     data sets between rows, MDS between shards, and plain documents between files. Compressed files,
-    archives, WebDataset, CSV, Arrow and JSON other than JSON lines are a single section.
+    archives, WebDataset, CSV, Arrow, JSON other than JSON lines and files at URLs are a single
+    section.
 
     Args:
         source: The source.
@@ -95,6 +96,8 @@ def split_source(source: Source, size: int, reading: ReadOptions | None = None) 
         return _shard_sections(MdsSource(str(Path(source.name).absolute())), size)
     if isinstance(source, DatasetSource):
         return _row_sections(source, source.size or 0)
+    if isinstance(source, ArchiveSource | FileSource) and source.remote is not None:
+        return [Section(source, None, source.size)]
     if isinstance(source, ArchiveSource):
         source = ArchiveSource(str(Path(source.name).absolute()), source.kind)
         return [Section(source, None, source.size)]

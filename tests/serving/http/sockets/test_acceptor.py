@@ -16,16 +16,20 @@ class Held(asyncio.Protocol):
     """A connection that says nothing."""
 
     def __init__(self, acceptor: Acceptor, *, idle: bool):
-        self.acceptor, self.idle, self.evicted, self.transport = acceptor, idle, False, None
+        self.acceptor, self.idle, self.evicted = acceptor, idle, False
+        self.transport = self.client = None
 
     def connection_made(self, transport):
-        self.transport = transport
+        self.transport, self.client = transport, transport.get_extra_info("peername")
 
     def connection_lost(self, _error):
         self.acceptor.closed(evicted=self.evicted)
 
     def waiting_since(self):
         return 0.0 if self.idle and not self.evicted else None
+
+    def fileno(self):
+        return self.transport.get_extra_info("socket").fileno()
 
     def evict(self):
         self.evicted = True
@@ -101,6 +105,38 @@ def test_idle_connections_make_room_for_new_ones(loop_factory, listening, connec
         await until_true(lambda: len(held) == 33 and acceptor.open == 31)
         assert [one.evicted for one in held].count(True) == 2
         assert not held[-1].evicted
+        acceptor.stop()
+
+    run(loop_factory, work)
+
+
+class Unread(Held):
+    """A connection of an event loop that is late: what its client has sent lies in the kernel."""
+
+    def connection_made(self, transport):
+        super().connection_made(transport)
+        transport.pause_reading()
+
+
+def test_a_connection_whose_request_was_not_read_yet_stays(loop_factory, listening, connect):
+    first = connect(32)
+
+    async def work():
+        acceptor, held = Acceptor(32, Metrics()), []
+
+        def make():
+            held.append(Unread(acceptor, idle=True))
+            return held[-1]
+
+        acceptor.connections = held
+        acceptor.start([listening], make)
+        await until_true(lambda: len(held) == 32)
+        for one in first[1:]:
+            one.sendall(b"GET")
+        connect(1)
+        await until_true(lambda: len(held) == 33 and acceptor.open <= 32)
+        silent = first[0].getsockname()
+        assert [one.client for one in held if one.evicted] == [silent]
         acceptor.stop()
 
     run(loop_factory, work)

@@ -20,7 +20,9 @@ from mlmfast.data.sources.byte_streams.first_bytes import (
     compression_of,
 )
 from mlmfast.data.sources.byte_streams.pipes import pipe_reader
-from mlmfast.errors import InputError, NotFoundError
+from mlmfast.errors import InputError, MlmfastError, NotFoundError
+from mlmfast.fs.remote.listing import RemoteFile
+from mlmfast.fs.remote.reading import open_reader
 
 STDIN = "-"
 _BOM = b"\xef\xbb\xbf"
@@ -28,43 +30,64 @@ _SKIP_BYTES = 1 << 20
 
 
 class ByteStream:
-    """The decompressed bytes of a file or of standard input.
+    """The decompressed bytes of a file, also one at a URL, or of standard input.
 
     Compression is detected by the first bytes, not by the name.
     """
 
     def __init__(
-        self, name: str, member: Any = None, *, archive: bool = False, packed: bool = True
+        self,
+        name: str | RemoteFile,
+        member: Any = None,
+        *,
+        archive: bool = False,
+        packed: bool = True,
     ) -> None:
-        """Open `name`, a path or "-" for standard input.
+        """Open `name`, a path, "-" for standard input, or a file at a URL.
 
         Args:
-            name: The path to open; with `member`, only the name in messages.
+            name: What to open; with `member`, only the name in messages.
             member: A file of an archive, open for reading bytes.
             archive: Whether the bytes may be an archive.
             packed: Whether the bytes may be compressed, which the first of them show.
         """
+        remote = name if isinstance(name, RemoteFile) else None
+        name = name.name if isinstance(name, RemoteFile) else name
         self.name = "standard input" if name == STDIN else name
-        regular = member is None and name != STDIN and Path(name).is_file()
+        inside = member is not None or remote is not None
+        regular = not inside and name != STDIN and Path(name).is_file()
         self.path = Path(name) if regular else None
         self.size = self.path.stat().st_size if self.path is not None else None
-        self._raw: Any = io.BufferedReader(member, 1 << 20) if member else _open(name)
-        self._pipe = None if member else pipe_reader(self._raw, close=name != STDIN)
+        self.raw: Any
+        """The bytes as they are stored; another file once they are known to be compressed."""
+        if remote is not None:
+            self.size = remote.size
+            self.raw = open_reader(remote)
+            self._reader = self.raw.raw
+        else:
+            self.raw = io.BufferedReader(member, 1 << 20) if member else _open(name)
+        self._remote = remote is not None
+        self._pipe = None if inside else pipe_reader(self.raw, close=name != STDIN)
         if self._pipe is not None:
             if name != STDIN:
-                self._raw.close()
-            self._raw = io.BufferedReader(self._pipe, 1 << 20)
+                self.raw.close()
+            self.raw = io.BufferedReader(self._pipe, 1 << 20)
         self._name = name
-        self._opened: Any = None if packed else self._raw
+        self._opened: Any = None if packed else self.raw
         self._peeked = b""
         self._damage: Exception | None = None
         self._remaining: int | None = None
         self._checked = archive or not packed
 
     @property
+    def seekable(self) -> bool:
+        """Whether `raw` holds the text itself, from any position on."""
+        return (self.path is not None or self._remote) and not self.compressed
+
+    @property
     def compressed(self) -> bool:
         """Whether the file is compressed, according to its first bytes."""
-        return self._decompressed() is not self._raw
+        return self._decompressed() is not self.raw
 
     @property
     def archive(self) -> str | None:
@@ -85,10 +108,12 @@ class ByteStream:
         A pipe may return fewer than it will deliver, and a damaged file returns none.
         """
         stream = self._decompressed()
-        if stream is self._raw:
-            return _peek(self._raw)
+        if stream is self.raw:
+            return _peek(self.raw)
         try:
             self._peeked = self._peeked or stream.read(HEAD_BYTES)
+        except MlmfastError:
+            raise
         except damages() as error:
             self._damage = error
         return self._peeked
@@ -96,7 +121,7 @@ class ByteStream:
     def _decompressed(self) -> Any:
         # Not in the constructor, since the first bytes of a pipe may take long to arrive.
         if self._opened is None:
-            head = _peek(self._raw)
+            head = _peek(self.raw)
             packing = compression_of(head)
             expected = SUFFIXES.get(Path(self._name).suffix.lower())
             check_readable(head, self.name)
@@ -104,9 +129,9 @@ class ByteStream:
                 raise InputError(f"{self._name!r} is no {expected} file, as its name says it is.")
             if packing is not None and self.path is not None:
                 # Arrow reads its own files without acquiring the GIL for each read.
-                self._raw.close()
-                self._raw = pa.OSFile(str(self.path))
-            self._opened = self._raw if packing is None else decompress(self._raw, packing)
+                self.raw.close()
+                self.raw = pa.OSFile(str(self.path))
+            self._opened = self.raw if packing is None else decompress(self.raw, packing)
         return self._opened
 
     @property
@@ -115,7 +140,7 @@ class ByteStream:
         if self._pipe is not None:
             return 0
         try:
-            return self._raw.tell()
+            return self.raw.tell()
         except (OSError, ValueError):
             return 0
 
@@ -139,6 +164,8 @@ class ByteStream:
                 parts.append(part)
                 size -= len(part)
             return parts[-1] if len(parts) == 2 and not parts[0] else b"".join(parts)
+        except MlmfastError:
+            raise  # of a file at a URL, and says all
         except damages() as error:
             if not self.compressed and getattr(error, "errno", None) is not None:
                 raise InputError(f"{self.name!r} cannot be read: {error.strerror}.") from error  # type: ignore[attr-defined]
@@ -148,8 +175,8 @@ class ByteStream:
 
     def skip(self, size: int) -> None:
         """Skip the first `size` decompressed bytes; in an uncompressed file, seek instead."""
-        if self.path is not None and not self.compressed:
-            self._raw.seek(size)
+        if self.seekable:
+            self.raw.seek(size)
             return
         while size and (part := self.read(min(size, _SKIP_BYTES))):
             size -= len(part)
@@ -162,11 +189,13 @@ class ByteStream:
         """Interrupt a read that waits for data; called from another thread."""
         if self._pipe is not None:
             self._pipe.stop()
+        elif self._remote:
+            self._reader.stop()
 
     def close(self) -> None:
         """Close the file; standard input stays open."""
-        if self._raw is not getattr(sys.stdin, "buffer", None):
-            self._raw.close()
+        if self.raw is not getattr(sys.stdin, "buffer", None):
+            self.raw.close()
 
     def __enter__(self) -> Self:
         return self

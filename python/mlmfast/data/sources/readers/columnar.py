@@ -21,7 +21,7 @@ from mlmfast.data.sources.base import (
 )
 from mlmfast.data.sources.group_column import finding_group_column
 from mlmfast.data.sources.readers.utf8 import column_text
-from mlmfast.errors import InputError, first_line
+from mlmfast.errors import InputError, MlmfastError, first_line
 
 if TYPE_CHECKING:
     from mlmfast.data.sources.base import ReadOptions
@@ -179,9 +179,14 @@ def _resolve_group(schema: pa.Schema, options: ReadOptions, name: str) -> tuple[
 
 
 def _seekable(stream: ByteStream) -> Any:
-    """Memory-map the file; compressed files and pipes are copied to a temporary file."""
-    if stream.path is not None and not stream.compressed:
-        return pa.memory_map(str(stream.path))
+    """Memory-map the file; compressed files and pipes are copied to a temporary file.
+
+    Of a file at a URL, the parts that are needed are read.
+    """
+    if stream.seekable:
+        if stream.path is not None:
+            return pa.memory_map(str(stream.path))
+        return pa.PythonFile(stream.raw, "r")
     copy = tempfile.TemporaryFile()  # noqa: SIM115 - closed by its reader
     while data := stream.read(_COPY_BYTES):
         copy.write(data)
@@ -203,7 +208,7 @@ def _leaf(file: Any, path: tuple[str, ...]) -> str:
 
 
 def _damage_error(name: str, kind: str, error: Exception) -> Exception:
-    if isinstance(error, InputError):
+    if isinstance(error, MlmfastError):
         return error
     return InputError(f"{name} is no whole {kind} file: {first_line(error)}.")
 

@@ -133,6 +133,11 @@ class Connection(HttpToolsProtocol):
             return None
         return self._began if self._in_headers else self._waiting_since
 
+    def fileno(self) -> int:
+        """Return the descriptor of its socket; -1 once it is closed."""
+        own = self.transport.get_extra_info("socket")
+        return -1 if own is None or self.transport.is_closing() else int(own.fileno())
+
     def awaits_first_request(self, seconds: float) -> bool:
         """Whether it was made within these seconds, and has had no request yet."""
         is_new = self.loop.time() - self._waiting_since < seconds

@@ -18,14 +18,16 @@ from mlmfast.serving.http.grpc.server import start_grpc
 from mlmfast.serving.http.middleware.connection import connections
 from mlmfast.serving.http.sockets.acceptor import Acceptor
 from mlmfast.serving.http.sockets.descriptors import connections_allowed
+from mlmfast.serving.http.sockets.unread import with_unread
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from types import FrameType
 
     import grpc.aio
 
+    from mlmfast.serving.http.middleware.connection import Connection
     from mlmfast.serving.http.service import Service
     from mlmfast.serving.http.sockets.listening import Listening
 
@@ -202,12 +204,12 @@ class Server(uvicorn.Server):
         return now >= self._end_at and (late or not self._has_newcomers())
 
     def _has_newcomers(self) -> bool:
-        """Whether connections are open whose first request is still to be refused."""
+        """Whether connections are open with a request that is still to be refused."""
         if self._service.in_hand or self._acceptor.is_beginning:
             return True
-        return any(
-            connection.awaits_first_request(_FIRST_REQUEST_SECONDS)  # type: ignore[union-attr]
-            for connection in self.server_state.connections
+        connections: Collection[Connection] = self.server_state.connections  # type: ignore[assignment]
+        return bool(with_unread(connections)) or any(
+            connection.awaits_first_request(_FIRST_REQUEST_SECONDS) for connection in connections
         )
 
     def _load(self) -> None:

@@ -9,6 +9,7 @@ import socket
 from typing import TYPE_CHECKING, Protocol
 
 from mlmfast.serving.http.sockets.listening import seconds_waited
+from mlmfast.serving.http.sockets.unread import HasFileno, with_unread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -32,7 +33,7 @@ _NO_ROOM_SECONDS = 0.1
 _LOG_SECONDS = 10.0
 
 
-class Evictable(Protocol):
+class Evictable(HasFileno, Protocol):
     """A connection that can be closed while it waits for a request."""
 
     def waiting_since(self) -> float | None:
@@ -49,7 +50,8 @@ class Acceptor:
     new connections, of which each that was accepted has its requests handled in every turn, the
     last one waits for seconds.
 
-    At `limit` connections, the ones that have waited longest for a request are closed to make room.
+    At `limit` connections, the ones that have waited longest for a request are closed to make room,
+    but none whose request has come and was not read yet.
     Where there are none, new connections are over the limit: they are accepted up to a reserve,
     and refused in HTTP. Beyond that, new ones wait in the kernel's queue.
 
@@ -169,6 +171,8 @@ class Acceptor:
             for connection in self.connections
             if (since := connection.waiting_since()) is not None and since < before
         ]
+        asking = with_unread(connection for _, connection in waiting)
+        waiting = [pair for pair in waiting if pair[1] not in asking]
         waiting.sort(key=lambda pair: pair[0])
         for _, connection in waiting[: max(1, self.limit // _EVICTED_SHARE)]:
             connection.evict()
