@@ -66,7 +66,7 @@ def fill_bucket(texts: Sequence[MaskedText], bucket: Bucket, pad_id: int) -> dic
         The inputs int64 [rows, length] by name, and `mask_positions` int64 [masks].
     """
     columns = pad_columns(texts, pad_id)
-    filled = {}
+    filled: dict[str, np.ndarray] = {}
     for name, column in columns.items():
         rows, length = column.shape
         wide = np.full((bucket.rows, bucket.length), pad_id if name == "input_ids" else 0, np.int64)
@@ -74,9 +74,9 @@ def fill_bucket(texts: Sequence[MaskedText], bucket: Bucket, pad_id: int) -> dic
         wide[rows:] = wide[0]
         filled[name] = wide
     positions = np.concatenate([text.masks + row * bucket.length for row, text in enumerate(texts)])
-    wide = np.full(bucket.masks, positions[0], np.int64)
-    wide[: len(positions)] = positions
-    return {**filled, "mask_positions": wide}
+    filled["mask_positions"] = np.full(bucket.masks, positions[0], np.int64)
+    filled["mask_positions"][: len(positions)] = positions
+    return filled
 
 
 def _at_least(number: int, sizes: Sequence[int]) -> int | None:
