@@ -134,7 +134,7 @@ def prepare(arguments: _Arguments) -> BlockStore | dict[str, Any]:
         verify: Encode so many documents with `tokenizers` as well, and compare.
         engine: "local" runs in this process. "ray" runs on a Ray cluster, the one at RAY_ADDRESS
             if that is set; the bytes of the store are the same. Inputs and output must lie on paths
-            that all nodes share; `shuffle_documents` and `deduplicate` are not available.
+            that all nodes share; `deduplicate="near"` and `packing="none"` are not available.
         overwrite: Replace a store that already exists.
         resume: Resume an earlier call with the same arguments that was killed, or that ended by an
             error or Ctrl-C after a shard was complete; the result is the same, byte for byte. If

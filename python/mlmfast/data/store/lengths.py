@@ -16,11 +16,12 @@ def longest_document(store: BlockStore) -> int:
     Args:
         store: the blocks; one that does not know its documents has the length of a block.
     """
-    if store.document_starts is None:
+    known = store.document_starts
+    if known is None:
         return store.block_size
     lengths = block_lengths(store, len(store))
     longest = first = 0
-    for offsets, starts in store.document_starts:
+    for offsets, starts in known:
         ends = np.empty_like(starts)
         ends[:-1] = starts[1:]
         ends[offsets[1:] - 1] = lengths[first : first + len(offsets) - 1]

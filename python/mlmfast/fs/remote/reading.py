@@ -66,7 +66,8 @@ def read_ranges(ranges: Sequence[tuple[RemoteFile, int, int]]) -> list[bytes]:
     system, _ = file_system(url)
     with named(url):
         paths = [system._strip_protocol(file.url) for file, _, _ in ranges]  # noqa: SLF001
-        starts, stops = ([one[at] for one in ranges] for at in (1, 2))
+        starts = [start for _, start, _ in ranges]
+        stops = [stop for _, _, stop in ranges]
         found = system.cat_ranges(paths, starts, stops, on_error="return")
     return [
         data if isinstance(data, bytes) and len(data) == stop - start else read_range(*one)
