@@ -107,9 +107,11 @@ class BlockMasker:
             raise IndexError(f"block {block_ids.max()} of a store of {len(self.store)} blocks")
         rows = self.store.rows(block_ids)
         if DOCUMENT_IDS in buffers:
-            self.store.document_ids(
-                block_ids, out=buffers[DOCUMENT_IDS], threads=threads, rows=rows
-            )
+            out = buffers[DOCUMENT_IDS]
+            if rows is None:
+                self.store.document_ids(block_ids, out=out, threads=threads)
+            else:
+                self.store.document_ids_of(rows, block_ids, out=out, threads=threads)
         masker = self._masker if rate is None else self._masker.with_probability(rate)
         try:
             if rows is not None:
@@ -152,7 +154,7 @@ class BlockMasker:
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Mask rows that were read already, as `mask_blocks` does."""
         if "attention_mask" in buffers:
-            np.not_equal(rows, self.pad_id, out=buffers["attention_mask"], casting="unsafe")
+            buffers["attention_mask"][:] = rows != self.pad_id
         return masker.mask(
             rows,
             buffers["input_ids"],

@@ -68,12 +68,7 @@ class CutStore(BlockStore):
         ]
 
     def document_ids(
-        self,
-        block_ids: np.ndarray,
-        *,
-        out: np.ndarray | None = None,
-        threads: int | None = None,
-        rows: np.ndarray | None = None,
+        self, block_ids: np.ndarray, *, out: np.ndarray | None = None, threads: int | None = None
     ) -> np.ndarray:
         """Number the documents of blocks, position by position, as in `BlockStore`."""
         self.check_document_starts()
@@ -81,9 +76,9 @@ class CutStore(BlockStore):
             raise IndexError(f"block {block_ids.max()} of a store of {len(self)} blocks")
         if out is None:
             out = np.empty((len(block_ids), self.block_size), np.int32)
-        wholes, parts = np.unique(block_ids // np.uint64(self._parts), return_inverse=True)
+        wholes, rows = np.unique(block_ids // np.uint64(self._parts), return_inverse=True)
         numbers = self.whole.document_ids(wholes, threads=threads).reshape(-1, self.block_size)
-        own = numbers[parts * self._parts + (block_ids % np.uint64(self._parts)).astype(np.int64)]
+        own = numbers[rows * self._parts + (block_ids % np.uint64(self._parts)).astype(np.int64)]
         np.subtract(own, own[:, :1], out=out, where=own >= 0)
         out[own < 0] = -1
         return out

@@ -159,12 +159,7 @@ class BlockStore:
             )
 
     def document_ids(
-        self,
-        block_ids: np.ndarray,
-        *,
-        out: np.ndarray | None = None,
-        threads: int | None = None,
-        rows: np.ndarray | None = None,
+        self, block_ids: np.ndarray, *, out: np.ndarray | None = None, threads: int | None = None
     ) -> np.ndarray:
         """Number the documents of blocks, position by position.
 
@@ -172,7 +167,6 @@ class BlockStore:
             block_ids: uint64 `[B]`.
             out: An array int32 `[B, L]` to write to; None for a new one.
             threads: Threads at most; None for as many as are worth it.
-            rows: The blocks, if `rows` has returned them.
 
         Returns:
             int32 `[B, L]`: 0, 1, 2 ... by the documents of each block, and -1 on the padding at its
@@ -183,25 +177,41 @@ class BlockStore:
             InputError: The store does not know where documents begin.
             StoreError: The document starts are damaged.
         """
-        from mlmfast import _core
-
         self.check_document_starts()
         if len(block_ids) and int(block_ids.max()) >= len(self):
             raise IndexError(f"block {block_ids.max()} of a store of {len(self)} blocks")
         if out is None:
             out = np.empty((len(block_ids), self.block_size), np.int32)
+        rows = self.rows(block_ids)
+        if rows is not None:
+            return self.document_ids_of(rows, block_ids, out=out, threads=threads)
+        starts = list(self._document_starts)
+        return self._number_documents(self._shards, starts, block_ids, out, threads)
+
+    def document_ids_of(
+        self, rows: np.ndarray, block_ids: np.ndarray, *, out: np.ndarray, threads: int | None
+    ) -> np.ndarray:
+        """Number the documents of blocks that `rows` has returned; else as `document_ids`."""
+        self.check_document_starts()
+        numbers = np.arange(len(rows), dtype=np.uint64)
+        return self._number_documents([rows], [self._starts_of(block_ids)], numbers, out, threads)
+
+    def _number_documents(
+        self,
+        shards: list[np.ndarray],
+        starts: list[tuple[np.ndarray, np.ndarray]],
+        block_ids: np.ndarray,
+        out: np.ndarray,
+        threads: int | None,
+    ) -> np.ndarray:
+        from mlmfast import _core
+
         manifest = self.manifest
-        rows = self.rows(block_ids) if rows is None else rows
-        if rows is None:
-            shards, starts, numbers = self._shards, list(self._document_starts), block_ids
-        else:
-            shards, starts = [rows], [self._starts_of(block_ids)]
-            numbers = np.arange(len(rows), dtype=np.uint64)
         try:
             _core.document_ids(
                 shards,
                 starts,
-                numbers,
+                block_ids,
                 out,
                 pad_id=manifest.pad_token_id if manifest.padding_tokens else None,
                 threads=threads,

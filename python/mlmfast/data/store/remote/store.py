@@ -88,11 +88,13 @@ class RemoteStore(BlockStore):
         return tuple(shard for shard in self._whole if shard is not None)
 
     @property
-    def _shards(self) -> list[np.ndarray]:
+    def _shards(self) -> list[np.ndarray]:  # type: ignore[override]
         return list(self.shards)
 
     @property
-    def _document_starts(self) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+    def _document_starts(  # type: ignore[override]
+        self,
+    ) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
         if self._found_starts is None:
             files = self._files
             found = [
