@@ -128,6 +128,7 @@ def test_plugins_of_onnxruntime_are_tried():
     diagnosis = diagnose(versions=there)
     assert not diagnosis.faults
     assert "`--device openvino` runs on it" in diagnosis.findings[0].what
+    assert "`--device tensorrt-rtx` runs on it" in diagnosis.findings[1].what
     assert "onnxruntime-ep-openvino        works" in describe(diagnosis)
     broken = diagnose(versions=there, providers=failing)
     assert "no libtbb.so" in only_fault(broken).what

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from gpu import DEVICE, DRY_RUN, GPU
+from mlmfast.errors import MlmfastError
 from mlmfast.exporting.export import export
+from mlmfast.serving.engine import captured
 from mlmfast.serving.engine.session import CPU, CUDA
 from mlmfast.serving.fill_mask import FillMask
 from mlmfast.serving.sparse_encoder import SparseEncoder
@@ -96,6 +98,35 @@ def test_answers_in_fp16_are_near_those_in_fp32(tiny_model, tmp_path, kind):
     texts = texts_for(model)
     expected = FillMask(model.onnx, device="cpu")(texts)
     assert_equal(FillMask(tmp_path / "half", device=DEVICE)(texts), expected, HALF)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_captured_graphs_answer_as_the_cpu_does(tiny_model, tmp_path, monkeypatch, precision):
+    if DRY_RUN:
+        monkeypatch.setattr(captured, "DEVICE", "cpu")
+    model = tiny_model("bert")
+    options = {"cuda_graphs": True, "precision": precision, "min_agreement": 0}
+    folder = export(model.checkpoint, tmp_path / "onnx", **options).output
+    try:
+        fill_mask = FillMask(folder, device=DEVICE, cuda_graphs=True)
+    except MlmfastError as error:
+        if "does not capture" not in str(error):  # such as answers that are wrong
+            raise
+        pytest.skip(str(error))
+    texts = texts_for(model)
+    expected = FillMask(model.onnx, device="cpu")(texts)
+    for _ in range(4):  # onnxruntime captures a shape when it comes again
+        assert_equal(fill_mask(texts), expected, GRAPHS if precision == "fp32" else HALF)
+
+
+def test_answers_of_tensorrt_rtx_are_those_of_the_cpu(tiny_model):
+    pytest.importorskip("onnxruntime_ep_nv_tensorrt_rtx")
+    if DRY_RUN:
+        pytest.skip("needs an NVIDIA GPU")
+    model = tiny_model("bert")
+    texts = texts_for(model)
+    expected = FillMask(model.onnx, device="cpu")(texts)
+    assert_equal(FillMask(model.onnx, device="tensorrt-rtx")(texts), expected, HALF)
 
 
 def test_threads_that_share_a_model_get_the_answers_of_one(tiny_model):

@@ -73,6 +73,11 @@ if TYPE_CHECKING:
     show_default=True,
     help="Largest |ONNX - PyTorch| that passes, as a share of the largest |logit|.",
 )
+@click.option(
+    "--cuda-graphs",
+    is_flag=True,
+    help="Also write fill_mask_fixed.onnx, for fill-mask and serve --cuda-graphs.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 def command(

@@ -64,6 +64,12 @@ if TYPE_CHECKING:
     help="Cut a text that is too long around its masks, instead of refusing it.",
 )
 @device_options
+@click.option(
+    "--cuda-graphs",
+    is_flag=True,
+    help="With --device cuda: replay captured kernels for small batches; MODEL is a folder of "
+    "mlmfast export --cuda-graphs.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 @click.option("--quiet", is_flag=True, help="Print no warnings, no progress and no summary.")
 def command(model: str, quiet: bool, **options: Any) -> None:
@@ -97,6 +103,7 @@ def command(model: str, quiet: bool, **options: Any) -> None:
             device=options["device"],
             threads=options["threads"],
             batching=options["batching"],
+            cuda_graphs=options["cuda_graphs"],
         )
         answered = answered_texts(fill_mask, given, options)
         if writer is not None:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from mlmfast.doctor.facts import Facts, Provider
 from mlmfast.doctor.findings import Finding, advice, fault, install, uninstall
 from mlmfast.doctor.judge_packages import RUNTIMES
-from mlmfast.serving.engine.plugins import OPENVINO as OPENVINO_PLUGIN
 from mlmfast.serving.engine.plugins import PLUGINS, Plugin
 
 CPU, CUDA, OPENVINO = "CPUExecutionProvider", "CUDAExecutionProvider", "OpenVINOExecutionProvider"
@@ -59,10 +58,8 @@ def _plugin(plugin: Plugin, provider: Provider, facts: Facts) -> Finding:
     there = next(name for name in plugin.packages if facts.versions.get(name))
     if provider.error is None:
         return advice(
-            f"{there} works: `--device openvino` runs on it where its answers agree with those of "
-            "onnxruntime's CPU provider."
-            if plugin is OPENVINO_PLUGIN
-            else f"{there} works, and mlmfast has no --device for it."
+            f"{there} works: `--device {plugin.device}` runs on it where its answers agree with "
+            "those of onnxruntime's CPU provider."
         )
     if plugin.hardware == "GPU" and not facts.gpus.found:
         return advice(f"{there} is installed, and no NVIDIA GPU is to be seen here.")

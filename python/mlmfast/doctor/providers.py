@@ -11,7 +11,7 @@ from mlmfast.doctor.child import Outcome, call
 from mlmfast.doctor.facts import Provider
 from mlmfast.doctor.shared_libraries import missing_libraries, named_in
 from mlmfast.doctor.tiny_graph import SIZE, matrix_product
-from mlmfast.serving.engine.plugins import PLUGINS, plugin_device
+from mlmfast.serving.engine.plugins import PLUGINS, add_plugin, require_nodes
 
 _LIBRARIES = {
     "CUDAExecutionProvider": "libonnxruntime_providers_cuda.so",
@@ -105,8 +105,10 @@ def multiply_by_plugin(package: str) -> dict[str, Any]:
     plugin = next(plugin for plugin in PLUGINS if plugin.package == package)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 2
-    options.add_provider_for_devices([plugin_device(plugin)], {})
-    _require_product(onnxruntime.InferenceSession(matrix_product(), options), package)
+    add_plugin(options, plugin, threads=1)
+    session = onnxruntime.InferenceSession(matrix_product(), options)
+    require_nodes(session, plugin)
+    _require_product(session, package)
     return {"works": True}
 
 

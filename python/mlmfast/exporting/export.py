@@ -43,6 +43,7 @@ def export(
     reduce_range: bool = False,
     opset: int | None = None,
     max_difference: float = 1e-4,
+    cuda_graphs: bool = False,
 ) -> ExportReport:
     """Export `checkpoint` to an ONNX folder, and verify that its graphs compute the same.
 
@@ -77,6 +78,8 @@ def export(
             another exporter the one that it chooses.
         max_difference: the largest |ONNX - PyTorch| that passes, as a share of the largest |logit|
             at the compared shape, or of 1 if that is larger.
+        cuda_graphs: also write fill_mask_fixed.onnx, for `FillMask(output, cuda_graphs=True)`; with
+            the precisions fp32 and fp16. It shares the weights.
 
     Returns:
         The report that is also in export_report.json.
@@ -108,6 +111,7 @@ def export(
     require_checkpoint_folder(source)
     _require_packages()
     from mlmfast.exporting.architectures import max_graph_length
+    from mlmfast.exporting.fixed_graph import require_floats, write_fixed_graph
     from mlmfast.exporting.graphs import write_graphs
     from mlmfast.exporting.logits_graph import require_exporter
     from mlmfast.exporting.parity.logits import require_limit
@@ -116,6 +120,8 @@ def export(
 
     require_exporter(exporter, opset)
     require_limit(max_difference)
+    if cuda_graphs:
+        require_floats(precision)
     options = Precision(precision, reduce_range, read_texts(calibration), min_agreement)
     target = Path(output)
     with (
@@ -142,6 +148,8 @@ def export(
                 definition=definition,
             )
         graphs.describe(precision, parity.padding_sensitive, max_length)
+        if cuda_graphs:
+            write_fixed_graph(folder, loaded, graphs.fused.vocab_size)
         report = ExportReport(
             checkpoint=str(checkpoint),
             output=target,

@@ -39,10 +39,10 @@ class FillMask:
             model.onnx, config.json, tokenizer.json, tokenizer_config.json. fill_mask.onnx, which
             only `mlmfast export` writes, is faster: it runs the head at the masks alone and outputs
             the best tokens.
-        device: "cpu"; "cuda", which refuses to run on anything else; "openvino", the plugin of the
-            package onnxruntime-ep-openvino, which is refused where it does not agree with
-            onnxruntime's own CPU provider; "auto": CUDA where the installed onnxruntime can use it,
-            else the CPU.
+        device: "cpu"; "cuda", which refuses to run on anything else; "openvino" and "tensorrt-rtx",
+            the plugins of the packages onnxruntime-ep-openvino and onnxruntime-ep-nv-tensorrt-rtx,
+            which are refused where they do not agree with onnxruntime's own CPU provider; "auto":
+            CUDA where the installed onnxruntime can use it, else the CPU.
         threads: cores to use on the CPU; None: all that the affinity mask and the CPU quota of this
             process allow.
         spinning: whether threads wait for each other by spinning, which is fastest if no other
@@ -54,9 +54,12 @@ class FillMask:
             a hundred best tokens depend on the neighbours); that is slower for many short texts.
         batch_size: how many texts run together at most, for calls without `batch_size`; None: as
             many as make a batch of some 512 tokens (16,384 on a GPU).
+        cuda_graphs: with "cuda", replay captured kernels for batches of up to 32 texts, from the
+            fill_mask_fixed.onnx of `mlmfast export --cuda-graphs`. Refused where its answers are
+            not those of onnxruntime's CPU provider. No GPU has run it yet.
 
     Attributes:
-        device: "cpu", "cuda" or "openvino", where the model really runs.
+        device: "cpu", "cuda", "openvino" or "tensorrt-rtx", where the model really runs.
         mask_token: the token to write in a text for each word to fill in.
         max_length: tokens a text may have, special tokens included; None: no limit.
 
@@ -65,7 +68,7 @@ class FillMask:
         InputError: the folder is a PyTorch checkpoint, a file is damaged, the graph is for another
             task, or the tokenizer has no mask token.
         MissingDependencyError: onnxruntime, or the plugin, is not installed.
-        MlmfastError: `device` is "cuda" or "openvino", and cannot be used.
+        MlmfastError: `device` is "cuda" or a plugin, and cannot be used; or `cuda_graphs` cannot.
     """
 
     def __init__(
@@ -77,10 +80,16 @@ class FillMask:
         spinning: bool | None = None,
         batching: str = "shared",
         batch_size: int | None = None,
+        cuda_graphs: bool = False,
     ):
         self._batch_size = checked_batch_size(batch_size)
         self._model = open_model(
-            folder, device=device, threads=threads, spinning=spinning, batching=batching
+            folder,
+            device=device,
+            threads=threads,
+            spinning=spinning,
+            batching=batching,
+            cuda_graphs=cuda_graphs,
         )
         self._engine = self._model.engine
         self._limits = self._model.limits

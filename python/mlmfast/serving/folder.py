@@ -11,6 +11,8 @@ from mlmfast.errors import InputError, NotFoundError
 from mlmfast.fs.paths import as_path
 
 GRAPH = "model.onnx"
+# fill_mask.onnx with a constant `top_k`, which `mlmfast export --cuda-graphs` writes.
+FIXED = "fill_mask_fixed.onnx"
 # The graphs of each task, the preferred one first. `mlmfast export` writes fill_mask.onnx, which
 # outputs the best tokens, and with `--task sparse` sparse.onnx.
 _GRAPHS = {"fill-mask": ("fill_mask.onnx", GRAPH), "sparse": ("sparse.onnx",)}

@@ -39,7 +39,7 @@ class SparseEncoder:
         batch_size: as for `FillMask`.
 
     Attributes:
-        device: "cpu", "cuda" or "openvino", where the model really runs.
+        device: "cpu", "cuda", "openvino" or "tensorrt-rtx", where the model really runs.
         vocab_size: words that a vector can have.
         max_length: tokens a text may have, special tokens included; None: no limit.
         has_query_table: whether queries are encoded by a table of weights, without the model.
@@ -49,7 +49,7 @@ class SparseEncoder:
             weights for queries where the model needs one.
         InputError: the folder is a PyTorch checkpoint, or a file is damaged.
         MissingDependencyError: onnxruntime, or the plugin, is not installed.
-        MlmfastError: `device` is "cuda" or "openvino", and cannot be used.
+        MlmfastError: `device` is "cuda" or a plugin, and cannot be used.
     """
 
     def __init__(

@@ -11,6 +11,7 @@ import pytest
 from mlmfast.errors import InputError, MissingDependencyError, MlmfastError
 from mlmfast.runtime import cpu as cores
 from mlmfast.runtime.cpu import available_cores
+from mlmfast.serving.engine.session import CUDA, SessionOptions, open_session
 from mlmfast.serving.fill_mask import FillMask
 
 
@@ -35,6 +36,22 @@ def test_devices(tiny_model):
         assert FillMask(folder).device == "cpu"
         with pytest.raises(MlmfastError, match="no CUDA provider"):
             FillMask(folder, device="cuda")
+
+
+def test_a_graph_that_is_not_captured_is_refused_with_the_reason(tiny_model, monkeypatch):
+    import onnxruntime
+
+    class Refusing(onnxruntime.InferenceSession):
+        def _create_inference_session(self, providers, *_):
+            assert dict([providers[0]])["CUDAExecutionProvider"]["enable_cuda_graph"] == "1"
+            raise RuntimeError("This session cannot use the graph capture feature as requested.")
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA])
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Refusing)
+    options = SessionOptions("cuda", threads=1, spinning=False, cuda_graphs=True)
+    with pytest.raises(MlmfastError, match=r"does not capture .*cannot use the graph capture"):
+        open_session(tiny_model("bert").onnx / "fill_mask.onnx", options)
 
 
 def test_threads_are_the_cores_this_process_may_use(monkeypatch):

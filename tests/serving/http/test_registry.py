@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import pytest
 
+from mlmfast.errors import InputError
 from mlmfast.serving.engine import engine
 from mlmfast.serving.http.registry import ModelRegistry
 from mlmfast.serving.http.settings import ModelSource, ServeSettings
 from mlmfast.serving.http.telemetry.metrics import Metrics
+
+
+def test_cuda_graphs_without_a_gpu_are_no_model(tiny_model):
+    source = ModelSource("one", tiny_model("bert").onnx)
+    settings = ServeSettings((source,), device="cpu", cuda_graphs=True)
+    with pytest.raises(InputError, match="cuda_graphs are for an NVIDIA GPU"):
+        ModelRegistry(settings, 1, Metrics()).load()
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,12 @@ import click
 _OPTIONS = (
     click.option(
         "--device",
-        type=click.Choice(["auto", "cpu", "cuda", "openvino"]),
+        type=click.Choice(["auto", "cpu", "cuda", "openvino", "tensorrt-rtx"]),
         default="auto",
         show_default=True,
-        help="Where to run; cuda refuses to fall back to the CPU. openvino is the plugin "
-        "onnxruntime-ep-openvino, used if it agrees with the CPU provider.",
+        help="Where to run; cuda refuses to fall back to the CPU. openvino and tensorrt-rtx are "
+        "the plugins onnxruntime-ep-openvino and -nv-tensorrt-rtx, used if they agree with the CPU "
+        "provider.",
     ),
     click.option("--threads", type=int, help="Cores for the model.  [default: all it may use]"),
     click.option(

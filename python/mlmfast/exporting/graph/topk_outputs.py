@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mlmfast.exporting.tracing import LOGITS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import onnx
 
 # What begins the name of every node added here: a lower precision leaves these in float32.
@@ -21,7 +23,7 @@ def add_topk_outputs(model: onnx.ModelProto, vocab_size: int) -> None:
     """Replace the output `logits` [masks, vocabulary] by the answers, in place.
 
     New inputs: `top_k` and `targets` int64, `want_probabilities` bool. New outputs: `scores`,
-    `tokens`, `target_scores`, `probabilities`; see `write_fused`.
+    `tokens`, `target_scores`, `probabilities`; see `write_fill_mask_graph`.
 
     The softmax runs over the whole vocabulary always: it is onnxruntime's fastest way to a sum of
     exponentials (a tenth of the time of ReduceLogSumExp), and the best tokens, picked by their
@@ -69,6 +71,39 @@ def add_topk_outputs(model: onnx.ModelProto, vocab_size: int) -> None:
         graph.output.append(helper.make_tensor_value_info(name, kind, sizes))
 
 
+def fix_top_k(model: onnx.ModelProto, top_k: int) -> None:
+    """Leave the best `top_k` tokens as the only answers, and the masks as the only question.
+
+    The inputs `top_k`, `targets` and `want_probabilities` go, and so do the outputs
+    `target_scores` and `probabilities`: nothing that is left depends on a value on the CPU.
+    """
+    from onnx import numpy_helper
+
+    graph = model.graph
+    k, end = f"{_PREFIX}k", f"{_PREFIX}end_row"
+    gone = {k, end, "target_scores", "probabilities"}
+    scores = {"scores", "tokens"}
+    for list_, kept in (
+        (graph.node, [node for node in graph.node if not gone & {*node.output}]),
+        (graph.initializer, [one for one in graph.initializer if not one.name.startswith(_PREFIX)]),
+        (graph.input, [entry for entry in graph.input if entry.name not in _ASKED]),
+        (graph.output, [entry for entry in graph.output if entry.name in scores]),
+    ):
+        _keep(list_, kept)
+    graph.initializer.append(numpy_helper.from_array(np.array([top_k]), k))
+    for entry in graph.output:
+        size = entry.type.tensor_type.shape.dim[1]
+        size.Clear()
+        size.dim_value = top_k
+
+
+def _keep(list_: Any, kept: Sequence[Any]) -> None:
+    """Let a repeated field hold only `kept`, which are some of its own entries."""
+    copies = [type(one).FromString(one.SerializeToString()) for one in kept]
+    del list_[:]
+    list_.extend(copies)
+
+
 def remove_topk_outputs(model: onnx.ModelProto) -> int | None:
     """Make `logits` the output again, in place.
 
@@ -87,9 +122,7 @@ def remove_topk_outputs(model: onnx.ModelProto) -> int | None:
         (graph.initializer, [one for one in graph.initializer if not one.name.startswith(_PREFIX)]),
         (graph.input, [entry for entry in graph.input if entry.name not in _ASKED]),
     ):
-        copies = [type(one).FromString(one.SerializeToString()) for one in kept]
-        del list_[:]
-        list_.extend(copies)
+        _keep(list_, kept)
     del graph.output[:]
     graph.output.append(
         helper.make_tensor_value_info(LOGITS, TensorProto.FLOAT, ["masks", vocab_size])

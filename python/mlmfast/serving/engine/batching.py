@@ -9,18 +9,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 # Where larger batches stop being faster.
-TOKENS = {"cpu": 512, "openvino": 512, "cuda": 16384}
+TOKENS = {"cpu": 512, "openvino": 512, "cuda": 16384, "tensorrt-rtx": 16384}
 # Batches smaller than this lose more time than one more core saves.
 _FEWEST_TOKENS = 128
 # Bounds the logits, batch x length x vocabulary numbers of 4 bytes, of graphs that output them.
-LOGITS = {"cpu": 32 * 2**20, "openvino": 32 * 2**20, "cuda": 256 * 2**20}
+LOGITS = {
+    "cpu": 32 * 2**20,
+    "openvino": 32 * 2**20,
+    "cuda": 256 * 2**20,
+    "tensorrt-rtx": 256 * 2**20,
+}
 
 
 def token_budget(device: str, vocab_size: int, *, outputs_logits: bool) -> int:
     """Tokens a batch may hold, padding included.
 
     Args:
-        device: "cpu", "cuda" or "openvino".
+        device: one of the keys of TOKENS.
         vocab_size: logits of one token.
         outputs_logits: whether the graph outputs logits, which must fit into memory.
     """

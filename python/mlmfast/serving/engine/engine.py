@@ -10,10 +10,17 @@ from typing import TYPE_CHECKING, Any
 from mlmfast.errors import InputError
 from mlmfast.options import check_choice
 from mlmfast.runtime.cpu import available_cores, may_spin
-from mlmfast.serving.engine.agreement import require_agreement
+from mlmfast.serving.engine.agreement import require_agreement, require_captured_agreement
 from mlmfast.serving.engine.batching import BatchRules, batches, token_budget
-from mlmfast.serving.engine.graphs import open_graph
-from mlmfast.serving.engine.session import DEVICES, SessionOptions, device_of, open_session
+from mlmfast.serving.engine.captured import CapturedGraphs, open_captured
+from mlmfast.serving.engine.graphs import FusedGraph, open_graph
+from mlmfast.serving.engine.session import (
+    DEVICES,
+    PLUGIN_OF,
+    SessionOptions,
+    device_of,
+    open_session,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +33,7 @@ if TYPE_CHECKING:
 _BATCHING = ("shared", "independent")
 # Threads that feed a device which brings its own. On a GPU the second one prepares the next batch
 # while the first one waits for the device.
-_WORKERS = {"cuda": 2, "openvino": 1}
+_WORKERS = {"cuda": 2, "openvino": 1, "tensorrt-rtx": 2}
 
 
 class Engine:
@@ -39,7 +46,7 @@ class Engine:
     first one, which describes the graph, is closed then if it has not run a batch.
 
     Attributes:
-        device: "cpu", "cuda" or "openvino".
+        device: "cpu", "cuda", "openvino" or "tensorrt-rtx".
         graph: the kind of graph, with its limits.
         vocab_size: distinct tokens of the model.
         rules: which texts may share a batch.
@@ -57,6 +64,7 @@ class Engine:
         batch_tokens: int | None,
         pad_id: int,
         tokens: int,
+        cuda_graphs: bool = False,
     ):
         check_choice("device", device, DEVICES)
         if threads is not None and threads < 1:
@@ -74,14 +82,13 @@ class Engine:
         self._single_core: Any = None
         self._pool: ThreadPoolExecutor | None = None
         self._lock = threading.Lock()
-        self.device = device_of(self._all_cores)
+        self.device = device if device in PLUGIN_OF else device_of(self._all_cores)
         self.graph = open_graph(self._file, self._all_cores)
         self.vocab_size: int = self.graph.vocab_size or folder.config.get("vocab_size") or tokens
         self._pad_id = pad_id
-        if self.device == "openvino":
-            reference = open_session(self._file, replace(self._options, device="cpu"))
+        if self.device in PLUGIN_OF:
             require_agreement(
-                self.graph, self._all_cores, reference, vocab_size=self.vocab_size, pad_id=pad_id
+                self.graph, self._all_cores, self._reference(), **self._tokens_of_model()
             )
         budget = token_budget(
             self.device, self.vocab_size, outputs_logits=self.graph.outputs_logits
@@ -92,6 +99,7 @@ class Engine:
             and not (self.graph.padding_sensitive or folder.padding_sensitive),
             independent=batching == "independent",
         )
+        self._captured = self._open_captured(folder) if cuda_graphs else None
 
     def start(
         self,
@@ -143,9 +151,44 @@ class Engine:
         self, session: Any, texts: Sequence[Text], output_spec: OutputSpec
     ) -> list[Result]:
         """Run `texts` as one batch."""
+        if self._captured is not None:
+            masked: Any = texts  # only a fill-mask graph is captured
+            found: Any = self._captured.run_texts(masked, output_spec)
+            if found is not None:
+                return list(found)
         run: Any = self.graph.run_texts  # each kind of graph takes its own kind of texts
         results: list[Result] = run(session, texts, output_spec, self._pad_id)
         return results
+
+    def _open_captured(self, folder: OnnxFolder) -> CapturedGraphs:
+        if (
+            self.rules.independent
+            or not self.rules.padding
+            or not isinstance(self.graph, FusedGraph)
+        ):
+            raise InputError(
+                f"cuda_graphs cannot be used with {self._file}: batches are filled up to a few "
+                "shapes, which needs fill_mask.onnx, an attention mask, a model that padding does "
+                "not change, and batching='shared'."
+            )
+        captured = open_captured(
+            folder.path,
+            self._options,
+            device=self.device,
+            max_length=self.graph.max_length,
+            pad_id=self._pad_id,
+        )
+        require_captured_agreement(
+            captured, self.graph, self._reference(), **self._tokens_of_model()
+        )
+        return captured
+
+    def _reference(self) -> Any:
+        """Open the graph on onnxruntime's CPU provider."""
+        return open_session(self._file, replace(self._options, device="cpu"))
+
+    def _tokens_of_model(self) -> dict[str, int]:
+        return {"vocab_size": self.vocab_size, "pad_id": self._pad_id}
 
     def _single_batch_session(self, *, reopen: bool) -> Any:
         """Return the session with all cores; None if it was closed and reopening does not pay."""

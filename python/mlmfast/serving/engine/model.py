@@ -77,6 +77,7 @@ def open_model(
     batch_tokens: int | None = None,
     max_length: int | None = None,
     tasks: Sequence[str] = ("fill-mask",),
+    cuda_graphs: bool = False,
 ) -> Model:
     """Open an ONNX folder.
 
@@ -90,6 +91,7 @@ def open_model(
             faster.
         max_length: tokens a text may have, where that is less than the model takes.
         tasks: what it is opened for, one or both of "fill-mask" and "sparse".
+        cuda_graphs: as for `FillMask`; sparse.onnx is never captured.
 
     Raises:
         MlmfastError: as `FillMask`.
@@ -107,6 +109,7 @@ def open_model(
             batch_tokens=batch_tokens,
             pad_id=tokenizer.pad_id or 0,
             tokens=len(tokenizer),
+            cuda_graphs=cuda_graphs and task == "fill-mask",
         )
         for task in tasks
     ]

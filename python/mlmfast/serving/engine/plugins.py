@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import json
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from mlmfast.errors import MissingDependencyError, MlmfastError, first_sentence
@@ -16,14 +19,20 @@ class Plugin:
     """A provider in a package of its own.
 
     Attributes:
+        device: what `device` calls it.
+        title: what messages call it.
         package: its name on PyPI.
         module: the module that says where its library lies.
+        provider: what onnxruntime calls it.
         hardware: "CPU" or "GPU", what it is used on.
         builds: packages of which one is installed in its place or by it.
     """
 
+    device: str
+    title: str
     package: str
     module: str
+    provider: str
     hardware: str
     builds: tuple[str, ...] = ()
 
@@ -33,14 +42,26 @@ class Plugin:
         return (self.package, *self.builds)
 
 
-OPENVINO = Plugin("onnxruntime-ep-openvino", "onnxruntime_ep_openvino", "CPU")
+OPENVINO = Plugin(
+    "openvino",
+    "OpenVINO",
+    "onnxruntime-ep-openvino",
+    "onnxruntime_ep_openvino",
+    "OpenVINOExecutionProvider",
+    "CPU",
+)
 TENSORRT_RTX = Plugin(
+    "tensorrt-rtx",
+    "TensorRT-RTX",
     "onnxruntime-ep-nv-tensorrt-rtx",
     "onnxruntime_ep_nv_tensorrt_rtx",
+    "NvTensorRTRTXExecutionProvider",
     "GPU",
     ("onnxruntime-ep-nv-tensorrt-rtx-cu13", "onnxruntime-ep-nv-tensorrt-rtx-cu12"),
 )
 PLUGINS = (OPENVINO, TENSORRT_RTX)
+
+_RECORD = "session.record_ep_graph_assignment_info"
 
 _lock = threading.Lock()
 _loaded: set[str] = set()
@@ -71,32 +92,60 @@ def plugin_device(plugin: Plugin) -> Any:
         )
     with _lock:
         if plugin.package not in _loaded:
+            library = module.get_library_path()
+            _load_cuda_runtime(Path(library).parent)
             try:
-                onnxruntime.register_execution_provider_library(
-                    plugin.package, module.get_library_path()
-                )
+                onnxruntime.register_execution_provider_library(plugin.package, library)
             except Exception as error:  # onnxruntime's own exceptions share no base but this
                 raise MlmfastError(
                     f"{plugin.package} does not load: {first_sentence(error)}"
                 ) from error
             _loaded.add(plugin.package)
-    name = module.get_ep_name()
     for device in onnxruntime.get_ep_devices():
-        if device.ep_name == name and device.device.type.name == plugin.hardware:
+        if device.ep_name == plugin.provider and device.device.type.name == plugin.hardware:
             return device
     raise MlmfastError(f"{plugin.package} finds no {plugin.hardware} that it can use.")
 
 
-def add_openvino(settings: Any, threads: int) -> None:
-    """Let a session run on OpenVINO, in float32: by default it rounds to bfloat16 where it can.
+def add_plugin(settings: Any, plugin: Plugin, threads: int) -> None:
+    """Let a session run on a plugin.
 
     Args:
         settings: onnxruntime's SessionOptions.
-        threads: threads that it may use.
+        plugin: the plugin.
+        threads: threads that it may use, where it computes on the CPU.
 
     Raises:
         MlmfastError: as `plugin_device`.
     """
-    config = {"CPU": {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": str(threads)}}
-    device = plugin_device(OPENVINO)
-    settings.add_provider_for_devices([device], {"load_config": json.dumps(config)})
+    options = {}
+    if plugin is OPENVINO:
+        # By default it rounds to bfloat16 where it can.
+        config = {"CPU": {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": str(threads)}}
+        options["load_config"] = json.dumps(config)
+    device = plugin_device(plugin)
+    settings.add_session_config_entry(_RECORD, "1")
+    settings.add_provider_for_devices([device], options)
+
+
+def require_nodes(session: Any, plugin: Plugin) -> None:
+    """Refuse a session of which onnxruntime's CPU provider runs every node.
+
+    Raises:
+        MlmfastError: the plugin has taken no node of the graph.
+    """
+    if not hasattr(session, "get_provider_graph_assignment_info"):  # onnxruntime before 1.24
+        return
+    taken = [part.ep_name for part in session.get_provider_graph_assignment_info()]
+    if plugin.provider not in taken:
+        raise MlmfastError(
+            f"device={plugin.device!r} was asked for, but {plugin.title} takes no part of the "
+            "graph, and onnxruntime would run it on the CPU. Use device='cpu'."
+        )
+
+
+def _load_cuda_runtime(folder: Path) -> None:
+    """Load the CUDA runtime that lies beside a plugin, which needs it and does not look there."""
+    for library in sorted(folder.glob("libcudart.so*")):
+        with suppress(OSError):  # the plugin says what it misses
+            ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.errors import InputError, MissingDependencyError, MlmfastError, first_sentence
-from mlmfast.serving.engine.plugins import add_openvino
+from mlmfast.serving.engine.plugins import PLUGINS, add_plugin, require_nodes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-DEVICES = ("auto", "cpu", "cuda", "openvino")
+PLUGIN_OF = {plugin.device: plugin for plugin in PLUGINS}
+DEVICES = ("auto", "cpu", "cuda", *PLUGIN_OF)
 CUDA = "CUDAExecutionProvider"
 CPU = "CPUExecutionProvider"
-OPENVINO = "OpenVINOExecutionProvider"
+_DEVICE_OF = {CUDA: "cuda", **{plugin.provider: plugin.device for plugin in PLUGINS}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +28,13 @@ class SessionOptions:
         device: one of DEVICES.
         threads: threads inside one operator on the CPU.
         spinning: whether these threads wait for work by spinning.
+        cuda_graphs: whether runs with a `gpu_graph_id` are captured on a GPU, and then replayed.
     """
 
     device: str
     threads: int
     spinning: bool
+    cuda_graphs: bool = False
 
 
 def open_session(graph: Path, options: SessionOptions) -> Any:
@@ -39,8 +42,9 @@ def open_session(graph: Path, options: SessionOptions) -> Any:
 
     Raises:
         InputError: the file, or the file of its weights, is damaged or missing.
-        MissingDependencyError: onnxruntime, or OpenVINO's plugin, is not installed.
-        MlmfastError: `device` is "cuda" or "openvino", and cannot be used.
+        MissingDependencyError: onnxruntime, or the plugin, is not installed.
+        MlmfastError: `device` is "cuda" or a plugin, and cannot be used; or the graph cannot be
+            captured.
     """
     onnxruntime = _library()
     settings = onnxruntime.SessionOptions()
@@ -51,19 +55,29 @@ def open_session(graph: Path, options: SessionOptions) -> Any:
     )
     # Threads may spin within a run, never between two runs.
     settings.add_session_config_entry("session.force_spinning_stop", "1")
-    if options.device == "openvino":
-        add_openvino(settings, options.threads)
+    plugin = PLUGIN_OF.get(options.device)
+    if plugin is not None:
+        add_plugin(settings, plugin, options.threads)
         providers = None  # those that the settings name
     else:
-        providers = _providers(onnxruntime, options.device)
+        providers = _providers(onnxruntime, options)
+    # What is not captured would be opened on the CPU, and the reason printed.
+    further = {"enable_fallback": 0} if options.cuda_graphs else {}
     try:
-        session = onnxruntime.InferenceSession(str(graph), settings, providers=providers)
+        session = onnxruntime.InferenceSession(str(graph), settings, providers=providers, **further)
     except Exception as error:  # onnxruntime's own exceptions share no base but this
-        if options.device == "openvino":
+        if plugin is not None:
             raise MlmfastError(
-                f"OpenVINO cannot run {graph}: {first_sentence(error)} Use device='cpu'."
+                f"{plugin.title} cannot run {graph}: {first_sentence(error)} Use device='cpu'."
+            ) from error
+        if options.cuda_graphs:
+            raise MlmfastError(
+                f"onnxruntime does not capture {graph}: {first_sentence(error)} "
+                "Leave out cuda_graphs."
             ) from error
         raise _not_opened(graph, error) from error
+    if plugin is not None:
+        require_nodes(session, plugin)
     if options.device == "cuda" and session.get_providers()[0] != CUDA:
         raise MlmfastError(
             "device='cuda' was asked for, but onnxruntime fell back to the CPU: the NVIDIA driver "
@@ -74,8 +88,8 @@ def open_session(graph: Path, options: SessionOptions) -> Any:
 
 
 def device_of(session: Any) -> str:
-    """Return where a session really runs: "cpu", "cuda" or "openvino"."""
-    return {CUDA: "cuda", OPENVINO: "openvino"}.get(session.get_providers()[0], "cpu")
+    """Return where a session really runs: "cpu", "cuda" or the device of a plugin."""
+    return _DEVICE_OF.get(session.get_providers()[0], "cpu")
 
 
 def run_session(session: Any, outputs: list[str], feed: dict[str, Any]) -> list[Any]:
@@ -117,7 +131,8 @@ def _library() -> Any:
     return onnxruntime
 
 
-def _providers(onnxruntime: Any, device: str) -> list[Any]:
+def _providers(onnxruntime: Any, options: SessionOptions) -> list[Any]:
+    device = options.device
     available = onnxruntime.get_available_providers()
     if device == "cuda" and CUDA not in available:
         raise MlmfastError(
@@ -131,7 +146,10 @@ def _providers(onnxruntime: Any, device: str) -> list[Any]:
         onnxruntime.preload_dlls()
     # By default the arena doubles with every larger batch and never shrinks. TF32 would round the
     # factors of every fp32 product to 10 bits; whoever wants that speed exports in fp16.
-    return [(CUDA, {"arena_extend_strategy": "kSameAsRequested", "use_tf32": "0"}), CPU]
+    settings = {"arena_extend_strategy": "kSameAsRequested", "use_tf32": "0"}
+    if options.cuda_graphs:
+        settings["enable_cuda_graph"] = "1"
+    return [(CUDA, settings), CPU]
 
 
 def _not_opened(graph: Path, error: Exception) -> InputError:

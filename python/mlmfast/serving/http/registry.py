@@ -144,6 +144,7 @@ class ServedModel:
             batch_tokens=settings.max_batch_tokens,
             max_length=settings.max_tokens,
             tasks=tasks_of(self._folder),
+            cuda_graphs=settings.cuda_graphs,
         )
         limits = QueueLimits(
             settings.max_queue,

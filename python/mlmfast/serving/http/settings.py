@@ -32,7 +32,7 @@ class ServeSettings:
 
     Attributes:
         models: the models; the first one answers requests that name none.
-        device: "auto", "cpu", "cuda" or "openvino".
+        device: "auto", "cpu", "cuda", "openvino" or "tensorrt-rtx".
         batching: "shared" or "independent", as for `FillMask`.
         threads: cores for the models, all workers together; None: all that the process may use.
         api_keys: keys that requests may carry.
@@ -94,6 +94,11 @@ class ServeSettings:
         "process needs them. auto: if no quota applies and the machine is idle at the start.",
         "auto",
         choices=("auto", "on", "off"),
+    )
+    cuda_graphs: bool = option(
+        "On an NVIDIA GPU, replay captured kernels for small batches; needs folders of mlmfast "
+        "export --cuda-graphs.",
+        False,
     )
     max_delay_ms: float = option(
         "Longest wait of a request for others to share its batch; a single request never waits.",
