@@ -33,7 +33,7 @@ COMPUTING_TESTS := $(call test_files,data/masking/mask_schedule data/tokenizatio
   training/train training/training_masks training/trainer/against_the_trainer training/trainer/flops \
   training/trainer/replay training/trainer/step_batches training/trainer/trainer)
 # The newest transformers, for which Optimum's exporter is too old, and where it is installed, with OpenVINO's plugin.
-TRANSFORMERS5_VERSION ?= 5.23.0
+TRANSFORMERS5_VERSION ?= 5.24.0
 TRANSFORMERS5 := .cache/transformers5
 TRANSFORMERS5_TESTS ?= $(call test_files,cli/cli_export cli/cli_fill_mask data/blocks/attention data/masking/collator data/masking/collator_subclasses data/masking/collator_workers \
   data/sources/open_sources data/tokenization/python_classes/slow_tokenizer data/tokenization/text_encoder \

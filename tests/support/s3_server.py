@@ -51,7 +51,7 @@ def set_environment(patch: pytest.MonkeyPatch, port: int) -> None:
 def s3_server():
     """The server, for the tests of a module."""
     s3fs = pytest.importorskip("s3fs", reason="needs s3fs: pip install s3fs")
-    pytest.importorskip("moto.server", reason="needs moto: pip install 'moto[server]'")
+    pytest.importorskip("moto.server", reason="needs moto: pip install 'moto[s3]' flask flask-cors")
     with pytest.MonkeyPatch.context() as patch:
         server = _start()
         set_environment(patch, server.proxy.port)

@@ -60,6 +60,9 @@ def _main(environment: str, *names: str) -> None:
     python = Path(environment) / "bin" / "python"
     found = subprocess.run([python, "-c", program], capture_output=True, text=True, check=True)
     target = Path(found.stdout.strip())
+    for entry in target.iterdir():  # of a version that the lender has replaced
+        if entry.is_symlink() and not entry.exists():
+            entry.unlink()
     seen = {
         _plain(package.name) for package in importlib.metadata.distributions(path=[str(target)])
     }

@@ -74,6 +74,23 @@ def test_a_phase_on_one_store_reads_its_epochs(folders):
     assert same(found, plain.__getitems__([int(read[size])]))
 
 
+def test_a_phase_with_cut_blocks_reads_what_one_with_short_blocks_does(folders, tmp_path):
+    """All of the blocks, with their documents and masks; the long ones go on for themselves."""
+    text, given = str(folders["large"].with_suffix(".txt")), {"remainder": "pad"}
+    given["tokenizer"] = folders["large"].with_name("tokenizer")
+    for length in (16, 64):
+        prepare(text, tmp_path / f"{length}", block_size=length, **given)
+    short, long = (mlmfast.Mixture([tmp_path / f"{length}"]) for length in (16, 64))
+    phases = [{"steps": 12}, {"steps": 2}]
+    one = phased([short, long], phases)
+    other = phased([long.cut(16), long], phases)
+    assert len(one.sources) == len(other.sources) == 2
+    assert other.source_names == ("64 (16)", "64 (64)")
+    assert one.phases == other.phases
+    for step in range(14):
+        assert same(step_of(one, step), step_of(other, step))
+
+
 def test_a_store_goes_on_where_the_phase_before_left_it(folders):
     large, small = (mlmfast.Mixture([folders[name]]) for name in ("large", "small"))
     both = mlmfast.Mixture([folders["small"], folders["large"]], [0.3, 0.7])

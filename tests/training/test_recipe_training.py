@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import transformers
 
 from log_lines import log_lines
 from mixed_stores import make_stores
@@ -21,6 +22,16 @@ from toy import SCRATCH
 OPTIONS = {name: value for name, value in SCRATCH.items() if name != "learning_rate"}
 OPTIONS |= {"per_device_train_batch_size": 1, "average_checkpoints": "last:2", "report": True}
 ENDS = (5, 8, 12)
+
+
+class Rates(transformers.TrainerCallback):
+    """Notes the learning rate of each step."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_step_begin(self, _args, _state, _control, optimizer=None, **_kwargs):
+        self.seen.append(optimizer.param_groups[0]["lr"])
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +59,14 @@ def recipe(folders):
                 "warmup_steps": 2,
                 "mlm_probability": 0.3,
             },
-            {"name": "more", "data": folders["large"], "steps": 3, "batch_size": 4},
+            # Cut from the blocks that the next phase reads whole.
+            {
+                "name": "more",
+                "data": folders["long"],
+                "block_size": 16,
+                "steps": 3,
+                "batch_size": 4,
+            },
             {
                 "name": "long",
                 "data": folders["long"],
@@ -106,7 +124,9 @@ def test_the_rates_and_evaluations_are_those_of_the_phases(whole):
     begun = [line for line in lines if line.startswith("phase ")]
     assert begun[0].startswith("phase 1 of 3, stable: steps 1 to 5; 3 to 9 blocks of 16 tokens in")
     assert len(begun) == 3
-    assert [source.name for source in result.sources] == ["large", "small", "long"]
+    assert "more reads each block of" in " ".join(lines)
+    names = [source.name for source in result.sources]
+    assert names == ["large", "small", "long (16)", "long (32)"]
     assert sum(source.read for source in result.sources) == sum((3, 5, 7, 9, 9)) + 12 + 16
     assert result.tokens_per_second > 0
     assert result.mfu is None  # blocks of two lengths
@@ -140,12 +160,49 @@ def test_one_phase_trains_what_the_same_options_do(folders, tmp_path):
     assert not same_weights(tmp_path / "one", tmp_path / "three")
 
 
+def test_a_resume_takes_another_later_phase_and_ends_as_if_it_had_always_been_so(folders, tmp_path):
+    """At the end of the phase before, where the rate of the next step was computed already."""
+    first = {"steps": 2, "batch_size": 4, "learning_rate": 1e-3, "data": folders["large"]}
+    last = {"steps": 2, "batch_size": 4, "learning_rate": 5e-4, "data": folders["small"]}
+    new = {"steps": 3, "batch_size": 9, "learning_rate_schedule": "1e-3:2e-4"}
+    new |= {"data": {folders["small"]: 1, folders["large"]: 1}, "mlm_probability": 0.4}
+    options = OPTIONS | {"report": False, "average_checkpoints": None, "eval_strategy": "no"}
+    given = {"logging_steps": 1, **options}
+    train(recipe={"phases": [first, new]}, output=tmp_path / "one", **given)
+    given |= {"output": tmp_path / "two"}
+    with pytest.raises(TrainingInterrupted):
+        train(recipe={"phases": [first, last]}, callbacks=[At(2, press_ctrl_c)], **given)
+    given |= {"resume_from_checkpoint": True, "override": True}
+    found = train(recipe={"phases": [first, new]}, **given)
+    assert same_weights(tmp_path / "one", tmp_path / "two")
+    (change,) = found.changes
+    assert (change.name, change.step) == ("phase 2 (phase 2)", 2)
+    assert change.after.startswith("3 steps of 9 blocks")
+
+
+def test_a_resume_takes_a_later_phase_with_the_highest_rate_and_no_longer_blocks(folders, tmp_path):
+    phase = {"steps": 1, "batch_size": 4, "learning_rate": 1e-3, "data": folders["large"]}
+    options = OPTIONS | {"report": False, "average_checkpoints": None, "eval_strategy": "no"}
+    given = {"logging_steps": 1, "output": tmp_path / "out", **options}
+    with pytest.raises(TrainingInterrupted):
+        train(recipe={"phases": [phase, phase]}, callbacks=[At(1, press_ctrl_c)], **given)
+    given |= {"resume_from_checkpoint": True, "override": True}
+    with pytest.raises(InputError, match=r"another longest_blocks \(16, now 32\)"):
+        train(recipe={"phases": [phase, phase | {"data": folders["long"]}]}, **given)
+    higher = phase | {"steps": 2, "learning_rate_schedule": "3e-3:1e-3"}
+    del higher["learning_rate"]
+    rates = Rates()
+    train(recipe={"phases": [phase, higher]}, callbacks=[rates], **given)
+    assert rates.seen == pytest.approx([3e-3, 2e-3])
+
+
 @pytest.mark.parametrize(
     ("phase", "options", "message"),
     [
         ({}, {"max_steps": 5}, r"max_steps \(5\) does not go with the recipe"),
         ({}, {"pack_documents": True}, "pack_documents .* an order of their own"),
-        ({"block_size": 8}, {}, "the recipe, phase 1 is for blocks of 8 tokens, and those of"),
+        ({"block_size": 24}, {}, "the recipe, phase 1 is for blocks of 24 tokens, and those of"),
+        ({"block_size": 5}, {}, "phase 1: .* cannot be cut into blocks of 5: 5 does not divide 16"),
         ({"steps": 2, "warmup_steps": 2}, {}, "rises over 2 steps, and the phase has 2"),
         ({}, {"data": None}, "There is nothing to train on"),
     ],

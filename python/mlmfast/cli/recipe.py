@@ -33,7 +33,7 @@ def command() -> None:
     cls=ExampleCommand,
     example="""
     mlmfast recipe check my.yaml
-    mlmfast recipe check domain blocks/ --tokens-per-second 20000
+    mlmfast recipe check domain blocks/ --tokens-per-second 20000 --hours 2
     """,
 )
 @click.argument("recipe", metavar="RECIPE")
@@ -46,6 +46,12 @@ def command() -> None:
     is_flag=True,
     help="Train four steps of each phase on this machine, in full forward passes, for tokens/s, "
     "memory and hours of one process.",
+)
+@click.option(
+    "--hours",
+    type=float,
+    metavar="H",
+    help="Multiply all lengths so that the steps take so long, as `train --hours` does.",
 )
 @click.option("--model", help="Checkpoint for --measure, if the recipe names none.")
 @click.option("--use-cpu", is_flag=True, default=None, help="Measure on the CPU.")

@@ -90,9 +90,9 @@ def _describe() -> Iterable[str]:
 @click.option(
     "--eval-data",
     multiple=True,
-    metavar="[NAME=]STORE",
-    help="Blocks to evaluate on; repeat it for several, which are measured together and one by one."
-    "  [default: DATA/test]",
+    metavar="[NAME=]DATA",
+    help="Blocks or raw text to evaluate on; repeat it for several, which are measured together "
+    "and one by one. --text-column and the like say how text is read.  [default: DATA/test]",
 )
 @click.option(
     "--mlm-probability",
@@ -159,6 +159,19 @@ def _describe() -> Iterable[str]:
     metavar="FILE|NAME",
     help="A training in phases, each with its data, batches, masks and learning rate; flags "
     "override its options, not its phases (docs/recipes.md).",
+)
+@click.option(
+    "--hours",
+    type=float,
+    metavar="H",
+    help="Multiply all lengths of --recipe so that its steps take H hours at the speed that is "
+    "measured at the start; a resume takes the same steps.",
+)
+@click.option(
+    "--tokens-per-second",
+    type=float,
+    metavar="N",
+    help="The speed for --hours, of all processes together.  [default: measured, in one process]",
 )
 @click.option(
     "--pack-documents",

@@ -20,7 +20,7 @@ def cache_dir(kind: str, home: Path | str | None = None) -> Path:
     """Return the folder of one kind of cached content, which may not exist yet.
 
     Args:
-        kind: "blocks", "exports", "opened" or "tokenizers".
+        kind: "blocks", "exports", "opened", "stores", "tokenizers" or "uploads".
         home: the cache folder of all programs; None for `cache_home()`.
     """
     return Path(home or cache_home()) / "mlmfast" / kind

@@ -12,7 +12,9 @@ from pathlib import Path
 if sys.platform == "win32":
     import msvcrt
 
-    def _lock(descriptor: int, *, wait: bool) -> None:
+    def _lock(descriptor: int, *, wait: bool, shared: bool) -> None:
+        if shared:
+            return  # Windows has no such locks, and keeps files that are in use anyway
         while True:
             try:
                 msvcrt.locking(descriptor, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
@@ -25,8 +27,9 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def _lock(descriptor: int, *, wait: bool) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    def _lock(descriptor: int, *, wait: bool, shared: bool) -> None:
+        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        fcntl.flock(descriptor, kind | (0 if wait else fcntl.LOCK_NB))
 
 
 class FileLock:
@@ -45,11 +48,12 @@ class FileLock:
         self._path = path
         self._file: FileIO | None = None
 
-    def acquire(self, *, wait: bool = False) -> None:
+    def acquire(self, *, wait: bool = False, shared: bool = False) -> None:
         """Acquire the lock.
 
         Args:
             wait: Whether to wait until it is free.
+            shared: Share it with others that share it, in this process and others.
 
         Raises:
             BlockingIOError: Another process, or another object of this one, holds it.
@@ -57,7 +61,7 @@ class FileLock:
         """
         self._file = FileIO(self._path, "a+")
         try:
-            _lock(self._file.fileno(), wait=wait)
+            _lock(self._file.fileno(), wait=wait, shared=shared)
         except OSError as error:
             self.release()
             if wait:

@@ -134,6 +134,15 @@ class BlockDataset(Dataset):
         return masker.block_ids(indices, epoch) if isinstance(masker, MixtureMasker) else indices
 
     @property
+    def reads_ahead(self) -> bool:
+        """Whether `prefetch` does something: blocks of a store at a URL are still to be read."""
+        return self._maker.masker.reads_ahead
+
+    def prefetch(self, indices: np.ndarray) -> None:
+        """Say which items, uint64 `[B]`, are read soon; stores at URLs load their blocks."""
+        self._maker.prefetch(indices, self.epoch)
+
+    @property
     def mean_mask_rate(self) -> float:
         """The mask rate, or the mean of the distribution that the blocks' rates are drawn from."""
         rate = parse_mask_rate(self.mlm_probability)

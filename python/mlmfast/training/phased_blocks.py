@@ -48,7 +48,8 @@ class PhasedBlocks(MaskedBlocks):
     Attributes:
         phases: The schedule.
         parts: The blocks of each phase.
-        sources: All stores, each once, in the order in which phases name them.
+        sources: All stores, each once, in the order in which phases name them. A store whose blocks
+            some phases cut comes once for each length.
         source_names: Their names.
 
     Raises:
@@ -68,7 +69,7 @@ class PhasedBlocks(MaskedBlocks):
         self.phases = schedule
         self.sources, numbered = _numbered(mixtures)
         check_joinable(self.sources, lengths=False)
-        self.source_names = names_of(self.sources)
+        self.source_names = _names(self.sources)
         longest = max(store.manifest.block_size for store in self.sources)
         named = {
             name: store
@@ -182,12 +183,24 @@ def _numbered(mixtures: Sequence[Mixture]) -> tuple[list[BlockStore], list[list[
     for mixture in mixtures:
         numbers = []
         for store in mixture.stores:
-            place = places.setdefault(store.path.resolve(), len(stores))
+            key = store.path.resolve(), store.block_size  # cut, a store is another one
+            place = places.setdefault(key, len(stores))
             if place == len(stores):
                 stores.append(store)
             numbers.append(place)
         numbered.append(numbers)
     return stores, numbered
+
+
+def _names(stores: Sequence[BlockStore]) -> tuple[str, ...]:
+    """Name stores by their folders, and by the length of their blocks where one comes twice."""
+    paths = [store.path for store in stores]
+    distinct = list(dict.fromkeys(paths))
+    names = dict(zip(distinct, names_of(distinct), strict=True))
+    return tuple(
+        names[store.path] + (f" ({store.block_size})" if paths.count(store.path) > 1 else "")
+        for store in stores
+    )
 
 
 def _parts(

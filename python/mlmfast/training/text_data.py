@@ -61,8 +61,14 @@ def is_blocks(data: Any) -> bool:
     return not path.exists() and format_of(path) is None and not is_pattern(str(data))
 
 
-def check_one_source(data: Any, options: RunMlmOptions) -> None:
-    """Raise InputError unless exactly one option names what to train on."""
+def check_one_source(data: Any, options: RunMlmOptions, *, evaluates_text: bool = False) -> None:
+    """Raise InputError unless exactly one option names what to train on.
+
+    Args:
+        data: a store or a text; None if `options` name the text.
+        options: the flags of run_mlm.py.
+        evaluates_text: whether they are about the text of an evaluation, too.
+    """
     names = {"DATA": data, "train_file": options.train_file, "dataset_name": options.dataset_name}
     given = [name for name, value in names.items() if value is not None]
     if len(given) > 1:
@@ -73,7 +79,9 @@ def check_one_source(data: Any, options: RunMlmOptions) -> None:
             f"There is nothing to train on{only}: give DATA (a block store or text), "
             "--train-file or --dataset-name."
         )
-    if data is not None and is_blocks(data) and (text_only := options.text_only_options()):
+    if data is None or not is_blocks(data):
+        return
+    if text_only := options.text_only_options(evaluates_text=evaluates_text):
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in text_only)
         raise InputError(
             f"{flags}: for text that is still to be prepared, but DATA is a block store. Give "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +21,11 @@ from mlmfast.training.setup.config import TrainConfig
 from mlmfast.training.setup.distillation import check_one_student
 from mlmfast.training.setup.recipe import apply_recipe
 from mlmfast.training.setup.run_dir import devices_of, open_run_dir
+from mlmfast.training.setup.speed import measure_phases
 from mlmfast.training.setup.stores import build_datasets
 from mlmfast.training.setup.trainer import build_trainer
 from mlmfast.training.trainer.interrupt import StopAtStep, TrainingInterrupted
+from mlmfast.training.trainer.saving.resume_changes import read_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -31,8 +34,6 @@ if TYPE_CHECKING:
     import peft
     import transformers
 
-    from mlmfast.data.store.named import NamedStores
-    from mlmfast.data.store.store import BlockStore
     from mlmfast.training.fit import TrainResult
     from mlmfast.training.recipes.recipe import Recipe
     from mlmfast.training.trainer.mlm_trainer import MLMTrainer
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _LAST_WEIGHTS = "last"
+_RATE = "learning_rate"
 
 
 def train(
@@ -51,7 +53,7 @@ def train(
     from_scratch: bool = False,
     model_type: str | None = None,
     config_overrides: str | dict[str, Any] | None = None,
-    eval_data: str | Path | BlockStore | NamedStores | None = None,
+    eval_data: Any = None,
     mlm_probability: float | str | None = None,
     mask_replace_prob: float = 0.8,
     random_replace_prob: float = 0.1,
@@ -77,6 +79,8 @@ def train(
     keep_adapter: bool = False,
     average_checkpoints: str | None = None,
     recipe: str | Path | Mapping[str, Any] | Recipe | None = None,
+    hours: float | None = None,
+    tokens_per_second: float | None = None,
     seed: int = 0,
     precision: str = "auto",
     overwrite: bool = False,
@@ -116,8 +120,10 @@ def train(
         from_scratch: start from random weights, with the architecture of `model` or `model_type`.
         model_type: a model type of transformers, such as `roberta` or `modernbert`.
         config_overrides: changes to the configuration of a new model, a dict or `"name=value,..."`.
-        eval_data: blocks to evaluate on, in place of the `test` split; or a dict of several stores
-            by name, which are measured together and one by one.
+        eval_data: what to evaluate on in place of the `test` split: a block store, or raw text as
+            `mlmfast.prepare` takes it; or a dict of several by name, which are measured together
+            and one by one. Text becomes the blocks that `mlmfast.evaluate` makes of it for the
+            finished model, in the cache folder; `text_column`, `format` ... say how it is read.
         mlm_probability: share of the ordinary tokens that are chosen in training; None for 0.15,
             or 0.3 with random weights; `"uniform:0.05,0.5"` or `"beta:3,9"` draws a share for each
             block in each epoch.
@@ -172,6 +178,11 @@ def train(
         recipe: a training in phases, each with its data, batch size, masks and learning rate: a
             file, the name of one that is part of mlmfast (`mlmfast recipe list`), or its content.
             Its options hold where the call has the default. See docs/recipes.md.
+        hours: multiply all lengths of the recipe so that its steps take so long. The factor follows
+            from the speed at the start; a resume takes the same steps. Evaluations and checkpoints
+            are not counted.
+        tokens_per_second: the speed for `hours`, of all processes together; None to measure a few
+            steps of each phase, in one process.
         seed: seed of the masks, the order of the blocks, the dropout and the new weights.
         precision: `auto` (bf16 autocast if the hardware computes in it), `fp32` or `bf16`.
         overwrite: replace a model that an earlier training wrote to `output`.
@@ -209,7 +220,8 @@ def train(
         OtherProcessError: another process failed; the error has its message.
     """
     given = locals()  # the parameters: nothing else is in scope yet
-    config = TrainConfig.resolve(**apply_recipe(train, given))
+    options = apply_recipe(train, given)
+    config = TrainConfig.resolve(**options)
     check_one_student(config)
     processes = Processes.join(
         use_cpu=config.device == "cpu",
@@ -226,7 +238,8 @@ def train(
                 )
             )
         )
-        train_blocks, eval_blocks = build_datasets(config, processes)
+        measure = partial(measure_phases, train, options=options | options["further"])
+        config, train_blocks, eval_blocks = build_datasets(config, processes, measure)
         config = config.with_block_size(train_blocks.store.block_size)
         if isinstance(train_blocks, PhasedBlocks):
             devices = devices_of(config.training_arguments, processes.count)
@@ -240,6 +253,9 @@ def train(
                 override=config.override,
             )
         )
+        if checkpoint is not None and isinstance(train_blocks, PhasedBlocks):
+            peak = processes.run_on_rank0(lambda: read_arguments(checkpoint)[0].get(_RATE))
+            config = config.with_peak(peak)
         trainer = build_trainer(
             config,
             train_blocks,

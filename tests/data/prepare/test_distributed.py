@@ -20,10 +20,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from corpus import documents, jsonl, tiny_tokenizer
+from log_lines import log_lines
 from mlmfast.data.prepare import run as prepare_run
+from mlmfast.data.prepare.distributed import duplicates, run, shuffling
 from mlmfast.data.prepare.distributed import ray as ray_cluster
 from mlmfast.data.prepare.distributed import ray as ray_run
-from mlmfast.data.prepare.distributed import run
 from mlmfast.data.prepare.distributed import tokenize as tokens
 from mlmfast.data.prepare.distributed.job import Job
 from mlmfast.data.prepare.distributed.sharding import plan_documents, plan_tokens
@@ -32,6 +33,7 @@ from mlmfast.data.prepare.package_versions import versions_of
 from mlmfast.data.prepare.run import run_prepare
 from mlmfast.data.sources.base import ReadOptions
 from mlmfast.data.sources.open import open_sources
+from mlmfast.data.sources.readers import csv
 from mlmfast.data.sources.sections import split_source
 from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import InputError
@@ -93,6 +95,8 @@ def write_inputs(folder):
     pa.csv.write_csv(table, folder / "g.csv")
     records = (f">{n}\r\n{'ACGT' * (n % 9)}\r\n;x\r\nacg\r\n" for n, _ in enumerate(TEXTS))
     (folder / "h.fasta").write_text("".join(records), newline="")
+    with pa.ipc.new_file(str(folder / "i.arrow"), table.schema) as writer:
+        writer.write_table(table, max_chunksize=37)
     return [str(path) for path in sorted(folder.iterdir())]
 
 
@@ -167,7 +171,7 @@ def test_sections_together_are_the_source(tmp_path):
     reading = ReadOptions(batch_bytes=100)
     for source in open_sources(inputs):
         whole = [t for piece in source.pieces(reading) for t in piece.decode(reading).to_pylist()]
-        sections = split_source(source, 1000)
+        sections = split_source(source, 1000, reading)
         parts = [
             text
             for section in sections
@@ -176,8 +180,68 @@ def test_sections_together_are_the_source(tmp_path):
         ]
         assert parts == whole
         assert (len(sections) > 5) == source.name.endswith(
-            ("a.txt", "jsonl", "d.txt", "parquet", "fasta")
+            ("a.txt", "jsonl", "d.txt", "parquet", "fasta", "arrow")
         )
+
+
+def read_in_pieces(monkeypatch):
+    """Read CSV in pieces of 90 bytes, also the first one, which is large enough for any header."""
+    monkeypatch.setattr(prepare_run, "ReadOptions", partial(ReadOptions, batch_bytes=90))
+    monkeypatch.setattr(csv, "_HEADER_BYTES", 90)
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_a_table_is_cut_between_rows_whatever_is_in_its_fields(tmp_path, here, monkeypatch, ending):
+    """Line ends and quotes inside of quotes, a stray quote, a BOM, and rows that lack fields."""
+    read_in_pieces(monkeypatch)
+    fields = ['"two\nlines"', '"a ""quote"""', 'plain 5" nail', '","', "", '"\r\n\n"']
+    rows = [f"{n},{fields[n % len(fields)]},s{n % 7}" for n in range(300)]
+    rows[150] = "150"
+    path = tmp_path / "in.csv"
+    path.write_bytes(b"\xef\xbb\xbf" + ending.join(["n,text,site", *rows]).encode())
+    assert len(tokens.units_of(open_sources(path), 200, ReadOptions(batch_bytes=90))) > 10
+    here(200)
+    local, distributed = both(tmp_path, path, block_size=8, test_size=0.3, test_by="site")
+    assert local == distributed
+
+
+def test_errors_of_tables_name_the_row(tmp_path, here, monkeypatch):
+    read_in_pieces(monkeypatch)
+    rows = [b"%d,word" % number for number in range(300)]
+    rows[222] = b"222,caf\xe9"
+    (tmp_path / "bytes.csv").write_bytes(b"\n".join([b"n,text", *rows]))
+    rows[222] = b"222,a,b"
+    (tmp_path / "fields.csv").write_bytes(b"\n".join([b"n,text", *rows]))
+    batch = pa.record_batch({"text": pa.array(["word"] * 19 + [b"\xff"], pa.binary())})
+    with pa.ipc.new_file(str(tmp_path / "bytes.arrow"), batch.schema) as writer:
+        for number in range(10):
+            writer.write_batch(batch if number == 7 else batch.slice(0, 19))
+    here(200)
+    for name, place in (
+        ("bytes.csv", "row 223 below the header"),
+        ("fields.csv", "line 224"),
+        ("bytes.arrow", "row 153"),
+    ):
+        messages = []
+        for engine in ("local", "ray"):
+            options = PrepareOptions(tokenizer=tiny_tokenizer(), engine=engine)
+            with pytest.raises(InputError, match=place) as caught:
+                run_prepare(tmp_path / name, tmp_path / "out", options)
+            messages.append(str(caught.value))
+        assert messages[1].startswith(messages[0])
+
+
+def test_what_one_task_reads_is_told_with_its_size(tmp_path):
+    (tmp_path / "a.txt.gz").write_bytes(gzip.compress("".join(TEXTS).encode()))
+    table = pa.table({"text": TEXTS})
+    with pa.ipc.new_stream(str(tmp_path / "b.arrow"), table.schema) as writer:
+        writer.write_table(table)
+    with log_lines() as lines:
+        for name in ("a.txt.gz", "b.arrow"):
+            (source,) = open_sources(tmp_path / name)
+            assert len(split_source(source, 500)) == 1
+    assert "a.txt.gz, 0.0 MB, is read by one task, since it is compressed" in lines[0]
+    assert "since it is an Arrow stream" in lines[1]
 
 
 def test_a_data_set_is_cut_between_rows(tmp_path, here, monkeypatch):
@@ -280,10 +344,75 @@ def test_what_is_in_this_process_alone_is_refused(tmp_path, here, inputs):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("option", [{"shuffle_documents": True}, {"deduplicate": "exact"}])
-def test_what_needs_all_documents_in_one_place_is_refused(option):
-    with pytest.raises(InputError, match=next(iter(option))):
-        PrepareOptions(tokenizer="any", engine="ray", **option)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"deduplicate": "exact"},
+        {"deduplicate": "exact", "test_size": 0.2, "drop_empty": True, "limit": 1300},
+        {"deduplicate": "exact", "filters": "gopher-repetition", "packing": "best_fit"},
+        {"shuffle_documents": True, "seed": 5},
+        {"shuffle_documents": True, "test_size": 0.3, "test_from": "tail", "limit": 1234},
+        {"deduplicate": "exact", "shuffle_documents": True, "test_size": 0.2, "seed": 9},
+    ],
+    ids=str,
+)
+def test_duplicates_and_the_shuffled_order_are_those_of_the_local_engine(
+    tmp_path, here, monkeypatch, options
+):
+    """All files hold the same texts, with some twice in one: in many small tasks."""
+    monkeypatch.setattr(duplicates, "HASHES_IN_A_TASK", 200)
+    monkeypatch.setattr(shuffling, "BUCKET_BYTES", 2000)
+    (tmp_path / "in").mkdir()
+    inputs = write_inputs(tmp_path / "in")
+    here()
+    given = {"shard_tokens": 3000, "block_size": 16, "remainder": "pad", **options}
+    local, distributed = both(tmp_path, inputs, **given)
+    assert local == distributed
+    if "deduplicate" in options:
+        assert local[1]["duplicate_documents"] > 500
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_documents_stay_in_groups_however_they_are_ordered(tmp_path, here, monkeypatch):
+    monkeypatch.setattr(shuffling, "BUCKET_BYTES", 2000)
+    rows = [{"text": text, "site": f"site {number % 40}"} for number, text in enumerate(TEXTS * 2)]
+    (tmp_path / "in.jsonl").write_bytes(jsonl(*rows))
+    here()
+    options = {"test_size": 0.3, "test_by": "site", "block_size": 16, "shard_tokens": 3000}
+    options |= {"deduplicate": "exact", "shuffle_documents": True}
+    local, distributed = both(tmp_path, tmp_path / "in.jsonl", **options)
+    assert local == distributed
+    assert local[1]["duplicate_documents"] >= len(TEXTS)
+
+
+def test_hashes_that_are_damaged_are_made_once_more(tmp_path, here, monkeypatch):
+    (tmp_path / "in").mkdir()
+    inputs = write_inputs(tmp_path / "in")
+    given = {"block_size": 16, "deduplicate": "exact"}
+    ray = PrepareOptions(tokenizer=tiny_tokenizer(), engine="ray", **given)
+    here(fail_after=20)
+    with pytest.raises(OSError, match="the power went"):
+        run_prepare(inputs, tmp_path / "ray", ray)
+    flip_a_bit(tmp_path / ".ray.partial-prepare" / "tokens" / "unit-000001.npy")
+    here()
+    made = []
+    real = tokens.encoder_of
+    monkeypatch.setattr(tokens, "encoder_of", lambda *a, **k: made.append(1) or real(*a, **k))
+    run_prepare(inputs, tmp_path / "ray", ray)
+    assert len(made) == len(tokens.units_of(open_sources(inputs), 3000)) - 20 + 1
+    run_prepare(inputs, tmp_path / "local", replace(ray, engine="local"))
+    assert files_of(tmp_path / "ray") == files_of(tmp_path / "local")
+
+
+def test_the_range_of_hashes_is_divided_without_a_gap():
+    assert [duplicates.parts_for(texts) for texts in (0, 1, 1 << 22, (1 << 22) + 1)] == [1, 1, 1, 2]
+    assert [shuffling.buckets_for(size) for size in (0, 64 << 20, (64 << 20) + 1)] == [1, 1, 2]
+    assert shuffling.buckets_for(1 << 50) == 1024
+
+
+def test_near_duplicates_are_refused():
+    with pytest.raises(InputError, match=r"deduplicate='near' .* use 'exact' there"):
+        PrepareOptions(tokenizer="any", engine="ray", deduplicate="near")
 
 
 def test_a_node_that_cannot_work_says_why(tmp_path):

@@ -56,7 +56,13 @@ def by_one_process(inputs, output, **options):
 
 
 @pytest.mark.ray
-@pytest.mark.parametrize("options", [OPTIONS, {**OPTIONS, "packing": "best_fit", "limit": 2000}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {**OPTIONS, "deduplicate": "exact", "shuffle_documents": True},
+        {**OPTIONS, "packing": "best_fit", "limit": 2000},
+    ],
+)
 def test_two_nodes_write_what_one_process_writes(cluster, tmp_path, inputs, options):
     assert by_ray(cluster, inputs, tmp_path / "ray", **options) is None
     by_one_process(inputs, tmp_path / "local", **options)

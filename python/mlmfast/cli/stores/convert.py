@@ -29,7 +29,7 @@ _FOR_STORES = {
     cls=ExampleCommand,
     example="""
     mlmfast convert blocks/ --to parquet --output parquet/
-    mlmfast convert blocks/ --to megatron --output megatron/
+    mlmfast convert s3://bucket/blocks --to megatron --output megatron/
     mlmfast convert tokens/*.parquet --to store --tokenizer roberta-base --output blocks/
     """,
 )
@@ -40,7 +40,9 @@ _FOR_STORES = {
     type=click.Choice(["parquet", "megatron", "raw", "store"]),
     help="What to write.",
 )
-@click.option("--output", "-o", required=True, metavar="FOLDER", help="The folder to write.")
+@click.option(
+    "--output", "-o", required=True, metavar="FOLDER", help="The folder or the URL to write."
+)
 @click.option("--tokenizer", metavar="NAME", help="For a store: the tokenizer that made the ids.")
 @click.option(
     "--column",
@@ -89,10 +91,10 @@ def command(
 ) -> None:  # fmt: skip
     """Convert a block store to another format, or lists of token ids to a block store.
 
-    SOURCE is a block store, or with --to store Parquet files, a folder of them, a folder of MDS
-    shards (columns of arrays), or a folder of the `datasets` library. parquet: one file per shard.
-    megatron: the .bin and .idx of Megatron-LM and NeMo. raw: little-endian ids for numpy.memmap,
-    and a JSON file with their type and shape.
+    SOURCE is a block store, also at a URL, or with --to store Parquet files, a folder of them, a
+    folder of MDS shards (columns of arrays), or a folder of the `datasets` library. parquet: one
+    file per shard. megatron: the .bin and .idx of Megatron-LM and NeMo. raw: little-endian ids for
+    numpy.memmap, and a JSON file with their type and shape.
     """
     from mlmfast.data.convert.convert import convert
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     mlmfast prepare qa.jsonl.gz --text-column answers.text --tokenizer bert/ --output blocks/
     mlmfast prepare --dataset-name imdb --split "train[:5000]" --tokenizer bert/ --output blocks/
     mlmfast prepare "s3://bucket/corpus/*.jsonl.zst" --tokenizer bert/ --output blocks/
+    mlmfast prepare text.txt --tokenizer bert/ --output s3://bucket/blocks
     mlmfast prepare books/ --format document --tokenizer bert/ --output blocks/
     zcat logs.gz | mlmfast prepare - --format txt --tokenizer tokenizer/ --output blocks/
     """,
@@ -37,7 +38,13 @@ if TYPE_CHECKING:
     help="YAML or JSON file of several sources by name, in the place of INPUTS: their inputs, or a "
     "mapping of inputs and options of their own. Each becomes the store OUTPUT/NAME.",
 )
-@click.option("--output", "-o", required=True, metavar="FOLDER", help="The block store to write.")
+@click.option(
+    "--output",
+    "-o",
+    required=True,
+    metavar="FOLDER",
+    help="The block store to write, a folder or a URL.",
+)
 @option_flags(PrepareOptions, without=(*SOURCE_OPTIONS, "progress"), choices={"filters": FILTERS})
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress bar and no summary.")
@@ -145,7 +152,7 @@ def _facts(report: PrepareReport) -> list[str]:
         kept = counted(report.kept_shards, "finished shard")
         lines.append(f"Kept     {kept} with {counted(report.kept_tokens, 'token')} before that")
     lines += [
-        f"{name.capitalize():8} {counted(len(store), 'block')} in {store.path}"
+        f"{name.capitalize():8} {counted(len(store), 'block')} in {store.location}"
         for name, store in report.stores.items()
     ]
     return lines

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     cls=ExampleCommand,
     example="""
     mlmfast verify blocks/
-    mlmfast verify blocks/ --json
+    mlmfast verify s3://bucket/blocks --json
     """,
 )
 @click.argument("store")
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 def command(store: str, as_json: bool, quiet: bool) -> None:
     """Read every byte of a block store, and compare it with the store's checksums.
 
-    STORE is what `mlmfast prepare` or `convert --to store` wrote, with splits or without. The exit
-    status is 0 if it is intact, and 2 if a file has changed or is missing; each such file is named.
+    STORE is what `mlmfast prepare` or `convert --to store` wrote, with splits or without, or its
+    URL. The exit status is 0 if it is intact, and 2 if a file has changed or is missing; each such
+    file is named.
 
     Every command that opens a store checks its manifest, its tokenizer, and the sizes, headers and
     ends of its files. A flipped bit in between is found only by `verify`, `convert` and

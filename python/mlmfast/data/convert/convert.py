@@ -15,13 +15,20 @@ from mlmfast.data.convert.megatron import write_megatron
 from mlmfast.data.convert.parquet import write_parquet
 from mlmfast.data.convert.raw import write_raw
 from mlmfast.data.prepare.options import PrepareOptions
-from mlmfast.data.store.folder import holds_store_alone, is_store_folder
+from mlmfast.data.store.folder import (
+    holds_store_alone,
+    is_store_folder,
+    is_store_listing,
+    upload_order,
+)
 from mlmfast.data.store.manifest import COLUMN
 from mlmfast.data.store.store import BlockStore, open_splits
 from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import InputError
 from mlmfast.fs.atomic import atomic_output_dir
 from mlmfast.fs.paths import as_path, is_stray
+from mlmfast.fs.remote.upload import uploaded
+from mlmfast.fs.remote.urls import is_url
 from mlmfast.options import check_choice
 
 _WRITERS = {"parquet": write_parquet, "megatron": write_megatron, "raw": write_raw}
@@ -34,7 +41,7 @@ _OUTPUT_FILE = re.compile(
 class ConvertReport:
     """The result of `convert`."""
 
-    output: Path
+    output: Path | str
     to: str
     blocks: dict[str, int] = field(default_factory=dict)
     """Number of blocks of each split."""
@@ -69,9 +76,11 @@ def convert(
     gives files for both; a single store becomes the split train.
 
     Args:
-        source: A block store; with `to="store"`, Parquet files, a folder of them, a folder of MDS
-            shards (or of the folders train, val and test), or a folder of the `datasets` library.
-        output: The folder to write; it appears only when it is complete.
+        source: A block store, or its URL; with `to="store"`, Parquet files, a folder of them, a
+            folder of MDS shards (or of the folders train, val and test), or a folder of the
+            `datasets` library.
+        output: The folder to write; it appears only when it is complete. Or a URL: the files are
+            written in the cache folder and then uploaded.
         to: "parquet" (train-00000-of-00001.parquet ..., one per shard, with where documents
             begin), "megatron" (train.bin and train.idx, an indexed data set of Megatron-LM and NeMo
             whose documents are the store's, or its blocks if it does not know them), "raw"
@@ -98,9 +107,32 @@ def convert(
         NotFoundError: The source or the tokenizer does not exist.
         OutputExistsError: `output` exists already.
     """
+    if is_url(output):
+        with uploaded(
+            str(output),
+            overwrite=overwrite,
+            is_ours=is_store_listing if to == "store" else _are_ours,
+            last=upload_order,
+        ) as folder:
+            report = convert(
+                source,
+                folder,
+                to=to,
+                tokenizer=tokenizer,
+                column=column,
+                block_size=block_size,
+                remainder=remainder,
+                packing=packing,
+                special_tokens=special_tokens,
+                shard_tokens=shard_tokens,
+                progress=progress,
+            )
+        report.output = str(output)
+        return report
+    output = Path(output)
     start = time.perf_counter()
     sources = [source] if isinstance(source, str | Path) else list(source)
-    report = ConvertReport(Path(output), to)
+    report = ConvertReport(output, to)
     check_choice("to", to, (*_WRITERS, "store"))
     if to == "store":
         if tokenizer is None:
@@ -115,9 +147,7 @@ def convert(
             special_tokens=special_tokens,
             shard_tokens=shard_tokens,
         )
-        with atomic_output_dir(
-            report.output, overwrite=overwrite, is_ours=holds_store_alone
-        ) as folder:
+        with atomic_output_dir(output, overwrite=overwrite, is_ours=holds_store_alone) as folder:
             if len(sources) == 1 and is_store_folder(as_path(sources[0], home=True)):
                 _verified(sources[0], progress=progress)
             splits = open_token_lists(sources, column)
@@ -131,20 +161,20 @@ def convert(
                     block_size=block_size,
                     advance=advance,
                 )
-        paths = [report.output / name for name in splits] if len(splits) > 1 else [report.output]
+        paths = [output / name for name in splits] if len(splits) > 1 else [output]
         stores = {name: open_splits(path) for name, path in zip(splits, paths, strict=True)}
         report.blocks = {name: len(store["train"]) for name, store in stores.items()}
     else:
         if len(sources) != 1:
             raise InputError(f"one block store is converted at a time; got {len(sources)} inputs.")
-        with atomic_output_dir(report.output, overwrite=overwrite, is_ours=_is_ours) as folder:
+        with atomic_output_dir(output, overwrite=overwrite, is_ours=_is_ours) as folder:
             opened = _verified(sources[0], progress=progress)
             report.blocks = {name: len(store) for name, store in opened.items()}
             with _bar(sum(report.blocks.values()), "block", enabled=progress) as advance:
                 for name, store in opened.items():
                     _WRITERS[to](store, folder, name, advance)
-    files = [path for path in sorted(report.output.rglob("*")) if path.is_file()]
-    report.files = [str(path.relative_to(report.output)) for path in files]
+    files = [path for path in sorted(output.rglob("*")) if path.is_file()]
+    report.files = [str(path.relative_to(output)) for path in files]
     report.bytes = sum(path.stat().st_size for path in files)
     report.seconds = time.perf_counter() - start
     return report
@@ -156,6 +186,10 @@ def _verified(path: str | Path, *, progress: bool) -> dict[str, BlockStore]:
     for store in stores.values():
         store.verify(progress=progress)
     return stores
+
+
+def _are_ours(paths: Sequence[str]) -> bool:
+    return all(_OUTPUT_FILE.fullmatch(path) for path in paths)
 
 
 def _is_ours(folder: Path) -> bool:

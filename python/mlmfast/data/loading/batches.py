@@ -76,6 +76,10 @@ class BatchMaker(Generic[Array]):
             for name in self.columns
         }
 
+    def prefetch(self, block_ids: np.ndarray, epoch: int) -> None:
+        """Say of which blocks a batch will be made soon; stores at URLs load them meanwhile."""
+        self.masker.prefetch(block_ids, epoch)
+
     def make(
         self,
         block_ids: np.ndarray,

@@ -11,6 +11,7 @@ from mlmfast.data.masking.options import MaskOptions, build_masker
 from mlmfast.errors import InputError
 
 if TYPE_CHECKING:
+    from mlmfast import _core
     from mlmfast.data.store.store import BlockStore
 
 Buffers = dict[str, np.ndarray]
@@ -49,7 +50,7 @@ class BlockMasker:
             special_ids=manifest.special_ids,
             options=self.options,
         )
-        self._shards = list(store.shards)
+        self._shards: list[np.ndarray] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {"store": self.store, "seed": self.seed, "options": self.options}
@@ -104,10 +105,19 @@ class BlockMasker:
         """
         if len(block_ids) and int(block_ids.max()) >= len(self.store):
             raise IndexError(f"block {block_ids.max()} of a store of {len(self.store)} blocks")
+        rows = self.store.rows(block_ids)
         if DOCUMENT_IDS in buffers:
-            self.store.document_ids(block_ids, out=buffers[DOCUMENT_IDS], threads=threads)
+            out = buffers[DOCUMENT_IDS]
+            if rows is None:
+                self.store.document_ids(block_ids, out=out, threads=threads)
+            else:
+                self.store.document_ids_of(rows, block_ids, out=out, threads=threads)
         masker = self._masker if rate is None else self._masker.with_probability(rate)
         try:
+            if rows is not None:
+                return self._mask_rows(masker, rows, block_ids, buffers, epoch, threads)
+            if self._shards is None:
+                self._shards = list(self.store.shards)
             return masker.mask_blocks(
                 self._shards,
                 block_ids,
@@ -123,6 +133,40 @@ class BlockMasker:
             raise InputError(f"epoch must be between 0 and 2^64 - 1, got {epoch}") from None
         except ValueError as error:
             raise InputError(str(error)) from None
+
+    @property
+    def reads_ahead(self) -> bool:
+        """Whether `prefetch` does something."""
+        return self.store.is_partial
+
+    def prefetch(self, block_ids: np.ndarray, epoch: int) -> None:
+        """Say which blocks a later call of `fill` will read; a store elsewhere loads them."""
+        self.store.prefetch(block_ids)
+
+    def _mask_rows(
+        self,
+        masker: _core.Masker,
+        rows: np.ndarray,
+        block_ids: np.ndarray,
+        buffers: Buffers,
+        epoch: int,
+        threads: int | None,
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Mask rows that were read already, as `mask_blocks` does."""
+        if "attention_mask" in buffers:
+            buffers["attention_mask"][:] = rows != self.pad_id
+        return masker.mask(
+            rows,
+            buffers["input_ids"],
+            buffers.get("labels"),
+            seed=self.seed,
+            epoch=epoch,
+            block_ids=block_ids,
+            special_tokens_mask=None,
+            pad_id=None,
+            strict=True,
+            threads=threads,
+        )
 
     def fingerprint(self) -> dict[str, Any]:
         """Return what the masked blocks depend on, in values that JSON can hold."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mlmfast.data.loading.batches import BatchMaker
 from mlmfast.data.loading.block_masker import BlockMasker
 from mlmfast.data.loading.document_packing import DocumentPacking
+from mlmfast.data.loading.lookahead import Lookahead
 from mlmfast.data.loading.mixture.mixture import Mixture
 from mlmfast.data.loading.packed_batches import COLUMNS, PackedBatchMaker
 from mlmfast.data.loading.sampler import BlockSampler
@@ -53,8 +54,8 @@ class BlockLoader:
     the next one is requested, which may overwrite its memory.
 
     Args:
-        store: The blocks, or their folder; or a `Mixture` of stores, whose blocks come in its own
-            order. The rows of a batch are then grouped by their stores.
+        store: The blocks, or their folder or URL; or a `Mixture` of stores, whose blocks come in
+            its own order. The rows of a batch are then grouped by their stores.
         batch_size: Blocks in a batch.
         seed: Seed of the order and of the masks, 0 to 2^64 - 1.
         epoch: The epoch of the first pass.
@@ -254,7 +255,11 @@ class BlockLoader:
         buffers = self._prefetch + 1 if self._reuse_buffers else 0
         ring = [maker.empty(sampler.batch_size) for _ in range(buffers)]
 
+        ahead = Lookahead(lambda number: sampler.block_ids(number, epoch), len(self))
+
         def make(number: int) -> Batch:
+            if maker.masker.reads_ahead:
+                ahead.reach(number, lambda block_ids: maker.prefetch(block_ids, epoch))
             block_ids = sampler.block_ids(number, epoch)
             rate = None if schedule is None else schedule.rate(batches_before + number)
             if not ring:

@@ -65,6 +65,10 @@ class PackedBatchMaker(Generic[Array]):
             for name in self.columns
         }
 
+    def prefetch(self, row_ids: np.ndarray, epoch: int) -> None:
+        """Say of which rows a batch will be made soon; stores at URLs load them meanwhile."""
+        self.blocks.prefetch(self.packing.documents_of(row_ids, epoch)[0], epoch)
+
     def make(
         self,
         row_ids: np.ndarray,

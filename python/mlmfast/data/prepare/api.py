@@ -50,7 +50,8 @@ def prepare(arguments: _Arguments) -> BlockStore | dict[str, Any]:
             (`text_column`, `format`, `dataset_name` ...), `test_size`, `test_by`, `test_from`,
             `drop_empty`, `limit`, `shuffle_documents`, `filters`, `deduplicate`, `near_ngram` and
             `near_threshold`.
-        output: The folder to write; it appears when it is complete.
+        output: The folder to write; it appears when it is complete. Or a URL (s3://, gs://,
+            abfs:// ...): the store is written in the cache folder and then uploaded.
         tokenizer: A folder, a tokenizer.json, a Hub name or a tokenizer object.
         text_column: The column with the text; dots reach into nested fields ("answers.text"),
             and the strings of a list are joined by blanks.
@@ -133,7 +134,7 @@ def prepare(arguments: _Arguments) -> BlockStore | dict[str, Any]:
         verify: Encode so many documents with `tokenizers` as well, and compare.
         engine: "local" runs in this process. "ray" runs on a Ray cluster, the one at RAY_ADDRESS
             if that is set; the bytes of the store are the same. Inputs and output must lie on paths
-            that all nodes share; `shuffle_documents` and `deduplicate` are not available.
+            that all nodes share; `deduplicate="near"` and `packing="none"` are not available.
         overwrite: Replace a store that already exists.
         resume: Resume an earlier call with the same arguments that was killed, or that ended by an
             error or Ctrl-C after a shard was complete; the result is the same, byte for byte. If

@@ -263,14 +263,10 @@ class PrepareOptions:
         return tuple(read_tokens(self.add_tokens))
 
     def _check_ray(self) -> None:
-        for name, chosen in (
-            ("shuffle_documents", self.shuffle_documents),
-            ("deduplicate", self.deduplicate is not None),
-        ):
-            if chosen:
-                raise InputError(
-                    f"{name} needs all documents in one place and does not work with engine "
-                    "'ray'; use engine 'local', or do it to the text beforehand."
-                )
+        if self.deduplicate == "near":
+            raise InputError(
+                "deduplicate='near' compares all documents in one place and does not work with "
+                "engine 'ray': use 'exact' there, or engine 'local'."
+            )
         if self.packing == _UNPACKED:
             raise InputError("packing='none' does not work with engine 'ray'; use engine 'local'.")

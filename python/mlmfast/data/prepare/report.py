@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class PrepareReport:
     """What `prepare` did."""
 
-    output: Path
+    output: Path | str
     stores: dict[str, BlockStore] = field(default_factory=dict)
     """{"train": ..., "test": ...}, or {"train": ...} alone."""
     documents: int = 0
@@ -71,7 +71,7 @@ class PrepareReport:
             "output": str(self.output),
             "splits": {
                 name: {
-                    "path": str(store.path),
+                    "path": store.location,
                     "documents": store.manifest.documents,
                     "blocks": len(store),
                     "tokens": store.manifest.tokens,

@@ -28,12 +28,16 @@ from mlmfast.data.prepare.validation import (
 )
 from mlmfast.data.sources.base import ReadOptions, Source
 from mlmfast.data.sources.open import open_sources, rereadable_files
-from mlmfast.data.store.folder import holds_store_alone
+from mlmfast.data.store.folder import holds_store_alone, is_store_listing, upload_order
 from mlmfast.data.store.store import open_splits
-from mlmfast.errors import StoreError
+from mlmfast.errors import InputError, StoreError
+from mlmfast.fs.remote.upload import uploaded
+from mlmfast.fs.remote.urls import is_url
 from mlmfast.fs.staging import StagingDir, resumable
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from mlmfast.data.tokenization.load import LoadedTokenizer
 
 logger = logging.getLogger("mlmfast.prepare")
@@ -44,7 +48,7 @@ def run_prepare(inputs: Any, output: str | Path, options: PrepareOptions) -> Pre
 
     Args:
         inputs: As `mlmfast.prepare` takes them.
-        output: The folder to write.
+        output: The folder to write, or its URL.
         options: All other arguments of `mlmfast.prepare`.
 
     Raises:
@@ -57,6 +61,8 @@ def run_prepare(inputs: Any, output: str | Path, options: PrepareOptions) -> Pre
         from mlmfast.data.prepare.distributed.ray import import_ray
 
         import_ray()
+    if is_url(output):
+        return _run_to_url(inputs, str(output), options)
     began = time.perf_counter()
     output = Path(output)
     report = PrepareReport(output)
@@ -106,6 +112,32 @@ def run_prepare(inputs: Any, output: str | Path, options: PrepareOptions) -> Pre
     report.dropped_tokens = sum(store.manifest.dropped_tokens for store in report.stores.values())
     report.seconds = time.perf_counter() - began
     return report
+
+
+def _run_to_url(inputs: Any, url: str, options: PrepareOptions) -> PrepareReport:
+    """Write the store on this machine, and upload it."""
+    began = time.perf_counter()
+    with store_at(url, options) as folder:
+        report = run_prepare(inputs, folder, options)
+        report.stores.clear()
+    report.output, report.stores = url, open_splits(url)
+    report.seconds = time.perf_counter() - began
+    return report
+
+
+def store_at(url: str, options: PrepareOptions) -> AbstractContextManager[Path]:
+    """Yield a folder for one or more block stores, which are at `url` when the block succeeds.
+
+    Raises:
+        OutputExistsError: There is something that may not be replaced.
+        InputError: The URL cannot be written to, or the engine is Ray.
+    """
+    if options.engine == "ray":
+        raise InputError(
+            f"--engine ray writes to a folder that all nodes share, and not to {url!r}: prepare "
+            "into such a folder, and copy it."
+        )
+    return uploaded(url, overwrite=options.overwrite, is_ours=is_store_listing, last=upload_order)
 
 
 def _can_prefetch(work: StagingDir, sources: list[Source], options: PrepareOptions) -> bool:

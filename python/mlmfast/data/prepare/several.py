@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mlmfast.data.prepare.checkpoint import run_fingerprint
 from mlmfast.data.prepare.options import SOURCE_OPTIONS, PrepareOptions
 from mlmfast.data.prepare.report import PrepareReport, counted
-from mlmfast.data.prepare.run import run_prepare
+from mlmfast.data.prepare.run import run_prepare, store_at
 from mlmfast.data.sources.open import open_sources
 from mlmfast.data.store.folder import holds_store_alone
 from mlmfast.data.store.store import open_splits
@@ -20,6 +20,7 @@ from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import InputError, MlmfastError
 from mlmfast.fs.atomic import write_atomic
 from mlmfast.fs.paths import is_stray
+from mlmfast.fs.remote.urls import is_url
 from mlmfast.fs.staging import StagingDir, resumable
 from mlmfast.options import did_you_mean
 
@@ -55,7 +56,7 @@ def run_prepare_several(
     Args:
         sources: By name, what `prepare` takes as inputs, or a mapping of `inputs` and of
             `OWN_OPTIONS`.
-        output: The folder to write.
+        output: The folder to write, or its URL.
         options: The options of all sources that have none of their own.
 
     Raises:
@@ -63,6 +64,15 @@ def run_prepare_several(
         NotFoundError: A file, a data set or the tokenizer does not exist.
         OutputExistsError: `output` exists already, or another run is writing it.
     """
+    if is_url(output):
+        with store_at(str(output), options) as folder:
+            reports = run_prepare_several(sources, folder, options)
+            for report in reports.values():
+                report.stores.clear()
+        for name, report in reports.items():
+            report.output = f"{str(output).rstrip('/')}/{name}"
+            report.stores = open_splits(report.output)
+        return reports
     tokenizer = load_tokenizer(options.tokenizer)
     options = replace(options, tokenizer=tokenizer)
     given = {name: _own(name, source, options) for name, source in sources.items()}
@@ -73,7 +83,7 @@ def run_prepare_several(
         name: _fingerprint(name, inputs, tokenizer, own) for name, (inputs, own) in given.items()
     }
     output = Path(output)
-    reports: dict[str, PrepareReport] = {}
+    reports = {}
     with resumable(output, overwrite=options.overwrite, is_ours=holds_stores_alone) as work:
         finished = _Finished(work)
         for path in _entries(work.output):

@@ -21,7 +21,8 @@ from mlmfast.fs.checksums import FileStamp, sync_file, sync_folder
 
 # Size to aim at: a bucket is sorted in memory, which takes about three times its size.
 _BUCKET_BYTES = 64 << 20
-_MOST_BUCKETS = 1024
+MOST_BUCKETS = 1024
+"""Buckets at most."""
 _BUFFER_BYTES = 64 << 20
 _UNKNOWN_BYTES = 16 << 30
 _SALT = 0x53_48_55_46_46_4C_45  # makes the order independent of the split of the same seed
@@ -59,7 +60,7 @@ class ExternalShuffle:
     def __init__(self, folder: Path, seed: int) -> None:
         """Keep the buckets in `folder`."""
         self._folder = folder
-        self._seed = seed ^ _SALT
+        self._seed = seed
         self._hashes: dict[int, Any] = {}  # bucket -> hash of its file so far
 
     def damaged(self, spilled: Spilled, start: Cursor) -> str | None:
@@ -94,7 +95,7 @@ class ExternalShuffle:
         self._folder.mkdir()
         self._hashes = {}
         bits = max(0, (max(1, expected_bytes) // _BUCKET_BYTES).bit_length())
-        bits = min(bits, _MOST_BUCKETS.bit_length() - 1)
+        bits = min(bits, MOST_BUCKETS.bit_length() - 1)
         held: list[DocumentBatch] = []
         size = total = 0
         for batch in batches:
@@ -132,7 +133,7 @@ class ExternalShuffle:
                 )
             table = _read(self._folder / stamp.file)
             numbers = numpy_numbers(table["number"].combine_chunks())
-            order = np.argsort(hash_u64(numbers, self._seed))[done:]
+            order = np.argsort(order_keys(numbers, self._seed))[done:]
             numbers = numbers[order]
             groups = None
             if "group" in table.column_names:
@@ -157,7 +158,7 @@ class ExternalShuffle:
         groups = [batch.groups for batch in batches if batch.groups is not None]
         if groups:
             columns["group"] = arrow_numbers(np.concatenate(groups))
-        keys = hash_u64(numbers, self._seed)
+        keys = order_keys(numbers, self._seed)
         buckets = _first_bits(keys, bits)
         order = np.argsort(buckets, kind="stable")
         ends = np.cumsum(np.bincount(buckets[order].astype(np.int64), minlength=1 << bits))
@@ -177,6 +178,16 @@ class ExternalShuffle:
 
     def _path(self, bucket: int) -> Path:
         return self._folder / f"{bucket:04d}.arrow"
+
+
+def order_keys(numbers: np.ndarray, seed: int) -> np.ndarray:
+    """Return the keys by which documents are sorted, uint64, no two of them equal.
+
+    Args:
+        numbers: Their numbers in the order of reading, uint64.
+        seed: Any integer.
+    """
+    return hash_u64(numbers, seed ^ _SALT)
 
 
 def expected_text(sources: Iterable[Source]) -> int:

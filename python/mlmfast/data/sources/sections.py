@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -18,9 +19,12 @@ from mlmfast.data.sources.dataset_rows import DatasetSource
 from mlmfast.data.sources.document_files import DocumentFiles
 from mlmfast.data.sources.files import FileSource
 from mlmfast.data.sources.mds.source import MdsSource
+from mlmfast.data.sources.readers.columnar import arrow_parts
 from mlmfast.data.sources.readers.records import is_json_lines
 from mlmfast.data.sources.readers.txt import count_lines, unix_lines
 from mlmfast.errors import InputError
+
+logger = logging.getLogger("mlmfast.prepare")
 
 _SECTION_ROWS = 1 << 16
 _LINE_BYTES = 1 << 16
@@ -55,8 +59,9 @@ class Section:
 
     def numbered(self) -> Section:
         """Return the section with the number of its first line, which error messages need."""
-        if self.location is None or "offset" not in self.location or not self.location["offset"]:
-            return self
+        if not (self.location or {}).get("offset") or _kind(self.source) in {"csv", "tsv"}:
+            return self  # rows of CSV have their numbers
+        assert self.location is not None  # noqa: S101 - it has an offset
         is_text = _kind(self.source) in {"txt", "fasta"}
         with ByteStream(self.name) as stream:
             before = whole_lines(
@@ -77,10 +82,14 @@ class Section:
 def split_source(source: Source, size: int, reading: ReadOptions | None = None) -> list[Section]:
     """Split a source into sections of about `size` bytes, if its format allows it.
 
-    Text and JSON lines are split at line ends, FASTA between records, Parquet between row groups,
-    data sets between rows, MDS between shards, and plain documents between files. Compressed files,
-    archives, WebDataset, CSV, Arrow, JSON other than JSON lines and files at URLs are a single
-    section.
+    Text and JSON lines are split at line ends, FASTA between records, CSV between rows, Parquet
+    between row groups, Arrow files between record batches, data sets between rows, MDS between
+    shards, and plain documents between files. Compressed files, archives, WebDataset, Arrow
+    streams, JSON other than JSON lines and files at URLs are a single section; the log names large
+    ones.
+
+    Where the rows of a CSV file begin shows only when it is read from its beginning, since a quoted
+    field may hold line ends: it is read once, here.
 
     Args:
         source: The source.
@@ -97,10 +106,10 @@ def split_source(source: Source, size: int, reading: ReadOptions | None = None) 
     if isinstance(source, DatasetSource):
         return _row_sections(source, source.size or 0)
     if isinstance(source, ArchiveSource | FileSource) and source.remote is not None:
-        return [Section(source, None, source.size)]
+        return _one_section(source, size, "at a URL")
     if isinstance(source, ArchiveSource):
         source = ArchiveSource(str(Path(source.name).absolute()), source.kind)
-        return [Section(source, None, source.size)]
+        return _one_section(source, size, "an archive")
     if not isinstance(source, FileSource) or not source.regular:
         raise InputError(
             f"Only this process can read {source.name!r}: with --engine ray, the inputs must be "
@@ -109,17 +118,70 @@ def split_source(source: Source, size: int, reading: ReadOptions | None = None) 
         )
     # Absolute, since another process may have another working directory.
     source = FileSource(str(Path(source.name).absolute()), source.kind)
-    whole = [Section(source, None, source.size)]
     if source.size is None or source.size <= size:
-        return whole
+        return [Section(source, None, source.size)]
     with ByteStream(source.name) as stream:
-        if stream.compressed or (source.kind == "jsonl" and not _is_line_based(stream, reading)):
-            return whole
+        if stream.compressed:
+            return _one_section(source, size, "compressed")
+        if source.kind == "jsonl" and not _is_line_based(stream, reading):
+            return _one_section(source, size, "JSON, but not JSON lines")
+    return _file_sections(source, source.size, size, reading or ReadOptions())
+
+
+def _file_sections(
+    source: FileSource, total: int, size: int, reading: ReadOptions
+) -> list[Section]:
+    """Split a file that is not compressed."""
     if source.kind in {"txt", "jsonl", "fasta"}:
-        return _line_sections(source, source.size, size)
+        return _line_sections(source, total, size)
+    if source.kind in {"csv", "tsv"}:
+        return _csv_sections(source, total, size, reading)
     if source.kind == "parquet":
         return _group_sections(source, size)
-    return whole
+    if source.kind == "arrow":
+        return _batch_sections(source, total, size)
+    return _one_section(source, size, f"a {source.kind} file")
+
+
+def _one_section(source: Source, size: int, reason: str) -> list[Section]:
+    """Return a source as a single section; log that if it is a large one."""
+    if source.size is not None and source.size > size:
+        logger.info(
+            "%s, %.1f MB, is read by one task, since it is %s: several smaller files would share "
+            "the work.",
+            source.name,
+            source.size / 1e6,
+            reason,
+        )
+    return [Section(source, None, source.size)]
+
+
+def _csv_sections(source: FileSource, total: int, size: int, reading: ReadOptions) -> list[Section]:
+    starts: list[Location] = []
+    try:
+        # Another object, since one that was read holds a stream, and tasks get the source.
+        for piece in FileSource(source.name, source.kind).pieces(reading):
+            if not starts or piece.location["offset"] - starts[-1]["offset"] >= size:
+                starts.append(piece.location)
+    except InputError:
+        return [Section(source, None, total)]  # the task that reads it raises the error again
+    stops = [*(start["offset"] for start in starts[1:]), total]
+    return [
+        Section(source, {**start, "stop": stop}, stop - start["offset"])
+        for start, stop in zip(starts, stops, strict=False)
+    ] or [Section(source, None, total)]
+
+
+def _batch_sections(source: FileSource, total: int, size: int) -> list[Section]:
+    import pyarrow as pa
+
+    try:
+        parts = arrow_parts(source.name, -(-total // size))
+    except (pa.ArrowException, OSError):
+        return [Section(source, None, total)]  # reading the file raises a clear error
+    if not parts:
+        return _one_section(source, size, "an Arrow stream")
+    return [Section(source, part, total // len(parts)) for part in parts]
 
 
 def _line_sections(source: FileSource, total: int, size: int) -> list[Section]:

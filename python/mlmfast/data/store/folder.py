@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlmfast.data.store.manifest import MANIFEST_FILE
 from mlmfast.data.tokenization.load import FILE_NAMES
 from mlmfast.fs.paths import is_stray
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Sequence
+    from pathlib import Path, PurePosixPath
 
 _SPLITS = ("train", "test")
 _STORE_FILES = {MANIFEST_FILE, "dataset_info.json", "state.json", *FILE_NAMES}
@@ -30,6 +31,23 @@ def store_folders(folder: Path) -> dict[str, Path]:
 def is_store_folder(folder: Path) -> bool:
     """Tell whether `folder` is a block store, or one with splits."""
     return bool(store_folders(folder))
+
+
+def is_store_listing(paths: Sequence[str]) -> bool:
+    """Tell whether files, by their paths in a folder, are those of one or more block stores."""
+    last = [path.rpartition("/")[2] for path in paths]
+    return MANIFEST_FILE in last and all(
+        name in _STORE_FILES
+        or name == "dataset_dict.json"
+        or (name.endswith(".arrow") and name.startswith("data-"))
+        for name in last
+    )
+
+
+def upload_order(path: PurePosixPath) -> tuple[Any, ...]:
+    """Sort key for files of block stores: manifests come last, and those of train after all."""
+    is_manifest = path.name == MANIFEST_FILE
+    return is_manifest, is_manifest and "train" in path.parts, str(path)
 
 
 def holds_store_alone(folder: Path) -> bool:

@@ -46,9 +46,6 @@ class JoinedStore(BlockStore):
         self.path = Path(" and ".join(str(store.path) for store in stores))
         self.manifest = _add_up([store.manifest for store in stores])
         self._shards = [shard for store in stores for shard in store.shards]
-        self._document_starts = tuple(
-            starts for store in stores for starts in store.document_starts or ()
-        )
         self._starts = np.cumsum([0, *map(len, self._shards)])
         self.first_blocks = np.cumsum([0, *map(len, stores)]).astype(np.uint64)
         """The number here of each store's first block, and that of all blocks, `[S + 1]`."""
@@ -60,6 +57,29 @@ class JoinedStore(BlockStore):
     def tokenizer(self) -> LoadedTokenizer:
         """The tokenizer of all stores."""
         return self.stores[0].tokenizer
+
+    @property
+    def document_starts(self) -> Sequence[tuple[np.ndarray, np.ndarray]] | None:
+        """Where documents begin in the blocks of each shard; None if a store does not know."""
+        if not self.manifest.document_starts:
+            return None
+        return tuple(starts for store in self.stores for starts in store.document_starts or ())
+
+    def document_ids(
+        self, block_ids: np.ndarray, *, out: np.ndarray | None = None, threads: int | None = None
+    ) -> np.ndarray:
+        """Number the documents of blocks, position by position, as in `BlockStore`."""
+        self.check_document_starts()
+        if len(block_ids) and int(block_ids.max()) >= len(self):
+            raise IndexError(f"block {block_ids.max()} of a store of {len(self)} blocks")
+        if out is None:
+            out = np.empty((len(block_ids), self.block_size), np.int32)
+        sources = np.searchsorted(self.first_blocks, block_ids, side="right") - 1
+        for source in np.unique(sources).tolist():
+            rows = np.flatnonzero(sources == source)
+            own = block_ids[rows] - self.first_blocks[source]
+            out[rows] = self.stores[source].document_ids(own, threads=threads)
+        return out
 
     def to_datasets(self) -> Any:
         """Open the stores as one `datasets.Dataset`."""

@@ -16,11 +16,12 @@ def longest_document(store: BlockStore) -> int:
     Args:
         store: the blocks; one that does not know its documents has the length of a block.
     """
-    if store.document_starts is None:
+    known = store.document_starts
+    if known is None:
         return store.block_size
     lengths = block_lengths(store, len(store))
     longest = first = 0
-    for offsets, starts in store.document_starts:
+    for offsets, starts in known:
         ends = np.empty_like(starts)
         ends[:-1] = starts[1:]
         ends[offsets[1:] - 1] = lengths[first : first + len(offsets) - 1]
@@ -39,6 +40,8 @@ def block_lengths(store: BlockStore, count: int) -> np.ndarray:
 
     pad = store.manifest.pad_token_id
     lengths = np.full(count, store.block_size, dtype=np.int32)
-    if pad is not None and count:
-        _core.block_lengths(list(store.shards), lengths, pad_id=pad, threads=None)
+    if pad is not None and count and store.manifest.padding_tokens:
+        # Not all of a store that is elsewhere, where a part will do.
+        shards = list(store.shards) if count == len(store) else [store[:count]]
+        _core.block_lengths(shards, lengths, pad_id=pad, threads=None)
     return lengths

@@ -18,6 +18,7 @@ from mlmfast.data.tokenization.load import LoadedTokenizer, load_tokenizer
 from mlmfast.errors import InputError, MissingDependencyError, NotFoundError, StoreError
 from mlmfast.fs.checksums import file_sha256
 from mlmfast.fs.paths import as_path
+from mlmfast.fs.remote.urls import is_url
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +35,9 @@ class BlockStore:
     columns = (COLUMN,)
 
     def __init__(self, path: str | Path) -> None:
-        """Open the store at `path`; the same as `BlockStore.open(path)`."""
+        """Open the store at `path`; the same as `BlockStore.open(path)`, but not at URLs."""
+        if is_url(path):
+            raise InputError(f"BlockStore.open opens {path!r}; BlockStore() is for folders.")
         self.path = as_path(path)
         if not self.path.exists():
             raise NotFoundError(f"There is no block store {str(path)!r}: no such folder.")
@@ -54,13 +57,23 @@ class BlockStore:
         self._starts = np.cumsum([0, *counts])
 
     @classmethod
-    def open(cls, path: str | Path) -> BlockStore:
+    def open(cls, path: str | Path, *, cache_size: int | str | None = None) -> BlockStore:
         """Open the store at `path`.
+
+        Args:
+            path: The folder, or a URL such as "s3://bucket/blocks/train".
+            cache_size: Of the cache for stores at URLs, bytes or a text such as "50GB"; None for
+                that of the variable MLMFAST_CACHE_SIZE, or 10 GB.
 
         Raises:
             NotFoundError: There is no such folder.
             StoreError: It is not a block store, or it is damaged or of another format version.
+            InputError: The URL cannot be accessed.
         """
+        if is_url(path):
+            from mlmfast.data.store.remote.store import RemoteStore
+
+            return RemoteStore(str(path), cache_size)
         return cls(path)
 
     def __len__(self) -> int:
@@ -71,6 +84,11 @@ class BlockStore:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _reopen, (str(self.path), self.fingerprint)
+
+    @property
+    def location(self) -> str:
+        """Where the store is: its folder, or its URL."""
+        return str(self.path)
 
     @property
     def fingerprint(self) -> str:
@@ -107,6 +125,22 @@ class BlockStore:
         return tuple(self._shards)
 
     @property
+    def is_partial(self) -> bool:
+        """Whether some blocks are not in files of this machine, so that `rows` returns them."""
+        return False
+
+    def rows(self, block_ids: np.ndarray) -> np.ndarray | None:
+        """Return blocks, `[B, L]`, of a store whose files are not all on this machine; else None.
+
+        Args:
+            block_ids: uint64 `[B]`, each less than the number of blocks.
+        """
+        return None
+
+    def prefetch(self, block_ids: np.ndarray) -> None:
+        """Say which blocks the next call of `rows` but some will ask for."""
+
+    @property
     def document_starts(self) -> Sequence[tuple[np.ndarray, np.ndarray]] | None:
         """Where documents begin in the blocks of each shard; None if the store does not know.
 
@@ -118,7 +152,7 @@ class BlockStore:
 
     def check_document_starts(self) -> None:
         """Raise InputError if the store does not know where documents begin."""
-        if self.document_starts is None:
+        if not self.manifest.document_starts:
             raise InputError(
                 f"The block store {str(self.path)!r} does not say where documents begin: prepare "
                 "it again from its text, with this version of mlmfast."
@@ -143,18 +177,40 @@ class BlockStore:
             InputError: The store does not know where documents begin.
             StoreError: The document starts are damaged.
         """
-        from mlmfast import _core
-
         self.check_document_starts()
         if len(block_ids) and int(block_ids.max()) >= len(self):
             raise IndexError(f"block {block_ids.max()} of a store of {len(self)} blocks")
         if out is None:
             out = np.empty((len(block_ids), self.block_size), np.int32)
+        rows = self.rows(block_ids)
+        if rows is not None:
+            return self.document_ids_of(rows, block_ids, out=out, threads=threads)
+        starts = list(self._document_starts)
+        return self._number_documents(self._shards, starts, block_ids, out, threads)
+
+    def document_ids_of(
+        self, rows: np.ndarray, block_ids: np.ndarray, *, out: np.ndarray, threads: int | None
+    ) -> np.ndarray:
+        """Number the documents of blocks that `rows` has returned; else as `document_ids`."""
+        self.check_document_starts()
+        numbers = np.arange(len(rows), dtype=np.uint64)
+        return self._number_documents([rows], [self._starts_of(block_ids)], numbers, out, threads)
+
+    def _number_documents(
+        self,
+        shards: list[np.ndarray],
+        starts: list[tuple[np.ndarray, np.ndarray]],
+        block_ids: np.ndarray,
+        out: np.ndarray,
+        threads: int | None,
+    ) -> np.ndarray:
+        from mlmfast import _core
+
         manifest = self.manifest
         try:
             _core.document_ids(
-                self._shards,
-                list(self._document_starts),
+                shards,
+                starts,
                 block_ids,
                 out,
                 pad_id=manifest.pad_token_id if manifest.padding_tokens else None,
@@ -163,6 +219,17 @@ class BlockStore:
         except ValueError as error:
             raise StoreError(f"{str(self.path)!r} cannot be used: {error}.") from None
         return out
+
+    def _starts_of(self, block_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return where documents begin in some blocks, as `document_starts` does for a shard."""
+        numbers = np.searchsorted(self._starts, block_ids.astype(np.int64), side="right") - 1
+        parts = [np.empty(0, np.int32)]
+        for block, number in zip(block_ids.tolist(), numbers.tolist(), strict=True):
+            offsets, starts = self._document_starts[number]
+            row = block - int(self._starts[number])
+            parts.append(starts[offsets[row] : offsets[row + 1]])
+        ends = np.cumsum([len(part) for part in parts], dtype=np.int32)
+        return ends, np.concatenate(parts)
 
     def __getitem__(self, key: Any) -> np.ndarray:
         """Return one block as an array `[L]`, or those of a slice, list or array as `[n, L]`.
@@ -291,10 +358,18 @@ def _check_tokenizer(folder: Path, manifest: Manifest) -> None:
 def open_splits(path: str | Path) -> dict[str, BlockStore]:
     """Open what `mlmfast prepare` wrote: {"train": ..., "test": ...}, or only {"train": ...}.
 
+    Args:
+        path: The folder, or a URL such as "s3://bucket/blocks".
+
     Raises:
         NotFoundError: There is no such folder.
         StoreError: It holds no block store, or a damaged one.
+        InputError: The URL cannot be accessed.
     """
+    if is_url(path):
+        from mlmfast.data.store.remote.store import open_remote_splits
+
+        return dict(open_remote_splits(str(path)))
     folders = store_folders(as_path(path))
     if not folders:
         return {"train": BlockStore(path)}  # raises: its message says what the folder holds

@@ -13,13 +13,14 @@ from mlmfast.data.store.manifest import Manifest
 from mlmfast.data.store.store import BlockStore, open_splits
 from mlmfast.errors import StoreError
 from mlmfast.fs.paths import as_path
+from mlmfast.fs.remote.urls import is_url
 
 
 @dataclass
 class VerifyReport:
     """What `verify` found in a store, or in its splits."""
 
-    path: Path
+    path: str | Path
     blocks: dict[str, int] = field(default_factory=dict)
     """Blocks of each split."""
     files: int = 0
@@ -43,7 +44,7 @@ def verify(path: str | Path, *, progress: bool = False) -> VerifyReport:
     """Read a block store, or all splits of one, and compare every file with the manifest.
 
     Args:
-        path: The store.
+        path: The store, or its URL; then the files at the URL are read, and no cache.
         progress: Show a progress bar on standard error.
 
     Returns:
@@ -52,7 +53,12 @@ def verify(path: str | Path, *, progress: bool = False) -> VerifyReport:
     Raises:
         NotFoundError: There is no such folder.
         StoreError: It is not a block store.
+        InputError: The URL cannot be accessed.
     """
+    if is_url(path):
+        from mlmfast.data.store.remote.verify import verify_url
+
+        return verify_url(str(path), progress=progress)
     began = time.perf_counter()
     report = VerifyReport(Path(path))
     folders = store_folders(as_path(path))

@@ -8,10 +8,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.errors import InputError
-from mlmfast.fs.remote.faults import ShortReadError, retried
+from mlmfast.fs.remote.faults import ShortReadError, named, retried
 from mlmfast.fs.remote.urls import file_system, is_web
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mlmfast.fs.remote.listing import RemoteFile
 
 _FIRST_BYTES = 1 << 16
@@ -19,6 +21,8 @@ _PART_BYTES = 1 << 23
 """Bytes of one request: enough to make its latency small beside it, and little to read again."""
 _AHEAD = 4
 """Requests at once; the memory of a reader is this many parts and one."""
+_RANGES = 16
+"""Ranges of web servers that are requested at once."""
 
 
 def read_range(file: RemoteFile, start: int, stop: int) -> bytes:
@@ -41,6 +45,34 @@ def read_range(file: RemoteFile, start: int, stop: int) -> bytes:
         return data
 
     return retried(fetch, file.url)
+
+
+def read_ranges(ranges: Sequence[tuple[RemoteFile, int, int]]) -> list[bytes]:
+    """Return byte ranges of files of one file system, all requested at once where it can.
+
+    Args:
+        ranges: Files, and the bytes `start` to `stop` of each, which must lie in it.
+
+    Raises:
+        NotFoundError: A file is gone.
+        InputError: One cannot be accessed, or its server does not know byte ranges.
+    """
+    if not ranges:
+        return []
+    if is_web(ranges[0][0].url):
+        with ThreadPoolExecutor(min(_RANGES, len(ranges))) as pool:
+            return list(pool.map(lambda one: read_range(*one), ranges))
+    url = ranges[0][0].url
+    system, _ = file_system(url)
+    with named(url):
+        paths = [system._strip_protocol(file.url) for file, _, _ in ranges]  # noqa: SLF001
+        starts = [start for _, start, _ in ranges]
+        stops = [stop for _, _, stop in ranges]
+        found = system.cat_ranges(paths, starts, stops, on_error="return")
+    return [
+        data if isinstance(data, bytes) and len(data) == stop - start else read_range(*one)
+        for one, data, start, stop in zip(ranges, found, starts, stops, strict=True)
+    ]
 
 
 def _fetch(system: Any, path: str, start: int, stop: int, file: RemoteFile) -> bytes:

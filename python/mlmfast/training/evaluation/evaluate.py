@@ -11,25 +11,19 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from mlmfast.data.store.joined import check_joinable
 from mlmfast.data.store.named import joined
-from mlmfast.data.store.store import BlockStore
 from mlmfast.errors import InputError
 from mlmfast.training.evaluation.evaluator import Evaluator, evaluating
 from mlmfast.training.evaluation.metrics import Evaluation, MaskSeries, summarize_counts
 from mlmfast.training.evaluation.pseudo_perplexity import check_pseudo, pseudo_perplexity_of
-from mlmfast.training.evaluation.raw_text import (
-    check_text_options,
-    evaluation_data,
-    open_test_split,
-)
+from mlmfast.training.evaluation.raw_text import check_text_options, evaluation_data
 from mlmfast.training.model.documents.mode import check_document_mode, numbers_documents
 from mlmfast.training.model.load import check_fits, load_model
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mlmfast.data.store.named import NamedStores
+    from mlmfast.data.store.store import BlockStore
 
 
 def evaluate(
@@ -162,20 +156,3 @@ def counts_of(
         total=total, unit="block", desc="evaluate", disable=None if progress else True
     ) as bar:
         return np.stack([evaluator.block_counts(blocks, batch_size, bar) for blocks in series])
-
-
-def open_evaluation_stores(
-    data: str | Path | BlockStore | NamedStores,
-) -> BlockStore | dict[str, BlockStore]:
-    """Open a store, or several by name; of a folder with splits, the split `test`.
-
-    Raises:
-        InputError: There are none, or they have other tokenizers or block sizes.
-    """
-    if not isinstance(data, Mapping):
-        return open_test_split(data)
-    if not data:
-        raise InputError("There is no block store to evaluate on.")
-    stores = {name: open_test_split(one) for name, one in data.items()}
-    check_joinable(list(stores.values()))
-    return stores

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -81,29 +81,63 @@ def evaluation_data(
         InputError: an option or a text cannot be used, or the stores do not go together.
         StoreError: a store is damaged.
     """
+    listed = _listed(data)
+    if given and listed and not text_of(data):
+        raise InputError(
+            f"{', '.join(given)}: for raw text, but "
+            f"{' and '.join(map(called_by_user, listed))} holds blocks already."
+        )
+    called: dict[str, str] = {}
+    with tempfile.TemporaryDirectory(prefix="mlmfast-", ignore_cleanup_errors=True) as folder:
+
+        def prepare(texts: Sequence[Any], stores: Sequence[BlockStore]) -> list[BlockStore]:
+            options = _options(model, given, stores, progress=progress)
+            made = []
+            for number, text in enumerate(texts):
+                made.append(_prepare(text, Path(folder) / str(number), options))
+                called[str(made[-1].path)] = called_by_user(text)
+            return made
+
+        yield EvaluationData(open_stores(data, prepare), called)
+
+
+def open_stores(
+    data: Any, prepare: Callable[[Sequence[Any], Sequence[BlockStore]], list[BlockStore]]
+) -> BlockStore | dict[str, BlockStore]:
+    """Open the stores of an evaluation, in the order and by the names in which they are given.
+
+    Args:
+        data: a store or a text, or several by name; of a folder with splits, the split `test`.
+        prepare: makes the stores of the texts, if there are any, beside the stores of the rest.
+
+    Raises:
+        InputError: There are none, or they have other tokenizers or block sizes.
+        NotFoundError: no such store.
+        StoreError: a store is damaged.
+    """
     several = isinstance(data, Mapping)
     named: dict[str, Any] = dict(data) if several else {"": data}
     if not named:
         raise InputError("There is no block store to evaluate on, and no text.")
-    texts = [name for name, one in named.items() if not is_blocks(one)]
-    if given and not texts:
-        raise InputError(
-            f"{', '.join(given)}: for raw text, but "
-            f"{' and '.join(map(_called, named.values()))} holds blocks already."
-        )
-    stores = {name: open_test_split(one) for name, one in named.items() if name not in texts}
-    with tempfile.TemporaryDirectory(prefix="mlmfast-", ignore_cleanup_errors=True) as folder:
-        called: dict[str, str] = {}
-        if texts:
-            options = _options(model, given, list(stores.values()), progress=progress)
-            for number, name in enumerate(texts):
-                path = Path(folder) / str(number)
-                stores[name] = _prepare(named[name], path, options)
-                called[str(stores[name].path)] = _called(named[name])
-        ordered = {name: stores[name] for name in named}
-        if several:
-            check_joinable(list(ordered.values()))
-        yield EvaluationData(ordered if several else ordered[""], called)
+    stores = {name: open_test_split(one) for name, one in named.items() if is_blocks(one)}
+    texts = {name: one for name, one in named.items() if name not in stores}
+    if texts:
+        made = prepare(list(texts.values()), list(stores.values()))
+        stores |= dict(zip(texts, made, strict=True))
+    if not several:
+        return stores[""]
+    ordered = {name: stores[name] for name in named}
+    check_joinable(list(ordered.values()))
+    return ordered
+
+
+def text_of(data: Any) -> list[Any]:
+    """Return what is text of the data of an evaluation: one, or several by name."""
+    return [one for one in _listed(data) if not is_blocks(one)]
+
+
+def _listed(data: Any) -> list[Any]:
+    return list(data.values()) if isinstance(data, Mapping) else [data]
 
 
 def open_test_split(data: str | Path | BlockStore) -> BlockStore:
@@ -117,25 +151,50 @@ def open_test_split(data: str | Path | BlockStore) -> BlockStore:
 def _options(
     model: str | Path | torch.nn.Module,
     given: Mapping[str, Any],
-    stores: list[BlockStore],
+    stores: Sequence[BlockStore],
     *,
     progress: bool,
 ) -> PrepareOptions:
     """Return the options of `prepare` for the texts of an evaluation."""
-    own = {each.name for each in fields(TextBlocks)}
-    blocks = TextBlocks(**{name: value for name, value in given.items() if name in own})
-    check_options(blocks)
-    if stores:  # measured together with the text
-        blocks = blocks.over(TextBlocks.of(stores[0]))
+    recorded = None
     if not isinstance(model, torch.nn.Module):
         if not is_adapter(as_path(model)):
             load_config(model)  # raises an error if there is no such model
         recorded = read_summary(as_path(model)).get("text")
-        blocks = blocks.over(TextBlocks.from_json(recorded))
+    blocks = text_blocks(given, stores, TextBlocks.from_json(recorded))
     tokenizer = _tokenizer(given.get("tokenizer"), model)
     if blocks.block_size is None:
         blocks = replace(blocks, block_size=longest_block(limits_of(tokenizer, model)))
-    others = {name: value for name, value in given.items() if name not in {*own, "tokenizer"}}
+    return prepare_options(tokenizer, blocks, given, progress=progress)
+
+
+def text_blocks(
+    given: Mapping[str, Any], stores: Sequence[BlockStore], trained: TextBlocks
+) -> TextBlocks:
+    """Return how the texts of an evaluation become blocks.
+
+    Args:
+        given: the options of text.
+        stores: what is measured together with the text.
+        trained: how the blocks of the training were made.
+
+    Raises:
+        InputError: an option is out of range.
+    """
+    own = {each.name for each in fields(TextBlocks)}
+    blocks = TextBlocks(**{name: value for name, value in given.items() if name in own})
+    check_options(blocks)
+    if stores:
+        blocks = blocks.over(TextBlocks.of(stores[0]))
+    return blocks.over(trained)
+
+
+def prepare_options(
+    tokenizer: LoadedTokenizer, blocks: TextBlocks, given: Mapping[str, Any], *, progress: bool
+) -> PrepareOptions:
+    """Return the options of `prepare` for the texts of an evaluation; `given` says how to read."""
+    own = {"tokenizer", *(each.name for each in fields(TextBlocks))}
+    others = {name: value for name, value in given.items() if name not in own}
     return PrepareOptions(tokenizer=tokenizer, progress=progress, **blocks.known(), **others)
 
 
@@ -158,13 +217,14 @@ def _prepare(text: Any, folder: Path, options: PrepareOptions) -> BlockStore:
     return report.stores["train"]
 
 
-def _called(data: Any) -> str:
+def called_by_user(data: Any) -> str:
+    """Return what a message calls a store or a text."""
     if isinstance(data, BlockStore):
         return str(data.path)
     if isinstance(data, str | Path):
         return str(data)
     if isinstance(data, list | tuple):
-        return ", ".join(map(_called, data))
+        return ", ".join(map(called_by_user, data))
     return type(data).__name__
 
 

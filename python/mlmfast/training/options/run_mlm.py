@@ -16,6 +16,29 @@ ALIASES = {
     "overwrite_output_dir": "overwrite",
 }
 
+TEXT_ONLY = (
+    "train_file",
+    "validation_file",
+    "dataset_name",
+    "validation_split_percentage",
+    "max_seq_length",
+    "line_by_line",
+    "streaming",
+    "tokenizer_name",
+    "use_fast_tokenizer",
+)
+"""The flags that say which text to train on, and how it becomes blocks."""
+READING = (
+    "text_column",
+    "format",
+    "csv_delimiter",
+    "csv_quoting",
+    "json_field",
+    "overwrite_cache",
+    "preprocessing_num_workers",
+)
+"""The flags that say how text is read, of a training or of its evaluation."""
+
 # Names of earlier versions of transformers, which many scripts still use.
 OLD_NAMES = {"evaluation_strategy": "eval_strategy", "torch_dtype": "dtype"}
 
@@ -97,26 +120,13 @@ class RunMlmOptions:
         }
         return {name: value for name, value in given.items() if value is not None}
 
-    def text_only_options(self) -> list[str]:
-        """List the given options that apply to text only, not to blocks."""
-        names = (
-            "train_file",
-            "validation_file",
-            "dataset_name",
-            "text_column",
-            "format",
-            "csv_delimiter",
-            "csv_quoting",
-            "json_field",
-            "validation_split_percentage",
-            "max_seq_length",
-            "line_by_line",
-            "streaming",
-            "overwrite_cache",
-            "preprocessing_num_workers",
-            "tokenizer_name",
-            "use_fast_tokenizer",
-        )
+    def text_only_options(self, *, evaluates_text: bool = False) -> list[str]:
+        """List the given options that apply to text only, not to blocks.
+
+        Args:
+            evaluates_text: leave out those that say how the text of an evaluation is read.
+        """
+        names = TEXT_ONLY if evaluates_text else (*TEXT_ONLY, *READING)
         defaults = {each.name: each.default for each in fields(self)}
         return [name for name in names if getattr(self, name) != defaults[name]]
 

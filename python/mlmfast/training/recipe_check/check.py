@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mlmfast.data.loading.mixture.mixture import Mixture
 from mlmfast.data.store.store import open_splits
 from mlmfast.errors import InputError, NotFoundError
-from mlmfast.training.recipe_check.measure import Measured, measure_recipe
+from mlmfast.training.recipes.hours import Pace, check_hours, scale_to_hours
 from mlmfast.training.recipes.layout import BlockCounts, rate_of, steps_of
 from mlmfast.training.recipes.numbers import number, short
 from mlmfast.training.recipes.recipe import read_recipe
@@ -24,6 +24,7 @@ from mlmfast.training.recipes.summary import (
 )
 from mlmfast.training.setup.phases import open_mixture
 from mlmfast.training.setup.recipe import check_option_names, mixture_of
+from mlmfast.training.setup.speed import Measured, measure_phases
 from mlmfast.training.text_data import is_blocks
 from mlmfast.training.train import train
 
@@ -77,16 +78,21 @@ class RecipeCheck:
         source: the recipe.
         phases: its phases.
         missing: stores that do not exist yet, as sentences.
+        hours: the hours that its lengths are multiplied for; None without.
+        scale: the factor of its lengths for that; None if it is unknown.
     """
 
     source: str
     phases: tuple[PhaseCheck, ...]
     missing: tuple[str, ...]
+    hours: float | None = None
+    scale: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as values of JSON."""
         phases = [each.to_dict() for each in self.phases]
-        return {"source": self.source, "phases": phases, "missing": list(self.missing)}
+        fitted = {"hours": self.hours, "scale": self.scale}
+        return {"source": self.source, "phases": phases, "missing": list(self.missing)} | fitted
 
     def __str__(self) -> str:
         columns = ["tokens/s", "memory"] if any(each.measured for each in self.phases) else []
@@ -94,7 +100,15 @@ class RecipeCheck:
         rows = [each.cells(columns) for each in self.phases]
         if len(rows) > 1:
             rows.append(self._totals(columns))
-        return "\n".join([text_table([*HEADS, *columns], rows), *self.missing])
+        return "\n".join([text_table([*HEADS, *columns], rows), *self._fitted(), *self.missing])
+
+    def _fitted(self) -> list[str]:
+        if self.hours is None:
+            return []
+        if self.scale is None:
+            ways = "--tokens-per-second or --measure shows those that fit"
+            return [f"hours is {self.hours:g}: the lengths above are those of the file; {ways}."]
+        return [f"hours is {self.hours:g}: all lengths are multiplied by {self.scale:.6g}."]
 
     def _totals(self, columns: Sequence[str]) -> list[str]:
         steps = _sum([each.summary.steps for each in self.phases])
@@ -117,6 +131,7 @@ def check_recipe(
     *,
     tokens_per_second: float | None = None,
     measure: bool = False,
+    hours: float | None = None,
     **options: Any,
 ) -> RecipeCheck:
     """Read a recipe, check it, and lay it out.
@@ -128,6 +143,8 @@ def check_recipe(
         data: what phases without data read: a block store, or a mixture.
         tokens_per_second: the speed, for the hours.
         measure: train a few steps of each phase, for the hours and the memory.
+        hours: lay it out so that its steps take so long, as `train` does; None for the option of
+            the recipe.
         options: options of `mlmfast.train` for these steps, such as `model`.
 
     Raises:
@@ -137,8 +154,11 @@ def check_recipe(
     """
     recipe = read_recipe(source)
     check_option_names(recipe, inspect.signature(train).parameters)
-    if tokens_per_second is not None and not tokens_per_second > 0:
-        raise InputError(f"tokens_per_second is {tokens_per_second:g}; expected more than 0.")
+    if tokens_per_second is None and not measure:
+        tokens_per_second = recipe.options.get("tokens_per_second")
+    hours = recipe.options.get("hours") if hours is None else hours
+    check_hours(hours, None, has_recipe=True)
+    check_hours(1, tokens_per_second, has_recipe=True)
     missing: list[str] = []
     default = _default_mixture(recipe, data, missing)
     mixtures = [_mixture(phase, default, missing) for phase in recipe.phases]
@@ -151,23 +171,52 @@ def check_recipe(
                 "There is nothing to measure on: "
                 f"{' '.join(missing) or 'give the block store as DATA.'}"
             )
-        measured = [*measure_recipe(recipe, known, default, **options)]
+        given = {**recipe.options, **options}
+        measured = [*measure_phases(train, recipe, known, default, given)]
+    speeds = [tokens_per_second if one is None else one.tokens_per_second for one in measured]
+    scale = None
+    if hours is not None:
+        scale = _scale(recipe, float(hours), mixtures, speeds, laid_out)
+    if scale is not None:
+        laid_out, summaries = _lay_out(recipe.scaled(scale), mixtures)
     phases = []
-    for steps, summary, found in zip(laid_out, summaries, measured, strict=True):
-        speed = tokens_per_second if found is None else found.tokens_per_second
-        hours = None
+    for steps, summary, speed, found in zip(laid_out, summaries, speeds, measured, strict=True):
+        taken = None
         if steps is not None and speed is not None:
-            hours = steps.tokens / speed / _SECONDS
-        phases.append(PhaseCheck(summary, hours, found))
-    return RecipeCheck(recipe.source, tuple(phases), tuple(dict.fromkeys(missing)))
+            taken = steps.tokens / speed / _SECONDS
+        phases.append(PhaseCheck(summary, taken, found))
+    return RecipeCheck(
+        recipe.source, tuple(phases), tuple(dict.fromkeys(missing)), hours=hours, scale=scale
+    )
+
+
+def _scale(
+    recipe: Recipe,
+    hours: float,
+    mixtures: Sequence[Mixture | None],
+    speeds: Sequence[float | None],
+    laid_out: Sequence[PhaseSteps | None],
+) -> float | None:
+    """Return the factor with which a recipe takes some hours; None if too little is known."""
+    paces = []
+    for phase, mixture, speed, steps in zip(recipe.phases, mixtures, speeds, laid_out, strict=True):
+        counts = _counts(phase, mixture)
+        if counts is None or speed is None or steps is None:
+            return None
+        paces.append(Pace(counts, speed))
+    return scale_to_hours(recipe, hours, paces, _learning_rate(recipe))
+
+
+def _learning_rate(recipe: Recipe) -> float | None:
+    given = recipe.options.get("learning_rate")
+    return None if given is None else number(given)
 
 
 def _lay_out(
     recipe: Recipe, mixtures: Sequence[Mixture | None]
 ) -> tuple[list[PhaseSteps | None], list[PhaseSummary]]:
     """Lay the phases out as far as their blocks are known, and describe them."""
-    given = recipe.options.get("learning_rate")
-    default = None if given is None else number(given)
+    default = _learning_rate(recipe)
     rate_before, laid_out, summaries = 0.0, [], []
     for phase, mixture in zip(recipe.phases, mixtures, strict=True):
         rate = rate_of(phase, default)

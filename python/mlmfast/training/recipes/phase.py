@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from mlmfast.data.masking.mask_rates import parse_mask_rate
 from mlmfast.data.masking.schedule import MaskRateSchedule
@@ -97,11 +97,17 @@ class Phase:
             if key not in known:
                 raise InputError(f"{where}: there is no key {key!r}{did_you_mean(key, known)}")
         values = {key: _parse(where, key, value) for key, value in {**shared, **own}.items()}
-        for key, parser in _KEYS.items():
-            if parser.scaled and key in values:
-                values[key] *= scale
         _check(where, values)
-        return cls(where, name, **values)
+        return cls(where, name, **values).scaled(scale)
+
+    def scaled(self, factor: float) -> Self:
+        """Return the phase with its lengths multiplied by a factor."""
+        lengths = {
+            key: getattr(self, key) * factor
+            for key, parser in _KEYS.items()
+            if parser.scaled and getattr(self, key) is not None
+        }
+        return replace(self, **lengths)
 
 
 class _Key(NamedTuple):

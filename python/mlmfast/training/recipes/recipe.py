@@ -46,11 +46,13 @@ class Recipe:
         source: the file, or the name of one that is part of mlmfast.
         phases: the phases in their order.
         options: the options, by name.
+        fitted: the factor by which its lengths were multiplied for a number of hours; None without.
     """
 
     source: str
     phases: tuple[Phase, ...]
     options: Mapping[str, Any]
+    fitted: float | None = None
 
     @classmethod
     def parse(cls, given: Mapping[str, Any], source: str) -> Recipe:
@@ -82,6 +84,10 @@ class Recipe:
             ),
             options,
         )
+
+    def scaled(self, factor: float) -> Self:
+        """Return the recipe with all lengths multiplied by a factor, as by `scale`."""
+        return replace(self, phases=tuple(phase.scaled(factor) for phase in self.phases))
 
     def without_options(self) -> Self:
         """Return the phases alone, for a caller who has applied the options."""

@@ -9,6 +9,7 @@ from mlmfast.data.tokenization.added_tokens import read_tokens
 from mlmfast.errors import InputError
 from mlmfast.fs.paths import as_path
 from mlmfast.options import check_int
+from mlmfast.training.evaluation.raw_text import text_of
 from mlmfast.training.model.documents.mode import check_document_mode
 from mlmfast.training.model.precision import default_device
 from mlmfast.training.options.arguments import DEFAULTS, check_names
@@ -19,6 +20,7 @@ from mlmfast.training.options.from_scratch import with_defaults
 from mlmfast.training.options.length import LengthOptions
 from mlmfast.training.options.lora import check_lora, lora_config, with_lora_defaults
 from mlmfast.training.options.run_mlm import resolve_alias, resolve_do_flags, split_options
+from mlmfast.training.recipes.hours import check_hours
 from mlmfast.training.report import hub
 from mlmfast.training.setup.masks import resolve_masks
 from mlmfast.training.setup.recipe import phase_arguments, with_rates
@@ -32,8 +34,6 @@ if TYPE_CHECKING:
     import peft
     import transformers
 
-    from mlmfast.data.store.named import NamedStores
-    from mlmfast.data.store.store import BlockStore
     from mlmfast.training.model.documents.mode import DocumentMode
     from mlmfast.training.options.run_mlm import RunMlmOptions
     from mlmfast.training.recipes.recipe import Recipe
@@ -48,6 +48,7 @@ class TrainConfig:
         data: what to train on; None where `options` name the text.
         is_text: whether `data` is text, which has to be prepared, and not a block store.
         output: the folder to write.
+        eval_data: stores and texts to measure on, one or several by name; None for test splits.
         from_scratch: whether the weights start at random, by whichever option.
         masks: the mask options of the training, as `MaskedBlocks` takes them.
         length: the changes to the model's positions.
@@ -59,6 +60,8 @@ class TrainConfig:
             `training_arguments` say.
         max_seconds: `max_time` in seconds; None for no limit.
         recipe: the phases of the training; None without.
+        hours: how long its steps shall take; None for the lengths of the recipe.
+        tokens_per_second: the speed for that, of all processes; None to measure it.
         options: the flags of run_mlm.py that are not options of `train` itself.
         training_arguments: the fields of `transformers.TrainingArguments` that the user gave, and
             the defaults of a training from scratch.
@@ -71,7 +74,7 @@ class TrainConfig:
     from_scratch: bool
     model_type: str | None
     config_overrides: str | dict[str, Any] | None
-    eval_data: str | Path | BlockStore | NamedStores | None
+    eval_data: Any
     masks: dict[str, Any]
     documents: DocumentMode | None
     new_tokens: list[str]
@@ -83,6 +86,8 @@ class TrainConfig:
     keep_adapter: bool
     averaging: Averaging | None
     recipe: Recipe | None
+    hours: float | None
+    tokens_per_second: float | None
     seed: int
     precision: str
     overwrite: bool
@@ -107,6 +112,7 @@ class TrainConfig:
         model: str | Path | None,
         from_scratch: bool,
         model_type: str | None,
+        eval_data: Any,
         mlm_probability: float | str | None,
         mask_replace_prob: float,
         random_replace_prob: float,
@@ -132,6 +138,8 @@ class TrainConfig:
         keep_adapter: bool,
         average_checkpoints: str | None,
         recipe: Recipe | None,
+        hours: float | None,
+        tokens_per_second: float | None,
         seed: int,
         overwrite: bool,
         max_time: str | float | timedelta | None,
@@ -154,6 +162,7 @@ class TrainConfig:
         arguments = resolve_do_flags(arguments)
         _check_seed(seed)
         _check_batches(arguments, pack_documents, tokens_per_batch, documents)
+        check_hours(hours, tokens_per_second, has_recipe=recipe is not None)
         if recipe is not None:
             ordered = {
                 "pack_documents": pack_documents,
@@ -162,7 +171,8 @@ class TrainConfig:
             }
             arguments = with_rates(recipe, arguments, ordered)
         if recipe is None or any(phase.data is None for phase in recipe.phases):
-            check_one_source(data, options)
+            evaluates_text = eval_data is not None and bool(text_of(eval_data))
+            check_one_source(data, options, evaluates_text=evaluates_text)
         # As in run_mlm.py, a model type or a configuration without a model means random weights.
         scratch = from_scratch or (model is None and bool(model_type or options.config_name))
         distillation = DistillationOptions(
@@ -211,6 +221,7 @@ class TrainConfig:
             model=model,
             from_scratch=scratch,
             model_type=model_type,
+            eval_data=eval_data,
             masks=masks,
             documents=check_document_mode(documents),
             new_tokens=read_tokens(add_tokens) if add_tokens else [],
@@ -222,6 +233,8 @@ class TrainConfig:
             keep_adapter=keep_adapter,
             averaging=averaging,
             recipe=recipe,
+            hours=hours,
+            tokens_per_second=tokens_per_second,
             seed=seed,
             overwrite=overwrite,
             max_seconds=seconds_of(max_time),
@@ -251,6 +264,19 @@ class TrainConfig:
     def with_phases(self, schedule: PhaseSchedule, devices: int) -> Self:
         """Return the same options, with the batches and steps of phases on so many devices."""
         arguments = phase_arguments(schedule, self.training_arguments, devices)
+        return replace(self, training_arguments=arguments)
+
+    def with_peak(self, learning_rate: float | None) -> Self:
+        """Return the same options, with the learning rate that a resumed schedule is based on.
+
+        Those of the phases are in proportion to it, also if a resume changes the highest one.
+
+        Args:
+            learning_rate: that of the checkpoint; None if it is unknown.
+        """
+        if not learning_rate:
+            return self
+        arguments = self.training_arguments | {"learning_rate": learning_rate}
         return replace(self, training_arguments=arguments)
 
     @property

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.data.loading.mixture.mixture import Mixture
+from mlmfast.data.store.cut import CutStore
 from mlmfast.data.store.named import names_of
 from mlmfast.data.store.store import BlockStore
 from mlmfast.errors import InputError, MlmfastError
@@ -19,10 +22,13 @@ if TYPE_CHECKING:
     from mlmfast.training.recipes.recipe import Recipe
     from mlmfast.training.recipes.schedule import PhaseSchedule
     from mlmfast.training.setup.config import TrainConfig
+    from mlmfast.training.trainer.saving.phase_changes import PhaseRecord
+
+logger = logging.getLogger(__name__)
 
 
 def open_mixtures(recipe: Recipe, source: BlockStore | Mixture | None) -> list[Mixture]:
-    """Open the stores of each phase.
+    """Open the stores of each phase; the log says which blocks are cut.
 
     Args:
         recipe: the recipe.
@@ -36,19 +42,30 @@ def open_mixtures(recipe: Recipe, source: BlockStore | Mixture | None) -> list[M
     default = Mixture([source]) if isinstance(source, BlockStore) else source
     if source is not None and all(phase.data is not None for phase in recipe.phases):
         raise InputError(f"All phases of {recipe.source} have data of their own: leave out DATA.")
-    return [open_mixture(phase, default) for phase in recipe.phases]
+    mixtures = [open_mixture(phase, default) for phase in recipe.phases]
+    for phase, mixture in zip(recipe.phases, mixtures, strict=True):
+        for store in mixture.stores:
+            if isinstance(store, CutStore):
+                logger.info(
+                    "%s reads each block of %s (%d tokens) as blocks of %d",
+                    phase.name,
+                    store.path,
+                    store.whole.block_size,
+                    store.block_size,
+                )
+    return mixtures
 
 
 def open_mixture(phase: Phase, default: Mixture | None) -> Mixture:
-    """Open the stores of a phase.
+    """Open the stores of a phase; blocks that are longer than the phase says are cut.
 
     Args:
         phase: the phase.
         default: what a phase without data reads.
 
     Raises:
-        InputError: the phase has no data, or the stores cannot be mixed, or have blocks of another
-            length than the phase says.
+        InputError: the phase has no data, or the stores cannot be mixed, or have blocks that are
+            shorter than the phase says, or cannot be cut to that length.
         NotFoundError: a store does not exist.
         StoreError: a store is damaged.
     """
@@ -69,13 +86,18 @@ def open_mixture(phase: Phase, default: Mixture | None) -> Mixture:
             error.args = (f"{phase.where}: {error}",)
             raise
     found = mixture.joined.block_size
-    if phase.block_size not in (None, found):
+    if phase.block_size is None or phase.block_size == found:
+        return mixture
+    if phase.block_size > found:
         raise InputError(
             f"{phase.where} is for blocks of {phase.block_size:,} tokens, and those of "
             f"{mixture.joined.path} have {found:,}: prepare them with --block-size "
             f"{phase.block_size}, or change block_size."
         )
-    return mixture
+    try:
+        return mixture.cut(phase.block_size)
+    except InputError as error:
+        raise InputError(f"{phase.where}: {error}") from None
 
 
 def schedule_of(
@@ -120,16 +142,19 @@ def _masks_of(phase: Phase) -> dict[str, Any]:
 
 
 def measured_blocks(
-    mixtures: Sequence[Mixture], measured: BlockStore | dict[str, BlockStore] | None
+    recipe: Recipe, mixtures: Sequence[Mixture], measured: BlockStore | dict[str, BlockStore] | None
 ) -> BlockStore | dict[str, BlockStore] | None:
     """Return the test splits to measure on: all that have blocks of the last phase's length.
 
     Args:
+        recipe: the recipe.
         mixtures: the stores of the phases.
         measured: the test splits of what phases without data read.
     """
     length = mixtures[-1].joined.block_size
-    own = measured.values() if isinstance(measured, dict) else [measured] if measured else []
+    own = list(measured.values()) if isinstance(measured, dict) else [measured] if measured else []
+    if recipe.phases[-1].data is None:  # that phase may cut the blocks
+        own = [one if one.block_size == length else CutStore(one, length) for one in own]
     tests: dict[Any, BlockStore] = {}
     for store in (*own, *(test for each in mixtures for test in each.tests.values())):
         if store.block_size == length and len(store):
@@ -139,11 +164,11 @@ def measured_blocks(
     return dict(zip(names_of(list(tests.values())), tests.values(), strict=True))
 
 
-def describe_phases(blocks: PhasedBlocks) -> dict[str, str]:
-    """Describe what a resume cannot change, by phase."""
-    found = {"phases": str(len(blocks.parts))}
-    for number, (phase, part, summary) in enumerate(
-        zip(blocks.phases.phases, blocks.parts, blocks.summaries(), strict=True), 1
+def describe_phases(blocks: PhasedBlocks) -> list[PhaseRecord]:
+    """Describe what a resume compares, by phase."""
+    found: list[PhaseRecord] = []
+    for phase, part, summary in zip(
+        blocks.phases.phases, blocks.parts, blocks.summaries(), strict=True
     ):
         mixture = part.mixture
         assert mixture is not None  # noqa: S101 - the blocks of a phase are always a mixture
@@ -153,9 +178,12 @@ def describe_phases(blocks: PhasedBlocks) -> dict[str, str]:
         )
         base = "" if phase.rope_theta is None else f", rope_theta {phase.rope_theta:g}"
         growth = f" over {phase.batch.warmup:,} steps" if phase.batch.warmup else ""
-        found[f"phase {number} ({phase.name})"] = (
+        what = (
             f"{phase.steps:,} steps of {summary.batch_size} blocks{growth} of {phase.block_size} "
             f"tokens, {shares}, learning rate {summary.learning_rate}, masks "
             f"{summary.mlm_probability}{base}"
         )
+        shards = [shard.sha256 for store in mixture.stores for shard in store.manifest.shards]
+        data = hashlib.sha256("".join(shards).encode()).hexdigest()
+        found.append({"name": phase.name, "steps": phase.steps, "what": what, "data": data})
     return found

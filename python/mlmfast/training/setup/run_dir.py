@@ -9,8 +9,9 @@ import torch
 from mlmfast.training.options.arguments import DEFAULTS
 from mlmfast.training.options.lora import describe_lora
 from mlmfast.training.phased_blocks import PhasedBlocks
+from mlmfast.training.setup.hours import HOURS, SCALE
 from mlmfast.training.setup.phases import describe_phases
-from mlmfast.training.trainer.saving.run_dir import RunDir
+from mlmfast.training.trainer.saving.run_dir import PHASES, RunDir
 
 if TYPE_CHECKING:
     from mlmfast.training.datasets import MaskedBlocks
@@ -26,13 +27,9 @@ def open_run_dir(config: TrainConfig, blocks: MaskedBlocks, processes: int) -> R
         processes: how many processes train together.
     """
     given = config.training_arguments
-    has_phases = isinstance(blocks, PhasedBlocks)
-    stores = blocks.sources if isinstance(blocks, PhasedBlocks) else [blocks.store]
-    shards = [shard.sha256 for store in stores for shard in store.manifest.shards]
     return RunDir(
         config.output,
         {
-            "data": shards if has_phases else [*shards, len(blocks)],
             "seed": config.seed,
             "data_seed": given.get("data_seed"),
             **_steps(config, blocks, processes),
@@ -74,11 +71,20 @@ def devices_of(given: dict[str, Any], processes: int) -> int:
 
 
 def _steps(config: TrainConfig, blocks: MaskedBlocks, processes: int) -> dict[str, Any]:
-    """Describe which blocks the steps read."""
+    """Describe the data, and which blocks of it the steps read."""
     if isinstance(blocks, PhasedBlocks):
-        return describe_phases(blocks)
+        is_new = config.from_scratch or config.distillation.makes_student
+        return {
+            "data": None,  # that of each phase
+            PHASES: describe_phases(blocks),
+            HOURS: config.hours,
+            SCALE: None if config.recipe is None else config.recipe.fitted,
+            # A new model has as many positions.
+            "longest_blocks": max(blocks.block_lengths) if is_new else None,
+        }
+    shards = [shard.sha256 for shard in blocks.store.manifest.shards]
     per_step = _blocks_per_step(config.training_arguments, processes)
-    return {"blocks_a_step": per_step, **_shares(blocks)}
+    return {"data": [*shards, len(blocks)], "blocks_a_step": per_step, **_shares(blocks)}
 
 
 def _shares(blocks: MaskedBlocks) -> dict[str, Any]:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlmfast.data.loading.mixture.mixture import Mixture
 from mlmfast.data.store.named import joined
 from mlmfast.data.store.store import BlockStore, open_splits
 from mlmfast.errors import InputError, StoreError
 from mlmfast.training.datasets import EvaluationBlocks, MaskedBlocks
-from mlmfast.training.evaluation.evaluate import open_evaluation_stores
 from mlmfast.training.model.documents.mode import numbers_documents
 from mlmfast.training.phased_blocks import PhasedBlocks
+from mlmfast.training.setup.hours import fitted_to_hours
+from mlmfast.training.setup.measured import open_measured
 from mlmfast.training.setup.phases import measured_blocks, open_mixtures, phased_blocks
 from mlmfast.training.text_data import prepare_text
 
@@ -22,22 +24,27 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from mlmfast.data.store.named import NamedStores
     from mlmfast.training.process.distributed import Processes
-    from mlmfast.training.recipes.recipe import Recipe
     from mlmfast.training.setup.config import TrainConfig
+    from mlmfast.training.setup.hours import Measure
 
 
 logger = logging.getLogger(__name__)
 
 
 def build_datasets(
-    config: TrainConfig, processes: Processes
-) -> tuple[MaskedBlocks, EvaluationBlocks | None]:
+    config: TrainConfig, processes: Processes, measure: Measure
+) -> tuple[TrainConfig, MaskedBlocks, EvaluationBlocks | None]:
     """Open the blocks to train on and to measure on, the same ones in all processes.
 
+    Args:
+        config: the options of the training.
+        processes: the processes that train together.
+        measure: see `fitted_to_hours`.
+
     Returns:
-        The training blocks, and the evaluation blocks; None if nothing is measured.
+        The options, with a recipe that fits into `hours`; the training blocks; and the evaluation
+        blocks, None if nothing is measured.
 
     Raises:
         InputError: the text, the store or a mask option cannot be used.
@@ -56,12 +63,22 @@ def build_datasets(
             length=config.length,
         )
         data = processes.run_on_rank0(prepare)
-    given = config.training_arguments
-    if config.recipe is None:
-        source, measured = _choose_stores(data, config.eval_data, given)
-        train = _masked_blocks(config, source)
+    source, tests = (None, None) if data is None else _open(data)
+    train: MaskedBlocks
+    recipe = config.recipe
+    if recipe is None:
+        assert source is not None  # noqa: S101 - `TrainConfig` has checked that there is one
+        train, measured = _masked_blocks(config, source), tests
+        where = train.store.path
     else:
-        train, measured = _phases(config, config.recipe, data)
+        mixtures = open_mixtures(recipe, source)
+        if config.hours is not None:
+            fitted = fitted_to_hours(config, mixtures, source, processes, measure)
+            config = replace(config, recipe=fitted)
+        train = phased_blocks(config, mixtures)
+        measured = measured_blocks(recipe, mixtures, tests)
+        where = mixtures[-1].joined.path
+    measured = _wanted(config, train.store, measured, processes, where)
     eval_store = None if measured is None else joined(measured)
     _check_stores(
         (*(train.sources if isinstance(train, PhasedBlocks) else [train.store]), eval_store),
@@ -78,13 +95,14 @@ def build_datasets(
             100 * train.fill_rate,
         )
     if eval_store is None or measured is None:
-        return train, None
-    return train, EvaluationBlocks(
+        return config, train, None
+    evaluated = EvaluationBlocks(
         measured,
         pad_to_max_length=config.options.pad_to_max_length,
         limit=config.options.max_eval_samples,
         documents=numbers_documents(eval_store, config.documents),
     )
+    return config, train, evaluated
 
 
 def _masked_blocks(config: TrainConfig, source: BlockStore | Mixture) -> MaskedBlocks:
@@ -102,70 +120,56 @@ def _masked_blocks(config: TrainConfig, source: BlockStore | Mixture) -> MaskedB
     )
 
 
-def _phases(
-    config: TrainConfig, recipe: Recipe, data: Any
-) -> tuple[PhasedBlocks, BlockStore | dict[str, BlockStore] | None]:
-    """Make the data set of a training in phases, and choose the blocks to measure on."""
-    given = config.training_arguments
-    source, measured = None, None
-    if data is not None:
-        source, measured = _choose_stores(data, config.eval_data, given | {"eval_strategy": None})
-    mixtures = open_mixtures(recipe, source)
-    if config.eval_data is None:
-        measured = measured_blocks(mixtures, measured)
-    elif source is None:
-        measured = open_evaluation_stores(config.eval_data)
-    where = mixtures[-1].joined.path
-    return phased_blocks(config, mixtures), _wanted(measured, given, where)
-
-
-def _choose_stores(
+def _open(
     data: str | Path | BlockStore | Mixture | dict[str, BlockStore],
-    eval_data: str | Path | BlockStore | NamedStores | None,
-    given: dict[str, Any],
 ) -> tuple[BlockStore | Mixture, BlockStore | dict[str, BlockStore] | None]:
-    """Choose the blocks to train on, and those to measure on; None if nothing is measured.
+    """Open the blocks to train on, and their test splits; None without.
 
     A mixture is measured on the test splits of all stores that have one.
 
     Raises:
-        InputError: a store is empty, or `given` asks for an evaluation that has no blocks.
+        InputError: the store is empty.
     """
-    train: BlockStore | Mixture
-    measured: BlockStore | dict[str, BlockStore] | None
     if isinstance(data, Mixture):
-        train, measured = data, data.tests or None
-    elif isinstance(data, BlockStore):
-        train, measured = data, None
+        return data, data.tests or None
+    if isinstance(data, BlockStore):
+        splits = {"train": data}
     else:
         splits = data if isinstance(data, dict) else open_splits(data)
-        train, measured = splits["train"], splits.get("test")
-    if eval_data is not None:
-        measured = open_evaluation_stores(eval_data)
-    where = train.joined.path if isinstance(train, Mixture) else train.path
-    measured = _wanted(measured, given, where)
-    for store in (train, measured):
-        if isinstance(store, BlockStore) and not len(store):
-            raise InputError(f"The block store {store.path} is empty.")
-    return train, measured
+    _check_filled(splits["train"])
+    return splits["train"], splits.get("test")
+
+
+def _check_filled(store: BlockStore) -> None:
+    if not len(store):
+        raise InputError(f"The block store {store.path} is empty.")
 
 
 def _wanted(
-    measured: BlockStore | dict[str, BlockStore] | None, given: dict[str, Any], where: Path
+    config: TrainConfig,
+    trained: BlockStore,
+    tests: BlockStore | dict[str, BlockStore] | None,
+    processes: Processes,
+    where: Path,
 ) -> BlockStore | dict[str, BlockStore] | None:
-    """Return the blocks to measure on, None if the arguments want no evaluation.
+    """Return the blocks to measure on: `eval_data`, or the test splits; None to measure nothing.
 
     Raises:
-        InputError: `given` asks for an evaluation that has no blocks.
+        InputError: the arguments ask for an evaluation that has no blocks, or these are none.
     """
-    strategy = given.get("eval_strategy")
+    strategy = config.training_arguments.get("eval_strategy")
     if str(strategy) == "no":
         return None
+    measured = tests
+    if config.eval_data is not None:
+        measured = open_measured(config, trained, processes)
     if strategy is not None and measured is None:
         raise InputError(
             f"eval_strategy is {strategy!r}, but {where} has no test split: prepare it "
             "with --test-size, or give eval_data."
         )
+    if isinstance(measured, BlockStore):
+        _check_filled(measured)
     return measured
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import BatchSampler, DataLoader
 
+from mlmfast.data.loading.lookahead import Lookahead
 from mlmfast.data.loading.sampler import BlockSampler
 from mlmfast.data.store.store import open_splits
 from mlmfast.errors import InputError
@@ -191,6 +192,9 @@ class StepBatches:
         self._epoch = epoch
         self.blocks.set_epoch(epoch)
         numbers = range(step_in_epoch * self.accumulated, self.sampler.global_batches)
+        self._lookahead = Lookahead(
+            lambda number: self.sampler.block_ids(number, epoch), self.sampler.global_batches
+        )
         self._batches = Prefetcher(self._make, numbers, self.accumulated + _PREFETCH)
 
     def _make(self, number: int) -> Batch:
@@ -200,6 +204,8 @@ class StepBatches:
         return {name: tensor.pin_memory() for name, tensor in batch.items()}
 
     def _make_batch(self, number: int) -> Batch:
+        if self.blocks.reads_ahead:
+            self._lookahead.reach(number, self.blocks.prefetch)
         block_ids = self.sampler.block_ids(number, self._epoch)
         step = self._epoch * self.steps_per_epoch + number // self.accumulated
         return self.blocks.batch_at(step, block_ids.tolist())

@@ -111,6 +111,16 @@ class MixtureMasker:
         found = None if "labels" in buffers else np.concatenate(labels)
         return np.concatenate(positions), found
 
+    @property
+    def reads_ahead(self) -> bool:
+        """Whether `prefetch` does something."""
+        return any(masker.reads_ahead for masker in self._maskers)
+
+    def prefetch(self, block_ids: np.ndarray, epoch: int) -> None:
+        """Say which items a later call of `fill` will read; stores elsewhere load them."""
+        for run in self.order.runs(block_ids, epoch):
+            self._maskers[run.source].prefetch(run.blocks, run.epoch)
+
     def fingerprint(self) -> dict[str, Any]:
         """Return what the masked blocks depend on, in values that JSON can hold."""
         parts = [masker.fingerprint() for masker in self._maskers]

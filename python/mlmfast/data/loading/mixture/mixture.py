@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mlmfast.data.loading.mixture.masker import MixtureMasker
 from mlmfast.data.loading.mixture.order import MixtureOrder, source_seed
 from mlmfast.data.loading.mixture.shares import normalize, shares_by_size, slots_of
+from mlmfast.data.store.cut import CutStore
 from mlmfast.data.store.joined import JoinedStore, check_joinable
 from mlmfast.data.store.named import names_of
 from mlmfast.data.store.store import BlockStore, open_splits
@@ -81,7 +82,7 @@ class Mixture:
         self.names = tuple(stores) if isinstance(stores, Mapping) else names_of(given)
         _check_distinct(self.stores)
         check_joinable(self.stores)
-        self.tests = {
+        self.tests: dict[str, BlockStore] = {
             name: split["test"]
             for name, split in zip(self.names, splits, strict=True)
             if "test" in split
@@ -119,6 +120,20 @@ class Mixture:
             [_number(*pair) for pair in zip(folders, weights, strict=True)],
             temperature=temperature,
         )
+
+    def cut(self, block_size: int) -> Mixture:
+        """Return the mixture of the same stores with their blocks cut; see `CutStore`.
+
+        Args:
+            block_size: Tokens of a block, which divide those of the stores' blocks.
+
+        Raises:
+            InputError: The blocks of a store cannot be cut.
+        """
+        stores = [CutStore(store, block_size) for store in self.stores]
+        found = Mixture(dict(zip(self.names, stores, strict=True)), self.probabilities)
+        found.tests = {name: CutStore(store, block_size) for name, store in self.tests.items()}
+        return found
 
     def __len__(self) -> int:
         """Number of blocks of an epoch: those of all stores together."""

@@ -1,8 +1,9 @@
 """From text to shards in three stages of tasks; the bytes are those of a local run.
 
 First every unit of text becomes a file of token lists. Prefix sums of their counts then give the
-numbers of each unit's documents, which decide the split, and the position of its tokens. Last, the
-shards are written, each from the files of the units that it holds tokens of.
+numbers of each unit's documents, which decide the split, and the position of its tokens. Duplicates
+are found and documents shuffled in waves of their own. Last, the shards are written, each from the
+files of the units that it holds tokens of.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from mlmfast.data.prepare.distributed.duplicates import Dropped, find_duplicates, parts_for
 from mlmfast.data.prepare.distributed.job import Job
 from mlmfast.data.prepare.distributed.sharding import (
     ShardPlan,
@@ -25,12 +27,14 @@ from mlmfast.data.prepare.distributed.sharding import (
     split_sizes,
     write_part,
 )
+from mlmfast.data.prepare.distributed.shuffling import buckets_for, gather_bucket, sort_unit
 from mlmfast.data.prepare.distributed.tokenize import Tokenized, Unit, tokenize_unit, units_of
 from mlmfast.data.prepare.options import PrepareOptions
 from mlmfast.data.prepare.package_versions import versions_of
 from mlmfast.data.prepare.reading.documents import Counts
 from mlmfast.data.prepare.report import counted
 from mlmfast.data.prepare.split import HoldOut
+from mlmfast.data.tokenization.load import id_dtype
 from mlmfast.errors import InputError, NotFoundError
 
 if TYPE_CHECKING:
@@ -130,9 +134,10 @@ class DistributedPass:
         """
         units = list(self._tokenize(tasks, advance))
         hold_out = HoldOut.of(self._options, sum(unit.tokenized.read for unit in units))
-        sizes = self._sizes(tasks, units, list(splits), hold_out)
+        wholes, found = self._arranged(tasks, units, hold_out)
+        sizes = self._sizes(tasks, wholes, list(splits), found)
         for name, split in splits.items():
-            parts = [UnitSplit(unit.tokenized.file, unit.first, name, hold_out) for unit in units]
+            parts = [replace(whole, split=name) for whole in wholes]
             split.documents = sum(size.documents for size in sizes[name])
             split.text_bytes = sum(size.text_bytes for size in sizes[name])
             split.writer.tokens = sum(size.tokens for size in sizes[name])
@@ -140,6 +145,8 @@ class DistributedPass:
         counts = Counts()
         for unit in units:
             counts += unit.tokenized.counts
+        kept = sum(size.documents for of_split in sizes.values() for size in of_split)
+        counts.duplicates += sum(unit.tokenized.documents for unit in units) - kept
         return counts, units[0].tokenized.engine if units else ""
 
     def _tokenize(self, tasks: Tasks, advance: Callable[[int], None]) -> Iterator[TokenizedUnit]:
@@ -173,25 +180,52 @@ class DistributedPass:
         with closing(tasks.map(tokenize_unit, [call])) as results:
             return next(results)
 
+    def _arranged(
+        self, tasks: Tasks, units: list[TokenizedUnit], hold_out: HoldOut | None
+    ) -> tuple[list[UnitSplit], list[Sizes] | None]:
+        """Leave out duplicates and shuffle, where that is wanted.
+
+        Returns:
+            The files that hold the documents of the store, in their order; and their sizes, None if
+            they are unknown.
+        """
+        results = [unit.tokenized for unit in units]
+        wholes = [UnitSplit(unit.tokenized.file, unit.first, "train", hold_out) for unit in units]
+        sizes: list[Sizes] | None = [
+            Sizes(one.documents, one.tokens, one.text_bytes) for one in results
+        ]
+        if self._options.deduplicate is not None:
+            files = tuple(one.hashes for one in results)
+            parts = parts_for(sum(one.texts for one in results))
+            calls = [(files, part, parts) for part in range(parts)]
+            if sum(tasks.map(find_duplicates, calls)):
+                sizes = None
+                wholes = [
+                    replace(whole, dropped=Dropped(unit, parts))
+                    for unit, whole in enumerate(wholes)
+                ]
+        if not self._options.shuffle_documents:
+            return wholes, sizes
+        width = id_dtype(self.job.tokenizer.id_bound).itemsize
+        count = buckets_for(sum(one.tokens for one in results) * width)
+        sorted_files = tuple(tasks.map(sort_unit, [(whole,) for whole in wholes]))
+        numbers = [(sorted_files, bucket, count) for bucket in range(count)]
+        buckets = [each for each in tasks.map(gather_bucket, numbers) if each is not None]
+        # Their documents have the numbers of the whole input.
+        wholes = [UnitSplit(bucket.file, 0, "train", hold_out) for bucket in buckets]
+        return wholes, [bucket.sizes for bucket in buckets]
+
     def _sizes(
         self,
         tasks: Tasks,
-        units: list[TokenizedUnit],
+        wholes: list[UnitSplit],
         names: list[str],
-        hold_out: HoldOut | None,
+        known: list[Sizes] | None,
     ) -> dict[str, list[Sizes]]:
-        if len(names) == 1:
-            results = [unit.tokenized for unit in units]
-            sizes = [(Sizes(one.documents, one.tokens, one.text_bytes),) for one in results]
+        if len(names) == 1 and known is not None:
+            sizes = [(size,) for size in known]
         else:
-            calls = [
-                (
-                    tuple(
-                        UnitSplit(unit.tokenized.file, unit.first, name, hold_out) for name in names
-                    ),
-                )
-                for unit in units
-            ]
+            calls = [(tuple(replace(whole, split=name) for name in names),) for whole in wholes]
             sizes = list(tasks.map(split_sizes, calls))
         return {name: [of_unit[at] for of_unit in sizes] for at, name in enumerate(names)}
 

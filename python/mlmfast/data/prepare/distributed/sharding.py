@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from mlmfast.data.arrow_numpy import arrow_numbers, numpy_numbers
+from mlmfast.data.prepare.distributed.duplicates import Dropped, dropped_numbers
 from mlmfast.data.prepare.distributed.job import Job, atomic_file
 from mlmfast.data.prepare.distributed.tokenize import read_batches
 from mlmfast.data.prepare.split import HoldOut
@@ -126,6 +127,8 @@ class UnitSplit:
     """"train" or "test"."""
     hold_out: HoldOut | None
     """The rule by which the splits are divided; None without a test split."""
+    dropped: Dropped | None = None
+    """Its duplicates of documents of earlier units; None if all are kept."""
 
 
 @dataclass(frozen=True)
@@ -137,21 +140,31 @@ class Sizes:
     text_bytes: int
 
 
+def kept_batches(job: Job, unit: UnitSplit) -> Iterator[pa.RecordBatch]:
+    """Yield the batches of a unit's file without its duplicates, in order."""
+    dropped = None if unit.dropped is None else dropped_numbers(job, unit.dropped)
+    for batch in read_batches(job.tokens / unit.file):
+        if dropped is None or not len(dropped):
+            yield batch
+            continue
+        again = np.isin(numpy_numbers(batch.column("numbers")), dropped)
+        yield batch.take(arrow_numbers(np.flatnonzero(~again))) if again.any() else batch
+
+
 def read_token_lists(job: Job, part: UnitSplit) -> Iterator[tuple[pa.LargeListArray, int]]:
     """Yield (token lists, bytes of their text) of a unit's part of a split, in order."""
     by_groups = job.options.test_by is not None
-    for batch in read_batches(job.tokens / part.file):
-        numbers, sizes, lists = (batch.column(at) for at in range(3))
+    for batch in kept_batches(job, part):
+        lists, sizes = batch.column("tokens"), numpy_numbers(batch.column("bytes"))
         if part.hold_out is None:
-            yield lists, int(numpy_numbers(sizes).sum())
+            yield lists, int(sizes.sum())
             continue
-        keys = numpy_numbers(numbers)
-        in_test = part.hold_out.is_test(
-            keys + np.uint64(part.first), groups=keys if by_groups else None
-        )
+        numbers = numpy_numbers(batch.column("numbers"))
+        groups = numpy_numbers(batch.column("groups")) if by_groups else None
+        in_test = part.hold_out.is_test(numbers + np.uint64(part.first), groups)
         rows = np.flatnonzero(in_test == (part.split == "test"))
         if len(rows):
-            yield lists.take(arrow_numbers(rows)), int(numpy_numbers(sizes)[rows].sum())
+            yield lists.take(arrow_numbers(rows)), int(sizes[rows].sum())
 
 
 def split_sizes(job: Job, parts: tuple[UnitSplit, ...]) -> tuple[Sizes, ...]:

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from mlmfast.data.arrow_numpy import arrow_numbers, text_offsets
+from mlmfast.data.prepare.distributed.duplicates import UnitTexts
 from mlmfast.data.prepare.distributed.job import Job, atomic_file
 from mlmfast.data.prepare.encoding import encoder_of
 from mlmfast.data.prepare.reading.documents import Counts, Cursor, Documents
@@ -50,6 +51,10 @@ class Tokenized:
     counts: Counts
     engine: str
     """The engine that encoded them."""
+    hashes: str | None = None
+    """The file of hashes of their texts, if duplicates are left out."""
+    texts: int = 0
+    """Distinct texts, those of documents that were left out too."""
 
 
 def units_of(sources: list[Source], size: int, reading: ReadOptions | None = None) -> list[Unit]:
@@ -93,20 +98,29 @@ def tokenize_unit(
     earlier = _earlier_result(path, result_path)
     if earlier is not None:
         return earlier
+    seen = UnitTexts() if job.options.deduplicate == "exact" else None
     encoder = encoder_of(job.tokenizer, job.options, threads=job.threads, verify=verify)
     sections = [section.numbered() if locate else section for section in unit.sections]
     documents = Documents(list(sections), job.reading, replace(job.options, limit=limit))
     start, sums = Cursor(), np.zeros(3, np.int64)
     with atomic_file(path, job.tokens) as new:
-        schema = _schema(id_dtype(job.tokenizer.id_bound))
+        by_groups = job.options.test_by is not None
+        schema = _schema(id_dtype(job.tokenizer.id_bound), groups=by_groups)
         with pa.OSFile(str(new), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-            for batch in documents.batches(map(documents.decode, documents.pieces(start)), start):
+            decoded = map(documents.decode, documents.pieces(start))
+            for batch in documents.batches(decoded, start, seen):
                 lists = encoder.encode(batch.texts)
                 sizes = np.diff(text_offsets(batch.texts))
-                numbers = batch.numbers if batch.groups is None else batch.groups
-                columns = [arrow_numbers(numbers), arrow_numbers(sizes), lists]
+                columns = [arrow_numbers(batch.numbers), arrow_numbers(sizes), lists]
+                if batch.groups is not None:
+                    columns.append(arrow_numbers(batch.groups))
                 writer.write_batch(pa.record_batch(columns, schema=schema))
                 sums += len(lists), len(lists.flatten()), sizes.sum()
+    hashes = None
+    if seen is not None:
+        hashes = path.with_suffix(".npy")
+        with atomic_file(hashes, job.tokens) as new:
+            seen.write(new)
     written, tokens, text_bytes = sums.tolist()
     result = Tokenized(
         path.name,
@@ -116,8 +130,12 @@ def tokenize_unit(
         text_bytes,
         documents.counts,
         encoder.engine,
+        None if hashes is None else hashes.name,
+        0 if seen is None else len(seen),
     )
-    content = {"tokenized": asdict(result), "stamp": asdict(FileStamp.of(path))}
+    files = [path] if hashes is None else [path, hashes]
+    stamps = [asdict(FileStamp.of(file)) for file in files]
+    content = {"tokenized": asdict(result), "stamps": stamps}
     with atomic_file(result_path, job.tokens) as new:
         new.write_text(json.dumps({**content, "checksum": checksum_of(content)}))
     return result
@@ -126,7 +144,7 @@ def tokenize_unit(
 def read_batches(path: Path) -> Iterator[pa.RecordBatch]:
     """Yield the memory-mapped batches of a unit: uint64 `numbers`, int64 `bytes`, `tokens`.
 
-    In place of numbers, documents that are divided by groups have their `group_keys`.
+    Documents that are divided by groups also have their `group_keys`, uint64 `groups`.
     """
     with pa.memory_map(str(path)) as source:
         file = pa.ipc.open_file(source)
@@ -134,9 +152,10 @@ def read_batches(path: Path) -> Iterator[pa.RecordBatch]:
             yield file.get_batch(number)
 
 
-def _schema(dtype: np.dtype) -> pa.Schema:
+def _schema(dtype: np.dtype, *, groups: bool) -> pa.Schema:
     ids = pa.large_list(pa.from_numpy_dtype(dtype))
-    return pa.schema([("numbers", pa.uint64()), ("bytes", pa.int64()), ("tokens", ids)])
+    kinds = [("numbers", pa.uint64()), ("bytes", pa.int64()), ("tokens", ids)]
+    return pa.schema([*kinds, ("groups", pa.uint64())] if groups else kinds)
 
 
 def _earlier_result(path: Path, result_path: Path) -> Tokenized | None:
@@ -147,7 +166,7 @@ def _earlier_result(path: Path, result_path: Path) -> Tokenized | None:
             return None
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    if not FileStamp(**content["stamp"]).matches(path.parent):
+    if not all(FileStamp(**stamp).matches(path.parent) for stamp in content["stamps"]):
         return None
     result = content["tokenized"]
     return Tokenized(**{**result, "counts": Counts(**result["counts"])})

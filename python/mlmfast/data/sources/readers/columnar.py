@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -64,24 +65,55 @@ def read_parquet(
 def read_arrow(
     stream: ByteStream, options: ReadOptions, location: Location | None = None
 ) -> Iterator[Piece]:
-    """Yield the documents of an Arrow IPC file or stream."""
+    """Yield the documents of an Arrow IPC file or stream.
+
+    A location with "batch" and "stop" is that of record batches of a file, the first of which
+    begins at its "row".
+    """
+    begin = 0
     try:
         source = _seekable(stream)
-        is_file = source.read(6) == b"ARROW1"
-        source.seek(0)
-        if is_file:
+        if _is_arrow_file(source):
             file = pa.ipc.open_file(source)
             schema: pa.Schema = file.schema
-            batches = (file.get_batch(number) for number in range(file.num_record_batches))
+            numbers = range(file.num_record_batches)
+            if location and "batch" in location:
+                numbers, begin = range(location["batch"], location["stop"]), location["row"]
+            batches = (file.get_batch(number) for number in numbers)
         else:
             batches = pa.ipc.open_stream(source)
             schema = batches.schema
         path = _resolve(schema, options.text_column, stream.name)
         group = _resolve_group(schema, options, stream.name)
-        pieces = _Pieces(path, stream.name, 0, stream.size, 0, tell=source.tell, group=group)
+        pieces = _Pieces(path, stream.name, 0, stream.size, begin, tell=source.tell, group=group)
         yield from pieces.of(batches, location["row"] if location else 0)
     except (pa.ArrowException, OSError) as error:
         raise _damage_error(stream.name, "Arrow", error) from error
+
+
+def arrow_parts(name: str, count: int) -> list[Location]:
+    """Return the locations of `count` parts of an Arrow IPC file, or of as many as it has batches.
+
+    The rows of its record batches are counted, for which compressed ones are read. An IPC stream,
+    whose batches have no index, is no parts.
+    """
+    with pa.memory_map(name) as source:
+        if not _is_arrow_file(source):
+            return []
+        file = pa.ipc.open_file(source)
+        batches = file.num_record_batches
+        rows = [file.get_batch(number).num_rows for number in range(batches)]
+    before = np.cumsum([0, *rows]).tolist()
+    parts = min(count, batches)
+    ends = [batches * part // parts for part in range(parts + 1)] if parts else []
+    return [{"row": before[first], "batch": first, "stop": stop} for first, stop in pairwise(ends)]
+
+
+def _is_arrow_file(source: Any) -> bool:
+    """Whether this is an IPC file, and not a stream; reading begins at the start again."""
+    start = source.read(6)
+    source.seek(0)
+    return bool(start == b"ARROW1")
 
 
 def read_batches(

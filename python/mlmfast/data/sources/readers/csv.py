@@ -37,7 +37,8 @@ def read_csv(
 ) -> Iterator[Piece]:
     """Yield one column of a CSV file as pandas reads it; quoted fields may contain line ends.
 
-    Missing fields at the end of a row are null. "NA" and similar values are text.
+    Missing fields at the end of a row are null. "NA" and similar values are text. A location with
+    "stop" ends at that byte, where another row begins.
 
     Raises:
         InputError: The column does not exist, a row has more fields than the header, or a quote is
@@ -73,8 +74,12 @@ def read_csv(
     if location:
         data = _data_from(stream, head, location["offset"])
         offset = location["offset"]
+    left = location["stop"] - offset if location and "stop" in location else None
     try:
         while True:
+            if left is not None:
+                data = data[:left]
+                left -= len(data)
             start, line = rows.next_row
             last = not data
             column = _column(rows, data, stream.name, last=last)

@@ -42,10 +42,10 @@ def numbers_documents(store: BlockStore, documents: DocumentMode | None) -> bool
         return False
     if documents == "separate":
         store.check_document_starts()
-    elif store.document_starts is None:
+    elif not store.manifest.document_starts:
         logger.info(
             "attention crosses documents: %s does not say where they begin; blocks that are "
             "prepared with this version do",
             store.path,
         )
-    return store.document_starts is not None
+    return store.manifest.document_starts

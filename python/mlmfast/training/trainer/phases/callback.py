@@ -22,6 +22,8 @@ class PhaseCallback(transformers.TrainerCallback):
 
     def on_train_begin(self, _args: Any, state: Any, _control: Any, **_kwargs: Any) -> None:
         """Log the phase of the first step, or of the one after a resume."""
+        if state.global_step:  # a share of all steps, of which a changed recipe has others
+            state.epoch = state.global_step / self._schedule.steps
         self._log(state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_kwargs: Any) -> None:

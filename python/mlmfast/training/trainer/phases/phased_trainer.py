@@ -13,6 +13,7 @@ from mlmfast.training.trainer.block_trainer import BlockTrainer
 from mlmfast.training.trainer.phases.batches import PhaseBatches
 from mlmfast.training.trainer.phases.callback import PhaseCallback
 from mlmfast.training.trainer.phases.sampler import PhaseSampler
+from mlmfast.training.trainer.saving.resume_states import set_step
 from mlmfast.training.trainer.source_reads import SourceRead, phased_sources_read
 
 if TYPE_CHECKING:
@@ -92,6 +93,12 @@ class PhasedTrainer(BlockTrainer):
             )
             self._created_lr_scheduler = True
         return self.lr_scheduler
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is not None and self._phases is not None:
+            # A phase that begins at this step may have another rate than when that was saved.
+            set_step(self.lr_scheduler, self.lr_scheduler.last_epoch)
 
     def training_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Run the Trainer's step on a batch; a batch without rows costs nothing."""

@@ -29,7 +29,7 @@ from mlmfast.training.trainer.saving.resume_changes import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 logger = logging.getLogger(__name__)
 
@@ -84,15 +84,22 @@ def load_overridden(
         if bases is not None:
             scheduler.base_lrs = bases
     if moved:
-        _set_step(scheduler, captured.state["last_epoch"], new)
+        set_step(scheduler, captured.state["last_epoch"], new)
 
 
 def _without_weights(group: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in group.items() if name != "params"}
 
 
-def _set_step(scheduler: Any, step: int, new: list[dict[str, Any]]) -> None:
-    """Set the learning rates of the optimizer to those of the schedule at a step."""
+def set_step(scheduler: Any, step: int, new: Sequence[dict[str, Any]] = ()) -> None:
+    """Set the learning rates of the optimizer to those of the schedule at a step.
+
+    Args:
+        scheduler: the schedule.
+        step: the step.
+        new: the optimizer's groups with their present learning rates, for a schedule that is no
+            function of the step.
+    """
     moved: dict[str, Any] = {}
     if isinstance(scheduler, torch.optim.lr_scheduler.LambdaLR):
         pairs = zip(scheduler.base_lrs, scheduler.lr_lambdas, strict=True)

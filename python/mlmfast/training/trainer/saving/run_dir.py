@@ -17,6 +17,7 @@ from mlmfast.training.trainer.saving.checkpoints import (
     step_of,
     sweep,
 )
+from mlmfast.training.trainer.saving.phase_changes import phase_changes
 from mlmfast.training.trainer.saving.resume_changes import (
     STATE_FILE,
     Change,
@@ -27,10 +28,17 @@ from mlmfast.training.trainer.saving.resume_changes import (
 logger = logging.getLogger(__name__)
 
 _RUN_FILE = "mlmfast_run.json"
+PHASES = "phases"
+"""The phases of a recipe in what a run records."""
 _AUTO = "auto"
 _LOGS = "runs"
 _SCHEDULER_FILE = "scheduler.pt"
 _DEEPSPEED_FILE = "latest"  # names the folder with the states of optimizer and scheduler
+
+
+def recorded_run(checkpoint: Path) -> dict[str, Any]:
+    """Return what the training of a checkpoint recorded about itself; empty if it did not."""
+    return _recorded(checkpoint.parent)
 
 
 class RunDir:
@@ -39,7 +47,8 @@ class RunDir:
     Args:
         output: the folder of the finished model.
         run: what a resume cannot change, as values of JSON: the data, and the options that decide
-            which blocks a step reads.
+            which blocks a step reads. Of the phases of a recipe (`PHASES`, a list of
+            `PhaseRecord`), `override` can change those that have not begun.
         options: the options that a resume can change with `override`.
 
     Attributes:
@@ -59,21 +68,18 @@ class RunDir:
         """List the complete checkpoints, oldest first."""
         return complete_checkpoints(self.path)
 
-    def begin(
-        self, resume: bool | str | Path | None, *, overwrite: bool, override: bool = False
-    ) -> Path | None:
-        """Create the folder and choose the checkpoint to resume from; None for a new training.
+    def choose(self, resume: bool | str | Path | None, *, overwrite: bool) -> Path | None:
+        """Choose the checkpoint to resume from; None for a new training. Nothing is written.
 
         Args:
             resume: True for the latest checkpoint; "auto" for the latest, or a new training if
                 there is none; or the folder of a checkpoint.
-            overwrite: delete the checkpoints of an interrupted training.
-            override: accept options that differ from those of the checkpoint.
+            overwrite: whether the checkpoints of an interrupted training may be deleted.
 
         Raises:
             NotFoundError: there is no checkpoint to resume from.
             OutputExistsError: there are checkpoints, and neither `resume` nor `overwrite` is set.
-            InputError: the checkpoint is of another training, or incomplete.
+            InputError: the checkpoint is incomplete.
         """
         checkpoints = self.checkpoints()
         if not resume or (resume == _AUTO and not checkpoints):
@@ -82,9 +88,6 @@ class RunDir:
                     f"An interrupted training is in {self.path}: resume it "
                     "(--resume-from-checkpoint) or delete it (--overwrite)."
                 )
-            shutil.rmtree(self.path, ignore_errors=True)
-            self.path.mkdir(parents=True)
-            self._write_run()
             return None
         if resume is True or resume == _AUTO:
             if not checkpoints:
@@ -92,16 +95,38 @@ class RunDir:
                     f"There is no checkpoint in {self.path}: leave out --resume-from-checkpoint, "
                     "or use --resume-from-checkpoint auto."
                 )
-            chosen = checkpoints[-1]
-        else:
-            chosen = Path(resume).absolute()
-            if not (chosen / STATE_FILE).is_file():
-                raise NotFoundError(f"There is no checkpoint of a training in {chosen}.")
-            if not is_complete(chosen):
-                raise InputError(
-                    f"The checkpoint {chosen} is torn: files are missing or truncated. Resume from "
-                    "another one, or start a new training with --overwrite."
-                )
+            return checkpoints[-1]
+        chosen = Path(resume).absolute()
+        if not (chosen / STATE_FILE).is_file():
+            raise NotFoundError(f"There is no checkpoint of a training in {chosen}.")
+        if not is_complete(chosen):
+            raise InputError(
+                f"The checkpoint {chosen} is torn: files are missing or truncated. Resume from "
+                "another one, or start a new training with --overwrite."
+            )
+        return chosen
+
+    def begin(
+        self, resume: bool | str | Path | None, *, overwrite: bool, override: bool = False
+    ) -> Path | None:
+        """Create the folder and choose the checkpoint to resume from; None for a new training.
+
+        Args:
+            resume: as in `choose`.
+            overwrite: delete the checkpoints of an interrupted training.
+            override: accept options that differ from those of the checkpoint.
+
+        Raises:
+            NotFoundError: there is no checkpoint to resume from.
+            OutputExistsError: there are checkpoints, and neither `resume` nor `overwrite` is set.
+            InputError: the checkpoint is of another training, or incomplete.
+        """
+        chosen = self.choose(resume, overwrite=overwrite)
+        if chosen is None:
+            shutil.rmtree(self.path, ignore_errors=True)
+            self.path.mkdir(parents=True)
+            self._write_run()
+            return None
         self._check_same_run(chosen, override=override)
         if not any((chosen / name).exists() for name in (_SCHEDULER_FILE, _DEEPSPEED_FILE)):
             raise InputError(
@@ -118,10 +143,7 @@ class RunDir:
         (self.path / _RUN_FILE).write_text(content, encoding="utf-8")
 
     def _check_same_run(self, checkpoint: Path, *, override: bool) -> None:
-        before, _ = read_arguments(checkpoint)
-        with suppress(FileNotFoundError):  # a checkpoint of another program has no such file
-            recorded = (checkpoint.parent / _RUN_FILE).read_text(encoding="utf-8")
-            before = json.loads(recorded) | before
+        before = _recorded(checkpoint.parent) | read_arguments(checkpoint)[0]
         fixed, changes = (
             [
                 Change(name, before[name], now)
@@ -130,6 +152,11 @@ class RunDir:
             ]
             for part in (self.run, self.options)
         )
+        phases, recorded = self.run.get(PHASES), before.get(PHASES)
+        if isinstance(phases, list) and isinstance(recorded, list):
+            begun, later = phase_changes(recorded, phases, _step_in(checkpoint))
+            fixed = [*(change for change in fixed if change.name != PHASES), *begun]
+            changes += later
         if not fixed and (override or not changes):
             self.changes = changes
             if changes:
@@ -139,7 +166,7 @@ class RunDir:
         if not fixed:
             ways.append("resume with the new one by --override")
         names = " and ".join(
-            change.name if isinstance(change.after, list) else f"{change.name} ({_values(change)})"
+            f"{change.name} ({_values(change)})" if _is_short(change) else change.name
             for change in fixed + changes
         )
         raise InputError(
@@ -202,6 +229,22 @@ class RunDir:
 def _is_changed(before: dict[str, Any], name: str, now: Any) -> bool:
     """Whether an option differs; earlier versions of mlmfast did not record all options."""
     return name in before and before[name] != now
+
+
+def _recorded(folder: Path) -> dict[str, Any]:
+    """Return what the run of the checkpoints in a folder recorded."""
+    with suppress(FileNotFoundError):  # checkpoints of another program have no such file
+        return dict(json.loads((folder / _RUN_FILE).read_text(encoding="utf-8")))
+    return {}
+
+
+def _step_in(checkpoint: Path) -> int:
+    """Return the step of a checkpoint, whatever its folder is called."""
+    return int(json.loads((checkpoint / STATE_FILE).read_text(encoding="utf-8"))["global_step"])
+
+
+def _is_short(change: Change) -> bool:
+    return not isinstance(change.before, list) and not isinstance(change.after, list)
 
 
 def _values(change: Change) -> str:

@@ -1,7 +1,8 @@
-"""The speed and the memory of a recipe's phases, by a few steps of each: `measure_recipe`."""
+"""The speed and the memory of a recipe's phases, by a few steps of each: `measure_phases`."""
 
 from __future__ import annotations
 
+import gc
 import sys
 import tempfile
 import time
@@ -13,9 +14,11 @@ import torch
 import transformers
 
 from mlmfast.training.options.arguments import DEFAULTS
-from mlmfast.training.train import train
+from mlmfast.training.options.run_mlm import READING, TEXT_ONLY
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     from mlmfast.data.loading.mixture.mixture import Mixture
     from mlmfast.training.recipes.phase import Phase
     from mlmfast.training.recipes.recipe import Recipe
@@ -23,18 +26,37 @@ if TYPE_CHECKING:
 _STEPS = 4
 """Steps of each phase; the first, which allocates and compiles, does not count."""
 _PASSES = 4
-# Options that would write, send or keep something; those that say how the model computes stay.
+# Options that would write, send or keep something, or name the text, whose blocks are there; those
+# that say how the model computes stay.
 _LEFT_OUT = {
     "average_checkpoints",
+    "callbacks",
+    "data",
+    "data_temperature",
+    "dataset_config_name",
     "eval_data",
+    "eval_strategy",
+    "further",
+    "hours",
     "keep_checkpoints",
     "load_best_model_at_end",
     "max_time",
     "output",
     "output_dir",
+    "override",
+    "overwrite",
+    "overwrite_output_dir",
     "push_to_hub",
+    "quiet",
+    "recipe",
+    "report",
     "report_to",
     "resume_from_checkpoint",
+    "save_strategy",
+    "tokens_per_second",
+    "verify_store",
+    *TEXT_ONLY,
+    *READING,
 }
 
 
@@ -68,24 +90,26 @@ class _Clock(transformers.TrainerCallback):
             torch.cuda.reset_peak_memory_stats(args.device)
 
 
-def measure_recipe(
+def measure_phases(
+    train: Callable[..., Any],
     recipe: Recipe,
-    mixtures: list[Mixture],
-    data: Any = None,
-    **options: Any,
+    mixtures: Sequence[Mixture],
+    data: Any,
+    options: Mapping[str, Any],
 ) -> list[Measured]:
     """Train a few steps of each phase, in full batches of one device, and write nothing.
 
     Args:
+        train: `mlmfast.train`.
         recipe: the recipe.
         mixtures: the stores of its phases.
         data: what phases without data read.
-        options: further options of `mlmfast.train`, such as the model.
+        options: options of `train`; those that would write, send or keep something are left out.
 
     Raises:
         MlmfastError: what a training would raise.
     """
-    kept = {name: each for name, each in recipe.options.items() if name not in _LEFT_OUT}
+    kept = {name: each for name, each in options.items() if name not in _LEFT_OUT}
     lengths = [each.joined.block_size for each in mixtures]
     positions = _positions(kept, max(lengths))
     phases = tuple(
@@ -95,16 +119,19 @@ def measure_recipe(
     clock = _Clock()
     with tempfile.TemporaryDirectory(prefix="mlmfast-recipe-") as folder:
         train(
-            data,
+            data if any(each.data is None for each in phases) else None,
+            **kept,
             output=Path(folder) / "model",
-            recipe=replace(recipe, phases=phases, options=kept),
+            recipe=replace(recipe, phases=phases, options={}),
             callbacks=[clock],
             eval_strategy="no",
             save_strategy="no",
             report=False,
             quiet=True,
-            **options,
         )
+    gc.collect()  # the Trainer is part of reference cycles
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
     found = []
     for number, (phase, length) in enumerate(zip(phases, lengths, strict=True)):
         first, last = number * _STEPS, (number + 1) * _STEPS - 1

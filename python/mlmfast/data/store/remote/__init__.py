@@ -1,0 +1,1 @@
+"""Block stores at URLs, read through a bounded cache."""
