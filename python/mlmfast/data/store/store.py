@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from mlmfast.data.store.damage import find_damage, verify_bar
+from mlmfast.data.store.document_numbers import number_documents, starts_of
 from mlmfast.data.store.folder import store_folders
 from mlmfast.data.store.manifest import COLUMN, STARTS, Manifest, changed_message
 from mlmfast.data.store.shard_file import map_shard, starts_column
@@ -185,51 +186,21 @@ class BlockStore:
         rows = self.rows(block_ids)
         if rows is not None:
             return self.document_ids_of(rows, block_ids, out=out, threads=threads)
-        starts = list(self._document_starts)
-        return self._number_documents(self._shards, starts, block_ids, out, threads)
+        return number_documents(
+            self._shards, self._document_starts, block_ids, out, self.manifest,
+            name=str(self.path), threads=threads,
+        )  # fmt: skip
 
     def document_ids_of(
         self, rows: np.ndarray, block_ids: np.ndarray, *, out: np.ndarray, threads: int | None
     ) -> np.ndarray:
         """Number the documents of blocks that `rows` has returned; else as `document_ids`."""
         self.check_document_starts()
+        starts = starts_of(block_ids, self._starts, self._document_starts)
         numbers = np.arange(len(rows), dtype=np.uint64)
-        return self._number_documents([rows], [self._starts_of(block_ids)], numbers, out, threads)
-
-    def _number_documents(
-        self,
-        shards: list[np.ndarray],
-        starts: list[tuple[np.ndarray, np.ndarray]],
-        block_ids: np.ndarray,
-        out: np.ndarray,
-        threads: int | None,
-    ) -> np.ndarray:
-        from mlmfast import _core
-
-        manifest = self.manifest
-        try:
-            _core.document_ids(
-                shards,
-                starts,
-                block_ids,
-                out,
-                pad_id=manifest.pad_token_id if manifest.padding_tokens else None,
-                threads=threads,
-            )
-        except ValueError as error:
-            raise StoreError(f"{str(self.path)!r} cannot be used: {error}.") from None
-        return out
-
-    def _starts_of(self, block_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return where documents begin in some blocks, as `document_starts` does for a shard."""
-        numbers = np.searchsorted(self._starts, block_ids.astype(np.int64), side="right") - 1
-        parts = [np.empty(0, np.int32)]
-        for block, number in zip(block_ids.tolist(), numbers.tolist(), strict=True):
-            offsets, starts = self._document_starts[number]
-            row = block - int(self._starts[number])
-            parts.append(starts[offsets[row] : offsets[row + 1]])
-        ends = np.cumsum([len(part) for part in parts], dtype=np.int32)
-        return ends, np.concatenate(parts)
+        return number_documents(
+            [rows], [starts], numbers, out, self.manifest, name=str(self.path), threads=threads
+        )
 
     def __getitem__(self, key: Any) -> np.ndarray:
         """Return one block as an array `[L]`, or those of a slice, list or array as `[n, L]`.
