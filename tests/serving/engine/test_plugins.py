@@ -36,6 +36,10 @@ def test_a_plugin_that_is_not_installed_is_told_with_the_command(tiny_model, mon
 @pytest.fixture
 def installed(monkeypatch, tmp_path):
     """The folder of packages of plugins whose library is none."""
+    import onnxruntime
+
+    if not hasattr(onnxruntime, "register_execution_provider_library"):
+        pytest.skip("this onnxruntime takes no plugins")
     library = tmp_path / "libplugin.so"
     library.write_bytes(b"no library")
     module = SimpleNamespace(get_library_path=lambda: str(library), get_ep_name=lambda: "Other")
@@ -67,6 +71,15 @@ def test_the_cuda_runtime_beside_a_plugin_is_loaded_before_it(installed, monkeyp
     with pytest.raises(MlmfastError, match="does not load: "):
         plugins.plugin_device(plugins.TENSORRT_RTX)
     assert loaded == [str(installed / "libcudart.so.13.4")]
+
+
+@pytest.mark.usefixtures("installed")
+def test_an_onnxruntime_that_takes_no_plugins_is_told(monkeypatch):
+    import onnxruntime
+
+    monkeypatch.delattr(onnxruntime, "register_execution_provider_library")
+    with pytest.raises(MissingDependencyError, match=r"needs onnxruntime >= 1\.23, and"):
+        plugins.plugin_device(plugins.OPENVINO)
 
 
 @pytest.fixture

@@ -154,7 +154,8 @@ def _providers(onnxruntime: Any, options: SessionOptions) -> list[Any]:
 
 def _not_opened(graph: Path, error: Exception) -> InputError:
     cause = first_sentence(error)
-    if "external" in cause.lower():
+    # onnxruntime 1.20 tells only the file.
+    if "external" in cause.lower() or ".onnx_data" in cause:
         return InputError(
             f"onnxruntime cannot open {graph}: {cause} The weights lie in a file beside it, which "
             "is missing or cut short: copy the whole folder again, or write it again with "
