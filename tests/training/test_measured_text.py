@@ -46,6 +46,9 @@ def test_texts_are_measured_as_prepare_and_evaluate_do(root, options, tmp_path):
         one, other = found.after.sources[name], by_store.after.sources[name]
         assert (one.loss, one.bits_per_byte) == (other.loss, other.bits_per_byte)
         assert one.masked_tokens == other.masked_tokens
+    card = (tmp_path / "two" / "README.md").read_text()
+    assert f"mlmfast evaluate MODEL --data {texts['texts']} " in card
+    assert "cache" not in card
     assert found.before.loss == by_store.before.loss
     measured = evaluate(tmp_path / "two", texts, device="cpu", text_column="body")
     assert measured.masked_tokens == found.after.masked_tokens

@@ -36,6 +36,7 @@ class EvaluationBlocks(BlockDataset):
         store: The blocks, `[N, L]`; or several stores of one tokenizer and block size by name, to
             evaluate on all of them and on each. A block has the masks that it has alone.
         mlm_probability: Share of the ordinary tokens that are chosen, the same for all blocks.
+        texts: The folders of stores that were made of text, and what the user calls that.
         options: The other arguments of `BlockDataset`; `limit` is that of each store.
 
     Attributes:
@@ -50,8 +51,10 @@ class EvaluationBlocks(BlockDataset):
         store: BlockStore | Mapping[str, BlockStore],
         *,
         mlm_probability: float = 0.15,
+        texts: Mapping[str, str] | None = None,
         **options: Any,
     ) -> None:
+        self.texts = texts or {}
         if isinstance(parse_mask_rate(mlm_probability), RowRates):
             raise InputError(
                 "An evaluation has one mask rate for all blocks: give mlm_probability as a number, "

@@ -23,8 +23,6 @@ from mlmfast.training.model.documents.mode import check_document_mode, numbers_d
 from mlmfast.training.model.load import check_fits, load_model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import numpy as np
 
     from mlmfast.data.store.store import BlockStore
@@ -157,7 +155,7 @@ def compare(
             (model, against),
             store,
             masks,
-            opened.named,
+            opened.texts,
             confidence=confidence,
             batch_size=batch_size,
             device=device,
@@ -170,7 +168,7 @@ def _compared(
     both: tuple[Model, Model],
     store: BlockStore,
     masks: MaskSeries,
-    named: Callable[[Evaluation], Evaluation],
+    texts: Mapping[str, str],
     *,
     confidence: float,
     batch_size: int,
@@ -205,8 +203,8 @@ def _compared(
     margin = half_width(confidence, int((counts[0].sum(0)[:, 3] > 0).sum())) * error
     return Comparison(
         names=(_name(both[0]), _name(both[1])),
-        model=named(evaluations[0]),
-        against=named(evaluations[1]),
+        model=evaluations[0].on_texts(texts),
+        against=evaluations[1].on_texts(texts),
         difference=difference,
         standard_error=error,
         low=difference - margin,

@@ -121,9 +121,9 @@ def evaluate(
                     separate=evaluator.documents == "separate",
                 )
             )
-        evaluation = opened.named(
-            summarize_counts(counts, stores, masks, evaluator.precision, evaluator.documents)
-        )
+        evaluation = summarize_counts(
+            counts, stores, masks, evaluator.precision, evaluator.documents
+        ).on_texts(opened.texts)
     return replace(evaluation, pseudo_perplexity=pseudo, seconds=time.perf_counter() - started)
 
 

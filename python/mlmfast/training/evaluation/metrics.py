@@ -106,6 +106,20 @@ class Evaluation:
             f"--documents {self.documents}{part}"
         )
 
+    def on_texts(self, texts: Mapping[str, str]) -> Evaluation:
+        """Return the same evaluation, with `data` naming texts in place of the stores made of them.
+
+        Args:
+            texts: the folder of each store, and what the user calls its text.
+        """
+        data = self.data
+        for folder, name in texts.items():
+            data = data.replace(folder, name)
+        sources = self.sources and {
+            source: each.on_texts(texts) for source, each in self.sources.items()
+        }
+        return replace(self, data=data, sources=sources)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as values of JSON; a number that is not finite becomes None."""
         return finite(asdict(self))

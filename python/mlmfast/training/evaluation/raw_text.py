@@ -30,7 +30,6 @@ from mlmfast.training.text_data import is_blocks
 
 if TYPE_CHECKING:
     from mlmfast.data.tokenization.load import LoadedTokenizer
-    from mlmfast.training.evaluation.metrics import Evaluation
 
 logger = logging.getLogger(__name__)
 
@@ -46,16 +45,6 @@ class EvaluationData:
 
     stores: BlockStore | dict[str, BlockStore]
     texts: dict[str, str] = field(default_factory=dict)
-
-    def named(self, evaluation: Evaluation) -> Evaluation:
-        """Return an evaluation whose `data` names the texts in place of temporary folders."""
-        data = evaluation.data
-        for folder, name in self.texts.items():
-            data = data.replace(folder, name)
-        sources = evaluation.sources and {
-            source: self.named(each) for source, each in evaluation.sources.items()
-        }
-        return replace(evaluation, data=data, sources=sources)
 
 
 @contextmanager

@@ -58,12 +58,13 @@ class Totals:
         Raises:
             InputError: No token was masked.
         """
+        texts = self._blocks.texts if isinstance(self._blocks, EvaluationBlocks) else {}
         whole = summarize(self._sums.sum(0), self._blocks, **about)
         if not self._parts:
-            return whole
+            return whole.on_texts(texts)
         each = {
             name: summarize(sums, part, **about)
             for (name, part), sums in zip(self._parts.items(), self._sums, strict=True)
             if sums[-1]  # of a few blocks, all may be without a masked token
         }
-        return replace(whole, sources=each)
+        return replace(whole, sources=each).on_texts(texts)

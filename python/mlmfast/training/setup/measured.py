@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from mlmfast.data.prepare.cache import prepare_cached
 from mlmfast.errors import InputError
 from mlmfast.training.evaluation.raw_text import (
+    EvaluationData,
     called_by_user,
     open_stores,
     prepare_options,
@@ -32,9 +33,7 @@ _READING = {
 """The flags of run_mlm.py about reading, and the options of `prepare` that they are."""
 
 
-def open_measured(
-    config: TrainConfig, trained: BlockStore, processes: Processes
-) -> BlockStore | dict[str, BlockStore]:
+def open_measured(config: TrainConfig, trained: BlockStore, processes: Processes) -> EvaluationData:
     """Open the stores of `eval_data`; prepare what is text, or open its blocks in the cache.
 
     Text becomes the blocks that `evaluate` makes of it for the finished model: with the tokenizer
@@ -51,13 +50,18 @@ def open_measured(
         StoreError: a store is damaged.
     """
     options = config.options
+    called: dict[str, str] = {}
 
     def prepare(texts: Sequence[Any], stores: Sequence[BlockStore]) -> list[BlockStore]:
         values = {name: getattr(options, flag) for flag, name in _READING.items()}
         given = {name: value for name, value in values.items() if value is not None}
         blocks = text_blocks({}, stores, TextBlocks.of(trained))
         found = prepare_options(trained.tokenizer, blocks, given, progress=not config.quiet)
-        return processes.run_on_rank0(lambda: [cached(text, found) for text in texts])
+        made = processes.run_on_rank0(lambda: [cached(text, found) for text in texts])
+        called.update(
+            (str(store.path), called_by_user(text)) for store, text in zip(made, texts, strict=True)
+        )
+        return made
 
     def cached(text: Any, found: Any) -> BlockStore:
         try:
@@ -73,4 +77,4 @@ def open_measured(
                 "and give its blocks."
             ) from error
 
-    return open_stores(config.eval_data, prepare)
+    return EvaluationData(open_stores(config.eval_data, prepare), called)

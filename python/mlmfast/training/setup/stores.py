@@ -13,6 +13,7 @@ from mlmfast.data.store.named import joined
 from mlmfast.data.store.store import BlockStore, open_splits
 from mlmfast.errors import InputError, StoreError
 from mlmfast.training.datasets import EvaluationBlocks, MaskedBlocks
+from mlmfast.training.evaluation.raw_text import EvaluationData
 from mlmfast.training.model.documents.mode import numbers_documents
 from mlmfast.training.phased_blocks import PhasedBlocks
 from mlmfast.training.setup.hours import fitted_to_hours
@@ -78,8 +79,8 @@ def build_datasets(
         train = phased_blocks(config, mixtures)
         measured = measured_blocks(recipe, mixtures, tests)
         where = mixtures[-1].joined.path
-    measured = _wanted(config, train.store, measured, processes, where)
-    eval_store = None if measured is None else joined(measured)
+    wanted = _wanted(config, train.store, measured, processes, where)
+    eval_store = None if wanted is None else joined(wanted.stores)
     _check_stores(
         (*(train.sources if isinstance(train, PhasedBlocks) else [train.store]), eval_store),
         processes,
@@ -94,10 +95,11 @@ def build_datasets(
             train.store.block_size,
             100 * train.fill_rate,
         )
-    if eval_store is None or measured is None:
+    if eval_store is None or wanted is None:
         return config, train, None
     evaluated = EvaluationBlocks(
-        measured,
+        wanted.stores,
+        texts=wanted.texts,
         pad_to_max_length=config.options.pad_to_max_length,
         limit=config.options.max_eval_samples,
         documents=numbers_documents(eval_store, config.documents),
@@ -151,7 +153,7 @@ def _wanted(
     tests: BlockStore | dict[str, BlockStore] | None,
     processes: Processes,
     where: Path,
-) -> BlockStore | dict[str, BlockStore] | None:
+) -> EvaluationData | None:
     """Return the blocks to measure on: `eval_data`, or the test splits; None to measure nothing.
 
     Raises:
@@ -160,7 +162,7 @@ def _wanted(
     strategy = config.training_arguments.get("eval_strategy")
     if str(strategy) == "no":
         return None
-    measured = tests
+    measured = None if tests is None else EvaluationData(tests)
     if config.eval_data is not None:
         measured = open_measured(config, trained, processes)
     if strategy is not None and measured is None:
@@ -168,8 +170,8 @@ def _wanted(
             f"eval_strategy is {strategy!r}, but {where} has no test split: prepare it "
             "with --test-size, or give eval_data."
         )
-    if isinstance(measured, BlockStore):
-        _check_filled(measured)
+    if measured is not None and isinstance(measured.stores, BlockStore):
+        _check_filled(measured.stores)
     return measured
 
 
