@@ -6,6 +6,7 @@ import json
 import math
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 import transformers
@@ -13,6 +14,7 @@ from click.testing import CliRunner
 
 from architectures import tiny_model
 from mlmfast.cli.evaluate import command
+from mlmfast.data.convert.convert import convert
 from mlmfast.data.prepare.api import prepare
 from mlmfast.data.store.lengths import longest_document
 from mlmfast.data.store.store import BlockStore, open_splits
@@ -122,13 +124,15 @@ def test_the_command_line_takes_the_option(blocks, checkpoint):
         assert json.loads(result.stdout)["documents"] == mode
 
 
-def test_a_store_without_boundaries_cannot_separate(blocks, checkpoint, tmp_path, monkeypatch):
-    store = open_splits(blocks["concat"])["test"]
-    monkeypatch.setattr(BlockStore, "document_starts", None)
+def test_a_store_without_boundaries_cannot_separate(blocks, checkpoint, toy_blocks, tmp_path):
+    table = tmp_path / "blocks.parquet"
+    pq.write_table(open_splits(blocks["concat"])["test"].to_arrow(), table)
+    convert(table, tmp_path / "blocks", to="store", tokenizer=toy_blocks / "train")
+    store = BlockStore.open(tmp_path / "blocks")
     assert evaluate(checkpoint, store, device="cpu").documents == "joined"
     for run in (
         lambda: evaluate(checkpoint, store, documents="separate"),
-        lambda: train(blocks["concat"], output=tmp_path, documents="separate", **SCRATCH),
+        lambda: train(store, output=tmp_path / "model", documents="separate", **SCRATCH),
     ):
         with pytest.raises(InputError, match=r"does not say where documents begin: prepare it"):
             run()

@@ -74,7 +74,7 @@ def test_a_later_phase_is_changed_by_override_alone(tmp_path):
         run.begin(str(folder), overwrite=False)
     assert run.begin(str(folder), overwrite=False, override=True) == folder
     assert list(map(str, run.changes)) == ["phase 3 (three) 4 steps -> 9 steps"]
-    assert recorded_run(tmp_path / "model", str(folder))[PHASES] == later
+    assert recorded_run(folder)[PHASES] == later
     begun = RunDir(tmp_path / "model", {"data": None, PHASES: [phase("one", 6)], "seed": 0})
     with pytest.raises(InputError, match=r"another phase 1 \(one\) .*5 steps, now 6") as refused:
         begun.begin(str(folder), overwrite=False, override=True)
@@ -84,7 +84,5 @@ def test_a_later_phase_is_changed_by_override_alone(tmp_path):
         other.begin(str(folder), overwrite=False, override=True)
 
 
-def test_a_new_training_has_no_record(tmp_path):
-    assert recorded_run(tmp_path / "model", None) is None
-    assert recorded_run(tmp_path / "model", "auto") is None
-    assert recorded_run(tmp_path / "model", str(tmp_path / "gone" / "checkpoint-1")) == {}
+def test_a_checkpoint_from_elsewhere_has_no_record(tmp_path):
+    assert recorded_run(tmp_path / "gone" / "checkpoint-1") == {}
