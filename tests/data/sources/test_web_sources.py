@@ -71,6 +71,24 @@ def test_secrets_of_a_url_are_not_kept(web):
     assert sum(len(piece.decode(ReadOptions())) for piece in source.pieces(ReadOptions())) == 300
 
 
+def test_no_message_has_the_secrets_of_a_url(web, caplog):
+    caplog.set_level("INFO", logger="mlmfast")
+    url = f"{web.url}/a.txt?signature=secret".replace("http://", "http://me:word@")
+    web.denied = True
+    with pytest.raises(InputError) as denied:
+        open_sources(url)
+    web.denied = False
+    web.proxy.break_down(after=0)
+    with pytest.raises(InputError) as broken:
+        open_sources(url)
+    told = [str(denied.value), str(broken.value), *caplog.messages]
+    assert any("trying again" in each for each in told)
+    for each in told:
+        assert f"{web.url}/a.txt" in each
+        assert "secret" not in each
+        assert "word" not in each
+
+
 def test_errors_name_the_url(web):
     with pytest.raises(NotFoundError, match=r"nothing at 'http.*/none\.txt'"):
         open_sources(f"{web.url}/none.txt")

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from mlmfast.errors import InputError, MlmfastError, NotFoundError, first_line
-from mlmfast.fs.remote.urls import scheme_of, shown
+from mlmfast.fs.remote.urls import redacted, scheme_of, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,10 +49,11 @@ def retried(operation: Callable[[], Result], url: str) -> Result:
             try:
                 return operation()
             except Exception as error:
-                if is_final(_reason(error)):
+                reason = _reason(error)
+                if is_final(reason):
                     raise
                 pause = FIRST_PAUSE * 2 ** (attempt - 1)
-                logger.info("%s: %s; trying again in %.2g s", shown(url), first_line(error), pause)
+                logger.info("%s: %s; trying again in %.2g s", shown(url), _said(reason), pause)
                 time.sleep(pause)
         return operation()
 
@@ -76,13 +77,18 @@ def named(url: str) -> Iterator[None]:
             raise NotFoundError(
                 f"There is nothing at {shown(url)!r}: no such bucket, folder or file."
             ) from error
-        what = first_line(reason).rstrip(".")
+        what = _said(reason)
         if _is_denied(reason):
             scheme = scheme_of(url)
             given = _CREDENTIALS.get(_ALIASES.get(scheme, scheme))
             advice = f"Check the credentials: {given}" if given else "Check the credentials"
             raise InputError(f"{shown(url)!r} may not be accessed: {what}. {advice}.") from error
         raise InputError(f"{shown(url)!r} cannot be accessed: {what}.") from error
+
+
+def _said(reason: Exception) -> str:
+    """Return the first line of an error; libraries write whole URLs into theirs."""
+    return redacted(first_line(reason)).rstrip(".")
 
 
 def _reason(error: Exception) -> Exception:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 # One letter is a drive of Windows.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _WEB = ("http", "https")
+_WEB_URL = re.compile(r"https?://[^\s'\"]+", re.IGNORECASE)
 # The package of each scheme, and the extra of mlmfast that installs it.
 _PACKAGES = {
     **dict.fromkeys(("s3", "s3a"), ("s3fs", "s3")),
@@ -48,6 +49,11 @@ def shown(url: str) -> str:
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     return parts._replace(netloc=host, query="", fragment="").geturl()
+
+
+def redacted(text: str) -> str:
+    """Return what a library says with the URLs in it as `shown` has them."""
+    return _WEB_URL.sub(lambda found: shown(found[0]), text)
 
 
 def url_path(url: str) -> PurePosixPath:
