@@ -11,7 +11,7 @@ from mlmfast.cli.flags.command import ExampleCommand
 from mlmfast.errors import StoreError
 
 if TYPE_CHECKING:
-    from mlmfast.data.store.verify import VerifyReport
+    from mlmfast.data.store.verify_report import VerifyReport
 
 
 @click.command(

@@ -67,15 +67,9 @@ class CutStore(BlockStore):
             for starts, shard in zip(self.whole.document_starts or (), self._shards, strict=True)
         ]
 
-    def document_ids(
-        self, block_ids: np.ndarray, *, out: np.ndarray | None = None, threads: int | None = None
+    def _number_documents(
+        self, block_ids: np.ndarray, out: np.ndarray, threads: int | None
     ) -> np.ndarray:
-        """Number the documents of blocks, position by position, as in `BlockStore`."""
-        self.check_document_starts()
-        if len(block_ids) and int(block_ids.max()) >= len(self):
-            raise IndexError(f"block {block_ids.max()} of a store of {len(self)} blocks")
-        if out is None:
-            out = np.empty((len(block_ids), self.block_size), np.int32)
         wholes, rows = np.unique(block_ids // np.uint64(self._parts), return_inverse=True)
         numbers = self.whole.document_ids(wholes, threads=threads).reshape(-1, self.block_size)
         own = numbers[rows * self._parts + (block_ids % np.uint64(self._parts)).astype(np.int64)]

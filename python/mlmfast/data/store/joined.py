@@ -65,15 +65,9 @@ class JoinedStore(BlockStore):
             return None
         return tuple(starts for store in self.stores for starts in store.document_starts or ())
 
-    def document_ids(
-        self, block_ids: np.ndarray, *, out: np.ndarray | None = None, threads: int | None = None
+    def _number_documents(
+        self, block_ids: np.ndarray, out: np.ndarray, threads: int | None
     ) -> np.ndarray:
-        """Number the documents of blocks, position by position, as in `BlockStore`."""
-        self.check_document_starts()
-        if len(block_ids) and int(block_ids.max()) >= len(self):
-            raise IndexError(f"block {block_ids.max()} of a store of {len(self)} blocks")
-        if out is None:
-            out = np.empty((len(block_ids), self.block_size), np.int32)
         sources = np.searchsorted(self.first_blocks, block_ids, side="right") - 1
         for source in np.unique(sources).tolist():
             rows = np.flatnonzero(sources == source)

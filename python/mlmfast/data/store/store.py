@@ -155,7 +155,7 @@ class BlockStore:
         """Raise InputError if the store does not know where documents begin."""
         if not self.manifest.document_starts:
             raise InputError(
-                f"The block store {str(self.path)!r} does not say where documents begin: prepare "
+                f"The block store {self.location!r} does not say where documents begin: prepare "
                 "it again from its text, with this version of mlmfast."
             )
 
@@ -183,6 +183,12 @@ class BlockStore:
             raise IndexError(f"block {block_ids.max()} of a store of {len(self)} blocks")
         if out is None:
             out = np.empty((len(block_ids), self.block_size), np.int32)
+        return self._number_documents(block_ids, out, threads)
+
+    def _number_documents(
+        self, block_ids: np.ndarray, out: np.ndarray, threads: int | None
+    ) -> np.ndarray:
+        """Write to `out` what `document_ids` returns, of blocks that there are."""
         rows = self.rows(block_ids)
         if rows is not None:
             return self.document_ids_of(rows, block_ids, out=out, threads=threads)

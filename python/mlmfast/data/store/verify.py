@@ -3,41 +3,16 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from mlmfast.data.store.damage import checksums_of, find_damage, verify_bar
 from mlmfast.data.store.folder import store_folders
 from mlmfast.data.store.manifest import Manifest
 from mlmfast.data.store.store import BlockStore, open_splits
+from mlmfast.data.store.verify_report import VerifyReport
 from mlmfast.errors import StoreError
 from mlmfast.fs.paths import as_path
 from mlmfast.fs.remote.urls import is_url
-
-
-@dataclass
-class VerifyReport:
-    """What `verify` found in a store, or in its splits."""
-
-    path: str | Path
-    blocks: dict[str, int] = field(default_factory=dict)
-    """Blocks of each split."""
-    files: int = 0
-    bytes: int = 0
-    """Bytes of the shards, all of which were read."""
-    damage: list[str] = field(default_factory=list)
-    """A sentence for each file that differs from what was written."""
-    seconds: float = 0.0
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the report in values that JSON can hold."""
-        return {
-            **vars(self),
-            "path": str(self.path),
-            "whole": not self.damage,
-            "seconds": round(self.seconds, 3),
-        }
 
 
 def verify(path: str | Path, *, progress: bool = False) -> VerifyReport:
