@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import gzip
-import pickle
 import re
-from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from itertools import chain
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -19,12 +15,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from corpus import documents, jsonl, tiny_tokenizer
+from corpus import jsonl, tiny_tokenizer
 from log_lines import log_lines
 from mlmfast.data.prepare import run as prepare_run
-from mlmfast.data.prepare.distributed import duplicates, run, shuffling
-from mlmfast.data.prepare.distributed import ray as ray_cluster
-from mlmfast.data.prepare.distributed import ray as ray_run
+from mlmfast.data.prepare.distributed import duplicates, shuffling
 from mlmfast.data.prepare.distributed import tokenize as tokens
 from mlmfast.data.prepare.distributed.job import Job
 from mlmfast.data.prepare.distributed.sharding import plan_documents, plan_tokens
@@ -37,80 +31,8 @@ from mlmfast.data.sources.readers import csv
 from mlmfast.data.sources.sections import split_source
 from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import InputError
-
-TEXTS = documents(400)
-
-
-class Here:
-    """Runs tasks one after the other; what they get and give crosses a process border in vain."""
-
-    def __init__(self, job, fail_after=None):
-        self._job = pickle.dumps(job)
-        self._left = fail_after
-
-    def map(self, function, calls):
-        for call in calls:
-            if self._left is not None:
-                self._left -= 1
-                if self._left < 0:
-                    raise OSError("the power went")
-            job, *args = pickle.loads(self._job), *pickle.loads(pickle.dumps(call))
-            yield pickle.loads(pickle.dumps(function(job, *args)))
-
-
-@pytest.fixture
-def here(monkeypatch):
-    """A function that lets "ray" run in this process, in units of so many bytes."""
-
-    def choose(unit_bytes=3000, fail_after=None):
-        @contextmanager
-        def cluster(_threads):
-            yield lambda job: Here(job, fail_after)
-
-        monkeypatch.setattr(run, "UNIT_BYTES", unit_bytes)
-        monkeypatch.setattr(ray_run, "ray_cluster", cluster)
-        monkeypatch.setattr(ray_cluster, "import_ray", lambda: None)
-
-    return choose
-
-
-def files_of(folder):
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-
-
-def write_inputs(folder):
-    """The texts in files of all kinds; return their names, in order."""
-    lines = "".join(f"{text}\n" for text in TEXTS)
-    (folder / "a.txt").write_text(lines, newline="")
-    (folder / "b.jsonl").write_bytes(jsonl(*({"n": 1, "text": text or None} for text in TEXTS)))
-    (folder / "c.txt.gz").write_bytes(gzip.compress(lines.encode()))
-    (folder / "d.txt").write_bytes(b"\xef\xbb\xbf" + lines.replace("\n", "\r\n").encode() + b"end")
-    (folder / "e.txt").write_text("tiny\n")
-    table = pa.table({"text": [*TEXTS, None]})
-    pa.parquet.write_table(table, folder / "f.parquet", row_group_size=37)
-    pa.csv.write_csv(table, folder / "g.csv")
-    records = (f">{n}\r\n{'ACGT' * (n % 9)}\r\n;x\r\nacg\r\n" for n, _ in enumerate(TEXTS))
-    (folder / "h.fasta").write_text("".join(records), newline="")
-    with pa.ipc.new_file(str(folder / "i.arrow"), table.schema) as writer:
-        writer.write_table(table, max_chunksize=37)
-    return [str(path) for path in sorted(folder.iterdir())]
-
-
-def both(tmp_path, inputs, **options):
-    """Prepare by both engines; return the files and the report of each."""
-    found = []
-    for engine in ("local", "ray"):
-        out = tmp_path / engine
-        given = PrepareOptions(tokenizer=tiny_tokenizer(), engine=engine, overwrite=True, **options)
-        report = run_prepare(inputs, out, given).as_dict()
-        for name in ("seconds", "megabytes_per_second", "tokens_per_second", "output", "splits"):
-            del report[name]
-        found.append((files_of(out), report))
-    return found
+from prepare_runs import files_of
+from waves_here import TEXTS, both, write_inputs
 
 
 @pytest.mark.parametrize(
@@ -284,57 +206,6 @@ def test_a_limit_before_the_fault_never_meets_it(tmp_path, here, monkeypatch):
     assert local == distributed
 
 
-def test_what_was_tokenized_is_not_tokenized_again(tmp_path, here, monkeypatch):
-    (tmp_path / "in").mkdir()
-    inputs = write_inputs(tmp_path / "in")
-    options = {"block_size": 16, "shard_tokens": 3000, "test_size": 0.2}
-    ray = PrepareOptions(tokenizer=tiny_tokenizer(), engine="ray", **options)
-    here(fail_after=20)
-    with pytest.raises(OSError, match="the power went") as caught:
-        run_prepare(inputs, tmp_path / "ray", ray)
-    assert "20 finished parts are kept" in "".join(caught.value.__notes__)
-    here()
-    seen = []
-    real = tokens.encoder_of
-    monkeypatch.setattr(tokens, "encoder_of", lambda *a, **k: seen.append(1) or real(*a, **k))
-    run_prepare(inputs, tmp_path / "ray", ray)
-    units = len(tokens.units_of(open_sources(inputs), 3000))
-    assert len(seen) == units - 20
-    local = PrepareOptions(tokenizer=tiny_tokenizer(), **options)
-    run_prepare(inputs, tmp_path / "local", local)
-    assert files_of(tmp_path / "ray") == files_of(tmp_path / "local")
-
-
-def flip_a_bit(path):
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 4
-    path.write_bytes(content)
-
-
-def empty(path):
-    path.write_bytes(b"")
-
-
-@pytest.mark.parametrize("name", ["unit-000001.arrow", "unit-000001.json"])
-@pytest.mark.parametrize("damage", [Path.unlink, flip_a_bit, empty])
-def test_parts_that_are_damaged_are_made_once_more(tmp_path, here, monkeypatch, name, damage):
-    (tmp_path / "in").mkdir()
-    inputs = write_inputs(tmp_path / "in")
-    ray = PrepareOptions(tokenizer=tiny_tokenizer(), block_size=16, engine="ray")
-    here(fail_after=20)
-    with pytest.raises(OSError, match="the power went"):
-        run_prepare(inputs, tmp_path / "ray", ray)
-    damage(tmp_path / ".ray.partial-prepare" / "tokens" / name)
-    here()
-    made = []
-    real = tokens.encoder_of
-    monkeypatch.setattr(tokens, "encoder_of", lambda *a, **k: made.append(1) or real(*a, **k))
-    run_prepare(inputs, tmp_path / "ray", ray)
-    assert len(made) == len(tokens.units_of(open_sources(inputs), 3000)) - 20 + 1
-    run_prepare(inputs, tmp_path / "local", replace(ray, engine="local"))
-    assert files_of(tmp_path / "ray") == files_of(tmp_path / "local")
-
-
 @pytest.mark.parametrize("inputs", [pa.array(TEXTS), "-"])
 def test_what_is_in_this_process_alone_is_refused(tmp_path, here, inputs):
     here()
@@ -383,25 +254,6 @@ def test_documents_stay_in_groups_however_they_are_ordered(tmp_path, here, monke
     local, distributed = both(tmp_path, tmp_path / "in.jsonl", **options)
     assert local == distributed
     assert local[1]["duplicate_documents"] >= len(TEXTS)
-
-
-def test_hashes_that_are_damaged_are_made_once_more(tmp_path, here, monkeypatch):
-    (tmp_path / "in").mkdir()
-    inputs = write_inputs(tmp_path / "in")
-    given = {"block_size": 16, "deduplicate": "exact"}
-    ray = PrepareOptions(tokenizer=tiny_tokenizer(), engine="ray", **given)
-    here(fail_after=20)
-    with pytest.raises(OSError, match="the power went"):
-        run_prepare(inputs, tmp_path / "ray", ray)
-    flip_a_bit(tmp_path / ".ray.partial-prepare" / "tokens" / "unit-000001.npy")
-    here()
-    made = []
-    real = tokens.encoder_of
-    monkeypatch.setattr(tokens, "encoder_of", lambda *a, **k: made.append(1) or real(*a, **k))
-    run_prepare(inputs, tmp_path / "ray", ray)
-    assert len(made) == len(tokens.units_of(open_sources(inputs), 3000)) - 20 + 1
-    run_prepare(inputs, tmp_path / "local", replace(ray, engine="local"))
-    assert files_of(tmp_path / "ray") == files_of(tmp_path / "local")
 
 
 def test_the_range_of_hashes_is_divided_without_a_gap():

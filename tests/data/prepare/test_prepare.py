@@ -23,6 +23,7 @@ from mlmfast.data.store.store import BlockStore
 from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import InputError, NotFoundError, OutputExistsError
 from places import shared
+from prepare_runs import files_of
 from published import languages, published_folder, python_texts
 
 TEXTS = documents(300)
@@ -52,14 +53,6 @@ def recipe(files, kind, column, tokenizer_folder, block_size, cache):
     tokens = list(itertools.chain.from_iterable(rows["input_ids"]))
     whole = len(tokens) // block_size * block_size
     return [tokens[at : at + block_size] for at in range(0, whole, block_size)]
-
-
-def files_of(folder):
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
 
 
 def in_batches_of(batch_bytes, monkeypatch):

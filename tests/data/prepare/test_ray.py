@@ -11,17 +11,10 @@ import pytest
 
 from corpus import documents, jsonl, tiny_tokenizer
 from mlmfast.data.prepare.api import prepare
+from prepare_runs import files_of
 from ray_programs import begun, prepare_on_ray
 
 TEXTS = documents(1500, seed=7)
-
-
-def files_of(folder):
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
 
 
 @pytest.fixture(scope="module")
