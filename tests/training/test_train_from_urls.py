@@ -25,7 +25,7 @@ def test_a_training_is_that_on_the_disk_through_broken_connections(
     url, s3, toy_blocks, tmp_path, monkeypatch, downloads
 ):
     if not downloads:  # as where the cache has no room
-        name = "mlmfast.data.store.remote.store.RemoteStore._download"
+        name = "mlmfast.data.store.remote.shards.RemoteShards._download"
         monkeypatch.setattr(name, lambda _self: None)
     options = SCRATCH | {"max_steps": 6, "eval_strategy": "no"}
     train(toy_blocks, output=tmp_path / "here", **options)

@@ -208,7 +208,7 @@ def test_starts_that_cannot_be_end_as_an_error(tmp_path):
     store = stored(tmp_path / "whole")
     offsets, starts = (array.copy() for array in store.document_starts[0])
     starts[offsets[2]] = 1
-    store._document_starts = ((offsets, starts), *store._document_starts[1:])
+    store._shards._document_starts = ((offsets, starts), *store._shards._document_starts[1:])
     with pytest.raises(StoreError, match="block 2: where its documents begin is damaged"):
         everything(store)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlmfast.data.store.shards import LocalShards
 from mlmfast.data.store.store import BlockStore
 from mlmfast.errors import InputError
 
@@ -36,26 +37,29 @@ class CutStore(BlockStore):
     def __init__(self, whole: BlockStore, length: int) -> None:
         _check(whole, length)
         self.whole = whole
-        self.path = whole.path
         self._parts = whole.block_size // length
         shards = [shard.reshape(-1, length) for shard in whole.shards]
         padded = _padding_at_end(whole) // length
         if padded:
             shards[-1] = shards[-1][:-padded]
-        self._shards = shards
-        self._starts = np.cumsum([0, *map(len, shards)])
-        blocks, manifest = int(self._starts[-1]), whole.manifest
-        self.manifest = replace(
-            manifest,
+        blocks, old = sum(map(len, shards)), whole.manifest
+        manifest = replace(
+            old,
             block_size=length,
             blocks=blocks,
             tokens=blocks * length,
-            padding_tokens=manifest.padding_tokens - padded * length,
+            padding_tokens=old.padding_tokens - padded * length,
             checksum=None,
         )
+        self._hold(LocalShards(whole.path, manifest, shards))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return CutStore, (self.whole, self.block_size)
+
+    @property
+    def location(self) -> str:
+        """Where the store is: its folder, or its URL."""
+        return self.whole.location
 
     @property
     def document_starts(self) -> Sequence[tuple[np.ndarray, np.ndarray]] | None:
@@ -64,7 +68,7 @@ class CutStore(BlockStore):
             return None
         return [
             self._cut_starts(starts, len(shard))
-            for starts, shard in zip(self.whole.document_starts or (), self._shards, strict=True)
+            for starts, shard in zip(self.whole.document_starts or (), self.shards, strict=True)
         ]
 
     def _number_documents(

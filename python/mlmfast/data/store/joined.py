@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlmfast.data.store.shards import LocalShards
 from mlmfast.data.store.store import BlockStore
 from mlmfast.errors import InputError, MissingDependencyError
 
@@ -43,15 +44,19 @@ class JoinedStore(BlockStore):
     def __init__(self, stores: Sequence[BlockStore]) -> None:
         check_joinable(stores)
         self.stores = tuple(stores)
-        self.path = Path(" and ".join(str(store.path) for store in stores))
-        self.manifest = _add_up([store.manifest for store in stores])
-        self._shards = [shard for store in stores for shard in store.shards]
-        self._starts = np.cumsum([0, *map(len, self._shards)])
+        folders = Path(" and ".join(str(store.path) for store in stores))
+        arrays = [shard for store in stores for shard in store.shards]
+        self._hold(LocalShards(folders, _add_up([store.manifest for store in stores]), arrays))
         self.first_blocks = np.cumsum([0, *map(len, stores)]).astype(np.uint64)
         """The number here of each store's first block, and that of all blocks, `[S + 1]`."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return JoinedStore, (self.stores,)
+
+    @property
+    def location(self) -> str:
+        """Where the stores are: their folders and URLs."""
+        return " and ".join(store.location for store in self.stores)
 
     @property
     def tokenizer(self) -> LoadedTokenizer:

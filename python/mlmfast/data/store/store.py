@@ -10,19 +10,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from mlmfast.data.store.chosen_blocks import chosen_blocks
 from mlmfast.data.store.damage import find_damage, verify_bar
 from mlmfast.data.store.document_numbers import number_documents, starts_of
 from mlmfast.data.store.folder import store_folders
-from mlmfast.data.store.manifest import COLUMN, STARTS, Manifest, changed_message
-from mlmfast.data.store.shard_file import map_shard, starts_column
+from mlmfast.data.store.manifest import COLUMN, STARTS
+from mlmfast.data.store.remote.shards import RemoteShards
+from mlmfast.data.store.remote.splits import split_urls
+from mlmfast.data.store.shard_file import starts_column
+from mlmfast.data.store.shards import open_shards
 from mlmfast.data.tokenization.load import LoadedTokenizer, load_tokenizer
-from mlmfast.errors import InputError, MissingDependencyError, NotFoundError, StoreError
-from mlmfast.fs.checksums import file_sha256
+from mlmfast.errors import InputError, MissingDependencyError, StoreError
 from mlmfast.fs.paths import as_path
 from mlmfast.fs.remote.urls import is_url
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from mlmfast.data.store.shards import Shards
 
 
 class BlockStore:
@@ -35,31 +40,23 @@ class BlockStore:
 
     columns = (COLUMN,)
 
-    def __init__(self, path: str | Path) -> None:
-        """Open the store at `path`; the same as `BlockStore.open(path)`, but not at URLs."""
-        if is_url(path):
-            raise InputError(f"BlockStore.open opens {path!r}; BlockStore() is for folders.")
-        self.path = as_path(path)
-        if not self.path.exists():
-            raise NotFoundError(f"There is no block store {str(path)!r}: no such folder.")
-        self.manifest = Manifest.read(self.path)
-        _check_tokenizer(self.path, self.manifest)
-        mapped = [
-            map_shard(self.path, shard, self.manifest.block_size) for shard in self.manifest.shards
-        ]
-        self._shards = [shard.ids for shard in mapped]
-        self._document_starts = tuple(shard.starts for shard in mapped if shard.starts is not None)
-        if len(self._document_starts) != self.manifest.document_starts * len(mapped):
-            raise StoreError(
-                f"{str(self.path)!r} is damaged: its manifest and its shards disagree about the "
-                f"column {STARTS!r}. Copy it again, or prepare the store again."
-            )
-        counts = [len(shard) for shard in self._shards]
-        self._starts = np.cumsum([0, *counts])
+    def __init__(self, path: str | Path, *, cache_size: int | str | None = None) -> None:
+        """Open the store at `path`; the same as `BlockStore.open`, which has the details."""
+        self._cache_size = cache_size
+        remote = is_url(path)
+        self._hold(RemoteShards(str(path), cache_size) if remote else open_shards(as_path(path)))
+
+    def _hold(self, shards: Shards) -> None:
+        self._shards = shards
+        self.path = shards.folder
+        self.manifest = shards.manifest
 
     @classmethod
     def open(cls, path: str | Path, *, cache_size: int | str | None = None) -> BlockStore:
         """Open the store at `path`.
+
+        A store at a URL can be used at once. Its blocks are read from there while its files are
+        downloaded into a cache, as far as that has room; `path` is then its folder in the cache.
 
         Args:
             path: The folder, or a URL such as "s3://bucket/blocks/train".
@@ -71,25 +68,21 @@ class BlockStore:
             StoreError: It is not a block store, or it is damaged or of another format version.
             InputError: The URL cannot be accessed.
         """
-        if is_url(path):
-            from mlmfast.data.store.remote.store import RemoteStore
-
-            return RemoteStore(str(path), cache_size)
-        return cls(path)
+        return cls(path, cache_size=cache_size)
 
     def __len__(self) -> int:
-        return int(self._starts[-1])
+        return len(self._shards)
 
     def __repr__(self) -> str:
-        return f"BlockStore({str(self.path)!r}, {len(self):,} blocks of {self.block_size} tokens)"
+        return f"BlockStore({self.location!r}, {len(self):,} blocks of {self.block_size} tokens)"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopen, (str(self.path), self.fingerprint)
+        return _reopen, (self._shards.address, self.fingerprint, self._cache_size)
 
     @property
     def location(self) -> str:
         """Where the store is: its folder, or its URL."""
-        return str(self.path)
+        return self._shards.location
 
     @property
     def fingerprint(self) -> str:
@@ -118,28 +111,36 @@ class BlockStore:
     @property
     def dtype(self) -> np.dtype:
         """Type of the ids, uint16 or uint32."""
-        return self._shards[0].dtype
+        return self._shards.dtype
 
     @property
     def shards(self) -> Sequence[np.ndarray]:
-        """The shards as read-only arrays `[n, L]` over the mapped files, without a copy."""
-        return tuple(self._shards)
+        """The shards as read-only arrays `[n, L]` over the mapped files, without a copy.
+
+        Raises:
+            InputError: The store is at a URL, and the cache is too small for all of it.
+        """
+        return tuple(self._shards.arrays)
 
     @property
     def is_partial(self) -> bool:
         """Whether some blocks are not in files of this machine, so that `rows` returns them."""
-        return False
+        return self._shards.is_partial
 
     def rows(self, block_ids: np.ndarray) -> np.ndarray | None:
         """Return blocks, `[B, L]`, of a store whose files are not all on this machine; else None.
 
         Args:
             block_ids: uint64 `[B]`, each less than the number of blocks.
+
+        Raises:
+            InputError: The URL cannot be accessed.
         """
-        return None
+        return self._shards.rows(block_ids)
 
     def prefetch(self, block_ids: np.ndarray) -> None:
-        """Say which blocks the next call of `rows` but some will ask for."""
+        """Start to read blocks that a later call of `rows` with the same ids will ask for."""
+        self._shards.prefetch(block_ids)
 
     @property
     def document_starts(self) -> Sequence[tuple[np.ndarray, np.ndarray]] | None:
@@ -149,7 +150,7 @@ class BlockStore:
         read-only int32 arrays `[n + 1]` and `[D]` over the mapped file: positions in the block,
         ascending, at which a document begins. The first is 0, where a document begins or goes on.
         """
-        return self._document_starts if self.manifest.document_starts else None
+        return self._shards.document_starts if self.manifest.document_starts else None
 
     def check_document_starts(self) -> None:
         """Raise InputError if the store does not know where documents begin."""
@@ -193,7 +194,7 @@ class BlockStore:
         if rows is not None:
             return self.document_ids_of(rows, block_ids, out=out, threads=threads)
         return number_documents(
-            self._shards, self._document_starts, block_ids, out, self.manifest,
+            self._shards.arrays, self._shards.document_starts, block_ids, out, self.manifest,
             name=str(self.path), threads=threads,
         )  # fmt: skip
 
@@ -202,7 +203,7 @@ class BlockStore:
     ) -> np.ndarray:
         """Number the documents of blocks that `rows` has returned; else as `document_ids`."""
         self.check_document_starts()
-        starts = starts_of(block_ids, self._starts, self._document_starts)
+        starts = starts_of(block_ids, self._shards.first_blocks, self._shards.document_starts)
         numbers = np.arange(len(rows), dtype=np.uint64)
         return number_documents(
             [rows], [starts], numbers, out, self.manifest, name=str(self.path), threads=threads
@@ -216,14 +217,14 @@ class BlockStore:
         if isinstance(key, slice):
             start, stop, step = key.indices(len(self))
             if step == 1:
-                return self._read_range(start, max(start, stop))
-            return self._read_rows(np.arange(start, stop, step))
+                return self._shards.read_range(start, max(start, stop))
+            return self._shards.read(np.arange(start, stop, step))
         if isinstance(key, list | tuple | np.ndarray) or hasattr(key, "__array__"):
             rows = np.asarray(key)
             if rows.ndim:
-                return self._read_rows(self._to_block_ids(rows))
+                return self._shards.read(chosen_blocks(rows, len(self)))
         row = operator.index(key)
-        return self._read_rows(self._to_block_ids(np.array([row])))[0]
+        return self._shards.read(chosen_blocks(np.array([row]), len(self)))[0]
 
     def __getitems__(self, indices: Sequence[int]) -> np.ndarray:
         """Return the blocks of `indices` as `[n, L]`; a DataLoader calls this for a batch."""
@@ -237,7 +238,7 @@ class BlockStore:
         """
         arrays = [
             pa.FixedSizeListArray.from_arrays(pa.array(shard.reshape(-1)), self.block_size)
-            for shard in self._shards
+            for shard in self.shards
         ]
         columns = {COLUMN: pa.chunked_array(arrays)}
         if document_starts and self.document_starts is not None:
@@ -249,6 +250,7 @@ class BlockStore:
 
     def to_datasets(self) -> Any:
         """Open the store as a `datasets.Dataset`."""
+        self._shards.fetch()
         try:
             from datasets import load_from_disk
         except ImportError as error:
@@ -261,7 +263,7 @@ class BlockStore:
         """Read every file of the store, and compare it with the manifest.
 
         Opening a store compares the manifest, the tokenizer, and the headers and ends of the shards
-        only; this compares all bytes.
+        only; this compares all bytes. Of a store at a URL, what the cache lacks is downloaded.
 
         Args:
             progress: Show a progress bar on standard error.
@@ -269,67 +271,21 @@ class BlockStore:
         Raises:
             StoreError: Files were changed after they were written, or are missing; it names all.
         """
+        self._shards.fetch()
         with verify_bar(self.manifest, enabled=progress) as advance:
             damage = find_damage(self.path, self.manifest, advance)
         if damage:
             raise StoreError(" ".join(damage))
 
-    def _to_block_ids(self, rows: np.ndarray) -> np.ndarray:
-        if rows.dtype == bool:
-            if rows.shape != (len(self),):
-                raise IndexError(
-                    f"an array of booleans must have one for each of the {len(self)} blocks; "
-                    f"got shape {rows.shape}"
-                )
-            return np.flatnonzero(rows)
-        if rows.size == 0:
-            return np.empty(0, np.int64)
-        if rows.ndim != 1 or rows.dtype.kind not in "iu":
-            raise TypeError(
-                "blocks are chosen by whole numbers in one dimension; "
-                f"got {rows.dtype} of shape {rows.shape}"
-            )
-        numbers = rows.astype(np.int64)
-        outside = (numbers >= len(self)) | (numbers < -len(self))
-        if outside.any():
-            raise IndexError(f"block {numbers[outside][0]} of a store of {len(self)} blocks")
-        return np.where(numbers < 0, numbers + len(self), numbers)
 
-    def _read_range(self, start: int, stop: int) -> np.ndarray:
-        out = np.empty((stop - start, self.block_size), self.dtype)
-        for first, shard in zip(self._starts, self._shards, strict=False):
-            low, high = max(start, first), min(stop, first + len(shard))
-            if low < high:
-                out[low - start : high - start] = shard[low - first : high - first]
-        return out
-
-    def _read_rows(self, rows: np.ndarray) -> np.ndarray:
-        if len(self._shards) == 1:
-            return self._shards[0][rows]
-        out = np.empty((len(rows), self.block_size), self.dtype)
-        shard_of = np.searchsorted(self._starts, rows, side="right") - 1
-        for number in np.unique(shard_of):
-            inside = shard_of == number
-            out[inside] = self._shards[number][rows[inside] - self._starts[number]]
-        return out
-
-
-def _reopen(path: str, fingerprint: str) -> BlockStore:
-    store = BlockStore(path)
+def _reopen(address: str, fingerprint: str, cache_size: int | str | None) -> BlockStore:
+    store = BlockStore(address, cache_size=cache_size)
     if store.fingerprint != fingerprint:
         raise StoreError(
-            f"The block store {path!r} was replaced by another one after it had been opened. "
-            "Begin again, with the one that is there now or with one that stays."
+            f"The block store {store.location!r} was replaced by another one after it had been "
+            "opened. Begin again, with the one that is there now or with one that stays."
         )
     return store
-
-
-def _check_tokenizer(folder: Path, manifest: Manifest) -> None:
-    """Raise StoreError unless the store's tokenizer is the one that its blocks were made with."""
-    for name, checksum in manifest.tokenizer_files.items():
-        path = folder / name
-        if not path.is_file() or file_sha256(path) != checksum:
-            raise StoreError(changed_message(path))
 
 
 def open_splits(path: str | Path) -> dict[str, BlockStore]:
@@ -344,9 +300,7 @@ def open_splits(path: str | Path) -> dict[str, BlockStore]:
         InputError: The URL cannot be accessed.
     """
     if is_url(path):
-        from mlmfast.data.store.remote.store import open_remote_splits
-
-        return dict(open_remote_splits(str(path)))
+        return {split: BlockStore(url) for split, url in split_urls(str(path)).items()}
     folders = store_folders(as_path(path))
     if not folders:
         return {"train": BlockStore(path)}  # raises: its message says what the folder holds

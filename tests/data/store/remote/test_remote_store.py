@@ -51,7 +51,9 @@ def url(s3, local, tmp_path, monkeypatch):
 @pytest.fixture
 def no_downloads(monkeypatch):
     """Every block is read by a range of its own, as before the first shard is there."""
-    monkeypatch.setattr("mlmfast.data.store.remote.store.RemoteStore._download", lambda _self: None)
+    monkeypatch.setattr(
+        "mlmfast.data.store.remote.shards.RemoteShards._download", lambda _self: None
+    )
 
 
 def whole_shards(store):
@@ -88,8 +90,8 @@ def test_batches_are_those_of_the_local_store_before_anything_is_downloaded(url,
 def test_the_blocks_of_the_next_batches_are_requested_ahead(url, monkeypatch):
     store = BlockStore.open(f"{url}/train")
     asked = []
-    read = store._reader._read
-    monkeypatch.setattr(store._reader, "_read", lambda ids: asked.append(ids) or read(ids))
+    read = store._shards._reader._read
+    monkeypatch.setattr(store._shards._reader, "_read", lambda ids: asked.append(ids) or read(ids))
     loader = mlmfast.BlockLoader(store, 8, seed=3, prefetch=0)
     first = next(iter(loader))
     assert first["input_ids"].shape == (8, 16)
@@ -145,7 +147,7 @@ def test_the_cache_is_bounded_and_what_was_used_longest_ago_goes_first(url, loca
     limit = sum(path.stat().st_size for path in others) + sum(s.bytes for s in shards) // 2
     small = BlockStore.open(f"{url}/train", cache_size=limit)
     given = batches(small, documents=False)
-    small._reader.close()
+    small._shards._reader.close()
     assert same(given, batches(f"{local}/train", documents=False))
     root = small.path.parent
     deadline = time.monotonic() + 60
@@ -199,7 +201,7 @@ def test_verify_reads_the_server_and_no_cache(url, local, tmp_path):
 def test_a_pickled_store_opens_the_same_url(url):
     store = BlockStore.open(f"{url}/train", cache_size="1GB")
     again = pickle.loads(pickle.dumps(store))
-    assert again.url == store.url
+    assert again.location == store.location
     assert (again[:3] == store[:3]).all()
 
 
