@@ -1,13 +1,12 @@
 //! Whole words, spans, and a given number of masks. Bounds are five standard deviations wide, as in
 //! mask.rs; where a bound is new, a test breaks the kernel's inputs and watches it notice.
-#![allow(clippy::unwrap_used, clippy::cast_precision_loss, clippy::cast_possible_truncation)]
-#![allow(clippy::cast_sign_loss, clippy::cast_possible_wrap, missing_docs)]
 
 use mlmfast_core::mask::{IGNORE, MaskOptions, Masker, Mode};
 use proptest::prelude::*;
 
-mod support;
-use support::{MASK, Masked, SPECIAL, VOCAB, batch, chi_squared, deviations, mask, options, text};
+use crate::mask_cases::{
+    MASK, Masked, SPECIAL, VOCAB, batch, chi_squared, deviations, mask, options, text,
+};
 
 fn blocks(rows: usize) -> Vec<u64> {
     (0..rows as u64).collect()

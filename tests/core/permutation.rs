@@ -1,12 +1,9 @@
 //! The order of the blocks: every one once, every place alike, epochs unrelated.
-#![allow(clippy::unwrap_used, clippy::cast_precision_loss, clippy::cast_possible_truncation)]
-#![allow(missing_docs)]
 
 use mlmfast_core::permutation::Permutation;
 use proptest::prelude::*;
 
-mod support;
-use support::{chi_squared, deviations};
+use crate::mask_cases::{chi_squared, deviations};
 
 fn order(count: u64, seed: u64, epoch: u64) -> Vec<u64> {
     let order = Permutation::new(count, seed, epoch).unwrap();

@@ -1,5 +1,4 @@
 //! One string field out of JSON lines.
-#![allow(missing_docs)]
 
 use mlmfast_core::jsonl::{line_ends, strings};
 

@@ -1,13 +1,10 @@
 //! Mask rates that are drawn for each row. The number of masks in a row of n tokens then has a
 //! mixed binomial distribution, which is computed here; bounds are five standard deviations wide,
 //! and a test compares draws with other distributions and watches the bounds notice.
-#![allow(clippy::unwrap_used, clippy::cast_precision_loss, clippy::cast_possible_truncation)]
-#![allow(clippy::cast_possible_wrap, clippy::cast_sign_loss, missing_docs)]
 
 use mlmfast_core::mask::{IGNORE, MaskOptions, MaskRate, Masker, Mode};
 
-mod support;
-use support::{Masked, VOCAB, batch, chi_squared, deviations, mask, options, text};
+use crate::mask_cases::{Masked, VOCAB, batch, chi_squared, deviations, mask, options, text};
 
 /// Tokens of a row that may be chosen.
 const TOKENS: usize = 20;

@@ -1,5 +1,4 @@
 //! JSON that is no JSON lines, as JSON lines.
-#![allow(missing_docs)]
 
 use mlmfast_core::records::{Fault, Reader};
 use proptest::prelude::*;

@@ -1,6 +1,4 @@
 //! The documents and the padding of a store's blocks, against what is said position by position.
-#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::cast_possible_wrap)]
-#![allow(clippy::cast_sign_loss, missing_docs)]
 
 use mlmfast_core::Error;
 use mlmfast_core::documents::{ShardStarts, block_lengths, document_ids};

@@ -1,15 +1,14 @@
 //! The masks' distribution and determinism. Every bound of a statistical test is five standard
 //! deviations wide, so that a right kernel passes for (almost) any seed and a biased one fails:
 //! the last test breaks the kernel's inputs on purpose and watches the bounds notice.
-#![allow(clippy::unwrap_used, clippy::cast_precision_loss, clippy::cast_possible_truncation)]
-#![allow(clippy::cast_sign_loss, clippy::cast_possible_wrap, missing_docs)]
 
 use mlmfast_core::Error;
 use mlmfast_core::mask::{Address, Batch, IGNORE, MaskOptions, MaskRate, Masker, Output};
 use proptest::prelude::*;
 
-mod support;
-use support::{MASK, SPECIAL, VOCAB, batch, chi_squared, deviations, mask, options, text};
+use crate::mask_cases::{
+    MASK, SPECIAL, VOCAB, batch, chi_squared, deviations, mask, options, text,
+};
 
 /// The worst deviation of the rates that `options` asks for, over so many million tokens.
 fn worst_deviation(asked: &MaskOptions, drawn: &MaskOptions, millions: u64) -> f64 {

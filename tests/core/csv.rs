@@ -1,5 +1,4 @@
 //! One column out of delimited text.
-#![allow(missing_docs)]
 
 use mlmfast_core::csv::{Fault, Fields, Reader};
 use proptest::prelude::*;

@@ -1,5 +1,4 @@
 //! Sequences out of FASTA.
-#![allow(missing_docs, clippy::unwrap_used)]
 
 use mlmfast_core::fasta::{Fault, Options, Reader, Sequences, Start};
 use proptest::prelude::*;

@@ -1,6 +1,4 @@
 //! Grouping against a plain-vector oracle, over every list layout Arrow has.
-#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::cast_possible_wrap)]
-#![allow(clippy::cast_sign_loss, missing_docs)]
 
 use std::sync::Arc;
 

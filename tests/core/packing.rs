@@ -1,6 +1,4 @@
 //! Best fit against a slow packer that looks at every block, and what any packing must keep.
-#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::cast_possible_wrap)]
-#![allow(missing_docs)]
 
 use std::sync::Arc;
 

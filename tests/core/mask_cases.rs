@@ -1,6 +1,4 @@
 //! What the tests of the masks share: a vocabulary, texts, and how far a count is from its mean.
-#![allow(dead_code, clippy::unwrap_used, clippy::cast_precision_loss)]
-#![allow(clippy::cast_possible_truncation, missing_docs, unreachable_pub)]
 
 use mlmfast_core::mask::{Address, Batch, MaskOptions, Masker, Mode, Output, RowSource};
 

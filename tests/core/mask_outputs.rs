@@ -1,7 +1,5 @@
 //! What masking reads from and writes to: shards, 32-bit outputs, labels at the positions alone,
 //! attention masks. Buffers hold nonsense before, so that an element left out shows.
-#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-#![allow(missing_docs)]
 
 use mlmfast_core::mask::{
     Address, Batch, MaskOptions, Masker, Output, OutputId, RowSource, Shards,
@@ -9,8 +7,7 @@ use mlmfast_core::mask::{
 use mlmfast_core::{Error, permutation::Permutation};
 use proptest::prelude::*;
 
-mod support;
-use support::{VOCAB, batch, mask, options, text};
+use crate::mask_cases::{VOCAB, batch, mask, options, text};
 
 fn buffer<O: OutputId>(size: usize) -> Vec<O> {
     vec![O::from_wide(-7); size]

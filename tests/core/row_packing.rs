@@ -1,6 +1,4 @@
 //! Rows of documents: each document once an epoch, as few rows as best-fit decreasing needs.
-#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::cast_possible_wrap)]
-#![allow(clippy::cast_sign_loss, clippy::cast_precision_loss, missing_docs)]
 
 use mlmfast_core::Error;
 use mlmfast_core::packing::best_fit;

@@ -1,6 +1,4 @@
 //! Document ids, lengths and positions against a label carried by every single token.
-#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::cast_possible_wrap)]
-#![allow(clippy::cast_sign_loss, missing_docs)]
 
 use std::sync::Arc;
 
