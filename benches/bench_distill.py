@@ -15,7 +15,7 @@ import distill_worker
 import harness
 import train_worker
 from bench_train import LENGTH
-from step_timings import STEPS, Timed, losses, timings
+from step_timings import STEPS, Timed, answers, losses, timings
 
 LOSS_STEPS = 4
 LABELS = {
@@ -23,6 +23,8 @@ LABELS = {
     "plain auto": "plain PyTorch, autocast",
     "fp32": "mlmfast, fp32",
     "auto": "mlmfast, auto",
+    "stored": "mlmfast, fp32, stored answers",
+    "stored auto": "mlmfast, auto, stored answers",
 }
 
 
@@ -34,15 +36,18 @@ def table(found: dict[str, Timed], curves: dict[str, list[float]]) -> list[str]:
     lines = ["| " + " | ".join(names) + " |", "|---" * len(names) + "|"]
     median = {way: statistics.median(timed.seconds) for way, timed in found.items()}
     for way, timed in found.items():
-        gap = max(abs(a - b) for a, b in zip(curves[way], curves["plain"], strict=True))
+        # Stored answers have another loss, in which all tokens but 64 are one.
+        curve = curves.get(way, curves["plain"])
+        gap = max(abs(a - b) for a, b in zip(curve, curves["plain"], strict=True))
+        is_ours = way in (*distill_worker.OURS, *distill_worker.STORED)
         cells = [
-            f"**{LABELS[way]}**" if way in distill_worker.OURS else LABELS[way],
+            f"**{LABELS[way]}**" if is_ours else LABELS[way],
             distill_worker.precision_of(way),
             harness.duration(median[way]),
             f"{harness.duration(min(timed.seconds))} - {harness.duration(max(timed.seconds))}",
             f"{train_worker.BATCH * LENGTH / median[way]:,.0f}",
             harness.megabytes(timed.peak),
-            "" if way == "plain" else f"{gap:.1e}",
+            f"{gap:.1e}" if way in curves and way != "plain" else "",
             *("" if way == o else f"{median[way] / median[o]:,.2f}x" for o in distill_worker.OURS),
         ]
         lines.append("| " + " | ".join(cells) + " |")
@@ -54,8 +59,16 @@ def main(rounds: int = harness.ROUNDS, loss_steps: int = LOSS_STEPS) -> list[str
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         bench_train.blocks(folder)
+        written = answers(distill_worker.STORED, distill_worker.__file__, folder)
         found = timings(LABELS, distill_worker.__file__, folder, rounds)
-        curves = losses(LABELS, distill_worker.__file__, folder, loss_steps)
+        alike = {way: label for way, label in LABELS.items() if way not in written}
+        curves = losses(alike, distill_worker.__file__, folder, loss_steps)
+    batches = distill_worker.STORED_BLOCKS / train_worker.BATCH
+    stored = "; ".join(
+        f"in {distill_worker.precision_of(way)} {size:,.0f} bytes a masked token on the disk and "
+        f"{harness.duration(seconds / batches)} a batch"
+        for way, (seconds, size) in written.items()
+    )
     note = (
         "A RoBERTa of six layers (82 million random weights) learns from one of twelve (125 "
         f"million), in batches of {train_worker.BATCH} x {LENGTH}, {bench_train.RATE:.0%} masked, "
@@ -65,7 +78,9 @@ def main(rounds: int = harness.ROUNDS, loss_steps: int = LOSS_STEPS) -> list[str
         f"the processes take turns: a timing is {STEPS} optimizer steps. The memory is the "
         "process's most, libraries and all. The loss is compared with that of the first way over "
         f"{loss_steps} steps from the same weights, without dropout, on the same masked rows; it "
-        f"goes from {curves['plain'][0]:.3f} to {curves['plain'][-1]:.3f}."
+        f"goes from {curves['plain'][0]:.3f} to {curves['plain'][-1]:.3f}. Stored answers are the "
+        f"teacher's {distill_worker.TOP_K} largest logits and its hidden states, written before "
+        f"the timings ({stored})."
     )
     return ["## P10 distill (`benches/bench_distill.py`)", "", note, "", *table(found, curves)]
 

@@ -2,7 +2,9 @@
 
 `python benches/distill_worker.py WAY FOLDER` answers commands as `train_worker.py` does:
 `["steps", COUNT]` and `["peak"]`. `--losses WAY FOLDER STEPS` prints the losses of so many steps
-without dropout, on the same rows for every way.
+without dropout, on the same rows for every way. `--answers WAY FOLDER` stores the answers of the
+teacher that a way of `STORED` reads, and prints the seconds and the bytes on the disk a masked
+token.
 """
 
 from __future__ import annotations
@@ -24,13 +26,19 @@ from torch.nn import functional
 
 from mlmfast.data.store.store import BlockStore
 from mlmfast.training.datasets import MaskedBlocks
+from mlmfast.training.model.distillation.teacher import Teacher
 from mlmfast.training.model.precision import choose_precision
+from mlmfast.training.teacher_answers.compute import compute_parts
+from mlmfast.training.teacher_answers.folder import AnswerFolder
+from mlmfast.training.teacher_answers.form import AnswerForm
 from mlmfast.training.trainer.distillation_trainer import DistillationTrainer
 
 TEACHER_LAYERS = 12
 TEMPERATURE, DISTILLATION, MLM, HIDDEN = 2.0, 5.0, 2.0, 1.0
 RATE = 5e-4
 OURS, PEERS = ("fp32", "auto"), ("plain", "plain auto")
+STORED = ("stored", "stored auto")
+STORED_BLOCKS, TOP_K = 160, 64
 STILL = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 
 
@@ -102,7 +110,12 @@ class InOrder(DistillationTrainer):
 def trainer(way: str, rows: Any, folder: str, steps: int, **changes: Any) -> InOrder:
     """Our trainer on blocks or rows."""
     vocabulary = changes.pop("vocabulary")
-    student, teacher = models(vocabulary, **changes)
+    taught: dict[str, Any] = {}
+    if way in STORED:
+        taught["answers"] = answers(way, Path(changes.pop("folder")), len(rows), vocabulary)
+        student = train_worker.network(vocabulary, **changes)
+    else:
+        student, taught["teacher"] = models(vocabulary, **changes)
     arguments = transformers.TrainingArguments(
         output_dir=folder,
         per_device_train_batch_size=train_worker.BATCH,
@@ -118,9 +131,38 @@ def trainer(way: str, rows: Any, folder: str, steps: int, **changes: Any) -> InO
         max_steps=steps,
     )
     collator = None if isinstance(rows, MaskedBlocks) else transformers.default_data_collator
-    found = InOrder(student, arguments, collator, train_dataset=rows, teacher=teacher)
+    found = InOrder(student, arguments, collator, train_dataset=rows, **taught)
     found.remove_callback(transformers.PrinterCallback)
     return found
+
+
+def answers(way: str, folder: Path, blocks: int, vocabulary: int) -> AnswerFolder:
+    """The folder with a teacher's answers, whether or not they are there."""
+    form = AnswerForm.choose(
+        top_k=TOP_K,
+        vocabulary=vocabulary,
+        temperature=TEMPERATURE,
+        hidden_size=768,
+        hidden=True,
+        precision=precision_of(way),
+        masked_per_item=0.15 * 128,
+    )
+    return AnswerFolder(folder / f"answers {way}", {"items": blocks}, form)
+
+
+def store_answers(way: str, store: BlockStore, folder: Path) -> tuple[float, float]:
+    """Store the answers to the first blocks; return the seconds, and bytes a masked token."""
+    blocks = MaskedBlocks(store, limit=STORED_BLOCKS)
+    _, teacher = models(store.manifest.vocab_size)
+    half = torch.bfloat16 if precision_of(way) == "bf16" else None
+    runs = Teacher(teacher, torch.device("cpu"), hidden=True, half=half)
+    found = answers(way, folder, len(blocks), store.manifest.vocab_size)
+    found.path.mkdir()
+    started = time.perf_counter()
+    compute_parts(found, found.begin(1), runs, blocks, batch_size=train_worker.BATCH)
+    seconds = time.perf_counter() - started
+    tokens = sum(len(found.read(0, item)["ids"]) for item in range(len(blocks)))
+    return seconds, sum(file.stat().st_size for file in found.path.iterdir()) / tokens
 
 
 def batches(store: BlockStore) -> Iterator[dict[str, torch.Tensor]]:
@@ -172,8 +214,12 @@ def _main(way: str, folder: str) -> None:
         _plain(way, store)
         return
     with tempfile.TemporaryDirectory() as work:
-        vocabulary = store.manifest.vocab_size
-        found = trainer(way, MaskedBlocks(store), work, 10**6, vocabulary=vocabulary)
+        limit, steps = None, 10**6
+        given: dict[str, Any] = {"vocabulary": store.manifest.vocab_size}
+        if way in STORED:
+            limit, steps = STORED_BLOCKS, STORED_BLOCKS // train_worker.BATCH
+            given["folder"] = folder
+        found = trainer(way, MaskedBlocks(store, limit=limit), work, steps, **given)
         found.add_callback(train_worker.Paced())
         found.train()
 
@@ -182,5 +228,8 @@ if __name__ == "__main__":
     if sys.argv[1] == "--losses":
         blocks = BlockStore.open(Path(sys.argv[3]) / "blocks")
         print("=" + json.dumps(_losses(sys.argv[2], blocks, int(sys.argv[4]))))
+    elif sys.argv[1] == "--answers":
+        blocks = BlockStore.open(Path(sys.argv[3]) / "blocks")
+        print("=" + json.dumps(store_answers(sys.argv[2], blocks, Path(sys.argv[3]))))
     else:
         _main(*sys.argv[1:])

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from fill_mask_worker import Worker, environment
 
@@ -54,12 +55,22 @@ def losses(
     labels: Mapping[str, str], program: str, folder: Path, steps: int
 ) -> dict[str, list[float]]:
     """Return the losses of the same steps on the same masked rows, way by way."""
-    found = {}
-    for way in labels:
-        command = [sys.executable, program, "--losses", way, str(folder), str(steps)]
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=True, env=environment(None)
-        )
-        last = [line for line in done.stdout.splitlines() if line.startswith("=")][-1]
-        found[way] = json.loads(last[1:])
-    return found
+    return {way: _printed(program, "--losses", way, str(folder), str(steps)) for way in labels}
+
+
+def answers(ways: Iterable[str], program: str, folder: Path) -> dict[str, tuple[float, float]]:
+    """Store a teacher's answers for each way; return seconds, and bytes a masked token."""
+    return {way: tuple(_printed(program, "--answers", way, str(folder))) for way in ways}
+
+
+def _printed(program: str, *words: str) -> Any:
+    """Run a worker once and return what it prints."""
+    done = subprocess.run(
+        [sys.executable, program, *words],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment(None),
+    )
+    last = [line for line in done.stdout.splitlines() if line.startswith("=")][-1]
+    return json.loads(last[1:])

@@ -104,6 +104,25 @@ def die_while_writing(blocks, output, options, checkpoint):
     train(blocks, output=output, **options)
 
 
+def die_while_answering(blocks, output, options, count):
+    """Be killed in the middle of a file of the teacher's answers, after so many files."""
+    from mlmfast.training.teacher_answers import form, part
+    from mlmfast.training.train import train
+
+    form._PART_BYTES = 1000
+    whole, written = part.save_file, []
+
+    def half(tensors, path, **kwargs):
+        whole(tensors, path, **kwargs)
+        written.append(path)
+        if len(written) == count:
+            os.truncate(path, Path(path).stat().st_size // 2)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    part.save_file = half
+    train(blocks, output=output, **(options | {"overwrite": True}))
+
+
 def fail_in_process(blocks, output, options, rank):
     """One process alone finds something wrong before the training."""
     from mlmfast.errors import InputError

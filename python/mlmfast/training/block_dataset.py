@@ -100,6 +100,13 @@ class BlockDataset(Dataset):
         """Return what reads and masks the items of the data set."""
         return BlockMasker(self.store, seed=self.seed, options=options)
 
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what the items depend on, in values that JSON can hold."""
+        return self._block_maker.masker.fingerprint() | {
+            "items": len(self),
+            "documents": "separate" if self.documents else "joined",
+        }
+
     @property
     def blocks(self) -> int:
         """Number of the store's blocks that an epoch reads."""

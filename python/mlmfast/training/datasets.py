@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mlmfast.data.loading.block_masker import BlockMasker
     from mlmfast.data.loading.buffer_pool import Batch
     from mlmfast.data.masking.options import MaskOptions
+    from mlmfast.training.teacher_answers.reader import AnswerReader
 
 
 class EvaluationBlocks(BlockDataset):
@@ -114,6 +115,7 @@ class MaskedBlocks(BlockDataset):
 
     Attributes:
         mixture: The mixture; None for the blocks of one store.
+        answers: A teacher's stored answers, which are added to batches; None for none.
 
     Raises:
         InputError: As of `BlockDataset`; or there is nothing to pack, since the blocks hold more
@@ -142,6 +144,7 @@ class MaskedBlocks(BlockDataset):
             self._maker = PackedBatchMaker.over(self._block_maker, self.packing)
             self._count, self._trims = self.packing.rows, False
             self.documents = True
+        self.answers: AnswerReader | None = None
         self.rates = mask_rate_schedule
         self._schedule: MaskRateSchedule | None = None
         # Workers that outlive an epoch (persistent_workers) hold a copy of this object, and learn
@@ -161,6 +164,21 @@ class MaskedBlocks(BlockDataset):
                 f"data_seed is {data_seed}, but the order of the mixture has the seed "
                 f"{self.order_seed}: give MaskedBlocks(mixture, data_seed={data_seed})."
             )
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what the items depend on, in values that JSON can hold."""
+        found = super().fingerprint()
+        if self.mixture is not None or self.packing is not None:
+            found["data_seed"] = self.order_seed
+        if self.packing is not None:
+            found["pack_documents"] = True
+        return found if self.rates is None else found | {"mask_rate_schedule": self.rates}
+
+    def _masked_batch(self, indices: Sequence[int], rate: float | None = None) -> Batch:
+        batch = super()._masked_batch(indices, rate)
+        if self.answers is None:
+            return batch
+        return batch | self.answers.columns(self.epoch, indices, batch["labels"])
 
     @property
     def fill_rate(self) -> float:

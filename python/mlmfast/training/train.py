@@ -75,6 +75,8 @@ def train(
     distillation_weight: float = 5.0,
     mlm_weight: float = 2.0,
     hidden_weight: float = 1.0,
+    teacher_answers: str | Path | None = None,
+    teacher_top_k: int = 64,
     lora: bool | str | dict[str, Any] | peft.LoraConfig | None = None,
     keep_adapter: bool = False,
     average_checkpoints: str | None = None,
@@ -167,6 +169,11 @@ def train(
         mlm_weight: weight of the cross-entropy with the labels, beside a teacher.
         hidden_weight: weight of 1 - cosine between the last hidden states of both models; without
             effect if these have other widths.
+        teacher_answers: folder with the teacher's answers to the masked tokens. Those to the epochs
+            of the training that are missing are computed first; then the teacher is not needed
+            any more. Trainings with the same teacher, blocks, masks and seed share a folder.
+        teacher_top_k: how many of the largest logits of a token `teacher_answers` holds. All other
+            tokens count as one; see docs/distillation.md.
         lora: train low-rank adapters (LoRA, DoRA) in place of all weights: True, `"rank=16"`,
             `"rank=8,alpha=16,dropout=0.1,targets=query+value,dora=true"`, a dict with such names,
             or a `peft.LoraConfig`. See docs/adapters.md. The learning rate is then 2e-4 by default.

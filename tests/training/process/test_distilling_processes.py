@@ -30,3 +30,29 @@ def test_two_processes_distill_what_one_does(toy_blocks, tmp_path):
         for mine, theirs in zip(found.value, alone, strict=True):
             assert mine == pytest.approx(theirs, abs=2 * LOGGED)  # of the loss: 5 parts
     assert furthest(tmp_path / "one", tmp_path / "two") < SUMS
+
+
+def test_two_processes_share_the_stored_answers(toy_blocks, tmp_path):
+    """They divide the work of the teacher; one process computes the same files."""
+    whole = work.WITHOUT_DROPOUT | {"max_steps": 4, "eval_strategy": "no"}
+    shape = whole["config_overrides"] | {"num_hidden_layers": 3}
+    train(toy_blocks, output=tmp_path / "teacher", **(whole | {"config_overrides": shape}))
+    options = {"teacher": str(tmp_path / "teacher"), "student_layers": "0,2"}
+    options |= {"precision": "fp32", "use_cpu": True, "quiet": True, "report": False}
+    options |= {"num_train_epochs": 3, "logging_steps": 1, "learning_rate": 1e-3}
+    options |= {"teacher_top_k": 5}
+    one = options | {"teacher_answers": tmp_path / "answers-1"}
+    two = options | {"teacher_answers": tmp_path / "answers-2"}
+    alone = work.parts_of(toy_blocks, tmp_path / "one", one | ONE)
+    ended = launch(2, work.parts_of, toy_blocks, tmp_path / "two", two | TWO)
+    assert [each.status for each in ended] == [0, 0], ended
+    for found in ended:
+        for mine, theirs in zip(found.value, alone, strict=True):
+            assert mine == pytest.approx(theirs, abs=2 * LOGGED)  # of the loss: 5 parts
+    assert furthest(tmp_path / "one", tmp_path / "two") < SUMS
+    files = [
+        sorted(each.name for each in (tmp_path / name).glob("*.safetensors"))
+        for name in ("answers-1", "answers-2")
+    ]
+    assert files[0] == files[1]
+    assert len(files[0]) == 3

@@ -10,12 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from mlmfast.errors import InputError
 from mlmfast.options import check_options, option
 
 _MOST = 1e6
+_TOP_K = 64
+# What a resume does not compare here: `shape` has the student, and folders may be moved.
+_NOT_RECORDED = ("student", "student_layers", "teacher_answers")
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,24 @@ class DistillationOptions:
     hidden_weight: float = option(
         "Weight of 1 - cosine between the last hidden states of teacher and student.", 1.0
     )
+    teacher_answers: str | Path | None = option(  # noqa: RUF009
+        "Read the teacher's answers to the masked tokens from this folder; what is missing there "
+        "is computed first, for whole epochs. Trainings with the same teacher, blocks, masks and "
+        "seed share it.",
+        metavar="FOLDER",
+    )
+    teacher_top_k: int = option(
+        "How many of the largest logits of a token --teacher-answers holds.", _TOP_K, minimum=1
+    )
+
+    @classmethod
+    def taken_from(cls, options: dict[str, Any]) -> Self:
+        """Remove the options about a distillation from those of `train`.
+
+        Raises:
+            InputError: one is out of range, or contradicts another.
+        """
+        return cls(**{each.name: options.pop(each.name) for each in fields(cls)})
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -105,6 +126,16 @@ class DistillationOptions:
             raise InputError(
                 f"student ({self.student}) and student_layers ({self.student_layers}) both say "
                 "what the student is: give one of them."
+            )
+        if self.teacher_answers is None and self.teacher_top_k != _TOP_K:
+            raise InputError(
+                f"teacher_top_k ({self.teacher_top_k}) says what is stored of the teacher's "
+                "answers: give --teacher-answers FOLDER, or leave out --teacher-top-k."
+            )
+        if self.teacher_answers is not None and not self.weights.use_teacher:
+            raise InputError(
+                "teacher_answers stores what a loss with distillation_weight 0 and hidden_weight "
+                "0 does not use: leave out --teacher-answers."
             )
         _ = self.weights, self.layers  # raise InputError for values that are out of range
 
@@ -155,9 +186,11 @@ class DistillationOptions:
         """What a resume compares and can change, as values of JSON."""
         if self.teacher is None:
             return {"teacher": None}
-        names = [each.name for each in fields(self)]
-        kept = [name for name in names if name not in ("student", "student_layers")]
-        return {name: getattr(self, name) for name in kept} | {"teacher": str(self.teacher)}
+        names = [each.name for each in fields(self) if each.name not in _NOT_RECORDED]
+        recorded = {name: getattr(self, name) for name in names} | {"teacher": str(self.teacher)}
+        if self.teacher_answers is None:
+            recorded["teacher_top_k"] = None  # the teacher itself: all logits
+        return recorded
 
     @property
     def shape(self) -> dict[str, Any]:
@@ -167,4 +200,7 @@ class DistillationOptions:
 
     def describe(self) -> dict[str, Any]:
         """Return what model card, report and summary tell; empty without a teacher."""
-        return {} if self.teacher is None else self.recorded | self.shape
+        if self.teacher is None:
+            return {}
+        known = self.recorded | self.shape
+        return {name: value for name, value in known.items() if value is not None}

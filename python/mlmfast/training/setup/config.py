@@ -127,13 +127,6 @@ class TrainConfig:
         max_position_embeddings: int | None,
         rope_theta: float | None,
         rope_scaling: str | dict[str, Any] | None,
-        teacher: str | Path | None,
-        student_layers: str | Sequence[int] | None,
-        student: str | Path | None,
-        distillation_temperature: float,
-        distillation_weight: float,
-        mlm_weight: float,
-        hidden_weight: float,
         lora: bool | str | dict[str, Any] | peft.LoraConfig | None,
         keep_adapter: bool,
         average_checkpoints: str | None,
@@ -147,7 +140,9 @@ class TrainConfig:
         further: dict[str, Any],
         **unchanged: Any,
     ) -> Self:
-        """Check the keywords of `train` and resolve them; `unchanged` become fields as they are.
+        """Check the keywords of `train` and resolve them.
+
+        Those of `DistillationOptions` become one field; what is `unchanged`, fields as they are.
 
         Raises:
             InputError: an unknown or contradictory option, or a value that is out of range.
@@ -175,15 +170,7 @@ class TrainConfig:
             check_one_source(data, options, evaluates_text=evaluates_text)
         # As in run_mlm.py, a model type or a configuration without a model means random weights.
         scratch = from_scratch or (model is None and bool(model_type or options.config_name))
-        distillation = DistillationOptions(
-            teacher=teacher,
-            student_layers=student_layers,
-            student=student,
-            distillation_temperature=distillation_temperature,
-            distillation_weight=distillation_weight,
-            mlm_weight=mlm_weight,
-            hidden_weight=hidden_weight,
-        )
+        distillation = DistillationOptions.taken_from(unchanged)
         # A student that is made here has not learned to do with its few layers yet.
         arguments = with_defaults(arguments, is_new=scratch or distillation.makes_student)
         length = LengthOptions(max_position_embeddings, rope_theta, rope_scaling)
@@ -291,6 +278,11 @@ class TrainConfig:
         if self.distillation.makes_student:
             return str(self.distillation.teacher)
         return None if self.from_scratch else str(self.model)
+
+    @property
+    def document_mode(self) -> DocumentMode | None:
+        """Whether documents are kept apart; those that share a row have nothing in common."""
+        return "separate" if self.pack_documents else self.documents
 
     @property
     def device(self) -> str:

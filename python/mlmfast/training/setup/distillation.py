@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlmfast.errors import InputError
 from mlmfast.training.model.compatibility import check_same_tokens
@@ -32,14 +32,19 @@ def build_teacher(
     if name is None:
         return None
     check_same_tokens(name, train_store, role="teacher")
-    hub = config.options.hub
-    if config.model is not None:
-        hub.pop("revision", None)  # of the model
-    teacher = load_model(name, whole=True, **hub)
+    teacher = load_model(name, whole=True, **hub_of_teacher(config))
     for store in filter(None, (train_store, eval_store)):
         documents = numbers_documents(store, config.documents)
         check_fits(teacher, store, documents=documents, role="teacher")
     return teacher
+
+
+def hub_of_teacher(config: TrainConfig) -> dict[str, Any]:
+    """Return the keywords with which the teacher is loaded from the Hub."""
+    hub = config.options.hub
+    if config.model is not None:
+        hub.pop("revision", None)  # of the model
+    return hub
 
 
 def build_student(

@@ -16,6 +16,7 @@ from mlmfast.training.report import hub
 from mlmfast.training.setup.arguments import choose_arguments
 from mlmfast.training.setup.distillation import build_teacher
 from mlmfast.training.setup.model import adapt_model, build_model
+from mlmfast.training.setup.teacher_answers import TrainingAnswers
 from mlmfast.training.trainer.distillation_trainer import DistillationTrainer
 from mlmfast.training.trainer.mlm_trainer import MLMTrainer
 from mlmfast.training.trainer.phases.rotations import RotationCallback
@@ -61,7 +62,12 @@ def build_trainer(
     """
     transformers.set_seed(config.seed)
     eval_store = None if eval_blocks is None else eval_blocks.store
-    teacher = build_teacher(config, train_blocks.store, eval_store)
+    stored = None
+    if config.distillation.teacher_answers is not None:
+        stored = TrainingAnswers(config, train_blocks, processes)
+    teacher = None
+    if stored is None or not stored.complete or config.distillation.makes_student:
+        teacher = build_teacher(config, train_blocks.store, eval_store)
     model: Any = build_model(config, train_blocks.store, eval_store, teacher)
     rotations = _rotations(config, model, train_blocks)
     given = config.training_arguments
@@ -89,7 +95,11 @@ def build_trainer(
             partial(hub.make_repository, config.output.name, arguments)
         )
     make: Callable[..., MLMTrainer] = MLMTrainer
-    if teacher is not None:
+    if stored is not None:
+        answers = stored.completed(teacher, model, arguments)
+        del teacher  # its memory is free in the training
+        make = partial(DistillationTrainer, answers=answers, weights=config.distillation.weights)
+    elif teacher is not None:
         weights = config.distillation.weights
         make = partial(DistillationTrainer, teacher=teacher, weights=weights)
     trainer = make(
@@ -98,8 +108,7 @@ def build_trainer(
         train_dataset=train_blocks,
         eval_dataset=eval_blocks,
         callbacks=list(config.callbacks),
-        # Documents that share a row have nothing to do with each other.
-        documents="separate" if config.pack_documents else config.documents,
+        documents=config.document_mode,
         average_checkpoints=config.averaging,
     )
     if adapter is not None and (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from mlmfast.errors import InputError
-from mlmfast.torch_models import text_config
-from mlmfast.training.model.distillation.loss import distillation_sums, weighted
-from mlmfast.training.model.distillation.teacher import Teacher, check_same_vocabulary
+from mlmfast.training.datasets import MaskedBlocks
+from mlmfast.training.model.distillation.loss import comparable, distillation_sums, weighted
+from mlmfast.training.model.distillation.teacher import (
+    Teacher,
+    check_same_vocabulary,
+    count_tokens,
+    half_of,
+    hidden_size,
+)
 from mlmfast.training.options.distillation import DistillationWeights
+from mlmfast.training.teacher_answers.reader import AnswerReader, at_positions, pop_columns
 from mlmfast.training.trainer.mlm_trainer import MLMTrainer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from mlmfast.training.model.distillation.top_logits import TopLogits
     from mlmfast.training.model.masked_head import MaskedHead
     from mlmfast.training.model.masked_rows import MaskedLogits
+    from mlmfast.training.teacher_answers.folder import AnswerFolder
 
 logger = logging.getLogger(__name__)
 
@@ -35,19 +43,22 @@ class DistillationTrainer(MLMTrainer):
 
     The teacher runs without dropout and gradients, in the precision of the training, its head (and
     where possible its last layer) on the masked rows. It is no part of the model: the optimizer,
-    checkpoints and the saved model do not have it. Each process has its own copy.
+    checkpoints and the saved model do not have it. Each process has its own copy. With stored
+    answers there is no teacher: they come with the batches.
 
     Args:
         args: the arguments of `MLMTrainer`.
         teacher: a masked language model of transformers with the vocabulary of the model. Its
             parameters are frozen.
+        answers: in place of a teacher, its stored answers to `train_dataset`, a `MaskedBlocks`.
         weights: the weights of the parts; where the hidden states of the two have other widths,
             that part is left out, with a warning.
         kwargs: the arguments of `MLMTrainer`.
 
     Raises:
-        InputError: the vocabularies differ; the loss would have no part; there is a
-            `compute_loss_func`; or the training divides something other than batches.
+        InputError: the vocabularies differ; the loss would have no part, or needs what is not
+            stored; there is a `compute_loss_func`; or the training divides something other than
+            batches.
     """
 
     _keeps_hidden = True
@@ -55,25 +66,83 @@ class DistillationTrainer(MLMTrainer):
     def __init__(
         self,
         *args: Any,
-        teacher: PreTrainedModel,
+        teacher: PreTrainedModel | None = None,
+        answers: AnswerFolder | None = None,
         weights: DistillationWeights | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self._check_kind()
-        check_same_vocabulary(self.model, teacher)
-        self.weights = _comparable(weights or DistillationWeights(), self.model, teacher)
-        self._keeps_hidden = bool(self.weights.hidden)
+        self.weights = weights or DistillationWeights()
         self._teacher: Teacher | None = None
-        if self.weights.use_teacher:
-            documents = self._document_attention([], model=teacher)
-            self._teacher = Teacher(
-                teacher, self.args.device, hidden=self._keeps_hidden, documents=documents
-            )
+        # The stored answers to the present batch.
+        self._stored: dict[str, torch.Tensor] = {}
+        if answers is not None:
+            self._use_answers(answers)
+        elif teacher is not None:
+            self._use_teacher(teacher)
+        else:
+            raise InputError("A distillation needs a teacher, or its stored answers.")
         # The parts of the steps since the last log, on the device, and the first of these steps.
         self._parts: dict[str, torch.Tensor] = {}
         self._parts_since = 0
         logger.info("the loss is %s, each a mean over the masked tokens", self.weights)
+
+    def _use_teacher(self, teacher: PreTrainedModel) -> None:
+        check_same_vocabulary(self.model, count_tokens(teacher))
+        self._leave_out_hidden(hidden_size(teacher))
+        self._keeps_hidden = bool(self.weights.hidden)
+        if self.weights.use_teacher:
+            self._teacher = Teacher(
+                teacher,
+                self.args.device,
+                hidden=self._keeps_hidden,
+                half=half_of(self.args),
+                documents=self._document_attention([], model=teacher),
+            )
+
+    def _use_answers(self, answers: AnswerFolder) -> None:
+        blocks, form = self.train_dataset, answers.form
+        if not isinstance(blocks, MaskedBlocks):
+            raise InputError(
+                "A teacher's answers are stored by block: train on MaskedBlocks, or with the "
+                "teacher itself."
+            )
+        check_same_vocabulary(self.model, form.vocabulary)
+        self._leave_out_hidden(form.hidden_size)
+        self._keeps_hidden = bool(self.weights.hidden)
+        form.check(self.weights, where=answers.path)
+        if self.weights.use_teacher:
+            temperature = self.weights.temperature if self.weights.distillation else None
+            blocks.answers = AnswerReader(
+                answers, temperature=temperature, hidden=self._keeps_hidden
+            )
+
+    def _leave_out_hidden(self, theirs: int | None) -> None:
+        """Leave out the part of the hidden states where these have other widths, with a warning."""
+        ours = hidden_size(self.model)
+        weights = comparable(self.weights, ours, theirs)
+        if weights != self.weights:
+            logger.warning(
+                "hidden states are not compared: those of the student have %s numbers, those of "
+                "the teacher %s",
+                ours,
+                theirs,
+            )
+        self.weights = weights
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Compute the loss as `MLMTrainer` does; stored answers are no input of the model."""
+        inputs = dict(inputs)
+        self._stored = pop_columns(inputs)
+        return super().compute_loss(model, inputs, *args, **kwargs)
+
+    def _taught(
+        self, inputs: dict[str, Any], labels: torch.Tensor, positions: torch.Tensor
+    ) -> MaskedLogits | TopLogits | None:
+        if self._stored:
+            return at_positions(self._stored, labels, positions)
+        return None if self._teacher is None else self._teacher(inputs, labels, positions)
 
     def _masked_loss(
         self,
@@ -85,12 +154,7 @@ class DistillationTrainer(MLMTrainer):
     ) -> torch.Tensor:
         if not self.model.training:
             return super()._masked_loss(masked, inputs, labels, positions, items)
-        taught = None
-        if self._teacher is not None:
-            dtype = torch.bfloat16 if self.args.bf16 else torch.float16
-            half = self.args.bf16 or self.args.fp16
-            with torch.autocast(self.args.device.type, dtype, enabled=half):
-                taught = self._teacher(inputs, labels, positions)
+        taught = self._taught(inputs, labels, positions)
         sums = distillation_sums(
             masked, taught, self.weights, label_smoothing=self.args.label_smoothing_factor
         )
@@ -138,21 +202,3 @@ class DistillationTrainer(MLMTrainer):
                 f"A distillation under {active[0]} is not supported: train in one process, or in "
                 "several with DDP."
             )
-
-
-def _comparable(
-    weights: DistillationWeights, model: torch.nn.Module, teacher: torch.nn.Module
-) -> DistillationWeights:
-    """Leave out the part of the hidden states where these have other widths, with a warning."""
-    widths = [
-        getattr(text_config(getattr(each, "config", None)), "hidden_size", None)
-        for each in (model, teacher)
-    ]
-    if not weights.hidden or widths[0] == widths[1]:
-        return weights
-    logger.warning(
-        "hidden states are not compared: those of the student have %s numbers, those of the "
-        "teacher %s",
-        *widths,
-    )
-    return replace(weights, hidden=0.0)

@@ -5,12 +5,14 @@ All parts are taken at the masked tokens only. (DistilBERT compares hidden state
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional
 
 from mlmfast.errors import InputError
+from mlmfast.training.model.distillation.top_logits import TopLogits, divergence_sum
 from mlmfast.training.model.loss import masked_loss_sum
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 def distillation_sums(
     student: MaskedLogits,
-    teacher: MaskedLogits | None,
+    teacher: MaskedLogits | TopLogits | None,
     weights: DistillationWeights,
     *,
     label_smoothing: float = 0.0,
@@ -30,7 +32,8 @@ def distillation_sums(
     Args:
         student: logits, labels and hidden states of the student at M masked tokens; rows behind
             these, which pad to a shape, are ignored.
-        teacher: the same of the teacher, without padding; None if the weights do not use it.
+        teacher: the same of the teacher, or what was stored of it, without padding; None if the
+            weights do not use it.
         weights: a part with the weight 0 is left out.
         label_smoothing: as in `masked_loss_sum`, for the part of the labels.
 
@@ -43,13 +46,11 @@ def distillation_sums(
     """
     sums = {}
     if weights.distillation and teacher is not None:
-        rows = student.logits[: len(teacher.logits)].float()
-        divergence = functional.kl_div(
-            functional.log_softmax(rows / weights.temperature, dim=-1),
-            functional.log_softmax(teacher.logits.float() / weights.temperature, dim=-1),
-            reduction="sum",
-            log_target=True,
-        )
+        rows = student.logits[: len(teacher.logits)]
+        if isinstance(teacher, TopLogits):
+            divergence = divergence_sum(rows, teacher, weights.temperature)
+        else:
+            divergence = _divergence_sum(rows, teacher, weights.temperature)
         sums["distillation"] = divergence * weights.temperature**2
     if weights.mlm:
         sums["mlm"] = masked_loss_sum(student, label_smoothing=label_smoothing)
@@ -62,6 +63,24 @@ def weighted(sums: dict[str, torch.Tensor], weights: DistillationWeights) -> tor
     """Return the weighted sum of the parts that `distillation_sums` returns."""
     parts = [getattr(weights, name) * value for name, value in sums.items()]
     return torch.stack(parts).sum()
+
+
+def comparable(
+    weights: DistillationWeights, ours: int | None, theirs: int | None
+) -> DistillationWeights:
+    """Return the weights without that of the hidden states if their widths differ."""
+    return weights if ours == theirs else replace(weights, hidden=0.0)
+
+
+def _divergence_sum(
+    student: torch.Tensor, teacher: MaskedLogits, temperature: float
+) -> torch.Tensor:
+    return functional.kl_div(
+        functional.log_softmax(student.float() / temperature, dim=-1),
+        functional.log_softmax(teacher.logits.float() / temperature, dim=-1),
+        reduction="sum",
+        log_target=True,
+    )
 
 
 def _hidden_sum(student: torch.Tensor | None, teacher: torch.Tensor | None) -> torch.Tensor:
