@@ -21,7 +21,7 @@ from pathlib import Path
 import harness
 from connections_load import Crowd, Seen, run
 from fill_mask_input import models
-from fill_mask_ways import installed
+from peer_packages import installed
 from serve_ways import Server, Way
 
 import mlmfast

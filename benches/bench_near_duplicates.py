@@ -21,7 +21,7 @@ from pathlib import Path
 
 import harness
 import numpy as np
-from fill_mask_ways import installed
+from peer_packages import installed
 from tokenize_input import english, families
 
 import mlmfast

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import random
 from dataclasses import dataclass
@@ -24,6 +25,13 @@ LENGTHS = {
 BULK_TOKENS = 2048
 LONE_TEXTS = 8
 SEED = 6
+ELI5 = SHARED / "text" / "eli5_category" / "validation2.jsonl.gz"
+REAL_TEXTS = 512
+REAL_WORDS = 80
+"""Words that a real text has at most: below 128 tokens, nearly always."""
+WIKITEXT = SHARED / "text" / "wikitext-2" / "valid.tokens.txt"
+CALIBRATION_TEXTS = 128
+CALIBRATION_CHARACTERS = 900
 
 
 @dataclass(frozen=True)
@@ -145,8 +153,36 @@ def _whole_words(
     return opener, [word for word in marked[:4000] if tokens(f"{opener} {word}") == 2]
 
 
-def write_texts(model: Model, file: Path, lengths: dict[str, tuple[int, int]]) -> dict[str, int]:
+def real_texts(model: Model) -> list[str]:
+    """The beginnings of answers of ELI5, each with one word masked."""
+    import transformers
+
+    tokenizer = transformers.AutoTokenizer.from_pretrained(model.checkpoint)
+    rng = random.Random(SEED)
+    found = []
+    with gzip.open(ELI5, "rt", encoding="utf-8") as lines:
+        for line in lines:
+            words = json.loads(line)["answers"]["text"][0].split()[:REAL_WORDS]
+            if len(words) > 1:
+                words[rng.randrange(len(words))] = tokenizer.mask_token
+                found.append(" ".join(words))
+    return found[:REAL_TEXTS]
+
+
+def calibration_texts() -> list[str]:
+    """Paragraphs of WikiText-2, all longer than the 128 tokens that NNCF takes of each."""
+    lines = WIKITEXT.read_text(encoding="utf-8").splitlines()
+    return [line.strip() for line in lines if len(line) > CALIBRATION_CHARACTERS][
+        :CALIBRATION_TEXTS
+    ]
+
+
+def write_texts(
+    model: Model, file: Path, lengths: dict[str, tuple[int, int]], fewest: int = 16
+) -> dict[str, int]:
     """Write each length's texts to answer one by one and in bulk; useful FLOPs by their names.
+
+    In bulk they are `fewest` or more.
 
     The names are `lone LENGTH` and `bulk LENGTH`.
     """
@@ -155,7 +191,7 @@ def write_texts(model: Model, file: Path, lengths: dict[str, tuple[int, int]]) -
     tokenizer = transformers.AutoTokenizer.from_pretrained(model.checkpoint)
     named = {}
     for name, (least, most) in lengths.items():
-        bulk = max(16, 2 * BULK_TOKENS // (least + most))
+        bulk = max(fewest, 2 * BULK_TOKENS // (least + most))
         named[f"lone {name}"] = texts(model, least, most, LONE_TEXTS)
         named[f"bulk {name}"] = texts(model, least, most, bulk)
     file.write_text(json.dumps(named), encoding="utf-8")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import fill_mask_peers
 import fill_mask_worker
 from fill_mask_input import BERT_BASE, Model
+from peer_packages import installed, run
 
 import mlmfast
 from mlmfast.doctor.machine import probe_machine
@@ -71,7 +71,7 @@ def ways(model: Model, folder: Path) -> tuple[list[Way], list[str]]:
     peers, left_out = _openvino(model, folder / "openvino")
     found += peers
     if model.checkpoint.name == BERT_BASE:
-        peers, reasons = _faster_clip(model)
+        peers, reasons = faster_clip(model)
         found, left_out = found + peers, left_out + reasons
     report = mlmfast.export(model.checkpoint, folder / "fp32")
     found.append(Way("mlmfast, fp32", "mlmfast", Path(report.output)))
@@ -88,55 +88,27 @@ def export_int8(model: Model, folder: Path) -> Path:
     return Path(report.output)
 
 
+def write_openvino(
+    form: str, model: Model, folder: Path, packages: Path, texts: Path | None = None
+) -> str | None:
+    """Write a form of a model that `fill_mask_peers` names; what went wrong, if anything did."""
+    command = [sys.executable, fill_mask_peers.__file__, form, str(model.checkpoint), str(folder)]
+    return run([*command, str(texts or "")], fill_mask_worker.environment(packages))
+
+
 def _openvino(model: Model, folder: Path) -> tuple[list[Way], list[str]]:
     path, problem = installed(OPENVINO)
     if path is not None and problem is None:
-        command = [sys.executable, fill_mask_worker.__file__, "--convert"]
-        command += [str(model.checkpoint), str(folder)]
-        problem = _run(command, fill_mask_worker.environment(path))
+        problem = write_openvino("fp32", model, folder, path)
     if problem is not None:
         return [], [f"OpenVINO is left out: {problem}"]
     kinds = ["f32", "bf16"] if probe_machine().features.get("bf16") else ["f32"]
     return [Way(f"`pipeline`, OpenVINO, {k}", f"openvino {k}", folder, path) for k in kinds], []
 
 
-def _faster_clip(model: Model) -> tuple[list[Way], list[str]]:
+def faster_clip(model: Model) -> tuple[list[Way], list[str]]:
     """It has BERT-base alone, in weights of 8 bits, and takes one text at a time."""
     path, problem = installed(FASTER_CLIP)
     if problem is not None:
         return [], [f"faster-clip is left out: {problem}"]
     return [Way("faster-clip, int8 weights", "faster-clip", model.checkpoint, path)], []
-
-
-def installed(requirement: str, *more: str) -> tuple[Path | None, str | None]:
-    """The folder with a peer's packages, and `more` of its choice, or why there is none."""
-    root = os.environ.get("MLMFAST_BENCH_PEERS")
-    if not root:
-        return None, "MLMFAST_BENCH_PEERS names no folder for it."
-    path = Path(root).absolute() / requirement
-    return path, None if (path / "done").exists() else _install([requirement, *more], path)
-
-
-def _install(requirements: list[str], path: Path) -> str | None:
-    """Install it with all it needs but torch, which is 5 GB and the environment's own."""
-    path.mkdir(parents=True, exist_ok=True)
-    without = path / "without.txt"
-    names = ("torch", "torchvision")
-    without.write_text("".join(f"{name}; sys_platform == 'none'\n" for name in names))
-    uv = Path(sys.executable).with_name("uv")
-    command = [str(uv), "pip", "install", "--quiet", "--python", sys.executable]
-    command += ["--only-binary", ":all:", "--override", str(without), "--target", str(path)]
-    problem = _run([*command, *requirements], dict(os.environ))
-    if problem is None:
-        (path / "done").touch()
-    return problem
-
-
-def _run(command: list[str], environment: dict[str, str]) -> str | None:
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, env=environment, check=False, timeout=1800
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return str(error)
-    return (done.stderr.strip().splitlines() or ["it failed"])[-1] if done.returncode else None

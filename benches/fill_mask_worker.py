@@ -3,12 +3,11 @@
 `python benches/fill_mask_worker.py WAY FOLDER TEXTS` loads a model and answers each command on
 standard input, a list in JSON, by one line of JSON: `["lone", NAME, CALLS]` answers texts one by
 one (seconds a text), `["each", NAME, SECONDS]` too, for so long (seconds of each), `["bulk", NAME,
-BATCH]` all texts of that name (seconds), `["answers", NAME, BATCH]` too (token ids and scores),
-`["peak"]` tells the most memory so far (bytes).
-`--once WAY FOLDER TEXT` answers one text and ends; `--convert CHECKPOINT FOLDER` writes OpenVINO's
-form of a checkpoint.
+BATCH]` all texts of that name (seconds), `["answers", NAME, BATCH, TOP_K]` too (token ids and
+scores), `["peak"]` tells the most memory so far (bytes).
+`--once WAY FOLDER TEXT` answers one text and ends.
 
-It imports nothing of the other benches: OpenVINO's has other packages on its path.
+It imports nothing of the other benches but `fill_mask_peers`: the peers have other packages.
 """
 
 from __future__ import annotations
@@ -68,56 +67,17 @@ def environment(path: Path | None) -> dict[str, str]:
     return found
 
 
-def load(way: str, folder: str) -> tuple[Callable[[str], Any], Callable[[list[str], int], Answers]]:
+def load(way: str, folder: str) -> tuple[Callable[[str], Any], Callable[..., Answers]]:
     """How a way answers one text, and how it answers many in batches of a size."""
     if way == "mlmfast":
         from mlmfast.serving.fill_mask import FillMask
 
         # The load average, which decides by default, would be that of the peers' turns.
         ours = FillMask(folder, device="cpu", spinning=True)
-        return ours, lambda texts, _: list(ours.stream(texts))
-    if way == "faster-clip":
-        return faster_clip(folder)
-    from transformers import AutoTokenizer, pipeline
+        return ours, lambda texts, _, top_k=5: list(ours.stream(texts, top_k=top_k))
+    import fill_mask_peers
 
-    model: Any = folder
-    if way == "optimum":
-        from optimum.onnxruntime import ORTModelForMaskedLM
-
-        model = ORTModelForMaskedLM.from_pretrained(folder)
-    elif way.startswith("openvino"):
-        from optimum.intel import OVModelForMaskedLM
-
-        hint = {"INFERENCE_PRECISION_HINT": way.partition(" ")[2]}
-        model = OVModelForMaskedLM.from_pretrained(folder, ov_config=hint)
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    theirs = pipeline("fill-mask", model=model, tokenizer=tokenizer, device="cpu")
-    return theirs, lambda texts, batch: theirs(texts, batch_size=batch)
-
-
-def faster_clip(folder: str) -> tuple[Callable[[str], Any], Callable[[list[str], int], Answers]]:
-    """As `load`: it looks for folders of known names in its cache, and answers text by text."""
-    os.environ["FASTER_CLIP_CACHE"] = str(Path(folder).parent)
-    from faster_clip import FillMask
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_file(str(Path(folder) / "tokenizer.json"))
-    theirs = FillMask()
-
-    def one(text: str) -> list[dict[str, Any]]:
-        rows = theirs.predict(text, lang="en", top_k=5)
-        return [{**row, "token": tokenizer.token_to_id(row["token_str"])} for row in rows]
-
-    return one, lambda texts, _: [one(text) for text in texts]
-
-
-def convert(checkpoint: str, folder: str) -> None:
-    """Write OpenVINO's form of a checkpoint, with its tokenizer."""
-    from optimum.intel import OVModelForMaskedLM
-    from transformers import AutoTokenizer
-
-    OVModelForMaskedLM.from_pretrained(checkpoint, export=True).save_pretrained(folder)
-    AutoTokenizer.from_pretrained(checkpoint).save_pretrained(folder)
+    return fill_mask_peers.load(way, folder)
 
 
 def peak_memory() -> int:
@@ -153,8 +113,8 @@ class _Commands:
     def bulk(self, name: str, batch: int) -> float:
         return self._timed(lambda: self.many(self.texts[name], batch))
 
-    def answers(self, name: str, batch: int) -> list[tuple[list[int], list[float]]]:
-        found = self.many(self.texts[name], batch)
+    def answers(self, name: str, batch: int, top_k: int = 5) -> list[tuple[list[int], list[float]]]:
+        found = self.many(self.texts[name], batch, top_k)
         return [([row["token"] for row in a], [float(row["score"]) for row in a]) for a in found]
 
     def peak(self) -> int:
@@ -169,9 +129,7 @@ class _Commands:
 
 
 def _main(arguments: Sequence[str]) -> None:
-    if arguments[0] == "--convert":
-        convert(*arguments[1:])
-    elif arguments[0] == "--once":
+    if arguments[0] == "--once":
         print(load(*arguments[1:3])[0](arguments[3]))
     else:
         commands = _Commands(*arguments)

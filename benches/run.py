@@ -28,6 +28,7 @@ BENCHES = (
     "bench_documents",
     "bench_lora",
     "bench_fill_mask",
+    "bench_int8",
     "bench_serve",
     "bench_connections",
     "bench_scaling",

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import fill_mask_worker
 from fill_mask_input import Model
-from fill_mask_ways import INT8, export_int8, installed
+from fill_mask_ways import INT8, export_int8
+from peer_packages import installed
 
 import mlmfast
 
