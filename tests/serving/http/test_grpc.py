@@ -9,6 +9,7 @@ import grpc
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
+from google.protobuf import descriptor_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tritonclient.grpc import service_pb2
 from tritonclient.utils import InferenceServerException
@@ -151,7 +152,11 @@ class TestErrors:
             ({"raw_input_contents": [b"", b""]}, "INVALID_ARGUMENT", "1 inputs and 2 raw"),
             ({"raw_input_contents": [b"\5\0\0\0a"]}, "INVALID_ARGUMENT", "contents and raw"),
             ({"outputs": [{"name": "logits"}]}, "INVALID_ARGUMENT", "no output 'logits'"),
-            ({"parameters": {"top_k": {"string_param": "3"}}}, "INVALID_ARGUMENT", "top_k"),
+            (
+                {"parameters": {"top_k": message("InferParameter")(string_param="3")}},
+                "INVALID_ARGUMENT",
+                "top_k",
+            ),
         ],
     )
     def test_requests_that_cannot_be_answered(self, channel, fields, code, told):
@@ -342,6 +347,13 @@ def compare(ours, theirs):
     for field in ours.fields:
         other = theirs.fields_by_name[field.name]
         assert (field.number, field.type) == (other.number, other.type)
-        assert field.is_repeated == other.is_repeated
+        assert labels(ours)[field.name] == labels(theirs)[field.name]
         if field.message_type:
             compare(field.message_type, other.message_type)
+
+
+def labels(descriptor):
+    """Which fields are repeated, in the one form that all versions of protobuf have."""
+    described = descriptor_pb2.DescriptorProto()
+    descriptor.CopyToProto(described)
+    return {field.name: field.label for field in described.field}
