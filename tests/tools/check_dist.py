@@ -32,12 +32,8 @@ def faults_of_wheel(path: Path) -> list[str]:
     faults = [f"lacks {name}" for name in files_missing(path)]
     with zipfile.ZipFile(path) as wheel:
         names = wheel.namelist()
-        endings = (
-            "_core.abi3.so",
-            "licenses/LICENSE",
-            "licenses/rust/LICENSES.txt",
-            ".cyclonedx.json",
-        )
+        core = "_core.pyd" if "-win" in path.name else "_core.abi3.so"
+        endings = (core, "licenses/LICENSE", "licenses/rust/LICENSES.txt", ".cyclonedx.json")
         faults += [f"lacks {end}" for end in endings if not any(n.endswith(end) for n in names)]
         lists = [name for name in names if name.endswith(".cyclonedx.json")]
         listed = {
