@@ -112,7 +112,7 @@ def trainer(way: str, rows: Any, folder: str, steps: int, **changes: Any) -> InO
     vocabulary = changes.pop("vocabulary")
     taught: dict[str, Any] = {}
     if way in STORED:
-        taught["answers"] = answers(way, Path(changes.pop("folder")), len(rows), vocabulary)
+        taught["answers"] = answers(way, Path(changes.pop("home")), len(rows), vocabulary)
         student = train_worker.network(vocabulary, **changes)
     else:
         student, taught["teacher"] = models(vocabulary, **changes)
@@ -218,7 +218,7 @@ def _main(way: str, folder: str) -> None:
         given: dict[str, Any] = {"vocabulary": store.manifest.vocab_size}
         if way in STORED:
             limit, steps = STORED_BLOCKS, STORED_BLOCKS // train_worker.BATCH
-            given["folder"] = folder
+            given["home"] = folder
         found = trainer(way, MaskedBlocks(store, limit=limit), work, steps, **given)
         found.add_callback(train_worker.Paced())
         found.train()
