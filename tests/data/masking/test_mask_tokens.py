@@ -1,5 +1,5 @@
 """`mask_tokens`: inputs and outputs of every kind, keys, errors. The distribution itself is
-tested beside the core, in tests/mask.rs."""
+tested beside the core, in tests/core/mask.rs."""
 
 from __future__ import annotations
 
