@@ -17,6 +17,7 @@ from mlmfast.errors import InputError, NotFoundError
 from mlmfast.training.evaluation.evaluate import evaluate
 from mlmfast.training.train import train
 from mlmfast.training.trainer.interrupt import TrainingInterrupted
+from mlmfast.vocabulary.replace import replace_vocabulary
 from stopped_trainings import At, press_ctrl_c, same_weights, weights
 from tolerances import KERNELS
 from toy import SCRATCH, TINY, make_blocks, sentences
@@ -180,6 +181,10 @@ def test_a_teacher_with_another_tokenizer_is_refused(teacher, toy_blocks, tmp_pa
         shutil.copy(file, other)
     with pytest.raises(InputError, match=r"other tokens than the teacher .*teacher's own tokenize"):
         train(toy_blocks, output=tmp_path / "out", **(options | {"teacher": other}))
+    # The way out that the message names.
+    replace_vocabulary(other, toy_blocks / "train", tmp_path / "replaced")
+    replaced = options | {"teacher": tmp_path / "replaced", "max_steps": 1}
+    assert train(toy_blocks, output=tmp_path / "student", **replaced).steps == 1
     small = tmp_path / "small"
     config = transformers.AutoConfig.from_pretrained(teacher, vocab_size=40)
     transformers.AutoModelForMaskedLM.from_config(config).save_pretrained(small)

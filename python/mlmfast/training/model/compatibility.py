@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 _ALTERNATIVES = {
     "model": "train from scratch",
-    "teacher": "distill a teacher that has the blocks' tokenizer",
+    "teacher": (
+        "give the teacher that of the blocks, with which it then has to be trained: "
+        "mlmfast vocabulary replace {model} --tokenizer {store} --output NEW"
+    ),
 }
 
 
@@ -52,5 +55,6 @@ def check_same_tokens(model: str | Path, store: BlockStore, *, role: str = "mode
             f"{len(differing):,} of {len(in_model):,} ids mean something else; {first} is "
             f"{in_model[first]!r} to the {role} and {in_blocks[first]!r} in the blocks (tokenizer "
             f"{store.manifest.tokenizer}, sha256 {theirs.sha256[:12]}, not {own.sha256[:12]}). "
-            f"Prepare the blocks with the {role}'s own tokenizer, or {_ALTERNATIVES[role]}."
+            f"Prepare the blocks with the {role}'s own tokenizer, or "
+            f"{_ALTERNATIVES[role].format(model=model, store=store.path)}."
         )
