@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import gzip
 import random
-import threading
 from functools import partial
 
 import numpy as np
@@ -23,6 +22,7 @@ from mlmfast.data.prepare.pipeline import worker_layout
 from mlmfast.data.sources.base import ReadOptions
 from mlmfast.errors import InputError, NotFoundError
 from numbered_documents import numbers_of, prepare_numbered
+from our_threads import our_threads
 
 TEXTS = [f"{n} fox" for n in range(400)]
 
@@ -205,10 +205,11 @@ def test_a_bad_line_stops_all_stages(tmp_path, monkeypatch, threads):
     path = tmp_path / "a.jsonl"
     good = jsonl(*({"text": text} for text in TEXTS))
     path.write_bytes(good + b'{"text": oops}\n' + good)
+    before = our_threads()  # such as those of an engine that a fixture has made
     with pytest.raises(InputError, match="line 401: broken JSON"):
         prepare(path, tmp_path / "out", tokenizer=tiny_tokenizer(), threads=threads)
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.jsonl"]
-    assert not [t for t in threading.enumerate() if t.name.startswith("mlmfast")]
+    assert our_threads() <= before
 
 
 @pytest.mark.parametrize(
