@@ -49,7 +49,7 @@ TRANSFORMERS5_TESTS ?= $(call test_files,cli/cli_export cli/cli_fill_mask data/b
 VERSIONS_TESTS ?= $(TRANSFORMERS5_TESTS) $(call test_files,serving/http/serve training/adapter_training \
   training/probing/probe)
 # These ask with Triton's client, which does not take the newest protobuf.
-OLDEST_TESTS ?= $(VERSIONS_TESTS) $(call test_files,serving/http/grpc serving/http/telemetry/traces)
+OLDEST_TESTS ?= $(VERSIONS_TESTS) $(call test_files,serving/http/grpc serving/http/grpc_messages serving/http/telemetry/traces)
 # A test file that is renamed must not drop out of a list, or end a run without a test.
 MISSING_TESTS := $(filter-out $(wildcard $(COMPUTING_TESTS) $(OLDEST_TESTS)),$(COMPUTING_TESTS) $(OLDEST_TESTS))
 $(if $(MISSING_TESTS),$(error The lists of the Makefile name tests that are not there: $(MISSING_TESTS)))

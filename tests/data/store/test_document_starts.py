@@ -15,7 +15,7 @@ import mlmfast
 from corpus import documents, tiny_tokenizer
 from mlmfast.data.prepare.api import prepare
 from mlmfast.data.store.store import BlockStore, open_splits
-from mlmfast.data.store.verify import verify
+from mlmfast.data.store.verification.verify import verify
 from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.errors import InputError, StoreError
 from mlmfast.fs.checksums import checksum_of

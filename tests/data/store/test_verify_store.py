@@ -14,7 +14,7 @@ from corpus import documents, tiny_tokenizer
 from mlmfast.cli import main
 from mlmfast.data.prepare.api import prepare
 from mlmfast.data.store.store import BlockStore
-from mlmfast.data.store.verify import verify
+from mlmfast.data.store.verification.verify import verify
 from mlmfast.errors import NotFoundError, StoreError
 
 PAGE = 4096

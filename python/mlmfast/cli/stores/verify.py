@@ -11,7 +11,7 @@ from mlmfast.cli.flags.command import ExampleCommand
 from mlmfast.errors import StoreError
 
 if TYPE_CHECKING:
-    from mlmfast.data.store.verify_report import VerifyReport
+    from mlmfast.data.store.verification.report import VerifyReport
 
 
 @click.command(
@@ -36,7 +36,7 @@ def command(store: str, as_json: bool, quiet: bool) -> None:
     ends of its files. A flipped bit in between is found only by `verify`, `convert` and
     `mlmfast train --verify-store`.
     """
-    from mlmfast.data.store.verify import verify
+    from mlmfast.data.store.verification.verify import verify
 
     report = verify(store, progress=not quiet)
     if as_json:

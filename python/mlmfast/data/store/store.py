@@ -250,13 +250,13 @@ class BlockStore:
 
     def to_datasets(self) -> Any:
         """Open the store as a `datasets.Dataset`."""
-        self._shards.fetch()
         try:
             from datasets import load_from_disk
         except ImportError as error:
             raise MissingDependencyError(
                 "to_datasets() needs the package datasets: pip install 'mlmfast[train]'."
             ) from error
+        self._shards.fetch()
         return load_from_disk(str(self.path))
 
     def verify(self, *, progress: bool = False) -> None:

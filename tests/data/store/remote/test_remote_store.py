@@ -19,7 +19,7 @@ from mlmfast.data.loading.block_masker import BlockMasker
 from mlmfast.data.prepare.api import prepare
 from mlmfast.data.store.remote.cached_files import CachedFiles
 from mlmfast.data.store.store import BlockStore, open_splits
-from mlmfast.data.store.verify import verify
+from mlmfast.data.store.verification.verify import verify
 from mlmfast.errors import InputError, StoreError
 from mlmfast.fs.remote.bounded_cache import cache_bytes
 from s3_server import s3, s3_server  # noqa: F401 - fixtures

@@ -9,7 +9,7 @@ from mlmfast.data.store.damage import checksums_of, find_damage, verify_bar
 from mlmfast.data.store.folder import store_folders
 from mlmfast.data.store.manifest import Manifest
 from mlmfast.data.store.store import BlockStore, open_splits
-from mlmfast.data.store.verify_report import VerifyReport
+from mlmfast.data.store.verification.report import VerifyReport
 from mlmfast.errors import StoreError
 from mlmfast.fs.paths import as_path
 from mlmfast.fs.remote.urls import is_url
@@ -31,7 +31,7 @@ def verify(path: str | Path, *, progress: bool = False) -> VerifyReport:
         InputError: The URL cannot be accessed.
     """
     if is_url(path):
-        from mlmfast.data.store.remote.verify import verify_url
+        from mlmfast.data.store.verification.remote import verify_url
 
         return verify_url(str(path), progress=progress)
     began = time.perf_counter()

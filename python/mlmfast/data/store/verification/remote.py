@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mlmfast.data.store.damage import checksums_of, verify_bar
 from mlmfast.data.store.remote.cached_files import CachedFiles
 from mlmfast.data.store.remote.splits import split_urls
-from mlmfast.data.store.verify_report import VerifyReport
+from mlmfast.data.store.verification.report import VerifyReport
 from mlmfast.errors import NotFoundError, StoreError
 from mlmfast.fs.remote.download import sha256_at
 from mlmfast.fs.remote.listing import look_up

@@ -1,0 +1,1 @@
+"""Comparing the files of block stores with their manifests, to the last byte."""
