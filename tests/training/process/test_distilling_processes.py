@@ -14,13 +14,18 @@ ONE = {"per_device_train_batch_size": 20}
 TWO = {"per_device_train_batch_size": 5, "gradient_accumulation_steps": 2}
 
 
-def test_two_processes_distill_what_one_does(toy_blocks, tmp_path):
-    """Each has its teacher; the parts of the loss are means over the tokens of both."""
+def distilling(toy_blocks, folder):
+    """Train a teacher there, and return the options that distill it."""
     whole = work.WITHOUT_DROPOUT | {"max_steps": 4, "eval_strategy": "no"}
     shape = whole["config_overrides"] | {"num_hidden_layers": 3}
-    train(toy_blocks, output=tmp_path / "teacher", **(whole | {"config_overrides": shape}))
-    options = {"teacher": str(tmp_path / "teacher"), "student_layers": "0,2"}
-    options |= {"precision": "fp32", "use_cpu": True, "quiet": True, "report": False}
+    train(toy_blocks, output=folder, **(whole | {"config_overrides": shape}))
+    options = {"teacher": str(folder), "student_layers": "0,2"}
+    return options | {"precision": "fp32", "use_cpu": True, "quiet": True, "report": False}
+
+
+def test_two_processes_distill_what_one_does(toy_blocks, tmp_path):
+    """Each has its teacher; the parts of the loss are means over the tokens of both."""
+    options = distilling(toy_blocks, tmp_path / "teacher")
     options |= {"num_train_epochs": 2, "logging_steps": 1, "learning_rate": 1e-3}
     alone = work.parts_of(toy_blocks, tmp_path / "one", options | ONE)
     ended = launch(2, work.parts_of, toy_blocks, tmp_path / "two", options | TWO)
@@ -34,11 +39,7 @@ def test_two_processes_distill_what_one_does(toy_blocks, tmp_path):
 
 def test_two_processes_share_the_stored_answers(toy_blocks, tmp_path):
     """They divide the work of the teacher; one process computes the same files."""
-    whole = work.WITHOUT_DROPOUT | {"max_steps": 4, "eval_strategy": "no"}
-    shape = whole["config_overrides"] | {"num_hidden_layers": 3}
-    train(toy_blocks, output=tmp_path / "teacher", **(whole | {"config_overrides": shape}))
-    options = {"teacher": str(tmp_path / "teacher"), "student_layers": "0,2"}
-    options |= {"precision": "fp32", "use_cpu": True, "quiet": True, "report": False}
+    options = distilling(toy_blocks, tmp_path / "teacher")
     options |= {"num_train_epochs": 3, "logging_steps": 1, "learning_rate": 1e-3}
     options |= {"teacher_top_k": 5}
     one = options | {"teacher_answers": tmp_path / "answers-1"}
