@@ -114,6 +114,10 @@ class DeviceMemoryError(MlmfastError, MemoryError):
     """The device has too little memory; the message names a batch size that would fit."""
 
 
+class DeviceNotFoundError(MlmfastError):
+    """The machine has no device of the kind that was asked for."""
+
+
 class OtherProcessError(MlmfastError, RuntimeError):
     """Another process of the same training failed, and reports why; this one ends too."""
 

@@ -137,6 +137,17 @@ def test_plugins_of_onnxruntime_are_tried():
     assert len(diagnose(versions=there, providers=failing, gpus=[H200]).faults) == 2
 
 
+def test_a_plugin_for_other_processors_is_no_fault():
+    refused = Outcome(value={"works": False, "no_device": "the plugin finds no CPU"})
+    diagnosis = diagnose(
+        versions={"onnxruntime-ep-openvino": "1.8.1"},
+        providers={"onnxruntime-ep-openvino": refused},
+    )
+    assert not diagnosis.faults
+    (finding,) = diagnosis.findings
+    assert finding.what == "the plugin finds no CPU"
+
+
 def test_extras_that_are_not_installed_come_with_a_command():
     diagnosis = diagnose(versions={"peft": None, "scikit-learn": None})
     assert not diagnosis.faults

@@ -34,11 +34,13 @@ class Provider:
         name: its name in onnxruntime; that of its package for a plugin.
         error: why it cannot compute a product of two matrices; None if it can.
         missing: shared libraries that it needs and that cannot be found.
+        finds_device: False for a plugin that loads and takes no device of this machine.
     """
 
     name: str
     error: str | None = None
     missing: tuple[str, ...] = ()
+    finds_device: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -63,6 +63,8 @@ def _plugin(plugin: Plugin, provider: Provider, facts: Facts) -> Finding:
         )
     if plugin.hardware == "GPU" and not facts.gpus.found:
         return advice(f"{there} is installed, and no NVIDIA GPU is to be seen here.")
+    if not provider.finds_device:  # nothing that could be installed would change it
+        return advice(provider.error or "")
     return fault(
         f"{there} does not work: {_why(provider)}",
         install(f"{there}=={facts.versions.get(there)}", anew=True),

@@ -11,6 +11,7 @@ from mlmfast.doctor.child import Outcome, call
 from mlmfast.doctor.facts import Provider
 from mlmfast.doctor.shared_libraries import missing_libraries, named_in
 from mlmfast.doctor.tiny_graph import SIZE, matrix_product
+from mlmfast.errors import DeviceNotFoundError
 from mlmfast.serving.engine.plugins import PLUGINS, add_plugin, require_nodes
 
 _LIBRARIES = {
@@ -64,9 +65,19 @@ def _provider(name: str, outcome: Outcome) -> Provider:
     if answer.get("works"):
         return Provider(name=name)
     log = re.sub(r"\x1b\[[0-9;]*m", "", outcome.log)
-    reason = outcome.error or _reason(log) or "it gives the work to the CPU and does not say why"
+    reason = (
+        outcome.error
+        or answer.get("no_device")
+        or _reason(log)
+        or "it gives the work to the CPU and does not say why"
+    )
     missing = dict.fromkeys([*named_in(log), *answer.get("missing", [])])
-    return Provider(name=name, error=" ".join(reason.split())[:500], missing=tuple(missing))
+    return Provider(
+        name=name,
+        error=" ".join(reason.split())[:500],
+        missing=tuple(missing),
+        finds_device="no_device" not in answer,
+    )
 
 
 def _reason(log: str) -> str | None:
@@ -105,7 +116,10 @@ def multiply_by_plugin(package: str) -> dict[str, Any]:
     plugin = next(plugin for plugin in PLUGINS if plugin.package == package)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 2
-    add_plugin(options, plugin, threads=1)
+    try:
+        add_plugin(options, plugin, threads=1)
+    except DeviceNotFoundError as error:
+        return {"works": False, "no_device": str(error)}
     session = onnxruntime.InferenceSession(matrix_product(), options)
     require_nodes(session, plugin)
     _require_product(session, package)

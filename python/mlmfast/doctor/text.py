@@ -53,7 +53,8 @@ def _providers(facts: Facts) -> Iterator[str]:
         elif provider.missing:
             state = f"does not load, missing: {', '.join(provider.missing)}"
         else:
-            state = f"does not load: {provider.error}"
+            state = "does not load" if provider.finds_device else "not used here"
+            state += f": {provider.error}"
         yield f"  {provider.name:30} {state}"
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from mlmfast import FillMask
-from mlmfast.errors import MissingDependencyError, MlmfastError
+from mlmfast.errors import DeviceNotFoundError, MissingDependencyError, MlmfastError
 from mlmfast.exporting.export import export
 from mlmfast.serving.engine import agreement, plugins, session
 from mlmfast.serving.engine.engine import Engine
@@ -62,6 +63,20 @@ def test_a_plugin_without_a_device_is_told(monkeypatch, plugin):
     monkeypatch.setattr(plugins, "_loaded", {plugin.package})
     with pytest.raises(MlmfastError, match=f"{plugin.package} finds no {plugin.hardware}"):
         plugins.plugin_device(plugin)
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_plugin_for_devices_of_another_maker_is_told(monkeypatch):
+    hardware = SimpleNamespace(type=SimpleNamespace(name="CPU"), vendor="AMD", vendor_id=0x1022)
+    cpu = SimpleNamespace(ep_name="CPUExecutionProvider", device=hardware)
+    monkeypatch.setattr("onnxruntime.get_ep_devices", lambda: [cpu])
+    monkeypatch.setattr(plugins, "_loaded", {plugins.OPENVINO.package})
+    with pytest.raises(DeviceNotFoundError) as refused:
+        plugins.plugin_device(plugins.OPENVINO)
+    assert str(refused.value) == (
+        "onnxruntime-ep-openvino finds no CPU that it can use: it takes those of Intel only, "
+        "and this one is of AMD. Use device='cpu'."
+    )
 
 
 def test_the_cuda_runtime_beside_a_plugin_is_loaded_before_it(installed, monkeypatch):
@@ -137,11 +152,27 @@ def test_sessions_that_disagree_are_refused(tiny_sparse, other_weights, file):
         agreement.require_agreement(open_graph(graphs[0], ours), ours, other, **known)
 
 
+OF_INTEL = "GenuineIntel" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
+
+
 @pytest.fixture
 def openvino():
     pytest.importorskip("onnxruntime_ep_openvino", reason="OpenVINO's plugin is not installed")
 
 
+on_intel = pytest.mark.skipif(
+    not OF_INTEL, reason="OpenVINO's plugin takes Intel's processors only"
+)
+
+
+@pytest.mark.skipif(OF_INTEL, reason="OpenVINO's plugin takes this processor")
+@pytest.mark.usefixtures("openvino")
+def test_openvino_is_refused_on_the_processor_of_another_maker(tiny_model):
+    with pytest.raises(DeviceNotFoundError, match="it takes those of Intel only, and this one is "):
+        FillMask(tiny_model("bert").onnx, device="openvino")
+
+
+@on_intel
 @pytest.mark.usefixtures("openvino")
 def test_openvino_answers_as_the_cpu_provider_does(tiny_model):
     folder = tiny_model("bert").onnx
@@ -157,6 +188,7 @@ def test_openvino_answers_as_the_cpu_provider_does(tiny_model):
     assert ours.score(text) == pytest.approx(theirs.score(text), abs=0.01)
 
 
+@on_intel
 @pytest.mark.usefixtures("openvino")
 def test_openvino_is_not_used_where_it_disagrees(tiny_model, monkeypatch):
     monkeypatch.setattr(agreement, "_LIMIT", 1e-12)

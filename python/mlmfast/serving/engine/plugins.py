@@ -11,7 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlmfast.errors import MissingDependencyError, MlmfastError, first_sentence
+from mlmfast.errors import (
+    DeviceNotFoundError,
+    MissingDependencyError,
+    MlmfastError,
+    first_sentence,
+)
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,7 @@ class Plugin:
         provider: what onnxruntime calls it.
         hardware: "CPU" or "GPU", what it is used on.
         builds: packages of which one is installed in its place or by it.
+        vendor: the maker whose devices it takes, and the maker's PCI id; None if it does not ask.
     """
 
     device: str
@@ -35,6 +41,7 @@ class Plugin:
     provider: str
     hardware: str
     builds: tuple[str, ...] = ()
+    vendor: tuple[str, int] | None = None
 
     @property
     def packages(self) -> tuple[str, ...]:
@@ -49,6 +56,8 @@ OPENVINO = Plugin(
     "onnxruntime_ep_openvino",
     "OpenVINOExecutionProvider",
     "CPU",
+    # https://github.com/microsoft/onnxruntime/pull/31981 would let it take others.
+    vendor=("Intel", 0x8086),
 )
 TENSORRT_RTX = Plugin(
     "tensorrt-rtx",
@@ -75,7 +84,8 @@ def plugin_device(plugin: Plugin) -> Any:
 
     Raises:
         MissingDependencyError: the plugin, or an onnxruntime that takes plugins, is not installed.
-        MlmfastError: it does not load, or finds no device of its kind.
+        DeviceNotFoundError: it finds no device of its kind, or takes none of this maker.
+        MlmfastError: it does not load.
     """
     import onnxruntime
 
@@ -101,10 +111,19 @@ def plugin_device(plugin: Plugin) -> Any:
                     f"{plugin.package} does not load: {first_sentence(error)}"
                 ) from error
             _loaded.add(plugin.package)
-    for device in onnxruntime.get_ep_devices():
-        if device.ep_name == plugin.provider and device.device.type.name == plugin.hardware:
+    devices = onnxruntime.get_ep_devices()
+    of_its_kind = [each for each in devices if each.device.type.name == plugin.hardware]
+    for device in of_its_kind:
+        if device.ep_name == plugin.provider:
             return device
-    raise MlmfastError(f"{plugin.package} finds no {plugin.hardware} that it can use.")
+    others = [each.device for each in of_its_kind]
+    why = ""
+    if plugin.vendor and others and plugin.vendor[1] not in {each.vendor_id for each in others}:
+        there = ", ".join(sorted({each.vendor for each in others}))
+        why = f": it takes those of {plugin.vendor[0]} only, and this one is of {there}"
+    raise DeviceNotFoundError(
+        f"{plugin.package} finds no {plugin.hardware} that it can use{why}. Use device='cpu'."
+    )
 
 
 def add_plugin(settings: Any, plugin: Plugin, threads: int) -> None:
