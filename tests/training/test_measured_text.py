@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from evaluation_commands import command_of
 from mlmfast.data.prepare.api import prepare
 from mlmfast.errors import InputError
 from mlmfast.training.evaluation.evaluate import evaluate
@@ -48,6 +49,9 @@ def test_texts_are_measured_as_prepare_and_evaluate_do(root, options, tmp_path):
         assert one.masked_tokens == other.masked_tokens
     card = (tmp_path / "two" / "README.md").read_text()
     assert f"mlmfast evaluate MODEL --data {texts['texts']} " in card
+    again = command_of(found.after.sources["texts"], tmp_path / "two")
+    assert again["masked_tokens"] == found.after.sources["texts"].masked_tokens
+    assert again["loss"] == pytest.approx(found.after.sources["texts"].loss, rel=KERNELS)
     assert "cache" not in card
     assert found.before.loss == by_store.before.loss
     measured = evaluate(tmp_path / "two", texts, device="cpu", text_column="body")

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mlmfast.data.loading.buffer_pool import Batch
     from mlmfast.data.masking.options import MaskOptions
     from mlmfast.training.teacher_answers.reader import AnswerReader
+    from mlmfast.training.text_source import TextSource
 
 
 class EvaluationBlocks(BlockDataset):
@@ -37,7 +38,7 @@ class EvaluationBlocks(BlockDataset):
         store: The blocks, `[N, L]`; or several stores of one tokenizer and block size by name, to
             evaluate on all of them and on each. A block has the masks that it has alone.
         mlm_probability: Share of the ordinary tokens that are chosen, the same for all blocks.
-        texts: The folders of stores that were made of text, and what the user calls that.
+        texts: The folders of stores that were made of text, and that text.
         options: The other arguments of `BlockDataset`; `limit` is that of each store.
 
     Attributes:
@@ -52,7 +53,7 @@ class EvaluationBlocks(BlockDataset):
         store: BlockStore | Mapping[str, BlockStore],
         *,
         mlm_probability: float = 0.15,
-        texts: Mapping[str, str] | None = None,
+        texts: Mapping[str, TextSource] | None = None,
         **options: Any,
     ) -> None:
         self.texts = texts or {}

@@ -12,6 +12,7 @@ import pytest
 import transformers
 from click.testing import CliRunner
 
+from evaluation_commands import command_of
 from mlmfast.cli.evaluate import command
 from mlmfast.data.prepare.api import prepare
 from mlmfast.data.store.store import open_splits
@@ -61,7 +62,8 @@ def text(tmp_path):
 
 def same(found, blocks, data):
     """Whether two evaluations are equal to the last bit."""
-    assert found == replace(blocks, data=str(data), seconds=found.seconds)
+    about = {"data": str(data), "text_options": found.text_options, "seconds": found.seconds}
+    assert found == replace(blocks, **about)
 
 
 def by_store(model, text, folder, **options):
@@ -176,6 +178,22 @@ def test_the_command(trained, root, text):
     assert (found["loss"], found["data"]) == (right.loss, str(text))
     found = json.loads(run(trained, "--against", root / "two", "--data", text, *given))
     assert found["model"]["loss"] == right.loss
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"mlm_probability": 0.3, "seed": 5, "eval_seeds": 2, "max_eval_samples": 3},
+        {"block_size": 8, "drop_empty": True, "threads": 2},
+    ],
+    ids=["as it is", "other masks", "other blocks"],
+)
+def test_the_command_of_an_evaluation_gives_it_again(trained, text, options):
+    spaced = text.rename(text.with_name("all texts.jsonl"))  # a shell would take this name apart
+    found = evaluate(trained, spaced, device="cpu", text_column="body", **options)
+    again = command_of(found, trained)
+    assert {**again, "seconds": 0} == {**found.to_dict(), "seconds": 0}
 
 
 def test_the_record_of_a_training():

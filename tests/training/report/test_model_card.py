@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 from dataclasses import replace
 
 import pytest
-from click.testing import CliRunner
 
-from mlmfast.cli.evaluate import command
+from evaluation_commands import command_of
 from mlmfast.data.store.store import open_splits
 from mlmfast.training.report.model_card import card_arguments, model_card
 from mlmfast.training.train import train
@@ -96,8 +93,7 @@ def test_the_cards_command_measures_the_same(toy_blocks, tmp_path):
     options = SCRATCH | {"max_steps": 2, "report": True}
     found = train(toy_blocks, output=tmp_path / "out", **options, **limits)
     assert (found.blocks, found.after.blocks) == (20, 5)
-    words = shlex.split(found.after.command.replace("MODEL", str(found.output)))[2:]
-    answer = json.loads(CliRunner().invoke(command, [*words, "--json"]).stdout)
+    answer = command_of(found.after, found.output)
     assert answer["masked_tokens"] == found.after.masked_tokens
     assert answer["loss"] == pytest.approx(found.after.loss, rel=KERNELS)
     page = (found.output / "report.html").read_text()

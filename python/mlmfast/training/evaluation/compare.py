@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from mlmfast.data.store.store import BlockStore
+    from mlmfast.training.text_source import TextSource
 
 Model = str | Path | torch.nn.Module
 
@@ -168,7 +169,7 @@ def _compared(
     both: tuple[Model, Model],
     store: BlockStore,
     masks: MaskSeries,
-    texts: Mapping[str, str],
+    texts: Mapping[str, TextSource],
     *,
     confidence: float,
     batch_size: int,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from mlmfast.training.block_dataset import BlockDataset
 from mlmfast.training.datasets import EvaluationBlocks
 from mlmfast.training.evaluation.statistics import mean_of, ratio_estimate
 from mlmfast.training.model.documents.mode import numbers_documents
+from mlmfast.training.text_source import flags
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from mlmfast.data.store.store import BlockStore
     from mlmfast.training.evaluation.pseudo_perplexity import PseudoPerplexity
     from mlmfast.training.model.documents.mode import DocumentMode
+    from mlmfast.training.text_source import TextSource
 
 # The metrics that are averaged over independent masks.
 _METRICS = ("perplexity", "loss", "top1", "top5", "bits_per_byte")
@@ -63,6 +66,7 @@ class Evaluation:
         documents: `separate` if each document of a block was read alone, `joined` if attention
             crossed documents.
         sources: the evaluation of each store by name, if the blocks are of several.
+        text_options: how `data` was read, if it is a text: the options of `mlmfast evaluate`.
     """
 
     perplexity: float
@@ -85,6 +89,7 @@ class Evaluation:
     store_blocks: int | None = None
     documents: str = "joined"
     sources: dict[str, Evaluation] | None = None
+    text_options: dict[str, Any] | None = None
 
     @property
     def of_blocks(self) -> str:
@@ -98,27 +103,34 @@ class Evaluation:
         """Return the command that evaluates on the same masks again; one for each of `sources`."""
         if self.sources:
             return "; ".join(each.command for each in self.sources.values())
-        part = (
-            "" if self.store_blocks in (None, self.blocks) else f" --max-eval-samples {self.blocks}"
-        )
-        return (
-            f"mlmfast evaluate MODEL --data {self.data} --precision {self.precision} "
-            f"--documents {self.documents}{part}"
-        )
+        options: dict[str, Any] = {"precision": self.precision, "documents": self.documents}
+        others: dict[str, Any] = {
+            "mlm_probability": self.mlm_probability,
+            "seed": self.seed,
+            "eval_seeds": self.eval_seeds,
+        }
+        defaults = {"mlm_probability": 0.15, "seed": 0, "eval_seeds": 1}
+        options |= {name: value for name, value in others.items() if value != defaults[name]}
+        if self.store_blocks not in (None, self.blocks):
+            options["max_eval_samples"] = self.blocks
+        options |= self.text_options or {}
+        return f"mlmfast evaluate MODEL --data {shlex.quote(self.data)}{flags(options)}"
 
-    def on_texts(self, texts: Mapping[str, str]) -> Evaluation:
+    def on_texts(self, texts: Mapping[str, TextSource]) -> Evaluation:
         """Return the same evaluation, with `data` naming texts in place of the stores made of them.
 
         Args:
-            texts: the folder of each store, and what the user calls its text.
+            texts: the folder of each store that was made of text, and that text.
         """
+        text = texts.get(self.data)
+        options = dict(text.options) if text else None
         data = self.data
-        for folder, name in texts.items():
-            data = data.replace(folder, name)
+        for folder, source in texts.items():
+            data = data.replace(folder, source.name)
         sources = self.sources and {
             source: each.on_texts(texts) for source, each in self.sources.items()
         }
-        return replace(self, data=data, sources=sources)
+        return replace(self, data=data, sources=sources, text_options=options)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as values of JSON; a number that is not finite becomes None."""

@@ -27,6 +27,7 @@ from mlmfast.training.options.raw_text import TEXT_OPTIONS
 from mlmfast.training.options.record import read_summary
 from mlmfast.training.options.text_blocks import TextBlocks
 from mlmfast.training.text_data import is_blocks
+from mlmfast.training.text_source import TextSource
 
 if TYPE_CHECKING:
     from mlmfast.data.tokenization.load import LoadedTokenizer
@@ -40,11 +41,11 @@ class EvaluationData:
 
     Attributes:
         stores: the store, or several by name.
-        texts: the folder of each store that was made of text, and what the user calls that.
+        texts: the folder of each store that was made of text, and that text.
     """
 
     stores: BlockStore | dict[str, BlockStore]
-    texts: dict[str, str] = field(default_factory=dict)
+    texts: dict[str, TextSource] = field(default_factory=dict)
 
 
 @contextmanager
@@ -76,7 +77,7 @@ def evaluation_data(
             f"{', '.join(given)}: for raw text, but "
             f"{' and '.join(map(called_by_user, listed))} holds blocks already."
         )
-    called: dict[str, str] = {}
+    read: dict[str, TextSource] = {}
     with tempfile.TemporaryDirectory(prefix="mlmfast-", ignore_cleanup_errors=True) as folder:
 
         def prepare(texts: Sequence[Any], stores: Sequence[BlockStore]) -> list[BlockStore]:
@@ -84,10 +85,10 @@ def evaluation_data(
             made = []
             for number, text in enumerate(texts):
                 made.append(_prepare(text, Path(folder) / str(number), options))
-                called[str(made[-1].path)] = called_by_user(text)
+                read[str(made[-1].path)] = TextSource.read_with(called_by_user(text), given)
             return made
 
-        yield EvaluationData(open_stores(data, prepare), called)
+        yield EvaluationData(open_stores(data, prepare), read)
 
 
 def open_stores(

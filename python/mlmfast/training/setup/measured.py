@@ -14,6 +14,7 @@ from mlmfast.training.evaluation.raw_text import (
     text_blocks,
 )
 from mlmfast.training.options.text_blocks import TextBlocks
+from mlmfast.training.text_source import TextSource
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +51,7 @@ def open_measured(config: TrainConfig, trained: BlockStore, processes: Processes
         StoreError: a store is damaged.
     """
     options = config.options
-    called: dict[str, str] = {}
+    read: dict[str, TextSource] = {}
 
     def prepare(texts: Sequence[Any], stores: Sequence[BlockStore]) -> list[BlockStore]:
         values = {name: getattr(options, flag) for flag, name in _READING.items()}
@@ -58,9 +59,8 @@ def open_measured(config: TrainConfig, trained: BlockStore, processes: Processes
         blocks = text_blocks({}, stores, TextBlocks.of(trained))
         found = prepare_options(trained.tokenizer, blocks, given, progress=not config.quiet)
         made = processes.run_on_rank0(lambda: [cached(text, found) for text in texts])
-        called.update(
-            (str(store.path), called_by_user(text)) for store, text in zip(made, texts, strict=True)
-        )
+        for store, text in zip(made, texts, strict=True):
+            read[str(store.path)] = TextSource.read_with(called_by_user(text), given)
         return made
 
     def cached(text: Any, found: Any) -> BlockStore:
@@ -77,4 +77,4 @@ def open_measured(config: TrainConfig, trained: BlockStore, processes: Processes
                 "and give its blocks."
             ) from error
 
-    return EvaluationData(open_stores(config.eval_data, prepare), called)
+    return EvaluationData(open_stores(config.eval_data, prepare), read)
