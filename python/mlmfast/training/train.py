@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmfast.fs.atomic import atomic_output_dir
-from mlmfast.torch_models import max_input_length
 from mlmfast.training.fit import run
+from mlmfast.training.output import LAST_WEIGHTS, write_output
 from mlmfast.training.phased_blocks import PhasedBlocks
 from mlmfast.training.process.distributed import Processes
 from mlmfast.training.process.state import isolated_state
 from mlmfast.training.report import hub
-from mlmfast.training.report.documents import is_trained_model, write_documents
-from mlmfast.training.report.model_card import card_arguments
+from mlmfast.training.report.documents import is_trained_model
 from mlmfast.training.setup.config import TrainConfig
 from mlmfast.training.setup.distillation import check_one_student
 from mlmfast.training.setup.recipe import apply_recipe
@@ -36,12 +35,10 @@ if TYPE_CHECKING:
 
     from mlmfast.training.fit import TrainResult
     from mlmfast.training.recipes.recipe import Recipe
-    from mlmfast.training.trainer.mlm_trainer import MLMTrainer
     from mlmfast.training.trainer.saving.run_dir import RunDir
 
 logger = logging.getLogger(__name__)
 
-_LAST_WEIGHTS = "last"
 _RATE = "learning_rate"
 
 
@@ -280,47 +277,14 @@ def train(
             with trainer.averaged_weights() as average:
                 trainer.save_model(str(staging))
             if average is not None:
-                trainer.save_model(str(staging / _LAST_WEIGHTS))
+                trainer.save_model(str(staging / LAST_WEIGHTS))
         if processes.is_main_process:
-            _write_output(staging, config, trainer, result, run_dir)
+            write_output(staging, config, trainer, result, run_dir)
     if processes.is_main_process:
         run_dir.remove()
         if config.push_to_hub:
             logger.info("uploaded: %s", hub.upload(config.output, trainer.args))
     return result
-
-
-def _write_output(
-    folder: Path, config: TrainConfig, trainer: MLMTrainer, result: TrainResult, run_dir: RunDir
-) -> None:
-    """Write tokenizer, model card, report and logs beside the weights in a folder."""
-    store = trainer.train_dataset.store
-    tokenizer = store.tokenizer
-    if config.length.given and (positions := max_input_length(trainer.model)):
-        tokenizer = tokenizer.with_max_length(positions.usable)
-    tokenizer.save(folder)
-    if result.average is not None:
-        tokenizer.save(folder / _LAST_WEIGHTS)
-    elif config.averaging is not None:
-        logger.warning(
-            "there was no checkpoint to average: the model has the weights of the last step"
-        )
-    write_documents(
-        folder,
-        result,
-        store,
-        log=trainer.state.log_history,
-        base_model=config.base_model,
-        masks=config.masks,
-        distillation=config.distillation.describe(),
-        arguments=card_arguments(
-            trainer.args.to_dict(), config.training_arguments, phases=bool(result.phases)
-        ),
-        report=config.report,
-    )
-    run_dir.move_logs_to(folder)
-    if config.keep_checkpoints:
-        run_dir.move_checkpoints_to(folder)
 
 
 @contextmanager

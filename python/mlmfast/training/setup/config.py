@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Self
 from mlmfast.data.tokenization.added_tokens import read_tokens
 from mlmfast.errors import InputError
 from mlmfast.fs.paths import as_path
-from mlmfast.options import check_int
 from mlmfast.training.evaluation.raw_text import text_of
 from mlmfast.training.model.documents.mode import check_document_mode
 from mlmfast.training.model.precision import default_device
@@ -22,6 +21,7 @@ from mlmfast.training.options.lora import check_lora, lora_config, with_lora_def
 from mlmfast.training.options.run_mlm import resolve_alias, resolve_do_flags, split_options
 from mlmfast.training.recipes.hours import check_hours
 from mlmfast.training.report import hub
+from mlmfast.training.setup.batches import check_batches
 from mlmfast.training.setup.masks import resolve_masks
 from mlmfast.training.setup.recipe import phase_arguments, with_rates
 from mlmfast.training.text_data import check_one_source, is_blocks
@@ -156,7 +156,7 @@ class TrainConfig:
         check_names(arguments)
         arguments = resolve_do_flags(arguments)
         _check_seed(seed)
-        _check_batches(arguments, pack_documents, tokens_per_batch, documents)
+        check_batches(arguments, pack_documents, tokens_per_batch, documents)
         check_hours(hours, tokens_per_second, has_recipe=recipe is not None)
         if recipe is not None:
             ordered = {
@@ -306,31 +306,3 @@ def _check_seed(seed: int) -> None:
     """Raise InputError for a seed that one of the random generators does not take."""
     if not 0 <= seed < 2**32:
         raise InputError(f"seed is {seed}; expected a whole number from 0 to 2^32 - 1.")
-
-
-def _check_batches(
-    arguments: dict[str, Any],
-    pack_documents: bool,
-    tokens_per_batch: int | None,
-    documents: str | None,
-) -> None:
-    """Raise InputError for options that contradict each other about what a batch holds."""
-    if tokens_per_batch is not None:
-        check_int("tokens_per_batch", tokens_per_batch, 1, 2**31 - 1)
-        for name in ("per_device_train_batch_size", "auto_find_batch_size"):
-            if arguments.get(name):
-                raise InputError(
-                    f"tokens_per_batch ({tokens_per_batch:,}) and {name} ({arguments[name]}) both "
-                    "say how large a batch is: give one of them."
-                )
-    if pack_documents and documents == "joined":
-        raise InputError(
-            "pack_documents puts documents into a row that have nothing to do with each other: "
-            "documents=joined, where attention crosses them, does not go with it."
-        )
-    strategy = arguments.get("train_sampling_strategy")
-    if pack_documents and (arguments.get("group_by_length") or strategy == "group_by_length"):
-        raise InputError(
-            "group_by_length puts documents of similar length into a batch, and the rows of "
-            "pack_documents are all of one length: give one of them."
-        )
