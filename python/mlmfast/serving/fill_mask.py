@@ -9,12 +9,12 @@ from mlmfast.errors import InputError
 from mlmfast.serving.engine.model import open_model
 from mlmfast.serving.tasks.base import answer_texts
 from mlmfast.serving.tasks.beam_search import BeamSearchTask
-from mlmfast.serving.tasks.fill_mask import FillMaskTask, fill_mask_task
-from mlmfast.serving.tasks.one_pass import PendingAnswers
+from mlmfast.serving.tasks.fill_mask import fill_mask_task
+from mlmfast.serving.tasks.one_pass import OnePass
 from mlmfast.serving.tasks.rows import Answer, FilledRow, Row
 from mlmfast.serving.tasks.scoring import ScoringTask, TokenScores
 from mlmfast.serving.tasks.streaming import SizedAnswers, in_order
-from mlmfast.serving.text.encode import raise_first_error, text_number, the_text
+from mlmfast.serving.text.encode import text_number, the_text
 from mlmfast.serving.text.inputs import as_list, is_lazy, iterate_texts
 from mlmfast.serving.text.options import checked_batch_size, keeps_errors
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mlmfast.serving.tasks.base import Task
-    from mlmfast.serving.tasks.multi_token_targets import WholeTargetsTask
 
 __all__ = ["Answer", "FillMask", "FilledRow", "Row", "TokenScores"]
 
@@ -82,7 +81,7 @@ class FillMask:
         batch_size: int | None = None,
         cuda_graphs: bool = False,
     ):
-        self._batch_size = checked_batch_size(batch_size)
+        rows = checked_batch_size(batch_size)
         self._model = open_model(
             folder,
             device=device,
@@ -91,6 +90,7 @@ class FillMask:
             batching=batching,
             cuda_graphs=cuda_graphs,
         )
+        self._one_pass = OnePass(self._model, rows)
         self._engine = self._model.engine
         self._limits = self._model.limits
         self.device: str = self._engine.device
@@ -153,12 +153,12 @@ class FillMask:
             tokenizer_kwargs=tokenizer_kwargs,
         )
         if is_lazy(texts):
-            start = self._starter(task, batch_size=batch_size)
+            start = self._one_pass.starter(task, batch_size=batch_size)
             lazy = in_order(iterate_texts(texts), start, read_ahead=1024)
             return SizedAnswers(lazy, len(texts)) if isinstance(texts, Sized) else lazy
         _, listed = as_list(texts)
         names = the_text if len(listed) == 1 else text_number
-        start = self._starter(task, names=names, raise_early=True, batch_size=batch_size)
+        start = self._one_pass.starter(task, names=names, raise_early=True, batch_size=batch_size)
         answers = list(in_order(listed, start, read_ahead=CALL_READ_AHEAD))
         return answers[0] if len(answers) == 1 else answers
 
@@ -206,7 +206,9 @@ class FillMask:
             whole_targets=whole_targets,
             tokenizer_kwargs=tokenizer_kwargs,
         )
-        start = self._starter(task, names=names, keep_errors=keep_errors, batch_size=batch_size)
+        start = self._one_pass.starter(
+            task, names=names, keep_errors=keep_errors, batch_size=batch_size
+        )
         return in_order(iterate_texts(texts), start, read_ahead=read_ahead)
 
     def fill(
@@ -298,36 +300,6 @@ class FillMask:
         names = names or (the_text if single else text_number)
         answers = answer_texts(self._model, task, listed, names=names, keep_errors=keep_errors)
         return answers[0] if single else answers
-
-    def _starter(
-        self,
-        task: FillMaskTask | WholeTargetsTask,
-        *,
-        names: Callable[[int], str] = text_number,
-        keep_errors: bool = False,
-        raise_early: bool = False,
-        batch_size: int | None = None,
-    ) -> Callable[[list[Any], int], PendingAnswers]:
-        """Return the function that starts a piece of the texts.
-
-        Args:
-            task: the task.
-            names: what messages call a text.
-            keep_errors: errors take the place of answers.
-            raise_early: raise the first error of a piece before any of it is run.
-            batch_size: how many texts run together at most; None: the constructor's `batch_size`.
-        """
-        rows = checked_batch_size(batch_size) or self._batch_size
-
-        def start(texts: list[Any], first: int) -> PendingAnswers:
-            encoded = task.encode(texts, self._model, first=first, names=names)
-            if raise_early:
-                raise_first_error(encoded)
-            return PendingAnswers(
-                encoded, self._model, task, keep_errors=keep_errors, batch_size=rows
-            )
-
-        return start
 
 
 def _total(scores: TokenScores | InputError) -> float | InputError:

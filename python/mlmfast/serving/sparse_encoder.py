@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from mlmfast.errors import InputError
 from mlmfast.options import check_choice
 from mlmfast.serving.engine.model import open_model
-from mlmfast.serving.tasks.one_pass import PendingAnswers
+from mlmfast.serving.tasks.one_pass import OnePass
 from mlmfast.serving.tasks.sparse import sparse_of, sparse_task
 from mlmfast.serving.tasks.sparse_formats import FORMATS, STREAMED, csr_matrix, struct_array
 from mlmfast.serving.tasks.streaming import in_order
-from mlmfast.serving.text.encode import raise_first_error, text_number, the_text
+from mlmfast.serving.text.encode import text_number, the_text
 from mlmfast.serving.text.inputs import as_list, iterate_texts
 from mlmfast.serving.text.options import checked_batch_size, keeps_errors
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from mlmfast.serving.tasks.sparse import QueryTableTask, SparseTask
     from mlmfast.serving.types import SparseVector
 
 __all__ = ["SparseEncoder"]
@@ -62,7 +61,7 @@ class SparseEncoder:
         batching: str = "shared",
         batch_size: int | None = None,
     ):
-        self._batch_size = checked_batch_size(batch_size)
+        rows = checked_batch_size(batch_size)
         self._model = open_model(
             folder,
             device=device,
@@ -71,6 +70,7 @@ class SparseEncoder:
             batching=batching,
             tasks=("sparse",),
         )
+        self._one_pass = OnePass(self._model, rows)
         sparse = sparse_of(self._model)
         self._words = sparse.words
         self.device: str = self._model.engine.device
@@ -206,7 +206,9 @@ class SparseEncoder:
             special_tokens=special_tokens,
             truncate=truncate,
         )
-        start = self._starter(task, names=names, keep_errors=keep_errors, batch_size=batch_size)
+        start = self._one_pass.starter(
+            task, names=names, keep_errors=keep_errors, batch_size=batch_size
+        )
         vectors = in_order(iterate_texts(texts), start, read_ahead=read_ahead)
         return (v if isinstance(v, InputError) else write(v) for v in vectors)
 
@@ -222,7 +224,7 @@ class SparseEncoder:
         is_arrow = hasattr(texts, "__arrow_c_stream__") or hasattr(texts, "__arrow_c_array__")
         task = sparse_task(self._model, kind, **options)
         single, listed = as_list(texts)
-        start = self._starter(
+        start = self._one_pass.starter(
             task,
             names=the_text if single else text_number,
             raise_early=True,
@@ -235,25 +237,3 @@ class SparseEncoder:
             return struct_array(vectors)
         weights = [self._words.weights(vector) for vector in vectors]
         return weights[0] if single else weights
-
-    def _starter(
-        self,
-        task: SparseTask | QueryTableTask,
-        *,
-        names: Callable[[int], str],
-        keep_errors: bool = False,
-        raise_early: bool = False,
-        batch_size: int | None = None,
-    ) -> Callable[[list[Any], int], PendingAnswers]:
-        """Return the function that starts a piece of the texts, as `FillMask` does."""
-        rows = checked_batch_size(batch_size) or self._batch_size
-
-        def start(texts: list[Any], first: int) -> PendingAnswers:
-            encoded = task.encode(texts, self._model, first=first, names=names)
-            if raise_early:
-                raise_first_error(encoded)
-            return PendingAnswers(
-                encoded, self._model, task, keep_errors=keep_errors, batch_size=rows
-            )
-
-        return start

@@ -8,9 +8,11 @@ from mlmfast.errors import InputError
 from mlmfast.serving.tasks.base import Task, run_steps
 from mlmfast.serving.tasks.fill_mask import FillMaskTask
 from mlmfast.serving.tasks.sparse import SparseTask
+from mlmfast.serving.text.encode import raise_first_error, text_number
+from mlmfast.serving.text.options import checked_batch_size
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from mlmfast.serving.engine.model import Model
 
@@ -73,3 +75,47 @@ class PendingAnswers:
         """Drop the batches that have not started."""
         if self._running:
             self._running.cancel()
+
+
+class OnePass:
+    """Starts the texts of calls on a model.
+
+    Args:
+        model: the model.
+        batch_size: how many texts run together at most, where a call does not say; None for no
+            limit but that of their tokens.
+    """
+
+    def __init__(self, model: Model, batch_size: int | None = None):
+        self._model = model
+        self._batch_size = batch_size
+
+    def starter(
+        self,
+        task: OnePassTask | Task,
+        *,
+        names: Callable[[int], str] = text_number,
+        keep_errors: bool = False,
+        raise_early: bool = False,
+        batch_size: int | None = None,
+    ) -> Callable[[list[Any], int], PendingAnswers]:
+        """Return the function that starts a piece of the texts of a call.
+
+        Args:
+            task: the task of the call.
+            names: what messages call a text.
+            keep_errors: errors take the place of answers.
+            raise_early: raise the first error of a piece before any of it is run.
+            batch_size: as in the constructor, whose value holds if it is None.
+        """
+        rows = checked_batch_size(batch_size) or self._batch_size
+
+        def start(texts: list[Any], first: int) -> PendingAnswers:
+            encoded = task.encode(texts, self._model, first=first, names=names)
+            if raise_early:
+                raise_first_error(encoded)
+            return PendingAnswers(
+                encoded, self._model, task, keep_errors=keep_errors, batch_size=rows
+            )
+
+        return start
