@@ -69,12 +69,16 @@ def test_the_store_is_that_of_the_local_engine(tmp_path, here, options):
     packing=st.sampled_from(["concat", "best_fit"]),
     test_size=st.sampled_from([None, 0.5]),
     limit=st.none() | st.integers(1, 40),
+    duplicates=st.sampled_from([None, "exact", "near"]),
 )
-def test_any_cut_gives_the_same(tmp_path_factory, here, texts, unit, packing, test_size, limit):
+def test_any_cut_gives_the_same(
+    tmp_path_factory, here, texts, unit, packing, test_size, limit, duplicates
+):
     folder = tmp_path_factory.mktemp("any")
     (folder / "in.txt").write_bytes("\n".join(["x" * 20] * 2 + texts).encode())
     here(unit)
     given = {"packing": packing, "test_size": test_size, "limit": limit, "remainder": "pad"}
+    given["deduplicate"] = duplicates
     outcomes = []
     for engine in ("local", "ray"):
         options = PrepareOptions(
@@ -260,11 +264,6 @@ def test_the_range_of_hashes_is_divided_without_a_gap():
     assert [duplicates.parts_for(texts) for texts in (0, 1, 1 << 22, (1 << 22) + 1)] == [1, 1, 1, 2]
     assert [shuffling.buckets_for(size) for size in (0, 64 << 20, (64 << 20) + 1)] == [1, 1, 2]
     assert shuffling.buckets_for(1 << 50) == 1024
-
-
-def test_near_duplicates_are_refused():
-    with pytest.raises(InputError, match=r"deduplicate='near' .* use 'exact' there"):
-        PrepareOptions(tokenizer="any", engine="ray", deduplicate="near")
 
 
 def test_a_node_that_cannot_work_says_why(tmp_path):

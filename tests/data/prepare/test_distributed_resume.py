@@ -53,6 +53,7 @@ def empty(path):
         ("unit-000001.arrow", {}),
         ("unit-000001.json", {}),
         ("unit-000001.npy", {"deduplicate": "exact"}),
+        ("unit-000001.keys", {"deduplicate": "near"}),
     ],
     ids=str,
 )

@@ -32,7 +32,8 @@ def inputs(tmp_path):
     folder.mkdir()
     lines = "".join(f"{text}\n" for text in TEXTS)
     (folder / "a.txt").write_text(lines)
-    (folder / "b.jsonl").write_bytes(jsonl(*({"text": text} for text in TEXTS)))
+    # The same words: near-duplicates that are not equal.
+    (folder / "b.jsonl").write_bytes(jsonl(*({"text": f"{text.capitalize()}!"} for text in TEXTS)))
     (folder / "c.txt.gz").write_bytes(gzip.compress(lines.encode()))
     return [str(path) for path in sorted(folder.iterdir())]
 
@@ -53,6 +54,12 @@ def by_one_process(inputs, output, **options):
     "options",
     [
         {**OPTIONS, "deduplicate": "exact", "shuffle_documents": True},
+        {
+            **OPTIONS,
+            "deduplicate": "near",
+            "shuffle_documents": True,
+            "filters": "gopher-repetition",
+        },
         {**OPTIONS, "packing": "best_fit", "limit": 2000},
     ],
 )
@@ -66,10 +73,11 @@ def test_two_nodes_write_what_one_process_writes(cluster, tmp_path, inputs, opti
 
 @pytest.mark.ray
 def test_a_worker_that_is_killed_changes_nothing(cluster, tmp_path, inputs):
-    assert by_ray(cluster, inputs, tmp_path / "ray", killed=True, **OPTIONS) is None
+    options = {**OPTIONS, "deduplicate": "near", "shard_tokens": 5000}
+    assert by_ray(cluster, inputs, tmp_path / "ray", killed=True, **options) is None
     killed = sorted(path.name for path in tmp_path.glob("killed-*"))
     assert killed == ["killed-sharding.write_part", "killed-tokenize.tokenize_unit"]
-    by_one_process(inputs, tmp_path / "local", **OPTIONS)
+    by_one_process(inputs, tmp_path / "local", **options)
     assert files_of(tmp_path / "ray") == files_of(tmp_path / "local")
 
 

@@ -109,9 +109,9 @@ def prepare(arguments: _Arguments) -> BlockStore | dict[str, Any]:
         deduplicate: "exact" keeps the first of equal texts, recognized by a 128-bit hash; it takes
             20 to 40 bytes of memory per distinct text. "near" keeps the first of texts that share
             most of their word n-grams, equal ones included, found by MinHash with 14 bands of 8
-            hash functions, as for FineWeb. The text is read twice for that; a stream is kept on
-            disk meanwhile, compressed with lz4. It takes up to 12 bytes of memory per document and,
-            beside the output, 168 bytes of disk.
+            hash functions, as for FineWeb. The text is read twice for that, with engine="ray" once;
+            a stream is kept on disk meanwhile, compressed with lz4. It takes up to 12 bytes of
+            memory per document and, beside the output, 168 bytes of disk.
         near_ngram: Words of an n-gram, for deduplicate="near". Case, accents, punctuation and the
             values of numbers make no difference.
         near_threshold: The Jaccard similarity of the sets of n-grams from which on two documents
@@ -134,7 +134,7 @@ def prepare(arguments: _Arguments) -> BlockStore | dict[str, Any]:
         verify: Encode so many documents with `tokenizers` as well, and compare.
         engine: "local" runs in this process. "ray" runs on a Ray cluster, the one at RAY_ADDRESS
             if that is set; the bytes of the store are the same. Inputs and output must lie on paths
-            that all nodes share; `deduplicate="near"` and `packing="none"` are not available.
+            that all nodes share; `packing="none"` is not available.
         overwrite: Replace a store that already exists.
         resume: Resume an earlier call with the same arguments that was killed, or that ended by an
             error or Ctrl-C after a shard was complete; the result is the same, byte for byte. If

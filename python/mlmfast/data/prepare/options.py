@@ -211,8 +211,8 @@ class PrepareOptions:
                 "special_tokens='block' is for documents that share blocks: with packing='none', "
                 "use 'document' or 'none'."
             )
-        if self.engine == "ray":
-            self._check_ray()
+        if self.engine == "ray" and self.packing == _UNPACKED:
+            raise InputError("packing='none' does not work with engine 'ray'; use engine 'local'.")
         object.__setattr__(self, "add_tokens", self._read_tokens())
 
     def _check_test_size(self) -> None:
@@ -261,12 +261,3 @@ class PrepareOptions:
         from mlmfast.data.tokenization.added_tokens import read_tokens
 
         return tuple(read_tokens(self.add_tokens))
-
-    def _check_ray(self) -> None:
-        if self.deduplicate == "near":
-            raise InputError(
-                "deduplicate='near' compares all documents in one place and does not work with "
-                "engine 'ray': use 'exact' there, or engine 'local'."
-            )
-        if self.packing == _UNPACKED:
-            raise InputError("packing='none' does not work with engine 'ray'; use engine 'local'.")

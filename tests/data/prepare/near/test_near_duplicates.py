@@ -301,10 +301,6 @@ def test_killed_at_any_moment_the_bytes_are_the_same_in_the_end(files, tmp_path)
         ({"deduplicate": "near", "near_ngram": 0}, "near_ngram must be a whole number from 1 up"),
         ({"deduplicate": "exact", "near_ngram": 3}, "go with deduplicate='near'"),
         ({"near_threshold": 0.9}, "go with deduplicate='near'"),
-        (
-            {"deduplicate": "near", "engine": "ray"},
-            "'near' compares all documents in one place and does not work with engine 'ray'",
-        ),
     ],
 )
 def test_options_are_checked_before_anything_is_read(options, said):
@@ -313,7 +309,7 @@ def test_options_are_checked_before_anything_is_read(options, said):
 
 
 def test_more_documents_than_numbers_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("mlmfast.data.prepare.near.search._MOST_DOCUMENTS", 100)
+    monkeypatch.setattr("mlmfast.data.prepare.near.keys._MOST_DOCUMENTS", 100)
     with pytest.raises(
         InputError, match="up to 100 documents at a time: prepare the text in parts"
     ):

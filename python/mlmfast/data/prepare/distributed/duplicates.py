@@ -9,28 +9,46 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from mlmfast._core import TextHashSet
-from mlmfast.data.prepare.distributed.job import Job, atomic_file
+from mlmfast.data.prepare.distributed.job import Job, Tasks, atomic_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from mlmfast.data.prepare.distributed.tokenize import TokenizedUnit
 
 HASHES_IN_A_TASK = 1 << 22
 """Texts that a task compares, about: 24 bytes each on disk, and five times that in memory."""
 
 
+class Dropped(Protocol):
+    """The documents of a unit to leave out."""
+
+    def numbers(self, job: Job) -> np.ndarray:
+        """Return their numbers in the unit, ascending uint64."""
+
+
 @dataclass(frozen=True)
-class Dropped:
-    """Where the documents of a unit are listed that came in an earlier one."""
+class ExactDropped:
+    """The documents of a unit whose texts came in an earlier one."""
 
     unit: int
     """Index of the unit."""
     parts: int
     """Number of the files, of each part of the range of hashes."""
+
+    def numbers(self, job: Job) -> np.ndarray:
+        """Return their numbers in the unit, ascending uint64."""
+        found = [np.zeros(0, np.uint64)]
+        for part in range(self.parts):
+            units, numbers = np.load(job.tokens / _file_of(part), mmap_mode="r")
+            first, stop = np.searchsorted(units, [self.unit, self.unit + 1])
+            found.append(np.asarray(numbers[first:stop]))
+        return np.sort(np.concatenate(found))
 
 
 class UnitTexts:
@@ -75,6 +93,19 @@ class UnitTexts:
             np.save(file, np.stack([keys[order, 0], keys[order, 1], numbers[order]]))
 
 
+def drop_duplicates(tasks: Tasks, units: list[TokenizedUnit]) -> list[ExactDropped] | None:
+    """Find the documents whose texts came in an earlier unit, in tasks.
+
+    Returns:
+        What to leave out of each unit; None if that is nothing.
+    """
+    files = tuple(unit.tokenized.hashes for unit in units)
+    parts = parts_for(sum(unit.tokenized.hash_count for unit in units))
+    if not sum(tasks.map(find_duplicates, [(files, part, parts) for part in range(parts)])):
+        return None
+    return [ExactDropped(unit, parts) for unit in range(len(units))]
+
+
 def parts_for(texts: int) -> int:
     """Return into how many parts the range of hashes is divided for so many texts."""
     return max(1, -(-texts // HASHES_IN_A_TASK))
@@ -110,16 +141,6 @@ def find_duplicates(job: Job, files: tuple[str, ...], part: int, parts: int) -> 
     ):
         np.save(file_of_numbers, np.stack([units[order], numbers[order]]))
     return int(again.sum())
-
-
-def dropped_numbers(job: Job, dropped: Dropped) -> np.ndarray:
-    """Return the numbers, in their unit, of the documents to leave out, ascending uint64."""
-    found = [np.zeros(0, np.uint64)]
-    for part in range(dropped.parts):
-        units, numbers = np.load(job.tokens / _file_of(part), mmap_mode="r")
-        first, stop = np.searchsorted(units, [dropped.unit, dropped.unit + 1])
-        found.append(np.asarray(numbers[first:stop]))
-    return np.sort(np.concatenate(found))
 
 
 def _file_of(part: int) -> str:

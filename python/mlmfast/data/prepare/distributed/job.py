@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import socket
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mlmfast.data.prepare.package_versions import versions_of
 from mlmfast.errors import InputError
@@ -55,6 +55,13 @@ class Job:
                 f"The node {here} does not see the folder {str(self.tokens.parent.parent)!r}: "
                 "with --engine ray, the output must lie on a path that all nodes share."
             )
+
+
+class Tasks(Protocol):
+    """Runs functions of (job, ...) somewhere."""
+
+    def map(self, function: Callable[..., Any], calls: Iterable[tuple]) -> Generator[Any]:
+        """Yield `function(job, *call)` for all calls, in their order."""
 
 
 @contextmanager

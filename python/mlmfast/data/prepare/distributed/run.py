@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from mlmfast.data.prepare.distributed.duplicates import Dropped, find_duplicates, parts_for
-from mlmfast.data.prepare.distributed.job import Job
+from mlmfast.data.prepare.distributed.duplicates import drop_duplicates
+from mlmfast.data.prepare.distributed.job import Job, Tasks
+from mlmfast.data.prepare.distributed.near_duplicates import drop_near_duplicates
 from mlmfast.data.prepare.distributed.sharding import (
     ShardPlan,
     Sizes,
@@ -28,7 +29,14 @@ from mlmfast.data.prepare.distributed.sharding import (
     write_part,
 )
 from mlmfast.data.prepare.distributed.shuffling import buckets_for, gather_bucket, sort_unit
-from mlmfast.data.prepare.distributed.tokenize import Tokenized, Unit, tokenize_unit, units_of
+from mlmfast.data.prepare.distributed.tokenize import (
+    Tokenized,
+    TokenizedUnit,
+    Unit,
+    tokenize_unit,
+    units_of,
+)
+from mlmfast.data.prepare.near.keys import check_count
 from mlmfast.data.prepare.options import PrepareOptions
 from mlmfast.data.prepare.package_versions import versions_of
 from mlmfast.data.prepare.reading.documents import Counts
@@ -38,28 +46,13 @@ from mlmfast.data.tokenization.load import id_dtype
 from mlmfast.errors import InputError, NotFoundError
 
 if TYPE_CHECKING:
+    from mlmfast.data.prepare.distributed.duplicates import Dropped
     from mlmfast.data.prepare.split_writer import SplitWriter
     from mlmfast.data.sources.base import ReadOptions, Source
     from mlmfast.data.tokenization.load import LoadedTokenizer
     from mlmfast.fs.staging import StagingDir
 
 UNIT_BYTES = 64 << 20
-
-
-class Tasks(Protocol):
-    """Runs functions of (job, ...) somewhere."""
-
-    def map(self, function: Callable[..., Any], calls: Iterable[tuple]) -> Generator[Any]:
-        """Yield `function(job, *call)` for all calls, in their order."""
-
-
-@dataclass
-class TokenizedUnit:
-    """The tokens of a unit, and its position in the input."""
-
-    tokenized: Tokenized
-    first: int
-    """Number of its first document."""
 
 
 class DistributedPass:
@@ -103,7 +96,12 @@ class DistributedPass:
             fingerprint: Describes everything that the bytes of the store depend on; None keeps
                 nothing.
         """
-        state = {"version": "ray", "checksum": "", "units": UNIT_BYTES, "fingerprint": fingerprint}
+        state = {
+            "version": "ray 2",
+            "checksum": "",
+            "units": UNIT_BYTES,
+            "fingerprint": fingerprint,
+        }
         text = json.dumps(state).encode()
         path = self._work.state
         same = path.exists() and path.read_bytes() == text
@@ -169,6 +167,8 @@ class DistributedPass:
                 done += unit.size
                 advance(done)
                 first += result.read
+                if self._options.deduplicate == "near":
+                    check_count(first)
                 if first == limit:
                     return
 
@@ -195,14 +195,13 @@ class DistributedPass:
             Sizes(one.documents, one.tokens, one.text_bytes) for one in results
         ]
         if self._options.deduplicate is not None:
-            files = tuple(one.hashes for one in results)
-            parts = parts_for(sum(one.texts for one in results))
-            calls = [(files, part, parts) for part in range(parts)]
-            if sum(tasks.map(find_duplicates, calls)):
+            near = self._options.deduplicate == "near"
+            find = drop_near_duplicates if near else drop_duplicates
+            dropped: Sequence[Dropped] | None = find(tasks, units)
+            if dropped is not None:
                 sizes = None
                 wholes = [
-                    replace(whole, dropped=Dropped(unit, parts))
-                    for unit, whole in enumerate(wholes)
+                    replace(whole, dropped=one) for whole, one in zip(wholes, dropped, strict=True)
                 ]
         if not self._options.shuffle_documents:
             return wholes, sizes

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from mlmfast.data.arrow_numpy import arrow_numbers, numpy_numbers
-from mlmfast.data.prepare.distributed.duplicates import Dropped, dropped_numbers
+from mlmfast.data.prepare.distributed.duplicates import Dropped
 from mlmfast.data.prepare.distributed.job import Job, atomic_file
 from mlmfast.data.prepare.distributed.tokenize import read_batches
 from mlmfast.data.prepare.split import HoldOut
@@ -128,7 +128,7 @@ class UnitSplit:
     hold_out: HoldOut | None
     """The rule by which the splits are divided; None without a test split."""
     dropped: Dropped | None = None
-    """Its duplicates of documents of earlier units; None if all are kept."""
+    """Its duplicates of other documents; None if all are kept."""
 
 
 @dataclass(frozen=True)
@@ -142,12 +142,16 @@ class Sizes:
 
 def kept_batches(job: Job, unit: UnitSplit) -> Iterator[pa.RecordBatch]:
     """Yield the batches of a unit's file without its duplicates, in order."""
-    dropped = None if unit.dropped is None else dropped_numbers(job, unit.dropped)
+    dropped = None if unit.dropped is None else unit.dropped.numbers(job)
     for batch in read_batches(job.tokens / unit.file):
         if dropped is None or not len(dropped):
             yield batch
             continue
-        again = np.isin(numpy_numbers(batch.column("numbers")), dropped)
+        numbers = numpy_numbers(batch.column("numbers"))
+        # Both are ascending, and a large unit has many batches.
+        first = np.searchsorted(dropped, numbers[0], side="left")
+        stop = np.searchsorted(dropped, numbers[-1], side="right")
+        again = np.isin(numbers, dropped[first:stop])
         yield batch.take(arrow_numbers(np.flatnonzero(~again))) if again.any() else batch
 
 

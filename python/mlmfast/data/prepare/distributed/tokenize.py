@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ import pyarrow as pa
 from mlmfast.data.arrow_numpy import arrow_numbers, text_offsets
 from mlmfast.data.prepare.distributed.duplicates import UnitTexts
 from mlmfast.data.prepare.distributed.job import Job, atomic_file
+from mlmfast.data.prepare.distributed.near_duplicates import unit_keys
 from mlmfast.data.prepare.encoding import encoder_of
 from mlmfast.data.prepare.reading.documents import Counts, Cursor, Documents
 from mlmfast.data.sources.sections import Section, split_source
@@ -52,9 +54,18 @@ class Tokenized:
     engine: str
     """The engine that encoded them."""
     hashes: str | None = None
-    """The file of hashes of their texts, if duplicates are left out."""
-    texts: int = 0
-    """Distinct texts, those of documents that were left out too."""
+    """The file that tells its duplicates of others: `UnitTexts.write` or `unit_keys`."""
+    hash_count: int = 0
+    """Hashes or keys in that file."""
+
+
+@dataclass(frozen=True)
+class TokenizedUnit:
+    """The tokens of a unit, and its position in the input."""
+
+    tokenized: Tokenized
+    first: int
+    """Number of its first document."""
 
 
 def units_of(sources: list[Source], size: int, reading: ReadOptions | None = None) -> list[Unit]:
@@ -103,22 +114,30 @@ def tokenize_unit(
     sections = [section.numbered() if locate else section for section in unit.sections]
     documents = Documents(list(sections), job.reading, replace(job.options, limit=limit))
     start, sums = Cursor(), np.zeros(3, np.int64)
-    with atomic_file(path, job.tokens) as new:
-        by_groups = job.options.test_by is not None
-        schema = _schema(id_dtype(job.tokenizer.id_bound), groups=by_groups)
-        with pa.OSFile(str(new), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-            decoded = map(documents.decode, documents.pieces(start))
-            for batch in documents.batches(decoded, start, seen):
-                lists = encoder.encode(batch.texts)
-                sizes = np.diff(text_offsets(batch.texts))
-                columns = [arrow_numbers(batch.numbers), arrow_numbers(sizes), lists]
-                if batch.groups is not None:
-                    columns.append(arrow_numbers(batch.groups))
-                writer.write_batch(pa.record_batch(columns, schema=schema))
-                sums += len(lists), len(lists.flatten()), sizes.sum()
-    hashes = None
+    hashes, hash_count = None, 0
+    near = job.options.deduplicate == "near"
+    keys_path = path.with_suffix(".keys")
+    schema = _schema(id_dtype(job.tokenizer.id_bound), groups=job.options.test_by is not None)
+    with (
+        atomic_file(path, job.tokens) as new,
+        unit_keys(job, keys_path) if near else nullcontext() as keys,
+        pa.OSFile(str(new), "wb") as sink,
+        pa.ipc.new_file(sink, schema) as writer,
+    ):
+        decoded = map(documents.decode, documents.pieces(start))
+        batches = documents.batches(decoded, start, seen)
+        for batch in batches if keys is None else keys.keep(batches):
+            lists = encoder.encode(batch.texts)
+            sizes = np.diff(text_offsets(batch.texts))
+            columns = [arrow_numbers(batch.numbers), arrow_numbers(sizes), lists]
+            if batch.groups is not None:
+                columns.append(arrow_numbers(batch.groups))
+            writer.write_batch(pa.record_batch(columns, schema=schema))
+            sums += len(lists), len(lists.flatten()), sizes.sum()
+    if keys is not None:
+        hashes, hash_count = keys_path, keys.count
     if seen is not None:
-        hashes = path.with_suffix(".npy")
+        hashes, hash_count = path.with_suffix(".npy"), len(seen)
         with atomic_file(hashes, job.tokens) as new:
             seen.write(new)
     written, tokens, text_bytes = sums.tolist()
@@ -131,10 +150,10 @@ def tokenize_unit(
         documents.counts,
         encoder.engine,
         None if hashes is None else hashes.name,
-        0 if seen is None else len(seen),
+        hash_count,
     )
-    files = [path] if hashes is None else [path, hashes]
-    stamps = [asdict(FileStamp.of(file)) for file in files]
+    made = [path] if hashes is None else [path, hashes]
+    stamps = [asdict(FileStamp.of(file)) for file in made]
     content = {"tokenized": asdict(result), "stamps": stamps}
     with atomic_file(result_path, job.tokens) as new:
         new.write_text(json.dumps({**content, "checksum": checksum_of(content)}))

@@ -10,6 +10,8 @@ import numpy as np
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from mlmfast._core import DocumentClusters
+
 DTYPE = np.dtype("<u4")
 """Of the file: numbers of documents in ascending order."""
 
@@ -35,12 +37,16 @@ class NearDuplicates:
         """
         fresh = np.ones(len(numbers), bool)
         if len(numbers):
-            ends = np.array([numbers[0], numbers[-1]]).astype(DTYPE)
-            first = int(np.searchsorted(self._numbers, ends[0], side="left"))
-            end = int(np.searchsorted(self._numbers, ends[1], side="right"))
-            found = np.asarray(self._numbers[first:end]).astype(np.uint64)
+            found = self.between(int(numbers[0]), int(numbers[-1]))
             fresh[np.searchsorted(numbers, found)] = False
         return fresh
+
+    def between(self, first: int, last: int) -> np.ndarray:
+        """Return the near-duplicates among the documents `first` to `last`, ascending uint64."""
+        ends = np.array([first, last], DTYPE)
+        start = int(np.searchsorted(self._numbers, ends[0], side="left"))
+        stop = int(np.searchsorted(self._numbers, ends[1], side="right"))
+        return np.asarray(self._numbers[start:stop]).astype(np.uint64)
 
     def restore(self, state: list[int]) -> None:
         """Do nothing: there is no state."""
@@ -51,3 +57,8 @@ class NearDuplicates:
     def close(self) -> None:
         """Close the file."""
         self._numbers = np.zeros(0, DTYPE)
+
+
+def write_duplicates(path: Path, clusters: DocumentClusters) -> None:
+    """Write the file that `NearDuplicates` reads: all but the first document of each cluster."""
+    path.write_bytes(clusters.duplicates().astype(DTYPE, copy=False).data)

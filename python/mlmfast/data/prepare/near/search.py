@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlmfast._core import DocumentClusters, MinHasher, equal_keys
-from mlmfast.data.prepare.near.banding import Banding
-from mlmfast.data.prepare.near.duplicates import DTYPE, NearDuplicates
+from mlmfast._core import DocumentClusters, equal_keys
+from mlmfast.data.prepare.near.duplicates import NearDuplicates, write_duplicates
+from mlmfast.data.prepare.near.keys import DocumentKeys
 from mlmfast.data.prepare.near.segments import BUCKETS, Segments
 from mlmfast.data.prepare.near.state import NearState
-from mlmfast.errors import InputError
 from mlmfast.fs.checksums import FileStamp, sync_file, sync_folder
 from mlmfast.runtime.cpu import thread_count
 from mlmfast.runtime.pipeline import ThreadedPipeline
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from mlmfast.data.prepare.reading.prefetching import PrefetchingReader
 
 _DUPLICATES_FILE = "duplicates.bin"
-_MOST_DOCUMENTS = 1 << 32
 # Buckets in memory at a time, each the 256th part of all keys.
 _MOST_COMPARED = 4
 
@@ -46,9 +44,8 @@ class NearSearch:
         self, folder: Path, options: PrepareOptions, save: Callable[[NearState], None]
     ) -> None:
         """Keep files in `folder`; `save` is called with each state that a run can resume from."""
-        banding = Banding.of(options.near_threshold)
         self._folder = folder
-        self._hasher = MinHasher(ngram=options.near_ngram, bands=banding.bands, rows=banding.rows)
+        self._keys = DocumentKeys(options)
         self._threads = thread_count(options.threads)
         self._save = save
 
@@ -97,8 +94,8 @@ class NearSearch:
                 batches = spool.keep(batches)
             keyed = stages.map(self._keyed, batches, threads=self._threads, depth=2 * self._threads)
             for batch, (records, bounds) in keyed:
-                segments.add(records, bounds)
-                if segments.full:
+                segments.held.add(records, bounds)
+                if segments.held.full:
                     segments.write()
                     read = int(batch.numbers[-1]) + 1
                     state = replace(
@@ -113,12 +110,7 @@ class NearSearch:
         return state
 
     def _keyed(self, batch: DocumentBatch) -> tuple[DocumentBatch, tuple[bytes, np.ndarray]]:
-        if len(batch.numbers) and int(batch.numbers[-1]) >= _MOST_DOCUMENTS:
-            raise InputError(
-                f"deduplicate='near' works on up to {_MOST_DOCUMENTS:,} documents at a time: "
-                "prepare the text in parts."
-            )
-        return batch, self._hasher.records(batch.texts, batch.numbers)
+        return batch, self._keys.records(batch.texts, batch.numbers)
 
     def _cluster(self, state: NearState) -> None:
         """Write the numbers of the near-duplicates, and remove the keys."""
@@ -133,7 +125,7 @@ class NearSearch:
             ):
                 clusters.join(pairs)
         path = self._folder / _DUPLICATES_FILE
-        path.write_bytes(clusters.duplicates().astype(DTYPE, copy=False).data)
+        write_duplicates(path, clusters)
         sync_file(path)
         sync_folder(self._folder)
         self._save(replace(state, segments=(), duplicates=FileStamp.of(path)))
