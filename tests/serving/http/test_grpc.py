@@ -316,4 +316,4 @@ def test_a_port_that_is_taken(server, onnx):
     with begun(f"tiny={onnx}", "--grpc-port", port, ready=False) as second:
         assert second.process.wait(PATIENCE) == 2
         until(lambda: not second.reading)
-        assert "Choose another --grpc-port" in second.lines[-1]
+        assert "for gRPC: Address already in use. Choose another --grpc-port" in second.lines[-1]

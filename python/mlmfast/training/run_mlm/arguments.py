@@ -81,6 +81,13 @@ class RunMlmArguments(RunMlmOptions):
 class _Parser(HfArgumentParser):
     """An argument parser that raises InputError."""
 
+    def add_argument(self, *names: str, **options: Any) -> Any:
+        # transformers 4.57.1 makes `dict` of such a type, to which JSON is no mapping. The
+        # TrainingArguments of every version read it.
+        if options.get("type") is dict:
+            options["type"] = str
+        return super().add_argument(*names, **options)
+
     def error(self, message: str) -> NoReturn:
         raise InputError(f"On the command line, {message}.")
 

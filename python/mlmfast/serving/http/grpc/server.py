@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from typing import TYPE_CHECKING
 
 from mlmfast.errors import InputError
@@ -32,6 +33,7 @@ async def start_grpc(service: Service, port: int) -> grpc.aio.Server:
     from mlmfast.serving.http.grpc.servicer import Servicer
 
     settings = service.settings
+    _check_port(settings.host, port, shared=settings.workers > 1)
     server = grpc.aio.server(
         maximum_concurrent_rpcs=_MAX_CALLS,
         options=[
@@ -48,9 +50,31 @@ async def start_grpc(service: Service, port: int) -> grpc.aio.Server:
     try:
         bound = server.add_insecure_port(f"{host}:{port}")
     except RuntimeError as error:
-        raise InputError(
-            f"The server cannot listen on {host}:{port} for gRPC. Choose another --grpc-port."
-        ) from error
+        raise _cannot_listen(settings.host, port, "gRPC cannot bind it") from error
     await server.start()
     logger.info("gRPC on %s:%d", host, bound, extra={"fields": {"grpc_port": bound}})
     return server
+
+
+def _check_port(host: str, port: int, *, shared: bool) -> None:
+    """Raise InputError for a port that cannot be bound.
+
+    gRPC itself does not say why, and a process whose gRPC could not bind its port did not always
+    end with grpcio 1.66.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, kind, protocol, _, address in found:
+            with socket.socket(family, kind, protocol) as one:
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if shared:
+                    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+                one.bind(address)
+    except OSError as error:
+        raise _cannot_listen(host, port, error.strerror or str(error)) from error
+
+
+def _cannot_listen(host: str, port: int, why: str) -> InputError:
+    return InputError(
+        f"The server cannot listen on {host}:{port} for gRPC: {why}. Choose another --grpc-port."
+    )
