@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from mlmfast.data.tokenization.load import LoadedTokenizer, as_json, from_files, load_tokenizer
-from mlmfast.data.tokenization.python_classes.slow import SlowTokenizer
+from mlmfast.data.tokenization.python_classes.slow import SlowTokenizer, kept_splitter
 from mlmfast.data.tokenization.word_boundaries import has_space_prefix
 from mlmfast.errors import InputError, NotFoundError
 from mlmfast.fs.paths import as_path
@@ -109,7 +109,9 @@ def with_tokens(source: Any, tokens: Sequence[str]) -> LoadedTokenizer:
 
 def _with_slow_tokens(loaded: LoadedTokenizer, add: Callable[[Any], object]) -> LoadedTokenizer:
     """Return a copy of a slow tokenizer to which `add` has added tokens."""
-    changed = copy.deepcopy(cast("Any", loaded.tokenizer).inner)
+    inner = cast("Any", loaded.tokenizer).inner
+    with kept_splitter(inner):
+        changed = copy.deepcopy(inner)
     add(changed)
     return replace(load_tokenizer(changed), name=loaded.name)
 

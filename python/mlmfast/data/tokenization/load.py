@@ -140,7 +140,7 @@ def _from_folder(name: str, folder: Path) -> LoadedTokenizer:
         return cached
     opened = open_folder(name, folder)
     loaded = _from_any_transformers(name, opened)
-    if "tokenizer.json" in loaded.files and _is_made_of(opened, files):
+    if not isinstance(loaded.tokenizer, SlowTokenizer) and _is_made_of(opened, files):
         write_to_cache(files, loaded, _roles_of(opened)[1], slow_to_open=True, converted=True)
     return loaded
 

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import logging
+import pickle
+import sys
 import warnings
+from types import ModuleType
 
 import pytest
 from tokenizers import pre_tokenizers
@@ -14,6 +17,8 @@ from mlmfast.errors import InputError
 
 transformers = pytest.importorskip("transformers")
 
+# There, RoFormer's class does not find its words in a vocab.txt, and cannot be pickled.
+OF_TRANSFORMERS_5 = int(transformers.__version__.split(".")[0]) >= 5
 TEXTS = ["Tôi là sinhviên", "", "là là <mask> Tôi", "unknown"]
 
 
@@ -61,6 +66,44 @@ def test_tokens_are_added_to_them(slow):
     added = with_mask_token(load_tokenizer(slow), "<hide>")
     assert added.tokens["mask_token"] == "<hide>"
     assert added.mask_token_id == added.tokenizer.token_to_id("<hide>")
+
+
+@pytest.fixture
+def roformer(tmp_path, monkeypatch):
+    """A folder with RoFormer's vocabulary, and a splitter that finds words of two letters."""
+    splitter = ModuleType("rjieba")
+
+    def tokenize(text, **_):
+        starts = range(0, len(text), 2)
+        return [(text[at : at + 2], at, min(at + 2, len(text))) for at in starts]
+
+    splitter.tokenize = tokenize
+    splitter.cut = lambda text, **_: [token for token, _, _ in tokenize(text)]
+    monkeypatch.setitem(sys.modules, "rjieba", splitter)
+    folder = tmp_path / "roformer"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"model_type": "roformer"}')
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"今天气非常好", "今天", "天气", "非常"]
+    (folder / "vocab.txt").write_text("\n".join(pieces) + "\n", encoding="utf-8")
+    return folder
+
+
+def test_a_splitter_in_python_stays_when_the_tokenizer_is_saved_or_pickled(roformer):
+    text = "今天天气非常好"
+    theirs = transformers.AutoTokenizer.from_pretrained(roformer)
+    expected = theirs(text)["input_ids"]
+    by_letters = [theirs.convert_tokens_to_ids(letter) for letter in text]
+    assert (expected[1:-1] == by_letters) == OF_TRANSFORMERS_5
+    for source in (roformer, theirs):
+        loaded = load_tokenizer(source)
+        assert loaded.tokenizer.encode(text).ids == expected
+        assert theirs(text)["input_ids"] == expected
+        if not OF_TRANSFORMERS_5:
+            again = pickle.loads(pickle.dumps(loaded))
+            assert again.tokenizer.encode(text).ids == expected
+            more = with_tokens(loaded, ["Nam"])
+            assert more.tokenizer.encode(text).ids == expected
+            assert loaded.tokenizer.encode(text).ids == expected
 
 
 def _esm(folder):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -53,11 +56,36 @@ class SlowTokenizer:
     def no_padding(self) -> None:
         """Do nothing: this tokenizer pads only on request."""
 
+    def __reduce__(self) -> tuple[Callable[[bytes], SlowTokenizer], tuple[bytes]]:
+        """Pickle the tokenizer, which stays as it is."""
+        with kept_splitter(self.inner):
+            return _unpickled, (pickle.dumps(self.inner),)
+
+
+def _unpickled(content: bytes) -> SlowTokenizer:
+    return SlowTokenizer(pickle.loads(content))  # noqa: S301 - part of a pickle already
+
+
+@contextmanager
+def kept_splitter(tokenizer: Any) -> Iterator[None]:
+    """Give a transformers tokenizer its splitter back, whatever the context does to it.
+
+    RoFormer's, a Python object, puts another one in its place when it is saved or pickled.
+    """
+    backend = tokenizer.backend_tokenizer if getattr(tokenizer, "is_fast", False) else None
+    splitter = backend and backend.pre_tokenizer
+    try:
+        yield
+    finally:
+        if backend is not None and splitter is not None:
+            backend.pre_tokenizer = splitter
+
 
 def files_of(tokenizer: Any) -> dict[str, bytes]:
     """Return the files that `tokenizer` saves: file name -> content."""
     with tempfile.TemporaryDirectory() as folder:
-        tokenizer.save_pretrained(folder)
+        with kept_splitter(tokenizer):
+            tokenizer.save_pretrained(folder)
         files = sorted(path for path in Path(folder).iterdir() if path.is_file())
         return {path.name: path.read_bytes() for path in files}
 
