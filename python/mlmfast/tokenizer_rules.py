@@ -20,6 +20,9 @@ from typing import Any
 # Classes without rules of their own. `TokenizersBackend` reads tokenizer.json unchanged.
 GENERIC = ("PreTrainedTokenizer", "TokenizersBackend", "PythonBackend")
 
+# Characters of an entry that a message shows.
+_SHOWN = 100
+
 # Option of tokenizer_config.json -> entry of a BertNormalizer, and its default.
 _BERT_OPTIONS: dict[str, tuple[str, bool | None]] = {
     "do_lower_case": ("lowercase", True),
@@ -170,13 +173,19 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
             changes.append("other pieces or another model")
         elif isinstance(old, dict) and isinstance(new, dict) and old.get("type") == new.get("type"):
             changes += [
-                f"{entry} is {json.dumps(new.get(entry))} instead of {json.dumps(old.get(entry))}"
+                f"{entry} is {_shown(new.get(entry))} instead of {_shown(old.get(entry))}"
                 for entry in sorted(old.keys() | new.keys())
                 if old.get(entry) != new.get(entry)
             ]
         else:
             changes.append(f"another {key}")
     return changes
+
+
+def _shown(value: Any) -> str:
+    """Return the start of an entry: a precompiled map of characters is hundreds of kilobytes."""
+    text = json.dumps(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} ..."
 
 
 def _token_differences(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[str]:

@@ -268,6 +268,21 @@ def test_the_rules_are_those_of_all_classes_of_the_installed_version(tmp_path):
     assert opened > 500
 
 
+def test_transformers_sees_which_version_wrote_a_checkpoint(tmp_path, monkeypatch):
+    """Without it, 4.57 takes every vocabulary above 100,000 tokens for a wrong one of Mistral's."""
+    model = {"model_type": "bert", "transformers_version": "4.17.0"}
+    folder = save(tmp_path / "early", wordpiece(lowercase=True), BERT_LOWERS, {**model, "a": 1})
+    seen = []
+
+    def note(name, files, real=tokenizer_files.open_files):
+        seen.append(json.loads(files["config.json"]))
+        return real(name, files)
+
+    monkeypatch.setattr(tokenizer_files, "open_files", note)
+    load_tokenizer(folder)
+    assert seen == [model]
+
+
 def test_differences_are_told_in_words():
     before = {"added_tokens": [{"content": "a", "id": 1}, {"content": "b", "id": 2}], "model": {}}
     after = {"added_tokens": [{"content": "a", "id": 3}, {"content": "c", "id": 2}], "model": {}}
@@ -276,6 +291,10 @@ def test_differences_are_told_in_words():
         "the added token 'b' is left out",
         "the added token 'c' is new",
     ]
+    maps = [{"normalizer": {"type": "Precompiled", "map": letter * 9000}} for letter in "ab"]
+    (change,) = differences(*maps)
+    assert change.startswith('map is "bbb')
+    assert len(change) < 250
     assert tokenizer_rules.class_name({}, {"model_type": "bert"}) == "BertTokenizer"
 
 

@@ -77,9 +77,10 @@ __all__ = ["FILE_NAMES", "LoadedTokenizer", "as_json", "from_files", "id_dtype",
 
 logger = logging.getLogger(__name__)
 
-# The model's config; it names the tokenizer's class where tokenizer_config.json does not.
+# The model's config; it names the tokenizer's class where tokenizer_config.json does not. By the
+# version transformers 4.57 knows vocabularies above 100,000 tokens that are not an early Mistral's.
 _MODEL_CONFIG = "config.json"
-_KEYS_OF_MODEL = ("model_type", "tokenizer_class")
+_KEYS_OF_MODEL = ("model_type", "tokenizer_class", "transformers_version")
 
 
 def load_tokenizer(source: Any) -> LoadedTokenizer:
