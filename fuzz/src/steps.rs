@@ -79,6 +79,11 @@ pub fn squeezing(content: &str) -> Value {
     json!({"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": content})
 }
 
+/// Line breaks, tabs and longer runs of white space become one space.
+pub fn joining_lines() -> Value {
+    json!({"type": "Replace", "pattern": {"Regex": r"\s{2,}|[\n\r\t]"}, "content": " "})
+}
+
 pub fn strip(left: bool) -> Value {
     json!({"type": "Strip", "strip_left": left, "strip_right": true})
 }

@@ -4,12 +4,12 @@ use serde_json::{Value, json};
 
 use crate::added::with_more_tokens;
 use crate::steps::{
-    choice, digits, metaspace, one_after_another, precompiled, prepending, replacing, sequence,
-    spaces, split, splitting, squeezing, strip, words_of, xlnet,
+    choice, digits, joining_lines, metaspace, one_after_another, precompiled, prepending,
+    replacing, sequence, spaces, split, splitting, squeezing, strip, words_of, xlnet,
 };
 
 /// How many pipelines [`file`] knows.
-pub const PIPELINES: usize = 34;
+pub const PIPELINES: usize = 35;
 
 const WORDS: &str = "the there here he re house houses house's don't 't 's ll it an and for \
     token tokens tokenization in ing un able 10 100 2026 ... -- == \" café naïve über Äpfel für fi \
@@ -71,7 +71,9 @@ pub fn file(number: usize) -> Value {
         30 => spm_bpe(&[prepending(), replacing()], Value::Null, true),
         31 => spm_bpe(&[replacing()], splitting(" ", "MergedWithPrevious"), true),
         32 => spm_bpe(&[], metaspace("first", false), false),
-        _ => spm_bpe(&[replacing()], splitting("\u{2581}", "MergedWithNext"), false),
+        33 => spm_bpe(&[replacing()], splitting("\u{2581}", "MergedWithNext"), false),
+        // DeBERTa-v2's of transformers 5.
+        _ => unigram(&[joining_lines(), json!({"type": "NFC"}), strip(false)], words_of(false)),
     }
 }
 

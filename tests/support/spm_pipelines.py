@@ -60,6 +60,11 @@ PIPELINES: dict[str, Callable[[list], tuple[list, Any]]] = {
     "albert-cased": lambda c: ([*_quotes(), *c, _blanks(" ")], P.Metaspace()),
     "deberta": lambda c: ([N.Strip(), *c, _blanks(" ")], _deberta()),
     "deberta-uncased": lambda c: ([N.Lowercase(), N.Strip(), *c, _blanks(" ")], _deberta()),
+    # The class of transformers 5, which leaves the charsmap out.
+    "deberta-5": lambda _: (
+        [N.Replace(Regex(r"\s{2,}|[\n\r\t]"), " "), N.NFC(), N.Strip(left=False, right=True)],
+        _deberta(),
+    ),
     "deberta-punctuation": lambda c: ([N.Strip(), *c, _blanks(" ")], _deberta(_isolated())),
     "rembert": lambda c: ([*_quotes(), _blanks(" "), *_folding(), *c], P.Metaspace()),
     "rembert-cased": lambda c: ([*_quotes(), _blanks(" "), *c], P.Metaspace()),

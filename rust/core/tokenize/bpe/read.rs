@@ -23,6 +23,8 @@ use crate::{Error, Result};
 /// Maximum number of words that a memo is filled with, and maximum bytes of each.
 const FREQUENT: usize = 1 << 14;
 const FREQUENT_LENGTH: usize = 15;
+/// Characters of a part that an error shows.
+const SHOWN: usize = 200;
 
 impl ByteLevelBpe {
     /// Read the parts of `file`. Stretches with one of the code points of `exceptions` are left to
@@ -208,7 +210,11 @@ pub fn pairs(merges: &[Merge<'_>], vocab: &Ids<'_>) -> Result<Vec<Option<(u32, u
     merges.iter().map(ids).collect()
 }
 
-/// An error about a part of the file.
+/// An error about a part of the file, with the start of the part: some hold long tables.
 pub fn refused(part: &'static str, found: &(impl std::fmt::Debug + ?Sized)) -> Error {
-    Error::Pipeline { part, found: format!("{found:?}") }
+    let mut found = format!("{found:?}");
+    if let Some((end, _)) = found.char_indices().nth(SHOWN) {
+        found.truncate(end);
+    }
+    Error::Pipeline { part, found }
 }

@@ -1,8 +1,9 @@
 //! Reading the supported normalizers.
 
 use super::charsmap::Charsmap;
-use super::stage::Stage;
+use super::stage::{Stage, White};
 use super::stages::{Stages, Strip};
+use crate::tokenize::bpe::read::refused;
 use crate::tokenize::file::{Normalizer, Pattern};
 use crate::{Error, Result};
 
@@ -91,10 +92,11 @@ impl Stages {
             {
                 Stage::Replace { pattern: pattern.clone(), content: content.clone() }
             }
-            Normalizer::Replace { pattern: Pattern::Regex(pattern), content }
-                if matches!(pattern.as_str(), r"\s+" | " {2,}") =>
-            {
-                Stage::Squeeze { all: pattern == r"\s+", content: content.clone() }
+            Normalizer::Replace { pattern: Pattern::Regex(pattern), content } => {
+                match White::of_pattern(pattern) {
+                    Some(white) => Stage::Squeeze { white, content: content.clone() },
+                    None => return refused(),
+                }
             }
             _ => return refused(),
         };
@@ -110,9 +112,5 @@ fn is_plain(content: &str) -> bool {
 }
 
 fn unknown(normalizer: Option<&Normalizer>) -> Error {
-    let mut found = format!("{normalizer:?}");
-    if let Some((end, _)) = found.char_indices().nth(200) {
-        found.truncate(end);
-    }
-    Error::Pipeline { part: "normalizer", found }
+    refused("normalizer", &normalizer)
 }

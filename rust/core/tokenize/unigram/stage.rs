@@ -25,13 +25,50 @@ pub enum Stage {
         pattern: String,
         content: String,
     },
-    /// Runs of white space, or of two and more spaces, become one text.
+    /// Runs of white space become one text.
     Squeeze {
-        all: bool,
+        white: White,
         content: String,
     },
     /// Each space becomes a character.
     Spaces(char),
+}
+
+/// Which runs of white space one text stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum White {
+    /// Two and more spaces.
+    Spaces,
+    /// White space of every kind, of any length.
+    Any,
+    /// Two and more characters of white space; of single ones, line breaks and tabs.
+    Lines,
+}
+
+impl White {
+    /// The runs that a regular expression finds; `None` if it is another one.
+    pub fn of_pattern(pattern: &str) -> Option<Self> {
+        match pattern {
+            " {2,}" => Some(Self::Spaces),
+            r"\s+" => Some(Self::Any),
+            r"\s{2,}|[\n\r\t]" => Some(Self::Lines),
+            _ => None,
+        }
+    }
+
+    /// Whether `character` can be part of a run.
+    fn has(self, character: char) -> bool {
+        character == ' ' || self != Self::Spaces && character.is_whitespace()
+    }
+
+    /// Whether `run`, a longest run of such characters, is replaced.
+    fn takes(self, run: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Lines if matches!(run, "\n" | "\r" | "\t") => true,
+            Self::Spaces | Self::Lines => run.chars().nth(1).is_some(),
+        }
+    }
 }
 
 impl Stage {
@@ -59,7 +96,7 @@ impl Stage {
                     out.push_str(part);
                 }
             }
-            Self::Squeeze { all, content } => squeeze(text, *all, content, out),
+            Self::Squeeze { white, content } => squeeze(text, *white, content, out),
             Self::Spaces(content) => {
                 out.extend(text.chars().map(|c| if c == ' ' { *content } else { c }));
             }
@@ -109,11 +146,10 @@ impl Stage {
             Self::Replace { pattern, .. } if self.sees_neighbours() => {
                 alone.independent &= !alone.text.contains(|c| pattern.contains(c));
             }
-            Self::Squeeze { all, .. } => {
-                let squeezed = |c: char| c == ' ' || *all && c.is_whitespace();
-                alone.independent &= !alone.text.contains(squeezed);
-                alone.starts &= !squeezed(first);
-                alone.ends &= !squeezed(last);
+            Self::Squeeze { white, .. } => {
+                alone.independent &= !alone.text.contains(|c| white.has(c));
+                alone.starts &= !white.has(first);
+                alone.ends &= !white.has(last);
             }
             Self::StripAccents
             | Self::Lowercase
@@ -124,15 +160,15 @@ impl Stage {
     }
 }
 
-fn squeeze(text: &str, all: bool, content: &str, out: &mut String) {
-    let is_white = |c: char| c == ' ' || all && c.is_whitespace();
+fn squeeze(text: &str, white: White, content: &str, out: &mut String) {
+    let is_white = |c: char| white.has(c);
     let mut rest = text;
     while let Some(start) = rest.find(is_white) {
         let (before, run) = rest.split_at(start);
         let end = run.find(|c| !is_white(c)).unwrap_or(run.len());
         let (run, after) = run.split_at(end);
         out.push_str(before);
-        out.push_str(if all || end > 1 { content } else { run });
+        out.push_str(if white.takes(run) { content } else { run });
         rest = after;
     }
     out.push_str(rest);
