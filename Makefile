@@ -37,7 +37,7 @@ TRANSFORMERS5_VERSION ?= 5.24.0
 TRANSFORMERS5 := .cache/transformers5
 TRANSFORMERS5_TESTS ?= $(call test_files,cli/cli_export cli/cli_fill_mask data/blocks/attention data/masking/collator data/masking/collator_subclasses data/masking/collator_workers \
   data/sources/open_sources data/tokenization/python_classes/slow_tokenizer data/tokenization/text_encoder \
-  data/tokenization/tokenizer_files data/tokenization/tokenizer_rules demo/demo exporting/graph/shared_weights \
+  data/tokenization/tokenizer_files data/tokenization/tokenizer_rules data/tokenization/tokenizer_types demo/demo exporting/graph/shared_weights \
   exporting/exporters/exporters exporting/parity/parity exporting/quantization/quantization exporting/architectures exporting/export \
   exporting/fill_mask_graph exporting/patches serving/engine/graphs serving/engine/logits serving/engine/plugins serving/tasks/beam_search \
   serving/fill_mask serving/folder training/evaluation/compare training/evaluation/evaluation training/model/compatibility training/model/head_combinations training/model/last_layer training/model/positions/lengthen \

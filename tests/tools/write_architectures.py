@@ -64,11 +64,12 @@ The graphs leave out inputs that plain text does not have: boxes on a page (layo
 (roc_bert), images (modernvbert, neomme, ultravbert). If they are not given, PyTorch fills in the
 same values or does without them.
 
-Some types come with a tokenizer that exists only in Python: `prepare`, `train` and `evaluate` take
-every one of them, but more slowly. ESM's tokenizer, a list of words, is written as a tokenizer.json
-with the same ids when it is opened, so such a model is exported and served like any other. The
-others of 4.57 have no such form, and `export` says so: PhoBERT, BERTweet, Japanese BERT, FlauBERT,
-XLM, RoCBERT, LUKE, TAPAS, Perceiver, and RoFormer, whose words come from a splitter in Python.
+What encodes a type's tokenizer is [below](#tokenizers). Some types come with one that exists only
+in Python: `prepare`, `train` and `evaluate` take every one of them, but more slowly. ESM's
+tokenizer, a list of words, is written as a tokenizer.json with the same ids when it is opened, so
+such a model is exported and served like any other. The others of 4.57 have no such form, and
+`export` says so: PhoBERT, BERTweet, Japanese BERT, FlauBERT, XLM, RoCBERT, LUKE, TAPAS, Perceiver,
+and RoFormer, whose words come from a splitter in Python.
 
 transformers 5 has esmc, eurobert, gte, jina_embeddings_v3, modernvbert, neomme, nomic_bert,
 ultrabert and ultravbert, which 4.57 does not have. It no longer has mega, nezha and qdqbert, and no
