@@ -18,6 +18,10 @@ TEXTS = (
     "caf\u00e9 \u5927\u5b66 \u00a0\u0301x",
     "",
 )
+DOCUMENTED = read()
+documented = pytest.mark.skipif(
+    transformers.__version__ not in DOCUMENTED, reason="the docs are about two other versions"
+)
 
 
 @pytest.fixture(scope="session")
@@ -35,9 +39,10 @@ def vocabularies(tmp_path_factory):
     return folder
 
 
+@documented
 @pytest.mark.parametrize("kind", DISTINCT)
 def test_what_encodes_it_is_what_the_docs_say(kind, vocabularies):
-    written = [row for row in read()[transformers.__version__] if kind in row[0].split(", ")]
+    written = [row for row in DOCUMENTED[transformers.__version__] if kind in row[0].split(", ")]
     at = [TITLES.index(title) for title in KNOWN]
     assert [tuple(row[number] for number in at) for row in written] == [
         find(kind, vocabularies).cells
@@ -54,6 +59,7 @@ def test_its_ids_are_those_of_auto_tokenizer(kind, vocabularies, tmp_path):
         assert ours.encode(text).ids == theirs(text)["input_ids"]
 
 
+@documented
 def test_the_docs_tell_of_every_type_once_and_of_no_other():
-    written = [kind for row in read()[transformers.__version__] for kind in row[0].split(", ")]
+    written = [kind for row in DOCUMENTED[transformers.__version__] for kind in row[0].split(", ")]
     assert sorted(written) == masked_types()
