@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import MISSING, dataclass, fields
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, get_origin
 
 from transformers import HfArgumentParser, TrainingArguments
 
@@ -82,9 +82,9 @@ class _Parser(HfArgumentParser):
     """An argument parser that raises InputError."""
 
     def add_argument(self, *names: str, **options: Any) -> Any:
-        # transformers 4.57.1 makes `dict` of such a type, to which JSON is no mapping. The
+        # transformers 4.57.1 calls `dict[str, Any]`, to which JSON is no mapping. The
         # TrainingArguments of every version read it.
-        if options.get("type") is dict:
+        if get_origin(options.get("type")) is dict:
             options["type"] = str
         return super().add_argument(*names, **options)
 
