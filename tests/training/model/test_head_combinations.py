@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
-import transformers
 
 from mlmfast.training.model.loss import masked_loss_sum
 from mlmfast.training.model.masked_head import LAST_LAYER_TOO, MASKED_ROWS, MaskedHead
 from mlmfast.training.model.masked_rows import at_masks, find_positions
 from tiny_networks import WITHOUT_DROPOUT, batch, make_network
 from tolerances import KERNELS, SUMS
+from transformers_traits import REPEATS_HOOKS
 
-# As transformers 4 does.
-REPEATS_HOOKS = "__call__" in vars(transformers.modeling_layers.GradientCheckpointingLayer)
 CHECKPOINTED = ("bert", "roberta", "electra", "modernbert")
 
 

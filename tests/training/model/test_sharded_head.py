@@ -8,14 +8,12 @@ import subprocess
 import sys
 
 import pytest
-import transformers
 
 from mlmfast.training.model.masked_head import ALL_ROWS, LAST_LAYER_TOO, MASKED_ROWS
 from places import SUPPORT
 from tolerances import KERNELS
+from transformers_traits import REPEATS_HOOKS
 
-# As transformers 4 does.
-REPEATS_HOOKS = "__call__" in vars(transformers.modeling_layers.GradientCheckpointingLayer)
 SCOPES = {
     "bert+2": LAST_LAYER_TOO,
     "modernbert+2": LAST_LAYER_TOO,
