@@ -25,7 +25,7 @@ def int8_ways(model: Model, folder: Path) -> tuple[list[Way], list[str]]:
 
     The first way is the reference, the pipeline in float32.
     """
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     found = [Way("`pipeline`, torch, fp32", "pipeline", model.checkpoint)]
     left_out = []
     groups = (_by_transformers(model), _optimum(model, folder), _openvino(model, folder))
