@@ -19,9 +19,9 @@ from corpus import jsonl, tiny_tokenizer
 from log_lines import log_lines
 from mlmfast.data.prepare import run as prepare_run
 from mlmfast.data.prepare.distributed import duplicates, shuffling
-from mlmfast.data.prepare.distributed import tokenize as tokens
 from mlmfast.data.prepare.distributed.job import Job
 from mlmfast.data.prepare.distributed.sharding import plan_documents, plan_tokens
+from mlmfast.data.prepare.distributed.units import units_of
 from mlmfast.data.prepare.options import PrepareOptions
 from mlmfast.data.prepare.package_versions import versions_of
 from mlmfast.data.prepare.run import run_prepare
@@ -125,7 +125,7 @@ def test_a_table_is_cut_between_rows_whatever_is_in_its_fields(tmp_path, here, m
     rows[150] = "150"
     path = tmp_path / "in.csv"
     path.write_bytes(b"\xef\xbb\xbf" + ending.join(["n,text,site", *rows]).encode())
-    assert len(tokens.units_of(open_sources(path), 200, ReadOptions(batch_bytes=90))) > 10
+    assert len(units_of(open_sources(path), 200, ReadOptions(batch_bytes=90))) > 10
     here(200)
     local, distributed = both(tmp_path, path, block_size=8, test_size=0.3, test_by="site")
     assert local == distributed

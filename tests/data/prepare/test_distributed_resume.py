@@ -9,6 +9,7 @@ import pytest
 
 from corpus import tiny_tokenizer
 from mlmfast.data.prepare.distributed import tokenize as tokens
+from mlmfast.data.prepare.distributed.units import units_of
 from mlmfast.data.prepare.options import PrepareOptions
 from mlmfast.data.prepare.run import run_prepare
 from mlmfast.data.sources.open import open_sources
@@ -30,7 +31,7 @@ def test_what_was_tokenized_is_not_tokenized_again(tmp_path, here, monkeypatch):
     real = tokens.encoder_of
     monkeypatch.setattr(tokens, "encoder_of", lambda *a, **k: seen.append(1) or real(*a, **k))
     run_prepare(inputs, tmp_path / "ray", ray)
-    units = len(tokens.units_of(open_sources(inputs), 3000))
+    units = len(units_of(open_sources(inputs), 3000))
     assert len(seen) == units - 20
     local = PrepareOptions(tokenizer=tiny_tokenizer(), **options)
     run_prepare(inputs, tmp_path / "local", local)
@@ -73,6 +74,6 @@ def test_parts_that_are_damaged_are_made_once_more(
     real = tokens.encoder_of
     monkeypatch.setattr(tokens, "encoder_of", lambda *a, **k: made.append(1) or real(*a, **k))
     run_prepare(inputs, tmp_path / "ray", ray)
-    assert len(made) == len(tokens.units_of(open_sources(inputs), 3000)) - 20 + 1
+    assert len(made) == len(units_of(open_sources(inputs), 3000)) - 20 + 1
     run_prepare(inputs, tmp_path / "local", replace(ray, engine="local"))
     assert files_of(tmp_path / "ray") == files_of(tmp_path / "local")

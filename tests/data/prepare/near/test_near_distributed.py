@@ -21,6 +21,7 @@ from mlmfast.data.prepare.distributed.near_duplicates import (
     parts_for,
     unit_keys,
 )
+from mlmfast.data.prepare.distributed.units import units_of
 from mlmfast.data.prepare.near import segments
 from mlmfast.data.prepare.options import PrepareOptions
 from mlmfast.data.prepare.package_versions import versions_of
@@ -112,7 +113,7 @@ def test_each_of_several_sources_has_its_own(tmp_path, here, inputs):
 @pytest.mark.parametrize("wave", ["compare", "cluster", "write"])
 def test_a_run_that_ends_after_the_keys_makes_none_again(tmp_path, here, monkeypatch, inputs, wave):
     ray = PrepareOptions(tokenizer=tiny_tokenizer(), engine="ray", **OPTIONS)
-    units = len(tokens.units_of(open_sources(inputs), 3000))
+    units = len(units_of(open_sources(inputs), 3000))
     parts = parts_for(14 * (len(TEXTS) + 4))
     assert min(units, parts) > 5
     here(fail_after=units + {"compare": 3, "cluster": parts, "write": parts + 1}[wave])

@@ -19,7 +19,7 @@ from mlmfast.data.prepare.distributed.job import Job, Tasks, atomic_file
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from mlmfast.data.prepare.distributed.tokenize import TokenizedUnit
+    from mlmfast.data.prepare.distributed.units import TokenizedUnit
 
 HASHES_IN_A_TASK = 1 << 22
 """Texts that a task compares, about: 24 bytes each on disk, and five times that in memory."""

@@ -22,7 +22,7 @@ from mlmfast.data.prepare.near.keys import DocumentKeys
 from mlmfast.data.prepare.near.segments import BUCKETS, HeldRecords, stored_records
 
 if TYPE_CHECKING:
-    from mlmfast.data.prepare.distributed.tokenize import TokenizedUnit
+    from mlmfast.data.prepare.distributed.units import TokenizedUnit
     from mlmfast.data.prepare.reading.documents import DocumentBatch
 
 KEYS_IN_A_TASK = 1 << 22

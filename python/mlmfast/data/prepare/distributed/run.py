@@ -29,13 +29,8 @@ from mlmfast.data.prepare.distributed.sharding import (
     write_part,
 )
 from mlmfast.data.prepare.distributed.shuffling import buckets_for, gather_bucket, sort_unit
-from mlmfast.data.prepare.distributed.tokenize import (
-    Tokenized,
-    TokenizedUnit,
-    Unit,
-    tokenize_unit,
-    units_of,
-)
+from mlmfast.data.prepare.distributed.tokenize import tokenize_unit
+from mlmfast.data.prepare.distributed.units import Tokenized, TokenizedUnit, Unit, units_of
 from mlmfast.data.prepare.near.keys import check_count
 from mlmfast.data.prepare.options import PrepareOptions
 from mlmfast.data.prepare.package_versions import versions_of

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -16,76 +15,11 @@ from mlmfast.data.arrow_numpy import arrow_numbers, text_offsets
 from mlmfast.data.prepare.distributed.duplicates import UnitTexts
 from mlmfast.data.prepare.distributed.job import Job, atomic_file
 from mlmfast.data.prepare.distributed.near_duplicates import unit_keys
+from mlmfast.data.prepare.distributed.units import Tokenized, Unit
 from mlmfast.data.prepare.encoding import encoder_of
 from mlmfast.data.prepare.reading.documents import Counts, Cursor, Documents
-from mlmfast.data.sources.sections import Section, split_source
 from mlmfast.data.tokenization.load import id_dtype
 from mlmfast.fs.checksums import FileStamp, checksum_of
-
-if TYPE_CHECKING:
-    from mlmfast.data.sources.base import ReadOptions, Source
-
-
-@dataclass(frozen=True)
-class Unit:
-    """The text of one task: consecutive sections of the sources."""
-
-    number: int
-    sections: tuple[Section, ...]
-
-    @property
-    def size(self) -> int:
-        """About how many bytes there are to read."""
-        return sum(section.size or 0 for section in self.sections)
-
-
-@dataclass(frozen=True)
-class Tokenized:
-    """The result of tokenizing a unit."""
-
-    file: str
-    read: int
-    """Documents that were read; `numbers` in the file counts them from 0."""
-    documents: int
-    """Documents in the file."""
-    tokens: int
-    text_bytes: int
-    counts: Counts
-    engine: str
-    """The engine that encoded them."""
-    hashes: str | None = None
-    """The file that tells its duplicates of others: `UnitTexts.write` or `unit_keys`."""
-    hash_count: int = 0
-    """Hashes or keys in that file."""
-
-
-@dataclass(frozen=True)
-class TokenizedUnit:
-    """The tokens of a unit, and its position in the input."""
-
-    tokenized: Tokenized
-    first: int
-    """Number of its first document."""
-
-
-def units_of(sources: list[Source], size: int, reading: ReadOptions | None = None) -> list[Unit]:
-    """Divide all sources into units of about `size` bytes; small files share one.
-
-    Raises:
-        InputError: A source can be read by this process only.
-    """
-    units: list[Unit] = []
-    held: list[Section] = []
-    for section in (
-        section for source in sources for section in split_source(source, size, reading)
-    ):
-        if held and sum(one.size or 0 for one in held) + (section.size or 0) > size:
-            units.append(Unit(len(units), tuple(held)))
-            held = []
-        held.append(section)
-    if held:
-        units.append(Unit(len(units), tuple(held)))
-    return units
 
 
 def tokenize_unit(
