@@ -43,5 +43,5 @@ def flags(options: Mapping[str, Any]) -> str:
         if isinstance(value, bool):
             words += [flag] if value else []
         else:
-            words += [flag, shlex.quote(f"{value:g}" if isinstance(value, float) else str(value))]
+            words += [flag, shlex.quote(str(value))]
     return "".join(f" {word}" for word in words)

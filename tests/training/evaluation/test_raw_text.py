@@ -184,7 +184,7 @@ def test_the_command(trained, root, text):
     "options",
     [
         {},
-        {"mlm_probability": 0.3, "seed": 5, "eval_seeds": 2, "max_eval_samples": 3},
+        {"mlm_probability": 0.31234567, "seed": 5, "eval_seeds": 2, "max_eval_samples": 3},
         {"block_size": 8, "drop_empty": True, "threads": 2},
     ],
     ids=["as it is", "other masks", "other blocks"],
