@@ -65,6 +65,16 @@ def test_an_unknown_flag_names_the_close_ones(flag, close):
         split_flags([flag, "1"], OWN)
 
 
+@pytest.mark.parametrize("words", [["--optim", "muon"], ["--optim=muon"]])
+def test_muon_is_an_optimizer_as_those_of_transformers_are(words):
+    assert split_flags(["blocks", *words, "--max-steps", "3"], OWN) == (
+        ["blocks"],
+        {"optim": "muon", "max_steps": 3},
+    )
+    with pytest.raises(InputError, match="--optim: invalid choice: 'muons'"):
+        split_flags(["--optim", "muons"], OWN)
+
+
 def test_a_value_of_the_wrong_type():
     with pytest.raises(InputError, match="max_steps"):
         split_flags(["--max-steps", "many"], OWN)
@@ -112,6 +122,13 @@ def test_an_average_is_measured_beside_the_last_weights(toy_blocks, tmp_path):
     assert (tmp_path / "m" / "last" / "tokenizer.json").is_file()
     wrong = CliRunner().invoke(command, [*words, "--overwrite", "--average-checkpoints=mean"])
     assert isinstance(wrong.exception, InputError)
+
+
+def test_muon_trains(toy_blocks, tmp_path):
+    words = [str(toy_blocks), *TINY, "--output", str(tmp_path / "m"), "--max-steps", "1"]
+    found = CliRunner().invoke(command, [*words, "--optim", "muon"])
+    assert found.exit_code == 0, found.output
+    assert "Muon trains" in found.stderr
 
 
 def test_exit_statuses(toy_blocks, tmp_path):

@@ -205,6 +205,10 @@ def _is_value(name: str, word: str) -> bool:
 
 def _parse(flags: dict[str, str]) -> dict[str, Any]:
     """Convert the values of `{field: "--flag=value"}`."""
+    if flags.get("optim") == f"--optim={MUON}":
+        # transformers knows its own optimizers alone.
+        others = {name: flag for name, flag in flags.items() if name != "optim"}
+        return _parse(others) | {"optim": MUON}
     if not flags:
         return {}
     parser = _Parser(TrainingArguments, add_help=False, allow_abbrev=False, prog="mlmfast train")

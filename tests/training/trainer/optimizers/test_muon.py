@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 import logging
 
 import pytest
 import torch
 import transformers
 
-from mlmfast.errors import InputError
+from mlmfast.errors import InputError, MissingDependencyError
 from mlmfast.training.train import train
 from mlmfast.training.trainer.interrupt import TrainingInterrupted
 from mlmfast.training.trainer.optimizers.muon import MuonWithAdamW, matrices_of
@@ -105,5 +106,15 @@ def test_muon_does_not_train_adapters(whole, toy_blocks, tmp_path):
     options = {name: value for name, value in OPTIONS.items() if name not in shape}
     given = options | {"model": whole.output, "lora": "rank=2", "output": tmp_path / "out"}
     with pytest.raises(InputError, match="optim muon is for whole matrices"):
+        train(toy_blocks, **given)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("optimi") is not None, reason="the package is installed"
+)
+def test_an_optimizer_whose_package_is_missing_is_refused(toy_blocks, tmp_path):
+    given = OPTIONS | {"optim": "stable_adamw", "output": tmp_path / "out"}
+    with pytest.raises(MissingDependencyError, match="optim stable_adamw cannot .* torch-optimi"):
         train(toy_blocks, **given)
     assert not list(tmp_path.iterdir())

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from mlmfast.errors import InputError
+from mlmfast.errors import InputError, MissingDependencyError
 from mlmfast.peft_models import without_adapters
 from mlmfast.training.options.arguments import MUON
 from mlmfast.training.trainer.optimizers.muon import MuonWithAdamW, matrices_of
@@ -24,7 +24,7 @@ class MuonTrainer(AtomicCheckpoints):
     def create_optimizer(self, *args: Any) -> Any:
         """Create the Trainer's optimizer; or Muon for the layers' matrices, AdamW for the rest."""
         if self.args.optim != MUON or self.optimizer is not None:
-            return super().create_optimizer(*args)
+            return self._create_other(*args)
         if self.is_fsdp_enabled or self.is_deepspeed_enabled:
             raise InputError(
                 "optim muon does not work with FSDP or DeepSpeed, which divide the matrices: start "
@@ -67,6 +67,15 @@ class MuonTrainer(AtomicCheckpoints):
             len(matrices),
         )
         return self.optimizer
+
+    def _create_other(self, *args: Any) -> Any:
+        """Create an optimizer of transformers, many of which need packages of their own."""
+        try:
+            return super().create_optimizer(*args)
+        except (ImportError, ValueError) as error:
+            kind = MissingDependencyError if isinstance(error, ImportError) else InputError
+            name = getattr(self.args.optim, "value", self.args.optim)
+            raise kind(f"optim {name} cannot be used: {error}") from error
 
 
 def _count(parameters: list[torch.Tensor]) -> int:
