@@ -28,6 +28,7 @@ __all__ = [
     "equal_keys",
     "json_strings",
     "line_ends",
+    "pad_documents",
     "permutation",
     "simd",
 ]
@@ -37,6 +38,14 @@ DEBUG_BUILD: bool
 
 def simd() -> str: ...
 def line_ends(data: bytes) -> int: ...
+def pad_documents(
+    offsets: npt.NDArray[np.int64],
+    ids: npt.NDArray[np.uint16] | npt.NDArray[np.uint32],
+    *,
+    block_size: int,
+    pad_id: int,
+    end: Sequence[int],
+) -> tuple[npt.NDArray[np.uint16] | npt.NDArray[np.uint32], int, int]: ...
 def json_strings(
     data: bytes, path: Sequence[str]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8], npt.NDArray[np.uint64]] | None: ...

@@ -6,6 +6,7 @@
 //! - [`plan`] lays out blocks before any token is moved, [`packing`] packs whole documents;
 //! - [`blocks`] copies and converts the tokens, and [`boundaries`] computes where in a block documents
 //!   begin and end;
+//! - [`one_per_block`] gives every document a block of its own;
 //! - [`mask`] draws masked-language-modelling masks that are a pure function of
 //!   (seed, epoch, block, position);
 //! - [`documents`] tells which document of a stored block each position belongs to;
@@ -34,6 +35,7 @@ pub mod mask;
 mod mask_rate;
 pub mod narrow;
 pub mod near;
+pub mod one_per_block;
 mod options;
 mod output;
 pub mod packing;

@@ -5,8 +5,11 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use fearless_simd::{Simd, dispatch};
+
 use super::encode::Around;
 use super::output::{Encoded, Ids, Part, Pending, StoredId};
+use super::simd;
 use super::texts::Texts;
 use crate::{Error, Result, parallel};
 
@@ -17,6 +20,8 @@ const GRAIN: usize = 1 << 17;
 pub const MOST: usize = 1 << 20;
 /// Marks a byte that is not in the alphabet.
 const NONE: u8 = u8::MAX;
+/// Number of k-mers at a time: their codes stay in the first-level cache.
+const STEP: usize = 1 << 10;
 
 /// The ids of all k-mers of an alphabet.
 pub struct Kmers {
@@ -27,6 +32,14 @@ pub struct Kmers {
     letters: usize,
     /// The ids, in the order in which the k-mers count up, the last letter first.
     ids: Vec<u32>,
+}
+
+/// The buffers of a thread.
+#[derive(Default)]
+struct Scratch {
+    symbols: Vec<u32>,
+    codes: Vec<u32>,
+    joined: Vec<u32>,
 }
 
 impl Kmers {
@@ -98,11 +111,12 @@ impl Kmers {
     ) -> Result<Part<T>> {
         let mut ids = Ids::with_capacity(TASK / self.stride);
         let (mut counts, mut pending) = (Vec::new(), Vec::new());
+        let mut scratch = Scratch::default();
         for row in first..end {
             let (text, before) = (texts.bytes(row)?, ids.len());
             ids.append(around.before);
             let at = ids.len();
-            if !self.sequence(text, &mut ids) {
+            if !self.sequence(text, &mut scratch, &mut ids) {
                 std::str::from_utf8(text).map_err(|_| Error::NotUtf8 { row })?;
                 ids.truncate(at);
                 pending.push(Pending { row, start: 0, end: text.len(), at });
@@ -114,29 +128,60 @@ impl Kmers {
     }
 
     /// Append the ids of a sequence; false if a letter is not in the alphabet.
-    fn sequence<T: StoredId>(&self, text: &[u8], ids: &mut Ids<T>) -> bool {
-        let symbol = |byte: u8| self.symbols[usize::from(byte)];
-        if text.iter().fold(false, |any, &byte| any | (symbol(byte) == NONE)) {
+    fn sequence<T: StoredId>(&self, text: &[u8], scratch: &mut Scratch, ids: &mut Ids<T>) -> bool {
+        if text.iter().fold(false, |any, &byte| any | (self.symbols[usize::from(byte)] == NONE)) {
             return false;
         }
-        if text.len() < self.k {
-            return true;
+        let count = (text.len() + 1).saturating_sub(self.k);
+        let step = STEP.next_multiple_of(self.stride);
+        for first in (0..count).step_by(step) {
+            let end = count.min(first + step);
+            let letters = &text[first..end + self.k - 1];
+            dispatch!(simd::level(), simd => simd.vectorize(
+                #[inline(always)]
+                || self.number(letters, scratch)
+            ));
+            let codes = scratch.codes.iter().step_by(self.stride);
+            ids.extend(
+                (end - first).div_ceil(self.stride),
+                codes.map(|&code| self.ids[code as usize]),
+            );
         }
-        let number = |byte: u8| usize::from(symbol(byte));
-        let first = &text[..self.k];
-        let mut code = first.iter().fold(0, |code, &byte| code * self.letters + number(byte));
-        let highest = self.ids.len() / self.letters;
-        let moved = text.iter().zip(&text[self.k..]);
-        let codes = std::iter::once(code).chain(moved.map(|(&out, &new)| {
-            code = (code - number(out) * highest) * self.letters + number(new);
-            code
-        }));
-        ids.extend(
-            (text.len() - self.k) / self.stride + 1,
-            codes.step_by(self.stride).map(|code| self.ids[code]),
-        );
         true
     }
+
+    /// Number the k-mers of at least k letters: `codes` has the place of each in the table.
+    ///
+    /// Each code is made of two shorter ones: 6-mers of 3-mers, 3-mers of 2-mers and letters. So none waits
+    /// for the one before it, as it would if the window slid along.
+    #[inline(always)]
+    #[allow(clippy::cast_possible_truncation)] // the table has at most `MOST` k-mers
+    fn number(&self, letters: &[u8], scratch: &mut Scratch) {
+        let Scratch { symbols, codes, joined } = scratch;
+        symbols.clear();
+        symbols.extend(letters.iter().map(|&byte| u32::from(self.symbols[usize::from(byte)])));
+        codes.clone_from(symbols);
+        let base = self.letters as u32;
+        let mut length = 1;
+        for bit in (0..self.k.ilog2()).rev() {
+            join(codes, &codes[length..], base.pow(length as u32), joined);
+            std::mem::swap(codes, joined);
+            length *= 2;
+            if self.k >> bit & 1 == 1 {
+                join(codes, &symbols[length..], base, joined);
+                std::mem::swap(codes, joined);
+                length += 1;
+            }
+        }
+    }
+}
+
+/// The numbers of words that consist of one of `firsts` and the one of `seconds` at the same place, of
+/// which there are `factor`.
+#[inline(always)]
+fn join(firsts: &[u32], seconds: &[u32], factor: u32, joined: &mut Vec<u32>) {
+    joined.clear();
+    joined.extend(firsts.iter().zip(seconds).map(|(first, second)| first * factor + second));
 }
 
 #[cfg(test)]
@@ -147,6 +192,7 @@ mod tests {
     use arrow_array::{ArrayRef, StringArray};
 
     use super::*;
+    use crate::rng::mix;
 
     #[test]
     fn they_overlap() {
@@ -171,6 +217,34 @@ mod tests {
         let second = Kmers::new(2, 2, b"ACGT", (0..16).collect()).unwrap();
         let found = second.encode::<u32>(&texts, Around::default(), None).unwrap();
         assert_eq!(found.finish(&[], &[0]).unwrap().1, [1, 11, 15, 8]);
+    }
+
+    #[test]
+    fn all_lengths_and_strides_number_the_kmers_of_long_sequences() {
+        const ALPHABET: &[u8; 5] = b"ACGTN";
+        let letters: Vec<u8> =
+            (0..3 * STEP as u64).map(|at| ALPHABET[(mix(at) % 5) as usize]).collect();
+        for k in 1..=8 {
+            let all = u32::try_from(ALPHABET.len().pow(k)).unwrap();
+            let k = k as usize;
+            for stride in [1, 2, k, STEP + 1] {
+                let kmers = Kmers::new(k, stride, ALPHABET, (0..all).rev().collect()).unwrap();
+                for length in [0, k - 1, k, STEP - 1, STEP + k - 1, STEP + k, letters.len()] {
+                    let text = &letters[..length];
+                    let digit = |byte: &u8| ALPHABET.iter().position(|each| each == byte).unwrap();
+                    let code =
+                        |kmer: &[u8]| kmer.iter().fold(0, |code, byte| code * 5 + digit(byte));
+                    let expected: Vec<u32> = text
+                        .windows(k)
+                        .step_by(stride)
+                        .map(|kmer| all - 1 - u32::try_from(code(kmer)).unwrap())
+                        .collect();
+                    let mut ids = Ids::<u32>::with_capacity(0);
+                    assert!(kmers.sequence(text, &mut Scratch::default(), &mut ids));
+                    assert_eq!(ids.into_vec(), expected, "{k}, {stride}, {length}");
+                }
+            }
+        }
     }
 
     #[test]

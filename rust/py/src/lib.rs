@@ -12,6 +12,7 @@ mod jsonl;
 mod kmers;
 mod mask;
 mod near;
+mod one_per_block;
 mod permutation;
 mod records;
 mod row_packing;
@@ -42,6 +43,8 @@ mod _core {
     use crate::mask::Masker;
     #[pymodule_export]
     use crate::near::{DocumentClusters, MinHasher, equal_keys};
+    #[pymodule_export]
+    use crate::one_per_block::pad_documents;
     #[pymodule_export]
     use crate::permutation::permutation;
     #[pymodule_export]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from mlmfast import _core
 from mlmfast.data.arrow_numpy import arrow_numbers, numpy_numbers
 from mlmfast.data.tokenization.encoder import ids_around
 
@@ -31,7 +32,7 @@ class PadDocuments:
         self._pad_id = tokenizer.pad_token_id
         self._length = block_size
         end = _tokens_at_end(tokenizer) if special_tokens else []
-        self._end = np.array(end[-block_size:], np.int64)
+        self._end = end[-block_size:]
 
     def __call__(self, tokens: pa.LargeListArray) -> tuple[pa.LargeListArray, int, int]:
         """Return the blocks of documents; a document without tokens gets none.
@@ -39,20 +40,16 @@ class PadDocuments:
         Returns:
             Lists of L ids each, the number of padding ids, and the number of tokens cut off.
         """
-        offsets = numpy_numbers(tokens.offsets).astype(np.int64)
-        ids = numpy_numbers(tokens.flatten())
-        starts, lengths = offsets[:-1] - offsets[0], np.diff(offsets)
-        starts, lengths = starts[lengths > 0], lengths[lengths > 0]
-        kept = np.minimum(lengths, self._length)
-        blocks = np.full((len(starts), self._length), self._pad_id, dtype=ids.dtype)
-        # A copy for each row takes a third of the time of one gather for all of them.
-        for row, start, count in zip(blocks, starts.tolist(), kept.tolist(), strict=True):
-            row[:count] = ids[start : start + count]
-        if len(self._end):
-            blocks[lengths > self._length, -len(self._end) :] = self._end
-        ends = np.arange(len(blocks) + 1, dtype=np.int64) * self._length
-        laid = pa.LargeListArray.from_arrays(arrow_numbers(ends), arrow_numbers(blocks.reshape(-1)))
-        return laid, int((self._length - kept).sum()), int((lengths - kept).sum())
+        blocks, padding, truncated = _core.pad_documents(
+            numpy_numbers(tokens.offsets),
+            numpy_numbers(tokens.values),
+            block_size=self._length,
+            pad_id=self._pad_id,
+            end=self._end,
+        )
+        ends = np.arange(0, len(blocks) + 1, self._length, dtype=np.int64)
+        lists = pa.LargeListArray.from_arrays(arrow_numbers(ends), arrow_numbers(blocks))
+        return lists, padding, truncated
 
 
 def _tokens_at_end(tokenizer: LoadedTokenizer) -> list[int]:

@@ -13,7 +13,8 @@ from mlmfast.data.arrow_numpy import arrow_numbers, numpy_numbers
 from mlmfast.data.blocks.arrow import group_columns
 from mlmfast.data.store.manifest import COLUMN, STARTS, Shard
 from mlmfast.errors import StoreError
-from mlmfast.fs.checksums import ends_sha256, file_sha256, frame_sha256, sync_file
+from mlmfast.fs.checksums import ends_sha256, frame_sha256
+from mlmfast.fs.hashed_file import HashedFile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,10 +68,12 @@ def write_shard(
         kinds = [(name, array.type) for name, array in arrays.items()]
         schema = pa.schema(kinds, {"huggingface": info})
         batch = pa.record_batch(list(arrays.values()), schema=schema)
-        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
-            writer.write_batch(batch)
-        sync_file(path)
-        shard = _described(path, len(blocks))
+        with HashedFile(path) as file:
+            with pa.ipc.new_stream(pa.PythonFile(file, "w"), schema) as writer:
+                writer.write_batch(batch)
+            file.sync()
+            sha256 = file.sha256()
+        shard = _described(path, len(blocks), sha256)
     return WrittenShard(shard, stats.dropped_tokens, stats.padding_tokens)
 
 
@@ -183,7 +186,7 @@ def _compact_starts(starts: pa.LargeListArray) -> pa.ListArray:
     )
 
 
-def _described(path: Path, blocks: int) -> Shard:
+def _described(path: Path, blocks: int, sha256: str) -> Shard:
     """Return the manifest's entry for a shard that was written."""
     with pa.memory_map(str(path)) as file:
         content = file.read_buffer()
@@ -198,7 +201,7 @@ def _described(path: Path, blocks: int) -> Shard:
         path.name,
         blocks,
         path.stat().st_size,
-        file_sha256(path),
+        sha256,
         ids_start=ids[0],
         ids_end=ids[1],
         frame_sha256=frame_sha256(path, ids, starts),
