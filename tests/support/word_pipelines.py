@@ -31,8 +31,17 @@ def _word_level(pre_tokenizer: Any) -> Tokenizer:
     return tokenizer
 
 
+def _esm_c() -> Tokenizer:
+    """As EsmcTokenizer of transformers 5 makes it: ESM-2's amino acids as a BPE without merges."""
+    ids = {token: number for number, token in enumerate(ESM2)}
+    tokenizer = Tokenizer(models.BPE(ids, [], unk_token="<unk>"))
+    tokenizer.add_special_tokens(["<unk>", "<cls>", "<pad>", "<eos>", "<mask>"])
+    return tokenizer
+
+
 WORD_PIPELINES: dict[str, Callable[[], Any]] = {
     "esm2": lambda: _esm(ESM2),
+    "esm-c": _esm_c,
     "nucleotide-transformer": lambda: _esm(NUCLEOTIDE_TRANSFORMER),
     "words": lambda: _word_level(pre_tokenizers.Whitespace()),
     "words-digits": lambda: _word_level(

@@ -9,7 +9,7 @@ use super::sentencepiece_bpe::SentencePieceBpe;
 use super::texts::Texts;
 use super::unigram::{self, Unigram};
 use super::wordpiece::WordPiece;
-use super::words::Words;
+use super::words::{self, Words};
 use crate::{Error, Result};
 
 /// An encoder of any supported family.
@@ -38,6 +38,12 @@ impl Tokenizer {
         match &file.model {
             Model::WordPiece { .. } => {
                 WordPiece::from_file(&file, exceptions).map(Box::new).map(Self::WordPiece)
+            }
+            model
+                if words::characters_of(model).is_some()
+                    && !is_byte_level(file.pre_tokenizer.as_ref()) =>
+            {
+                Words::from_file(&file, exceptions).map(Box::new).map(Self::Words)
             }
             Model::Bpe { .. } if !is_byte_level(file.pre_tokenizer.as_ref()) => {
                 SentencePieceBpe::from_file(&file, exceptions)

@@ -151,6 +151,59 @@ def test_the_core_knows_them(pre_tokenizer):
     assert_equal_ids(word_level(pre_tokenizer), TEXTS, nothing_pending=True)
 
 
+def bpe_without_merges(pre_tokenizer=None, normalizer=None, **options):
+    ids = {token: number for number, token in enumerate(dict.fromkeys(VOCABULARY))}
+    tokenizer = Tokenizer(models.BPE(ids, [], **{"unk_token": "[UNK]"} | options))
+    if pre_tokenizer is not None:
+        tokenizer.pre_tokenizer = pre_tokenizer
+    if normalizer is not None:
+        tokenizer.normalizer = normalizer
+    tokenizer.add_special_tokens(["[MASK]"])
+    return tokenizer
+
+
+@pytest.mark.parametrize(
+    ("pre_tokenizer", "normalizer"),
+    [
+        (None, None),
+        (None, normalizers.Lowercase()),
+        (pre_tokenizers.Whitespace(), None),
+        (pre_tokenizers.Split(Regex("[ACGTN]"), "removed", invert=True), normalizers.NFC()),
+        (pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit()]), None),
+    ],
+    ids=str,
+)
+def test_bpe_without_merges_has_characters(pre_tokenizer, normalizer):
+    """As ESM-C's: its tokens of several characters are never made, unknown ones not joined."""
+    tokenizer = bpe_without_merges(pre_tokenizer, normalizer)
+    assert _core.Encoder(tokenizer.to_str(), []).family == "WordLevel"
+    texts = [*TEXTS, "ab🦀🦀 x[MASK]ba", "LAGVSERT" * 5000]
+    assert_equal_ids(tokenizer, texts, nothing_pending=True)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"fuse_unk": True},
+        {"byte_fallback": True},
+        {"ignore_merges": True},
+        {"unk_token": None},
+        {"continuing_subword_prefix": "##"},
+        {"end_of_word_suffix": "</w>"},
+        {"continuing_subword_prefix": "", "end_of_word_suffix": ""},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("pre_tokenizer", [None, pre_tokenizers.Whitespace()], ids=str)
+def test_options_of_bpe_that_change_characters(options, pre_tokenizer):
+    tokenizer = bpe_without_merges(pre_tokenizer, **options)
+    try:
+        _core.Encoder(tokenizer.to_str(), [])
+    except ValueError:
+        return  # the library encodes
+    assert_equal_ids(tokenizer, [*SHORT, "ab🦀🦀 x[MASK]ba"])
+
+
 def test_texts_without_blanks_are_cut_for_the_threads():
     characters = word_level(pre_tokenizers.Split(Regex(""), "isolated"), vocabulary=[*"[ACGT"])
     ids = {"A": 1, "C": 2, "G": 3, "T": 4}

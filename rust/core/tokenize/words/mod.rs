@@ -1,5 +1,5 @@
-//! Vocabularies of whole words and of characters (`WordLevel`) behind the simple pre-tokenizers: words,
-//! amino acids, bases, k-mers.
+//! Vocabularies of whole words and of characters (`WordLevel`, or BPE without merges) behind the simple
+//! pre-tokenizers: words, amino acids, bases, k-mers.
 //!
 //! A unit is a word of the pre-tokenizer. Where words are single characters, or the pieces that a choice
 //! between literal texts cuts out (as the tokenizers of ESM and Nucleotide Transformer do), their ids
@@ -23,7 +23,7 @@ use super::encode::Encoder;
 use super::family::Family;
 use super::file::{Behavior, Pattern, PreTokenizer, TokenizerFile};
 use super::memo::View;
-use super::model::Model;
+use super::model::{Ids as Vocabulary, Model};
 use super::output::{Ids, StoredId};
 use super::stretches::Cuts;
 use super::unit::{Stretch, Unit};
@@ -69,18 +69,28 @@ impl Words {
     /// # Errors
     /// The pipeline is another one.
     pub fn from_file(file: &TokenizerFile<'_>, exceptions: &[u32]) -> Result<Encoder<Self>> {
-        let Model::WordLevel { vocab, unk_token } = &file.model else {
-            return Err(Error::Pipeline { part: "model", found: "no WordLevel".into() });
+        let (vocab, unk_token, splits_characters) = match &file.model {
+            Model::WordLevel { vocab, unk_token } => (vocab, unk_token, false),
+            model => match characters_of(model) {
+                Some((vocab, unk_token)) => (vocab, unk_token, true),
+                None => {
+                    return Err(Error::Pipeline { part: "model", found: "no WordLevel".into() });
+                }
+            },
         };
         if let Some(&code) = exceptions.iter().find(|&&code| code < 128) {
             let found = format!("U+{code:04X}");
             return Err(Error::Pipeline { part: "treatment of ASCII", found });
         }
-        let Some(pre_tokenizer) = &file.pre_tokenizer else {
+        let mut pre_tokenizers: Vec<PreTokenizer> = file.pre_tokenizer.iter().cloned().collect();
+        if splits_characters {
+            pre_tokenizers.push(between_characters());
+        }
+        if pre_tokenizers.is_empty() {
             return Err(steps::refused("none"));
-        };
+        }
         let normal = Normal::new(file.normalizer.as_ref())?;
-        let (choice, rest) = literal_choice(pre_tokenizer);
+        let (choice, rest) = literal_choice(&pre_tokenizers);
         let steps = Steps::new(&rest)?;
         let model = WordIds::new(vocab, unk_token);
         let surroundings = Surroundings {
@@ -188,13 +198,48 @@ impl Family for Words {
 /// Literal texts, and whether they are removed.
 type Choice = (Vec<String>, bool);
 
+/// The vocabulary and the unknown token of a BPE without merges: each character is a token of its own,
+/// as for ESM-C.
+pub fn characters_of<'m>(model: &'m Model<'_>) -> Option<(&'m Vocabulary<'m>, &'m String)> {
+    let Model::Bpe {
+        vocab,
+        merges,
+        dropout: _, // of merges
+        unk_token: Some(unk_token),
+        continuing_subword_prefix,
+        end_of_word_suffix,
+        fuse_unk: false,
+        byte_fallback: false,
+        ignore_merges: false,
+    } = model
+    else {
+        return None;
+    };
+    let adds = |affix: &Option<String>| affix.as_ref().is_some_and(|affix| !affix.is_empty());
+    let changed = adds(continuing_subword_prefix) || adds(end_of_word_suffix);
+    let known = vocab.contains_key(unk_token.as_str());
+    (merges.is_empty() && !changed && known).then_some((vocab, unk_token))
+}
+
+/// A pre-tokenizer that makes every character a word.
+fn between_characters() -> PreTokenizer {
+    PreTokenizer::Split {
+        pattern: Pattern::String(String::new()),
+        behavior: Behavior::Isolated,
+        invert: false,
+    }
+}
+
 /// The texts of a `Split` at a choice between some, and the pre-tokenizers behind it; without such a
 /// `Split`, all pre-tokenizers.
-fn literal_choice(pre_tokenizer: &PreTokenizer) -> (Option<Choice>, Vec<&PreTokenizer>) {
-    let all: Vec<&PreTokenizer> = match pre_tokenizer {
-        PreTokenizer::Sequence { pretokenizers } => pretokenizers.iter().collect(),
-        one => vec![one],
-    };
+fn literal_choice(pre_tokenizers: &[PreTokenizer]) -> (Option<Choice>, Vec<&PreTokenizer>) {
+    let mut all: Vec<&PreTokenizer> = Vec::new();
+    for each in pre_tokenizers {
+        match each {
+            PreTokenizer::Sequence { pretokenizers } => all.extend(pretokenizers),
+            one => all.push(one),
+        }
+    }
     if let Some((PreTokenizer::Split { pattern, behavior, invert: false }, rest)) =
         all.split_first()
         && matches!(behavior, Behavior::Isolated | Behavior::Removed)
