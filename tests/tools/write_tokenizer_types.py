@@ -60,7 +60,7 @@ VOCABULARIES = {
 # Of a type, or of a class.
 REMARKS = {
     "EsmTokenizer": "Written as a tokenizer.json when it is opened.",
-    "EsmcTokenizer": "BPE over single characters, spaces included, without a pre-tokenizer.",
+    "EsmcTokenizer": "BPE without merges or a pre-tokenizer: characters, spaces included.",
     "ReformerTokenizer": "BPE behind a map of characters.",
     "RoFormerTokenizer": "Its splitter is a Python object.",
     "Wav2Vec2CTCTokenizer": "For transcripts: the type takes sound.",
