@@ -13,8 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +130,7 @@ def passes(local: Path, url: str, folder: Path, rounds: int) -> dict[str, list[l
         "**mlmfast**, disk": ("mlmfast", str(local), "kept"),
         "**mlmfast**, S3, nothing in the cache": ("mlmfast", url, "new"),
         "**mlmfast**, S3, all in the cache": ("mlmfast", url, "kept"),
-        f"`datasets`, S3, streaming, {remote_worker.WORKERS} workers": ("datasets", url, "new"),
+        f"`datasets`, S3, streaming, {remote_worker.WORKERS} worker": ("datasets", url, "new"),
     }
     found: dict[str, list[list[float]]] = {label: [] for label in ways}
     for number in range(rounds + 1):

@@ -1,8 +1,8 @@
 """A training of P10 optimizers in a process of its own.
 
 `python benches/optimizers_worker.py speed OPTIM BLOCKS` prints the seconds of a step of the largest
-batch; `python benches/optimizers_worker.py train OPTIM BLOCKS SEED HOURS TOKENS_PER_SECOND` trains the
-recipe, and prints steps, tokens and what is measured at the end.
+batch; `train OPTIM BLOCKS SEED HOURS TOKENS_PER_SECOND` in its place trains the recipe, and prints
+the number of steps and what is measured at the end.
 """
 
 from __future__ import annotations

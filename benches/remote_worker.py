@@ -1,8 +1,8 @@
 """A contender of P10 remote in a process of its own: the batches of an epoch of a store.
 
-`python benches/remote_worker.py WAY STORE BATCHES PAUSE` prints the seconds from opening the store to
-the first batch, those that it waited for the others, and those of all, a pause after each batch
-included. WAY is mlmfast or datasets; MLMFAST's cache is where XDG_CACHE_HOME says.
+`python benches/remote_worker.py WAY STORE BATCHES PAUSE` prints the seconds from opening the store
+to the first batch, those that it waited for the others, and those of all, a pause after each batch
+included. WAY is mlmfast or datasets.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ import mlmfast
 BATCH = 32
 BUFFER = 10_000
 """Rows that `datasets` shuffles at a time."""
-WORKERS = 2
+WORKERS = 1
+"""Shuffled, a stream is one shard, which one worker reads."""
 
 
 def ours(store: str) -> Iterator[Any]:

@@ -39,7 +39,7 @@ def test_arrow_writes_to_it_what_it_writes_to_any_file(tmp_path: Path) -> None:
     assert path.read_bytes() == sink.getvalue().to_pybytes()
 
 
-def test_a_full_disk_is_an_error_and_closes_the_file(tmp_path: Path) -> None:
+def test_a_full_disk_is_an_error_and_closes_the_file() -> None:
     full = Path("/dev/full")
     if not full.exists():
         pytest.skip("there is no device that is always full")

@@ -115,6 +115,6 @@ def test_muon_does_not_train_adapters(whole, toy_blocks, tmp_path):
 )
 def test_an_optimizer_whose_package_is_missing_is_refused(toy_blocks, tmp_path):
     given = OPTIONS | {"optim": "stable_adamw", "output": tmp_path / "out"}
-    with pytest.raises(MissingDependencyError, match="optim stable_adamw cannot .* torch-optimi"):
+    with pytest.raises(MissingDependencyError, match="optim stable_adamw cannot be used"):
         train(toy_blocks, **given)
     assert not list(tmp_path.iterdir())
