@@ -129,7 +129,8 @@ impl Kmers {
 
     /// Append the ids of a sequence; false if a letter is not in the alphabet.
     fn sequence<T: StoredId>(&self, text: &[u8], scratch: &mut Scratch, ids: &mut Ids<T>) -> bool {
-        if text.iter().fold(false, |any, &byte| any | (self.symbols[usize::from(byte)] == NONE)) {
+        let is_unknown = |byte: u8| self.symbols[usize::from(byte)] == NONE;
+        if text.iter().fold(false, |any, &byte| any | is_unknown(byte)) {
             return false;
         }
         let count = (text.len() + 1).saturating_sub(self.k);

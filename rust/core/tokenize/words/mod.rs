@@ -200,6 +200,7 @@ type Choice = (Vec<String>, bool);
 
 /// The vocabulary and the unknown token of a BPE without merges: each character is a token of its own,
 /// as for ESM-C.
+#[must_use]
 pub fn characters_of<'m>(model: &'m Model<'_>) -> Option<(&'m Vocabulary<'m>, &'m String)> {
     let Model::Bpe {
         vocab,
