@@ -134,11 +134,13 @@ def main(given: Sequence[str] | None = None) -> list[str]:
             spread([each["top1"] for each in results], ".1%"),
         ]
         lines.append("| " + " | ".join(cells) + " |")
+    number = os.environ.get("OMP_NUM_THREADS", "all")
+    threads = "1 thread" if number == "1" else f"{number} threads"
     note = (
         f"The recipe `scratch` on 48 MB of English books ({VOCABULARY:,} tokens of BPE, blocks of "
         f"{LENGTH}), as long as its steps take {wanted.hours:g} hours on "
-        f"{os.environ.get('OMP_NUM_THREADS', 'all')} threads. A step's time is that of 64 blocks, "
-        f"measured in turn before ({SPEED_ROUNDS} rounds of {optimizers_worker.STEPS - 1} steps); "
+        f"{threads}. A step's time is that of 64 blocks, measured in turn before ("
+        f"{SPEED_ROUNDS} rounds of {optimizers_worker.STEPS - 1} steps); "
         "the number of steps follows from it, so that what the trainings reach does not depend on "
         f"what else the machine does. All have the recipe's learning rate. Means of {wanted.seeds} "
         "seeds, (least - largest), on the held-out books, 15 % masked."
