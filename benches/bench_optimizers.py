@@ -24,12 +24,10 @@ from typing import Any
 
 import harness
 import optimizers_worker
-import yaml
 from peer_packages import installed
 from tokenize_input import SHARED
 
 import mlmfast
-from mlmfast.training.recipes.recipe import shipped_recipes
 
 BOOKS = SHARED / "text" / "books" / "books_en_48m.txt.gz"
 VOCABULARY, LENGTH, TEST = 16_384, 128, 0.02
@@ -99,7 +97,7 @@ def main(given: Sequence[str] | None = None) -> list[str]:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--hours", type=float, default=0.25, help="of the steps of a training")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--keep", type=Path, help="folder for blocks and results, used again")
+    parser.add_argument("--keep", type=Path, help="folder for the blocks, used again")
     wanted = parser.parse_args(given)
     tried, left_out = environments()
     with tempfile.TemporaryDirectory() as name:
@@ -109,8 +107,7 @@ def main(given: Sequence[str] | None = None) -> list[str]:
         for _ in range(SPEED_ROUNDS):
             for optim, environment in tried.items():
                 seconds[optim].append(ask(environment, "speed", optim, blocks))
-        recipe = yaml.safe_load(shipped_recipes()[optimizers_worker.RECIPE].read_text())
-        tokens = recipe["phases"][-1]["batch_size"] * LENGTH
+        tokens = optimizers_worker.recipe()["phases"][-1]["batch_size"] * LENGTH
         speeds = {optim: tokens / statistics.median(each) for optim, each in seconds.items()}
         found: dict[str, list[dict[str, float]]] = {optim: [] for optim in tried}
         for seed in range(wanted.seeds):

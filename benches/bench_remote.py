@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -28,6 +27,16 @@ import remote_worker
 import mlmfast
 
 ROUNDS = 3
+SERVER = """
+import sys
+from moto.server import ThreadedMotoServer
+
+server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+server.start()
+print(server.get_host_and_port()[1], flush=True)
+sys.stdin.read()
+"""
+"""Serves until its standard input ends."""
 BUCKET = "corpora"
 TEXT_MB = 64
 LENGTH, BLOCKS, SHARDS = 128, 131_072, 4
@@ -40,13 +49,12 @@ def server() -> Iterator[Any]:
     """A server with an empty bucket, in a process of its own; yield its client."""
     import boto3
 
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [str(Path(sys.executable).with_name("moto_server")), "-H", "127.0.0.1"]
-    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen([*command, "-p", str(port)], **quiet) as process:
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", SERVER]
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL) as process:
         try:
+            # It prints the port once it listens, and nothing if it cannot.
+            port = int(process.stdout.readline()) if process.stdout else 0
             os.environ |= {
                 "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
                 "AWS_ACCESS_KEY_ID": "test",
@@ -54,11 +62,6 @@ def server() -> Iterator[Any]:
                 "AWS_DEFAULT_REGION": "us-east-1",
                 "AWS_EC2_METADATA_DISABLED": "true",
             }
-            while True:
-                with socket.socket() as tried:
-                    if tried.connect_ex(("127.0.0.1", port)) == 0:
-                        break
-                time.sleep(0.1)
             client = boto3.client("s3")
             client.create_bucket(Bucket=BUCKET)
             yield client

@@ -37,13 +37,19 @@ class StepTimes(transformers.TrainerCallback):
         self.ends.append(time.perf_counter())
 
 
+def recipe() -> dict[str, Any]:
+    """The recipe as it is shipped."""
+    read: dict[str, Any] = yaml.safe_load(shipped_recipes()[RECIPE].read_text(encoding="utf-8"))
+    return read
+
+
 def speed(optim: str, blocks: str, folder: Path) -> float:
     """Seconds of a step with as many blocks as the recipe's last phase takes."""
-    recipe = yaml.safe_load(shipped_recipes()[RECIPE].read_text(encoding="utf-8"))
-    size = recipe["phases"][-1]["batch_size"]
-    recipe["phases"] = [{"name": "timed", "steps": STEPS, "batch_size": size}]
+    timed = recipe()
+    size = timed["phases"][-1]["batch_size"]
+    timed["phases"] = [{"name": "timed", "steps": STEPS, "batch_size": size}]
     file = folder / "timed.yaml"
-    file.write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    file.write_text(yaml.safe_dump(timed), encoding="utf-8")
     times = StepTimes()
     mlmfast.train(
         blocks,

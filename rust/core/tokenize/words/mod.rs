@@ -195,9 +195,6 @@ impl Family for Words {
     }
 }
 
-/// Literal texts, and whether they are removed.
-type Choice = (Vec<String>, bool);
-
 /// The vocabulary and the unknown token of a BPE without merges: each character is a token of its own,
 /// as for ESM-C.
 #[must_use]
@@ -230,6 +227,9 @@ fn between_characters() -> PreTokenizer {
         invert: false,
     }
 }
+
+/// Literal texts, and whether they are removed.
+type Choice = (Vec<String>, bool);
 
 /// The texts of a `Split` at a choice between some, and the pre-tokenizers behind it; without such a
 /// `Split`, all pre-tokenizers.
