@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import threading
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,6 +14,8 @@ from corpus import documents
 from mlmfast.data.sources.base import ReadOptions
 from mlmfast.data.sources.open import open_sources, read_texts
 from mlmfast.errors import InputError, NotFoundError
+from mlmfast.fs.remote import reading
+from mlmfast.fs.remote.listing import matching_files
 from web_server import web_server
 
 TEXTS = documents(300)
@@ -50,6 +53,29 @@ def test_files_are_read_in_parts_and_a_broken_connection_is_resumed(web):
     web.proxy.cut(after=PART + 1000, times=2)
     assert read(f"{web.url}/a.txt") == TEXTS
     assert web.proxy.cuts == before + 2
+
+
+def test_after_a_reader_is_closed_nothing_is_tried_again(web, monkeypatch):
+    fetch, begun, cut = reading._fetch, [], threading.Event()
+
+    def fetch_until_cut(system, path, start, stop, file):
+        begun.append(start)
+        if start < 3 * PART:
+            return fetch(system, path, start, stop, file)
+        cut.wait(30)
+        raise ConnectionResetError("cut")
+
+    monkeypatch.setattr(reading, "_fetch", fetch_until_cut)
+    [file] = matching_files(f"{web.url}/a.txt")
+    reader = reading.RemoteReader(file)
+    for _ in range(3):
+        reader.readinto(bytearray(PART))
+    ahead = reader._pool
+    reader.close()
+    cut.set()
+    ahead.shutdown(wait=True)
+    assert len(begun) > 3  # something was read ahead
+    assert len(begun) == len(set(begun))
 
 
 def test_of_parquet_the_column_is_read(web):

@@ -37,8 +37,15 @@ class ShortReadError(OSError):
     """A connection ended before all bytes had come."""
 
 
-def retried(operation: Callable[[], Result], url: str) -> Result:
+def retried(
+    operation: Callable[[], Result], url: str, wanted: Callable[[], bool] = lambda: True
+) -> Result:
     """Call `operation`, again after errors that another try may cure.
+
+    Args:
+        operation: What to call.
+        url: What messages name.
+        wanted: Whether somebody still waits for the result; without that, no error is tried again.
 
     Raises:
         NotFoundError: There is nothing at `url`.
@@ -50,7 +57,7 @@ def retried(operation: Callable[[], Result], url: str) -> Result:
                 return operation()
             except Exception as error:
                 reason = _reason(error)
-                if is_final(reason):
+                if is_final(reason) or not wanted():
                     raise
                 pause = FIRST_PAUSE * 2 ** (attempt - 1)
                 logger.info("%s: %s; trying again in %.2g s", shown(url), _said(reason), pause)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from mlmfast.fs.remote.faults import ShortReadError, named, retried
 from mlmfast.fs.remote.urls import file_system, is_web
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from mlmfast.fs.remote.listing import RemoteFile
 
@@ -25,10 +26,13 @@ _RANGES = 16
 """Ranges of web servers that are requested at once."""
 
 
-def read_range(file: RemoteFile, start: int, stop: int) -> bytes:
+def read_range(
+    file: RemoteFile, start: int, stop: int, wanted: Callable[[], bool] = lambda: True
+) -> bytes:
     """Return the bytes `start` to `stop` of a file, which must lie in it.
 
-    A connection that breaks is opened again a few times, for these bytes alone.
+    A connection that breaks is opened again a few times, for these bytes alone, as long as they
+    are `wanted`.
 
     Raises:
         NotFoundError: The file is gone.
@@ -44,7 +48,7 @@ def read_range(file: RemoteFile, start: int, stop: int) -> bytes:
             raise ShortReadError(f"{len(data):,} of {stop - start:,} bytes came")
         return data
 
-    return retried(fetch, file.url)
+    return retried(fetch, file.url, wanted)
 
 
 def read_ranges(ranges: Sequence[tuple[RemoteFile, int, int]]) -> list[bytes]:
@@ -104,6 +108,7 @@ class RemoteReader(io.RawIOBase):
         self._start = 0  # of the bytes in _part
         self._part = b""
         self._ahead: deque[tuple[int, Future[bytes]]] = deque()
+        self._forgotten = threading.Event()  # set when nobody waits for _ahead any more
         self._sequential = 0  # parts read one after the other
         self._pool: ThreadPoolExecutor | None = None
         self._stopped = False
@@ -165,11 +170,16 @@ class RemoteReader(io.RawIOBase):
         next_start = self._start + len(self._part)
         if self._ahead:
             next_start = self._ahead[-1][0] + _PART_BYTES
+        forgotten = self._forgotten
+
+        def wanted() -> bool:
+            return not forgotten.is_set()
+
         while len(self._ahead) < min(self._sequential, _AHEAD) and next_start < self.file.size:
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(_AHEAD, thread_name_prefix="mlmfast-remote")
             stop = min(next_start + _PART_BYTES, self.file.size)
-            part = self._pool.submit(read_range, self.file, next_start, stop)
+            part = self._pool.submit(read_range, self.file, next_start, stop, wanted)
             self._ahead.append((next_start, part))
             next_start = stop
 
@@ -177,6 +187,8 @@ class RemoteReader(io.RawIOBase):
         for _, part in self._ahead:
             part.cancel()
         self._ahead.clear()
+        self._forgotten.set()
+        self._forgotten = threading.Event()
 
 
 def open_reader(file: RemoteFile) -> io.BufferedReader:
