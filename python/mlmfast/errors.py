@@ -143,3 +143,8 @@ class ServerError(MlmfastError, ConnectionError):
         self.status = status
         self.reason = reason
         self.request_id = request_id
+
+
+def is_panic(error: BaseException) -> bool:
+    """Whether an extension written in Rust panicked; no module exports the class of that error."""
+    return type(error).__name__ == "PanicException"

@@ -36,13 +36,10 @@ impl Plan {
     /// # Errors
     /// The rows are not those that the plan was made for.
     pub fn share(&self, column: &ListColumn) -> Result<Option<ArrayRef>> {
-        let mut runs = self.runs(column)?;
         if !self.is_plain() {
             return Ok(None);
         }
-        if self.is_unbroken() {
-            runs = column.stretches()?;
-        }
+        let runs = self.runs(column)?;
         let shared = match runs.as_slice() {
             [run] if self.length() <= run.len() => column.values().nth(run.chunk).map(|v| (v, run)),
             _ => None,
@@ -65,10 +62,7 @@ impl Plan {
         out: &mut [T],
         threads: Option<usize>,
     ) -> Result<()> {
-        let mut runs = self.runs(column)?;
-        if self.is_unbroken() {
-            runs = column.stretches()?; // fewer and longer copies
-        }
+        let runs = self.runs(column)?;
         let starts = starts(&runs, self.options().separator)?;
         let writer = Writer {
             fills: Values::new(self, fills)?,
@@ -108,30 +102,41 @@ impl Plan {
         .collect()
     }
 
-    /// The column's runs as this plan counts them.
+    /// The column's runs in the order of the plan: documents, or longer ones where it does not
+    /// matter where documents end.
     fn runs(&self, column: &ListColumn) -> Result<Vec<Run>> {
-        let Some(documents) = self.documents() else {
-            let runs = column.stretches()?;
-            let found = runs.iter().map(|run| run.len()).sum();
-            return if found == self.tokens() {
-                Ok(runs)
-            } else {
-                Err(Error::Length { name: "the column", found, expected: self.tokens() })
-            };
-        };
-        let runs = column.documents()?;
-        let separator = self.options().separator;
-        if starts(&runs, separator)? != documents {
-            let expected = lengths(documents, separator);
-            let (found, document) = (0..=runs.len())
-                .map(|number| (runs.get(number).map_or(0, |run| run.len()), number))
-                .find(|&(found, number)| expected.get(number) != Some(&found))
-                .unwrap_or_default();
-            let expected = expected.get(document).copied().unwrap_or(0);
-            let row = column.row_of_document(document)?;
-            return Err(Error::RowLength { row, found, expected });
+        if let Some(starts) = self.documents() {
+            self.check(column, starts)?;
+        }
+        if !self.is_unbroken() {
+            return column.documents();
+        }
+        let runs = column.stretches()?; // fewer and longer copies
+        let found = runs.iter().map(|run| run.len()).sum();
+        if found != self.tokens() {
+            let expected = self.tokens();
+            return Err(Error::Length { name: "the column", found, expected });
         }
         Ok(runs)
+    }
+
+    /// Check that the documents of the column begin at `starts`.
+    fn check(&self, column: &ListColumn, starts: &[usize]) -> Result<()> {
+        let mut expected = lengths(starts, self.options().separator);
+        let mut document = 0;
+        let differs = |document, found, expected| -> Result<()> {
+            let row = column.row_of_document(document)?;
+            Err(Error::RowLength { row, found, expected })
+        };
+        column.each_document(|run| {
+            let expected = expected.next();
+            if expected != Some(run.len()) {
+                return differs(document, run.len(), expected.unwrap_or(0));
+            }
+            document += 1;
+            Ok(())
+        })?;
+        expected.next().map_or(Ok(()), |missing| differs(document, 0, missing))
     }
 }
 

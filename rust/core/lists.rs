@@ -89,10 +89,24 @@ impl ListColumn {
     /// One run per row that is not empty.
     pub(crate) fn documents(&self) -> Result<Vec<Run>> {
         let mut runs = Vec::new();
-        for (number, chunk) in self.chunks.iter().enumerate() {
-            chunk.documents(number, &mut runs)?;
-        }
+        self.each_document(|run| {
+            runs.push(run);
+            Ok(())
+        })?;
         Ok(runs)
+    }
+
+    /// Give `sink` one run per row that is not empty, in order.
+    pub(crate) fn each_document(&self, mut sink: impl FnMut(Run) -> Result<()>) -> Result<()> {
+        for (number, chunk) in self.chunks.iter().enumerate() {
+            for row in 0..chunk.rows {
+                let (start, end) = chunk.row(row)?;
+                if start < end {
+                    sink(Run { chunk: number, start, end })?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The same tokens in as few runs as possible.
@@ -215,17 +229,6 @@ impl ListChunk {
             }
         }
         Err(Error::BadOffsets { row: self.first_row })
-    }
-
-    /// Append the runs of this chunk (number `chunk`): one run for each row that is not empty.
-    fn documents(&self, chunk: usize, runs: &mut Vec<Run>) -> Result<()> {
-        for row in 0..self.rows {
-            let (start, end) = self.row(row)?;
-            if start < end {
-                runs.push(Run { chunk, start, end });
-            }
-        }
-        Ok(())
     }
 
     /// Append the runs of this chunk, with neighbouring rows joined: one run in all, except for

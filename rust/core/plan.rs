@@ -101,18 +101,19 @@ impl Plan {
         let packed = options.packing == Packing::BestFit;
         let mut documents = None;
         let (tokens, total) = if options.separator || options.boundaries || packed {
-            let runs = column.documents()?;
-            let starts = starts(&runs, options.separator)?;
+            let mut starts = Starts::new(options.separator);
+            column.each_document(|run| starts.push(run.len()))?;
+            let starts = starts.finish();
             let total = starts.last().copied().unwrap_or(0);
+            let separators = if options.separator { starts.len().saturating_sub(2) } else { 0 };
             documents = Some(starts);
-            let separators = if options.separator { runs.len().saturating_sub(1) } else { 0 };
             (total - separators, total)
         } else {
             let total = column.tokens()?;
             (total, total)
         };
         let (layout, blocks, kept, placed) = if let (true, Some(starts)) = (packed, &documents) {
-            let lengths = lengths(starts, options.separator);
+            let lengths: Vec<_> = lengths(starts, options.separator).collect();
             let packed = best_fit(&lengths, capacity, usize::from(options.separator));
             let blocks = packed.ends.len() - 1;
             let separators = if options.separator { packed.fragments.len() - blocks } else { 0 };
@@ -289,20 +290,42 @@ impl Plan {
 /// Where in the stream each run begins, and the stream's end; a separator follows each run but the
 /// last.
 pub(crate) fn starts(runs: &[Run], separator: bool) -> Result<Vec<usize>> {
-    let mut starts = Vec::with_capacity(runs.len() + 1);
-    let mut at = 0_usize;
-    starts.push(0);
-    for (number, run) in runs.iter().enumerate() {
-        let gap = usize::from(separator && number + 1 < runs.len());
-        at = at.checked_add(run.len() + gap).ok_or(Error::TooLarge)?;
-        starts.push(at);
-    }
-    Ok(starts)
+    let mut starts = Starts::new(separator);
+    starts.all.reserve(runs.len() + 1);
+    runs.iter().try_for_each(|run| starts.push(run.len()))?;
+    Ok(starts.finish())
 }
 
-/// The runs' lengths, as [`starts`] hides them.
-pub(crate) fn lengths(starts: &[usize], separator: bool) -> Vec<usize> {
+/// Collects what [`starts`] returns.
+struct Starts {
+    all: Vec<usize>,
+    end: usize,
+    separator: bool,
+}
+
+impl Starts {
+    fn new(separator: bool) -> Self {
+        Self { all: Vec::new(), end: 0, separator }
+    }
+
+    /// Add a run of `len` tokens.
+    fn push(&mut self, len: usize) -> Result<()> {
+        let gap = usize::from(self.separator && !self.all.is_empty());
+        let start = self.end.checked_add(gap).ok_or(Error::TooLarge)?;
+        self.all.push(start);
+        self.end = start.checked_add(len).ok_or(Error::TooLarge)?;
+        Ok(())
+    }
+
+    fn finish(mut self) -> Vec<usize> {
+        self.all.push(self.end);
+        self.all
+    }
+}
+
+/// The lengths of the runs between `starts`, which [`starts`] returned.
+pub(crate) fn lengths(starts: &[usize], separator: bool) -> impl Iterator<Item = usize> {
     let count = starts.len().saturating_sub(1);
-    let gap = |number: usize| usize::from(separator && number + 1 < count);
-    starts.windows(2).enumerate().map(|(number, pair)| pair[1] - pair[0] - gap(number)).collect()
+    let gap = move |number: usize| usize::from(separator && number + 1 < count);
+    starts.windows(2).enumerate().map(move |(number, pair)| pair[1] - pair[0] - gap(number))
 }

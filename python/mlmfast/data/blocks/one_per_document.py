@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from mlmfast import _core
 from mlmfast.data.arrow_numpy import arrow_numbers, numpy_numbers
-from mlmfast.data.tokenization.encoder import ids_around
+from mlmfast.data.tokenization.ids_around import ids_around
 
 if TYPE_CHECKING:
     from mlmfast.data.tokenization.load import LoadedTokenizer

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from mlmfast.data.tokenization.ids_around import ids_around
 from mlmfast.data.tokenization.lazy import read_cached, write_cached
 from mlmfast.data.tokenization.loaded import LoadedTokenizer
+from mlmfast.errors import is_panic
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -60,10 +62,17 @@ def write_to_cache(
         slow_to_open: Cache a small one too.
         converted: Cache its files too, which are not among `all_files`.
     """
-    ids = {
-        token: loaded.tokenizer.token_to_id(token) for token in [*loaded.tokens.values(), *extra]
-    }
+    try:
+        around = ids_around(loaded.tokenizer)
+    except BaseException as error:
+        if not isinstance(error, Exception) and not is_panic(error):
+            raise
+        return  # what cannot encode is not worth a cache
     facts = {key: value for key, value in vars(loaded).items() if key not in _NOT_CACHED}
     facts["config"] = loaded.files[_CONFIG].decode()
+    facts["ids_around"] = around
+    facts["ids"] = {
+        token: loaded.tokenizer.token_to_id(token) for token in [*loaded.tokens.values(), *extra]
+    }
     own = loaded.files if converted else None
-    write_cached(all_files, loaded.tokenizer, ids, facts, converted=own, slow_to_open=slow_to_open)
+    write_cached(all_files, loaded.tokenizer, facts, converted=own, slow_to_open=slow_to_open)

@@ -12,6 +12,7 @@ import pyarrow as pa
 from mlmfast import _core
 from mlmfast.data.arrow_numpy import arrow_numbers
 from mlmfast.data.tokenization.hf_encoder import encode_pieces, pieces_of
+from mlmfast.data.tokenization.ids_around import ids_around
 from mlmfast.data.tokenization.load import id_dtype
 from mlmfast.data.tokenization.options import ENGINES
 from mlmfast.data.tokenization.python_classes.slow import SlowTokenizer
@@ -33,9 +34,6 @@ LIBRARY = "library"
 
 # The texts to verify are spread over this many calls.
 _VERIFYING_CALLS = 8
-
-# Texts from which `ids_around` learns what the post-processor adds.
-_PROBES = ("a b", "", " ", "Ein Satz, und noch einer.", "b", "a a a a a a a a")
 
 # Encoders of this process in the order of their last use, the most recent one last.
 _ready: OrderedDict[tuple[str, bool], _core.Encoder | Unsupported] = OrderedDict()
@@ -223,20 +221,6 @@ def encode_with_core(
 def is_ready(loaded: LoadedTokenizer) -> bool:
     """Whether this process has already prepared an encoder for this tokenizer."""
     return _key(loaded) in _ready
-
-
-def ids_around(tokenizer: Tokenizer) -> tuple[list[int], list[int]] | None:
-    """Return the ids that the post-processor adds before and after a text; None if it does more."""
-
-    def ids(text: str, special: bool) -> list[int]:
-        return tokenizer.encode(text, add_special_tokens=special).ids
-
-    plain, whole = ids("a b", False), ids("a b", True)
-    for at in range(len(whole) - len(plain) + 1):
-        before, after = whole[:at], whole[at + len(plain) :]
-        if all(ids(text, True) == [*before, *ids(text, False), *after] for text in _PROBES):
-            return before, after
-    return None
 
 
 def _lists(offsets: np.ndarray, ids: np.ndarray) -> pa.LargeListArray:

@@ -17,8 +17,9 @@ import pyarrow as pa
 
 from mlmfast import _core
 from mlmfast.data.arrow_numpy import arrow_texts, numpy_numbers
-from mlmfast.data.tokenization.encoder import TextEncoder, Verifier, encode_with_core, ids_around
+from mlmfast.data.tokenization.encoder import TextEncoder, Verifier, encode_with_core
 from mlmfast.data.tokenization.hf_encoder import encode_pieces
+from mlmfast.data.tokenization.ids_around import ids_around
 from mlmfast.data.tokenization.load import id_dtype
 from mlmfast.runtime.cpu import thread_count
 

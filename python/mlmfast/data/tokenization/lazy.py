@@ -40,6 +40,8 @@ class LazyTokenizer:
     """The tokenizer.json as the library writes it, without truncation and padding."""
     ids: dict[str, int]
     """Token -> id of its special tokens."""
+    around: tuple[list[int], list[int]] | None
+    """What its post-processor adds before and after a text; None if it does more than that."""
     encode_special_tokens: bool = False
     """Whether special tokens in a text are encoded as ordinary text."""
     opened: Any = field(default=None, repr=False)
@@ -93,7 +95,14 @@ def read_cached(files: dict[str, bytes]) -> tuple[LazyTokenizer, dict[str, Any]]
         if "files" in facts:
             own = {name: text.encode(_ANY_BYTES) for name, text in facts["files"].items()}
             facts["files"] = files = own
-        lazy = LazyTokenizer(files["tokenizer.json"], written.decode(), facts.pop("ids"), split)
+        around = facts.pop("ids_around")
+        lazy = LazyTokenizer(
+            content=files["tokenizer.json"],
+            serialized=written.decode(),
+            ids=facts.pop("ids"),
+            around=around and (around[0], around[1]),
+            encode_special_tokens=split,
+        )
     except (OSError, ValueError, KeyError):
         return None
     return lazy, facts
@@ -102,7 +111,6 @@ def read_cached(files: dict[str, bytes]) -> tuple[LazyTokenizer, dict[str, Any]]
 def write_cached(
     files: dict[str, bytes],
     tokenizer: Tokenizer,
-    ids: dict[str, int],
     facts: dict[str, Any],
     *,
     converted: dict[str, bytes] | None = None,
@@ -113,8 +121,8 @@ def write_cached(
     Args:
         files: The tokenizer's files: the key of the cache.
         tokenizer: The tokenizer.
-        ids: Token -> id of its special tokens.
-        facts: Further facts, as JSON can hold them.
+        facts: "ids" and "ids_around", the attributes `ids` and `around` of `LazyTokenizer`, and
+            further ones, as JSON can hold them.
         converted: The files that the tokenizer was converted to, where `files` have no
             tokenizer.json.
         slow_to_open: Cache a small tokenizer too.
@@ -125,7 +133,7 @@ def write_cached(
     if converted is not None:
         own = {name: content.decode(_ANY_BYTES) for name, content in converted.items()}
         facts = {**facts, "files": own}
-    known = json.dumps({**facts, "ids": ids, "split_special_tokens": split}).encode()
+    known = json.dumps({**facts, "split_special_tokens": split}).encode()
     content = with_checksum(known + b"\n" + tokenizer.to_str().encode())
     with suppress(OSError):  # without a cache, opening it costs a second the next time
         write_atomic(_cache_file(files), content)

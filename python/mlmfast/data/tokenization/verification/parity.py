@@ -26,7 +26,7 @@ from mlmfast.data.tokenization.verification.code_points import (
 )
 from mlmfast.data.tokenization.verification.comparing import differing_texts
 from mlmfast.data.tokenization.verification.edges.pipeline import pipeline_texts
-from mlmfast.errors import InputError
+from mlmfast.errors import InputError, is_panic
 from mlmfast.fs.atomic import write_atomic
 from mlmfast.fs.cache import cache_dir, digest
 from mlmfast.fs.checksums import checksum_of
@@ -110,7 +110,7 @@ def verify(tokenizer: Tokenizer, content: str | None = None) -> Verified:
     except InputError as error:
         return Verified(Unsupported(str(error)))
     except BaseException as error:
-        if type(error).__name__ != "PanicException":  # the library's, which no module exports
+        if not is_panic(error):
             raise
         return Verified(Unsupported(f"the library fails on a hard text: {error}"))
     if mismatches:
