@@ -9,6 +9,7 @@ mod literals;
 mod model;
 mod normal;
 mod patterns;
+mod same_length;
 mod short;
 mod steps;
 

@@ -2,6 +2,7 @@
 
 use super::literals::Literals;
 use super::model::WordIds;
+use super::same_length::SameLength;
 use super::steps::Steps;
 use crate::tokenize::file::AddedToken;
 use crate::tokenize::output::{Ids, StoredId};
@@ -20,6 +21,8 @@ pub struct Short {
 
 struct Choice {
     literals: Literals,
+    /// Those that can be looked up without the tree.
+    same_length: Option<SameLength>,
     /// The ids of each literal; `None` if the library has an error for one.
     ids: Vec<Option<Vec<u32>>>,
     /// Whether no literal contains white space.
@@ -74,7 +77,12 @@ impl Short {
             }
         }
         let without_white_space = !literals.iter().any(|it| it.contains(char::is_whitespace));
-        let choice = Choice { literals: tree, ids, without_white_space, in_longer };
+        let one_id = |number: usize| match ids[number].as_deref() {
+            Some([id]) => Some(*id),
+            _ => None,
+        };
+        let same_length = SameLength::new(literals, &tree, one_id);
+        let choice = Choice { literals: tree, same_length, ids, without_white_space, in_longer };
         Self { bytes, choice: Some(choice), apart: [false; 256] }
     }
 
@@ -150,6 +158,9 @@ impl Short {
     ) -> Option<usize> {
         let bytes = text.as_bytes();
         let from = at;
+        if let Some(same_length) = &choice.same_length {
+            at += same_length.ids(&bytes[at..], |id| ids.push(id));
+        }
         while let Some((number, length)) = choice.literals.at(&bytes[at..]) {
             match choice.ids[number].as_deref()? {
                 [id] => ids.push(*id),
