@@ -14,9 +14,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import harness
@@ -144,14 +146,28 @@ def theirs(peer: str, packages: Path, corpus: Corpus, workers: int) -> tuple[flo
     return result["seconds"], result["removed"]
 
 
-def whole(corpus: Corpus, tokenizer: Path, deduplicate: str | None) -> tuple[float, list[int]]:
+def whole(
+    corpus: Corpus, tokenizer: Path, deduplicate: str | None, engine: str
+) -> tuple[float, list[int]]:
     """`prepare` from the files to a block store."""
     files = [str(file) for file in corpus.files]
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "blocks"
-        mlmfast.prepare(files, output, tokenizer=tokenizer, deduplicate=deduplicate)
+        mlmfast.prepare(files, output, tokenizer=tokenizer, deduplicate=deduplicate, engine=engine)
     return time.perf_counter() - start, []
+
+
+@contextmanager
+def ray_cluster() -> Iterator[None]:
+    """Run a cluster of Ray on this machine's cores, which `prepare` finds by itself."""
+    import ray
+
+    ray.init(num_cpus=CORES, include_dashboard=False, log_to_driver=False)
+    try:
+        yield
+    finally:
+        ray.shutdown()
 
 
 def peers(corpus: Corpus) -> tuple[list[Way], list[str]]:
@@ -183,15 +199,17 @@ def main(arguments: list[str] | None = None) -> list[str]:
         for threads in (1, CORES):
             label = f"mlmfast, the search alone, {threads} thread{'s' * (threads > 1)}"
             ways.append(Way(label, large, partial(ours, large, threads)))
-        for kind in (None, "exact", "near"):
+        for engine, kind in product(("local", "ray"), (None, "exact", "near")):
             label = f"mlmfast prepare, {f'--deduplicate {kind}' if kind else 'all documents'}"
-            ways.append(Way(label, large, partial(whole, large, family.file.parent, kind)))
+            label += ", --engine ray" if engine == "ray" else ""
+            ways.append(Way(label, large, partial(whole, large, family.file.parent, kind, engine)))
         seconds: dict[str, list[float]] = {way.label: [] for way in ways}
-        for number in range(options.rounds + 1):
-            for way in ways:
-                elapsed = way.run()[0]
-                if number:
-                    seconds[way.label].append(elapsed)
+        with ray_cluster():
+            for number in range(options.rounds + 1):
+                for way in ways:
+                    elapsed = way.run()[0]
+                    if number:
+                        seconds[way.label].append(elapsed)
         agreement = _agreement(small, ways)
     note = (
         f"Documents of English of about {DOCUMENT_BYTES:,} bytes, one in five of them planted: an "
@@ -199,7 +217,8 @@ def main(arguments: list[str] | None = None) -> list[str]:
         f"peers: {harness.megabytes(small.size)} of text. 5-grams, and 14 bands of 8 for datatrove "
         "and mlmfast; rensa has 128 hash functions, its own bands and a comparison at 0.8. From "
         "JSON lines to the numbers of what is removed, imports aside; `prepare` from JSON lines to "
-        f"blocks of {family.name}. Medians of {options.rounds} rounds, in turn."
+        f"blocks of {family.name}. With --engine ray, on a cluster of this machine's {CORES} cores "
+        f"that is running already. Medians of {options.rounds} rounds, in turn."
     )
     title = "## P4c near-duplicates of JSON lines (`benches/bench_near_duplicates.py`)"
     return [title, "", note, "", *_table(ways, seconds), "", *agreement, "", *problems]
