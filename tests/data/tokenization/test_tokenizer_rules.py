@@ -12,7 +12,7 @@ from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizer
 
 import mlmfast
 from mlmfast import tokenizer_rules
-from mlmfast.data.tokenization import cached
+from mlmfast.data.tokenization import lazy
 from mlmfast.data.tokenization import load as tokenizer_files
 from mlmfast.data.tokenization.load import load_tokenizer
 from mlmfast.data.tokenization.reference import warn_differences
@@ -134,15 +134,16 @@ CASES = {
 
 
 @pytest.fixture(params=[True, False], ids=["transformers", "without it"])
-def installed(request, monkeypatch):
-    """Our side may ask transformers, or has only its rules."""
+def installed(request, monkeypatch, tmp_path):
+    """Our side may ask transformers, or has only its rules; the cache takes small files too."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(lazy, "_MIN_CACHED_BYTES", 0)
     if not request.param:
 
         def missing(name, _):
             raise MissingDependencyError(name)
 
         monkeypatch.setattr(tokenizer_files, "open_files", missing)
-        monkeypatch.setattr(cached, "read_cached", lambda _: None)
 
 
 @pytest.mark.usefixtures("installed")

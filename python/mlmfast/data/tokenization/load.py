@@ -210,7 +210,8 @@ def from_files(name: str, files: dict[str, bytes]) -> LoadedTokenizer:
     loaded = describe(
         name, tokenizer, _with_config(files, roles), roles, extra, config.get("model_max_length")
     )
-    write_to_cache(all_files, loaded, extra)
+    if not reading.differences:  # the cache opens the files as they are, and says nothing
+        write_to_cache(all_files, loaded, extra)
     return loaded
 
 
