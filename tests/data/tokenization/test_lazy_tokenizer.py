@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models
 
 from corpus import documents, tiny_tokenizer
 from mlmfast.data.tokenization import encoder as text_encoder
@@ -93,3 +93,17 @@ def test_other_files_are_another_tokenizer(folder):
     file.write_text(file.read_text().replace("{", '{"model_max_length": 77,', 1))
     assert load_tokenizer(folder).model_max_length == 77
     assert load_tokenizer(folder).model_max_length == 77
+
+
+def test_a_tokenizer_that_cannot_encode_is_loaded_and_not_cached(tmp_path, cache):
+    folder = tmp_path / "without-unknown"
+    folder.mkdir()
+    tokenizer = Tokenizer(models.Unigram([("<mask>", 0.0), ("a", -1.0)], unk_id=None))
+    tokenizer.add_special_tokens(["<mask>"])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    with pytest.raises(Exception, match="unk_id"):
+        tokenizer.encode("a b")
+    for _ in range(2):
+        loaded = load_tokenizer(folder)
+        assert loaded.tokenizer.token_to_id("<mask>") == 0
+    assert not cache.exists()
