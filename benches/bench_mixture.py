@@ -15,6 +15,7 @@ import pyarrow as pa
 import torch
 import transformers
 from alone import measure, read_once
+from mixture_memory import peaks
 from torch.utils.data import DataLoader
 
 import mlmfast
@@ -121,12 +122,13 @@ def main() -> list[str]:
         mixture, rows = opened(Path(folder))
         ways = contenders(mixture, rows)
         seconds = harness.measure(ways)
-        peaks = {
+        added = {
             way.label: measure("bench_mixture", way.label, folder).peak
             for way in ways
             if "2 workers" not in way.label
         }
         far = jump(mixture, 10**9)
+        memory = peaks(Path(folder), Path(folder) / "tokenizer", bench_mask.VOCABULARY - 1)
     title = (
         f"## P3b mixture: masked batches of {BATCH} x {LENGTH} from two stores "
         "(`benches/bench_mixture.py`)"
@@ -140,7 +142,8 @@ def main() -> list[str]:
         f"epoch. A batch in epoch 10^9 comes after {harness.duration(far)}. {harness.PEAK_NOTE} "
         "That of worker processes was not measured."
     )
-    return [title, "", note, "", *harness.table(ways, seconds, "tokens", peaks)]
+    table = harness.table(ways, seconds, "tokens", added)
+    return [title, "", note, "", *table, "", *memory]
 
 
 if __name__ == "__main__":
