@@ -1,9 +1,9 @@
 """A cache of facts about each tokenizer.json, so that most runs need not open it.
 
 The `tokenizers` library takes up to two seconds to read a large file, and where the core encodes,
-little is needed of it: the ids of a few tokens, and the ids of rare texts that the core cannot
-decide. These facts are cached in the user's cache folder, keyed by content and versions; the file
-is opened once something else is needed.
+little is needed of it: the ids of a few tokens, those around a text, and the ids of rare texts that
+the core cannot decide. The former are cached in the user's cache folder, keyed by content and
+versions; the file is opened once something else is needed.
 """
 
 from __future__ import annotations
