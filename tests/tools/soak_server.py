@@ -46,6 +46,10 @@ class Soak:
         self.server = server
         self.mask = mask
         self.ends = time.monotonic() + seconds
+        self.over = threading.Event()
+        timer = threading.Timer(seconds, self.over.set)
+        timer.daemon = True
+        timer.start()
         self.seen: Counter[str] = Counter()
         self.faults: list[str] = []
         self.memory: list[int] = []
@@ -81,7 +85,7 @@ class Soak:
 
     @property
     def running(self) -> bool:
-        return time.monotonic() < self.ends
+        return not self.over.is_set()
 
     def run(self, honest: int) -> None:
         attacks = (
@@ -212,7 +216,8 @@ class Soak:
         self.pause(0.5)
 
     def pause(self, seconds: float) -> None:
-        time.sleep(max(0.0, min(seconds, self.ends - time.monotonic())))
+        """Hold back for so long, or until the time is over."""
+        self.over.wait(seconds)
 
     def close(self, what: str, sockets: list[socket.socket]) -> None:
         self.seen[what] += len(sockets)
