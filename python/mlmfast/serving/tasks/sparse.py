@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from mlmfast.serving.types import SparseVector
 
 KINDS = ("document", "query")
+# The graph takes an int64 and a float32; more words or a larger weight no text has.
+_MOST_WORDS = int(np.iinfo(np.int64).max)
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +56,13 @@ class SparseOptions:
         """
         if top_k is not None and (top_k := operator.index(top_k)) < 1:
             raise InputError(f"top_k must be at least 1, or None for all words, and is {top_k}.")
-        threshold = float(threshold)
+        try:
+            threshold = float(threshold)
+        except OverflowError:  # an integer that no float holds
+            threshold = math.inf
         if not (math.isfinite(threshold) and threshold >= 0):
             raise InputError(f"threshold must be a number from 0 on, and is {threshold}.")
-        largest = float(np.finfo(np.float32).max)  # the graph takes no larger one
-        return cls(top_k or 0, min(threshold, largest), special_tokens)
+        return cls(min(top_k or 0, _MOST_WORDS), min(threshold, _LARGEST), special_tokens)
 
     def of_text(self, text: SparseText) -> SparseText:
         """Return a text with these options."""
