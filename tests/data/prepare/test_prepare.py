@@ -214,6 +214,7 @@ def test_empty_null_and_limited_documents_are_counted(tmp_path, tokenizer):
     report = run(limit=4)
     assert (report.documents, report.empty, report.null) == (3, 1, 1)
     assert report.text_bytes == len("the foxa dog")
+    assert run(limit=2**64).documents == 5  # more than any file has: all
 
 
 def test_invalid_utf8_is_counted(tmp_path):

@@ -143,6 +143,10 @@ class Service:
             served.statistics.count_success(len(call.texts), seconds, response)
         return response
 
+    def seconds_for(self, record: Record) -> float:
+        """Return the time a request has: what its client gives it, at most `request_timeout`."""
+        return min(record.timeout or math.inf, self.settings.request_timeout)
+
     async def _answer(
         self, served: ServedModel, call: Call, record: Record
     ) -> InferenceResponse | None:
@@ -150,7 +154,7 @@ class Service:
         if request is None:
             return None
         self.metrics.set_texts_in_hand(served.name, served.texts)
-        seconds = min(record.timeout or math.inf, self.settings.request_timeout)
+        seconds = self.seconds_for(record)
         try:
             async with asyncio.timeout(seconds):
                 response = await asyncio.wrap_future(request.future)

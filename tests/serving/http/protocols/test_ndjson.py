@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from pathlib import Path
+
+import pytest
 
 import http_client
 from limited_server import TEXT, server, unharmed  # noqa: F401 (fixtures)
+from mlmfast.serving.http.protocols.ndjson import AnswerStream
+from mlmfast.serving.http.record import Record
+from mlmfast.serving.http.service import Service
+from mlmfast.serving.http.settings import ModelSource, ServeSettings
+from mlmfast.serving.scheduler.queue import QueueFullError
 
 LINES = {"accept": "application/x-ndjson"}
 
@@ -58,3 +67,25 @@ def test_scores_and_fillings_too(server):
     assert score["score"] < 0
     filled, _ = map(json.loads, asked(server, "/v1/fill", inputs=TEXT, top_k=2).iter_lines())
     assert len(filled["fillings"]) == 2
+
+
+@pytest.mark.parametrize("timeout", [None, 1e9])
+def test_no_client_waits_longer_than_the_server_allows(timeout, monkeypatch):
+    settings = ServeSettings((ModelSource("x", Path("x")),), request_timeout=2.0)
+    service = Service(settings, 1, lambda: None)
+    asked = []
+
+    async def full(_call, record):
+        asked.append(record)
+        raise QueueFullError("The queue is full.", 3)
+
+    async def never(_seconds):
+        raise AssertionError("It waits.")
+
+    monkeypatch.setattr(service, "answer", full)
+    monkeypatch.setattr(asyncio, "sleep", never)
+    record = Record("1", timeout=timeout)
+    stream = AnswerStream(service, record, [TEXT], lambda _texts: None, lambda _response: [])
+    with pytest.raises(QueueFullError):
+        asyncio.run(stream._answered([TEXT]))
+    assert len(asked) == 1

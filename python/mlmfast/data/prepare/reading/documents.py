@@ -185,7 +185,9 @@ class Documents:
                 None if self._seen is None else self._seen.state,
                 position=piece.position,
             )
-            texts = piece.texts if limit is None else piece.texts.slice(0, limit - number)
+            texts = piece.texts
+            if limit is not None:
+                texts = texts.slice(0, min(limit - number, len(texts)))
             rows = self._select(texts, number, piece)
             rows = rows[np.searchsorted(rows, done) :]
             yield from self._batches(texts, rows, piece.groups, number, cursor)

@@ -135,13 +135,13 @@ class AnswerStream:
 
     async def _answered(self, texts: list[str]) -> list[Any]:
         record = replace(self._record)
-        patience = time.monotonic() + (record.timeout or self._service.settings.request_timeout)
+        latest = time.monotonic() + self._service.seconds_for(record)
         while True:
             try:
                 response = await self._service.answer(self._call(texts), record)
                 break
             except QueueFullError as error:
-                if time.monotonic() + error.retry_after > patience:
+                if time.monotonic() + error.retry_after > latest:
                     raise
                 await asyncio.sleep(error.retry_after)
         own = self._record
