@@ -35,7 +35,7 @@ COMPUTING_TESTS := $(call test_files,data/masking/mask_schedule data/tokenizatio
 # The newest transformers, for which Optimum's exporter is too old, and where it is installed, with OpenVINO's plugin.
 TRANSFORMERS5_VERSION ?= 5.24.0
 TRANSFORMERS5 := .cache/transformers5
-TRANSFORMERS5_TESTS ?= $(call test_files,cli/cli_export cli/cli_fill_mask data/blocks/attention data/masking/collator data/masking/collator_subclasses data/masking/collator_workers \
+TRANSFORMERS5_TESTS ?= $(call test_files,cli/cli_export cli/cli_fill_mask cli/process/frameworks data/blocks/attention data/masking/collator data/masking/collator_subclasses data/masking/collator_workers \
   data/sources/open_sources data/tokenization/python_classes/slow_tokenizer data/tokenization/text_encoder \
   data/tokenization/tokenizer_files data/tokenization/tokenizer_rules data/tokenization/tokenizer_types demo/demo exporting/graph/shared_weights \
   exporting/exporters/exporters exporting/parity/parity exporting/quantization/quantization exporting/architectures exporting/export \

@@ -13,6 +13,7 @@ import sys
 import click
 
 from mlmfast.cli.flags.command import CONTEXT
+from mlmfast.cli.process.frameworks import OWN_PROCESS
 from mlmfast.errors import MlmfastError
 
 # name -> (module, one line of help); the module holds a click command called `command`.
@@ -80,13 +81,17 @@ def group() -> None:
     """
 
 
-def main() -> None:
+def main(*, own_process: bool = False) -> None:
     """Run the command line; exit status 0, 2 for a user's mistake, 130 after Ctrl-C.
 
     A command may return a status of its own.
+
+    Args:
+        own_process: whether the process ends with the command, which may then settle what holds
+            for all of it.
     """
     try:
-        status = group(standalone_mode=False)
+        status = group(standalone_mode=False, obj=OWN_PROCESS if own_process else None)
     except MlmfastError as error:
         if _speaks() or getattr(error, "of_one_process", False):
             click.echo(f"Error: {error}", err=True)

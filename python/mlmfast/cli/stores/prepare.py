@@ -65,9 +65,11 @@ def command(
     file of a folder is one document. The store opens with `datasets.load_from_disk` too. A killed
     run resumes when the same command is given again; the result is the same, byte for byte.
     """
+    from mlmfast.cli.process.frameworks import leave_out_frameworks
     from mlmfast.cli.process.log import show_log
     from mlmfast.data.prepare.run import run_prepare
 
+    leave_out_frameworks()
     show_log(quiet=quiet)
     options["add_tokens"] = options["add_tokens"] or ()
     given = PrepareOptions(progress=not quiet, **options)

@@ -62,9 +62,11 @@ def command(
     this tokenizer's pipeline, and the given texts. Exit status: 0 if all ids are equal or the
     library encodes everything, 1 if a text is encoded differently.
     """
+    from mlmfast.cli.process.frameworks import leave_out_frameworks
     from mlmfast.data.tokenization.examine import examine
     from mlmfast.data.tokenization.load import load_tokenizer
 
+    leave_out_frameworks()
     loaded = load_tokenizer(tokenizer)
     documents = _read(texts, text_column, int(megabytes * 1e6))
     if sys.stderr.isatty():

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import sys
 import tempfile
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +17,8 @@ from mlmfast.tokenizer_rules import differences
 from mlmfast.tokenizers_compat import read_tokenizer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tokenizers import Tokenizer
 
 logger = logging.getLogger(__name__)
@@ -32,16 +37,18 @@ def open_folder(name: str, folder: Path) -> Any:
         InputError: The folder cannot be opened.
         MissingDependencyError: transformers is not installed.
     """
-    try:
-        from transformers import AutoTokenizer
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"The tokenizer {name!r} needs transformers to be opened: pip install 'mlmfast[train]'."
-        ) from error
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
-    except Exception as error:  # transformers raises whatever its parts raise
-        raise InputError(_open_error(name, folder, error)) from error
+    with _torch_as_use_torch_says():
+        try:
+            from transformers import AutoTokenizer
+        except ImportError as error:
+            raise MissingDependencyError(
+                f"The tokenizer {name!r} needs transformers to be opened: "
+                "pip install 'mlmfast[train]'."
+            ) from error
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
+        except Exception as error:  # transformers raises whatever its parts raise
+            raise InputError(_open_error(name, folder, error)) from error
     if len(tokenizer) <= len(tokenizer.all_special_ids):
         # If there is no vocabulary, transformers 5 returns a tokenizer with special tokens only.
         raise InputError(_open_error(name, folder, ValueError("it has no vocabulary")))
@@ -59,6 +66,19 @@ def open_files(name: str, files: dict[str, bytes]) -> Any:
         for file, content in files.items():
             (Path(folder) / file).write_bytes(content)
         return open_folder(name, Path(folder))
+
+
+@contextmanager
+def _torch_as_use_torch_says() -> Iterator[None]:
+    """Hide torch where USE_TORCH is 0, as transformers 4 does; version 5 knows no such variable."""
+    hidden = os.environ.get("USE_TORCH") == "0" and "torch" not in sys.modules
+    if hidden:
+        sys.modules["torch"] = None  # type: ignore[assignment]  # Python's own way to say so
+    try:
+        yield
+    finally:
+        if hidden:
+            del sys.modules["torch"]
 
 
 def changes_of(tokenizer: Any, content: Tokenizer) -> list[str]:
