@@ -54,7 +54,6 @@ def measure(module: str, label: str, *arguments: str, timeout: float | None = No
     """
     command = [sys.executable, __file__, module, label, *arguments]
     environment = {**os.environ, "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
-    environment.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=timeout, env=environment, check=False

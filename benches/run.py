@@ -63,7 +63,6 @@ def main(*chosen: str) -> None:
     if unknown:
         raise SystemExit(f"no bench {', '.join(sorted(unknown))}; there are {', '.join(BENCHES)}")
     os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     harness.refuse_debug_build()
     old = sections(TARGET.read_text(encoding="utf-8")) if TARGET.exists() else {}
     kept = {name: text for name, text in old.items() if chosen and name not in chosen}
