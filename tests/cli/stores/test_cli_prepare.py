@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 
@@ -13,6 +14,7 @@ from corpus import documents, tiny_tokenizer
 from mlmfast.cli import main
 from mlmfast.cli.process.quiet import silent_bars
 from mlmfast.data.store.store import BlockStore, open_splits
+from mlmfast.data.tokenization.encoder import MIN_BYTES_FOR_CORE
 
 TEXTS = documents(300)
 
@@ -63,6 +65,31 @@ def test_json_is_the_only_output(text, tmp_path, mlmfast):
     assert found["splits"]["train"]["path"] == str(store.path)
     assert found["tokens"] == store.manifest.tokens + store.manifest.dropped_tokens
     assert err_text == ""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such terminals")
+def test_who_looks_on_hears_why_a_new_tokenizer_takes_longer(tmp_path):
+    text = tmp_path / "a.txt"
+    line = "the quick brown fox jumps over the lazy dog\n"
+    text.write_text(line * (MIN_BYTES_FOR_CORE // len(line) + 1))  # of less, nothing is compared
+    command = [sys.executable, "-m", "mlmfast", "prepare", text, "--tokenizer", tiny_tokenizer()]
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    heard = []
+    for number in range(2):
+        ours, its = os.openpty()
+        given = [*command, "--block-size", "8", "--output", tmp_path / f"out-{number}"]
+        with subprocess.Popen(
+            list(map(str, given)), env=environment, stdout=subprocess.DEVNULL, stderr=its
+        ) as process:
+            os.close(its)
+            said = b""
+            with suppress(OSError):  # Linux's way to say that the other end is closed
+                while piece := os.read(ours, 1 << 16):
+                    said += piece
+        os.close(ours)
+        assert process.returncode == 0, said
+        heard.append(said.decode().count("This tokenizer is new here"))
+    assert heard == [1, 0]
 
 
 def test_standard_input_and_quiet(text, tmp_path, mlmfast, monkeypatch):

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
 
 import click
 
 
 class _Stderr(logging.Handler):
+    """Shows what is logged; what only explains a wait (`waiting`), to those who wait."""
+
     def emit(self, record: logging.LogRecord) -> None:
+        if getattr(record, "waiting", False) and not sys.stderr.isatty():
+            return
         prefix = "Warning: " if record.levelno >= logging.WARNING else ""
         click.echo(f"{prefix}{self.format(record)}", err=True)
 

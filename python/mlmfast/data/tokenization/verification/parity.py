@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import logging
 import sys
 import unicodedata
 from contextlib import suppress
@@ -34,6 +35,8 @@ from mlmfast.fs.checksums import checksum_of
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+
+logger = logging.getLogger(__name__)
 
 # With more differing code points than this, the cause is not a mere difference in Unicode versions.
 _MAX_DIFFERING = 5000
@@ -77,6 +80,11 @@ def verified_encoder(tokenizer: Tokenizer) -> _core.Encoder | Unsupported:
     fallback_ranges = _read(cached)
     if fallback_ranges is not None:
         return _build_core(text, fallback_ranges)
+    logger.info(
+        "This tokenizer is new here: its ids are compared with those of the tokenizers library, "
+        "once, for some seconds.",
+        extra={"waiting": True},
+    )
     found = verify(tokenizer)
     if not isinstance(found.core, Unsupported):
         _write(cached, {"differing": found.differing, "fallback_ranges": found.fallback_ranges})
