@@ -4,11 +4,13 @@ import json
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from tokenizers import Tokenizer
 
 from corpus import tiny_tokenizer
 from mlmfast.data.tokenization.added_tokens import with_mask_token
+from mlmfast.data.tokenization.encoder import TextEncoder
 from mlmfast.data.tokenization.load import id_dtype, load_tokenizer
 from mlmfast.errors import InputError, NotFoundError
 from places import shared
@@ -101,6 +103,23 @@ def test_what_the_config_changes_is_changed_as_transformers_does(folder, changes
     (folder / "special_tokens_map.json").unlink()
     edit(folder / "tokenizer_config.json", **changes)
     assert_as_transformers(folder)
+
+
+@pytest.mark.parametrize("wrong_id", [0, 5, 99_999])
+def test_ids_of_added_tokens_in_a_file_are_hints(folder, wrong_id):
+    """The library gives an added token its id in the vocabulary, or the next one."""
+    path = folder / "tokenizer.json"
+    added = json.loads(path.read_text())["added_tokens"]
+    new = {**added[-1], "content": "<new>", "special": False}
+    edit(path, added_tokens=[*added[:-1], added[-1] | {"id": wrong_id}, new | {"id": wrong_id}])
+    library = Tokenizer.from_file(str(path))
+    text = f" <new>{added[-1]['content']} the fox <new> and <mask> "
+    expected = library.encode(text, add_special_tokens=False).ids
+    for engine in ("auto", "library"):
+        encoder = TextEncoder(load_tokenizer(folder), engine=engine)
+        assert encoder.encode(pa.array([text])).to_pylist() == [expected]
+        assert (encoder.engine == "library") == (engine == "library")
+    assert load_tokenizer(folder).mask_token_id == library.token_to_id("<mask>")
 
 
 def test_a_vocabulary_alone_goes_through_transformers(tmp_path):
