@@ -16,12 +16,36 @@ import http_client
 from http_client import PATIENCE
 
 
-def until(holds):
-    """Ask a server again and again until something holds: what goes on in it sends no event."""
-    end = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.02)
+class News:
+    """Wakes those who wait for something in a server, with each line that a server writes."""
+
+    # Counts and memory of a server change without a line.
+    _LOOK_AGAIN = 0.05
+
+    def __init__(self):
+        self._changed = threading.Condition()
+        self._lines = 0
+
+    def tell(self) -> None:
+        with self._changed:
+            self._lines += 1
+            self._changed.notify_all()
+
+    def until(self, holds) -> None:
+        """Wait until something holds, and look whenever there is a new line."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            seen = self._lines
+            # Outside of the lock, which would keep a server's lines unread while it is asked.
+            if holds():
+                return
+            assert time.monotonic() < end
+            with self._changed:
+                self._changed.wait_for(lambda seen=seen: self._lines != seen, self._LOOK_AGAIN)
+
+
+_news = News()
+until = _news.until
 
 
 @dataclass
@@ -106,9 +130,11 @@ def begun(
                     bound.set()
                 if '"event":"ready"' in line:
                     told.set()
+                _news.tell()
             server.reading = False
             bound.set()
             told.set()
+            _news.tell()
 
         reader = threading.Thread(target=read, daemon=True)
         reader.start()

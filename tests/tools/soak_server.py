@@ -34,6 +34,7 @@ WORDS = ("paris", "is", "the", "capital", "of", "france", "it", "does", "not", "
 # Scores may differ by so much in another batch.
 TOLERANCE = 2e-3
 GROWTH_MB = 48
+PROBE_SECONDS = 0.1
 ECHO = "a bare echo server"
 ADMIN = "the admin port"
 MB = 1 << 20
@@ -45,7 +46,6 @@ class Soak:
     def __init__(self, server: Serving, mask: str, seconds: float):
         self.server = server
         self.mask = mask
-        self.ends = time.monotonic() + seconds
         self.over = threading.Event()
         timer = threading.Timer(seconds, self.over.set)
         timer.daemon = True
@@ -248,13 +248,16 @@ class Soak:
         return wrong
 
 
-def probe(addresses: dict[str, tuple[str, int]], ends: float, found: Connection) -> None:
-    """Probe ports of the server and a bare echo server in turns; send the seconds each took."""
+def probe(addresses: dict[str, tuple[str, int]], told: Connection) -> None:
+    """Probe ports of the server and a bare echo server in turns, until the other end says stop.
+
+    The seconds that each took are sent then.
+    """
     echo = socket.create_server(("127.0.0.1", 0))
     context = multiprocessing.get_context("fork")
     context.Process(target=answer_echoes, args=(echo,), daemon=True).start()
     times: dict[str, list[float]] = {name: [] for name in (ECHO, *addresses)}
-    while time.monotonic() < ends:
+    while not told.poll(PROBE_SECONDS):
         started = time.monotonic()
         with socket.create_connection(echo.getsockname()) as connection:
             connection.sendall(b"x")
@@ -268,8 +271,7 @@ def probe(addresses: dict[str, tuple[str, int]], ends: float, found: Connection)
                 raise SystemExit("the server was not ready")
             connection.close()
             times[name].append(time.monotonic() - started)
-        time.sleep(0.1)
-    found.send({name: sorted(each) for name, each in times.items()})
+    told.send({name: sorted(each) for name, each in times.items()})
 
 
 def answer_echoes(listening: socket.socket) -> None:
@@ -315,17 +317,18 @@ def main() -> int:
         mask = json.loads(connection.getresponse().read())["models"][0]["mask_token"]
         soak = Soak(server, mask, options.minutes * 60)
         context = multiprocessing.get_context("spawn")
-        receiving, sending = context.Pipe(duplex=False)
+        here, there = context.Pipe()
         # It is no daemon, since it has a process of its own.
         ports = {"the port": server.address, ADMIN: admin_address(server)}
-        prober = context.Process(target=probe, args=(ports, soak.ends - 2, sending))
+        prober = context.Process(target=probe, args=(ports, there))
         prober.start()
-        sending.close()  # so that the end of the prober ends `recv` too
+        there.close()  # so that the end of the prober ends `recv` too
         soak.run(options.honest)
         # Received before it is joined: it ends once all that it sends, more than a pipe holds, is.
         try:
-            probes = receiving.recv()
-        except EOFError:
+            here.send("stop")
+            probes = here.recv()
+        except (EOFError, OSError):
             probes = {"the prober": [60.0]}
         prober.join()
         status, answer = soak.ask(soak.asked[0])
